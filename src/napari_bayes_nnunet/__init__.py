@@ -1,0 +1,3 @@
+"""Bayesian nnU-Net for napari."""
+
+__version__ = "0.1.0"

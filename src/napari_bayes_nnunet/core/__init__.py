@@ -1,0 +1,1 @@
+"""The paper as pure functions on arrays: schedule, posterior, metrics, calibration, volumes."""

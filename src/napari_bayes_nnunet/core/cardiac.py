@@ -1,0 +1,127 @@
+"""What is measured of a heart: volumes, their spread over the members, end-diastole and systole."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Structure = Literal["RV", "MYO", "LV"]
+
+# Label names are read word by word. A word that is not here (atrium, epicardium, scar) leaves the
+# name without a meaning, and so does a combination that is not below (RV myocardium).
+_MEANINGS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("of", "the", "heart", "cardiac"), frozenset[str]()),
+    **dict.fromkeys(("left", "l"), frozenset({"left"})),
+    **dict.fromkeys(("right", "r"), frozenset({"right"})),
+    **dict.fromkeys(("ventricle", "ventricular", "v"), frozenset({"ventricle"})),
+    **dict.fromkeys(
+        ("cavity", "chamber", "blood", "pool", "bloodpool", "bp", "endo", "endocardium",
+         "endocardial"),
+        frozenset({"cavity"}),
+    ),
+    **dict.fromkeys(
+        ("myocardium", "myocardial", "myocard", "myo", "muscle", "wall"),
+        frozenset({"myocardium"}),
+    ),
+    "lv": frozenset({"left", "ventricle"}),
+    "rv": frozenset({"right", "ventricle"}),
+    # As in LVC and LVM; alone they mean nothing.
+    "c": frozenset({"ventricle", "cavity"}),
+    "m": frozenset({"ventricle", "myocardium"}),
+}  # fmt: skip
+
+_STRUCTURES: Mapping[frozenset[str], Structure] = {
+    frozenset({"right", "ventricle"}): "RV",
+    frozenset({"right", "ventricle", "cavity"}): "RV",
+    frozenset({"left", "ventricle"}): "LV",
+    frozenset({"left", "ventricle", "cavity"}): "LV",
+    frozenset({"myocardium"}): "MYO",
+    frozenset({"left", "myocardium"}): "MYO",
+    frozenset({"left", "ventricle", "myocardium"}): "MYO",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How a measurement varies over the members: the spread of the models.
+
+    It is no clinical confidence interval. ``standard_deviation`` is that of a sample (n-1), and
+    NaN for a single member, whose spread is unknown rather than 0.
+    """
+
+    mean: float
+    standard_deviation: float
+    minimum: float
+    maximum: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Spread of one value per member. ValueError without values."""
+    if len(values) == 0:
+        raise ValueError("A spread needs the value of at least one member; there is none.")
+    measured = np.asarray(values, dtype=np.float64)
+    return Spread(
+        mean=float(measured.mean()),
+        standard_deviation=float(measured.std(ddof=1)) if len(measured) > 1 else math.nan,
+        minimum=float(measured.min()),
+        maximum=float(measured.max()),
+    )
+
+
+def volumes_ml(
+    labels: NDArray[np.integer], spacing: Sequence[float], structures: Mapping[str, int]
+) -> dict[str, float]:
+    """Volume of each structure (name: label), mL.
+
+    ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm between slices and voxels.
+
+    Raises ValueError if these are not three-dimensional or a spacing is not above 0.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 3:
+        raise ValueError(f"Volumes are measured in (Z, Y, X) labels, not {labels.shape}.")
+    if len(spacing) != 3 or not all(math.isfinite(side) and side > 0 for side in spacing):
+        raise ValueError(f"Spacing must be three lengths above 0 mm, not {tuple(spacing)}.")
+    voxel_ml = math.prod(float(side) for side in spacing) / 1000
+    return {
+        name: np.count_nonzero(labels == label) * voxel_ml for name, label in structures.items()
+    }
+
+
+def end_diastole_and_systole(lv_volumes_per_phase: Sequence[float]) -> tuple[int, int]:
+    """Phases, from 1, of the largest and of the smallest LV volume; the earlier of equals.
+
+    Phases in which no LV was found (0 or NaN mL) are passed over: that is no contraction.
+    ValueError where no phase has an LV.
+    """
+    found = {phase: ml for phase, ml in enumerate(lv_volumes_per_phase, start=1) if ml > 0}
+    if not found:
+        raise ValueError(
+            f"End-diastole and end-systole need an LV; none was found in "
+            f"{len(lv_volumes_per_phase)} phases."
+        )
+    return max(found, key=found.__getitem__), min(found, key=found.__getitem__)
+
+
+def canonical_structure(name: str) -> Structure | None:
+    """RV, MYO or LV for a label name of a ``dataset.json``, None for any other structure.
+
+    RV and LV are the cavities, MYO the left ventricle's wall, as in ACDC and M&Ms. Names are
+    what structures are compared by: their numbers differ between data sets.
+    """
+    words = _words(name)
+    if not all(word in _MEANINGS for word in words):
+        return None
+    return _STRUCTURES.get(frozenset().union(*(_MEANINGS[word] for word in words)))
+
+
+def _words(name: str) -> list[str]:
+    """Words in lower case, also of LeftVentricle, heart_ventricle_left and LVmyo."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()
+    return re.sub(r"\b([lr]v)(?=[a-z])", r"\1 ", apart).split()

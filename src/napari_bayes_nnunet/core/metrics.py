@@ -1,0 +1,140 @@
+"""Overlap of segmentations: with a reference, and of an ensemble's members with each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+LabelMap = NDArray[np.integer]
+
+
+def dice(
+    prediction: LabelMap, reference: LabelMap, structures: Mapping[str, int]
+) -> dict[str, float]:
+    """Dice of each structure (name: label) between two (Z, Y, X) label maps, 0 … 1.
+
+    NaN where both are empty, 0 where one is. ValueError if the shapes differ.
+    """
+    prediction, reference = np.asarray(prediction), np.asarray(reference)
+    if prediction.shape != reference.shape:
+        raise ValueError(
+            f"Dice needs label maps of one shape, not {prediction.shape} and {reference.shape}."
+        )
+    return {
+        name: _dice_of_masks(prediction == label, reference == label)
+        for name, label in structures.items()
+    }
+
+
+def pairwise_dice(
+    label_maps: Iterable[LabelMap], structures: Mapping[str, int]
+) -> dict[str, float]:
+    """Mean Dice over all pairs of (n, Z, Y, X) label maps; see `PairwiseDice`."""
+    pairs = PairwiseDice(structures)
+    for labels in label_maps:
+        pairs.add(labels)
+    return pairs.mean()
+
+
+class PairwiseDice:
+    """Mean Dice over all pairs of members of one volume, per structure: the case score.
+
+    A pair in which both members lack the structure counts 1: they agree. Each pair needs both
+    label maps, so the members before are kept, but only as one bit a voxel inside the box of each
+    structure: 0.5 MB for 30 members of a heart in 12 x 256 x 256 voxels, where their label maps
+    are 24 MB.
+
+    ``structures`` maps names to labels; ValueError unless these are 1 or more.
+    """
+
+    def __init__(self, structures: Mapping[str, int]) -> None:
+        for name, label in structures.items():
+            if label < 1:
+                raise ValueError(f"Label {label} of {name!r} is background; structures start at 1.")
+        self._structures = dict(structures)
+        self._members: list[dict[str, _PackedMask]] = []
+        self._sums = dict.fromkeys(self._structures, 0.0)
+        self._shape: tuple[int, ...] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of members."""
+        return len(self._members)
+
+    def add(self, labels: LabelMap) -> None:
+        """Compare one member's (Z, Y, X) label map with those before.
+
+        Raises ValueError for another shape than theirs and for labels that are no integers.
+        """
+        labels = np.asarray(labels)
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"Label maps must be integers, not {labels.dtype}.")
+        if self._shape not in (None, labels.shape):
+            raise ValueError(f"Members' label maps are {self._shape}, this one is {labels.shape}.")
+        self._shape = labels.shape
+        boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
+        member = {
+            name: _PackedMask.of(labels, label, boxes[label - 1])
+            for name, label in self._structures.items()
+        }
+        for name, mask in member.items():
+            self._sums[name] += sum(mask.dice(other[name]) for other in self._members)
+        self._members.append(member)
+
+    def mean(self) -> dict[str, float]:
+        """Mean Dice of each structure over the n(n-1)/2 pairs, 0 … 1; NaN below two members."""
+        pairs = math.comb(self.count, 2)
+        return {name: total / pairs if pairs else math.nan for name, total in self._sums.items()}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _PackedMask:
+    """A structure's voxels: eight to a byte along x, only inside its box.
+
+    ``start`` is the box's first byte (z, y, x // 8), ``bits`` the box, uint8. The box starts at
+    whole bytes of the volume, so two masks overlap in slices of their bits.
+    """
+
+    start: tuple[int, ...]
+    bits: NDArray[np.uint8]
+    size: int
+
+    @classmethod
+    def of(cls, labels: LabelMap, label: int, box: tuple[slice, ...] | None) -> _PackedMask:
+        if box is None:
+            nowhere = (0,) * labels.ndim
+            return cls(start=nowhere, bits=np.zeros(nowhere, np.uint8), size=0)
+        *rows, x = box
+        first_byte = x.start // 8
+        mask = labels[(*rows, slice(first_byte * 8, x.stop))] == label
+        return cls(
+            start=(*(side.start for side in rows), first_byte),
+            bits=np.packbits(mask, axis=-1),
+            size=int(np.count_nonzero(mask)),
+        )
+
+    def dice(self, other: _PackedMask) -> float:
+        """2 |A ∩ B| / (|A| + |B|); 1 where both are empty."""
+        if self.size + other.size == 0:
+            return 1.0
+        first = np.maximum(self.start, other.start)
+        end = np.minimum(np.add(self.start, self.bits.shape), np.add(other.start, other.bits.shape))
+        if np.any(end <= first):
+            return 0.0
+        both = self._between(first, end) & other._between(first, end)
+        common = int(np.bitwise_count(both).sum(dtype=np.int64))
+        return 2 * common / (self.size + other.size)
+
+    def _between(self, first: NDArray[np.integer], end: NDArray[np.integer]) -> NDArray[np.uint8]:
+        sides = zip(first - self.start, end - self.start, strict=True)
+        return self.bits[tuple(slice(low, high) for low, high in sides)]
+
+
+def _dice_of_masks(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    size = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2 * np.count_nonzero(a & b) / size if size else math.nan

@@ -1,0 +1,133 @@
+"""The cyclical learning rate with restarts, and the epochs whose weights become members.
+
+Section 2.3 and Eq. 4 of Zhao et al., MICCAI 2022. Epochs are counted from 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+DecayOver = Literal["T", "Tc"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartSchedule:
+    """Learning rate of every epoch of a training in ``cycles`` cycles (Eq. 4).
+
+    ``gamma`` is the fraction of a cycle after which the rate stays constant (the plateau),
+    ``decay_over`` the denominator of the decay: the whole training ("T", as printed in the paper)
+    or one cycle ("Tc"). Without ``restart_first_cycle`` the high restart rate, made to leave an
+    optimum, is not applied to the random weights of epoch 0.
+
+    Raises ValueError for values Eq. 4 is not defined for.
+    """
+
+    epochs: int = 1200
+    cycles: int = 3
+    gamma: float = 0.8
+    initial_lr: float = 0.01
+    restart_lr: float = 0.1
+    exponent: float = 0.9
+    decay_over: DecayOver = "T"
+    restart_first_cycle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.cycles < 1:
+            raise ValueError(
+                f"Epochs and cycles must be at least 1, not {self.epochs} and {self.cycles}."
+            )
+        if self.epochs % self.cycles:
+            raise ValueError(
+                f"{self.epochs} epochs cannot be divided into {self.cycles} cycles of equal length."
+            )
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"Gamma is a fraction of the cycle, 0 to 1, not {self.gamma}.")
+        for name, rate in (
+            ("initial", self.initial_lr), ("restart", self.restart_lr)
+        ):  # fmt: skip
+            if not (math.isfinite(rate) and rate > 0):
+                raise ValueError(f"The {name} learning rate must be a positive number, not {rate}.")
+        if not (math.isfinite(self.exponent) and self.exponent >= 0):
+            raise ValueError(f"The decay exponent must be 0 or more, not {self.exponent}.")
+        if self.decay_over not in ("T", "Tc"):
+            raise ValueError(f"The decay runs over 'T' or 'Tc', not {self.decay_over!r}.")
+
+    @property
+    def cycle_length(self) -> int:
+        """T_c, epochs."""
+        return self.epochs // self.cycles
+
+    @property
+    def plateau_start(self) -> int:
+        """First in-cycle epoch with the constant rate; at most the cycle's last epoch."""
+        first = math.ceil(self.gamma * self.cycle_length - 1e-9)
+        return min(first, self.cycle_length - 1)
+
+    def cycle(self, epoch: int) -> int:
+        """Cycle of ``epoch``, from 0."""
+        return epoch // self.cycle_length
+
+    def epoch_in_cycle(self, epoch: int) -> int:
+        """t_c = t mod T_c."""
+        return epoch % self.cycle_length
+
+    def learning_rate(self, epoch: int) -> float:
+        """Eq. 4: a function of the epoch alone, so a resumed training has the same rates."""
+        t_c = self.epoch_in_cycle(epoch)
+        if t_c == 0 and (epoch > 0 or self.restart_first_cycle):
+            return self.restart_lr
+        span = self.epochs if self.decay_over == "T" else self.cycle_length
+        decayed = min(t_c, self.gamma * self.cycle_length) / span
+        return float(self.initial_lr * max(0.0, 1.0 - decayed) ** self.exponent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberSelection:
+    """Which epochs of a cycle give members: the latest ``per_cycle`` at ``step``, from its end.
+
+    Fewer where the plateau is shorter; the last epoch of a cycle is always one.
+    """
+
+    per_cycle: int = 30
+    step: int = 2
+
+    def __post_init__(self) -> None:
+        if self.per_cycle < 1 or self.step < 1:
+            raise ValueError(
+                f"Members per cycle and their step must be at least 1, "
+                f"not {self.per_cycle} and {self.step}."
+            )
+
+    def keeps(self, schedule: RestartSchedule, epoch: int) -> bool:
+        """Whether the weights at the end of ``epoch`` become a member."""
+        t_c = schedule.epoch_in_cycle(epoch)
+        before_end = schedule.cycle_length - 1 - t_c
+        return (
+            t_c >= schedule.plateau_start
+            and before_end % self.step == 0
+            and before_end // self.step < self.per_cycle
+        )
+
+    def epochs(self, schedule: RestartSchedule) -> Iterator[int]:
+        """All kept epochs, in order."""
+        return (epoch for epoch in range(schedule.epochs) if self.keeps(schedule, epoch))
+
+
+def latest_of_each(groups: Mapping[int, Sequence[int]], count: int) -> list[int]:
+    """Up to ``count`` epochs, shared evenly over the cycles, the latest of each (Section 2.3).
+
+    ``groups`` maps a cycle to its epochs in ascending order. What does not divide evenly, and what
+    a short cycle cannot give, goes to the latest cycles that have more. Ascending order.
+    """
+    cycles = sorted(cycle for cycle, epochs in groups.items() if epochs)
+    share, remainder = divmod(count, max(1, len(cycles)))
+    taken = {cycle: min(share, len(groups[cycle])) for cycle in cycles}
+    spare = remainder + sum(share - taken[cycle] for cycle in cycles)
+    for cycle in reversed(cycles):
+        more = min(spare, len(groups[cycle]) - taken[cycle])
+        taken[cycle] += more
+        spare -= more
+    return sorted(e for c in cycles for e in groups[c][len(groups[c]) - taken[c] :])
