@@ -1,0 +1,231 @@
+"""Raw datasets as nnU-Net lays them out, and splits in which no patient is on both sides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.nnunet_dataset import (
+    patient_of,
+    patient_splits,
+    read_dataset,
+    read_groups,
+    read_splits,
+    splits_to_json,
+    stratified_holdout,
+)
+
+CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
+
+
+def make_dataset(path: Path, cases: list[str], *, channels: int = 1, **changes: Any) -> Path:
+    for folder in ("imagesTr", "labelsTr"):
+        (path / folder).mkdir(parents=True)
+    for case in cases:
+        (path / "labelsTr" / f"{case}.nii.gz").write_bytes(case.encode())
+        for channel in range(channels):
+            (path / "imagesTr" / f"{case}_{channel:04d}.nii.gz").write_bytes(b"12345")
+    content = {
+        "labels": {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
+        "channel_names": {str(c): f"channel {c}" for c in range(channels)},
+        "file_ending": ".nii.gz",
+    }
+    (path / "dataset.json").write_text(json.dumps(content | changes))
+    return path
+
+
+# Datasets
+
+
+def test_cases_with_several_channels(tmp_path: Path) -> None:
+    dataset = read_dataset(make_dataset(tmp_path / "acdc", CASES[1::-1], channels=2))
+    assert [case.name for case in dataset.cases] == CASES[:2]
+    first = dataset.cases[0]
+    assert [image.name for image in first.images] == [f"{CASES[0]}_000{c}.nii.gz" for c in "01"]
+    assert first.label == tmp_path / "acdc" / "labelsTr" / f"{CASES[0]}.nii.gz"
+    assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert dataset.channels == ["channel 0", "channel 1"]
+
+
+def test_hidden_and_foreign_files_are_no_cases(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1])
+    (path / "labelsTr" / "._patient001_frame01.nii.gz").touch()
+    (path / "labelsTr" / "notes.txt").touch()
+    assert len(read_dataset(path).cases) == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Dataset027_ACDC", "Dataset027_ACDC"),
+        ("acdc", "Dataset001_acdc"),
+        ("my hearts (2)", "Dataset001_my_hearts_2"),
+        ("---", "Dataset001_unnamed"),
+    ],
+)
+def test_name_as_nnunet_demands_it(tmp_path: Path, folder: str, name: str) -> None:
+    assert read_dataset(make_dataset(tmp_path / folder, CASES[:1])).nnunet_name == name
+
+
+def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:2])
+    before = read_dataset(path).signature()
+    assert before == read_dataset(path).signature()
+    (path / "labelsTr" / f"{CASES[0]}.nii.gz").write_bytes(b"corrected")
+    (path / "imagesTr" / f"{CASES[1]}_0000.nii.gz").write_bytes(b"1234567")
+    after = read_dataset(path).signature()
+    assert before[CASES[0]]["image_bytes"] == after[CASES[0]]["image_bytes"] == [5]
+    assert before[CASES[0]]["label_sha256"] != after[CASES[0]]["label_sha256"]
+    assert after[CASES[1]]["image_bytes"] == [7]
+
+
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_missing_folders_are_named(tmp_path: Path, folder: str) -> None:
+    path = make_dataset(tmp_path / "acdc", [])
+    (path / folder).rmdir()
+    with pytest.raises(DataError, match=f"the folder {folder} is missing"):
+        read_dataset(path)
+
+
+def test_dataset_without_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no label files ending in \.nii\.gz"):
+        read_dataset(make_dataset(tmp_path / "acdc", []))
+
+
+def test_label_without_its_second_channel(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1], channels=2)
+    (path / "imagesTr" / f"{CASES[0]}_0001.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"has no image patient001_frame01_0001\.nii\.gz"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"labels": {"background": 0, "heart": [1, 2]}}, "overlapping regions"),
+        ({"labels": {"0": "background", "1": "RV"}}, "but 0 is 'background'"),
+        ({"labels": ["background"]}, "must map names of structures to numbers"),
+    ],
+)
+def test_labels_that_cannot_be_trained(tmp_path: Path, changes: Any, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        read_dataset(make_dataset(tmp_path / "acdc", CASES[:1], **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, r"dataset\.json is missing"),
+        ("{", "cannot be read"),
+        ("[]", "must hold named entries, not a list"),
+        ("{}", "lacks labels, file_ending, channel_names"),
+        ('{"labels": {}, "file_ending": ".nii"}', "lacks channel_names"),
+    ],
+)
+def test_dataset_json_that_cannot_be_used(tmp_path: Path, text: str | None, reason: str) -> None:
+    if text is not None:
+        (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_dataset(tmp_path)
+
+
+# Patients and splits
+
+
+@pytest.mark.parametrize(
+    ("case", "pattern", "patient"),
+    [
+        ("patient001_frame01", None, "patient001"),
+        ("a_frame1_frame02", None, "a"),
+        ("no-frames", None, "no-frames"),
+        ("site3-017-ED", r"site\d+-(\d+)", "017"),
+        ("site3-017-ED", r"site\d+-\d+", "site3-017"),
+        ("017", r"(x)?017", "017"),
+    ],
+)
+def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None:
+    found = patient_of(case) if pattern is None else patient_of(case, pattern)
+    assert found == patient
+
+
+def test_pattern_that_is_none() -> None:
+    with pytest.raises(DataError, match=r"'\(' is no pattern for the patient's name"):
+        patient_of("a", "(")
+
+
+def test_splits_keep_patients_together_and_validate_each_once() -> None:
+    splits = patient_splits(CASES)
+    assert len(splits) == 5
+    validated = [case for split in splits for case in split.validation]
+    assert sorted(validated) == CASES
+    for split in splits:
+        assert not {patient_of(c) for c in split.train} & {patient_of(c) for c in split.validation}
+        assert sorted((*split.train, *split.validation)) == CASES
+    assert splits == patient_splits(CASES)
+    assert splits != patient_splits(CASES, seed=1)
+
+
+def test_few_patients_give_fewer_folds() -> None:
+    assert len(patient_splits(CASES[:6])) == 3
+    with pytest.raises(DataError, match=r"at least two patients, but .*patient001.*--fold all"):
+        patient_splits(CASES[:2])
+
+
+def test_split_file_is_read_as_written(tmp_path: Path) -> None:
+    splits = patient_splits(CASES)
+    file = tmp_path / "splits_final.json"
+    file.write_text(json.dumps(splits_to_json(splits)))
+    assert read_splits(file, CASES) == splits
+    assert read_splits(file, [*CASES, "one more"]) == splits
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([], "holds no folds"),
+        ({"train": []}, "is no split file"),
+        ([{"train": ["a"]}], "is no split file"),
+        ([{"train": ["a"], "val": ["z"]}], r"Fold 0 of .* names cases not in the dataset: \['z'\]"),
+        ([{"train": ["a"], "val": ["a"]}], "trains on and validates with: "),
+        ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], "Fold 1 of .* no cases"),
+    ],
+)
+def test_split_file_that_does_not_fit(tmp_path: Path, rows: Any, reason: str) -> None:
+    file = tmp_path / "splits_final.json"
+    file.write_text(json.dumps(rows))
+    with pytest.raises(DataError, match=reason):
+        read_splits(file, ["a", "b"])
+
+
+def test_split_file_that_is_missing_or_broken(tmp_path: Path) -> None:
+    file = tmp_path / "splits_final.json"
+    with pytest.raises(DataError, match="is no split file"):
+        read_splits(file, CASES)
+    file.write_text("[{")
+    with pytest.raises(DataError, match="is no split file"):
+        read_splits(file, CASES)
+
+
+def test_holdout_is_drawn_from_every_group_in_proportion() -> None:
+    groups = {f"p{number:02d}": "ABCD"[number % 4] for number in range(40)}
+    kept, drawn = stratified_holdout(groups, count=8, seed=1)
+    assert sorted([*kept, *drawn]) == sorted(groups)
+    assert [sum(groups[p] == g for p in drawn) for g in "ABCD"] == [2, 2, 2, 2]
+    assert (kept, drawn) == stratified_holdout(groups, count=8, seed=1)
+    assert drawn != stratified_holdout(groups, count=8, seed=2)[1]
+
+
+def test_holdout_of_uneven_groups_has_the_asked_size() -> None:
+    groups = {f"a{n}": "A" for n in range(7)} | {f"b{n}": "B" for n in range(2)} | {"c": "C"}
+    drawn = stratified_holdout(groups, count=4, seed=0)[1]
+    assert len(drawn) == 4
+    assert sum(groups[patient] == "A" for patient in drawn) in (2, 3)
+
+
+def test_groups_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("patient,group,frames\np1,DCM,2\np2,NOR,2\n")
+    assert read_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}

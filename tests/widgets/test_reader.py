@@ -1,0 +1,173 @@
+"""NIfTI files as layers, and bad files in one sentence."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.nifti import read_volume, write_image, write_labels, write_map
+from napari_bayes_nnunet.widgets.reader import NO_LAYER, geometry_of, get_reader, grid_of
+
+OBLIQUE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
+VOLUME = make_geometry((3, 4, 5), (8, 1.5, 1.25), affine=OBLIQUE)
+CINE = make_geometry((2, 3, 4, 5), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
+
+
+def voxels(geometry: Geometry) -> Any:
+    return np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
+
+
+def image_file(path: Path, geometry: Geometry = VOLUME) -> Path:
+    write_image(path, voxels(geometry), geometry)
+    return path
+
+
+def layers_of(*paths: Path) -> list[Layer]:
+    given = str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
+    reader = get_reader(given)
+    assert reader is not None
+    return [Layer.create(*layer) for layer in reader(given)]
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
+def test_a_volume_is_an_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> None:
+    (layer,) = layers_of(image_file(tmp_path / name))
+    assert isinstance(layer, Image)
+    assert np.array_equal(layer.data, voxels(VOLUME))
+    assert layer.scale == pytest.approx([8, 1.5, 1.25])
+    assert layer.axis_labels == ("z", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert np.array_equal(layer.affine.affine_matrix, np.eye(4))
+    assert np.array_equal(layer.translate, np.zeros(3))
+
+
+def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
+    (layer,) = layers_of(image_file(tmp_path / "a.nii.gz", CINE))
+    assert layer.data.shape == (2, 3, 4, 5)
+    assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
+    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["millisecond"] + ["millimeter"] * 3
+
+
+def test_a_cine_without_frame_time_has_steps_of_1() -> None:
+    grid = grid_of(make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)))
+    assert grid["scale"] == (1.0, 8, 1.5, 1.25)
+    assert grid["units"] == ("ms", "mm", "mm", "mm")
+
+
+def test_the_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -> None:
+    path = image_file(tmp_path / "patient001_0000.nii.gz")
+    (layer,) = layers_of(path)
+    ours = layer.metadata["bayes"]
+    assert (ours["role"], ours["case"], ours["source"]) == ("image", "patient001", str(path))
+    assert layer.name == "patient001"
+    geometry = geometry_of(layer.metadata)
+    assert geometry == read_volume(path).geometry
+    assert geometry is not None
+    assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
+    assert pickle.loads(pickle.dumps(layer.metadata)) == layer.metadata
+
+
+def test_no_geometry_in_foreign_metadata() -> None:
+    assert geometry_of({}) is None
+    assert geometry_of({"bayes": None}) is None
+    assert geometry_of({"bayes": {"geometry": "elsewhere"}}) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["a_gt.nii.gz", "a_seg.nii", "a-labels.nii.gz", "a_mask.nii.gz", "labelsTr/a.nii.gz"]
+)
+def test_labels_by_name_or_folder(tmp_path: Path, name: str) -> None:
+    path = image_file(tmp_path / name)
+    (layer,) = layers_of(path)
+    assert isinstance(layer, Labels)
+    assert layer.data.dtype == np.uint8
+    assert layer.metadata["bayes"]["role"] == "labels"
+
+
+def test_labels_by_what_the_file_says(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.nii.gz", np.full((3, 4, 5), 300), VOLUME)
+    (layer,) = layers_of(tmp_path / "a.nii.gz")
+    assert isinstance(layer, Labels)
+    assert layer.data.dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", ["a.nii", "weight.nii", "labels_of_a.nii.gz", "labelled/a.nii"])
+def test_other_whole_numbers_are_images(tmp_path: Path, name: str) -> None:
+    assert isinstance(layers_of(image_file(tmp_path / name))[0], Image)
+
+
+def test_a_soft_mask_is_an_image(tmp_path: Path) -> None:
+    write_map(tmp_path / "a_mask.nii.gz", np.full((3, 4, 5), 0.5), VOLUME)
+    assert isinstance(layers_of(tmp_path / "a_mask.nii.gz")[0], Image)
+
+
+def test_a_map_of_zeros_can_be_opened(tmp_path: Path) -> None:
+    write_map(tmp_path / "a_mutual_information.nii.gz", np.zeros((3, 4, 5)), VOLUME)
+    (layer,) = layers_of(tmp_path / "a_mutual_information.nii.gz")
+    assert not layer.data.any()
+
+
+def test_single_bright_voxels_do_not_set_the_contrast(tmp_path: Path) -> None:
+    geometry = make_geometry((10, 40, 40), (8, 1.5, 1.5))
+    bright = np.random.default_rng(0).integers(0, 100, geometry.shape).astype(np.int16)
+    bright[0, 0, 0] = 5000
+    write_image(tmp_path / "a.nii", bright, geometry)
+    (layer,) = layers_of(tmp_path / "a.nii")
+    assert layer.contrast_limits[1] < 101
+
+
+def test_several_paths_are_several_layers(tmp_path: Path) -> None:
+    names = ("b.nii", "a.nii")
+    layers = layers_of(*(image_file(tmp_path / name) for name in names))
+    assert [layer.name for layer in layers] == ["b", "a"]
+
+
+@pytest.mark.parametrize("path", ["a.tif", "a.gz", "folder", "a.nii.txt", [], ["a.nii", "b.tif"]])
+def test_other_files_are_left_to_other_readers(path: Any) -> None:
+    assert get_reader(path) is None
+
+
+def test_without_a_window_a_bad_file_is_an_exception(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"a\.nii is no NIfTI file"):
+        layers_of(tmp_path / "a.nii")
+
+
+def test_in_a_window_a_bad_file_is_one_sentence_and_the_others_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    (tmp_path / "bad.nii").write_bytes(b"hello")
+    paths = [str(tmp_path / "bad.nii"), str(image_file(tmp_path / "good.nii"))]
+    reader = get_reader(paths)
+    assert reader is not None
+    before = len(notification_manager.records)
+    assert [layer[1]["name"] for layer in reader(paths)] == ["good"]
+    (shown,) = notification_manager.records[before:]
+    assert shown.severity.value == "error"
+    assert shown.message == (
+        f"{paths[0]} is no NIfTI file: it does not begin with a whole NIfTI header."
+    )
+    assert reader(paths[0]) == [NO_LAYER]
+
+
+def test_reading_needs_no_torch_and_no_window() -> None:
+    code = (
+        "import sys, napari_bayes_nnunet.widgets.reader, napari_bayes_nnunet.widgets.writer, "
+        "napari_bayes_nnunet.widgets.sample_data; "
+        "print({'torch', 'nnunetv2', 'napari', 'qtpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
