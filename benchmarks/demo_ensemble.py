@@ -1,0 +1,146 @@
+"""Measure a trained run on its validation cases, and choose the members the package ships.
+
+python benchmarks/demo_ensemble.py evaluate RUN DATASET RESULTS.jsonl   (resumable, one line a case)
+python benchmarks/demo_ensemble.py table RESULTS.jsonl
+python benchmarks/demo_ensemble.py ship RUN FOLDER --per-cycle 3
+
+Dice on the original grid, ECE with 100 bins in the foreground box of the reference; full mirrors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from napari_bayes_nnunet.app.methods import choose_members
+from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.core.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics import dice
+from napari_bayes_nnunet.core.posterior import RunningPosterior
+from napari_bayes_nnunet.io.ensemble_folder import Member, find_ensemble
+from napari_bayes_nnunet.io.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.run_folder import read_record, write_record
+
+METHODS = {
+    "vanilla": ("vanilla", 1),
+    "single, n 3": ("single", 3),
+    "single, n 10": ("single", 10),
+    "multi, n 3": ("multi", 3),
+    "multi, n 9": ("multi", 9),
+    "multi, n 30": ("multi", 30),
+}
+
+
+def evaluate(run: Path, dataset: Path, results: Path) -> None:
+    """Segment every validation case once with every member; each method takes its own sums."""
+    ensemble = Ensemble(run)
+    (fold,) = read_record(run / "ensemble.json").folds.values()
+    done = {json.loads(line)["case"] for line in _lines(results)}
+    cases = [c for c in read_dataset(dataset).cases if c.name in fold["validation_cases"]]
+    for case in cases:
+        if case.name not in done:
+            row = evaluate_case(ensemble, case)
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(case.name, row["seconds"], "s")
+
+
+def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
+    """Dice and reliability bins of every method on one case."""
+    started = perf_counter()
+    channels = read_channels(case.images[0])
+    reference = read_labels(case.label).voxels
+    chosen: dict[str, set[Member]] = {}
+    for name, (method, count) in METHODS.items():
+        chosen[name] = set(choose_members(ensemble.folder, method, count))
+    members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
+    posteriors = {name: RunningPosterior() for name in METHODS}
+    image = np.stack([channel.voxels for channel in channels])
+    spacing = channels[0].spacing
+    probabilities = ensemble.member_probabilities(image, spacing, members)
+    for member, of_member in zip(members, probabilities, strict=True):
+        for name, posterior in posteriors.items():
+            if member in chosen[name]:
+                posterior.add(of_member)
+    scores = {n: _scores(p, reference, ensemble.structures) for n, p in posteriors.items()}
+    return {"case": case.name, "seconds": round(perf_counter() - started, 1), "methods": scores}
+
+
+def _scores(posterior: RunningPosterior, reference: np.ndarray, structures: dict[str, int]) -> dict:
+    bins = reliability_bins(np.asarray(posterior.mean()), reference)
+    return {
+        "n": posterior.count,
+        "dice": dice(np.asarray(posterior.labels()), reference, structures),
+        "bins": {name: np.asarray(values).tolist() for name, values in asdict(bins).items()},
+    }
+
+
+def table(results: Path) -> str:
+    """Mean Dice ± standard deviation over volumes and the pooled ECE, as a Markdown table."""
+    rows = [json.loads(line) for line in _lines(results)]
+    structures = list(rows[0]["methods"]["vanilla"]["dice"])
+    head = ["method", "n", *structures, "mean Dice", "ece_pooled %", "ece_volume_mean %"]
+    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in METHODS:
+        of_method = [row["methods"][name] for row in rows]
+        values = {s: np.array([m["dice"][s] for m in of_method]) for s in structures}
+        bins = [ReliabilityBins(**{k: np.array(v) for k, v in m["bins"].items()}) for m in of_method]
+        pooled = sum(bins, ReliabilityBins.empty()).ece
+        columns = [name, str(of_method[0]["n"])]
+        columns += [f"{np.nanmean(v):.3f} ± {np.nanstd(v, ddof=1):.3f}" for v in values.values()]
+        columns += [f"{np.mean([np.nanmean(v) for v in values.values()]):.4f}"]
+        columns += [f"{100 * pooled:.2f}", f"{100 * np.nanmean([b.ece for b in bins]):.2f}"]
+        text.append("| " + " | ".join(columns) + " |")
+    return "\n".join(text) + f"\n\n{len(rows)} volumes"
+
+
+def ship(run: Path, folder: Path, per_cycle: int) -> None:
+    """Copy plans, record and the latest members of every cycle into ``folder``."""
+    record = read_record(run / "ensemble.json")
+    cycles = record.schedule.cycles
+    chosen = choose_members(find_ensemble(run), "multi", per_cycle * cycles)
+    for name in ("plans.json", "dataset.json"):
+        shutil.copyfile(run / name, folder / name)
+    for member in chosen:
+        target = folder / member.path.relative_to(run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(member.path, target)
+    files = {member.path.relative_to(run).as_posix() for member in chosen}
+    for fold in record.folds.values():
+        fold["members"] = [row for row in fold["members"] if row["file"] in files]
+    write_record(folder / "ensemble.json", replace(record, name="Demo ensemble (ACDC)"))
+
+
+def _lines(results: Path) -> list[str]:
+    return results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+
+
+def main() -> None:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, arguments in {
+        "evaluate": ("run", "dataset", "results"),
+        "table": ("results",),
+        "ship": ("run", "folder"),
+    }.items():
+        command = commands.add_parser(name)
+        for argument in arguments:
+            command.add_argument(argument, type=Path)
+        if name == "ship":
+            command.add_argument("--per-cycle", type=int, default=3)
+    flags = vars(parser.parse_args())
+    command = flags.pop("command")
+    outcome = {"evaluate": evaluate, "table": table, "ship": ship}[command](**flags)
+    if outcome:
+        print(outcome)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Whether a case looks like those the ensemble was validated on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..core.cardiac import Spread
+from ..io.ensemble_folder import EnsembleFolder
+
+if TYPE_CHECKING:
+    from .segment import Segmentation
+
+
+def score_ranges(cases: Iterable[Segmentation]) -> dict[str, dict[str, list[float]]]:
+    """Lowest and highest case scores over validation cases: structure → score → [low, high].
+
+    Scores: ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml`` over the members.
+    """
+    seen: dict[str, dict[str, list[float]]] = {}
+    for case in cases:
+        for name, scores in _scores(case.volumes, case.volume_spread, case.pairwise_dice).items():
+            for score, value in scores.items():
+                if math.isfinite(value):
+                    seen.setdefault(name, {}).setdefault(score, []).append(value)
+    return {
+        name: {score: [min(values), max(values)] for score, values in scores.items()}
+        for name, scores in seen.items()
+    }
+
+
+def validation_warnings(
+    folder: EnsembleFolder,
+    volumes: Mapping[str, float],
+    spreads: Mapping[str, Spread],
+    agreement: Mapping[str, float],
+) -> tuple[str, ...]:
+    """A sentence for every score outside the range of the ensemble's validation cases."""
+    sentences = []
+    for name, scores in _scores(volumes, spreads, agreement).items():
+        for score, value in scores.items():
+            low, high = folder.validation_range(name, score) or (-math.inf, math.inf)
+            if score == "pairwise_dice" and value < low:
+                sentences.append(
+                    f"{name}: the models agree less (Dice {value:.3f}) than on any validation "
+                    f"case (lowest {low:.3f})."
+                )
+            elif score == "volume_ml" and not low <= value <= high:
+                sentences.append(
+                    f"{name}: the volume of {value:.0f} mL is outside the validation cases' "
+                    f"{low:.0f} to {high:.0f} mL."
+                )
+            elif score == "volume_standard_deviation_ml" and value > high:
+                sentences.append(
+                    f"{name}: the models' volumes differ more (SD {value:.1f} mL) than on any "
+                    f"validation case (highest {high:.1f} mL)."
+                )
+    return tuple(sentences)
+
+
+def _scores(
+    volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "pairwise_dice": agreement[name],
+            "volume_ml": volumes[name],
+            "volume_standard_deviation_ml": spreads[name].standard_deviation,
+        }
+        for name in volumes
+    }

@@ -1,0 +1,188 @@
+"""What parent and child processes tell each other: one frozen dataclass a kind, one JSON line each.
+
+Arrays do not travel here but as ``.npy`` files in the scratch folder of the child.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from ..io.run_folder import EpochReport
+from . import AppError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """Base of all messages; ``kind`` tells them apart in JSON."""
+
+    kind: ClassVar[str]
+
+    def to_line(self) -> str:
+        """One line of JSON, without its end."""
+        return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
+
+
+# Requests, from the window to the inference child. Closing the child's input ends it.
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadEnsemble(Message):
+    """Make the ensemble in ``folder`` ready on ``device`` and check every member."""
+
+    kind: ClassVar[str] = "load"
+    folder: str
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentImage(Message):
+    """Segment the array in the file ``image``, (channels, [T,] Z, Y, X), spacing (z, y, x) in mm.
+
+    ``phases`` of a cine count from 1; None lets one member find ED and ES; [] is a 3D image.
+    """
+
+    kind: ClassVar[str] = "segment"
+    job: int
+    image: str
+    spacing: tuple[float, float, float]
+    folder: str
+    phases: list[int] | None = field(default_factory=list)
+    method: str = "multi"
+    members: int = 30
+    mirroring: str = "full"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopJob(Message):
+    """Stop ``job``; what it found so far stays."""
+
+    kind: ClassVar[str] = "stop"
+    job: int
+
+
+# Replies of the inference child.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildReady(Message):
+    """The child has started. ``devices``: name for a request → text with name and free memory."""
+
+    kind: ClassVar[str] = "ready"
+    devices: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleLoaded(Message):
+    """The members were opened. ``refused``: path of a member → why it cannot be used."""
+
+    kind: ClassVar[str] = "loaded"
+    folder: str
+    refused: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasesFound(Message):
+    """End-diastole and end-systole of the cine of ``job``, as one member sees them."""
+
+    kind: ClassVar[str] = "phases"
+    job: int
+    end_diastole: int
+    end_systole: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotReady(Message):
+    """The posterior after ``done`` of ``total`` members, of one phase (None for a 3D image).
+
+    ``labels`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32 bit are
+    ``.npy`` files, the reader's to delete. ``eta_seconds`` counts all phases of the job.
+    """
+
+    kind: ClassVar[str] = "snapshot"
+    job: int
+    phase: int | None
+    done: int
+    total: int
+    eta_seconds: float
+    labels: str
+    entropy: str
+    mutual_information: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseDone(Message):
+    """All members of one phase are done; ``report`` is the content of a case's JSON file."""
+
+    kind: ClassVar[str] = "phase_done"
+    job: int
+    phase: int | None
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Message):
+    """One sentence for the user, such as a step taken because memory was short."""
+
+    kind: ClassVar[str] = "notice"
+    text: str
+
+
+# Messages of any job.
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStarted(Message):
+    """The job began something that takes a while; ``text`` is for the user."""
+
+    kind: ClassVar[str] = "stage"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone(EpochReport, Message):
+    """One finished epoch of a training."""
+
+    kind: ClassVar[str] = "epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnded(Message):
+    """The last message of a job: ``outcome`` is "finished", "stopped" or "failed"."""
+
+    kind: ClassVar[str] = "ended"
+    outcome: str
+    text: str = ""
+    job: int = 0
+
+
+_KINDS: dict[str, type[Message]] = {
+    message.kind: message
+    for message in (
+        LoadEnsemble,
+        SegmentImage,
+        StopJob,
+        ChildReady,
+        EnsembleLoaded,
+        PhasesFound,
+        SnapshotReady,
+        PhaseDone,
+        Notice,
+        StageStarted,
+        EpochDone,
+        JobEnded,
+    )
+}
+
+
+def from_line(line: str) -> Message:
+    """The message of a JSON line; keys of newer versions are ignored. Raises AppError."""
+    try:
+        content: dict[str, Any] = json.loads(line)
+        message = _KINDS[content.pop("kind")]
+        known = {f.name for f in fields(message)}
+        return message(**{key: value for key, value in content.items() if key in known})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AppError(f"Not a message of this program: {line[:80]!r}") from error

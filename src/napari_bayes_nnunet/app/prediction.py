@@ -1,0 +1,241 @@
+"""Segment image files into an output folder: one case after the other, a bad one stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io import DataError
+from ..io.atomic import replacing, write_json
+from ..io.nifti import (
+    Volume,
+    case_name,
+    is_further_channel,
+    read_channels,
+    read_info_cfg,
+    read_labels,
+    write_labels,
+    write_map,
+)
+from ..nnunet import ModelError
+from . import AppError
+from .segment import Ensemble, Mirroring, Segmentation, Snapshot
+
+SAVES = ("entropy", "mutual-information", "probabilities")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRequest:
+    """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8"."""
+
+    images: tuple[Path, ...]
+    output: Path
+    method: str = "multi"
+    members: int = 30
+    mirroring: Mirroring = "full"
+    phases: str = "all"
+    save: frozenset[str] = frozenset()
+    overwrite: bool = False
+    skip_finished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOutcome:
+    """How one image ended: ``failure`` is empty or one sentence; ``notes`` are for the user."""
+
+    case: str
+    failure: str = ""
+    skipped: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One 3D image to segment: a volume, or a phase of a cine."""
+
+    name: str
+    phase: int | None
+    channels: tuple[Volume, ...]
+
+
+def predict(
+    ensemble: Ensemble,
+    request: PredictionRequest,
+    *,
+    on_member: Callable[[str, Snapshot], None] = lambda frame, snapshot: None,
+) -> Iterator[CaseOutcome]:
+    """Segment every image of the request and yield how it ended.
+
+    Per 3D image ``<case>.nii.gz``, ``<case>.json`` and the maps asked for are written; the JSON
+    file last, so that a case with one is whole. Raises AppError for a request that cannot be met.
+    """
+    _check(request)
+    seen: set[str] = set()
+    for image in request.images:
+        if is_further_channel(image):
+            continue
+        case = case_name(image)
+        if case in seen:
+            yield CaseOutcome(case=case, failure=f"{image}: another image is called {case} too.")
+            continue
+        seen.add(case)
+        try:
+            yield _predict_case(ensemble, request, image, on_member)
+        except (DataError, ModelError, AppError) as error:
+            named = image.name in str(error)
+            yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
+
+
+def parse_phases(text: str) -> list[int] | str:
+    """Read "all", "ED,ES" or the numbers of "1,8". Raises AppError for anything else."""
+    plain = text.replace(" ", "")
+    if plain.lower() == "all":
+        return "all"
+    if plain.upper() in ("ED,ES", "ES,ED"):
+        return "ED,ES"
+    try:
+        numbers = sorted({int(part) for part in plain.split(",")})
+    except ValueError:
+        numbers = []
+    if not numbers or numbers[0] < 1:
+        raise AppError(f"Phases are 'all', 'ED,ES' or numbers from 1 such as 1,8, not {text!r}.")
+    return numbers
+
+
+def _check(request: PredictionRequest) -> None:
+    parse_phases(request.phases)
+    unknown = sorted(request.save - set(SAVES))
+    if unknown:
+        raise AppError(f"--save takes {', '.join(SAVES)}, not {', '.join(unknown)}.")
+    if request.members < 1:
+        raise AppError(f"The number of members must be at least 1, not {request.members}.")
+
+
+def _predict_case(
+    ensemble: Ensemble,
+    request: PredictionRequest,
+    image: Path,
+    on_member: Callable[[str, Snapshot], None],
+) -> CaseOutcome:
+    case = case_name(image)
+    if _is_finished(request, case):
+        return CaseOutcome(case=case, skipped=True)
+    channels = read_channels(image)
+    _refuse_existing([case], request, image)
+    phases, notes, about = _phases(ensemble, request, image, channels)
+    frames = _frames(case, channels, phases)
+    _refuse_existing([frame.name for frame in frames], request, image)
+    for frame in frames:
+        if not _is_finished(request, frame.name):
+            result = _segment(ensemble, request, frame, on_member)
+            _write(request, frame, result, about)
+            notes += [*result.warnings, *result.notes]
+    if channels[0].is_cine and len(frames) == channels[0].phases:
+        _write_cine(request, case, channels[0], frames)
+    return CaseOutcome(case=case, notes=tuple(dict.fromkeys(notes)))
+
+
+def _is_finished(request: PredictionRequest, name: str) -> bool:
+    return request.skip_finished and (request.output / f"{name}.json").exists()
+
+
+def _phases(
+    ensemble: Ensemble, request: PredictionRequest, image: Path, channels: tuple[Volume, ...]
+) -> tuple[list[int] | None, list[str], dict[str, Any]]:
+    """The phases to segment (None: no cine), what to tell the user, and what the report says."""
+    if not channels[0].is_cine:
+        return None, [], {}
+    wanted = parse_phases(request.phases)
+    if wanted == "all":
+        return list(range(1, channels[0].phases + 1)), [], {}
+    if isinstance(wanted, list):
+        return wanted, [], {}
+    known = read_info_cfg(image.parent)
+    if known is not None:
+        ed, es, source = known.ed, known.es, "Info.cfg beside the image"
+    else:
+        stack = np.stack([channel.voxels for channel in channels])
+        ed, es = ensemble.find_phases(stack, channels[0].spacing)
+        source = "largest and smallest LV volume found by one member"
+    note = f"ED is phase {ed}, ES is phase {es} ({source})."
+    return sorted({ed, es}), [note], {"ED": ed, "ES": es, "phases_from": source}
+
+
+def _frames(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -> list[_Frame]:
+    if phases is None:
+        return [_Frame(case, None, channels)]
+    return [
+        _Frame(f"{case}_frame{phase:02d}", phase, tuple(c.frame(phase) for c in channels))
+        for phase in phases
+    ]
+
+
+def _segment(
+    ensemble: Ensemble,
+    request: PredictionRequest,
+    frame: _Frame,
+    on_member: Callable[[str, Snapshot], None],
+) -> Segmentation:
+    image = np.stack([channel.voxels for channel in frame.channels])
+    steps: Generator[Snapshot, None, Segmentation] = ensemble.steps(
+        image,
+        frame.channels[0].spacing,
+        method=request.method,
+        members=request.members,
+        mirroring=request.mirroring,
+    )
+    while True:
+        try:
+            on_member(frame.name, next(steps))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _write(
+    request: PredictionRequest, frame: _Frame, result: Segmentation, about: dict[str, Any]
+) -> None:
+    like = frame.channels[0]
+    base = request.output / frame.name
+    if "entropy" in request.save:
+        write_map(base.with_name(f"{frame.name}_entropy.nii.gz"), result.entropy, like)
+    if "mutual-information" in request.save:
+        path = base.with_name(f"{frame.name}_mutual_information.nii.gz")
+        write_map(path, result.mutual_information, like)
+    if "probabilities" in request.save:
+        write_probabilities(base.with_name(f"{frame.name}_probabilities.npz"), result.probabilities)
+    write_labels(base.with_name(f"{frame.name}.nii.gz"), result.labels, like)
+    report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
+    write_json(base.with_name(f"{frame.name}.json"), {**report, **result.report()})
+
+
+def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
+    """Write (C, Z, Y, X) float32 probabilities under the key ``probabilities``, compressed."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, probabilities=probabilities)
+
+
+def _write_cine(
+    request: PredictionRequest, case: str, like: Volume, frames: Sequence[_Frame]
+) -> None:
+    """All phases' labels as one 4D file, read back from the frames: some may be from before."""
+    parts = [read_labels(request.output / f"{frame.name}.nii.gz").voxels for frame in frames]
+    write_labels(request.output / f"{case}.nii.gz", np.stack(parts), like)
+
+
+def _refuse_existing(names: Sequence[str], request: PredictionRequest, image: Path) -> None:
+    files = [
+        request.output / f"{name}{ending}" for name in names for ending in (".nii.gz", ".json")
+    ]
+    existing = [file for file in files if file.exists()]
+    if any(file.samefile(image) for file in existing):
+        raise AppError("The labels would replace the image itself; choose another output folder.")
+    if existing and not (request.overwrite or request.skip_finished):
+        raise AppError(
+            f"{existing[0].name} exists in {request.output}; use --overwrite to replace it or "
+            "--continue to do only what is missing."
+        )

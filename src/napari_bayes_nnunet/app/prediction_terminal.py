@@ -1,0 +1,61 @@
+"""Segmentation in a terminal: a progress bar over the members, one line a case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from .prediction import CaseOutcome, PredictionRequest, predict
+from .segment import Ensemble, Snapshot
+
+
+def predict_in_terminal(folder: Path, request: PredictionRequest, *, device: str) -> bool:
+    """Segment the images of ``request``; True when every one of them succeeded."""
+    ensemble = Ensemble(
+        folder, device=device, notify=lambda sentence: click.echo(sentence, err=True)
+    )
+    for sentence in ensemble.folder.problems:
+        click.echo(sentence, err=True)
+    bar = MemberBar()
+    succeeded = True
+    for outcome in predict(ensemble, request, on_member=bar.show):
+        bar.close()
+        succeeded &= not outcome.failure
+        _print(outcome)
+    return succeeded
+
+
+class MemberBar:
+    """A bar "patient001 member 4 of 30", one for each 3D image."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._frame = ""
+
+    def show(self, frame: str, snapshot: Snapshot) -> None:
+        """Advance the bar of ``frame``."""
+        if frame != self._frame or self._bar is None:
+            self.close()
+            self._frame = frame
+            self._bar = tqdm(total=snapshot.total, desc=frame, unit="member", leave=False)
+        self._bar.update(snapshot.done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _print(outcome: CaseOutcome) -> None:
+    if outcome.failure:
+        click.echo(outcome.failure, err=True)
+    elif outcome.skipped:
+        click.echo(f"{outcome.case}: finished before")
+    else:
+        click.echo(f"{outcome.case}: done")
+    for note in outcome.notes:
+        click.echo(f"  {note}")

@@ -1,0 +1,221 @@
+"""The inference child: keeps an ensemble loaded and segments what the window sends.
+
+Started as ``python -m napari_bayes_nnunet.app.worker --scratch FOLDER``. One request a line on its
+input, one message a line on its output; it ends when its input is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io import DataError
+from ..io.atomic import replacing
+from ..nnunet import ModelError
+from . import AppError
+from .messages import (
+    ChildReady,
+    EnsembleLoaded,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    Notice,
+    PhaseDone,
+    PhasesFound,
+    SegmentImage,
+    SnapshotReady,
+    StageStarted,
+    StopJob,
+    from_line,
+)
+from .segment import Ensemble, Image, Segmentation, Snapshot
+
+SECONDS_BETWEEN_SNAPSHOTS = 0.25
+
+
+class Worker:
+    """Answers requests one after the other; ``stop`` is the job that is to end now."""
+
+    def __init__(self, scratch: Path, tell: Callable[[Message], None]) -> None:
+        self._scratch = scratch
+        self._tell = tell
+        self._ensemble: Ensemble | None = None
+        self._loaded: tuple[str, str] | None = None
+        self._files = 0
+        self.stop: int | None = None
+
+    def answer(self, request: Message) -> None:
+        """Carry out one request; every failure becomes a message."""
+        job = request.job if isinstance(request, SegmentImage) else 0
+        try:
+            if isinstance(request, LoadEnsemble):
+                members = self._load(request.folder, request.device).folder.members
+                refused = {str(m.path): m.refused for m in members if not m.usable}
+                self._tell(EnsembleLoaded(folder=request.folder, refused=refused))
+            elif isinstance(request, SegmentImage):
+                stopped = self._segment(request)
+                self._tell(JobEnded(outcome="stopped" if stopped else "finished", job=job))
+        except (AppError, DataError, ModelError) as error:
+            self._tell(JobEnded(outcome="failed", text=str(error), job=job))
+        except Exception as error:  # the child must outlive what nobody foresaw, and say so
+            traceback.print_exc()
+            text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
+            self._tell(JobEnded(outcome="failed", text=text, job=job))
+
+    def _load(self, folder: str, device: str) -> Ensemble:
+        if self._ensemble is None or self._loaded != (folder, device):
+            self._ensemble = None
+            self._tell(StageStarted(text="Loading the ensemble"))
+            notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
+            self._ensemble = Ensemble(folder, device=device, notify=notify)
+            self._loaded = (folder, device)
+        return self._ensemble
+
+    def _segment(self, request: SegmentImage) -> bool:
+        """Segment the phases asked for; True if stopped."""
+        from ..nnunet.inference import Stopped
+
+        ensemble = self._load(request.folder, request.device)
+        image = np.load(request.image)
+        try:
+            phases = self._phases(request, ensemble, image)
+            for index, phase in enumerate(phases):
+                volume = image if phase is None else image[:, phase - 1]
+                remaining = len(phases) - index - 1
+                self._segment_phase(request, ensemble, volume, phase, remaining)
+        except Stopped:
+            return True
+        return False
+
+    def _phases(
+        self, request: SegmentImage, ensemble: Ensemble, image: Image
+    ) -> list[int] | list[None]:
+        if image.ndim == 4:
+            return [None]
+        if request.phases is not None:
+            outside = [p for p in request.phases if not 1 <= p <= image.shape[1]]
+            if outside:
+                raise AppError(f"Phase {outside[0]} does not exist: there are {image.shape[1]}.")
+            return request.phases or list(range(1, image.shape[1] + 1))
+        self._tell(StageStarted(text="Finding end-diastole and end-systole"))
+        ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
+        self._tell(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
+        return [ed, es]
+
+    def _segment_phase(
+        self,
+        request: SegmentImage,
+        ensemble: Ensemble,
+        volume: Image,
+        phase: int | None,
+        remaining: int,
+    ) -> None:
+        steps = ensemble.steps(
+            volume,
+            request.spacing,
+            method=request.method,
+            members=request.members,
+            mirroring=request.mirroring,  # type: ignore[arg-type]
+            should_stop=self._stops(request.job),
+        )
+        result = self._show_snapshots(steps, request.job, phase, remaining)
+        self._tell(PhaseDone(job=request.job, phase=phase, report=result.report()))
+
+    def _show_snapshots(
+        self, steps: Iterator[Snapshot], job: int, phase: int | None, remaining: int
+    ) -> Segmentation:
+        """Send a snapshot of the first and the last member, and of others unless they come fast."""
+        started = last = perf_counter()
+        while True:
+            try:
+                snapshot = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            now = perf_counter()
+            is_end = snapshot.done in (1, snapshot.total)
+            if is_end or now - last >= SECONDS_BETWEEN_SNAPSHOTS:
+                per_phase = (now - started) / snapshot.done * snapshot.total
+                eta = snapshot.eta_seconds + remaining * per_phase
+                self._tell(self._snapshot(snapshot, job, phase, eta))
+                last = now
+
+    def _snapshot(
+        self, snapshot: Snapshot, job: int, phase: int | None, eta: float
+    ) -> SnapshotReady:
+        return SnapshotReady(
+            job=job,
+            phase=phase,
+            done=snapshot.done,
+            total=snapshot.total,
+            eta_seconds=round(eta, 1),
+            labels=self._write(snapshot.labels),
+            entropy=self._write(snapshot.entropy),
+            mutual_information=self._write(snapshot.mutual_information),
+        )
+
+    def _write(self, array: NDArray[np.generic]) -> str:
+        self._files += 1
+        path = self._scratch / f"{os.getpid()}-{self._files}.npy"
+        with replacing(path) as temporary:
+            np.save(temporary, array)
+        return str(path)
+
+    def _stops(self, job: int) -> Callable[[], bool]:
+        return lambda: self.stop == job
+
+
+def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
+    """Answer the requests of one window until it closes ``requests``."""
+    lock = threading.Lock()
+
+    def tell(message: Message) -> None:
+        with lock:
+            replies.write(message.to_line() + "\n")
+            replies.flush()
+
+    worker = Worker(scratch, tell)
+    waiting: queue.Queue[Message | None] = queue.Queue()
+    reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
+    reader.start()
+    from ..nnunet.device import describe_devices
+
+    tell(ChildReady(devices=describe_devices()))
+    while (request := waiting.get()) is not None:
+        worker.answer(request)
+
+
+def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]) -> None:
+    """Put requests in the queue; a stop overtakes them. A closed input ends the process at once."""
+    for line in requests:
+        try:
+            message = from_line(line)
+        except AppError:
+            traceback.print_exc()
+            continue
+        if isinstance(message, StopJob):
+            worker.stop = message.job
+        else:
+            waiting.put(message)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve on standard input and output; what libraries print goes to standard error."""
+    scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, replies, scratch)
+
+
+if __name__ == "__main__":
+    main()

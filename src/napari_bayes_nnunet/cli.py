@@ -1,0 +1,167 @@
+"""The command ``bayes-nnunet``: thin commands around ``app``; heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .core.schedule import MemberSelection, RestartSchedule
+
+
+class Command(click.Command):
+    """A command whose expected failures end in one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of our layers are for the user, others for the developer."""
+        from .app import AppError
+        from .io import DataError
+        from .nnunet import ModelError
+
+        try:
+            return super().invoke(ctx)
+        except (AppError, DataError, ModelError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group()
+@click.version_option(package_name="napari-bayes-nnunet")
+def main() -> None:
+    """Bayesian nnU-Net: checkpoint ensembles for segmentation with uncertainty."""
+
+
+def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All parameters of Eq. 4 and of the kept members; None leaves a value to the preset."""
+    flags = [
+        click.option("--epochs", type=int, help="T, epochs in all.  [paper: 1200]"),
+        click.option("--cycles", type=int, help="M, cycles of equal length.  [paper: 3]"),
+        click.option("--gamma", type=float, help="Decaying fraction of a cycle.  [paper: 0.8]"),
+        click.option("--initial-lr", type=float, help="α0.  [paper: 0.01]"),
+        click.option("--restart-lr", type=float, help="α_r, first epoch.  [paper: 0.1]"),
+        click.option("--exponent", type=float, help="ε of the decay.  [paper: 0.9]"),
+        click.option("--decay-over", type=click.Choice(["T", "Tc"]), help="Denominator of Eq. 4."),
+        click.option("--members-per-cycle", type=int, help="Latest epochs kept.  [paper: 30]"),
+        click.option("--member-step", type=int, help="Epochs between them.  [paper: 2]"),
+        click.option(
+            "--restart-first-cycle/--no-restart-first-cycle",
+            default=None,
+            help="Use α_r on the random weights of epoch 0 too.  [paper: yes]",
+        ),
+    ]
+    for flag in reversed(flags):
+        command = flag(command)
+    return command
+
+
+def parse_schedule(
+    flags: dict[str, Any], schedule: RestartSchedule, selection: MemberSelection
+) -> tuple[RestartSchedule, MemberSelection]:
+    """Take the schedule's flags out of ``flags`` and lay them over the given values."""
+    of_selection = {"members_per_cycle": "per_cycle", "member_step": "step"}
+    of_schedule = RestartSchedule.__dataclass_fields__
+    changes = {name: flags.pop(name) for name in list(flags) if name in of_schedule}
+    kept = {new: flags.pop(old) for old, new in of_selection.items()}
+    try:
+        return (
+            replace(schedule, **{k: v for k, v in changes.items() if v is not None}),
+            replace(selection, **{k: v for k, v in kept.items() if v is not None}),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@main.command(cls=Command)
+@schedule_options
+@click.option("--csv", "file", type=click.File("w"), default="-", help="File, or - for the screen.")
+def schedule(file: Any, **flags: Any) -> None:
+    """Print the learning rate of every epoch and which epochs training keeps as members."""
+    rates, selection = parse_schedule(flags, RestartSchedule(), MemberSelection())
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"])
+    for epoch in range(rates.epochs):
+        keeps = int(selection.keeps(rates, epoch))
+        place = rates.cycle(epoch), rates.epoch_in_cycle(epoch)
+        rows.writerow([epoch, *place, f"{rates.learning_rate(epoch):.9g}", keeps])
+
+
+@main.command(cls=Command)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The run folder.")
+@click.option("--configuration", default="2d", show_default=True, help="Of nnU-Net's plans.")
+@click.option("--fold", type=click.Choice(["all", *"01234"]), default="0", show_default=True)
+@click.option("--preset", type=click.Choice(["paper", "demo"]), default="paper", show_default=True)
+@schedule_options
+@click.option("--batch-size", type=click.IntRange(1), help="Instead of the preset's 20.")
+@click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, demo: 12]")
+@click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
+@click.option("--patient", help="Pattern of the patient's part of a case name.")
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--seed", type=int, help="Makes a CPU training repeatable.")
+@click.option("--licence", help="Of the weights; the dataset's by default.")
+@click.option("--resume", is_flag=True, help="Go on where a stopped or killed training ended.")
+@click.option("--jsonl", is_flag=True, help="One JSON line per epoch instead of a progress bar.")
+def train(jsonl: bool, **flags: Any) -> None:
+    """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET."""
+    from .app.training import PRESETS, TrainingRequest
+    from .app.training_terminal import train_in_terminal
+
+    preset = PRESETS[flags["preset"]]
+    rates, selection = parse_schedule(flags, preset.schedule, preset.selection)
+    given = {name: value for name, value in flags.items() if value is not None}
+    request = TrainingRequest(schedule=rates, selection=selection, **given)
+    train_in_terminal(request, jsonl=jsonl, stream=sys.stdout)
+
+
+@main.command(cls=Command)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def inspect(folder: Path, as_json: bool) -> None:
+    """List the members of the ensemble in FOLDER, and why others cannot be used."""
+    import json
+
+    from .app.inspection import inspection_json, inspection_text
+    from .io.ensemble_folder import find_ensemble
+
+    found = find_ensemble(folder)
+    click.echo(json.dumps(inspection_json(found), indent=1) if as_json else inspection_text(found))
+
+
+@main.command(cls=Command)
+@click.argument("ensemble", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option("--method", default="multi", show_default=True, help="multi, single or vanilla.")
+@click.option("--members", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
+@click.option("--save", default="", help="entropy,mutual-information,probabilities")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
+def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **flags: Any) -> None:
+    """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE."""
+    from .app.prediction import PredictionRequest
+    from .app.prediction_terminal import predict_in_terminal
+
+    wanted = frozenset(part.strip() for part in save.split(",") if part.strip())
+    request = PredictionRequest(images=images, save=wanted, **flags)
+    if not predict_in_terminal(ensemble, request, device=device):
+        raise click.exceptions.Exit(1)
+
+
+@main.command(cls=Command)
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path),
+    help="Run unattended, save a picture of the window after the last member and exit.",
+)
+def demo(screenshot: Path | None) -> None:
+    """Open napari on a real heart, segmented by the built-in ensemble."""
+    from .widgets.demo import run_demo
+
+    run_demo(screenshot)

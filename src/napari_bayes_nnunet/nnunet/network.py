@@ -1,0 +1,72 @@
+"""The network of a plans file, built once, with members swapped in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from . import ModelError
+from .weights import StateDict
+
+
+class Network:
+    """One network in evaluation mode on a device; ``load`` gives it the weights of a member.
+
+    Raises ModelError when the plans describe no network of this nnU-Net.
+    """
+
+    def __init__(
+        self,
+        plans: PlansManager,
+        configuration: ConfigurationManager,
+        dataset_json: dict[str, Any],
+        device: torch.device,
+    ) -> None:
+        channels = determine_num_input_channels(plans, configuration, dataset_json)
+        classes = plans.get_label_manager(dataset_json).num_segmentation_heads
+        try:
+            module = nnUNetTrainer.build_network_architecture(
+                plans, configuration, channels, classes, enable_deep_supervision=False
+            )
+        except (ImportError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"The plans describe a network that cannot be built: {error}"
+            ) from error
+        self.module: torch.nn.Module = module.eval().to(device)
+        self.device = device
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Shape of every tensor a member has to bring."""
+        return {name: tensor.shape for name, tensor in self.module.state_dict().items()}
+
+    def load(self, weights: StateDict) -> None:
+        """Swap in a member that was checked to fit."""
+        self.module.load_state_dict(weights)
+
+    def to(self, device: torch.device) -> None:
+        """Move the network."""
+        self.module.to(device)
+        self.device = device
+
+    @torch.inference_mode()
+    def logits(self, batch: torch.Tensor, mirrors: list[tuple[int, ...]]) -> torch.Tensor:
+        """Mean logits (N, C, …) of ``batch`` (N, channels, …) over ``mirrors``, float32.
+
+        A mirror is the axes of the batch that are flipped; ``()`` is the image as it is. nnU-Net's
+        predictor averages logits over mirrors too, which are no members of the posterior.
+        """
+        batch = batch.to(self.device)
+        with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+            total = self.module(batch).float() if () in mirrors else None
+            for axes in filter(None, mirrors):
+                flipped = self.module(torch.flip(batch, axes)).flip(axes).float()
+                total = flipped if total is None else total.add_(flipped)
+        if total is None:
+            raise ModelError("No mirror was asked for.")
+        mean: torch.Tensor = total.div_(len(mirrors))
+        return mean

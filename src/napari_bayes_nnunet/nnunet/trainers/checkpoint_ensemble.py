@@ -1,0 +1,5 @@
+"""The one module nnU-Net sees when ``nnUNet_extTrainer`` names this folder."""
+
+from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer
+
+__all__ = ["CheckpointEnsembleTrainer"]

@@ -1,0 +1,222 @@
+"""Members: slim files with the weights of one epoch, written and read safely.
+
+A member is a checkpoint that nnU-Net's own predictor loads without this package. Weights are
+stored in float16, each tensor once: nnU-Net's state dict names most tensors two or three times.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+
+from ..io.atomic import replacing
+from ..io.model_folder import why_unreadable
+from ..io.run_folder import sha256 as checksum
+from . import ModelError
+
+StateDict = dict[str, torch.Tensor]
+Shapes = Mapping[str, torch.Size]
+
+# nnU-Net's own checkpoints hold numpy scalars in their log; everything else needs no code.
+_make_scalar = np.float64(0).__reduce__()[0]
+_HARMLESS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd"),
+    _make_scalar,
+    (_make_scalar, "numpy.core.multiarray.scalar"),  # as numpy 1 names it
+]
+
+# What torch's restricted unpickler raises on bytes that are no pickle of a checkpoint.
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
+
+
+def write_member(
+    path: Path,
+    weights: StateDict,
+    *,
+    configuration: str,
+    mirroring_axes: tuple[int, ...] | None,
+) -> None:
+    """Write ``weights`` as a member, atomically."""
+    content = {
+        "network_weights": halve(weights),
+        "trainer_name": "nnUNetTrainer",
+        "init_args": {"configuration": configuration},
+        "inference_allowed_mirroring_axes": mirroring_axes,
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def halve(weights: StateDict) -> StateDict:
+    """The same state dict in float16 on the CPU, with tensors that were shared still shared."""
+    done: dict[tuple[Any, ...], torch.Tensor] = {}
+    halved: StateDict = {}
+    for name, tensor in weights.items():
+        key = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if key not in done:
+            dtype = torch.float16 if tensor.is_floating_point() else tensor.dtype
+            # A copy, because torch.save stores the whole storage behind a view.
+            done[key] = tensor.detach().to("cpu", dtype, copy=True)
+        halved[name] = done[key]
+    return halved
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a member or an nnU-Net checkpoint without running any code from it.
+
+    The tensors are views of the mapped file: they cost memory only while they are looked at, and
+    the optimizer's are never read. Names lose the prefixes of DDP and of torch.compile.
+
+    Raises ModelError when the file is missing, cut short, damaged, needs code execution or is no
+    nnU-Net v2 checkpoint.
+    """
+    _, problem = why_unreadable(path)
+    if problem:
+        raise ModelError(f"{path.name} cannot be used: {problem}.")
+    with torch.serialization.safe_globals(_HARMLESS):
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except pickle.UnpicklingError as error:
+            raise ModelError(_why_not_opened(path)) from error
+        except _DAMAGED as error:
+            raise ModelError(f"{path.name} is damaged: {_short(error)}.") from error
+    weights = content.get("network_weights") if isinstance(content, dict) else None
+    if not _is_state_dict(weights):
+        raise ModelError(f"{path.name} is no nnU-Net v2 checkpoint: it holds no network_weights.")
+    return {**content, "network_weights": without_prefixes(weights)}
+
+
+def without_prefixes(weights: StateDict) -> StateDict:
+    """The state dict of the bare network: DDP adds "module.", torch.compile "_orig_mod."."""
+    prefixes = ("module.", "_orig_mod.")
+    while weights and all(name.startswith(prefixes) for name in weights):
+        weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
+    return weights
+
+
+def expected_shapes(
+    plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str
+) -> dict[str, torch.Size]:
+    """Shape of every tensor in the network of the plans; nothing is allocated.
+
+    Raises ModelError when the plans' network cannot be built.
+    """
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    try:
+        manager = PlansManager(plans)
+        settings = manager.get_configuration(configuration)
+        with torch.device("meta"):
+            network = get_network_from_plans(
+                settings.network_arch_class_name,
+                settings.network_arch_init_kwargs,
+                settings.network_arch_init_kwargs_req_import,
+                determine_num_input_channels(manager, settings, dataset_json),
+                manager.get_label_manager(dataset_json).num_segmentation_heads,
+                allow_init=False,
+                deep_supervision=False,
+            )
+    except (ImportError, *_DAMAGED) as error:
+        raise ModelError(
+            f"The network of plans.json ({configuration}) cannot be built: {_short(error)}."
+        ) from error
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def check_member(path: Path, expected: Shapes, *, sha256: str = "") -> str:
+    """Why a member cannot be used with a network of ``expected`` shapes; "" when it can.
+
+    Its bytes are compared with the checksum ``sha256`` where one is known, else with those inside
+    the file, so every byte is read once.
+    """
+    try:
+        weights = read_checkpoint(path)["network_weights"]
+        if not _is_intact(path, sha256):
+            return "the file is damaged: its content does not match its checksum"
+    except ModelError as error:
+        return str(error).rstrip(".")
+    except (zipfile.BadZipFile, zlib.error, *_DAMAGED) as error:
+        return f"the file is damaged or gone: {_short(error)}"
+    return _other_architecture(weights, expected) or _not_finite(weights)
+
+
+def _is_intact(path: Path, sha256: str) -> bool:
+    if sha256:
+        return checksum(path) == sha256
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip() is None
+
+
+def _other_architecture(weights: StateDict, expected: Shapes) -> str:
+    """The first tensor that differs, in the order of the network."""
+    for name, shape in expected.items():
+        if name not in weights:
+            return f"wrong architecture: it lacks {name} of the network in plans.json"
+        if weights[name].shape != torch.Size(shape):
+            found, wanted = tuple(weights[name].shape), tuple(shape)
+            return f"wrong architecture: {name} is {found} where plans.json makes it {wanted}"
+    extra = next((name for name in weights if name not in expected), None)
+    return f"wrong architecture: plans.json has no {extra}" if extra else ""
+
+
+def _not_finite(weights: StateDict) -> str:
+    for name, tensor in _each_once(weights).items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return f"its weights are not all finite numbers ({name})"
+    return ""
+
+
+def _each_once(weights: StateDict) -> StateDict:
+    """One name for every tensor, where several names share it."""
+    names = {tensor.data_ptr(): name for name, tensor in weights.items()}
+    return {name: weights[name] for name in names.values()}
+
+
+def _is_state_dict(weights: object) -> TypeGuard[StateDict]:
+    return (
+        isinstance(weights, dict)
+        and bool(weights)
+        and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in weights.items())
+    )
+
+
+def _why_not_opened(path: Path) -> str:
+    """Name what the file would call; its list of names is read without resolving any."""
+    try:
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (pickle.UnpicklingError, *_DAMAGED):
+        unsafe = []
+    if not unsafe:
+        return f"{path.name} is damaged or was not written by torch.save."
+    return (
+        f"{path.name} was not opened: it would run code ({', '.join(sorted(unsafe)[:3])}). "
+        "Only weights are accepted."
+    )
+
+
+def _short(error: BaseException) -> str:
+    """The first line of an error; torch's go on with advice for programmers."""
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

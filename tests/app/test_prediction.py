@@ -1,0 +1,302 @@
+"""``bayes-nnunet predict``: files in, files out, and one bad image stops no other."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction import PredictionRequest, parse_phases, predict
+from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.cli import main
+
+from tests.models import made_image, make_model
+
+AFFINE = np.array([[-1.2, 0.1, 0, 5], [0.1, 1.9, 0.5, -7], [0, 0.3, 7.9, 11], [0, 0, 0, 1]])
+
+
+def write_image(path: Path, voxels: np.ndarray, *, zooms=(1.2, 1.9, 8.0)) -> Path:
+    """A NIfTI file of (x, y, z[, t]) voxels whose qform is oblique."""
+    image = nib.Nifti1Image(voxels, None)
+    image.header.set_qform(AFFINE, code=1)
+    image.header.set_zooms((*zooms, *([45.0] if voxels.ndim == 4 else [])))
+    image.header.set_xyzt_units("mm", "msec")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "patient7_frame01_0000.nii.gz", made_image((40, 50, 4)))
+
+
+@pytest.fixture
+def cine(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "patient8_4d.nii.gz", made_image((40, 50, 4, 3)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+def run(*arguments) -> tuple[int, str]:
+    """Exit code and output of ``bayes-nnunet predict``."""
+    outcome = CliRunner().invoke(main, ["predict", *map(str, arguments)])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome.exit_code, outcome.output
+
+
+def test_a_case_is_labels_and_report_on_the_grid_of_the_image(model, image, tmp_path):
+    out = tmp_path / "out"
+    code, _ = run(model, image, "-o", out, "--device", "cpu")
+    assert code == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "patient7_frame01.json",
+        "patient7_frame01.nii.gz",
+    ]
+    source, labels = nib.load(image), nib.load(out / "patient7_frame01.nii.gz")
+    assert labels.shape == source.shape
+    np.testing.assert_array_equal(labels.affine, source.affine)
+    for field in ("pixdim", "qform_code", "sform_code", "xyzt_units", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(labels.header[field], source.header[field])
+    report = json.loads((out / "patient7_frame01.json").read_text())
+    assert report["method"] == "multi"
+    assert report["member_epochs"] == [1, 2, 3]
+    assert report["ensemble_kind"] == "checkpoints"
+    assert report["mirroring"] == "full"
+    assert report["device"] == "cpu"
+    assert report["seconds"] >= 0
+    assert set(report["pairwise_dice"]) == set(report["volumes_ml"]) == {"RV", "MYO", "LV"}
+    voxels = np.asarray(labels.dataobj)
+    assert report["volumes_ml"]["LV"]["ensemble"] == pytest.approx(
+        (voxels == 3).sum() * 1.2 * 1.9 * 8.0 / 1000, rel=1e-5
+    )
+    assert {"mean", "standard_deviation", "minimum", "maximum"} < set(report["volumes_ml"]["LV"])
+    assert report["warnings"] == []
+
+
+def test_maps_on_request(model, image, tmp_path):
+    out = tmp_path / "out"
+    maps = "entropy,mutual-information,probabilities"
+    assert run(model, image, "-o", out, "--save", maps)[0] == 0
+    entropy = nib.load(out / "patient7_frame01_entropy.nii.gz")
+    information = nib.load(out / "patient7_frame01_mutual_information.nii.gz")
+    stored = np.load(out / "patient7_frame01_probabilities.npz")
+    assert list(stored) == ["probabilities"]
+    assert stored["probabilities"].dtype == np.float32
+    assert stored["probabilities"].shape == (4, 4, 50, 40)
+    assert entropy.get_data_dtype() == information.get_data_dtype() == np.float32
+    p = stored["probabilities"].astype(float)
+    expected = -(p * np.log2(np.clip(p, 1e-30, None))).sum(axis=0)
+    np.testing.assert_allclose(entropy.get_fdata().T, expected, atol=1e-4)
+    assert (information.get_fdata() <= entropy.get_fdata() + 1e-6).all()
+    labels = np.asarray(nib.load(out / "patient7_frame01.nii.gz").dataobj).T
+    np.testing.assert_array_equal(labels, stored["probabilities"].argmax(axis=0))
+
+
+def test_an_unknown_map_is_refused(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--save", "variance")
+    assert code == 1
+    assert "--save takes entropy, mutual-information, probabilities, not variance" in said
+
+
+def test_further_channels_belong_to_the_first(tmp_path):
+    two = make_model(tmp_path / "model", channels=2, members=1)
+    first = write_image(tmp_path / "a_0000.nii.gz", made_image((40, 50, 4)))
+    second = write_image(tmp_path / "a_0001.nii.gz", made_image((40, 50, 4), seed=3))
+    out = tmp_path / "out"
+    assert run(two, first, second, "-o", out)[0] == 0
+    assert sorted(p.name for p in out.iterdir()) == ["a.json", "a.nii.gz"]
+
+
+def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out")
+    assert code == 0
+    assert "3 members were used: the folder holds no more of them." in said
+
+
+def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--method", "single")
+    assert code == 1
+    assert "no cycles" in said
+
+
+class TestExistingOutput:
+    def test_is_not_overwritten_unasked(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        before = (out / "patient7_frame01.nii.gz").stat().st_mtime_ns
+        code, said = run(model, image, "-o", out)
+        assert code == 1
+        assert "exists in" in said
+        assert "--overwrite" in said
+        assert (out / "patient7_frame01.nii.gz").stat().st_mtime_ns == before
+
+    def test_overwrite(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "patient7_frame01.nii.gz").write_text("mine")
+        assert run(model, image, "-o", out, "--overwrite")[0] == 0
+        assert nib.load(out / "patient7_frame01.nii.gz").shape == (40, 50, 4)
+
+    def test_continue_leaves_finished_cases_alone(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        before = (out / "patient7_frame01.json").stat().st_mtime_ns
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 0
+        assert "finished before" in said
+        assert (out / "patient7_frame01.json").stat().st_mtime_ns == before
+
+    def test_continue_redoes_a_case_that_was_interrupted(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        (out / "patient7_frame01.json").unlink()
+        assert run(model, image, "-o", out, "--continue")[0] == 0
+        assert (out / "patient7_frame01.json").exists()
+
+    def test_the_image_itself_is_never_replaced(self, model, tmp_path):
+        image = write_image(tmp_path / "heart.nii.gz", made_image((40, 50, 4)))
+        before = image.read_bytes()
+        code, said = run(model, image, "-o", tmp_path, "--overwrite")
+        assert code == 1
+        assert "replace the image itself" in said
+        assert image.read_bytes() == before
+
+
+def broken(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that cannot be segmented: name → (file, a part of the sentence)."""
+    good = made_image((40, 50, 4))
+    holes = good.copy()
+    holes[3, 4, 2] = np.nan
+    infinite = good.copy()
+    infinite[3, 4, 2] = np.inf
+    whole = write_image(folder / "whole.nii.gz", good).read_bytes()
+    cut = folder / "cut.nii.gz"
+    cut.write_bytes(whole[: len(whole) // 2])
+    text = folder / "text.nii.gz"
+    text.write_text("this is no image")
+    flat = write_image(folder / "zoom.nii", good)
+    content = bytearray(flat.read_bytes())
+    content[80:84] = np.float32(0).tobytes()  # pixdim[1]
+    flat.write_bytes(content)
+    return {
+        "nan": (write_image(folder / "nan.nii.gz", holes), "NaN"),
+        "inf": (write_image(folder / "inf.nii.gz", infinite), "infinite"),
+        "empty": (write_image(folder / "empty.nii.gz", np.zeros_like(good)), "empty"),
+        "2d": (write_image(folder / "flat.nii.gz", good[..., 0], zooms=(1.2, 1.9)), "2D"),
+        "cut": (cut, "cut short"),
+        "no nifti": (text, "no NIfTI"),
+        "zero spacing": (flat, "pacing"),
+        "missing": (folder / "missing.nii.gz", "not exist"),
+    }
+
+
+def test_every_bad_image_is_named_and_the_others_go_through(model, image, tmp_path):
+    files = broken(tmp_path)
+    out = tmp_path / "out"
+    request = PredictionRequest(images=(*(f for f, _ in files.values()), image), output=out)
+    outcomes = list(predict(Ensemble(model, device="cpu"), request))
+    for outcome, (file, words) in zip(outcomes, files.values(), strict=False):
+        assert file.name in outcome.failure
+        assert words.lower() in outcome.failure.lower()
+        assert "\n" not in outcome.failure
+    assert outcomes[-1].failure == ""
+    assert sorted(p.name for p in out.iterdir()) == [
+        "patient7_frame01.json",
+        "patient7_frame01.nii.gz",
+    ]
+
+
+def test_wrong_number_of_channels_is_named(image, tmp_path):
+    two = make_model(tmp_path / "model", channels=2, members=1)
+    code, said = run(two, image, "-o", tmp_path / "out")
+    assert code == 1
+    assert "takes 2 channel(s)" in said
+
+
+def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):
+    twin = write_image(tmp_path / "other" / image.name, made_image((40, 50, 4), seed=5))
+    code, said = run(model, image, twin, "-o", tmp_path / "out")
+    assert code == 1
+    assert "another image is called patient7_frame01 too" in said
+
+
+class TestCine:
+    def test_all_phases_are_3d_files_and_one_4d_file(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        assert run(model, cine, "-o", out)[0] == 0
+        names = [f"patient8_4d_frame{p:02d}" for p in (1, 2, 3)]
+        expected = [f"{n}{e}" for n in names for e in (".json", ".nii.gz")]
+        assert sorted(p.name for p in out.iterdir()) == sorted([*expected, "patient8_4d.nii.gz"])
+        whole, source = nib.load(out / "patient8_4d.nii.gz"), nib.load(cine)
+        assert whole.shape == source.shape
+        np.testing.assert_array_equal(whole.header["pixdim"], source.header["pixdim"])
+        for phase, name in enumerate(names):
+            frame = nib.load(out / f"{name}.nii.gz")
+            assert frame.shape == source.shape[:3]
+            np.testing.assert_array_equal(frame.affine, source.affine)
+            np.testing.assert_array_equal(
+                np.asarray(frame.dataobj), np.asarray(whole.dataobj)[..., phase]
+            )
+            assert json.loads((out / f"{name}.json").read_text())["phase"] == phase + 1
+
+    def test_numbers_from_1(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        assert run(model, cine, "-o", out, "--phases", "1,3")[0] == 0
+        assert {p.name for p in out.glob("*.nii.gz")} == {
+            "patient8_4d_frame01.nii.gz",
+            "patient8_4d_frame03.nii.gz",
+        }
+
+    def test_a_phase_that_is_not_there(self, model, cine, tmp_path):
+        code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "4")
+        assert code == 1
+        assert "phases 1 to 3" in said
+
+    def test_ed_and_es_from_info_cfg(self, model, cine, tmp_path):
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\nGroup: DCM\n")
+        code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
+        assert code == 0
+        assert "ED is phase 1, ES is phase 3 (Info.cfg beside the image)." in said
+        report = json.loads((tmp_path / "out" / "patient8_4d_frame03.json").read_text())
+        assert (report["ED"], report["ES"]) == (1, 3)
+
+    def test_ed_and_es_found_by_the_lv_volume(self, model, cine, tmp_path):
+        ensemble = Ensemble(model, device="cpu")
+        request = PredictionRequest(images=(cine,), output=tmp_path / "out", phases="ED,ES")
+        (outcome,) = predict(ensemble, request)
+        stack = np.asarray(nib.load(cine).dataobj).T[None]
+        ed, es = ensemble.find_phases(stack, (8.0, 1.9, 1.2))
+        assert f"ED is phase {ed}, ES is phase {es} (largest and smallest LV" in outcome.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])
+def test_phases_that_are_none(text):
+    with pytest.raises(AppError, match="Phases are"):
+        parse_phases(text)
+
+
+def test_phases_that_are_some():
+    assert parse_phases("all") == "all"
+    assert parse_phases("ed, es") == "ED,ES"
+    assert parse_phases("8,1") == [1, 8]
+
+
+def test_as_a_command_without_any_nnunet_variable(model, image, tmp_path):
+    clean = {k: v for k, v in os.environ.items() if not k.lower().startswith("nnunet")}
+    command = [sys.executable, "-m", "napari_bayes_nnunet", "predict"]
+    done = subprocess.run(
+        [*command, model, image, "-o", tmp_path / "out"], env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "patient7_frame01: done" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,166 @@
+"""The inference child as a real process that speaks JSON lines."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari_bayes_nnunet.app.messages import (
+    ChildReady,
+    EnsembleLoaded,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    PhaseDone,
+    PhasesFound,
+    SegmentImage,
+    SnapshotReady,
+    StopJob,
+    from_line,
+)
+from napari_bayes_nnunet.app.segment import Ensemble
+
+from tests.models import made_image, make_model
+
+SPACING = (8.0, 1.2, 1.9)
+
+
+class Child:
+    """A running inference child."""
+
+    def __init__(self, scratch: Path) -> None:
+        scratch.mkdir()
+        self.scratch = scratch
+        command = [sys.executable, "-m", "napari_bayes_nnunet.app.worker", "--scratch", scratch]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def send(self, message: Message) -> None:
+        self.process.stdin.write(message.to_line() + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> Message:
+        line = self.process.stdout.readline()
+        assert line, f"the child ended with {self.process.wait()}"
+        return from_line(line)
+
+    def until(self, kind: type[Message]) -> list[Message]:
+        """All messages up to the first of a kind."""
+        messages = [self.receive()]
+        while not isinstance(messages[-1], kind):
+            messages.append(self.receive())
+        return messages
+
+    def image(self, voxels: np.ndarray) -> str:
+        path = self.scratch / "image.npy"
+        np.save(path, voxels)
+        return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def child(tmp_path):
+    running = Child(tmp_path / "scratch")
+    yield running
+    running.process.kill()
+    running.process.wait()
+    running.process.stdin.close()
+    running.process.stdout.close()
+
+
+def request(child: Child, model: Path, voxels: np.ndarray, **changes) -> SegmentImage:
+    given = {"job": 1, "spacing": SPACING, "folder": str(model), "device": "cpu"} | changes
+    return SegmentImage(image=child.image(voxels), **given)
+
+
+def test_a_segmentation_arrives_member_by_member(child, model):
+    ready = child.receive()
+    assert isinstance(ready, ChildReady)
+    assert ready.devices["cpu"].startswith("CPU")
+    image = made_image((4, 40, 50))
+    child.send(request(child, model, image[None]))
+    messages = child.until(JobEnded)
+    snapshots = [m for m in messages if isinstance(m, SnapshotReady)]
+    assert [s.done for s in snapshots][0] == 1
+    assert snapshots[-1].done == snapshots[-1].total == 3
+    assert snapshots[-1].eta_seconds == 0
+    expected = Ensemble(model, device="cpu").segment(image, SPACING)
+    np.testing.assert_array_equal(np.load(snapshots[-1].labels), expected.labels)
+    np.testing.assert_allclose(np.load(snapshots[-1].entropy), expected.entropy, atol=1e-5)
+    (done,) = [m for m in messages if isinstance(m, PhaseDone)]
+    assert done.report["member_epochs"] == [1, 2, 3]
+    assert messages[-1] == JobEnded(outcome="finished", job=1)
+
+
+def test_phases_of_a_cine(child, model):
+    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    child.send(request(child, model, cine, phases=[2, 3], members=1, method="vanilla"))
+    messages = child.until(JobEnded)
+    assert [m.phase for m in messages if isinstance(m, PhaseDone)] == [2, 3]
+    child.send(request(child, model, cine, job=2, phases=None, method="vanilla"))
+    messages = child.until(JobEnded)
+    (found,) = [m for m in messages if isinstance(m, PhasesFound)]
+    done = [m.phase for m in messages if isinstance(m, PhaseDone)]
+    assert done == [found.end_diastole, found.end_systole]
+
+
+def test_a_phase_that_is_not_there_fails_in_one_sentence(child, model):
+    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    child.send(request(child, model, cine, phases=[9]))
+    end = child.until(JobEnded)[-1]
+    assert end.outcome == "failed"
+    assert end.text == "Phase 9 does not exist: there are 3."
+
+
+def test_a_stop_overtakes_and_the_child_serves_on(child, model):
+    child.receive()
+    child.send(request(child, model, made_image((8, 160, 160))[None]))
+    child.until(SnapshotReady)
+    started = time.perf_counter()
+    child.send(StopJob(job=1))
+    end = child.until(JobEnded)[-1]
+    assert end == JobEnded(outcome="stopped", job=1)
+    assert time.perf_counter() - started < 1
+    child.send(request(child, model, made_image((3, 40, 40))[None], job=2))
+    assert child.until(JobEnded)[-1] == JobEnded(outcome="finished", job=2)
+
+
+def test_members_that_do_not_fit_are_reported(child, model, tmp_path):
+    broken = make_model(tmp_path / "other", members=2)
+    (broken / "fold_0" / "checkpoint_epoch_2.pth").write_bytes(b"no checkpoint")
+    child.send(LoadEnsemble(folder=str(broken), device="cpu"))
+    loaded = child.until(EnsembleLoaded)[-1]
+    assert [Path(path).name for path in loaded.refused] == ["checkpoint_epoch_2.pth"]
+
+
+def test_a_folder_without_ensemble_fails_in_one_sentence(child, tmp_path):
+    child.send(LoadEnsemble(folder=str(tmp_path), device="cpu"))
+    end = child.until(JobEnded)[-1]
+    assert end.outcome == "failed"
+    assert "plans.json" in end.text
+
+
+def test_a_line_that_is_no_message_is_passed_over(child, model):
+    child.process.stdin.write("hello\n")
+    child.send(request(child, model, made_image((3, 40, 40))[None]))
+    assert child.until(JobEnded)[-1].outcome == "finished"
+
+
+def test_the_child_ends_when_its_window_is_gone(child, model):
+    child.receive()
+    child.send(request(child, model, made_image((8, 160, 160))[None]))
+    child.process.stdin.close()
+    assert child.process.wait(timeout=5) == 0
+
+
+def test_a_message_survives_the_line():
+    message = SegmentImage(job=3, image="a.npy", spacing=(8.0, 1.2, 1.9), folder="f", phases=[1])
+    assert from_line(message.to_line()).phases == [1]
+    assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)

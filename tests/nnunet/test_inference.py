@@ -1,0 +1,182 @@
+"""Member probabilities equal those that nnU-Net's own predictor exports."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.inference import Stopped, mirrors_of
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+from tests.models import made_image, make_model
+
+SPACING = (8.0, 1.2, 1.9)
+"""Not the plans' 1.5 mm, so that the probabilities have to be resampled."""
+
+def stock(
+    model: Path, checkpoint: str, image: np.ndarray, mirroring: str, spacing=SPACING
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities of nnU-Net's own predictor for one checkpoint."""
+    predictor = nnUNetPredictor(
+        use_mirroring=mirroring == "full", device=torch.device("cpu"), allow_tqdm=False
+    )
+    predictor.initialize_from_trained_model_folder(str(model), (0,), checkpoint)
+    channels = image[None] if image.ndim == 3 else image
+    properties = {"spacing": list(spacing), "sitk_stuff": {}}
+    return predictor.predict_single_npy_array(
+        channels.astype(np.float32), properties, None, None, True
+    )
+
+
+@pytest.mark.parametrize("mirroring", ["full", "none"])
+@pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_one_member_equals_nnunets_predictor(tmp_path, configuration, residual, mirroring):
+    model = make_model(tmp_path, configuration=configuration, residual=residual, members=1)
+    image = made_image((5, 60, 40))
+    labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, mirroring)
+    result = Ensemble(model, device="cpu").segment(
+        image, SPACING, method="vanilla", mirroring=mirroring
+    )
+    difference = np.abs(result.probabilities - probabilities).max(axis=0)
+    # In the outermost corners of a 3D volume nnU-Net's tile weight (4e-10) is below what its
+    # float16 sums resolve, and its logits there are rounded to whole numbers.
+    resolved = difference if configuration == "2d" else difference[2:-2, 4:-4, 4:-4]
+    assert resolved.max() <= 0.01
+    assert np.mean(difference > 0.01) < 0.02
+    # Random weights leave many voxels undecided; Dice is compared with trained weights.
+    assert np.mean(result.labels != labels) < 0.005
+
+
+def test_members_are_averaged_as_softmax_not_as_logits(tmp_path):
+    model = make_model(tmp_path, members=3)
+    image = made_image((4, 40, 50))
+    files = [f"checkpoint_epoch_{n}.pth" for n in (1, 2, 3)]
+    expected = np.mean([stock(model, file, image, "full")[1] for file in files], axis=0)
+    result = Ensemble(model, device="cpu").segment(image, SPACING)
+    assert np.abs(result.probabilities - expected).max() <= 0.01
+    assert result.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-5)
+
+
+def test_outside_the_nonzero_box_it_is_background_with_no_uncertainty(tmp_path):
+    image = np.zeros((4, 60, 60), np.float32)
+    image[1:3, 10:40, 12:44] = made_image((2, 30, 32)) + 200
+    result = Ensemble(make_model(tmp_path), device="cpu").segment(image, SPACING)
+    outside = np.ones(image.shape, bool)
+    outside[1:3, 10:40, 12:44] = False
+    assert (result.probabilities[0][outside] == 1).all()
+    assert (result.labels[outside] == 0).all()
+    assert (result.entropy[outside] == 0).all()
+    assert (result.entropy[~outside] > 0).all()
+
+
+def test_several_channels(tmp_path):
+    model = make_model(tmp_path, channels=2, members=1)
+    image = np.stack([made_image((3, 40, 40)), made_image((3, 40, 40), seed=1)])
+    _, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "none")
+    result = Ensemble(model, device="cpu").segment(image, SPACING, mirroring="none")
+    assert np.abs(result.probabilities - probabilities).max() <= 0.01
+
+
+def test_wrong_number_of_channels_is_refused(tmp_path):
+    ensemble = Ensemble(make_model(tmp_path, channels=2, members=1), device="cpu")
+    with pytest.raises(ModelError, match=r"takes 2 channel\(s\) \(cine0, cine1\), the image has 1"):
+        ensemble.segment(made_image((3, 40, 40)), SPACING)
+
+
+def test_transposed_plans(tmp_path):
+    """Plans may turn the axes, where another axis than the first is the through-plane one."""
+    model = make_model(tmp_path, members=1)
+    text = (model / "plans.json").read_text()
+    turned = '"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]'
+    plain = '"transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2]'
+    (model / "plans.json").write_text(text.replace(plain, turned))
+    image, spacing = made_image((40, 50, 4)), (1.2, 1.9, 8.0)
+    labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "full", spacing)
+    result = Ensemble(model, device="cpu").segment(image, spacing)
+    assert np.abs(result.probabilities - probabilities).max() <= 0.01
+    assert (result.labels != labels).mean() < 1e-3
+
+
+def test_mirrors():
+    assert mirrors_of("none", (0, 1)) == [()]
+    assert mirrors_of("full", None) == [()]
+    assert mirrors_of("full", (0, 1)) == [(), (2,), (3,), (2, 3)]
+    assert len(mirrors_of("full", (0, 1, 2))) == 8
+
+
+def test_stop_ends_between_two_tiles(tmp_path):
+    steps = Ensemble(make_model(tmp_path), device="cpu").steps(
+        made_image((5, 60, 40)), SPACING, should_stop=lambda: True
+    )
+    with pytest.raises(Stopped):
+        next(steps)
+
+
+class FailsAtFirst:
+    """Stands for a network on a card whose memory is too small ``times`` times."""
+
+    def __init__(self, network, times):
+        self.network = network
+        self.failures_left = times
+        self.batches = []
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+    def logits(self, batch, mirrors):
+        self.batches.append(len(batch))
+        if self.failures_left:
+            self.failures_left -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return self.network.logits(batch, mirrors)
+
+
+def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
+    model, image = make_model(tmp_path), made_image((5, 60, 40))
+    expected = Ensemble(model, device="cpu").segment(image, SPACING)
+    said = []
+    ensemble = Ensemble(model, device="cpu", notify=said.append)
+    predictor = ensemble._predictor
+    predictor.network = FailsAtFirst(predictor.network, times=1)
+    result = ensemble.segment(image, SPACING, members=3)
+    assert said == ["Not enough memory on the device: now 1 slices at a time."]
+    assert result.notes == tuple(said)
+    np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
+
+
+def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
+    """The whole ladder of a card, walked on the meta device that stands for it."""
+    ensemble = Ensemble(make_model(tmp_path), device="cpu")
+    said = []
+    predictor = ensemble._predictor
+    predictor._notify = said.append
+    predictor.batch_size = 64
+    predictor.sums_device = torch.device("meta")
+    network = predictor.network
+    network.device = torch.device("meta")
+    error = torch.OutOfMemoryError("CUDA out of memory.")
+    for _ in range(5):
+        predictor._step_down(error)
+    assert [sentence.partition(": ")[2] for sentence in said] == [
+        "now 16 slices at a time.",
+        "now 4 slices at a time.",
+        "now 1 slices at a time.",
+        "sums are now kept on the CPU.",
+        "now computing on the CPU, more slowly.",
+    ]
+    assert network.device.type == "cpu"
+    with pytest.raises(ModelError, match="Not enough memory on this computer"):
+        predictor._step_down(error)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(tmp_path):
+    model, image = make_model(tmp_path), made_image((5, 60, 40))
+    on_cpu = Ensemble(model, device="cpu").segment(image, SPACING)
+    on_card = Ensemble(model, device="cuda").segment(image, SPACING)
+    assert on_card.device == "cuda:0" or on_card.device == "cuda"
+    assert np.abs(on_card.probabilities - on_cpu.probabilities).max() <= 0.01
