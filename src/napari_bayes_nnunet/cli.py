@@ -124,11 +124,14 @@ def inspect(folder: Path, as_json: bool) -> None:
     """List the members of the ensemble in FOLDER, and why others cannot be used."""
     import json
 
-    from .app.inspection import inspection_json, inspection_text
-    from .io.ensemble_folder import find_ensemble
+    from .app import inspection
 
-    found = find_ensemble(folder)
-    click.echo(json.dumps(inspection_json(found), indent=1) if as_json else inspection_text(found))
+    found = inspection.inspect(folder)
+    click.echo(
+        json.dumps(inspection.inspection_json(found), indent=1)
+        if as_json
+        else inspection.inspection_text(found)
+    )
 
 
 @main.command(cls=Command)

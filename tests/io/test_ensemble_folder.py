@@ -83,9 +83,6 @@ def refusals(folder: EnsembleFolder) -> dict[str, str]:
     return {m.path.name: m.refused for m in folder.members if not m.usable}
 
 
-# Runs of this package
-
-
 def test_run_with_cycles(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     make_weights(run / "fold_0" / "checkpoint_final.pth")
@@ -140,9 +137,9 @@ def test_entered_member_that_is_missing_is_told(tmp_path: Path) -> None:
 def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     make_weights(run / "fold_0/members/epoch_0009.pth", b"other weights")
-    reason = refusals(find_ensemble(run))["epoch_0009.pth"]
-    assert "ensemble.json says" in reason
-    assert len(find_ensemble(run).usable_members) == 5
+    folder = find_ensemble(run)
+    assert "ensemble.json says" in refusals(folder)["epoch_0009.pth"]
+    assert len(folder.usable_members) == 5
 
 
 def test_broken_record_costs_no_member(tmp_path: Path) -> None:
@@ -177,9 +174,6 @@ def test_validation_range_is_that_of_the_one_fold(tmp_path: Path) -> None:
     assert folder.validation_range("RV", "volume_ml") is None
     make_weights(run / "fold_1/members/epoch_0009.pth")
     assert find_ensemble(run).validation_range("LV", "volume_ml") is None
-
-
-# Result folders of nnU-Net
 
 
 def test_plain_fold_with_several_checkpoints(tmp_path: Path) -> None:
@@ -246,9 +240,6 @@ def test_checkpoint_best_is_never_a_member_even_when_chosen(tmp_path: Path) -> N
     (model / files[1]).unlink()
     with pytest.raises(DataError, match="its folds hold no members"):
         find_ensemble(model)
-
-
-# Several trainings
 
 
 def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
@@ -324,9 +315,8 @@ def test_unusable_trainings_leave_the_rest(tmp_path: Path) -> None:
     folder = find_ensemble(tmp_path)
     assert names(folder) == ["good/0/checkpoint_final.pth"]
     assert folder.kind == "checkpoints"
-    told = " ".join(folder.problems)
     for part in ("noplans was left out: plans.json is missing", "empty was left out", "(heart)"):
-        assert part in told
+        assert part in " ".join(folder.problems)
     assert [m.training for m in folder.members if m.refused] == ["noplans", "regions"]
 
 
@@ -335,9 +325,6 @@ def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
         make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
     with pytest.raises(DataError, match="several datasets; choose one of Dataset001_A, Dataset002"):
         find_ensemble(tmp_path)
-
-
-# What cannot be used
 
 
 def test_damaged_file_is_refused_and_the_rest_works(tmp_path: Path) -> None:
@@ -352,9 +339,8 @@ def test_damaged_file_is_refused_and_the_rest_works(tmp_path: Path) -> None:
 def test_folder_of_refused_members_is_listed_but_not_usable(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m")
     (model / "fold_0/checkpoint_final.pth").write_bytes(b"")
-    folder = find_ensemble(model)
-    assert not folder.usable
-    assert len(folder.members) == 1
+    assert not find_ensemble(model).usable
+    assert len(find_ensemble(model).members) == 1
 
 
 @pytest.mark.parametrize("mark", ["plans.pkl", "fold_0/model_final_checkpoint.model"])
@@ -367,6 +353,8 @@ def test_version_1_folder_is_named(tmp_path: Path, mark: str) -> None:
 
 
 def test_missing_folder_and_folder_without_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        find_ensemble(tmp_path / ("long" * 1000))
     with pytest.raises(DataError, match=r"nowhere does not exist"):
         find_ensemble(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"expected plans\.json.*found nothing"):

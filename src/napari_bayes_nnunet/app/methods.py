@@ -23,12 +23,16 @@ DEFAULT_COUNT = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to choose members. ``title`` and ``help`` are for the window, in plain words."""
+    """One way to choose members. ``title`` and ``help`` are for the window, in plain words.
+
+    ``averages`` is False for a method that takes one member whatever the number asked for.
+    """
 
     name: str
     title: str
     help: str
     choose: Choice
+    averages: bool = True
 
 
 def choose_members(
@@ -134,6 +138,7 @@ METHODS: dict[str, Method] = {
             help="The weights of the last epoch alone, as nnU-Net does it; of several folds or "
             "trainings those of the first. The fastest, and too sure of itself.",
             choose=_vanilla,
+            averages=False,
         ),
     )
 }

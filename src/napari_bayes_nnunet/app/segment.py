@@ -18,7 +18,7 @@ from ..core.posterior import RunningPosterior, most_probable
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
-from .methods import choose_members
+from .methods import METHODS, choose_members
 
 if TYPE_CHECKING:
     from ..nnunet.inference import Prepared
@@ -187,7 +187,7 @@ class Ensemble:
             elapsed = perf_counter() - started
             eta = elapsed / done * (len(chosen) - done)
             yield Snapshot(done, len(chosen), eta, tally.posterior)
-        if len(chosen) < members:
+        if len(chosen) < members and METHODS[method].averages:
             self._notes.append(
                 f"{len(chosen)} members were used: the folder holds no more of them."
             )

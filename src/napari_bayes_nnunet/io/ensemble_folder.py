@@ -12,6 +12,7 @@ and a folder with several trainings side by side. Any folder or file inside them
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,7 +113,8 @@ class EnsembleFolder:
         if self.record is None or len(folds) != 1:
             return None
         fold = folds.pop()[1]
-        found = self.record.validation.get(fold, {}).get(structure, {}).get(score)
+        structures = self.record.validation.get(fold, {}).get("structures", {})
+        found = structures.get(structure, {}).get(score)
         return None if found is None else (float(found[0]), float(found[1]))
 
 
@@ -135,9 +137,7 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     listed as refused. Raises DataError when there is no model folder, or none that can be used.
     """
     chosen = path.expanduser().absolute()
-    if not chosen.exists():
-        raise DataError(f"{chosen} does not exist.")
-    start = chosen.parent if chosen.is_file() else chosen
+    start = _folder_of(chosen)
     inside = _training_around(start)
     folders = [inside] if inside else _trainings_below(start)
     fold = _fold_of(start, inside) if inside else None
@@ -194,6 +194,15 @@ def _kind(members: Sequence[Member]) -> Kind:
     return "checkpoint ensemble" if any(m.cycle is not None for m in used) else "checkpoints"
 
 
+def _folder_of(chosen: Path) -> Path:
+    try:
+        if not chosen.exists():
+            raise DataError(f"{chosen} does not exist.")
+        return chosen.parent if chosen.is_file() else chosen
+    except OSError as error:
+        raise DataError(f"{chosen} cannot be read: {error.strerror or error}.") from error
+
+
 def _training_around(start: Path) -> Path | None:
     around = (start, *list(start.parents)[:_LEVELS_UP])
     return next((folder for folder in around if _is_training(folder)), None)
@@ -208,6 +217,8 @@ def _fold_of(start: Path, training: Path) -> str | None:
 def _trainings_below(start: Path) -> list[Path]:
     """The trainings of the first level that has any."""
     level = [start]
+    if not os.access(start, os.R_OK | os.X_OK):
+        raise DataError(f"{start} cannot be read: permission denied.")
     for _ in range(_LEVELS_DOWN):
         level = [child for folder in level for child in _subfolders(folder)]
         if len(level) > _MOST_FOLDERS:
@@ -218,7 +229,7 @@ def _trainings_below(start: Path) -> list[Path]:
         if found:
             _check_one_dataset(start, found)
             return found
-    content = sorted(child.name for child in start.iterdir())
+    content = [name for name in sorted(os.listdir(start)) if not name.startswith(".")]
     raise DataError(
         f"{start} holds no training: expected {EXPECTED}, found "
         f"{', '.join(content[:8]) or 'nothing'}{' …' if len(content) > 8 else ''}."

@@ -80,8 +80,9 @@ class MemberRecord:
 class TrainingRecord:
     """What ``ensemble.json`` says of a training, the members of its folds included.
 
-    ``validation`` holds, per fold and structure, the range of the case scores on the validation
-    cases: {"0": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}.
+    ``validation`` holds, per fold, how its validation cases were segmented and the range of their
+    case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
+    "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}}.
     """
 
     name: str

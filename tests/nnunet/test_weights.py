@@ -1,0 +1,400 @@
+"""Members: small, loadable by nnU-Net itself, and read without running what a file holds."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+from napari_bayes_nnunet.io.run_folder import sha256
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.weights import (
+    check_member,
+    expected_shapes,
+    halve,
+    read_checkpoint,
+    without_prefixes,
+    write_member,
+)
+
+from ..models import LABELS, plans
+
+DATASET: dict[str, Any] = {
+    "labels": LABELS,
+    "channel_names": {"0": "cineMRI"},
+    "file_ending": ".nii.gz",
+}
+
+
+def make_plans(configuration: str = "2d", *, residual: bool = False, **parts: Any) -> Any:
+    """Plans of a network large enough for its size to show."""
+    made = plans(residual=residual)
+    arguments = made["configurations"][configuration]["architecture"]["arch_kwargs"]
+    arguments.update({"features_per_stage": [8, 16, 32], **parts})
+    return made
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """The network of ``make_plans()``, with the random weights of a fixed seed."""
+    torch.manual_seed(0)
+    arguments = make_plans()["configurations"]["2d"]["architecture"]["arch_kwargs"]
+    blocks = {"conv_op": torch.nn.Conv2d, "norm_op": torch.nn.InstanceNorm2d}
+    blocks["nonlin"] = torch.nn.LeakyReLU
+    network: torch.nn.Module = PlainConvUNet(1, num_classes=4, **{**arguments, **blocks})
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, torch.Size]:
+    return expected_shapes(make_plans(), DATASET, "2d")
+
+
+@pytest.fixture
+def member(tmp_path: Path, network: torch.nn.Module) -> Path:
+    path = tmp_path / "model" / "fold_0" / "members" / "epoch_0399.pth"
+    write_member(path, network.state_dict(), configuration="2d", mirroring_axes=(0, 1))
+    return path
+
+
+def make_nnunet_checkpoint(path: Path, network: torch.nn.Module) -> Path:
+    """All that nnU-Net saves: trained weights, momentum, and a log full of numpy scalars."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
+    network(torch.zeros(1, 1, 32, 32)).sum().backward()
+    optimizer.step()
+    log = {
+        "mean_fg_dice": [np.float64(0.5), np.float64(np.nan)],
+        "dice_per_class_or_region": [[np.float32(0.25), np.float64(0.75)]],
+        "train_losses": [np.float32(-0.5)],
+        "val_losses": [np.float16(-0.25), np.int64(3), np.bool_(True)],
+        "lrs": [0.01],
+    }
+    content = {
+        "network_weights": network.state_dict(),
+        "optimizer_state": optimizer.state_dict(),
+        "grad_scaler_state": None,
+        "logging": log,
+        "_best_ema": np.float64(0.4),
+        "current_epoch": 3,
+        "init_args": {"configuration": "2d", "device": torch.device("cpu"), "fold": 0},
+        "trainer_name": "nnUNetTrainer",
+        "inference_allowed_mirroring_axes": (0, 1),
+    }
+    torch.save(content, path)
+    return path
+
+
+# Written
+
+
+def test_member_takes_two_bytes_a_parameter(member: Path, network: torch.nn.Module) -> None:
+    parameters = sum(p.numel() for p in network.parameters())
+    overhead = 400 * len(network.state_dict())
+    assert 2 * parameters < member.stat().st_size < 2 * parameters + overhead
+    state = network.state_dict()
+    assert sum(tensor.numel() for tensor in state.values()) > 2 * parameters
+
+
+def test_halved_tensors_stay_shared_and_only_they(network: torch.nn.Module) -> None:
+    state = network.state_dict()
+    halved = halve(state)
+    assert len({t.data_ptr() for t in halved.values()}) == len(
+        {t.data_ptr() for t in state.values()}
+    )
+    buffer = torch.arange(1000, dtype=torch.float32)
+    views = halve({"a": buffer[:4], "b": buffer[:2], "count": torch.tensor(3), "c": buffer[:4]})
+    assert views["a"] is views["c"]
+    assert views["b"].tolist() == [0, 1]
+    assert (views["a"].dtype, views["count"].dtype) == (torch.float16, torch.int64)
+    assert views["a"].untyped_storage().nbytes() == 8
+
+
+def test_member_passes_the_safe_loader(member: Path, network: torch.nn.Module) -> None:
+    content = torch.load(member, weights_only=True)
+    assert content["trainer_name"] == "nnUNetTrainer"
+    assert content["init_args"] == {"configuration": "2d"}
+    assert content["inference_allowed_mirroring_axes"] == (0, 1)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(content["network_weights"][name], tensor.half())
+
+
+def test_nnunets_own_predictor_loads_a_member(member: Path, network: torch.nn.Module) -> None:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    model = member.parents[2]
+    (model / "plans.json").write_text(json.dumps(make_plans()))
+    (model / "dataset.json").write_text(json.dumps(DATASET))
+    predictor = nnUNetPredictor(device=torch.device("cpu"))
+    name = "members/epoch_0399.pth"
+    predictor.initialize_from_trained_model_folder(str(model), (0,), checkpoint_name=name)
+    assert predictor.allowed_mirroring_axes == (0, 1)
+    image = torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        theirs = predictor.network.eval()(image).softmax(1)
+        ours = network(image).softmax(1)
+    assert torch.allclose(theirs, ours, atol=0.003)
+
+
+# Read
+
+
+def test_member_is_read_back(member: Path, expected: dict[str, torch.Size]) -> None:
+    weights = read_checkpoint(member)["network_weights"]
+    assert {name: tensor.shape for name, tensor in weights.items()} == expected
+    assert check_member(member, expected) == ""
+    assert check_member(member, expected, sha256=sha256(member)) == ""
+
+
+def test_nnunets_own_checkpoint_is_read(
+    tmp_path: Path, network: torch.nn.Module, expected: dict[str, torch.Size]
+) -> None:
+    file = make_nnunet_checkpoint(tmp_path / "checkpoint_final.pth", network)
+    content = read_checkpoint(file)
+    assert content["logging"]["dice_per_class_or_region"] == [[0.25, 0.75]]
+    assert (content["_best_ema"], content["current_epoch"]) == (0.4, 3)
+    assert check_member(file, expected) == ""
+
+
+def test_checkpoint_of_numpy_1_is_read(tmp_path: Path, network: torch.nn.Module) -> None:
+    def rename(pickled: bytes) -> bytes:
+        assert b"cnumpy._core.multiarray\n" in pickled
+        return pickled.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+    file = make_nnunet_checkpoint(tmp_path / "checkpoint_final.pth", network)
+    edit_pickle(file, rename)
+    assert read_checkpoint(file)["_best_ema"] == 0.4
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_ddp_and_compile_are_tolerated(
+    tmp_path: Path, network: torch.nn.Module, expected: dict[str, torch.Size], prefix: str
+) -> None:
+    weights = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save({"network_weights": weights}, tmp_path / "a.pth")
+    assert check_member(tmp_path / "a.pth", expected) == ""
+    mixed = {"module.a": torch.zeros(1), "b": torch.zeros(1)}
+    assert without_prefixes(mixed) == mixed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reading_costs_no_memory_of_its_own(tmp_path: Path) -> None:
+    def anonymous() -> int:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+    content = {"network_weights": {"a": torch.ones(8_000_000)}, "optimizer_state": {}}
+    torch.save(content, tmp_path / "a.pth")
+    del content
+    read_checkpoint(tmp_path / "a.pth")
+    before = anonymous()
+    held = [read_checkpoint(tmp_path / "a.pth")["network_weights"]["a"] for _ in range(4)]
+    assert float(held[3][-1]) == 1
+    assert anonymous() - before < 8_000  # kB; the four are 128 MB
+
+
+# Refused
+
+
+class Harmful:
+    """Runs a command when it is unpickled in the ordinary way."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: str) -> None:
+        self.function = function
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return self.function, self.arguments
+
+
+class Foreign:
+    """A class of somebody else's program."""
+
+
+@pytest.mark.parametrize("place", ["network_weights", "logging"])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(os.system, f"{os.name}.system"), (exec, "exec"), (builtins.__import__, "__import__")],
+)
+def test_code_in_a_file_is_named_and_not_run(
+    tmp_path: Path, function: Callable[..., Any], name: str, place: str
+) -> None:
+    proof = tmp_path / "proof"
+    command = f"touch {proof}" if function is os.system else f"open({str(proof)!r}, 'w')"
+    content = {"network_weights": {"a": torch.zeros(1)}, place: Harmful(function, command)}
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"a\.pth was not opened: it would run code") as refused:
+        read_checkpoint(tmp_path / "a.pth")
+    assert name in str(refused.value)
+    assert not proof.exists()
+    reason = check_member(tmp_path / "a.pth", {})
+    assert "would run code" in reason
+    assert not proof.exists()
+
+
+def test_pickled_objects_are_refused_and_named(tmp_path: Path, network: torch.nn.Module) -> None:
+    file = tmp_path / "a.pth"
+    weights = {"a": torch.zeros(1)}
+    for content, name in ((network, "PlainConvUNet"), (Foreign(), "Foreign")):
+        torch.save({"network_weights": weights, "x": content}, file)
+        with pytest.raises(ModelError, match=rf"it would run code \(.*{name}.*Only weights"):
+            read_checkpoint(file)
+
+
+def test_allowing_numpy_scalars_is_taken_back(member: Path) -> None:
+    before = set(torch.serialization.get_safe_globals())
+    read_checkpoint(member)
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99, 0.9999])
+def test_file_that_was_cut_short(
+    member: Path, expected: dict[str, torch.Size], share: float
+) -> None:
+    whole = member.read_bytes()
+    member.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(
+        ModelError, match=r"epoch_0399.pth cannot be used: the file is (damaged|empty)"
+    ):
+        read_checkpoint(member)
+    assert "the file is" in check_member(member, expected)
+
+
+def test_missing_file(tmp_path: Path, expected: dict[str, torch.Size]) -> None:
+    with pytest.raises(ModelError, match=r"a\.pth cannot be used: it cannot be read: No such file"):
+        read_checkpoint(tmp_path / "a.pth")
+    assert "No such file" in check_member(tmp_path / "a.pth", expected)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"state_dict": {}}, [1, 2], {"network_weights": {}}, {"network_weights": {"a": 3}}, {}],
+)
+def test_foreign_checkpoint(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="no nnU-Net v2 checkpoint: it holds no network_weights"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "pickled", [b"", b"\x80\x02", b"garbage", b"\x80\x02}q\x00\x93.", b"\x80\x02t."]
+)
+def test_pickle_that_is_none(member: Path, pickled: bytes) -> None:
+    edit_pickle(member, lambda _: pickled)
+    with pytest.raises(ModelError, match="is damaged"):
+        read_checkpoint(member)
+
+
+def test_format_of_other_programs(tmp_path: Path) -> None:
+    torch.save({"a": 1}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match="no checkpoint of nnU-Net v2 \\(no zip archive"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_bytes_flipped_anywhere_never_escape_as_another_error(
+    member: Path, expected: dict[str, torch.Size]
+) -> None:
+    whole = member.read_bytes()
+    with zipfile.ZipFile(member) as archive:
+        pickle_end = archive.infolist()[0].file_size + 1000
+    random = np.random.default_rng(0)
+    for place in (*random.integers(0, pickle_end, 60), *random.integers(0, len(whole), 20)):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        member.write_bytes(broken)
+        check_member(member, expected)
+
+
+# Other networks
+
+
+def test_wrong_architecture_names_the_first_difference(
+    member: Path, expected: dict[str, torch.Size]
+) -> None:
+    wider = expected_shapes(make_plans(features_per_stage=[8, 16, 64]), DATASET, "2d")
+    assert check_member(member, wider) == (
+        "wrong architecture: encoder.stages.2.0.convs.0.conv.weight is (32, 16, 3, 3) where "
+        "plans.json makes it (64, 16, 3, 3)"
+    )
+    first = next(iter(expected))
+    assert check_member(member, {"stem.weight": torch.Size([1]), **expected}) == (
+        "wrong architecture: it lacks stem.weight of the network in plans.json"
+    )
+    fewer = {name: shape for name, shape in expected.items() if name != first}
+    assert check_member(member, fewer) == f"wrong architecture: plans.json has no {first}"
+
+
+def test_damaged_content_is_found_by_either_checksum(
+    member: Path, expected: dict[str, torch.Size]
+) -> None:
+    known = sha256(member)
+    weights = read_checkpoint(member)["network_weights"]
+    content = bytearray(member.read_bytes())
+    place = content.index(weights["encoder.stages.2.0.convs.0.conv.weight"].numpy().tobytes())
+    del weights
+    content[place] ^= 1
+    other = member.with_name("epoch_0398.pth")
+    other.write_bytes(content)
+    reason = "the file is damaged: its content does not match its checksum"
+    assert check_member(other, expected) == reason
+    assert check_member(other, expected, sha256=known) == reason
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_weights_that_are_not_finite(tmp_path: Path, value: float) -> None:
+    """1e6 is finite in float32 and not in float16."""
+    weights = {"a": torch.zeros(3), "b": torch.tensor([0.0, value])}
+    write_member(tmp_path / "a.pth", weights, configuration="2d", mirroring_axes=None)
+    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    reason = check_member(tmp_path / "a.pth", shapes)
+    assert reason == "its weights are not all finite numbers (b)"
+
+
+# Networks of plans
+
+
+def test_expected_shapes_are_those_of_the_network(
+    network: torch.nn.Module, expected: dict[str, torch.Size]
+) -> None:
+    state = network.state_dict()
+    assert expected == {name: tensor.shape for name, tensor in state.items()}
+    assert list(expected) == list(state)
+
+
+def test_residual_encoder_and_3d_plans() -> None:
+    shapes = expected_shapes(make_plans(residual=True), DATASET, "2d")
+    assert any("skip" in name for name in shapes)
+    shapes = expected_shapes(make_plans("3d_fullres"), DATASET, "3d_fullres")
+    assert shapes["encoder.stages.0.0.convs.0.conv.weight"] == (8, 1, 3, 3, 3)
+
+
+def test_ignore_label_has_no_output() -> None:
+    labels = {**DATASET["labels"], "ignore": 4}
+    shapes = expected_shapes(make_plans(), {**DATASET, "labels": labels}, "2d")
+    assert shapes["decoder.seg_layers.0.weight"][0] == 4
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_stages": 7}, {"conv_op": None}, {"unknown": 1}, {"strides": "twice"}]
+)
+def test_plans_that_describe_no_network(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=r"network of plans\.json \(2d\) cannot be built: ."):
+        expected_shapes(make_plans(**changes), DATASET, "2d")
+
+
+def edit_pickle(file: Path, change: Callable[[bytes], bytes]) -> None:
+    """Rewrite the pickle inside a checkpoint, all else as it was."""
+    with zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(name, change(value) if name.endswith("data.pkl") else value)

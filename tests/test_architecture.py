@@ -1,0 +1,70 @@
+"""The layers ``widgets → app → {nnunet, io} → core`` and the house limits hold."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import napari_bayes_nnunet
+import pytest
+
+PACKAGE = Path(napari_bayes_nnunet.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+ALLOWED = {
+    "core": {"core"},
+    "io": {"io", "core"},
+    "nnunet": {"nnunet", "io", "core"},
+    "app": {"app", "nnunet", "io", "core"},
+    "widgets": {"widgets", "app", "io", "core", "sample_data", "demo_ensemble"},
+}
+GUI = {"qtpy", "superqt", "magicgui", "napari"}
+HEAVY = {"torch", "nnunetv2", "nnunet"}
+
+
+def imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """Part of this package, or outside package, that a file imports; whether when loaded."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, FUNCTIONS) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        at_load = id(node) not in inside
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], at_load) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield _target(file, node), at_load
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _target(file: Path, node: ast.ImportFrom) -> str:
+    name = (node.module or node.names[0].name).split(".")
+    if node.level == 0:
+        return name[1] if name[0] == PACKAGE.name and len(name) > 1 else name[0]
+    depth = len(file.relative_to(PACKAGE).parts)
+    if node.level < depth:
+        return file.relative_to(PACKAGE).parts[0]
+    return name[0]
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_a_layer_imports_only_those_below(layer):
+    own = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    for file in (PACKAGE / layer).rglob("*.py"):
+        for target, _ in imports(file):
+            assert target not in own - ALLOWED[layer], f"{file.name} imports {target}"
+            if layer != "widgets":
+                assert target not in GUI, f"{file.name} imports {target}"
+
+
+def test_widgets_never_import_torch():
+    for file in (PACKAGE / "widgets").rglob("*.py"):
+        assert not {target for target, _ in imports(file)} & HEAVY, file.name
+
+
+def test_files_and_functions_stay_short():
+    for file in FILES:
+        text = file.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, file
+        assert "TODO" not in text, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, FUNCTIONS):
+                assert node.end_lineno - node.lineno < 60, f"{file}: {node.name}"
