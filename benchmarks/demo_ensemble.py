@@ -2,7 +2,7 @@
 
 python benchmarks/demo_ensemble.py evaluate RUN DATASET RESULTS.jsonl   (resumable, one line a case)
 python benchmarks/demo_ensemble.py table RESULTS.jsonl
-python benchmarks/demo_ensemble.py ship RUN FOLDER --per-cycle 3
+python benchmarks/demo_ensemble.py ship RUN RESULTS.jsonl FOLDER
 
 Dice on the original grid, ECE with 100 bins in the foreground box of the reference; full mirrors.
 """
@@ -11,28 +11,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+
+from napari_bayes_nnunet.app.case_scores import case_scores, score_ranges
 from napari_bayes_nnunet.app.methods import choose_members
-from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.segment import Ensemble, Tally
 from napari_bayes_nnunet.core.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.cardiac import spread, volumes_ml
 from napari_bayes_nnunet.core.metrics import dice
-from napari_bayes_nnunet.core.posterior import RunningPosterior
 from napari_bayes_nnunet.io.ensemble_folder import Member, find_ensemble
 from napari_bayes_nnunet.io.nifti import read_channels, read_labels
 from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.run_folder import read_record, write_record
 
+SHIPPED = "multi, n 9"
 METHODS = {
     "vanilla": ("vanilla", 1),
     "single, n 3": ("single", 3),
     "single, n 10": ("single", 10),
     "multi, n 3": ("multi", 3),
-    "multi, n 9": ("multi", 9),
+    SHIPPED: ("multi", 9),
     "multi, n 30": ("multi", 30),
 }
 
@@ -48,7 +52,7 @@ def evaluate(run: Path, dataset: Path, results: Path) -> None:
             row = evaluate_case(ensemble, case)
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-            print(case.name, row["seconds"], "s")
+            print(case.name, row["seconds"], "s", flush=True)
 
 
 def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
@@ -60,24 +64,29 @@ def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
     for name, (method, count) in METHODS.items():
         chosen[name] = set(choose_members(ensemble.folder, method, count))
     members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
-    posteriors = {name: RunningPosterior() for name in METHODS}
-    image = np.stack([channel.voxels for channel in channels])
     spacing = channels[0].spacing
+    tallies = {name: Tally(structures=ensemble.structures, spacing=spacing) for name in METHODS}
+    image = np.stack([channel.voxels for channel in channels])
     probabilities = ensemble.member_probabilities(image, spacing, members)
     for member, of_member in zip(members, probabilities, strict=True):
-        for name, posterior in posteriors.items():
+        for name, tally in tallies.items():
             if member in chosen[name]:
-                posterior.add(of_member)
-    scores = {n: _scores(p, reference, ensemble.structures) for n, p in posteriors.items()}
+                tally.add(of_member)
+    scores = {name: _scores(tally, reference) for name, tally in tallies.items()}
     return {"case": case.name, "seconds": round(perf_counter() - started, 1), "methods": scores}
 
 
-def _scores(posterior: RunningPosterior, reference: np.ndarray, structures: dict[str, int]) -> dict:
+def _scores(tally: Tally, reference: np.ndarray) -> dict:
+    posterior = tally.posterior
+    labels = np.asarray(posterior.labels())
     bins = reliability_bins(np.asarray(posterior.mean()), reference)
+    volumes = volumes_ml(labels, tally.spacing, tally.structures)
+    spreads = {name: spread(values) for name, values in tally.volumes.items()}
     return {
         "n": posterior.count,
-        "dice": dice(np.asarray(posterior.labels()), reference, structures),
+        "dice": dice(labels, reference, tally.structures),
         "bins": {name: np.asarray(values).tolist() for name, values in asdict(bins).items()},
+        "case_scores": case_scores(volumes, spreads, tally.agreement.mean()),
     }
 
 
@@ -90,7 +99,9 @@ def table(results: Path) -> str:
     for name in METHODS:
         of_method = [row["methods"][name] for row in rows]
         values = {s: np.array([m["dice"][s] for m in of_method]) for s in structures}
-        bins = [ReliabilityBins(**{k: np.array(v) for k, v in m["bins"].items()}) for m in of_method]
+        bins = [
+            ReliabilityBins(**{k: np.array(v) for k, v in m["bins"].items()}) for m in of_method
+        ]
         pooled = sum(bins, ReliabilityBins.empty()).ece
         columns = [name, str(of_method[0]["n"])]
         columns += [f"{np.nanmean(v):.3f} ± {np.nanstd(v, ddof=1):.3f}" for v in values.values()]
@@ -100,11 +111,10 @@ def table(results: Path) -> str:
     return "\n".join(text) + f"\n\n{len(rows)} volumes"
 
 
-def ship(run: Path, folder: Path, per_cycle: int) -> None:
-    """Copy plans, record and the latest members of every cycle into ``folder``."""
+def ship(run: Path, results: Path, folder: Path) -> None:
+    """Copy plans, record and members of ``SHIPPED`` into ``folder``, with their score ranges."""
     record = read_record(run / "ensemble.json")
-    cycles = record.schedule.cycles
-    chosen = choose_members(find_ensemble(run), "multi", per_cycle * cycles)
+    chosen = choose_members(find_ensemble(run), *METHODS[SHIPPED])
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(run / name, folder / name)
     for member in chosen:
@@ -112,9 +122,20 @@ def ship(run: Path, folder: Path, per_cycle: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(member.path, target)
     files = {member.path.relative_to(run).as_posix() for member in chosen}
-    for fold in record.folds.values():
-        fold["members"] = [row for row in fold["members"] if row["file"] in files]
-    write_record(folder / "ensemble.json", replace(record, name="Demo ensemble (ACDC)"))
+    cases = [json.loads(line)["methods"][SHIPPED]["case_scores"] for line in _lines(results)]
+    for fold, content in record.folds.items():
+        content["members"] = [row for row in content["members"] if row["file"] in files]
+        record.validation[fold] = {
+            "method": "multi",
+            "members": len(chosen),
+            "mirroring": "full",
+            "cases": len(cases),
+            "structures": score_ranges(cases),
+        }
+    # The paths of the machine it was trained on concern nobody.
+    words = [word.rpartition("/")[2] for word in shlex.split(record.command)]
+    shipped = replace(record, name="Demo ensemble (ACDC)", command=shlex.join(words))
+    write_record(folder / "ensemble.json", shipped)
 
 
 def _lines(results: Path) -> list[str]:
@@ -128,13 +149,11 @@ def main() -> None:
     for name, arguments in {
         "evaluate": ("run", "dataset", "results"),
         "table": ("results",),
-        "ship": ("run", "folder"),
+        "ship": ("run", "results", "folder"),
     }.items():
         command = commands.add_parser(name)
         for argument in arguments:
             command.add_argument(argument, type=Path)
-        if name == "ship":
-            command.add_argument("--per-cycle", type=int, default=3)
     flags = vars(parser.parse_args())
     command = flags.pop("command")
     outcome = {"evaluate": evaluate, "table": table, "ship": ship}[command](**flags)

@@ -17,7 +17,7 @@ _HOME = {
     "Ensemble": "app.segment",
     "Segmentation": "app.segment",
     "Snapshot": "app.segment",
-    "TrainingRequest": "app.training",
+    "TrainingRequest": "app.training_request",
     "train": "app.training",
     "find_ensemble": "io.ensemble_folder",
     "read_volume": "io.nifti",
@@ -35,7 +35,8 @@ __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
     from .app.segment import Ensemble, Segmentation, Snapshot
-    from .app.training import TrainingRequest, train
+    from .app.training import train
+    from .app.training_request import TrainingRequest
     from .core.calibration import expected_calibration_error
     from .core.metrics import dice, pairwise_dice
     from .core.posterior import RunningPosterior

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -92,29 +93,32 @@ def schedule(file: Any, **flags: Any) -> None:
 @main.command(cls=Command)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The run folder.")
-@click.option("--configuration", default="2d", show_default=True, help="Of nnU-Net's plans.")
-@click.option("--fold", type=click.Choice(["all", *"01234"]), default="0", show_default=True)
-@click.option("--preset", type=click.Choice(["paper", "demo"]), default="paper", show_default=True)
+@click.option("--configuration", help="Of nnU-Net's plans.  [default: 2d]")
+@click.option("--fold", type=click.Choice(["all", *"01234"]), help="[default: 0]")
+@click.option("--preset", type=click.Choice(["paper", "demo"]), help="[default: paper]")
 @schedule_options
 @click.option("--batch-size", type=click.IntRange(1), help="Instead of the preset's 20.")
 @click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, demo: 12]")
 @click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
 @click.option("--patient", help="Pattern of the patient's part of a case name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-@click.option("--seed", type=int, help="Makes a CPU training repeatable.")
+@click.option("--seed", type=click.IntRange(0), help="Makes a CPU training repeatable.")
 @click.option("--licence", help="Of the weights; the dataset's by default.")
 @click.option("--resume", is_flag=True, help="Go on where a stopped or killed training ended.")
 @click.option("--jsonl", is_flag=True, help="One JSON line per epoch instead of a progress bar.")
 def train(jsonl: bool, **flags: Any) -> None:
-    """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET."""
-    from .app.training import PRESETS, TrainingRequest
+    """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.
+
+    With --resume the flags that were given at the start can be left out.
+    """
+    from .app.training_request import TrainingRequest, starting_values
     from .app.training_terminal import train_in_terminal
 
-    preset = PRESETS[flags["preset"]]
-    rates, selection = parse_schedule(flags, preset.schedule, preset.selection)
-    given = {name: value for name, value in flags.items() if value is not None}
-    request = TrainingRequest(schedule=rates, selection=selection, **given)
-    train_in_terminal(request, jsonl=jsonl, stream=sys.stdout)
+    values = starting_values(flags["output"], preset=flags["preset"], resume=flags["resume"])
+    rates, selection = parse_schedule(flags, *values)
+    command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
+    request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
+    click.echo(train_in_terminal(request, jsonl=jsonl), err=True)
 
 
 @main.command(cls=Command)

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from ..core.cardiac import Spread
 from ..io.ensemble_folder import EnsembleFolder
 
-if TYPE_CHECKING:
-    from .segment import Segmentation
+Scores = dict[str, dict[str, float]]
+"""Structure → name of a score → value."""
 
 
-def score_ranges(cases: Iterable[Segmentation]) -> dict[str, dict[str, list[float]]]:
-    """Lowest and highest case scores over validation cases: structure → score → [low, high].
+def case_scores(
+    volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
+) -> Scores:
+    """Structure → ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml``."""
+    return {
+        name: {
+            "pairwise_dice": agreement[name],
+            "volume_ml": volumes[name],
+            "volume_standard_deviation_ml": spreads[name].standard_deviation,
+        }
+        for name in volumes
+    }
 
-    Scores: ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml`` over the members.
-    """
+
+def score_ranges(cases: Iterable[Scores]) -> dict[str, dict[str, list[float]]]:
+    """Lowest and highest of every score over the validation cases: structure → score → range."""
     seen: dict[str, dict[str, list[float]]] = {}
     for case in cases:
-        for name, scores in _scores(case.volumes, case.volume_spread, case.pairwise_dice).items():
+        for name, scores in case.items():
             for score, value in scores.items():
                 if math.isfinite(value):
                     seen.setdefault(name, {}).setdefault(score, []).append(value)
@@ -38,7 +48,7 @@ def validation_warnings(
 ) -> tuple[str, ...]:
     """A sentence for every score outside the range of the ensemble's validation cases."""
     sentences = []
-    for name, scores in _scores(volumes, spreads, agreement).items():
+    for name, scores in case_scores(volumes, spreads, agreement).items():
         for score, value in scores.items():
             low, high = folder.validation_range(name, score) or (-math.inf, math.inf)
             if score == "pairwise_dice" and value < low:
@@ -57,16 +67,3 @@ def validation_warnings(
                     f"validation case (highest {high:.1f} mL)."
                 )
     return tuple(sentences)
-
-
-def _scores(
-    volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    return {
-        name: {
-            "pairwise_dice": agreement[name],
-            "volume_ml": volumes[name],
-            "volume_standard_deviation_ml": spreads[name].standard_deviation,
-        }
-        for name in volumes
-    }

@@ -142,6 +142,20 @@ class StageStarted(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingStarted(Message):
+    """The training of ``fold`` is about to run the epochs from ``epoch`` (0, or on a resume later).
+
+    ``epochs`` in all, in ``cycles`` of equal length.
+    """
+
+    kind: ClassVar[str] = "started"
+    fold: str
+    epoch: int
+    epochs: int
+    cycles: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochDone(EpochReport, Message):
     """One finished epoch of a training."""
 
@@ -171,6 +185,7 @@ _KINDS: dict[str, type[Message]] = {
         PhaseDone,
         Notice,
         StageStarted,
+        TrainingStarted,
         EpochDone,
         JobEnded,
     )

@@ -178,7 +178,7 @@ class Ensemble:
         chosen = choose_members(self.folder, method, members)
         self._notes = []
         started = perf_counter()
-        tally = _Tally(structures=self.structures, spacing=spacing)
+        tally = Tally(structures=self.structures, spacing=spacing)
         probabilities = self.member_probabilities(
             image, spacing, interleaved(chosen), mirroring=mirroring, should_stop=should_stop
         )
@@ -282,7 +282,7 @@ class Ensemble:
         self._notify(sentence)
 
     def _result(
-        self, tally: _Tally, chosen: tuple[Member, ...], method: str, mirroring: str, seconds: float
+        self, tally: Tally, chosen: tuple[Member, ...], method: str, mirroring: str, seconds: float
     ) -> Segmentation:
         posterior = tally.posterior
         labels = to_numpy(posterior.labels())
@@ -310,8 +310,11 @@ class Ensemble:
 
 
 @dataclass(kw_only=True)
-class _Tally:
-    """What is kept of the members: sums, and their labels' volumes and agreement."""
+class Tally:
+    """What is kept of the members: their sums, and the volumes and agreement of their labels.
+
+    ``volumes`` maps a structure to the mL of every member.
+    """
 
     structures: dict[str, int]
     spacing: Spacing

@@ -9,274 +9,344 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import secrets
 import shlex
-import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..core.schedule import MemberSelection, RestartSchedule
-from ..io import DataError
+from ..io.atomic import write_json
+from ..io.dataset_check import check_labels
 from ..io.nnunet_dataset import (
     DEFAULT_PATIENT,
     RawDataset,
     Split,
-    patient_splits,
+    patient_of,
     read_dataset,
-    read_splits,
+    splits_to_json,
 )
-from ..io.run_folder import EpochReport, RunFolder, TrainingRecord, forget_from, read_record, write_record
+from ..io.run_folder import RunFolder, TrainingRecord, forget_from, write_record
 from . import AppError
+from .messages import EpochDone, Message, StageStarted, TrainingStarted
+from .stop_request import Stopped, StopRequest
+from .training_request import (
+    PRESETS,
+    TrainingRequest,
+    check_agreement,
+    choose_fold,
+    choose_splits,
+    dataset_difference,
+    has_begun,
+    settled_record,
+)
 from .validation import measure_validation_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import torch
 
-    from ..nnunet.trainer import CheckpointEnsembleTrainer
+    from ..nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
 
-Preset = Literal["paper", "demo"]
+Tell = Callable[[Message], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRequest:
-    """Everything a training is told. ``None`` leaves a value to the preset or to nnU-Net's plan."""
+class TrainingJob:
+    """A request that was checked, with the run folder locked for it.
 
-    dataset: Path
-    output: Path
-    configuration: str = "2d"
-    fold: str = "0"
-    preset: Preset = "paper"
-    schedule: RestartSchedule = field(default_factory=RestartSchedule)
-    selection: MemberSelection = field(default_factory=MemberSelection)
-    batch_size: int | None = None
-    iterations_per_epoch: int | None = None
-    split: Path | None = None
-    patient: str = DEFAULT_PATIENT
-    device: str = "auto"
-    seed: int | None = None
-    resume: bool = False
-    licence: str | None = None
-
-
-@dataclass(frozen=True)
-class PresetValues:
-    """The settings a preset stands for."""
-
-    schedule: RestartSchedule
-    selection: MemberSelection
-    batch_size: int
-    iterations_per_epoch: int
-    small_network: bool
-
-
-PRESETS: dict[Preset, PresetValues] = {
-    "paper": PresetValues(RestartSchedule(), MemberSelection(), 20, 250, small_network=False),
-    "demo": PresetValues(
-        RestartSchedule(epochs=150, restart_first_cycle=False),
-        MemberSelection(per_cycle=30, step=1),
-        20,
-        12,
-        small_network=True,
-    ),
-}
-
-
-def train(
-    request: TrainingRequest,
-    *,
-    on_stage: Callable[[str], None],
-    on_epoch: Callable[[EpochReport], None],
-) -> bool:
-    """Train as requested; True when all epochs are done, False when it was asked to stop.
-
-    Raises AppError, DataError or ModelError with one sentence for the user.
+    ``record`` is what ``ensemble.json`` says, or will say where the fold is new. ``settled``: the
+    run was started before, so that its plans and its split stay.
     """
-    run = RunFolder(request.output.absolute())
-    dataset = read_dataset(request.dataset)
-    _check_start(request, run)
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.stop.unlink(missing_ok=True)
-    _prepare_environment(run)
-    split = choose_split(request, dataset)
-    on_stage("Planning and preprocessing")
-    plans, record = _plan(request, run, dataset, split)
-    trainer = _make_trainer(request, run, dataset, plans)
-    if request.resume:
-        forget_from(run, request.fold, trainer.current_epoch)
-    elif not run.record.exists():
-        write_record(run.record, record)
-    trainer.on_epoch = on_epoch
-    on_stage("Training")
-    finished = _run_until_stopped(trainer, run)
-    if finished:
-        measure_validation_range(
-            run, request.fold, dataset, device=request.device, on_stage=on_stage
+
+    request: TrainingRequest
+    run: RunFolder
+    dataset: RawDataset
+    fold: str
+    splits: list[Split] | None
+    record: TrainingRecord
+    settled: bool
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done."""
+        return (self.run.fold(self.fold) / "checkpoint_final.pth").exists()
+
+    @property
+    def lacks_validation(self) -> bool:
+        """Whether the range of the case scores can be measured and is not."""
+        has_cases = bool(self.record.folds[self.fold]["validation_cases"])
+        return has_cases and self.fold not in self.record.validation
+
+    def continuation(self) -> str:
+        """The command that goes on with this training."""
+        where = ["--output", str(self.run.path), "--fold", self.fold]
+        where += [] if self.request.device == "auto" else ["--device", self.request.device]
+        return shlex.join(["bayes-nnunet", "train", str(self.dataset.path), *where, "--resume"])
+
+
+def train(request: TrainingRequest, tell: Tell) -> bool:
+    """Train as requested; True when all epochs are done, False when the file RUN/stop ended it.
+
+    ``tell`` receives TrainingStarted, an EpochDone per epoch, and StageStarted for all else that
+    takes a while. Raises AppError, DataError or ModelError with one sentence for the user.
+    """
+    with prepared(request) as job:
+        return run_job(job, tell, StopRequest(job.run.stop))
+
+
+@contextmanager
+def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
+    """Check a request against its dataset and its run folder, and lock the folder.
+
+    Imports no torch. Raises AppError or DataError; nothing but the empty folder is written then.
+    """
+    dataset = read_dataset(Path(os.path.abspath(request.dataset)))
+    run = RunFolder(Path(os.path.abspath(request.output)))
+    with _locked(run, dataset):
+        settled = settled_record(run, resume=request.resume)
+        fold = choose_fold(request, settled)
+        _check_start(request, run, fold, settled)
+        if settled is not None:
+            _check_same_data(settled, dataset)
+        frozen = run.splits if settled and run.splits.exists() else None
+        splits = choose_splits(request, dataset, fold, frozen=frozen)
+        record = settled or _new_record(request, run, dataset)
+        if not request.resume:
+            record = _with_fold(record, dataset, fold, splits)
+        yield TrainingJob(
+            request=request,
+            run=run,
+            dataset=dataset,
+            fold=fold,
+            splits=splits,
+            record=record,
+            settled=settled is not None,
         )
-    return finished
 
 
-def choose_split(request: TrainingRequest, dataset: RawDataset) -> list[Split] | None:
-    """The folds: a given file, else the dataset's own, else by patient; None for ``--fold all``."""
-    names = [case.name for case in dataset.cases]
-    if request.fold == "all":
-        return None
-    own = dataset.path / "splits_final.json"
-    file = request.split or (own if own.is_file() else None)
-    splits = (
-        read_splits(file, names) if file else patient_splits(names, pattern=request.patient)
-    )
-    if int(request.fold) >= len(splits):
-        raise AppError(
-            f"Fold {request.fold} does not exist: the split has the folds 0 to {len(splits) - 1}."
-        )
-    return splits
+def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
+    """Do what ``train`` does for a job that is prepared."""
+
+    def stage(text: str) -> None:
+        stop.act()
+        tell(StageStarted(text=text))
+
+    try:
+        if not job.is_trained:
+            _train(job, tell, stage, stop)
+        if job.lacks_validation:
+            measure_validation_range(
+                job.run, job.fold, job.dataset, device=job.request.device, on_stage=stage
+            )
+    except Stopped:
+        return False
+    finally:
+        job.run.stop.unlink(missing_ok=True)
+    return True
 
 
-def _check_start(request: TrainingRequest, run: RunFolder) -> None:
-    exists = run.record.exists()
-    if request.resume and not exists:
-        raise AppError(f"{run.path} holds no training to resume.")
-    if exists and not request.resume:
-        done = read_record(run.record).folds.get(request.fold)
-        if done is not None:
+@contextmanager
+def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
+    """Keep other trainings out of the run folder; the lock ends with the process."""
+    from filelock import FileLock, Timeout
+
+    if run.path.resolve() == dataset.path.resolve():
+        raise AppError("The output must be another folder than the dataset.")
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.lock, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise AppError(f"Another training is running in {run.path}.") from error
+    except OSError as error:
+        raise AppError(f"{run.path} cannot be written to: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_start(
+    request: TrainingRequest, run: RunFolder, fold: str, settled: TrainingRecord | None
+) -> None:
+    if settled is not None:
+        if not request.resume and has_begun(run, fold):
             raise AppError(
-                f"{run.path} already holds a training of fold {request.fold}. Continue it with "
+                f"{run.path} already holds a training of fold {fold}. Continue it with "
                 "--resume, or choose another --output."
             )
-    if "cascade" in request.configuration:
+        check_agreement(request, settled)
+    elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
+        raise AppError(
+            f"{run.path} holds a model that was not trained by this program (it lacks "
+            f"{run.record.name}). Choose another --output."
+        )
+    if "cascade" in (request.configuration or ""):
         raise AppError("Cascades are not supported: train 2d, 3d_lowres or 3d_fullres.")
 
 
-def _prepare_environment(run: RunFolder) -> None:
-    """Variables for this process alone; it must not have imported torch's thread settings yet."""
+def _check_same_data(settled: TrainingRecord, dataset: RawDataset) -> None:
+    difference = dataset_difference(settled.dataset["cases"], dataset.signature())
+    if difference:
+        raise AppError(
+            f"The dataset is no longer the one the training began with: {difference}. Restore it, "
+            "or train with another --output."
+        )
+
+
+def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -> TrainingRecord:
+    preset = PRESETS[request.preset or "paper"]
+    licence = dataset.json.get("licence") or dataset.json.get("license") or "unknown"
+    return TrainingRecord(
+        name=run.path.name,
+        configuration=request.configuration or "2d",
+        schedule=request.schedule or preset.schedule,
+        selection=request.selection or preset.selection,
+        batch_size=request.batch_size or preset.batch_size,
+        iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
+        labels=dataset.labels,
+        channels=dataset.channels,
+        preset=request.preset or "paper",
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        licence=request.licence or str(licence),
+        command=request.command,
+        software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
+        dataset={"name": dataset.path.name, "cases": dataset.signature()},
+    )
+
+
+def _with_fold(
+    record: TrainingRecord, dataset: RawDataset, fold: str, splits: list[Split] | None
+) -> TrainingRecord:
+    names = tuple(case.name for case in dataset.cases)
+    split = splits[int(fold)] if splits else Split(names, ())
+    entry = {
+        "training_cases": list(split.train),
+        "validation_cases": list(split.validation),
+        "members": [],
+    }
+    return replace(record, folds={**record.folds, fold: entry})
+
+
+def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: StopRequest) -> None:
+    """Plan, preprocess and train. Raises Stopped when asked to."""
+    from ..nnunet.device import choose_device
+    from ..nnunet.trainer import TrainingStopped
+
+    device = choose_device(job.request.device)
+    if not job.settled:
+        stage("Checking the labels")
+        check_labels(job.dataset)
+    stage("Planning and preprocessing")
+    trainer = _make_trainer(job, _write_plans(job), device)
+    forget_from(job.run, job.fold, trainer.current_epoch)
+    trainer.on_epoch = lambda report: tell(EpochDone(**asdict(report)))
+    trainer.stop_requested = lambda: bool(stop)
+    stage(_training_text(job))
+    tell(
+        TrainingStarted(
+            fold=job.fold,
+            epoch=trainer.current_epoch,
+            epochs=job.record.schedule.epochs,
+            cycles=job.record.schedule.cycles,
+        )
+    )
+    with stop.in_epochs():
+        try:
+            trainer.run_training()
+        except TrainingStopped as error:
+            raise Stopped from error
+
+
+def _write_plans(job: TrainingJob) -> str:
+    """Put plans, split and record where the trainer and a later resume find them.
+
+    Returns the name of the plans. ``ensemble.json`` is written last: without it a start begins
+    anew, with it everything that going on needs is there.
+    """
+    from ..nnunet.planning import plan_and_preprocess, training_plans, write_plans
+
+    workspace, record = job.run.workspace, job.record
+    kept = _read_json(job.run.plans) if job.settled and job.run.plans.exists() else None
+    _set_environment(job.run)
+    plans = plan_and_preprocess(
+        job.dataset, workspace, configuration=record.configuration, plans=kept
+    )
+    if kept is None:
+        plans = training_plans(
+            plans,
+            configuration=record.configuration,
+            batch_size=record.batch_size,
+            small=PRESETS[record.preset or "paper"].small_network,
+            settings=_trainer_settings(record),
+        )
+    write_plans(job.dataset, workspace, plans, job.splits)
+    if not job.request.resume:
+        if kept is None:
+            job.run.plans.unlink(missing_ok=True)  # of an earlier start that saved nothing
+        if job.splits:
+            write_json(job.run.splits, splits_to_json(job.splits))
+        write_record(job.run.record, record)
+    return str(plans["plans_name"])
+
+
+def _trainer_settings(record: TrainingRecord) -> TrainerSettings:
+    from ..nnunet.trainer import TrainerSettings
+
+    return TrainerSettings(
+        schedule=record.schedule,
+        selection=record.selection,
+        iterations_per_epoch=record.iterations_per_epoch,
+        validation_iterations=max(1, record.iterations_per_epoch // 5),
+        seed=record.seed,
+    )
+
+
+def _set_environment(run: RunFolder) -> None:
     from ..nnunet.planning import workspace_environment
     from ..nnunet.trainer import trainer_environment
 
     os.environ.update(workspace_environment(run.workspace))
     os.environ.update(trainer_environment(run.path))
-    os.environ.setdefault("nnUNet_compile", "f")
 
 
-def _plan(
-    request: TrainingRequest, run: RunFolder, dataset: RawDataset, split: list[Split] | None
-) -> tuple[dict[str, Any], TrainingRecord]:
-    from ..nnunet.planning import make_small, plan_and_preprocess, write_plans
-    from ..nnunet.trainer import PLANS_ENTRY, TrainerSettings
-
-    plans = plan_and_preprocess(
-        dataset, run.workspace, configuration=request.configuration, processes=os.cpu_count() or 1
-    )
-    if request.resume:
-        plans = json.loads((run.path / "plans.json").read_text(encoding="utf-8"))
-        return plans, read_record(run.record)
-    preset = PRESETS[request.preset]
-    configuration = plans["configurations"][request.configuration]
-    if preset.small_network:
-        make_small(configuration)
-    configuration["batch_size"] = request.batch_size or preset.batch_size
-    iterations = request.iterations_per_epoch or preset.iterations_per_epoch
-    settings = TrainerSettings(
-        schedule=request.schedule,
-        selection=request.selection,
-        iterations_per_epoch=iterations,
-        validation_iterations=max(1, iterations // 5),
-        seed=request.seed,
-    )
-    plans[PLANS_ENTRY] = settings.to_plans()
-    write_plans(dataset, run.workspace, plans, split)
-    return plans, _new_record(request, dataset, split, settings, configuration["batch_size"])
-
-
-def _new_record(
-    request: TrainingRequest,
-    dataset: RawDataset,
-    split: list[Split] | None,
-    settings: Any,
-    batch_size: int,
-) -> TrainingRecord:
-    names = [case.name for case in dataset.cases]
-    fold = split[int(request.fold)] if split else Split(tuple(names), ())
-    return TrainingRecord(
-        name=request.output.name,
-        configuration=request.configuration,
-        schedule=settings.schedule,
-        selection=settings.selection,
-        batch_size=batch_size,
-        iterations_per_epoch=settings.iterations_per_epoch,
-        labels=dataset.labels,
-        channels=dataset.channels,
-        seed=request.seed,
-        licence=request.licence or dataset.json.get("licence") or dataset.json.get("license", "unknown"),
-        command=shlex.join(["bayes-nnunet", *sys.argv[1:]]),
-        software={p: importlib.metadata.version(p) for p in ("torch", "nnunetv2")},
-        dataset={"name": dataset.path.name, "cases": dataset.signature()},
-        folds={
-            request.fold: {
-                "training_cases": list(fold.train),
-                "validation_cases": list(fold.validation),
-                "members": [],
-            }
-        },
-    )
-
-
-def _make_trainer(
-    request: TrainingRequest, run: RunFolder, dataset: RawDataset, plans: dict[str, Any]
-) -> CheckpointEnsembleTrainer:
+def _make_trainer(job: TrainingJob, plans: str, device: torch.device) -> CheckpointEnsembleTrainer:
+    """The trainer, found by nnU-Net itself, with the state it last saved where it goes on."""
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
-    from ..nnunet.device import choose_device
+    from ..nnunet.device import training_environment
+    from ..nnunet.orphans import end_forks_with_this_process
     from ..nnunet.trainer import CheckpointEnsembleTrainer
 
-    device = choose_device(request.device)
-    # Augmenting in this process makes a seeded training repeatable, and two cores have no room
-    # for more; nnU-Net's planning cannot run with this setting, so it is set only now.
-    if device.type != "cuda":
-        os.environ["nnUNet_n_proc_DA"] = "0"
-    fold: Any = request.fold if request.fold == "all" else int(request.fold)
+    os.environ.update(training_environment(device))
+    if device.type == "cuda":
+        end_forks_with_this_process()
+    fold: Any = job.fold if job.fold == "all" else int(job.fold)
+    resume = job.request.resume
     trainer = get_trainer_from_args(
-        dataset.nnunet_name,
-        request.configuration,
+        job.dataset.nnunet_name,
+        job.record.configuration,
         fold,
         CheckpointEnsembleTrainer.__name__,
-        plans["plans_name"],
-        continue_training=request.resume,
+        plans,
+        continue_training=resume,
         device=device,
     )
-    maybe_load_checkpoint(trainer, request.resume, validation_only=False)
+    maybe_load_checkpoint(trainer, resume, validation_only=False)
     return trainer  # type: ignore[no-any-return]
 
 
-def _run_until_stopped(trainer: CheckpointEnsembleTrainer, run: RunFolder) -> bool:
-    """Train until the last epoch (True) or until asked to stop (False)."""
-    from ..nnunet.trainer import TrainingStopped
-
-    with _asked_to_stop(run) as stop_requested:
-        trainer.stop_requested = stop_requested
-        try:
-            trainer.run_training()
-        except TrainingStopped:
-            run.stop.unlink(missing_ok=True)
-            return False
-    return True
+def _training_text(job: TrainingJob) -> str:
+    """What is trained on, in numbers: shows at once where patients are told apart wrongly."""
+    cases, pattern = job.record.folds[job.fold], job.request.patient or DEFAULT_PATIENT
+    parts = []
+    for use, names in (("training", "training_cases"), ("validation", "validation_cases")):
+        patients = {patient_of(case, pattern) for case in cases[names]}
+        if patients:
+            parts.append(f"{len(cases[names])} cases ({len(patients)} patients) for {use}")
+    return f"Fold {job.fold}: {', '.join(parts)}"
 
 
-@contextmanager
-def _asked_to_stop(run: RunFolder) -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM, Ctrl-C or the file RUN/stop asked to stop; a second Ctrl-C stops at once."""
-    asked: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(number, previous[number])
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    previous = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield lambda: bool(asked) or run.stop.exists()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -7,104 +7,120 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
-
-from tqdm import tqdm
+from typing import NoReturn, TextIO
 
 from ..io import DataError
-from ..io.run_folder import RunFolder
 from ..nnunet import ModelError
 from . import AppError
-from .messages import EpochDone, JobEnded, Message, StageStarted
-from .training import TrainingRequest, train
+from .messages import JobEnded, Message
+from .stop_request import StopRequest
+from .training import TrainingJob, prepared, run_job
+from .training_request import TrainingRequest
+from .training_view import TrainingView, choose_view
 
 
-def train_in_terminal(request: TrainingRequest, *, jsonl: bool, stream: TextIO) -> None:
-    """Train, showing progress on ``stream``; raises what ``train`` raises, one sentence each.
+def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
+    """Train, showing progress on the standard output; returns how it ended, in one sentence.
 
     What nnU-Net prints and the traceback of a failure go to RUN/train.log, every message also to
-    RUN/progress.jsonl.
+    RUN/progress.jsonl. Raises AppError or DataError with one sentence, whatever went wrong; a
+    request that is refused at once leaves both files alone.
     """
-    run = RunFolder(request.output.absolute())
-    with _output_into(run.log) as terminal:
-        view = JsonLines(terminal) if jsonl else ProgressBar(terminal, request.schedule.epochs)
-        with contextlib.closing(view):
-            _train_and_report(request, run, view)
+    with (
+        prepared(request) as job,
+        _output_into(job.run.log) as (terminal, errors),
+        contextlib.closing(choose_view(terminal, jsonl=jsonl)) as view,
+    ):
+        return _train_and_report(job, view, errors)
 
 
-def _train_and_report(request: TrainingRequest, run: RunFolder, view: JsonLines | ProgressBar) -> None:
+def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
+    journal = Journal(job.run.progress)
+    stop = StopRequest(job.run.stop)
+
     def tell(message: Message) -> None:
-        run.path.mkdir(parents=True, exist_ok=True)
-        with run.progress.open("a", encoding="utf-8") as file:
-            file.write(message.to_line() + "\n")
-        view.show(message)
+        journal.append(message)
+        with contextlib.suppress(OSError):  # it goes on when the terminal is closed
+            view.show(message)
+
+    def leave() -> NoReturn:
+        text = _ending(job, finished=False)
+        with contextlib.suppress(OSError):
+            journal.append(JobEnded(outcome="stopped", text=text))
+            os.write(errors, f"{text}\n".encode())
+        os._exit(0)
 
     try:
-        finished = train(request, on_stage=lambda text: tell(StageStarted(text=text)), on_epoch=lambda report: tell(EpochDone(**asdict(report))))
-    except (AppError, DataError, ModelError) as error:
+        with stop.listening(leave):
+            finished = run_job(job, tell, stop)
+    # The end of the process: no failure may go without a sentence and a last message.
+    except Exception as error:
         traceback.print_exc()
-        tell(JobEnded(outcome="failed", text=str(error)))
-        raise
-    tell(JobEnded(outcome="finished" if finished else "stopped"))
+        text = _sentence(job, error)
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            tell(JobEnded(outcome="failed", text=text))
+        raise AppError(text) from error
+    text = _ending(job, finished=finished)
+    tell(JobEnded(outcome="finished" if finished else "stopped", text=text))
+    return text
 
 
-@dataclass
-class JsonLines:
-    """One JSON line per epoch."""
-
-    terminal: TextIO
-
-    def show(self, message: Message) -> None:
-        """Print an epoch."""
-        if isinstance(message, EpochDone):
-            print(message.to_line(), file=self.terminal, flush=True)
-
-    def close(self) -> None:
-        """Nothing to tidy up."""
+def _sentence(job: TrainingJob, error: Exception) -> str:
+    if isinstance(error, AppError | DataError | ModelError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or job.run.path}: {error.strerror}. Details are in {job.run.log}."
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return f"The training failed unexpectedly: {reason}. Details are in {job.run.log}."
 
 
-class ProgressBar:
-    """A bar with cycle, epoch and the remaining time."""
+def _ending(job: TrainingJob, *, finished: bool) -> str:
+    if finished:
+        return f"The training of fold {job.fold} is finished. Its ensemble is in {job.run.path}."
+    if not job.run.record.exists():
+        return "Stopped before the training began: start it again with the same command."
+    return f"Stopped. Go on with: {job.continuation()}"
 
-    def __init__(self, terminal: TextIO, epochs: int) -> None:
-        self._terminal = terminal
-        self._epochs = epochs
-        self._bar: Any = None
 
-    def show(self, message: Message) -> None:
-        """Advance the bar."""
-        if isinstance(message, StageStarted):
-            print(message.text + " …", file=self._terminal, flush=True)
-        elif isinstance(message, EpochDone):
-            if self._bar is None:
-                self._bar = tqdm(total=self._epochs, initial=message.epoch, file=self._terminal)
-            self._bar.update()
-            self._bar.set_description(f"cycle {message.cycle + 1}")
-            self._bar.set_postfix(loss=f"{message.train_loss:.3f}", lr=f"{message.learning_rate:.2g}")
+class Journal:
+    """The file of messages. Who follows it sees whole lines, one a message."""
 
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self._bar is not None:
-            self._bar.close()
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        # A killed training may have left half a line, which the next message must not lengthen.
+        if file.exists() and file.read_bytes()[-1:] not in (b"", b"\n"):
+            self._write(b"\n")
+
+    def append(self, message: Message) -> None:
+        """Write a message at the end."""
+        self._write((message.to_line() + "\n").encode())
+
+    def _write(self, line: bytes) -> None:
+        with self._file.open("ab", buffering=0) as file:
+            file.write(line)
 
 
 @contextlib.contextmanager
-def _output_into(log: Path) -> Iterator[TextIO]:
-    """Send what this process and its children print to ``log``; gives the real terminal."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _output_into(log: Path) -> Iterator[tuple[TextIO, int]]:
+    """Send what this process and its children print to ``log``.
+
+    Gives the real terminal, and the file descriptor of the real standard error.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with log.open("ab") as file, os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield terminal
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, number)
-                os.close(copy)
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    file = log.open("a", encoding="utf-8", buffering=1)
+    for number in (1, 2):  # for child processes and what is not written in Python
+        os.dup2(file.fileno(), number)
+    try:
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield terminal, saved[1]
+    finally:
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        for stream in (file, terminal):
+            with contextlib.suppress(OSError):  # a full disk, a closed terminal
+                stream.close()

@@ -13,7 +13,7 @@ from ..io.ensemble_folder import find_ensemble
 from ..io.nifti import read_channels
 from ..io.nnunet_dataset import RawDataset
 from ..io.run_folder import RunFolder, read_record, write_record
-from .case_scores import score_ranges
+from .case_scores import case_scores, score_ranges
 from .segment import Ensemble, Segmentation
 
 MEMBERS = 9
@@ -45,7 +45,9 @@ def measure_validation_range(
         "members": min(MEMBERS, len(ensemble.folder.usable_members)),
         "mirroring": "full",
         "cases": len(segmented),
-        "structures": score_ranges(segmented),
+        "structures": score_ranges(
+            case_scores(case.volumes, case.volume_spread, case.pairwise_dice) for case in segmented
+        ),
     }
     write_record(run.record, record)
 

@@ -47,6 +47,21 @@ class RunFolder:
         return self.path / "stop"
 
     @property
+    def lock(self) -> Path:
+        """Locked by the process that trains here."""
+        return self.path / "training.lock"
+
+    @property
+    def plans(self) -> Path:
+        """nnU-Net's plans, with the settings of the training."""
+        return self.path / "plans.json"
+
+    @property
+    def splits(self) -> Path:
+        """The cases of every fold, in the form of nnU-Net's file of this name."""
+        return self.path / "splits_final.json"
+
+    @property
     def workspace(self) -> Path:
         """nnU-Net's raw and preprocessed folders of this training."""
         return self.path / "nnunet_data"
@@ -93,6 +108,7 @@ class TrainingRecord:
     iterations_per_epoch: int
     labels: dict[str, int]
     channels: list[str]
+    preset: str = ""
     seed: int | None = None
     licence: str = "unknown"
     command: str = ""
@@ -165,15 +181,15 @@ def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:
 
 def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
     """Drop members and progress lines at or after ``epoch``: a resumed training makes them anew."""
-    remove_leftovers(run.path)
+    record = read_record(run.record)
+    # The list first: it must not name a file that is gone, should this be killed.
+    _write_members(run, record, fold, [m for m in record.members(fold) if m.epoch < epoch])
     for file in run.members(fold).glob("epoch_*.pth"):
         number = file.stem.removeprefix("epoch_")
         if number.isdigit() and int(number) >= epoch:
             file.unlink()
-    remove_leftovers(run.members(fold))
-    remove_leftovers(run.fold(fold))
-    record = read_record(run.record)
-    _write_members(run, record, fold, [m for m in record.members(fold) if m.epoch < epoch])
+    for folder in (run.path, run.fold(fold), run.members(fold)):
+        remove_leftovers(folder)
     if run.progress.exists():
         lines = run.progress.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(run.progress, "".join(line for line in lines if _is_before(line, fold, epoch)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 
@@ -42,6 +46,37 @@ def describe_devices() -> dict[str, str]:
         devices["mps"] = "Apple graphics processor"
     devices["cpu"] = f"CPU, {torch.get_num_threads()} threads{_free_memory()}"
     return devices
+
+
+def training_environment(device: torch.device) -> dict[str, str]:
+    """Variables for a training on ``device``; what the user has set for nnU-Net stays.
+
+    On CPUs images are augmented in the training's own process: that makes a seeded training
+    repeatable, and the other cores are busy with the network. Compiling the network is left to
+    nnU-Net, except where it would only end in an error.
+    """
+    if device.type != "cuda":
+        return {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
+    if "nnUNet_compile" in os.environ or can_compile():
+        return {}
+    return {"nnUNet_compile": "f"}
+
+
+def can_compile() -> bool:
+    """Whether torch.compile has what it needs on CUDA: triton, a C compiler, Python's headers."""
+    compilers = (os.environ.get("CC"), "gcc", "clang", "cc")
+    return (
+        importlib.util.find_spec("triton") is not None
+        and any(shutil.which(name) for name in compilers if name)
+        and (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
+    )
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; others emulate it, slower than float32."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    checks = (getattr(torch.cpu, name, None) for name in names)
+    return any(check() for check in checks if check)
 
 
 def _free_memory() -> str:

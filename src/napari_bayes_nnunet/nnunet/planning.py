@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..io.atomic import write_json
 from ..io.nnunet_dataset import RawDataset, Split, splits_to_json
 from . import ModelError
+from .trainer import PLANS_ENTRY, TrainerSettings
 
-PLANS = "nnUNetPlans"
 DONE = "preprocessed.json"
-"""Written last: says for which data and which configurations the workspace is complete."""
+"""Written last: says for which data the workspace is complete, and what nnU-Net planned."""
+
+AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
+"""With this variable at 0, which a training may have, nnU-Net's planning fails."""
+
+MOST_PROCESSES = 8
 
 SMALL_FEATURES = (16, 32, 64, 96, 96)
 SMALL_PATCH = 160
@@ -29,38 +38,59 @@ def workspace_environment(workspace: Path) -> dict[str, str]:
 
 
 def plan_and_preprocess(
-    dataset: RawDataset, workspace: Path, *, configuration: str, processes: int
+    dataset: RawDataset,
+    workspace: Path,
+    *,
+    configuration: str,
+    plans: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Plan ``configuration`` and preprocess all cases, unless that was done; returns the plans.
 
-    The process's environment must hold ``workspace_environment(workspace)``. The dataset is read
-    where it lies and may be read-only. Raises ModelError for a configuration nnU-Net did not plan.
+    ``plans`` are those of a training that goes on: they are kept, and only preprocessed for where
+    the workspace is gone. The process's environment must hold ``workspace_environment(workspace)``.
+    The dataset is read where it lies and may be read-only. Raises ModelError for a configuration
+    nnU-Net did not plan, and when nnU-Net fails.
     """
-    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
-
     folder = workspace / "preprocessed" / dataset.nnunet_name
     signature = dataset.signature()
-    if _is_done(folder, signature, configuration):
-        return _read(folder / f"{PLANS}.json")
-    number = int(dataset.nnunet_name[7:10])
-    _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
-    nnunet.extract_fingerprint_dataset(number, num_processes=processes, show_progress_bar=False)
-    plans, identifier = nnunet.plan_experiment_dataset(number)
-    if configuration not in plans["configurations"]:
-        raise ModelError(
-            f"nnU-Net planned {', '.join(plans['configurations'])} for this dataset, "
-            f"not {configuration}."
+    done = _read_done(folder, signature, configuration)
+    if done is None:
+        _clear(workspace)
+        _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
+        with _without(AUGMENTATION_PROCESSES), _explained():
+            done = _plan(dataset, folder, configuration)
+            write_plans(dataset, workspace, plans or done)
+            _preprocess(dataset, configuration, (plans or done)["plans_name"])
+        write_json(folder / "dataset.json", dataset.json)
+        write_json(
+            folder / DONE,
+            {"signature": signature, "configuration": configuration, "plans": done},
         )
-    nnunet.preprocess_dataset(
-        number, identifier, [configuration], [processes], show_progress_bar=False
-    )
-    write_json(folder / "dataset.json", dataset.json)
-    write_json(folder / DONE, {"signature": signature, "configurations": [configuration]})
-    return _read(folder / f"{PLANS}.json")
+    return plans or done
+
+
+def training_plans(
+    plans: dict[str, Any],
+    *,
+    configuration: str,
+    batch_size: int,
+    small: bool,
+    settings: TrainerSettings,
+) -> dict[str, Any]:
+    """nnU-Net's plans with the network, batch size and settings of one training."""
+    changed = copy.deepcopy(plans)
+    if small:
+        make_small(changed["configurations"][configuration])
+    changed["configurations"][configuration]["batch_size"] = batch_size
+    changed[PLANS_ENTRY] = settings.to_plans()
+    return changed
 
 
 def write_plans(
-    dataset: RawDataset, workspace: Path, plans: dict[str, Any], splits: list[Split] | None
+    dataset: RawDataset,
+    workspace: Path,
+    plans: dict[str, Any],
+    splits: list[Split] | None = None,
 ) -> None:
     """Put the plans and the split of a training where its trainer looks for them."""
     folder = workspace / "preprocessed" / dataset.nnunet_name
@@ -90,12 +120,83 @@ def make_small(configuration: dict[str, Any]) -> None:
     arch["n_conv_per_stage_decoder"] = arch["n_conv_per_stage_decoder"][: stages - 1]
 
 
-def _is_done(folder: Path, signature: dict[str, Any], configuration: str) -> bool:
-    done = folder / DONE
-    if not done.is_file():
-        return False
-    content = _read(done)
-    return content["signature"] == signature and configuration in content["configurations"]
+def _read_done(
+    folder: Path, signature: dict[str, Any], configuration: str
+) -> dict[str, Any] | None:
+    """nnU-Net's own plans where the workspace is complete for this dataset, else None."""
+    if not (folder / DONE).is_file():
+        return None
+    content = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    same = content.get("signature") == signature and content.get("configuration") == configuration
+    return content["plans"] if same else None
+
+
+def _clear(workspace: Path) -> None:
+    """Remove what an earlier planning left; nnU-Net stumbles over two datasets of one number."""
+    for name in ("raw", "preprocessed"):
+        shutil.rmtree(workspace / name, ignore_errors=True)
+
+
+def _plan(dataset: RawDataset, folder: Path, configuration: str) -> dict[str, Any]:
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
+
+    number = _number(dataset)
+    nnunet.extract_fingerprint_dataset(
+        number, num_processes=_processes(dataset), show_progress_bar=False
+    )
+    _, identifier = nnunet.plan_experiment_dataset(number)
+    plans: dict[str, Any] = json.loads((folder / f"{identifier}.json").read_text(encoding="utf-8"))
+    if configuration not in plans["configurations"]:
+        raise ModelError(
+            f"nnU-Net planned {', '.join(plans['configurations'])} for this dataset, "
+            f"not {configuration}."
+        )
+    return plans
+
+
+def _preprocess(dataset: RawDataset, configuration: str, plans_name: str) -> None:
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
+
+    nnunet.preprocess_dataset(
+        _number(dataset),
+        plans_name,
+        [configuration],
+        [_processes(dataset)],
+        show_progress_bar=False,
+    )
+
+
+def _number(dataset: RawDataset) -> int:
+    return int(dataset.nnunet_name[7:10])
+
+
+def _processes(dataset: RawDataset) -> int:
+    """Every process takes seconds to start and holds an image in several copies."""
+    allowed = getattr(os, "sched_getaffinity", None)  # fewer than there are, on a cluster
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return min(MOST_PROCESSES, cores, len(dataset.cases))
+
+
+@contextmanager
+def _without(variable: str) -> Iterator[None]:
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Name the likely cause where nnU-Net does not, and end what is raised in ModelError."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        text = str(error).partition("\n")[0]
+        if "background worker" in text:
+            text = "a process of it ended, probably because the memory ran out."
+        raise ModelError(f"nnU-Net could not plan and preprocess the dataset: {text}") from error
 
 
 def _write_raw(dataset: RawDataset, folder: Path) -> None:
@@ -109,7 +210,3 @@ def _write_raw(dataset: RawDataset, folder: Path) -> None:
     }
     content = {**dataset.json, "numTraining": len(dataset.cases), "dataset": paths}
     write_json(folder / "dataset.json", content)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -7,14 +7,17 @@ plans, so that nnU-Net's own command line can start it too.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import random
-from collections.abc import Callable
-from contextlib import nullcontext
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import time
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,8 @@ from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.atomic import replacing
 from ..io.run_folder import EpochReport, RunFolder, add_member
 from . import ModelError
-from .weights import write_member
+from .device import has_fast_bfloat16
+from .weights import read_checkpoint, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
@@ -54,13 +58,20 @@ class TrainerSettings:
 
     @classmethod
     def from_plans(cls, plans: dict[str, Any]) -> TrainerSettings:
-        """From a plans file; the paper's settings where it says nothing."""
-        entry = dict(plans.get(PLANS_ENTRY, {}))
-        if not entry:
+        """From a plans file; the paper's settings where it says nothing. Raises ModelError."""
+        entry = plans.get(PLANS_ENTRY)
+        if entry is None:
             return cls()
-        entry["schedule"] = RestartSchedule(**entry["schedule"])
-        entry["selection"] = MemberSelection(**entry["selection"])
-        return cls(**entry)
+        try:
+            parts = {
+                "schedule": RestartSchedule(**entry["schedule"]),
+                "selection": MemberSelection(**entry["selection"]),
+            }
+            return cls(**{**entry, **parts})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The entry {PLANS_ENTRY!r} of the plans is of another version: {error}."
+            ) from error
 
 
 class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
@@ -75,7 +86,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
         self,
         plans: dict[str, Any],
         configuration: str,
-        fold: int,
+        fold: int | str,
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
     ) -> None:
@@ -88,20 +99,29 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
+        self._seconds: deque[float] = deque(maxlen=20)
+        self._reported = monotonic()
+        if fold == "all":
+            # Its validation cases are its training cases: no validation, and no best epoch.
+            self.num_val_iterations_per_epoch = 0
+            self._best_ema = math.inf
         # nnU-Net draws a 30 × 54 inch figure after every epoch, which takes seconds on a CPU.
         draw = self.logger.plot_progress_png
-        self.logger.plot_progress_png = (
-            lambda folder: draw(folder) if self._ends_cycle() else None
-        )
+        self.logger.plot_progress_png = lambda folder: draw(folder) if self._ends_cycle() else None
+        if device.type == "cuda" and device.index and not self.is_ddp:
+            self.device = device  # nnU-Net always takes the first GPU
 
     @property
     def output_folder_base(self) -> str | None:
         """The run folder where one is given, else where nnU-Net puts its results."""
-        return os.environ.get(RUN_VARIABLE) or self._stock_output_folder_base
+        return self._output_folder_base
 
     @output_folder_base.setter
     def output_folder_base(self, folder: str | None) -> None:
-        self._stock_output_folder_base = folder
+        # nnU-Net's constructor sets it and derives everything else from it at once.
+        in_constructor = not hasattr(self, "_output_folder_base")
+        given = os.environ.get(RUN_VARIABLE) if in_constructor else None
+        self._output_folder_base = given or folder
 
     @property
     def run(self) -> RunFolder:
@@ -114,47 +134,88 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
         optimizer, _ = super().configure_optimizers()
         return optimizer, EpochRate(optimizer, schedule)
 
+    def initialize(self) -> None:
+        """Build the network, from the seed where there is one."""
+        self._seed(0, 0)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.backends.cudnn.benchmark = True  # as nnU-Net's own command does
+        super().initialize()
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Training and validation cases; for the fold "all" in an order that is always the same."""
+        training, validation = super().do_split()
+        if self.fold == "all":
+            return sorted(training), sorted(validation)
+        return training, validation
+
+    def load_checkpoint(self, filename_or_checkpoint: str) -> None:
+        """Load the state of a training. Raises ModelError when it is damaged or would run code."""
+        read_checkpoint(Path(filename_or_checkpoint))
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def on_train_start(self) -> None:
+        """Prepare, and put plans.json and its like into the run folder, whole or not at all."""
+        run, scratch = self.run, Path(self.output_folder) / ".starting"
+        scratch.mkdir(exist_ok=True)
+        self.output_folder_base = str(scratch)
+        try:
+            super().on_train_start()
+        finally:
+            self.output_folder_base = str(run.path)
+        for file in scratch.iterdir():
+            with replacing(run.path / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        shutil.rmtree(scratch)
+        self._reported = monotonic()
+
     def on_epoch_start(self) -> None:
         """Seed every epoch by itself, so that a resumed training draws what it would have drawn."""
-        if self.settings.seed is not None:
-            seed = np.random.SeedSequence([self.settings.seed, self.current_epoch, self.local_rank])
-            state = int(seed.generate_state(1)[0])
-            random.seed(state)
-            np.random.seed(state)  # noqa: NPY002 (nnU-Net draws from the global generator)
-            torch.manual_seed(state)
+        self._seed(self.current_epoch + 1, self.local_rank)
         super().on_epoch_start()
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; nnU-Net's autocast is for CUDA alone, bfloat16 halves the time on CPUs."""
-        with self._cpu_autocast():
+        with self._precision(), self._memory_explained():
             outcome: dict[str, Any] = super().train_step(batch)
         if not np.isfinite(outcome["loss"]).all():
-            raise ModelError(
-                f"The loss became {outcome['loss']} in epoch {self.current_epoch} at learning rate "
-                f"{self.settings.schedule.learning_rate(self.current_epoch):g}. Start again with a "
-                "lower --restart-lr or --initial-lr, or with --no-restart-first-cycle; the members "
-                "kept so far stay usable."
-            )
+            raise self._diverged(f"The loss became {outcome['loss']}")
         return outcome
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step, in the precision of the training step."""
-        with self._cpu_autocast():
+        with self._precision(), self._memory_explained():
             outcome: dict[str, Any] = super().validation_step(batch)
         return outcome
 
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Log the validation, NaN where there is none."""
+        if val_outputs:
+            super().on_validation_epoch_end(val_outputs)
+            return
+        structures = len(self.label_manager.foreground_labels)
+        self.logger.log("mean_fg_dice", math.nan, self.current_epoch)
+        self.logger.log("dice_per_class_or_region", [math.nan] * structures, self.current_epoch)
+        self.logger.log("val_losses", math.nan, self.current_epoch)
+
     def on_epoch_end(self) -> None:
-        """Keep the member, save the state, report; then stop if asked to."""
+        """Keep the member, report, save the state; then stop if asked to.
+
+        In this order, so that wherever it is killed the saved state is the oldest: what is newer
+        than it is dropped on a resume and comes again.
+        """
         epoch = self.current_epoch
+        if not self._weights_are_finite():  # the last step of an epoch shows in no loss of it
+            raise self._diverged("The weights are no longer finite numbers")
         member = self.settings.selection.keeps(self.settings.schedule, epoch)
         stop = self.stop_requested()
-        if member and self.local_rank == 0:
-            self._keep_member(epoch)
+        if self.local_rank == 0:
+            if member:
+                self._keep_member(epoch)
+            self.on_epoch(self._report(epoch, member))
         saves = member or stop or (epoch + 1) % SAVE_EVERY == 0
         self.save_every = 1 if saves else self.num_epochs + 1
         super().on_epoch_end()
-        if self.local_rank == 0:
-            self.on_epoch(self._report(epoch, member))
         if stop and self.current_epoch < self.num_epochs:
             raise TrainingStopped
 
@@ -162,55 +223,106 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
         """Save the state of the training, atomically."""
         if self.local_rank != 0 or self.disable_checkpointing:
             return
-        with replacing(Path(filename)) as temporary:
-            super().save_checkpoint(str(temporary))
+        buffer = io.BytesIO()  # torch hides the cause of a failed write
+        super().save_checkpoint(buffer)
+        path = Path(filename)
+        with _writing_explained(path), replacing(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
-    def _keep_member(self, epoch: int) -> None:
-        fold = str(self.fold)
+    @property
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Of the bare network, without the wrappers of DDP and of torch.compile."""
         module = self.network.module if self.is_ddp else self.network
         if isinstance(module, OptimizedModule):
             module = module._orig_mod
-        write_member(
-            self.run.member(fold, epoch),
-            module.state_dict(),
-            configuration=self.configuration_name,
-            mirroring_axes=self.inference_allowed_mirroring_axes,
-        )
-        if self.run.record.exists():
-            add_member(self.run, fold, epoch)
+        weights: dict[str, torch.Tensor] = module.state_dict()
+        return weights
+
+    def _keep_member(self, epoch: int) -> None:
+        fold = str(self.fold)
+        path = self.run.member(fold, epoch)
+        with _writing_explained(path):
+            write_member(
+                path,
+                self._weights,
+                configuration=self.configuration_name,
+                mirroring_axes=self.inference_allowed_mirroring_axes,
+            )
+            if self.run.record.exists():
+                add_member(self.run, fold, epoch)
 
     def _report(self, epoch: int, member: bool) -> EpochReport:
-        seconds = time() - self.logger.get_value("epoch_start_timestamps", step=epoch)
-        starts = self.logger.get_value("epoch_start_timestamps", step=None)
-        ends = self.logger.get_value("epoch_end_timestamps", step=None)
-        typical = float(np.median(np.subtract(ends[-20:], starts[-20:])))
+        now = monotonic()
+        seconds = now - self._reported
+        self._reported = now
+        self._seconds.append(seconds)
         dice = self.logger.get_value("dice_per_class_or_region", step=-1)
-        names = [str(name) for name in self.dataset_json["labels"] if name != "background"]
-        has_validation = self.fold != "all"
+        of_structure = dict(zip(self._structures, map(_number, dice), strict=True))
         return EpochReport(
             fold=str(self.fold),
             epoch=epoch,
             cycle=self.settings.schedule.cycle(epoch),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=float(self.logger.get_value("train_losses", step=-1)),
-            val_loss=float(self.logger.get_value("val_losses", step=-1))
-            if has_validation
-            else None,
-            pseudo_dice={n: _number(d) for n, d in zip(names, dice, strict=False)}
-            if has_validation
-            else {},
+            val_loss=_number(self.logger.get_value("val_losses", step=-1)),
+            pseudo_dice={} if self.fold == "all" else of_structure,
             seconds=round(seconds, 3),
-            eta_seconds=round(typical * (self.num_epochs - epoch - 1), 1),
+            eta_seconds=round(float(np.median(self._seconds)) * (self.num_epochs - epoch - 1), 1),
             member=member,
+        )
+
+    @property
+    def _structures(self) -> list[str]:
+        """Names in the order of the label values, as nnU-Net lists Dice."""
+        names = {int(value): str(name) for name, value in self.dataset_json["labels"].items()}
+        return [names[value] for value in self.label_manager.foreground_labels]
+
+    def _weights_are_finite(self) -> bool:
+        """In the members' float16, too."""
+        return all(bool(t.half().isfinite().all()) for t in self._weights.values())
+
+    def _diverged(self, what: str) -> ModelError:
+        rate = self.settings.schedule.learning_rate(self.current_epoch)
+        return ModelError(
+            f"{what} in epoch {self.current_epoch} at learning rate {rate:g}. The members kept so "
+            "far stay usable; start again, in another --output, with a lower --restart-lr or "
+            "--initial-lr, or with --no-restart-first-cycle."
         )
 
     def _ends_cycle(self) -> bool:
         return self.settings.schedule.epoch_in_cycle(self.current_epoch + 1) == 0
 
-    def _cpu_autocast(self) -> Any:
-        if self.device.type == "cpu":
+    def _seed(self, *numbers: int) -> None:
+        if self.settings.seed is None:
+            return
+        sequence = np.random.SeedSequence([self.settings.seed, *numbers])
+        state = int(sequence.generate_state(1)[0])
+        random.seed(state)
+        np.random.seed(state)  # noqa: NPY002 (nnU-Net draws from the global generator)
+        torch.manual_seed(state)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.device.type == "cpu" and has_fast_bfloat16():
             return torch.autocast("cpu", dtype=torch.bfloat16)
         return nullcontext()
+
+    @contextmanager
+    def _memory_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+            if not _is_out_of_memory(error):
+                raise
+            size = self.configuration_manager.batch_size
+            advice = (
+                f"start again with --batch-size {size // 2}"
+                if size > 1
+                else "the network is too large for it; try --preset demo or another device"
+            )
+            raise ModelError(
+                f"The memory of the device ({self.device.type}) did not suffice for the batch size "
+                f"{size}: {advice}."
+            ) from error
 
 
 class EpochRate:
@@ -224,6 +336,25 @@ class EpochRate:
         """Set the rate of ``epoch``."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(epoch)
+
+
+@contextmanager
+def _writing_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free / 2**20
+        raise ModelError(
+            f"{path} could not be written: {error.strerror} ({free:.0f} MiB are free there). The "
+            "members so far stay usable; once there is room, go on with --resume."
+        ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    texts = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error) for text in texts
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -6,6 +6,7 @@ stored in float16, each tensor once: nnU-Net's state dict names most tensors two
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 import zipfile
@@ -64,8 +65,12 @@ def write_member(
         "init_args": {"configuration": configuration},
         "inference_allowed_mirroring_axes": mirroring_axes,
     }
+    # By way of memory: torch would write the temporary name into the content, so that no two files
+    # were the same, and hide the cause of a failed write.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def halve(weights: StateDict) -> StateDict:

@@ -1,0 +1,66 @@
+"""How a training is asked to stop: by a file in its folder, by Ctrl-C or by SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """The training was asked to stop before or after its epochs."""
+
+
+class StopRequest:
+    """True once the training was asked to stop; ``file`` is the file that asks it to."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._signalled = False
+        self._in_epochs = False
+        file.unlink(missing_ok=True)
+
+    def __bool__(self) -> bool:
+        return self._signalled or self._file.exists()
+
+    def act(self) -> None:
+        """Raise Stopped if the training was asked to stop."""
+        if self:
+            raise Stopped
+
+    @contextmanager
+    def in_epochs(self) -> Iterator[None]:
+        """While epochs run, a signal waits for the end of the epoch."""
+        self._in_epochs = True
+        try:
+            yield
+        finally:
+            self._in_epochs = False
+
+    @contextmanager
+    def listening(self, leave: Callable[[], NoReturn]) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM for requests; outside epochs ``leave`` ends the process at once.
+
+        An exception would not do: nnU-Net swallows KeyboardInterrupt in places and goes on with
+        another reader of images, and its pools of processes can wait for ever after one. A second
+        signal ends the process as if nobody listened.
+        """
+
+        def note(number: int, frame: FrameType | None) -> None:
+            for each in SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
+            self._signalled = True
+            if not self._in_epochs:
+                leave()
+
+        before = {number: signal.signal(number, note) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

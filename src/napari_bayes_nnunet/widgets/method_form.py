@@ -1,0 +1,109 @@
+"""How the ensemble is asked: method, number of members, mirroring, device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QSpinBox, QWidget
+
+from ..app.methods import DEFAULT_COUNT, METHODS, available, choose_members
+from ..io.ensemble_folder import EnsembleFolder
+from .form_rows import form_layout, row_label
+
+AUTO = "auto"
+MIRRORINGS = {
+    "full": (
+        "Full",
+        "Every member also looks at mirrored copies of the image and averages what it sees, as in "
+        "its training: somewhat better, and several times slower.",
+    ),
+    "none": ("None", "Every member looks at the image once: the fastest."),
+}
+
+
+class MethodForm(QWidget):
+    """The choices that do not concern the image."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._folder: EnsembleFolder | None = None
+        self.method = QComboBox()
+        self.members = QSpinBox()
+        self.mirroring = QComboBox()
+        self.device = QComboBox()
+        self._fill()
+        rows = form_layout(self)
+        rows.addRow(row_label("Method"), self.method)
+        rows.addRow(row_label("Members"), self.members)
+        rows.addRow(row_label("Mirroring"), self.mirroring)
+        rows.addRow(row_label("Device"), self.device)
+        self.method.currentIndexChanged.connect(self._on_method_changed)
+        self.set_ensemble(None)
+
+    @property
+    def device_name(self) -> str:
+        """The device asked for, "auto" or a name the child knows."""
+        return str(self.device.currentData())
+
+    def set_ensemble(self, folder: EnsembleFolder | None) -> None:
+        """Grey out the methods ``folder`` cannot serve and say why."""
+        self._folder = folder
+        reasons = available(folder) if folder is not None else dict.fromkeys(METHODS, "")
+        model = self.method.model()
+        for index in range(self.method.count()):
+            name = self.method.itemData(index)
+            model.item(index).setEnabled(not reasons[name])
+            model.item(index).setToolTip(reasons[name] or METHODS[name].help)
+        if reasons[self.method.currentData()]:
+            usable = [i for i in range(self.method.count()) if model.item(i).isEnabled()]
+            self.method.setCurrentIndex(usable[0] if usable else 0)
+        self._on_method_changed()
+
+    def set_devices(self, devices: Mapping[str, str]) -> None:
+        """Offer the devices the child has found: name → text with model and free memory."""
+        chosen = self.device.currentData() or AUTO
+        self.device.clear()
+        fastest = next(iter(devices), "")
+        self.device.addItem(f"Automatic ({fastest})" if fastest else "Automatic", AUTO)
+        self.device.setItemData(0, "The fastest device.", Qt.ItemDataRole.ToolTipRole)
+        for name, text in devices.items():
+            title = text if name == "cpu" else f"{name}: {text}"
+            self.device.addItem(title, name)
+            self.device.setItemData(self.device.count() - 1, title, Qt.ItemDataRole.ToolTipRole)
+        self.device.setCurrentIndex(max(self.device.findData(chosen), 0))
+
+    def _fill(self) -> None:
+        for combo in (self.method, self.mirroring, self.device):
+            combo.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+        for method in METHODS.values():
+            self.method.addItem(f"{method.title} ({method.name})", method.name)
+        for name, (title, help_text) in MIRRORINGS.items():
+            self.mirroring.addItem(title, name)
+            last = self.mirroring.count() - 1
+            self.mirroring.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
+        self.mirroring.setToolTip("\n".join(f"{t}: {text}" for t, text in MIRRORINGS.values()))
+        self.members.setToolTip(
+            "More members take longer and judge the uncertainty better; the paper takes 30."
+        )
+        self.device.addItem("Automatic", AUTO)
+        self.device.setItemData(0, "Looking for devices…", Qt.ItemDataRole.ToolTipRole)
+
+    def _on_method_changed(self) -> None:
+        name = self.method.currentData()
+        self.method.setToolTip(METHODS[name].help)
+        most = self._most_members(name)
+        self.members.setRange(1, most)
+        self.members.setValue(min(DEFAULT_COUNT, most))
+        self.members.setSuffix(f" of {most}" if self._folder is not None else "")
+        self.members.setEnabled(most > 1)
+
+    def _most_members(self, method: str) -> int:
+        """How many members the method can take from the folder."""
+        if self._folder is None:
+            return DEFAULT_COUNT
+        if available(self._folder)[method]:
+            return 1
+        return len(choose_members(self._folder, method, max(1, len(self._folder.members))))

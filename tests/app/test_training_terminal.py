@@ -1,0 +1,115 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError, training_terminal
+from napari_bayes_nnunet.app.messages import StageStarted, from_line
+from napari_bayes_nnunet.app.training_request import TrainingRequest
+from napari_bayes_nnunet.app.training_terminal import Journal, train_in_terminal
+from napari_bayes_nnunet.io.run_folder import RunFolder
+
+
+def test_the_journal_grows_by_a_line_a_message(tmp_path):
+    journal = Journal(tmp_path / "progress.jsonl")
+    for text in ("one", "zwei\nDrei"):
+        journal.append(StageStarted(text=text))
+    lines = (tmp_path / "progress.jsonl").read_text().splitlines()
+    assert [from_line(line).text for line in lines] == ["one", "zwei\nDrei"]
+
+
+def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
+    file = tmp_path / "progress.jsonl"
+    file.write_text('{"kind": "stage", "text": "one"}\n{"kind": "epo')
+    Journal(file).append(StageStarted(text="two"))
+    assert [json.loads(line)["text"] for line in file.read_text().splitlines()[::2]] == [
+        "one",
+        "two",
+    ]
+
+
+def test_an_empty_or_whole_file_is_left_as_it_is(tmp_path):
+    for content in ("", '{"kind": "stage"}\n'):
+        file = tmp_path / "progress.jsonl"
+        file.write_text(content)
+        Journal(file)
+        assert file.read_text() == content
+
+
+@pytest.fixture
+def request_and_run(hearts, tmp_path):
+    return TrainingRequest(dataset=hearts, output=tmp_path), RunFolder(tmp_path)
+
+
+def failing(error):
+    def run_job(job, tell, stop):
+        raise error
+
+    return run_job
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (AppError("What to do."), "What to do."),
+        (KeyError("x"), "The training failed unexpectedly: 'x'. Details are in {log}."),
+        (
+            AssertionError(),
+            "The training failed unexpectedly: AssertionError. Details are in {log}.",
+        ),
+        (OSError(28, "No space left on device", "file"), "file: No space left on device. Details"),
+    ],
+)
+def test_every_failure_is_a_sentence_and_a_message(
+    error, sentence, request_and_run, monkeypatch, capfd
+):
+    request, run = request_and_run
+    monkeypatch.setattr(training_terminal, "run_job", failing(error))
+    with pytest.raises(AppError) as caught:
+        train_in_terminal(request, jsonl=False)
+    assert str(caught.value).startswith(sentence.format(log=run.log))
+    last = from_line(run.progress.read_text().splitlines()[-1])
+    assert (last.outcome, last.text) == ("failed", str(caught.value))
+    assert "Traceback" in run.log.read_text()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeypatch):
+    request, run = request_and_run
+
+    def full(journal, message):
+        raise OSError(28, "No space left on device", str(run.progress))
+
+    monkeypatch.setattr(Journal, "append", full)
+    monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
+    with pytest.raises(AppError, match="progress.jsonl: No space left on device"):
+        train_in_terminal(request, jsonl=False)
+
+
+def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
+    request, run = request_and_run
+
+    def run_job(job, tell, stop):
+        print("noise of nnU-Net")
+        tell(StageStarted(text="Planning"))
+        return True
+
+    monkeypatch.setattr(training_terminal, "run_job", run_job)
+    text = train_in_terminal(request, jsonl=False)
+    assert text == f"The training of fold 0 is finished. Its ensemble is in {run.path}."
+    print("to the terminal again")
+    assert capfd.readouterr().out == "Planning\nto the terminal again\n"
+    assert run.log.read_text() == "noise of nnU-Net\n"
+
+
+def test_the_command_to_go_on_with(hearts, tmp_path):
+    run = RunFolder(tmp_path / "a run")
+    job = SimpleNamespace(
+        run=run,
+        continuation=lambda: "the command",
+    )
+    ending = training_terminal._ending
+    assert ending(job, finished=False).startswith("Stopped before the training began")
+    run.path.mkdir()
+    run.record.touch()
+    assert ending(job, finished=False) == "Stopped. Go on with: the command"

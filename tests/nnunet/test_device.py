@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from napari_bayes_nnunet.nnunet import ModelError, device
+from napari_bayes_nnunet.nnunet.device import (
+    can_compile,
+    choose_device,
+    describe_devices,
+    has_fast_bfloat16,
+    training_environment,
+)
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with the devices one names."""
+
+    def make(*kinds):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"), [(("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")]
+)
+def test_auto_is_the_fastest_there_is(kinds, expected, machine):
+    machine(*kinds)
+    assert choose_device("auto").type == expected
+
+
+def test_a_device_by_name(machine):
+    machine("cuda")
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_an_absent_device(name, machine):
+    machine()
+    with pytest.raises(ModelError, match=f"no usable {name} device; choose auto or cpu"):
+        choose_device(name)
+
+
+def test_an_unknown_device():
+    with pytest.raises(ModelError, match="must be one of auto, cuda, mps, cpu, not 'tpu'"):
+        choose_device("tpu")
+
+
+def test_the_cpu_is_always_described():
+    assert describe_devices()["cpu"].startswith("CPU, ")
+
+
+def test_a_cpu_training_augments_in_its_own_process():
+    for kind in ("cpu", "mps"):
+        assert training_environment(torch.device(kind)) == {
+            "nnUNet_n_proc_DA": "0",
+            "nnUNet_compile": "f",
+        }
+
+
+def test_on_cuda_nnunet_compiles_where_it_can(monkeypatch):
+    monkeypatch.delenv("nnUNet_compile", raising=False)
+    monkeypatch.setattr(device, "can_compile", lambda: True)
+    assert training_environment(CUDA) == {}
+    monkeypatch.setattr(device, "can_compile", lambda: False)
+    assert training_environment(CUDA) == {"nnUNet_compile": "f"}
+
+
+def test_what_the_user_set_stays(monkeypatch):
+    monkeypatch.setenv("nnUNet_compile", "t")
+    monkeypatch.setattr(device, "can_compile", lambda: False)
+    assert training_environment(CUDA) == {}
+
+
+@pytest.mark.parametrize("lacking", ["triton", "compiler", "headers", None])
+def test_compiling_needs_all_its_parts(lacking, monkeypatch, tmp_path):
+    if lacking != "headers":
+        (tmp_path / "Python.h").touch()
+    spec = None if lacking == "triton" else object()
+    compiler = None if lacking == "compiler" else "/usr/bin/gcc"
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(device.shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(device.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    assert can_compile() == (lacking is None)
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"),
+    [(True, False, True), (False, True, True), (False, False, False)],
+)
+def test_bfloat16_in_hardware(avx512, amx, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert has_fast_bfloat16() is expected
+
+
+def test_a_torch_that_does_not_tell_has_no_fast_bfloat16(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert has_fast_bfloat16() is False

@@ -1,0 +1,44 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+
+from ..command import environment
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+
+TRAINING = """
+import os, sys, time
+from filelock import FileLock
+from napari_bayes_nnunet.nnunet.orphans import end_forks_with_this_process
+lock = FileLock(sys.argv[1])
+lock.acquire()
+end_forks_with_this_process()
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_fork_ends_with_its_killed_parent_and_frees_the_lock(tmp_path):
+    lock = tmp_path / "training.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(lock)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    with FileLock(lock, timeout=30):
+        pass
+    end = time.monotonic() + 30
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end:
+            os.kill(child, 0)
+            time.sleep(0.01)

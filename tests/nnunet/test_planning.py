@@ -1,0 +1,142 @@
+import json
+import shutil
+
+import pytest
+
+from napari_bayes_nnunet.io.nnunet_dataset import Split, read_dataset
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.planning import (
+    make_small,
+    plan_and_preprocess,
+    training_plans,
+    workspace_environment,
+    write_plans,
+)
+from napari_bayes_nnunet.nnunet.trainer import PLANS_ENTRY, TrainerSettings
+
+from ..hearts import make_dataset
+from ..models import plans
+
+
+def configuration(dimension, *, stages, patch, residual=False):
+    """A planned network as nnU-Net writes it."""
+    made = plans(residual=residual)["configurations"]["2d" if dimension == 2 else "3d_fullres"]
+    kwargs = made["architecture"]["arch_kwargs"]
+    blocks = "n_blocks_per_stage" if residual else "n_conv_per_stage"
+    kwargs |= {
+        "n_stages": stages,
+        "features_per_stage": [32 * 2**n for n in range(stages)],
+        "kernel_sizes": [[3] * dimension] * stages,
+        "strides": [[1] * dimension, *[[2] * dimension] * (stages - 1)],
+        blocks: [2] * stages,
+        "n_conv_per_stage_decoder": [2] * (stages - 1),
+    }
+    return {**made, "patch_size": patch}
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_small_network(residual):
+    made = configuration(2, stages=7, patch=[256, 224], residual=residual)
+    make_small(made)
+    kwargs = made["architecture"]["arch_kwargs"]
+    assert made["patch_size"] == [160, 160]
+    assert kwargs["features_per_stage"] == [16, 32, 64, 96, 96]
+    blocks = "n_blocks_per_stage" if residual else "n_conv_per_stage"
+    for name in ("strides", "kernel_sizes", blocks):
+        assert len(kwargs[name]) == 5
+    assert len(kwargs["n_conv_per_stage_decoder"]) == 4
+
+
+def test_a_network_smaller_than_small_keeps_its_depth():
+    made = configuration(2, stages=3, patch=[50, 40])
+    make_small(made)
+    assert made["patch_size"] == [48, 40]
+    assert made["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64]
+
+
+def test_a_patch_in_3d_is_left_as_planned():
+    made = configuration(3, stages=6, patch=[14, 256, 224])
+    make_small(made)
+    assert made["patch_size"] == [14, 256, 224]
+    assert made["architecture"]["arch_kwargs"]["n_stages"] == 5
+
+
+def test_training_plans_are_a_copy_with_the_settings():
+    stock = plans()
+    before = json.dumps(stock)
+    settings = TrainerSettings(seed=3)
+    changed = training_plans(stock, configuration="2d", batch_size=7, small=True, settings=settings)
+    assert json.dumps(stock) == before
+    assert changed["configurations"]["2d"]["batch_size"] == 7
+    assert changed["configurations"]["2d"]["architecture"]["arch_kwargs"]["features_per_stage"] == [
+        16, 32, 64,
+    ]  # fmt: skip
+    assert TrainerSettings.from_plans(changed) == settings
+    same = training_plans(stock, configuration="2d", batch_size=7, small=False, settings=settings)
+    assert (
+        same["configurations"]["2d"]["architecture"]
+        == (stock["configurations"]["2d"]["architecture"])
+    )
+
+
+def test_plans_and_split_lie_where_the_trainer_looks(tmp_path):
+    dataset = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1))
+    folder = tmp_path / "workspace" / "preprocessed" / dataset.nnunet_name
+    write_plans(dataset, tmp_path / "workspace", plans(), [Split(("a",), ("b",))])
+    assert json.loads((folder / "nnUNetPlans.json").read_text()) == plans()
+    assert json.loads((folder / "splits_final.json").read_text()) == [
+        {"train": ["a"], "val": ["b"]}
+    ]
+
+
+@pytest.fixture
+def nnunet_environment(monkeypatch):
+    def set_for(workspace):
+        for name, value in workspace_environment(workspace).items():
+            monkeypatch.setenv(name, value)
+        return workspace
+
+    return set_for
+
+
+def test_what_is_done_is_not_done_again(planned_run, hearts, tmp_path, nnunet_environment):
+    workspace = nnunet_environment(shutil.copytree(planned_run / "nnunet_data", tmp_path / "w"))
+    files = {f: f.stat().st_mtime_ns for f in workspace.rglob("*")}
+    dataset = read_dataset(hearts)
+    stock = plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert PLANS_ENTRY not in stock  # nnU-Net's own, whatever earlier trainings made of them
+    kept = {"plans_name": "kept"}
+    assert plan_and_preprocess(dataset, workspace, configuration="2d", plans=kept) is kept
+    assert {f: f.stat().st_mtime_ns for f in workspace.rglob("*")} == files
+
+
+def test_nothing_of_the_dataset_is_copied_or_written(planned_run, hearts):
+    raw = [f for f in (planned_run / "nnunet_data" / "raw").rglob("*") if f.is_file()]
+    assert [f.name for f in raw] == ["dataset.json"]
+    assert {f.name for f in hearts.iterdir()} == {"imagesTr", "labelsTr", "dataset.json"}
+    (folder,) = (planned_run / "nnunet_data" / "preprocessed").iterdir()
+    assert folder.name == "Dataset001_Herzen_für_alle"
+    assert "dataset" not in json.loads((folder / "dataset.json").read_text())
+
+
+def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, nnunet_environment):
+    """Of another name and the same number, over which nnU-Net alone would stumble."""
+    dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
+    workspace = nnunet_environment(tmp_path / "workspace")
+    for name in ("raw", "preprocessed"):
+        (workspace / name / "Dataset001_other").mkdir(parents=True)
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # planning alone would fail with it
+    stock = plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert stock["dataset_name"] == "Dataset001_data"
+    assert [f.name for f in (workspace / "preprocessed").iterdir()] == ["Dataset001_data"]
+    with pytest.raises(ModelError, match=r"nnU-Net planned 2d, 3d_fullres for this .*, not 4d\."):
+        plan_and_preprocess(dataset, workspace, configuration="4d")
+
+
+def test_what_nnunet_fails_with_is_one_sentence(tmp_path, nnunet_environment):
+    dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
+    dataset.cases[0].images[0].write_bytes(b"no image")
+    workspace = nnunet_environment(tmp_path / "workspace")
+    with pytest.raises(ModelError, match="could not plan and preprocess the dataset: ") as caught:
+        plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert "\n" not in str(caught.value)

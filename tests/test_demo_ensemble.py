@@ -1,0 +1,84 @@
+"""The shipped ensemble on the shipped heart, and against nnU-Net's own predictor."""
+
+import json
+from pathlib import Path
+
+import napari_bayes_nnunet
+import numpy as np
+import pytest
+import torch
+from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
+from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+FOLDER = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
+ED, ES = 20, 7
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble(FOLDER, device="cpu")
+
+
+def stock(checkpoint: str, image: np.ndarray, spacing) -> tuple[np.ndarray, np.ndarray]:
+    """What nnU-Net's own predictor exports for one member, with all mirrors."""
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(FOLDER), (0,), checkpoint)
+    properties = {"spacing": list(spacing), "sitk_stuff": {}}
+    return predictor.predict_single_npy_array(
+        image[None].astype(np.float32), properties, None, None, True
+    )
+
+
+def test_it_holds_three_cycles_of_three_members_in_20_mb():
+    folder = find_ensemble(FOLDER)
+    assert folder.kind == "checkpoint ensemble"
+    cycles = [member.cycle for member in folder.usable_members]
+    assert all(cycles.count(cycle) >= 3 for cycle in (0, 1, 2))
+    assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 20e6
+    assert folder.record.licence == "CC BY-NC-SA 4.0"
+    assert folder.validation_range("LV", "pairwise_dice") is not None
+
+
+def test_nothing_of_the_images_it_was_trained_on_is_shipped():
+    assert not [f for f in FOLDER.rglob("*") if f.name.endswith((".nii", ".nii.gz", ".b2nd"))]
+    assert "/" not in json.dumps(json.loads((FOLDER / "dataset.json").read_text()))
+
+
+def test_a_member_equals_nnunets_own_predictor(ensemble):
+    """Trained weights on a volume that has to be resampled (1.29 mm to 1.56 mm)."""
+    volume = read_volume(CINE).frame(ED)
+    members = ensemble.folder.usable_members[-2:]
+    exported = [stock(f"members/{m.path.name}", volume.voxels, volume.spacing) for m in members]
+    ours = list(ensemble.member_probabilities(volume.voxels, volume.spacing, members))
+    for (labels, probabilities), own in zip(exported, ours, strict=True):
+        assert np.abs(np.asarray(own) - probabilities).max() <= 0.01
+        scores = dice(np.asarray(own).argmax(0), labels, ensemble.structures)
+        assert min(scores.values()) >= 0.999
+
+
+def test_an_ensemble_equals_the_mean_of_nnunets_exports(ensemble):
+    volume = read_volume(CINE).frame(ES)
+    result = ensemble.segment(volume.voxels, volume.spacing, members=3)
+    assert [m.cycle for m in result.members] == [0, 1, 2]
+    names = [f"members/{m.path.name}" for m in result.members]
+    mean = np.mean([stock(n, volume.voxels, volume.spacing)[1] for n in names], axis=0)
+    assert np.abs(result.probabilities - mean).max() <= 0.01
+    scores = dice(result.labels, mean.argmax(0), ensemble.structures)
+    assert min(scores.values()) >= 0.999
+
+
+def test_the_lv_of_the_sample_agrees_with_its_manual_label(ensemble):
+    cine = read_volume(CINE)
+    for phase, file, least in ((ED, ED_LABELS, 0.85), (ES, ES_LABELS, 0.8)):
+        result = ensemble.segment(cine.frame(phase).voxels, cine.spacing)
+        reference = read_labels(file).voxels
+        assert dice(result.labels, reference, {"LV": 3})["LV"] >= least
+
+
+def test_ed_and_es_of_the_sample_are_found(ensemble):
+    cine = read_volume(CINE)
+    ed, es = ensemble.find_phases(cine.voxels[None], cine.spacing)
+    assert ed in (ED - 1, ED, 1)
+    assert abs(es - ES) <= 1

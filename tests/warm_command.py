@@ -1,0 +1,175 @@
+"""The real command in forks of a process that has imported torch and nnU-Net already.
+
+Each run is a process of its own, which can be killed, but starts in an instant instead of seconds:
+this lets a test kill a training dozens of times. Run as a script, this file is that process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __package__:
+    from .command import environment
+
+
+class WarmCommand:
+    """Starts ``bayes-nnunet`` in forks; close it when done."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, __file__],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def start(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
+        """Start a run that prints into ``folder``; no file it writes may exceed the limit."""
+        pid = self._ask("start", list(map(str, arguments)), str(folder), largest_file)
+        return Run(self, pid, folder)
+
+    def run(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
+        """Run to the end."""
+        run = self.start(*arguments, folder=folder, largest_file=largest_file)
+        run.wait()
+        return run
+
+    def close(self) -> None:
+        """End the process that forks; its runs have to have ended."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait()
+
+    def _ask(self, *request: Any) -> Any:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+
+class Run:
+    """One run of the command."""
+
+    def __init__(self, command: WarmCommand, pid: int, folder: Path) -> None:
+        self._command = command
+        self._folder = folder
+        self.pid = pid
+        self.code: int | None = None
+
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return (self._folder / "stdout").read_text(encoding="utf-8")
+
+    @property
+    def errors(self) -> str:
+        """What it printed as errors so far."""
+        return (self._folder / "stderr").read_text(encoding="utf-8")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone; then ``code`` is its exit status, negative for a signal."""
+        if self.code is None:
+            self.code = self._command._ask("poll", self.pid)
+        return self.code is not None
+
+    def send(self, number: int) -> None:
+        """Send a signal to the process alone."""
+        os.kill(self.pid, number)
+
+    def send_to_all(self, number: int) -> None:
+        """Send a signal to it and its own children, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def wait_for_children(self, *, seconds: float = 30) -> None:
+        """Wait until none of its processes is left."""
+        end = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                self.send_to_all(0)
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
+    def wait(self, until: Callable[[], bool] = lambda: False, *, seconds: float = 1200) -> None:
+        """Wait until something holds, at the latest until it ended."""
+        end = time.monotonic() + seconds
+        while not (self.has_ended or until()):
+            assert time.monotonic() < end, f"{self.output}\n{self.errors}"
+            time.sleep(0.005)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it printed ``text``."""
+        self.wait(lambda: text in self.output)
+        assert text in self.output, self.errors
+
+    def wait_a_moment(self, seconds: float) -> None:
+        """Wait, at the latest until it ended."""
+        end = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() >= end)
+
+    def kill(self) -> None:
+        """Kill it, whatever it is doing."""
+        if not self.has_ended:
+            self.send(signal.SIGKILL)
+        self.wait()
+
+
+def serve() -> None:
+    """Answer requests on the standard input until it is closed."""
+    for module in ("app.training_terminal", "nnunet.trainer", "nnunet.planning", "app.segment"):
+        importlib.import_module(f"napari_bayes_nnunet.{module}")
+    importlib.import_module("nnunetv2.run.run_training")
+    main = importlib.import_module("napari_bayes_nnunet.cli").main
+    for line in sys.stdin:
+        name, *request = json.loads(line)
+        answer = _poll(*request) if name == "poll" else _fork(main, *request)
+        print(json.dumps(answer), flush=True)
+
+
+def _fork(main: Any, arguments: list[str], folder: str, largest_file: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    files = [os.open(f"{folder}/{name}", flags, 0o644) for name in ("stdout", "stderr")]
+    pid = os.fork()
+    if pid:
+        for file in files:
+            os.close(file)
+        return pid
+    os.setsid()
+    for number, file in zip((1, 2), files, strict=True):
+        os.dup2(file, number)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    sys.argv = ["bayes-nnunet", *arguments]
+    code: Any = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _poll(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,177 @@
+"""What the tests of the docks share: a fake child, made ensembles, images, results, a dock."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_bayes_nnunet.app.messages import SnapshotReady
+from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.nifti import write_image
+from napari_bayes_nnunet.widgets.reader import get_reader
+from napari_bayes_nnunet.widgets.result import Question, Result
+from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget
+from napari_bayes_nnunet.widgets.settings import Settings
+
+from ..models import plans
+
+FAKE = str(Path(__file__).with_name("fake_child.py"))
+# As most short-axis cines: x to the left and back, y down, z from base to apex.
+OBLIQUE = np.array(
+    [[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]]
+)
+VOLUME = make_geometry((4, 16, 20), (8, 1.5, 1.25), affine=OBLIQUE)
+CINE = make_geometry((5, 4, 16, 20), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+
+
+def fake_command(*flags: object) -> list[str]:
+    """The command line of a fake child."""
+    return [sys.executable, FAKE, *map(str, flags)]
+
+
+def make_folder(
+    path: Path,
+    *,
+    epochs: Sequence[int] = (0, 1, 2),
+    labels: dict[str, int] | None = None,
+    channels: Sequence[str] = ("cine",),
+    damaged: bool = False,
+) -> Path:
+    """An nnU-Net result folder whose checkpoints are zip files without weights."""
+    fold = path / "nnUNetTrainer__nnUNetPlans__2d" / "fold_0"
+    fold.mkdir(parents=True)
+    dataset = {
+        "channel_names": {str(i): name for i, name in enumerate(channels)},
+        "labels": labels or LABELS,
+        "file_ending": ".nii.gz",
+        "numTraining": 1,
+    }
+    (fold.parent / "plans.json").write_text(json.dumps(plans(channels=len(channels))))
+    (fold.parent / "dataset.json").write_text(json.dumps(dataset))
+    for epoch in epochs:
+        with zipfile.ZipFile(fold / f"checkpoint_epoch_{epoch}.pth", "w") as archive:
+            archive.writestr("archive/data.pkl", b"")
+    if damaged:
+        (fold / "checkpoint_epoch_99.pth").write_bytes(b"PK\x03\x04cut")
+    return path
+
+
+def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") -> Image:
+    """A layer as the reader makes it, of a file in ``folder``."""
+    voxels = np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
+    path = folder / f"{name}.nii.gz"
+    write_image(path, voxels, geometry)
+    reader = get_reader(str(path))
+    assert reader is not None
+    (layer,) = (Layer.create(*data) for data in reader(str(path)))
+    return layer
+
+
+def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> Result:
+    """An empty result of the case "heart"."""
+    question = Question(
+        folder=Path("ensemble"), ensemble="made", method="multi", members=2, mirroring="full"
+    )
+    given: dict[str, Any] = {
+        "case": "heart",
+        "shape": geometry.shape if geometry is not None else VOLUME.shape,
+        "classes": 4,
+        "structures": {"RV": 1, "MYO": 2, "LV": 3},
+        "question": question,
+        "geometry": geometry,
+    }
+    return Result(**(given | changes))
+
+
+def grow(result: Result, folder: Path, *, phase: int | None = None, label: int = 3) -> None:
+    """Put a snapshot with one label everywhere and 1 bit of entropy into ``result``."""
+    shape = result.shape[-3:]
+    arrays = {
+        "labels": np.full(shape, label, np.uint8),
+        "entropy": np.ones(shape, np.float32),
+        "mutual_information": np.full(shape, 0.5, np.float32),
+    }
+    files = {name: str(folder / f"{name}.npy") for name in arrays}
+    for name, array in arrays.items():
+        np.save(files[name], array)
+    counts = {"done": 1, "total": 2, "eta_seconds": 1.0}
+    result.read(SnapshotReady(job=1, phase=phase, **counts, **files), phase)
+    result.count(phase, 1, 2)
+
+
+@pytest.fixture
+def ensemble_folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "ensemble")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path / "config" / "settings.json")
+
+
+@pytest.fixture
+def make_dock(
+    request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, qtbot: Any
+) -> Iterator[Callable[..., SegmentWidget]]:
+    """Make a SegmentWidget with a fake child for a viewer with layers; ended after the test.
+
+    Without ``window`` the viewer is a model, which is quick; with it a real one, shown.
+    """
+    docks: list[SegmentWidget] = []
+
+    def make(*layers: Layer, flags: Sequence[object] = (), window: bool = False) -> SegmentWidget:
+        viewer = (
+            request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
+        )
+        for layer in layers:
+            viewer.add_layer(layer)
+        command, demo = fake_command(*flags), tmp_path / "no_demo"
+        dock = SegmentWidget(viewer, command=command, settings=settings, demo=demo)
+        docks.append(dock)
+        if window:
+            viewer.window.add_dock_widget(dock, name="Segment", area="right")
+        else:
+            qtbot.addWidget(dock)
+        return dock
+
+    yield make
+    for dock in docks:
+        dock.close_child()
+    docks.clear()
+
+
+@pytest.fixture
+def ready(
+    make_dock: Callable[..., SegmentWidget], ensemble_folder: Path, qtbot: Any
+) -> Callable[..., SegmentWidget]:
+    """As ``make_dock``, with an ensemble of three members chosen and found."""
+
+    def make(*layers: Layer, flags: Sequence[object] = (), window: bool = False) -> SegmentWidget:
+        dock = make_dock(*layers, flags=flags, window=window)
+        choose(dock, ensemble_folder, qtbot)
+        return dock
+
+    return make
+
+
+def choose(dock: SegmentWidget, folder: Path, qtbot: Any) -> None:
+    """Choose an ensemble folder and wait until it was looked into."""
+    dock.ensemble.choose(folder)
+    qtbot.waitUntil(lambda: dock.ensemble.folder is not None, timeout=5000)
+
+
+def run(dock: SegmentWidget, qtbot: Any) -> str:
+    """Press Segment and wait for the end; what the dock says then."""
+    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+        dock.run.segment_button.click()
+    return str(dock.run.status.text())

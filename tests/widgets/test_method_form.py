@@ -1,0 +1,85 @@
+"""The options of a segmentation."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_bayes_nnunet.app.methods import METHODS
+from napari_bayes_nnunet.io.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.widgets.method_form import MIRRORINGS, MethodForm
+
+from .conftest import make_folder
+
+
+@pytest.fixture
+def form(qtbot) -> MethodForm:
+    made = MethodForm()
+    qtbot.addWidget(made)
+    return made
+
+
+def test_the_defaults_are_the_papers(form) -> None:
+    assert form.method.currentData() == "multi"
+    assert form.members.value() == 30
+    assert form.mirroring.currentData() == "full"
+    assert form.device_name == "auto"
+
+
+def test_every_choice_is_explained_in_plain_words(form) -> None:
+    for index in range(form.method.count()):
+        name = form.method.itemData(index)
+        assert form.method.model().item(index).toolTip() == METHODS[name].help
+    for index in range(form.mirroring.count()):
+        tip = form.mirroring.itemData(index, Qt.ItemDataRole.ToolTipRole)
+        assert tip == MIRRORINGS[form.mirroring.itemData(index)][1]
+
+
+def test_methods_a_folder_cannot_serve_are_greyed_out(form, ensemble_folder) -> None:
+    form.method.setCurrentIndex(form.method.findData("single"))
+    form.set_ensemble(find_ensemble(ensemble_folder))
+    item = form.method.model().item(form.method.findData("single"))
+    assert not item.isEnabled()
+    assert item.toolTip().startswith("The method single takes the members of the last cycle")
+    assert form.method.currentData() == "multi"
+
+
+def test_members_are_those_the_method_can_take(form, ensemble_folder) -> None:
+    form.set_ensemble(find_ensemble(ensemble_folder))
+    assert (form.members.value(), form.members.maximum()) == (3, 3)
+    assert form.members.suffix() == " of 3"
+    form.method.setCurrentIndex(form.method.findData("vanilla"))
+    assert (form.members.value(), form.members.isEnabled()) == (1, False)
+
+
+def test_large_ensembles_start_at_30(form, tmp_path) -> None:
+    form.set_ensemble(find_ensemble(make_folder(tmp_path / "large", epochs=range(40))))
+    assert (form.members.value(), form.members.maximum()) == (30, 40)
+
+
+def test_without_any_usable_member_nothing_breaks(form, tmp_path) -> None:
+    folder = find_ensemble(make_folder(tmp_path / "broken", epochs=(), damaged=True))
+    form.set_ensemble(folder)
+    assert form.members.maximum() == 1
+    form.set_ensemble(None)
+    assert form.members.maximum() == 30
+
+
+def test_devices_come_with_name_and_free_memory(form) -> None:
+    form.set_devices({"cuda:0": "NVIDIA T4, 14.1 of 15.0 GiB free", "cpu": "CPU, 2 threads"})
+    titles = [form.device.itemText(i) for i in range(form.device.count())]
+    assert titles == [
+        "Automatic (cuda:0)",
+        "cuda:0: NVIDIA T4, 14.1 of 15.0 GiB free",
+        "CPU, 2 threads",
+    ]
+    assert form.device_name == "auto"
+
+
+def test_the_chosen_device_stays_when_a_new_child_reports(form) -> None:
+    form.set_devices({"cuda:0": "A", "cpu": "CPU"})
+    form.device.setCurrentIndex(2)
+    form.set_devices({"cuda:0": "A", "cpu": "CPU"})
+    assert form.device_name == "cpu"
+    form.set_devices({"cuda:0": "A"})
+    assert form.device_name == "auto"

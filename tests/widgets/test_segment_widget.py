@@ -1,0 +1,559 @@
+"""The dock Segment in a real viewer, with a fake child."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
+
+from napari_bayes_nnunet.io.geometry import make_geometry
+from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.widgets.segment_widget import NO_LV, WIDTH
+from napari_bayes_nnunet.widgets.viewing import current_phase
+
+from .conftest import CINE, VOLUME, choose, image_layer, make_folder, run
+from .test_child_process import is_alive
+
+
+def names(dock) -> list[str]:
+    return [layer.name for layer in dock._viewer.layers]
+
+
+def wait_until(condition, qtbot) -> None:
+    qtbot.waitUntil(condition, timeout=10000)
+
+
+def begin(dock, qtbot) -> None:
+    """Press Segment and wait for the first member."""
+    with qtbot.waitSignal(dock.job.progressed, timeout=10000):
+        dock.run.segment_button.click()
+
+
+# Opening
+
+
+def test_opening_takes_less_than_half_a_second_and_no_torch() -> None:
+    """Imports included. Measured in time of the processor: a busy machine is not our doing."""
+    script = (
+        "import sys, time, napari, pathlib\n"
+        "from napari_bayes_nnunet.widgets.settings import Settings\n"
+        "viewer = napari.Viewer(show=False)\n"
+        "started = time.process_time()\n"
+        "from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget\n"
+        "dock = SegmentWidget(viewer, settings=Settings(pathlib.Path('none')))\n"
+        "viewer.window.add_dock_widget(dock, name='Segment')\n"
+        "print(time.process_time() - started, sorted({'torch', 'nnunetv2'} & set(sys.modules)))\n"
+        "dock.close_child(); viewer.close()"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    seconds, modules = done.stdout.split(maxsplit=1)
+    assert float(seconds) < 0.5
+    assert modules.strip() == "[]"
+
+
+def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
+    name = "a very long name of an image that another reader has given it.tif"
+    dock = make_dock(Image(np.ones((4, 8, 8)), name=name), window=True)
+    for seed in (1, 2):
+        make_folder(tmp_path / "deep" / f"seed{seed}", channels=("bSSFP cine", "T2 weighted"))
+    choose(dock, tmp_path / "deep", qtbot)
+    dock.run.say("x" * 30, "A sentence that goes on for quite a while and needs two lines.")
+    qtbot.wait(50)
+    area = dock.findChild(QScrollArea)
+    room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
+    assert 320 <= WIDTH <= 360
+    assert dock.minimumSizeHint().width() <= WIDTH
+    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, CINE)))
+    dock.image.phases.setCurrentIndex(3)
+    qtbot.wait(50)
+    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    assert dock.minimumSizeHint().height() < 300
+
+
+def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) -> None:
+    dock = make_dock()
+    assert dock.child.pid is None
+    dock.show()
+    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    assert dock.method.device.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
+
+
+def test_a_folder_is_opened_by_the_child_as_soon_as_it_is_found(ready, qtbot) -> None:
+    dock = ready(flags=["--refuses", "its weights have other shapes"])
+    wait_until(lambda: len(dock.ensemble.folder.usable_members) == 2, qtbot)
+    assert dock.method.members.maximum() == 2
+
+
+# What is missing is said
+
+
+def test_without_ensemble_or_image_it_says_what_to_do(make_dock, ensemble_folder, qtbot) -> None:
+    dock = make_dock()
+    dock.segment()
+    assert dock.run.status.text() == "Open a 3D image or a 4D cine, then choose its layer."
+    dock._viewer.add_image(np.ones((3, 4, 5)))
+    dock.segment()
+    assert dock.run.status.text() == "Choose an ensemble first."
+    assert not dock.job.is_running
+
+
+def test_an_ensemble_without_usable_members(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    choose(dock, make_folder(tmp_path / "broken", epochs=(), damaged=True), qtbot)
+    dock.segment()
+    assert "holds no usable member; see the table." in dock.run.status.text()
+
+
+def test_an_ensemble_without_lv_cannot_find_phases(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path, CINE))
+    folder = make_folder(tmp_path / "tumours", labels={"background": 0, "tumour": 1})
+    choose(dock, folder, qtbot)
+    assert dock.image.phases.model().item(0).toolTip() == NO_LV
+
+
+def test_a_failure_is_said_and_nothing_is_shown(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--fails", "The image is empty."])
+    assert run(dock, qtbot) == "The image is empty."
+    assert names(dock) == ["heart"]
+    assert dock.run.segment_button.isEnabled()
+
+
+def test_notices_are_said(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--notice", "Memory was short."])
+    assert run(dock, qtbot).splitlines()[0] == "Memory was short."
+
+
+# Segmenting
+
+
+def test_a_volume_is_segmented(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    finished, warning = run(dock, qtbot).splitlines()
+    assert finished.startswith("Finished in 0:0")
+    assert warning == "Look twice."
+    assert names(dock) == ["heart", "heart entropy", "heart prediction"]
+    prediction, entropy = dock._viewer.layers[2].data, dock._viewer.layers[1].data
+    assert prediction[1:3, 4:12, 5:15].min() == 1
+    assert entropy.max() == 1
+    assert dock.result.phases[None].report["members"] == 3
+
+
+def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.3])
+    begin(dock, qtbot)
+    assert dock.job.is_running
+    layer = dock._viewer.layers["heart entropy"]
+    assert layer.data.max() == pytest.approx(1 / 3)
+    assert dock.run.progress_text.text() == "Member 1 of 3, 0:04 left"
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert dock._viewer.layers["heart entropy"] is layer
+    assert layer.data.max() == 1
+
+
+def test_a_cine_is_segmented_in_the_phases_found_and_shown_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    viewer = dock._viewer
+    viewer.dims.set_point((0, 1), (0, 0))
+    assert run(dock, qtbot).splitlines()[0] == (
+        "ED is phase 5, ES is phase 2 (largest and smallest LV volume found by one member)."
+    )
+    prediction = viewer.layers["heart prediction"]
+    assert prediction.data.shape == CINE.shape
+    assert [bool(frame.any()) for frame in prediction.data] == [False, True, False, False, True]
+    assert current_phase(viewer, viewer.layers["heart"]) == 5
+    assert viewer.layers["heart"].world_to_data(viewer.dims.point)[1] == 2
+
+
+def test_who_looks_at_a_phase_with_result_is_left_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    dock._viewer.dims.set_point((0, 1), (46 * 2, 8))
+    dock.image.phases.setCurrentIndex(2)
+    run(dock, qtbot)
+    assert list(dock.result.phases) == [3]
+    assert dock._viewer.dims.point[:2] == (46 * 2, 8)
+
+
+def test_phases_of_the_info_cfg(ready, tmp_path, qtbot) -> None:
+    (tmp_path / "Info.cfg").write_text("ED: 4\nES: 2\n")
+    dock = ready(image_layer(tmp_path, CINE))
+    run(dock, qtbot)
+    assert list(dock.result.phases) == [4, 2]
+    assert dock.result.phases_from == "Info.cfg beside the image"
+
+
+def test_phases_add_up_while_the_question_stays(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    dock.image.phases.setCurrentIndex(3)
+    for text in ("1", "3"):
+        dock.image.phase_numbers.setText(text)
+        run(dock, qtbot)
+    layer = dock._viewer.layers["heart prediction"]
+    assert [bool(frame.any()) for frame in layer.data] == [True, False, True, False, False]
+    dock.method.members.setValue(1)
+    run(dock, qtbot)
+    layer = dock._viewer.layers["heart prediction"]
+    assert [bool(frame.any()) for frame in layer.data] == [False, False, True, False, False]
+    assert len(names(dock)) == 3
+
+
+def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    painted = dock._viewer.add_labels(np.ones(VOLUME.shape, np.uint8), name="heart edited")
+    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    run(dock, qtbot)
+    assert painted in dock._viewer.layers
+    assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
+    assert names(dock) == ["heart", "heart entropy", "heart prediction", "heart edited"]
+
+
+def test_the_spacing_typed_in_is_used(ready, qtbot) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    assert dock.result.phases[None].report["spacing"] == [9, 2, 3]
+    assert dock._viewer.layers["pixels prediction"].units == dock._viewer.layers[0].units
+
+
+def test_several_channels_are_sent_together(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path, name="cine"), image_layer(tmp_path, name="t2"))
+    choose(dock, make_folder(tmp_path / "ensemble", channels=("cine", "T2")), qtbot)
+    assert [combo.currentText() for combo in dock.image.channels] == ["cine", "t2"]
+    run(dock, qtbot)
+    assert dock.result.phases[None].report["shape"] == [2, *VOLUME.shape]
+    assert "cine prediction" in names(dock)
+
+
+def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> None:
+    computed: list[float] = []
+
+    def slow(block: np.ndarray) -> np.ndarray:
+        computed.append(time.perf_counter())
+        time.sleep(0.8)
+        computed.append(time.perf_counter())
+        return block
+
+    volume = da.ones((4, 8, 8), chunks=(4, 8, 8)).map_blocks(slow, meta=np.ones(()))
+    dock = ready(Image(volume, name="lazy", contrast_limits=(0, 1), visible=False))
+    beats: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start(10)
+    assert computed == []
+    run(dock, qtbot)
+    timer.stop()
+    (began, ended) = computed
+    assert sum(began < beat < ended for beat in beats) > 20
+    assert "lazy prediction" in names(dock)
+
+
+# Stopping, crashing, closing
+
+
+def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
+    begin(dock, qtbot)
+    started = time.perf_counter()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    assert time.perf_counter() - started < 1
+    assert dock.run.status.text() == "Stopped. What was found is kept."
+    assert dock._viewer.layers["heart prediction"].data.any()
+    assert not dock.run.stop_button.isEnabled()
+
+
+def test_a_child_that_does_not_answer_is_replaced_within_a_second(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--hangs-at", 2])
+    begin(dock, qtbot)
+    pid, started = dock.child.pid, time.perf_counter()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    assert time.perf_counter() - started < 1
+    assert not is_alive(pid)
+    assert dock.child.pid is not None
+    begin(dock, qtbot)
+
+
+def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    pid = dock.child.pid
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        os.kill(pid, signal.SIGKILL)
+    assert dock.run.status.text().startswith("The segmentation process ended unexpectedly")
+    assert "heart prediction" in names(dock)
+    assert run(dock, qtbot).startswith("Finished")
+    assert dock.child.pid != pid
+
+
+def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
+    dock = ready(window=True)
+    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    pid = dock.child.pid
+    frame = dock.parent()
+    assert isinstance(frame, QDockWidget)
+    frame.close()
+    assert not is_alive(pid)
+    frame.show()
+    wait_until(lambda: dock.child.pid not in (None, pid), qtbot)
+
+
+def test_a_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
+    begin(dock, qtbot)
+    assert not dock.run.save_button.isEnabled()
+    dock.parent().close()
+    assert not dock.job.is_running
+    assert dock.run.segment_button.isEnabled()
+    assert run(dock, qtbot).startswith("Finished")
+
+
+def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
+    begin(dock, qtbot)
+    dock.hide()
+    assert dock.job.is_running
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert dock.run.status.text().startswith("Finished")
+
+
+def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), window=True)
+    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    viewer, pid = dock._viewer, dock.child.pid
+    viewer.window.remove_dock_widget(dock.parent())
+    assert not is_alive(pid)
+    assert not [key for key in viewer.canvas.overlays if "patient_letter" in key]
+    viewer.add_image(np.ones((3, 4, 5)))
+    viewer.layers.clear()
+    dock.deleteLater()
+
+
+def test_closing_the_window_ends_the_child(tmp_path) -> None:
+    """In a process of its own: only there Qt really destroys the window."""
+    script = (
+        "import sys, pathlib, napari\n"
+        "from qtpy.QtCore import QTimer\n"
+        "from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget\n"
+        "from napari_bayes_nnunet.widgets.settings import Settings\n"
+        "viewer = napari.Viewer()\n"
+        "dock = SegmentWidget(viewer, command=sys.argv[2:],"
+        " settings=Settings(pathlib.Path(sys.argv[1])))\n"
+        "viewer.window.add_dock_widget(dock, name='Segment')\n"
+        "def told(devices):\n"
+        "    print(dock.child.pid, dock.child.scratch, flush=True)\n"
+        "    QTimer.singleShot(0, viewer.close)\n"
+        "dock.job.devices_found.connect(told)\n"
+        "napari.run()\n"
+    )
+    fake = str(Path(__file__).with_name("fake_child.py"))
+    arguments = [str(tmp_path / "settings.json"), sys.executable, fake]
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    pid, scratch = done.stdout.split()
+    assert not is_alive(int(pid))
+    assert not Path(scratch).exists()
+
+
+def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.1])
+    begin(dock, qtbot)
+    dock._viewer.layers.clear()  # what napari does first when it closes
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert names(dock) == []
+
+
+def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock._viewer.layers.remove("heart")
+    assert dock.run.status.text().startswith("The image was removed.")
+    assert names(dock) == ["heart entropy", "heart prediction"]
+
+
+def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    dock._viewer.layers.remove("heart entropy")
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert names(dock) == ["heart", "heart prediction"]
+
+
+def test_ensemble_and_image_can_be_changed_while_it_runs(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, name="other")))
+    choose(dock, make_folder(tmp_path / "b", labels={"background": 0, "LV": 1}), qtbot)
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert "other prediction" not in names(dock)
+    assert dock.result is None
+    assert not dock.run.save_button.isEnabled()
+    dock.image.choose(dock._viewer.layers["heart"])
+    assert dict(dock.result.structures) == {"RV": 1, "MYO": 2, "LV": 3}
+    assert dock.result.labels.any()
+    assert dock.run.save_button.isEnabled()
+
+
+# The view
+
+
+def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qtbot) -> None:
+    affine = VOLUME.affine[:, [2, 0, 1, 3]]
+    stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
+    dock = make_dock(image_layer(tmp_path, stack))
+    viewer = dock._viewer
+    assert viewer.dims.order == (2, 0, 1)
+    overlays = viewer.canvas.overlays
+    edges = [overlays[f"patient_letter_{edge}"] for edge in ("top", "bottom", "left", "right")]
+    assert [edge.text for edge in edges] == ["S", "I", "R", "L"]
+    assert all(edge.visible for edge in edges)
+    viewer.dims.order = (0, 1, 2)
+    other = viewer.add_image(np.ones((3, 4, 5)))
+    dock.image.choose(other)
+    assert not any(edge.visible for edge in edges)
+    dock.image.choose(viewer.layers[0])
+    assert viewer.dims.order == (0, 1, 2)
+
+
+def test_letters_are_drawn_on_the_canvas(make_dock, tmp_path) -> None:
+    dock = make_dock(image_layer(tmp_path), window=True)
+    viewer = dock._viewer
+    viewer.layers[0].visible = False
+    with_letters = viewer.screenshot(canvas_only=True, flash=False)
+    dock.image.set_channels(("image",))
+    dock._letters.set_layer(None)
+    without = viewer.screenshot(canvas_only=True, flash=False)
+    changed = np.argwhere((with_letters != without).any(axis=-1))
+    height, width = with_letters.shape[:2]
+    assert changed[:, 0].min() < 0.1 * height
+    assert changed[:, 0].max() > 0.9 * height
+    assert changed[:, 1].min() < 0.1 * width
+    assert changed[:, 1].max() > 0.9 * width
+
+
+def test_outlines_and_entropy_are_drawn(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), window=True)
+    run(dock, qtbot)
+    picture = dock._viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    rv = np.array([0x56, 0xB4, 0xE9])
+    assert (np.abs(picture - rv).sum(axis=-1) < 30).sum() > 100
+    red_over_blue = picture[..., 0] - picture[..., 2]
+    assert (red_over_blue > 40).sum() > 100
+
+
+def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    dock.run.mutual_information.setChecked(True)
+    run(dock, qtbot)
+    assert "heart mutual information" in names(dock)
+    assert dock._viewer.layers["heart mutual information"].data.max() == 0.5
+    dock.run.mutual_information.setChecked(False)
+    assert "heart mutual information" not in names(dock)
+    dock.run.mutual_information.setChecked(True)
+    assert "heart mutual information" in names(dock)
+
+
+# Saving
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path) -> Path:
+    """The folder chosen in the dialog."""
+    folder = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(folder))
+    return folder
+
+
+def save(dock, qtbot) -> str:
+    dock.run.save_button.click()
+    wait_until(lambda: not dock.run.status.text().startswith("Saving"), qtbot)
+    return dock.run.status.text()
+
+
+def test_a_result_is_saved(ready, tmp_path, qtbot, asked) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    assert save(dock, qtbot) == f"Saved 3 files in {asked}."
+    labels = read_labels(asked / "heart.nii.gz")
+    assert labels.geometry.same_grid(VOLUME)
+    np.testing.assert_array_equal(labels.voxels, dock.result.labels)
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_files_are_replaced_only_when_the_user_says_so(
+    ready, tmp_path, qtbot, asked, monkeypatch, answer
+) -> None:
+    asked.mkdir()
+    (asked / "heart.json").write_text("old")
+    questions: list[str] = []
+
+    def question(parent, title, text):
+        questions.append(text)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    save(dock, qtbot)
+    assert questions == [f"Replace these files in {asked}?\n\nheart.json"]
+    assert ((asked / "heart.json").read_text() == "old") is (answer == "No")
+
+
+def test_saving_is_refused_without_geometry_and_over_the_image(
+    ready, tmp_path, qtbot, monkeypatch
+) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    run(dock, qtbot)
+    assert save(dock, qtbot).startswith("pixels does not know its place in the patient")
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path)))
+    run(dock, qtbot)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path))
+    assert save(dock, qtbot) == "heart.nii.gz is the image itself: choose another folder."
+
+
+# Drag and drop
+
+
+def drop(dock, path: Path) -> QDropEvent:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    event.ignore()
+    dock.dropEvent(event)
+    return event
+
+
+def test_a_folder_dropped_on_the_dock_is_chosen(make_dock, ensemble_folder, qtbot) -> None:
+    dock = make_dock()
+    assert dock.acceptDrops()
+    with qtbot.waitSignal(dock.ensemble.found, timeout=5000):
+        assert drop(dock, ensemble_folder).isAccepted()
+    assert dock.ensemble.path == ensemble_folder
+
+
+def test_other_files_are_not_for_the_dock(make_dock, tmp_path) -> None:
+    (tmp_path / "image.nii.gz").write_bytes(b"")
+    dock = make_dock()
+    assert not drop(dock, tmp_path / "image.nii.gz").isAccepted()
+    assert dock.ensemble.path is None
