@@ -111,6 +111,10 @@ def table(results: Path) -> str:
     return "\n".join(text) + f"\n\n{len(rows)} volumes"
 
 
+def _bins(values: dict[str, list[float]]) -> ReliabilityBins:
+    return ReliabilityBins(**{name: np.array(column) for name, column in values.items()})
+
+
 def ship(run: Path, results: Path, folder: Path) -> None:
     """Copy plans, record and members of ``SHIPPED`` into ``folder``, with their score ranges."""
     record = read_record(run / "ensemble.json")

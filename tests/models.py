@@ -70,9 +70,10 @@ def make_model(
 ) -> Path:
     """A plain nnU-Net result folder with ``members`` checkpoints of random weights in fold 0."""
     import torch
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
     from napari_bayes_nnunet.nnunet.network import Network
     from napari_bayes_nnunet.nnunet.weights import write_member
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     written = plans(residual=residual, channels=channels)
     dataset = {

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import napari_bayes_nnunet
 import pytest
+
+import napari_bayes_nnunet
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-import napari_bayes_nnunet
 import numpy as np
 import pytest
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
 from napari_bayes_nnunet.io.nifti import read_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 FOLDER = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 ED, ES = 20, 7

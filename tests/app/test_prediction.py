@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction import PredictionRequest, parse_phases, predict
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.cli import main
-
 from tests.models import made_image, make_model
 
 AFFINE = np.array([[-1.2, 0.1, 0, 5], [0.1, 1.9, 0.5, -7], [0, 0.3, 7.9, 11], [0, 0, 0, 1]])

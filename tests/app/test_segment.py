@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segment import interleaved
 from napari_bayes_nnunet.core.metrics import pairwise_dice
 from napari_bayes_nnunet.core.posterior import entropy
 from napari_bayes_nnunet.io.ensemble_folder import Member
-
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)

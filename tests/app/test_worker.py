@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
     EnsembleLoaded,
@@ -21,7 +22,6 @@ from napari_bayes_nnunet.app.messages import (
     from_line,
 )
 from napari_bayes_nnunet.app.segment import Ensemble
-
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -88,7 +88,7 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     child.send(request(child, model, image[None]))
     messages = child.until(JobEnded)
     snapshots = [m for m in messages if isinstance(m, SnapshotReady)]
-    assert [s.done for s in snapshots][0] == 1
+    assert snapshots[0].done == 1
     assert snapshots[-1].done == snapshots[-1].total == 3
     assert snapshots[-1].eta_seconds == 0
     expected = Ensemble(model, device="cpu").segment(image, SPACING)

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.inference import Stopped, mirrors_of
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
 """Not the plans' 1.5 mm, so that the probabilities have to be resampled."""
+
 
 def stock(
     model: Path, checkpoint: str, image: np.ndarray, mirroring: str, spacing=SPACING

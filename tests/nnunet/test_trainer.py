@@ -15,7 +15,8 @@ import torch
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import atomic
 from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
-from napari_bayes_nnunet.nnunet import ModelError, trainer as trainer_module
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.trainer import (
@@ -64,10 +65,9 @@ def make_trainer(run, monkeypatch):
     (dataset,) = (run.workspace / "preprocessed").iterdir()
 
     def make(fold=0, **settings):
-        trainer = get_trainer_from_args(
+        return get_trainer_from_args(
             dataset.name, "2d", fold, NAME, "nnUNetPlans", device=torch.device("cpu")
         )
-        return trainer
 
     return make
 
@@ -86,9 +86,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 assert issubclass(recursive_find_trainer_class_by_name("{NAME}"), nnUNetTrainer)
 """
-    variables = environment(
-        **{"nnUNet_extTrainer": trainer_environment(tmp_path)["nnUNet_extTrainer"]}
-    )
+    variables = environment(nnUNet_extTrainer=trainer_environment(tmp_path)["nnUNet_extTrainer"])
     subprocess.run([sys.executable, "-c", script], env=variables, check=True)
 
 

@@ -84,7 +84,8 @@ class Predictor:
         if len(image) != len(names):
             wanted = ", ".join(str(name) for name in names.values())
             raise ModelError(
-                f"The ensemble takes {len(names)} channel(s) ({wanted}), the image has {len(image)}."
+                f"The ensemble takes {len(names)} channel(s) ({wanted}), "
+                f"the image has {len(image)}."
             )
         properties: dict[str, Any] = {"spacing": list(spacing)}
         preprocessor = self._configuration.preprocessor_class(verbose=False)
@@ -197,7 +198,7 @@ class Predictor:
     ) -> bool:
         """Whether nnU-Net's resampling is the bilinear one of each slice by itself.
 
-        Then one batched call does it: equal to nnU-Net's to 4e-4 in logits and 4 to 20 times faster.
+        Then one batched call does it: equal to 4e-4 in logits and 4 to 20 times faster.
         """
         stock = getattr(function, "func", None)
         options = getattr(function, "keywords", {})

@@ -74,7 +74,7 @@ class TrainerSettings:
             ) from error
 
 
-class CheckpointEnsembleTrainer(nnUNetTrainer):  # type: ignore[misc]
+class CheckpointEnsembleTrainer(nnUNetTrainer):
     """nnU-Net's trainer with cyclical restarts, whose plateau epochs are kept as members.
 
     With the environment variable BAYES_NNUNET_RUN it works in that run folder, otherwise where
