@@ -89,8 +89,9 @@ def test_maps_on_request(model, image, tmp_path):
     assert run(model, image, "-o", out, "--save", maps)[0] == 0
     entropy = nib.load(out / "patient7_frame01_entropy.nii.gz")
     information = nib.load(out / "patient7_frame01_mutual_information.nii.gz")
-    stored = np.load(out / "patient7_frame01_probabilities.npz")
-    assert list(stored) == ["probabilities"]
+    with np.load(out / "patient7_frame01_probabilities.npz") as file:
+        assert list(file) == ["probabilities"]
+        stored = dict(file)
     assert stored["probabilities"].dtype == np.float32
     assert stored["probabilities"].shape == (4, 4, 50, 40)
     assert entropy.get_data_dtype() == information.get_data_dtype() == np.float32
@@ -120,7 +121,7 @@ def test_further_channels_belong_to_the_first(tmp_path):
 def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out")
     assert code == 0
-    assert "3 members were used: the folder holds no more of them." in said
+    assert "3 members were used: the method finds no more in this folder." in said
 
 
 def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):

@@ -82,7 +82,7 @@ def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeyp
 
     monkeypatch.setattr(Journal, "append", full)
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
-    with pytest.raises(AppError, match="progress.jsonl: No space left on device"):
+    with pytest.raises(AppError, match=r"progress\.jsonl: No space left on device"):
         train_in_terminal(request, jsonl=False)
 
 

@@ -7,6 +7,7 @@ from napari_bayes_nnunet.nnunet.device import (
     choose_device,
     describe_devices,
     has_fast_bfloat16,
+    is_out_of_memory,
     training_environment,
 )
 
@@ -19,6 +20,7 @@ def machine(monkeypatch):
 
     def make(*kinds):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * ("cuda" in kinds))
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
 
     return make
@@ -50,8 +52,48 @@ def test_an_unknown_device():
         choose_device("tpu")
 
 
-def test_the_cpu_is_always_described():
-    assert describe_devices()["cpu"].startswith("CPU, ")
+def test_a_card_that_is_not_there(machine):
+    machine("cuda")
+    with pytest.raises(ModelError, match="has no cuda:2; its cards are cuda:0, cuda:1"):
+        choose_device("cuda:2")
+    with pytest.raises(ModelError, match="'cuda:x' is no device"):
+        choose_device("cuda:x")
+
+
+def test_the_cpu_is_always_described(machine):
+    machine()
+    descriptions = describe_devices()
+    assert list(descriptions) == ["cpu"]
+    assert descriptions["cpu"].startswith("CPU, ")
+
+
+def test_cards_are_described_with_their_free_memory(machine, monkeypatch):
+    def memory(index):
+        if index == 1:
+            raise RuntimeError("CUDA-capable device(s) is/are busy or unavailable")
+        return 2**30, 3 * 2**30
+
+    machine("cuda", "mps")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
+    descriptions = describe_devices()
+    assert list(descriptions) == ["cuda:0", "cuda:1", "mps", "cpu"]
+    assert descriptions["cuda:0"] == "Card 0, 1.0 of 3.0 GiB free"
+    assert descriptions["cuda:1"] == "Card 1, in use by another program"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA"), True),
+        (MemoryError(), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("size mismatch"), False),
+    ],
+)
+def test_what_being_short_of_memory_looks_like(error, expected):
+    assert is_out_of_memory(error) is expected
 
 
 def test_a_cpu_training_augments_in_its_own_process():

@@ -160,7 +160,7 @@ def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
     network.device = torch.device("meta")
     error = torch.OutOfMemoryError("CUDA out of memory.")
     for _ in range(5):
-        predictor._step_down(error)
+        predictor.step_down(error)
     assert [sentence.partition(": ")[2] for sentence in said] == [
         "now 16 slices at a time.",
         "now 4 slices at a time.",
@@ -170,7 +170,7 @@ def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
     ]
     assert network.device.type == "cpu"
     with pytest.raises(ModelError, match="Not enough memory on this computer"):
-        predictor._step_down(error)
+        predictor.step_down(error)
 
 
 @pytest.mark.gpu

@@ -140,8 +140,22 @@ def _predict_case(
     return CaseOutcome(case=case, notes=tuple(dict.fromkeys(notes)))
 
 
+def files_of(name: str, save: frozenset[str]) -> dict[str, str]:
+    """What is written of one 3D image: labels, report and the maps of ``save`` → file name."""
+    names = {
+        "labels": f"{name}.nii.gz",
+        "report": f"{name}.json",
+        "entropy": f"{name}_entropy.nii.gz",
+        "mutual-information": f"{name}_mutual_information.nii.gz",
+        "probabilities": f"{name}_probabilities.npz",
+    }
+    return {key: file for key, file in names.items() if key in {"labels", "report", *save}}
+
+
 def _is_finished(request: PredictionRequest, name: str) -> bool:
-    return request.skip_finished and (request.output / f"{name}.json").exists()
+    """Whether all was written that is asked for; the report is written last."""
+    files = files_of(name, request.save).values()
+    return request.skip_finished and all((request.output / file).exists() for file in files)
 
 
 def _phases(
@@ -200,17 +214,19 @@ def _write(
     request: PredictionRequest, frame: _Frame, result: Segmentation, about: dict[str, Any]
 ) -> None:
     like = frame.channels[0]
-    base = request.output / frame.name
-    if "entropy" in request.save:
-        write_map(base.with_name(f"{frame.name}_entropy.nii.gz"), result.entropy, like)
-    if "mutual-information" in request.save:
-        path = base.with_name(f"{frame.name}_mutual_information.nii.gz")
-        write_map(path, result.mutual_information, like)
-    if "probabilities" in request.save:
-        write_probabilities(base.with_name(f"{frame.name}_probabilities.npz"), result.probabilities)
-    write_labels(base.with_name(f"{frame.name}.nii.gz"), result.labels, like)
+    files = {k: request.output / f for k, f in files_of(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
-    write_json(base.with_name(f"{frame.name}.json"), {**report, **result.report()})
+    try:
+        if "entropy" in files:
+            write_map(files["entropy"], result.entropy, like)
+        if "mutual-information" in files:
+            write_map(files["mutual-information"], result.mutual_information, like)
+        if "probabilities" in files:
+            write_probabilities(files["probabilities"], result.probabilities)
+        write_labels(files["labels"], result.labels, like)
+        write_json(files["report"], {**report, **result.report()})
+    except OSError as error:
+        raise DataError(f"{request.output} cannot be written to: {error.strerror}.") from error
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
@@ -229,7 +245,7 @@ def _write_cine(
 
 def _refuse_existing(names: Sequence[str], request: PredictionRequest, image: Path) -> None:
     files = [
-        request.output / f"{name}{ending}" for name in names for ending in (".nii.gz", ".json")
+        request.output / file for name in names for file in files_of(name, request.save).values()
     ]
     existing = [file for file in files if file.exists()]
     if any(file.samefile(image) for file in existing):

@@ -18,6 +18,7 @@ from ..core.posterior import RunningPosterior, most_probable
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
+from .inspection import why_refused
 from .methods import METHODS, choose_members
 
 if TYPE_CHECKING:
@@ -36,22 +37,22 @@ class Snapshot:
     done: int
     total: int
     eta_seconds: float
-    posterior: RunningPosterior
+    tally: Tally
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """(Z, Y, X) most probable label."""
-        return to_numpy(self.posterior.labels())
+        return self.tally.measure(RunningPosterior.labels)
 
     @property
     def entropy(self) -> NDArray[np.float32]:
         """(Z, Y, X) predictive entropy, 0 … log2 C bit (Eq. 3)."""
-        return to_numpy(self.posterior.total_entropy())
+        return self.tally.measure(RunningPosterior.total_entropy)
 
     @property
     def mutual_information(self) -> NDArray[np.float32]:
         """(Z, Y, X) the part of the entropy the members disagree on, bit."""
-        return to_numpy(self.posterior.mutual_information())
+        return self.tally.measure(RunningPosterior.mutual_information)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,7 @@ class Ensemble:
             device=choose_device(device),
             notify=self._note,
         )
-        self.folder = found.refusing(self._check(found))
+        self.folder = found.refusing(why_refused(found))
         self._opened: dict[Path, tuple[StateDict, tuple[int, ...] | None]] = {}
 
     @property
@@ -178,7 +179,10 @@ class Ensemble:
         chosen = choose_members(self.folder, method, members)
         self._notes = []
         started = perf_counter()
-        tally = Tally(structures=self.structures, spacing=spacing)
+        self._predictor.start_over()
+        tally = Tally(
+            structures=self.structures, spacing=spacing, step_down=self._predictor.step_down
+        )
         probabilities = self.member_probabilities(
             image, spacing, interleaved(chosen), mirroring=mirroring, should_stop=should_stop
         )
@@ -186,10 +190,10 @@ class Ensemble:
             tally.add(member_probabilities)
             elapsed = perf_counter() - started
             eta = elapsed / done * (len(chosen) - done)
-            yield Snapshot(done, len(chosen), eta, tally.posterior)
+            yield Snapshot(done, len(chosen), eta, tally)
         if len(chosen) < members and METHODS[method].averages:
             self._notes.append(
-                f"{len(chosen)} members were used: the folder holds no more of them."
+                f"{len(chosen)} members were used: the method finds no more in this folder."
             )
         return self._result(tally, chosen, method, mirroring, perf_counter() - started)
 
@@ -230,13 +234,6 @@ class Ensemble:
             return end_diastole_and_systole(volumes)
         except ValueError as error:
             raise AppError(f"ED and ES were not found; name the phases instead. {error}") from error
-
-    def _check(self, folder: EnsembleFolder) -> dict[Path, str]:
-        from ..nnunet.weights import check_member
-
-        shapes = self._predictor.network.shapes
-        members = folder.usable_members
-        return {m.path: check_member(m.path, shapes, sha256=m.sha256) for m in members}
 
     def _prepare(self, image: Image, spacing: Spacing) -> Prepared:
         channels = image[None] if image.ndim == 3 else image
@@ -284,16 +281,15 @@ class Ensemble:
     def _result(
         self, tally: Tally, chosen: tuple[Member, ...], method: str, mirroring: str, seconds: float
     ) -> Segmentation:
-        posterior = tally.posterior
-        labels = to_numpy(posterior.labels())
+        labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
         spreads = {name: spread(values) for name, values in tally.volumes.items()}
         agreement = tally.agreement.mean()
         return Segmentation(
             labels=labels,
-            probabilities=to_numpy(posterior.mean()),
-            entropy=to_numpy(posterior.total_entropy()),
-            mutual_information=to_numpy(posterior.mutual_information()),
+            probabilities=tally.measure(RunningPosterior.mean),
+            entropy=tally.measure(RunningPosterior.total_entropy),
+            mutual_information=tally.measure(RunningPosterior.mutual_information),
             volumes=volumes,
             volume_spread=spreads,
             pairwise_dice=agreement,
@@ -309,17 +305,23 @@ class Ensemble:
         )
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 @dataclass(kw_only=True)
 class Tally:
     """What is kept of the members: their sums, and the volumes and agreement of their labels.
 
-    ``volumes`` maps a structure to the mL of every member.
+    ``volumes`` maps a structure to the mL of every member. When memory runs out, ``step_down``
+    is told, and the sums go on in main memory.
     """
 
     structures: dict[str, int]
     spacing: Spacing
     posterior: RunningPosterior = field(default_factory=RunningPosterior)
     volumes: dict[str, list[float]] = field(default_factory=dict)
+    step_down: Callable[[Exception], None] = field(default=_raise)
     agreement: PairwiseDice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -327,11 +329,34 @@ class Tally:
 
     def add(self, probabilities: Any) -> None:
         """Add one member's (C, Z, Y, X) probabilities."""
-        self.posterior.add(probabilities)
-        labels = to_numpy(most_probable(probabilities))
+        labels = self._retrying(lambda: self._add_to_sums(probabilities))
         self.agreement.add(labels)
         for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
+
+    def measure(self, what: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
+        """What a method of the posterior gives, as a NumPy array."""
+        return self._retrying(lambda: to_numpy(what(self.posterior)))
+
+    def _add_to_sums(self, probabilities: Any) -> NDArray[Any]:
+        sums = self.posterior.probability_sum
+        if sums is not None and not isinstance(sums, np.ndarray):
+            # One of both may have had to leave the card meanwhile.
+            probabilities = probabilities.to(sums.device)
+        labels = to_numpy(most_probable(probabilities))
+        self.posterior.add(probabilities)
+        return labels
+
+    def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                self.step_down(error)
+                sums = self.posterior
+                if sums.probability_sum is not None:
+                    sums.probability_sum = sums.probability_sum.cpu()
+                    sums.entropy_sum = sums.entropy_sum.cpu()
 
 
 def interleaved(members: tuple[Member, ...]) -> list[Member]:

@@ -112,7 +112,9 @@ def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
         frozen = run.splits if settled and run.splits.exists() else None
         splits = choose_splits(request, dataset, fold, frozen=frozen)
         record = settled or _new_record(request, run, dataset)
-        if not request.resume:
+        if request.resume:
+            _check_same_split(record, fold, splits)
+        else:
             record = _with_fold(record, dataset, fold, splits)
         yield TrainingJob(
             request=request,
@@ -192,6 +194,15 @@ def _check_same_data(settled: TrainingRecord, dataset: RawDataset) -> None:
         raise AppError(
             f"The dataset is no longer the one the training began with: {difference}. Restore it, "
             "or train with another --output."
+        )
+
+
+def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | None) -> None:
+    began = record.folds[fold]["training_cases"]
+    if splits and list(splits[int(fold)].train) != began:
+        raise AppError(
+            "The training began with other cases than this split gives it: say with --split which "
+            "file it was."
         )
 
 

@@ -13,8 +13,8 @@ from ..io.ensemble_folder import find_ensemble
 from ..io.nifti import read_channels
 from ..io.nnunet_dataset import RawDataset
 from ..io.run_folder import RunFolder, read_record, write_record
-from .case_scores import case_scores, score_ranges
-from .segment import Ensemble, Segmentation
+from .case_scores import Scores, case_scores, score_ranges
+from .segment import Ensemble
 
 MEMBERS = 9
 """More members change the range little, and a training on a CPU has to end some time."""
@@ -39,22 +39,22 @@ def measure_validation_range(
     folder = find_ensemble(run.path)
     of_fold = tuple(member for member in folder.members if member.fold == fold)
     ensemble = Ensemble(replace(folder, members=of_fold), device=device)
-    segmented = list(_segment(ensemble, dataset, cases, on_stage))
+    scores = list(_score(ensemble, dataset, cases, on_stage))
+    if not scores:
+        return
     record.validation[fold] = {
         "method": "multi",
         "members": min(MEMBERS, len(ensemble.folder.usable_members)),
         "mirroring": "full",
-        "cases": len(segmented),
-        "structures": score_ranges(
-            case_scores(case.volumes, case.volume_spread, case.pairwise_dice) for case in segmented
-        ),
+        "cases": len(scores),
+        "structures": score_ranges(scores),
     }
     write_record(run.record, record)
 
 
-def _segment(
+def _score(
     ensemble: Ensemble, dataset: RawDataset, names: list[Any], on_stage: Callable[[str], None]
-) -> Iterator[Segmentation]:
+) -> Iterator[Scores]:
     wanted = [case for case in dataset.cases if case.name in set(names)]
     for number, case in enumerate(wanted, start=1):
         on_stage(f"Measuring validation case {number} of {len(wanted)}")
@@ -63,4 +63,5 @@ def _segment(
         except DataError:
             continue
         image = np.stack([channel.voxels for channel in channels])
-        yield ensemble.segment(image, channels[0].spacing, members=MEMBERS)
+        result = ensemble.segment(image, channels[0].spacing, members=MEMBERS)
+        yield case_scores(result.volumes, result.volume_spread, result.pairwise_dice)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import sys
 import threading
 import traceback
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io import DataError
-from ..io.atomic import replacing
 from ..nnunet import ModelError
 from . import AppError
 from .messages import (
@@ -47,11 +47,12 @@ class Worker:
     """Answers requests one after the other; ``stop`` is the job that is to end now."""
 
     def __init__(self, scratch: Path, tell: Callable[[Message], None]) -> None:
-        self._scratch = scratch
+        self.scratch = scratch
         self._tell = tell
         self._ensemble: Ensemble | None = None
         self._loaded: tuple[str, str] | None = None
         self._files = 0
+        self._unread: Path | None = None  # the last array written; who reads it deletes it
         self.stop: int | None = None
 
     def answer(self, request: Message) -> None:
@@ -59,9 +60,8 @@ class Worker:
         job = request.job if isinstance(request, SegmentImage) else 0
         try:
             if isinstance(request, LoadEnsemble):
-                members = self._load(request.folder, request.device).folder.members
-                refused = {str(m.path): m.refused for m in members if not m.usable}
-                self._tell(EnsembleLoaded(folder=request.folder, refused=refused))
+                self._loaded = None  # a training may have added or replaced members
+                self._load(request.folder, request.device)
             elif isinstance(request, SegmentImage):
                 stopped = self._segment(request)
                 self._tell(JobEnded(outcome="stopped" if stopped else "finished", job=job))
@@ -79,6 +79,9 @@ class Worker:
             notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
             self._ensemble = Ensemble(folder, device=device, notify=notify)
             self._loaded = (folder, device)
+            members = self._ensemble.folder.members
+            refused = {str(m.path): m.refused for m in members if not m.usable}
+            self._tell(EnsembleLoaded(folder=folder, refused=refused))
         return self._ensemble
 
     def _segment(self, request: SegmentImage) -> bool:
@@ -143,7 +146,8 @@ class Worker:
                 return end.value  # type: ignore[no-any-return]
             now = perf_counter()
             is_end = snapshot.done in (1, snapshot.total)
-            if is_end or now - last >= SECONDS_BETWEEN_SNAPSHOTS:
+            waits = self._unread is not None and self._unread.exists()
+            if is_end or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
                 per_phase = (now - started) / snapshot.done * snapshot.total
                 eta = snapshot.eta_seconds + remaining * per_phase
                 self._tell(self._snapshot(snapshot, job, phase, eta))
@@ -165,9 +169,8 @@ class Worker:
 
     def _write(self, array: NDArray[np.generic]) -> str:
         self._files += 1
-        path = self._scratch / f"{os.getpid()}-{self._files}.npy"
-        with replacing(path) as temporary:
-            np.save(temporary, array)
+        self._unread = path = self.scratch / f"{os.getpid()}-{self._files}.npy"
+        np.save(path, array)
         return str(path)
 
     def _stops(self, job: int) -> Callable[[], bool]:
@@ -206,6 +209,7 @@ def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]
             worker.stop = message.job
         else:
             waiting.put(message)
+    shutil.rmtree(worker.scratch, ignore_errors=True)  # the window may have been killed
     os._exit(0)
 
 

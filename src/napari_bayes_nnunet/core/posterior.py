@@ -43,8 +43,9 @@ class RunningPosterior:
         self._check_shape(probabilities)
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
+        member_entropy = entropy(probabilities)  # what may run out of memory comes first
         self.probability_sum += probabilities
-        self.entropy_sum += entropy(probabilities)
+        self.entropy_sum += member_entropy
         self.count += 1
 
     def merge(self, other: RunningPosterior) -> None:

@@ -32,16 +32,33 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device(next(device for device, there in available.items() if there))
     if not available[kind]:
         raise ModelError(f"This machine has no usable {kind} device; choose auto or cpu.")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{name!r} is no device; cuda:0 is the first card.") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"This machine has no {name}; its cards are {', '.join(_cards())}.")
+    return device
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was short: CUDA says so by type, CPU allocators and mps by their text."""
+    texts = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error) for text in texts
+    )
 
 
 def describe_devices() -> dict[str, str]:
     """The devices of this machine, the fastest first: name → text with model and free memory."""
     devices: dict[str, str] = {}
     for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        devices[f"cuda:{index}"] = f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        try:
+            free, total = (amount / 2**30 for amount in torch.cuda.mem_get_info(index))
+            devices[f"cuda:{index}"] = f"{name}, {free:.1f} of {total:.1f} GiB free"
+        except RuntimeError:  # a full or exclusively used card; the others are still of use
+            devices[f"cuda:{index}"] = f"{name}, in use by another program"
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple graphics processor"
     devices["cpu"] = f"CPU, {torch.get_num_threads()} threads{_free_memory()}"
@@ -77,6 +94,10 @@ def has_fast_bfloat16() -> bool:
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(check() for check in checks if check)
+
+
+def _cards() -> list[str]:
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
 def _free_memory() -> str:

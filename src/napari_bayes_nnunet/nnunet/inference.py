@@ -24,6 +24,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
 from . import ModelError
+from .device import is_out_of_memory
 from .network import Network
 from .weights import StateDict
 
@@ -67,8 +68,15 @@ class Predictor:
         self._notify = notify
         self.network = Network(self._plans, self._configuration, dataset_json, device)
         self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
-        self.batch_size = 2 if device.type == "cpu" else 64
-        self.sums_device = device
+        self._device = device
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Take back all steps down: the next image may be smaller."""
+        self.batch_size = 2 if self._device.type == "cpu" else 64
+        self.sums_device = self._device
+        if self.network.device != self._device:
+            self.network.to(self._device)
 
     @property
     def patch_size(self) -> tuple[int, ...]:
@@ -115,8 +123,8 @@ class Predictor:
                 self.network.load(weights)
                 logits = self._window_logits(prepared.data, mirrors, should_stop)
                 return self._on_image_grid(logits[prepared.unpad], prepared.properties)
-            except torch.OutOfMemoryError as error:
-                self._step_down(error)
+            except (RuntimeError, MemoryError) as error:
+                self.step_down(error)
 
     def _window_logits(
         self,
@@ -208,7 +216,13 @@ class Predictor:
         same_slices = logits.shape[1] == shape[0]
         return bool(options.get("order") == 1 and same_slices and axis in (None, 0))
 
-    def _step_down(self, error: torch.OutOfMemoryError) -> None:
+    def step_down(self, error: Exception) -> None:
+        """Ask for less memory from now on; raises ``error`` again where that was not the trouble.
+
+        Raises ModelError when there is no step left.
+        """
+        if not is_out_of_memory(error):
+            raise error
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(self.patch_size) == 2 and self.batch_size > 1:

@@ -32,17 +32,20 @@ class Network:
             module = nnUNetTrainer.build_network_architecture(
                 plans, configuration, channels, classes, enable_deep_supervision=False
             )
-        except (ImportError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ImportError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            AssertionError,
+            RuntimeError,
+        ) as error:
             raise ModelError(
                 f"The plans describe a network that cannot be built: {error}"
             ) from error
         self.module: torch.nn.Module = module.eval().to(device)
         self.device = device
-
-    @property
-    def shapes(self) -> dict[str, torch.Size]:
-        """Shape of every tensor a member has to bring."""
-        return {name: tensor.shape for name, tensor in self.module.state_dict().items()}
 
     def load(self, weights: StateDict) -> None:
         """Swap in a member that was checked to fit."""

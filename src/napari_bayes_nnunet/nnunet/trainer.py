@@ -29,7 +29,7 @@ from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.atomic import replacing
 from ..io.run_folder import EpochReport, RunFolder, add_member
 from . import ModelError
-from .device import has_fast_bfloat16
+from .device import has_fast_bfloat16, is_out_of_memory
 from .weights import read_checkpoint, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -156,7 +156,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     def on_train_start(self) -> None:
         """Prepare, and put plans.json and its like into the run folder, whole or not at all."""
-        run, scratch = self.run, Path(self.output_folder) / ".starting"
+        run, scratch = self.run, Path(self.output_folder) / f".starting-{self.local_rank}"
         scratch.mkdir(exist_ok=True)
         self.output_folder_base = str(scratch)
         try:
@@ -311,7 +311,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         try:
             yield
         except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             size = self.configuration_manager.batch_size
             advice = (
@@ -348,13 +348,6 @@ def _writing_explained(path: Path) -> Iterator[None]:
             f"{path} could not be written: {error.strerror} ({free:.0f} MiB are free there). The "
             "members so far stay usable; once there is room, go on with --resume."
         ) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    texts = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        text in str(error) for text in texts
-    )
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from ..app import AppError
 if TYPE_CHECKING:
     from .segment_widget import SegmentWidget
 
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 500
 WINDOW = (1500, 920)
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")

@@ -95,8 +95,10 @@ class MethodForm(QWidget):
         name = self.method.currentData()
         self.method.setToolTip(METHODS[name].help)
         most = self._most_members(name)
-        self.members.setRange(1, most)
-        self.members.setValue(min(DEFAULT_COUNT, most))
+        took_all = self.members.value() == self.members.maximum()
+        self.members.setRange(1, most)  # keeps what the user chose, where there are as many
+        if took_all:
+            self.members.setValue(min(DEFAULT_COUNT, most))
         self.members.setSuffix(f" of {most}" if self._folder is not None else "")
         self.members.setEnabled(most > 1)
 

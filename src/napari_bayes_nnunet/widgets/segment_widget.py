@@ -99,6 +99,7 @@ class SegmentWidget(QWidget):
         self.run.say()
         self.run.set_running(True)
         self.job.start(image, result, device=self.method.device_name)
+        self._offer_result()
 
     def save_to(self, folder: Path) -> None:
         """Save the result of the chosen image in ``folder``, replacing files of the same names."""
@@ -240,12 +241,13 @@ class SegmentWidget(QWidget):
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self.run.set_running(False)
         self._offer_result()
-        kept = "" if self._is_first else " What was found is kept."
+        result = self._results.get(self._running.unique_id) if self._running else None
+        kept = " What was found is kept." if result is not None and not self._is_first else ""
         took = clock(perf_counter() - self._started)
         words = {FINISHED: f"Finished in {took}.", FAILED: sentence}
         self.run.say_also(words.get(outcome, f"Stopped.{kept}"))
         self._running = None
-        for warning in _warnings(self.result) if outcome == FINISHED else ():
+        for warning in _warnings(result) if outcome == FINISHED else ():
             self.run.say_also(warning)
 
     def _on_layer_removed(self, event: Any) -> None:

@@ -143,8 +143,8 @@ class SegmentationJob(QObject):
 
     def stop(self) -> None:
         """End the job within a second; what it found so far stays."""
-        if self._job is None:
-            return
+        if self._job is None or self._job.gives_up.is_set():
+            return  # a second press must not grant the child more time
         self._job.gives_up.set()
         if self._job.is_sent:
             self._child.send(StopJob(job=self._job.number))
@@ -250,6 +250,8 @@ class SegmentationJob(QObject):
             return
         if job.is_sent:
             self._child.send(StopJob(job=job.number))
+        else:
+            job.file.unlink(missing_ok=True)
         self._end(FAILED, sentence)
 
     def _end(self, outcome: str, sentence: str) -> None:
