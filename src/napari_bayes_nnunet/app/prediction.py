@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..io.atomic import replacing, write_json
 from ..io.nifti import (
     Volume,
     case_name,
+    channel_files,
     is_further_channel,
     read_channels,
     read_info_cfg,
@@ -24,8 +26,10 @@ from ..io.nifti import (
 )
 from ..nnunet import ModelError
 from . import AppError
+from .methods import choose_members
 from .segment import Ensemble, Mirroring, Segmentation, Snapshot
 
+LOGGER = logging.getLogger(__name__)
 SAVES = ("entropy", "mutual-information", "probabilities")
 
 
@@ -74,12 +78,12 @@ def predict(
     Per 3D image ``<case>.nii.gz``, ``<case>.json`` and the maps asked for are written; the JSON
     file last, so that a case with one is whole. Raises AppError for a request that cannot be met.
     """
-    _check(request)
+    _check(ensemble, request)
     seen: set[str] = set()
     for image in request.images:
-        if is_further_channel(image):
-            continue
         case = case_name(image)
+        if _comes_with_first_channel(image, request.images):
+            continue
         if case in seen:
             yield CaseOutcome(case=case, failure=f"{image}: another image is called {case} too.")
             continue
@@ -89,6 +93,22 @@ def predict(
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
+        except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+            LOGGER.debug("%s", image, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
+
+
+def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
+    """Whether ``image`` is a channel ``_0001 …`` of an ``_0000`` that is asked for too."""
+    if not is_further_channel(image):
+        return False
+    first = {path.absolute() for path in images if image.absolute() in _channels_of(path)}
+    return bool(first - {image.absolute()})
+
+
+def _channels_of(image: Path) -> list[Path]:
+    return [file.absolute() for file in channel_files(image)]
 
 
 def parse_phases(text: str) -> list[int] | str:
@@ -107,13 +127,20 @@ def parse_phases(text: str) -> list[int] | str:
     return numbers
 
 
-def _check(request: PredictionRequest) -> None:
+def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
     parse_phases(request.phases)
     unknown = sorted(request.save - set(SAVES))
     if unknown:
         raise AppError(f"--save takes {', '.join(SAVES)}, not {', '.join(unknown)}.")
     if request.members < 1:
         raise AppError(f"The number of members must be at least 1, not {request.members}.")
+    if request.overwrite and request.skip_finished:
+        raise AppError("--overwrite and --continue exclude each other.")
+    choose_members(ensemble.folder, request.method, request.members)
+    try:
+        request.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AppError(f"{request.output} cannot be used as a folder: {error.strerror}.") from error
 
 
 def _predict_case(
@@ -217,6 +244,8 @@ def _write(
     files = {k: request.output / f for k, f in files_of(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
     try:
+        for outdated in files_of(frame.name, frozenset(SAVES)).values():
+            (request.output / outdated).unlink(missing_ok=True)  # of another result
         if "entropy" in files:
             write_map(files["entropy"], result.entropy, like)
         if "mutual-information" in files:

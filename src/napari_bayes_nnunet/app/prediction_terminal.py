@@ -19,6 +19,9 @@ def predict_in_terminal(folder: Path, request: PredictionRequest, *, device: str
     )
     for sentence in ensemble.folder.problems:
         click.echo(sentence, err=True)
+    for member in ensemble.folder.members:
+        if not member.usable:
+            click.echo(f"{member.path.name} is not used: {member.refused}", err=True)
     bar = MemberBar()
     succeeded = True
     for outcome in predict(ensemble, request, on_member=bar.show):

@@ -177,7 +177,8 @@ class Ensemble:
     ) -> Generator[Snapshot, None, Segmentation]:
         """Like ``segment``, yielding the posterior after every member."""
         chosen = choose_members(self.folder, method, members)
-        self._notes = []
+        refused = [member.path.name for member in self.folder.members if not member.usable]
+        self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
         self._predictor.start_over()
         tally = Tally(
@@ -237,8 +238,11 @@ class Ensemble:
 
     def _prepare(self, image: Image, spacing: Spacing) -> Prepared:
         channels = image[None] if image.ndim == 3 else image
-        if channels.ndim != 4 or 0 in channels.shape:
-            raise AppError(f"Expected a (Z, Y, X) image with voxels, found shape {image.shape}.")
+        if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
+            raise AppError(
+                "Expected a (Z, Y, X) image of real numbers, found shape "
+                f"{image.shape} of {image.dtype}."
+            )
         if not np.isfinite(channels).all():
             raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
         if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):

@@ -123,6 +123,7 @@ def latest_of_each(groups: Mapping[int, Sequence[int]], count: int) -> list[int]
     a short cycle cannot give, goes to the latest cycles that have more. Ascending order.
     """
     cycles = sorted(cycle for cycle, epochs in groups.items() if epochs)
+    cycles = cycles[-count:]  # fewer than cycles: the last of each of the latest
     share, remainder = divmod(count, max(1, len(cycles)))
     taken = {cycle: min(share, len(groups[cycle])) for cycle in cycles}
     spare = remainder + sum(share - taken[cycle] for cycle in cycles)

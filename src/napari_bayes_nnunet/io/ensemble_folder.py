@@ -136,7 +136,7 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     A fold's folder, or a file in it, stands for this fold alone. Members that cannot be used are
     listed as refused. Raises DataError when there is no model folder, or none that can be used.
     """
-    chosen = path.expanduser().absolute()
+    chosen = path.expanduser().resolve()
     start = _folder_of(chosen)
     inside = _training_around(start)
     folders = [inside] if inside else _trainings_below(start)

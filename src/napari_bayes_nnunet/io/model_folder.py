@@ -285,8 +285,15 @@ def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
         raise DataError(
             f"the configuration {configuration} of plans.json lacks {', '.join(missing)}"
         )
+    if not _is_lengths(settings["patch_size"]) or not _is_lengths(settings["spacing"]):
+        raise DataError(
+            f"the patch size and spacing of {configuration} in plans.json must be positive "
+            f"numbers, not {settings['patch_size']} and {settings['spacing']}"
+        )
     network = settings.get("architecture", {})
-    parts = network.get("arch_kwargs", {})
+    parts = network.get("arch_kwargs", {}) if isinstance(network, dict) else None
+    if not isinstance(parts, dict):
+        raise DataError(f"the network of {configuration} in plans.json is not described")
     imported = [parts.get(key) for key in network.get("_kw_requires_import", [])]
     for part in (network.get("network_class_name"), *imported):
         if part is not None and not _BUILDING_BLOCK.fullmatch(str(part)):
@@ -294,6 +301,14 @@ def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
                 f"plans.json builds the network from {part}; only parts of torch.nn and "
                 "dynamic_network_architectures are accepted, as any other name could run code"
             )
+
+
+def _is_lengths(values: object) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) in (2, 3)
+        and all(isinstance(value, (int, float)) and value > 0 for value in values)
+    )
 
 
 def _schedule(

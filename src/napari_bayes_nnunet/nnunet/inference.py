@@ -31,6 +31,15 @@ from .weights import StateDict
 Mirroring = Literal["full", "none"]
 Window = tuple[slice, ...]
 TILE_STEP = 0.5
+DAMAGED_PLANS = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Stopped(Exception):
@@ -62,14 +71,28 @@ class Predictor:
         device: torch.device,
         notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self._plans = PlansManager(plans)
-        self._configuration = self._plans.get_configuration(configuration)
         self._dataset_json = dataset_json
         self._notify = notify
-        self.network = Network(self._plans, self._configuration, dataset_json, device)
-        self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
+        try:
+            self._plans = PlansManager(plans)
+            self._configuration = self._plans.get_configuration(configuration)
+            self._check_functions()
+            self.network = Network(self._plans, self._configuration, dataset_json, device)
+            self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
+        except DAMAGED_PLANS as error:
+            reason = str(error) or type(error).__name__
+            raise ModelError(f"plans.json cannot be used by this nnU-Net: {reason}.") from error
         self._device = device
         self.start_over()
+
+    def _check_functions(self) -> None:
+        """Touch all that nnU-Net looks up only when an image is there."""
+        settings = self._configuration
+        needed = (self._plans.transpose_forward, self._plans.transpose_backward)
+        schemes = (settings.normalization_schemes, settings.use_mask_for_norm)
+        functions = (settings.resampling_fn_data, settings.resampling_fn_probabilities)
+        if settings.preprocessor_class is None or not all((*needed, *schemes, *functions)):
+            raise ValueError("the preprocessing is not described")
 
     def start_over(self) -> None:
         """Take back all steps down: the next image may be smaller."""
@@ -244,6 +267,8 @@ class Predictor:
 
 def mirrors_of(mirroring: Mirroring, axes: tuple[int, ...] | None) -> list[tuple[int, ...]]:
     """The flips of a batch (N, channels, …): with "full" all combinations of the allowed axes."""
+    if mirroring not in ("full", "none"):
+        raise ModelError(f"Mirroring is 'full' or 'none', not {mirroring!r}.")
     if mirroring == "none" or not axes:
         return [()]
     shifted = [axis + 2 for axis in axes]

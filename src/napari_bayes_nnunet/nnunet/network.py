@@ -14,10 +14,7 @@ from .weights import StateDict
 
 
 class Network:
-    """One network in evaluation mode on a device; ``load`` gives it the weights of a member.
-
-    Raises ModelError when the plans describe no network of this nnU-Net.
-    """
+    """One network in evaluation mode on a device; ``load`` gives it the weights of a member."""
 
     def __init__(
         self,
@@ -28,22 +25,9 @@ class Network:
     ) -> None:
         channels = determine_num_input_channels(plans, configuration, dataset_json)
         classes = plans.get_label_manager(dataset_json).num_segmentation_heads
-        try:
-            module = nnUNetTrainer.build_network_architecture(
-                plans, configuration, channels, classes, enable_deep_supervision=False
-            )
-        except (
-            ImportError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ValueError,
-            AssertionError,
-            RuntimeError,
-        ) as error:
-            raise ModelError(
-                f"The plans describe a network that cannot be built: {error}"
-            ) from error
+        module = nnUNetTrainer.build_network_architecture(
+            plans, configuration, channels, classes, enable_deep_supervision=False
+        )
         self.module: torch.nn.Module = module.eval().to(device)
         self.device = device
 

@@ -177,6 +177,9 @@ def _is_intact(path: Path, sha256: str) -> bool:
 
 def _other_architecture(weights: StateDict, expected: Shapes) -> str:
     """The first tensor that differs, in the order of the network."""
+    odd = next((n for n, t in weights.items() if not _is_plain(t)), None)
+    if odd:
+        return f"{odd} is no plain tensor of real numbers"
     for name, shape in expected.items():
         if name not in weights:
             return f"wrong architecture: it lacks {name} of the network in plans.json"
@@ -185,6 +188,10 @@ def _other_architecture(weights: StateDict, expected: Shapes) -> str:
             return f"wrong architecture: {name} is {found} where plans.json makes it {wanted}"
     extra = next((name for name in weights if name not in expected), None)
     return f"wrong architecture: plans.json has no {extra}" if extra else ""
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.is_floating_point()
 
 
 def _not_finite(weights: StateDict) -> str:

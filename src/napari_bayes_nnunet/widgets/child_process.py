@@ -97,8 +97,9 @@ class InferenceChild(QObject):
         self._empty_scratch()
 
     def _empty_scratch(self) -> None:
-        for path in self.scratch.iterdir() if self._scratch else ():
-            with suppress(OSError):  # still open here, on Windows; it goes with the folder
+        # A child that ends by itself deletes the folder; on Windows a file may still be open here.
+        for path in self.scratch.glob("*") if self._scratch else ():
+            with suppress(OSError):
                 path.unlink()
 
     def _on_output(self) -> None:

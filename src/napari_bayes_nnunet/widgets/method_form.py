@@ -30,6 +30,8 @@ class MethodForm(QWidget):
         self._folder: EnsembleFolder | None = None
         self.method = QComboBox()
         self.members = QSpinBox()
+        self.members.setRange(1, DEFAULT_COUNT)
+        self.members.setValue(DEFAULT_COUNT)
         self.mirroring = QComboBox()
         self.device = QComboBox()
         self._fill()
