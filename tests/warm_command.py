@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 if __package__:
     from .command import environment
 
@@ -97,14 +99,12 @@ class Run:
         """Send a signal to it and its own children, as a terminal does."""
         os.killpg(self.pid, number)
 
-    def wait_for_children(self, *, seconds: float = 30) -> None:
+    def wait_for_children(self, *, seconds: float = 60) -> None:
         """Wait until none of its processes is left."""
         end = time.monotonic() + seconds
-        with contextlib.suppress(ProcessLookupError):
-            while True:
-                self.send_to_all(0)
-                assert time.monotonic() < end
-                time.sleep(0.02)
+        while any(_is_alive(process, self.pid) for process in psutil.process_iter()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
     def wait(self, until: Callable[[], bool] = lambda: False, *, seconds: float = 1200) -> None:
         """Wait until something holds, at the latest until it ended."""
@@ -128,6 +128,12 @@ class Run:
         if not self.has_ended:
             self.send(signal.SIGKILL)
         self.wait()
+
+
+def _is_alive(process: psutil.Process, group: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def serve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shlex
 import sys
@@ -118,7 +119,9 @@ def train(jsonl: bool, **flags: Any) -> None:
     rates, selection = parse_schedule(flags, *values)
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
-    click.echo(train_in_terminal(request, jsonl=jsonl), err=True)
+    ending = train_in_terminal(request, jsonl=jsonl)
+    with contextlib.suppress(OSError):  # nobody may be left to read it
+        click.echo(ending, err=True)
 
 
 @main.command(cls=Command)

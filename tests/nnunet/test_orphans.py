@@ -1,10 +1,9 @@
-import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -38,9 +37,11 @@ def test_a_fork_ends_with_its_killed_parent_and_frees_the_lock(tmp_path):
         parent.send_signal(signal.SIGKILL)
     with FileLock(lock, timeout=30):
         pass
-    end = time.monotonic() + 30
-    with suppress(ProcessLookupError):
-        while True:
-            os.kill(child, 0)
-            assert time.monotonic() < end
-            time.sleep(0.01)
+    wait_until_gone(child)
+
+
+def wait_until_gone(pid, seconds=30):
+    end = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)

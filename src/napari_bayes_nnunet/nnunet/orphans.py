@@ -22,4 +22,14 @@ def end_forks_with_this_process() -> None:
     if sys.platform != "linux":
         return
     prctl = ctypes.CDLL(None).prctl
-    os.register_at_fork(after_in_child=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+    parent = [os.getpid()]
+
+    def note_parent() -> None:
+        parent[0] = os.getpid()
+
+    def end_with_parent() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent[0]:  # it was killed before the kernel knew
+            os._exit(1)
+
+    os.register_at_fork(before=note_parent, after_in_child=end_with_parent)
