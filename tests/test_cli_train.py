@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -137,20 +139,35 @@ def test_resuming_a_finished_training_says_so_and_does_nothing(trained_run, hear
     assert (trained_run / "ensemble.json").read_text() == record
 
 
-def test_resuming_measures_a_missing_validation_range(trained_run, hearts, warm_command, tmp_path):
+@pytest.fixture
+def unmeasured_run(trained_run, tmp_path):
+    """A copy of the run that was killed before its validation range was measured."""
     run = RunFolder(tmp_path / "run")
-    ignored = shutil.ignore_patterns("nnunet_data")
-    shutil.copytree(trained_run, run.path, ignore=ignored)
+    shutil.copytree(trained_run, run.path, ignore=shutil.ignore_patterns("nnunet_data"))
     record = read_record(run.record)
-    measured = dict(record.validation)
-    record.validation.clear()
-    write_record(run.record, record)
-    again = warm_command.run("train", hearts, "--output", run.path, "--resume", folder=tmp_path)
-    assert again.code == 0, again.errors
-    assert again.output.splitlines() == [
+    write_record(run.record, replace(record, validation={}))
+    return run
+
+
+def test_resuming_measures_a_missing_validation_range(
+    unmeasured_run, trained_run, hearts, warm_command, tmp_path
+):
+    resume = ("train", hearts, "--output", unmeasured_run.path, "--resume")
+    stopped = warm_command.start(*resume, folder=tmp_path)
+    stopped.wait_for("Measuring validation case 1 of 2")
+    stopped.send(signal.SIGTERM)
+    stopped.wait()
+    assert stopped.code == 0
+    assert stopped.errors.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert read_record(unmeasured_run.record).validation == {}
+
+    done = warm_command.run(*resume, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert done.output.splitlines() == [
         f"Measuring validation case {number} of 2" for number in (1, 2)
     ]
-    assert read_record(run.record).validation == measured
+    expected = read_record(trained_run / "ensemble.json").validation
+    assert read_record(unmeasured_run.record).validation == expected
 
 
 @pytest.mark.parametrize(
@@ -273,8 +290,10 @@ def test_a_device_that_is_not_there(planned_run, hearts, warm_command, tmp_path)
 # Other datasets
 
 
-def test_several_channels_in_3d_by_relative_paths(tmp_path):
-    make_dataset(tmp_path / "Dataset123_Two", patients=3, frames=1, channels=2)
+def test_several_read_only_channels_in_3d_by_relative_paths(tmp_path):
+    data = make_dataset(tmp_path / "Dataset123_Two", patients=3, frames=1, channels=2)
+    for path in (*data.rglob("*"), data):
+        path.chmod(0o555 if path.is_dir() else 0o444)
     flags = ["--configuration", "3d_fullres", "--preset", "demo", "--epochs", 3, "--seed", 1]
     flags += ["--iterations-per-epoch", 1, "--batch-size", 2, "--licence", "CC BY 4.0"]
     done = bayes_nnunet(

@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -156,6 +155,8 @@ def _fork(main: Any, arguments: list[str], folder: str, largest_file: int) -> in
         for file in files:
             os.close(file)
         return pid
+    import resource
+
     os.setsid()
     for number, file in zip((1, 2), files, strict=True):
         os.dup2(file, number)

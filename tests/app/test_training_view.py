@@ -1,7 +1,5 @@
 import io
 import os
-import pty
-import termios
 
 import pytest
 
@@ -107,6 +105,7 @@ def test_a_training_that_has_all_epochs_shows_the_last_cycle():
 
 
 def test_the_bar_fits_a_real_terminal():
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     with os.fdopen(theirs, "w") as terminal:
