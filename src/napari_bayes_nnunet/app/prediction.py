@@ -26,11 +26,11 @@ from ..io.nifti import (
 )
 from ..nnunet import ModelError
 from . import AppError
+from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, files_of, frame_name
 from .methods import choose_members
 from .segment import Ensemble, Mirroring, Segmentation, Snapshot
 
 LOGGER = logging.getLogger(__name__)
-SAVES = ("entropy", "mutual-information", "probabilities")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +129,9 @@ def parse_phases(text: str) -> list[int] | str:
 
 def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
     parse_phases(request.phases)
-    unknown = sorted(request.save - set(SAVES))
+    unknown = sorted(request.save - set(MAPS))
     if unknown:
-        raise AppError(f"--save takes {', '.join(SAVES)}, not {', '.join(unknown)}.")
+        raise AppError(f"--save takes {', '.join(MAPS)}, not {', '.join(unknown)}.")
     if request.members < 1:
         raise AppError(f"The number of members must be at least 1, not {request.members}.")
     if request.overwrite and request.skip_finished:
@@ -167,18 +167,6 @@ def _predict_case(
     return CaseOutcome(case=case, notes=tuple(dict.fromkeys(notes)))
 
 
-def files_of(name: str, save: frozenset[str]) -> dict[str, str]:
-    """What is written of one 3D image: labels, report and the maps of ``save`` → file name."""
-    names = {
-        "labels": f"{name}.nii.gz",
-        "report": f"{name}.json",
-        "entropy": f"{name}_entropy.nii.gz",
-        "mutual-information": f"{name}_mutual_information.nii.gz",
-        "probabilities": f"{name}_probabilities.npz",
-    }
-    return {key: file for key, file in names.items() if key in {"labels", "report", *save}}
-
-
 def _is_finished(request: PredictionRequest, name: str) -> bool:
     """Whether all was written that is asked for; the report is written last."""
     files = files_of(name, request.save).values()
@@ -198,11 +186,11 @@ def _phases(
         return wanted, [], {}
     known = read_info_cfg(image.parent)
     if known is not None:
-        ed, es, source = known.ed, known.es, "Info.cfg beside the image"
+        ed, es, source = known.ed, known.es, INFO_CFG
     else:
         stack = np.stack([channel.voxels for channel in channels])
         ed, es = ensemble.find_phases(stack, channels[0].spacing)
-        source = "largest and smallest LV volume found by one member"
+        source = FOUND_BY_VOLUME
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
     return sorted({ed, es}), [note], {"ED": ed, "ES": es, "phases_from": source}
 
@@ -211,7 +199,7 @@ def _frames(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -
     if phases is None:
         return [_Frame(case, None, channels)]
     return [
-        _Frame(f"{case}_frame{phase:02d}", phase, tuple(c.frame(phase) for c in channels))
+        _Frame(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
         for phase in phases
     ]
 
@@ -244,7 +232,7 @@ def _write(
     files = {k: request.output / f for k, f in files_of(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
     try:
-        for outdated in files_of(frame.name, frozenset(SAVES)).values():
+        for outdated in files_of(frame.name, frozenset(MAPS)).values():
             (request.output / outdated).unlink(missing_ok=True)  # of another result
         if "entropy" in files:
             write_map(files["entropy"], result.entropy, like)

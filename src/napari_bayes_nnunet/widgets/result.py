@@ -15,8 +15,6 @@ from ..app.messages import SnapshotReady
 from ..io.geometry import Geometry
 from ..io.nifti import Phases
 
-INFO_CFG = "Info.cfg beside the image"
-FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"
 """How ED and ES can be known."""
 
 

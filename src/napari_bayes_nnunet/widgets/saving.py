@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..app import AppError
+from ..app.case_files import files_of as names_of
+from ..app.case_files import frame_name
 from ..io.atomic import write_json
 from ..io.geometry import Geometry
 from ..io.nifti import write_labels, write_map
 from .result import PhaseState, Result
 
-MAPS = ("entropy", "mutual_information")
+MAPS = ("entropy", "mutual-information")
 
 
 def check_savable(result: Result, folder: Path | None = None) -> None:
@@ -32,8 +34,8 @@ def check_savable(result: Result, folder: Path | None = None) -> None:
 def files_of(result: Result, folder: Path, *, mutual_information: bool) -> list[Path]:
     """All files ``save`` would write."""
     maps = MAPS if mutual_information else MAPS[:1]
-    endings = (".nii.gz", *(f"_{name}.nii.gz" for name in maps), ".json")
-    files = [folder / f"{name}{ending}" for _, name, _ in _parts(result) for ending in endings]
+    parts = _parts(result)
+    files = [folder / file for _, name, _ in parts for file in names_of(name, maps).values()]
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
@@ -59,16 +61,17 @@ def save(result: Result, folder: Path, *, mutual_information: bool) -> list[Path
 def _save_maps(
     result: Result, folder: Path, phase: int | None, name: str, like: Geometry, both: bool
 ) -> None:
-    write_map(folder / f"{name}_entropy.nii.gz", result.of_phase(result.entropy, phase), like)
+    files = names_of(name, MAPS)
+    write_map(folder / files["entropy"], result.of_phase(result.entropy, phase), like)
     if both:
         values = result.of_phase(result.mutual_information, phase)
-        write_map(folder / f"{name}_mutual_information.nii.gz", values, like)
+        write_map(folder / files["mutual-information"], values, like)
 
 
 def _parts(result: Result) -> Iterator[tuple[int | None, str, PhaseState]]:
     """Phase, file name and state of every 3D image that was segmented."""
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
-        yield phase, result.case if phase is None else f"{result.case}_frame{phase:02d}", state
+        yield phase, frame_name(result.case, phase), state
 
 
 def _is_whole_cine(result: Result) -> bool:

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..app import AppError
+from ..app.case_files import FOUND_BY_VOLUME, INFO_CFG
 from ..core.cardiac import canonical_structure
 from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
@@ -34,7 +35,7 @@ from .image_input import ImageInput, case_of, geometry_of_layer, source_of
 from .layers import prepare, put_result, refresh_result, show_mutual_information
 from .method_form import MethodForm
 from .patient_letters import PatientLetters
-from .result import FOUND_BY_VOLUME, INFO_CFG, Question, Result
+from .result import Question, Result
 from .run_form import RunForm
 from .saving import check_savable, files_of, save
 from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock

@@ -11,6 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..app.case_files import FOUND_BY_VOLUME
 from ..app.messages import (
     ChildReady,
     EnsembleLoaded,
@@ -29,7 +30,7 @@ from ..io.nifti import Phases
 from .background import Background
 from .child_process import InferenceChild
 from .image_input import ImageInput
-from .result import FOUND_BY_VOLUME, Result, delete_snapshot
+from .result import Result, delete_snapshot
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
