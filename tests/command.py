@@ -13,8 +13,11 @@ COMMAND = [sys.executable, "-m", "napari_bayes_nnunet"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without any of nnU-Net's variables; the package is found where it is here."""
-    mine = ("nnUNet", "BAYES_NNUNET")
+    """This process's, without nnU-Net's variables; the package is found where it is here.
+
+    The output is buffered, as a user's is: a flush can then fail at the very end.
+    """
+    mine = ("nnUNet", "BAYES_NNUNET", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     parents = [str(Path(napari_bayes_nnunet.__file__).parents[1]), kept.get("PYTHONPATH", "")]
     path = os.pathsep.join(filter(None, parents))

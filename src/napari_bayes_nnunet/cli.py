@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -120,8 +120,10 @@ def train(jsonl: bool, **flags: Any) -> None:
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
     ending = train_in_terminal(request, jsonl=jsonl)
-    with contextlib.suppress(OSError):  # nobody may be left to read it
+    try:
         click.echo(ending, err=True)
+    except OSError:  # The terminal is gone; Python flushes again at its end, and would fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 @main.command(cls=Command)
