@@ -17,7 +17,7 @@ ALLOWED = {
     "app": {"app", "nnunet", "io", "core"},
     "widgets": {"widgets", "app", "io", "core", "sample_data", "demo_ensemble"},
 }
-GUI = {"qtpy", "superqt", "magicgui", "napari"}
+GUI = {"qtpy", "superqt", "magicgui", "napari", "pyqtgraph"}
 HEAVY = {"torch", "nnunetv2", "nnunet"}
 
 

@@ -85,7 +85,7 @@ def schedule(file: Any, **flags: Any) -> None:
     rates, selection = parse_schedule(flags, RestartSchedule(), MemberSelection())
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"])
-    for epoch in range(rates.epochs):
+    for epoch in range(rates.all_epochs):
         keeps = int(selection.keeps(rates, epoch))
         place = rates.cycle(epoch), rates.epoch_in_cycle(epoch)
         rows.writerow([epoch, *place, f"{rates.learning_rate(epoch):.9g}", keeps])

@@ -20,7 +20,9 @@ class RestartSchedule:
     ``gamma`` is the fraction of a cycle after which the rate stays constant (the plateau),
     ``decay_over`` the denominator of the decay: the whole training ("T", as printed in the paper)
     or one cycle ("Tc"). Without ``restart_first_cycle`` the high restart rate, made to leave an
-    optimum, is not applied to the random weights of epoch 0.
+    optimum, is not applied to the random weights of epoch 0. ``added_cycles`` follow when the
+    training is extended: T and T_c stay those of the original, so that each has the rates of the
+    last one, restart included.
 
     Raises ValueError for values Eq. 4 is not defined for.
     """
@@ -33,6 +35,7 @@ class RestartSchedule:
     exponent: float = 0.9
     decay_over: DecayOver = "T"
     restart_first_cycle: bool = True
+    added_cycles: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.cycles < 1:
@@ -52,6 +55,8 @@ class RestartSchedule:
                 raise ValueError(f"The {name} learning rate must be a positive number, not {rate}.")
         if not (math.isfinite(self.exponent) and self.exponent >= 0):
             raise ValueError(f"The decay exponent must be 0 or more, not {self.exponent}.")
+        if self.added_cycles < 0:
+            raise ValueError(f"Cycles can be added, not taken away ({self.added_cycles}).")
         if self.decay_over not in ("T", "Tc"):
             raise ValueError(f"The decay runs over 'T' or 'Tc', not {self.decay_over!r}.")
 
@@ -59,6 +64,16 @@ class RestartSchedule:
     def cycle_length(self) -> int:
         """T_c, epochs."""
         return self.epochs // self.cycles
+
+    @property
+    def all_epochs(self) -> int:
+        """T and the epochs of the added cycles."""
+        return self.all_cycles * self.cycle_length
+
+    @property
+    def all_cycles(self) -> int:
+        """M and the added cycles."""
+        return self.cycles + self.added_cycles
 
     @property
     def plateau_start(self) -> int:
@@ -113,7 +128,7 @@ class MemberSelection:
 
     def epochs(self, schedule: RestartSchedule) -> Iterator[int]:
         """All kept epochs, in order."""
-        return (epoch for epoch in range(schedule.epochs) if self.keeps(schedule, epoch))
+        return (epoch for epoch in range(schedule.all_epochs) if self.keeps(schedule, epoch))
 
 
 def latest_of_each(groups: Mapping[int, Sequence[int]], count: int) -> list[int]:

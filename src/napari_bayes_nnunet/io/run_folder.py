@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "training.lock"
 
     @property
+    def job(self) -> Path:
+        """Which process trains or trained here, and what it was told."""
+        return self.path / "job.json"
+
+    @property
     def plans(self) -> Path:
         """nnU-Net's plans, with the settings of the training."""
         return self.path / "plans.json"
@@ -125,7 +130,10 @@ class TrainingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """One finished epoch. Times in seconds; ``member`` says whether its weights were kept."""
+    """One finished epoch. Times in seconds; ``member`` says whether its weights were kept.
+
+    ``memory_bytes`` is what the training holds of the device's memory, None where nobody knows.
+    """
 
     fold: str
     epoch: int
@@ -137,6 +145,7 @@ class EpochReport:
     seconds: float
     eta_seconds: float
     member: bool
+    memory_bytes: int | None = None
 
 
 def read_record(path: Path) -> TrainingRecord:

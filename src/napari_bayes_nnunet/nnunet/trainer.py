@@ -93,7 +93,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         settings = TrainerSettings.from_plans(plans)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = settings
-        self.num_epochs = settings.schedule.epochs
+        self.num_epochs = settings.schedule.all_epochs
         self.initial_lr = settings.schedule.initial_lr
         self.num_iterations_per_epoch = settings.iterations_per_epoch
         self.num_val_iterations_per_epoch = settings.validation_iterations
