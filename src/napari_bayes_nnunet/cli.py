@@ -96,26 +96,29 @@ def schedule(file: Any, **flags: Any) -> None:
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The run folder.")
 @click.option("--configuration", help="Of nnU-Net's plans.  [default: 2d]")
 @click.option("--fold", type=click.Choice(["all", *"01234"]), help="[default: 0]")
-@click.option("--preset", type=click.Choice(["paper", "demo"]), help="[default: paper]")
+@click.option("--preset", type=click.Choice(["paper", "demo", "quick"]), help="[default: paper]")
 @schedule_options
-@click.option("--batch-size", type=click.IntRange(1), help="Instead of the preset's 20.")
-@click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, demo: 12]")
+@click.option("--batch-size", type=click.IntRange(1), help="[paper, demo: 20, quick: 10]")
+@click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, else 12]")
 @click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
 @click.option("--patient", help="Pattern of the patient's part of a case name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--seed", type=click.IntRange(0), help="Makes a CPU training repeatable.")
 @click.option("--licence", help="Of the weights; the dataset's by default.")
 @click.option("--resume", is_flag=True, help="Go on where a stopped or killed training ended.")
+@click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
 @click.option("--jsonl", is_flag=True, help="One JSON line per epoch instead of a progress bar.")
 def train(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.
 
-    With --resume the flags that were given at the start can be left out.
+    With --resume and --add-cycle the flags that were given at the start can be left out. DATASET
+    may have new cases when a cycle is added: it trains on them too.
     """
     from .app.training_request import TrainingRequest, starting_values
     from .app.training_terminal import train_in_terminal
 
-    values = starting_values(flags["output"], preset=flags["preset"], resume=flags["resume"])
+    goes_on = flags["resume"] or flags["add_cycle"]
+    values = starting_values(flags["output"], preset=flags["preset"], resume=goes_on)
     rates, selection = parse_schedule(flags, *values)
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)

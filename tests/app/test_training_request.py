@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.training import prepared
+from napari_bayes_nnunet.app.training_job import prepared
 from napari_bayes_nnunet.app.training_request import (
     PRESETS,
     TrainingRequest,

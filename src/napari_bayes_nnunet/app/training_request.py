@@ -16,7 +16,7 @@ from ..io.nnunet_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_spli
 from ..io.run_folder import RunFolder, TrainingRecord, read_record
 from . import AppError
 
-Preset = Literal["paper", "demo"]
+Preset = Literal["paper", "demo", "quick"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class TrainingRequest:
     """Everything a training is told.
 
     ``None`` takes what the run was started with, else the preset's value; of ``configuration``
-    "2d", of ``fold`` "0", of ``preset`` "paper". ``command`` is recorded.
+    "2d", of ``fold`` "0", of ``preset`` "paper". ``resume`` goes on with a training that was ended,
+    ``add_cycle`` trains a finished one for one more cycle. ``command`` is recorded.
     """
 
     dataset: Path
@@ -41,6 +42,8 @@ class TrainingRequest:
     device: str = "auto"
     seed: int | None = None
     resume: bool = False
+    add_cycle: bool = False
+    num_gpus: int = 1
     licence: str | None = None
     command: str = ""
 
@@ -62,6 +65,13 @@ PRESETS: dict[str, PresetValues] = {
         RestartSchedule(epochs=150, restart_first_cycle=False),
         MemberSelection(per_cycle=30, step=1),
         20,
+        12,
+        small_network=True,
+    ),
+    "quick": PresetValues(
+        RestartSchedule(epochs=60, restart_first_cycle=False),
+        MemberSelection(per_cycle=30, step=1),
+        10,
         12,
         small_network=True,
     ),

@@ -15,7 +15,8 @@ from ..nnunet import ModelError
 from . import AppError
 from .messages import JobEnded, Message
 from .stop_request import StopRequest
-from .training import TrainingJob, prepared, run_job
+from .training import run_job
+from .training_job import TrainingJob, prepared
 from .training_request import TrainingRequest
 from .training_view import TrainingView, choose_view
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ class MemberRecord:
 class TrainingRecord:
     """What ``ensemble.json`` says of a training, the members of its folds included.
 
+    ``folds`` holds, per fold, its cases, its members, and what the cycles added to it were trained
+    on: {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
+    "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
+    ``patient`` is the pattern of the patient's part of a case name.
+
     ``validation`` holds, per fold, how its validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
     "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}}.
@@ -117,10 +122,34 @@ class TrainingRecord:
     seed: int | None = None
     licence: str = "unknown"
     command: str = ""
+    patient: str = ""
     software: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def schedule_of(self, fold: str) -> RestartSchedule:
+        """The schedule with the cycles that were added to the training of ``fold``."""
+        return replace(self.schedule, added_cycles=len(self.added_cycles(fold)))
+
+    def added_cycles(self, fold: str) -> list[dict[str, Any]]:
+        """What each added cycle was trained on: its dataset, cases and command."""
+        return list(self.folds.get(fold, {}).get("added_cycles", []))
+
+    def training_cases(self, fold: str) -> list[str]:
+        """Cases that ``fold`` was last trained on."""
+        entry = self.folds.get(fold, {})
+        return list([entry, *self.added_cycles(fold)][-1].get("training_cases", []))
+
+    def trained_on(self, fold: str) -> dict[str, Any]:
+        """Dataset that ``fold`` was last trained on: its name and the signature of its cases."""
+        added = self.added_cycles(fold)
+        return dict(added[-1]["dataset"] if added else self.dataset)
+
+    def is_complete(self, fold: str) -> bool:
+        """Whether the last epoch of ``fold`` is done; it always gives a member."""
+        members = self.members(fold)
+        return bool(members) and members[-1].epoch == self.schedule_of(fold).all_epochs - 1
 
     def members(self, fold: str) -> list[MemberRecord]:
         """Members of ``fold`` in the order of their epochs."""

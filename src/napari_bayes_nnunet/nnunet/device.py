@@ -8,6 +8,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+import psutil
 import torch
 
 from . import ModelError
@@ -63,6 +64,15 @@ def describe_devices() -> dict[str, str]:
         devices["mps"] = "Apple graphics processor"
     devices["cpu"] = f"CPU, {torch.get_num_threads()} threads{_free_memory()}"
     return devices
+
+
+def used_memory(device: torch.device) -> int:
+    """What this process holds of the device's memory, bytes."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    if device.type == "mps":
+        return int(torch.mps.driver_allocated_memory())
+    return int(psutil.Process().memory_info().rss)
 
 
 def training_environment(device: torch.device) -> dict[str, str]:

@@ -99,8 +99,12 @@ def training_plans(
     if small:
         make_small(changed["configurations"][configuration])
     changed["configurations"][configuration]["batch_size"] = batch_size
-    changed[PLANS_ENTRY] = settings.to_plans()
-    return changed
+    return with_settings(changed, settings)
+
+
+def with_settings(plans: dict[str, Any], settings: TrainerSettings) -> dict[str, Any]:
+    """The plans with the settings of one training: those of its fold, with its added cycles."""
+    return {**plans, PLANS_ENTRY: settings.to_plans()}
 
 
 def write_plans(

@@ -29,7 +29,7 @@ from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.atomic import replacing
 from ..io.run_folder import EpochReport, RunFolder, add_member
 from . import ModelError
-from .device import has_fast_bfloat16, is_out_of_memory
+from .device import has_fast_bfloat16, is_out_of_memory, used_memory
 from .weights import read_checkpoint, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -269,6 +269,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             seconds=round(seconds, 3),
             eta_seconds=round(float(np.median(self._seconds)) * (self.num_epochs - epoch - 1), 1),
             member=member,
+            memory_bytes=used_memory(self.device),
         )
 
     @property
