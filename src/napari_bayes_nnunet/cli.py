@@ -103,6 +103,9 @@ def schedule(file: Any, **flags: Any) -> None:
 @click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
 @click.option("--patient", help="Pattern of the patient's part of a case name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option(
+    "--num-gpus", default=1, type=click.IntRange(1), help="CUDA cards to share the work (DDP)."
+)
 @click.option("--seed", type=click.IntRange(0), help="Makes a CPU training repeatable.")
 @click.option("--licence", help="Of the weights; the dataset's by default.")
 @click.option("--resume", is_flag=True, help="Go on where a stopped or killed training ended.")
@@ -167,6 +170,19 @@ def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **
     request = PredictionRequest(images=images, save=wanted, **flags)
     if not predict_in_terminal(ensemble, request, device=device):
         raise click.exceptions.Exit(1)
+
+
+@main.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def devices(as_json: bool) -> None:
+    """List the devices of this machine that can train and segment, the fastest first."""
+    import json
+
+    from .nnunet.device import describe_devices
+
+    found = describe_devices()
+    lines = [f"{name}: {text}" for name, text in found.items()]
+    click.echo(json.dumps(found) if as_json else "\n".join(lines))
 
 
 @main.command(cls=Command)

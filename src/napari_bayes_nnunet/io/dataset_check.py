@@ -2,69 +2,239 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+import numpy.typing as npt
 
 from . import DataError
-from .nifti import ENDINGS, read_labels
+from .geometry import Geometry
+from .nifti import ENDINGS, Volume, read_labels, read_volume
 from .nnunet_dataset import RawDataset, TrainingCase
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
+SAME_SPACING = 0.01
+"""Spacings of an image and its label may differ by this fraction."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, in one sentence for the user, and the file to look at, where it is one.
+
+    A problem that does not block is a warning: a training would run.
+    """
+
+    text: str
+    file: Path | None
+    blocks: bool = True
+
+
+@dataclass(frozen=True)
+class CaseCheck:
+    """What one case holds.
+
+    ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are the label's, or the image's where the
+    label cannot be read; () and None where neither can, or was looked into. ``values`` are the
+    label values found, ``voxels`` the number of voxels of one channel.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    spacing: tuple[float, float, float] | None
+    values: tuple[int, ...]
+    voxels: int
+    problems: tuple[Problem, ...]
+
+
+def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
+    """Read the label and then every image of a case, one at a time. Files of NIfTI datasets only.
+
+    Reads all voxels: a file that is cut short shows only then.
+    """
+    if dataset.json["file_ending"] not in ENDINGS:
+        return CaseCheck(case.name, (), None, (), 0, ())
+    problems: list[Problem] = []
+    label, values = _look_at_label(case.label, dataset, problems)
+    images = [(file, _look_at(file, read_volume, problems)) for file in case.images]
+    known = [(file, image) for file, image in images if image is not None]
+    if known:
+        problems += _channel_problems(known)
+    if known and label is not None:
+        problems += _grid_problems(case.label, label, *known[0])
+    grid = label or next((image for _, image in known), None)
+    shape, spacing = (grid.shape, grid.spacing) if grid else ((), None)
+    voxels = math.prod(shape) if shape else 0
+    return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems))
+
+
+def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:
+    """What is wrong with a dataset as a whole, given the ``checks`` of all its cases."""
+    problems = list(_numbering(dataset))
+    if dataset.json["file_ending"] not in ENDINGS:
+        text = (
+            f"The files of {dataset.path} end in {dataset.json['file_ending']}: they were not "
+            f"looked into, only {' and '.join(ENDINGS)} are."
+        )
+        problems.append(Problem(text, dataset.path / "dataset.json", blocks=False))
+    elif checks and all(check.values for check in checks):  # else a structure may be in the others
+        problems += _missing_structures(dataset, checks)
+    if len(dataset.cases) == 1:
+        text = (
+            f"{dataset.path} holds a single case: a network trained on it will hardly know another "
+            "heart."
+        )
+        problems.append(Problem(text, dataset.path, blocks=False))
+    return problems
 
 
 def check_labels(dataset: RawDataset) -> None:
-    """Look into every label file, of NIfTI datasets.
+    """Look into every file, of NIfTI datasets.
 
-    Raises DataError for values ``dataset.json`` does not name, for values with gaps, a structure
-    in no file, a label of another shape than its image, and files that cannot be read.
+    Raises DataError with the first problem that would keep a training from running.
     """
-    names = {value: name for name, value in dataset.labels.items()}
-    if sorted(names) != list(range(len(names))):
-        raise DataError(
-            f"{dataset.path / 'dataset.json'} must number the labels from 0 without gaps, "
-            f"not {', '.join(map(str, sorted(names)))}."
-        )
-    if dataset.json["file_ending"] not in ENDINGS:
-        return
-    seen: set[int] = set()
+    _refuse(_numbering(dataset))
+    checks: list[CaseCheck] = []
     for case in dataset.cases:
-        seen |= _label_values(case, names)
-    missing = [f"{n} ({v})" for v, n in names.items() if v and v not in seen and n != IGNORE]
-    if missing:
-        raise DataError(
-            f"No label file of {dataset.path} shows {', '.join(missing)}: correct the labels, or "
-            "leave it out of dataset.json."
-        )
+        checks.append(check_case(dataset, case))
+        _refuse(checks[-1].problems)
+    _refuse(check_dataset(dataset, checks))
 
 
-def _label_values(case: TrainingCase, names: dict[int, str]) -> set[int]:
-    labels = read_labels(case.label)
-    values = set(np.unique(labels.voxels).tolist())
-    unknown = sorted(values - names.keys())
+def _refuse(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        if problem.blocks:
+            raise DataError(problem.text)
+
+
+def _numbering(dataset: RawDataset) -> list[Problem]:
+    numbers = sorted(set(dataset.labels.values()))
+    if numbers == list(range(len(numbers))):
+        return []
+    file = dataset.path / "dataset.json"
+    text = f"{file} must number the labels from 0 without gaps, not {', '.join(map(str, numbers))}."
+    return [Problem(text, file)]
+
+
+def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:
+    seen = {value for check in checks for value in check.values}
+    missing = [
+        f"{name} ({value})"
+        for name, value in dataset.labels.items()
+        if value and value not in seen and name != IGNORE
+    ]
+    if not missing:
+        return []
+    text = (
+        f"No label file of {dataset.path} shows {', '.join(missing)}: correct the labels, or "
+        "leave it out of dataset.json."
+    )
+    return [Problem(text, dataset.path / "dataset.json")]
+
+
+def _look_at(
+    file: Path, read: Callable[[Path], Volume], problems: list[Problem]
+) -> Geometry | None:
+    """The grid of a file whose voxels could be read; they are not kept."""
+    volume = _readable(file, read, problems)
+    return volume.geometry if volume else None
+
+
+def _look_at_label(
+    file: Path, dataset: RawDataset, problems: list[Problem]
+) -> tuple[Geometry | None, tuple[int, ...]]:
+    volume = _readable(file, read_labels, problems)
+    if volume is None:
+        return None, ()
+    names = {value: name for name, value in dataset.labels.items()}
+    values = tuple(np.unique(volume.voxels).tolist())
+    unknown = [str(value) for value in values if value not in names]
     if unknown:
-        raise DataError(
-            f"{case.label} holds the value {unknown[0]}, but dataset.json names only "
-            f"{', '.join(f'{value} ({name})' for value, name in names.items())}."
+        which = f"value{'s' * (len(unknown) > 1)} {', '.join(unknown[:5])}"
+        text = (
+            f"{file} holds the {which}{', …' if len(unknown) > 5 else ''}, but dataset.json names "
+            f"only {', '.join(f'{value} ({name})' for value, name in names.items())}."
         )
-    for image in case.images:
-        shape = _shape(image)
-        if shape != labels.shape:
-            raise DataError(
-                f"{case.label.name} has the shape {labels.shape} (z, y, x), but its image "
-                f"{image.name} {shape}."
-            )
-    return values
+        problems.append(Problem(text, file))
+    elif not any(value and names[value] != IGNORE for value in values):
+        text = f"{file} shows no structure, only background: leave the case out unless that is so."
+        problems.append(Problem(text, file, blocks=False))
+    return volume.geometry, values
 
 
-def _shape(file: Path) -> tuple[int, ...]:
-    """(Z, Y, X) or (T, Z, Y, X), from the header alone."""
+def _readable(file: Path, read: Callable[[Path], Volume], problems: list[Problem]) -> Volume | None:
     try:
-        image: Any = nibabel.load(file)
-    except (OSError, ImageFileError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    return tuple(int(n) for n in reversed(image.shape))
+        volume = read(file)
+    except DataError as error:
+        problems.append(Problem(str(error), file))
+        return None
+    if volume.is_cine:
+        text = (
+            f"{file} is a cine of {volume.phases} phases; a training needs one phase in a file: "
+            "cut out those that are labelled."
+        )
+        problems.append(Problem(text, file))
+        return None
+    return volume
+
+
+def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[Problem]:
+    (first, grid), *others = images
+    return [
+        Problem(
+            f"{file.name} lies on another grid ({other}) than the channel {first.name} ({grid}).",
+            file,
+        )
+        for file, other in others
+        if not other.same_grid(grid)
+    ]
+
+
+def _grid_problems(file: Path, label: Geometry, image_file: Path, image: Geometry) -> list[Problem]:
+    if label.shape != image.shape:
+        text = (
+            f"{file.name} has the shape {label.shape} (z, y, x), but its image {image_file.name} "
+            f"{image.shape}."
+        )
+        return [Problem(text, file)]
+    if not np.allclose(label.spacing, image.spacing, rtol=SAME_SPACING, atol=0):
+        text = (
+            f"{file.name} has the spacing {_steps(label)} mm (z, y, x), but its image "
+            f"{image_file.name} {_steps(image)} mm."
+        )
+        return [Problem(text, file)]
+    apart = _apart(label, image)
+    if apart <= min(image.spacing):
+        return []
+    # nnU-Net, which pairs voxels by their index, only warns as well: a label whose file was made
+    # without the image's orientation is right all the same.
+    text = (
+        f"{file.name} claims to lie up to {apart:.3g} mm away from its image {image_file.name}: "
+        "see whether it fits when both are shown voxel on voxel."
+    )
+    return [Problem(text, file, blocks=False)]
+
+
+def _steps(grid: Geometry) -> str:
+    return " × ".join(f"{step:.4g}" for step in grid.spacing)
+
+
+def _apart(one: Geometry, other: Geometry) -> float:
+    """Largest distance of two corners of the same index, mm; 0 where a file knows no place."""
+    if one.letters is None or other.letters is None:
+        return 0.0
+    lengths = one.shape[::-1]
+    corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
+    shift = (_true_affine(one) - _true_affine(other)) @ np.vstack([corners, np.ones(8)])
+    return float(np.linalg.norm(shift, axis=0).max())
+
+
+def _true_affine(grid: Geometry) -> npt.NDArray[np.float64]:
+    """(3, 4) from voxel (x, y, z) to patient, mm: the scale of an affine may lie, as ACDC's do."""
+    affine = grid.affine[:3].copy()
+    affine[:, :3] *= np.array(grid.spacing[::-1]) / np.linalg.norm(affine[:, :3], axis=0)
+    return affine
