@@ -1,39 +1,18 @@
-import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from napari_bayes_nnunet.app import AppError, training_terminal
+from napari_bayes_nnunet.app.job_info import read_info
+from napari_bayes_nnunet.app.journal import Journal
 from napari_bayes_nnunet.app.messages import StageStarted, from_line
+from napari_bayes_nnunet.app.training_process import arguments
 from napari_bayes_nnunet.app.training_request import TrainingRequest
-from napari_bayes_nnunet.app.training_terminal import Journal, train_in_terminal
+from napari_bayes_nnunet.app.training_terminal import train_in_terminal
 from napari_bayes_nnunet.io.run_folder import RunFolder
-
-
-def test_the_journal_grows_by_a_line_a_message(tmp_path):
-    journal = Journal(tmp_path / "progress.jsonl")
-    for text in ("one", "zwei\nDrei"):
-        journal.append(StageStarted(text=text))
-    lines = (tmp_path / "progress.jsonl").read_text().splitlines()
-    assert [from_line(line).text for line in lines] == ["one", "zwei\nDrei"]
-
-
-def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
-    file = tmp_path / "progress.jsonl"
-    file.write_text('{"kind": "stage", "text": "one"}\n{"kind": "epo')
-    Journal(file).append(StageStarted(text="two"))
-    assert [json.loads(line)["text"] for line in file.read_text().splitlines()[::2]] == [
-        "one",
-        "two",
-    ]
-
-
-def test_an_empty_or_whole_file_is_left_as_it_is(tmp_path):
-    for content in ("", '{"kind": "stage"}\n'):
-        file = tmp_path / "progress.jsonl"
-        file.write_text(content)
-        Journal(file)
-        assert file.read_text() == content
 
 
 @pytest.fixture
@@ -113,3 +92,32 @@ def test_the_command_to_go_on_with(hearts, tmp_path):
     run.path.mkdir()
     run.record.touch()
     assert ending(job, finished=False) == "Stopped. Go on with: the command"
+
+
+def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(tmp_path / "run")
+    seen = []
+
+    def run_job(job, tell, stop):
+        run.stop.touch()
+        seen.extend([read_info(run), run.progress.read_text(), bool(stop)])
+        return False
+
+    monkeypatch.setattr(training_terminal, "run_job", run_job)
+    request = TrainingRequest(dataset=hearts, output=Path("run"), fold="2", seed=1)
+    train_in_terminal(request, jsonl=False)
+    info, progress, asked_to_stop = seen
+    assert info.process() == psutil.Process()
+    assert (info.dataset, info.fold) == (str(hearts), "2")
+    assert list(info.arguments) == arguments(replace(request, output=run.path))
+    assert from_line(progress) == StageStarted(text="Starting")
+    assert asked_to_stop
+    assert read_info(run) == info
+
+
+def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):
+    request, run = request_and_run
+    with pytest.raises(AppError, match="no training to resume"):
+        train_in_terminal(replace(request, resume=True), jsonl=False)
+    assert not any(file.exists() for file in (run.job, run.progress, run.log))

@@ -7,16 +7,20 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ..io import DataError
 from ..nnunet import ModelError
 from . import AppError
-from .messages import JobEnded, Message
+from .job_info import write_info
+from .journal import Journal
+from .messages import JobEnded, Message, StageStarted
 from .stop_request import StopRequest
 from .training import run_job
 from .training_job import TrainingJob, prepared
+from .training_process import arguments
 from .training_request import TrainingRequest
 from .training_view import TrainingView, choose_view
 
@@ -25,8 +29,8 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     """Train, showing progress on the standard output; returns how it ended, in one sentence.
 
     What nnU-Net prints and the traceback of a failure go to RUN/train.log, every message also to
-    RUN/progress.jsonl. Raises AppError or DataError with one sentence, whatever went wrong; a
-    request that is refused at once leaves both files alone.
+    RUN/progress.jsonl; RUN/job.json says which process it is. Raises AppError or DataError with one
+    sentence, whatever went wrong; a request that is refused at once leaves these files alone.
     """
     with (
         prepared(request) as job,
@@ -54,6 +58,7 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
 
     try:
         with stop.listening(leave):
+            _enter(job, journal)
             finished = run_job(job, tell, stop)
     # The end of the process: no failure may go without a sentence and a last message.
     except Exception as error:
@@ -65,6 +70,18 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
     text = _ending(job, finished=finished)
     tell(JobEnded(outcome="finished" if finished else "stopped", text=text))
     return text
+
+
+def _enter(job: TrainingJob, journal: Journal) -> None:
+    """Make known who trains here. From now on a file RUN/stop is heard.
+
+    The first message at once: what stands before it says how an earlier training ended, and much is
+    imported before the next one.
+    """
+    request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
+    dataset = str(job.dataset.path)
+    write_info(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
+    journal.append(StageStarted(text="Starting"))
 
 
 def _sentence(job: TrainingJob, error: Exception) -> str:
@@ -82,24 +99,6 @@ def _ending(job: TrainingJob, *, finished: bool) -> str:
     if not job.run.record.exists():
         return "Stopped before the training began: start it again with the same command."
     return f"Stopped. Go on with: {job.continuation()}"
-
-
-class Journal:
-    """The file of messages. Who follows it sees whole lines, one a message."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        # A killed training may have left half a line, which the next message must not lengthen.
-        if file.exists() and file.read_bytes()[-1:] not in (b"", b"\n"):
-            self._write(b"\n")
-
-    def append(self, message: Message) -> None:
-        """Write a message at the end."""
-        self._write((message.to_line() + "\n").encode())
-
-    def _write(self, line: bytes) -> None:
-        with self._file.open("ab", buffering=0) as file:
-            file.write(line)
 
 
 @contextlib.contextmanager
