@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.training_request import (
 )
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.nnunet_dataset import read_dataset, splits_to_json
+from napari_bayes_nnunet.io.nnunet_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.run_folder import RunFolder, TrainingRecord, write_record
 
 from ..hearts import make_dataset
@@ -115,11 +115,24 @@ def test_the_datasets_own_split_is_taken_unasked(tmp_path):
     own = list(reversed(by_patient))
     (data.path / "splits_final.json").write_text(json.dumps(splits_to_json(own)))
     assert choose_splits(asked(), data, "0", frozen=None) == own
-    with pytest.raises(AppError, match="--patient would have no effect"):
-        choose_splits(asked(patient="(.*)_"), data, "0", frozen=None)
+    assert choose_splits(asked(patient="(.*)_"), data, "0", frozen=None) == own
     given = tmp_path / "given.json"
     given.write_text(json.dumps(splits_to_json(by_patient)))
     assert choose_splits(asked(split=given), data, "0", frozen=None) == by_patient
+
+
+def test_a_split_that_tears_a_patient_apart_is_refused(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
+    torn = [Split(("patient001_frame01", "patient002_frame01"), ("patient001_frame02",))]
+    (data.path / "splits_final.json").write_text(json.dumps(splits_to_json(torn)))
+    request = asked(data.path, tmp_path / "run")
+    with (
+        pytest.raises(AppError, match=r"patient001 is in the training \(patient001_frame01\)"),
+        prepared(request),
+    ):
+        raise AssertionError
+    with prepared(replace(request, patient=".*")) as job:  # the names do not tell patients
+        assert job.record.patient == ".*"
 
 
 def test_a_run_keeps_its_split(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.nnunet_dataset import (
+    Split,
+    extended_split,
     patient_of,
     patient_splits,
     read_dataset,
@@ -133,6 +135,29 @@ def test_dataset_json_that_cannot_be_used(tmp_path: Path, text: str | None, reas
         read_dataset(tmp_path)
 
 
+def test_origins_of_corrections(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:2])
+    assert read_dataset(path).corrections == {}
+    origins = {CASES[0]: {"reader": "A"}, "cut short, so without a label": {"reader": "B"}}
+    (path / "corrections.json").write_text(json.dumps(origins))
+    assert read_dataset(path).corrections == {CASES[0]: {"reader": "A"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", r"corrections\.json cannot be read"),
+        ("[]", r"corrections\.json must name the origin of every corrected case"),
+        ('{"a": "reader A"}', r"must name the origin of every corrected case"),
+    ],
+)
+def test_damaged_corrections(tmp_path: Path, text: str, reason: str) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1])
+    (path / "corrections.json").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_dataset(path)
+
+
 # Patients and splits
 
 
@@ -173,6 +198,40 @@ def test_few_patients_give_fewer_folds() -> None:
     assert len(patient_splits(CASES[:6])) == 3
     with pytest.raises(DataError, match=r"at least two patients, but .*patient001.*--fold all"):
         patient_splits(CASES[:2])
+
+
+def test_training_only_cases_are_never_validated_with() -> None:
+    others = ["patient001_frame01_reviewed", "patient099_frame01"]
+    splits = patient_splits([others[1], *CASES, others[0]], training_only=set(others))
+    plain = patient_splits(CASES)
+    assert [split.validation for split in splits] == [split.validation for split in plain]
+    for split, before in zip(splits, plain, strict=True):
+        holds_back = "patient001_frame01" in before.validation
+        assert split.train == (*before.train, *(others[1:] if holds_back else others[::-1]))
+    assert patient_splits(CASES, training_only={"no case of these"}) == plain
+
+
+def test_training_only_patients_do_not_make_a_validation_fold() -> None:
+    with pytest.raises(DataError, match="at least two patients"):
+        patient_splits(CASES[:4], training_only=CASES[2:4])
+
+
+def test_split_takes_new_cases_where_their_patient_is_not_held_back() -> None:
+    splits = [Split(("a_frame01",), ("b_frame01",)), Split(("b_frame01",), ("a_frame01",))]
+    extended = extended_split(splits, ["a_frame02", "c"])
+    assert extended == [
+        Split(("a_frame01", "a_frame02", "c"), ("b_frame01",)),
+        Split(("b_frame01", "c"), ("a_frame01",)),
+    ]
+    assert extended_split(extended, ["a_frame02", "c"]) == extended
+    assert extended_split(splits, []) == splits
+    assert extended_split(splits, ["a-2"], pattern="^(.)")[1] == splits[1]
+
+
+def test_split_that_no_new_case_fits() -> None:
+    splits = [Split(("a_frame01",), ("b_frame01",)), Split(("a_frame02",), ("b_frame02",))]
+    with pytest.raises(DataError, match="b_frame03 cannot be trained on: .* its patient b"):
+        extended_split(splits, ["a_frame03", "b_frame03"])
 
 
 def test_split_file_is_read_as_written(tmp_path: Path) -> None:

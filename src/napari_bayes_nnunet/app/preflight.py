@@ -19,12 +19,12 @@ from .training_request import (
     choose_fold,
     choose_splits,
     has_begun,
+    named,
     settled_record,
+    shared_patients,
 )
 
 TRAINING, VALIDATION, LEFT_OUT = "training", "validation", "left out"
-NAMED = 3
-"""Cases a sentence names before it says "…"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,28 +224,19 @@ def _split_problems(
 ) -> Iterator[Problem]:
     """Patients on both sides, which would be validated with hearts they were trained on."""
     where = f"fold {fold}{f' of {file}' if file else ''}"
-    cases: dict[str, dict[str, list[str]]] = {use: {} for use in (TRAINING, VALIDATION, LEFT_OUT)}
+    cases: dict[str, list[str]] = {use: [] for use in (TRAINING, VALIDATION, LEFT_OUT)}
     for case, use in uses.items():
-        cases[use].setdefault(patients[case], []).append(case)
-    for patient in sorted(cases[TRAINING].keys() & cases[VALIDATION].keys()):
-        yield Problem(
-            f"The patient {patient} is in the training ({_named(cases[TRAINING][patient])}) and in "
-            f"the validation ({_named(cases[VALIDATION][patient])}) of {where}: put all cases of a "
-            "patient on the same side.",
-            file,
-        )
-    left_out = [case for case, use in uses.items() if use == LEFT_OUT]
+        cases[use].append(case)
+    for text in shared_patients(cases[TRAINING], cases[VALIDATION], patients, where):
+        yield Problem(text, file)
+    left_out = cases[LEFT_OUT]
     if left_out:
         yield Problem(
-            f"The dataset's cases {_named(left_out)} ({len(left_out)} in all) are neither in the "
+            f"The dataset's cases {named(left_out)} ({len(left_out)} in all) are neither in the "
             f"training nor in the validation of {where}: they will not be used.",
             file,
             blocks=False,
         )
-
-
-def _named(cases: Sequence[str]) -> str:
-    return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
 
 def _output_problems(output: Path, disk: DiskNeed) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..io.nnunet_dataset import RawDataset, Split, read_dataset
+from ..io.nnunet_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_of, read_dataset
 from ..io.run_folder import RunFolder, TrainingRecord
 from . import AppError
 from .added_cycle import with_added_cycle
@@ -27,6 +27,7 @@ from .training_request import (
     dataset_difference,
     has_begun,
     settled_record,
+    shared_patients,
 )
 
 
@@ -86,6 +87,7 @@ def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
             _check_same_split(record, fold, splits)
             splits = _as_recorded(record, fold, splits)
         else:
+            _check_patients(request, fold, splits)
             record = _with_fold(record, dataset, fold, splits)
         yield TrainingJob(
             request=request,
@@ -183,6 +185,17 @@ def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | N
             "The training began with other cases than this split gives it: say with --split which "
             "file it was."
         )
+
+
+def _check_patients(request: TrainingRequest, fold: str, splits: list[Split] | None) -> None:
+    """Refuse a given split that validates with patients it trains on."""
+    if splits is None:
+        return
+    split = splits[int(fold)]
+    pattern = request.patient or DEFAULT_PATIENT
+    patients = {case: patient_of(case, pattern) for case in (*split.train, *split.validation)}
+    for text in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
+        raise AppError(text)
 
 
 def _as_recorded(

@@ -6,7 +6,7 @@ further folds take them from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,9 @@ from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.nnunet_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_splits, read_splits
 from ..io.run_folder import RunFolder, TrainingRecord, read_record
 from . import AppError
+
+NAMED = 3
+"""Cases a sentence names before it says "…"."""
 
 Preset = Literal["paper", "demo", "quick"]
 
@@ -179,10 +182,36 @@ def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str])
     own = dataset.path / "splits_final.json"
     file = request.split or (own if own.is_file() else None)
     if file is None:
-        return patient_splits(names, pattern=request.patient or DEFAULT_PATIENT)
-    if request.patient:
-        raise AppError(f"The folds are given by {file}: --patient would have no effect.")
+        return patient_splits(
+            names,
+            pattern=request.patient or DEFAULT_PATIENT,
+            training_only=dataset.corrections,
+        )
     return read_splits(file, names)
+
+
+def shared_patients(
+    training: Iterable[str], validation: Iterable[str], patients: Mapping[str, str], where: str
+) -> Iterator[str]:
+    """A sentence for every patient who would be validated with hearts that were trained on.
+
+    ``patients`` gives the patient of every case, ``where`` names the fold.
+    """
+    sides: list[dict[str, list[str]]] = [{}, {}]
+    for side, cases in zip(sides, (training, validation), strict=True):
+        for case in cases:
+            side.setdefault(patients[case], []).append(case)
+    for patient in sorted(sides[0].keys() & sides[1].keys()):
+        yield (
+            f"The patient {patient} is in the training ({named(sides[0][patient])}) and in the "
+            f"validation ({named(sides[1][patient])}) of {where}: put all cases of a patient on "
+            "the same side."
+        )
+
+
+def named(cases: Sequence[str]) -> str:
+    """The first few of the cases, in words."""
+    return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
 
 def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:
@@ -190,7 +219,7 @@ def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:
     added, gone = sorted(now.keys() - recorded.keys()), sorted(recorded.keys() - now.keys())
     changed = sorted(name for name in recorded.keys() & now.keys() if recorded[name] != now[name])
     parts = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        f"{len(names)} {what} ({named(names)})"
         for what, names in (("added", added), ("gone", gone), ("changed", changed))
         if names
     ]

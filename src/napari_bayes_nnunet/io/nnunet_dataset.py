@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 from . import DataError
 from .run_folder import sha256
 
+CORRECTIONS = "corrections.json"
 FOLDS = 5
+SPLITS = "splits_final.json"
 DEFAULT_PATIENT = r"^(.+?)(?=_frame)"
 """The part of a case's name that names the patient: all before ``_frame``."""
 
@@ -39,11 +41,15 @@ class Split:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A dataset folder: ``imagesTr``, ``labelsTr`` and the content of ``dataset.json``."""
+    """A dataset folder: ``imagesTr``, ``labelsTr`` and the content of ``dataset.json``.
+
+    ``corrections`` are the cases that were taken in for training only, and where they came from.
+    """
 
     path: Path
     json: dict[str, Any]
     cases: tuple[TrainingCase, ...]
+    corrections: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, int]:
@@ -86,7 +92,27 @@ def read_dataset(path: Path) -> RawDataset:
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
         raise DataError(f"{path / 'labelsTr'} holds no label files ending in {ending}.")
-    return RawDataset(path, content, cases)
+    names = {case.name for case in cases}
+    corrections = {k: v for k, v in read_corrections(path).items() if k in names}
+    return RawDataset(path, content, cases, corrections)
+
+
+def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
+    """Origin of every corrected case, from ``corrections.json``; {} where there is none.
+
+    One whose adding was cut short is not among the cases. Raises DataError for a damaged file:
+    without it corrections would be validated with.
+    """
+    file = path / CORRECTIONS
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise DataError(f"{file} must name the origin of every corrected case, and does not.")
+    return content
 
 
 def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
@@ -104,12 +130,20 @@ def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
 
 
 def patient_splits(
-    cases: Sequence[str], *, pattern: str = DEFAULT_PATIENT, seed: int = 12345
+    cases: Sequence[str],
+    *,
+    pattern: str = DEFAULT_PATIENT,
+    seed: int = 12345,
+    training_only: Collection[str] = (),
 ) -> list[Split]:
     """Five folds in which all cases of a patient lie on the same side.
 
-    Raises DataError for fewer than two patients: nothing could be held back for validation.
+    Cases of ``training_only`` are validated with in no fold, and left out of the one that
+    validates with their patient. Raises DataError for fewer than two patients: nothing could be
+    held back for validation.
     """
+    added = [case for case in cases if case in training_only]
+    cases = [case for case in cases if case not in training_only]
     patients = sorted({patient_of(case, pattern) for case in cases})
     if len(patients) < 2:
         raise DataError(
@@ -118,7 +152,35 @@ def patient_splits(
         )
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
-    return [_split(cases, set(map(str, held)), pattern) for held in held_back if held]
+    splits = [_split(cases, set(map(str, held)), pattern) for held in held_back if held]
+    return extended_split(splits, added, pattern=pattern)
+
+
+def extended_split(
+    splits: Sequence[Split], new: Sequence[str], *, pattern: str = DEFAULT_PATIENT
+) -> list[Split]:
+    """The folds with ``new`` cases to train on, but where their patient is held back.
+
+    Raises DataError for a case that no fold can take.
+    """
+    extended = list(splits)
+    for case in new:
+        patient = patient_of(case, pattern)
+        takes = [
+            patient not in {patient_of(name, pattern) for name in split.validation}
+            for split in extended
+        ]
+        if not any(takes):
+            raise DataError(
+                f"{case} cannot be trained on: every fold is validated with its patient {patient}."
+            )
+        extended = [
+            replace(split, train=(*split.train, case))
+            if taken and case not in split.train
+            else split
+            for split, taken in zip(extended, takes, strict=True)
+        ]
+    return extended
 
 
 def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
