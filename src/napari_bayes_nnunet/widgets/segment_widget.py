@@ -9,15 +9,12 @@ from time import perf_counter
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QDockWidget,
     QFileDialog,
-    QFrame,
-    QLabel,
     QMessageBox,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +26,7 @@ from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .background import Background
 from .child_process import COMMAND, InferenceChild
+from .dock_layout import WIDTH, heading, line, scrolling
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .image_input import ImageInput, case_of, geometry_of_layer, source_of
@@ -42,7 +40,6 @@ from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
 
-WIDTH = 360
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
@@ -161,17 +158,12 @@ class SegmentWidget(QWidget):
             ("Options", self.method),
             ("", self.run),
         ):
-            column.addWidget(_heading(title) if title else _line())
+            column.addWidget(heading(title) if title else line())
             column.addWidget(form)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(area)
+        whole.addWidget(scrolling(content))
         self.setMinimumWidth(WIDTH)
         self.setAcceptDrops(True)
 
@@ -357,15 +349,3 @@ def _warnings(result: Result | None) -> list[str]:
 
 def _ignore(_: object) -> None:
     """What nobody waits for has ended."""
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(f"<b>{text}</b>")
-    label.setContentsMargins(0, 6, 0, 0)
-    return label
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    return line

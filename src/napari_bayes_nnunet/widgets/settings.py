@@ -11,7 +11,8 @@ from platformdirs import user_config_path
 from ..io.atomic import write_json
 
 KEPT = 8
-_RECENT = "recent_ensembles"
+_ENSEMBLES = "recent_ensembles"
+_RUNS = "recent_runs"
 
 
 def default_path() -> Path:
@@ -27,16 +28,32 @@ class Settings:
 
     def recent_folders(self) -> list[Path]:
         """Ensemble folders used before and still there, the latest first."""
-        entries = self._content().get(_RECENT, [])
-        folders = [Path(entry) for entry in entries if isinstance(entry, str)]
-        return [folder for folder in folders if folder.is_dir()]
+        return [folder for folder in self._folders(_ENSEMBLES) if folder.is_dir()]
 
     def add_recent_folder(self, folder: Path) -> None:
         """Put ``folder`` first. A config folder that cannot be written to is no problem here."""
-        others = [f for f in self.recent_folders() if f != folder]
+        self._put_first(_ENSEMBLES, folder)
+
+    def recent_runs(self) -> list[Path]:
+        """Folders of trainings that were started or followed, the latest first.
+
+        Looking whether they are still there is left to the caller: drives can be slow.
+        """
+        return self._folders(_RUNS)
+
+    def add_recent_run(self, folder: Path) -> None:
+        """Put the folder of a training first."""
+        self._put_first(_RUNS, folder)
+
+    def _folders(self, key: str) -> list[Path]:
+        entries = self._content().get(key, [])
+        return [Path(entry) for entry in entries if isinstance(entry, str)]
+
+    def _put_first(self, key: str, folder: Path) -> None:
+        others = [f for f in self._folders(key) if f != folder]
         recent = [str(f) for f in (folder, *others)][:KEPT]
         try:
-            write_json(self._path, {**self._content(), _RECENT: recent})
+            write_json(self._path, {**self._content(), key: recent})
         except OSError:  # only a convenience is lost, and nobody asked for it
             return
 

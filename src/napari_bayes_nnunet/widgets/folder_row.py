@@ -1,0 +1,80 @@
+"""A folder to be written, chosen or dropped: one row of a form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+HINT = "Choose or drop a folder"
+
+
+class FolderRow(QWidget):
+    """``chosen`` carries the Path, or None, whenever the user changes it."""
+
+    chosen = Signal(object)
+
+    def __init__(self, title: str, *, hint: str = HINT, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title = title
+        self._path: Path | None = None
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText(hint)
+        self.edit.setAcceptDrops(False)  # this row takes what is dropped, not its text
+        self.button = QPushButton("Choose…")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.button)
+        self.setAcceptDrops(True)
+        self.edit.editingFinished.connect(self._on_edited)
+        self.button.clicked.connect(self._on_choose_clicked)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder, None where none is named."""
+        return self._path
+
+    def set_path(self, path: Path | None) -> None:
+        """Show ``path`` without a signal."""
+        self._path = path
+        self.edit.setText("" if path is None else str(path))
+        self.edit.setToolTip(self.edit.text())
+
+    def choose(self, path: Path | None) -> None:
+        """Take ``path`` as if the user had chosen it."""
+        self.set_path(path)
+        self.chosen.emit(path)
+
+    def _on_edited(self) -> None:
+        text = self.edit.text().strip()
+        path = Path(text).expanduser() if text else None
+        if path != self._path:
+            self.choose(path)
+
+    def _on_choose_clicked(self) -> None:
+        start = "" if self._path is None else str(self._path.parent)
+        chosen = QFileDialog.getExistingDirectory(self, self._title, start)
+        if chosen:
+            self.choose(Path(chosen))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept one folder."""
+        if dropped_directory(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped folder."""
+        folder = dropped_directory(event)
+        if folder is not None:
+            event.acceptProposedAction()
+            self.choose(folder)
+
+
+def dropped_directory(event: QDropEvent) -> Path | None:
+    """The one folder that is dropped."""
+    urls = event.mimeData().urls()
+    path = Path(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else None
+    return path if path is not None and path.is_dir() else None

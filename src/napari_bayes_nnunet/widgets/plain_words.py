@@ -1,0 +1,31 @@
+"""Sentences of the command line, said in the words of the window."""
+
+from __future__ import annotations
+
+import re
+
+WORDS = (
+    (r"Go on with: bayes-nnunet .*", "Resume goes on from there."),
+    (r"Stopped before the training began: .*", "Stopped before the training began: start it anew."),
+    (r"start it without --resume", "start it as a new training"),
+    (r"(go on|Continue it) with --resume", "press Resume"),
+    (r"with --fold all", "on all cases (fold “all”)"),
+    (r"another --output", "another folder for the ensemble"),
+    (r"--batch-size (\d+)", r"the batch size \1"),
+    (r"--restart-lr", "restart rate αᵣ"),
+    (r"--initial-lr", "rate α₀"),
+    (r"with --no-restart-first-cycle", "without the restart in the first cycle"),
+    (r"--preset demo", "the preset Demo"),
+    (r"--preset", "the preset"),
+    (r"--split", "the split file"),
+    (r"--patient", "the patient's part of the file name"),
+    (r"--resume", "Resume"),
+    (r"--add-cycle", "One more cycle"),
+)
+
+
+def in_the_window(sentence: str) -> str:
+    """``sentence`` with the buttons and fields of the dock Train instead of flags."""
+    for flag, words in WORDS:
+        sentence = re.sub(flag, words, sentence)
+    return sentence

@@ -1,0 +1,130 @@
+"""Small plots over the epochs: to be read, not moved, in the colours of the window."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import qtpy
+from qtpy.QtCore import QEvent, QRectF, Qt
+from qtpy.QtGui import QColor, QMouseEvent, QPalette, QShowEvent, QWheelEvent
+from qtpy.QtWidgets import QToolTip, QWidget
+
+_CHOICE = "PYQTGRAPH_QT_LIB"
+_before = os.environ.get(_CHOICE)
+# Left alone, pyqtgraph takes what this variable says, or the first Qt it meets: with another one
+# than the window's, the first widget ends the program.
+os.environ[_CHOICE] = qtpy.API_NAME
+try:
+    import pyqtgraph as pg
+finally:
+    if _before is None:
+        del os.environ[_CHOICE]
+    else:
+        os.environ[_CHOICE] = _before
+
+# pyqtgraph is to be taken from here, never from itself.
+__all__ = ["EPOCH_AXIS", "MEMBER_COLOR", "EpochPlot", "faint", "pen", "pg"]
+
+AXIS_WIDTH = 56  # px, the same for all, so that plots above each other line up
+EPOCH_AXIS = "epoch, counted from 0"
+MEMBER_COLOR = "#E69F00"
+THEME_CHANGES = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
+
+
+def pen(color: Any, *, width: float = 1.5, dashed: bool = False) -> Any:
+    """A line of ``width`` px."""
+    style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+    return pg.mkPen(color, width=width, style=style)
+
+
+class EpochPlot(pg.PlotWidget):
+    """A plot over the epochs that leaves the wheel to the scroll area around it.
+
+    Pointing at an epoch shows ``reading`` of it.
+    """
+
+    def __init__(
+        self, *, left: str, bottom: str = "", height: int, parent: QWidget | None = None
+    ) -> None:
+        self._foreground: QColor | None = None
+        self._is_made = False
+        super().__init__(parent, background=None, enableMenu=False)
+        self._is_made = True
+        self.setFixedHeight(height)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setMouseEnabled(x=False, y=False)
+        self.hideButtons()
+        self._prepare_axes(left, bottom)
+
+    def reading(self, epoch: int) -> str:
+        """What is known of ``epoch``, in words; "" for nothing."""
+        return ""
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw what has the colour of the text, after the theme has changed."""
+        for name in ("left", "bottom"):
+            axis = self.getAxis(name)
+            axis.setTextPen(foreground)
+            axis.setPen(faint(foreground))
+
+    def show_epochs(self, epochs: int) -> None:
+        """Let the axis run over ``epochs`` epochs, from 0."""
+        last = max(epochs - 1, 1)
+        self.setXRange(0, last, padding=0.02)
+
+    def epoch_at(self, x: int, y: int) -> int | None:
+        """The epoch at a point of the widget, in px; None outside the axes."""
+        box = self.getViewBox()
+        scene = self.mapToScene(x, y)
+        inside: QRectF = box.sceneBoundingRect()
+        return round(box.mapSceneToView(scene).x()) if inside.contains(scene) else None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Say what is there."""
+        super().mouseMoveEvent(event)
+        point = event.position().toPoint()
+        epoch = self.epoch_at(point.x(), point.y())
+        text = self.reading(epoch) if epoch is not None else ""
+        QToolTip.showText(event.globalPosition().toPoint(), text, self)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave it to the scroll area."""
+        event.ignore()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the colours of the window this is in."""
+        super().showEvent(event)
+        self._take_colors()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() in THEME_CHANGES:
+            self._take_colors()
+
+    def _take_colors(self) -> None:
+        foreground = self.palette().color(QPalette.ColorRole.WindowText)
+        if self._is_made and foreground != self._foreground:
+            self._foreground = foreground
+            self.recolor(foreground)
+
+    def _prepare_axes(self, left: str, bottom: str) -> None:
+        self.getAxis("left").setWidth(AXIS_WIDTH)
+        for name, text in (("left", left), ("bottom", bottom)):
+            axis = self.getAxis(name)
+            axis.enableAutoSIPrefix(False)  # no "(×0.001)" beside the name
+            if text:
+                axis.setLabel(text)
+        lines = 2.4 if bottom else 1.4
+        self.getAxis("bottom").setHeight(round(lines * self.fontMetrics().height()))
+        # The topmost and rightmost numbers reach beyond the axes by half their size, the name of
+        # the lower one by a few px.
+        self.getPlotItem().layout.setContentsMargins(0, 8, 8, 5 if bottom else 0)
+
+
+def faint(color: QColor) -> QColor:
+    """The same colour, half seen through."""
+    thin = QColor(color)
+    thin.setAlpha(90)
+    return thin

@@ -1,0 +1,53 @@
+"""How far some work in the background is, with a button that stops it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+
+class ProgressRow(QWidget):
+    """Hidden while nothing runs."""
+
+    stop_requested = Signal()
+
+    def __init__(self, *, can_stop: bool = True, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._words = ""
+        self.text = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setVisible(can_stop)
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.stop_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addLayout(row)
+        self.stop_button.clicked.connect(self._on_stop_clicked)
+        self.hide()
+
+    def begin(self, words: str) -> None:
+        """Show that something has begun; ``words`` may hold {done} and {total}, used later."""
+        self._words = words
+        self.text.setText(words.partition(" {")[0] + "…")
+        self.bar.setRange(0, 0)
+        self.stop_button.setEnabled(True)
+        self.show()
+
+    def progress(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps are done."""
+        if not total:  # it is not known yet how many there are
+            return
+        if self.stop_button.isEnabled():
+            self.text.setText(self._words.format(done=done, total=total))
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+
+    def _on_stop_clicked(self) -> None:
+        self.stop_button.setEnabled(False)
+        self.text.setText("Stopping…")
+        self.stop_requested.emit()

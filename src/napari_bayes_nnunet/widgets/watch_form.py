@@ -1,0 +1,218 @@
+"""One run in the dock Train: how far it is, its curves, its log, its buttons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..app.run_state import RunState
+from ..app.training_follower import LogUpdate
+from ..app.training_progress import NOTHING_YET, TrainingProgress
+from ..core.schedule import MemberSelection, RestartSchedule
+from ..io.run_folder import TrainingRecord
+from .fold_button import FoldButton
+from .plain_words import in_the_window
+from .sentence import Sentence
+from .training_plots import TrainingPlots
+
+RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
+LOG_LINES = 2000
+STEPS = 1000
+
+
+class WatchForm(QWidget):
+    """Signals up: what the user wants. Setters down: what is shown."""
+
+    stop_requested = Signal()
+    kill_requested = Signal()
+    resume_requested = Signal()
+    add_cycle_requested = Signal()
+    use_requested = Signal()
+    log_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._drawn = 0
+        self._stops = False
+        self._plan: tuple[RestartSchedule, MemberSelection] | None = None
+        self.name = QLabel()
+        self.place = QLabel()
+        self.bar = QProgressBar()
+        self.status = Sentence()
+        self.stop_button = QPushButton("Stop after this epoch")
+        self.kill_button = QPushButton("Kill…")
+        self.resume_button = QPushButton("Resume")
+        self.add_cycle_button = QPushButton("Add a cycle")
+        self.use_button = QPushButton("Use this ensemble")
+        self.plots = TrainingPlots()
+        self.log = QPlainTextEdit()
+        self.log_fold = FoldButton("Log", self.log)
+        self._explain()
+        self._lay_out()
+        self._connect()
+
+    def set_run(self, path: Path | None) -> None:
+        """Show another run; nothing is known of it yet."""
+        self.name.setText("" if path is None else f"<b>{path.name}</b>")
+        self.name.setToolTip(str(path or ""))
+        self.status.say("")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the curves and the log: the run is read again from its beginning."""
+        self._drawn = 0
+        self._stops = False
+        self.plots.set_reports(())
+        self.log.clear()
+        self._show_place(NOTHING_YET)
+        self._enable(RunState(kind="none", text=""), NOTHING_YET)
+
+    def complain(self, sentence: str) -> None:
+        """Show what went wrong; the next look at the run replaces it."""
+        self.status.say(in_the_window(sentence))
+
+    def show_stopping(self) -> None:
+        """The training was asked to stop; its epoch may take minutes."""
+        self._stops = True
+        self.stop_button.setEnabled(False)
+
+    def set_record(self, record: TrainingRecord | None, fold: str) -> None:
+        """Draw the planned learning rates of ``fold``, those of added cycles included."""
+        if record is None:
+            return
+        plan = record.schedule_of(fold), record.selection
+        if plan != self._plan:
+            self._plan = plan
+            self.plots.set_schedule(*plan)
+
+    def show_run(self, state: RunState, progress: TrainingProgress) -> None:
+        """Show how the run is and what was added to its curves since."""
+        self._stops = self._stops and state.goes_on
+        self._show_place(progress)
+        self._enable(state, progress)
+        stopping = "It stops when this epoch is done." if self._stops else ""
+        stage = progress.stage if state.goes_on else ""
+        sentences = filter(None, (state.text, stage, *progress.notices, stopping))
+        self.status.say(in_the_window("\n".join(sentences)))
+        self._draw(progress)
+
+    def add_log(self, log: LogUpdate) -> None:
+        """Add lines to the log, or show it anew."""
+        if log.restarted:
+            self.log.clear()
+        if log.text:
+            self.log.appendPlainText(log.text.rstrip("\n"))
+
+    def _draw(self, progress: TrainingProgress) -> None:
+        new = progress.reports[self._drawn :]
+        if len(new) == 1:
+            self.plots.add_report(new[0])
+        elif new:
+            self.plots.set_reports(progress.reports)
+        self._drawn = len(progress.reports)
+
+    def _show_place(self, progress: TrainingProgress) -> None:
+        text, fraction = place_of(progress)
+        self.place.setText(text)
+        self.bar.setValue(round(fraction * STEPS))
+
+    def _enable(self, state: RunState, progress: TrainingProgress) -> None:
+        active = state.goes_on
+        complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
+        self.stop_button.setEnabled(active and not self._stops)
+        self.kill_button.setEnabled(active)
+        self.resume_button.setEnabled(state.kind in RESUMABLE)
+        self.add_cycle_button.setEnabled(not active and complete)
+        self.use_button.setEnabled(progress.members > 0)
+
+    def _explain(self) -> None:
+        self.stop_button.setToolTip(
+            "Ends the current epoch and saves: nothing is lost, and Resume goes on from there."
+        )
+        self.kill_button.setToolTip(
+            "Ends the training and all its processes at once. The members so far stay; Resume "
+            "repeats the epochs since the last saved state."
+        )
+        self.resume_button.setToolTip("Goes on with the same learning rates, as if uninterrupted.")
+        self.add_cycle_button.setToolTip(
+            "Trains for one more cycle: the learning rate restarts as in the last one, and the "
+            "ensemble gets members of a new mode."
+        )
+        self.use_button.setToolTip(
+            "Opens the members so far in the dock Segment, while the training goes on, too."
+        )
+        self.bar.setToolTip("Epochs done. An epoch is a fixed number of training steps.")
+
+    def _lay_out(self) -> None:
+        self.bar.setRange(0, STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.log.setReadOnly(True)
+        self.log.setMaximumBlockCount(LOG_LINES)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setMinimumHeight(160)
+        self.place.setWordWrap(True)
+        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        buttons = QGridLayout()
+        for number, button in enumerate(
+            (self.stop_button, self.kill_button, self.resume_button, self.add_cycle_button)
+        ):
+            buttons.addWidget(button, number // 2, number % 2)
+        buttons.addWidget(self.use_button, 2, 0, 1, 2)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.name, self.place, self.bar, self.status):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        column.addWidget(self.plots)
+        column.addWidget(self.log_fold)
+        column.addWidget(self.log)
+
+    def _connect(self) -> None:
+        self.stop_button.clicked.connect(self.stop_requested)
+        self.kill_button.clicked.connect(self.kill_requested)
+        self.resume_button.clicked.connect(self.resume_requested)
+        self.add_cycle_button.clicked.connect(self.add_cycle_requested)
+        self.use_button.clicked.connect(self.use_requested)
+        self.log_fold.toggled.connect(self.log_toggled)
+
+
+def place_of(progress: TrainingProgress) -> tuple[str, float]:
+    """Where the training is, in words, and the share of its epochs that is done."""
+    if not progress.reports or not progress.epochs:
+        return "", 0.0
+    last = progress.reports[-1]
+    parts = [
+        f"Cycle {last.cycle + 1} of {progress.cycles}",
+        f"epoch {last.epoch + 1} of {progress.epochs} done",
+    ]
+    if progress.eta_seconds:
+        parts.append(f"{duration(progress.eta_seconds)} left")
+    if progress.memory_bytes is not None:
+        parts.append(f"{progress.memory_bytes / 2**30:.1f} GiB of memory")
+    if progress.members:
+        parts.append(f"{progress.members} member{'s' if progress.members > 1 else ''}")
+    return ", ".join(parts), (last.epoch + 1) / progress.epochs
+
+
+def duration(seconds: float) -> str:
+    """In the two units that matter: 2 d 3 h, 5 h 12 min, 12 min, 40 s."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"

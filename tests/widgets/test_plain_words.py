@@ -1,0 +1,53 @@
+"""Sentences of the command line in the window."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import napari_bayes_nnunet
+from napari_bayes_nnunet.widgets.plain_words import in_the_window
+
+PACKAGE = Path(napari_bayes_nnunet.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("terminal", "window"),
+    [
+        (
+            "Stopped. Go on with: bayes-nnunet train 'a b' --output run --fold 0 --resume",
+            "Stopped. Resume goes on from there.",
+        ),
+        (
+            "The memory of the device (cuda) did not suffice for the batch size 20: start again "
+            "with --batch-size 10.",
+            "The memory of the device (cuda) did not suffice for the batch size 20: start again "
+            "with the batch size 10.",
+        ),
+        ("Choose another --output.", "Choose another folder for the ensemble."),
+        ("Nothing of the kind.", "Nothing of the kind."),
+    ],
+)
+def test_flags_become_fields_and_buttons(terminal: str, window: str) -> None:
+    assert in_the_window(terminal) == window
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "app/added_cycle.py",
+        "app/training_job.py",
+        "io/nnunet_dataset.py",
+        "nnunet/trainer.py",
+    ],
+)
+def test_no_flag_of_a_sentence_is_forgotten(file: str) -> None:
+    """Whatever flag a sentence names, the window has a word for it."""
+    text = (PACKAGE / file).read_text(encoding="utf-8")
+    flags = set(re.findall(r'--[a-z][a-z-]+(?=[^"\n]*[ .,:"])', text))
+    assert flags
+    arguments = {"--output", "--fold", "--device"}  # of the command that a stopped one names
+    for flag in flags - arguments:
+        assert "--" not in in_the_window(f"with {flag} 8"), flag
