@@ -80,8 +80,9 @@ def test_no_keybindings_because_napari_ignores_them(manifest: Any) -> None:
     assert not manifest.contributions.keybindings
 
 
-def test_the_widget_is_called_segment(manifest: Any) -> None:
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Segment"]
+def test_the_names_of_the_docks(manifest: Any) -> None:
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+    assert names == ["Segment", "Train"]
 
 
 @pytest.mark.usefixtures("plugins")
