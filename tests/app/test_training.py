@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder, read_record
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
 SCHEDULE = RestartSchedule(epochs=30, gamma=0.5, restart_first_cycle=False)
 SELECTION = MemberSelection(per_cycle=30, step=1)
@@ -272,3 +273,43 @@ def test_a_second_fold_takes_its_settings_from_the_first(run, hearts, warm_comma
     assert set(after.validation) == {"0", "1"}
     held_back = [set(after.folds[fold]["validation_cases"]) for fold in "01"]
     assert held_back[0].isdisjoint(held_back[1])
+
+
+# Several cards
+
+
+def test_too_few_cards_are_refused_before_anything_is_done(run, hearts, warm_command, tmp_path):
+    if torch.cuda.device_count() > 8:
+        pytest.skip("this machine has them")
+    start = ("train", hearts, "--output", run.path, *FLAGS)
+    for flags, sentence in (
+        ((), "--num-gpus 9 needs 9 CUDA cards, but this machine has "),
+        (("--device", "cpu"), "Only CUDA cards can share a training: leave out --num-gpus 9, or "),
+    ):
+        failed = warm_command.run(*start, "--num-gpus", 9, *flags, folder=tmp_path)
+        assert failed.code == 1
+        assert failed.errors.startswith(f"Error: {sentence}")
+        assert failed.errors.count("\n") == 1
+        assert ended(run) == ("failed", failed.errors.removeprefix("Error: ").strip())
+    assert epochs(run) == []
+
+
+def test_reports_that_were_not_passed_on_are_made_up_for(run, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    process = warm_command.start(*start, *FLAGS, folder=tmp_path)
+    process.wait_for('"epoch": 11')
+    process.send(signal.SIGTERM)
+    process.wait()
+    rows = epochs(run)
+    # As if the process of the command had been killed before the others saved the last epoch.
+    lines = run.progress.read_text().splitlines(keepends=True)
+    last = f'"epoch": {rows[-1]["epoch"]}'
+    run.progress.write_text("".join(line for line in lines if last not in line))
+    mailbox = Mailbox(run, "0")
+    for row in (*rows[-2:], {**rows[-1], "epoch": 29}):
+        mailbox.report(EpochReport(**{k: v for k, v in row.items() if k != "kind"}))
+    again = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert again.code == 0, again.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(30))
+    assert timeless(epochs(run))[: len(rows)] == timeless(rows)
+    assert not (run.fold("0") / "ddp").exists()

@@ -19,9 +19,11 @@ from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import (
     PLANS_ENTRY,
     RUN_VARIABLE,
+    CheckpointEnsembleTrainer,
     EpochRate,
     TrainerSettings,
     trainer_environment,
@@ -279,6 +281,56 @@ def test_bfloat16_only_where_the_cpu_has_it(fast, trainer, monkeypatch):
     assert seen == [fast]
 
 
+# As one of several processes
+
+
+@pytest.fixture
+def mailbox(trainer, run):
+    """What a trainer started by nnU-Net for several cards reports to."""
+    trainer._mailbox = Mailbox(run, "0")
+    trainer.on_epoch = trainer._mailbox.report
+    return Mailbox(run, "0")
+
+
+def test_stopped_it_says_so_and_ends_like_any_other(trainer, mailbox, run):
+    trainer.stop_requested = lambda: trainer.current_epoch == 1
+    trainer.run_training()
+    assert mailbox.is_stopped
+    assert [report.epoch for report in mailbox.new_reports()] == [0, 1]
+    assert (run.fold("0") / "checkpoint_latest.pth").exists()
+    assert not (run.fold("0") / "checkpoint_final.pth").exists()
+
+
+def test_its_failure_is_told_and_raised(trainer, mailbox):
+    trainer.initialize()
+    next(iter(trainer.network.parameters())).data.fill_(torch.inf)
+    with pytest.raises(ModelError, match="in epoch 0 at learning rate") as caught:
+        trainer.run_training()
+    assert mailbox.failure == str(caught.value)
+    assert not mailbox.is_stopped
+
+
+def test_the_batch_to_try_can_be_shared_among_the_cards(trainer, monkeypatch):
+    def network(data):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    trainer.initialize()
+    trainer.network.forward = network
+    trainer.is_ddp = True
+    trainer.configuration_manager.configuration["batch_size"] = 20
+    batch = {"data": torch.zeros(2, 1, 40, 48), "target": []}
+    for cards, smaller in ((2, 10), (4, 8), (3, 9)):
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda cards=cards: cards)
+        with pytest.raises(ModelError, match=f"start again with --batch-size {smaller}"):
+            trainer.train_step(batch)
+
+
+def test_in_a_run_folder_nnunet_validates_nothing(trainer, run):
+    trainer.initialize()
+    trainer.perform_actual_validation()
+    assert not (run.fold("0") / "validation").exists()
+
+
 # Seeds and folds
 
 
@@ -317,8 +369,6 @@ def test_dice_is_given_to_the_structure_it_belongs_to(trainer):
 
 
 def test_another_gpu_than_the_first(make_trainer, run):
-    from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer
-
     stock = make_trainer().my_init_kwargs
     plans = {**stock["plans"], "continue_training": False}
     if not torch.cuda.is_available():

@@ -10,13 +10,14 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io.atomic import write_json
 from ..io.dataset_check import check_labels
 from ..io.nnunet_dataset import DEFAULT_PATIENT, patient_of, splits_to_json
-from ..io.run_folder import RunFolder, TrainingRecord, forget_from, write_record
+from ..io.run_folder import EpochReport, RunFolder, TrainingRecord, forget_from, write_record
 from .messages import EpochDone, Message, StageStarted, TrainingStarted
 from .stop_request import Stopped, StopRequest
 from .training_job import TrainingJob, prepared
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
 
 Tell = Callable[[Message], None]
+OnEpoch = Callable[[EpochReport], None]
 
 
 def train(request: TrainingRequest, tell: Tell) -> bool:
@@ -64,33 +66,48 @@ def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
 
 def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: StopRequest) -> None:
     """Plan, preprocess and train. Raises Stopped when asked to."""
-    from ..nnunet.device import choose_device
     from ..nnunet.trainer import TrainingStopped
 
-    device = choose_device(job.request.device)
+    _check_device(job)
     if not job.settled:
         stage("Checking the labels")
         check_labels(job.dataset)
     stage("Planning and preprocessing")
-    trainer = _make_trainer(job, _write_plans(job), device)
-    forget_from(job.run, job.fold, trainer.current_epoch)
-    trainer.on_epoch = lambda report: tell(EpochDone(**asdict(report)))
-    trainer.stop_requested = lambda: bool(stop)
+    begin = _on_several_cards if job.request.num_gpus > 1 else _on_one_device
+    epoch, run_training = begin(
+        job, _write_plans(job), lambda report: tell(EpochDone(**asdict(report))), stop
+    )
+    forget_from(job.run, job.fold, epoch)
+    _tell_leftovers(job, epoch, tell)
     stage(_training_text(job))
     schedule = job.record.schedule_of(job.fold)
     tell(
         TrainingStarted(
             fold=job.fold,
-            epoch=trainer.current_epoch,
+            epoch=epoch,
             epochs=schedule.all_epochs,
             cycles=schedule.all_cycles,
         )
     )
     with stop.in_epochs():
         try:
-            trainer.run_training()
+            run_training()
         except TrainingStopped as error:
             raise Stopped from error
+
+
+def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
+    """Pass on what a killed training on several cards had no time to, up to the saved state."""
+    from ..nnunet.ranks import Mailbox
+
+    mailbox = Mailbox(job.run, job.fold)
+    progress = job.run.progress
+    told = progress.read_text(encoding="utf-8", errors="replace") if progress.exists() else ""
+    for report in mailbox.new_reports():
+        message = EpochDone(**asdict(report))
+        if report.epoch < epoch and message.to_line() not in told:
+            tell(message)
+    mailbox.empty()
 
 
 def _write_plans(job: TrainingJob) -> str:
@@ -165,6 +182,54 @@ def _set_environment(run: RunFolder) -> None:
 
     os.environ.update(workspace_environment(run.workspace))
     os.environ.update(trainer_environment(run.path))
+
+
+def _check_device(job: TrainingJob) -> None:
+    """Raise ModelError where what the training asks for is not there, before hours of planning."""
+    from ..nnunet.ddp import check_cards
+    from ..nnunet.device import choose_device
+
+    request = job.request
+    if request.num_gpus > 1:
+        check_cards(request.num_gpus, device=request.device, batch_size=job.record.batch_size)
+    choose_device(request.device)
+
+
+def _on_one_device(
+    job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
+) -> tuple[int, Callable[[], None]]:
+    """The epoch the training begins with, and what runs it in this process."""
+    from ..nnunet.device import choose_device
+
+    trainer = _make_trainer(job, plans, choose_device(job.request.device))
+    trainer.on_epoch = on_epoch
+    trainer.stop_requested = lambda: bool(stop)
+    return trainer.current_epoch, trainer.run_training
+
+
+def _on_several_cards(
+    job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
+) -> tuple[int, Callable[[], None]]:
+    """The epoch the training begins with, and what runs it in one process a card."""
+    from ..nnunet import ddp
+
+    resume = job.request.resume
+    command = ddp.ddp_command(
+        *(job.dataset.nnunet_name, job.record.configuration, job.fold),
+        plans=plans,
+        gpus=job.request.num_gpus,
+        resume=resume,
+    )
+    run_training = partial(
+        ddp.train_on_cards,
+        command,
+        ddp.ddp_environment(job.run.path, job.run.workspace),
+        run=job.run,
+        fold=job.fold,
+        on_epoch=on_epoch,
+        stop_requested=lambda: bool(stop),
+    )
+    return ddp.saved_epoch(job.run, job.fold) if resume else 0, run_training
 
 
 def _make_trainer(job: TrainingJob, plans: str, device: torch.device) -> CheckpointEnsembleTrainer:

@@ -30,6 +30,7 @@ from ..io.atomic import replacing
 from ..io.run_folder import EpochReport, RunFolder, add_member
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, used_memory
+from .ranks import Mailbox, agreed, be_killed_with_parent
 from .weights import read_checkpoint, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -79,7 +80,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     With the environment variable BAYES_NNUNET_RUN it works in that run folder, otherwise where
     nnU-Net would. ``on_epoch`` receives a report of every epoch, ``stop_requested`` is asked after
-    every epoch. Raises ModelError when a loss is no longer a number.
+    every epoch. Raises ModelError when a loss is no longer a number. As one of several processes
+    (DDP) of a run folder it reports to the folder's mailbox, and the file RUN/stop stops it.
     """
 
     def __init__(
@@ -110,6 +112,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.logger.plot_progress_png = lambda folder: draw(folder) if self._ends_cycle() else None
         if device.type == "cuda" and device.index and not self.is_ddp:
             self.device = device  # nnU-Net always takes the first GPU
+        self._mailbox: Mailbox | None = None
+        if self.is_ddp and RUN_VARIABLE in os.environ:
+            be_killed_with_parent()
+            self._mailbox = Mailbox(self.run, str(fold))
+            self.on_epoch = self._mailbox.report
+            self.stop_requested = self.run.stop.exists
 
     @property
     def output_folder_base(self) -> str | None:
@@ -153,6 +161,22 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         """Load the state of a training. Raises ModelError when it is damaged or would run code."""
         read_checkpoint(Path(filename_or_checkpoint))
         super().load_checkpoint(filename_or_checkpoint)
+
+    def run_training(self) -> None:
+        """Train; where nnU-Net runs one process a card, being stopped is no error of any."""
+        if self._mailbox is None:
+            super().run_training()
+            return
+        with self._mailbox.told_of_failures():
+            try:
+                super().run_training()
+            except TrainingStopped:
+                self._mailbox.note_stop()
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """nnU-Net's validation, not in a run folder: what is used there is not one network."""
+        if RUN_VARIABLE not in os.environ:
+            super().perform_actual_validation(save_probabilities)
 
     def on_train_start(self) -> None:
         """Prepare, and put plans.json and its like into the run folder, whole or not at all."""
@@ -208,7 +232,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         if not self._weights_are_finite():  # the last step of an epoch shows in no loss of it
             raise self._diverged("The weights are no longer finite numbers")
         member = self.settings.selection.keeps(self.settings.schedule, epoch)
-        stop = self.stop_requested()
+        stop = agreed(self.stop_requested) if self.is_ddp else self.stop_requested()
         if self.local_rank == 0:
             if member:
                 self._keep_member(epoch)
@@ -315,9 +339,11 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             if not is_out_of_memory(error):
                 raise
             size = self.configuration_manager.batch_size
+            cards = torch.distributed.get_world_size() if self.is_ddp else 1
+            smaller = size // 2 // cards * cards
             advice = (
-                f"start again with --batch-size {size // 2}"
-                if size > 1
+                f"start again with --batch-size {smaller}"
+                if smaller
                 else "the network is too large for it; try --preset demo or another device"
             )
             raise ModelError(

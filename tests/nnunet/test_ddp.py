@@ -1,0 +1,409 @@
+"""The command for several cards: its words, who follows it, and a training by two processes."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from napari_bayes_nnunet.core.schedule import RestartSchedule
+from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.nnunet import ModelError, ddp
+from napari_bayes_nnunet.nnunet.device import training_environment
+from napari_bayes_nnunet.nnunet.planning import workspace_environment
+from napari_bayes_nnunet.nnunet.trainer import TrainingStopped, trainer_environment
+
+from ..command import bayes_nnunet, environment
+from .test_ranks import wait_until_gone
+
+GLOO = Path(__file__).with_name("gloo_ddp.py")
+TINY = ("--preset", "demo", "--iterations-per-epoch", 1, "--batch-size", 2, "--seed", 3)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+# Whether it can be
+
+
+def cards(monkeypatch, count, *, nccl=True):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_enough_cards(device, monkeypatch):
+    cards(monkeypatch, 2)
+    ddp.check_cards(2, device=device, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "sentence"),
+    [
+        ({}, 0, "--num-gpus 2 needs 2 CUDA cards, but this machine has 0: ask for fewer, or"),
+        ({"device": "cuda"}, 1, "needs 2 CUDA cards, but this machine has 1: ask for fewer"),
+        ({"device": "cpu"}, 2, "Only CUDA .* leave out --num-gpus 2, or --device cpu."),
+        ({"device": "mps"}, 2, "Only CUDA .* leave out --num-gpus 2, or --device mps."),
+        ({"device": "cuda:1"}, 2, "takes the first 2 cards: leave out --device cuda:1, and"),
+        ({"batch_size": 1}, 2, "A batch of 1 cannot be shared equally among 2 cards: choose a"),
+        ({"batch_size": 5}, 2, "A batch of 5 .* a --batch-size that is a multiple of 2, or"),
+    ],
+)
+def test_what_several_cards_cannot_do(asked, found, sentence, monkeypatch):
+    cards(monkeypatch, found)
+    with pytest.raises(ModelError, match=sentence):
+        ddp.check_cards(2, **{"device": "auto", "batch_size": 20, **asked})
+
+
+def test_a_torch_for_one_card(monkeypatch):
+    cards(monkeypatch, 2, nccl=False)
+    with pytest.raises(ModelError, match="lacks NCCL"):
+        ddp.check_cards(2, device="auto", batch_size=20)
+
+
+# The command
+
+
+def test_the_command_is_nnunets_with_our_trainer():
+    arguments = ("Dataset027_ACDC", "2d", "0")
+    command = ddp.ddp_command(*arguments, plans="nnUNetPlans", gpus=4, resume=False)
+    assert command == [
+        *(sys.executable, "-P", "-m", "napari_bayes_nnunet.nnunet.ddp"),
+        *("Dataset027_ACDC", "2d", "0", "-tr", "CheckpointEnsembleTrainer"),
+        *("-p", "nnUNetPlans", "-num_gpus", "4"),
+    ]
+    resumed = ddp.ddp_command(*arguments, plans="nnUNetPlans", gpus=4, resume=True)
+    assert resumed == [*command, "--c"]
+
+
+def test_the_environment_names_folders_trainer_and_parent(run, monkeypatch):
+    monkeypatch.setattr(ddp, "training_environment", lambda device: {"for": device.type})
+    assert ddp.ddp_environment(run.path, run.workspace) == {
+        "nnUNet_raw": str(run.workspace / "raw"),
+        "nnUNet_preprocessed": str(run.workspace / "preprocessed"),
+        "nnUNet_results": str(run.workspace / "results"),
+        "nnUNet_extTrainer": str(Path(ddp.__file__).with_name("trainers")),
+        "BAYES_NNUNET_RUN": str(run.path),
+        "BAYES_NNUNET_PARENT": str(os.getpid()),
+        "for": "cuda",
+    }
+
+
+def test_nnunet_is_told_the_same_as_for_one_card(run, monkeypatch):
+    monkeypatch.delenv("nnUNet_compile", raising=False)
+    for_one = {
+        **workspace_environment(run.workspace),
+        **trainer_environment(run.path),
+        **training_environment(torch.device("cuda")),
+    }
+    assert for_one.items() < ddp.ddp_environment(run.path, run.workspace).items()
+
+
+def test_the_epoch_to_go_on_with_is_that_of_the_state_nnunet_takes(run):
+    assert ddp.saved_epoch(run, "0") == 0
+    run.fold("0").mkdir(parents=True)
+    weights = {"network_weights": {"w": torch.zeros(1)}}
+    for name, epoch in (("best", 3), ("latest", 7), ("final", 12)):
+        content = {**weights, "current_epoch": epoch}
+        torch.save(content, run.fold("0") / f"checkpoint_{name}.pth")
+        assert ddp.saved_epoch(run, "0") == epoch
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No.\n", "No."),
+        (
+            "process 1 terminated with signal SIGKILL",
+            "A process of the training on several cards failed: process 1 terminated with signal "
+            "SIGKILL. Details are in train.log; go on with --resume.",
+        ),
+        ("", "A process of the training on several cards failed: RuntimeError. Details are in"),
+    ],
+)
+def test_the_sentence_of_a_failed_process(text, sentence):
+    assert ddp.failure_sentence(RuntimeError(text)).startswith(sentence)
+
+
+# Following it
+
+FAKE = """
+import sys, time
+from pathlib import Path
+from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
+
+run = RunFolder(Path(sys.argv[1]))
+mailbox = Mailbox(run, "0")
+
+def report(epoch):
+    numbers = dict(cycle=0, learning_rate=0.1, train_loss=0.5, val_loss=None, pseudo_dice={})
+    times = dict(seconds=1.0, eta_seconds=2.0, member=False)
+    mailbox.report(EpochReport(fold="0", epoch=epoch, **numbers, **times))
+
+"""
+
+
+@pytest.fixture
+def follow(run):
+    """``follow(script)`` runs it in the place of nnU-Net's; the epochs are in ``follow.epochs``."""
+    run.path.mkdir()
+
+    def follow(script, *, stop=lambda: False, on_epoch=lambda report: None):
+        def note(report):
+            follow.epochs.append(report.epoch)
+            on_epoch(report)
+
+        ddp.train_on_cards(
+            [sys.executable, "-c", FAKE + script, str(run.path)],
+            {**environment(), "FAKE": "yes"},
+            run=run,
+            fold="0",
+            on_epoch=note,
+            stop_requested=stop,
+        )
+
+    follow.epochs = []
+    return follow
+
+
+def test_reports_arrive_while_it_runs_and_nothing_is_left(follow, run):
+    # The second epoch begins when the first is known.
+    script = "report(0)\nwhile not (run.path / 'go').exists(): time.sleep(0.01)\nreport(1)"
+    follow(script, on_epoch=lambda report: (run.path / "go").touch())
+    assert follow.epochs == [0, 1]
+    assert not (run.fold("0") / "ddp").exists()
+    assert not run.stop.exists()
+
+
+def test_what_an_earlier_training_left_is_not_taken_for_its_own(follow, run):
+    from napari_bayes_nnunet.nnunet.ranks import Mailbox
+
+    Mailbox(run, "0").note_failure("Long ago.")
+    Mailbox(run, "0").note_stop()
+    follow("report(5)")
+    assert follow.epochs == [5]
+
+
+def test_it_has_a_session_and_variables_of_its_own(follow, run):
+    follow(
+        "import os\nassert os.environ['FAKE'] == 'yes' and os.getsid(0) == os.getpid()\n"
+        "assert sys.stdin.read() == ''"
+    )
+
+
+def test_asked_to_stop_it_is_asked_by_the_file(follow, run):
+    script = "report(0)\nwhile not run.stop.exists(): time.sleep(0.01)\nmailbox.note_stop()"
+    with pytest.raises(TrainingStopped):
+        follow(script, stop=lambda: bool(follow.epochs))
+    assert follow.epochs == [0]
+    assert not (run.fold("0") / "ddp").exists()
+
+
+def test_a_failure_is_its_own_sentence(follow, run):
+    script = "report(0)\nmailbox.note_failure('The loss became inf.')\nraise SystemExit(1)"
+    with pytest.raises(ModelError, match=r"^The loss became inf\.$"):
+        follow(script)
+    assert follow.epochs == [0]
+    assert not (run.fold("0") / "ddp").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "how"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "by SIGKILL, as it is where memory runs out"),
+        ("raise SystemExit(3)", "with the exit code 3"),
+    ],
+)
+def test_killed_it_says_so(script, how, follow):
+    with pytest.raises(ModelError, match=f"was ended {how}.*train.log; go on with --resume"):
+        follow(script)
+
+
+def test_where_following_it_fails_it_and_its_children_are_killed(follow, run):
+    script = """
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+(run.path / "child").write_text(str(child.pid))
+report(0)
+time.sleep(600)
+"""
+
+    def full(report):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        follow(script, on_epoch=full)
+    wait_until_gone(int((run.path / "child").read_text()))
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from napari_bayes_nnunet.io.run_folder import RunFolder
+from napari_bayes_nnunet.nnunet import ddp
+run = RunFolder(Path(sys.argv[1]))
+command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
+print("begins", flush=True)
+ddp.train_on_cards(
+    command,
+    ddp.ddp_environment(run.path, run.workspace),
+    run=run,
+    fold="0",
+    on_epoch=print,
+    stop_requested=lambda: False,
+)
+"""
+
+
+def start_parent(run):
+    return subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(run.path)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_nnunets_command_ends_with_a_killed_parent(run):
+    with start_parent(run) as parent:
+        parent.stdout.readline()
+        while not (children := psutil.Process(parent.pid).children()):
+            time.sleep(0.01)
+        while b"BAYES" not in Path(f"/proc/{children[0].pid}/environ").read_bytes():
+            time.sleep(0.01)  # it is still the fork
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        wait_until_gone(children[0].pid)
+
+
+def test_what_nnunet_itself_refuses_is_a_sentence(run):
+    with start_parent(run) as parent:  # here neither data nor, mostly, cards
+        _, errors = parent.communicate(timeout=120)
+    assert parent.returncode == 1
+    last = errors.strip().splitlines()[-1]
+    assert "ModelError: A process of the training on several cards failed: " in last
+    assert last.endswith("Details are in train.log; go on with --resume.")
+
+
+# A training by two processes, on the CPU
+
+
+@pytest.fixture
+def planned(planned_run, run):
+    """A copy of a run in which nothing was trained yet."""
+    return RunFolder(shutil.copytree(planned_run, run.path))
+
+
+@contextlib.contextmanager
+def training(*arguments, augmenting=0):
+    """The command with two processes in the place of cards, ``augmenting`` ones for each."""
+    with subprocess.Popen(
+        [sys.executable, str(GLOO), "train", *map(str, arguments), "--num-gpus", "2"],
+        env=environment(nnUNet_n_proc_DA=str(augmenting)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def epochs(run):
+    """The epochs in progress.jsonl."""
+    lines = [json.loads(line) for line in run.progress.read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "epoch"]
+
+
+def descendants(process):
+    """All below the command: nnU-Net's, one a card, and those that augment images for them."""
+    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+
+
+def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
+    schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
+    start = (hearts, "--output", planned.path, "--jsonl")
+    flags = (*TINY, "--epochs", 12, "--gamma", 0.5)
+    with training(*start, *flags, augmenting=1) as process:
+        assert json.loads(process.stdout.readline())["epoch"] == 0
+        children = descendants(process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert len(children) >= 7
+    wait_until_gone(*children)
+    last = epochs(planned)[-1]["epoch"]
+    assert last < 11
+    assert not planned.stop.exists()
+
+    with training(*start, "--resume") as process:
+        assert json.loads(process.stdout.readline())["epoch"] == last + 1
+        children = descendants(process)
+        process.kill()
+        wait_until_gone(*children)
+
+    with training(*start, "--resume") as process:
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors.startswith("The training of fold 0 is finished.")
+    rows = epochs(planned)
+    assert [row["epoch"] for row in rows] == list(range(12))
+    assert [row["learning_rate"] for row in rows] == list(map(schedule.learning_rate, range(12)))
+    record = read_record(planned.record)
+    assert [m.epoch for m in record.members("0")] == [2, 3, 6, 7, 10, 11]
+    for member in record.members("0"):
+        content = torch.load(planned.path / member.file, weights_only=True)
+        assert not any(name.startswith("module.") for name in content["network_weights"])
+    assert record.validation["0"]["cases"] == 2
+    names = {file.name for file in planned.fold("0").iterdir()}
+    assert {"checkpoint_final.pth", "members"} < names
+    assert names.isdisjoint({"checkpoint_latest.pth", "validation", "ddp"})
+
+
+def test_a_loss_that_is_no_number_ends_all_processes_in_one_sentence(planned, hearts):
+    flags = (*TINY, "--epochs", 6, "--gamma", 0.5, "--restart-lr", 1e30)
+    with training(hearts, "--output", planned.path, *flags) as process:
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
+    assert "in epoch 2 at learning rate 1e+30" in errors
+    log = planned.log.read_text()
+    assert "Traceback" in log
+    assert "ModelError" in log
+    last = json.loads(planned.progress.read_text().splitlines()[-1])
+    assert (last["outcome"], f"Error: {last['text']}\n") == ("failed", errors)
+    assert [m.epoch for m in read_record(planned.record).members("0")] == [1]
+    assert not (planned.fold("0") / "ddp").exists()
+
+
+# A training on two cards
+
+
+@pytest.mark.gpu
+def test_two_cards_train_an_ensemble(planned, hearts):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA cards")
+    flags = (*TINY, "--epochs", 2, "--cycles", 1, "--gamma", 0, "--num-gpus", 2, "--jsonl")
+    began = time.monotonic()
+    done = bayes_nnunet("train", hearts, "--output", planned.path, *flags)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 600
+    assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [0, 1]
+    assert [m.epoch for m in read_record(planned.record).members("0")] == [0, 1]
+    assert (planned.fold("0") / "checkpoint_final.pth").exists()

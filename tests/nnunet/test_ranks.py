@@ -1,0 +1,200 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
+
+from ..command import environment
+
+
+def report(epoch):
+    return EpochReport(
+        fold="0",
+        epoch=epoch,
+        cycle=0,
+        learning_rate=0.1,
+        train_loss=0.5,
+        val_loss=None,
+        pseudo_dice={"RV": None, "LV": 0.5},
+        seconds=1.0,
+        eta_seconds=2.0,
+        member=True,
+        memory_bytes=7,
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture
+def mailbox(run):
+    return Mailbox(run, "0")
+
+
+# What they report
+
+
+def test_every_report_is_read_once(mailbox, run):
+    assert mailbox.new_reports() == []
+    writer = Mailbox(run, "0")
+    for epoch in (0, 1):
+        writer.report(report(epoch))
+    assert mailbox.new_reports() == [report(0), report(1)]
+    writer.report(report(2))
+    assert mailbox.new_reports() == [report(2)]
+    assert mailbox.new_reports() == []
+
+
+def test_half_a_report_waits_for_its_end(mailbox, run):
+    mailbox.report(report(0))
+    file = run.fold("0") / "ddp" / "epochs.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    assert mailbox.new_reports() == []
+    file.write_bytes(whole)
+    assert mailbox.new_reports() == [report(0)]
+
+
+def test_damaged_reports_are_left_out(mailbox, run):
+    mailbox.report(report(0))
+    with (run.fold("0") / "ddp" / "epochs.jsonl").open("a") as file:
+        file.write("\0\0\n" + json.dumps({"of": "another version"}) + "\n")
+    mailbox.report(report(1))
+    assert mailbox.new_reports() == [report(0), report(1)]
+
+
+def test_the_first_failure_is_the_cause(mailbox):
+    assert mailbox.failure == ""
+    mailbox.note_failure("The loss became inf.")
+    mailbox.note_failure("Connection closed by peer.")
+    assert mailbox.failure == "The loss became inf."
+
+
+def test_a_failure_of_ours_is_told_others_are_not(mailbox):
+    with pytest.raises(KeyError), mailbox.told_of_failures():
+        raise KeyError("x")
+    assert mailbox.failure == ""
+    with pytest.raises(ModelError), mailbox.told_of_failures():
+        raise ModelError("Größer als möglich.")
+    assert mailbox.failure == "Größer als möglich."
+
+
+def test_a_failure_that_cannot_be_written_hides_no_other(mailbox, run):
+    run.fold("0").write_text("a file where a folder should be")
+    with pytest.raises(ModelError, match="the disk is full"), mailbox.told_of_failures():
+        raise ModelError("the disk is full")
+
+
+def test_emptied_it_has_forgotten_all(mailbox, run):
+    mailbox.report(report(0))
+    mailbox.note_stop()
+    mailbox.note_failure("No.")
+    assert mailbox.new_reports()
+    assert mailbox.is_stopped
+    mailbox.empty()
+    assert list(run.fold("0").iterdir()) == []
+    assert (mailbox.failure, mailbox.is_stopped) == ("", False)
+    mailbox.report(report(3))
+    assert mailbox.new_reports() == [report(3)]
+
+
+def test_folds_have_their_own(mailbox, run):
+    mailbox.report(report(0))
+    assert Mailbox(run, "1").new_reports() == []
+
+
+# What they agree on
+
+RANKS = """
+import sys
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from napari_bayes_nnunet.nnunet.ranks import agreed
+
+def rank(number, folder):
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=number, world_size=2)
+    answers = [agreed(lambda: number == 0), agreed(lambda: number == 1)]
+    with open(f"{folder}/{number}.txt", "w") as file:
+        print(*answers, file=file)
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    mp.spawn(rank, (sys.argv[1],), nprocs=2)
+"""
+
+
+def test_the_first_process_decides_for_all(tmp_path):
+    (tmp_path / "ranks.py").write_text(RANKS)
+    command = [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path)]
+    subprocess.run(command, env=environment(), check=True, timeout=120)
+    for number in (0, 1):
+        assert (tmp_path / f"{number}.txt").read_text() == "True False\n"
+
+
+# How they end
+
+SPAWNED = """
+import ctypes, multiprocessing, os, signal, sys, time
+from napari_bayes_nnunet.nnunet.ranks import be_killed_with_parent, end_with_parent
+
+end_with_parent()
+
+def augment(rank):
+    print(rank, os.getpid(), flush=True)
+    time.sleep(600)
+
+def rank():
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # as torch.multiprocessing.spawn does
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    be_killed_with_parent()
+    multiprocessing.Process(target=augment, args=(os.getpid(),)).start()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    os.environ["BAYES_NNUNET_PARENT"] = str(os.getpid())
+    process = multiprocessing.get_context("spawn").Process(target=rank)
+    process.start()
+    process.join()
+"""
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+
+
+@linux
+def test_all_that_is_spawned_ends_with_the_first_process(tmp_path):
+    (tmp_path / "spawned.py").write_text(SPAWNED)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "spawned.py")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        children = [int(number) for number in parent.stdout.readline().split()]
+        assert len(children) == 2
+        parent.send_signal(signal.SIGKILL)
+    wait_until_gone(*children)
+
+
+@linux
+@pytest.mark.parametrize(("variables", "code"), [({"BAYES_NNUNET_PARENT": "1"}, 1), ({}, 0)])
+def test_it_does_not_begin_where_its_parent_is_gone(variables, code):
+    script = "from napari_bayes_nnunet.nnunet.ranks import end_with_parent; end_with_parent()"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(**variables))
+    assert done.returncode == code
+
+
+def wait_until_gone(*pids, seconds=30):
+    end = time.monotonic() + seconds
+    while any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids):
+        assert time.monotonic() < end
+        time.sleep(0.01)
