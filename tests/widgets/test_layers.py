@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from napari_bayes_nnunet.core.structure_colors import CARDIAC
 from napari_bayes_nnunet.io.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers import (
     put_result,
@@ -19,7 +20,6 @@ from napari_bayes_nnunet.widgets.layers import (
     show_mutual_information,
 )
 from napari_bayes_nnunet.widgets.result import Result
-from napari_bayes_nnunet.widgets.structure_colors import CARDIAC
 from napari_bayes_nnunet.widgets.writer import write_labels_layer
 
 from .conftest import CINE, VOLUME, grow, image_layer, make_result

@@ -13,8 +13,8 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.structure_colors import CARDIAC
 from napari_bayes_nnunet.io.run_folder import EpochReport
-from napari_bayes_nnunet.widgets.structure_colors import CARDIAC
 from napari_bayes_nnunet.widgets.training_plots import (
     TRAINING,
     VALIDATION,

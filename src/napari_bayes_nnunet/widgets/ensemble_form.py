@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..core.structure_colors import structure_colors
 from ..io.ensemble_folder import EnsembleFolder, find_ensemble
 from .background import Background
 from .members_table import MembersTable
 from .settings import Settings
-from .structure_colors import structure_colors
 
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."

@@ -13,10 +13,10 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from ..core.structure_colors import structure_colors, structure_title
 from .image_input import ours
 from .reader import LayerData
 from .result import Result
-from .structure_colors import structure_colors, structure_title
 
 Role: TypeAlias = Literal["entropy", "mutual information", "prediction"]
 ROLES: Final[tuple[Role, ...]] = ("entropy", "mutual information", "prediction")

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.schedule import MemberSelection, RestartSchedule
+from ..core.structure_colors import structure_colors
 from ..io.run_folder import EpochReport
 from .plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, pen, pg
 from .schedule_plot import SchedulePlot
-from .structure_colors import structure_colors
 
 TRAINING, VALIDATION = "training", "validation"
 LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.widgets.structure_colors import (
+from napari_bayes_nnunet.core.structure_colors import (
     CARDIAC,
     OTHERS,
     structure_colors,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..core.cardiac import Structure, canonical_structure
+from .cardiac import Structure, canonical_structure
 
 # Okabe and Ito's palette: told apart with every kind of colour blindness. The three of the heart
 # also stand out from grey and from the reds of the entropy map.
