@@ -10,6 +10,7 @@ import pytest
 from napari_bayes_nnunet.core.cardiac import volumes_ml
 from napari_bayes_nnunet.core.slice_volumes import (
     PhaseVolumes,
+    base_is_first,
     heart_structures,
     label_volumes,
     member_slice_volumes,
@@ -125,3 +126,15 @@ def test_spread_over_the_members() -> None:
     assert standard_deviation(values) == pytest.approx([2.0, 8**0.5, np.nan], nan_ok=True)
     assert standard_deviation(values[:, 0]) == pytest.approx(2.0)
     assert math.isnan(standard_deviation(np.array([])))
+
+
+def test_the_wide_end_is_the_base():
+    labels = np.zeros((2, 5, 8, 8), np.uint8)
+    for z, width in ((1, 6), (2, 4), (3, 2)):
+        labels[:, z, :width, :width] = 3
+    assert base_is_first(labels) is True
+    assert base_is_first(labels[:, ::-1]) is False
+    assert base_is_first(labels[0]) is True
+    assert base_is_first(np.zeros_like(labels)) is None
+    labels[:, 3] = labels[:, 1]
+    assert base_is_first(labels) is None

@@ -114,6 +114,19 @@ def member_slice_volumes(
     return volumes
 
 
+def base_is_first(labels: NDArray[np.integer]) -> bool | None:
+    """Whether slice 0 of (…, Z, Y, X) ``labels`` is nearer to the heart's base than the last is.
+
+    A heart ends wide at the base and tapers to the apex. None where nothing is labelled, or both
+    ends are as wide.
+    """
+    voxels = np.count_nonzero(labels, axis=(-2, -1)).reshape(-1, labels.shape[-3]).sum(axis=0)
+    (found,) = np.nonzero(voxels)
+    if not len(found) or voxels[found[0]] == voxels[found[-1]]:
+        return None
+    return bool(voxels[found[0]] > voxels[found[-1]])
+
+
 def standard_deviation(values: Values) -> Values:
     """(n, …) → (…): sample SD (n-1) over the members, NaN values left out, NaN below two."""
     known = np.isfinite(values)
