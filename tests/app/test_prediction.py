@@ -106,7 +106,7 @@ def test_maps_on_request(model, image, tmp_path):
 def test_an_unknown_map_is_refused(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out", "--save", "variance")
     assert code == 1
-    assert "--save takes entropy, mutual-information, probabilities, not variance" in said
+    assert "--save takes entropy, mutual-information, probabilities, study, not variance" in said
 
 
 def test_further_channels_belong_to_the_first(tmp_path):

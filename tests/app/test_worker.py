@@ -14,6 +14,7 @@ from napari_bayes_nnunet.app.messages import (
     JobEnded,
     LoadEnsemble,
     Message,
+    Notice,
     PhaseDone,
     PhasesFound,
     SegmentImage,
@@ -22,6 +23,9 @@ from napari_bayes_nnunet.app.messages import (
     from_line,
 )
 from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.worker import Worker
+from napari_bayes_nnunet.core.metrics import pairwise_dice
+from napari_bayes_nnunet.io.study_files import read_posterior
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -96,6 +100,14 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     np.testing.assert_allclose(np.load(snapshots[-1].entropy), expected.entropy, atol=1e-5)
     (done,) = [m for m in messages if isinstance(m, PhaseDone)]
     assert done.report["member_epochs"] == [1, 2, 3]
+    arrays = {name: getattr(expected, name) for name in ("entropy", "mutual_information")}
+    said = read_posterior(Path(done.posterior), prediction=expected.labels, **arrays)
+    assert (said.count, said.classes) == (3, 4)
+    for z in range(4):
+        mean = expected.probabilities[:, z]
+        np.testing.assert_allclose(said.at(z).probabilities, mean, atol=1 / 255)
+    agreement = pairwise_dice(said.members, {"RV": 1, "MYO": 2, "LV": 3})
+    assert agreement == pytest.approx(expected.pairwise_dice)
     assert messages[-1] == JobEnded(outcome="finished", job=1)
 
 
@@ -160,7 +172,27 @@ def test_the_child_ends_when_its_window_is_gone(child, model):
     assert child.process.wait(timeout=5) == 0
 
 
+def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_bayes_nnunet.app.worker.write_posterior", full)
+    told: list[Message] = []
+    np.save(tmp_path / "image.npy", made_image((4, 40, 50))[None])
+    image = str(tmp_path / "image.npy")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    Worker(tmp_path, told.append).answer(asked)
+    (notice,) = [m for m in told if isinstance(m, Notice)]
+    assert notice.text == (
+        "What the members said could not be kept (No space left on device): it cannot be reviewed."
+    )
+    (done,) = [m for m in told if isinstance(m, PhaseDone)]
+    assert done.posterior == ""
+    assert told[-1] == JobEnded(outcome="finished", job=1)
+
+
 def test_a_message_survives_the_line():
     message = SegmentImage(job=3, image="a.npy", spacing=(8.0, 1.2, 1.9), folder="f", phases=[1])
     assert from_line(message.to_line()).phases == [1]
     assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)
+    assert from_line('{"kind": "phase_done", "job": 1, "phase": 2, "report": {}}').posterior == ""

@@ -1,7 +1,7 @@
 """A quick stand-in for the inference child: speaks the protocol, computes nothing.
 
-Labels are 1 + (phase − 1) % 3 in a cube in the middle; the entropy there is done/total bit. The
-flags make it slow, hang, die or fail.
+Labels are 1 + (phase − 1) % 3 in a cube in the middle; the entropy there is done/total bit. Every
+member but the first has a smaller cube. The flags make it slow, hang, die or fail.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     from_line,
 )
+from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.study_files import write_posterior
 
 
 def main() -> None:
@@ -42,6 +44,7 @@ def main() -> None:
     flags.add_argument("--fails", default="", help="the sentence every job fails with")
     flags.add_argument("--refuses", default="", help="why the first member is refused")
     flags.add_argument("--notice", default="")
+    flags.add_argument("--no-posterior", action="store_true", help="what members said is lost")
     FakeChild(flags.parse_args()).serve()
 
 
@@ -114,8 +117,29 @@ class FakeChild:
         report = {"method": request.method, "device": request.device}
         report |= {"members": request.members, "warnings": ["Look twice."], "notes": []}
         report |= {"spacing": request.spacing, "shape": np.load(request.image, "r").shape}
-        tell(PhaseDone(job=request.job, phase=phase, report=report))
+        posterior = "" if self.flags.no_posterior else self.posterior(request, shape, phase)
+        tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
         return False
+
+    def posterior(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> str:
+        label = 1 + ((phase or 1) - 1) % 3
+        members = np.zeros((request.members, *shape), np.uint8)
+        for number in range(request.members):
+            cube = tuple(slice(n // 4 + (number > 0), n - n // 4) for n in shape)
+            members[(number, *cube)] = label
+        said = np.arange(4)[:, None, None, None, None] == members
+        nothing = np.zeros(shape, np.float32)
+        posterior = StoredPosterior.of(
+            said.mean(axis=1),
+            members,
+            prediction=members[0],
+            entropy=nothing,
+            mutual_information=nothing,
+        )
+        self.files += 1
+        path = self.flags.scratch / f"{os.getpid()}-{self.files}.npz"
+        write_posterior(path, posterior, compressed=False)
+        return str(path)
 
     def snapshot(
         self, request: SegmentImage, shape: tuple[int, ...], phase: int | None, done: int

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from .conftest import CINE, grow, make_result
+from napari_bayes_nnunet.app.messages import PhaseDone
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study import read_study
+from napari_bayes_nnunet.io.study_files import write_posterior
+from napari_bayes_nnunet.widgets.result import Result, delete_files
+
+from ..studies import made_posterior, make_study
+from .conftest import CINE, VOLUME, grow, make_result
+
+
+def done_message(folder, *, phase: int | None = None) -> PhaseDone:
+    """The message of a phase whose members all have answered, with its file."""
+    file = folder / "said.npz"
+    write_posterior(file, made_posterior(VOLUME.shape), compressed=False)
+    return PhaseDone(job=1, phase=phase, report={"method": "multi"}, posterior=str(file))
 
 
 def test_a_snapshot_is_read_and_its_files_are_deleted(tmp_path) -> None:
@@ -36,3 +51,62 @@ def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
 
 def test_the_largest_entropy_is_log2_of_the_classes() -> None:
     assert make_result().largest_entropy == 2
+
+
+def test_what_the_members_said_is_read_and_its_file_is_deleted(tmp_path) -> None:
+    result = make_result(CINE)
+    grow(result, tmp_path, phase=2)
+    message = done_message(tmp_path, phase=2)
+    posterior = result.read_posterior(message, 2)
+    assert result.posteriors == {}
+    result.finish(2, message.report, posterior)
+    assert list(tmp_path.iterdir()) == []
+    kept = result.posteriors[2]
+    np.testing.assert_array_equal(kept.members, made_posterior(VOLUME.shape).members)
+    np.testing.assert_array_equal(kept.prediction, result.labels[1])
+    np.testing.assert_array_equal(kept.entropy, result.entropy[1])
+
+
+def test_a_later_answer_leaves_the_posterior_alone_and_drops_it(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    result.finish(None, {}, result.read_posterior(done_message(tmp_path), None))
+    kept = result.posteriors[None]
+    grow(result, tmp_path, label=1)
+    assert result.posteriors == {}
+    assert (kept.prediction == 3).all()
+
+
+def test_without_a_file_there_is_no_posterior(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    message = PhaseDone(job=1, phase=None, report={})
+    assert result.read_posterior(message, None) is None
+    result.finish(None, message.report, None)
+    assert result.posteriors == {}
+
+
+def test_a_file_that_does_not_fit_is_told(tmp_path) -> None:
+    result = make_result(CINE, shape=(5, 4, 16, 21))
+    with pytest.raises(DataError, match="does not belong"):
+        result.read_posterior(done_message(tmp_path, phase=1), 1)
+
+
+def test_files_nobody_waits_for_are_deleted(tmp_path) -> None:
+    message = done_message(tmp_path)
+    delete_files(message)
+    delete_files(message)
+    delete_files(PhaseDone(job=1, phase=None, report={}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_is_a_result(tmp_path) -> None:
+    study = read_study(make_study(tmp_path / "heart", phases=(1, 4)))
+    result = Result.of_study(study)
+    assert result.labels is study.prediction
+    assert result.entropy is study.entropy
+    assert result.largest_entropy == 2
+    assert set(result.phases) == set(result.posteriors) == {1, 4}
+    assert (result.question.ensemble, result.question.members) == ("made", 3)
+    assert result.source == tmp_path / "heart_image.nii.gz"
+    assert result.geometry == study.info.geometry

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QObject
 
-from napari_bayes_nnunet.app.messages import JobEnded, SnapshotReady
+from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.nifti import Phases
 from napari_bayes_nnunet.widgets.child_process import InferenceChild
 from napari_bayes_nnunet.widgets.image_input import ImageInput
@@ -86,6 +86,8 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     assert [p.fraction for p in heard.progress] == [0.5, 1.0]
     assert result.labels.max() == 1
     assert result.phases[None].report["method"] == "multi"
+    assert result.posteriors[None].count == 2
+    np.testing.assert_array_equal(result.posteriors[None].member(0), result.labels)
     assert list(heard.child.scratch.iterdir()) == []
     assert not heard.job.is_running
 
@@ -110,6 +112,16 @@ def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
     assert list(result.phases) == [4, 3]
     assert [p.phase for p in heard.progress] == [4, 4, 3, 3]
     assert [int(frame.max()) for frame in result.labels] == [0, 0, 2, 1, 0]
+    assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
+
+
+def test_a_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None:
+    heard = make("--no-posterior")
+    result = heard.start()
+    wait_end(heard, qtbot)
+    assert heard.ended == [("finished", "")]
+    assert result.labels.any()
+    assert result.posteriors == {}
 
 
 def test_a_failure_is_told(make, qtbot) -> None:
@@ -148,6 +160,7 @@ def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
     assert heard.child.pid == pid
     assert result.phases[None].done == 1
     assert result.labels.any()
+    assert result.posteriors == {}
 
 
 def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
@@ -224,6 +237,10 @@ def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
     before = result.labels.copy()
     late = late_snapshot(heard.child.scratch, job=1)
     heard.child.message_received.emit(late)
+    said = heard.child.scratch / "late.npz"
+    said.write_bytes(b"")
+    done = PhaseDone(job=1, phase=None, report={}, posterior=str(said))
+    heard.child.message_received.emit(done)
     heard.child.message_received.emit(JobEnded(outcome="finished", job=1))
     qtbot.wait(100)
     assert list(heard.child.scratch.iterdir()) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 MAPS = ("entropy", "mutual-information", "probabilities")
+STUDY = "study"
+"""What ``--save`` calls the folder of a case for its review."""
 INFO_CFG = "Info.cfg beside the image"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"
 """Where the phases ED and ES come from, as the report says it."""

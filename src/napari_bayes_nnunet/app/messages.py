@@ -1,6 +1,6 @@
 """What parent and child processes tell each other: one frozen dataclass a kind, one JSON line each.
 
-Arrays do not travel here but as ``.npy`` files in the scratch folder of the child.
+Arrays do not travel here but as ``.npy`` and ``.npz`` files in the scratch folder of the child.
 """
 
 from __future__ import annotations
@@ -114,12 +114,17 @@ class SnapshotReady(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseDone(Message):
-    """All members of one phase are done; ``report`` is the content of a case's JSON file."""
+    """All members of one phase are done; ``report`` is the content of a case's JSON file.
+
+    ``posterior`` is a file of the mean probabilities and of the members' labels, as in a study,
+    the reader's to delete; "" where it could not be written.
+    """
 
     kind: ClassVar[str] = "phase_done"
     job: int
     phase: int | None
     report: dict[str, Any]
+    posterior: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

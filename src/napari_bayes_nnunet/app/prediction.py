@@ -26,16 +26,20 @@ from ..io.nifti import (
 )
 from ..nnunet import ModelError
 from . import AppError
-from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, files_of, frame_name
+from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, STUDY, files_of, frame_name
 from .methods import choose_members
 from .segment import Ensemble, Mirroring, Segmentation, Snapshot
+from .study_writing import StudyParts, has_study, study_to_make
 
 LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRequest:
-    """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8"."""
+    """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8".
+
+    ``save``: the maps to write, and "study".
+    """
 
     images: tuple[Path, ...]
     output: Path
@@ -46,6 +50,11 @@ class PredictionRequest:
     save: frozenset[str] = frozenset()
     overwrite: bool = False
     skip_finished: bool = False
+
+    @property
+    def makes_studies(self) -> bool:
+        """Whether every case is to become a study."""
+        return STUDY in self.save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +85,8 @@ def predict(
     """Segment every image of the request and yield how it ended.
 
     Per 3D image ``<case>.nii.gz``, ``<case>.json`` and the maps asked for are written; the JSON
-    file last, so that a case with one is whole. Raises AppError for a request that cannot be met.
+    file last, so that a case with one is whole. A study ``<case>`` has all phases of the image.
+    Raises AppError for a request that cannot be met.
     """
     _check(ensemble, request)
     seen: set[str] = set()
@@ -129,9 +139,10 @@ def parse_phases(text: str) -> list[int] | str:
 
 def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
     parse_phases(request.phases)
-    unknown = sorted(request.save - set(MAPS))
+    known = (*MAPS, STUDY)
+    unknown = sorted(request.save - set(known))
     if unknown:
-        raise AppError(f"--save takes {', '.join(MAPS)}, not {', '.join(unknown)}.")
+        raise AppError(f"--save takes {', '.join(known)}, not {', '.join(unknown)}.")
     if request.members < 1:
         raise AppError(f"The number of members must be at least 1, not {request.members}.")
     if request.overwrite and request.skip_finished:
@@ -150,21 +161,46 @@ def _predict_case(
     on_member: Callable[[str, Snapshot], None],
 ) -> CaseOutcome:
     case = case_name(image)
-    if _is_finished(request, case):
+    if _is_finished(request, case) and _has_study(request, case, [None]):
         return CaseOutcome(case=case, skipped=True)
     channels = read_channels(image)
     _refuse_existing([case], request, image)
     phases, notes, about = _phases(ensemble, request, image, channels)
     frames = _frames(case, channels, phases)
     _refuse_existing([frame.name for frame in frames], request, image)
+    study = _study_to_make(request, case, frames)
     for frame in frames:
-        if not _is_finished(request, frame.name):
+        # A study needs all members of all phases, of which nothing else is kept.
+        if study is not None or not _is_finished(request, frame.name):
             result = _segment(ensemble, request, frame, on_member)
-            _write(request, frame, result, about)
+            report = _write(request, frame, result, about)
             notes += [*result.warnings, *result.notes]
+            if study is not None:
+                study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         _write_cine(request, case, channels[0], frames)
+    if study is not None:
+        study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(case=case, notes=tuple(dict.fromkeys(notes)))
+
+
+def _has_study(request: PredictionRequest, case: str, phases: Sequence[int | None]) -> bool:
+    """Whether no study is asked for, or it is there."""
+    return not request.makes_studies or has_study(request.output / case, phases)
+
+
+def _study_to_make(
+    request: PredictionRequest, case: str, frames: Sequence[_Frame]
+) -> StudyParts | None:
+    """What the study is collected in; None where none is to be written."""
+    if not request.makes_studies:
+        return None
+    return study_to_make(
+        request.output / case,
+        [frame.phase for frame in frames],
+        overwrite=request.overwrite,
+        skip_finished=request.skip_finished,
+    )
 
 
 def _is_finished(request: PredictionRequest, name: str) -> bool:
@@ -217,6 +253,7 @@ def _segment(
         method=request.method,
         members=request.members,
         mirroring=request.mirroring,
+        keep_members=request.makes_studies,
     )
     while True:
         try:
@@ -227,10 +264,12 @@ def _segment(
 
 def _write(
     request: PredictionRequest, frame: _Frame, result: Segmentation, about: dict[str, Any]
-) -> None:
+) -> dict[str, Any]:
+    """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
     files = {k: request.output / f for k, f in files_of(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
+    report |= result.report()
     try:
         for outdated in files_of(frame.name, frozenset(MAPS)).values():
             (request.output / outdated).unlink(missing_ok=True)  # of another result
@@ -241,9 +280,10 @@ def _write(
         if "probabilities" in files:
             write_probabilities(files["probabilities"], result.probabilities)
         write_labels(files["labels"], result.labels, like)
-        write_json(files["report"], {**report, **result.report()})
+        write_json(files["report"], report)
     except OSError as error:
         raise DataError(f"{request.output} cannot be written to: {error.strerror}.") from error
+    return report
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cardiac import Spread, canonical_structure, end_diastole_and_systole, spread, volumes_ml
-from ..core.metrics import PairwiseDice
 from ..core.posterior import RunningPosterior, most_probable
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
 from .methods import METHODS, choose_members
+from .tally import Tally, to_numpy
 
 if TYPE_CHECKING:
     from ..nnunet.inference import Prepared
@@ -62,6 +62,7 @@ class Segmentation:
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
     ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
+    ``member_labels`` (n, Z, Y, X) are those of each of the ``members``, where they were kept.
     """
 
     labels: NDArray[np.uint8]
@@ -80,6 +81,7 @@ class Segmentation:
     seconds: float
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    member_labels: NDArray[np.uint8] | None = None
 
     def report(self) -> dict[str, Any]:
         """The content of ``<case>.json``; a number that does not exist is null."""
@@ -173,16 +175,24 @@ class Ensemble:
         method: str = "multi",
         members: int = 30,
         mirroring: Mirroring = "full",
+        keep_members: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Snapshot, None, Segmentation]:
-        """Like ``segment``, yielding the posterior after every member."""
+        """Like ``segment``, yielding the posterior after every member.
+
+        ``keep_members``: the result has the labels of every member, a byte per member and voxel
+        (24 MB for 30 members of 12 x 256 x 256 voxels); without it memory does not grow with them.
+        """
         chosen = choose_members(self.folder, method, members)
         refused = [member.path.name for member in self.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
         self._predictor.start_over()
         tally = Tally(
-            structures=self.structures, spacing=spacing, step_down=self._predictor.step_down
+            structures=self.structures,
+            spacing=spacing,
+            step_down=self._predictor.step_down,
+            keep_members=keep_members,
         )
         probabilities = self.member_probabilities(
             image, spacing, interleaved(chosen), mirroring=mirroring, should_stop=should_stop
@@ -306,61 +316,8 @@ class Ensemble:
             seconds=seconds,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
+            member_labels=_in_order_of(chosen, tally.member_labels),
         )
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """What is kept of the members: their sums, and the volumes and agreement of their labels.
-
-    ``volumes`` maps a structure to the mL of every member. When memory runs out, ``step_down``
-    is told, and the sums go on in main memory.
-    """
-
-    structures: dict[str, int]
-    spacing: Spacing
-    posterior: RunningPosterior = field(default_factory=RunningPosterior)
-    volumes: dict[str, list[float]] = field(default_factory=dict)
-    step_down: Callable[[Exception], None] = field(default=_raise)
-    agreement: PairwiseDice = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.agreement = PairwiseDice(self.structures)
-
-    def add(self, probabilities: Any) -> None:
-        """Add one member's (C, Z, Y, X) probabilities."""
-        labels = self._retrying(lambda: self._add_to_sums(probabilities))
-        self.agreement.add(labels)
-        for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
-            self.volumes.setdefault(name, []).append(ml)
-
-    def measure(self, what: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
-        """What a method of the posterior gives, as a NumPy array."""
-        return self._retrying(lambda: to_numpy(what(self.posterior)))
-
-    def _add_to_sums(self, probabilities: Any) -> NDArray[Any]:
-        sums = self.posterior.probability_sum
-        if sums is not None and not isinstance(sums, np.ndarray):
-            # One of both may have had to leave the card meanwhile.
-            probabilities = probabilities.to(sums.device)
-        labels = to_numpy(most_probable(probabilities))
-        self.posterior.add(probabilities)
-        return labels
-
-    def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        while True:
-            try:
-                return work()
-            except (RuntimeError, MemoryError) as error:
-                self.step_down(error)
-                sums = self.posterior
-                if sums.probability_sum is not None:
-                    sums.probability_sum = sums.probability_sum.cpu()
-                    sums.entropy_sum = sums.entropy_sum.cpu()
 
 
 def interleaved(members: tuple[Member, ...]) -> list[Member]:
@@ -374,9 +331,14 @@ def interleaved(members: tuple[Member, ...]) -> list[Member]:
     return [member for _, member in sorted(ranks, key=lambda pair: pair[0])]
 
 
-def to_numpy(array: Any) -> NDArray[Any]:
-    """A NumPy array of what may be a tensor on a device."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())
+def _in_order_of(
+    chosen: tuple[Member, ...], labels: list[NDArray[np.uint8]]
+) -> NDArray[np.uint8] | None:
+    """(n, Z, Y, X) labels of the members as they are listed; they came in another order."""
+    if not labels:
+        return None
+    order = interleaved(chosen)
+    return np.stack([labels[order.index(member)] for member in chosen])
 
 
 def _without_nan(value: Any) -> Any:

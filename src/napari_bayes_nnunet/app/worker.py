@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io import DataError
+from ..io.study_files import write_posterior
 from ..nnunet import ModelError
 from . import AppError
 from .messages import (
@@ -39,6 +40,7 @@ from .messages import (
     from_line,
 )
 from .segment import Ensemble, Image, Segmentation, Snapshot
+from .study_writing import posterior_of
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
 
@@ -129,10 +131,13 @@ class Worker:
             method=request.method,
             members=request.members,
             mirroring=request.mirroring,  # type: ignore[arg-type]
+            keep_members=True,
             should_stop=self._stops(request.job),
         )
         result = self._show_snapshots(steps, request.job, phase, remaining)
-        self._tell(PhaseDone(job=request.job, phase=phase, report=result.report()))
+        posterior = self._write_posterior(result)
+        report = result.report()
+        self._tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
 
     def _show_snapshots(
         self, steps: Iterator[Snapshot], job: int, phase: int | None, remaining: int
@@ -167,11 +172,26 @@ class Worker:
             mutual_information=self._write(snapshot.mutual_information),
         )
 
+    def _write_posterior(self, result: Segmentation) -> str:
+        """Write what a review needs; without it the segmentation is still worth having."""
+        path = self._new_file(".npz")
+        try:
+            write_posterior(path, posterior_of(result), compressed=False)
+        except OSError as error:
+            reason = error.strerror or error
+            sentence = f"What the members said could not be kept ({reason}): it cannot be reviewed."
+            self._tell(Notice(text=sentence))
+            return ""
+        return str(path)
+
     def _write(self, array: NDArray[np.generic]) -> str:
-        self._files += 1
-        self._unread = path = self.scratch / f"{os.getpid()}-{self._files}.npy"
+        self._unread = path = self._new_file(".npy")
         np.save(path, array)
         return str(path)
+
+    def _new_file(self, ending: str) -> Path:
+        self._files += 1
+        return self.scratch / f"{os.getpid()}-{self._files}{ending}"
 
     def _stops(self, job: int) -> Callable[[], bool]:
         return lambda: self.stop == job

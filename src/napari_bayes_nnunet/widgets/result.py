@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..app.messages import SnapshotReady
+from ..app.messages import Message, PhaseDone, SnapshotReady
+from ..core.stored_posterior import StoredPosterior
 from ..io.geometry import Geometry
 from ..io.nifti import Phases
-
-"""How ED and ES can be known."""
+from ..io.study import Study
+from ..io.study_files import read_posterior, rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class Result:
 
     ``labels`` uint8, ``entropy`` and ``mutual_information`` float32 in bit; 0 in phases that were
     not segmented. ``structures``: name → label without background. ``phases`` says what is known
-    of each phase (from 1; None is the one phase of a 3D image).
+    of each phase (from 1; None is the one phase of a 3D image), ``posteriors`` what the members
+    said of those that are done: copies, so that a study made of them stays what it is.
     """
 
     case: str
@@ -57,6 +59,7 @@ class Result:
     known_phases: Phases | None = None
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
+    posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
     labels: NDArray[np.uint8] = field(init=False)
     entropy: NDArray[np.float32] = field(init=False)
     mutual_information: NDArray[np.float32] = field(init=False)
@@ -66,6 +69,34 @@ class Result:
         self.labels = np.zeros(self.shape, np.uint8)
         self.entropy = np.zeros(self.shape, np.float32)
         self.mutual_information = np.zeros(self.shape, np.float32)
+
+    @classmethod
+    def of_study(cls, study: Study) -> Result:
+        """What a study says, its arrays shared."""
+        info = study.info
+        members = max((posterior.count for posterior in study.posteriors.values()), default=0)
+        question = Question(
+            folder=study.folder,
+            ensemble=info.ensemble,
+            method=info.method,
+            members=members,
+            mirroring="",
+        )
+        result = cls(
+            case=info.case,
+            shape=info.shape,
+            classes=info.classes,
+            structures=info.structures,
+            question=question,
+            source=Path(info.image.path) if info.image is not None else None,
+            geometry=info.geometry,
+            phases={phase: PhaseState(1, 1, info.reports[phase]) for phase in info.phases},
+            posteriors=dict(study.posteriors),
+        )
+        result.labels = study.prediction
+        result.entropy = study.entropy
+        result.mutual_information = study.mutual_information
+        return result
 
     @property
     def largest_entropy(self) -> float:
@@ -86,11 +117,36 @@ class Result:
     def count(self, phase: int | None, done: int, total: int) -> None:
         """Note how many members the arrays of ``phase`` stand for."""
         self.phases[phase] = PhaseState(done, total)
+        self.posteriors.pop(phase, None)  # of an earlier answer
 
-    def finish(self, phase: int | None, report: Mapping[str, Any]) -> None:
-        """Keep the report of a phase all members have answered for."""
+    def read_posterior(self, message: PhaseDone, phase: int | None) -> StoredPosterior | None:
+        """Read what the members said of ``phase`` and delete the file; None where there is none.
+
+        For a thread, after the last snapshot of the phase was read: nothing changes here.
+        """
+        if not message.posterior:
+            return None
+        file = Path(message.posterior)
+        posterior = read_posterior(
+            file,
+            prediction=self.of_phase(self.labels, phase).copy(),
+            entropy=rounded(self.of_phase(self.entropy, phase)),
+            mutual_information=rounded(self.of_phase(self.mutual_information, phase)),
+        )
+        file.unlink()
+        return posterior
+
+    def finish(
+        self,
+        phase: int | None,
+        report: Mapping[str, Any],
+        posterior: StoredPosterior | None = None,
+    ) -> None:
+        """Keep the report, and the posterior, of a phase all members have answered for."""
         state = self.phases[phase]
         self.phases[phase] = PhaseState(state.total, state.total, report)
+        if posterior is not None:
+            self.posteriors[phase] = posterior
 
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
         """The (Z, Y, X) part of one of the arrays."""
@@ -102,7 +158,10 @@ def snapshot_files(snapshot: SnapshotReady) -> tuple[Path, Path, Path]:
     return Path(snapshot.labels), Path(snapshot.entropy), Path(snapshot.mutual_information)
 
 
-def delete_snapshot(snapshot: SnapshotReady) -> None:
-    """Delete the arrays of a snapshot nobody waits for any more."""
-    for file in snapshot_files(snapshot):
-        file.unlink(missing_ok=True)
+def delete_files(message: Message) -> None:
+    """Delete the arrays of a message nobody waits for any more."""
+    if isinstance(message, SnapshotReady):
+        for file in snapshot_files(message):
+            file.unlink(missing_ok=True)
+    elif isinstance(message, PhaseDone) and message.posterior:
+        Path(message.posterior).unlink(missing_ok=True)

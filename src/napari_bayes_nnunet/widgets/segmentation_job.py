@@ -30,7 +30,7 @@ from ..io.nifti import Phases
 from .background import Background
 from .child_process import InferenceChild
 from .image_input import ImageInput
-from .result import Result, delete_snapshot
+from .result import Result, delete_files
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
@@ -170,8 +170,7 @@ class SegmentationJob(QObject):
     def _on_message(self, message: Message) -> None:
         job = getattr(message, "job", 0)
         if job and (self._job is None or job != self._job.number):
-            if isinstance(message, SnapshotReady):
-                delete_snapshot(message)
+            delete_files(message)
             return
         answer = self._answers.get(type(message))
         if answer is not None:
@@ -212,12 +211,13 @@ class SegmentationJob(QObject):
             self.progressed.emit(progress)
 
     def _on_phase_done(self, message: PhaseDone) -> None:
-        """Wait for the snapshots that are being read; so does the end of the job."""
+        """Read it after the snapshots that are being read; the end of the job waits for it."""
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
         job.finished.add(phase)
-        finish = partial(job.result.finish, phase)
-        self._background.run(lambda: message.report, finish, self._failing(job))
+        read = partial(job.result.read_posterior, message, phase)
+        finish = partial(job.result.finish, phase, message.report)
+        self._background.run(read, finish, self._failing(job))
 
     def _on_ended(self, message: JobEnded) -> None:
         """Without a number it was no segmentation that ended."""

@@ -1,0 +1,108 @@
+"""A segmented case becomes a study: what ``predict --save study`` collects and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.stored_posterior import StoredPosterior
+from ..io import DataError
+from ..io.nifti import Volume, read_info_cfg
+from ..io.study import (
+    Phase,
+    SourceImage,
+    StudyInfo,
+    check_replaceable,
+    is_study,
+    read_info,
+    write_study,
+)
+from ..io.study_files import rounded
+from . import AppError
+from .case_files import INFO_CFG
+from .segment import Segmentation
+
+
+@dataclass(kw_only=True)
+class StudyParts:
+    """The phases of a case so far: about 10 MB each for 12 x 256 x 256 voxels."""
+
+    folder: Path
+    posteriors: dict[Phase, StoredPosterior] = field(default_factory=dict)
+    reports: dict[Phase, Mapping[str, Any]] = field(default_factory=dict)
+
+    def add(self, phase: Phase, result: Segmentation, report: Mapping[str, Any]) -> None:
+        """Keep what a review needs of one phase; ``report`` is the content of its JSON file."""
+        self.posteriors[phase] = posterior_of(result)
+        self.reports[phase] = report
+
+    def write(self, case: str, image: Volume, structures: Mapping[str, int], classes: int) -> None:
+        """Write the study of ``image``. Raises DataError where it cannot or must not be written."""
+        ed, es, phases_from = self._end_phases(image)
+        info = StudyInfo(
+            case=case,
+            image=SourceImage.of(image.source),
+            geometry=image.geometry,
+            structures=structures,
+            classes=classes,
+            phases=tuple(self.posteriors),
+            reports=self.reports,
+            ed=ed,
+            es=es,
+            phases_from=phases_from,
+        )
+        write_study(self.folder, info, self.posteriors)
+
+    def _end_phases(self, image: Volume) -> tuple[Phase, Phase, str]:
+        """ED, ES and where they come from, if a report or the folder of the image says so."""
+        for report in self.reports.values():
+            if "ED" in report:
+                return report["ED"], report["ES"], str(report["phases_from"])
+        try:
+            known = read_info_cfg(image.source.parent) if image.is_cine else None
+        except DataError:  # nobody has asked for it, and the curve of the volumes says it too
+            known = None
+        if known is None or max(known) > image.phases:
+            return None, None, ""
+        return known.ed, known.es, INFO_CFG
+
+
+def posterior_of(result: Segmentation) -> StoredPosterior:
+    """What is stored of a result whose members were kept; maps in steps of 1/4096 bit."""
+    if result.member_labels is None:
+        raise ValueError("A study needs the labels of the members: segment with keep_members.")
+    return StoredPosterior.of(
+        result.probabilities,
+        result.member_labels,
+        prediction=result.labels,
+        entropy=rounded(result.entropy),
+        mutual_information=rounded(result.mutual_information),
+    )
+
+
+def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
+    """Whether the folder is a whole study of at least these phases."""
+    try:
+        return is_study(folder) and set(phases) <= set(read_info(folder).phases)
+    except DataError:
+        return False
+
+
+def study_to_make(
+    folder: Path, phases: Iterable[Phase], *, overwrite: bool, skip_finished: bool
+) -> StudyParts | None:
+    """An empty study to collect these phases in; None where it is there and may be skipped.
+
+    Raises AppError or DataError where it could only be made in place of what must stay.
+    """
+    if skip_finished and has_study(folder, phases):
+        return None
+    check_replaceable(folder)
+    if is_study(folder) and not (overwrite or skip_finished):
+        raise AppError(
+            f"The study {folder.name} exists in {folder.parent}; use --overwrite to replace it "
+            "(never one with corrections) or --continue to do only what is missing."
+        )
+    return StudyParts(folder=folder)
