@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QCursor
+from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -20,27 +20,32 @@ from qtpy.QtWidgets import (
 
 from .members_table import Column
 
-Level = Literal["fine", "warning", "blocking"]
-COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72"}
-"""Amber and red, both readable on napari's dark ground."""
+Level = Literal["fine", "warning", "blocking", "done"]
+COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
+"""Amber, red, and grey for what needs nobody any more: all readable on napari's dark ground."""
 ROW_HEIGHT = 22
 ROWS_SHOWN = 6
 WIDEST = 220
 MEASURED_ROWS = 60
 """Columns are as wide as the texts of the first rows: measuring thousands takes seconds."""
+SHARE_ROLE = Qt.ItemDataRole.UserRole
+"""Asks the model for the share of a row."""
+OPENING = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 @dataclass(frozen=True)
 class Row:
     """The texts of one row, what pointing at it tells, and the file that it is about.
 
-    Where there are fewer texts than columns the last one takes the room of the rest.
+    Where there are fewer texts than columns the last one takes the room of the rest. ``share``, 0
+    to 1, can be drawn as a bar.
     """
 
     cells: tuple[str, ...]
     help: str = ""
     level: Level = "fine"
     file: Path | None = None
+    share: float | None = None
 
 
 class RowsModel(QAbstractTableModel):
@@ -76,7 +81,7 @@ class RowsModel(QAbstractTableModel):
             return row.help or text
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._colors.get(row.level)
-        return None
+        return row.share if role == SHARE_ROLE else None
 
     def headerData(
         self,
@@ -95,13 +100,22 @@ class RowsModel(QAbstractTableModel):
 class RowsTable(QTableView):
     """Shows rows; nothing in it can be changed. ``row_chosen`` carries the Row, or None.
 
-    A double click copies the path of the row's file and tells its folder.
+    A double click copies the path of the row's file and tells its folder; it also opens the row, as
+    the return key does: ``row_opened`` carries the Row. As many as ``rows_shown`` are in sight.
     """
 
     row_chosen = Signal(object)
+    row_opened = Signal(object)
 
-    def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        parent: QWidget | None = None,
+        *,
+        rows_shown: int = ROWS_SHOWN,
+    ) -> None:
         super().__init__(parent)
+        self._rows_shown = rows_shown
         self._model = RowsModel(columns, self)
         self.setModel(self._model)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -134,11 +148,43 @@ class RowsTable(QTableView):
         self._model.set_rows(rows)
         self._span(rows)
         self._fit_columns(rows[:MEASURED_ROWS])
-        shown = min(max(len(rows), 1), ROWS_SHOWN)
+        shown = min(max(len(rows), 1), self._rows_shown)
         header = self.horizontalHeader().sizeHint().height()
-        bar = self.horizontalScrollBar().sizeHint().height()
+        bar = self.horizontalScrollBar().sizeHint().height() if self._scrolls_sideways else 0
         self.setFixedHeight(header + shown * ROW_HEIGHT + bar + 2 * self.frameWidth() + 2)
         self.row_chosen.emit(None)
+
+    def choose_row(self, place: int | None) -> None:
+        """Choose the row at ``place`` and keep it in sight, or choose none, without a signal."""
+        before = self.blockSignals(True)
+        if place is None:
+            self.setCurrentIndex(QModelIndex())
+            self.clearSelection()
+        else:
+            self.selectRow(place)
+            self.scrollTo(self._model.index(place, 0))
+        self.blockSignals(before)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Take the keyboard; Qt would also go to the first row, which nobody has asked for."""
+        had_row = self.currentIndex().isValid()
+        before = self.blockSignals(True)
+        super().focusInEvent(event)
+        if not had_row:
+            self.setCurrentIndex(QModelIndex())
+        self.blockSignals(before)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Open the chosen row with the return key."""
+        index = self.currentIndex()
+        if event.key() in OPENING and index.isValid():
+            self.row_opened.emit(self.rows[index.row()])
+        else:
+            super().keyPressEvent(event)
+
+    @property
+    def _scrolls_sideways(self) -> bool:
+        return bool(self.horizontalScrollBarPolicy() != Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def _span(self, rows: Sequence[Row]) -> None:
         columns = self._model.columnCount()
@@ -150,7 +196,7 @@ class RowsTable(QTableView):
     def _fit_columns(self, rows: Sequence[Row]) -> None:
         metrics, header = self.fontMetrics(), self.horizontalHeader()
         columns = self._model.columnCount()
-        for column in range(columns):
+        for column in range(columns if self._scrolls_sideways else columns - 1):
             # A text that spans several columns must not widen the first of them.
             own = [row for row in rows if column < len(row.cells) - (len(row.cells) < columns)]
             texts = [row.cells[column] for row in own]
@@ -162,9 +208,10 @@ class RowsTable(QTableView):
         self.row_chosen.emit(self.rows[current.row()] if current.isValid() else None)
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
-        file = self.rows[index.row()].file
-        if file is not None:
-            copy_path(file, self)
+        row = self.rows[index.row()]
+        if row.file is not None:
+            copy_path(row.file, self)
+        self.row_opened.emit(row)
 
 
 def copy_path(file: Path, widget: QWidget) -> None:

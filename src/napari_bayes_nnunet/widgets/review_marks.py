@@ -1,0 +1,89 @@
+"""What was done with a slice, as small signs: a tick, a flag, a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Final
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
+
+REVIEWED, FLAGGED, EDITED = "reviewed", "flagged", "edited"
+MARKS: Final[Mapping[str, str]] = {
+    REVIEWED: "The contours of this slice were accepted.",
+    FLAGGED: "To be looked at again, or by somebody else.",
+    EDITED: "The contours of this slice were changed.",
+}
+"""Mark → what it means, in the order in which they are read out."""
+UPPER = 0.4
+"""Part of a narrow cell that flag and dot take, above the tick."""
+SMALLEST = 4.0
+"""Signs of fewer px cannot be told from each other: there is but a speck."""
+INK, RIM = QColor("white"), QColor("black")
+
+
+def draw_marks(painter: QPainter, marks: Set[str], cell: QRectF) -> None:
+    """Draw all of ``marks`` into a cell, each at its own place."""
+    places = _places(cell)
+    for mark in MARKS:
+        if mark in marks:
+            draw_mark(painter, mark, places[mark])
+
+
+def draw_mark(painter: QPainter, mark: str, room: QRectF) -> None:
+    """Draw one sign as large as ``room``, white with a dark rim: to be seen on every colour."""
+    side = min(room.width(), room.height())
+    if side < SMALLEST:
+        speck = QPointF(1, 1)
+        painter.fillRect(QRectF(room.center() - speck, room.center() + speck), INK)
+        return
+    corner = room.center() - QPointF(side / 2, side / 2)
+    path = QTransform(side, 0, 0, side, corner.x(), corner.y()).map(PATHS[mark])
+    width = max(side / 8, 1.0)
+    for color, more in ((RIM, 1.8), (INK, 0.0)):
+        pen = QPen(color, width + more)
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.setPen(pen)
+        painter.setBrush(color if mark in FILLED else Qt.BrushStyle.NoBrush)
+        painter.drawPath(path)
+
+
+def _places(cell: QRectF) -> dict[str, QRectF]:
+    """Dot on the left, flag on the right; the tick between them or, in narrow cells, below."""
+    x, y, width, height = cell.getRect()
+    if width >= 2.5 * height:
+        side = 0.8 * height
+        top, middle = y + 0.1 * height, x + (width - side) / 2
+        lefts = {EDITED: middle - 1.1 * side, REVIEWED: middle, FLAGGED: middle + 1.1 * side}
+        return {mark: QRectF(left, top, side, side) for mark, left in lefts.items()}
+    upper = UPPER * height
+    return {
+        EDITED: QRectF(x, y, width / 2, upper),
+        FLAGGED: QRectF(x + width / 2, y, width / 2, upper),
+        REVIEWED: QRectF(x, y + upper, width, height - upper),
+    }
+
+
+def _tick() -> QPainterPath:
+    path = QPainterPath(QPointF(0.16, 0.52))
+    path.lineTo(0.4, 0.78)
+    path.lineTo(0.84, 0.2)
+    return path
+
+
+def _flag() -> QPainterPath:
+    path = QPainterPath(QPointF(0.25, 0.9))
+    for x, y in ((0.25, 0.15), (0.85, 0.37), (0.25, 0.6)):
+        path.lineTo(x, y)
+    return path
+
+
+def _dot() -> QPainterPath:
+    path = QPainterPath()
+    path.addEllipse(QPointF(0.5, 0.5), 0.26, 0.26)
+    return path
+
+
+PATHS: Final[Mapping[str, QPainterPath]] = {REVIEWED: _tick(), FLAGGED: _flag(), EDITED: _dot()}
+FILLED = (FLAGGED, EDITED)
