@@ -17,7 +17,12 @@ from napari.utils.notifications import notification_manager
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.nifti import read_volume, write_image, write_labels, write_map
+from napari_bayes_nnunet.io.study import read_study, save_edited, write_study
+from napari_bayes_nnunet.widgets.layers import result_layers
 from napari_bayes_nnunet.widgets.reader import NO_LAYER, geometry_of, get_reader, grid_of
+
+from ..studies import VOLUME as STUDY_GRID
+from ..studies import made_info, made_posterior, make_study
 
 OBLIQUE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
 VOLUME = make_geometry((3, 4, 5), (8, 1.5, 1.25), affine=OBLIQUE)
@@ -37,7 +42,7 @@ def layers_of(*paths: Path) -> list[Layer]:
     given = str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
     reader = get_reader(given)
     assert reader is not None
-    return [Layer.create(*layer) for layer in reader(given)]
+    return [layer if isinstance(layer, Layer) else Layer.create(*layer) for layer in reader(given)]
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
@@ -161,6 +166,126 @@ def test_in_a_window_a_bad_file_is_one_sentence_and_the_others_open(
         f"{paths[0]} is no NIfTI file: it does not begin with a whole NIfTI header."
     )
     assert reader(paths[0]) == [NO_LAYER]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study of two phases of a cine, one voxel of it corrected."""
+    folder = make_study(tmp_path / "heart", phases=(2, 5))
+    edited = read_study(folder).edited
+    edited[1, 0, 0, 0] = 1
+    save_edited(folder, edited, read_study(folder).info.geometry)
+    return folder
+
+
+def test_a_study_is_image_entropy_prediction_and_corrected_labels(study: Path) -> None:
+    layers = layers_of(study)
+    assert [type(layer) for layer in layers] == [Image, Image, Labels, Labels]
+    assert [layer.name for layer in layers] == [
+        "heart",
+        "heart entropy",
+        "heart prediction",
+        "heart edited",
+    ]
+    image, entropy, prediction, edited = layers
+    for layer in layers:
+        assert layer.scale == pytest.approx(image.scale)
+        assert layer.axis_labels == ("t", "z", "y", "x")
+        assert np.array_equal(layer.extent.world, image.extent.world)
+    read = read_study(study)
+    assert np.array_equal(image.data, read_volume(study.parent / "heart_image.nii.gz").voxels)
+    assert np.array_equal(entropy.data, read.entropy)
+    assert entropy.contrast_limits == [0, 2]
+    assert np.array_equal(prediction.data, read.prediction)
+    assert np.array_equal(edited.data, read.edited)
+    assert edited.data[1, 0, 0, 0] == 1
+
+
+def test_the_layers_of_a_study_say_so(study: Path) -> None:
+    layers = layers_of(study)
+    about = [layer.metadata["bayes"] for layer in layers]
+    assert [one["role"] for one in about] == ["image", "entropy", "prediction", "edited"]
+    assert {one["study"] for one in about} == {str(study)}
+    assert {one["image"] for one in about[1:]} == {layers[0].unique_id}
+    for layer in layers:
+        assert geometry_of(layer.metadata).same_grid(read_study(study).info.geometry)
+    viewer = ViewerModel()
+    for layer in layers:
+        viewer.add_layer(layer)
+    assert set(result_layers(viewer, layers[0])) == {"entropy", "prediction"}
+
+
+def test_what_would_not_be_saved_cannot_be_painted(study: Path) -> None:
+    _, _, prediction, edited = layers_of(study)
+    assert not prediction.editable
+    assert not edited.editable
+    assert edited.visible
+    assert edited.contour > 0
+    assert not prediction.visible
+
+
+def test_a_study_whose_image_came_from_no_file(tmp_path: Path) -> None:
+    voxels = np.arange(np.prod(STUDY_GRID.shape), dtype=np.int16).reshape(STUDY_GRID.shape)
+    write_study(tmp_path / "s", made_info(None), {None: made_posterior()}, image=voxels)
+    image, *_ = layers_of(tmp_path / "s")
+    assert np.array_equal(image.data, voxels)
+
+
+def test_a_study_whose_image_is_gone(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "drawn")
+    (tmp_path / "drawn_image.nii.gz").rename(tmp_path / "other.nii.gz")
+    with pytest.raises(
+        DataError, match=r"drawn_image\.nii\.gz was not found: put it beside .* dock Review"
+    ):
+        layers_of(folder)
+
+
+def test_a_study_whose_image_has_changed(study: Path) -> None:
+    image_file(study.parent / "heart_image.nii.gz")
+    with pytest.raises(DataError, match=r"heart_image\.nii\.gz has changed since this study"):
+        layers_of(study)
+
+
+def test_a_damaged_study_is_one_sentence_in_a_window(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    (study / "study.json").write_text("{")
+    reader = get_reader(str(study))
+    assert reader is not None
+    before = len(notification_manager.records)
+    assert reader(str(study)) == [NO_LAYER]
+    (shown,) = notification_manager.records[before:]
+    assert "study.json is cut short or damaged" in shown.message
+
+
+def test_folders_that_are_no_studies_are_left_to_other_readers(tmp_path: Path) -> None:
+    assert get_reader(str(tmp_path)) is None
+    (tmp_path / "posterior").mkdir()
+    image_file(tmp_path / "a.nii.gz")
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(tmp_path), str(tmp_path / "a.nii.gz")]) is None
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "nnunetv2"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+from napari_bayes_nnunet.widgets.reader import get_reader
+print(len(get_reader(sys.argv[1])(sys.argv[1])))
+"""
+
+
+def test_a_study_opens_without_torch(study: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(study)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "4\n"
 
 
 def test_reading_needs_no_torch_and_no_window() -> None:

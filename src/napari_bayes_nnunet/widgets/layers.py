@@ -79,6 +79,12 @@ def result_layers(viewer: Any, image: Image) -> dict[Role, Layer]:
     return found
 
 
+def result_layer(image: Image, result: Result, role: Role) -> Layer:
+    """Make the layer of one of the arrays of ``result``, which it shares, over ``image``."""
+    make = _prediction if role == "prediction" else _map
+    return make(image, result, role)
+
+
 def _add(viewer: Any, image: Image, result: Result, role: Role) -> None:
     """Insert the layer above the image and the results below it in ``ROLES``; keep the selection.
 
@@ -90,8 +96,7 @@ def _add(viewer: Any, image: Image, result: Result, role: Role) -> None:
     below = [image, *(layer for other, layer in results if _is_below(other, role))]
     place = 1 + max(viewer.layers.index(layer) for layer in below)
     selection, active = set(viewer.layers.selection), viewer.layers.selection.active
-    make = _prediction if role == "prediction" else _map
-    viewer.layers.insert(place, make(image, result, role))
+    viewer.layers.insert(place, result_layer(image, result, role))
     viewer.layers.selection = selection
     viewer.layers.selection.active = active
 

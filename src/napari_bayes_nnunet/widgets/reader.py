@@ -1,4 +1,4 @@
-"""NIfTI files as napari layers, in the voxel grid they are stored in.
+"""NIfTI files and studies as napari layers, in the voxel grid they are stored in.
 
 A layer has a positive scale and no affine: napari cannot show a layer whose affine mixes shown and
 hidden axes, as that of an oblique short-axis stack does. The true geometry is in its metadata.
@@ -17,6 +17,7 @@ import numpy as np
 from ..io import DataError
 from ..io.geometry import Geometry
 from ..io.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
+from ..io.study_info import is_study
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 NO_LAYER: Any = (None,)
@@ -25,15 +26,18 @@ LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECAS
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
-    """Return the reader of one path or several, or None where one is no ``.nii`` or ``.nii.gz``."""
+    """Return the reader of one path or several.
+
+    None where one is neither a ``.nii`` or ``.nii.gz`` nor the folder of a study.
+    """
     paths = _listed(path)
-    if not paths or not all(p.name.lower().endswith(ENDINGS) for p in paths):
+    if not paths or not all(p.name.lower().endswith(ENDINGS) or is_study(p) for p in paths):
         return None
     return read_layers
 
 
 def read_layers(path: str | Sequence[str]) -> list[Any]:
-    """One layer per file.
+    """One layer per file; of a study, image, entropy, prediction and corrected labels.
 
     A file that cannot be used is reported in one sentence in the open napari window, and the
     others are still shown; where there is no window, its DataError is raised.
@@ -41,7 +45,7 @@ def read_layers(path: str | Sequence[str]) -> list[Any]:
     layers: list[Any] = []
     for file in _listed(path):
         try:
-            layers.append(_read(file))
+            layers += _read_study(file) if is_study(file) else [_read(file)]
         except DataError as error:
             _report(error)
     return layers or [NO_LAYER]
@@ -103,6 +107,12 @@ def _read(file: Path) -> LayerData:
         kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
         return layer_of(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
     return layer_of(volume)
+
+
+def _read_study(folder: Path) -> list[Any]:
+    from .study_layers import study_layers  # needs napari, which files do not
+
+    return list(study_layers(folder))
 
 
 def _is_label_file(volume: Volume) -> bool:

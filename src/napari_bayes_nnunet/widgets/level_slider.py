@@ -1,0 +1,123 @@
+"""The slider that grows and shrinks a structure along what the models think possible."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
+from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
+
+STEPS = 255
+"""Of the slider on each side of the prediction, as fine as probabilities are stored."""
+CATCH = 3
+"""Steps around 0 in which the slider stays at the prediction."""
+MOVING = (
+    Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp,
+    Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End,
+)  # fmt: skip
+"""Keys that move a slider."""
+
+
+class LevelSlider(QWidget):
+    """To the right the structure grows. ``level_moved`` carries the margin, which falls: 1 … −1.
+
+    A voxel belongs to the structure where its probability exceeds that of all others by the
+    margin; 0 is the prediction. ``level_released`` tells that mouse or key has let go.
+    """
+
+    level_moved = Signal(float)
+    level_released = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.slider = _Slider(Qt.Orientation.Horizontal)
+        self.slider.setRange(-STEPS, STEPS)
+        self.slider.setSingleStep(5)
+        self.slider.setPageStep(25)
+        self.slider.setAccessibleName("Level")
+        self.zero_button = QToolButton()
+        self.zero_button.setText("prediction")
+        self.zero_button.setAutoRaise(True)
+        self.zero_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.value = QLabel()
+        self.value.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._volume: float | None = None
+        self._lay_out()
+        self.slider.valueChanged.connect(self._on_moved)
+        self.slider.let_go.connect(self.level_released)
+        for part in (self.slider.zero_requested, self.zero_button.clicked):
+            part.connect(self._on_zero)
+        self._show()
+
+    @property
+    def margin(self) -> float:
+        """−1 … 1; above 0 the structure is smaller than predicted."""
+        steps = self.slider.value()
+        return 0.0 if abs(steps) <= CATCH else -steps / STEPS
+
+    def set_level(self, margin: float) -> None:
+        """Show a margin without telling."""
+        before = self.slider.blockSignals(True)
+        self.slider.setValue(round(-margin * STEPS))
+        self.slider.blockSignals(before)
+        self._show()
+
+    def set_volume(self, volume: float | None) -> None:
+        """Show the volume of the structure in this slice, mL."""
+        self._volume = volume
+        self._show()
+
+    def _on_moved(self) -> None:
+        self._show()
+        self.level_moved.emit(self.margin)
+
+    def _on_zero(self) -> None:
+        """Back to the prediction; told even if the slider is there already."""
+        self.set_level(0)
+        self.level_moved.emit(0.0)
+        self.level_released.emit()
+
+    def _show(self) -> None:
+        sign = "−" if self.margin < 0 else "+"
+        margin = f"margin {sign if self.margin else ''}{abs(self.margin):.2f}"
+        volume = "" if self._volume is None else f", {self._volume:.1f} mL in this slice"
+        self.value.setText(margin + volume)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(0)
+        grid.addWidget(self.slider, 0, 0, 1, 3)
+        left, right = QLabel("smaller"), QLabel("larger")
+        right.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        grid.addWidget(left, 1, 0)
+        grid.addWidget(self.zero_button, 1, 1, Qt.AlignmentFlag.AlignHCenter)
+        grid.addWidget(right, 1, 2)
+        grid.addWidget(self.value, 2, 0, 1, 3)
+        for column in (0, 2):
+            grid.setColumnStretch(column, 1)
+
+
+class _Slider(QSlider):
+    """Leaves the mouse wheel to the dock, and goes back to 0 at a double click."""
+
+    zero_requested = Signal()
+    let_go = Signal()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Tell it also after a click beside the handle, unlike Qt's ``sliderReleased``."""
+        super().mouseReleaseEvent(event)
+        self.let_go.emit()
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """Tell it for the keys that move the slider."""
+        super().keyReleaseEvent(event)
+        if event.key() in MOVING and not event.isAutoRepeat():
+            self.let_go.emit()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll the dock; a level must not change by passing over it."""
+        event.ignore()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """To the prediction."""
+        self.zero_requested.emit()
