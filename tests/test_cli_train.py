@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -163,9 +164,9 @@ def test_resuming_measures_a_missing_validation_range(
 
     done = warm_command.run(*resume, folder=tmp_path)
     assert done.code == 0, done.errors
-    assert done.output.splitlines() == [
-        f"Measuring validation case {number} of 2" for number in (1, 2)
-    ]
+    first, second = done.output.splitlines()
+    assert first == "Measuring validation case 1 of 2"
+    assert re.fullmatch(r"Measuring validation case 2 of 2, 0:\d\d:\d\d left", second)
     expected = read_record(trained_run / "ensemble.json").validation
     assert read_record(unmeasured_run.record).validation == expected
 
@@ -182,7 +183,7 @@ def test_resuming_measures_a_missing_validation_range(
         (["--resume", "--seed", 1], "was started with --seed 7, not 1"),
         (["--resume", "--configuration", "3d_fullres"], "with --configuration 2d, not 3d_fullres"),
         (["--resume", "--patient", "(.*)"], "The folds of"),
-        (["--resume", "--fold", "1"], "holds trainings of the folds 0"),
+        (["--resume", "--fold", "1"], "a training of fold 0, but none of fold 1 that could go on"),
         (["--fold", "1", "--iterations-per-epoch", 9], "with --iterations-per-epoch 4, not 9"),
         (["--resume", "--restart-first-cycle"], "with --restart-first-cycle False, not True"),
     ],
@@ -221,9 +222,10 @@ def test_a_changed_dataset_is_refused_with_the_difference(trained_run, hearts, t
 # Requests that cannot be carried out
 
 
-def test_nothing_to_resume(hearts, tmp_path):
-    sentence = refusal(hearts, "--output", tmp_path / "run", "--resume")
-    assert sentence.endswith("holds no training to resume: start it without --resume.")
+@pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
+def test_nothing_to_go_on_with(flag, hearts, tmp_path):
+    sentence = refusal(hearts, "--output", tmp_path / "run", flag)
+    assert sentence.endswith("to go on with: start one, without --resume and --add-cycle.")
 
 
 def test_no_dataset(tmp_path):
@@ -255,7 +257,8 @@ def test_no_cascades(hearts, tmp_path):
     ("flags", "sentence"),
     [
         (["--patient", "("], "'(' is no pattern for the patient's name"),
-        (["--patient", "pat"], "needs at least two patients"),
+        (["--patient", "pat"], "needs at least two patients, but all cases belong to pat. Train"),
+        (["--patient", "^(heart)"], "matches no case, such as patient001_frame01: correct it."),
         (["--fold", "4"], "Fold 4 does not exist: the split has the folds 0 to 3."),
         (["--split", "nowhere.json"], "nowhere.json is no split file"),
     ],
@@ -305,10 +308,11 @@ def test_several_read_only_channels_in_3d_by_relative_paths(tmp_path):
     assert [m.epoch for m in record.members("2")] == [0, 1, 2]
     assert record.validation["2"]["cases"] == 1
     lines = done.stdout.splitlines()
+    assert lines[1].endswith("1 member of each cycle will be kept, not 30.")
     assert (
-        lines[2] == "Fold 2: 2 cases (2 patients) for training, 1 cases (1 patients) for validation"
+        lines[3] == "Fold 2: 2 cases (2 patients) for training, 1 cases (1 patients) for validation"
     )
-    assert lines[3].startswith("cycle 1 of 3, epoch 1 of 3: ")
+    assert lines[4].startswith("cycle 1 of 3, epoch 1 of 3: ")
 
 
 def test_a_closed_terminal_does_not_end_it(planned_run, hearts, tmp_path):

@@ -20,6 +20,8 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.geometry import make_geometry
 from napari_bayes_nnunet.io.nifti import read_labels, read_volume, write_image
 
+from .studies import make_study
+
 NAME = "napari-bayes-nnunet"
 ROOT = Path(__file__).parents[1]
 GEOMETRY = make_geometry((3, 4, 5), (8, 1.5, 1.25), affine=np.diag([1.25, 1.5, 8, 1]))
@@ -82,7 +84,7 @@ def test_no_keybindings_because_napari_ignores_them(manifest: Any) -> None:
 
 def test_the_names_of_the_docks(manifest: Any) -> None:
     names = [widget.display_name for widget in manifest.contributions.widgets]
-    assert names == ["Segment", "Train"]
+    assert names == ["Segment", "Review", "Train"]
 
 
 @pytest.mark.usefixtures("plugins")
@@ -133,6 +135,28 @@ def test_opening_a_bad_file_in_a_window_adds_nothing(
     viewer = ViewerModel()
     assert viewer.open(tmp_path / "a.nii", plugin=None) == []
     assert len(viewer.layers) == 0
+
+
+@pytest.mark.usefixtures("plugins")
+def test_napari_opens_a_study_by_its_folder(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "heart", phases=(1, 3))
+    viewer = ViewerModel()
+    layers = viewer.open(folder, plugin=None)
+    assert [layer.metadata["bayes"]["role"] for layer in layers] == [
+        "image",
+        "entropy",
+        "prediction",
+        "edited",
+    ]
+    assert list(viewer.layers) == layers
+    assert {layer.source.reader_plugin for layer in layers} == {NAME}
+    assert layers[0].metadata["bayes"]["study"] == str(folder)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReaderPluginError, match="refused the file"):
+        ViewerModel().open(tmp_path, plugin=None)
 
 
 @pytest.mark.usefixtures("plugins")

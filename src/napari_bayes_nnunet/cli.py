@@ -158,7 +158,7 @@ def inspect(folder: Path, as_json: bool) -> None:
 @click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
-@click.option("--save", default="", help="entropy,mutual-information,probabilities")
+@click.option("--save", default="", help="entropy,mutual-information,probabilities,study")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
 def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **flags: Any) -> None:
@@ -170,6 +170,25 @@ def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **
     request = PredictionRequest(images=images, save=wanted, **flags)
     if not predict_in_terminal(ensemble, request, device=device):
         raise click.exceptions.Exit(1)
+
+
+@main.command(cls=Command)
+@click.argument("studies", type=click.Path(path_type=Path))
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="REPORT")
+@click.option("--patient", help="Pattern of the patient's part of a case name.")
+def evaluate_queue(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
+    """Measure whether the review's queue leads to the errors, with reference labels.
+
+    STUDIES is a folder of studies (predict --save study), LABELS holds NAME.nii.gz or
+    NAME_gt.nii.gz for a study called NAME. Writes REPORT.csv and the picture REPORT.png.
+    """
+    from .app.queue_evaluation import evaluate_queue
+    from .app.queue_report import report_text, write_report
+
+    evaluation = evaluate_queue(studies, labels, **({"patient": patient} if patient else {}))
+    write_report(evaluation, output)
+    click.echo(report_text(evaluation))
 
 
 @main.command(cls=Command)

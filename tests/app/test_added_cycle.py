@@ -161,6 +161,50 @@ def test_new_cases_are_trained_on_but_not_those_of_validation_patients(
     assert again.code == 0, again.errors
 
 
+def test_the_datasets_folder_may_have_another_name(grown, run, warm_command, tmp_path):
+    renamed = grown.rename(tmp_path / "Dataset102_More")
+    done = add_cycle(warm_command, renamed, run, tmp_path)
+    assert done.code == 0, done.errors
+    record = read_record(run.record)
+    assert record.added_cycles("0")[0]["dataset"]["name"] == "Dataset102_More"
+    assert next(run.workspace.glob("preprocessed/*/*/patient900_frame01.*"))
+    assert len(list(run.workspace.glob("preprocessed/*"))) == 1  # that of the run's beginning
+
+
+def test_killed_on_a_dataset_that_has_grown_a_renamed_copy_of_it_goes_on(
+    grown, run, warm_command, tmp_path
+):
+    start = ("train", grown, "--output", run.path, "--jsonl", "--add-cycle")
+    process = warm_command.start(*start, folder=tmp_path)
+    process.wait_for('"epoch": 13')
+    process.kill()
+    renamed = grown.rename(tmp_path / "Dataset102_Moved")
+    done = warm_command.run(
+        "train", renamed, "--output", run.path, "--resume", "--jsonl", folder=tmp_path
+    )
+    assert done.code == 0, done.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(16))
+
+
+@pytest.mark.parametrize("fault", ["label", "plans"])
+def test_what_fails_before_the_cycle_leaves_a_finished_training(
+    fault, grown, hearts, run, warm_command, tmp_path
+):
+    before = read_record(run.record)
+    if fault == "label":
+        file = grown / "labelsTr" / "patient900_frame01.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(np.full((48, 40, 4), 9, np.uint8), np.eye(4)), file)
+    else:
+        content = json.loads(run.plans.read_text())
+        content["configurations"]["2d"]["architecture"]["arch_kwargs"]["unknown"] = 1
+        run.plans.write_text(json.dumps(content))
+    failed = add_cycle(warm_command, grown, run, tmp_path)
+    assert failed.code == 1
+    assert failed.errors.count("\n") == 1
+    assert read_record(run.record) == before
+    assert (run.fold("0") / "checkpoint_final.pth").exists()
+
+
 def test_corrected_labels_of_training_cases_are_welcome(grown, run, warm_command, tmp_path):
     case = read_record(run.record).training_cases("0")[0]
     correct(grown / "labelsTr" / f"{case}.nii.gz")

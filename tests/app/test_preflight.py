@@ -193,6 +193,33 @@ def test_a_pattern_that_is_none_is_told_once(data):
     assert [row.patient for row in preflight.rows] == TEN
 
 
+def test_a_pattern_that_matches_no_case(data):
+    problem = only(judge(ask(data, patient="^(heart)")).problems)
+    assert problem.text == (
+        "The pattern ^(heart) for the patient's name matches no case, such as patient001_frame01: "
+        "correct it."
+    )
+    assert problem.blocks
+
+
+def test_a_pattern_that_matches_some_cases(data):
+    preflight = judge(ask(data, patient=r"^(patient00[1-4])"))
+    problem = only(preflight.problems)
+    assert problem.text.startswith(
+        "The pattern ^(patient00[1-4]) for the patient's name does not match patient005_frame01, "
+        "patient005_frame02 (2 in all): each of them counts as a patient of its own"
+    )
+    assert not problem.blocks
+    assert preflight.ready
+
+
+def test_the_usual_pattern_need_not_match(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=3, frames=1)
+    for file in data.rglob("*_frame01*"):
+        file.rename(file.with_name(file.name.replace("_frame01", "")))
+    assert judge(ask(data)).problems == ()
+
+
 def test_a_fold_that_does_not_exist(tmp_path):
     data = make_dataset(tmp_path / "data", patients=3, frames=1)
     assert only(judge(ask(data, fold="3")).problems).text == (
@@ -273,13 +300,18 @@ def test_hardly_enough_disk_space_is_a_warning(data):
 def test_an_output_below_a_file(data):
     file = data / "dataset.json"
     problem = only(judge(ask(data, output=file / "run")).problems)
-    assert problem.text == f"The output cannot be made: {file} is a file, not a folder."
+    assert (
+        problem.text
+        == f"The folder of the ensemble cannot be made: {file} is a file, not a folder."
+    )
     assert (problem.file, problem.blocks) == (file, True)
 
 
 def test_an_output_in_the_datasets_place(data):
     problem = only(judge(ask(data, output=data)).problems)
-    assert problem.text == f"The output must be another folder than the dataset {data}."
+    assert problem.text == (
+        f"The folder of the ensemble must be another than that of the dataset {data}."
+    )
     assert problem.blocks
 
 
@@ -291,7 +323,7 @@ def test_a_fold_that_was_trained_is_not_trained_again(hearts, trained_run):
     problem = only(preflight.problems)
     assert problem.text == (
         f"{trained_run} already holds a training of fold 0: resume that one, or choose another "
-        "output."
+        "folder for the ensemble."
     )
     assert (problem.file, problem.blocks) == (trained_run, True)
 
@@ -318,7 +350,7 @@ def test_a_new_case_is_trained_on_in_an_added_cycle(trained_run, tmp_path):
 
 def test_nothing_to_resume(data):
     problem = only(judge(ask(data, resume=True)).problems)
-    assert "holds no training to resume" in problem.text
+    assert "holds no training to go on with" in problem.text
     assert problem.blocks
 
 
@@ -329,6 +361,6 @@ def test_real_hearts(tmp_path):
     checks, _ = finish(check_cases(dataset))
     request = TrainingRequest(dataset=ACDC, output=tmp_path / "run", preset="demo")
     preflight = assess(request, dataset, checks, free=lambda output: PLENTY)
-    assert preflight.all_problems == ()
+    assert all("have no label" in problem.text for problem in preflight.all_problems)
     assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
     assert sum(row.use == "validation" for row in preflight.rows) == 2

@@ -65,7 +65,11 @@ def test_a_process_that_runs_here(run):
     assert state.goes_on
     assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
     request_stop(run)
+    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
+    say(run, STARTING, epoch_done(0))
     assert state_of(run).text == "Training on this computer. It stops after this epoch."
+    say(run, StageStarted(text="Measuring validation case 1 of 3", total=3))
+    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
 
 
 def test_one_that_has_just_started_again_runs(run):

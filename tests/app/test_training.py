@@ -4,12 +4,13 @@ import json
 import random
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder, read_record
+from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder, read_record, write_record
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
 SCHEDULE = RestartSchedule(epochs=30, gamma=0.5, restart_first_cycle=False)
@@ -126,6 +127,22 @@ def test_stopped_after_an_epoch_it_goes_on_with_the_next(
     assert ended(run)[0] == "finished"
 
 
+def test_a_renamed_copy_of_the_dataset_goes_on(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 6, "--jsonl")
+    start = ("train", hearts, "--output", run.path)
+    process = warm_command.start(*start, *flags, folder=tmp_path)
+    process.wait_for('"epoch": 2')
+    process.kill()
+    copy = shutil.copytree(hearts, tmp_path / "Dataset101_Copy")
+    again = ("train", copy, "--output", run.path, "--resume", "--jsonl")
+    assert warm_command.run(*again, folder=tmp_path).code == 0
+    shutil.rmtree(run.workspace)  # as on a computer that only got the run
+    (run.fold("0") / "checkpoint_final.pth").rename(run.fold("0") / "checkpoint_latest.pth")
+    done = warm_command.run(*again, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(6))
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "file"])
 def test_asked_to_stop_it_finishes_the_epoch(how, run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path, "--jsonl")
@@ -208,7 +225,10 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(run, hearts, warm_command
     assert failed.code == 1
     sentence = failed.errors.removeprefix("Error: ").strip()
     assert sentence.count("\n") == 0
-    assert "in epoch 2 at learning rate 1e+30" in sentence
+    assert "in epoch 2 at learning rate 1e+30. The members so far stay usable. With" in sentence
+    assert (
+        "--resume it would become so again: start anew, in another --output, with a lo" in sentence
+    )
     assert "Traceback" not in failed.errors + failed.output
     assert "Traceback" in run.log.read_text()
     assert ended(run) == ("failed", sentence)
@@ -236,12 +256,56 @@ def test_a_full_disk_ends_in_one_sentence_and_can_be_gone_on_from(
     failed = warm_command.run(*start, *FLAGS, folder=tmp_path, largest_file=limit)
     assert failed.code == 1
     assert "checkpoint_best.pth could not be written: File too large" in failed.errors
-    assert "go on with --resume" in failed.errors
+    assert "Once there is room, go on with --resume" in failed.errors
     assert ended(run)[0] == "failed"
     assert not list(run.fold("0").glob("*.pth"))
     done = warm_command.run(*start, "--resume", folder=tmp_path)
     assert done.code == 0, done.errors
     assert read_record(run.record).folds == read_record(uninterrupted.record).folds
+
+
+def test_a_full_disk_before_the_first_member(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 3, "--gamma", 0)
+    start = ("train", hearts, "--output", run.path, *flags)
+    failed = warm_command.run(*start, folder=tmp_path, largest_file=400_000)
+    assert failed.code == 1
+    assert "epoch_0000.pth could not be written: File too large" in failed.errors
+    assert "members so far" not in failed.errors
+    assert "free there). Once there is room, go on with --resume" in failed.errors
+
+
+def test_what_is_worth_a_look_is_said(run, hearts, warm_command, tmp_path):
+    data = shutil.copytree(hearts, tmp_path / "data")
+    image = data / "imagesTr" / "patient001_frame01_0000.nii.gz"
+    shutil.copyfile(image, image.with_name("patient900_frame01_0000.nii.gz"))
+    flags = (*TINY, "--epochs", 3, "--members-per-cycle", 7, "--patient", "^(patient00[1-3])")
+    process = warm_command.start(
+        "train", data, "--output", tmp_path / "run", *flags, folder=tmp_path
+    )
+    process.wait_for("Planning")
+    process.kill()
+    process.wait_for_children()
+    lines = process.output.splitlines()
+    assert lines[0] == "Checking the labels"
+    assert "does not match patient004_frame01, patient004_frame02 (2 in all)" in lines[1]
+    assert lines[2].endswith("1 member of each cycle will be kept, not 7.")
+    assert lines[3].endswith("and will not be used: patient900_frame01_0000.nii.gz.")
+
+
+def test_asked_to_stop_it_leaves_a_validation_case_unfinished(
+    uninterrupted, hearts, warm_command, tmp_path
+):
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "run"))
+    write_record(run.record, replace(read_record(run.record), validation={}))
+    start = ("train", hearts, "--output", run.path, "--resume")
+    process = warm_command.start(*start, folder=tmp_path)
+    process.wait_for("Measuring validation case 1 of 2")
+    run.stop.touch()
+    process.wait()
+    assert process.code == 0
+    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert "case 2" not in process.output
+    assert read_record(run.record).validation == {}
 
 
 def test_all_cases_are_trained_on_without_a_validation(run, hearts, warm_command, tmp_path):

@@ -37,9 +37,13 @@ def test_a_training_from_its_start_to_its_end():
     assert (progress.eta_seconds, progress.memory_bytes, progress.members) == (13.0, 17, 2)
     progress = progress_of([StageStarted(text="Measuring")], progress)
     assert (progress.stage, progress.eta_seconds, progress.memory_bytes) == ("Measuring", None, 17)
+    stage = StageStarted(text="Measuring 2", done=1, total=4, eta_seconds=60.0)
+    progress = progress_of([stage], progress)
+    assert (progress.stage_done, progress.stage_total, progress.eta_seconds) == (1, 4, 60.0)
     end = JobEnded(outcome="finished", text="Done.")
     progress = progress_of([end], progress)
     assert (progress.ended, progress.stage, progress.memory_bytes) == (end, "", None)
+    assert (progress.stage_total, progress.eta_seconds) == (0, None)
     assert epochs(progress) == list(range(8))
 
 

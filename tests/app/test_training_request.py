@@ -93,6 +93,8 @@ def test_the_fold_of_a_resume_is_the_runs_only_one():
     assert choose_fold(asked(resume=True, fold="1"), several) == "1"
     with pytest.raises(AppError, match="holds trainings of the folds 0, 1: say with --fold"):
         choose_fold(asked(resume=True), several)
+    with pytest.raises(AppError, match="trainings of the folds 0, 1, but none of fold 4 that"):
+        choose_fold(asked(resume=True, fold="4"), several)
 
 
 def test_what_is_not_asked_for_agrees():

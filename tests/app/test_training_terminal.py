@@ -118,6 +118,6 @@ def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch)
 
 def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):
     request, run = request_and_run
-    with pytest.raises(AppError, match="no training to resume"):
+    with pytest.raises(AppError, match="no training to go on with"):
         train_in_terminal(replace(request, resume=True), jsonl=False)
     assert not any(file.exists() for file in (run.job, run.progress, run.log))

@@ -3,7 +3,13 @@ import os
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted, TrainingStarted
+from napari_bayes_nnunet.app.messages import (
+    EpochDone,
+    JobEnded,
+    Notice,
+    StageStarted,
+    TrainingStarted,
+)
 from napari_bayes_nnunet.app.training_view import (
     JsonLines,
     PlainLines,
@@ -85,6 +91,38 @@ def test_the_bar_stands_before_the_first_epoch_and_where_the_training_does():
     assert "0:14:00 left, loss 0.457, validation 0.500" in last
     view.close()
     view.close()
+
+
+def measuring(done, eta=None):
+    text = f"Measuring validation case {done + 1} of 4"
+    return StageStarted(text=text, done=done, total=4, eta_seconds=eta)
+
+
+def test_plain_lines_say_how_long_the_validation_takes():
+    stream = io.StringIO()
+    view = PlainLines(stream)
+    started = TrainingStarted(fold="0", epoch=0, epochs=150, cycles=3, validation_cases=4)
+    for message in (Notice(text="Look."), started, epoch(56), measuring(0), measuring(1, 60.2)):
+        view.show(message)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Look."
+    assert ": 0:14:00 + validation left, loss" in lines[1]
+    assert lines[2:] == [
+        "Measuring validation case 1 of 4",
+        "Measuring validation case 2 of 4, 0:01:00 left",
+    ]
+
+
+def test_the_validation_has_a_bar_of_its_own():
+    stream = Terminal()
+    view = ProgressBar(stream)
+    for message in (STARTED, epoch(149), measuring(0), measuring(1, 60.2)):
+        view.show(message)
+    last = stream.getvalue().rpartition("\r")[2]
+    assert last.startswith("Measuring validation case 2 of 4 |")
+    assert last.rstrip().endswith("0:01:00 left")
+    view.close()
+    assert stream.getvalue().count("\n") == 2  # one for each bar
 
 
 def test_a_stage_after_the_epochs_gets_a_line_of_its_own():

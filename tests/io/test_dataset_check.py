@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -335,6 +336,22 @@ def test_other_formats_are_left_to_nnunet(data):
     check_labels(read_dataset(data))
 
 
+def test_images_without_a_label_are_named(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, channels=2)
+    for number in (3, 4):
+        for channel in (0, 1):
+            name = f"patient00{number}_frame01_000{channel}.nii.gz"
+            shutil.copyfile(image_file(data), data / "imagesTr" / name)
+        problem = only(problems_of(data))
+        assert problem.file == data / "imagesTr" / "patient003_frame01_0000.nii.gz"
+        assert not problem.blocks
+        assert only(check_labels(read_dataset(data))) == problem
+    assert problem.text == (
+        "2 images have no label in labelsTr and will not be used: "
+        "patient003_frame01_0000.nii.gz, patient004_frame01_0000.nii.gz."
+    )
+
+
 def test_the_terminal_names_the_first_fault(data):
     dataset = read_dataset(data)
     for case in dataset.cases:
@@ -349,6 +366,7 @@ def test_real_hearts():
     dataset = replace(dataset, cases=dataset.cases[:6])
     checks = [check_case(dataset, case) for case in dataset.cases]
     assert [problem for check in checks for problem in check.problems] == []
-    assert check_dataset(dataset, checks) == []
+    (problem,) = check_dataset(dataset, checks)
+    assert "154 images have no label" in problem.text  # the others, which were left out here
     assert {check.values for check in checks} == {(0, 1, 2, 3)}
     assert all(5 <= check.spacing[0] <= 10 for check in checks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.nnunet_dataset import (
+    RawDataset,
     Split,
     extended_split,
     patient_of,
@@ -19,6 +21,7 @@ from napari_bayes_nnunet.io.nnunet_dataset import (
     read_splits,
     splits_to_json,
     stratified_holdout,
+    without_patient,
 )
 
 CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
@@ -228,6 +231,18 @@ def test_split_takes_new_cases_where_their_patient_is_not_held_back() -> None:
     assert extended_split(splits, ["a-2"], pattern="^(.)")[1] == splits[1]
 
 
+def test_cases_whose_patient_is_not_found() -> None:
+    cases = ["a_frame01", "b", "_frame"]
+    assert without_patient(cases, "^([a-z])_") == ["b", "_frame"]
+    assert without_patient(cases, "^([a-z]?)") == ["_frame"]  # found, but nothing
+
+
+def test_what_a_run_calls_it_is_nnunets_name() -> None:
+    dataset = RawDataset(Path("Dataset102_Copy"), {}, ())
+    assert dataset.nnunet_name == "Dataset102_Copy"
+    assert replace(dataset, known_as="hearts").nnunet_name == "Dataset001_hearts"
+
+
 def test_split_that_no_new_case_fits() -> None:
     splits = [Split(("a_frame01",), ("b_frame01",)), Split(("a_frame02",), ("b_frame02",))]
     with pytest.raises(DataError, match="b_frame03 cannot be trained on: .* its patient b"):
@@ -248,8 +263,12 @@ def test_split_file_is_read_as_written(tmp_path: Path) -> None:
         ([], "holds no folds"),
         ({"train": []}, "is no split file"),
         ([{"train": ["a"]}], "is no split file"),
-        ([{"train": ["a"], "val": ["z"]}], r"Fold 0 of .* names cases not in the dataset: \['z'\]"),
-        ([{"train": ["a"], "val": ["a"]}], "trains on and validates with: "),
+        ("a text", r"is no split file: expected a list of folds such as \[\{\"train\": \["),
+        (["a", "b"], "is no split file: expected a list of folds"),
+        ([{"train": "ab", "val": ["b"]}], "is no split file: expected a list of folds"),
+        ([{"train": ["a"], "val": ["z"]}], r"Fold 0 of .* names cases that the dataset .* \(z\):"),
+        ([{"train": [*"uvwx"], "val": ["b"]}], r" does not have \(u, v, w, …\): choose the split"),
+        ([{"train": ["a"], "val": ["a"]}], "both trains on and validates with a."),
         ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], "Fold 1 of .* no cases"),
     ],
 )

@@ -8,6 +8,7 @@ from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.planning import (
     make_small,
     plan_and_preprocess,
+    read_plans,
     training_plans,
     workspace_environment,
     write_plans,
@@ -77,6 +78,48 @@ def test_training_plans_are_a_copy_with_the_settings():
         same["configurations"]["2d"]["architecture"]
         == (stock["configurations"]["2d"]["architecture"])
     )
+
+
+def test_the_plans_of_a_training_are_read(trained_run, hearts):
+    file = trained_run / "plans.json"
+    found = read_plans(file, read_dataset(hearts), configuration="2d")
+    assert found == json.loads(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lambda plans: plans["configurations"]["2d"].pop("architecture"), "'UNet_class_name' is"),
+        (lambda plans: plans["configurations"].pop("2d"), "2d"),
+        (lambda plans: plans["configurations"]["2d"].pop("batch_dice"), "'batch_dice' is missing"),
+        (lambda plans: plans.pop("transpose_forward"), "'transpose_forward' is missing"),
+        (
+            lambda plans: plans["configurations"]["2d"]["architecture"]["arch_kwargs"].update(a=1),
+            "unexpected keyword argument 'a'",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Detected old nnU-Net plans")
+def test_plans_of_another_version_are_refused(fault, reason, trained_run, hearts, tmp_path):
+    content = json.loads((trained_run / "plans.json").read_text())
+    fault(content)
+    assert_refused(tmp_path / "plans.json", json.dumps(content), reason, hearts)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [('{"configurations": {', "line 1"), ("[]", "list"), ("", "line 1")]
+)
+def test_damaged_plans_are_refused(text, reason, hearts, tmp_path):
+    assert_refused(tmp_path / "plans.json", text, reason, hearts)
+
+
+def assert_refused(file, text, reason, hearts):
+    file.write_text(text)
+    with pytest.raises(ModelError, match="is damaged or of another version of nnU-Net") as caught:
+        read_plans(file, read_dataset(hearts), configuration="2d")
+    assert str(caught.value).startswith(f"{file} is damaged")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_plans_and_split_lie_where_the_trainer_looks(tmp_path):

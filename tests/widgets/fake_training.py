@@ -1,6 +1,6 @@
 """A training that trains nothing: it writes what a real one writes, an epoch every moment.
 
-python fake_training.py [--epochs N] [--seconds S] [--fail TEXT] [--refuse TEXT] train FLAGS…
+python fake_training.py [--epochs N] [--seconds S] [--late S] [--fail TEXT] [--refuse TEXT] train …
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=0.05)
+    parser.add_argument("--late", type=float, default=0)
     parser.add_argument("--fail", default="")
     parser.add_argument("--refuse", default="")
     mine, rest = parser.parse_known_args()
@@ -31,6 +32,7 @@ def main() -> None:
     theirs.add_argument("--add-cycle", action="store_true")
     theirs.add_argument("dataset", nargs="?", default="")
     flags, _ = theirs.parse_known_args([word for word in rest if word != "--"])
+    time.sleep(mine.late)
     if mine.refuse:
         sys.exit(f"Error: {mine.refuse}")
     train(RunFolder(flags.output), mine, flags, sys.argv[1:])

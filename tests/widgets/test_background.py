@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 
 import pytest
 from qtpy.QtCore import QObject
@@ -93,3 +94,18 @@ def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
     qtbot.wait(200)
     assert arrived == []
     assert not thread.is_alive()
+
+
+def test_a_window_whose_work_is_done_is_not_kept(background, qtbot) -> None:
+    class Window:
+        def arrive(self, value: object) -> None:
+            arrived.append(value)
+
+    arrived: list[object] = []
+    window = Window()
+    background.run(lambda: 1, window.arrive, window.arrive)
+    qtbot.waitUntil(lambda: arrived == [1], timeout=2000)
+    gone = weakref.ref(window)
+    del window
+    gc.collect()
+    assert gone() is None

@@ -29,7 +29,7 @@ def test_a_row_says_all_that_is_known() -> None:
         learning_rate=0.002512,
         bytes=1_730_000,
     )
-    assert row_of(member) == ("run", "0", "0", "399", "0.0025", "1.7 MB", "usable")
+    assert row_of(member) == ("run", "0", "1", "399", "0.0025", "1.7 MB", "usable")
 
 
 def test_what_is_not_known_is_a_dash() -> None:

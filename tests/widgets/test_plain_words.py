@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import napari_bayes_nnunet
+from napari_bayes_nnunet.app.training_process import arguments
+from napari_bayes_nnunet.app.training_request import TrainingRequest
+from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.widgets.plain_words import in_the_window
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
@@ -26,6 +29,16 @@ PACKAGE = Path(napari_bayes_nnunet.__file__).parent
             "The memory of the device (cuda) did not suffice for the batch size 20: start again "
             "with the batch size 10.",
         ),
+        (
+            "run was started with --epochs 12, not 60: leave this out to go on as it was started, "
+            "or choose another --output.",
+            "run was started with Epochs 12, not 60: take the same to go on, or choose another "
+            "folder for the ensemble.",
+        ),
+        (
+            "run holds no training to go on with: start one, without --resume and --add-cycle.",
+            "run holds no training to go on with: start one as a new training.",
+        ),
         ("Choose another --output.", "Choose another folder for the ensemble."),
         ("Nothing of the kind.", "Nothing of the kind."),
     ],
@@ -39,6 +52,7 @@ def test_flags_become_fields_and_buttons(terminal: str, window: str) -> None:
     [
         "app/added_cycle.py",
         "app/training_job.py",
+        "app/training_request.py",
         "io/nnunet_dataset.py",
         "nnunet/trainer.py",
     ],
@@ -51,3 +65,15 @@ def test_no_flag_of_a_sentence_is_forgotten(file: str) -> None:
     arguments = {"--output", "--fold", "--device"}  # of the command that a stopped one names
     for flag in flags - arguments:
         assert "--" not in in_the_window(f"with {flag} 8"), flag
+
+
+def test_whatever_a_run_was_started_with_has_a_word() -> None:
+    request = TrainingRequest(
+        dataset=Path("data"), output=Path("run"), configuration="2d", preset="demo", batch_size=4,
+        iterations_per_epoch=5, seed=7, licence="CC0", schedule=RestartSchedule(),
+        selection=MemberSelection(),
+    )  # fmt: skip
+    flags = {word for word in arguments(request) if word.startswith("--") and word != "--"}
+    assert len(flags) == 17
+    for flag in flags - {"--output"}:
+        assert "--" not in in_the_window(f"run was started with {flag} 1, not 2"), flag

@@ -22,6 +22,7 @@ from napari_bayes_nnunet.io.dataset_check import CaseCheck, Problem
 from napari_bayes_nnunet.io.nnunet_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.case_rows import COLUMNS, PROBLEM, short_text
 from napari_bayes_nnunet.widgets.device_box import LOOKING
+from napari_bayes_nnunet.widgets.dock_layout import WIDTH
 from napari_bayes_nnunet.widgets.patient_form import (
     GIVEN,
     NO_PATTERN,
@@ -181,6 +182,37 @@ def test_problems_stand_first_in_their_colours(form, faulty, qtbot) -> None:
         color = model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole)
         assert color.name().upper() == COLORS[level]
     assert model.index(2, 0).data(Qt.ItemDataRole.ForegroundRole) is None
+
+
+def test_the_problems_of_the_first_cases_are_sentences_below(form, faulty, qtbot) -> None:
+    check(form, faulty, qtbot)
+    first, second = form.problems.text().split("</p>")[:-1]
+    assert "patient003_frame02.nii.gz holds the value 7, but dataset.json names only" in first
+    assert COLORS["blocking"] in first
+    assert "patient002_frame02.nii.gz shows no structure" in second
+    form.problems.linkActivated.emit("1")
+    file = faulty.path / "labelsTr" / "patient002_frame02.nii.gz"
+    assert QApplication.clipboard().text() == str(file)
+
+
+def test_shape_and_spacing_are_in_sight(form, hearts, qtbot) -> None:
+    form.resize(WIDTH, 800)
+    form.show()
+    check(form, hearts, qtbot)
+    header, titles = form.table.horizontalHeader(), [column.title for column in COLUMNS]
+    for title in ("Shape", "Spacing"):
+        index = titles.index(title)
+        right = header.sectionPosition(index) + header.sectionSize(index)
+        assert right <= form.table.viewport().width()
+
+
+def test_of_the_problems_of_many_cases_a_few_are_shown(make_form, qtbot) -> None:
+    dataset, checks = made(30, text="A bad case.")
+    form = make_form(check=fake_check(checks))
+    check(form, dataset, qtbot)
+    lines = form.problems.text().split("</p>")[:-1]
+    assert len(lines) == 4
+    assert lines[-1].endswith("… and 7 more in the table.")
 
 
 def test_a_chosen_row_tells_all(form, faulty, qtbot) -> None:

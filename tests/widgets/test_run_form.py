@@ -19,6 +19,7 @@ def test_at_first_only_segment_makes_sense(form) -> None:
     assert form.segment_button.isEnabled()
     assert not form.stop_button.isEnabled()
     assert not form.save_button.isEnabled()
+    assert not form.review_button.isEnabled()
     assert not form.progress.isVisibleTo(form)
 
 
@@ -47,13 +48,15 @@ def test_sentences_are_said_once(form) -> None:
     assert not form.status.isVisibleTo(form)
 
 
-def test_with_a_result_there_is_a_scale_and_something_to_save(form) -> None:
+def test_with_a_result_there_is_a_scale_and_something_to_save_and_review(form) -> None:
     form.set_result(2.0)
     assert form.save_button.isEnabled()
+    assert form.review_button.isEnabled()
     assert "2 bit" in form.scale.text()
     assert "not a probability of error" in form.scale.text()
     form.set_result(None)
     assert not form.scale.isVisibleTo(form)
+    assert not form.review_button.isEnabled()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,7 @@ def test_with_a_result_there_is_a_scale_and_something_to_save(form) -> None:
         ("segment_button", "segment_requested"),
         ("stop_button", "stop_requested"),
         ("save_button", "save_requested"),
+        ("review_button", "review_requested"),
     ],
 )
 def test_buttons_say_what_they_do_and_tell(form, qtbot, button, signal) -> None:

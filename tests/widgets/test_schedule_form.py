@@ -142,6 +142,19 @@ def test_what_is_wrong_is_said_at_the_field(
     assert next(iter(problems.values())) in form.problem
 
 
+def test_what_is_odd_is_noted_at_the_field(form: ScheduleForm) -> None:
+    def notes() -> dict[str, str]:
+        return {n: f.note.text() for n, f in form.fields.items() if not f.note.isHidden()}
+
+    assert notes() == {}
+    type_in(form, per_cycle=100, restart_lr="5")
+    assert set(notes()) == {"per_cycle", "restart_lr"}
+    assert notes()["per_cycle"].endswith("40 members of each cycle will be kept, not 100.")
+    assert valid(form).selection.per_cycle == 100
+    form.choose_preset("demo")  # which asks for more than its cycles have, and says “up to”
+    assert notes() == {}
+
+
 def test_a_problem_goes_when_it_is_mended(form: ScheduleForm) -> None:
     type_in(form, epochs=1000)
     assert form.plot.is_greyed

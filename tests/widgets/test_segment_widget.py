@@ -12,14 +12,26 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
+from napari.plugins import _npe2
+from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
 from napari_bayes_nnunet.io.geometry import make_geometry
 from napari_bayes_nnunet.io.nifti import read_labels
-from napari_bayes_nnunet.widgets.segment_widget import NO_LV, WIDTH
+from napari_bayes_nnunet.io.study import (
+    Decision,
+    ReviewState,
+    is_study,
+    read_info,
+    read_study,
+    save_review,
+)
+from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
+from napari_bayes_nnunet.widgets.segment_widget import NO_LV, PLUGIN, REVIEW, WIDTH
 from napari_bayes_nnunet.widgets.viewing import current_phase
 
 from .conftest import CINE, VOLUME, choose, image_layer, make_folder, run
@@ -524,6 +536,198 @@ def test_saving_is_refused_without_geometry_and_over_the_image(
     run(dock, qtbot)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path))
     assert save(dock, qtbot) == "heart.nii.gz is the image itself: choose another folder."
+
+
+# Reviewing
+
+
+class FakeReview:
+    """A dock Review, and the window it is in."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.opened: list[Path] = []
+        self.in_front = 0
+
+    def add_plugin_dock_widget(self, plugin: str, name: str, tabify: bool = False):
+        assert tabify
+        self.asked.append((plugin, name))
+        return self, self
+
+    def show(self) -> None:
+        self.in_front += 1
+
+    def raise_(self) -> None:
+        self.in_front += 1
+
+    def open(self, folder: Path) -> None:
+        self.opened.append(folder)
+
+
+@pytest.fixture
+def review(monkeypatch) -> FakeReview:
+    """The dock that is opened, of a viewer without a window."""
+    made = FakeReview()
+    monkeypatch.setattr(ViewerModel, "window", made, raising=False)
+    return made
+
+
+@pytest.fixture
+def no_dialog(monkeypatch) -> None:
+    def fail(*_: object) -> str:
+        raise AssertionError("Nothing is to be asked.")
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", fail)
+
+
+def review_of(dock, qtbot) -> str:
+    """Press Review… and wait for what becomes of it; what the dock says then."""
+    dock.run.say()
+    dock.run.review_button.click()
+    wait_until(lambda: dock.run.status.text() and not dock._makes_study, qtbot)
+    return dock.run.status.text()
+
+
+def test_a_result_is_reviewed_beside_its_image(ready, tmp_path, qtbot, review, no_dialog) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    run(dock, qtbot)
+    folder = tmp_path / "heart_study"
+    assert review_of(dock, qtbot) == f"The study is in {folder}."
+    assert review.opened == [folder]
+    assert review.asked == [(PLUGIN, REVIEW)]
+    assert review.in_front == 2
+    study = read_study(folder)
+    assert set(study.posteriors) == {2, 5}
+    assert study.info.image.name == "heart.nii.gz"
+    np.testing.assert_array_equal(study.prediction, dock.result.labels)
+
+
+def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialog) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    review_of(dock, qtbot)
+    folder = tmp_path / "heart_study"
+    begun = ReviewState(decisions={(None, 1): Decision(state="accepted")})
+    save_review(folder, begun)
+    created = read_info(folder)
+    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    run(dock, qtbot)
+    assert "it goes on with what was segmented then" in review_of(dock, qtbot)
+    assert read_info(folder) == created
+    assert read_study(folder).review == begun
+    assert review.opened == [folder, folder]
+
+
+def test_where_nothing_can_be_beside_the_image_it_is_asked(
+    ready, tmp_path, qtbot, review, asked, monkeypatch
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    dock.result.source = PACKAGE / "data" / "heart.nii.gz"
+    asked.mkdir()
+    review_of(dock, qtbot)
+    assert review.opened == [asked / "heart_study"]
+    assert is_study(asked / "heart_study")
+    dock.result.source = None
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
+    dock.run.review_button.click()
+    assert not dock._makes_study
+    assert len(review.opened) == 1
+
+
+def test_an_image_that_came_from_no_file_goes_into_its_study(
+    ready, tmp_path, qtbot, review, asked
+) -> None:
+    """With the voxel size it was segmented with, whatever the form shows by now."""
+    voxels = np.random.default_rng(0).integers(1, 99, (4, 8, 8)).astype(np.int16)
+    dock = ready(Image(voxels, name="pixels"))
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    other = dock._viewer.add_image(np.ones((3, 4, 5)))
+    dock.image.choose(other)
+    dock.image.choose(dock._viewer.layers["pixels"])
+    assert dock.image.spacing.value() != (9, 2, 3)
+    asked.mkdir()
+    review_of(dock, qtbot)
+    study = read_study(asked / "pixels_study")
+    assert study.info.image is None
+    assert study.info.geometry.spacing == (9, 2, 3)
+    assert (study.folder / "image.nii.gz").is_file()
+
+
+def test_another_voxel_size_is_another_result(ready, qtbot) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    run(dock, qtbot)
+    first = dock.result
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    assert dock.result is not first
+    assert dock.result.spacing == (9, 2, 3)
+
+
+def test_other_files_in_the_folder_are_a_sentence(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    (tmp_path / "heart_study").mkdir()
+    (tmp_path / "heart_study" / "thesis.doc").touch()
+    assert "holds other files (thesis.doc)" in review_of(dock, qtbot)
+    assert review.opened == []
+    (tmp_path / "heart_study" / "thesis.doc").unlink()
+    assert review_of(dock, qtbot).startswith("The study is in")
+
+
+def test_before_a_phase_is_done_there_is_nothing_to_review(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
+    begin(dock, qtbot)
+    assert not dock.run.review_button.isEnabled()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    dock.result.source = None  # nobody is asked for a folder in vain
+    assert review_of(dock, qtbot) == NOTHING_DONE
+    assert not (tmp_path / "heart_study").exists()
+
+
+def test_a_second_press_does_not_write_over_what_is_being_opened(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    dock.run.review_button.click()
+    assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
+    dock.run.review_button.click()
+    wait_until(lambda: not dock._makes_study, qtbot)
+    qtbot.wait(100)
+    assert len(review.opened) == 1
+
+
+@pytest.fixture
+def our_plugin(monkeypatch) -> None:
+    """Napari knows this plugin and no other."""
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
+    manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
+
+
+def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE), window=True)
+    run(dock, qtbot)
+    review_of(dock, qtbot)
+    frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    wait_until(lambda: opened.desk is not None, qtbot)
+    assert opened.desk.session.study.folder == tmp_path / "heart_study"
+    assert frame.isVisible()
+    # Once more while it is open, and behind the dock Segment
+    dock.parent().raise_()
+    first = opened.desk
+    assert "it goes on" in review_of(dock, qtbot)
+    wait_until(lambda: opened.desk not in (None, first), qtbot)
+    assert not opened.desk.saver.read_only
+    opened.close_study()
 
 
 # Drag and drop

@@ -18,10 +18,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.image_label_folders import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.nnunet_dataset import RawDataset, TrainingCase, read_dataset
+from napari_bayes_nnunet.widgets.dataset_folder_form import DatasetFolderForm
 from napari_bayes_nnunet.widgets.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.folders_form import HINT, NOT_WRITTEN, STOPPED, FoldersForm
 from napari_bayes_nnunet.widgets.label_names import EMPTY, FIXED, TWICE, LabelNames
 from napari_bayes_nnunet.widgets.new_dataset_form import (
+    CANNOT_WRITE,
     CHANNELS,
     COPIES,
     COPIES_HELP,
@@ -41,7 +43,6 @@ from napari_bayes_nnunet.widgets.training_data_form import (
     FOLDERS,
     SOURCES,
     STUDIES,
-    DatasetFolderForm,
     TrainingDataForm,
 )
 
@@ -169,15 +170,13 @@ def drop(widget: Any, *paths: Path) -> bool:
 def test_the_sources(form) -> None:
     titles = [form.source.itemText(index) for index in range(form.source.count())]
     assert titles == [title for title, _ in SOURCES]
-    studies = form.source.model().item(STUDIES)
-    assert not studies.isEnabled()
-    assert studies.toolTip() == "Comes with the review of contours."
+    forms = {DATASET: form.folder, FOLDERS: form.folders, STUDIES: form.studies}
     assert form.folder.isVisibleTo(form)
-    assert not form.folders.isVisibleTo(form)
-    form.source.setCurrentIndex(FOLDERS)
-    assert not form.folder.isVisibleTo(form)
-    assert form.folders.isVisibleTo(form)
-    assert form.source.toolTip() == SOURCES[FOLDERS][1]
+    for source, shown in forms.items():
+        assert form.source.model().item(source).isEnabled()
+        form.source.setCurrentIndex(source)
+        assert [each for each in forms.values() if each.isVisibleTo(form)] == [shown]
+        assert form.source.toolTip() == SOURCES[source][1]
 
 
 def test_a_dataset_is_read(form, hearts, qtbot) -> None:
@@ -231,6 +230,15 @@ def test_a_folder_can_be_dropped_anywhere(form, hearts, folders, qtbot) -> None:
     assert form.dataset.path == hearts
     assert not drop(form, hearts / "dataset.json")
     assert not drop(form, *folders)
+
+
+def test_a_folder_dropped_beside_the_studies_is_theirs(form, hearts, tmp_path) -> None:
+    form.source.setCurrentIndex(STUDIES)
+    assert drop(form, hearts)
+    assert form.source.currentIndex() == STUDIES
+    assert form.studies.target.folder.path == hearts
+    assert drop(form, tmp_path)
+    assert form.studies.folder.path == tmp_path
 
 
 # A row with a folder
@@ -460,6 +468,18 @@ def test_only_the_source_that_is_shown_counts(form, hearts, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         form.source.setCurrentIndex(DATASET)
     assert form.dataset is not None
+    with qtbot.waitSignal(form.dataset_changed) as changed:
+        form.source.setCurrentIndex(STUDIES)
+    assert changed.args == [None]
+
+
+def test_the_dataset_that_studies_were_added_to_is_trained_on(form, hearts, qtbot) -> None:
+    dataset = read_dataset(hearts)
+    form.source.setCurrentIndex(STUDIES)
+    with qtbot.waitSignal(form.dataset_changed) as changed:
+        form.studies._set_dataset(dataset)
+    assert changed.args == [dataset]
+    assert form.dataset is dataset
 
 
 def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
@@ -569,9 +589,11 @@ def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "empty").mkdir()
+    below = CANNOT_WRITE.format(place=tmp_path / "file", reason="Not a directory")
     for path, problem in (
         (None, NO_TARGET),
         (tmp_path / "file", IS_FILE.format(name="file")),
+        (tmp_path / "file" / "below", below),
         (tmp_path / "full", NOT_EMPTY.format(name="full")),
         (Path("somewhere"), WHOLE_PATH),
         (tmp_path / "empty", ""),
@@ -582,6 +604,13 @@ def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
         qtbot.wait(60)
         assert new.problem_text.text() == problem
         assert new.make_button.isEnabled() == (not problem)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+def test_the_target_must_be_writable(new, qtbot) -> None:
+    new.target.choose(Path("/proc/new folder"))
+    qtbot.waitUntil(lambda: "Nothing can be written to /proc: " in new.problem_text.text())
+    assert not new.make_button.isEnabled()
 
 
 def test_a_target_that_cannot_be_looked_at_is_a_sentence(new, tmp_path, qtbot) -> None:

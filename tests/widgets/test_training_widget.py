@@ -148,6 +148,74 @@ def test_refused_at_once_it_says_why(make_dock: Any, tmp_path: Path, qtbot: Any)
     assert dock.form.status.text() == "Another training is running in run."
 
 
+def test_resume_is_off_until_the_training_has_reported(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock(*ENDLESS)
+    dock.start(request(tmp_path))
+    qtbot.waitUntil(lambda: epochs(dock) > 1, timeout=SOON)
+    dock.form.stop_button.click()
+    wait_for(dock, "stopped", qtbot)
+    states: list[tuple[str, bool]] = []
+    dock.watch.looked.connect(
+        lambda state, *_: states.append((state.kind, dock.form.resume_button.isEnabled()))
+    )
+    dock.watch._command = [*dock.watch._command, "--late", "1.5"]
+    done = epochs(dock)
+    dock.form.resume_button.click()
+    assert not dock.form.resume_button.isEnabled()
+    qtbot.waitUntil(lambda: epochs(dock) > done, timeout=SOON)
+    kinds = [kind for kind, _ in states]
+    assert set(kinds) == {"starting", "running"}
+    assert kinds.count("starting") > 1
+    assert not any(enabled for _, enabled in states)
+
+
+def test_a_refused_start_does_not_hide_the_training_that_runs(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock(*ENDLESS)
+    dock.start(request(tmp_path))
+    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    dock.watch._command = [*dock.watch._command, "--refuse", "Another training is running in run."]
+    dock.start(request(tmp_path, resume=True))
+    qtbot.waitUntil(lambda: len(dock.watch._started) == 2, timeout=SOON)
+    second = dock.watch._started[-1][1]
+    qtbot.waitUntil(lambda: second.has_ended, timeout=SOON)
+    assert second.complaint() == "Another training is running in run."
+    seen = epochs(dock)
+    qtbot.waitUntil(lambda: epochs(dock) > seen, timeout=SOON)
+    assert dock.state.kind == "running"
+    assert dock.watch.started_here() == [tmp_path / "run"]
+    dock.form.stop_button.click()
+    wait_for(dock, "stopped", qtbot)
+    assert dock.form.status.text() == "Stopped."
+    assert dock.watch.started_here() == []
+
+
+def test_followed_again_what_was_refused_is_over(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock("--refuse", "The dataset is missing.")
+    dock.start(request(tmp_path))
+    wait_for(dock, "refused", qtbot)
+    dock.follow(tmp_path / "run")
+    wait_for(dock, "none", qtbot)
+
+
+def test_started_where_a_terminal_trains_it_follows_that_one(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    terminal = make_dock(*ENDLESS)
+    terminal.start(request(tmp_path))
+    qtbot.waitUntil(lambda: epochs(terminal) > 0, timeout=SOON)
+    dock = make_dock("--refuse", "Another training is running in run.")
+    dock.start(request(tmp_path))
+    wait_for(dock, "running", qtbot)
+    dock.form.stop_button.click()
+    wait_for(terminal, "stopped", qtbot)
+
+
 def test_a_missing_program_is_said(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.watch._command = ("/no/such/program",)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, Notice, TrainingStarted
+from napari_bayes_nnunet.app.messages import (
+    EpochDone,
+    JobEnded,
+    Notice,
+    StageStarted,
+    TrainingStarted,
+)
 from napari_bayes_nnunet.app.run_state import RunState
 from napari_bayes_nnunet.app.training_follower import LogUpdate
 from napari_bayes_nnunet.app.training_progress import TrainingProgress, progress_of
@@ -85,17 +92,37 @@ def test_state_stage_and_notices_are_sentences(form: WatchForm) -> None:
     assert form.status.text() == "Training here.\nMemory is low."
 
 
-def test_after_stop_it_says_that_it_waits_for_the_epoch(form: WatchForm) -> None:
+def test_after_stop_there_is_nothing_more_to_stop(form: WatchForm) -> None:
     running = RunState(kind="running", text="Training here.")
     form.show_run(running, progress(1))
     form.show_stopping()
-    form.show_run(running, progress(1))
-    assert "It stops when this epoch is done." in form.status.text()
+    form.show_run(replace(running, text="Training here. It stops after this epoch."), progress(1))
+    assert form.status.text() == "Training here. It stops after this epoch."  # once
     assert "stop" not in enabled(form)
     form.show_run(RunState(kind="stopped", text="Stopped."), progress(2))
     form.show_run(running, progress(2))
-    assert "It stops" not in form.status.text()
     assert "stop" in enabled(form)
+
+
+def test_while_validation_cases_are_measured_they_are_counted(form: WatchForm) -> None:
+    running = RunState(kind="running", text="Training here.")
+    case = StageStarted(text="Measuring validation case 3 of 8", done=2, total=8, eta_seconds=300)
+    form.show_run(running, progress(6, case))
+    assert form.place.text().startswith("Measuring validation case 3 of 8, 5 min left, ")
+    assert form.bar.value() / form.bar.maximum() == pytest.approx(0.25)
+    assert form.status.text() == "Training here."
+    assert form.stop_button.text() == "Stop"
+    assert enabled(form) == {"stop", "kill", "use"}
+    form.show_run(running, progress(5))
+    assert form.stop_button.text() == "Stop after this epoch"
+
+
+def test_what_follows_the_epochs_is_said_before() -> None:
+    started = TrainingStarted(fold="0", epoch=0, epochs=6, cycles=3, validation_cases=8)
+    more = ", then the validation cases are measured, 1.5 GiB"
+    assert f"2 min left{more}" in place_of(progress_of([started, epoch(0)]))[0]
+    last = progress_of([started, epoch(5, eta_seconds=0.0)])
+    assert f"epoch 6 of 6 done{more}" in place_of(last)[0]
 
 
 def test_every_button_tells_its_click(form: WatchForm, qtbot: Any) -> None:

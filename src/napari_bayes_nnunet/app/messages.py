@@ -140,17 +140,24 @@ class Notice(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StageStarted(Message):
-    """The job began something that takes a while; ``text`` is for the user."""
+    """The job began something that takes a while; ``text`` is for the user.
+
+    Where it consists of ``total`` equal parts ``done`` of them are, and what is left takes
+    ``eta_seconds``, None while nobody knows.
+    """
 
     kind: ClassVar[str] = "stage"
     text: str
+    done: int = 0
+    total: int = 0
+    eta_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStarted(Message):
     """The training of ``fold`` is about to run the epochs from ``epoch`` (0, or on a resume later).
 
-    ``epochs`` in all, in ``cycles`` of equal length.
+    ``epochs`` in all, in ``cycles`` of equal length; then ``validation_cases`` are measured.
     """
 
     kind: ClassVar[str] = "started"
@@ -158,6 +165,7 @@ class TrainingStarted(Message):
     epoch: int
     epochs: int
     cycles: int
+    validation_cases: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

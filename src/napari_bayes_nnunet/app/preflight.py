@@ -9,7 +9,14 @@ from pathlib import Path
 
 from ..io import DataError
 from ..io.dataset_check import CaseCheck, Problem, check_case, check_dataset
-from ..io.nnunet_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_of, read_dataset
+from ..io.nnunet_dataset import (
+    DEFAULT_PATIENT,
+    RawDataset,
+    Split,
+    named,
+    patient_of,
+    read_dataset,
+)
 from ..io.run_folder import RunFolder, TrainingRecord
 from . import AppError
 from .disk_need import DiskNeed, estimate, free_bytes, nearest_existing
@@ -19,7 +26,7 @@ from .training_request import (
     choose_fold,
     choose_splits,
     has_begun,
-    named,
+    pattern_warning,
     settled_record,
     shared_patients,
 )
@@ -56,10 +63,14 @@ class Preflight:
     split_file: Path | None
 
     @property
+    def case_problems(self) -> tuple[Problem, ...]:
+        """Those of the cases, in their order."""
+        return tuple(problem for row in self.rows for problem in row.check.problems)
+
+    @property
     def all_problems(self) -> tuple[Problem, ...]:
-        """Those of the cases too."""
-        of_cases = (problem for row in self.rows for problem in row.check.problems)
-        return (*self.problems, *of_cases)
+        """Those of the dataset and of the cases."""
+        return (*self.problems, *self.case_problems)
 
     @property
     def ready(self) -> bool:
@@ -107,7 +118,7 @@ def assess(
     run = RunFolder(request.output.absolute())
     settled, fold = _start(request, dataset, run, problems)
     pattern = request.patient or (settled and settled.patient) or DEFAULT_PATIENT
-    patients = _patients(dataset, pattern, problems)
+    patients = _patients(dataset, pattern, request.patient, problems)
     frozen = run.splits if settled and run.splits.exists() else None
     file = frozen or _split_file(request, dataset)
     splits = None
@@ -153,7 +164,9 @@ def _start(
     """What the run folder has settled already, and the fold that would be trained."""
     settled, fold = None, request.fold or "0"
     if run.path.resolve() == dataset.path.resolve():
-        text = f"The output must be another folder than the dataset {dataset.path}."
+        text = (
+            f"The folder of the ensemble must be another than that of the dataset {dataset.path}."
+        )
         problems.append(Problem(text, run.path))
     with _noted(problems, run.path):
         settled = settled_record(run, resume=request.resume)
@@ -163,17 +176,25 @@ def _start(
     if not request.resume and has_begun(run, fold):
         text = (
             f"{run.path} already holds a training of fold {fold}: resume that one, or choose "
-            "another output."
+            "another folder for the ensemble."
         )
         problems.append(Problem(text, run.path))
     return settled, fold
 
 
-def _patients(dataset: RawDataset, pattern: str, problems: list[Problem]) -> dict[str, str]:
-    """The patient of every case; with a pattern that is none every case is a patient."""
+def _patients(
+    dataset: RawDataset, pattern: str, asked: str | None, problems: list[Problem]
+) -> dict[str, str]:
+    """The patient of every case; with a pattern that matches none every case is a patient.
+
+    ``asked`` is the pattern where one was asked for.
+    """
     names = [case.name for case in dataset.cases]
     with _noted(problems, None):
-        return {name: patient_of(name, pattern) for name in names}
+        patients = {name: patient_of(name, pattern) for name in names}
+        if warning := pattern_warning(asked, names):
+            problems.append(Problem(warning, None, blocks=False))
+        return patients
     return {name: name for name in names}
 
 
@@ -242,7 +263,8 @@ def _split_problems(
 def _output_problems(output: Path, disk: DiskNeed) -> Iterator[Problem]:
     place = nearest_existing(output)
     if not place.is_dir():
-        yield Problem(f"The output cannot be made: {place} is a file, not a folder.", place)
+        text = f"The folder of the ensemble cannot be made: {place} is a file, not a folder."
+        yield Problem(text, place)
         return
     problem = disk.problem(output)
     if problem is not None:

@@ -18,7 +18,7 @@ from ..io.run_folder import RunFolder
 from . import AppError
 from .job_info import JobInfo, is_gone, read_info
 from .journal import Journal, end_in, last_messages, unreachable
-from .messages import EpochDone, JobEnded, Message
+from .messages import EpochDone, JobEnded, Message, TrainingStarted
 
 Kind = Literal[
     "none", "starting", "refused", "running", "silent", "finished", "stopped", "failed", "died"
@@ -164,7 +164,7 @@ def _kind_and_text(
             "The training ended without a word: it was killed, the power was cut, or memory ran "
             f"out. {_what_next(run)}"
         )
-    stopping = " It stops after this epoch." if run.stop.exists() else ""
+    stopping = f" {_stopping(messages)}" if run.stop.exists() else ""
     if info.is_here:
         return "running", f"Training on this computer.{stopping}"
     silence = max(0.0, time.time() - (heard or 0))
@@ -174,6 +174,11 @@ def _kind_and_text(
             f"{_in_words(silence)}: look there whether it still runs before you resume it."
         )
     return "running", f"Training on {info.host}, last heard {_in_words(silence)} ago.{stopping}"
+
+
+def _stopping(messages: list[Message]) -> str:
+    in_epochs = bool(messages) and isinstance(messages[-1], EpochDone | TrainingStarted)
+    return "It stops after this epoch." if in_epochs else "It stops as soon as it can."
 
 
 def _epoch_seconds(messages: list[Message]) -> float:

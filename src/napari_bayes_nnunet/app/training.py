@@ -6,22 +6,21 @@ from the environment. The terminal, the window and a cluster all start it throug
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io.atomic import write_json
 from ..io.dataset_check import check_labels
 from ..io.nnunet_dataset import DEFAULT_PATIENT, patient_of, splits_to_json
 from ..io.run_folder import EpochReport, RunFolder, TrainingRecord, forget_from, write_record
-from .messages import EpochDone, Message, StageStarted, TrainingStarted
+from .messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
+from .schedule_notes import schedule_notes
 from .stop_request import Stopped, StopRequest
 from .training_job import TrainingJob, prepared
-from .training_request import PRESETS, TrainingRequest
+from .training_request import PRESETS, TrainingRequest, pattern_warning
 from .validation import measure_validation_range
 
 if TYPE_CHECKING:
@@ -46,16 +45,19 @@ def train(request: TrainingRequest, tell: Tell) -> bool:
 def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
     """Do what ``train`` does for a job that is prepared."""
 
-    def stage(text: str) -> None:
+    def stage(message: StageStarted) -> None:
         stop.act()
-        tell(StageStarted(text=text))
+        tell(message)
 
     try:
         if not job.is_trained:
-            _train(job, tell, stage, stop)
+            _train(job, tell, lambda text: stage(StageStarted(text=text)), stop)
         if job.lacks_validation:
             measure_validation_range(
-                job.run, job.fold, job.dataset, device=job.request.device, on_stage=stage
+                *(job.run, job.fold, job.dataset),
+                device=job.request.device,
+                tell=stage,
+                stop=stop,
             )
     except Stopped:
         return False
@@ -69,14 +71,17 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
     from ..nnunet.trainer import TrainingStopped
 
     _check_device(job)
-    if not job.settled:
+    if job.request.add_cycle or not job.settled:
         stage("Checking the labels")
-        check_labels(job.dataset)
+        for text in _warnings(job):
+            tell(Notice(text=text))
     stage("Planning and preprocessing")
     begin = _on_several_cards if job.request.num_gpus > 1 else _on_one_device
     epoch, run_training = begin(
         job, _write_plans(job), lambda report: tell(EpochDone(**asdict(report))), stop
     )
+    if job.request.add_cycle:
+        _begin_cycle(job)
     forget_from(job.run, job.fold, epoch)
     _tell_leftovers(job, epoch, tell)
     stage(_training_text(job))
@@ -87,6 +92,7 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
             epoch=epoch,
             epochs=schedule.all_epochs,
             cycles=schedule.all_cycles,
+            validation_cases=len(job.record.folds[job.fold]["validation_cases"]),
         )
     )
     with stop.in_epochs():
@@ -94,6 +100,18 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
             run_training()
         except TrainingStopped as error:
             raise Stopped from error
+
+
+def _warnings(job: TrainingJob) -> Iterator[str]:
+    """What is worth a look. Raises DataError for what keeps the training from running."""
+    names = [case.name for case in job.dataset.cases]
+    yield from filter(None, [pattern_warning(job.request.patient, names)])
+    if not job.settled:
+        record, preset = job.record, PRESETS[job.record.preset or "paper"]
+        usual = schedule_notes(preset.schedule, preset.selection).values()
+        notes = schedule_notes(record.schedule, record.selection).values()
+        yield from (note for note in notes if note not in usual)
+    yield from (problem.text for problem in check_labels(job.dataset))
 
 
 def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
@@ -114,17 +132,20 @@ def _write_plans(job: TrainingJob) -> str:
     """Put plans, split and record where the trainer and a later resume find them.
 
     Returns the name of the plans. ``ensemble.json`` is written last: without it a start begins
-    anew, with it everything that going on needs is there.
+    anew, with it everything that going on needs is there. It does not name an added cycle yet.
     """
     from ..nnunet.planning import (
         plan_and_preprocess,
+        read_plans,
         training_plans,
         with_settings,
         write_plans,
     )
 
     workspace, record = job.run.workspace, job.record
-    kept = _read_json(job.run.plans) if job.settled and job.run.plans.exists() else None
+    kept = None
+    if job.settled and job.run.plans.exists():
+        kept = read_plans(job.run.plans, job.dataset, configuration=record.configuration)
     _set_environment(job.run)
     plans = plan_and_preprocess(
         job.dataset, workspace, configuration=record.configuration, plans=kept
@@ -146,22 +167,21 @@ def _write_plans(job: TrainingJob) -> str:
             job.run.plans.unlink(missing_ok=True)  # of an earlier start that saved nothing
         if job.splits:
             write_json(job.run.splits, splits_to_json(job.splits))
-    if job.request.add_cycle:
-        _reopen(job)
-    if job.request.add_cycle or not job.request.resume:
         write_record(job.run.record, record)
     return str(plans["plans_name"])
 
 
-def _reopen(job: TrainingJob) -> None:
-    """Make the final state one to go on from; nnU-Net prefers the final to the latest.
+def _begin_cycle(job: TrainingJob) -> None:
+    """Enter the new cycle once all is ready for it: until then the training is a finished one.
 
-    Killed before the record names the new cycle, the training is a finished one that lacks its
-    last step, which a resume makes up for.
+    The final state becomes one to go on from; nnU-Net prefers the final to the latest. Killed
+    before the record names the new cycle, the training is a finished one that lacks its last step,
+    which a resume makes up for.
     """
     final = job.run.fold(job.fold) / "checkpoint_final.pth"
     if final.exists():
         final.replace(final.with_name("checkpoint_latest.pth"))
+    write_record(job.run.record, job.record)
 
 
 def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
@@ -270,7 +290,3 @@ def _training_text(job: TrainingJob) -> str:
         if patients:
             parts.append(f"{len(cases)} cases ({len(patients)} patients) for {use}")
     return f"Fold {job.fold}: {', '.join(parts)}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -26,6 +26,7 @@ from .training_request import (
     choose_splits,
     dataset_difference,
     has_begun,
+    pattern_warning,
     settled_record,
     shared_patients,
 )
@@ -81,6 +82,9 @@ def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
         fold = choose_fold(request, settled)
         _check_start(request, run, fold, settled)
         record = _record(request, run, dataset, fold, settled)
+        # nnU-Net's plans, in every saved state too, name the dataset as the run began with it.
+        dataset = replace(dataset, known_as=record.dataset.get("name", ""))
+        pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None
         splits = choose_splits(request, dataset, fold, frozen=frozen)
         if request.resume:
@@ -158,10 +162,12 @@ def _record(
 
 
 def _check_same_structures(settled: TrainingRecord, dataset: RawDataset) -> None:
-    for what, began, now in (
-        ("labels", settled.labels, dataset.labels),
-        ("channels", settled.channels, dataset.channels),
-    ):
+    labels = [
+        ", ".join(f"{value} {name}" for name, value in source.labels.items())
+        for source in (settled, dataset)
+    ]
+    channels = [", ".join(source.channels) for source in (settled, dataset)]
+    for what, (began, now) in (("labels", labels), ("channels", channels)):
         if began != now:
             raise AppError(
                 f"The training began with the {what} {began}, but dataset.json now says {now}: "

@@ -14,8 +14,10 @@ class TrainingProgress:
     """How far a training is, as its messages tell; of several in one run folder, the last.
 
     ``fold`` "", ``epochs`` and ``cycles`` 0 before anything is known; the latter two include what
-    was added. ``stage`` says what it is doing, "" after the end. ``eta_seconds`` and
-    ``memory_bytes`` are the last ones reported, None where they say nothing about the present.
+    was added. ``stage`` says what it is doing, "" after the end; of its ``stage_total`` parts, 0
+    where it has none, ``stage_done`` are done. ``validation_cases`` are measured after the epochs.
+    ``eta_seconds`` and ``memory_bytes`` are the last ones reported, None where they say nothing
+    about the present.
     ``ended`` is None while it goes on. ``reports_of`` holds the finished epochs of every fold.
     """
 
@@ -23,6 +25,9 @@ class TrainingProgress:
     epochs: int = 0
     cycles: int = 0
     stage: str = ""
+    stage_done: int = 0
+    stage_total: int = 0
+    validation_cases: int = 0
     eta_seconds: float | None = None
     memory_bytes: int | None = None
     ended: JobEnded | None = None
@@ -52,11 +57,12 @@ def progress_of(
 
 def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     if isinstance(message, JobEnded):
-        return replace(progress, ended=message, stage="", eta_seconds=None, memory_bytes=None)
+        progress = _at_stage(progress, StageStarted(text=""))
+        return replace(progress, ended=message, memory_bytes=None)
     if progress.ended:  # another training has begun
         progress = replace(progress, ended=None, notices=())
     if isinstance(message, StageStarted):
-        return replace(progress, stage=message.text, eta_seconds=None)
+        return _at_stage(progress, message)
     if isinstance(message, Notice):
         return replace(progress, notices=(*progress.notices, message.text))
     if isinstance(message, TrainingStarted):
@@ -65,6 +71,7 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
             fold=message.fold,
             epochs=message.epochs,
             cycles=message.cycles,
+            validation_cases=message.validation_cases,
             reports_of=_up_to(progress, message.fold, message.epoch),
         )
     if isinstance(message, EpochDone):
@@ -76,6 +83,16 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
             memory_bytes=message.memory_bytes,
         )
     return progress
+
+
+def _at_stage(progress: TrainingProgress, stage: StageStarted) -> TrainingProgress:
+    return replace(
+        progress,
+        stage=stage.text,
+        stage_done=stage.done,
+        stage_total=stage.total,
+        eta_seconds=stage.eta_seconds,
+    )
 
 
 def _up_to(

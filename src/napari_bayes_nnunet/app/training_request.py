@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.schedule import MemberSelection, RestartSchedule
-from ..io.nnunet_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_splits, read_splits
+from ..io.nnunet_dataset import (
+    DEFAULT_PATIENT,
+    RawDataset,
+    Split,
+    named,
+    patient_splits,
+    read_splits,
+    without_patient,
+)
 from ..io.run_folder import RunFolder, TrainingRecord, read_record
 from . import AppError
-
-NAMED = 3
-"""Cases a sentence names before it says "…"."""
 
 Preset = Literal["paper", "demo", "quick"]
 
@@ -89,7 +94,10 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
     """
     if not run.record.exists():
         if resume:
-            raise AppError(f"{run.path} holds no training to resume: start it without --resume.")
+            raise AppError(
+                f"{run.path} holds no training to go on with: start one, without --resume and "
+                "--add-cycle."
+            )
         return None
     record = read_record(run.record)
     return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
@@ -116,10 +124,14 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
     folds = list(settled.folds)
     if request.fold is None and len(folds) == 1:
         return folds[0]
+    held = f"{request.output} holds trainings of the folds {', '.join(folds)}"
+    if request.fold is None:
+        raise AppError(f"{held}: say with --fold which of them shall go on.")
     if request.fold not in folds:
+        held = held if len(folds) > 1 else f"{request.output} holds a training of fold {folds[0]}"
         raise AppError(
-            f"{request.output} holds trainings of the folds {', '.join(folds)}: say with --fold "
-            "which of them to resume."
+            f"{held}, but none of fold {request.fold} that could go on: start that one first, "
+            "without --resume and --add-cycle."
         )
     return request.fold
 
@@ -190,6 +202,28 @@ def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str])
     return read_splits(file, names)
 
 
+def pattern_warning(pattern: str | None, cases: Sequence[str]) -> str:
+    """What is wrong with a pattern that was asked for, "" where it matches every case's name.
+
+    Raises AppError where it matches none.
+    """
+    if pattern in (None, DEFAULT_PATIENT):
+        return ""
+    left = without_patient(cases, pattern)
+    if len(left) == len(cases):
+        raise AppError(
+            f"The pattern {pattern} for the patient's name matches no case, such as {left[0]}: "
+            "correct it."
+        )
+    if not left:
+        return ""
+    return (
+        f"The pattern {pattern} for the patient's name does not match {named(left)} ({len(left)} "
+        "in all): each of them counts as a patient of its own, so that cases of one patient may be "
+        "trained on and validated with."
+    )
+
+
 def shared_patients(
     training: Iterable[str], validation: Iterable[str], patients: Mapping[str, str], where: str
 ) -> Iterator[str]:
@@ -207,11 +241,6 @@ def shared_patients(
             f"validation ({named(sides[1][patient])}) of {where}: put all cases of a patient on "
             "the same side."
         )
-
-
-def named(cases: Sequence[str]) -> str:
-    """The first few of the cases, in words."""
-    return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
 
 def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:

@@ -76,12 +76,12 @@ def _enter(job: TrainingJob, journal: Journal) -> None:
     """Make known who trains here. From now on a file RUN/stop is heard.
 
     The first message at once: what stands before it says how an earlier training ended, and much is
-    imported before the next one.
+    imported before the next one. The entry after it, for with that the state is asked of them.
     """
+    journal.append(StageStarted(text="Starting"))
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
     dataset = str(job.dataset.path)
     write_info(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
-    journal.append(StageStarted(text="Starting"))
 
 
 def _sentence(job: TrainingJob, error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
-from .messages import EpochDone, Message, StageStarted, TrainingStarted
+from .messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
 
 
 class TrainingView(Protocol):
@@ -52,11 +52,15 @@ class PlainLines:
         if isinstance(message, TrainingStarted):
             self._started = message
         elif isinstance(message, StageStarted):
+            left = "" if message.eta_seconds is None else f", {_duration(message.eta_seconds)} left"
+            self._print(f"{message.text}{left}")
+        elif isinstance(message, Notice):
             self._print(message.text)
         elif isinstance(message, EpochDone) and self._started:
             place = _place(self._started, message.epoch + 1, message.cycle + 1)
+            numbers = _numbers(self._started, message)
             member = ", member kept" if message.member else ""
-            self._print(f"{place}: {_numbers(message)}, {message.seconds:.1f} s{member}")
+            self._print(f"{place}: {numbers}, {message.seconds:.1f} s{member}")
 
     def close(self) -> None:
         """Nothing to tidy up."""
@@ -66,7 +70,7 @@ class PlainLines:
 
 
 class ProgressBar:
-    """A bar with cycle, epoch and remaining time, from before the first epoch on."""
+    """A bar with cycle, epoch and remaining time, then one of the validation cases."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
@@ -74,7 +78,9 @@ class ProgressBar:
         self._bar: tqdm[None] | None = None
 
     def show(self, message: Message) -> None:
-        if isinstance(message, StageStarted):
+        if isinstance(message, StageStarted) and message.total:
+            self._show_parts(message)
+        elif isinstance(message, StageStarted | Notice):
             self.close()
             print(message.text, file=self._terminal, flush=True)
         elif isinstance(message, TrainingStarted):
@@ -82,7 +88,7 @@ class ProgressBar:
         elif isinstance(message, EpochDone) and self._started and self._bar is not None:
             place = _place(self._started, message.epoch + 1, message.cycle + 1)
             self._bar.set_description_str(place, refresh=False)
-            self._bar.set_postfix_str(_numbers(message), refresh=False)
+            self._bar.set_postfix_str(_numbers(self._started, message), refresh=False)
             self._bar.n = message.epoch + 1
             self._bar.refresh()
 
@@ -95,10 +101,24 @@ class ProgressBar:
     def _start(self, message: TrainingStarted) -> None:
         self._started = message
         cycle = min(message.epoch * message.cycles // message.epochs + 1, message.cycles)
-        self._bar = tqdm(
-            total=message.epochs,
-            initial=message.epoch,
-            desc=_place(message, message.epoch, cycle),
+        place = _place(message, message.epoch, cycle)
+        self._bar = self._new_bar(place, message.epoch, message.epochs)
+
+    def _show_parts(self, message: StageStarted) -> None:
+        if self._bar is None or self._bar.total != message.total or not message.done:
+            self.close()
+            self._bar = self._new_bar(message.text, message.done, message.total)
+        self._bar.set_description_str(message.text, refresh=False)
+        if message.eta_seconds is not None:
+            self._bar.set_postfix_str(f"{_duration(message.eta_seconds)} left", refresh=False)
+        self._bar.n = message.done
+        self._bar.refresh()
+
+    def _new_bar(self, text: str, done: int, total: int) -> tqdm[None]:
+        return tqdm(
+            total=total,
+            initial=done,
+            desc=text,
             bar_format="{desc} |{bar}| {elapsed}{postfix}",
             file=self._terminal,
             dynamic_ncols=True,
@@ -110,7 +130,11 @@ def _place(started: TrainingStarted, epoch: int, cycle: int) -> str:
     return f"cycle {cycle} of {started.cycles}, epoch {epoch} of {started.epochs}"
 
 
-def _numbers(message: EpochDone) -> str:
-    left = timedelta(seconds=round(message.eta_seconds))
+def _numbers(started: TrainingStarted, message: EpochDone) -> str:
+    left = _duration(message.eta_seconds) + (" + validation" if started.validation_cases else "")
     validation = "" if message.val_loss is None else f", validation {message.val_loss:.3f}"
     return f"{left} left, loss {message.train_loss:.3f}{validation}"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

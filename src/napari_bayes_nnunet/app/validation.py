@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from ..io.nifti import read_channels
 from ..io.nnunet_dataset import RawDataset
 from ..io.run_folder import RunFolder, read_record, write_record
 from .case_scores import Scores, case_scores, score_ranges
-from .segment import Ensemble
+from .messages import StageStarted
+from .segment import Ensemble, Image, Segmentation, Spacing
+from .stop_request import Stopped, StopRequest
 
 MEMBERS = 9
 """More members change the range little, and a training on a CPU has to end some time."""
@@ -26,11 +29,12 @@ def measure_validation_range(
     dataset: RawDataset,
     *,
     device: str,
-    on_stage: Callable[[str], None],
+    tell: Callable[[StageStarted], None],
+    stop: StopRequest,
 ) -> None:
     """Enter the range of the case scores into ``ensemble.json``; nothing for a fold without them.
 
-    Images that cannot be read as NIfTI are left out.
+    Images that cannot be read as NIfTI are left out. ``tell`` hears of every case. Raises Stopped.
     """
     record = read_record(run.record)
     cases = record.folds[fold].get("validation_cases", [])
@@ -39,7 +43,7 @@ def measure_validation_range(
     folder = find_ensemble(run.path)
     of_fold = tuple(member for member in folder.members if member.fold == fold)
     ensemble = Ensemble(replace(folder, members=of_fold), device=device)
-    scores = list(_score(ensemble, dataset, cases, on_stage))
+    scores = list(_score(ensemble, dataset, cases, tell, stop))
     if not scores:
         return
     record.validation[fold] = {
@@ -53,15 +57,36 @@ def measure_validation_range(
 
 
 def _score(
-    ensemble: Ensemble, dataset: RawDataset, names: list[Any], on_stage: Callable[[str], None]
+    ensemble: Ensemble,
+    dataset: RawDataset,
+    names: list[Any],
+    tell: Callable[[StageStarted], None],
+    stop: StopRequest,
 ) -> Iterator[Scores]:
     wanted = [case for case in dataset.cases if case.name in set(names)]
-    for number, case in enumerate(wanted, start=1):
-        on_stage(f"Measuring validation case {number} of {len(wanted)}")
+    started = monotonic()
+    for done, case in enumerate(wanted):
+        left = (monotonic() - started) / done * (len(wanted) - done) if done else None
+        text = f"Measuring validation case {done + 1} of {len(wanted)}"
+        tell(StageStarted(text=text, done=done, total=len(wanted), eta_seconds=left))
         try:
             channels = read_channels(case.images[0])
         except DataError:
             continue
         image = np.stack([channel.voxels for channel in channels])
-        result = ensemble.segment(image, channels[0].spacing, members=MEMBERS)
+        result = _segment(ensemble, image, channels[0].spacing, stop)
         yield case_scores(result.volumes, result.volume_spread, result.pairwise_dice)
+
+
+def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
+    """The segmentation, which a request to stop ends within a member."""
+    from ..nnunet import inference
+
+    steps = ensemble.steps(image, spacing, members=MEMBERS, should_stop=lambda: bool(stop))
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except inference.Stopped as error:
+        raise Stopped from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from . import DataError
 from .geometry import Geometry
 from .nifti import ENDINGS, Volume, read_labels, read_volume
-from .nnunet_dataset import RawDataset, TrainingCase
+from .nnunet_dataset import RawDataset, TrainingCase, named
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
@@ -74,7 +75,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
 
 def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:
     """What is wrong with a dataset as a whole, given the ``checks`` of all its cases."""
-    problems = list(_numbering(dataset))
+    problems = [*_numbering(dataset), *_without_label(dataset)]
     if dataset.json["file_ending"] not in ENDINGS:
         text = (
             f"The files of {dataset.path} end in {dataset.json['file_ending']}: they were not "
@@ -92,8 +93,8 @@ def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Prob
     return problems
 
 
-def check_labels(dataset: RawDataset) -> None:
-    """Look into every file, of NIfTI datasets.
+def check_labels(dataset: RawDataset) -> list[Problem]:
+    """Look into every file, of NIfTI datasets; returns the warnings about the whole dataset.
 
     Raises DataError with the first problem that would keep a training from running.
     """
@@ -102,7 +103,9 @@ def check_labels(dataset: RawDataset) -> None:
     for case in dataset.cases:
         checks.append(check_case(dataset, case))
         _refuse(checks[-1].problems)
-    _refuse(check_dataset(dataset, checks))
+    problems = check_dataset(dataset, checks)
+    _refuse(problems)
+    return problems
 
 
 def _refuse(problems: Iterable[Problem]) -> None:
@@ -118,6 +121,22 @@ def _numbering(dataset: RawDataset) -> list[Problem]:
     file = dataset.path / "dataset.json"
     text = f"{file} must number the labels from 0 without gaps, not {', '.join(map(str, numbers))}."
     return [Problem(text, file)]
+
+
+def _without_label(dataset: RawDataset) -> list[Problem]:
+    folder, ending = dataset.path / "imagesTr", str(dataset.json["file_ending"])
+    known = {case.name for case in dataset.cases}
+    cases: dict[str, Path] = {}  # with the first of the channels of each
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.name.endswith(ending) and not file.name.startswith("."):
+            cases.setdefault(re.sub(r"_\d{4}$", "", file.name.removesuffix(ending)), file)
+    files = [file for case, file in cases.items() if case not in known]
+    if not files:
+        return []
+    names = named([file.name for file in files])
+    what = "1 image has" if len(files) == 1 else f"{len(files)} images have"
+    text = f"{what} no label in labelsTr and will not be used: {names}."
+    return [Problem(text, files[0], blocks=False)]
 
 
 def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:

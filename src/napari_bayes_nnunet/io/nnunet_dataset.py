@@ -20,6 +20,8 @@ FOLDS = 5
 SPLITS = "splits_final.json"
 DEFAULT_PATIENT = r"^(.+?)(?=_frame)"
 """The part of a case's name that names the patient: all before ``_frame``."""
+NAMED = 3
+"""Cases a sentence names before it says "…"."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class RawDataset:
     """A dataset folder: ``imagesTr``, ``labelsTr`` and the content of ``dataset.json``.
 
     ``corrections`` are the cases that were taken in for training only, and where they came from.
+    ``known_as`` is what the folder was called when a training began with it, "" for its name now.
     """
 
     path: Path
     json: dict[str, Any]
     cases: tuple[TrainingCase, ...]
     corrections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known_as: str = ""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -65,9 +69,10 @@ class RawDataset:
     @property
     def nnunet_name(self) -> str:
         """The name nnU-Net demands: ``DatasetNNN_Name``."""
-        if re.fullmatch(r"Dataset\d{3}_.+", self.path.name):
-            return self.path.name
-        return "Dataset001_" + (re.sub(r"\W+", "_", self.path.name).strip("_") or "unnamed")
+        name = self.known_as or self.path.name
+        if re.fullmatch(r"Dataset\d{3}_.+", name):
+            return name
+        return "Dataset001_" + (re.sub(r"\W+", "_", name).strip("_") or "unnamed")
 
     def signature(self) -> dict[str, dict[str, Any]]:
         """Size of every image and checksum of every label, to notice a changed dataset."""
@@ -120,13 +125,17 @@ def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
 
     Raises DataError when ``pattern`` is no regular expression.
     """
-    try:
-        found = re.search(pattern, case)
-    except re.error as error:
-        raise DataError(f"{pattern!r} is no pattern for the patient's name: {error}.") from error
-    if found is None:
-        return case
-    return (found.group(1) if found.groups() else found.group()) or case
+    return _patient_in(case, pattern) or case
+
+
+def without_patient(cases: Sequence[str], pattern: str) -> list[str]:
+    """Cases whose name ``pattern`` does not match: each counts as a patient of its own."""
+    return [case for case in cases if not _patient_in(case, pattern)]
+
+
+def named(cases: Sequence[str]) -> str:
+    """The first few of the cases, in words."""
+    return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
 
 def patient_splits(
@@ -146,9 +155,10 @@ def patient_splits(
     cases = [case for case in cases if case not in training_only]
     patients = sorted({patient_of(case, pattern) for case in cases})
     if len(patients) < 2:
+        whose = f"belong to {patients[0]}" if patients else "were added to be trained on only"
         raise DataError(
-            f"A validation fold needs at least two patients, but all cases belong to {patients}. "
-            "Train with --fold all, or name the patient's part of the file name."
+            f"A validation fold needs at least two patients, but all cases {whose}. Train with "
+            "--fold all, or name the patient's part of the file name."
         )
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
@@ -187,18 +197,28 @@ def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
     """Read nnU-Net's ``splits_final.json``. Raises DataError when it does not fit the cases."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        splits = [Split(tuple(row["train"]), tuple(row["val"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no split file (a list of train and val): {error}") from error
+        splits = [Split(_names(row["train"]), _names(row["val"])) for row in rows]
+    except OSError as error:
+        raise DataError(f"{path} is no split file: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path} is no split file: expected a list of folds such as [{{"train": ["a", "b"], '
+            '"val": ["c"]}, …].'
+        ) from error
     if not splits:
         raise DataError(f"{path} holds no folds.")
     for number, split in enumerate(splits):
         unknown = sorted({*split.train, *split.validation} - set(cases))
         if unknown:
-            raise DataError(f"Fold {number} of {path} names cases not in the dataset: {unknown}.")
+            raise DataError(
+                f"Fold {number} of {path} names cases that the dataset does not have "
+                f"({named(unknown)}): choose the split of this dataset."
+            )
         both = sorted(set(split.train) & set(split.validation))
         if both:
-            raise DataError(f"Fold {number} of {path} trains on and validates with: {both}.")
+            raise DataError(
+                f"Fold {number} of {path} both trains on and validates with {named(both)}."
+            )
         if not split.train or not split.validation:
             raise DataError(f"Fold {number} of {path} has no cases to train on or validate with.")
     return splits
@@ -266,6 +286,23 @@ def _check_labels(file: Path, labels: Any) -> None:
             f"{file} must map names of structures to numbers, but {wrong[0]} is "
             f"{labels[wrong[0]]!r} (nnU-Net v1 had them the other way round)."
         )
+
+
+def _patient_in(case: str, pattern: str) -> str:
+    """The patient that ``pattern`` finds in a case's name, "" where it finds none."""
+    try:
+        found = re.search(pattern, case)
+    except re.error as error:
+        raise DataError(f"{pattern!r} is no pattern for the patient's name: {error}.") from error
+    if found is None:
+        return ""
+    return (found.group(1) if found.groups() else found.group()) or ""
+
+
+def _names(cases: Any) -> tuple[str, ...]:
+    if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
+        raise TypeError(f"Not a list of names: {cases!r}")
+    return tuple(cases)
 
 
 def _is_data(file: Path, ending: str) -> bool:

@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
     DatasetFingerprintExtractor,
 )
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..io.atomic import write_json
 from ..io.nnunet_dataset import RawDataset, Split, splits_to_json
 from . import ModelError
+from .network import Network
 from .trainer import PLANS_ENTRY, TrainerSettings
 
 DONE = "preprocessed.json"
@@ -28,6 +31,17 @@ AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
 """With this variable at 0, which a training may have, nnU-Net's planning fails."""
 
 MOST_PROCESSES = 8
+
+PLANS_KEYS = (
+    *("dataset_name", "plans_name", "image_reader_writer_class", "transpose_forward"),
+    *("transpose_backward", "foreground_intensity_properties_per_channel"),
+)
+CONFIGURATION_KEYS = (
+    *("data_identifier", "preprocessor_class", "batch_size", "patch_size", "spacing"),
+    *("normalization_schemes", "use_mask_for_norm", "batch_dice", "pool_op_kernel_sizes"),
+    *("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"),
+)
+"""What nnU-Net asks plans and configuration for while it preprocesses and trains."""
 
 SMALL_FEATURES = (16, 32, 64, 96, 96)
 SMALL_PATCH = 160
@@ -84,6 +98,31 @@ def plan_and_preprocess(
             {"signature": signature, "configuration": configuration, "plans": done},
         )
     return plans or done
+
+
+def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[str, Any]:
+    """The plans of a training that goes on. Raises ModelError where nnU-Net cannot use them."""
+    try:
+        plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        _try_plans(PlansManager(copy.deepcopy(plans)), dataset, configuration)
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
+        raise ModelError(
+            f"{file} is damaged or of another version of nnU-Net ({reason}): put back the file as "
+            "it was, or start a new training in another --output."
+        ) from error
+    return plans
+
+
+def _try_plans(plans: PlansManager, dataset: RawDataset, configuration: str) -> None:
+    """Ask for all that a training asks for, its network included, which takes no memory here."""
+    settings = plans.get_configuration(configuration)
+    for source, keys in ((plans, PLANS_KEYS), (settings, CONFIGURATION_KEYS)):
+        for key in keys:
+            getattr(source, key)
+    with torch.device("meta"):
+        Network(plans, settings, dataset.json, torch.device("meta"))
 
 
 def training_plans(

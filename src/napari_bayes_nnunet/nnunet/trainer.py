@@ -250,7 +250,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         buffer = io.BytesIO()  # torch hides the cause of a failed write
         super().save_checkpoint(buffer)
         path = Path(filename)
-        with _writing_explained(path), replacing(path) as temporary:
+        with self._writing_explained(path), replacing(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     @property
@@ -265,7 +265,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     def _keep_member(self, epoch: int) -> None:
         fold = str(self.fold)
         path = self.run.member(fold, epoch)
-        with _writing_explained(path):
+        with self._writing_explained(path):
             write_member(
                 path,
                 self._weights,
@@ -309,10 +309,16 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     def _diverged(self, what: str) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
         return ModelError(
-            f"{what} in epoch {self.current_epoch} at learning rate {rate:g}. The members kept so "
-            "far stay usable; start again, in another --output, with a lower --restart-lr or "
-            "--initial-lr, or with --no-restart-first-cycle."
+            f"{what} in epoch {self.current_epoch} at learning rate {rate:g}. {self._what_stays}"
+            "With --resume it would become so again: start anew, in another --output, with a lower "
+            "--restart-lr or --initial-lr, or with --no-restart-first-cycle."
         )
+
+    @property
+    def _what_stays(self) -> str:
+        """A sentence and a blank, "" where there are no members yet."""
+        has_members = any(self.run.members(str(self.fold)).glob("*.pth"))
+        return "The members so far stay usable. " if has_members else ""
 
     def _ends_cycle(self) -> bool:
         return self.settings.schedule.epoch_in_cycle(self.current_epoch + 1) == 0
@@ -351,6 +357,17 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
                 f"{size}: {advice}."
             ) from error
 
+    @contextmanager
+    def _writing_explained(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise ModelError(
+                f"{path} could not be written: {error.strerror} ({free:.0f} MiB are free there). "
+                f"{self._what_stays}Once there is room, go on with --resume."
+            ) from error
+
 
 class EpochRate:
     """Sets the rate of an epoch by Eq. 4; nnU-Net steps its scheduler with the epoch's number."""
@@ -363,18 +380,6 @@ class EpochRate:
         """Set the rate of ``epoch``."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(epoch)
-
-
-@contextmanager
-def _writing_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        free = shutil.disk_usage(path.parent).free / 2**20
-        raise ModelError(
-            f"{path} could not be written: {error.strerror} ({free:.0f} MiB are free there). The "
-            "members so far stay usable; once there is room, go on with --resume."
-        ) from error
 
 
 def _number(value: Any) -> float | None:

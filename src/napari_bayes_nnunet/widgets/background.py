@@ -73,6 +73,7 @@ def _serve(
 ) -> None:
     while (task := tasks.get()) is not None:
         results.put(_outcome(task))
+        del task  # while this waits for the next one, the window of the last can be collected
 
 
 def _outcome(task: _Task) -> Callable[[], None]:

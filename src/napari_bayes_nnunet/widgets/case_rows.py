@@ -14,11 +14,11 @@ from .rows_table import Level, Row
 COLUMNS = (
     Column("Case", "Name of the case. A double click copies the path of the file in question."),
     Column("Problem", "Red ones stop the training, amber ones are worth a look."),
-    Column("Use", "Trained on, or held back to validate with, in the chosen fold."),
-    Column("Patient", "The patient the case belongs to, by its name."),
-    Column("Labels", "Label values found."),
     Column("Shape", "Voxels: slices (z) × rows (y) × columns (x)."),
     Column("Spacing", "Distance between voxels in mm: slices (z) × rows (y) × columns (x)."),
+    Column("Labels", "Label values found."),
+    Column("Use", "Trained on, or held back to validate with, in the chosen fold."),
+    Column("Patient", "The patient the case belongs to, by its name."),
 )
 PROBLEM = 1
 """The column of the problems."""
@@ -81,11 +81,11 @@ def _row(row: PreflightRow) -> Row:
     cells = (
         check.name,
         short_text(problems[0]) + more if problems else "",
+        " × ".join(map(str, check.shape)),
+        " × ".join(f"{step:.3g}" for step in check.spacing or ()),
+        " ".join(map(str, check.values)),
         row.use,
         row.patient,
-        " ".join(map(str, check.values)),
-        " × ".join(map(str, check.shape)),
-        " × ".join(f"{step:.4g}" for step in check.spacing or ()),
     )
     help_text = "\n".join(in_the_window(problem.text) for problem in problems)
     file = problems[0].file if problems else None

@@ -68,7 +68,7 @@ class ImageInput:
                 if should_stop():
                     return
                 target = (index,) if phase is None else (index, place)
-                out[target] = _computed(channel if phase is None else channel[phase - 1])
+                out[target] = computed(channel if phase is None else channel[phase - 1])
         out.flush()
 
 
@@ -88,6 +88,14 @@ def ours(layer: Layer) -> dict[str, Any]:
 def voxels_of(layer: Image) -> Any:
     """The array of a layer at full resolution, not computed where it is lazy."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def computed(array: Any) -> Any:
+    """The voxels of a layer, also of a lazy one. Raises DataError where they cannot be loaded."""
+    try:
+        return np.asarray(array)
+    except Exception as error:  # loading is up to the other plugin, and so are its errors
+        raise DataError(f"The voxels of the image could not be loaded: {error}") from error
 
 
 def geometry_of_layer(layer: Image) -> Geometry | None:
@@ -180,14 +188,6 @@ def _stored_type(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     if kind.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if kind.kind == "f" else kind.newbyteorder("=")
-
-
-def _computed(array: Any) -> Any:
-    """The voxels of a lazy array."""
-    try:
-        return np.asarray(array)
-    except Exception as error:  # loading is up to the other plugin, and so are its errors
-        raise DataError(f"The voxels of the image could not be loaded: {error}") from error
 
 
 def _check_size(size: int, folder: Path) -> None:

@@ -25,7 +25,7 @@ class Column:
 COLUMNS = (
     Column("Training", "Several trainings side by side make a deep ensemble."),
     Column("Fold", "Part of the data that was held back from this training; all: none was."),
-    Column("Cycle", "Cycle of the learning rate, counted from 0; it restarts in each."),
+    Column("Cycle", "Cycle of the learning rate, counted from 1; it restarts in each."),
     Column("Epoch", "Epoch at whose end the weights were kept, counted from 0."),
     Column("Rate", "Learning rate of that epoch."),
     Column("Size", "Size of the file."),
@@ -38,7 +38,7 @@ def row_of(member: Member) -> tuple[str, ...]:
     return (
         member.training,
         member.fold,
-        _number(member.cycle),
+        _number(None if member.cycle is None else member.cycle + 1),
         _number(member.epoch),
         "–" if member.learning_rate is None else f"{member.learning_rate:.2g}",
         f"{member.bytes / 1e6:.1f} MB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from ..app.disk_need import nearest_existing
 from .background import Background
 from .folder_row import FolderRow
 from .form_rows import form_layout, row_label
@@ -31,6 +33,7 @@ CHANNELS = "Name the {count} channels, with commas between them."
 NO_TARGET = "Choose the folder the dataset shall be written to."
 WHOLE_PATH = "Write the whole path of the folder, from the drive on."
 IS_FILE = "{name} is a file; choose a new or an empty folder."
+CANNOT_WRITE = "Nothing can be written to {place}: {reason}. Choose another folder."
 NOT_EMPTY = "{name} is not empty; choose a new or an empty folder."
 
 
@@ -132,7 +135,7 @@ class NewDatasetForm(QWidget):
 
 
 def target_problem(path: Path | None) -> str:
-    """Why no dataset can be written to ``path``, "" where one can. Asks the disk."""
+    """Why no dataset can be written to ``path``, "" where one can. Tries it on the disk."""
     if path is None:
         return NO_TARGET
     if not path.is_absolute():
@@ -141,7 +144,12 @@ def target_problem(path: Path | None) -> str:
         return IS_FILE.format(name=path.name)
     if path.is_dir() and any(path.iterdir()):
         return NOT_EMPTY.format(name=path.name)
-    return ""
+    place = nearest_existing(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=place):
+            return ""
+    except OSError as error:
+        return CANNOT_WRITE.format(place=place, reason=error.strerror)
 
 
 def free_folder(images: Path) -> Path:

@@ -286,7 +286,7 @@ class PreflightForm(QWidget):
     def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
         faults = faults_text(rows)
         self.summary.say(cases_text(preflight) + (f" {faults}" if faults else ""))
-        self._show_problems(preflight.problems)
+        self._show_problems(preflight.problems, preflight.case_problems)
         if preflight.rows:
             first = preflight.rows[0]
             example = f"{first.check.name} → {first.patient}"
@@ -308,15 +308,16 @@ class PreflightForm(QWidget):
             item.setEnabled(index < count)
             item.setToolTip("" if index < count else f"This split has {count} folds only.")
 
-    def _show_problems(self, problems: Sequence[Problem]) -> None:
-        """The worst first, and not more than a few."""
-        self._problems = sorted(problems, key=lambda problem: not problem.blocks)
-        lines = [
-            _problem_html(number, problem)
-            for number, problem in enumerate(self._problems[:PROBLEMS_SHOWN])
-        ]
-        more = len(problems) - PROBLEMS_SHOWN
-        lines += [f"… and {more} more."] if more > 0 else []
+    def _show_problems(self, problems: Sequence[Problem], of_cases: Sequence[Problem] = ()) -> None:
+        """A few of the dataset and a few of the cases, whose rows cut them short; worst first."""
+        parts = [sorted(part, key=lambda each: not each.blocks) for part in (problems, of_cases)]
+        self._problems = [*parts[0], *parts[1]]
+        lines = []
+        for first, part, where in ((0, parts[0], ""), (len(parts[0]), parts[1], " in the table")):
+            shown = enumerate(part[:PROBLEMS_SHOWN], start=first)
+            lines += [_problem_html(number, problem) for number, problem in shown]
+            more = len(part) - PROBLEMS_SHOWN
+            lines += [f"… and {more} more{where}."] if more > 0 else []
         self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
         self.problems.setToolTip("\n".join(problem.text for problem in self._problems[:30]))
 

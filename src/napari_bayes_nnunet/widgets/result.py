@@ -47,6 +47,7 @@ class Result:
     not segmented. ``structures``: name → label without background. ``phases`` says what is known
     of each phase (from 1; None is the one phase of a 3D image), ``posteriors`` what the members
     said of those that are done: copies, so that a study made of them stays what it is.
+    ``spacing`` (z, y, x) in mm is the one the ensemble was told.
     """
 
     case: str
@@ -56,6 +57,7 @@ class Result:
     question: Question
     source: Path | None = None
     geometry: Geometry | None = None
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     known_phases: Phases | None = None
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
@@ -90,6 +92,7 @@ class Result:
             question=question,
             source=Path(info.image.path) if info.image is not None else None,
             geometry=info.geometry,
+            spacing=info.geometry.spacing,
             phases={phase: PhaseState(1, 1, info.reports[phase]) for phase in info.phases},
             posteriors=dict(study.posteriors),
         )

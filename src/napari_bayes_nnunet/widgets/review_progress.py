@@ -18,7 +18,7 @@ SPREAD_HELP = (
 )
 ENOUGH = (
     f"The models' spread left in the EF is below {ENOUGH_POINTS:g} points: further slices will "
-    "hardly change it. You could stop here."
+    "hardly change it. If the EF is all you need, you could stop here."
 )
 ALL_DONE = "All slices of the queue are reviewed."
 

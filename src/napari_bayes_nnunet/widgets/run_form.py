@@ -28,6 +28,7 @@ class RunForm(QWidget):
     segment_requested = Signal()
     stop_requested = Signal()
     save_requested = Signal()
+    review_requested = Signal()
     mutual_information_toggled = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -35,6 +36,7 @@ class RunForm(QWidget):
         self.segment_button = QPushButton("Segment")
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
+        self.review_button = QPushButton("Review…")
         self.progress_text = QLabel()
         self.progress = QProgressBar()
         self.status = QLabel()
@@ -45,6 +47,7 @@ class RunForm(QWidget):
         self.segment_button.clicked.connect(self.segment_requested)
         self.stop_button.clicked.connect(self.stop_requested)
         self.save_button.clicked.connect(self.save_requested)
+        self.review_button.clicked.connect(self.review_requested)
         self.mutual_information.toggled.connect(self.mutual_information_toggled)
         self.set_running(False)
         self.set_result(None)
@@ -58,7 +61,8 @@ class RunForm(QWidget):
 
     def set_result(self, largest_entropy: float | None) -> None:
         """Whether there is a result to save, and the end of its entropy scale in bit."""
-        self.save_button.setEnabled(largest_entropy is not None)
+        for button in (self.save_button, self.review_button):
+            button.setEnabled(largest_entropy is not None)
         self.scale.setText(SCALE.format(largest=largest_entropy or 0.0))
         self.scale.setVisible(largest_entropy is not None)
 
@@ -92,6 +96,10 @@ class RunForm(QWidget):
             "Save labels, uncertainty maps and a report beside each other, with the geometry of "
             "the image."
         )
+        self.review_button.setToolTip(
+            "Go through the slices the models disagree on and correct them. A study, the folder "
+            "that keeps the corrections, is made beside the image."
+        )
         self.mutual_information.setToolTip(
             "The part of the entropy on which the members disagree with each other, in bit; the "
             "rest is where each member by itself is unsure."
@@ -106,14 +114,15 @@ class RunForm(QWidget):
         buttons.addWidget(self.segment_button, 2)
         buttons.addWidget(self.stop_button, 1)
         below = QHBoxLayout()
-        below.addWidget(self.mutual_information, 1)
-        below.addWidget(self.save_button)
+        below.addWidget(self.review_button, 2)
+        below.addWidget(self.save_button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(buttons)
         for part in (self.progress_text, self.progress, self.status):
             column.addWidget(part)
         column.addLayout(below)
+        column.addWidget(self.mutual_information)
         column.addWidget(self.scale)
         self.scale.setWordWrap(True)
         self.say()

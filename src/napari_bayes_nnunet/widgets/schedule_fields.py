@@ -180,11 +180,13 @@ class NumberField(QWidget):
         self.editor.setToolTip(field.help)
         self.editor.installEventFilter(WheelGuard(self.editor))
         self.problem = Sentence(color=PROBLEM_COLOR)
+        self.note = Sentence(color=COLORS["warning"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.editor)
         column.addWidget(self.problem)
+        column.addWidget(self.note)
         _edited(self.editor).connect(self._on_edited)
 
     def value(self) -> Any:

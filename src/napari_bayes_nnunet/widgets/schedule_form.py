@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..app.schedule_notes import schedule_notes
 from ..app.training_request import PRESETS, Preset, PresetValues
 from ..core.schedule import MemberSelection, RestartSchedule
 from .fold_button import FoldButton
@@ -202,6 +203,7 @@ class ScheduleForm(QWidget):
         self.reset_button.setVisible(numbers != start)
         self._show_problems(find_problems(numbers))
         self._values = None if self._problem else self._read(preset, numbers)
+        self._show_notes(start)
         self._show_values()
         self.changed.emit()
 
@@ -214,6 +216,14 @@ class ScheduleForm(QWidget):
             iterations_per_epoch=numbers["iterations_per_epoch"],
             add_cycle=self._adds_cycle,
         )
+
+    def _show_notes(self, start: Numbers) -> None:
+        """What is to be said of the numbers, but for those the form was filled with."""
+        usual = schedule_notes(schedule_of(start), selection_of(start))
+        values = self._values
+        notes = schedule_notes(values.schedule, values.selection) if values else {}
+        for name, field in self.fields.items():
+            field.note.say("" if notes.get(name) == usual.get(name) else notes.get(name, ""))
 
     def _show_values(self) -> None:
         values = self._values

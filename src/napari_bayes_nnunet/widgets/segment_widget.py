@@ -29,9 +29,10 @@ from .child_process import COMMAND, InferenceChild
 from .dock_layout import WIDTH, heading, line, scrolling
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .image_input import ImageInput, case_of, geometry_of_layer, source_of
+from .image_input import ImageInput, case_of, geometry_of_layer, source_of, voxels_of
 from .layers import prepare, put_result, refresh_result, show_mutual_information
 from .method_form import MethodForm
+from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
 from .patient_letters import PatientLetters
 from .result import Question, Result
 from .run_form import RunForm
@@ -40,6 +41,7 @@ from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
 
+PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
@@ -60,6 +62,7 @@ class SegmentWidget(QWidget):
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._is_first = False
+        self._makes_study = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
         self.child = InferenceChild(command)
@@ -109,6 +112,16 @@ class SegmentWidget(QWidget):
         work = partial(save, result, folder, mutual_information=both)
         self._background.run(work, self._on_saved, self.run.say)
 
+    def review_in(self, folder: Path) -> None:
+        """Make a study of the result and open it in the dock Review; one begun is gone on with."""
+        result, layer = self.result, self.image.layer
+        if result is None or layer is None or self._makes_study:
+            return
+        self._makes_study = True  # a second press would write over what is being opened
+        self.run.say(f"Making a study in {folder}…")
+        work = partial(study_of, result, folder, image=voxels_of(layer))
+        self._background.run(work, self._on_study_made, self._on_no_study_made)
+
     def close_child(self) -> None:
         """Stop what runs and end the child process; showing the dock starts another."""
         self.job.forget()
@@ -134,7 +147,7 @@ class SegmentWidget(QWidget):
         assert layer is not None
         assert folder is not None
         result = self._results.get(layer.unique_id)
-        if result is None or result.question != question or result.shape != image.shape:
+        if result is None or result.question != question or not _same_grid(result, image):
             result = Result(
                 case=case_of(layer),
                 shape=image.shape,
@@ -143,6 +156,7 @@ class SegmentWidget(QWidget):
                 question=question,
                 source=source_of(layer),
                 geometry=geometry_of_layer(layer),
+                spacing=image.spacing,
             )
         if self.image.known_phases is not None:
             result.known_phases = self.image.known_phases
@@ -174,6 +188,7 @@ class SegmentWidget(QWidget):
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self.job.stop)
         self.run.save_requested.connect(self._on_save_requested)
+        self.run.review_requested.connect(self._on_review_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
         self.job.devices_found.connect(self.method.set_devices)
         self.job.members_refused.connect(self.ensemble.refuse)
@@ -263,6 +278,35 @@ class SegmentWidget(QWidget):
         if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
             self.save_to(Path(chosen))
 
+    def _on_review_requested(self) -> None:
+        result = self.result
+        if result is None:
+            return
+        if not result.posteriors:
+            self.run.say(NOTHING_DONE)
+            return
+        folder = folder_beside(result) or self._ask_for_folder(result)
+        if folder is not None:
+            self.review_in(folder)
+
+    def _ask_for_folder(self, result: Result) -> Path | None:
+        """Where the study shall be, if it cannot be beside the image."""
+        title = f"A folder for the study of {result.case}"
+        chosen = QFileDialog.getExistingDirectory(self, title)
+        return folder_in(result, Path(chosen)) if chosen else None
+
+    def _on_study_made(self, study: ResultStudy) -> None:
+        self._makes_study = False
+        self.run.say(study.sentence)
+        dock, review = self._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW, tabify=True)
+        dock.show()  # it may be there, but closed or behind others
+        dock.raise_()
+        review.open(study.folder)
+
+    def _on_no_study_made(self, sentence: str) -> None:
+        self._makes_study = False
+        self.run.say(sentence)
+
     def _refuses(self, result: Result, folder: Path | None) -> bool:
         """Say why the result cannot be saved, if so."""
         try:
@@ -332,6 +376,10 @@ def dropped_folder(event: QDropEvent) -> Path | None:
     urls = event.mimeData().urls()
     path = Path(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else None
     return path if path is not None and (path.is_dir() or path.suffix == ".pth") else None
+
+
+def _same_grid(result: Result, image: ImageInput) -> bool:
+    return (result.shape, result.spacing) == (image.shape, image.spacing)
 
 
 def _warnings(result: Result | None) -> list[str]:

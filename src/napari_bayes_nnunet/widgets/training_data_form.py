@@ -1,88 +1,32 @@
-"""What to train on: an nnU-Net dataset, or two folders of which one is made."""
+"""What to train on: a dataset, two folders of which one is made, or corrected studies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QStandardItem
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from ..io.nnunet_dataset import RawDataset, read_dataset
-from .background import Background
-from .folder_row import FolderRow, dropped_directory
+from ..io.nnunet_dataset import RawDataset
+from .dataset_folder_form import HELP, DatasetFolderForm
+from .folder_row import dropped_directory
 from .folders_form import FoldersForm
 from .form_rows import form_layout, row_label
-from .sentence import Sentence
+from .studies_form import StudiesForm
 
 DATASET, FOLDERS, STUDIES = range(3)
 SOURCES = (
-    ("An nnU-Net dataset", "A folder with imagesTr, labelsTr and dataset.json."),
+    ("An nnU-Net dataset", HELP),
     (
         "Two folders: images and labels",
         "NIfTI files, matched by their names; an nnU-Net dataset is written from them.",
     ),
-    ("Corrected studies", "Comes with the review of contours."),
+    (
+        "Corrected studies",
+        "What was reviewed in the dock Review, added to an nnU-Net dataset to train on.",
+    ),
 )
-
-
-class DatasetFolderForm(QWidget):
-    """A dataset folder and what is in it. ``dataset_changed`` carries the RawDataset, or None."""
-
-    dataset_changed = Signal(object)
-
-    def __init__(
-        self,
-        *,
-        read: Callable[[Path], RawDataset] = read_dataset,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self._read = read
-        self._background = Background(self)
-        self._dataset: RawDataset | None = None
-        self.folder = FolderRow("Folder of an nnU-Net dataset")
-        self.summary = Sentence()
-        self.folder.setToolTip(SOURCES[DATASET][1])
-        rows = form_layout()
-        rows.addRow(row_label("Folder"), self.folder)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        column.addWidget(self.summary)
-        self.folder.chosen.connect(self._on_chosen)
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset in the chosen folder."""
-        return self._dataset
-
-    def _on_chosen(self, path: Path | None) -> None:
-        # A thread of its own for each choice: the one before may hang on a network drive.
-        self._background.deleteLater()
-        self._background = Background(self)
-        self._set_dataset(None)
-        self.summary.say("" if path is None else f"Looking into {path.name}…")
-        if path is not None:
-            work = partial(self._read, path)
-            answers = partial(self._on_read, path), partial(self._on_not_read, path)
-            self._background.run(work, *answers)
-
-    def _on_read(self, path: Path, dataset: RawDataset) -> None:
-        if path == self.folder.path:
-            self.summary.say(summary(dataset))
-            self._set_dataset(dataset)
-
-    def _on_not_read(self, path: Path, sentence: str) -> None:
-        if path == self.folder.path:
-            self.summary.say(sentence)
-
-    def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
-            self.dataset_changed.emit(dataset)
 
 
 class TrainingDataForm(QWidget):
@@ -95,6 +39,7 @@ class TrainingDataForm(QWidget):
         *,
         folder: DatasetFolderForm | None = None,
         folders: FoldersForm | None = None,
+        studies: StudiesForm | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -102,18 +47,23 @@ class TrainingDataForm(QWidget):
         self.source = QComboBox()
         self.folder = folder or DatasetFolderForm()
         self.folders = folders or FoldersForm()
+        self.studies = studies or StudiesForm()
+        self._forms: dict[int, DatasetFolderForm | FoldersForm | StudiesForm] = {
+            DATASET: self.folder,
+            FOLDERS: self.folders,
+            STUDIES: self.studies,
+        }
         self._fill()
         rows = form_layout()
         rows.addRow(row_label("Source"), self.source)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
-        column.addWidget(self.folder)
-        column.addWidget(self.folders)
+        for form in self._forms.values():
+            column.addWidget(form)
+            form.dataset_changed.connect(self._on_dataset_changed)
         self.setAcceptDrops(True)
         self.source.currentIndexChanged.connect(self._on_source_changed)
-        self.folder.dataset_changed.connect(self._on_dataset_changed)
-        self.folders.dataset_changed.connect(self._on_dataset_changed)
         self._on_source_changed(DATASET)
 
     @property
@@ -133,38 +83,29 @@ class TrainingDataForm(QWidget):
         for index, (title, help_text) in enumerate(SOURCES):
             self.source.addItem(title)
             self.source.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
-        studies: QStandardItem = self.source.model().item(STUDIES)
-        studies.setEnabled(False)
 
     def _on_source_changed(self, index: int) -> None:
-        self.folder.setVisible(index == DATASET)
-        self.folders.setVisible(index == FOLDERS)
+        for source, form in self._forms.items():
+            form.setVisible(source == index)
         self.source.setToolTip(SOURCES[index][1])
         self._on_dataset_changed()
 
     def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
-        """Of the two forms only the one that is shown counts."""
-        shown = self.folders if self.source.currentIndex() == FOLDERS else self.folder
+        """Of the forms only the one that is shown counts."""
+        shown = self._forms[self.source.currentIndex()]
         if shown.dataset is not self._dataset:
             self._dataset = shown.dataset
             self.dataset_changed.emit(self._dataset)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder; the rows of the two folders take theirs themselves."""
+        """Accept one folder; the rows of folders take theirs themselves."""
         if dropped_directory(event) is not None:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder as nnU-Net dataset."""
+        """Take the dropped folder as nnU-Net dataset, or give it to the form of studies."""
         folder = dropped_directory(event)
         if folder is not None:
             event.acceptProposedAction()
-            self.choose(folder)
-
-
-def summary(dataset: RawDataset) -> str:
-    """Cases, channels and structures of a dataset."""
-    count = len(dataset.cases)
-    structures = ", ".join(name for name, value in dataset.labels.items() if value)
-    channels = ", ".join(dataset.channels)
-    return f"{count} case{'' if count == 1 else 's'} of {channels}, with {structures}."
+            shows_studies = self.source.currentIndex() == STUDIES
+            (self.studies.take if shows_studies else self.choose)(folder)

@@ -18,6 +18,8 @@ from .schedule_plot import SchedulePlot
 TRAINING, VALIDATION = "training", "validation"
 LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}
 HEIGHT = 120
+MORE = "(?)"
+"""Behind a title that explains itself when the mouse points at it."""
 RATE_HELP = (
     "The learning rate of Eq. 4, done and to come. The weights of the dotted epochs are kept as "
     "members of the ensemble."
@@ -181,7 +183,7 @@ class TrainingPlots(QWidget):
     def _lay_out(self) -> None:
         kept = f'<span style="color:{MEMBER_COLOR}">●</span> member kept'
         planned = f'<span style="color:{MEMBER_COLOR}">○</span> planned'
-        rate_legend = QLabel(f"Learning rate &nbsp; {kept} &nbsp; {planned}")
+        rate_legend = QLabel(f"Learning rate {MORE} &nbsp; {kept} &nbsp; {planned}")
         loss_legend = QLabel(legend("Loss", LOSS_COLORS))
         self.dice_legend.setText(legend("Pseudo Dice", {}))
         column = QVBoxLayout(self)
@@ -205,9 +207,9 @@ def colors_of(structures: Sequence[str]) -> dict[str, str]:
 
 
 def legend(title: str, colors: Mapping[str, str]) -> str:
-    """``title`` and the names, each with a square of its colour."""
+    """``title``, marked as having more to tell, and the names with a square of its colour each."""
     parts = [
         f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
         for name, color in colors.items()
     ]
-    return " &nbsp; ".join([title, *parts])
+    return " &nbsp; ".join([f"{title} {MORE}", *parts])

@@ -78,11 +78,12 @@ class TrainingWatch(QObject):
         super().__init__(parent)
         self._command = tuple(command)
         self._run: RunFolder | None = None
-        self._started: dict[Path, StartedTraining] = {}
+        self._starting: set[Path] = set()
+        self._started: list[tuple[Path, StartedTraining]] = []
         self._progress = NOTHING_YET
         self._readers: Readers | None = None
         self._reads_log = False
-        self._background = Background(self)
+        self._background, self._starter = Background(self), Background(self)
         self._is_looking = False
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -95,11 +96,16 @@ class TrainingWatch(QObject):
 
     def started_here(self) -> list[Path]:
         """Folders of the trainings that this window has started and that still run."""
-        return [path for path, process in self._started.items() if not process.has_ended]
+        running = (path for path, process in self._started if not process.has_ended)
+        return list(dict.fromkeys(running))
 
     def follow(self, path: Path | None) -> None:
-        """Look at the run in ``path`` from now on; None looks at nothing."""
+        """Look at the run in ``path`` from now on; None looks at nothing.
+
+        What was refused or has ended before is told by its folder from then on.
+        """
         self._run = None if path is None else RunFolder(path)
+        self._forget_ended()
         self._progress = NOTHING_YET
         # What hangs on the drive of the run before must not hold this one up.
         self._background.deleteLater()
@@ -119,9 +125,12 @@ class TrainingWatch(QObject):
 
     def start(self, request: TrainingRequest) -> None:
         """Start a training, and follow it."""
-        self.follow(request.output)
+        path = request.output
+        self._starting.add(path)
+        self.follow(path)
         work = partial(start, request, command=self._command)
-        self._background.run(work, partial(self._on_started, request.output), self.failed.emit)
+        answers = partial(self._on_started, path), partial(self._on_not_started, path)
+        self._starter.run(work, *answers)
 
     def stop_after_epoch(self) -> None:
         """Ask the training to stop when its epoch is done."""
@@ -139,20 +148,30 @@ class TrainingWatch(QObject):
         if self._run is not None:
             self._background.run(partial(action, self._run), _ignore, self.failed.emit)
 
+    def _forget_ended(self) -> None:
+        self._started = [pair for pair in self._started if not pair[1].has_ended]
+
     def _on_started(self, path: Path, process: StartedTraining) -> None:
-        self._started[path] = process
+        self._starting.discard(path)
+        self._started.append((path, process))
+
+    def _on_not_started(self, path: Path, sentence: str) -> None:
+        self._starting.discard(path)
+        self.failed.emit(sentence)
 
     def _look(self) -> None:
         """A drive that is slow to answer is not asked again before it has."""
         if self._run is None or self._readers is None or self._is_looking:
             return
         self._is_looking = True
-        process = self._started.get(self._run.path)
+        path = self._run.path
+        process = next((p for place, p in reversed(self._started) if place == path), None)
         work = partial(
             _look,
             self._run,
             self._readers,
             process,
+            is_starting=path in self._starting,
             before=self._progress,
             reads_log=self._reads_log,
         )
@@ -161,6 +180,8 @@ class TrainingWatch(QObject):
     def _on_look(self, look: Look) -> None:
         self._is_looking = False
         self._progress = look.progress
+        if look.state.kind == "running":  # what was refused before must not be told after it
+            self._forget_ended()
         if look.restarted:
             self.restarted.emit()
         self.looked.emit(look.state, look.progress, look.record)
@@ -177,10 +198,13 @@ def _look(
     readers: Readers,
     process: StartedTraining | None,
     *,
+    is_starting: bool,
     before: TrainingProgress,
     reads_log: bool,
 ) -> Look:
-    state = _state(run, process)  # first: what ended has then written all it has to say
+    state = _state(
+        run, process, is_starting
+    )  # first: what ended has then written all it has to say
     update = readers.messages.read()
     record = readers.record.read()
     progress = progress_of(update.messages, NOTHING_YET if update.restarted else before)
@@ -193,17 +217,18 @@ def _look(
     )
 
 
-def _state(run: RunFolder, process: StartedTraining | None) -> RunState:
-    """As the files have it; of a process that has not yet written there, as it is itself."""
+def _state(run: RunFolder, process: StartedTraining | None, is_starting: bool) -> RunState:
+    """As the files have it; of a process that has not yet written there, as it is itself.
+
+    Where a training runs, started by whomever, it is this one that can be stopped.
+    """
     state = state_of(run)
-    if process is None:
+    if state.kind == "running":
         return state
-    if process.has_ended:
-        complaint = process.complaint()
-        return replace(state, kind="refused", text=complaint) if complaint else state
-    if process.has_begun:
-        return state
-    return replace(state, kind="starting", text="The training is starting.")
+    if is_starting or (process and not process.has_ended and not process.has_begun):
+        return replace(state, kind="starting", text="The training is starting.")
+    complaint = process.complaint() if process else None
+    return replace(state, kind="refused", text=complaint) if complaint else state
 
 
 def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> TrainingProgress:

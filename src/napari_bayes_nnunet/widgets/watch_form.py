@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -26,6 +27,12 @@ from .sentence import Sentence
 from .training_plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
+STOP_AFTER_EPOCH, STOP = "Stop after this epoch", "Stop"
+STOP_HELP = {
+    STOP_AFTER_EPOCH: "Ends the current epoch and saves: nothing is lost, and Resume goes on from "
+    "there.",
+    STOP: "Stops measuring the validation cases. All members are there; Resume measures anew.",
+}
 LOG_LINES = 2000
 STEPS = 1000
 
@@ -49,7 +56,7 @@ class WatchForm(QWidget):
         self.place = QLabel()
         self.bar = QProgressBar()
         self.status = Sentence()
-        self.stop_button = QPushButton("Stop after this epoch")
+        self.stop_button = QPushButton()
         self.kill_button = QPushButton("Kill…")
         self.resume_button = QPushButton("Resume")
         self.add_cycle_button = QPushButton("Add a cycle")
@@ -100,9 +107,8 @@ class WatchForm(QWidget):
         self._stops = self._stops and state.goes_on
         self._show_place(progress)
         self._enable(state, progress)
-        stopping = "It stops when this epoch is done." if self._stops else ""
-        stage = progress.stage if state.goes_on else ""
-        sentences = filter(None, (state.text, stage, *progress.notices, stopping))
+        stage = progress.stage if state.goes_on and not progress.stage_total else ""
+        sentences = filter(None, (state.text, stage, *progress.notices))
         self.status.say(in_the_window("\n".join(sentences)))
         self._draw(progress)
 
@@ -129,6 +135,9 @@ class WatchForm(QWidget):
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.goes_on
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
+        stop = STOP if progress.stage_total else STOP_AFTER_EPOCH
+        self.stop_button.setText(stop)
+        self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._stops)
         self.kill_button.setEnabled(active)
         self.resume_button.setEnabled(state.kind in RESUMABLE)
@@ -136,9 +145,6 @@ class WatchForm(QWidget):
         self.use_button.setEnabled(progress.members > 0)
 
     def _explain(self) -> None:
-        self.stop_button.setToolTip(
-            "Ends the current epoch and saves: nothing is lost, and Resume goes on from there."
-        )
         self.kill_button.setToolTip(
             "Ends the training and all its processes at once. The members so far stay; Resume "
             "repeats the epochs since the last saved state."
@@ -151,7 +157,9 @@ class WatchForm(QWidget):
         self.use_button.setToolTip(
             "Opens the members so far in the dock Segment, while the training goes on, too."
         )
-        self.bar.setToolTip("Epochs done. An epoch is a fixed number of training steps.")
+        self.bar.setToolTip(
+            "Epochs done, each a fixed number of training steps; then validation cases measured."
+        )
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, STEPS)
@@ -188,21 +196,30 @@ class WatchForm(QWidget):
 
 
 def place_of(progress: TrainingProgress) -> tuple[str, float]:
-    """Where the training is, in words, and the share of its epochs that is done."""
-    if not progress.reports or not progress.epochs:
+    """Where the training is, in words, and the share done of its epochs or validation cases."""
+    if progress.stage_total:
+        parts, fraction = [progress.stage], progress.stage_done / progress.stage_total
+    elif progress.reports and progress.epochs:
+        last = progress.reports[-1]
+        parts = [
+            f"Cycle {last.cycle + 1} of {progress.cycles}",
+            f"epoch {last.epoch + 1} of {progress.epochs} done",
+        ]
+        fraction = (last.epoch + 1) / progress.epochs
+    else:
         return "", 0.0
-    last = progress.reports[-1]
-    parts = [
-        f"Cycle {last.cycle + 1} of {progress.cycles}",
-        f"epoch {last.epoch + 1} of {progress.epochs} done",
-    ]
+    return ", ".join([*parts, *_details(progress)]), fraction
+
+
+def _details(progress: TrainingProgress) -> Iterator[str]:
     if progress.eta_seconds:
-        parts.append(f"{duration(progress.eta_seconds)} left")
+        yield f"{duration(progress.eta_seconds)} left"
+    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage_total:
+        yield "then the validation cases are measured"
     if progress.memory_bytes is not None:
-        parts.append(f"{progress.memory_bytes / 2**30:.1f} GiB of memory")
+        yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
     if progress.members:
-        parts.append(f"{progress.members} member{'s' if progress.members > 1 else ''}")
-    return ", ".join(parts), (last.epoch + 1) / progress.epochs
+        yield f"{progress.members} member{'s' if progress.members > 1 else ''}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,142 @@
+"""From the key to the screen: how long the dock Review takes on a large cine.
+
+python benchmarks/review_latency.py   (needs a display, or xvfb-run -a; under a minute)
+
+A made study of 12 slices × 25 phases × 256 × 256 voxels with 30 members. Every key is sent to the
+canvas as the window system does, and the clock stops when the window has been drawn.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import click
+import napari
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.geometry import make_geometry
+from napari_bayes_nnunet.io.nifti import write_image
+from napari_bayes_nnunet.io.study import SourceImage, StudyInfo, write_study
+from napari_bayes_nnunet.widgets.review_desk import ReviewDesk
+from napari_bayes_nnunet.widgets.review_widget import ReviewWidget
+
+SHAPE = (25, 12, 256, 256)
+MEMBERS = 30
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+KEYS = {
+    "N, next in the queue": Qt.Key.Key_N,
+    "T, ED and ES": Qt.Key.Key_T,
+    "W, next alternative": Qt.Key.Key_W,
+    "H, outline or fill": Qt.Key.Key_H,
+    "G, most uncertain voxel": Qt.Key.Key_G,
+    "D, absent here": Qt.Key.Key_D,
+    "R, revert the slice": Qt.Key.Key_R,
+    "A, accept and go on": Qt.Key.Key_A,
+}
+
+
+def heart(phase: int, member: int, rng: np.random.Generator) -> np.ndarray:
+    """(Z, Y, X) labels of a beating heart as one member sees it."""
+    z, y, x = np.meshgrid(*map(np.arange, SHAPE[1:]), indexing="ij", sparse=True)
+    beat = 1 - 0.25 * np.sin(np.pi * phase / SHAPE[0])
+    size = beat * (1 - 0.05 * z) * (1 + 0.03 * rng.standard_normal(SHAPE[1])[:, None, None])
+    radius = np.hypot(y - 128, x - 140 - 0.3 * member / MEMBERS)
+    beside = np.hypot(0.8 * (y - 128), x - 96)
+    labels = np.zeros(SHAPE[1:], np.uint8)
+    labels[beside < 26 * size] = 1
+    labels[radius < 34 * size] = 2
+    labels[radius < 24 * size] = 3
+    return labels
+
+
+def make_posterior(phase: int) -> StoredPosterior:
+    """What thirty members say of one phase."""
+    rng = np.random.default_rng(phase)
+    members = np.stack([heart(phase, member, rng) for member in range(MEMBERS)])
+    mean = np.stack([(members == label).mean(axis=0, dtype=np.float32) for label in range(4)])
+    entropy = -np.sum(mean * np.log2(np.maximum(mean, 1e-9)), axis=0, dtype=np.float32)
+    return StoredPosterior.of(
+        mean,
+        members,
+        prediction=mean.argmax(axis=0).astype(np.uint8),
+        entropy=entropy,
+        mutual_information=entropy,
+    )
+
+
+def make_study(folder: Path) -> Path:
+    """The study and its image."""
+    geometry = make_geometry(SHAPE, (8, 1.4, 1.4), frame_time=40)
+    image = folder / "cine.nii.gz"
+    noise = np.random.default_rng(0).integers(1, 400, SHAPE, dtype=np.int16)
+    write_image(image, noise, geometry)
+    phases = tuple(range(1, SHAPE[0] + 1))
+    report = {"ensemble": "made", "method": "multi", "pairwise_dice": {}, "warnings": []}
+    info = StudyInfo(
+        case="cine",
+        image=SourceImage.of(image),
+        geometry=geometry,
+        structures=STRUCTURES,
+        classes=4,
+        phases=phases,
+        reports=dict.fromkeys(phases, report),
+    )
+    write_study(folder / "study", info, {phase: make_posterior(phase) for phase in phases})
+    return folder / "study"
+
+
+def opened(viewer: napari.Viewer, study: Path) -> ReviewDesk:
+    """The study in the dock, with all phases in its queue."""
+    dock = ReviewWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock.open(study)
+    while dock.desk is None:
+        QTest.qWait(50)
+    dock.forms.queue.phases_switch.setChecked(True)
+    QTest.qWait(1000)
+    return dock.desk
+
+
+def seconds_of(key: Qt.Key, canvas: object) -> float:
+    """From the press of a key until the canvas and the dock have been drawn."""
+    began = perf_counter()
+    QTest.keyPress(canvas, key)
+    QTest.keyRelease(canvas, key)
+    canvas.update()  # type: ignore[attr-defined]
+    QApplication.processEvents()
+    return perf_counter() - began
+
+
+@click.command
+@click.option("--presses", default=40, show_default=True, help="Of each key.")
+def main(presses: int) -> None:
+    """Print the median and the 95th percentile of every key, in milliseconds."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 1000)
+    with tempfile.TemporaryDirectory() as temporary:
+        desk = opened(viewer, make_study(Path(temporary)))
+        canvas = viewer.window._qt_viewer.canvas.native
+        rows = []
+        for title, key in KEYS.items():
+            times = []
+            for _ in range(presses):
+                times.append(1000 * seconds_of(key, canvas))
+                QTest.qWait(120)
+            rows.append((title, times))
+        every = [time for _, times in rows for time in times]
+        for title, times in (*rows, ("all", every)):
+            median, high = np.percentile(times, [50, 95])
+            click.echo(f"{title:26} median {median:6.1f} ms, 95 % below {high:6.1f} ms")
+        click.echo(f"{platform.processor() or platform.machine()}, {len(desk.view.queue)} slices")
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()
