@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from ..core.alternatives import Alternative, alternatives
 from ..core.heart_function import Measured, Patient
 from ..core.review_progress import Progress
-from ..core.review_queue import DEFAULT_SCORE, QueueItem, review_queue, slice_scores, usable_score
+from ..core.review_queue import (
+    DEFAULT_SCORE,
+    SCORES,
+    QueueItem,
+    review_queue,
+    slice_scores,
+    usable_score,
+)
 from ..core.slice_volumes import base_is_first
 from ..core.stored_posterior import SlicePosterior
 from ..io.review_state import Decision, Phase, Place, ReviewState, State
@@ -175,7 +182,8 @@ class ReviewSession:
 
     @property
     def _usable(self) -> tuple[str, str]:
-        return usable_score(self.study.posteriors.values(), self.state.score or DEFAULT_SCORE)
+        chosen = self.state.score if self.state.score in SCORES else DEFAULT_SCORE
+        return usable_score(self.study.posteriors.values(), chosen)
 
     def scores(self) -> Scores:
         """Phase → structure → (Z,), of all phases whose posterior is there; kept."""

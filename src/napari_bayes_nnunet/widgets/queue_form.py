@@ -55,6 +55,8 @@ class QueueForm(QWidget):
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Leave out borders")
         self.note = Sentence()
+        for combo in (self.scores, self.structures):
+            combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
         self._fill()
         self._lay_out()
         self._show_help()

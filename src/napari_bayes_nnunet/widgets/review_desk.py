@@ -260,7 +260,7 @@ class ReviewDesk(QObject):
     def _decided(self) -> None:
         self.saver.note()
         self.saver.save()
-        self.view.show_edited()
+        self._soon.start()  # the picture first
 
     def _on_peek(self, shown: bool) -> None:
         self.outlines.peek(shown)

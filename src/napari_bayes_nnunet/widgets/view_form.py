@@ -18,6 +18,7 @@ class ViewForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.views = QComboBox()
+        self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
         self.explained = Sentence()
         for view in View:
             self.views.addItem(view.value, view)
