@@ -124,6 +124,12 @@ def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
     assert "3 members were used: the method finds no more in this folder." in said
 
 
+def test_more_members_than_asked_are_used_and_said(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--members", 1)
+    assert code == 0
+    assert "All 3 members were used: there are no cycles" in said
+
+
 def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out", "--method", "single")
     assert code == 1
@@ -163,6 +169,16 @@ class TestExistingOutput:
         (out / "patient7_frame01.json").unlink()
         assert run(model, image, "-o", out, "--continue")[0] == 0
         assert (out / "patient7_frame01.json").exists()
+
+    def test_continue_refuses_what_was_made_otherwise(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out, "--method", "vanilla")
+        before = (out / "patient7_frame01.json").read_bytes()
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "was made otherwise" in said
+        assert "vanilla, 1 members" in said
+        assert (out / "patient7_frame01.json").read_bytes() == before
 
     def test_the_image_itself_is_never_replaced(self, model, tmp_path):
         image = write_image(tmp_path / "heart.nii.gz", made_image((40, 50, 4)))
@@ -257,6 +273,22 @@ class TestCine:
             "patient8_4d_frame01.nii.gz",
             "patient8_4d_frame03.nii.gz",
         }
+
+    def test_one_phase_anew_leaves_no_labels_of_all_phases_behind(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out)
+        assert (out / "patient8_4d.nii.gz").exists()
+        assert run(model, cine, "-o", out, "--phases", "2", "--overwrite")[0] == 0
+        assert not (out / "patient8_4d.nii.gz").exists()
+        assert (out / "patient8_4d_frame01.nii.gz").exists()
+
+    @pytest.mark.parametrize("cine_first", [True, False])
+    def test_a_frame_and_an_image_of_one_name(self, model, cine, tmp_path, cine_first):
+        twin = write_image(tmp_path / "in" / "patient8_4d_frame02.nii.gz", made_image((40, 50, 4)))
+        images = (cine, twin) if cine_first else (twin, cine)
+        code, said = run(model, *images, "-o", tmp_path / "out", "--phases", "2", "--overwrite")
+        assert code == 1
+        assert "another image is called patient8_4d_frame02 too" in said
 
     def test_a_phase_that_is_not_there(self, model, cine, tmp_path):
         code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "4")

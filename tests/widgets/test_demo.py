@@ -144,3 +144,28 @@ def test_without_qt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
     with pytest.raises(AppError, match=r'pip install "napari-bayes-nnunet\[all\]"'):
         run_demo()
+
+
+def test_a_picture_that_cannot_be_written_is_said_before_anything_begins(tmp_path) -> None:
+    file = tmp_path / "a file"
+    file.write_text("")
+    for picture, sentence in (
+        (tmp_path / "picture", "must end in one of .png"),
+        (file / "new" / "picture.png", "cannot be written"),
+    ):
+        with pytest.raises(AppError, match=sentence):
+            run_demo(picture)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(AppError, match="is a folder: name a file"):
+        run_demo(tmp_path / "folder.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux")
+def test_a_display_that_nobody_answers_for_is_one_sentence(ensemble, monkeypatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":4711")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    done = demo(ensemble)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The display (DISPLAY=:4711) cannot be used: check it")
+    assert done.stderr.count("\n") == 1

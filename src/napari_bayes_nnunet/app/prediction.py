@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def predict(
             continue
         seen.add(case)
         try:
-            yield _predict_case(ensemble, request, image, on_member)
+            yield _predict_case(ensemble, request, image, on_member, seen)
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
@@ -159,19 +160,24 @@ def _predict_case(
     request: PredictionRequest,
     image: Path,
     on_member: Callable[[str, Snapshot], None],
+    seen: set[str],
 ) -> CaseOutcome:
+    """Segment one image; the names of its frames are added to those ``seen`` in this call."""
     case = case_name(image)
-    if _is_finished(request, case) and _has_study(request, case, [None]):
+    if _is_finished(ensemble, request, case) and _has_study(request, case, [None]):
         return CaseOutcome(case=case, skipped=True)
     channels = read_channels(image)
     _refuse_existing([case], request, image)
     phases, notes, about = _phases(ensemble, request, image, channels)
     frames = _frames(case, channels, phases)
+    _claim([frame.name for frame in frames if frame.name != case], seen)
     _refuse_existing([frame.name for frame in frames], request, image)
     study = _study_to_make(request, case, frames)
     for frame in frames:
         # A study needs all members of all phases, of which nothing else is kept.
-        if study is not None or not _is_finished(request, frame.name):
+        if study is not None or not _is_finished(ensemble, request, frame.name):
+            if frame.phase is not None:  # the labels of all phases would be those of another result
+                (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
             result = _segment(ensemble, request, frame, on_member)
             report = _write(request, frame, result, about)
             notes += [*result.warnings, *result.notes]
@@ -203,10 +209,40 @@ def _study_to_make(
     )
 
 
-def _is_finished(request: PredictionRequest, name: str) -> bool:
-    """Whether all was written that is asked for; the report is written last."""
-    files = files_of(name, request.save).values()
-    return request.skip_finished and all((request.output / file).exists() for file in files)
+def _claim(names: Sequence[str], seen: set[str]) -> None:
+    """Raise AppError where another image of this call has one of the names."""
+    if taken := sorted(seen.intersection(names)):
+        raise AppError(f"another image is called {taken[0]} too.")
+    seen.update(names)
+
+
+def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> bool:
+    """Whether all was written that is asked for; the report is written last.
+
+    Raises AppError where it was made in another way than is asked for now.
+    """
+    files = {key: request.output / file for key, file in files_of(name, request.save).items()}
+    if not (request.skip_finished and all(file.exists() for file in files.values())):
+        return False
+    try:
+        report = json.loads(files["report"].read_text(encoding="utf-8"))
+        made = tuple(report[key] for key in ("ensemble", "method", "mirroring"))
+        made = (*made, len(report["members"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    members = choose_members(ensemble.folder, request.method, request.members)
+    asked = (ensemble.folder.name, request.method, request.mirroring, len(members))
+    if made != asked:
+        raise AppError(
+            f"{files['report'].name} in {request.output} was made otherwise ({_words(made)}) than "
+            f"is asked for now ({_words(asked)}): use --overwrite, or another output folder."
+        )
+    return True
+
+
+def _words(question: tuple[Any, ...]) -> str:
+    ensemble, method, mirroring, members = question
+    return f"{ensemble}, {method}, {members} members, mirroring {mirroring}"
 
 
 def _phases(

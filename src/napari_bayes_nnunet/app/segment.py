@@ -206,6 +206,10 @@ class Ensemble:
             self._notes.append(
                 f"{len(chosen)} members were used: the method finds no more in this folder."
             )
+        elif len(chosen) > members:
+            self._notes.append(
+                f"All {len(chosen)} members were used: there are no cycles to choose by."
+            )
         return self._result(tally, chosen, method, mirroring, perf_counter() - started)
 
     def member_probabilities(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 500
 WINDOW = (1500, 920)
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
 
 
@@ -34,6 +37,8 @@ def run_demo(
     or fails, or where it takes longer than ``timeout_s``.
     """
     check_display(os.environ, sys.platform)
+    if screenshot is not None:
+        check_picture(screenshot)
     try:
         import napari
         import qtpy.QtWidgets  # noqa: F401
@@ -42,6 +47,7 @@ def run_demo(
             "napari or a Qt binding is missing: install the package with its extra, "
             f'pip install "napari-bayes-nnunet[all]" ({error}).'
         ) from error
+    check_reachable(sys.platform)
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     demo = _Demo(viewer, screenshot, make_dock or _dock)
     demo.start(timeout_s)
@@ -59,6 +65,34 @@ def check_display(environment: Mapping[str, str], platform: str) -> None:
             "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set): start it on a "
             "desktop, or on a virtual one with xvfb-run -a (Debian packages xvfb and xauth)."
         )
+
+
+def check_reachable(platform: str) -> None:
+    """Raise AppError where Qt would abort the process: a display that nobody answers for."""
+    if not platform.startswith("linux"):
+        return
+    script = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    tried = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=False)
+    if tried.returncode:
+        where = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
+        raise AppError(
+            f"The display ({where}) cannot be used: check it, or start on a virtual one with "
+            "xvfb-run -a. Qt says more with QT_DEBUG_PLUGINS=1."
+        )
+
+
+def check_picture(file: Path) -> None:
+    """Raise AppError where no picture can be written to ``file``, before anything is begun."""
+    if file.suffix.lower() not in PICTURES:
+        raise AppError(f"{file} must end in one of {', '.join(PICTURES)} to be a picture.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise AppError(f"{file} cannot be written: {error.strerror}.") from error
+    if file.is_dir():
+        raise AppError(f"{file} is a folder: name a file, such as {file / 'demo.png'}.")
 
 
 class _Demo:
@@ -129,8 +163,11 @@ class _Demo:
     def _take_picture(self) -> None:
         """Qt and the graphics card have had time to draw what was laid out."""
         assert self._screenshot is not None
-        self._screenshot.parent.mkdir(parents=True, exist_ok=True)
-        self._viewer.screenshot(str(self._screenshot), canvas_only=False)
+        try:
+            self._viewer.screenshot(str(self._screenshot), canvas_only=False)
+        except OSError as error:
+            self._fail(f"{self._screenshot} cannot be written: {error.strerror or error}.")
+            return
         self._is_done = True
         self._viewer.close()
 
