@@ -1,7 +1,7 @@
 """Made studies to review: a beating heart of four slices, two of four phases, five models.
 
 The models draw it a little smaller and larger, and the last of them sees a piece of RV that is not
-there, of another size in every slice: the queue begins at the largest.
+there, of another size in every slice: the queue of expected gross errors begins at the largest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ import numpy as np
 from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.nifti import write_image
-from napari_bayes_nnunet.io.study import SourceImage, StudyInfo, write_study
+from napari_bayes_nnunet.io.study import (
+    ReviewState,
+    SourceImage,
+    StudyInfo,
+    save_review,
+    write_study,
+)
 
 from .posteriors import posterior_of
 from .studies import AFFINE, made_report
@@ -82,7 +88,9 @@ def make_cine(
         "reports": {phase: made_report() for phase in phases},
     }
     said = {phase: posterior(phase, members=members) for phase in phases}
-    write_study(folder, StudyInfo(**(given | changes)), said)
+    info = StudyInfo(**(given | changes))
+    write_study(folder, info, said)
+    save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
     return folder
 
 

@@ -59,7 +59,7 @@ def test_it_goes_on_at_the_slice_it_was_left_at(make_desk, tmp_path) -> None:
 def test_a_slice_that_is_not_there_is_not_gone_to(make_desk, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     decisions = {(ED, 40): Decision(state="accepted"), (9, 0): Decision(state="flagged")}
-    save_review(folder, ReviewState(current=(9, 40), decisions=decisions))
+    save_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
     assert make_desk(folder).desk.place == WORST
 
 

@@ -63,6 +63,7 @@ def test_marks_follow_decisions_edits_and_undo(desk) -> None:
     desk.settle()
     assert states(desk)[WORST] == "edited"
     desk.press("A")
+    desk.settle()
     assert states(desk)[WORST] == "edited, reviewed"
     assert "reviewed" in desk.forms.grid.reading(*WORST)
     desk.desk.corrections.undo()
@@ -72,6 +73,7 @@ def test_marks_follow_decisions_edits_and_undo(desk) -> None:
     desk.settle()
     assert states(desk)[WORST] == "edited, reviewed"
     desk.press("K")
+    desk.settle()
     assert states(desk)[WORST] == "edited, flagged"
 
 
@@ -118,6 +120,7 @@ def test_accepting_moves_progress_and_shrinks_the_spread(desk) -> None:
     assert spread.startswith("Models' spread left in EF: ±")
     for _ in range(8):
         desk.press("A")
+    desk.settle()
     assert progress.slices.text() == "8 of 8 slices"
     assert progress.share.text() == "100 % of the uncertain volume"
     assert progress.spread.text() == "Models' spread left in EF: ± 0.0 points"
