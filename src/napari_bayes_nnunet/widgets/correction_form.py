@@ -35,12 +35,14 @@ HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along what the models think possible. "
     "Double click: back to the prediction.",
     "alternatives": "The distinct answers the models give for this slice, those of most models "
-    "first. They are shown in place; take one, or go on to the labels as they were.",
+    "first. They are shown in place; take one, or go on to the labels as they were. Ctrl+Z puts "
+    "back what is only shown.",
     "contour": CONTOUR_HELP,
     "uncertain brush": "Brush, fill and polygon change only voxels that are this uncertain.",
     "interpolate": "The structure in this slice from the nearest corrected slices.",
     "revert": "This slice as the models predicted it; what was corrected can be undone back.",
-    "absent": "The structure is not in this slice, as beyond base and apex.",
+    "absent": "The structure is not in this slice, as beyond base and apex. At the base the "
+    "myocardium goes with the LV.",
     "copy": "The structure as it is in a slice or phase beside this one.",
     "outline or fill": "Show the labels as outlines or filled.",
     "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",

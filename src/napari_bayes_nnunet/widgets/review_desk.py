@@ -258,9 +258,8 @@ class ReviewDesk(QObject):
             self.picture.go_to(places[0])
 
     def _decided(self) -> None:
-        self.saver.note()
+        self._on_edited()  # the picture first
         self.saver.save()
-        self._soon.start()  # the picture first
 
     def _on_peek(self, shown: bool) -> None:
         self.outlines.peek(shown)
