@@ -19,9 +19,13 @@ def environment(**more: str) -> dict[str, str]:
     """
     mine = ("nnUNet", "BAYES_NNUNET", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
-    parents = [str(Path(napari_bayes_nnunet.__file__).parents[1]), kept.get("PYTHONPATH", "")]
+    parent = Path(napari_bayes_nnunet.__file__).parents[1]
+    # An installed package is found anyway; site-packages on the path would come before Python's
+    # own modules, of which it may hold old backports (argparse).
+    parents = ["" if parent.name == "site-packages" else str(parent), kept.get("PYTHONPATH", "")]
     path = os.pathsep.join(filter(None, parents))
-    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
+    found = {"PYTHONPATH": path} if path else {}
+    return {**kept, **found, "OMP_NUM_THREADS": "1", **more}
 
 
 def bayes_nnunet(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

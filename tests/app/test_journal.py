@@ -38,7 +38,7 @@ def test_the_last_messages_of_a_long_file(tmp_path):
     texts = [f"{number:05d}" for number in range(3000)]
     file.write_text("".join(StageStarted(text=text).to_line() + "\n" for text in texts))
     last = [message.text for message in last_messages(file)]
-    assert 1000 < len(last) < LAST_BYTES // 20
+    assert 500 < len(last) < LAST_BYTES // 20
     assert last == texts[-len(last) :]
 
 
