@@ -123,6 +123,23 @@ def test_an_unfinished_training_is_refused(planned_run, hearts, warm_command, tm
     assert "The training of fold 0 is not finished" in refused.errors
 
 
+@pytest.mark.parametrize("flag", ["--add-cycle", "--resume"])
+def test_without_a_state_to_go_on_from_no_member_is_lost(
+    flag, finished, hearts, warm_command, tmp_path
+):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    (run.fold("0") / "checkpoint_final.pth").unlink()
+    members = sorted(run.members("0").iterdir())
+    record = run.record.read_bytes()
+    refused = warm_command.run(
+        "train", hearts, "--output", run.path, "--fold", "0", flag, folder=tmp_path
+    )
+    assert refused.code == 1
+    assert "holds members but no state to go on from" in refused.errors
+    assert sorted(run.members("0").iterdir()) == members
+    assert run.record.read_bytes() == record
+
+
 # A dataset that has grown
 
 

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.corrections import add_training_case
 from napari_bayes_nnunet.io.dataset_check import check_labels
 from napari_bayes_nnunet.io.geometry import make_geometry
-from napari_bayes_nnunet.io.nifti import Volume, read_labels, read_volume
+from napari_bayes_nnunet.io.nifti import Volume, read_labels, read_volume, write_image
 from napari_bayes_nnunet.io.nnunet_dataset import (
     RawDataset,
     patient_splits,
@@ -220,6 +220,15 @@ def test_another_image_is_not_taken_for_a_correction_of_this(data: Path, image: 
     before = files(data)
     with pytest.raises(DataError, match="is another image than the one to be added"):
         add(data, changed(image, voxels=image.voxels + 1), replace=True)
+    assert files(data) == before
+
+
+def test_an_image_without_a_label_is_not_replaced(data: Path, image: Volume) -> None:
+    there = data / "imagesTr" / "patient009_frame01_0000.nii.gz"
+    write_image(there, image.voxels + 1, image.geometry)
+    before = files(data)
+    with pytest.raises(DataError, match="is another image than the one to be added"):
+        add(data, image)
     assert files(data) == before
 
 

@@ -15,7 +15,7 @@ from napari.layers import Labels
 from napari_bayes_nnunet.app.review_session import ReviewSession
 from napari_bayes_nnunet.io.nifti import read_volume
 from napari_bayes_nnunet.io.review_state import Place
-from napari_bayes_nnunet.io.study import read_study
+from napari_bayes_nnunet.io.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study_files import of_phase
 from napari_bayes_nnunet.widgets.review_desk import NUMBERS_AFTER_MS, ReviewDesk
 from napari_bayes_nnunet.widgets.review_forms import ReviewForms
@@ -28,7 +28,7 @@ from ..cines import image_of, make_cine
 def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
     """A study as read, without a thread."""
     voxels = read_volume(image_of(folder)) if image else None
-    return OpenedStudy(ReviewSession(read_study(folder)), voxels)
+    return OpenedStudy(ReviewSession(read_study(folder)), voxels, lock=open_study_lock(folder))
 
 
 def steps_of(layer: Labels) -> int:

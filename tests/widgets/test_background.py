@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.widgets.background import Background
+from napari_bayes_nnunet.widgets.background import MISTAKE, Background
 
 
 @pytest.fixture
@@ -72,14 +72,16 @@ def test_too_little_memory_is_a_sentence(background, qtbot) -> None:
     )
 
 
-def test_a_mistake_is_raised_in_the_window(background, qtbot) -> None:
+def test_a_mistake_is_told_to_who_waits_and_raised_in_the_window(background, qtbot) -> None:
     def work() -> None:
         raise ZeroDivisionError
 
+    told: list[str] = []
     with qtbot.captureExceptions() as raised:
-        background.run(work, print, print)
+        background.run(work, print, told.append)
         qtbot.waitUntil(lambda: bool(raised), timeout=2000)
     assert raised[0][0] is ZeroDivisionError
+    assert told == [MISTAKE.format(error=ZeroDivisionError())]
 
 
 def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:

@@ -144,14 +144,36 @@ def test_what_is_written_into_the_array_is_found_by_looking(layer, watch, told) 
     assert told.all == []
 
 
-def test_a_new_array_is_compared_or_taken_as_it_is(layer, told) -> None:
-    new = layer.data.copy()
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_a_new_array_becomes_that_which_is_saved(layer, told, kind) -> None:
+    saved = layer.data
+    new = saved.astype(kind)  # as napari's menu does
     new[3, 1] = square()
     layer.data = new
     ((change,), _) = told.take()
     assert change.place == (4, 1)
+    assert layer.data is saved
+    assert np.array_equal(saved[3, 1], square())
+    set_slice(layer, (1, 0), square())
+    assert told.take()[0][0].place == (1, 0)
+    assert np.array_equal(saved[0, 0], square())
+
+
+def test_an_array_of_another_grid_is_put_back(layer, told) -> None:
+    saved = layer.data
     layer.data = np.zeros((2, 4, 16, 20), np.uint8)
+    assert layer.data is saved
     assert told.all == []
+
+
+def test_what_was_not_told_yet_can_be_asked_for(layer, watch, told) -> None:
+    layer.data[0, 0] = square()
+    assert told.all == []
+    watch.flush()
+    assert told.take()[0][0].place == (1, 0)
+    layer.paint((1, 3, 8, 6), 3)
+    watch.flush()
+    assert told.take()[1]
 
 
 def test_a_volume_has_changes_too(qapp, tmp_path) -> None:
@@ -218,6 +240,8 @@ def test_painting_outside_of_the_limits_changes_nothing(qtbot, layer, watch, tol
     assert told.all == []
     assert not layer.data.any()
     layer.undo()
+    assert not layer.data.any()
+    layer.redo()
     assert not layer.data.any()
 
 

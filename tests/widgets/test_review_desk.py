@@ -358,14 +358,30 @@ def test_accept_takes_the_contour_that_is_shown(desk) -> None:
     assert desk.session.state.decisions[WORST].edited
 
 
-def test_a_contour_is_cancelled_when_the_slice_is_left(desk) -> None:
+def test_a_contour_that_was_moved_is_taken_when_the_slice_is_left(desk) -> None:
     before = desk.now(WORST)
+    desk.desk.edit_contour()
+    desk.press("N")
+    assert not desk.desk.handles.is_active
+    assert np.array_equal(desk.now(WORST), before)
+    desk.press("Shift-N")
     desk.desk.edit_contour()
     desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
     desk.press("N")
     assert not desk.desk.handles.is_active
     assert not desk.forms.corrections.apply_button.isEnabled()
-    assert np.array_equal(desk.now(WORST), before)
+    assert not np.array_equal(desk.now(WORST), before)
+    assert steps_of(desk.layer) == 1
+
+
+def test_a_contour_that_was_moved_is_saved_on_closing(desk, tmp_path) -> None:
+    folder = desk.session.study.folder
+    before = desk.now(WORST)
+    desk.desk.edit_contour()
+    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
+    desk.desk.close()
+    saved = read_study(folder).edited
+    assert not np.array_equal(saved[WORST[0] - 1, WORST[1]], before)
 
 
 def test_the_contour_of_an_absent_structure_is_a_sentence(desk) -> None:

@@ -361,8 +361,10 @@ def test_a_read_only_study_opens_and_nothing_is_saved(dock, folder, qtbot) -> No
     before = [file.read_bytes() for file in files]
     open_in(dock, folder, qtbot)
     assert "can be looked at, but not changed" in dock.problems.text()
-    edit(dock)
-    press(dock._viewer, "A")
+    labels = dock.desk.session.labels.copy()
+    for letter in "DA":
+        press(dock._viewer, letter)
+    assert np.array_equal(dock.desk.session.labels, labels)
     dock.close_study()
     assert dock.desk is None
     assert [file.read_bytes() for file in files] == before
@@ -374,7 +376,14 @@ def test_the_second_of_two_windows_only_looks(make_dock, folder, qtbot) -> None:
     open_in(second, folder, qtbot)
     assert first.problems.text() == ""
     assert "is open in another window" in second.problems.text()
-    edit(second)
+    before = second.desk.session.labels.copy()
+    for letter in "DAKWR":
+        press(second._viewer, letter)
+    assert np.array_equal(second.desk.session.labels, before)
+    assert second.desk.session.state.decisions == {}
+    assert "only be looked at" in second.status.text()
+    assert not second.desk.picture.edited.editable
+    assert not second.forms.corrections.level.isEnabled()
     second.close_study()
     labels = edit(first)
     first.close_study()
@@ -520,7 +529,6 @@ def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None
         assert not event.isAccepted()
         assert CLOSE_AGAIN in dock.status.text()
         assert not dock.eventFilter(window, QCloseEvent())
-    dock._may_lose = False
     dock._viewer.close()
     assert np.array_equal(read_study(folder).edited, labels)
     dock.desk = None  # it went with its window

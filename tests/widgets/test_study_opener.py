@@ -104,6 +104,7 @@ def test_an_image_that_came_from_no_file_is_in_the_study(tmp_path) -> None:
     missing = open_study(folder)
     assert missing.image is None
     assert f"{IMAGE} was not found" in missing.problems[0]
+    missing.dismiss()
     (folder / IMAGE).write_bytes(own)
     found = open_study(folder)
     assert found.problems == ()

@@ -58,6 +58,8 @@ class ReviewSession:
             self.structures,
         )
         self.state = self._with_landmarks(study.review)
+        if self.state.structure not in (None, *self.structures):
+            self.change(structure=None)
         self._edited = self._find_edited()
         self.preview: tuple[Place, NDArray[Any]] | None = None
         """A slice whose labels are only shown, and what they really are: that is what is saved."""

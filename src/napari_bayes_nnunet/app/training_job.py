@@ -135,6 +135,11 @@ def _check_start(
                 "--resume, or choose another --output."
             )
         check_agreement(request, settled)
+        if request.resume and settled.members(fold) and not _has_state(run, fold):
+            raise AppError(
+                f"{run.fold(fold)} holds members but no state to go on from (checkpoint_final.pth "
+                "or checkpoint_latest.pth): take it from a backup, or train with another --output."
+            )
     elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
         raise AppError(
             f"{run.path} holds a model that was not trained by this program (it lacks "
@@ -142,6 +147,12 @@ def _check_start(
         )
     if "cascade" in (request.configuration or ""):
         raise AppError("Cascades are not supported: train 2d, 3d_lowres or 3d_fullres.")
+
+
+def _has_state(run: RunFolder, fold: str) -> bool:
+    """Whether nnU-Net finds what a training goes on from; else it would begin at epoch 0."""
+    names = ("checkpoint_final.pth", "checkpoint_latest.pth")
+    return any((run.fold(fold) / name).is_file() for name in names)
 
 
 def _record(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.cardiac import canonical_structure
+from ..core.structure_names import same_structure
 from . import DataError
 from .atomic import write_json
 from .new_dataset import volume_geometry
@@ -66,11 +66,12 @@ def add_training_case(
         # Without a fold that names it, its adding was cut short.
         unfinished = splits is not None and not any(name in split.train for split in splits)
         _check_replaceable(raw, name, allowed=replace or unfinished)
-        _check_same_images(files, images)
-    with _written(files):
-        if not exists:
-            for file, image in zip(files.images, images, strict=True):
-                write_image(file, _values(image), volume_geometry(image.geometry))
+    pairs = [*zip(files.images, images, strict=True)]
+    _check_same_images((file, image) for file, image in pairs if file.exists())
+    missing = [(file, image) for file, image in pairs if not file.exists()]
+    with _written(files, [file for file, _ in missing]):
+        for file, image in missing:
+            write_image(file, _values(image), volume_geometry(image.geometry))
         # The origin first: a label that is not known as a correction could be validated with. The
         # splits last: one that names a case that is not there is refused.
         write_json(raw.path / CORRECTIONS, {**read_corrections(raw.path), name: dict(origin)})
@@ -149,16 +150,9 @@ def _renumbered(labels: Array, names: Mapping[str, int], raw: RawDataset) -> Arr
 
 def _number_of(name: str, raw: RawDataset) -> int:
     """Number of a structure in the dataset: of the same name, else of the same meaning."""
-    if name in raw.labels:
-        return raw.labels[name]
-    meaning = canonical_structure(name)
-    for same in (
-        lambda other: other.casefold() == name.casefold(),
-        lambda other: meaning is not None and canonical_structure(other) == meaning,
-    ):
-        found = [number for other, number in raw.labels.items() if same(other)]
-        if len(found) == 1:
-            return found[0]
+    found = same_structure(name, raw.labels)
+    if found is not None:
+        return raw.labels[found]
     raise DataError(
         f"The dataset {raw.path} has no structure {name}, which the labels show; it has "
         f"{', '.join(n for n, v in raw.labels.items() if v)}."
@@ -187,9 +181,9 @@ def _check_replaceable(raw: RawDataset, name: str, *, allowed: bool) -> None:
         raise DataError(f"{name} was added to {raw.path} before: choose another name, or replace.")
 
 
-def _check_same_images(files: TrainingCase, images: Sequence[Volume]) -> None:
+def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
     """Only labels are replaced: no crash then leaves a label beside an image it does not fit."""
-    for file, image in zip(files.images, images, strict=True):
+    for file, image in pairs:
         there = read_volume(file, allow_blank=True)
         same = there.geometry.same_grid(image.geometry)
         if not (same and np.array_equal(there.voxels, _values(image))):
@@ -205,8 +199,8 @@ def _values(image: Volume) -> Array:
 
 
 @contextlib.contextmanager
-def _written(files: TrainingCase) -> Iterator[None]:
-    """Make a DataError of what the system refuses, and remove images that got no label."""
+def _written(files: TrainingCase, written: Sequence[Path]) -> Iterator[None]:
+    """Make a DataError of what the system refuses, and remove written images without a label."""
     try:
         yield
     except OSError as error:
@@ -215,5 +209,5 @@ def _written(files: TrainingCase) -> Iterator[None]:
         ) from error
     finally:
         if not files.label.exists():
-            for image in files.images:
+            for image in written:
                 image.unlink(missing_ok=True)

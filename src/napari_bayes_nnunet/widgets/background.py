@@ -15,6 +15,7 @@ from ..app import AppError
 from ..io import DataError
 
 POLL_MS = 20
+MISTAKE = "This failed by a mistake of the program ({error!r}); the log of napari tells more."
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Background(QObject):
 
     The window asks for results by a timer: no Qt object is touched from the thread, and when this
     object is destroyed with its window nothing arrives any more. DataError, AppError, OSError and
-    MemoryError arrive as a sentence, any other exception is raised in the window's thread.
+    MemoryError arrive as a sentence, any other one too, and is then raised in the window's thread.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -85,12 +86,13 @@ def _outcome(task: _Task) -> Callable[[], None]:
         sentence = str(error)
         return lambda: task.on_error(sentence)
     except Exception as error:  # a mistake of ours: shown by whoever shows errors in the window
-        return _raising(error)
+        return _raising(task, error)
     return lambda: task.on_result(value)
 
 
-def _raising(error: Exception) -> Callable[[], None]:
+def _raising(task: _Task, error: Exception) -> Callable[[], None]:
     def deliver() -> None:
+        task.on_error(MISTAKE.format(error=error))  # who waits must not wait for ever
         raise error
 
     return deliver

@@ -81,6 +81,11 @@ class ContourHandles(QObject):
         return self._image is not None
 
     @property
+    def is_moved(self) -> bool:
+        """Whether a contour is being edited and is another than it was."""
+        return self.is_active and bool(self._before)
+
+    @property
     def handles(self) -> Handles:
         """(k, 2) (y, x) in voxels; none where no contour is edited."""
         return self._handles.copy()
@@ -256,16 +261,18 @@ class ContourHandles(QObject):
         grip = self._voxel(event) - before[at]
         layer.mouse_pan = False
         moves = True
-        yield
-        while moves:
-            moves = event.type == "mouse_move"
-            # Escape or Ctrl+Z may have come meanwhile.
-            if self.is_active and len(self._handles) == len(before):
-                self._drag_to(at, self._voxel(event) - grip)
-            if moves:
-                event.handled = True
-                yield
-        layer.mouse_pan = True
+        try:
+            yield
+            while moves:
+                moves = event.type == "mouse_move"
+                # Escape or Ctrl+Z may have come meanwhile.
+                if self.is_active and len(self._handles) == len(before):
+                    self._drag_to(at, self._voxel(event) - grip)
+                if moves:
+                    event.handled = True
+                    yield
+        finally:  # a drag may end without a release, as when the window is switched
+            layer.mouse_pan = True
         if self.is_active and not np.array_equal(self._handles, before):
             self._before.append(before)
 

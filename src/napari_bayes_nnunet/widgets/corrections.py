@@ -231,6 +231,7 @@ class Corrections(QObject):
     def close(self) -> None:
         """Put back what is only shown, and let go of viewer and layer."""
         self.drop()
+        self.watch.flush()
         self.watch.close()
         self._layer.bind_key(UNDO_KEY, None)
         self._layer.bind_key(REDO_KEY, None)

@@ -61,6 +61,7 @@ class EditWatch(QObject):
         self.limit = limit
         self._viewer = viewer
         self._layer = layer
+        self._array: NDArray[np.uint8] = layer.data
         self._copy = np.array(layer.data)
         self._point = viewer.dims.point
         self._strokes = 0
@@ -75,6 +76,13 @@ class EditWatch(QObject):
         """Look for changes now: those that were made in the array itself tell nobody."""
         self._strokes = 0
         self._tell(self._changes(), painted=False)
+
+    def flush(self) -> None:
+        """Take in what has not been told yet: a stroke that has just ended, or a hidden change."""
+        if self._later.isActive():
+            self._later.stop()
+            self._on_painted()
+        self.check()
 
     def close(self) -> None:
         """Let go of the layer."""
@@ -107,16 +115,24 @@ class EditWatch(QObject):
 
     def _changes(self) -> list[SliceChange]:
         """What differs from the copy, which is brought up to date."""
-        data = np.asarray(self._layer.data)
-        if data.shape != self._copy.shape:
-            self._copy = np.array(data)
-            return []
+        if self._layer.data is not self._array:
+            self._take_back()
+        data = self._array
         if _same(data, self._copy):
             return []
         found = _differences(self._copy, data)
         for change in found:
             self._copy[index_of(change.place)][change.rows, change.columns] = change.after
         return found
+
+    def _take_back(self) -> None:
+        """Another array was put into the layer: its labels count, but only ours is ever saved."""
+        other = np.asarray(self._layer.data)
+        if other.shape == self._array.shape and other.dtype.kind in "bui":
+            self._array[...] = other
+        self._is_putting_back = True
+        self._layer.data = self._array
+        self._is_putting_back = False
 
     def _limited(self, changes: list[SliceChange], strokes: int, limit: Limit) -> list[SliceChange]:
         """Put back what the last strokes did where they may not."""
@@ -128,6 +144,7 @@ class EditWatch(QObject):
         self._is_putting_back = True
         for _ in range(strokes):
             self._layer.undo()
+        self._layer._redo_history.clear()  # else redo would bring back what was put back
         for change in kept:
             labels = np.array(self._layer.data[index_of(change.place)])
             labels[change.rows, change.columns] = change.after

@@ -11,12 +11,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..app import AppError
 from ..io import DataError
-from .background import Background
+from .background import MISTAKE, Background
 
 Steps = Generator[tuple[int, int], None, Any]
 """Yields (done, total) and returns the result."""
 POLL_MS = 50
-MISTAKE = "This failed by a mistake of the program ({error!r}); the log of napari tells more."
 
 
 class _Run:

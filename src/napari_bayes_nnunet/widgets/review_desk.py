@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..core.closed_curve import curve_through
 from ..core.heart_function import Patient
 from ..core.structure_colors import structure_colors
 from ..io.review_state import Phase, Place
 from .cine_player import CinePlayer
-from .contour_handles import ContourHandles
+from .contour_edit import ContourEdit
 from .correction_form import CorrectionForm
 from .corrections import LEVEL, Corrections
 from .handing_on import HandingOn
@@ -53,17 +50,19 @@ class ReviewDesk(QObject):
         super().__init__(parent)
         self.session = opened.session
         self.forms = forms
-        self.saver = StudySaver(self.session, every_ms=every_ms, parent=self)
+        self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
         self.picture = ReviewPicture(viewer, opened, parent=self)
         self.corrections = Corrections(viewer, self.session, self.picture.edited, parent=self)
         self.outlines = OutlineLayers(viewer, self)
-        self.handles = ContourHandles(viewer, self)
+        self.contour = ContourEdit(viewer, self.corrections, self)
+        self.handles = self.contour.handles
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
         self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
         self.outcome = HandingOn(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
-        self._contour: tuple[int, NDArray[np.float64]] = (0, np.zeros((0, 2)))
+        self.view.read_only = self.saver.read_only
+        self.picture.edited.editable = not self.saver.read_only
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(NUMBERS_AFTER_MS)
@@ -120,6 +119,9 @@ class ReviewDesk(QObject):
 
     def flag(self) -> None:
         """Mark the slice to be looked at again; once more takes the flag away."""
+        if not self._can("accept"):
+            return
+        self.corrections.drop()
         decision = self.session.state.decisions.get(self.place)
         is_flagged = decision is not None and decision.state == "flagged"
         if is_flagged and decision is not None and decision.comment:
@@ -131,8 +133,9 @@ class ReviewDesk(QObject):
 
     def comment(self, text: str) -> None:
         """A comment; a slice that was not decided on is flagged by it."""
-        self.session.comment_on(self.place, text)
-        self.saver.note()
+        if self._can("accept"):
+            self.session.comment_on(self.place, text)
+            self.saver.note()
         self.view.show_marks()
 
     def other_landmark(self) -> None:
@@ -172,14 +175,9 @@ class ReviewDesk(QObject):
 
     def edit_contour(self) -> None:
         """Show handles on the outline of the structure."""
-        if not self._can("contour"):
-            return
-        handles = self.corrections.handles(self.place, self.label)
-        if handles is not None:
+        if self._can("contour"):
             color = structure_colors(self.session.structures)[self.label]
-            self.handles.start(self.picture.image, handles, place=self.place, color=color)
-            self._contour = self.label, curve_through(handles)
-            self.forms.corrections.set_contour_active(True)
+            self.contour.start(self.picture.image, self.place, self.label, color=color)
 
     def copy_from(self, where: str) -> None:
         """The structure as in a slice or phase beside this one."""
@@ -237,7 +235,7 @@ class ReviewDesk(QObject):
     def _on_moved(self, place: Place) -> None:
         self.corrections.drop()
         if self.handles.is_active and self.handles.place != place:
-            self.handles.cancel()
+            self.contour.leave()
         if self.player.is_playing:
             self.forms.grid.set_current(*place)  # all else when it stops
             return
@@ -297,14 +295,6 @@ class ReviewDesk(QObject):
         self.view.score()
         self.saver.note()
 
-    def _on_contour_applied(self, handles: NDArray[np.float64]) -> None:
-        self.forms.corrections.set_contour_active(False)
-        label, start = self._contour
-        self.corrections.contour(self.handles.place, label, curve_through(handles), start=start)
-
-    def _on_contour_cancelled(self) -> None:
-        self.forms.corrections.set_contour_active(False)
-
     def _actions(self) -> Mapping[str, Callable[[], object]]:
         """What every key does."""
         return {
@@ -342,8 +332,7 @@ class ReviewDesk(QObject):
         self.corrections.changed.connect(self._on_edited)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
-        self.handles.applied.connect(self._on_contour_applied)
-        self.handles.cancelled.connect(self._on_contour_cancelled)
+        self.contour.active_changed.connect(corrections.set_contour_active)
         self.picture.moved.connect(self._on_moved)
         self.picture.lost.connect(self.lost)
         self._connect_corrections(corrections)
@@ -389,9 +378,11 @@ class ReviewDesk(QObject):
 
     def close(self) -> None:
         """Save what is left and let go of everything. Raises DataError where saving fails."""
-        for part in (self.handles, self.player, self.corrections, self.keys, self.window_level):
-            part.close()
-        self.outlines.close()
-        self.picture.take_away()
-        self._soon.stop()  # last, since what is put back is an edit
-        self.saver.close()
+        try:
+            for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
+                part.close()
+            self.outlines.close()
+            self.picture.take_away()
+            self._soon.stop()  # last, since what is put back is an edit
+        finally:
+            self.saver.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -25,11 +26,20 @@ MISSING_IMAGE: Final = "image not found"
 
 @dataclass(frozen=True, eq=False)
 class OpenedStudy:
-    """A study that was read for this window. Without ``image`` its labels lie on black."""
+    """A study that was read for this window. Without ``image`` its labels lie on black.
+
+    Without ``lock`` it can only be looked at; ``problems`` say why.
+    """
 
     session: ReviewSession
     image: Volume | None
     problems: tuple[str, ...] = ()
+    lock: BaseFileLock | None = None
+
+    def dismiss(self) -> None:
+        """Let others have the study: nobody waits for it here."""
+        if self.lock is not None:
+            self.lock.release()
 
 
 class ReviewPicture(QObject):

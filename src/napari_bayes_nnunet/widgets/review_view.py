@@ -23,6 +23,7 @@ EDITS: Final = (
     "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
     "copy",
 )  # fmt: skip
+READ_ONLY: Final = "This study can only be looked at here: nothing would be saved."
 ONE_PHASE: Final = "There is one phase only."
 
 
@@ -44,6 +45,7 @@ class ReviewView:
         self._player = player
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
+        self.read_only = False
 
     def show_setup(self) -> None:
         """How the review is set up, and what the study is like."""
@@ -145,6 +147,8 @@ class ReviewView:
 
     def why_not(self, part: str) -> str:
         """Why something cannot be done with the slice on screen; "" where it can."""
+        if part == "accept" and self.read_only:
+            return READ_ONLY
         if part == "accept":
             return "" if self._place[0] in self._session.phases else NOT_SEGMENTED
         return self._reasons().get(part, "")
@@ -153,6 +157,8 @@ class ReviewView:
         """Part of the corrections → why it cannot be used here."""
         phase, _ = self._place
         reasons: dict[str, str] = {}
+        if self.read_only:
+            return dict.fromkeys(EDITS, READ_ONLY)
         if phase not in self._session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in self._session.study.posteriors:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -14,11 +16,13 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from ..app.review_export import files_of
 from ..io import DataError
 from ..io.study import is_study
 from .background import Background
@@ -39,6 +43,8 @@ NO_STUDY = (
     "Open a study: a folder that “Review…” in the dock Segment or “bayes-nnunet predict --save "
     "study” has made. It can be dropped here."
 )
+LEAVE_S = 30.0
+"""So long after a refusal closing again is taken for leave to lose what cannot be saved."""
 CLOSE_AGAIN = "It stays open; close it once more to lose what was not saved."
 WARNING_COLOR = "#FFB347"
 Choose = Callable[[QWidget, str], str]
@@ -55,6 +61,13 @@ def choose_image(parent: QWidget, title: str) -> str:
     return str(QFileDialog.getOpenFileName(parent, title, "", "NIfTI (*.nii *.nii.gz)")[0])
 
 
+def ask_to_replace(parent: QWidget, names: Sequence[str]) -> bool:
+    """Ask whether files may be replaced."""
+    text = "Replace these files?\n\n" + "\n".join(names)
+    answer = QMessageBox.question(parent, "Replace files", text)
+    return bool(answer == QMessageBox.StandardButton.Yes)
+
+
 class ReviewWidget(QWidget):
     """Opens and closes studies; what is done with one is up to its desk.
 
@@ -68,16 +81,18 @@ class ReviewWidget(QWidget):
         every_ms: int = EVERY_MS,
         ask_folder: Choose = choose_folder,
         ask_image: Choose = choose_image,
+        may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._every_ms = every_ms
         self._ask_folder = ask_folder
         self._ask_image = ask_image
+        self._may_replace = may_replace
         self._background = Background(self)
         self._refused = ""
         self._opening: Path | None = None
-        self._may_lose = False
+        self._refused_at = -math.inf
         self.desk: ReviewDesk | None = None
         self.cases = CaseList()
         self.title = QLabel()
@@ -124,20 +139,22 @@ class ReviewWidget(QWidget):
     def _is_saved(self) -> bool:
         """Save now. Where that fails it is said, and once more is taken for leave to lose it."""
         assert self.desk is not None
-        if self._may_lose:
-            return True
         try:
             self.desk.corrections.drop()
+            self.desk.corrections.watch.flush()
             self.desk.saver.save_now()
         except DataError as error:
-            self._may_lose = True
+            if monotonic() - self._refused_at < LEAVE_S:
+                return True
+            self._refused_at = monotonic()
             self.status.say(f"Not saved: {error} {CLOSE_AGAIN}")
-        return not self._may_lose
+            return False
+        return True
 
     def _take_away(self, sentence: str) -> None:
         if self.desk is None:
             return
-        desk, self.desk, self._may_lose = self.desk, None, False
+        desk, self.desk, self._refused_at = self.desk, None, -math.inf
         try:
             desk.close()
             self.status.say(sentence)
@@ -150,13 +167,21 @@ class ReviewWidget(QWidget):
 
     def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
         if folder != self._opening:
+            opened.dismiss()
             return
         forms = ReviewForms()
         self._place.addWidget(forms)
         self.status.say(self._refused)
         self._refused = ""
-        self.desk = ReviewDesk(self._viewer, opened, forms, every_ms=self._every_ms, parent=self)
-        self._opening = None  # only now: the layers that came with it are no other study
+        every_ms = self._every_ms
+        try:
+            self.desk = ReviewDesk(self._viewer, opened, forms, every_ms=every_ms, parent=self)
+        except Exception:
+            opened.dismiss()
+            forms.deleteLater()
+            raise
+        finally:
+            self._opening = None  # only now: the layers that came with it are no other study
         self.desk.said.connect(self.status.say)
         self.desk.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         self.desk.saver.told.connect(self._on_saved)
@@ -176,7 +201,7 @@ class ReviewWidget(QWidget):
 
     def _on_saved(self, sentence: str) -> None:
         """That it was saved is no reason to take away what is said."""
-        self._may_lose = False
+        self._refused_at = -math.inf
         self.saved.say(sentence)
         self.unsaved.say("")
 
@@ -192,7 +217,7 @@ class ReviewWidget(QWidget):
         info = opened.session.study.info
         self.title.setText(f"<b>{info.case}</b>")
         self.title.setToolTip(str(opened.session.study.folder))
-        sentences = (self.desk.saver.problem, *opened.problems, *info.warnings)
+        sentences = (*opened.problems, *info.warnings)
         self.problems.say("\n".join(filter(None, sentences)))
 
     def _open_what_is_shown(self) -> None:
@@ -265,7 +290,11 @@ class ReviewWidget(QWidget):
     def _on_export_requested(self) -> None:
         assert self.desk is not None
         chosen = self._ask_folder(self, "Save labels, numbers and report in")
-        if chosen:
+        if not chosen:
+            return
+        files = files_of(self.desk.session, Path(chosen))
+        names = [file.name for file in files if file.exists()]
+        if not names or self._may_replace(self, names):
             self.desk.outcome.export_to(Path(chosen))
 
     def _on_training_requested(self) -> None:

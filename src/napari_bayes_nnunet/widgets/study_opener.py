@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..app.review_session import ReviewSession
 from ..io import DataError
 from ..io.nifti import Volume, read_volume
-from ..io.study import Study, find_image, read_study
+from ..io.study import Study, find_image, open_study_lock, read_study
 from ..io.study_files import EDITED, IMAGE
 from .review_picture import OpenedStudy
 
@@ -17,8 +18,24 @@ from .review_picture import OpenedStudy
 def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
     """Read the study in ``folder``; ``image`` is its image where it cannot be found by itself.
 
-    What is wrong, but no reason not to go on, is in ``problems``. Raises DataError.
+    What is wrong, but no reason not to go on, is in ``problems``. The study is locked before it is
+    read, so that what another window saves meanwhile is not lost. Raises DataError.
     """
+    try:
+        lock, refused = open_study_lock(folder), ""
+    except DataError as error:
+        lock, refused = None, str(error)
+    try:
+        opened = _read_all(folder, image)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    problems = (refused, *opened.problems) if refused else opened.problems
+    return replace(opened, lock=lock, problems=problems)
+
+
+def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
     study = read_study(folder)
     if study.edited.dtype != np.uint8:
         raise DataError(
@@ -27,7 +44,9 @@ def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
         )
     found, problem = _chosen(study, image) if image is not None else _found(study)
     problems = (*study.problems, problem) if problem else study.problems
-    return OpenedStudy(ReviewSession(study), found, problems)
+    session = ReviewSession(study)
+    session.scores()  # kept: the window has them at once
+    return OpenedStudy(session, found, problems)
 
 
 def _chosen(study: Study, image: Path) -> tuple[Volume, str]:

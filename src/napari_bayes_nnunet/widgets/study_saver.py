@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..app.review_session import ReviewSession
 from ..io import DataError
 from ..io.review_state import ReviewState
-from ..io.study import open_study_lock, save_work
+from ..io.study import save_work
 from ..io.use_log import USE_LOG, UseRow, append_use
 from .background import Background
 
@@ -25,15 +25,20 @@ SAVED: Final = "Saved {:%H:%M:%S}."
 class StudySaver(QObject):
     """Saves one session in a thread; ``close`` saves what is left and lets go of the study.
 
-    A study that another window has, or that cannot be written to, is ``read_only``, with the
-    sentence why in ``problem``. ``told`` carries when it was saved, ``failed`` why it was not.
+    Without a ``lock`` it is ``read_only``: another window has the study, or it cannot be written
+    to. ``told`` carries when it was saved, ``failed`` why it was not.
     """
 
     told = Signal(str)
     failed = Signal(str)
 
     def __init__(
-        self, session: ReviewSession, *, every_ms: int = EVERY_MS, parent: QObject | None = None
+        self,
+        session: ReviewSession,
+        lock: BaseFileLock | None,
+        *,
+        every_ms: int = EVERY_MS,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._session = session
@@ -44,12 +49,7 @@ class StudySaver(QObject):
         self._writing = threading.Lock()
         self._begun = self._written = 0  # saves, so that an old one never replaces a newer one
         self._rows: list[UseRow] = []  # of the log, that are being written
-        self._lock: BaseFileLock | None = None
-        self.problem = ""
-        try:
-            self._lock = open_study_lock(session.study.folder)
-        except DataError as error:
-            self.problem = str(error)
+        self._lock = lock
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
         self._timer.timeout.connect(self.save)

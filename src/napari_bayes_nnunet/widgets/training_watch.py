@@ -10,6 +10,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..app import AppError
 from ..app.run_state import RunState, kill, request_stop, state_of
 from ..app.training_follower import Follower, LogTail, LogUpdate
 from ..app.training_process import COMMAND, StartedTraining, start
@@ -142,7 +143,10 @@ class TrainingWatch(QObject):
 
     def stop_soon(self, path: Path) -> None:
         """The same for a training that may not be the one that is followed."""
-        self._background.run(partial(request_stop, RunFolder(path)), _ignore, self.failed.emit)
+        try:
+            request_stop(RunFolder(path))  # here and now: the window may be closing
+        except AppError as error:
+            self.failed.emit(str(error))
 
     def _act(self, action: Callable[[RunFolder], Any]) -> None:
         if self._run is not None:

@@ -73,18 +73,22 @@ class WindowLevel:
         camera.mouse_pan = False  # the camera would zoom: its right drag counts as panning
         tool = viewer.layers.selection.active
         callbacks = _taken_away(tool)
-        yield
-        _give_back(tool, callbacks)
-        while moves:
-            moves = event.type == "mouse_move"
-            right, down = np.subtract(event.pos, start)
-            drags = drags or max(abs(right), abs(down)) > DEAD_ZONE
-            if drags:
-                layer.contrast_limits = dragged(before, automatic, right, down)
-            if moves:
-                event.handled = True
+        try:
+            try:
                 yield
-        camera.mouse_pan = pan
+            finally:
+                _give_back(tool, callbacks)
+            while moves:
+                moves = event.type == "mouse_move"
+                right, down = np.subtract(event.pos, start)
+                drags = drags or max(abs(right), abs(down)) > DEAD_ZONE
+                if drags:
+                    layer.contrast_limits = dragged(before, automatic, right, down)
+                if moves:
+                    event.handled = True
+                    yield
+        finally:  # a drag may end without a release, as when the window is switched
+            camera.mouse_pan = pan
 
     def _on_double_click(self, event: Any) -> bool:
         meant = self._is_meant(event)
