@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +284,39 @@ def test_what_goes_out_is_asked_for(dock, folder, asked, tmp_path, qtbot) -> Non
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
     qtbot.waitUntil(lambda: status.text().startswith("Accept all"), timeout=20000)
+
+
+def test_files_are_replaced_only_when_the_reader_says_so(
+    make_dock, folder, asked, tmp_path, qtbot
+) -> None:
+    dock = make_dock()
+    open_in(dock, folder, qtbot)
+    answers: list[bool] = [False, True]
+    shown: list[Sequence[str]] = []
+    dock._may_replace = lambda _, names: shown.append(names) or answers.pop(0)
+    report = tmp_path / "out" / "heart_report.html"
+    report.parent.mkdir()
+    report.write_text("of another reader")
+    asked.answers = [str(report.parent)] * 2
+    dock.forms.export.export_button.click()
+    assert shown == [["heart_report.html"]]
+    assert report.read_text() == "of another reader"
+    dock.forms.export.export_button.click()
+    status = dock.forms.export.status
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"), timeout=20000)
+    assert report.read_text() != "of another reader"
+
+
+def test_closing_again_tries_to_save_again(dock, folder, qtbot, monkeypatch) -> None:
+    open_in(dock, folder, qtbot)
+    labels = edit(dock)
+    with monkeypatch.context() as patch:
+        fail(patch)
+        dock.close_study()
+        assert dock.desk is not None
+    dock.close_study()  # the disk has room again
+    assert dock.desk is None
+    assert np.array_equal(read_study(folder).edited, labels)
 
 
 # Bad days
