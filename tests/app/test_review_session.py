@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app import review_session as module
+from napari_bayes_nnunet.app import use_recorder as module
 from napari_bayes_nnunet.app.review_session import ReviewSession
 from napari_bayes_nnunet.core.heart_function import Patient
 from napari_bayes_nnunet.io.review_state import Decision, ReviewState

@@ -150,7 +150,59 @@ def test_flags_come_and_go_and_take_acceptance_back(desk) -> None:
     desk.press("K")
     assert desk.session.state.decisions[WORST].state == "flagged"
     desk.press("K")
+    assert desk.session.state.decisions[WORST].state == "accepted"
+    desk.desk.go_to(ED, 0)
+    desk.press("K")
+    desk.press("K")
+    assert (ED, 0) not in desk.session.state.decisions
+
+
+def test_a_comment_that_is_deleted_takes_its_flag_along(desk) -> None:
+    desk.forms.slice.comment_changed.emit("valve plane?")
+    desk.forms.slice.comment_changed.emit("")
     assert WORST not in desk.session.state.decisions
+
+
+def test_what_was_accepted_is_open_again_when_its_labels_change(desk, qtbot) -> None:
+    desk.press("A")
+    desk.desk.go_to(*WORST)
+    paint(desk.layer, WORST, 3, 3, RV, qtbot)
+    assert WORST not in desk.session.state.decisions
+    desk.press("A")
+    desk.desk.go_to(*WORST)
+    desk.desk.comment("valve plane?")
+    desk.press("D")
+    decision = desk.session.state.decisions[WORST]
+    assert (decision.state, decision.comment) == ("flagged", "valve plane?")
+
+
+@pytest.mark.parametrize("key", ["D", "R", "W"])
+def test_a_contour_lies_over_nothing_that_came_after_it(desk, key) -> None:
+    desk.desk.edit_contour()
+    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
+    desk.press(key)
+    assert not desk.desk.handles.is_active
+    shown = desk.now(WORST)
+    desk.press("A")
+    assert np.array_equal(desk.now(WORST), shown)
+
+
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # napari's, of the 3D view
+def test_in_3d_no_slice_is_accepted_or_changed(desk) -> None:
+    before = desk.session.labels.copy()
+    desk.viewer.dims.ndisplay = 3
+    for key in ("A", "D", "K"):
+        desk.press(key)
+    assert desk.session.state.decisions == {}
+    assert np.array_equal(desk.session.labels, before)
+    assert "go back to the 2D view" in desk.said[-1]
+
+
+def test_odd_landmarks_are_doubted(desk) -> None:
+    desk.forms.volumes.phases_changed.emit(ES, ED)
+    assert desk.said[-1] == "The LV is larger at ES than at ED: are the phases swapped?"
+    desk.forms.volumes.phases_changed.emit(ED, ED)
+    assert desk.said[-1].startswith("ED and ES are the same phase")
 
 
 def test_a_comment_flags_and_is_not_lost_with_the_flag(desk) -> None:
@@ -454,7 +506,7 @@ def test_undo_in_a_slice_that_is_not_shown_goes_there(desk) -> None:
     desk.desk.corrections.undo()
     assert desk.desk.place == WORST
     assert np.array_equal(desk.now(WORST), predicted(desk.session, WORST))
-    assert not desk.session.state.decisions[WORST].edited
+    assert WORST not in desk.session.state.decisions  # it is to be looked at again
 
 
 def test_the_prediction_is_never_changed(desk) -> None:

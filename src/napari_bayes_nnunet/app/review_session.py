@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +31,10 @@ from ..io.study import Study
 from ..io.study_files import of_phase
 from ..io.use_log import UseRow, changed_voxels
 from .study_numbers import StudyNumbers
+from .use_recorder import UseRecorder
 
 Scores: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
-LONGEST_LOOK_S: Final = 300.0
-"""A slice that stays on screen for longer than this was left alone: no more seconds are logged."""
 
 
 class ReviewSession:
@@ -65,9 +63,9 @@ class ReviewSession:
         """A slice whose labels are only shown, and what they really are: that is what is saved."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
         self._scores: tuple[tuple[str, bool], Scores] | None = None
-        self._log: list[UseRow] = []
-        self._looked_since = monotonic()
-        self._seconds = {p: decision.seconds for p, decision in self.state.decisions.items()}
+        self._before_flag: dict[Place, State] = {}
+        self._flagged_by_comment: set[Place] = set()
+        self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
         for place, decision in self.state.decisions.items():
             self._set_reviewed(place, decision)
 
@@ -75,7 +73,9 @@ class ReviewSession:
         """The review as it is now, for a thread: what is done meanwhile does not change it."""
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
-        other._edited, other._log, other.preview = set(self._edited), list(self._log), None
+        other._edited, other.preview = set(self._edited), None
+        other._use = copy.copy(self._use)
+        other._use.rows = list(self._use.rows)
         if self.preview is not None:
             other.recount([self.preview[0]])
         return other
@@ -243,32 +243,42 @@ class ReviewSession:
     def look_at(self, place: Place) -> None:
         """Note that another slice is on screen."""
         if place != self.state.current:
-            self._stretch(self.state.current, "")
+            self._use.stretch(self.state.current, "", self._state_of(self.state.current))
             self.change(current=place)
 
     def decide(self, place: Place, state: State | None) -> None:
         """Accept or flag a slice, its comment stays; None takes decision and comment back."""
-        self._stretch(place, "", state or "")
+        self._use.stretch(place, "", state or self._state_of(place))
         before = self.state.decisions.get(place)
+        if state == "flagged" and before is not None:
+            self._before_flag[place] = before.state
         comment = before.comment if before is not None else ""
         decision = self._decision(place, state, comment) if state is not None else None
         self.state = self.state.deciding(place, decision)
         self._set_reviewed(place, decision)
 
+    def unflag(self, place: Place) -> None:
+        """Take a flag back: a slice that was accepted before is so again."""
+        self.decide(place, self._before_flag.pop(place, None))
+
     def comment_on(self, place: Place, text: str) -> None:
-        """Say something about a slice; one that was not decided on is flagged by it."""
+        """Say something about a slice; one without a decision is flagged as long as it stays."""
         before = self.state.decisions.get(place)
-        if before is not None:
-            decision = replace(before, comment=text)
-        else:
+        decision: Decision | None
+        if before is None:
+            self._flagged_by_comment.add(place)
             decision = self._decision(place, "flagged", text)
+        elif not text and before.state == "flagged" and place in self._flagged_by_comment:
+            decision = None
+        else:
+            decision = replace(before, comment=text)
         self.state = self.state.deciding(place, decision)
 
     def _decision(self, place: Place, state: State, comment: str) -> Decision:
         return Decision(
             state=state,
             comment=comment,
-            seconds=round(self._seconds.get(place, 0.0), 1),
+            seconds=round(self._use.seconds.get(place, 0.0), 1),
             when=datetime.now().astimezone().isoformat(timespec="seconds"),
             edited=place in self._edited,
         )
@@ -284,11 +294,19 @@ class ReviewSession:
             if before is not None and place in before:
                 labels = self.labels_in(place)
                 counts = changed_voxels(before[place], labels, self.entropy_in(place))
-            self._stretch(place, tool, counts=counts)
-            decision = self.state.decisions.get(place)
-            if decision is not None:
-                decision = replace(decision, edited=place in self._edited)
-                self.state = self.state.deciding(place, decision)
+            self._use.stretch(place, tool, self._state_of(place), counts=counts)
+            self._reopen(place)
+
+    def _reopen(self, place: Place) -> None:
+        """What was accepted is so no more when its labels change; a comment keeps it flagged."""
+        before = self.state.decisions.get(place)
+        if before is None:
+            return
+        self._before_flag.pop(place, None)
+        keeps = before.state == "flagged" or before.comment
+        decision = replace(before, state="flagged", edited=place in self._edited) if keeps else None
+        self.state = replace(self.state.deciding(place, decision), finished=False)
+        self._set_reviewed(place, decision)
 
     def recount(self, places: Iterable[Place]) -> None:
         """Measure slices again whose labels are others, perhaps for a moment only."""
@@ -309,16 +327,15 @@ class ReviewSession:
 
     def take_log(self) -> list[UseRow]:
         """The rows since this was last asked, to be written."""
-        rows, self._log = self._log, []
-        return rows
+        return self._use.take()
 
     def peek_log(self) -> list[UseRow]:
         """The rows that are not written yet."""
-        return list(self._log)
+        return list(self._use.rows)
 
     def give_back_log(self, rows: list[UseRow]) -> None:
         """Take back rows that could not be written."""
-        self._log = [*rows, *self._log]
+        self._use.rows = [*rows, *self._use.rows]
 
     # The numbers
 
@@ -334,6 +351,15 @@ class ReviewSession:
         """How far the review is."""
         places = [(item.phase, item.z) for item in queue]
         return self.numbers.progress(places, self.state.ed, self.state.es)
+
+    def landmarks_doubt(self) -> str:
+        """What is odd about ED and ES; "" for nothing."""
+        if self.state.ed is not None and self.state.ed == self.state.es:
+            return "ED and ES are the same phase: there is no stroke volume and no EF."
+        ef = self.measured().get("LV EF")
+        if ef is not None and ef.value < 0:
+            return "The LV is larger at ES than at ED: are the phases swapped?"
+        return ""
 
     def set_patient(self, patient: Patient) -> None:
         """Height, weight and heart rate."""
@@ -358,31 +384,6 @@ class ReviewSession:
             accepted = decision is not None and decision.state == "accepted"
             self.numbers.set_reviewed(*place, accepted)
 
-    def _stretch(
-        self,
-        place: Place | None,
-        tool: str,
-        state: str = "",
-        *,
-        counts: tuple[int, int] = (0, 0),
-    ) -> None:
-        """Log the seconds since the last stretch; short looks without a change are left out."""
-        now = monotonic()
-        seconds = min(now - self._looked_since, LONGEST_LOOK_S)
-        self._looked_since = now
-        if place is None or not (tool or state or math.floor(seconds)):
-            return
-        self._seconds[place] = self._seconds.get(place, 0.0) + seconds
-        decision = self.state.decisions.get(place)
-        self._log.append(
-            UseRow(
-                time=datetime.now().astimezone(),
-                phase=place[0],
-                z=place[1],
-                seconds=round(seconds, 1),
-                tool=tool,
-                inside=counts[0],
-                outside=counts[1],
-                state=state or (decision.state if decision else ""),
-            )
-        )
+    def _state_of(self, place: Place | None) -> str:
+        decision = self.state.decisions.get(place) if place is not None else None
+        return decision.state if decision is not None else ""

@@ -106,7 +106,6 @@ class ReviewDesk(QObject):
         if not self._can("accept"):
             return
         place = self.place
-        self.handles.apply()
         self.corrections.settle()
         self.session.decide(place, "accepted")
         following = self.session.next_open(place, self.view.queue)
@@ -127,7 +126,10 @@ class ReviewDesk(QObject):
         if is_flagged and decision is not None and decision.comment:
             self.said.emit("The comment keeps the flag: take the comment away first, or accept.")
             return
-        self.session.decide(self.place, None if is_flagged else "flagged")
+        if is_flagged:
+            self.session.unflag(self.place)
+        else:
+            self.session.decide(self.place, "flagged")
         self.session.change(finished=False)
         self._decided()
 
@@ -225,11 +227,15 @@ class ReviewDesk(QObject):
     # What happens
 
     def _can(self, part: str) -> bool:
-        """Whether this can be done with the slice on screen, and why not; a cine stops for it."""
+        """Whether this can be done with the slice on screen, and why not; a cine stops for it.
+
+        A contour under the reader's hand is taken first: it would lie over what comes after it.
+        """
         self.player.stop()
         reason = self.view.why_not(part)
-        if reason:
-            self.said.emit(reason)
+        if not reason and part != "contour":
+            self.contour.leave()
+        self.said.emit(reason)
         return not reason
 
     def _on_moved(self, place: Place) -> None:
@@ -294,6 +300,7 @@ class ReviewDesk(QObject):
         self.forms.grid.set_landmarks(ed, es)
         self.view.score()
         self.saver.note()
+        self.said.emit(self.session.landmarks_doubt())
 
     def _actions(self) -> Mapping[str, Callable[[], object]]:
         """What every key does."""

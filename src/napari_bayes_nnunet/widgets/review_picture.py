@@ -83,14 +83,19 @@ class ReviewPicture(QObject):
         self._soon.stop()
         self._on_moved()
 
+    @property
+    def shows_slices(self) -> bool:
+        """Whether one slice is on screen, and not the whole volume in 3D."""
+        return int(self._viewer.dims.ndisplay) == 2
+
     def select_edited(self) -> None:
         """Make the edited labels the layer that is painted in."""
         if self.edited in self._viewer.layers:
             self._viewer.layers.selection.active = self.edited
 
     def look_closely(self) -> None:
-        """Zoom in on the heart in the slice that is shown."""
-        look_closely(self._viewer, self.edited)
+        """Zoom in on the heart, as large as it is in any slice."""
+        look_closely(self._viewer, self.edited, whole=True)
 
     def add_map(self, role: str) -> None:
         """Make the map of this role, hidden, where it is not there yet."""

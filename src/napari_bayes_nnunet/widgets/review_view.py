@@ -23,6 +23,7 @@ EDITS: Final = (
     "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
     "copy",
 )  # fmt: skip
+IN_3D: Final = "Slices are reviewed one by one: go back to the 2D view first."
 READ_ONLY: Final = "This study can only be looked at here: nothing would be saved."
 ONE_PHASE: Final = "There is one phase only."
 
@@ -147,6 +148,8 @@ class ReviewView:
 
     def why_not(self, part: str) -> str:
         """Why something cannot be done with the slice on screen; "" where it can."""
+        if not self._picture.shows_slices:
+            return IN_3D
         if part == "accept" and self.read_only:
             return READ_ONLY
         if part == "accept":

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QMessageBox,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -96,6 +97,7 @@ class ReviewWidget(QWidget):
         self.desk: ReviewDesk | None = None
         self.cases = CaseList()
         self.title = QLabel()
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open study…")
         self.close_button = QPushButton("Close study")
         self.image_button = QPushButton("Find image…")
@@ -216,7 +218,7 @@ class ReviewWidget(QWidget):
             return
         info = opened.session.study.info
         self.title.setText(f"<b>{info.case}</b>")
-        self.title.setToolTip(str(opened.session.study.folder))
+        self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         sentences = (*opened.problems, *info.warnings)
         self.problems.say("\n".join(filter(None, sentences)))
 

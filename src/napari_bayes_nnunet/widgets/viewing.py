@@ -91,9 +91,14 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
         viewer.dims.set_point(first + axis, float(world[axis]))
 
 
-def look_closely(viewer: Any, labels: Labels) -> None:
-    """Centre the camera on what is labelled in the slice shown, and zoom in on it."""
-    view = np.asarray(labels.data)[_shown_slice(viewer, labels)]
+def look_closely(viewer: Any, labels: Labels, *, whole: bool = False) -> None:
+    """Centre the camera on what is labelled in the slice shown, or in any, and zoom in on it."""
+    shown = _shown_slice(viewer, labels)
+    if whole:
+        hidden = tuple(axis for axis, index in enumerate(shown) if isinstance(index, int))
+        view = np.asarray(labels.data).any(axis=hidden)
+    else:
+        view = np.asarray(labels.data)[shown]
     rows, columns = np.nonzero(view)
     if not len(rows):
         return
