@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.level import STEPS, area_at, at_level, level_range
+from napari_bayes_nnunet.core.level import STEPS, at_level
 from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
 
 from .slices import (
@@ -155,54 +155,16 @@ def test_an_lv_grows_into_its_myocardium_and_back():
     assert areas == [np.count_nonzero(m == LV) for m in (members[4], members[2], members[0])]
 
 
-@pytest.mark.parametrize(("steps", "seed"), STEPS_AND_SEEDS)
-def test_the_range_is_where_something_changes(steps, seed):
-    slice_ = random_slice(np.random.default_rng(seed), steps=steps)
-    lowest, highest = level_range(slice_, LV)
-    assert -1 <= lowest <= highest <= 1
-    at = [-1, lowest, lowest + 1 / STEPS, highest - 1 / STEPS, highest, 1]
-    below, least, more, less, most, above = area_at(slice_, LV, np.clip(at, -1, 1))
-    assert below == least >= more >= less >= most == above
-    if (lowest, highest) != (0, 0):
-        assert least > more or lowest == 1, "it starts to change at the lowest"
-        assert less > most or highest == 1, "the last of it goes at the highest"
-
-
 def test_at_the_highest_only_what_is_certain_is_left():
     slice_ = slice_of_members([heart(lv=8), heart(lv=6)])
-    assert level_range(slice_, LV)[1] == 1
     result = at_level(slice_, slice_.prediction, label=LV, margin=1)
     np.testing.assert_array_equal(result == LV, disk(6))
-
-
-def test_without_a_certain_voxel_nothing_is_left_at_the_highest():
-    slice_ = slice_of_members([heart(lv=0), heart(lv=8), heart(lv=8)])
-    _, highest = level_range(slice_, LV)
-    assert highest < 1
-    assert area_at(slice_, LV, [highest - 1 / STEPS, highest]).tolist() == [disk(8).sum(), 0]
-
-
-def test_where_a_structure_cannot_be_there_is_no_range():
-    slice_ = slice_of_members([heart(rv=0), heart(rv=0)])
-    assert level_range(slice_, RV) == (0, 0)
-    assert area_at(slice_, RV, [-1, 0, 1]).tolist() == [0, 0, 0]
 
 
 def test_an_empty_slice_stays_empty():
     nothing = np.zeros((8, 8), np.uint8)
     slice_ = slice_of_members([nothing])
     assert not at_level(slice_, nothing, label=LV, margin=-1).any()
-
-
-@pytest.mark.parametrize(("steps", "seed"), STEPS_AND_SEEDS)
-def test_the_area_is_that_of_the_level(steps, seed):
-    slice_ = random_slice(np.random.default_rng(seed), steps=steps)
-    margins = [-1, -0.5, -0.1, 0, 0.1, 0.5, 1]
-    counted = [
-        np.count_nonzero(at_level(slice_, slice_.prediction, label=MYO, margin=margin) == MYO)
-        for margin in margins
-    ]
-    assert area_at(slice_, MYO, margins).tolist() == counted
 
 
 def test_the_level_is_the_same_before_probabilities_were_stored():
@@ -236,10 +198,6 @@ def test_a_label_the_posterior_does_not_have_is_refused(label):
     slice_ = random_slice(np.random.default_rng(0))
     with pytest.raises(ValueError, match=f"no structure {label}; the posterior has 1 to 3"):
         at_level(slice_, slice_.prediction, label=label, margin=0)
-    with pytest.raises(ValueError, match="the posterior has 1 to 3"):
-        level_range(slice_, label)
-    with pytest.raises(ValueError, match="the posterior has 1 to 3"):
-        area_at(slice_, label, [0])
 
 
 @pytest.mark.parametrize("margin", [-1.01, 1.01, float("nan")])

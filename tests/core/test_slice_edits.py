@@ -8,7 +8,6 @@ from napari_bayes_nnunet.core.slice_edits import (
     copied,
     interpolated,
     nearest_sources,
-    uncertain_only,
     with_structure_absent,
 )
 
@@ -52,27 +51,6 @@ def test_what_is_absent_already_stays_so():
 def test_background_cannot_be_absent():
     with pytest.raises(ValueError, match="Label 0 is no structure"):
         with_structure_absent(heart(), 0)
-
-
-# Uncertain brush
-
-
-def test_only_voxels_above_the_threshold_change():
-    before, after = np.zeros((2, 3), np.uint8), np.full((2, 3), LV, np.uint8)
-    entropy = np.array([[0, 0.5, 0.500001], [1, 2, np.nan]])
-    edited = uncertain_only(before, after, entropy, 0.5)
-    assert edited.tolist() == [[0, 0, LV], [LV, LV, 0]]
-    assert not before.any()
-
-
-def test_what_the_brush_cannot_use_is_refused():
-    labels, entropy = heart(), np.zeros((64, 64), np.float32)
-    with pytest.raises(ValueError, match="the edited one"):
-        uncertain_only(labels, labels[:3], entropy, 0.5)
-    with pytest.raises(ValueError, match="the entropy"):
-        uncertain_only(labels, labels, entropy[:3], 0.5)
-    with pytest.raises(ValueError, match="not NaN"):
-        uncertain_only(labels, labels, entropy, float("nan"))
 
 
 # Copy

@@ -58,30 +58,6 @@ def at_level(
     return result
 
 
-def level_range(slice_: SlicePosterior, label: int) -> tuple[float, float]:
-    """The margins between which a structure changes, for the ends of a slider.
-
-    ``(lowest, highest)``: at the lowest it has all voxels it can gain, at the highest none, or
-    only those that are certain. ``(0, 0)`` where it cannot be anywhere in this slice. ValueError
-    as `at_level`.
-    """
-    ranks = _ranks(slice_, label)
-    possible = ranks[ranks > _NEVER]
-    if not possible.size:
-        return 0.0, 0.0
-    return int(possible.min()) / STEPS, min(1.0, (int(possible.max()) + 1) / STEPS)
-
-
-def area_at(slice_: SlicePosterior, label: int, margins: Sequence[float]) -> NDArray[np.int64]:
-    """Voxels the structure has at each of the ``margins``, where nothing is protected.
-
-    Times the volume of a voxel, the mL to show beside the slider. ValueError as `at_level`.
-    """
-    ranks = np.sort(_ranks(slice_, label), axis=None)
-    first = np.searchsorted(ranks, [_rank_of(margin) for margin in margins])
-    return np.asarray(ranks.size - first, np.int64)
-
-
 def _ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     """(Y, X) the margin up to which each voxel belongs to a structure, in STEPS.
 

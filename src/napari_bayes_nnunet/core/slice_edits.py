@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .between_slices import blended
 from .slice_labels import (
@@ -32,22 +31,6 @@ def with_structure_absent(
         return np.where(are_of(labels, protected), labels, np.uint8(0))
     gone = are_of(labels, {label}) & ~are_of(labels, protected)
     return give_up(labels, gone, protected=protected)
-
-
-def uncertain_only(
-    before: Labels, after: Labels, entropy: NDArray[np.floating], threshold: float
-) -> Labels:
-    """(Y, X) labels ``after`` an edit where the entropy is above a threshold, ``before`` elsewhere.
-
-    ``entropy`` (Y, X) and ``threshold`` in bit. ValueError for labels that are no slice, other
-    grids, or a threshold that is no number.
-    """
-    before, after = checked_slice(before), checked_slice(after)
-    checked_same_shape(before, after, name="the edited one")
-    checked_same_shape(before, entropy, name="the entropy")
-    if np.isnan(threshold):
-        raise ValueError("The threshold of the uncertain brush is an entropy in bit, not NaN.")
-    return np.where(entropy > threshold, after, before)
 
 
 def copied(

@@ -6,6 +6,7 @@ axis labels are those of the image, whose voxel frame they share.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
@@ -106,14 +107,10 @@ def _is_below(one: Role, other: Role) -> bool:
 
 
 def _prediction(image: Image, result: Result, role: Role) -> Labels:
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    for label, color in structure_colors(result.structures).items():
-        colors[label] = color
     layer = Labels(
         result.labels,
         **_common(image, result, role),
-        colormap=DirectLabelColormap(color_dict=colors),
-        features=_features(result),
+        **labels_look(result.structures),
         opacity=1.0,
     )
     layer.contour = CONTOUR_WIDTH
@@ -154,6 +151,13 @@ def _common(image: Image, result: Result, role: Role) -> dict[str, Any]:
     return {
         "name": f"{result.case} {role}",
         "metadata": {"bayes": about},
+        **frame_of(image),
+    }
+
+
+def frame_of(image: Image) -> dict[str, Any]:
+    """Where the image lies: all our layers lie there too."""
+    return {
         "scale": image.scale,
         "translate": image.translate,
         "rotate": image.rotate,
@@ -164,11 +168,19 @@ def _common(image: Image, result: Result, role: Role) -> dict[str, Any]:
     }
 
 
-def _features(result: Result) -> dict[str, Any]:
-    """The rows of labels 0 … n, so that napari's status bar names the structure."""
-    names = {label: structure_title(name) for name, label in result.structures.items()}
+def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
+    """``colormap`` and ``features`` of a labels layer, so that the status bar names structures."""
+    hidden: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colors = {**hidden, **structure_colors(structures)}
+    names = {label: structure_title(name) for name, label in structures.items() if label}
     index = [0, *sorted(names)]
-    return {"index": index, "structure": ["background", *(names[i] for i in index[1:])]}
+    return {
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "features": {
+            "index": index,
+            "structure": ["background", *(names[label] for label in index[1:])],
+        },
+    }
 
 
 def _reports(result: Result) -> dict[int | None, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from ..app.review_export import PAPILLARY
 from ..core.ef_spread import Contribution
 from ..core.heart_function import Measured, Patient
 from .members_table import Column
@@ -16,7 +17,6 @@ from .rows_table import Row, RowsTable
 from .sentence import Sentence
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
-PAPILLARY = "Papillary muscles are counted as in the labels that the ensemble was trained on."
 NO_NUMBERS = "No numbers: they need the labels RV, MYO or LV."
 MOST = "Slices that add most to the spread of the EF"
 MOST_HELP = (

@@ -11,13 +11,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from ..core.structure_colors import structure_colors, structure_title
 from ..io.geometry import Geometry
 from .image_input import case_of, ours, source_of
-from .layers import CONTOUR_WIDTH
+from .layers import CONTOUR_WIDTH, frame_of, labels_look
 from .slice_place import Place, index_of
 
 Role: TypeAlias = Literal["edited", "outlines", "strong outlines", "contour", "contour handles"]
@@ -43,7 +41,7 @@ def edited_layer(
     """
     layer = Labels(
         labels,
-        **_frame(image),
+        **frame_of(image),
         **labels_look(structures),
         name=f"{case_of(image)} edited",
         metadata=_about(
@@ -62,22 +60,6 @@ def edited_layer(
     return layer
 
 
-def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
-    """``colormap`` and ``features`` of a labels layer, so that the status bar names structures."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    for label, color in structure_colors(structures).items():
-        colors[label] = color
-    names = {label: structure_title(name) for name, label in structures.items() if label}
-    index = [0, *sorted(names)]
-    return {
-        "colormap": DirectLabelColormap(color_dict=colors),
-        "features": {
-            "index": index,
-            "structure": ["background", *(names[label] for label in index[1:])],
-        },
-    }
-
-
 def lines_layer(
     image: Image,
     role: Role,
@@ -90,7 +72,7 @@ def lines_layer(
     return Vectors(
         vectors,
         ndim=image.ndim,
-        **_frame(image),
+        **frame_of(image),
         name=f"{case_of(image)} {role}",
         metadata=_about(image, role),
         edge_color=colors if len(colors) else "white",
@@ -106,7 +88,7 @@ def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
     return Points(
         points,
         ndim=image.ndim,
-        **_frame(image),
+        **frame_of(image),
         name=f"{case_of(image)} contour handles",
         metadata=_about(image, "contour handles"),
         size=1,
@@ -179,19 +161,6 @@ def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
     if changed:
         layer.refresh(extent=False)
     return changed
-
-
-def _frame(image: Image) -> dict[str, Any]:
-    """Where the image lies: all our layers lie there too."""
-    return {
-        "scale": image.scale,
-        "translate": image.translate,
-        "rotate": image.rotate,
-        "shear": image.shear,
-        "affine": image.affine.affine_matrix,
-        "units": image.units,
-        "axis_labels": image.axis_labels,
-    }
 
 
 def _about(image: Image, role: Role, **more: Any) -> dict[str, Any]:
