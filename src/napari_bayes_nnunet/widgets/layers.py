@@ -170,8 +170,9 @@ def frame_of(image: Image) -> dict[str, Any]:
 
 def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
     """``colormap`` and ``features`` of a labels layer, so that the status bar names structures."""
-    hidden: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colors = {**hidden, **structure_colors(structures)}
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    for label, color in structure_colors(structures).items():
+        colors[label] = color
     names = {label: structure_title(name) for name, label in structures.items() if label}
     index = [0, *sorted(names)]
     return {
