@@ -107,8 +107,8 @@ def test_only_what_is_given_is_said():
 @pytest.fixture(autouse=True)
 def outside(monkeypatch):
     """What the children find in their environment."""
-    for name in ("PYTHONPATH", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, environment()[name])
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
 
 
 def script(code):
