@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.bootstrap import Estimate
 from napari_bayes_nnunet.core.queue_yield import (
-    Estimate,
     Review,
     in_best_order,
     in_random_order,

@@ -52,6 +52,31 @@ def test_learning_rate_over_one_cycle_has_a_lower_plateau() -> None:
     assert PAPER.learning_rate(399) / schedule.learning_rate(399) == pytest.approx(3.2, abs=0.05)
 
 
+def test_poly_is_nnunets_own() -> None:
+    schedule = RestartSchedule(epochs=1000, cycles=1, shape="poly")
+    rates = [schedule.learning_rate(epoch) for epoch in (0, 500, 999)]
+    assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.01 * 0.001**0.9])
+    assert by_cycle(schedule, MemberSelection()) == {0: [999]}
+    with pytest.raises(ValueError, match="poly is one long cycle, not 3 cycles"):
+        RestartSchedule(shape="poly")
+
+
+def test_cosine_is_that_of_snapshot_ensembles() -> None:
+    schedule = RestartSchedule(shape="cosine")
+    for cycle in range(3):
+        rates = [schedule.learning_rate(400 * cycle + t_c) for t_c in (0, 100, 200, 399)]
+        half = 0.05 * (2**-0.5 + 1)
+        assert rates == pytest.approx([0.1, half, 0.05, 0.0], abs=2e-6)
+    assert by_cycle(schedule, MemberSelection()) == {0: [399], 1: [799], 2: [1199]}
+    gently = RestartSchedule(shape="cosine", restart_first_cycle=False)
+    assert [gently.learning_rate(epoch) for epoch in (0, 400)] == pytest.approx([0.01, 0.1])
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="restarts, poly or cosine, not 'linear'"):
+        RestartSchedule(shape="linear")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("decay_over", ["T", "Tc"])
 def test_rate_is_constant_on_the_plateau_and_falls_before(decay_over: DecayOver) -> None:
     schedule = RestartSchedule(decay_over=decay_over)

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.bootstrap import Estimate
 from ..core.queue_yield import (
-    Estimate,
     QueueYield,
     Review,
     WrongVoxels,

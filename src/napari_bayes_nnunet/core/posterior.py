@@ -28,11 +28,15 @@ class RunningPosterior:
     ``probability_sum`` is (C, Z, Y, X), ``entropy_sum`` (Z, Y, X) in bit, both float32 and None
     before the first member; any shape after C will do. The sums are fields, so that they can be
     kept, moved to another device and taken up again.
+
+    ``temperature`` τ calibrates the pool: `mean` and `total_entropy` are those of softmax(log p/τ).
+    The labels do not change with it, and what the members disagree on is measured without it.
     """
 
     probability_sum: Array = None
     entropy_sum: Array = None
     count: int = 0
+    temperature: float = 1.0
 
     def add(self, probabilities: Array) -> None:
         """Add one member's (C, Z, Y, X) softmax probabilities, which are neither kept nor changed.
@@ -64,7 +68,7 @@ class RunningPosterior:
     def mean(self) -> Array:
         """(C, Z, Y, X) mean probabilities, float32 (Eq. 2). ValueError without members."""
         self._check_members()
-        return self.probability_sum / self.count
+        return tempered(self.probability_sum / self.count, self.temperature)
 
     def labels(self) -> Array:
         """(Z, Y, X) most probable class of the mean, uint8. ValueError without members."""
@@ -77,6 +81,8 @@ class RunningPosterior:
         0 … log2 C; what the ensemble as a whole is uncertain about.
         """
         self._check_members()
+        if self.temperature != 1:
+            return entropy(self.mean())
         return _entropy(self.probability_sum, self.count)
 
     def expected_entropy(self) -> Array:
@@ -92,7 +98,8 @@ class RunningPosterior:
 
         Raises ValueError without members.
         """
-        difference = self.total_entropy()
+        self._check_members()
+        difference = _entropy(self.probability_sum, self.count)
         difference -= self.entropy_sum / self.count
         return difference.clip(0)
 
@@ -112,6 +119,21 @@ class RunningPosterior:
     def _check_members(self) -> None:
         if self.count == 0:
             raise ValueError("The posterior needs at least one member; none was added.")
+
+
+def tempered(probabilities: Array, temperature: float) -> Array:
+    """(C, Z, Y, X) softmax(log p/τ): less sure for a temperature τ above 1, surer below.
+
+    ValueError for a temperature that is not above 0.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"A temperature is a number above 0, not {temperature}.")
+    if temperature == 1:
+        return probabilities
+    xp = _namespace(probabilities)
+    powers = probabilities ** (1 / temperature)
+    powers /= xp.sum(powers, 0)
+    return powers
 
 
 def entropy(probabilities: Array) -> Array:

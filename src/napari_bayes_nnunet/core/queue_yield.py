@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .border import GROSS_MM, far_from_contours
+from .bootstrap import Estimate, case_weights
+from .error_detection import gross_errors
 from .metrics import LabelMap
 
 SHARE = 0.3
@@ -27,28 +28,6 @@ class Review:
     patient: str
     errors: NDArray[np.float64]
     order: NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """A number and the (B,) same number of resampled patients."""
-
-    value: float
-    resampled: NDArray[np.float64]
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Within it lie 95 % of the resampled numbers; NaN where there are none."""
-        if np.isnan(self.resampled).all():
-            return np.nan, np.nan
-        low, high = np.nanpercentile(self.resampled, (2.5, 97.5))
-        return float(low), float(high)
-
-    def relative_to(self, other: Estimate) -> Estimate:
-        """Ratio to what was found of the same patients, resampled alike."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = self.resampled / other.resampled
-        return Estimate(self.value / other.value if other.value else np.nan, ratios)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,21 +58,12 @@ class WrongVoxels:
 def wrong_voxels(
     prediction: LabelMap, reference: LabelMap, spacing: Sequence[float]
 ) -> WrongVoxels:
-    """Count what is wrong in (Z, Y, X) labels; ``spacing`` (z, y, x) in mm.
-
-    Distances are those of `far_from_contours`: in a slice where the reference has one label alone
-    there is no contour, and every wrong voxel is far from it.
+    """Count what is wrong in (Z, Y, X) labels; ``spacing`` (z, y, x) in mm. See `gross_errors`.
 
     Raises ValueError if the shapes differ.
     """
-    prediction, reference = np.asarray(prediction), np.asarray(reference)
-    if prediction.shape != reference.shape:
-        raise ValueError(
-            f"The labels need the shape of their reference, {reference.shape} (z, y, x), "
-            f"not {prediction.shape}."
-        )
-    wrong = prediction != reference
-    gross = wrong & far_from_contours(reference, spacing, farther_than=GROSS_MM)
+    gross = gross_errors(prediction, reference, spacing)
+    wrong = np.asarray(prediction) != np.asarray(reference)
     return WrongVoxels(all=_per_slice(wrong), gross=_per_slice(gross))
 
 
@@ -126,13 +96,10 @@ def queue_yield(
         raise ValueError("A queue is judged on at least one study; there is none.")
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
     numbers = np.array([_numbers(review, shares) for review in reviews])
-    patients, owner = np.unique([review.patient for review in reviews], return_inverse=True)
-    of_patient = np.zeros((len(patients), numbers.shape[1]))
-    np.add.at(of_patient, owner, numbers)
-    equal = np.full(len(patients), 1 / len(patients))
-    drawn = np.random.default_rng(seed).multinomial(len(patients), equal, size=resamples)
-    *curve, at_share, area = _shares(of_patient.sum(axis=0))
-    resampled = _shares(drawn @ of_patient)
+    patients = [review.patient for review in reviews]
+    weights = case_weights(patients, resamples=resamples, seed=seed)
+    *curve, at_share, area = _shares(numbers.sum(axis=0))
+    resampled = _shares(weights @ numbers)
     return QueueYield(
         curve=np.array(curve),
         at_share=Estimate(float(at_share), resampled[:, -2]),

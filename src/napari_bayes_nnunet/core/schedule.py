@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 DecayOver = Literal["T", "Tc"]
+Shape = Literal["restarts", "poly", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,11 @@ class RestartSchedule:
     training is extended: T and T_c stay those of the original, so that each has the rates of the
     last one, restart included.
 
+    The paper compares with two other shapes, which have no plateau and give one member a cycle:
+    "poly", nnU-Net's own decay from ``initial_lr`` to 0 in one cycle, and "cosine", which falls in
+    every cycle from ``restart_lr`` to 0 along half a cosine (snapshot ensembles, reference 13);
+    without ``restart_first_cycle`` its first cycle starts at ``initial_lr``.
+
     Raises ValueError for values Eq. 4 is not defined for.
     """
 
@@ -35,6 +41,7 @@ class RestartSchedule:
     exponent: float = 0.9
     decay_over: DecayOver = "T"
     restart_first_cycle: bool = True
+    shape: Shape = "restarts"
     added_cycles: int = 0
 
     def __post_init__(self) -> None:
@@ -59,6 +66,10 @@ class RestartSchedule:
             raise ValueError(f"Cycles can be added, not taken away ({self.added_cycles}).")
         if self.decay_over not in ("T", "Tc"):
             raise ValueError(f"The decay runs over 'T' or 'Tc', not {self.decay_over!r}.")
+        if self.shape not in get_args(Shape):
+            raise ValueError(f"A schedule is restarts, poly or cosine, not {self.shape!r}.")
+        if self.shape == "poly" and self.cycles != 1:
+            raise ValueError(f"The schedule poly is one long cycle, not {self.cycles} cycles.")
 
     @property
     def cycle_length(self) -> int:
@@ -78,6 +89,8 @@ class RestartSchedule:
     @property
     def plateau_start(self) -> int:
         """First in-cycle epoch with the constant rate; at most the cycle's last epoch."""
+        if self.shape != "restarts":
+            return self.cycle_length - 1
         first = math.ceil(self.gamma * self.cycle_length - 1e-9)
         return min(first, self.cycle_length - 1)
 
@@ -92,6 +105,12 @@ class RestartSchedule:
     def learning_rate(self, epoch: int) -> float:
         """Eq. 4: a function of the epoch alone, so a resumed training has the same rates."""
         t_c = self.epoch_in_cycle(epoch)
+        if self.shape == "poly":
+            return float(self.initial_lr * (1 - t_c / self.cycle_length) ** self.exponent)
+        if self.shape == "cosine":
+            gently = self.cycle(epoch) == 0 and not self.restart_first_cycle
+            highest = self.initial_lr if gently else self.restart_lr
+            return highest / 2 * (math.cos(math.pi * t_c / self.cycle_length) + 1)
         if t_c == 0 and (epoch > 0 or self.restart_first_cycle):
             return self.restart_lr
         span = self.epochs if self.decay_over == "T" else self.cycle_length
