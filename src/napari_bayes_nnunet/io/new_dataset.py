@@ -65,7 +65,7 @@ def write_dataset(
     folder = Path(os.path.abspath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty: choose a new folder for the dataset.")
-    with _appearing(folder) as building:
+    with appearing(folder) as building:
         cases = _CaseWriter(building, numbers, link=link, cached=len(channel_names))
         for done, pair in enumerate(match.pairs):
             yield done, len(match.pairs)
@@ -197,7 +197,7 @@ def _check_complete(building: Path, folder: Path, match: Match) -> None:
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
+def appearing(folder: Path) -> Iterator[Path]:
     """A hidden folder beside ``folder`` that becomes it at the end, or is removed."""
     building: Path | None = None
     try:
