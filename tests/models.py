@@ -67,15 +67,19 @@ def make_model(
     members: int = 3,
     residual: bool = False,
     channels: int = 1,
+    dropout: float = 0.0,
 ) -> Path:
     """A plain nnU-Net result folder with ``members`` checkpoints of random weights in fold 0."""
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from napari_bayes_nnunet.nnunet.network import Network
+    from napari_bayes_nnunet.nnunet.planning import add_dropout
     from napari_bayes_nnunet.nnunet.weights import write_member
 
     written = plans(residual=residual, channels=channels)
+    if dropout:
+        add_dropout(written["configurations"][configuration], dropout)
     dataset = {
         "channel_names": {str(c): f"cine{c}" for c in range(channels)},
         "labels": LABELS,

@@ -40,6 +40,7 @@ FULL = TrainingRequest(
     selection=MemberSelection(per_cycle=7, step=3),
     batch_size=3,
     iterations_per_epoch=9,
+    dropout=0.2,
     split=Path("some splits.json"),
     patient="(p.*)_",
     device="cpu",
@@ -47,6 +48,7 @@ FULL = TrainingRequest(
     resume=True,
     add_cycle=True,
     num_gpus=2,
+    keep_trajectory=True,
     licence="CC BY 4.0",
 )
 PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))

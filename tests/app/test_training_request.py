@@ -60,7 +60,7 @@ def test_the_presets_are_the_papers_and_the_demos():
     )  # fmt: skip
     assert (paper.batch_size, paper.selection) == (20, MemberSelection(per_cycle=30, step=2))
     assert demo.schedule == RestartSchedule(epochs=150, decay_over="T", restart_first_cycle=False)
-    assert demo.small_network
+    assert demo.network == "small"
     assert demo.selection.step == 1
 
 

@@ -2,13 +2,17 @@ import json
 import shutil
 
 import pytest
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from napari_bayes_nnunet.io.nnunet_dataset import Split, read_dataset
 from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
-    make_small,
+    add_dropout,
     plan_and_preprocess,
     read_plans,
+    shrink,
     training_plans,
     workspace_environment,
     write_plans,
@@ -16,7 +20,7 @@ from napari_bayes_nnunet.nnunet.planning import (
 from napari_bayes_nnunet.nnunet.trainer import PLANS_ENTRY, TrainerSettings
 
 from ..hearts import make_dataset
-from ..models import plans
+from ..models import LABELS, plans
 
 
 def configuration(dimension, *, stages, patch, residual=False):
@@ -38,7 +42,7 @@ def configuration(dimension, *, stages, patch, residual=False):
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_small_network(residual):
     made = configuration(2, stages=7, patch=[256, 224], residual=residual)
-    make_small(made)
+    shrink(made, "small")
     kwargs = made["architecture"]["arch_kwargs"]
     assert made["patch_size"] == [160, 160]
     assert kwargs["features_per_stage"] == [16, 32, 64, 96, 96]
@@ -50,30 +54,49 @@ def test_the_small_network(residual):
 
 def test_a_network_smaller_than_small_keeps_its_depth():
     made = configuration(2, stages=3, patch=[50, 40])
-    make_small(made)
+    shrink(made, "small")
     assert made["patch_size"] == [48, 40]
     assert made["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64]
 
 
 def test_a_patch_in_3d_is_left_as_planned():
     made = configuration(3, stages=6, patch=[14, 256, 224])
-    make_small(made)
+    shrink(made, "small")
     assert made["patch_size"] == [14, 256, 224]
     assert made["architecture"]["arch_kwargs"]["n_stages"] == 5
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_dropout_in_every_block(dimension, residual):
+    name = {2: "2d", 3: "3d_fullres"}[dimension]
+    made = plans(residual=residual)
+    add_dropout(made["configurations"][name], 0.1)
+    manager = PlansManager(made)
+    dataset = {"channel_names": {"0": "cine"}, "labels": LABELS, "file_ending": ".nii.gz"}
+    network = Network(manager, manager.get_configuration(name), dataset, torch.device("cpu"))
+    kind = getattr(torch.nn, f"Dropout{dimension}d")
+    layers = [m for m in network.module.modules() if isinstance(m, kind)]
+    assert len({id(layer) for layer in layers}) >= 5
+    assert {layer.p for layer in layers} == {0.1}
 
 
 def test_training_plans_are_a_copy_with_the_settings():
     stock = plans()
     before = json.dumps(stock)
     settings = TrainerSettings(seed=3)
-    changed = training_plans(stock, configuration="2d", batch_size=7, small=True, settings=settings)
+    changed = training_plans(
+        stock, configuration="2d", batch_size=7, network="small", settings=settings
+    )
     assert json.dumps(stock) == before
     assert changed["configurations"]["2d"]["batch_size"] == 7
     assert changed["configurations"]["2d"]["architecture"]["arch_kwargs"]["features_per_stage"] == [
         16, 32, 64,
     ]  # fmt: skip
     assert TrainerSettings.from_plans(changed) == settings
-    same = training_plans(stock, configuration="2d", batch_size=7, small=False, settings=settings)
+    same = training_plans(
+        stock, configuration="2d", batch_size=7, network="full", settings=settings
+    )
     assert (
         same["configurations"]["2d"]["architecture"]
         == (stock["configurations"]["2d"]["architecture"])

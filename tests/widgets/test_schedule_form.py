@@ -21,7 +21,7 @@ SMALL = PresetValues(
     MemberSelection(per_cycle=2, step=1),
     4,
     5,
-    small_network=True,
+    network="small",
 )
 TRAINED = RestartSchedule(epochs=60, gamma=0.5, restart_lr=0.05)
 

@@ -88,7 +88,7 @@ def estimate(
     run = RunFolder(request.output.absolute())
     configuration = request.configuration or (settled.configuration if settled else "2d")
     preset = (settled.preset if settled else request.preset) or "paper"
-    small = PRESETS[preset].small_network
+    small = PRESETS[preset].network != "full"
     images = preprocessed_bytes(dataset, checks, configuration=configuration)
     member = member_bytes(checks, configuration=configuration, small=small)
     member = max(

@@ -156,7 +156,8 @@ def _write_plans(job: TrainingJob) -> str:
             plans,
             configuration=record.configuration,
             batch_size=record.batch_size,
-            small=PRESETS[record.preset or "paper"].small_network,
+            dropout=record.dropout,
+            network=PRESETS[record.preset or "paper"].network,
             settings=settings,
         )
     else:
@@ -193,6 +194,7 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         iterations_per_epoch=record.iterations_per_epoch,
         validation_iterations=max(1, record.iterations_per_epoch // 5),
         seed=record.seed,
+        keep_trajectory=record.keep_trajectory,
     )
 
 

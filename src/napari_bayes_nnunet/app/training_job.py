@@ -235,6 +235,8 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         selection=request.selection or preset.selection,
         batch_size=request.batch_size or preset.batch_size,
         iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
+        dropout=preset.dropout if request.dropout is None else request.dropout,
+        keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,
         channels=dataset.channels,
         preset=request.preset or "paper",

@@ -40,7 +40,8 @@ def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
     """Every flag with its value; None and False are not said."""
     for name in (
         *("output", "configuration", "fold", "preset", "batch_size", "iterations_per_epoch"),
-        *("split", "patient", "seed", "licence", "resume", "add_cycle"),
+        *("dropout", "split", "patient", "seed", "licence", "resume", "add_cycle"),
+        "keep_trajectory",
     ):
         yield "--" + name.replace("_", "-"), getattr(request, name)
     yield "--device", request.device if request.device != "auto" else None
@@ -55,6 +56,7 @@ def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
 def _schedule_flags(schedule: RestartSchedule) -> Iterator[tuple[str, Any]]:
     values = asdict(schedule)
     values.pop("added_cycles")  # those stand in the run folder
+    yield "--schedule", values.pop("shape")
     yes = values.pop("restart_first_cycle")
     yield "--restart-first-cycle" if yes else "--no-restart-first-cycle", True
     yield from (("--" + name.replace("_", "-"), value) for name, value in values.items())

@@ -24,7 +24,8 @@ from ..io.nnunet_dataset import (
 from ..io.run_folder import RunFolder, TrainingRecord, read_record
 from . import AppError
 
-Preset = Literal["paper", "demo", "quick"]
+Preset = Literal["paper", "demo", "quick", "tiny"]
+NetworkSize = Literal["full", "small", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,10 @@ class TrainingRequest:
     """Everything a training is told.
 
     ``None`` takes what the run was started with, else the preset's value; of ``configuration``
-    "2d", of ``fold`` "0", of ``preset`` "paper". ``resume`` goes on with a training that was ended,
-    ``add_cycle`` trains a finished one for one more cycle. ``command`` is recorded.
+    "2d", of ``fold`` "0", of ``preset`` "paper". ``dropout`` is the chance of a channel to be
+    dropped in every block (for mc-dropout), ``keep_trajectory`` stores some layers of every epoch.
+    ``resume`` goes on with a training that was ended, ``add_cycle`` trains a finished one for one
+    more cycle. ``command`` is recorded.
     """
 
     dataset: Path
@@ -45,6 +48,7 @@ class TrainingRequest:
     selection: MemberSelection | None = None
     batch_size: int | None = None
     iterations_per_epoch: int | None = None
+    dropout: float | None = None
     split: Path | None = None
     patient: str | None = None
     device: str = "auto"
@@ -52,6 +56,7 @@ class TrainingRequest:
     resume: bool = False
     add_cycle: bool = False
     num_gpus: int = 1
+    keep_trajectory: bool = False
     licence: str | None = None
     command: str = ""
 
@@ -64,24 +69,32 @@ class PresetValues:
     selection: MemberSelection
     batch_size: int
     iterations_per_epoch: int
-    small_network: bool
+    network: NetworkSize
+    dropout: float = 0.0
 
 
 PRESETS: dict[str, PresetValues] = {
-    "paper": PresetValues(RestartSchedule(), MemberSelection(), 20, 250, small_network=False),
+    "paper": PresetValues(RestartSchedule(), MemberSelection(), 20, 250, network="full"),
     "demo": PresetValues(
         RestartSchedule(epochs=150, restart_first_cycle=False),
         MemberSelection(per_cycle=30, step=1),
         20,
         12,
-        small_network=True,
+        network="small",
     ),
     "quick": PresetValues(
         RestartSchedule(epochs=60, restart_first_cycle=False),
         MemberSelection(per_cycle=30, step=1),
         10,
         12,
-        small_network=True,
+        network="small",
+    ),
+    "tiny": PresetValues(
+        RestartSchedule(epochs=150, restart_first_cycle=False),
+        MemberSelection(per_cycle=30, step=1),
+        10,
+        12,
+        network="tiny",
     ),
 }
 
@@ -149,13 +162,14 @@ def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
 def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[str, Any, Any]]:
     """Flag, value asked for, and value of the run, of everything that was asked for."""
     for name in (
-        "configuration", "preset", "batch_size", "iterations_per_epoch", "seed", "licence"
+        *("configuration", "preset", "batch_size", "iterations_per_epoch"),
+        *("dropout", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):
             yield "--" + name.replace("_", "-"), given, kept
     for part, names in (
-        ("schedule", {}),
+        ("schedule", {"shape": "schedule"}),
         ("selection", {"per_cycle": "members-per-cycle", "step": "member-step"}),
     ):
         given, kept = getattr(request, part), asdict(getattr(settled, part))

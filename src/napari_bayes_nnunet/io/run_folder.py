@@ -15,6 +15,7 @@ from typing import Any
 from ..core.schedule import MemberSelection, RestartSchedule
 from . import DataError
 from .atomic import remove_leftovers, write_json, write_text
+from .trajectory import epoch_files
 
 RECORD = "ensemble.json"
 FORMAT = 1
@@ -79,6 +80,10 @@ class RunFolder:
         """Folder of a fold's members."""
         return self.fold(fold) / "members"
 
+    def trajectory(self, fold: str) -> Path:
+        """Folder with some layers of every epoch, where they are kept."""
+        return self.fold(fold) / "trajectory"
+
     def member(self, fold: str, epoch: int) -> Path:
         """File with the weights at the end of ``epoch`` (from 0)."""
         return self.members(fold) / f"epoch_{epoch:04d}.pth"
@@ -119,6 +124,8 @@ class TrainingRecord:
     labels: dict[str, int]
     channels: list[str]
     preset: str = ""
+    dropout: float = 0.0
+    keep_trajectory: bool = False
     seed: int | None = None
     licence: str = "unknown"
     command: str = ""
@@ -226,7 +233,10 @@ def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
         number = file.stem.removeprefix("epoch_")
         if number.isdigit() and int(number) >= epoch:
             file.unlink()
-    for folder in (run.path, run.fold(fold), run.members(fold)):
+    for kept, file in epoch_files(run.trajectory(fold)):
+        if kept >= epoch:
+            file.unlink()
+    for folder in (run.path, run.fold(fold), run.members(fold), run.trajectory(fold)):
         remove_leftovers(folder)
     if run.progress.exists():
         lines = run.progress.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -133,18 +133,20 @@ class Predictor:
         weights: StateDict,
         *,
         mirrors: list[tuple[int, ...]],
+        dropout_seed: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> torch.Tensor:
         """Softmax (C, Z, Y, X) float32 of one member on the grid of the image.
 
         Outside the image's non-zero box, which nnU-Net does not look at, it is background with
-        probability 1. Raises Stopped, and ModelError when the memory does not suffice even on the
-        CPU.
+        probability 1. ``dropout_seed`` arms the network's dropout. Raises Stopped, and ModelError
+        when the memory does not suffice even on the CPU.
         """
         while True:
             try:
                 self.network.load(weights)
-                logits = self._window_logits(prepared.data, mirrors, should_stop)
+                with self.network.dropping_out(dropout_seed):
+                    logits = self._window_logits(prepared.data, mirrors, should_stop)
                 return self._on_image_grid(logits[prepared.unpad], prepared.properties)
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)

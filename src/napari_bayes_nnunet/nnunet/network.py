@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch.nn.modules.dropout import _DropoutNd
 
 from . import ModelError
 from .weights import StateDict
@@ -39,6 +42,26 @@ class Network:
         """Move the network."""
         self.module.to(device)
         self.device = device
+
+    @contextmanager
+    def dropping_out(self, seed: int | None) -> Iterator[None]:
+        """Dropout armed, its channels drawn from ``seed``; nothing at all for None.
+
+        The state of the random generators is put back afterwards.
+        """
+        if seed is None:
+            yield
+            return
+        layers = [m for m in self.module.modules() if isinstance(m, _DropoutNd)]
+        cards = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cards):
+            torch.manual_seed(seed)
+            try:
+                for layer in layers:
+                    layer.train()
+                yield
+            finally:
+                self.module.eval()
 
     @torch.inference_mode()
     def logits(self, batch: torch.Tensor, mirrors: list[tuple[int, ...]]) -> torch.Tensor:

@@ -43,8 +43,9 @@ CONFIGURATION_KEYS = (
 )
 """What nnU-Net asks plans and configuration for while it preprocesses and trains."""
 
-SMALL_FEATURES = (16, 32, 64, 96, 96)
-SMALL_PATCH = 160
+FEATURES = {"small": (16, 32, 64, 96, 96), "tiny": (8, 16, 32, 64, 64)}
+LARGEST_PATCH = {"small": 160, "tiny": 128}
+"""Features of every stage, and side of the patch in 2D, of networks that train on a CPU."""
 
 
 class LightFingerprintExtractor(DatasetFingerprintExtractor):
@@ -130,14 +131,17 @@ def training_plans(
     *,
     configuration: str,
     batch_size: int,
-    small: bool,
+    network: str,
+    dropout: float = 0.0,
     settings: TrainerSettings,
 ) -> dict[str, Any]:
     """nnU-Net's plans with the network, batch size and settings of one training."""
     changed = copy.deepcopy(plans)
-    if small:
-        make_small(changed["configurations"][configuration])
+    if network != "full":
+        shrink(changed["configurations"][configuration], network)
     changed["configurations"][configuration]["batch_size"] = batch_size
+    if dropout:
+        add_dropout(changed["configurations"][configuration], dropout)
     return with_settings(changed, settings)
 
 
@@ -159,25 +163,42 @@ def write_plans(
         write_json(folder / "splits_final.json", splits_to_json(splits))
 
 
-def make_small(configuration: dict[str, Any]) -> None:
-    """Shrink a planned network to at most five stages of 16-32-64-96-96 features, in place.
+def shrink(configuration: dict[str, Any], size: str) -> None:
+    """Shrink a planned network to a "small" or "tiny" one of at most five stages, in place.
 
-    In 2D the patch is at most 160 × 160, so that a training takes minutes on a CPU.
+    So that a training takes minutes on a CPU; in 2D the patch is limited too.
     """
+    features, largest = FEATURES[size], LARGEST_PATCH[size]
     patch = configuration["patch_size"]
     arch = configuration["architecture"]["arch_kwargs"]
-    stages = min(len(SMALL_FEATURES), arch["n_stages"])
+    stages = min(len(features), arch["n_stages"])
     if len(patch) == 2:
         smallest = 2 ** (stages - 1)
         configuration["patch_size"] = [
-            max(smallest, min(SMALL_PATCH, side) // smallest * smallest) for side in patch
+            max(smallest, min(largest, side) // smallest * smallest) for side in patch
         ]
     arch["n_stages"] = stages
-    arch["features_per_stage"] = list(SMALL_FEATURES[:stages])
+    arch["features_per_stage"] = list(features[:stages])
     for key in ("strides", "kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage"):
         if key in arch:
             arch[key] = arch[key][:stages]
     arch["n_conv_per_stage_decoder"] = arch["n_conv_per_stage_decoder"][: stages - 1]
+
+
+def add_dropout(configuration: dict[str, Any], probability: float) -> None:
+    """Give every block of a planned network channel dropout, in place.
+
+    The dropout layers shift the numbers in the names of the weights: such a network's members fit
+    only plans that have it.
+    """
+    architecture = configuration["architecture"]
+    dimensions = len(configuration["patch_size"])
+    architecture["arch_kwargs"] |= {
+        "dropout_op": f"torch.nn.modules.dropout.Dropout{dimensions}d",
+        "dropout_op_kwargs": {"p": probability, "inplace": True},
+    }
+    imported = architecture["_kw_requires_import"]
+    architecture["_kw_requires_import"] = [*dict.fromkeys((*imported, "dropout_op"))]
 
 
 def _read_done(

@@ -28,10 +28,11 @@ from torch._dynamo import OptimizedModule
 from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.atomic import replacing
 from ..io.run_folder import EpochReport, RunFolder, add_member
+from ..io.trajectory import write_epoch
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, used_memory
 from .ranks import Mailbox, agreed, be_killed_with_parent
-from .weights import read_checkpoint, write_member
+from .weights import read_checkpoint, trajectory_layers, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
@@ -52,6 +53,7 @@ class TrainerSettings:
     iterations_per_epoch: int = 250
     validation_iterations: int = 50
     seed: int | None = None
+    keep_trajectory: bool = False
 
     def to_plans(self) -> dict[str, Any]:
         """As JSON for the plans file."""
@@ -236,6 +238,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         if self.local_rank == 0:
             if member:
                 self._keep_member(epoch)
+            if self.settings.keep_trajectory:
+                self._keep_layers(epoch)
             self.on_epoch(self._report(epoch, member))
         saves = member or stop or (epoch + 1) % SAVE_EVERY == 0
         self.save_every = 1 if saves else self.num_epochs + 1
@@ -263,8 +267,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return weights
 
     def _keep_member(self, epoch: int) -> None:
-        fold = str(self.fold)
-        path = self.run.member(fold, epoch)
+        path = self.run.member(fold := str(self.fold), epoch)
         with self._writing_explained(path):
             write_member(
                 path,
@@ -274,6 +277,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             )
             if self.run.record.exists():
                 add_member(self.run, fold, epoch)
+
+    def _keep_layers(self, epoch: int) -> None:
+        with self._writing_explained(folder := self.run.trajectory(str(self.fold))):
+            write_epoch(folder, epoch, trajectory_layers(self._weights))
 
     def _report(self, epoch: int, member: bool) -> EpochReport:
         now = monotonic()
@@ -316,7 +323,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _what_stays(self) -> str:
-        """A sentence and a blank, "" where there are no members yet."""
         has_members = any(self.run.members(str(self.fold)).glob("*.pth"))
         return "The members so far stay usable. " if has_members else ""
 

@@ -11,12 +11,13 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..io.atomic import replacing
 from ..io.model_folder import why_unreadable
@@ -25,6 +26,7 @@ from . import ModelError
 
 StateDict = dict[str, torch.Tensor]
 Shapes = Mapping[str, torch.Size]
+LARGEST_LAYER = 100_000
 
 # nnU-Net's own checkpoints hold numpy scalars in their log; everything else needs no code.
 _make_scalar = np.float64(0).__reduce__()[0]
@@ -85,6 +87,48 @@ def halve(weights: StateDict) -> StateDict:
             done[key] = tensor.detach().to("cpu", dtype, copy=True)
         halved[name] = done[key]
     return halved
+
+
+def trajectory_layers(weights: StateDict) -> dict[str, NDArray[np.float32]]:
+    """The layers a trajectory is drawn of: few, and small, because every epoch keeps them.
+
+    The first and the last convolution of the encoder, the last of every stage of the decoder, and
+    the last segmentation layer. Those above a hundred thousand weights are left out, but for the
+    last of the decoder, which the paper shows in Fig. 2.
+    """
+    kernels = {n: t for n, t in weights.items() if t.ndim >= 4 and "all_modules" not in n}
+    encoder = [n for n in kernels if n.startswith("encoder.stages")]
+    decoder = {n.split(".")[2]: n for n in kernels if n.startswith("decoder.stages")}
+    last = list(decoder.values())[-1:]
+    wanted = [*encoder[:1], *encoder[-1:], *decoder.values()]
+    wanted += [n for n in kernels if n.startswith("decoder.seg_layers")][-1:]
+    return {
+        name: kernels[name].detach().float().cpu().numpy()
+        for name in dict.fromkeys(wanted)
+        if name in last or kernels[name].numel() <= LARGEST_LAYER
+    }
+
+
+def mean_weights(members: Sequence[StateDict]) -> StateDict:
+    """The mean of the members' weights, float32 (SWA); of one member its own, as they are.
+
+    Tensors that several names share are averaged once. Raises ModelError for networks with batch
+    normalisation: its statistics would have to be measured anew on the training images.
+    """
+    if len(members) == 1:
+        return members[0]
+    if any(name.endswith("running_mean") for name in members[0]):
+        raise ModelError(
+            "The mean of weights (swa) does not fit a network with batch normalisation, whose "
+            "statistics it would need to measure on the training images: choose another method."
+        )
+    means: dict[int, torch.Tensor] = {}
+    for name, tensor in _each_once(members[0]).items():
+        total = tensor.float()
+        for member in members[1:]:
+            total = total + member[name]
+        means[tensor.data_ptr()] = total / len(members)
+    return {name: means[tensor.data_ptr()] for name, tensor in members[0].items()}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

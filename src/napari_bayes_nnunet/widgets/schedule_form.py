@@ -49,6 +49,10 @@ PRESET_TEXTS = {
         "Demo",
         "A small network, about an hour on two CPU cores.",
     ),
+    "tiny": (
+        "Tiny",
+        "The smallest network, for comparing methods on a CPU; not to segment with.",
+    ),
     EXTENSION: (
         "One more cycle",
         "The chosen run goes on for one cycle more, with the rates of its last one. Its other "
