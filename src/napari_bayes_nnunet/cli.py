@@ -31,6 +31,27 @@ class Command(click.Command):
             raise click.ClickException(str(error)) from error
 
 
+class Temperature(click.ParamType):  # type: ignore[type-arg]
+    """A number above 0, or "fitted"."""
+
+    name = "FLOAT|fitted"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """The number, or the word."""
+        try:
+            return "fitted" if value == "fitted" else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'fitted'.", param, ctx)
+
+
+METHOD_HELP = (
+    "multi, single, vanilla, temperature, swa, mc-dropout, deep-ensemble, cross-validation or "
+    "snapshot."
+)
+
+
 @click.group()
 @click.version_option(package_name="napari-bayes-nnunet")
 def main() -> None:
@@ -40,6 +61,12 @@ def main() -> None:
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """All parameters of Eq. 4 and of the kept members; None leaves a value to the preset."""
     flags = [
+        click.option(
+            "--schedule",
+            "shape",
+            type=click.Choice(["restarts", "poly", "cosine"]),
+            help="Eq. 4, nnU-Net's own decay, or the cosines of snapshot ensembles.  [restarts]",
+        ),
         click.option("--epochs", type=int, help="T, epochs in all.  [paper: 1200]"),
         click.option("--cycles", type=int, help="M, cycles of equal length.  [paper: 3]"),
         click.option("--gamma", type=float, help="Decaying fraction of a cycle.  [paper: 0.8]"),
@@ -68,6 +95,8 @@ def parse_schedule(
     of_schedule = RestartSchedule.__dataclass_fields__
     changes = {name: flags.pop(name) for name in list(flags) if name in of_schedule}
     kept = {new: flags.pop(old) for old, new in of_selection.items()}
+    if changes["shape"] == "poly" and changes["cycles"] is None:
+        changes["cycles"] = 1
     try:
         return (
             replace(schedule, **{k: v for k, v in changes.items() if v is not None}),
@@ -96,10 +125,15 @@ def schedule(file: Any, **flags: Any) -> None:
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The run folder.")
 @click.option("--configuration", help="Of nnU-Net's plans.  [default: 2d]")
 @click.option("--fold", type=click.Choice(["all", *"01234"]), help="[default: 0]")
-@click.option("--preset", type=click.Choice(["paper", "demo", "quick"]), help="[default: paper]")
+@click.option(
+    "--preset", type=click.Choice(["paper", "demo", "quick", "tiny"]), help="[default: paper]"
+)
 @schedule_options
-@click.option("--batch-size", type=click.IntRange(1), help="[paper, demo: 20, quick: 10]")
-@click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, else 12]")
+@click.option("--batch-size", type=click.IntRange(1), help="[paper, demo: 20, else 10]")
+@click.option(
+    "--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, else 12]"
+)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="For mc-dropout: 0.1.")
 @click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
 @click.option("--patient", help="Pattern of the patient's part of a case name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
@@ -107,6 +141,7 @@ def schedule(file: Any, **flags: Any) -> None:
     "--num-gpus", default=1, type=click.IntRange(1), help="CUDA cards to share the work (DDP)."
 )
 @click.option("--seed", type=click.IntRange(0), help="Makes a CPU training repeatable.")
+@click.option("--keep-trajectory", is_flag=True, help="Keep some layers of every epoch.")
 @click.option("--licence", help="Of the weights; the dataset's by default.")
 @click.option("--resume", is_flag=True, help="Go on where a stopped or killed training ended.")
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
@@ -153,9 +188,14 @@ def inspect(folder: Path, as_json: bool) -> None:
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
-@click.option("--method", default="multi", show_default=True, help="multi, single or vanilla.")
+@click.option("--method", default="multi", show_default=True, help=METHOD_HELP)
 @click.option("--members", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
+@click.option(
+    "--temperature",
+    type=Temperature(),
+    help="Above 1 less sure of itself; or fitted, by calibrate.  [1; for temperature 1.5]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
 @click.option("--save", default="", help="entropy,mutual-information,probabilities,study")
@@ -170,6 +210,49 @@ def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **
     request = PredictionRequest(images=images, save=wanted, **flags)
     if not predict_in_terminal(ensemble, request, device=device):
         raise click.exceptions.Exit(1)
+
+
+@main.command(cls=Command)
+@click.argument("ensemble", type=click.Path(path_type=Path))
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--method", default="temperature", show_default=True, help=METHOD_HELP)
+@click.option("--members", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+def calibrate(ensemble: Path, dataset: Path, device: str, **asked: Any) -> None:
+    """Fit the temperature of a method on the cases the training of ENSEMBLE held back.
+
+    DATASET is the nnU-Net raw dataset it was trained on. The temperature is kept in ENSEMBLE, for
+    predict --temperature fitted.
+    """
+    from .app.calibration import calibrate
+    from .app.segment import Ensemble
+
+    for told in calibrate(Ensemble(ensemble, device=device), dataset, **asked):
+        if isinstance(told, str):
+            click.echo(told, err=True)
+        else:
+            click.echo(f"Temperature {told.temperature:g}, fitted on {len(told.cases)} cases.")
+
+
+@main.command(cls=Command)
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="REPORT")
+@click.option("--name", help="What PREDICTIONS are called.  [default: the folder's name]")
+@click.option("--compare", multiple=True, metavar="NAME=PREDICTIONS", help="Another method.")
+@click.option("--patient", help="Pattern of the patient's part of a case name.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the images.")
+def evaluate(predictions: Path, labels: Path, output: Path, **flags: Any) -> None:
+    """Compare PREDICTIONS with reference LABELS: overlap, calibration, and whether doubt helps.
+
+    PREDICTIONS is a folder of predict --save probabilities,entropy,mutual-information, or of
+    nnUNetv2_predict --save_probabilities. LABELS holds NAME.nii.gz or NAME_gt.nii.gz. Writes
+    REPORT/cases.csv, REPORT/summary.json and REPORT/report.html.
+    """
+    from .app.evaluation_terminal import evaluate_in_terminal
+
+    evaluate_in_terminal(predictions, labels, output, **flags)
 
 
 @main.command(cls=Command)
@@ -215,3 +298,20 @@ def demo(screenshot: Path | None) -> None:
     from .widgets.demo import run_demo
 
     run_demo(screenshot)
+
+
+@main.command(cls=Command)
+@click.argument("release", type=click.Choice(["acdc", "mnms"]))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DATASET")
+@click.option("--overwrite", is_flag=True, help="Replace the dataset that is there.")
+def prepare(release: str, folder: Path, output: Path, overwrite: bool) -> None:
+    """Make an nnU-Net raw dataset of the ACDC or M&Ms release in FOLDER.
+
+    FOLDER is laid out as it was downloaded, and is only read. ED and ES of every labelled patient
+    become cases with the spacing of their headers; what the release holds back goes to imagesTs.
+    groups.csv tells vendor, centre, pathology and phase of every case.
+    """
+    from .app.preparation_terminal import prepare_in_terminal
+
+    click.echo(prepare_in_terminal(release, folder, output, overwrite=overwrite))

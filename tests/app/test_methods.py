@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.methods import METHODS, available, choose_members
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble_folder import EnsembleFolder, Kind, Member
+from napari_bayes_nnunet.io.run_folder import TrainingRecord
 
 PAPER = RestartSchedule()
 
@@ -46,6 +48,19 @@ def make_folder(members: Iterable[Member], kind: Kind = "checkpoint ensemble") -
         labels={"background": 0, "RV": 1},
         channels=["cine"],
         members=tuple(members),
+    )
+
+
+def record_of(schedule: RestartSchedule) -> TrainingRecord:
+    return TrainingRecord(
+        name="run",
+        configuration="2d",
+        schedule=schedule,
+        selection=MemberSelection(),
+        batch_size=2,
+        iterations_per_epoch=4,
+        labels={"background": 0, "RV": 1},
+        channels=["cine"],
     )
 
 
@@ -155,10 +170,65 @@ def test_refused_members_are_never_taken() -> None:
 
 
 def test_available_says_why_not() -> None:
-    assert available(PAPERS_RUN) == {"multi": "", "single": "", "vanilla": ""}
+    reasons = available(PAPERS_RUN)
+    assert [name for name, why in reasons.items() if not why] == [
+        *("multi", "single", "vanilla", "temperature", "swa")
+    ]
+    assert "trained with dropout (bayes-nnunet train --dropout 0.1)" in reasons["mc-dropout"]
+    assert "several trainings, and this folder holds one" in reasons["deep-ensemble"]
+    assert "several folds, and this training has one" in reasons["cross-validation"]
+    assert "cosine restarts (bayes-nnunet train --schedule cosine)" in reasons["snapshot"]
     reasons = available(CROSS_VALIDATION)
-    assert reasons["multi"] == reasons["vanilla"] == ""
+    assert reasons["multi"] == reasons["vanilla"] == reasons["cross-validation"] == ""
     assert "has no cycles" in reasons["single"]
+    assert "has no cycles" in reasons["swa"]
+
+
+def test_swa_averages_the_weights_of_the_members_single_takes() -> None:
+    assert choose_members(PAPERS_RUN, "swa", 5) == choose_members(PAPERS_RUN, "single", 5)
+    assert METHODS["swa"].combine == "weights"
+
+
+def test_temperature_softens_the_vanilla_network_by_the_papers_number() -> None:
+    assert choose_members(PAPERS_RUN, "temperature") == choose_members(PAPERS_RUN, "vanilla")
+    assert METHODS["temperature"].temperature == 1.5
+    assert {m.temperature for name, m in METHODS.items() if name != "temperature"} == {1.0}
+
+
+def test_mc_dropout_asks_the_last_epoch_again_and_again() -> None:
+    architecture = {
+        "dropout_op": "torch.nn.modules.dropout.Dropout2d",
+        "dropout_op_kwargs": {"p": 0.1, "inplace": True},
+    }
+    plans = {"configurations": {"2d": {"architecture": {"arch_kwargs": architecture}}}}
+    folder = replace(PAPERS_RUN, plans=plans)
+    assert epochs(folder, "mc-dropout", 4) == [1199] * 4
+    never = {**architecture, "dropout_op_kwargs": {"p": 0.0}}
+    plans = {"configurations": {"2d": {"architecture": {"arch_kwargs": never}}}}
+    assert "trained with dropout" in available(replace(PAPERS_RUN, plans=plans))["mc-dropout"]
+
+
+def test_a_deep_ensemble_takes_the_last_epoch_of_every_training() -> None:
+    trainings = [make_members([8, 9, 18, 19], cycle_length=10, training=t) for t in "abcde"]
+    folder = make_folder((m for members in trainings for m in members), "deep ensemble")
+    taken = choose_members(folder, "deep-ensemble", 30)
+    assert [(m.training, m.epoch) for m in taken] == [(t, 19) for t in "abcde"]
+    assert [m.training for m in choose_members(folder, "deep-ensemble", 2)] == ["a", "b"]
+
+
+def test_cross_validation_takes_the_last_epoch_of_every_fold() -> None:
+    assert [m.fold for m in choose_members(CROSS_VALIDATION, "cross-validation")] == list("01234")
+
+
+def test_snapshots_are_the_last_of_every_cosine() -> None:
+    cosine = RestartSchedule(epochs=30, shape="cosine")
+    folder = replace(
+        make_folder(make_members([9, 19, 29], cycle_length=10)), record=record_of(cosine)
+    )
+    assert epochs(folder, "snapshot") == [9, 19, 29]
+    assert epochs(folder, "snapshot", 2) == [19, 29]
+    restarts = replace(folder, record=record_of(RestartSchedule(epochs=30)))
+    assert "has other rates" in available(restarts)["snapshot"]
 
 
 @pytest.mark.parametrize("count", [0, -3])
@@ -168,7 +238,9 @@ def test_at_least_one_member(count: int) -> None:
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(AppError, match="must be one of multi, single, vanilla, not 'bagging'"):
+    with pytest.raises(
+        AppError, match="must be one of multi, single, vanilla, .*, snapshot, not 'bagging'"
+    ):
         choose_members(PAPERS_RUN, "bagging")
 
 

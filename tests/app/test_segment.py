@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segment import interleaved
+from napari_bayes_nnunet.app.passes import Pass, passes_of
 from napari_bayes_nnunet.core.metrics import pairwise_dice
 from napari_bayes_nnunet.core.posterior import entropy
-from napari_bayes_nnunet.io.ensemble_folder import Member
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -78,21 +78,81 @@ def test_an_unknown_method_is_refused(ensemble):
         ensemble.segment(made_image((3, 20, 20)), SPACING, method="best")
 
 
-def test_members_are_visited_cycle_by_cycle(tmp_path):
-    members = tuple(
-        Member(
-            path=tmp_path / f"{cycle}{epoch}",
-            training="",
-            fold="0",
-            epoch=10 * cycle + epoch,
-            cycle=cycle,
-            learning_rate=0.01,
-            bytes=1,
-        )
-        for cycle in (0, 1, 2)
-        for epoch in (7, 9)
-    )
-    assert [m.epoch for m in interleaved(members)] == [29, 19, 9, 27, 17, 7]
+def test_mean_weights_are_those_of_one_network(ensemble):
+    image = made_image((4, 40, 50))
+    folder = ensemble.folder
+    members = tuple(replace(member, cycle=0) for member in folder.members)
+    ensemble.folder = replace(folder, members=members)
+    result = ensemble.segment(image, SPACING, method="swa", mirroring="none")
+    ensemble.folder = folder
+    (expected,) = ensemble.pass_probabilities(image, SPACING, [Pass(members)], mirroring="none")
+    np.testing.assert_array_equal(result.probabilities, np.asarray(expected))
+    single = [
+        np.asarray(p)
+        for p in ensemble.member_probabilities(image, SPACING, members, mirroring="none")
+    ]
+    assert not np.allclose(result.probabilities, np.mean(single, axis=0), atol=1e-4)
+    assert len(result.members) == 4
+    assert np.isnan(result.pairwise_dice["LV"])
+
+
+def test_a_temperature_changes_the_certainty_and_not_the_labels(ensemble):
+    image = made_image((4, 40, 50))
+    plain = ensemble.segment(image, SPACING)
+    soft = ensemble.segment(image, SPACING, temperature=2)
+    expected = np.sqrt(plain.probabilities)
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(soft.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(soft.entropy, entropy(expected), atol=1e-5)
+    np.testing.assert_array_equal(soft.labels, plain.labels)
+    np.testing.assert_array_equal(soft.mutual_information, plain.mutual_information)
+    assert (plain.report()["temperature"], soft.report()["temperature"]) == (1, 2)
+    vanilla = ensemble.segment(image, SPACING, method="vanilla", temperature=1.5)
+    papers = ensemble.segment(image, SPACING, method="temperature")
+    np.testing.assert_array_equal(papers.probabilities, vanilla.probabilities)
+    assert papers.report()["temperature"] == 1.5
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
+def test_a_temperature_is_a_number_above_0(ensemble, temperature):
+    with pytest.raises(AppError, match="temperature is a number above 0, not"):
+        ensemble.segment(made_image((3, 20, 20)), SPACING, temperature=temperature)
+
+
+def test_dropout_is_armed_and_drawn_alike_each_time(tmp_path):
+    import torch
+
+    folder = make_model(tmp_path, members=1, dropout=0.5)
+    ensemble = Ensemble(folder, device="cpu")
+    image = made_image((4, 40, 50))
+    state = torch.get_rng_state()
+    asked = {"method": "mc-dropout", "members": 3, "mirroring": "none"}
+    result = ensemble.segment(image, SPACING, **asked)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = ensemble.segment(image, SPACING, **asked)
+    np.testing.assert_array_equal(result.probabilities, again.probabilities)
+    assert result.mutual_information.max() > 0.01
+    assert len(result.members) == 3
+    sober = ensemble.segment(image, SPACING, method="vanilla", mirroring="none")
+    twice = ensemble.segment(image, SPACING, method="vanilla", mirroring="none")
+    np.testing.assert_array_equal(sober.probabilities, twice.probabilities)
+    assert not np.allclose(sober.probabilities, result.probabilities, atol=1e-3)
+
+
+def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
+    ensemble = Ensemble(make_model(tmp_path, members=1, dropout=0.5), device="cpu")
+    image = made_image((4, 40, 50))
+    steps = ensemble.steps(image, SPACING, method="mc-dropout", members=3, keep_members=True)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+    passes = passes_of(result.members, "dropout")
+    answers = ensemble.pass_probabilities(image, SPACING, passes)
+    expected = [np.asarray(p).argmax(axis=0) for p in answers]
+    np.testing.assert_array_equal(result.member_labels, expected)
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -52,6 +52,7 @@ class SegmentImage(Message):
     method: str = "multi"
     members: int = 30
     mirroring: str = "full"
+    temperature: float | None = None
     device: str = "auto"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..core.schedule import latest_of_each
 from ..io.ensemble_folder import EnsembleFolder, Member
 from . import AppError
+from .passes import Combine
 
 Choice = Callable[[EnsembleFolder, int], Sequence[Member]]
 
@@ -23,9 +24,10 @@ DEFAULT_COUNT = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to choose members. ``title`` and ``help`` are for the window, in plain words.
+    """One way to choose members and to combine them; words for the window in plain language.
 
     ``averages`` is False for a method that takes one member whatever the number asked for.
+    ``temperature`` is the τ its mean probabilities are calibrated with unless another is asked for.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Method:
     help: str
     choose: Choice
     averages: bool = True
+    combine: Combine = "probabilities"
+    temperature: float = 1.0
 
 
 def choose_members(
@@ -84,27 +88,90 @@ def _multi(folder: EnsembleFolder, count: int) -> Sequence[Member]:
 
 def _single(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     """The latest of the last cycle of one training."""
-    members = folder.usable_members
-    if not _has_cycles(members):
-        raise AppError(
-            "The method single takes the members of the last cycle, and this folder "
-            f"({folder.kind}) has no cycles; multi averages all its members."
-        )
-    origins = _origins(members)
-    if len(origins) > 1:
-        raise AppError(
-            f"The method single takes one cycle of one training, and this {folder.kind} is made "
-            f"of {len(origins)} trainings; choose the folder of one of them, or multi."
-        )
+    members = _of_cycles(folder, "the members of the last cycle")
     last = max(member.cycle for member in members if member.cycle is not None)
     return [member for member in members if member.cycle == last][-count:]
 
 
+def _snapshot(folder: EnsembleFolder, count: int) -> Sequence[Member]:
+    """The last of every cycle of one training with cosine restarts."""
+    members = _of_cycles(folder, "the last member of every cycle")
+    if folder.record is None or folder.record.schedule.shape != "cosine":
+        raise AppError(
+            "Snapshot ensembles need a training with cosine restarts (bayes-nnunet train "
+            "--schedule cosine), and this one has other rates; multi averages its cycles."
+        )
+    return list({member.cycle: member for member in members}.values())[-count:]
+
+
+def _of_cycles(folder: EnsembleFolder, taken: str) -> Sequence[Member]:
+    """The members of the folder, which must be one training in cycles."""
+    members = folder.usable_members
+    if not _has_cycles(members):
+        raise AppError(
+            f"This method takes {taken}, and this folder ({folder.kind}) has no cycles; multi "
+            "averages all its members."
+        )
+    origins = _origins(members)
+    if len(origins) > 1:
+        raise AppError(
+            f"This method takes {taken} of one training, and this {folder.kind} is made of "
+            f"{len(origins)} trainings; choose the folder of one of them, or multi."
+        )
+    return members
+
+
 def _vanilla(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     """The last epoch; of several trainings or folds that of the first."""
-    members = folder.usable_members
-    first = members[0]
-    return [m for m in members if (m.training, m.fold) == (first.training, first.fold)][-1:]
+    return list(_last_of_each(folder.usable_members).values())[:1]
+
+
+def _mc_dropout(folder: EnsembleFolder, count: int) -> Sequence[Member]:
+    """The last epoch, as often as asked for."""
+    if not _drops_out(folder):
+        raise AppError(
+            "MC-Dropout needs a network that was trained with dropout (bayes-nnunet train "
+            "--dropout 0.1), and this one was not."
+        )
+    return list(_vanilla(folder, 1)) * count
+
+
+def _deep_ensemble(folder: EnsembleFolder, count: int) -> Sequence[Member]:
+    """The last epoch of every training."""
+    of_training: dict[str, Member] = {}
+    for (training, _), member in _last_of_each(folder.usable_members).items():
+        of_training.setdefault(training, member)
+    if len(of_training) < 2:
+        raise AppError(
+            "A deep ensemble is made of several trainings, and this folder holds one; choose a "
+            "folder with several side by side."
+        )
+    return list(of_training.values())[:count]
+
+
+def _cross_validation(folder: EnsembleFolder, count: int) -> Sequence[Member]:
+    """The last epoch of every fold of the first training."""
+    last = _last_of_each(folder.usable_members)
+    first = next(iter(last))[0]
+    folds = [member for (training, _), member in last.items() if training == first]
+    if len(folds) < 2:
+        raise AppError(
+            "A cross-validation ensemble is made of several folds, and this training has one; "
+            "train further folds (bayes-nnunet train --fold 1) into the same folder."
+        )
+    return folds[:count]
+
+
+def _last_of_each(members: Sequence[Member]) -> dict[tuple[str, str], Member]:
+    """Training and fold → its last member."""
+    return {(member.training, member.fold): member for member in members}
+
+
+def _drops_out(folder: EnsembleFolder) -> bool:
+    settings = folder.plans.get("configurations", {}).get(folder.configuration, {})
+    arguments = settings.get("architecture", {}).get("arch_kwargs", {})
+    chance = (arguments.get("dropout_op_kwargs") or {}).get("p", 0)
+    return bool(arguments.get("dropout_op")) and chance > 0
 
 
 def _origins(members: Sequence[Member]) -> set[tuple[str, str]]:
@@ -139,6 +206,50 @@ METHODS: dict[str, Method] = {
             "trainings those of the first. The fastest, and too sure of itself.",
             choose=_vanilla,
             averages=False,
+        ),
+        Method(
+            name="temperature",
+            title="One network, softened",
+            help="The weights of the last epoch alone, its probabilities made less sure of "
+            "themselves by a temperature of 1.5 as in the paper, or another: the labels stay.",
+            choose=_vanilla,
+            averages=False,
+            temperature=1.5,
+        ),
+        Method(
+            name="swa",
+            title="Mean weights",
+            help="One network with the mean of the weights of the last cycle's members "
+            "(stochastic weight averaging).",
+            choose=_single,
+            combine="weights",
+        ),
+        Method(
+            name="mc-dropout",
+            title="Dropout",
+            help="The weights of the last epoch look at the image again and again, each time with "
+            "other channels left out (Monte Carlo dropout).",
+            choose=_mc_dropout,
+            combine="dropout",
+        ),
+        Method(
+            name="deep-ensemble",
+            title="Several trainings",
+            help="Averages the last epochs of trainings that differ in their seed (deep ensemble).",
+            choose=_deep_ensemble,
+        ),
+        Method(
+            name="cross-validation",
+            title="Several folds",
+            help="Averages the last epochs of the folds of a cross-validation, as nnU-Net does it.",
+            choose=_cross_validation,
+        ),
+        Method(
+            name="snapshot",
+            title="Snapshots",
+            help="Averages the last epoch of every cycle of a training with cosine restarts "
+            "(snapshot ensemble).",
+            choose=_snapshot,
         ),
     )
 }

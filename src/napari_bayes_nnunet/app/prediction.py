@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ from ..io.nifti import (
 )
 from ..nnunet import ModelError
 from . import AppError
+from .calibration import fitted_temperature
 from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, STUDY, files_of, frame_name
-from .methods import choose_members
+from .methods import METHODS, choose_members
 from .segment import Ensemble, Mirroring, Segmentation, Snapshot
 from .study_writing import StudyParts, has_study, study_to_make
 
@@ -39,7 +40,8 @@ LOGGER = logging.getLogger(__name__)
 class PredictionRequest:
     """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8".
 
-    ``save``: the maps to write, and "study".
+    ``temperature`` None is the method's own, "fitted" what ``calibrate`` found for it. ``save``:
+    the maps to write, and "study".
     """
 
     images: tuple[Path, ...]
@@ -47,6 +49,7 @@ class PredictionRequest:
     method: str = "multi"
     members: int = 30
     mirroring: Mirroring = "full"
+    temperature: float | Literal["fitted"] | None = None
     phases: str = "all"
     save: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -110,6 +113,17 @@ def predict(
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
 
+def _temperature(ensemble: Ensemble, request: PredictionRequest) -> float:
+    if request.temperature == "fitted":
+        return fitted_temperature(
+            *(ensemble.folder, request.method),
+            members=request.members,
+            mirroring=request.mirroring,
+        )
+    asked = request.temperature
+    return METHODS[request.method].temperature if asked is None else asked
+
+
 def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
     """Whether ``image`` is a channel ``_0001 …`` of an ``_0000`` that is asked for too."""
     if not is_further_channel(image):
@@ -149,6 +163,7 @@ def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
     if request.overwrite and request.skip_finished:
         raise AppError("--overwrite and --continue exclude each other.")
     choose_members(ensemble.folder, request.method, request.members)
+    _temperature(ensemble, request)
     try:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -227,11 +242,12 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
     try:
         report = json.loads(files["report"].read_text(encoding="utf-8"))
         made = tuple(report[key] for key in ("ensemble", "method", "mirroring"))
-        made = (*made, len(report["members"]))
+        made = (*made, len(report["members"]), report.get("temperature", 1.0))
     except (OSError, ValueError, KeyError, TypeError):
         return False
     members = choose_members(ensemble.folder, request.method, request.members)
-    asked = (ensemble.folder.name, request.method, request.mirroring, len(members))
+    asked: tuple[Any, ...] = (ensemble.folder.name, request.method, request.mirroring)
+    asked = (*asked, len(members), _temperature(ensemble, request))
     if made != asked:
         raise AppError(
             f"{files['report'].name} in {request.output} was made otherwise ({_words(made)}) than "
@@ -241,8 +257,9 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
 
 
 def _words(question: tuple[Any, ...]) -> str:
-    ensemble, method, mirroring, members = question
-    return f"{ensemble}, {method}, {members} members, mirroring {mirroring}"
+    ensemble, method, mirroring, members, temperature = question
+    softened = "" if temperature == 1 else f", temperature {temperature:g}"
+    return f"{ensemble}, {method}, {members} members, mirroring {mirroring}{softened}"
 
 
 def _phases(
@@ -289,6 +306,7 @@ def _segment(
         method=request.method,
         members=request.members,
         mirroring=request.mirroring,
+        temperature=_temperature(ensemble, request),
         keep_members=request.makes_studies,
     )
     while True:

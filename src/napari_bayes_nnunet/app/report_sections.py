@@ -219,11 +219,16 @@ _ORIGIN: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "Method": lambda report: _method(report.get("method", "")),
     "Members": lambda report: str(len(report.get("members", ())) or ""),
     "Mirroring": lambda report: str(report.get("mirroring", "")),
+    "Temperature": lambda report: _temperature(report.get("temperature", 1)),
 }
 
 
 def _method(name: str) -> str:
     return f"{METHODS[name].title} ({name})" if name in METHODS else name
+
+
+def _temperature(value: Any) -> str:
+    return "" if value == 1 else f"{value:g}"
 
 
 def _origin(review: Review) -> Iterator[Html]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,8 @@ from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
-from .methods import METHODS, choose_members
+from .methods import METHODS, Method, choose_members
+from .passes import Pass, interleaved, passes_of
 from .tally import Tally, to_numpy
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Segmentation:
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
     ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
-    ``member_labels`` (n, Z, Y, X) are those of each of the ``members``, where they were kept.
+    ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
+    SWA), where they were kept. ``temperature`` is the τ that probabilities and entropy have.
     """
 
     labels: NDArray[np.uint8]
@@ -79,6 +81,7 @@ class Segmentation:
     mirroring: str
     device: str
     seconds: float
+    temperature: float = 1.0
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
@@ -99,6 +102,7 @@ class Segmentation:
                 for m in self.members
             ],
             "mirroring": self.mirroring,
+            "temperature": self.temperature,
             "device": self.device,
             "seconds": round(self.seconds, 2),
             "volumes_ml": volumes,
@@ -138,7 +142,7 @@ class Ensemble:
             notify=self._note,
         )
         self.folder = found.refusing(why_refused(found))
-        self._opened: dict[Path, tuple[StateDict, tuple[int, ...] | None]] = {}
+        self._opened: dict[tuple[Member, ...], tuple[StateDict, tuple[int, ...] | None]] = {}
 
     @property
     def device(self) -> str:
@@ -158,9 +162,19 @@ class Ensemble:
         method: str = "multi",
         members: int = 30,
         mirroring: Mirroring = "full",
+        temperature: float | None = None,
     ) -> Segmentation:
-        """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm."""
-        steps = self.steps(image, spacing, method=method, members=members, mirroring=mirroring)
+        """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
+
+        ``temperature`` calibrates the mean probabilities; None takes the method's.
+        """
+        steps = self.steps(
+            *(image, spacing),
+            method=method,
+            members=members,
+            mirroring=mirroring,
+            temperature=temperature,
+        )
         while True:
             try:
                 next(steps)
@@ -175,6 +189,7 @@ class Ensemble:
         method: str = "multi",
         members: int = 30,
         mirroring: Mirroring = "full",
+        temperature: float | None = None,
         keep_members: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Snapshot, None, Segmentation]:
@@ -184,6 +199,8 @@ class Ensemble:
         (24 MB for 30 members of 12 x 256 x 256 voxels); without it memory does not grow with them.
         """
         chosen = choose_members(self.folder, method, members)
+        way = METHODS[method]
+        passes = passes_of(chosen, way.combine)
         refused = [member.path.name for member in self.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
@@ -191,18 +208,19 @@ class Ensemble:
         tally = Tally(
             structures=self.structures,
             spacing=spacing,
+            posterior=_posterior(way.temperature if temperature is None else temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
-        probabilities = self.member_probabilities(
-            image, spacing, interleaved(chosen), mirroring=mirroring, should_stop=should_stop
+        answers = self.pass_probabilities(
+            image, spacing, interleaved(passes), mirroring=mirroring, should_stop=should_stop
         )
-        for done, member_probabilities in enumerate(probabilities, start=1):
-            tally.add(member_probabilities)
+        for done, probabilities in enumerate(answers, start=1):
+            tally.add(probabilities)
             elapsed = perf_counter() - started
-            eta = elapsed / done * (len(chosen) - done)
-            yield Snapshot(done, len(chosen), eta, tally)
-        if len(chosen) < members and METHODS[method].averages:
+            eta = elapsed / done * (len(passes) - done)
+            yield Snapshot(done, len(passes), eta, tally)
+        if len(chosen) < members and way.averages:
             self._notes.append(
                 f"{len(chosen)} members were used: the method finds no more in this folder."
             )
@@ -210,7 +228,7 @@ class Ensemble:
             self._notes.append(
                 f"All {len(chosen)} members were used: there are no cycles to choose by."
             )
-        return self._result(tally, chosen, method, mirroring, perf_counter() - started)
+        return self._result(tally, chosen, way, mirroring, perf_counter() - started)
 
     def member_probabilities(
         self,
@@ -222,9 +240,24 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one member after the other, tensors on the device."""
+        passes = [Pass((member,)) for member in members]
+        return self.pass_probabilities(
+            image, spacing, passes, mirroring=mirroring, should_stop=should_stop
+        )
+
+    def pass_probabilities(
+        self,
+        image: Image,
+        spacing: Spacing,
+        passes: Iterable[Pass],
+        *,
+        mirroring: Mirroring = "full",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Any]:
+        """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
         prepared = self._prepare(image, spacing)
-        for member in members:
-            yield self._probabilities(member, prepared, mirroring, should_stop)
+        for one in passes:
+            yield self._probabilities(one, prepared, mirroring, should_stop)
 
     def find_phases(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
@@ -267,37 +300,39 @@ class Ensemble:
 
     def _probabilities(
         self,
-        member: Member,
+        one: Pass,
         prepared: Prepared,
         mirroring: Mirroring,
         should_stop: Callable[[], bool],
     ) -> Any:
         from ..nnunet.inference import mirrors_of
 
-        weights, axes = self._open(member)
-        mirrors = mirrors_of(mirroring, axes)
+        weights, axes = self._open(one.members)
         return self._predictor.probabilities(
-            prepared, weights, mirrors=mirrors, should_stop=should_stop
+            prepared,
+            weights,
+            mirrors=mirrors_of(mirroring, axes),
+            dropout_seed=one.dropout_seed,
+            should_stop=should_stop,
         )
 
-    def _open(self, member: Member) -> tuple[StateDict, tuple[int, ...] | None]:
-        from ..nnunet.weights import read_checkpoint
+    def _open(self, members: tuple[Member, ...]) -> tuple[StateDict, tuple[int, ...] | None]:
+        """The mean of the members' weights, and the axes they may be mirrored along."""
+        from ..nnunet.weights import mean_weights, read_checkpoint
 
-        if member.path not in self._opened:
-            checkpoint = read_checkpoint(member.path)
-            axes = checkpoint.get("inference_allowed_mirroring_axes")
-            self._opened[member.path] = (
-                checkpoint["network_weights"],
-                tuple(axes) if axes else None,
-            )
-        return self._opened[member.path]
+        if members not in self._opened:
+            checkpoints = [read_checkpoint(member.path) for member in members]
+            axes = checkpoints[-1].get("inference_allowed_mirroring_axes")
+            weights = mean_weights([checkpoint["network_weights"] for checkpoint in checkpoints])
+            self._opened[members] = weights, tuple(axes) if axes else None
+        return self._opened[members]
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
         self._notify(sentence)
 
     def _result(
-        self, tally: Tally, chosen: tuple[Member, ...], method: str, mirroring: str, seconds: float
+        self, tally: Tally, chosen: tuple[Member, ...], way: Method, mirroring: str, seconds: float
     ) -> Segmentation:
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
@@ -313,36 +348,32 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
-            method=method,
+            method=way.name,
             members=chosen,
             mirroring=mirroring,
             device=self.device,
             seconds=seconds,
+            temperature=tally.posterior.temperature,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
-            member_labels=_in_order_of(chosen, tally.member_labels),
+            member_labels=_in_order_of(passes_of(chosen, way.combine), tally.member_labels),
         )
 
 
-def interleaved(members: tuple[Member, ...]) -> list[Member]:
-    """The members in an order that visits all modes early: the last of each cycle first."""
-    seen: dict[tuple[str, str, int | None], int] = {}
-    ranks = []
-    for member in reversed(members):
-        mode = (member.training, member.fold, member.cycle)
-        seen[mode] = seen.get(mode, 0) + 1
-        ranks.append((seen[mode], member))
-    return [member for _, member in sorted(ranks, key=lambda pair: pair[0])]
+def _posterior(temperature: float) -> RunningPosterior:
+    if not 0 < temperature < math.inf:
+        raise AppError(f"The temperature is a number above 0, not {temperature}.")
+    return RunningPosterior(temperature=temperature)
 
 
 def _in_order_of(
-    chosen: tuple[Member, ...], labels: list[NDArray[np.uint8]]
+    passes: Sequence[Pass], labels: list[NDArray[np.uint8]]
 ) -> NDArray[np.uint8] | None:
-    """(n, Z, Y, X) labels of the members as they are listed; they came in another order."""
+    """(n, Z, Y, X) labels of the passes as they are listed; they came in another order."""
     if not labels:
         return None
-    order = interleaved(chosen)
-    return np.stack([labels[order.index(member)] for member in chosen])
+    order = interleaved(passes)
+    return np.stack([labels[order.index(one)] for one in passes])
 
 
 def _without_nan(value: Any) -> Any:

@@ -131,6 +131,7 @@ class Worker:
             method=request.method,
             members=request.members,
             mirroring=request.mirroring,  # type: ignore[arg-type]
+            temperature=request.temperature,
             keep_members=True,
             should_stop=self._stops(request.job),
         )

@@ -1,11 +1,11 @@
-"""How the ensemble is asked: method, number of members, mirroring, device."""
+"""How the ensemble is asked: method, number of members, temperature, mirroring, device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox, QWidget
 
 from ..app.methods import DEFAULT_COUNT, METHODS, available, choose_members
 from ..io.ensemble_folder import EnsembleFolder
@@ -32,12 +32,16 @@ class MethodForm(QWidget):
         self.members = QSpinBox()
         self.members.setRange(1, DEFAULT_COUNT)
         self.members.setValue(DEFAULT_COUNT)
+        self.temperature = QDoubleSpinBox()
+        self.temperature.setRange(0.1, 10)
+        self.temperature.setSingleStep(0.1)
         self.mirroring = QComboBox()
         self.device = QComboBox()
         self._fill()
         rows = form_layout(self)
         rows.addRow(row_label("Method"), self.method)
         rows.addRow(row_label("Members"), self.members)
+        rows.addRow(row_label("Temperature"), self.temperature)
         rows.addRow(row_label("Mirroring"), self.mirroring)
         rows.addRow(row_label("Device"), self.device)
         self.method.currentIndexChanged.connect(self._on_method_changed)
@@ -90,12 +94,17 @@ class MethodForm(QWidget):
         self.members.setToolTip(
             "More members take longer and judge the uncertainty better; the paper takes 30."
         )
+        self.temperature.setToolTip(
+            "Above 1 the probabilities are less sure of themselves and the entropy is higher, "
+            "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
+        )
         self.device.addItem("Automatic", AUTO)
         self.device.setItemData(0, "Looking for devices…", Qt.ItemDataRole.ToolTipRole)
 
     def _on_method_changed(self) -> None:
         name = self.method.currentData()
         self.method.setToolTip(METHODS[name].help)
+        self.temperature.setValue(METHODS[name].temperature)
         most = self._most_members(name)
         took_all = self.members.value() == self.members.maximum()
         self.members.setRange(1, most)  # keeps what the user chose, where there are as many

@@ -28,6 +28,7 @@ class Question:
     method: str
     members: int
     mirroring: str
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -96,5 +96,6 @@ def _unfinished(result: Result, state: PhaseState) -> dict[str, Any]:
         "ensemble": question.ensemble,
         "method": question.method,
         "mirroring": question.mirroring,
+        "temperature": question.temperature,
         "warnings": [f"Stopped after {state.done} of {state.total} members."],
     }

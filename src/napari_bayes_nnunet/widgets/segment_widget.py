@@ -139,6 +139,7 @@ class SegmentWidget(QWidget):
             method=self.method.method.currentData(),
             members=self.method.members.value(),
             mirroring=self.method.mirroring.currentData(),
+            temperature=self.method.temperature.value(),
         )
 
     def _result_for(self, image: ImageInput, question: Question) -> Result:

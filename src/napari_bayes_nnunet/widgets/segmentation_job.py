@@ -276,5 +276,6 @@ def _request(job: _Job) -> SegmentImage:
         method=question.method,
         members=question.members,
         mirroring=question.mirroring,
+        temperature=question.temperature,
         device=job.device,
     )
