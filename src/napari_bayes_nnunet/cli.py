@@ -130,9 +130,7 @@ def schedule(file: Any, **flags: Any) -> None:
 )
 @schedule_options
 @click.option("--batch-size", type=click.IntRange(1), help="[paper, demo: 20, else 10]")
-@click.option(
-    "--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, else 12]"
-)
+@click.option("--iterations-per-epoch", type=click.IntRange(1), help="[paper: 250, else 12]")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="For mc-dropout: 0.1.")
 @click.option("--split", type=click.Path(path_type=Path), help="A splits_final.json.")
 @click.option("--patient", help="Pattern of the patient's part of a case name.")
@@ -315,3 +313,32 @@ def prepare(release: str, folder: Path, output: Path, overwrite: bool) -> None:
     from .app.preparation_terminal import prepare_in_terminal
 
     click.echo(prepare_in_terminal(release, folder, output, overwrite=overwrite))
+
+
+@main.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="REPORT")
+@click.option("--fold", default="0", show_default=True, help="One of RUN's folds.")
+@click.option(
+    "--layers",
+    multiple=True,
+    metavar="NAME",
+    help="A layer to draw, or a part of its name; repeatable.  [the decoder's last]",
+)
+@click.option(
+    "--cases",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="IMAGE",
+    help="An image for which single members are shown; repeatable.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+def trajectory(run: Path, output: Path, **flags: Any) -> None:
+    """Draw the way of the training RUN through the space of its weights, and measure it.
+
+    All epochs where RUN was trained with --keep-trajectory, else its members. Writes
+    REPORT/trajectory.html, trajectory.csv, distances.csv and the figures as PNG.
+    """
+    from .app.trajectory_terminal import trajectory_in_terminal
+
+    trajectory_in_terminal(run, output, **flags)

@@ -7,7 +7,11 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.nifti import read_volume
-from napari_bayes_nnunet.io.reference_labels import reference_labels
+from napari_bayes_nnunet.io.reference_labels import (
+    known_reference,
+    reference_labels,
+    structure_numbers,
+)
 
 from .folders import PHASES, SHAPE, cine, cine_label, image, label
 
@@ -40,6 +44,13 @@ def test_a_volume_is_found_by_its_case(tmp_path, geometry, name):
     found = read(tmp_path / "labels", geometry)
     assert found.shape == SHAPE[::-1]
     assert sorted(np.unique(found)) == [0, 1, 2, 3]
+
+
+def test_an_image_may_lie_beside_its_labels(tmp_path, geometry):
+    """As in the folders of ACDC and Sunnybrook."""
+    image(tmp_path / "labels" / "case.nii.gz")
+    label(tmp_path / "labels" / "case_gt.nii.gz", 3)
+    assert read(tmp_path / "labels", geometry).max() == 3
 
 
 def test_without_a_file_there_is_no_reference(tmp_path, geometry):
@@ -116,3 +127,38 @@ def test_a_damaged_dataset_json_is_one_sentence(tmp_path, geometry, text):
     (tmp_path / "labels" / "dataset.json").write_text(text)
     with pytest.raises(DataError, match="does not say which number each structure has"):
         read(tmp_path / "labels", geometry)
+
+
+def known(folder, geometry, structures=STRUCTURES):
+    return known_reference(folder, "case", None, structures=structures, geometry=geometry)
+
+
+def test_structures_that_the_reference_does_not_name_are_left_out(tmp_path, geometry):
+    label(tmp_path / "labels" / "case.nii.gz", 1, 1)
+    name_labels(tmp_path / "labels", myocardium=2, LV=1)
+    found = known(tmp_path / "labels", geometry)
+    assert found.structures == {"MYO": 2, "LV": 3}
+    assert np.unique(found.labels).tolist() == [0, 3]
+
+
+def test_without_names_the_reference_knows_what_it_shows(tmp_path, geometry):
+    """Sunnybrook: no RV at all, the myocardium in end-diastole only."""
+    label(tmp_path / "labels" / "case.nii.gz", 3, 3, 2)
+    assert known(tmp_path / "labels", geometry).structures == {"MYO": 2, "LV": 3}
+    label(tmp_path / "labels" / "case.nii.gz", 3, 3)
+    assert known(tmp_path / "labels", geometry).structures == {"LV": 3}
+
+
+def test_a_case_without_a_reference_knows_nothing(tmp_path, geometry):
+    label(tmp_path / "labels" / "other.nii.gz", 3)
+    assert known(tmp_path / "labels", geometry) is None
+
+
+def test_the_numbers_of_structures_are_those_of_the_nearest_dataset_json(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    assert structure_numbers(folder) is None
+    name_labels(tmp_path, LV=1)
+    assert structure_numbers(folder) == {"LV": 1}
+    name_labels(folder, RV=4)
+    assert structure_numbers(folder) == {"RV": 4}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..core.cardiac import Spread, canonical_structure, end_diastole_and_systole, spread, volumes_ml
 from ..core.posterior import RunningPosterior, most_probable
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from ..io.plain_json import null_for_nan
 from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
@@ -64,7 +65,8 @@ class Segmentation:
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
     ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
     ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
-    SWA), where they were kept. ``temperature`` is the τ that probabilities and entropy have.
+    SWA), where they were kept. ``temperature`` is the τ that probabilities and entropy have,
+    ``structures`` the label of each.
     """
 
     labels: NDArray[np.uint8]
@@ -82,6 +84,7 @@ class Segmentation:
     device: str
     seconds: float
     temperature: float = 1.0
+    structures: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
@@ -101,6 +104,7 @@ class Segmentation:
                 {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
                 for m in self.members
             ],
+            "labels": self.structures,
             "mirroring": self.mirroring,
             "temperature": self.temperature,
             "device": self.device,
@@ -110,7 +114,7 @@ class Segmentation:
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
-        return dict(_without_nan(report))
+        return dict(null_for_nan(report))
 
 
 class Ensemble:
@@ -354,6 +358,7 @@ class Ensemble:
             device=self.device,
             seconds=seconds,
             temperature=tally.posterior.temperature,
+            structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
             member_labels=_in_order_of(passes_of(chosen, way.combine), tally.member_labels),
@@ -374,11 +379,3 @@ def _in_order_of(
         return None
     order = interleaved(passes)
     return np.stack([labels[order.index(one)] for one in passes])
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,13 @@ from ..core.structure_names import same_structure
 from . import DataError
 from .geometry import Geometry
 from .nifti import ENDINGS, Array, Volume, read_labels
+
+
+class Reference(NamedTuple):
+    """(Z, Y, X) labels of a reference, and the structures that it knows (name: label)."""
+
+    labels: Array
+    structures: dict[str, int]
 
 
 def reference_labels(
@@ -41,41 +49,42 @@ def reference_labels(
             f"{found.source} lies on another grid ({found.geometry}) than the study "
             f"{case} ({grid})."
         )
-    return _renumbered(found, structures, _numbers(folder))
+    return _renumbered(found, structures, structure_numbers(folder))
 
 
-def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
-    for name, is_frame in _names(case, phase):
-        for file in (folder / f"{name}{ending}" for ending in ENDINGS):
-            if file.is_file():
-                labels = read_labels(file)
-                return labels if is_frame or phase is None else _frame(labels, phase)
-    return None
+def known_reference(
+    folder: Path,
+    case: str,
+    phase: int | None,
+    *,
+    structures: Mapping[str, int],
+    geometry: Geometry,
+) -> Reference | None:
+    """`reference_labels` of those ``structures`` that the reference knows.
+
+    These are named in its ``dataset.json``; without one they are those that the labels of this
+    phase show: nothing says of another that it was looked for (Sunnybrook has no RV, and the
+    myocardium in end-diastole only). The others are 0 in the labels.
+
+    Raises DataError as `reference_labels`, but for no structure that is missing.
+    """
+    numbers = structure_numbers(folder)
+    known = dict(structures)
+    if numbers is not None:
+        known = {n: v for n, v in structures.items() if same_structure(n, numbers) is not None}
+    labels = reference_labels(folder, case, phase, structures=known, geometry=geometry)
+    if labels is None:
+        return None
+    if numbers is None:
+        known = {name: value for name, value in known.items() if (labels == value).any()}
+    return Reference(labels, known)
 
 
-def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
-    """What the file may be called, and whether it is of that phase alone."""
-    if phase is not None:
-        # ACDC calls the cine patient001_4d and its phases patient001_frame01.
-        for start in dict.fromkeys((case, case.removesuffix("_4d"))):
-            yield f"{start}_frame{phase:02d}", True
-            yield f"{start}_frame{phase:02d}_gt", True
-    yield case, False
-    yield f"{case}_gt", False
+def structure_numbers(folder: Path) -> dict[str, int] | None:
+    """Label of every structure without background; None if nothing says so.
 
-
-def _frame(labels: Volume, phase: int) -> Volume | None:
-    if not labels.is_cine:
-        raise DataError(
-            f"{labels.source} is one volume and does not say that it is phase {phase} of the "
-            f"study: its name should end in _frame{phase:02d}."
-        )
-    frame = labels.frame(phase)
-    return frame if frame.voxels.any() else None
-
-
-def _numbers(folder: Path) -> Mapping[str, int] | None:
-    """Value of every structure of the reference, background left out; None if nothing says so."""
+    From ``dataset.json`` in the folder or above it. Raises DataError where that is damaged.
+    """
     places = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -89,6 +98,39 @@ def _numbers(folder: Path) -> Mapping[str, int] | None:
             f"{error})."
         ) from error
     return {name: value for name, value in numbers.items() if value != 0}
+
+
+def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
+    for name, is_frame in _names(case, phase):
+        for file in (folder / f"{name}{ending}" for ending in ENDINGS):
+            if file.is_file():
+                labels = read_labels(file)
+                return labels if is_frame or phase is None else _frame(labels, phase)
+    return None
+
+
+def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
+    """What the file may be called, and whether it is of that phase alone.
+
+    Beside a file ``_gt`` the one without it is the image, as in ACDC and Sunnybrook.
+    """
+    if phase is not None:
+        # ACDC calls the cine patient001_4d and its phases patient001_frame01.
+        for start in dict.fromkeys((case, case.removesuffix("_4d"))):
+            yield f"{start}_frame{phase:02d}_gt", True
+            yield f"{start}_frame{phase:02d}", True
+    yield f"{case}_gt", False
+    yield case, False
+
+
+def _frame(labels: Volume, phase: int) -> Volume | None:
+    if not labels.is_cine:
+        raise DataError(
+            f"{labels.source} is one volume and does not say that it is phase {phase} of the "
+            f"study: its name should end in _frame{phase:02d}."
+        )
+    frame = labels.frame(phase)
+    return frame if frame.voxels.any() else None
 
 
 def _renumbered(
