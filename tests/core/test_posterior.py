@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.core.posterior import Array, RunningPosterior, entropy, most_probable
+from napari_bayes_nnunet.core.posterior import (
+    Array,
+    RunningPosterior,
+    entropy,
+    most_probable,
+    tempered,
+)
 
 MakeArray = Callable[[NDArray[Any]], Array]
 
@@ -300,3 +306,36 @@ def test_torch_is_not_imported() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tempered_is_the_softmax_of_divided_logits() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, size=(4, 3, 5, 6))
+    soft = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum(axis=0)
+    p = np.exp(logits) / np.exp(logits).sum(axis=0)
+    np.testing.assert_allclose(tempered(p, 1.5), soft, rtol=1e-10)
+    assert tempered(p, 1) is p
+    certain = np.array([[1.0], [0.0]])
+    np.testing.assert_array_equal(tempered(certain, 2), certain)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])
+def test_a_temperature_is_above_0(temperature: float) -> None:
+    with pytest.raises(ValueError, match="a number above 0"):
+        tempered(np.full((2, 3), 0.5), temperature)
+
+
+def test_a_temperature_calibrates_the_pool(array: MakeArray) -> None:
+    members = np.random.default_rng(2).dirichlet(np.ones(3), size=(2, 20)).transpose(0, 2, 1)
+    members = members.astype(np.float32)
+    plain, soft = RunningPosterior(), RunningPosterior(temperature=2)
+    for member in members:
+        for posterior in (plain, soft):
+            posterior.add(array(member))
+    expected = np.sqrt(members.mean(axis=0))
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(np.asarray(soft.mean()), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(soft.total_entropy()), np.asarray(entropy(expected)), atol=1e-5
+    )
+    for measure in (RunningPosterior.labels, RunningPosterior.mutual_information):
+        np.testing.assert_array_equal(np.asarray(measure(soft)), np.asarray(measure(plain)))

@@ -22,6 +22,7 @@ from napari_bayes_nnunet.nnunet.weights import (
     check_member,
     expected_shapes,
     halve,
+    mean_weights,
     read_checkpoint,
     without_prefixes,
     write_member,
@@ -398,3 +399,22 @@ def edit_pickle(file: Path, change: Callable[[bytes], bytes]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for name, value in content.items():
             archive.writestr(name, change(value) if name.endswith("data.pkl") else value)
+
+
+def test_the_mean_of_weights_keeps_what_is_shared_shared():
+    shared = torch.tensor([1.0, 2.0]).half()
+    first = {"encoder.w": shared, "decoder.encoder.w": shared, "b": torch.tensor([1.0]).half()}
+    other = torch.tensor([3.0, 6.0]).half()
+    second = {"encoder.w": other, "decoder.encoder.w": other, "b": torch.tensor([2.0]).half()}
+    mean = mean_weights([first, second])
+    assert mean["encoder.w"].tolist() == [2.0, 4.0]
+    assert mean["encoder.w"] is mean["decoder.encoder.w"]
+    assert mean["b"].tolist() == [1.5]
+    assert mean["b"].dtype == torch.float32
+    assert mean_weights([first]) is first
+
+
+def test_statistics_of_batch_normalisation_cannot_be_averaged():
+    weights = {"norm.running_mean": torch.zeros(3)}
+    with pytest.raises(ModelError, match="does not fit a network with batch normalisation"):
+        mean_weights([weights, weights])

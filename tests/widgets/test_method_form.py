@@ -40,7 +40,7 @@ def test_methods_a_folder_cannot_serve_are_greyed_out(form, ensemble_folder) -> 
     form.set_ensemble(find_ensemble(ensemble_folder))
     item = form.method.model().item(form.method.findData("single"))
     assert not item.isEnabled()
-    assert item.toolTip().startswith("The method single takes the members of the last cycle")
+    assert item.toolTip().startswith("This method takes the members of the last cycle")
     assert form.method.currentData() == "multi"
 
 
@@ -83,3 +83,13 @@ def test_the_chosen_device_stays_when_a_new_child_reports(form) -> None:
     assert form.device_name == "cpu"
     form.set_devices({"cuda:0": "A"})
     assert form.device_name == "auto"
+
+
+def test_the_temperature_is_that_of_the_method_until_another_is_typed(form) -> None:
+    assert form.temperature.value() == 1
+    form.method.setCurrentIndex(form.method.findData("temperature"))
+    assert form.temperature.value() == 1.5
+    form.temperature.setValue(2.5)
+    form.method.setCurrentIndex(form.method.findData("multi"))
+    assert form.temperature.value() == 1
+    assert "labels stay the same" in form.temperature.toolTip()
