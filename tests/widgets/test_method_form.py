@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from qtpy.QtCore import Qt
 
@@ -9,6 +11,7 @@ from napari_bayes_nnunet.app.methods import METHODS
 from napari_bayes_nnunet.io.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.widgets.method_form import MIRRORINGS, MethodForm
 
+from ..models import make_model
 from .conftest import make_folder
 
 
@@ -93,3 +96,34 @@ def test_the_temperature_is_that_of_the_method_until_another_is_typed(form) -> N
     form.method.setCurrentIndex(form.method.findData("multi"))
     assert form.temperature.value() == 1
     assert "labels stay the same" in form.temperature.toolTip()
+
+
+def test_dropout_can_look_as_often_as_asked(form, tmp_path) -> None:
+    form.set_ensemble(find_ensemble(make_model(tmp_path, members=1, dropout=0.1)))
+    form.method.setCurrentIndex(form.method.findData("mc-dropout"))
+    assert form.members.maximum() == 30
+    assert form.members.isEnabled()
+    form.method.setCurrentIndex(form.method.findData("vanilla"))
+    assert form.members.maximum() == 1
+
+
+def test_a_fitted_temperature_is_offered_for_the_way_it_was_fitted(form, ensemble_folder) -> None:
+    folder = find_ensemble(ensemble_folder)
+    epochs = [member.epoch for member in folder.usable_members]
+    fitted = {"temperature": 1.6204, "method": "multi", "epochs": epochs, "mirroring": "none"}
+    (folder.path / "temperatures.json").write_text(json.dumps([{**fitted, "cases": ["a"]}]))
+    form.set_ensemble(folder)
+    assert form.fitted_button.isHidden()
+    form.mirroring.setCurrentIndex(form.mirroring.findData("none"))
+    assert form.fitted_button.text() == "Fitted: 1.62"
+    form.fitted_button.click()
+    assert form.temperature.value() == 1.62
+    form.method.setCurrentIndex(form.method.findData("vanilla"))
+    assert form.fitted_button.isHidden()
+
+
+def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:
+    folder = find_ensemble(ensemble_folder)
+    (folder.path / "temperatures.json").write_text("no JSON")
+    form.set_ensemble(folder)
+    assert form.fitted_button.isHidden()

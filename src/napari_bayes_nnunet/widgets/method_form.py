@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
+from ..app import AppError
+from ..app.calibration import fitted_temperature
 from ..app.methods import DEFAULT_COUNT, METHODS, available, choose_members
+from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .form_rows import form_layout, row_label
 
@@ -28,6 +39,7 @@ class MethodForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folder: EnsembleFolder | None = None
+        self._fitted: float | None = None
         self.method = QComboBox()
         self.members = QSpinBox()
         self.members.setRange(1, DEFAULT_COUNT)
@@ -35,16 +47,20 @@ class MethodForm(QWidget):
         self.temperature = QDoubleSpinBox()
         self.temperature.setRange(0.1, 10)
         self.temperature.setSingleStep(0.1)
+        self.fitted_button = QPushButton()
         self.mirroring = QComboBox()
         self.device = QComboBox()
         self._fill()
         rows = form_layout(self)
         rows.addRow(row_label("Method"), self.method)
         rows.addRow(row_label("Members"), self.members)
-        rows.addRow(row_label("Temperature"), self.temperature)
+        rows.addRow(row_label("Temperature"), _beside(self.temperature, self.fitted_button))
         rows.addRow(row_label("Mirroring"), self.mirroring)
         rows.addRow(row_label("Device"), self.device)
         self.method.currentIndexChanged.connect(self._on_method_changed)
+        self.members.valueChanged.connect(self._show_fitted)
+        self.mirroring.currentIndexChanged.connect(self._show_fitted)
+        self.fitted_button.clicked.connect(self._on_fitted_wanted)
         self.set_ensemble(None)
 
     @property
@@ -98,6 +114,10 @@ class MethodForm(QWidget):
             "Above 1 the probabilities are less sure of themselves and the entropy is higher, "
             "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
         )
+        self.fitted_button.setToolTip(
+            "Take the temperature that was fitted on the cases the training held back "
+            "(bayes-nnunet calibrate)."
+        )
         self.device.addItem("Automatic", AUTO)
         self.device.setItemData(0, "Looking for devices…", Qt.ItemDataRole.ToolTipRole)
 
@@ -112,6 +132,29 @@ class MethodForm(QWidget):
             self.members.setValue(min(DEFAULT_COUNT, most))
         self.members.setSuffix(f" of {most}" if self._folder is not None else "")
         self.members.setEnabled(most > 1)
+        self._show_fitted()
+
+    def _show_fitted(self) -> None:
+        """Offer the temperature that was fitted for this way of asking, where one was."""
+        self._fitted = self._find_fitted()
+        self.fitted_button.setVisible(self._fitted is not None)
+        if self._fitted is not None:
+            self.fitted_button.setText(f"Fitted: {self._fitted:.2f}")
+
+    def _find_fitted(self) -> float | None:
+        if self._folder is None:
+            return None
+        with suppress(AppError, DataError):
+            return fitted_temperature(
+                *(self._folder, self.method.currentData()),
+                members=self.members.value(),
+                mirroring=self.mirroring.currentData(),
+            )
+        return None
+
+    def _on_fitted_wanted(self) -> None:
+        if self._fitted is not None:
+            self.temperature.setValue(self._fitted)
 
     def _most_members(self, method: str) -> int:
         """How many members the method can take from the folder."""
@@ -119,4 +162,13 @@ class MethodForm(QWidget):
             return DEFAULT_COUNT
         if available(self._folder)[method]:
             return 1
-        return len(choose_members(self._folder, method, max(1, len(self._folder.members))))
+        most = max(DEFAULT_COUNT, len(self._folder.members))
+        return len(choose_members(self._folder, method, most))
+
+
+def _beside(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

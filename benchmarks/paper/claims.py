@@ -1,0 +1,196 @@
+"""The paper's claims, one by one: what was measured, its interval, and whether it holds here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_bayes_nnunet.app.evaluation import MethodEvaluation
+from napari_bayes_nnunet.app.evaluation_aggregates import (
+    Aggregate,
+    difference,
+    mean_over_volumes,
+    pooled_ece,
+)
+from napari_bayes_nnunet.core.bootstrap import Estimate, bootstrap
+from napari_bayes_nnunet.core.failure_detection import rank_correlation
+
+from .rows import FIRST, Row
+from .rv_slices import RVSlice
+from .shifts import UNSHIFTED
+
+Methods = Mapping[str, MethodEvaluation]
+"""Name of a row → its cases under every shift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One comparison. ``value`` with its 95 % interval, times ``scale`` in ``unit``.
+
+    ``expected`` is the sign the claim gives it: 1, -1, or 0 where a number alone is asked for.
+    """
+
+    claim: str
+    measured: str
+    estimate: Estimate
+    expected: int
+    unit: str = ""
+    scale: float = 1.0
+    digits: int = 3
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval lies on the claimed side of 0, on the other, or on both."""
+        low, high = (side * self.expected for side in self.estimate.interval)
+        if not self.expected or np.isnan([low, high]).any():
+            return "–"
+        low, high = sorted((low, high))
+        if low > 0:
+            return "holds"
+        return "does not hold" if high < 0 else "cannot be told"
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        numbers = [self.estimate.value, *self.estimate.interval]
+        value, low, high = (f"{self.scale * number:+.{self.digits}f}" for number in numbers)
+        interval = "" if "nan" in low else f" ({low} to {high})"
+        return f"{value}{interval}{unit}"
+
+
+def _dice(methods: Methods, row: Row, conditions: Sequence[str]) -> Aggregate:
+    return mean_over_volumes(lambda c: c.mean_dice)(_cases(methods, row, conditions))
+
+
+def _ece(methods: Methods, row: Row, conditions: Sequence[str]) -> Aggregate:
+    return pooled_ece(_cases(methods, row, conditions))
+
+
+def _cases(methods: Methods, row: Row, conditions: Sequence[str]) -> list:
+    return [c for c in methods[row.name].cases if c.groups["shift"] in conditions]
+
+
+def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -> Iterator[Finding]:
+    """The claims that compare two rows in Dice or calibration error."""
+    find = {row.name: row for row in rows if row.name in methods}
+
+    def compare(
+        claim: str, one: str, other: str, conditions: Sequence[str], *, what: str, expected: int
+    ) -> Iterator[Finding]:
+        if one not in find or other not in find:
+            return
+        of_row: Callable[[Methods, Row, Sequence[str]], Aggregate] = {"Dice": _dice, "ECE": _ece}[
+            what
+        ]
+        a, b = (of_row(methods, find[name], conditions) for name in (one, other))
+        where = "ACDC" if list(conditions) == [UNSHIFTED] else "all shifts"
+        yield Finding(
+            claim=claim,
+            measured=f"{what} of {find[one].title} less that of {find[other].title}, {where}",
+            estimate=difference(a, b).estimate,
+            expected=expected,
+            unit="%" if what == "ECE" else "",
+            scale=100 if what == "ECE" else 1,
+            digits=2 if what == "ECE" else 3,
+        )
+
+    names = _names(rows)
+    for claim, one, other, what, expected, conditions in _questions(names, shifted):
+        yield from compare(claim, one, other, conditions, what=what, expected=expected)
+
+
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    """Short name → row's name; of a method with several n the largest, and with 5 members ``5``."""
+    of_first = [row for row in rows if row.seeds in FIRST]
+    found = {}
+    for row in of_first:
+        key = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}.get(
+            row.name, row.method
+        )
+        found[key] = row.name
+        if row.members == 5:
+            found[f"{key} 5"] = row.name
+    return found
+
+
+def _questions(
+    names: Mapping[str, str], shifted: Sequence[str]
+) -> Iterator[tuple[str, str, str, str, int, Sequence[str]]]:
+    plain = [UNSHIFTED]
+    for name in ("deep-ensemble", "single", "multi"):
+        for base in ("vanilla", "poly"):
+            claim = "Ensembles beat vanilla in Dice"
+            yield claim, names[name], names[base], "Dice", 1, plain
+    yield (
+        "MC-Dropout lowers the Dice", names["mc-dropout"], names["poly"], "Dice", -1, plain
+    )  # fmt: skip
+    for name in ("mc-dropout", "deep-ensemble", "single", "multi"):
+        for base in ("vanilla", "poly", "swa"):
+            claim = "All four Bayesian methods calibrate better than vanilla and SWA"
+            yield claim, names[name], names[base], "ECE", -1, plain
+    claim = "Temperature scaling calibrates a little better than vanilla"
+    yield claim, names["temperature"], names["vanilla"], "ECE", -1, plain
+    for conditions in (plain, shifted):
+        for name in ("single", "multi"):
+            for one, other, how in (
+                (f"{name} 5", "deep-ensemble", "at equal n"),
+                (name, "short", "at equal cost"),
+            ):
+                claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
+                yield claim, names[one], names[other], "ECE", -1, conditions
+    for what, expected in (("ECE", -1), ("Dice", 1)):
+        claim = "Multi is better than single under shift"
+        yield claim, names["multi"], names["single"], what, expected, shifted
+        yield claim, names["multi 5"], names["single 5"], what, expected, shifted
+
+
+Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
+"""Name of a row → patient and slice, under every shift."""
+
+
+def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
+    """How many failures of small RVs and apical slices escape, per row."""
+    areas = [s.reference_mm2 for found in slices.values() for _, s in found]
+    small = float(np.percentile(areas, 25))
+    for row in rows:
+        found = [
+            (patient, s)
+            for patient, s in slices.get(row.name, ())
+            if s.is_failed and (s.reference_mm2 <= small or s.place >= 2 / 3)
+        ]
+        if found:
+            silent = np.array([s.is_silent for _, s in found], float)
+            yield Finding(
+                claim="Silent failures of small RVs and apical slices are caught",
+                measured=f"{row.title}: share of {len(found)} failed slices that escape",
+                estimate=_share(silent, [patient for patient, _ in found]),
+                expected=0,
+                unit="%",
+                scale=100,
+                digits=0,
+            )
+
+
+def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Uncertain area of a failed slice against the area of its true RV, rank correlation."""
+    for row in rows:
+        found = [(patient, s) for patient, s in slices.get(row.name, ()) if s.is_failed]
+        if len(found) < 3:
+            continue
+        pairs = np.array([(s.uncertain_mm2, s.reference_mm2) for _, s in found])
+
+        def correlation(weights: np.ndarray, pairs: np.ndarray = pairs) -> float:
+            return rank_correlation(*np.repeat(pairs, weights, axis=0).T)
+
+        yield Finding(
+            claim="Entropy correlates with the true RV area in failed cases",
+            measured=f"{row.title}: Spearman over {len(found)} failed slices",
+            estimate=bootstrap(correlation, [patient for patient, _ in found]),
+            expected=1,
+            digits=2,
+        )
+
+
+def _share(values: np.ndarray, patients: Sequence[str]) -> Estimate:
+    return bootstrap(lambda weights: float(np.average(values, weights=weights)), patients)

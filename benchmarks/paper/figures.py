@@ -1,0 +1,38 @@
+"""The figures of the experiment: calibration, failure detection, and the way of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_bayes_nnunet.app.evaluation import MethodEvaluation
+from napari_bayes_nnunet.app.evaluation_figures import reliability_picture, risk_coverage_picture
+from napari_bayes_nnunet.app.trajectory import analyse
+from napari_bayes_nnunet.app.trajectory_figures import draw
+
+from .rows import FIRST, Row
+
+
+def draw_figures(
+    methods: dict[str, MethodEvaluation], rows: Sequence[Row], output: Path, images: Path
+) -> None:
+    """Write paper_reliability.png, paper_risk_coverage.png and paper_trajectory.png."""
+    images.mkdir(parents=True, exist_ok=True)
+    shown = [methods[row.name] for row in rows if row.name in methods and _is_shown(row)]
+    for name, picture in (
+        ("reliability", reliability_picture),
+        ("risk_coverage", risk_coverage_picture),
+    ):
+        drawn = picture(shown) if shown else None
+        if drawn:
+            (images / f"paper_{name}.png").write_bytes(drawn)
+    run = output / "trainings" / "restarts" / "seed1"
+    if (run / "fold_0" / "trajectory").exists():
+        draw(analyse(run)).savefig(images / "paper_trajectory.png", dpi=110)
+
+
+def _is_shown(row: Row) -> bool:
+    """One row a method: those with the most members, of the first seed."""
+    return row.seeds in FIRST and not (
+        row.members == 5 and row.method in ("mc-dropout", "single", "multi")
+    )

@@ -1,0 +1,190 @@
+"""Every row on every case: each network looks once, whatever the number of rows it is part of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from tqdm import tqdm
+
+from napari_bayes_nnunet.app.case_evaluation import evaluate_case
+from napari_bayes_nnunet.app.methods import METHODS, choose_members
+from napari_bayes_nnunet.app.passes import Pass, passes_of
+from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.tally import Tally
+from napari_bayes_nnunet.core.posterior import RunningPosterior
+from napari_bayes_nnunet.io.nifti import read_channels, read_labels
+
+from .rows import Row
+from .rv_slices import rv_slices
+from .shifts import SHIFTS
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image with its reference. ``condition`` names the shift, or the data set."""
+
+    condition: str
+    name: str
+    patient: str
+    image: Path
+    label: Path
+    structures: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The rows of one folder of trainings that still lack a case."""
+
+    case: Case
+    folder: Path
+    rows: tuple[Row, ...]
+    mirroring: str
+    device: str
+
+
+def file_of(output: Path, condition: str, row: Row) -> Path:
+    """Where a row's cases of one condition are kept, one JSON line each."""
+    return output / "rows" / condition / f"{row.name}.jsonl"
+
+
+def judge(
+    cases: Sequence[Case],
+    rows: Sequence[Row],
+    output: Path,
+    *,
+    mirroring: str,
+    device: str,
+    processes: int,
+) -> None:
+    """Judge what is missing; every row of every case is written as soon as it is known."""
+    tasks = list(_missing(cases, rows, output, mirroring, device))
+    if not tasks:
+        return
+    # Each process computes with one thread: more are slower on small images.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (processes,)) as pool:
+        waiting = {pool.submit(run, task): task for task in tasks}
+        for done in tqdm(as_completed(waiting), total=len(tasks), desc="Judging", unit="task"):
+            condition = waiting[done].case.condition
+            for row, line in done.result():
+                file = file_of(output, condition, row)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(line) + "\n")
+
+
+def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:
+    """Judge one case by the rows of one folder."""
+    ensemble = _ensemble(task.folder, task.device)
+    image, spacing = _image(task.case)
+    reference = read_labels(task.case.label).voxels
+    ways = {
+        row: passes_of(
+            choose_members(ensemble.folder, row.method, row.members), METHODS[row.method].combine
+        )
+        for row in task.rows
+    }
+    wanted = list(dict.fromkeys(one for passes in ways.values() for one in passes))
+    answers = _answers(ensemble, image, spacing, wanted, task.mirroring)
+    lines = []
+    for row, passes in ways.items():
+        tally = Tally(
+            structures=ensemble.structures,
+            spacing=spacing,
+            posterior=RunningPosterior(temperature=METHODS[row.method].temperature),
+        )
+        for one in passes:
+            tally.add(answers[one])
+        lines.append((row, _line(task.case, tally, reference, spacing)))
+    return lines
+
+
+def _missing(
+    cases: Sequence[Case], rows: Sequence[Row], output: Path, mirroring: str, device: str
+) -> Iterator[Task]:
+    done = {
+        (condition, row.name): {case for case, _ in read_lines(file_of(output, condition, row))}
+        for condition in {case.condition for case in cases}
+        for row in rows
+    }
+    for case in cases:
+        by_folder: dict[str, list[Row]] = {}
+        for row in rows:
+            if not row.is_judged_under(case.condition):
+                continue
+            if case.name not in done[case.condition, row.name]:
+                by_folder.setdefault(row.folder, []).append(row)
+        for folder, missing in by_folder.items():
+            where = output / "trainings" / folder
+            yield Task(case, where, tuple(missing), mirroring, device)
+
+
+def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and content of every whole line; one that a kill cut short is passed over."""
+    if not file.exists():
+        return
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        yield content["evaluation"]["case"], content
+
+
+def _begin(processes: int) -> None:
+    import torch
+
+    if processes > 1:
+        torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=8)
+def _ensemble(folder: Path, device: str) -> Ensemble:
+    return Ensemble(folder, device=device)
+
+
+def _image(case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:
+    volume = read_channels(case.image)[0]
+    shift = next((shift for shift in SHIFTS if shift.name == case.condition), SHIFTS[0])
+    rng = np.random.default_rng(crc32(f"{case.condition} {case.name}".encode()))
+    return shift.apply(volume.voxels.astype(np.float32), rng), volume.spacing
+
+
+def _answers(
+    ensemble: Ensemble, image: np.ndarray, spacing: Any, passes: Sequence[Pass], mirroring: str
+) -> dict[Pass, np.ndarray]:
+    found = ensemble.pass_probabilities(image, spacing, passes, mirroring=mirroring)
+    return {one: np.asarray(p.cpu()) for one, p in zip(passes, found, strict=True)}
+
+
+def _line(case: Case, tally: Tally, reference: np.ndarray, spacing: Any) -> dict[str, Any]:
+    labels, entropy = (
+        tally.measure(RunningPosterior.labels),
+        tally.measure(RunningPosterior.total_entropy),
+    )
+    evaluation = evaluate_case(
+        case=case.name,
+        patient=case.patient,
+        labels=labels,
+        reference=reference,
+        spacing=spacing,
+        structures=case.structures,
+        probabilities=tally.measure(RunningPosterior.mean),
+        entropy=entropy,
+        mutual_information=tally.measure(RunningPosterior.mutual_information),
+        pairwise_dice=tally.agreement.mean(),
+        groups={"shift": case.condition},
+    )
+    line: dict[str, Any] = {"evaluation": evaluation.to_json()}
+    if "RV" in case.structures:
+        found = rv_slices(labels, entropy, reference, spacing, structures=case.structures)
+        line["rv_slices"] = [asdict(one) for one in found]
+    return line

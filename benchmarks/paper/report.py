@@ -1,0 +1,193 @@
+"""The tables, figures and claims of the experiment, from what has been judged by now."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from napari_bayes_nnunet.app.case_evaluation import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation import MethodEvaluation, judged_structures
+from napari_bayes_nnunet.app.evaluation_measures import (
+    ECE,
+    detection_measures,
+    dice_measures,
+    failure_measures,
+)
+from napari_bayes_nnunet.app.evaluation_tables import (
+    Block,
+    Table,
+    evaluation_table,
+    markdown_table,
+)
+
+from .claims import Finding, area_correlations, comparisons, silent_failures
+from .figures import draw_figures
+from .judging import Case, file_of, read_lines
+from .rows import Row, rows
+from .rv_slices import RVSlice
+from .shifts import SHIFTS, UNSHIFTED
+from .stability import restarts_of
+from .trainings import Preset, is_finished, minutes, trainings
+
+SUNNYBROOK = "sunnybrook"
+INTRODUCTION = """# The paper's experiment: tables
+
+Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
+T = {epochs} epochs. What it says is read in [paper.md](paper.md). 16 validation patients, 32
+volumes; 95 % intervals over patients, ± standard deviation over volumes.
+"""
+
+
+def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[Case]) -> None:
+    """Write paper.md and its pictures into ``report``; rows that are not finished are left out."""
+    report.mkdir(parents=True, exist_ok=True)
+    wanted = {
+        condition: [case.name for case in cases if case.condition == condition]
+        for condition in dict.fromkeys(case.condition for case in cases)
+    }
+    of_row = {row.name: row for row in rows(preset)}
+    acdc = _methods(output, of_row, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
+    sunnybrook = _methods(output, of_row, {c: n for c, n in wanted.items() if c == SUNNYBROOK})
+    slices = {name: list(_slices(output, row, wanted)) for name, row in of_row.items()}
+    shifted = [shift.name for shift in SHIFTS if shift.name != UNSHIFTED]
+    listed = list(of_row.values())
+    findings = [
+        *comparisons(acdc, listed, shifted),
+        *silent_failures(slices, [r for r in listed if r.name in acdc]),
+        *area_correlations(slices, [r for r in listed if r.name in acdc]),
+    ]
+    draw_figures(acdc, listed, output, report / "images")
+    text = "\n".join(
+        [
+            INTRODUCTION.format(machine=_machine(), epochs=preset.epochs, preset=preset.name),
+            _costs(output, preset, listed),
+            *_tables(acdc),
+            *(_sunnybrook(sunnybrook) if sunnybrook else []),
+            _claims(findings),
+            _stability(output, preset),
+        ]
+    )
+    (report / "paper_tables.md").write_text(text, encoding="utf-8")
+    print(f"{len(acdc)} of {len(of_row)} rows are finished: {report / 'paper_tables.md'}")
+
+
+def _methods(
+    output: Path, of_row: dict[str, Row], wanted: dict[str, list[str]]
+) -> dict[str, MethodEvaluation]:
+    """Rows whose cases are all there, under every condition that is wanted."""
+    found = {}
+    for name, row in of_row.items():
+        cases: list[CaseEvaluation] = []
+        for condition, names in wanted.items():
+            if not row.is_judged_under(condition):
+                continue
+            lines = dict(read_lines(file_of(output, condition, row)))
+            if not set(names) <= lines.keys():
+                break
+            cases += [CaseEvaluation.from_json(lines[case]["evaluation"]) for case in names]
+        else:
+            if cases:
+                found[name] = MethodEvaluation(name=row.title, cases=tuple(cases))
+    return found
+
+
+def _slices(output: Path, row: Row, wanted: dict[str, list[str]]) -> Iterator[tuple[str, RVSlice]]:
+    for condition in wanted:
+        for _, line in read_lines(file_of(output, condition, row)):
+            for found in line.get("rv_slices", ()):
+                yield line["evaluation"]["patient"], RVSlice(**found)
+
+
+def _machine() -> str:
+    """The processor, and how many cores of it."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{os.cpu_count()} cores of {name}"
+
+
+def _costs(output: Path, preset: Preset, listed: Sequence[Row]) -> str:
+    done = [t for t in trainings(preset) if is_finished(t, output)]
+    lines = ["## Rows and what they cost", ""]
+    lines += [
+        "| Method | Members | Seeds | Training cost, × T | Minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for row in listed:
+        mine = [t for t in done if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
+        took = sum(minutes(training, output) for training in mine)
+        lines.append(f"| {row.title} | {row.members} | {row.seeds} | {row.cost:g} | {took:.1f} |")
+    return "\n".join([*lines, ""])
+
+
+def _under(condition: str) -> Callable[[CaseEvaluation], bool]:
+    return lambda case: case.groups["shift"] == condition
+
+
+def _tables(acdc: dict[str, MethodEvaluation]) -> Iterator[str]:
+    methods = list(acdc.values())
+    if not methods:
+        return
+    dice = dice_measures(judged_structures(methods))
+    pooled = ECE[:1]
+    plain = _under(UNSHIFTED)
+    shifts = [(s.title, _under(s.name)) for s in SHIFTS]
+    one = [Block(title="ACDC validation, 16 patients", measures=dice, takes=plain)]
+    yield _section("Table 1a. Dice", evaluation_table(methods, one))
+    two = [Block(title=title, measures=dice[-1:], takes=takes) for title, takes in shifts[1:]]
+    yield _section("Table 1b. Mean Dice under simulated shift", evaluation_table(methods, two))
+    three = [Block(title=title, measures=pooled, takes=takes) for title, takes in shifts]
+    yield _section("Table 2. ECE (%), pooled", evaluation_table(methods, three))
+    four = [
+        Block(title="ACDC", measures=ECE[1:], takes=plain),
+        Block(title="All errors", measures=detection_measures(gross=False), takes=plain),
+        Block(title="Gross errors", measures=detection_measures(gross=True), takes=plain),
+    ]  # fmt: skip
+    yield _section("Error detection, ACDC", evaluation_table(methods, four))
+    five = [Block(title="All shifts and none", measures=failure_measures())]
+    yield _section("Failure detection, all conditions together", evaluation_table(methods, five))
+
+
+def _sunnybrook(found: dict[str, MethodEvaluation]) -> Iterator[str]:
+    methods = list(found.values())
+    blocks = [
+        Block(title="Dice", measures=dice_measures(judged_structures(methods))),
+        Block(title="ECE", measures=ECE[:1]),
+    ]
+    yield _section("Sunnybrook, 2 patients (no intervals)", evaluation_table(methods, blocks))
+
+
+def _section(title: str, table: Table) -> str:
+    return f"## {title}\n\n{markdown_table(table)}"
+
+
+def _claims(findings: Sequence[Finding]) -> str:
+    lines = ["## The paper's claims", ""]
+    for claim in dict.fromkeys(finding.claim for finding in findings):
+        lines += [f"### {claim}", "", "| Measured | Value (95 % interval) | |", "|---|---|---|"]
+        lines += [
+            f"| {one.measured} | {one} | {one.verdict} |" for one in findings if one.claim == claim
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _stability(output: Path, preset: Preset) -> str:
+    lines = ["### Cosine restarts are unstable", ""]
+    heads = ("Training", "Restart", "Pseudo Dice before", "Lowest after", "Epochs until 95 % back")
+    lines += [f"| {' | '.join((*heads, 'Highest loss'))} |"]
+    lines += ["|---|---|---|---|---|---|"]  # fmt: skip
+    for training in trainings(preset):
+        if training.kind in ("restarts", "cosine") and is_finished(training, output):
+            for one in restarts_of(training.folder(output)):
+                back = "never" if one.recovered_after is None else one.recovered_after
+                lines.append(
+                    f"| {training.kind}, seed {training.seed} | {one.cycle} | {one.before:.3f} | "
+                    f"{one.lowest:.3f} | {back} | {one.highest_loss:.2f} |"
+                )
+    return "\n".join([*lines, ""])

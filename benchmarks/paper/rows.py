@@ -1,0 +1,81 @@
+"""The rows of the tables: which trainings answer, by which method, with how many members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
+
+from .shifts import UNSHIFTED
+from .trainings import DEEP, Preset
+
+FIRST = ("1", f"1 to {DEEP}")
+"""Seeds of the rows that are compared with each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row. ``folder`` lies in ``trainings/``; ``cost`` counts trainings of T epochs."""
+
+    name: str
+    title: str
+    folder: str
+    method: str
+    members: int
+    cost: float
+    seeds: str = "1"
+
+    def is_judged_under(self, condition: str) -> bool:
+        """Further seeds, which show what chance does, are judged on the images as they are."""
+        return self.seeds in FIRST or condition == UNSHIFTED
+
+
+def rows(preset: Preset) -> list[Row]:
+    """All rows. ``largest`` n of single is what a plateau holds, of multi that of all cycles."""
+    schedule = RestartSchedule(epochs=preset.epochs)
+    step = 2 if preset.name == "paper" else 1
+    selection = MemberSelection(step=step)
+    plateau = sum(selection.keeps(schedule, epoch) for epoch in range(schedule.cycle_length))
+    single, multi = min(30, plateau), min(30, 3 * plateau)
+    first, deep = "restarts/seed1", f"1 to {DEEP}"
+    found = [
+        _row("Vanilla (last epoch with restarts)", first, "vanilla", 1),
+        _row("Vanilla (nnU-Net's own schedule)", "poly/seed1", "vanilla", 1),
+        _row("Temp. scaling, τ 1.5", first, "temperature", 1),
+        _row(f"SWA, n {single}", first, "swa", single),
+        _row("MC-Dropout, n 5", "dropout/seed1", "mc-dropout", 5),
+        _row("MC-Dropout, n 30", "dropout/seed1", "mc-dropout", 30),
+        _row(f"Deep Ens., n {DEEP}", "poly", "deep-ensemble", DEEP, cost=DEEP, seeds=deep),
+        _row(f"Deep Ens., T/{DEEP} each, n {DEEP}", "short", "deep-ensemble", DEEP, seeds=deep),
+        _row("Snapshot Ens. (cosine), n 3", "cosine/seed1", "snapshot", 3),
+        _row("Ckpt. Ens. (Single), n 5", first, "single", 5),
+        _row(f"Ckpt. Ens. (Single), n {single}", first, "single", single),
+        _row("Ckpt. Ens. (Multi), n 5", first, "multi", 5),
+        _row(f"Ckpt. Ens. (Multi), n {multi}", first, "multi", multi),
+    ]
+    for seed in range(2, preset.seeds + 1):
+        again, folder = f"seed {seed}", f"restarts/seed{seed}"
+        found += [
+            _row(f"{title}, {again}", folder, method, members, seeds=str(seed))
+            for title, method, members in (
+                ("Vanilla (last epoch with restarts)", "vanilla", 1),
+                (f"Ckpt. Ens. (Single), n {single}", "single", single),
+                (f"Ckpt. Ens. (Multi), n {multi}", "multi", multi),
+            )
+        ]
+    return found
+
+
+def _row(
+    title: str, folder: str, method: str, members: int, *, cost: float = 1, seeds: str = "1"
+) -> Row:
+    name = f"{folder.replace('/', '-')}-{method}-{members}"
+    return Row(
+        name=name,
+        title=title,
+        folder=folder,
+        method=method,
+        members=members,
+        cost=cost,
+        seeds=seeds,
+    )

@@ -1,0 +1,158 @@
+"""The trainings the methods need: of the same cases and, but for those of one row, the same T."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+
+DEEP = 5
+"""Trainings of a deep ensemble, as in the paper."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How large the experiment is: ``name`` is the preset of ``bayes-nnunet train``.
+
+    ``epochs`` is T of every training; there are ``seeds`` trainings with restarts, whose spread
+    shows what chance does. ``shifted`` is what of every patient is judged under shift: "all", or
+    "ES", the frame with the smaller RV.
+    """
+
+    name: str
+    epochs: int
+    seeds: int
+    mirroring: str
+    shifted: str
+
+
+PRESETS = {
+    "cpu": Preset(name="tiny", epochs=150, seeds=2, mirroring="none", shifted="ES"),
+    "paper": Preset(name="paper", epochs=1200, seeds=3, mirroring="full", shifted="all"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training: the folder of its kind, its seed, and what is special about it."""
+
+    kind: str
+    seed: int
+    flags: tuple[str, ...]
+    epochs: int
+
+    def folder(self, output: Path) -> Path:
+        """Its run folder; all trainings of a kind lie side by side and can be read as one."""
+        return output / "trainings" / self.kind / f"seed{self.seed}"
+
+
+def trainings(preset: Preset) -> list[Training]:
+    """All trainings, those that most rows need first."""
+    whole, fifth = preset.epochs, preset.epochs // DEEP
+    poly = ("--schedule", "poly")
+    kinds = [
+        (1, "restarts", ("--schedule", "restarts"), whole),
+        (1, "poly", poly, whole),
+        (1, "dropout", (*poly, "--dropout", "0.1"), whole),
+        (1, "cosine", ("--schedule", "cosine", "--cycles", "3"), whole),
+        *((seed, "poly", poly, whole) for seed in range(2, DEEP + 1)),
+        *((seed, "short", poly, fifth) for seed in range(1, DEEP + 1)),
+        *((s, "restarts", ("--schedule", "restarts"), whole) for s in range(2, preset.seeds + 1)),
+    ]
+    return [Training(kind=k, seed=s, flags=f, epochs=e) for s, k, f, e in kinds]
+
+
+def write_split(split: Path, file: Path) -> list[str]:
+    """Write the split the trainings get; returns the validation cases that the rows are judged on.
+
+    The trainings look at four of these cases only, for their curves: at its end a training measures
+    every validation case with many members, which no row needs.
+    """
+    (fold,) = json.loads(split.read_text(encoding="utf-8"))
+    held_back: list[str] = fold["val"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([{"train": fold["train"], "val": held_back[:4]}]), encoding="utf-8")
+    return held_back
+
+
+def train_all(
+    dataset: Path, output: Path, split: Path, *, preset: Preset, device: str, processes: int
+) -> None:
+    """Run every training that is not finished, ``processes`` at a time, each in its own process.
+
+    The first goes alone: what it preprocesses the others link.
+    """
+
+    def run(training: Training) -> None:
+        if not is_finished(training, output):
+            _share_preprocessing(training, output, preset)
+            threads = "1" if processes > 1 else ""
+            _train(training, dataset, output, split, preset=preset, device=device, threads=threads)
+
+    first, *others = trainings(preset)
+    run(first)
+    with ThreadPoolExecutor(processes) as pool:
+        list(pool.map(run, others))
+
+
+def is_finished(training: Training, output: Path) -> bool:
+    """Whether all of its epochs are done."""
+    run = RunFolder(training.folder(output))
+    final = run.fold("0") / "checkpoint_final.pth"
+    return final.exists() and read_record(run.record).is_complete("0")
+
+
+def minutes(training: Training, output: Path) -> float:
+    """How long its epochs took, from its progress file."""
+    lines = (training.folder(output) / "progress.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = [m for m in map(json.loads, lines) if m["kind"] == "epoch"]
+    return float(sum(m["seconds"] for m in epochs)) / 60
+
+
+def _share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
+    """Link what another training has preprocessed: the cases are the same."""
+    mine = RunFolder(training.folder(output))
+    others = (RunFolder(t.folder(output)) for t in trainings(preset))
+    done = next((o for o in others if any(o.fold("0").glob("checkpoint_final.pth"))), None)
+    if done is not None and not mine.workspace.exists():
+        shutil.copytree(done.workspace, mine.workspace, copy_function=os.link)
+
+
+def _train(
+    training: Training,
+    dataset: Path,
+    output: Path,
+    split: Path,
+    *,
+    preset: Preset,
+    device: str,
+    threads: str,
+) -> None:
+    run = RunFolder(training.folder(output))
+    flags = [*training.flags, "--epochs", str(training.epochs), "--preset", preset.name]
+    flags += ["--split", str(split), "--seed", str(training.seed), "--keep-trajectory"]
+    if run.record.exists():
+        flags = ["--resume"]
+    command = [sys.executable, "-m", "napari_bayes_nnunet", "train", str(dataset)]
+    started = time()
+    log = output / "trainings" / f"{training.kind}-{training.seed}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        done = subprocess.run(
+            [*command, "--output", str(run.path), "--device", device, *flags, "--jsonl"],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **({"OMP_NUM_THREADS": threads} if threads else {})},
+            check=False,
+        )
+    took = (time() - started) / 60
+    name = f"{training.kind} seed {training.seed}"
+    print(f"{name}: exit code {done.returncode}, {took:.1f} min", flush=True)

@@ -1,0 +1,111 @@
+"""The parts of the paper's experiment that are not the product's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.paper.claims import Finding
+from benchmarks.paper.judging import read_lines
+from benchmarks.paper.rows import rows
+from benchmarks.paper.rv_slices import rv_slices
+from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
+from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
+
+from napari_bayes_nnunet.app.methods import METHODS
+from napari_bayes_nnunet.core.bootstrap import Estimate
+
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_row_has_its_trainings_and_every_method_a_row(preset) -> None:
+    planned = trainings(preset)
+    folders = {f"{t.kind}/seed{t.seed}" for t in planned} | {t.kind for t in planned}
+    made = rows(preset)
+    assert {row.folder for row in made} <= folders
+    assert {row.method for row in made} == METHODS.keys() - {"cross-validation"}
+    assert len({row.name for row in made}) == len(made)
+    for row in made:
+        of_row = [t for t in planned if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
+        assert sum(t.epochs for t in of_row) == row.cost * preset.epochs
+
+
+def test_the_largest_n_is_what_the_plateau_holds() -> None:
+    largest = {row.method: row.members for row in rows(PRESETS["cpu"])}
+    assert (largest["single"], largest["multi"], largest["swa"]) == (10, 30, 10)
+    largest = {row.method: row.members for row in rows(PRESETS["paper"])}
+    assert (largest["single"], largest["multi"]) == (30, 30)
+
+
+def test_all_trainings_have_the_same_cases(tmp_path: Path) -> None:
+    split = tmp_path / "splits.json"
+    cases = [f"patient{n:03d}_frame01" for n in range(10)]
+    split.write_text(json.dumps([{"train": cases[:4], "val": cases[4:]}]))
+    assert write_split(split, tmp_path / "new" / "split.json") == cases[4:]
+    (fold,) = json.loads((tmp_path / "new" / "split.json").read_text())
+    assert fold == {"train": cases[:4], "val": cases[4:8]}
+    fifths = [t for t in trainings(PRESETS["cpu"]) if t.kind == "short"]
+    assert [t.epochs * DEEP for t in fifths] == [PRESETS["cpu"].epochs] * DEEP
+
+
+@pytest.mark.parametrize("shift", SHIFTS, ids=lambda shift: shift.name)
+def test_shifts_keep_the_grid_and_are_drawn_alike(shift) -> None:
+    image = np.random.default_rng(0).gamma(2, 50, size=(3, 40, 51)).astype(np.float32)
+    before = image.copy()
+    once, again = (shift.apply(image, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    np.testing.assert_array_equal(image, before)
+    assert (once.shape, once.dtype) == (image.shape, np.float32)
+    assert np.isfinite(once).all()
+    assert np.array_equal(once, image) == (shift.name == UNSHIFTED)
+
+
+def test_slices_of_the_rv() -> None:
+    reference = np.zeros((4, 10, 10), int)
+    reference[0, :6, :6], reference[1, :4, :4], reference[2, :2, :2] = 3, 3, 3  # base to apex
+    reference[1, 6:, 6:] = 1
+    reference[2, 8:, 8:] = 1
+    labels = reference.copy()
+    labels[2, 8:, 8:] = 0  # the small RV is missed
+    entropy = np.zeros(reference.shape)
+    entropy[2, 8, 8:] = 1.0
+    found = rv_slices(labels, entropy, reference, (10.0, 2.0, 1.5), structures=STRUCTURES)
+    assert [(s.z, s.place) for s in found] == [(1, 0.5), (2, 1.0)]
+    assert (found[0].dice, found[0].is_failed) == (1.0, False)
+    small = found[1]
+    assert (small.reference_mm2, small.predicted_mm2, small.dice) == (12, 0, 0)
+    assert (small.wrong_mm2, small.marked_mm2, small.uncertain_mm2) == (12, 6, 6)
+    assert small.is_failed
+    assert not small.is_silent
+    silent = rv_slices(labels, 0 * entropy, reference, (10.0, 2.0, 1.5), structures=STRUCTURES)
+    assert silent[1].is_silent
+    turned = rv_slices(labels[::-1], entropy, reference[::-1], (1, 1, 1), structures=STRUCTURES)
+    assert [s.place for s in turned] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected", "verdict"),
+    [
+        (0.1, 0.3, 1, "holds"),
+        (-0.1, 0.3, 1, "cannot be told"),
+        (-0.3, -0.1, 1, "does not hold"),
+        (-0.3, -0.1, -1, "holds"),
+        (0.1, 0.3, -1, "does not hold"),
+        (0.1, 0.3, 0, "–"),
+    ],
+)
+def test_a_verdict_is_that_of_the_interval(low, high, expected, verdict) -> None:
+    estimate = Estimate((low + high) / 2, np.linspace(low, high, 1001))
+    finding = Finding(claim="", measured="", estimate=estimate, expected=expected)
+    assert finding.verdict == verdict
+
+
+def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "row.jsonl"
+    assert list(read_lines(file)) == []
+    line = json.dumps({"evaluation": {"case": "patient001"}})
+    file.write_text(f"{line}\n{line[:20]}")
+    assert [case for case, _ in read_lines(file)] == ["patient001"]
