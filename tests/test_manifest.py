@@ -84,7 +84,7 @@ def test_no_keybindings_because_napari_ignores_them(manifest: Any) -> None:
 
 def test_the_names_of_the_docks(manifest: Any) -> None:
     names = [widget.display_name for widget in manifest.contributions.widgets]
-    assert names == ["Segment", "Review", "Train"]
+    assert names == ["Segment", "Review", "Train", "Evaluate"]
 
 
 @pytest.mark.usefixtures("plugins")

@@ -56,6 +56,17 @@ def test_a_config_folder_that_cannot_be_written_to_is_no_problem(tmp_path: Path)
     assert settings.recent_folders() == []
 
 
+def test_the_folders_of_the_last_evaluation_are_kept(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    assert settings.last_evaluation() == {}
+    settings.add_recent_folder(tmp_path)
+    settings.keep_evaluation({"labels": "/a"})
+    settings.keep_evaluation({"labels": "/b"})
+    again = Settings(tmp_path / "settings.json")
+    assert again.last_evaluation() == {"labels": "/b"}
+    assert again.recent_folders() == [tmp_path]
+
+
 def test_the_file_lies_in_the_users_config_folder() -> None:
     assert default_path().is_relative_to(platformdirs.user_config_path())
     assert default_path().name == "settings.json"

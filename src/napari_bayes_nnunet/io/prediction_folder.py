@@ -125,7 +125,7 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> Array | None:
     if file is None:
         return None
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             found: Array = content["probabilities"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(

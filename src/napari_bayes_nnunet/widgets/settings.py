@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..io.atomic import write_json
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _RUNS = "recent_runs"
+_EVALUATION = "last_evaluation"
 
 
 def default_path() -> Path:
@@ -45,15 +47,26 @@ class Settings:
         """Put the folder of a training first."""
         self._put_first(_RUNS, folder)
 
+    def last_evaluation(self) -> dict[str, Any]:
+        """The folders of the last evaluation as they were kept; {} where there are none."""
+        kept = self._content().get(_EVALUATION, {})
+        return kept if isinstance(kept, dict) else {}
+
+    def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
+        """Remember the folders of an evaluation, as plain JSON."""
+        self._put(_EVALUATION, dict(folders))
+
     def _folders(self, key: str) -> list[Path]:
         entries = self._content().get(key, [])
         return [Path(entry) for entry in entries if isinstance(entry, str)]
 
     def _put_first(self, key: str, folder: Path) -> None:
         others = [f for f in self._folders(key) if f != folder]
-        recent = [str(f) for f in (folder, *others)][:KEPT]
+        self._put(key, [str(f) for f in (folder, *others)][:KEPT])
+
+    def _put(self, key: str, content: Any) -> None:
         try:
-            write_json(self._path, {**self._content(), key: recent})
+            write_json(self._path, {**self._content(), key: content})
         except OSError:  # only a convenience is lost, and nobody asked for it
             return
 

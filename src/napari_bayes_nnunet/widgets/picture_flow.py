@@ -1,0 +1,77 @@
+"""Pictures side by side as far as there is room, else one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QRect, Qt
+from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+NARROWEST, WIDEST = 165, 260
+"""Of a picture in the dock, pixels: narrower, nobody can read it."""
+GAP = 6
+
+
+class PictureFlow(QWidget):
+    """Shows PNG files of one size, each as wide as there is room, as high as that needs."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pictures: list[QPixmap] = []
+        self._scaled: list[QPixmap] = []
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    @property
+    def pictures(self) -> Sequence[QPixmap]:
+        """What is shown."""
+        return self._pictures
+
+    def set_pictures(self, pictures: Sequence[bytes]) -> None:
+        """Show these PNG files; none hides this."""
+        self._pictures = []
+        for content in pictures:
+            picture = QPixmap()
+            picture.loadFromData(content, "PNG")
+            self._pictures.append(picture)
+        self.setVisible(bool(pictures))
+        self._fit()
+
+    def places(self) -> list[QRect]:
+        """Where each picture is."""
+        if not self._pictures:
+            return []
+        columns = max(1, min(len(self._pictures), (self.width() + GAP) // (NARROWEST + GAP)))
+        width = min(WIDEST, (self.width() - (columns - 1) * GAP) // columns)
+        size = self._pictures[0].size()
+        height = round(width * size.height() / max(1, size.width()))
+        return [
+            QRect((n % columns) * (width + GAP), (n // columns) * (height + GAP), width, height)
+            for n in range(len(self._pictures))
+        ]
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the pictures to the width."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self._fit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the pictures."""
+        painter = QPainter(self)
+        for place, picture in zip(self.places(), self._scaled, strict=True):
+            painter.drawPixmap(place, picture)
+        painter.end()
+
+    def _fit(self) -> None:
+        places, ratio = self.places(), self.devicePixelRatioF()
+        self._scaled = [
+            picture.scaled(
+                place.size() * ratio,
+                Qt.AspectRatioMode.IgnoreAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            for place, picture in zip(places, self._pictures, strict=True)
+        ]
+        self.setFixedHeight(places[-1].bottom() + 1 if places else 0)
+        self.update()
