@@ -332,6 +332,12 @@ def prepare(release: str, folder: Path, output: Path, overwrite: bool) -> None:
     metavar="IMAGE",
     help="An image for which single members are shown; repeatable.",
 )
+@click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The same training with --schedule poly, for comparison.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 def trajectory(run: Path, output: Path, **flags: Any) -> None:
     """Draw the way of the training RUN through the space of its weights, and measure it.

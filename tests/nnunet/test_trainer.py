@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import atomic
 from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.trajectory import read_trajectory
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
@@ -213,6 +216,45 @@ def test_a_member_that_cannot_be_written_is_not_listed(trainer, run):
         trainer._keep_member(1)
     assert [m.epoch for m in read_record(run.record).members("0")] == [0]
     assert [f.name for f in run.members("0").iterdir()] == ["epoch_0000.pth"]
+
+
+def test_layers_are_kept_of_every_epoch(trainer, run):
+    trainer.settings = replace(
+        SETTINGS, keep_trajectory=True, selection=MemberSelection(per_cycle=1)
+    )
+    trainer.run_training()
+    found = read_trajectory(run.trajectory("0"))
+    assert found.epochs.tolist() == [0, 1, 2]
+    last = trainer._weights
+    for name, weights in found.layers.items():
+        assert np.array_equal(weights[-1], last[name].float().numpy().ravel())
+        assert not np.array_equal(weights[0], weights[1])
+    assert list(run.trajectory("0").glob(".*")) == []
+
+
+def test_layers_are_kept_before_the_epoch_is_reported(trainer, run):
+    trainer.settings = replace(SETTINGS, keep_trajectory=True)
+    there = []
+    trainer.on_epoch = lambda report: there.append(len(list(run.trajectory("0").iterdir())))
+    trainer.run_training()
+    assert there == [1, 2, 3]
+
+
+def test_without_being_asked_no_layers_are_kept(trainer, run):
+    trainer.run_training()
+    assert not run.trajectory("0").exists()
+
+
+def test_layers_that_cannot_be_written_are_explained(trainer, run):
+    trainer.on_train_start()
+    trainer._keep_layers(0)
+    message = (
+        r"fold_0/trajectory could not be written: File too large \(\d+ MiB are free there\)\. "
+        "Once there is room, go on with --resume"
+    )
+    with no_file_larger_than(10_000), pytest.raises(ModelError, match=message):
+        trainer._keep_layers(1)
+    assert [file.name for file in run.trajectory("0").iterdir()] == ["epoch_0000.npz"]
 
 
 def test_weights_that_are_no_numbers_are_never_kept(trainer, run):

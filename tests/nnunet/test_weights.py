@@ -24,6 +24,7 @@ from napari_bayes_nnunet.nnunet.weights import (
     halve,
     mean_weights,
     read_checkpoint,
+    trajectory_layers,
     without_prefixes,
     write_member,
 )
@@ -418,3 +419,65 @@ def test_statistics_of_batch_normalisation_cannot_be_averaged():
     weights = {"norm.running_mean": torch.zeros(3)}
     with pytest.raises(ModelError, match="does not fit a network with batch normalisation"):
         mean_weights([weights, weights])
+
+
+# Of every epoch
+
+
+def test_layers_of_a_trajectory(network: torch.nn.Module) -> None:
+    layers = trajectory_layers(network.state_dict())
+    assert {name: layer.shape for name, layer in layers.items()} == {
+        "encoder.stages.0.0.convs.0.conv.weight": (8, 1, 3, 3),
+        "encoder.stages.2.0.convs.0.conv.weight": (32, 16, 3, 3),
+        "decoder.stages.0.convs.0.conv.weight": (16, 32, 3, 3),
+        "decoder.stages.1.convs.0.conv.weight": (8, 16, 3, 3),
+        "decoder.seg_layers.1.weight": (4, 8, 1, 1),
+    }
+    weights = network.state_dict()
+    for name, layer in layers.items():
+        assert layer.dtype == np.float32
+        assert np.array_equal(layer, weights[name].numpy())
+
+
+def test_layers_of_a_member_are_those_of_the_network(
+    member: Path, network: torch.nn.Module
+) -> None:
+    of_member = trajectory_layers(read_checkpoint(member)["network_weights"])
+    layers = trajectory_layers(network.state_dict())
+    assert list(of_member) == list(layers)
+    for name, layer in layers.items():
+        assert of_member[name].dtype == np.float32
+        assert np.array_equal(of_member[name], layer.astype(np.float16).astype(np.float32))
+
+
+def test_large_layers_are_left_out_but_for_the_decoders_last() -> None:
+    large, small = torch.zeros(128, 128, 3, 3), torch.zeros(2, 2, 3, 3)
+    weights = {
+        "encoder.stages.0.conv.weight": small,
+        "encoder.stages.0.conv.bias": torch.zeros(2),
+        "encoder.stages.1.conv.weight": large,
+        "encoder.stages.1.all_modules.0.weight": large,
+        "decoder.stages.0.conv.weight": large,
+        "decoder.stages.1.convs.0.conv.weight": small,
+        "decoder.stages.1.convs.1.conv.weight": small + 1,
+        "decoder.stages.2.conv.weight": large,
+        "decoder.seg_layers.0.weight": small,
+        "decoder.seg_layers.1.weight": small,
+    }
+    assert list(trajectory_layers(weights)) == [
+        "encoder.stages.0.conv.weight",
+        "decoder.stages.1.convs.1.conv.weight",
+        "decoder.stages.2.conv.weight",
+        "decoder.seg_layers.1.weight",
+    ]
+
+
+def test_networks_in_three_dimensions_and_with_residual_blocks() -> None:
+    for configuration, residual in (("3d_fullres", False), ("2d", True)):
+        shapes = expected_shapes(
+            make_plans(configuration, residual=residual), DATASET, configuration
+        )
+        names = list(trajectory_layers({n: torch.zeros(shape) for n, shape in shapes.items()}))
+        assert names[0].startswith("encoder.stages.0.")
+        assert [n for n in names if n.startswith("decoder.stages.1.")]
+        assert names[-1] == "decoder.seg_layers.1.weight"

@@ -6,6 +6,7 @@ RUN/fold_X/trajectory/epoch_0000.npz, one array a layer, named as in nnU-Net's s
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 
 from . import DataError
 from .atomic import replacing
+
+# What zipfile and NumPy raise on bytes that are no whole archive of arrays.
+_DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 Layers = Mapping[str, NDArray[np.float32]]
 
@@ -63,7 +69,9 @@ def read_trajectory(folder: Path) -> Trajectory:
 
 def _read(file: Path) -> dict[str, NDArray[np.float32]]:
     try:
-        with np.load(file) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is damaged: {error}.") from error
+        with file.open("rb") as stream, np.lib.npyio.NpzFile(stream) as content:
+            layers = {name: np.asarray(content[name], np.float32) for name in content.files}
+    except _DAMAGED as error:
+        reason = error.strerror if isinstance(error, OSError) else ""
+        raise DataError(f"{file} is damaged: {reason or error}.") from error
+    return layers
