@@ -21,6 +21,8 @@ from napari_bayes_nnunet.app.evaluation_tables import (
     evaluation_table,
     markdown_table,
 )
+from napari_bayes_nnunet.app.trajectory import analyse
+from napari_bayes_nnunet.app.trajectory_control import with_control
 
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures
@@ -29,7 +31,7 @@ from .rows import Row, rows
 from .rv_slices import RVSlice
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import restarts_of
-from .trainings import Preset, is_finished, minutes, trainings
+from .trainings import Preset, is_finished, trainings
 
 SUNNYBROOK = "sunnybrook"
 INTRODUCTION = """# The paper's experiment: tables
@@ -62,11 +64,12 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     text = "\n".join(
         [
             INTRODUCTION.format(machine=_machine(), epochs=preset.epochs, preset=preset.name),
-            _costs(output, preset, listed),
+            _costs(listed),
             *_tables(acdc),
             *(_sunnybrook(sunnybrook) if sunnybrook else []),
             _claims(findings),
             _stability(output, preset),
+            _clusters(output, preset),
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
@@ -111,17 +114,10 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {name}"
 
 
-def _costs(output: Path, preset: Preset, listed: Sequence[Row]) -> str:
-    done = [t for t in trainings(preset) if is_finished(t, output)]
+def _costs(listed: Sequence[Row]) -> str:
     lines = ["## Rows and what they cost", ""]
-    lines += [
-        "| Method | Members | Seeds | Training cost, × T | Minutes |",
-        "|---|---|---|---|---|",
-    ]
-    for row in listed:
-        mine = [t for t in done if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
-        took = sum(minutes(training, output) for training in mine)
-        lines.append(f"| {row.title} | {row.members} | {row.seeds} | {row.cost:g} | {took:.1f} |")
+    lines += ["| Method | Members | Seeds | Trainings of T epochs |", "|---|---|---|---|"]
+    lines += [f"| {row.title} | {row.members} | {row.seeds} | {row.cost:g} |" for row in listed]
     return "\n".join([*lines, ""])
 
 
@@ -190,4 +186,24 @@ def _stability(output: Path, preset: Preset) -> str:
                     f"| {training.kind}, seed {training.seed} | {one.cycle} | {one.before:.3f} | "
                     f"{one.lowest:.3f} | {back} | {one.highest_loss:.2f} |"
                 )
+    return "\n".join([*lines, ""])
+
+
+def _clusters(output: Path, preset: Preset) -> str:
+    """Distances of the members in the last layer of the decoder, beside a training of other rates.
+
+    The control are the same epochs of a training with nnU-Net's own schedule.
+    """
+    lines = ["### The weights cluster by cycle", ""]
+    heads = ("Training", "Between / within cycles", "Silhouette", "Control: between / within")
+    lines += [f"| {' | '.join((*heads, 'Control: silhouette'))} |", "|---|---|---|---|---|"]
+    control = output / "trainings" / "poly" / "seed1"
+    for training in trainings(preset):
+        if training.kind == "restarts" and is_finished(training, output):
+            layer = with_control(analyse(training.folder(output)), control).first
+            same = layer.control
+            numbers = [layer.modes.ratio, layer.modes.silhouette]
+            numbers += [same.ratio, same.silhouette] if same is not None else []
+            cells = " | ".join(f"{number:.3g}" for number in numbers)
+            lines.append(f"| restarts, seed {training.seed} | {cells} |")
     return "\n".join([*lines, ""])

@@ -110,13 +110,6 @@ def is_finished(training: Training, output: Path) -> bool:
     return final.exists() and read_record(run.record).is_complete("0")
 
 
-def minutes(training: Training, output: Path) -> float:
-    """How long its epochs took, from its progress file."""
-    lines = (training.folder(output) / "progress.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [m for m in map(json.loads, lines) if m["kind"] == "epoch"]
-    return float(sum(m["seconds"] for m in epochs)) / 60
-
-
 def _share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
     """Link what another training has preprocessed: the cases are the same."""
     mine = RunFolder(training.folder(output))
