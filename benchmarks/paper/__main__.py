@@ -9,7 +9,9 @@ anew. Each training and each row of each case is written to OUTPUT as soon as it
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--only-report", action="store_true", help="Of what is there by now.")
     asked = parser.parse_args()
     preset, split = PRESETS[asked.preset], asked.output / "split.json"
+    _check_same_experiment(asked.output, asked.preset, asked.dataset, asked.split)
     held_back = write_split(asked.split, split)
     shifted = _shifted(asked.dataset, held_back, frames=preset.shifted)
     cases = [*shifted, *_sunnybrook(asked.sunnybrook)]
@@ -49,13 +52,31 @@ def main() -> None:
             device=asked.device,
             processes=processes,
         )
+        trained = [row for row in rows(preset) if row.is_trained(asked.output, preset)]
         judge(
-            *(cases, rows(preset), asked.output),
+            *(cases, trained, asked.output),
             mirroring=preset.mirroring,
             device=asked.device,
             processes=processes,
         )
     write_report(asked.output, asked.report or asked.output / "report", preset=preset, cases=cases)
+
+
+def _check_same_experiment(output: Path, preset: str, dataset: Path, split: Path) -> None:
+    """Exit where OUTPUT holds what was trained and judged in another experiment."""
+    asked = {
+        "preset": preset,
+        "cases": [case.name for case in read_dataset(dataset).cases],
+        "split": json.loads(split.read_text(encoding="utf-8")),
+    }
+    file = output / "experiment.json"
+    if not file.exists():
+        output.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asked), encoding="utf-8")
+    elif json.loads(file.read_text(encoding="utf-8")) != asked:
+        sys.exit(
+            f"{output} holds an experiment with another preset, dataset or split: use another."
+        )
 
 
 def _shifted(dataset: Path, held_back: list[str], *, frames: str) -> Iterator[Case]:

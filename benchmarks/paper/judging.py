@@ -77,8 +77,15 @@ def judge(
             for row, line in done.result():
                 file = file_of(output, condition, row)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                with file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(line) + "\n")
+                _append(file, json.dumps(line))
+
+
+def _append(file: Path, line: str) -> None:
+    """Add a line, on a line of its own even where a kill has cut the last one short."""
+    with file.open("a+b") as stream:
+        if stream.tell() and not file.read_bytes().endswith(b"\n"):
+            stream.write(b"\n")
+        stream.write(line.encode() + b"\n")
 
 
 def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:

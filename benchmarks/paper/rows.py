@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 
 from .shifts import UNSHIFTED
-from .trainings import DEEP, Preset
+from .trainings import DEEP, Preset, is_finished, trainings
 
 FIRST = ("1", f"1 to {DEEP}")
 """Seeds of the rows that are compared with each other."""
@@ -24,6 +25,11 @@ class Row:
     members: int
     cost: float
     seeds: str = "1"
+
+    def is_trained(self, output: Path, preset: Preset) -> bool:
+        """Whether all trainings of the row are finished: of fewer it would be another row."""
+        mine = [t for t in trainings(preset) if self.folder in (t.kind, f"{t.kind}/seed{t.seed}")]
+        return all(is_finished(training, output) for training in mine)
 
     def is_judged_under(self, condition: str) -> bool:
         """Further seeds, which show what chance does, are judged on the images as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import numpy as np
 
 from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
 
+SOON = 10
+"""Epochs after a restart in which its fall is looked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """One restart: mean pseudo Dice before it, the lowest after it, and epochs until 95 % are back.
+    """One restart: mean pseudo Dice before it, the lowest in the ten epochs after it.
 
-    ``highest_loss`` of the epochs after it; ``recovered_after`` is None where it never was.
+    ``recovered_after`` so many epochs 95 % of it are back for the first time after the lowest, None
+    where they never are; ``highest_loss`` of the cycle.
     """
 
     cycle: int
@@ -30,22 +35,28 @@ def restarts_of(run: Path) -> list[Restart]:
     record = read_record(RunFolder(run).record)
     lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     epochs = [message for message in map(json.loads, lines) if message["kind"] == "epoch"]
-    dice = np.array([np.mean(list(epoch["pseudo_dice"].values())) for epoch in epochs])
+    dice = np.array([_mean(epoch["pseudo_dice"].values()) for epoch in epochs])
     losses = np.array([epoch["train_loss"] for epoch in epochs])
     length = record.schedule.cycle_length
     found = []
     for cycle in range(1, record.schedule.cycles):
         start = cycle * length
-        before = float(dice[start - 5 : start].mean())
+        before = float(np.nanmean(dice[max(0, start - 5) : start]))
         after = dice[start : start + length]
-        back = np.flatnonzero(after >= 0.95 * before)
+        deepest = int(np.nanargmin(after[:SOON]))
+        back = np.flatnonzero(after[deepest:] >= 0.95 * before)
         found.append(
             Restart(
                 cycle=cycle,
                 before=before,
-                lowest=float(after.min()),
-                recovered_after=int(back[0]) if len(back) else None,
+                lowest=float(after[deepest]),
+                recovered_after=deepest + int(back[0]) if len(back) else None,
                 highest_loss=float(losses[start : start + length].max()),
             )
         )
     return found
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")

@@ -107,7 +107,10 @@ def is_finished(training: Training, output: Path) -> bool:
     """Whether all of its epochs are done."""
     run = RunFolder(training.folder(output))
     final = run.fold("0") / "checkpoint_final.pth"
-    return final.exists() and read_record(run.record).is_complete("0")
+    if not final.exists():
+        return False
+    record = read_record(run.record)
+    return record.is_complete("0") and record.schedule.epochs == training.epochs
 
 
 def _share_preprocessing(training: Training, output: Path, preset: Preset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,21 @@ def test_one_that_was_not_fitted_is_refused(calibrated: Path, hearts: Path, tmp_
     code, text = run(*start, "--temperature", "0")
     assert code == 1
     assert "The temperature is a number above 0, not 0.0" in text
+
+
+def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> None:
+    model = make_model(tmp_path, members=1)
+    shutil.copytree(model / "fold_0", model / "fold_1")
+    ensemble = Ensemble(model, device="cpu")
+    with pytest.raises(AppError, match="from the folds 0, 1, so that some of them were trained"):
+        list(calibrate(ensemble, hearts, method="multi", members=3, mirroring="none"))
+
+
+def test_the_temperature_of_one_fold_is_not_that_of_another(calibrated: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
+    with pytest.raises(AppError, match="No temperature was fitted for multi"):
+        fitted_temperature(other, "multi", members=30, mirroring="none")
 
 
 def test_another_dataset_is_refused(tmp_path: Path, hearts: Path) -> None:

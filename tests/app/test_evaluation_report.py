@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -305,3 +306,16 @@ def test_a_picture_without_image_entropy_or_heart():
     method = ShownMethod(name="one", labels=nothing, entropy=None, dice=float("nan"))
     case = shown(1, image=None, reference=nothing, methods=(method,))
     assert all(png.startswith(PNG) for png in case_pictures(case, ["RV", "MYO", "LV"]))
+
+
+def test_a_reference_is_never_taken_for_the_image(folders, evaluated, tmp_path):
+    references = tmp_path / "references"
+    shutil.copytree(folders / "labelsTr", references)
+    shutil.copy(folders / "dataset.json", references)
+    assert all(case.image is None for case in shown_cases(evaluated, references))
+    for file in list(references.glob("*.nii.gz")):
+        file.rename(file.with_name(file.name.replace(".nii.gz", "_gt.nii.gz")))
+        image = folders / "imagesTr" / file.name.replace(".nii.gz", "_0000.nii.gz")
+        if image.exists():
+            shutil.copy(image, file)
+    assert any(case.image is not None for case in shown_cases(evaluated, references))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks.paper.claims import Finding
-from benchmarks.paper.judging import read_lines
+from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import rows
 from benchmarks.paper.rv_slices import rv_slices
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
+from benchmarks.paper.stability import restarts_of
 from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
 
 from napari_bayes_nnunet.app.methods import METHODS
@@ -109,3 +111,33 @@ def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
     line = json.dumps({"evaluation": {"case": "patient001"}})
     file.write_text(f"{line}\n{line[:20]}")
     assert [case for case, _ in read_lines(file)] == ["patient001"]
+
+
+def test_a_line_is_added_on_a_line_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "row.jsonl"
+    line = json.dumps({"evaluation": {"case": "patient001"}})
+    file.write_text(line[:20])
+    _append(file, line)
+    _append(file, line)
+    assert [case for case, _ in read_lines(file)] == ["patient001"] * 2
+
+
+def test_the_fall_after_a_restart(tmp_path: Path, trained_run: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(trained_run / "ensemble.json", run)
+    dice = [0.1, 0.2, 0.8, 0.8, 0.79, 0.4, None, 0.77, 0.7, 0.2, 0.3, 0.4]  # cycles of 4 epochs
+    lines = [
+        json.dumps({"kind": "epoch", "pseudo_dice": {"LV": d, "RV": None}, "train_loss": -0.1 * n})
+        for n, d in enumerate(dice)
+    ]
+    (run / "progress.jsonl").write_text("\n".join(lines))
+    first, second = restarts_of(run)
+    assert first.before == pytest.approx(0.475)
+    assert (first.lowest, first.recovered_after) == (0.4, 3)
+    assert (second.lowest, second.recovered_after) == (0.2, None)
+
+
+def test_rows_wait_for_all_their_trainings(tmp_path: Path) -> None:
+    preset = PRESETS["cpu"]
+    assert not any(row.is_trained(tmp_path, preset) for row in rows(preset))

@@ -109,8 +109,8 @@ def test_dropout_can_look_as_often_as_asked(form, tmp_path) -> None:
 
 def test_a_fitted_temperature_is_offered_for_the_way_it_was_fitted(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
-    epochs = [member.epoch for member in folder.usable_members]
-    fitted = {"temperature": 1.6204, "method": "multi", "epochs": epochs, "mirroring": "none"}
+    members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
+    fitted = {"temperature": 1.6204, "method": "multi", "members": members, "mirroring": "none"}
     (folder.path / "temperatures.json").write_text(json.dumps([{**fitted, "cases": ["a"]}]))
     form.set_ensemble(folder)
     assert form.fitted_button.isHidden()

@@ -70,10 +70,10 @@ def test_no_flag_of_a_sentence_is_forgotten(file: str) -> None:
 def test_whatever_a_run_was_started_with_has_a_word() -> None:
     request = TrainingRequest(
         dataset=Path("data"), output=Path("run"), configuration="2d", preset="demo", batch_size=4,
-        iterations_per_epoch=5, seed=7, licence="CC0", schedule=RestartSchedule(),
-        selection=MemberSelection(),
+        iterations_per_epoch=5, seed=7, dropout=0.1, keep_trajectory=True, licence="CC0",
+        schedule=RestartSchedule(), selection=MemberSelection(),
     )  # fmt: skip
     flags = {word for word in arguments(request) if word.startswith("--") and word != "--"}
-    assert len(flags) == 17
+    assert len(flags) == 20
     for flag in flags - {"--output"}:
         assert "--" not in in_the_window(f"run was started with {flag} 1, not 2"), flag

@@ -6,7 +6,7 @@ MODEL/temperatures.json has an entry for every way of asking that was fitted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ..core.calibration import foreground_box
 from ..core.temperature import fit_temperature
 from ..io import DataError
 from ..io.atomic import write_json
-from ..io.ensemble_folder import EnsembleFolder
+from ..io.ensemble_folder import EnsembleFolder, Member
 from ..io.nifti import Array, read_channels, read_labels
 from ..io.nnunet_dataset import TrainingCase, read_dataset
 from . import AppError
@@ -29,14 +29,14 @@ FILE = "temperatures.json"
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTemperature:
-    """τ and how the ensemble was asked: the method, the epochs of its members, the mirroring.
+    """τ and how the ensemble was asked: the method, its members, the mirroring.
 
     ``cases`` are those it was fitted on.
     """
 
     temperature: float
     method: str
-    epochs: tuple[int | None, ...]
+    members: tuple[str, ...]
     mirroring: str
     cases: tuple[str, ...]
 
@@ -56,7 +56,7 @@ def calibrate(
     case that is in ``dataset``.
     """
     folder = ensemble.folder
-    cases = _held_back(folder, dataset)
+    cases = _held_back(folder, dataset, choose_members(folder, method, members))
     probabilities, labels = [], []
     for case in cases:
         yield case.name
@@ -74,12 +74,18 @@ def calibrate(
     fitted = FittedTemperature(
         temperature=round(temperature, 4),
         method=_asked(method),
-        epochs=_epochs(folder, method, members),
+        members=_members(folder, method, members),
         mirroring=mirroring,
         cases=tuple(case.name for case in cases),
     )
     others = [other for other in _read(folder) if _question(other) != _question(fitted)]
-    write_json(folder.path / FILE, [asdict(one) for one in [*others, fitted]])
+    try:
+        write_json(folder.path / FILE, [asdict(one) for one in [*others, fitted]])
+    except OSError as error:
+        raise DataError(
+            f"The temperature {fitted.temperature:g} cannot be kept in {folder.path} "
+            f"({error.strerror}): give it to predict as it is."
+        ) from error
     yield fitted
 
 
@@ -87,7 +93,7 @@ def fitted_temperature(
     folder: EnsembleFolder, method: str, *, members: int, mirroring: str
 ) -> float:
     """The τ that was fitted for this way of asking. Raises AppError where none was."""
-    asked = (_asked(method), _epochs(folder, method, members), mirroring)
+    asked = (_asked(method), _members(folder, method, members), mirroring)
     for one in _read(folder):
         if _question(one) == asked:
             return one.temperature
@@ -102,12 +108,17 @@ def _asked(method: str) -> str:
     return "vanilla" if method == "temperature" else method
 
 
-def _epochs(folder: EnsembleFolder, method: str, members: int) -> tuple[int | None, ...]:
-    return tuple(member.epoch for member in choose_members(folder, method, members))
+def _members(folder: EnsembleFolder, method: str, members: int) -> tuple[str, ...]:
+    """Which they are, in words that stay when the folder is renamed."""
+    several = len({member.training for member in folder.members}) > 1
+    return tuple(
+        f"{member.training + ' ' if several else ''}fold {member.fold} epoch {member.epoch}"
+        for member in choose_members(folder, method, members)
+    )
 
 
 def _question(fitted: FittedTemperature) -> tuple[Any, ...]:
-    return fitted.method, fitted.epochs, fitted.mirroring
+    return fitted.method, fitted.members, fitted.mirroring
 
 
 def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
@@ -116,7 +127,7 @@ def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
         return []
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
-        tuples = ("epochs", "cases")
+        tuples = ("members", "cases")
         return [
             FittedTemperature(**row | {name: tuple(row[name]) for name in tuples}) for row in rows
         ]
@@ -126,15 +137,18 @@ def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
         ) from error
 
 
-def _held_back(folder: EnsembleFolder, dataset: Path) -> list[TrainingCase]:
-    names: set[str] = set()
-    if folder.record is not None:
-        folds = {member.fold for member in folder.usable_members}
-        names = {
-            case
-            for fold in folds
-            for case in folder.record.folds.get(fold, {}).get("validation_cases", [])
-        }
+def _held_back(
+    folder: EnsembleFolder, dataset: Path, members: Sequence[Member]
+) -> list[TrainingCase]:
+    """The cases that none of the members was trained on."""
+    folds = sorted({member.fold for member in members})
+    if len(folds) > 1:
+        raise AppError(
+            f"The members come from the folds {', '.join(folds)}, so that some of them were "
+            "trained on any case: choose the folder of one fold to calibrate it."
+        )
+    known = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
+    names = set(known.get("validation_cases", []))
     found = [case for case in read_dataset(dataset).cases if case.name in names]
     if not found:
         raise AppError(

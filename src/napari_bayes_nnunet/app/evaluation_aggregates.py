@@ -28,15 +28,20 @@ class Aggregate:
     """One number of several volumes.
 
     ``estimate`` over patients; ``deviation`` standard deviation over the volumes (n - 1), NaN for a
-    number that is no mean of them; ``volumes`` that have a value, of so many ``patients``, and how
-    many were ``skipped`` because theirs is not defined.
+    number that is no mean of them; ``places``, among all volumes, of those that have a value, of so
+    many ``patients``, and how many were ``skipped`` because theirs is not defined.
     """
 
     estimate: Estimate
     deviation: float
-    volumes: int
+    places: tuple[int, ...]
     patients: int
     skipped: int
+
+    @property
+    def volumes(self) -> int:
+        """How many volumes have a value."""
+        return len(self.places)
 
     @property
     def value(self) -> float:
@@ -59,7 +64,7 @@ def mean_over_volumes(of_case: OfCase) -> Aggregation:
         return Aggregate(
             estimate=mean_estimate(values, [c.patient for c in cases]) if cases else NOTHING,
             deviation=float(known.std(ddof=1)) if len(known) > 1 else math.nan,
-            volumes=len(known),
+            places=tuple(there),
             patients=len({cases[n].patient for n in there}),
             skipped=len(values) - len(known),
         )
@@ -109,8 +114,8 @@ def of_scores(
 
 
 def difference(one: Aggregate, other: Aggregate) -> Aggregate:
-    """``one`` less ``other``, draw by draw; nothing where they are not of as many volumes."""
-    comparable = one.volumes == other.volumes
+    """``one`` less ``other``, draw by draw; nothing where they are not of the same volumes."""
+    comparable = one.places == other.places
     return Aggregate(
         estimate=Estimate(
             one.value - other.value, one.estimate.resampled - other.estimate.resampled
@@ -118,7 +123,7 @@ def difference(one: Aggregate, other: Aggregate) -> Aggregate:
         if comparable
         else NOTHING,
         deviation=math.nan,
-        volumes=one.volumes if comparable else 0,
+        places=one.places if comparable else (),
         patients=one.patients if comparable else 0,
         skipped=one.skipped,
     )
@@ -132,7 +137,7 @@ def _of_all(
     return Aggregate(
         estimate=bootstrap(statistic, patients) if patients else NOTHING,
         deviation=math.nan,
-        volumes=len(there),
+        places=tuple(there),
         patients=len(set(patients)),
         skipped=len(cases) - len(there),
     )

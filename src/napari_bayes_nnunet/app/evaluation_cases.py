@@ -66,7 +66,10 @@ def shown_cases(
     for case, is_good in chosen_cases(methods):
         pairs = {name: read_pair(folder, labels, case) for name, folder in folders.items()}
         if pairs:
-            yield _shown(case, is_good, pairs, methods, images or _beside(labels))
+            where = images or _beside(labels)
+            yield _shown(
+                *(case, is_good, pairs, methods, where), labels_too=where == labels.absolute()
+            )
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
@@ -98,6 +101,8 @@ def _shown(
     pairs: Mapping[str, CasePair],
     methods: Sequence[MethodEvaluation],
     images: Path,
+    *,
+    labels_too: bool,
 ) -> ShownCase:
     titles = judged_structures(methods)
     any_pair = next(iter(pairs.values()))
@@ -108,7 +113,7 @@ def _shown(
     }
     wrong = sum(np.count_nonzero(found != reference, axis=(1, 2)) for found in labels.values())
     z = int(np.argmax(np.count_nonzero(reference, axis=(1, 2)) if is_good else wrong))
-    image = _image(images, any_pair)
+    image = _image(images, any_pair, labels_too=labels_too)
     results = {m.name: next(c for c in m.cases if c.case == case) for m in methods}
     return ShownCase(
         case=results[next(iter(pairs))],
@@ -140,18 +145,32 @@ def _numbered(labels: Array, pair: CasePair, titles: Sequence[str]) -> NDArray[n
 
 
 def _beside(labels: Path) -> Path:
+    """The folder of the images: imagesTr beside labelsTr; it is the same for ``name_gt`` files."""
     folder = labels.absolute()
     return folder.with_name(folder.name.replace("labels", "images"))
 
 
-def _image(folder: Path, pair: CasePair) -> Array | None:
-    """(Z, Y, X) image of a case, None where none is there or it lies on another grid."""
+def _has_reference(image: Path) -> bool:
+    """Whether the labels of an image lie beside it, so that it is no labels itself."""
+    ending = next(ending for ending in ENDINGS if image.name.endswith(ending))
+    stem = image.name.removesuffix(ending)
+    twins = (image.with_name(f"{stem}_gt{other}") for other in ENDINGS)
+    return stem.endswith("_0000") or any(twin.is_file() for twin in twins)
+
+
+def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> Array | None:
+    """(Z, Y, X) image of a case, None where none is there or it lies on another grid.
+
+    ``labels_too``: the folder holds the references as well.
+    """
     labels, phase = pair.prediction.labels, pair.prediction.phase
     names = [f"{case}{end}" for case in (pair.prediction.case, pair.image_case)
              for end in ("_0000", "")]  # fmt: skip
     files = (folder / f"{name}{ending}" for name in names for ending in ENDINGS)
     file = next((file for file in files if file.is_file()), None)
     if file is None or file.samefile(labels.source):
+        return None
+    if labels_too and not _has_reference(file):
         return None
     image = read_volume(file)
     if image.is_cine:

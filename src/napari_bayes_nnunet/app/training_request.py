@@ -168,6 +168,8 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):
             yield "--" + name.replace("_", "-"), given, kept
+    if request.keep_trajectory:
+        yield "--keep-trajectory", "wanted", "wanted" if settled.keep_trajectory else "left out"
     for part, names in (
         ("schedule", {"shape": "schedule"}),
         ("selection", {"per_cycle": "members-per-cycle", "step": "member-step"}),
