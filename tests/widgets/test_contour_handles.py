@@ -301,6 +301,24 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
     handles.close()
 
 
+def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
+    """Both keys end the contour, unless they are typed into a field."""
+    image = window.layers[0]
+    # Enter typed into a field is not for us.
+    field = QLineEdit()
+    monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda: field))
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
+    assert handles.is_active
+    monkeypatch.undo()
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
+    assert len(told.applied) == 1
+    handles.start(image, RING, place=PLACE, color=COLOR)
+    window.layers.selection.active = layer_of(window, "contour")
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
+    assert told.cancelled == 1
+
+
 def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     image = window.layers[0]
     windowing = WindowLevel(window, image)
@@ -350,19 +368,7 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.drag(at(RING[0]), at((1, 1)))
     mouse.double_click(at(on_curve))
     assert len(handles.handles) == 5
-    # Enter typed into a field is not for us.
-    field = QLineEdit()
-    monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda: field))
-    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
-    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
-    assert handles.is_active
-    monkeypatch.undo()
-    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
-    assert len(told.applied) == 1
-    handles.start(image, RING, place=PLACE, color=COLOR)
-    window.layers.selection.active = layer_of(window, "contour")
-    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
-    assert told.cancelled == 1
+    enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told)
     windowing.close()
     handles.close()
 

@@ -127,3 +127,13 @@ def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:
     (folder.path / "temperatures.json").write_text("no JSON")
     form.set_ensemble(folder)
     assert form.fitted_button.isHidden()
+
+
+def test_a_typed_temperature_stays_when_the_folder_is_looked_at_again(
+    form, ensemble_folder
+) -> None:
+    folder = find_ensemble(ensemble_folder)
+    form.set_ensemble(folder)
+    form.temperature.setValue(2.5)
+    form.set_ensemble(folder.refusing({folder.members[0].path: "damaged"}))
+    assert form.temperature.value() == 2.5

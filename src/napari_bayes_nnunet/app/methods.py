@@ -209,7 +209,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="temperature",
-            title="One network, softened",
+            title="Softened",
             help="The weights of the last epoch alone, its probabilities made less sure of "
             "themselves by a temperature of 1.5 as in the paper, or another: the labels stay.",
             choose=_vanilla,
@@ -234,13 +234,13 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="deep-ensemble",
-            title="Several trainings",
+            title="Trainings",
             help="Averages the last epochs of trainings that differ in their seed (deep ensemble).",
             choose=_deep_ensemble,
         ),
         Method(
             name="cross-validation",
-            title="Several folds",
+            title="Folds",
             help="Averages the last epochs of the folds of a cross-validation, as nnU-Net does it.",
             choose=_cross_validation,
         ),

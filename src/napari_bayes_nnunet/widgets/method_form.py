@@ -23,6 +23,10 @@ from ..io.ensemble_folder import EnsembleFolder
 from .form_rows import form_layout, row_label
 
 AUTO = "auto"
+TEMPERATURE_HELP = (
+    "Temperature: above 1 the probabilities are less sure of themselves and the entropy is higher, "
+    "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
+)
 MIRRORINGS = {
     "full": (
         "Full",
@@ -54,7 +58,9 @@ class MethodForm(QWidget):
         rows = form_layout(self)
         rows.addRow(row_label("Method"), self.method)
         rows.addRow(row_label("Members"), self.members)
-        rows.addRow(row_label("Temperature"), _beside(self.temperature, self.fitted_button))
+        label = row_label("Temp. τ")
+        label.setToolTip(TEMPERATURE_HELP)
+        rows.addRow(label, _beside(self.temperature, self.fitted_button))
         rows.addRow(row_label("Mirroring"), self.mirroring)
         rows.addRow(row_label("Device"), self.device)
         self.method.currentIndexChanged.connect(self._on_method_changed)
@@ -62,6 +68,7 @@ class MethodForm(QWidget):
         self.mirroring.currentIndexChanged.connect(self._show_fitted)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
         self.set_ensemble(None)
+        self._on_method_changed()
 
     @property
     def device_name(self) -> str:
@@ -80,7 +87,7 @@ class MethodForm(QWidget):
         if reasons[self.method.currentData()]:
             usable = [i for i in range(self.method.count()) if model.item(i).isEnabled()]
             self.method.setCurrentIndex(usable[0] if usable else 0)
-        self._on_method_changed()
+        self._show_members()
 
     def set_devices(self, devices: Mapping[str, str]) -> None:
         """Offer the devices the child has found: name → text with model and free memory."""
@@ -110,10 +117,7 @@ class MethodForm(QWidget):
         self.members.setToolTip(
             "More members take longer and judge the uncertainty better; the paper takes 30."
         )
-        self.temperature.setToolTip(
-            "Above 1 the probabilities are less sure of themselves and the entropy is higher, "
-            "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
-        )
+        self.temperature.setToolTip(TEMPERATURE_HELP)
         self.fitted_button.setToolTip(
             "Take the temperature that was fitted on the cases the training held back "
             "(bayes-nnunet calibrate)."
@@ -125,7 +129,10 @@ class MethodForm(QWidget):
         name = self.method.currentData()
         self.method.setToolTip(METHODS[name].help)
         self.temperature.setValue(METHODS[name].temperature)
-        most = self._most_members(name)
+        self._show_members()
+
+    def _show_members(self) -> None:
+        most = self._most_members(self.method.currentData())
         took_all = self.members.value() == self.members.maximum()
         self.members.setRange(1, most)  # keeps what the user chose, where there are as many
         if took_all:
