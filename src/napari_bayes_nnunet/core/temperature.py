@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 RANGE = (0.1, 10.0)
 """Between them the temperature is sought."""
@@ -19,6 +18,8 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     ``probabilities`` (C, N) of N voxels. Raises ValueError where there are none, or not as many
     labels.
     """
+    from scipy.optimize import minimize_scalar  # a window that only reads temperatures needs none
+
     if labels.size == 0 or probabilities.shape[1:] != labels.shape:
         raise ValueError(
             f"A temperature is fitted to as many labels (N,) as probabilities (C, N), at least "

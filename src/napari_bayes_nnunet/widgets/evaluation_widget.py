@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..app.evaluation_request import (
     EvaluationOutcome,
@@ -20,6 +20,7 @@ from ..app.evaluation_request import (
     preview,
 )
 from .dock_layout import scrolling
+from .docked import Docked
 from .evaluation_form import EvaluationForm
 from .evaluation_job import EvaluationJob
 from .evaluation_results import EvaluationResults, open_path
@@ -35,7 +36,7 @@ LOOKING = "Looking into the folders…"
 STOPPED = "Stopped; nothing was written."
 
 
-class EvaluationWidget(QWidget):
+class EvaluationWidget(Docked):
     """Coordinates the form, the work in the background and the results.
 
     ``may_replace`` asks whether files may be replaced, ``open_path`` opens a file or a folder.
@@ -182,21 +183,11 @@ class EvaluationWidget(QWidget):
         bar = self._area.verticalScrollBar()
         bar.setValue(min(self.results.y(), bar.maximum()))
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop when the dock is closed; tabs in front of it only hide it."""
-        if event.type() == QEvent.Type.Close:
-            self.job.stop()
-        return bool(super().eventFilter(watched, event))
+    def _on_dock_closed(self) -> None:
+        self.job.stop()
 
-    def event(self, event: QEvent) -> bool:
-        """Watch the dock this comes into; stop when this is taken out again."""
-        if event.type() == QEvent.Type.ParentChange:
-            dock = self.parent()
-            if isinstance(dock, QDockWidget):
-                dock.installEventFilter(self)
-            elif dock is None:
-                self.job.stop()
-        return bool(super().event(event))
+    def _on_taken_out(self) -> None:
+        self.job.stop()
 
 
 def _preview_steps(request: EvaluationRequest) -> Steps:

@@ -29,6 +29,7 @@ from ..io.study import is_study
 from .background import Background
 from .case_list import CaseList
 from .dock_layout import WIDTH, scrolling
+from .docked import Docked
 from .fold_button import FoldButton
 from .folder_row import dropped_directory
 from .image_input import ours
@@ -69,7 +70,7 @@ def ask_to_replace(parent: QWidget, names: Sequence[str]) -> bool:
     return bool(answer == QMessageBox.StandardButton.Yes)
 
 
-class ReviewWidget(QWidget):
+class ReviewWidget(Docked):
     """Opens and closes studies; what is done with one is up to its desk.
 
     ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is how often is saved.
@@ -333,17 +334,7 @@ class ReviewWidget(QWidget):
                 self.close_study()
         return bool(super().eventFilter(watched, event))
 
-    def event(self, event: QEvent) -> bool:
-        """Watch the dock this comes into; let go of the viewer when it is taken out again."""
-        if event.type() == QEvent.Type.ParentChange:
-            dock = self.parent()
-            if isinstance(dock, QDockWidget):
-                dock.installEventFilter(self)
-            elif dock is None:
-                self._leave()
-        return bool(super().event(event))
-
-    def _leave(self) -> None:
+    def _on_taken_out(self) -> None:
         self._opening = None
         self._take_away(NO_STUDY)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QDockWidget,
@@ -27,6 +26,7 @@ from ..io.ensemble_folder import EnsembleFolder
 from .background import Background
 from .child_process import COMMAND, InferenceChild
 from .dock_layout import WIDTH, heading, line, scrolling
+from .docked import Docked
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .image_input import ImageInput, case_of, geometry_of_layer, source_of, voxels_of
@@ -45,7 +45,7 @@ PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Docked):
     """Coordinates the forms, the child process and the layers; each of them does its own part."""
 
     def __init__(
@@ -337,21 +337,8 @@ class SegmentWidget(QWidget):
         super().showEvent(event)
         self.child.start()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """End the child when the dock is closed; tabs in front of it only hide it."""
-        if event.type() == QEvent.Type.Close:
-            self.close_child()
-        return bool(super().eventFilter(watched, event))
-
-    def event(self, event: QEvent) -> bool:
-        """Watch the dock this comes into; let go of the viewer when it is taken out again."""
-        if event.type() == QEvent.Type.ParentChange:
-            dock = self.parent()
-            if isinstance(dock, QDockWidget):
-                dock.installEventFilter(self)
-            elif dock is None:
-                self._leave()
-        return bool(super().event(event))
+    def _on_dock_closed(self) -> None:
+        self.close_child()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Accept folders; image files go on to the viewer."""
@@ -365,7 +352,7 @@ class SegmentWidget(QWidget):
             self.ensemble.choose(folder)
             event.acceptProposedAction()
 
-    def _leave(self) -> None:
+    def _on_taken_out(self) -> None:
         self.close_child()
         self._letters.close()
         self.image.close_events()
