@@ -91,6 +91,15 @@ def test_its_dropout_is_armed_and_disarmed(cosine, heart):
     np.testing.assert_array_equal(one.probabilities, two.probabilities)
 
 
+@pytest.mark.parametrize("chance", ["nan", "1"])
+def test_a_chance_of_dropout_that_is_none(chance, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", tmp_path / "run", *TINY, "--dropout", chance)
+    done = warm_command.run(*start, folder=tmp_path)
+    assert done.code != 0
+    assert "Dropout is the chance" in done.errors or "is not in the range" in done.errors
+    assert not (tmp_path / "run" / "nnunet_data").exists()
+
+
 def test_going_on_with_another_variant_is_refused(cosine, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", cosine.path, "--resume")
     for flags, words in (

@@ -314,6 +314,8 @@ def test_tempered_is_the_softmax_of_divided_logits() -> None:
     p = np.exp(logits) / np.exp(logits).sum(axis=0)
     np.testing.assert_allclose(tempered(p, 1.5), soft, rtol=1e-10)
     assert tempered(p, 1) is p
+    coldest = tempered(p.astype(np.float32), 1e-9)
+    np.testing.assert_array_equal(coldest, p == p.max(axis=0))
     certain = np.array([[1.0], [0.0]])
     np.testing.assert_array_equal(tempered(certain, 2), certain)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,11 @@ def _temperature(ensemble: Ensemble, request: PredictionRequest) -> float:
             members=request.members,
             mirroring=request.mirroring,
         )
-    asked = request.temperature
-    return METHODS[request.method].temperature if asked is None else asked
+    asked = METHODS[request.method].temperature
+    asked = asked if request.temperature is None else request.temperature
+    if not 0 < asked < math.inf:
+        raise AppError(f"The temperature is a number above 0, not {asked}.")
+    return asked
 
 
 def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:

@@ -145,6 +145,8 @@ def _check_start(
             f"{run.path} holds a model that was not trained by this program (it lacks "
             f"{run.record.name}). Choose another --output."
         )
+    if request.dropout is not None and not 0 <= request.dropout < 1:
+        raise AppError(f"Dropout is the chance of a channel, 0 to below 1, not {request.dropout}.")
     if "cascade" in (request.configuration or ""):
         raise AppError("Cascades are not supported: train 2d, 3d_lowres or 3d_fullres.")
 

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Numbers: TypeAlias = Sequence[float] | NDArray[np.floating]
 
@@ -54,6 +53,8 @@ def rank_correlation(score: Numbers, quality: Numbers) -> float:
     Cases where either number is NaN are left out. NaN for less than three cases, and where all
     scores or all qualities are equal. Raises ValueError unless there are as many of both.
     """
+    from scipy import stats  # takes half a second to import
+
     score, quality = _pairs(score, quality)
     if len(score) < 3 or len(np.unique(score)) == 1 or len(np.unique(quality)) == 1:
         return math.nan

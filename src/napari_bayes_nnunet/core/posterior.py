@@ -131,7 +131,8 @@ def tempered(probabilities: Array, temperature: float) -> Array:
     if temperature == 1:
         return probabilities
     xp = _namespace(probabilities)
-    powers = probabilities ** (1 / temperature)
+    # Of the highest the power is 1, so that not all of them vanish however low the temperature.
+    powers = (probabilities / xp.amax(probabilities, 0)) ** (1 / temperature)
     powers /= xp.sum(powers, 0)
     return powers
 
