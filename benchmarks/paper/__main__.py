@@ -13,15 +13,17 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from napari_bayes_nnunet.io.nnunet_dataset import DEFAULT_PATIENT, patient_of, read_dataset
 
 from .judging import Case, judge
 from .report import SUNNYBROOK, write_report
-from .rows import rows
+from .rows import rows, vanilla
 from .shifts import SHIFTS, UNSHIFTED
-from .trainings import PRESETS, train_all, write_split
+from .temperatures import fitted_temperatures
+from .trainings import PRESETS, Preset, train_all, write_split
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
 
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("--only-report", action="store_true", help="Of what is there by now.")
     asked = parser.parse_args()
     preset, split = PRESETS[asked.preset], asked.output / "split.json"
-    _check_same_experiment(asked.output, asked.preset, asked.dataset, asked.split)
+    _check_same_experiment(asked.output, preset, asked.dataset, asked.split)
     held_back = write_split(asked.split, split)
     shifted = _shifted(asked.dataset, held_back, frames=preset.shifted)
     cases = [*shifted, *_sunnybrook(asked.sunnybrook)]
@@ -53,19 +55,17 @@ def main() -> None:
             processes=processes,
         )
         trained = [row for row in rows(preset) if row.is_trained(asked.output, preset)]
-        judge(
-            *(cases, trained, asked.output),
-            mirroring=preset.mirroring,
-            device=asked.device,
-            processes=processes,
-        )
+        how = {"mirroring": preset.mirroring, "device": asked.device}
+        plain = [case for case in cases if case.condition == UNSHIFTED]
+        fitted = fitted_temperatures(plain, vanilla(preset), asked.output, **how)
+        judge(cases, trained, asked.output, **how, processes=processes, temperatures=fitted)
     write_report(asked.output, asked.report or asked.output / "report", preset=preset, cases=cases)
 
 
-def _check_same_experiment(output: Path, preset: str, dataset: Path, split: Path) -> None:
+def _check_same_experiment(output: Path, preset: Preset, dataset: Path, split: Path) -> None:
     """Exit where OUTPUT holds what was trained and judged in another experiment."""
     asked = {
-        "preset": preset,
+        "preset": asdict(preset),
         "cases": [case.name for case in read_dataset(dataset).cases],
         "split": json.loads(split.read_text(encoding="utf-8")),
     }

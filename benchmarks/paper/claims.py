@@ -101,36 +101,44 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
 
 
 def _names(rows: Sequence[Row]) -> dict[str, str]:
-    """Short name → row's name; of a method with several n the largest, and with 5 members ``5``."""
-    of_first = [row for row in rows if row.seeds in FIRST]
+    """Short name → row's name; of a method with several n the largest, and with 5 members ``5``.
+
+    Those of further seeds have their number: "multi seed 2".
+    """
+    special = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}
     found = {}
-    for row in of_first:
-        key = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}.get(
-            row.name, row.method
-        )
+    for row in rows:
+        key = "fitted" if row.is_fitted else special.get(row.name, row.method)
+        if row.seeds not in FIRST:
+            key = f"{key} seed {row.seeds}"
         found[key] = row.name
         if row.members == 5:
             found[f"{key} 5"] = row.name
     return found
 
 
-def _questions(
-    names: Mapping[str, str], shifted: Sequence[str]
-) -> Iterator[tuple[str, str, str, str, int, Sequence[str]]]:
+Question = tuple[str, str, str, str, int, Sequence[str]]
+"""The claim, two rows, what is compared of them, the sign it should have, and under which shifts.
+"""
+
+
+def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Question]:
     plain = [UNSHIFTED]
     for name in ("deep-ensemble", "single", "multi"):
         for base in ("vanilla", "poly"):
             claim = "Ensembles beat vanilla in Dice"
             yield claim, names[name], names[base], "Dice", 1, plain
-    yield (
-        "MC-Dropout lowers the Dice", names["mc-dropout"], names["poly"], "Dice", -1, plain
-    )  # fmt: skip
+        yield from _of_further_seeds(claim, name, names, "Dice", 1)
+    claim = "MC-Dropout lowers the Dice"
+    yield claim, names["mc-dropout"], names["poly"], "Dice", -1, plain
     for name in ("mc-dropout", "deep-ensemble", "single", "multi"):
         for base in ("vanilla", "poly", "swa"):
             claim = "All four Bayesian methods calibrate better than vanilla and SWA"
             yield claim, names[name], names[base], "ECE", -1, plain
-    claim = "Temperature scaling calibrates a little better than vanilla"
-    yield claim, names["temperature"], names["vanilla"], "ECE", -1, plain
+        yield from _of_further_seeds(claim, name, names, "ECE", -1)
+    for name in ("temperature", "fitted"):
+        claim = "Temperature scaling calibrates a little better than vanilla"
+        yield claim, names[name], names["vanilla"], "ECE", -1, plain
     for conditions in (plain, shifted):
         for name in ("single", "multi"):
             for one, other, how in (
@@ -143,6 +151,16 @@ def _questions(
         claim = "Multi is better than single under shift"
         yield claim, names["multi"], names["single"], what, expected, shifted
         yield claim, names["multi 5"], names["single 5"], what, expected, shifted
+
+
+def _of_further_seeds(
+    claim: str, name: str, names: Mapping[str, str], what: str, expected: int
+) -> Iterator[Question]:
+    """The same, of trainings that differ in their seed alone."""
+    for key in names:
+        if key.startswith(f"{name} seed "):
+            base = names[key.replace(name, "vanilla")]
+            yield claim, names[key], base, what, expected, [UNSHIFTED]
 
 
 Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
@@ -178,18 +196,29 @@ def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
         found = [(patient, s) for patient, s in slices.get(row.name, ()) if s.is_failed]
         if len(found) < 3:
             continue
-        pairs = np.array([(s.uncertain_mm2, s.reference_mm2) for _, s in found])
+        patients = [patient for patient, _ in found]
+        true = [s.reference_mm2 for _, s in found]
+        for which, areas in (
+            ("of the RV", [s.uncertain_mm2 for _, s in found]),
+            ("of anything", [s.all_uncertain_mm2 for _, s in found]),
+        ):
+            yield Finding(
+                claim="Entropy correlates with the true RV area in failed cases",
+                measured=f"{row.title}: Spearman over {len(found)} failed slices, area uncertain "
+                f"{which}",
+                estimate=_spearman(areas, true, patients),
+                expected=1,
+                digits=2,
+            )
 
-        def correlation(weights: np.ndarray, pairs: np.ndarray = pairs) -> float:
-            return rank_correlation(*np.repeat(pairs, weights, axis=0).T)
 
-        yield Finding(
-            claim="Entropy correlates with the true RV area in failed cases",
-            measured=f"{row.title}: Spearman over {len(found)} failed slices",
-            estimate=bootstrap(correlation, [patient for patient, _ in found]),
-            expected=1,
-            digits=2,
-        )
+def _spearman(one: Sequence[float], other: Sequence[float], patients: Sequence[str]) -> Estimate:
+    pairs = np.array([one, other])
+
+    def correlation(weights: np.ndarray) -> float:
+        return rank_correlation(*np.repeat(pairs, weights, axis=1))
+
+    return bootstrap(correlation, patients)
 
 
 def _share(values: np.ndarray, patients: Sequence[str]) -> Estimate:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,9 @@ from .rows import Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS
 
+OTHERS = "patients of other data sets"
+"""Whose temperature is the one that was fitted on all patients it could be fitted on."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -42,13 +46,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """The rows of one folder of trainings that still lack a case."""
+    """One case, rows of one folder of trainings, and the temperature of the row that fits one."""
 
     case: Case
     folder: Path
     rows: tuple[Row, ...]
     mirroring: str
     device: str
+    fitted: float = 1.0
 
 
 def file_of(output: Path, condition: str, row: Row) -> Path:
@@ -64,20 +69,35 @@ def judge(
     mirroring: str,
     device: str,
     processes: int,
+    temperatures: Mapping[str, float],
 ) -> None:
-    """Judge what is missing; every row of every case is written as soon as it is known."""
-    tasks = list(_missing(cases, rows, output, mirroring, device))
+    """Judge what is missing; every row of every case is written as soon as it is known.
+
+    ``temperatures``: patient, or `OTHERS` → τ of the row that fits one. What cannot be judged is
+    named at the end, by SystemExit.
+    """
+    tasks = [
+        replace(task, fitted=temperatures.get(task.case.patient, temperatures.get(OTHERS, 1)))
+        for task in _missing(cases, rows, output, mirroring, device)
+    ]
     if not tasks:
         return
+    failures = []
     # Each process computes with one thread: more are slower on small images.
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (processes,)) as pool:
         waiting = {pool.submit(run, task): task for task in tasks}
         for done in tqdm(as_completed(waiting), total=len(tasks), desc="Judging", unit="task"):
-            condition = waiting[done].case.condition
+            task = waiting[done]
+            if error := done.exception():
+                name = f"{task.case.condition}/{task.case.name} by {task.folder.name}"
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+                continue
             for row, line in done.result():
-                file = file_of(output, condition, row)
+                file = file_of(output, task.case.condition, row)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _append(file, json.dumps(line))
+    if failures:
+        sys.exit("\n".join(["Could not be judged, all else was:", *failures]))
 
 
 def _append(file: Path, line: str) -> None:
@@ -90,9 +110,14 @@ def _append(file: Path, line: str) -> None:
 
 def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     """Judge one case by the rows of one folder."""
+    reference = read_labels(task.case.label).voxels
+    return [(row, _line(task.case, tally, reference)) for row, tally in tallies(task).items()]
+
+
+def tallies(task: Task) -> dict[Row, Tally]:
+    """What every row says of the case."""
     ensemble = _ensemble(task.folder, task.device)
     image, spacing = _image(task.case)
-    reference = read_labels(task.case.label).voxels
     ways = {
         row: passes_of(
             choose_members(ensemble.folder, row.method, row.members), METHODS[row.method].combine
@@ -101,17 +126,17 @@ def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     }
     wanted = list(dict.fromkeys(one for passes in ways.values() for one in passes))
     answers = _answers(ensemble, image, spacing, wanted, task.mirroring)
-    lines = []
+    found = {}
     for row, passes in ways.items():
-        tally = Tally(
+        temperature = task.fitted if row.is_fitted else METHODS[row.method].temperature
+        found[row] = Tally(
             structures=ensemble.structures,
             spacing=spacing,
-            posterior=RunningPosterior(temperature=METHODS[row.method].temperature),
+            posterior=RunningPosterior(temperature=temperature),
         )
         for one in passes:
-            tally.add(answers[one])
-        lines.append((row, _line(task.case, tally, reference, spacing)))
-    return lines
+            found[row].add(answers[one])
+    return found
 
 
 def _missing(
@@ -172,19 +197,20 @@ def _answers(
     return {one: np.asarray(p.cpu()) for one, p in zip(passes, found, strict=True)}
 
 
-def _line(case: Case, tally: Tally, reference: np.ndarray, spacing: Any) -> dict[str, Any]:
-    labels, entropy = (
+def _line(case: Case, tally: Tally, reference: np.ndarray) -> dict[str, Any]:
+    labels, entropy, probabilities = (
         tally.measure(RunningPosterior.labels),
         tally.measure(RunningPosterior.total_entropy),
+        tally.measure(RunningPosterior.mean),
     )
     evaluation = evaluate_case(
         case=case.name,
         patient=case.patient,
         labels=labels,
         reference=reference,
-        spacing=spacing,
+        spacing=tally.spacing,
         structures=case.structures,
-        probabilities=tally.measure(RunningPosterior.mean),
+        probabilities=probabilities,
         entropy=entropy,
         mutual_information=tally.measure(RunningPosterior.mutual_information),
         pairwise_dice=tally.agreement.mean(),
@@ -192,6 +218,9 @@ def _line(case: Case, tally: Tally, reference: np.ndarray, spacing: Any) -> dict
     )
     line: dict[str, Any] = {"evaluation": evaluation.to_json()}
     if "RV" in case.structures:
-        found = rv_slices(labels, entropy, reference, spacing, structures=case.structures)
+        found = rv_slices(
+            *(labels, entropy, probabilities[case.structures["RV"]], reference, tally.spacing),
+            structures=case.structures,
+        )
         line["rv_slices"] = [asdict(one) for one in found]
     return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari_bayes_nnunet.app.case_evaluation import CaseEvaluation
@@ -26,11 +27,13 @@ from napari_bayes_nnunet.app.trajectory_control import with_control
 
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures
-from .judging import Case, file_of, read_lines
+from .judging import OTHERS, Case, file_of, read_lines
+from .pictures import columns, draw_cases
 from .rows import FIRST, Row, rows
 from .rv_slices import RVSlice
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import restarts_of
+from .temperatures import read_temperatures
 from .trainings import Preset, is_finished, trainings
 
 SUNNYBROOK = "sunnybrook"
@@ -40,9 +43,11 @@ Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; 
 T = {epochs} epochs. What it says is read in [paper.md](paper.md). {patients} validation patients,
 {volumes} volumes; 95 % intervals over patients, which do not cover the chance of a training; ±
 standard deviation over volumes. In the claims about slices, those of ACDC and of all shifts are
-taken together; a slice has failed where its RV Dice is below 0.5, a failure escapes where less than
-half of what is wrong has an entropy above 0.5 bit, and the uncertain area is that above 0.5 bit in
-the whole slice, rims of LV and myocardium included.
+taken together; a slice has failed where its RV Dice is below 0.5, and a failure escapes where less
+than half of what is wrong has an entropy above 0.5 bit. The area uncertain of the RV is that where
+"RV or not" has more than 0.5 bit; that of anything has the rims of LV and myocardium in it too.
+
+{temperatures}
 """
 
 
@@ -64,7 +69,12 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         *silent_failures(slices, [r for r in listed if r.name in acdc and r.seeds in FIRST]),
         *area_correlations(slices, [r for r in listed if r.name in acdc and r.seeds in FIRST]),
     ]
-    draw_figures(acdc, listed, output, report / "images")
+    images = report / "images"
+    draw_figures(acdc, listed, output, images)
+    plain = [case for case in cases if case.condition == UNSHIFTED]
+    drawn = columns([row for row in listed if row.name in acdc])
+    results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
+    draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
     text = "\n".join(
         [
             INTRODUCTION.format(
@@ -73,6 +83,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
                 preset=preset.name,
                 patients=len({c.patient for c in cases if c.condition == UNSHIFTED}),
                 volumes=len(wanted[UNSHIFTED]),
+                temperatures=_temperatures(output),
             ),
             _costs(listed),
             *_tables(acdc),
@@ -124,6 +135,18 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {name}"
 
 
+def _temperatures(output: Path) -> str:
+    found = read_temperatures(output)
+    if not found:
+        return "No temperature is fitted yet."
+    others = found.pop(OTHERS)
+    halves = " and ".join(f"{value:.2f}" for value in dict.fromkeys(found.values()))
+    return (
+        f"τ fitted on either half of the patients, for the other half: {halves}; on all of them, "
+        f"for other data sets: {others:.2f}."
+    )
+
+
 def _costs(listed: Sequence[Row]) -> str:
     lines = ["## Rows and what they cost", ""]
     lines += ["| Method | Members | Seeds | Trainings of T epochs |", "|---|---|---|---|"]
@@ -133,6 +156,10 @@ def _costs(listed: Sequence[Row]) -> str:
 
 def _under(condition: str) -> Callable[[CaseEvaluation], bool]:
     return lambda case: case.groups["shift"] == condition
+
+
+def _only(method: MethodEvaluation, takes: Callable[[CaseEvaluation], bool]) -> MethodEvaluation:
+    return replace(method, cases=tuple(case for case in method.cases if takes(case)))
 
 
 def _tables(acdc: dict[str, MethodEvaluation]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
 
@@ -16,7 +17,10 @@ FIRST = ("1", f"1 to {DEEP}")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row. ``folder`` lies in ``trainings/``; ``cost`` counts trainings of T epochs."""
+    """One row. ``folder`` lies in ``trainings/``; ``cost`` counts trainings of T epochs.
+
+    ``is_fitted``: its temperature is fitted on other patients.
+    """
 
     name: str
     title: str
@@ -25,6 +29,7 @@ class Row:
     members: int
     cost: float
     seeds: str = "1"
+    is_fitted: bool = False
 
     def is_trained(self, output: Path, preset: Preset) -> bool:
         """Whether all trainings of the row are finished: of fewer it would be another row."""
@@ -48,6 +53,7 @@ def rows(preset: Preset) -> list[Row]:
         _row("Vanilla (last epoch with restarts)", first, "vanilla", 1),
         _row("Vanilla (nnU-Net's own schedule)", "poly/seed1", "vanilla", 1),
         _row("Temp. scaling, τ 1.5", first, "temperature", 1),
+        _row("Temp. scaling, τ fitted", first, "temperature", 1, is_fitted=True),
         _row(f"SWA, n {single}", first, "swa", single),
         _row("MC-Dropout, n 5", "dropout/seed1", "mc-dropout", 5),
         _row("MC-Dropout, n 30", "dropout/seed1", "mc-dropout", 30),
@@ -72,16 +78,21 @@ def rows(preset: Preset) -> list[Row]:
     return found
 
 
+def vanilla(preset: Preset) -> Row:
+    """The network whose temperature is fitted."""
+    return next(row for row in rows(preset) if row.method == "vanilla")
+
+
 def _row(
-    title: str, folder: str, method: str, members: int, *, cost: float = 1, seeds: str = "1"
+    title: str, folder: str, method: str, members: int, *, cost: float = 1, **special: Any
 ) -> Row:
     name = f"{folder.replace('/', '-')}-{method}-{members}"
     return Row(
-        name=name,
+        name=f"{name}-fitted" if special.get("is_fitted") else name,
         title=title,
         folder=folder,
         method=method,
         members=members,
         cost=cost,
-        seeds=seeds,
+        **special,
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_bayes_nnunet.core.posterior import entropy as entropy_of
+
 UNCERTAIN = 0.5
 """Bit. Above it a voxel counts as marked uncertain; the highest entropy of four classes is 2."""
 FAILED = 0.5
@@ -20,7 +22,8 @@ class RVSlice:
 
     ``place`` is 0 at the base and 1 at the apex, among the slices with an LV. ``wrong_mm2`` is the
     area where RV and reference differ, ``marked_mm2`` what of it is uncertain. ``uncertain_mm2`` is
-    the uncertain area of the whole slice.
+    the area where it is uncertain whether the RV is there, ``all_uncertain_mm2`` that where
+    anything is.
     """
 
     z: int
@@ -31,6 +34,7 @@ class RVSlice:
     wrong_mm2: float
     marked_mm2: float
     uncertain_mm2: float
+    all_uncertain_mm2: float
 
     @property
     def is_failed(self) -> bool:
@@ -46,15 +50,20 @@ class RVSlice:
 def rv_slices(
     labels: NDArray[np.integer],
     entropy: NDArray[np.floating],
+    rv_probability: NDArray[np.floating],
     reference: NDArray[np.integer],
     spacing: Sequence[float],
     *,
     structures: Mapping[str, int],
 ) -> list[RVSlice]:
-    """Every slice of (Z, Y, X) labels whose reference has an RV; entropy in bit, spacing in mm."""
+    """Every slice of (Z, Y, X) labels whose reference has an RV; entropy in bit, spacing in mm.
+
+    Whether the RV is there is as uncertain as a coin that shows it with ``rv_probability``.
+    """
     rv, lv = structures["RV"], structures["LV"]
     pixel = float(spacing[1] * spacing[2])
     places = _places(np.count_nonzero(reference == lv, axis=(1, 2)))
+    of_rv = entropy_of(np.stack([rv_probability, 1 - rv_probability]))
     found = []
     for z in np.flatnonzero((reference == rv).any(axis=(1, 2))):
         predicted, true = labels[z] == rv, reference[z] == rv
@@ -69,7 +78,8 @@ def rv_slices(
                 dice=2 * np.count_nonzero(predicted & true) / sizes,
                 wrong_mm2=np.count_nonzero(wrong) * pixel,
                 marked_mm2=np.count_nonzero(wrong & uncertain) * pixel,
-                uncertain_mm2=np.count_nonzero(uncertain) * pixel,
+                uncertain_mm2=np.count_nonzero(of_rv[z] > UNCERTAIN) * pixel,
+                all_uncertain_mm2=np.count_nonzero(uncertain) * pixel,
             )
         )
     return found

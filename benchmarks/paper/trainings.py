@@ -22,21 +22,24 @@ DEEP = 5
 class Preset:
     """How large the experiment is: ``name`` is the preset of ``bayes-nnunet train``.
 
-    ``epochs`` is T of every training; there are ``seeds`` trainings with restarts, whose spread
-    shows what chance does. ``shifted`` is what of every patient is judged under shift: "all", or
-    "ES", the frame with the smaller RV.
+    ``epochs`` is T of every training, each of so many ``iterations``; there are ``seeds`` trainings
+    with restarts, whose spread shows what chance does. ``shifted`` is what of every patient is
+    judged under shift: "all", or "ES", the frame with the smaller RV.
     """
 
     name: str
     epochs: int
+    iterations: int
     seeds: int
     mirroring: str
     shifted: str
 
 
 PRESETS = {
-    "cpu": Preset(name="tiny", epochs=150, seeds=2, mirroring="none", shifted="ES"),
-    "paper": Preset(name="paper", epochs=1200, seeds=3, mirroring="full", shifted="all"),
+    "cpu": Preset(name="tiny", epochs=150, iterations=30, seeds=2, mirroring="none", shifted="ES"),
+    "paper": Preset(
+        name="paper", epochs=1200, iterations=250, seeds=3, mirroring="full", shifted="all"
+    ),
 }
 
 
@@ -134,6 +137,7 @@ def _train(
 ) -> None:
     run = RunFolder(training.folder(output))
     flags = [*training.flags, "--epochs", str(training.epochs), "--preset", preset.name]
+    flags += ["--iterations-per-epoch", str(preset.iterations)]
     flags += ["--split", str(split), "--seed", str(training.seed), "--keep-trajectory"]
     if run.record.exists():
         flags = ["--resume"]

@@ -74,17 +74,22 @@ def test_slices_of_the_rv() -> None:
     labels[2, 8:, 8:] = 0  # the small RV is missed
     entropy = np.zeros(reference.shape)
     entropy[2, 8, 8:] = 1.0
-    found = rv_slices(labels, entropy, reference, (10.0, 2.0, 1.5), structures=STRUCTURES)
+    rv = np.zeros(reference.shape)
+    rv[2, 9, 8:9] = 0.4
+    spacing = (10.0, 2.0, 1.5)
+    found = rv_slices(labels, entropy, rv, reference, spacing, structures=STRUCTURES)
     assert [(s.z, s.place) for s in found] == [(1, 0.5), (2, 1.0)]
     assert (found[0].dice, found[0].is_failed) == (1.0, False)
     small = found[1]
     assert (small.reference_mm2, small.predicted_mm2, small.dice) == (12, 0, 0)
-    assert (small.wrong_mm2, small.marked_mm2, small.uncertain_mm2) == (12, 6, 6)
+    assert (small.wrong_mm2, small.marked_mm2, small.all_uncertain_mm2) == (12, 6, 6)
+    assert small.uncertain_mm2 == 3
     assert small.is_failed
     assert not small.is_silent
-    silent = rv_slices(labels, 0 * entropy, reference, (10.0, 2.0, 1.5), structures=STRUCTURES)
+    silent = rv_slices(labels, 0 * entropy, rv, reference, spacing, structures=STRUCTURES)
     assert silent[1].is_silent
-    turned = rv_slices(labels[::-1], entropy, reference[::-1], (1, 1, 1), structures=STRUCTURES)
+    labels, reference = labels[::-1], reference[::-1]
+    turned = rv_slices(labels, entropy, rv, reference, (1, 1, 1), structures=STRUCTURES)
     assert [s.place for s in turned] == [1.0, 0.5]
 
 

@@ -312,7 +312,7 @@ def training(*arguments, augmenting=0):
     """The command with two processes in the place of cards, ``augmenting`` ones for each."""
     with subprocess.Popen(
         [sys.executable, str(GLOO), "train", *map(str, arguments), "--num-gpus", "2"],
-        env=environment(nnUNet_n_proc_DA=str(augmenting)),
+        env=environment(nnUNet_n_proc_DA=str(augmenting), PYTHONFAULTHANDLER="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -344,7 +344,7 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
         children = descendants(process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
     assert errors.startswith("Stopped. Go on with: bayes-nnunet train")
     assert len(children) >= 7
     wait_until_gone(*children)
@@ -360,7 +360,7 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
 
     with training(*start, "--resume") as process:
         _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
     assert errors.startswith("The training of fold 0 is finished.")
     rows = epochs(planned)
     assert [row["epoch"] for row in rows] == list(range(12))
