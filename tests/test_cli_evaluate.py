@@ -68,6 +68,13 @@ def test_a_failure_is_one_sentence(folders, tmp_path, more, sentence):
     assert not (tmp_path / "report").exists()
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(folders, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run(folders, "-o", tmp_path / "file" / "report")
+    expected = f"Error: {tmp_path / 'file'} is no folder: choose another one for the report.\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
 def test_a_prediction_is_never_its_own_reference(folders, tmp_path):
     done = run(folders, "-o", tmp_path / "report", labels="multi")
     assert done.returncode == 1

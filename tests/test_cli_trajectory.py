@@ -63,7 +63,7 @@ def test_what_is_no_training_and_where_nothing_can_be_written(
 
     assert "is no training: expected the --output of bayes-nnunet train" in errors(tmp_path, "a")
     (tmp_path / "file").write_text("")
-    expected = "cannot be used as a folder for the report: it is a file.\n"
+    expected = "is no folder: choose another one for the report.\n"
     assert errors(trained_run, "file").endswith(expected)
     run = shutil.copytree(trained_run, tmp_path / "run")
     (run / "fold_0" / "trajectory").mkdir()

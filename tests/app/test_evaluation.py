@@ -136,6 +136,7 @@ def test_a_reference_without_rv_evaluates_what_is_there(tmp_path, predictions):
     method = run(predictions, folder)
     assert judged_structures([method]) == ["MYO", "LV"]
     assert "RV not judged, not shown by the reference" in method.notes[0]
+    assert "References taken to be numbered as the labels, nothing says so" in method.notes[1]
     expected = made_case(1, reference=shown, structures={"MYO": 2, "LV": 3})
     assert method.cases[0].ece == expected.ece
     assert method.cases[0].structures == expected.structures

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.case_groups import read_groups, write_groups
+from napari_bayes_nnunet.io.case_groups import patients_of, read_groups, write_groups
 
 ROWS = {
     "p1_frame01": {"phase": "ED", "vendor": "A", "pathology": "Größe, andere"},
@@ -45,6 +45,18 @@ def test_a_table_made_by_hand(tmp_path: Path) -> None:
     text = "\ufeffsex,case\r\nf,p1\r\n,p2\r\n\r\n"
     (tmp_path / "groups.csv").write_bytes(text.encode())
     assert read_groups(tmp_path) == {"p1": {"sex": "f"}, "p2": {}}
+
+
+def test_patients_are_those_of_the_table(tmp_path: Path) -> None:
+    labels = tmp_path / "labelsTr"
+    labels.mkdir()
+    cases = ["p1_frame01", "p1_frame12", "p2_frame01", "p3_frame01"]
+    assert patients_of(cases, labels) == {case: case[:2] for case in cases}
+    same = dict.fromkeys(ROWS, "one and the same")
+    write_groups(tmp_path, ROWS, patients=same)
+    assert patients_of(cases, labels) == same | {"p3_frame01": "p3"}
+    assert patients_of(cases, labels, pattern="^(p)") == dict.fromkeys(cases, "p")
+    assert "patient" not in read_groups(labels)["p1_frame01"]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from ..core.structure_names import same_structure
-from ..io.case_groups import read_groups
-from ..io.nnunet_dataset import DEFAULT_PATIENT, named, patient_of
+from ..io.case_groups import patients_of, read_groups
+from ..io.nnunet_dataset import DEFAULT_PATIENT, named
 from ..io.prediction_folder import predicted_cases
 from ..io.reference_labels import Reference
 from . import AppError
@@ -84,7 +84,7 @@ def evaluate(
     """Measure every prediction in a folder that has reference labels.
 
     ``predictions`` and ``labels`` as in ``io.prediction_folder`` and ``io.reference_labels``;
-    ``patient`` is the pattern of the patient's part of a case's name.
+    ``patient`` is the pattern of the patient's part of a case's name (`patients_of`).
 
     A structure that the reference does not know is not judged: what was predicted of it counts as
     background. Structures are called RV, MYO and LV where their names mean that.
@@ -95,6 +95,7 @@ def evaluate(
     if not labels.is_dir():
         raise AppError(f"{labels} is no folder: it should hold the reference labels.")
     names, groups = predicted_cases(predictions), read_groups(labels)
+    whose = patients_of(names, labels, pattern=patient)
     cases: list[CaseEvaluation] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
@@ -102,8 +103,7 @@ def evaluate(
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
-            whose = patient_of(case, patient)
-            cases.append(_evaluated(pair, pair.reference, whose, groups.get(case, {})))
+            cases.append(_evaluated(pair, pair.reference, whose[case], groups.get(case, {})))
         yield Progress(done, len(names), case)
     if not cases:
         raise AppError(
@@ -151,6 +151,8 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         yield f"{' and '.join(unknown)} not judged, not shown by the reference"
     if prediction.structures is None:
         yield "Labels taken to be numbered as the references, nothing says so"
+    elif not reference.is_named:
+        yield "References taken to be numbered as the labels, nothing says so"
     if prediction.probabilities is None:
         yield "No calibration, the probabilities were not saved"
     if prediction.mutual_information is None:

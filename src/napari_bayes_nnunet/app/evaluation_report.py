@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..io.atomic import write_json, write_text
-from . import AppError
 from .evaluation_cases import ShownCase
 from .evaluation_sections import evaluation_page
 from .evaluation_summary import cases_csv, summary
 from .evaluation_tables import extent, text_table
 from .paper_tables import Methods, dice_table, ece_table
+from .report_folder import unwritable
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 
@@ -27,9 +27,7 @@ def write_report(methods: Methods, report: Path, *, shown: Iterable[ShownCase] =
         write_json(report / SUMMARY, summary(methods))
         write_text(report / PAGE, page)
     except OSError as error:
-        raise AppError(
-            f"{report} cannot be used as a folder for the report: {error.strerror or error}."
-        ) from error
+        raise unwritable(report, error) from error
     return report / PAGE
 
 

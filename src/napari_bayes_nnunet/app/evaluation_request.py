@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..io.atomic import write_text
+from ..io.case_groups import patients_of
 from ..io.nifti import ENDINGS
-from ..io.nnunet_dataset import DEFAULT_PATIENT, patient_of
+from ..io.nnunet_dataset import DEFAULT_PATIENT
 from ..io.prediction_folder import predicted_cases
 from . import AppError
 from .evaluation import MethodEvaluation, evaluate_methods, judged_structures
@@ -24,6 +24,7 @@ from .evaluation_figures import reliability_picture
 from .evaluation_measures import ECE, dice_measures
 from .evaluation_report import CASES, PAGE, SUMMARY, write_report
 from .evaluation_tables import Block, Table, evaluation_table, extent
+from .report_folder import check_writable, unwritable
 
 FILES = (PAGE, CASES, SUMMARY)
 DICE, CALIBRATION = "Dice", "Calibration error"
@@ -61,20 +62,23 @@ class EvaluationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPreview:
-    """What can be measured: ``cases`` that all methods have, and how many of them have labels."""
+    """What can be measured: cases that all methods have, and how many of them have labels.
 
-    cases: tuple[str, ...]
+    ``patient_of``: case → whose it is.
+    """
+
+    patient_of: dict[str, str]
     labelled: int
-    patient: str
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.patient_of)
 
     @property
     def patients(self) -> int:
-        """Number of patients, by the pattern ``patient``."""
-        return len(set(map(self.patient_of, self.cases)))
-
-    def patient_of(self, case: str) -> str:
-        """Whose case it is."""
-        return patient_of(case, self.patient)
+        """Number of patients."""
+        return len(set(self.patient_of.values()))
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,12 @@ def preview(request: EvaluationRequest) -> EvaluationPreview:
         if folder is not None and not folder.is_dir():
             raise AppError(f"{folder} is no folder: it should hold the {holds}.")
     _refuse_same_folders(request)
-    _refuse_report(request.report)
+    check_writable(request.report)
     if not (common := set.intersection(*found.values())):
         raise AppError(
             f"{' and '.join(found)} have no case in common: compare predictions of one set."
         )
-    cases = tuple(sorted(common))
+    cases = sorted(common)
     stems = {re.sub(r"(_gt)?\.nii(\.gz)?$", "", name) for name in _images_in(request.labels)}
     labelled = sum(not stems.isdisjoint(_references(case)) for case in cases)
     if not labelled:
@@ -128,7 +132,8 @@ def preview(request: EvaluationRequest) -> EvaluationPreview:
             f"No labels in {request.labels} are named like the predictions: a case called "
             f"{cases[0]} needs {cases[0]}.nii.gz or {cases[0]}_gt.nii.gz."
         )
-    return EvaluationPreview(cases=cases, labelled=labelled, patient=request.patient)
+    whose = patients_of(cases, request.labels, pattern=request.patient)
+    return EvaluationPreview(patient_of=whose, labelled=labelled)
 
 
 def files_there(report: Path) -> list[Path]:
@@ -206,9 +211,7 @@ def _place(made: Path, report: Path) -> None:
         for name in reversed(FILES):
             write_text(report / name, (made / name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise AppError(
-            f"{report} cannot be used as a folder for the report: {error.strerror or error}."
-        ) from error
+        raise unwritable(report, error) from error
 
 
 def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:
@@ -233,15 +236,6 @@ def _refuse_same_folders(request: EvaluationRequest) -> None:
     for (one, folder), (other, same) in combinations(request.methods.items(), 2):
         if folder.samefile(same):
             raise AppError(f"{one} and {other} are the same folder: compare two of them.")
-
-
-def _refuse_report(report: Path) -> None:
-    """Before all is measured in vain."""
-    place = next(place for place in (report, *report.absolute().parents) if place.exists())
-    if not place.is_dir():
-        raise AppError(f"{place} is no folder: choose another one for the report.")
-    if not os.access(place, os.W_OK):
-        raise AppError(f"{place} cannot be written to: choose another folder for the report.")
 
 
 def _images_in(folder: Path) -> Iterator[str]:

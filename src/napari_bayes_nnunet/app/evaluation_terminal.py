@@ -14,6 +14,7 @@ from . import AppError
 from .evaluation import MethodEvaluation, evaluate_methods
 from .evaluation_cases import shown_cases
 from .evaluation_report import report_text, write_report
+from .report_folder import check_writable
 
 
 def evaluate_in_terminal(
@@ -36,6 +37,7 @@ def evaluate_in_terminal(
         methods[other] = folder
     if images is not None and not images.is_dir():
         raise AppError(f"{images} is no folder: it should hold the images.")
+    check_writable(report)
     found = _with_bar(methods, labels, patient or DEFAULT_PATIENT)
     page = write_report(found, report, shown=shown_cases(found, labels, images=images))
     click.echo(report_text(found))

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.atomic import replacing, write_text
-from . import AppError
 from .distance_figures import draw_distances
 from .evaluation_figures import png
 from .member_cases import MemberCase
 from .member_picture import draw_members, picture_name
+from .report_folder import unwritable
 from .trajectory import LayerDistances, TrajectoryAnalysis
 from .trajectory_figures import draw, draw_layers
 from .trajectory_sections import trajectory_page, way_of_members
@@ -51,20 +51,6 @@ def write_report(
     except OSError as error:
         raise unwritable(report, error) from error
     return report / PAGE
-
-
-def check_writable(report: Path) -> None:
-    """Make the folder, so that long work does not end at one that cannot be. Raises AppError."""
-    try:
-        report.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(report, error) from error
-
-
-def unwritable(report: Path, error: OSError) -> AppError:
-    """The sentence for a folder that cannot be written."""
-    reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or error
-    return AppError(f"{report} cannot be used as a folder for the report: {reason}.")
 
 
 def drawn(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str, Figure]:

@@ -13,10 +13,11 @@ from ..io.nifti import case_name
 from ..io.run_folder import RunFolder
 from . import AppError
 from .member_cases import MemberCase, member_case, read_image
+from .report_folder import check_writable
 from .segment import Ensemble, Snapshot
 from .trajectory import analyse
 from .trajectory_control import with_control
-from .trajectory_report import check_writable, report_text, write_report
+from .trajectory_report import report_text, write_report
 
 
 def trajectory_in_terminal(

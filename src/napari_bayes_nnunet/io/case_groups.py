@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import DataError
 from .atomic import write_text
+from .nnunet_dataset import DEFAULT_PATIENT, patient_of
 
 GROUPS = "groups.csv"
 CASE, PATIENT = "case", "patient"
@@ -23,7 +24,20 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
     not among its groups. Raises DataError for a damaged table.
     """
     file = _find(path)
-    return dict(_rows(file)) if file else {}
+    rows = _rows(file) if file else ()
+    return {case: {k: v for k, v in row.items() if k != PATIENT} for case, row in rows}
+
+
+def patients_of(
+    cases: Sequence[str], path: Path, *, pattern: str = DEFAULT_PATIENT
+) -> dict[str, str]:
+    """Case → patient: what the column ``patient`` of the table says, else by `patient_of`.
+
+    ``path`` as for `read_groups`; the column is not asked where ``pattern`` is not the usual one.
+    """
+    file = _find(path) if pattern == DEFAULT_PATIENT else None
+    said = {case: row.get(PATIENT) for case, row in _rows(file)} if file else {}
+    return {case: said.get(case) or patient_of(case, pattern) for case in cases}
 
 
 def write_groups(
@@ -74,4 +88,4 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
         if case in seen:
             raise DataError(f"Lines {seen[case]} and {number} of {file} are both of {case}.")
         seen[case] = number
-        yield case, {k: v for k, v in row.items() if v and k not in (CASE, PATIENT)}
+        yield case, {k: v for k, v in row.items() if v and k != CASE}

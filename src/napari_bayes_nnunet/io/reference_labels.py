@@ -16,10 +16,14 @@ from .nifti import ENDINGS, Array, Volume, read_labels
 
 
 class Reference(NamedTuple):
-    """(Z, Y, X) labels of a reference, and the structures that it knows (name: label)."""
+    """(Z, Y, X) labels of a reference, and the structures that it knows (name: label).
+
+    ``is_named``: whether a ``dataset.json`` says what its values mean.
+    """
 
     labels: Array
     structures: dict[str, int]
+    is_named: bool
 
 
 def reference_labels(
@@ -77,7 +81,7 @@ def known_reference(
         return None
     if numbers is None:
         known = {name: value for name, value in known.items() if (labels == value).any()}
-    return Reference(labels, known)
+    return Reference(labels, known, is_named=numbers is not None)
 
 
 def structure_numbers(folder: Path) -> dict[str, int] | None:

@@ -128,7 +128,7 @@ class EvaluationWidget(Docked):
     def _on_looked(self, found: EvaluationPreview) -> None:
         self._preview = found
         case = found.cases[0]
-        self.form.patient.show_example(f"{case} → {found.patient_of(case)}")
+        self.form.patient.show_example(f"{case} → {found.patient_of[case]}")
         self._tell()
 
     def _on_problem(self, sentence: str) -> None:
