@@ -193,6 +193,35 @@ def test_it_does_not_begin_where_its_parent_is_gone(variables, code):
     assert done.returncode == code
 
 
+ABORTING = """
+import atexit, multiprocessing, os, sys
+from napari_bayes_nnunet.nnunet.ranks import end_without_teardown
+
+def rank():
+    atexit.register(os.abort)  # as a thread that still holds tensors
+    end_without_teardown()
+    print("all is written")
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=rank)
+    process.start()
+    process.join()
+    end_without_teardown()  # not spawned: it is taken down as ever
+    sys.exit(process.exitcode or 7)
+"""
+
+
+def test_a_spawned_process_that_is_done_cannot_abort_at_its_end(tmp_path):
+    (tmp_path / "aborting.py").write_text(ABORTING)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "aborting.py")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (7, "all is written\n"), done.stderr
+
+
 def wait_until_gone(*pids, seconds=30):
     end = time.monotonic() + seconds
     while any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids):

@@ -6,8 +6,10 @@ back but files.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -119,6 +121,16 @@ def end_with_parent() -> None:
     if os.getppid() != int(parent):  # it ended before the kernel knew
         os._exit(1)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
+
+
+def end_without_teardown() -> None:
+    """This process, where another has spawned it, ends as soon as all of its Python is done.
+
+    To be said where nothing can fail any more. Threads of gloo and autograd may still hold tensors,
+    and abort a process that takes its interpreter down before them (pytorch/pytorch#190489).
+    """
+    if multiprocessing.parent_process() is not None:
+        atexit.register(os._exit, 0)
 
 
 def be_killed_with_parent() -> None:

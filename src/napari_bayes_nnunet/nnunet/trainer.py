@@ -31,7 +31,7 @@ from ..io.run_folder import EpochReport, RunFolder, add_member
 from ..io.trajectory import write_epoch
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, used_memory
-from .ranks import Mailbox, agreed, be_killed_with_parent
+from .ranks import Mailbox, agreed, be_killed_with_parent, end_without_teardown
 from .weights import read_checkpoint, trajectory_layers, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -174,6 +174,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
                 super().run_training()
             except TrainingStopped:
                 self._mailbox.note_stop()
+        end_without_teardown()
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's validation, not in a run folder: what is used there is not one network."""
