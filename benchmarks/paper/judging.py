@@ -120,7 +120,9 @@ def tallies(task: Task) -> dict[Row, Tally]:
     image, spacing = _image(task.case)
     ways = {
         row: passes_of(
-            choose_members(ensemble.folder, row.method, row.members), METHODS[row.method].combine
+            choose_members(ensemble.folder, row.method, row.members),
+            METHODS[row.method].combine,
+            mirroring=task.mirroring,
         )
         for row in task.rows
     }

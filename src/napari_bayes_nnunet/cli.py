@@ -46,6 +46,7 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor 'fitted'.", param, ctx)
 
 
+MIRRORING = click.Choice(["full", "spread", "none"])
 METHOD_HELP = (
     "multi, single, vanilla, temperature, swa, mc-dropout, deep-ensemble, cross-validation or "
     "snapshot."
@@ -188,7 +189,7 @@ def inspect(folder: Path, as_json: bool) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
 @click.option("--method", default="multi", show_default=True, help=METHOD_HELP)
 @click.option("--members", default=30, show_default=True, type=click.IntRange(1))
-@click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
+@click.option("--mirroring", type=MIRRORING, default="full", show_default=True)
 @click.option(
     "--temperature",
     type=Temperature(),
@@ -215,7 +216,7 @@ def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--method", default="temperature", show_default=True, help=METHOD_HELP)
 @click.option("--members", default=30, show_default=True, type=click.IntRange(1))
-@click.option("--mirroring", type=click.Choice(["full", "none"]), default="full", show_default=True)
+@click.option("--mirroring", type=MIRRORING, default="full", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 def calibrate(ensemble: Path, dataset: Path, device: str, **asked: Any) -> None:
     """Fit the temperature of a method on the cases the training of ENSEMBLE held back.

@@ -101,11 +101,40 @@ def test_transposed_plans(tmp_path):
     assert (result.labels != labels).mean() < 1e-3
 
 
+def test_spread_mirrors_are_seen_by_one_member_each(tmp_path):
+    ensemble = Ensemble(make_model(tmp_path, members=3), device="cpu")
+    # One tile without a margin, so that the image can be turned instead.
+    image = 1 + np.abs(made_image((4, *ensemble._predictor.patch_size)))
+    expected = []
+    for turn, member in enumerate(ensemble.folder.members):
+        axes = tuple(np.array(mirrors_of("spread", (0, 1), turn=turn)[0], int) - 1)
+        turned = np.ascontiguousarray(np.flip(image, axes))
+        (answer,) = ensemble.member_probabilities(turned, (8, 1.5, 1.5), [member], mirroring="none")
+        expected.append(np.flip(answer.numpy(), [axis + 1 for axis in axes]))
+    found = ensemble.segment(image, (8, 1.5, 1.5), mirroring="spread")
+    assert found.mirroring == "spread"
+    np.testing.assert_allclose(found.probabilities, np.mean(expected, axis=0), atol=1e-5)
+
+
+def test_instance_norm_without_copies_is_the_same(tmp_path):
+    network = Ensemble(make_model(tmp_path, members=1), device="cpu")._predictor.network
+    batch = torch.randn(3, 1, 48, 56, generator=torch.manual_seed(1))
+    norms = [m for m in network.module.modules() if isinstance(m, torch.nn.InstanceNorm2d)]
+    assert norms
+    fast = network.logits(batch, [()])
+    for norm in norms:
+        del norm.forward
+    torch.testing.assert_close(network.logits(batch, [()]), fast, atol=1e-5, rtol=1e-5)
+
+
 def test_mirrors():
     assert mirrors_of("none", (0, 1)) == [()]
     assert mirrors_of("full", None) == [()]
     assert mirrors_of("full", (0, 1)) == [(), (2,), (3,), (2, 3)]
     assert len(mirrors_of("full", (0, 1, 2))) == 8
+    turns = [mirrors_of("spread", (0, 1), turn=turn) for turn in range(5)]
+    assert turns == [[()], [(2,)], [(3,)], [(2, 3)], [()]]
+    assert mirrors_of("spread", None, turn=3) == [()]
 
 
 def test_stop_ends_between_two_tiles(tmp_path):

@@ -22,7 +22,8 @@ from ..io.nifti import Array, read_channels, read_labels
 from ..io.nnunet_dataset import TrainingCase, read_dataset
 from . import AppError
 from .methods import choose_members
-from .segment import Ensemble, Mirroring, Segmentation
+from .passes import Mirroring
+from .segment import Ensemble, Segmentation
 
 FILE = "temperatures.json"
 

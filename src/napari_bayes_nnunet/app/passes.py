@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..io.ensemble_folder import Member
 
 Combine = Literal["probabilities", "weights", "dropout"]
 """What is averaged: the members' answers (Eq. 2), their weights, or answers with dropout."""
+Mirroring = Literal["full", "spread", "none"]
+"""Which mirrors of the image a pass sees: all, one in turn with the others, or the image alone."""
 
 
 @dataclass(frozen=True)
 class Pass:
     """One look at the image, with the mean of the weights of ``members``: one, but for SWA.
 
-    With ``dropout_seed`` the network's dropout is armed and drawn from that seed.
+    With ``dropout_seed`` the network's dropout is armed and drawn from that seed. ``turn`` is the
+    number of the mirror it sees where these are spread over the passes, counted on without end.
     """
 
     members: tuple[Member, ...]
     dropout_seed: int | None = None
+    turn: int | None = None
 
 
-def passes_of(members: Sequence[Member], combine: Combine) -> list[Pass]:
-    """The passes that the chosen members are combined by, in the order of the members."""
+def passes_of(
+    members: Sequence[Member], combine: Combine, *, mirroring: Mirroring = "full"
+) -> list[Pass]:
+    """The passes that the chosen members are combined by, in the order of the members.
+
+    Spread mirrors are dealt out in turn, over all cycles: how often each is seen in a cycle, and
+    in all, differs by one at most.
+    """
     if combine == "weights":
-        return [Pass(tuple(members))]
-    if combine == "dropout":
-        return [Pass((member,), seed) for seed, member in enumerate(members)]
-    return [Pass((member,)) for member in members]
+        passes = [Pass(tuple(members))]
+    elif combine == "dropout":
+        passes = [Pass((member,), seed) for seed, member in enumerate(members)]
+    else:
+        passes = [Pass((member,)) for member in members]
+    if mirroring != "spread":
+        return passes
+    return [replace(one, turn=turn) for turn, one in enumerate(passes)]
 
 
 def interleaved(passes: Sequence[Pass]) -> list[Pass]:

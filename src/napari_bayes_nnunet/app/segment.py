@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
 from .methods import METHODS, Method, choose_members
-from .passes import Pass, interleaved, passes_of
+from .passes import Mirroring, Pass, interleaved, passes_of
 from .tally import Tally, to_numpy
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Image = NDArray[Any]
 Spacing = tuple[float, float, float]
-Mirroring = Literal["full", "none"]
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ class Ensemble:
         """
         chosen = choose_members(self.folder, method, members)
         way = METHODS[method]
-        passes = passes_of(chosen, way.combine)
+        passes = passes_of(chosen, way.combine, mirroring=mirroring)
         refused = [member.path.name for member in self.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
@@ -315,7 +314,7 @@ class Ensemble:
         return self._predictor.probabilities(
             prepared,
             weights,
-            mirrors=mirrors_of(mirroring, axes),
+            mirrors=mirrors_of(mirroring, axes, turn=one.turn),
             dropout_seed=one.dropout_seed,
             should_stop=should_stop,
         )
@@ -336,7 +335,12 @@ class Ensemble:
         self._notify(sentence)
 
     def _result(
-        self, tally: Tally, chosen: tuple[Member, ...], way: Method, mirroring: str, seconds: float
+        self,
+        tally: Tally,
+        chosen: tuple[Member, ...],
+        way: Method,
+        mirroring: Mirroring,
+        seconds: float,
     ) -> Segmentation:
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
@@ -361,7 +365,9 @@ class Ensemble:
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
-            member_labels=_in_order_of(passes_of(chosen, way.combine), tally.member_labels),
+            member_labels=_in_order_of(
+                passes_of(chosen, way.combine, mirroring=mirroring), tally.member_labels
+            ),
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from .device import is_out_of_memory
 from .network import Network
 from .weights import StateDict
 
-Mirroring = Literal["full", "none"]
 Window = tuple[slice, ...]
 TILE_STEP = 0.5
 DAMAGED_PLANS = (
@@ -267,11 +266,17 @@ class Predictor:
             ) from error
 
 
-def mirrors_of(mirroring: Mirroring, axes: tuple[int, ...] | None) -> list[tuple[int, ...]]:
-    """The flips of a batch (N, channels, …): with "full" all combinations of the allowed axes."""
-    if mirroring not in ("full", "none"):
-        raise ModelError(f"Mirroring is 'full' or 'none', not {mirroring!r}.")
+def mirrors_of(
+    mirroring: str, axes: tuple[int, ...] | None, *, turn: int | None = None
+) -> list[tuple[int, ...]]:
+    """The flips of a batch (N, channels, …): with "full" all combinations of the allowed axes.
+
+    With "spread" the one whose ``turn`` it is.
+    """
+    if mirroring not in ("full", "spread", "none"):
+        raise ModelError(f"Mirroring is 'full', 'spread' or 'none', not {mirroring!r}.")
     if mirroring == "none" or not axes:
         return [()]
     shifted = [axis + 2 for axis in axes]
-    return [c for n in range(len(shifted) + 1) for c in combinations(shifted, n)]
+    found = [c for n in range(len(shifted) + 1) for c in combinations(shifted, n)]
+    return [found[(turn or 0) % len(found)]] if mirroring == "spread" else found

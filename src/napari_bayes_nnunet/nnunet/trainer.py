@@ -66,11 +66,9 @@ class TrainerSettings:
         if entry is None:
             return cls()
         try:
-            parts = {
-                "schedule": RestartSchedule(**entry["schedule"]),
-                "selection": MemberSelection(**entry["selection"]),
-            }
-            return cls(**{**entry, **parts})
+            schedule = RestartSchedule(**entry["schedule"])
+            selection = MemberSelection(**entry["selection"])
+            return cls(**{**entry, "schedule": schedule, "selection": selection})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The entry {PLANS_ENTRY!r} of the plans is of another version: {error}."

@@ -33,6 +33,11 @@ MIRRORINGS = {
         "Every member also looks at mirrored copies of the image and averages what it sees, as in "
         "its training: somewhat better, and several times slower.",
     ),
+    "spread": (
+        "Spread",
+        "Every member sees one of the mirrored copies, in turn: as fast as none, nearly as good as "
+        "full with many members; the members differ a little more.",
+    ),
     "none": ("None", "Every member looks at the image once: the fastest."),
 }
 
