@@ -365,6 +365,24 @@ def test_every_parameter_of_the_schedule_is_a_flag(tmp_path):
     assert [int(row["epoch"]) for row in rows if row["keeps_member"] == "1"] == [4, 5, 10, 11]
 
 
+@pytest.mark.parametrize(
+    ("shape", "flag"),
+    [
+        ("poly", ["--gamma", "0.5"]),
+        ("poly", ["--restart-lr", "0.1"]),
+        ("poly", ["--no-restart-first-cycle"]),
+        ("cosine", ["--gamma", "0.5"]),
+        ("cosine", ["--exponent", "0.9"]),
+        ("cosine", ["--decay-over", "Tc"]),
+    ],
+)
+def test_a_parameter_that_a_schedule_does_not_have_is_refused(shape, flag):
+    result = CliRunner().invoke(main, ["schedule", "--schedule", shape, *flag])
+    assert result.exit_code == 2
+    name = flag[0].replace("--no-", "--")
+    assert f"{name} means nothing with --schedule {shape}: leave it out." in result.output
+
+
 def test_an_impossible_schedule_is_a_usage_error():
     result = CliRunner().invoke(main, ["schedule", "--epochs", "10", "--cycles", "3"])
     assert result.exit_code == 2

@@ -10,6 +10,8 @@ from ..io.ensemble_folder import EnsembleFolder
 
 Scores = dict[str, dict[str, float]]
 """Structure → name of a score → value."""
+DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
+"""Decimals that are told of each score."""
 
 
 def case_scores(
@@ -46,11 +48,16 @@ def validation_warnings(
     spreads: Mapping[str, Spread],
     agreement: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """A sentence for every score outside the range of the ensemble's validation cases."""
+    """A sentence for every score outside the range of the ensemble's validation cases.
+
+    It is outside where the printed digits show it.
+    """
     sentences = []
     for name, scores in case_scores(volumes, spreads, agreement).items():
         for score, value in scores.items():
             low, high = folder.validation_range(name, score) or (-math.inf, math.inf)
+            digits = DIGITS[score]
+            value, low, high = (round(number, digits) for number in (value, low, high))
             if score == "pairwise_dice" and value < low:
                 sentences.append(
                     f"{name}: the models agree less (Dice {value:.3f}) than on any validation "
