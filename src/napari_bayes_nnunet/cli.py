@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from .core.schedule import MemberSelection, RestartSchedule
+from .core.schedule import UNUSED, MemberSelection, RestartSchedule
 
 
 class Command(click.Command):
@@ -46,11 +46,6 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor 'fitted'.", param, ctx)
 
 
-NOT_OF_SHAPE = {
-    "poly": ("gamma", "restart_lr", "decay_over", "restart_first_cycle"),
-    "cosine": ("gamma", "exponent", "decay_over"),
-}
-"""Parameters of Eq. 4 that the other schedules do not have."""
 MIRRORING = click.Choice(["full", "spread", "none"])
 METHOD_HELP = (
     "multi, single, vanilla, temperature, swa, mc-dropout, deep-ensemble, cross-validation or "
@@ -103,7 +98,7 @@ def parse_schedule(
     kept = {new: flags.pop(old) for old, new in of_selection.items()}
     if changes["shape"] == "poly" and changes["cycles"] is None:
         changes["cycles"] = 1
-    for name in NOT_OF_SHAPE.get(changes["shape"], ()):
+    for name in UNUSED.get(changes["shape"], ()):
         if changes[name] is not None:
             flag = f"--{name.replace('_', '-')}"
             raise click.UsageError(

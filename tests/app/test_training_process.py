@@ -85,6 +85,14 @@ def test_the_command_line_says_what_the_request_says(parsed, tmp_path, monkeypat
         assert parsed(request) == replace(rest, **{field.name: getattr(FULL, field.name)})
 
 
+@pytest.mark.parametrize(("shape", "cycles"), [("poly", 1), ("cosine", 3)])
+def test_only_what_the_shape_of_a_schedule_has_is_said(shape, cycles, parsed):
+    schedule = RestartSchedule(epochs=12, cycles=cycles, shape=shape, initial_lr=0.02)
+    request = replace(PLAIN, schedule=schedule)
+    assert "--gamma" not in arguments(request)
+    assert parsed(request).schedule == schedule
+
+
 @pytest.mark.parametrize("flag", ["resume", "add_cycle"])
 def test_a_training_that_goes_on(flag, parsed, trained_run):
     request = TrainingRequest(dataset=Path("data"), output=trained_run, **{flag: True})

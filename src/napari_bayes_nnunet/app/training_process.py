@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.schedule import RestartSchedule
+from ..core.schedule import UNUSED, RestartSchedule
 from ..io.run_folder import RunFolder
 from . import AppError
 from .job_info import read_info
@@ -57,8 +57,11 @@ def _schedule_flags(schedule: RestartSchedule) -> Iterator[tuple[str, Any]]:
     values = asdict(schedule)
     values.pop("added_cycles")  # those stand in the run folder
     yield "--schedule", values.pop("shape")
-    yes = values.pop("restart_first_cycle")
-    yield "--restart-first-cycle" if yes else "--no-restart-first-cycle", True
+    for name in UNUSED.get(schedule.shape, ()):
+        values.pop(name)
+    if "restart_first_cycle" in values:
+        yes = values.pop("restart_first_cycle")
+        yield "--restart-first-cycle" if yes else "--no-restart-first-cycle", True
     yield from (("--" + name.replace("_", "-"), value) for name, value in values.items())
 
 

@@ -14,6 +14,13 @@ DecayOver = Literal["T", "Tc"]
 Shape = Literal["restarts", "poly", "cosine"]
 
 
+UNUSED: dict[str, tuple[str, ...]] = {
+    "poly": ("gamma", "restart_lr", "decay_over", "restart_first_cycle"),
+    "cosine": ("gamma", "exponent", "decay_over"),
+}
+"""Parameters of Eq. 4 that a schedule of another shape does not have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestartSchedule:
     """Learning rate of every epoch of a training in ``cycles`` cycles (Eq. 4).
