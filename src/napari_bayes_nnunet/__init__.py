@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Ensemble": "app.segment",
-    "Segmentation": "app.segment",
-    "Snapshot": "app.segment",
+    "Segmentation": "app.segmentation",
+    "Snapshot": "app.segmentation",
     "TrainingRequest": "app.training_request",
     "train": "app.training",
     "find_ensemble": "io.ensemble_folder",
@@ -34,7 +34,8 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from .app.segment import Ensemble, Segmentation, Snapshot
+    from .app.segment import Ensemble
+    from .app.segmentation import Segmentation, Snapshot
     from .app.training import train
     from .app.training_request import TrainingRequest
     from .core.calibration import expected_calibration_error

@@ -111,6 +111,23 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     assert messages[-1] == JobEnded(outcome="finished", job=1)
 
 
+def test_a_second_run_takes_what_the_first_has_found(child, model):
+    image = made_image((4, 40, 50))
+    answers = child.scratch / "answers"
+    for method, members in (("vanilla", 1), ("multi", 3)):
+        child.send(request(child, model, image[None], method=method))
+        assert child.until(JobEnded)[-1].outcome == "finished"
+        assert len(list(answers.iterdir())) == members
+    for file in answers.iterdir():  # such as nobody would compute
+        background = np.zeros_like(np.load(file))
+        background[0] = 1
+        np.save(file, background)
+    child.send(request(child, model, image[None]))
+    *_, done, ended = child.until(JobEnded)
+    assert ended.outcome == "finished"
+    assert {volumes["ensemble"] for volumes in done.report["volumes_ml"].values()} == {0}
+
+
 def test_phases_of_a_cine(child, model):
     cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
     child.send(request(child, model, cine, phases=[2, 3], members=1, method="vanilla"))

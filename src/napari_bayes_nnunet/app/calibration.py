@@ -23,7 +23,8 @@ from ..io.nnunet_dataset import TrainingCase, read_dataset
 from . import AppError
 from .methods import choose_members
 from .passes import Mirroring
-from .segment import Ensemble, Segmentation
+from .segment import Ensemble
+from .segmentation import Segmentation
 
 FILE = "temperatures.json"
 

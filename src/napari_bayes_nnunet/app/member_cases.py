@@ -14,7 +14,8 @@ from scipy import ndimage
 from ..io.ensemble_folder import Member
 from ..io.nifti import Volume, case_name, read_channels
 from . import AppError
-from .segment import Ensemble, Segmentation, Snapshot
+from .segment import Ensemble
+from .segmentation import Segmentation, Snapshot
 
 SHOWN: Final = 6
 """Members side by side, from all cycles."""

@@ -32,7 +32,8 @@ from .calibration import fitted_temperature
 from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, STUDY, files_of, frame_name
 from .methods import METHODS, choose_members
 from .passes import Mirroring
-from .segment import Ensemble, Segmentation, Snapshot
+from .segment import Ensemble
+from .segmentation import Segmentation, Snapshot
 from .study_writing import StudyParts, has_study, study_to_make
 
 LOGGER = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import click
 from tqdm import tqdm
 
 from .prediction import CaseOutcome, PredictionRequest, predict
-from .segment import Ensemble, Snapshot
+from .segment import Ensemble
+from .segmentation import Snapshot
 
 
 def predict_in_terminal(folder: Path, request: PredictionRequest, *, device: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.cardiac import Spread, canonical_structure, end_diastole_and_systole, spread, volumes_ml
+from ..core.cardiac import canonical_structure, end_diastole_and_systole, spread, volumes_ml
 from ..core.posterior import RunningPosterior, most_probable
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
-from ..io.plain_json import null_for_nan
 from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
+from .kept_answers import KeptAnswers, image_digest, question
 from .methods import METHODS, Method, choose_members
 from .passes import Mirroring, Pass, interleaved, passes_of
+from .segmentation import Segmentation, Snapshot
 from .tally import Tally, to_numpy
 
 if TYPE_CHECKING:
@@ -31,97 +31,12 @@ Image = NDArray[Any]
 Spacing = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The posterior after ``done`` of ``total`` members, valid until the next step."""
-
-    done: int
-    total: int
-    eta_seconds: float
-    tally: Tally
-
-    @property
-    def labels(self) -> NDArray[np.uint8]:
-        """(Z, Y, X) most probable label."""
-        return self.tally.measure(RunningPosterior.labels)
-
-    @property
-    def entropy(self) -> NDArray[np.float32]:
-        """(Z, Y, X) predictive entropy, 0 … log2 C bit (Eq. 3)."""
-        return self.tally.measure(RunningPosterior.total_entropy)
-
-    @property
-    def mutual_information(self) -> NDArray[np.float32]:
-        """(Z, Y, X) the part of the entropy the members disagree on, bit."""
-        return self.tally.measure(RunningPosterior.mutual_information)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What an ensemble says of one 3D image, and how it was asked.
-
-    ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
-    ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
-    ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
-    ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
-    SWA), where they were kept. ``temperature`` is the τ that probabilities and entropy have,
-    ``structures`` the label of each.
-    """
-
-    labels: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
-    volumes: dict[str, float]
-    volume_spread: dict[str, Spread]
-    pairwise_dice: dict[str, float]
-    ensemble: str
-    ensemble_kind: str
-    method: str
-    members: tuple[Member, ...]
-    mirroring: str
-    device: str
-    seconds: float
-    temperature: float = 1.0
-    structures: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    member_labels: NDArray[np.uint8] | None = None
-
-    def report(self) -> dict[str, Any]:
-        """The content of ``<case>.json``; a number that does not exist is null."""
-        volumes = {
-            name: {"ensemble": ml, **asdict(self.volume_spread[name])}
-            for name, ml in self.volumes.items()
-        }
-        report = {
-            "ensemble": self.ensemble,
-            "ensemble_kind": self.ensemble_kind,
-            "method": self.method,
-            "member_epochs": [member.epoch for member in self.members],
-            "members": [
-                {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
-                for m in self.members
-            ],
-            "labels": self.structures,
-            "mirroring": self.mirroring,
-            "temperature": self.temperature,
-            "device": self.device,
-            "seconds": round(self.seconds, 2),
-            "volumes_ml": volumes,
-            "pairwise_dice": self.pairwise_dice,
-            "warnings": list(self.warnings),
-            "notes": list(self.notes),
-        }
-        return dict(null_for_nan(report))
-
-
 class Ensemble:
     """An ensemble folder ready to segment on a device.
 
     Every member is read and checked once; those that do not fit are refused in ``folder``.
-    ``notify`` is told in one sentence when memory was short. Raises DataError, ModelError or
-    AppError with one sentence.
+    ``notify`` is told in one sentence when memory was short, ``kept`` are answers that are not to
+    be computed again. Raises DataError, ModelError or AppError with one sentence.
     """
 
     def __init__(
@@ -130,6 +45,7 @@ class Ensemble:
         *,
         device: str = "auto",
         notify: Callable[[str], None] = lambda sentence: None,
+        kept: KeptAnswers | None = None,
     ) -> None:
         from ..nnunet.device import choose_device
         from ..nnunet.inference import Predictor
@@ -137,6 +53,7 @@ class Ensemble:
         found = folder if isinstance(folder, EnsembleFolder) else find_ensemble(Path(folder))
         self._notes: list[str] = []
         self._notify = notify
+        self._kept = kept
         self._predictor = Predictor(
             found.plans,
             found.dataset_json,
@@ -258,9 +175,20 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
-        prepared = self._prepare(image, spacing)
+        channels = _checked(image, spacing)
+        digest = image_digest(channels, spacing) if self._kept else ""
+        prepared: Prepared | None = None
         for one in passes:
-            yield self._probabilities(one, prepared, mirroring, should_stop)
+            asked = question(digest, one, mirroring=mirroring, device=self.device)
+            known = self._kept.find(asked) if self._kept else None
+            if known is not None:
+                yield self._predictor.on_device(known)
+                continue
+            prepared = prepared or self._predictor.prepare(channels, spacing)
+            answer = self._probabilities(one, prepared, mirroring, should_stop)
+            if self._kept:
+                self._kept.keep(asked, to_numpy(answer))
+            yield answer
 
     def find_phases(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
@@ -285,21 +213,6 @@ class Ensemble:
             return end_diastole_and_systole(volumes)
         except ValueError as error:
             raise AppError(f"ED and ES were not found; name the phases instead. {error}") from error
-
-    def _prepare(self, image: Image, spacing: Spacing) -> Prepared:
-        channels = image[None] if image.ndim == 3 else image
-        if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
-            raise AppError(
-                "Expected a (Z, Y, X) image of real numbers, found shape "
-                f"{image.shape} of {image.dtype}."
-            )
-        if not np.isfinite(channels).all():
-            raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
-        if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
-            raise AppError(f"The spacing must be three positive lengths in mm, not {spacing}.")
-        if not channels.any():
-            raise AppError("The image is empty: all its voxels are 0.")
-        return self._predictor.prepare(channels, spacing)
 
     def _probabilities(
         self,
@@ -369,6 +282,23 @@ class Ensemble:
                 passes_of(chosen, way.combine, mirroring=mirroring), tally.member_labels
             ),
         )
+
+
+def _checked(image: Image, spacing: Spacing) -> Image:
+    """The image as (channels, Z, Y, X). Raises AppError where it cannot be segmented."""
+    channels = image[None] if image.ndim == 3 else image
+    if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
+        raise AppError(
+            "Expected a (Z, Y, X) image of real numbers, found shape "
+            f"{image.shape} of {image.dtype}."
+        )
+    if not np.isfinite(channels).all():
+        raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
+    if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise AppError(f"The spacing must be three positive lengths in mm, not {spacing}.")
+    if not channels.any():
+        raise AppError("The image is empty: all its voxels are 0.")
+    return channels
 
 
 def _posterior(temperature: float) -> RunningPosterior:

@@ -22,7 +22,7 @@ from ..io.study import (
 from ..io.study_files import rounded
 from . import AppError
 from .case_files import INFO_CFG
-from .segment import Segmentation
+from .segmentation import Segmentation
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,8 @@ from ..io.run_folder import RunFolder
 from . import AppError
 from .member_cases import MemberCase, member_case, read_image
 from .report_folder import check_writable
-from .segment import Ensemble, Snapshot
+from .segment import Ensemble
+from .segmentation import Snapshot
 from .trajectory import analyse
 from .trajectory_control import with_control
 from .trajectory_report import report_text, write_report

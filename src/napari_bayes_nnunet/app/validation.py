@@ -16,7 +16,8 @@ from ..io.nnunet_dataset import RawDataset
 from ..io.run_folder import RunFolder, read_record, write_record
 from .case_scores import Scores, case_scores, score_ranges
 from .messages import StageStarted
-from .segment import Ensemble, Image, Segmentation, Spacing
+from .segment import Ensemble, Image, Spacing
+from .segmentation import Segmentation
 from .stop_request import Stopped, StopRequest
 
 MEMBERS = 9

@@ -24,6 +24,7 @@ from ..io import DataError
 from ..io.study_files import write_posterior
 from ..nnunet import ModelError
 from . import AppError
+from .kept_answers import KeptAnswers
 from .messages import (
     ChildReady,
     EnsembleLoaded,
@@ -39,7 +40,8 @@ from .messages import (
     StopJob,
     from_line,
 )
-from .segment import Ensemble, Image, Segmentation, Snapshot
+from .segment import Ensemble, Image
+from .segmentation import Segmentation, Snapshot
 from .study_writing import posterior_of
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
@@ -79,7 +81,8 @@ class Worker:
             self._ensemble = None
             self._tell(StageStarted(text="Loading the ensemble"))
             notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
-            self._ensemble = Ensemble(folder, device=device, notify=notify)
+            kept = KeptAnswers(self.scratch / "answers")
+            self._ensemble = Ensemble(folder, device=device, notify=notify, kept=kept)
             self._loaded = (folder, device)
             members = self._ensemble.folder.members
             refused = {str(m.path): m.refused for m in members if not m.usable}

@@ -240,6 +240,10 @@ class Predictor:
         same_slices = logits.shape[1] == shape[0]
         return bool(options.get("order") == 1 and same_slices and axis in (None, 0))
 
+    def on_device(self, probabilities: NDArray[np.float32]) -> torch.Tensor:
+        """An answer that was kept, as `probabilities` gives them."""
+        return torch.from_numpy(probabilities).to(self.sums_device)
+
     def step_down(self, error: Exception) -> None:
         """Ask for less memory from now on; raises ``error`` again where that was not the trouble.
 

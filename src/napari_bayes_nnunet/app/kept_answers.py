@@ -1,0 +1,80 @@
+"""Answers of passes to an image, kept so that another method or number of members is there at once.
+
+Every answer is a file of its own; where they would take more than a limit, those go that were not
+used for longest. They are exact: what is taken from here is what the network said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .passes import Pass
+
+LIMIT = 2**30
+"""Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 750 MiB."""
+
+
+class KeptAnswers:
+    """Probabilities (C, Z, Y, X) float32 of passes, in ``folder`` with at most ``limit`` bytes."""
+
+    def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
+        self.folder = folder
+        self._limit = limit
+
+    def find(self, question: str) -> NDArray[np.float32] | None:
+        """The answer to a `question`, None where it was never given or has been dropped."""
+        file = self._file(question)
+        try:
+            answer: NDArray[np.float32] = np.load(file)
+            file.touch()
+        except (OSError, ValueError, EOFError):
+            return None
+        return answer
+
+    def keep(self, question: str, answer: NDArray[np.float32]) -> None:
+        """Keep an answer; where there is no room for it, do without."""
+        if answer.nbytes > self._limit:
+            return
+        file = self._file(question)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(answer.nbytes)
+            np.save(file, answer)
+        except OSError:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def _file(self, question: str) -> Path:
+        return self.folder / f"{question}.npy"
+
+    def _make_room(self, needed: int) -> None:
+        files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
+        taken = sum(file.stat().st_size for file in files)
+        for file in files:
+            if taken + needed <= self._limit:
+                return
+            taken -= file.stat().st_size
+            file.unlink()
+
+
+def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
+    """What tells an image and its spacing from others."""
+    digest = hashlib.blake2b(f"{image.shape} {image.dtype} {spacing}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def question(image: str, one: Pass, *, mirroring: str, device: str) -> str:
+    """What tells a pass over an image from others: its digest, the files of the members, and how.
+
+    A member that was written anew is another.
+    """
+    files = [(str(m.path), m.path.stat().st_mtime_ns, m.path.stat().st_size) for m in one.members]
+    asked = repr((image, files, one.dropout_seed, one.turn, mirroring, device))
+    return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
