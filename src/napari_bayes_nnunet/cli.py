@@ -201,6 +201,7 @@ def inspect(folder: Path, as_json: bool) -> None:
     type=Temperature(),
     help="Above 1 less sure of itself; or fitted, by calibrate.  [1; for temperature 1.5]",
 )
+@click.option("--until-stable", is_flag=True, help="Ask no more members once nothing moves.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
 @click.option("--save", default="", help="entropy,mutual-information,probabilities,study")

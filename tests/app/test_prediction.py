@@ -180,6 +180,16 @@ class TestExistingOutput:
         assert "vanilla, 1 members" in said
         assert (out / "patient7_frame01.json").read_bytes() == before
 
+    def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        wanted = ("-o", out, "--until-stable", "--continue")
+        run(model, image, "-o", out, "--until-stable")
+        code, said = run(model, image, *wanted)
+        assert (code, "finished before" in said) == (0, True)
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "members, until stable, mirroring full" in said
+
     def test_the_image_itself_is_never_replaced(self, model, tmp_path):
         image = write_image(tmp_path / "heart.nii.gz", made_image((40, 50, 4)))
         before = image.read_bytes()

@@ -9,9 +9,11 @@ import pytest
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.passes import Pass, passes_of
+from napari_bayes_nnunet.app.methods import choose_members
+from napari_bayes_nnunet.app.passes import Pass, interleaved, passes_of
 from napari_bayes_nnunet.core.metrics import pairwise_dice
 from napari_bayes_nnunet.core.posterior import entropy
+from napari_bayes_nnunet.core.stability import Stability
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -153,6 +155,35 @@ def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
     answers = ensemble.pass_probabilities(image, SPACING, passes)
     expected = [np.asarray(p).argmax(axis=0) for p in answers]
     np.testing.assert_array_equal(result.member_labels, expected)
+
+
+def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
+    ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu")
+    image = made_image((3, 40, 40))
+    whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
+    assert (len(whole.members), whole.members_asked, whole.until_stable) == (9, 9, True)
+    assert whole.notes == ()  # random weights come to no rest
+    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: True)
+    steps = ensemble.steps(image, SPACING, members=9, until_stable=True, keep_members=True)
+    snapshots = []
+    while True:
+        try:
+            snapshots.append(next(steps))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
+    assert result.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
+    order = interleaved(passes_of(choose_members(ensemble.folder, "multi", 9), "probabilities"))
+    first = [one.members[0] for one in order[:3]]
+    assert result.members == tuple(m for m in ensemble.folder.members if m in first)
+    report = result.report()
+    assert (len(report["members"]), report["members_asked"]) == (3, 9)
+    assert report["until_stable"] is True
+    expected = [p.numpy() for p in ensemble.member_probabilities(image, SPACING, result.members)]
+    np.testing.assert_allclose(result.probabilities, np.mean(expected, axis=0), atol=1e-6)
+    for labels, probabilities in zip(result.member_labels, expected, strict=True):
+        np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -53,6 +53,7 @@ class PredictionRequest:
     members: int = 30
     mirroring: Mirroring = "full"
     temperature: float | Literal["fitted"] | None = None
+    until_stable: bool = False
     phases: str = "all"
     save: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -248,12 +249,13 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
     try:
         report = json.loads(files["report"].read_text(encoding="utf-8"))
         made = tuple(report[key] for key in ("ensemble", "method", "mirroring"))
-        made = (*made, len(report["members"]), report.get("temperature", 1.0))
+        made = (*made, report.get("members_asked", len(report["members"])))
+        made = (*made, report.get("temperature", 1.0), report.get("until_stable", False))
     except (OSError, ValueError, KeyError, TypeError):
         return False
     members = choose_members(ensemble.folder, request.method, request.members)
     asked: tuple[Any, ...] = (ensemble.folder.name, request.method, request.mirroring)
-    asked = (*asked, len(members), _temperature(ensemble, request))
+    asked = (*asked, len(members), _temperature(ensemble, request), request.until_stable)
     if made != asked:
         raise AppError(
             f"{files['report'].name} in {request.output} was made otherwise ({_words(made)}) than "
@@ -263,9 +265,10 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
 
 
 def _words(question: tuple[Any, ...]) -> str:
-    ensemble, method, mirroring, members, temperature = question
+    ensemble, method, mirroring, members, temperature, until_stable = question
     softened = "" if temperature == 1 else f", temperature {temperature:g}"
-    return f"{ensemble}, {method}, {members} members, mirroring {mirroring}{softened}"
+    stops = ", until stable" if until_stable else ""
+    return f"{ensemble}, {method}, {members} members{stops}, mirroring {mirroring}{softened}"
 
 
 def _phases(
@@ -313,6 +316,7 @@ def _segment(
         members=request.members,
         mirroring=request.mirroring,
         temperature=_temperature(ensemble, request),
+        until_stable=request.until_stable,
         keep_members=request.makes_studies,
     )
     while True:

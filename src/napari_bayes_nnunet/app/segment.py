@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.cardiac import canonical_structure, end_diastole_and_systole, spread, volumes_ml
 from ..core.posterior import RunningPosterior, most_probable
+from ..core.stability import Stability
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from ..nnunet.weights import StateDict
 
 Image = NDArray[Any]
+LOOK_AFTER = 3
+"""Members between two looks at whether the answer has come to rest; more for more cycles."""
 Spacing = tuple[float, float, float]
 
 
@@ -83,10 +87,12 @@ class Ensemble:
         members: int = 30,
         mirroring: Mirroring = "full",
         temperature: float | None = None,
+        until_stable: bool = False,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
 
         ``temperature`` calibrates the mean probabilities; None takes the method's.
+        ``until_stable`` asks no more members once the answer has come to rest (`Stability`).
         """
         steps = self.steps(
             *(image, spacing),
@@ -94,6 +100,7 @@ class Ensemble:
             members=members,
             mirroring=mirroring,
             temperature=temperature,
+            until_stable=until_stable,
         )
         while True:
             try:
@@ -110,6 +117,7 @@ class Ensemble:
         members: int = 30,
         mirroring: Mirroring = "full",
         temperature: float | None = None,
+        until_stable: bool = False,
         keep_members: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Snapshot, None, Segmentation]:
@@ -132,23 +140,29 @@ class Ensemble:
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
+        order = interleaved(passes)
         answers = self.pass_probabilities(
-            image, spacing, interleaved(passes), mirroring=mirroring, should_stop=should_stop
+            image, spacing, order, mirroring=mirroring, should_stop=should_stop
         )
+        stability, look_after = Stability(), max(LOOK_AFTER, len({m.cycle for m in chosen}))
+        taken: Sequence[Pass] = []
         for done, probabilities in enumerate(answers, start=1):
             tally.add(probabilities)
+            taken = order[:done]
             elapsed = perf_counter() - started
             eta = elapsed / done * (len(passes) - done)
             yield Snapshot(done, len(passes), eta, tally)
-        if len(chosen) < members and way.averages:
+            if until_stable and done % look_after == 0 and stability.look(*_answer(tally)):
+                break
+        self._notes += _about_members(len(chosen), members, way)
+        if len(taken) < len(order):
             self._notes.append(
-                f"{len(chosen)} members were used: the method finds no more in this folder."
+                f"Stopped after {len(taken)} of {len(order)} members: the answer had come to rest."
             )
-        elif len(chosen) > members:
-            self._notes.append(
-                f"All {len(chosen)} members were used: there are no cycles to choose by."
-            )
-        return self._result(tally, chosen, way, mirroring, perf_counter() - started)
+        tally.member_labels = _reordered(tally.member_labels, taken, passes)
+        members_taken = tuple(m for one in passes if one in taken for m in one.members)
+        result = self._result(tally, members_taken, way, mirroring, perf_counter() - started)
+        return replace(result, members_asked=len(chosen), until_stable=until_stable)
 
     def member_probabilities(
         self,
@@ -250,7 +264,7 @@ class Ensemble:
     def _result(
         self,
         tally: Tally,
-        chosen: tuple[Member, ...],
+        members: tuple[Member, ...],
         way: Method,
         mirroring: Mirroring,
         seconds: float,
@@ -270,7 +284,7 @@ class Ensemble:
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
             method=way.name,
-            members=chosen,
+            members=members,
             mirroring=mirroring,
             device=self.device,
             seconds=seconds,
@@ -278,9 +292,7 @@ class Ensemble:
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
-            member_labels=_in_order_of(
-                passes_of(chosen, way.combine, mirroring=mirroring), tally.member_labels
-            ),
+            member_labels=np.stack(tally.member_labels) if tally.member_labels else None,
         )
 
 
@@ -307,11 +319,23 @@ def _posterior(temperature: float) -> RunningPosterior:
     return RunningPosterior(temperature=temperature)
 
 
-def _in_order_of(
-    passes: Sequence[Pass], labels: list[NDArray[np.uint8]]
-) -> NDArray[np.uint8] | None:
-    """(n, Z, Y, X) labels of the passes as they are listed; they came in another order."""
-    if not labels:
-        return None
-    order = interleaved(passes)
-    return np.stack([labels[order.index(one)] for one in passes])
+def _answer(tally: Tally) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Labels and entropy by now."""
+    return tally.measure(RunningPosterior.labels), tally.measure(RunningPosterior.total_entropy)
+
+
+def _about_members(chosen: int, members: int, way: Method) -> list[str]:
+    """What to say where not as many members were asked as was wished."""
+    if chosen < members and way.averages:
+        return [f"{chosen} members were used: the method finds no more in this folder."]
+    if chosen > members:
+        return [f"All {chosen} members were used: there are no cycles to choose by."]
+    return []
+
+
+def _reordered(
+    labels: list[NDArray[np.uint8]], taken: Sequence[Pass], passes: Sequence[Pass]
+) -> list[NDArray[np.uint8]]:
+    """The (Z, Y, X) labels of the passes as these are listed; they were ``taken`` otherwise."""
+    of_pass = dict(zip(taken, labels, strict=False))  # without labels where they are not kept
+    return [of_pass[one] for one in passes if one in of_pass]

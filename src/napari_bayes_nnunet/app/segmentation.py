@@ -48,8 +48,9 @@ class Segmentation:
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
     ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
     ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
-    SWA), where they were kept. ``temperature`` is the τ that probabilities and entropy have,
-    ``structures`` the label of each.
+    SWA), where they were kept. ``members_asked`` are as many as would have been asked, had the
+    answer not come to rest before, with ``until_stable``. ``temperature`` is the τ that
+    probabilities and entropy have, ``structures`` the label of each.
     """
 
     labels: NDArray[np.uint8]
@@ -68,6 +69,8 @@ class Segmentation:
     seconds: float
     temperature: float = 1.0
     structures: dict[str, int] = field(default_factory=dict)
+    members_asked: int = 0
+    until_stable: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
@@ -87,6 +90,8 @@ class Segmentation:
                 {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
                 for m in self.members
             ],
+            "members_asked": self.members_asked,
+            "until_stable": self.until_stable,
             "labels": self.structures,
             "mirroring": self.mirroring,
             "temperature": self.temperature,
