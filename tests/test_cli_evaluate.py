@@ -56,11 +56,16 @@ def test_predictions_are_called_like_their_folder(folders, tmp_path):
         (["--compare", "no name"], "--compare takes NAME=PREDICTIONS"),
         (["--compare", "no folder="], "--compare takes NAME=PREDICTIONS"),
         (["--compare", "multi=vanilla"], "Two methods are called multi"),
+        (
+            ["--compare", "again={multi}"],
+            "multi and again are the same folder: compare two",
+        ),
         (["--images", "nowhere"], "nowhere is no folder: it should hold the images."),
         (["--compare", "other=nowhere"], "nowhere is no folder: it should hold predictions"),
     ],
 )
 def test_a_failure_is_one_sentence(folders, tmp_path, more, sentence):
+    more = [text.format(multi=folders / "multi") for text in more]
     done = run(folders, "-o", tmp_path / "report", *more)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: {sentence}")
@@ -78,4 +83,4 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
 def test_a_prediction_is_never_its_own_reference(folders, tmp_path):
     done = run(folders, "-o", tmp_path / "report", labels="multi")
     assert done.returncode == 1
-    assert "would be compared with itself" in done.stderr
+    assert "and the reference labels are the same folder" in done.stderr

@@ -89,6 +89,7 @@ def test_one_that_was_not_fitted_is_refused(calibrated: Path, hearts: Path, tmp_
     code, text = run(*start, "--temperature", "fitted")
     assert code == 1
     assert "No temperature was fitted for multi with 30 members and mirroring full" in text
+    assert "--method multi --members 30 --mirroring full first" in text
     code, text = run(*start, "--temperature", "warm")
     assert code == 2
     assert "'warm' is neither a number nor 'fitted'" in text

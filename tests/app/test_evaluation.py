@@ -192,10 +192,67 @@ def test_folders_that_do_not_fit_are_one_sentence(tmp_path, predictions, labels)
 
 def test_probabilities_without_a_class_are_one_sentence(predictions, labels):
     given = answer(1)
-    given["probabilities"] = given["probabilities"][:3]
+    given["probabilities"] = given["probabilities"][:3] / given["probabilities"][:3].sum(axis=0)
     write_answer(predictions, CASES[0], given)
     with pytest.raises(AppError, match=r"p1_frame01\.nii\.gz could not be judged: The probabil"):
         run(predictions, labels)
+
+
+def test_methods_are_judged_by_the_structures_that_all_of_them_know(predictions, labels, tmp_path):
+    """A method that never looks for the RV must not win by that."""
+    other = tmp_path / "no RV"
+    for seed, case in enumerate(CASES, start=1):
+        given = answer(seed)
+        given["labels"] = np.array([0, 0, 1, 2], np.uint8)[given["labels"]]
+        background, rv, *others = given["probabilities"]
+        given["probabilities"] = np.stack([background + rv, *others])
+        write_answer(other, case, given)
+        (other / f"{case}.json").unlink()
+    name_labels(other, {"MYO": 1, "LV": 2})
+    alone = run(other, labels)
+    assert judged_structures([alone]) == ["MYO", "LV"]
+    assert "RV not judged, not known to the prediction: p1_frame01" in alone.notes[0]
+    both = finish(evaluate_methods({"with": predictions, "without": other}, labels))[1]
+    assert judged_structures(both) == ["MYO", "LV"]
+    assert "RV not judged, another method does not know it" in both[0].notes[0]
+    for one, same in zip(*(method.cases for method in both), strict=True):
+        assert one.mean_dice == same.mean_dice
+        assert one.ece == pytest.approx(same.ece)
+
+
+def test_methods_without_a_structure_in_common(predictions, labels, tmp_path):
+    other = tmp_path / "liver"
+    write_answer(other, CASES[0], answer(1))
+    (other / f"{CASES[0]}.json").unlink()
+    name_labels(other, {"liver": 1, "spleen": 2, "kidney": 3})
+    with pytest.raises(AppError, match="know none of the structures predicted .*liver, spleen"):
+        run(other, labels)
+    with pytest.raises(AppError, match="with and liver have no structure in common"):
+        finish(evaluate_methods({"with": predictions, "liver": other}, labels))
+
+
+def test_a_predicted_value_without_a_meaning_is_refused(predictions, labels):
+    (predictions / f"{CASES[1]}.json").write_text('{"labels": {"RV": 1, "MYO": 2}}')
+    with pytest.raises(AppError, match=r"p1_frame09.nii.gz holds the value 3, but only 1 \(RV"):
+        run(predictions, labels)
+
+
+def test_an_empty_and_certain_prediction_counts_in_failure_detection(predictions, labels):
+    given = answer(1)
+    given["labels"][:], given["entropy"][:], given["probabilities"][:] = 0, 0, 0
+    given["probabilities"][0] = 1
+    write_answer(predictions, CASES[0], given)
+    assert run(predictions, labels).cases[0].mean_entropy == 0
+
+
+def test_a_table_of_groups_that_names_no_case_is_noted(predictions, labels):
+    (labels / "groups.csv").write_text(",case,vendor\n0,someone,A\n")
+    (note,) = run(predictions, labels).notes
+    assert note == "Not in groups.csv: p1_frame01, p1_frame09, p2_frame01 (3 of 3)."
+    (labels / "groups.csv").write_text(",case,vendor\n0,p1_frame01,A\n")
+    found = run(predictions, labels)
+    assert found.notes == ()
+    assert found.cases[0].groups == {"vendor": "A"}
 
 
 def test_only_common_cases_are_compared(predictions, labels, tmp_path):

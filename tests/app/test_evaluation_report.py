@@ -261,6 +261,14 @@ def test_images_may_lie_elsewhere_but_must_be_there(folders, evaluated, tmp_path
         next(shown_cases(evaluated, folders / "labelsTr", images=tmp_path / "nowhere"))
 
 
+def test_an_image_that_cannot_be_read_costs_its_picture_alone(folders, evaluated, tmp_path):
+    for n in range(1, 5):
+        (tmp_path / f"p{n}_frame01.nii.gz").write_text("no image")
+    shown = list(shown_cases(evaluated, folders / "labelsTr", images=tmp_path))
+    assert shown
+    assert all(case.image is None for case in shown)
+
+
 def test_methods_that_were_never_files_have_no_pictures(methods, tmp_path):
     assert list(shown_cases(methods, tmp_path)) == []
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,14 @@ def test_the_summary_has_every_measure_of_every_method_and_group():
     differs = content["differences"]["of"]["vanilla"]["nll"]
     assert differs["value"] == pytest.approx(nll["vanilla"] - nll["multi"])
     assert differs["interval"][0] <= differs["value"] <= differs["interval"][1]
+
+
+def test_a_group_called_like_a_column_keeps_both():
+    method = made_method(patients=2)
+    cases = tuple(replace(c, groups={"dice": "cast", "vendor": "A"}) for c in method.cases)
+    rows = list(csv.reader(io.StringIO(cases_csv([replace(method, cases=cases)]))))
+    assert len(set(rows[0])) == len(rows[0])
+    assert rows[1][rows[0].index("group dice")] == "cast"
 
 
 def test_one_row_a_method_case_and_structure():

@@ -12,8 +12,9 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.trajectory import TrajectoryAnalysis, analyse
 from napari_bayes_nnunet.app.trajectory_control import with_control
+from napari_bayes_nnunet.core.schedule import RestartSchedule
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.run_folder import RunFolder
+from napari_bayes_nnunet.io.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.trajectory import read_trajectory, write_epoch
 
 from ..trajectories import CYCLES, make_run
@@ -38,19 +39,32 @@ def straight_on(folder: Path, epochs: int = 3 * CYCLES) -> Path:
     return folder
 
 
+def as_poly(folder: Path, like: RunFolder) -> Path:
+    """The folder, with a record that says it never restarted."""
+    schedule = RestartSchedule(epochs=3 * CYCLES, cycles=1, shape="poly")
+    write_record(RunFolder(folder).record, replace(read_record(like.record), schedule=schedule))
+    return folder
+
+
 def with_one_layer(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
     return replace(analysis, layers=(replace(analysis.first, name="only", weights=2),))
 
 
-def test_the_control_of_itself_is_itself(analysis: TrajectoryAnalysis, run: RunFolder) -> None:
-    for layer in with_control(analysis, run.path).layers:
+def test_the_control_of_itself_is_itself(
+    analysis: TrajectoryAnalysis, run: RunFolder, tmp_path: Path
+) -> None:
+    same = as_poly(Path(shutil.copytree(run.path, tmp_path / "same")), run)
+    for layer in with_control(analysis, same).layers:
         assert layer.control is not None
         assert layer.control.ratio == pytest.approx(layer.modes.ratio)
         assert layer.control.silhouette == pytest.approx(layer.modes.silhouette)
 
 
-def test_weights_that_move_on_form_groups_too(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
-    (layer,) = with_control(with_one_layer(analysis), straight_on(tmp_path / "poly")).layers
+def test_weights_that_move_on_form_groups_too(
+    analysis: TrajectoryAnalysis, run: RunFolder, tmp_path: Path
+) -> None:
+    control = as_poly(straight_on(tmp_path / "poly"), run)
+    (layer,) = with_control(with_one_layer(analysis), control).layers
     assert layer.control is not None
     assert layer.control.between == pytest.approx((1 + 1 + 2) / 3, rel=1e-5)
     assert layer.control.within == pytest.approx((3 * 0.1 + 2 * 0.2 + 0.3) / 6, rel=1e-5)
@@ -58,11 +72,16 @@ def test_weights_that_move_on_form_groups_too(analysis: TrajectoryAnalysis, tmp_
 
 
 def test_what_is_no_control(analysis: TrajectoryAnalysis, run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="train with --keep-trajectory"):
+    with pytest.raises(AppError, match="is no training: expected the --output of bayes-nnunet tr"):
         with_control(analysis, tmp_path)
+    with pytest.raises(AppError, match="was trained with restarts .* one of --schedule poly"):
+        with_control(analysis, run.path)
+    (tmp_path / "nothing kept").mkdir()
+    with pytest.raises(DataError, match="train with --keep-trajectory"):
+        with_control(analysis, as_poly(tmp_path / "nothing kept", run))
     with pytest.raises(AppError, match="is of another network: its encoder.stages.0.conv.weight"):
-        with_control(analysis, straight_on(tmp_path / "other"))
-    short = Path(shutil.copytree(run.path, tmp_path / "short"))
+        with_control(analysis, as_poly(straight_on(tmp_path / "other"), run))
+    short = as_poly(Path(shutil.copytree(run.path, tmp_path / "short")), run)
     (RunFolder(short).trajectory("0") / "epoch_0027.npz").unlink()
     with pytest.raises(AppError, match="has kept no epoch 27, which is a member here"):
         with_control(analysis, short)

@@ -215,5 +215,6 @@ def test_same_grid_believes_a_file_that_does_not_know_its_place() -> None:
 def test_in_words() -> None:
     geometry = make_geometry((20, 10, 192, 180), (8, 1.25, 1.5), affine=np.diag([1.5, 1.25, 8, 1]))
     assert str(geometry) == (
-        "180 x 192 x 10 voxels of 1.5 x 1.25 x 8 mm, 20 phases, first voxel at 0.0, 0.0, 0.0 mm"
+        "180 x 192 x 10 voxels of 1.5 x 1.25 x 8 mm, 20 phases, first voxel at 0.0, 0.0, 0.0 mm, "
+        "axes RAS"
     )

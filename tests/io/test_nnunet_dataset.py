@@ -169,6 +169,7 @@ def test_damaged_corrections(tmp_path: Path, text: str, reason: str) -> None:
     [
         ("patient001_frame01", None, "patient001"),
         ("a_frame1_frame02", None, "a"),
+        ("SCD0000101_ED_frame19", None, "SCD0000101"),
         ("no-frames", None, "no-frames"),
         ("site3-017-ED", r"site\d+-(\d+)", "017"),
         ("site3-017-ED", r"site\d+-\d+", "site3-017"),

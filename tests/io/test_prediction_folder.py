@@ -150,6 +150,47 @@ def test_probabilities_of_another_prediction_are_refused(ours, given):
         read_prediction(ours, "p1_frame01")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p: np.log(p),
+        lambda p: 2 * p,
+        lambda p: p - 1,
+        lambda p: np.where(p > 0.99, np.nan, p),
+    ],
+    ids=["logits", "twice", "below 0", "NaN"],
+)
+def test_what_are_no_probabilities_is_refused(ours, given, wrong):
+    values = wrong(given["probabilities"])
+    np.savez(ours / "p1_frame01_probabilities.npz", probabilities=values)
+    with pytest.raises(DataError, match=r"p1_frame01_probabilities\.npz holds no probabilities: "):
+        read_prediction(ours, "p1_frame01")
+
+
+def test_rounded_probabilities_are_probabilities(ours, given):
+    rounded = given["probabilities"].astype(np.float16)
+    np.savez(ours / "p1_frame01_probabilities.npz", probabilities=rounded)
+    assert read_prediction(ours, "p1_frame01").probabilities.dtype == np.float16
+
+
+def test_an_array_without_its_archive_and_one_without_classes_are_refused(ours):
+    file = ours / "p1_frame01_probabilities.npz"
+    with file.open("wb") as stream:
+        np.save(stream, np.zeros((4, *SHAPE), np.float32))
+    with pytest.raises(DataError, match="should hold an array called probabilities"):
+        read_prediction(ours, "p1_frame01")
+    np.savez(file, probabilities=np.zeros((0, *SHAPE), np.float32))
+    with pytest.raises(DataError, match=r"holds float32 of shape \(0, "):
+        read_prediction(ours, "p1_frame01")
+
+
+@pytest.mark.parametrize("labels", ['{"RV": 70000}', '{"RV": 1, "LV": 1}', '{"RV": -1}'])
+def test_impossible_numbers_in_a_report_are_refused(ours, labels):
+    (ours / "p1_frame01.json").write_text(f'{{"labels": {labels}}}')
+    with pytest.raises(DataError, match=r"p1_frame01\.json is no report of a prediction"):
+        read_prediction(ours, "p1_frame01")
+
+
 def test_postprocessing_may_remove_a_part(ours, given):
     labels = given["labels"].copy()
     labels[1] = 0

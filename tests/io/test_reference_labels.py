@@ -162,3 +162,26 @@ def test_the_numbers_of_structures_are_those_of_the_nearest_dataset_json(tmp_pat
     assert structure_numbers(folder) == {"LV": 1}
     name_labels(folder, RV=4)
     assert structure_numbers(folder) == {"RV": 4}
+
+
+def test_what_nnunet_ignores_is_no_structure_and_cannot_be_judged(tmp_path, geometry):
+    folder = tmp_path / "labels"
+    label(folder / "case.nii.gz", 4)
+    name_labels(folder, LV=1, ignore=4)
+    assert structure_numbers(folder) == {"LV": 1}
+    with pytest.raises(DataError, match=r"holds the value 4, but only 1 \(LV\) have a meaning"):
+        known(folder, geometry, {"LV": 1})
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"LV": 1, "heart": [1, 2]}, "regions of several labels cannot be judged"),
+        ({"LV": 1, "MYO": 1}, "LV and MYO are both 1"),
+        ({"LV": 70000}, "LV is 70000, labels are 1 to 65535"),
+    ],
+)
+def test_labels_that_are_no_single_numbers_are_refused(tmp_path, labels, words):
+    name_labels(tmp_path, **labels)
+    with pytest.raises(DataError, match=f"does not say which number each structure has .*{words}"):
+        structure_numbers(tmp_path)

@@ -101,7 +101,8 @@ def fitted_temperature(
             return one.temperature
     raise AppError(
         f"No temperature was fitted for {method} with {members} members and mirroring {mirroring}: "
-        f"run bayes-nnunet calibrate {folder.path} DATASET --method {method} first, or name one."
+        f"run bayes-nnunet calibrate {folder.path} DATASET --method {method} --members {members} "
+        f"--mirroring {mirroring} first, or name one."
     )
 
 

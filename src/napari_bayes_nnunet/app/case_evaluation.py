@@ -153,13 +153,15 @@ def evaluate_case(
 
     ``structures`` are those the reference knows. Any other label or class counts as background:
     its voxels become 0 and its probability is added to that of background. The maps stay as they
-    are, so that doubt about such a structure still counts as doubt. A map that is 0 everywhere, as
-    the mutual information of a single model, is taken as not given.
+    are, so that doubt about such a structure still counts as doubt. A mutual information of 0
+    everywhere, as of a single model, is taken as not given.
 
     Raises ValueError where the shapes do not fit.
     """
     maps = {ENTROPY: entropy, MUTUAL_INFORMATION: mutual_information}
-    given = {name: values for name, values in maps.items() if values is not None and values.any()}
+    if mutual_information is not None and not mutual_information.any():
+        maps.pop(MUTUAL_INFORMATION)
+    given = {name: values for name, values in maps.items() if values is not None}
     _check_shapes(reference, {"labels": labels, **given})
     judged, truth = _numbered(labels, structures), _numbered(reference, structures)
     results = _structure_results(judged, truth, spacing, structures, pairwise_dice or {})

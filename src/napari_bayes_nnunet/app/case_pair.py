@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..core.cardiac import canonical_structure
+from ..core.structure_names import same_structure
 from ..io.nifti import ENDINGS
 from ..io.prediction_folder import Prediction, read_prediction
 from ..io.reference_labels import Reference, known_reference, structure_numbers
@@ -19,17 +22,31 @@ class CasePair:
     """``reference`` has the numbers of the prediction; None where there are no labels.
 
     ``titles``: what each structure of the prediction is called in the evaluation. ``structures``:
-    title → label of those that were predicted, ``judged`` of those the reference knows too.
+    title → label of those that were predicted, ``judged`` of those the reference knows too;
+    ``unknown`` are structures of the reference that the prediction does not know. Of the known
+    ones only those titles are judged that are in ``only``, where that is given.
     """
 
     prediction: Prediction
     reference: Reference | None
     titles: dict[str, str]
     structures: dict[str, int]
+    unknown: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
 
     @property
     def judged(self) -> dict[str, int]:
         """Title → label of the structures that prediction and reference know."""
+        known = self._known
+        return {title: label for title, label in known.items() if title not in self.left_out}
+
+    @property
+    def left_out(self) -> list[str]:
+        """Titles of known structures that are not to be judged."""
+        return [title for title in self._known if self.only is not None and title not in self.only]
+
+    @property
+    def _known(self) -> dict[str, int]:
         known = self.reference.structures if self.reference else {}
         return {self.titles[name]: label for name, label in known.items()}
 
@@ -39,7 +56,9 @@ class CasePair:
         return _without_phase(self.prediction)
 
 
-def read_pair(predictions: Path, labels: Path, case: str) -> CasePair:
+def read_pair(
+    predictions: Path, labels: Path, case: str, *, only: frozenset[str] | None = None
+) -> CasePair:
     """Read a case of the folder ``predictions`` and its reference in ``labels``.
 
     What the labels of the prediction mean is said by its ``<case>.json``, by a ``dataset.json`` in
@@ -50,12 +69,14 @@ def read_pair(predictions: Path, labels: Path, case: str) -> CasePair:
     """
     prediction = read_prediction(predictions, case)
     _refuse_same_file(prediction, labels)
-    structures = prediction.structures or structure_numbers(labels)
+    of_reference = structure_numbers(labels)
+    structures = prediction.structures or of_reference
     if structures is None:
         raise AppError(
             "Nothing says which structure each label is: put the dataset.json that the model was "
             f"trained with into {predictions}, and that of the references into {labels}."
         )
+    _refuse_values_without_meaning(prediction, structures)
     reference = known_reference(
         labels,
         _without_phase(prediction),
@@ -69,7 +90,21 @@ def read_pair(predictions: Path, labels: Path, case: str) -> CasePair:
         reference=reference,
         titles=titles,
         structures={titles[name]: label for name, label in structures.items()},
+        unknown=tuple(
+            name for name in of_reference or () if same_structure(name, structures) is None
+        ),
+        only=only,
     )
+
+
+def _refuse_values_without_meaning(prediction: Prediction, structures: Mapping[str, int]) -> None:
+    found = set(np.unique(prediction.labels.voxels).tolist()) - {0, *structures.values()}
+    if found:
+        known = ", ".join(f"{value} ({name})" for name, value in structures.items())
+        raise AppError(
+            f"{prediction.labels.source} holds the value {min(found)}, but only {known} have a "
+            "meaning: put the dataset.json that the model was trained with beside it."
+        )
 
 
 def structure_titles(names: Iterable[str]) -> dict[str, str]:

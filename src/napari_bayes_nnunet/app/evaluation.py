@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
@@ -58,12 +59,34 @@ def evaluate_methods(
     Raises AppError and DataError, one sentence, as `evaluate` does, and where no case is common.
     """
     counts = [len(predicted_cases(folder)) for folder in methods.values()]
+    known = [known_structures(folder, labels) for folder in methods.values()]
+    common = frozenset.intersection(*known) if len(set(known)) > 1 else None
+    if common is not None and not common:
+        raise AppError(f"{' and '.join(methods)} have no structure in common: nothing to compare.")
     found = []
     for n, (name, folder) in enumerate(methods.items()):
-        steps = evaluate(folder, labels, name=name, patient=patient)
+        steps = evaluate(folder, labels, name=name, patient=patient, only=common)
         method = yield from _as_part(steps, before=sum(counts[:n]), total=sum(counts))
         found.append(method)
     return in_common(found)
+
+
+def known_structures(folder: Path, labels: Path) -> frozenset[str]:
+    """Titles of the structures that the predictions in a folder know, by the first of them."""
+    return frozenset(read_pair(folder, labels, predicted_cases(folder)[0]).structures)
+
+
+def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
+    """Raise AppError where two of the folders are one: nothing would be compared."""
+    for name, folder in methods.items():
+        if folder.exists() and labels.exists() and folder.samefile(labels):
+            raise AppError(
+                f"The predictions {name} and the reference labels are the same folder: choose "
+                "labels that no model made."
+            )
+    for (one, folder), (other, same) in combinations(methods.items(), 2):
+        if folder.exists() and same.exists() and folder.samefile(same):
+            raise AppError(f"{one} and {other} are the same folder: compare two of them.")
 
 
 def _as_part(
@@ -79,7 +102,12 @@ def _as_part(
 
 
 def evaluate(
-    predictions: Path, labels: Path, *, name: str, patient: str = DEFAULT_PATIENT
+    predictions: Path,
+    labels: Path,
+    *,
+    name: str,
+    patient: str = DEFAULT_PATIENT,
+    only: frozenset[str] | None = None,
 ) -> Generator[Progress, None, MethodEvaluation]:
     """Measure every prediction in a folder that has reference labels.
 
@@ -87,7 +115,8 @@ def evaluate(
     ``patient`` is the pattern of the patient's part of a case's name (`patients_of`).
 
     A structure that the reference does not know is not judged: what was predicted of it counts as
-    background. Structures are called RV, MYO and LV where their names mean that.
+    background, and so does all that is not among the titles ``only``. Structures are called RV,
+    MYO and LV where their names mean that.
 
     Raises AppError and DataError, one sentence, where there is nothing to measure, a file cannot be
     read, a reference does not fit its prediction or is the same file.
@@ -99,7 +128,7 @@ def evaluate(
     cases: list[CaseEvaluation] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
-        pair = read_pair(predictions, labels, case)
+        pair = read_pair(predictions, labels, case, only=only)
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
@@ -110,6 +139,13 @@ def evaluate(
             f"No labels in {labels} are named like a prediction in {predictions}: a case called "
             "NAME needs NAME.nii.gz or NAME_gt.nii.gz."
         )
+    if not any(case.structures for case in cases):
+        raise AppError(
+            f"The reference labels in {labels} know none of the structures predicted in "
+            f"{predictions} ({', '.join(pair.structures)}): name them alike in both dataset.json."
+        )
+    if groups and not any(case.groups for case in cases):
+        remarks["Not in groups.csv"] = [case.case for case in cases]
     notes = (f"{what}: {named(of)} ({len(of)} of {len(names)})." for what, of in remarks.items())
     return MethodEvaluation(name=name, cases=tuple(cases), notes=tuple(notes), folder=predictions)
 
@@ -147,8 +183,13 @@ def _remarks(pair: CasePair) -> Iterator[str]:
     if reference is None:
         yield "Left out, there are no reference labels"
         return
-    if unknown := [name for name in pair.structures if name not in pair.judged]:
+    judged = {*pair.judged, *pair.left_out}
+    if unknown := [name for name in pair.structures if name not in judged]:
         yield f"{' and '.join(unknown)} not judged, not shown by the reference"
+    if pair.unknown:
+        yield f"{' and '.join(pair.unknown)} not judged, not known to the prediction"
+    if pair.left_out:
+        yield f"{' and '.join(pair.left_out)} not judged, another method does not know it"
     if prediction.structures is None:
         yield "Labels taken to be numbered as the references, nothing says so"
     elif not reference.is_named:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io import DataError
 from ..io.nifti import ENDINGS, Array, read_volume
 from . import AppError
 from .case_evaluation import CaseEvaluation
@@ -159,7 +160,7 @@ def _has_reference(image: Path) -> bool:
 
 
 def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> Array | None:
-    """(Z, Y, X) image of a case, None where none is there or it lies on another grid.
+    """(Z, Y, X) image of a case, None where none can be read or it lies on another grid.
 
     ``labels_too``: the folder holds the references as well.
     """
@@ -172,7 +173,10 @@ def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> Array | None:
         return None
     if labels_too and not _has_reference(file):
         return None
-    image = read_volume(file)
+    try:
+        image = read_volume(file)
+    except DataError:  # a picture is not worth the numbers
+        return None
     if image.is_cine:
         if phase is None or phase > image.phases:
             return None

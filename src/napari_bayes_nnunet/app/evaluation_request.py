@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,12 @@ from ..io.nifti import ENDINGS
 from ..io.nnunet_dataset import DEFAULT_PATIENT
 from ..io.prediction_folder import predicted_cases
 from . import AppError
-from .evaluation import MethodEvaluation, evaluate_methods, judged_structures
+from .evaluation import (
+    MethodEvaluation,
+    evaluate_methods,
+    judged_structures,
+    refuse_same_folders,
+)
 from .evaluation_cases import shown_cases
 from .evaluation_figures import reliability_picture
 from .evaluation_measures import ECE, dice_measures
@@ -118,7 +122,7 @@ def preview(request: EvaluationRequest) -> EvaluationPreview:
     for folder, holds in ((request.labels, "reference labels"), (request.images, "images")):
         if folder is not None and not folder.is_dir():
             raise AppError(f"{folder} is no folder: it should hold the {holds}.")
-    _refuse_same_folders(request)
+    refuse_same_folders(request.methods, request.labels)
     check_writable(request.report)
     if not (common := set.intersection(*found.values())):
         raise AppError(
@@ -224,18 +228,6 @@ def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:
         file = BytesIO()
         imsave(file, each[:, : max(ends) + MARGIN], format="png")
         yield file.getvalue()
-
-
-def _refuse_same_folders(request: EvaluationRequest) -> None:
-    for name, folder in request.methods.items():
-        if folder.samefile(request.labels):
-            raise AppError(
-                f"The predictions {name} and the reference labels are the same folder: choose "
-                "labels that no model made."
-            )
-    for (one, folder), (other, same) in combinations(request.methods.items(), 2):
-        if folder.samefile(same):
-            raise AppError(f"{one} and {other} are the same folder: compare two of them.")
 
 
 def _images_in(folder: Path) -> Iterator[str]:

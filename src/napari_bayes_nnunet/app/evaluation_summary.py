@@ -100,7 +100,9 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
-    head = ("method", "case", "patient", *groups, "structure", *_OF_STRUCTURE, *_OF_CASE)
+    others = ("method", "case", "patient", "structure", *_OF_STRUCTURE, *_OF_CASE)
+    of_groups = (f"group {name}" if name in others else name for name in groups)
+    head = (*others[:3], *of_groups, *others[3:])
     rows.writerow([*head, *of_detection])
     for method in methods:
         for case in method.cases:

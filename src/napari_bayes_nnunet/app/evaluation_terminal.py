@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..io.nnunet_dataset import DEFAULT_PATIENT
 from . import AppError
-from .evaluation import MethodEvaluation, evaluate_methods
+from .evaluation import MethodEvaluation, evaluate_methods, refuse_same_folders
 from .evaluation_cases import shown_cases
 from .evaluation_report import report_text, write_report
 from .report_folder import check_writable
@@ -37,6 +37,7 @@ def evaluate_in_terminal(
         methods[other] = folder
     if images is not None and not images.is_dir():
         raise AppError(f"{images} is no folder: it should hold the images.")
+    refuse_same_folders(methods, labels)
     check_writable(report)
     found = _with_bar(methods, labels, patient or DEFAULT_PATIENT)
     page = write_report(found, report, shown=shown_cases(found, labels, images=images))

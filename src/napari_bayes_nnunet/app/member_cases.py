@@ -45,13 +45,14 @@ class MemberCase:
     """The ``shown`` slices of an image, hard before easy; none where nothing was segmented.
 
     ``members`` (k,) are those shown, of ``count``; ``structures`` name → label; ``spacing`` (y, x)
-    in mm; ``depth`` slices in all.
+    in mm; ``depth`` slices in all; ``notes`` say what is to be known of the members.
     """
 
     case: str
     shown: tuple[MemberSlice, ...]
     members: tuple[Member, ...]
     count: int
+    notes: tuple[str, ...] = ()
     structures: dict[str, int]
     spacing: tuple[float, float]
     depth: int
@@ -99,6 +100,7 @@ def member_case(
         ),
         members=tuple(result.members[place] for place in chosen),
         count=len(result.members),
+        notes=result.notes,
         structures=ensemble.structures,
         spacing=channels[0].spacing[1:],
         depth=len(result.labels),

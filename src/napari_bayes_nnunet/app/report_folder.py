@@ -10,7 +10,10 @@ from . import AppError
 
 def check_writable(report: Path) -> None:
     """Raise AppError where the folder cannot be made or written: before long work ends there."""
-    place = next(place for place in (report, *report.absolute().parents) if place.exists())
+    try:
+        place = next(place for place in (report, *report.absolute().parents) if place.exists())
+    except OSError as error:  # a name that is too long
+        raise unwritable(report, error) from error
     if not place.is_dir():
         raise AppError(f"{place} is no folder: choose another one for the report.")
     if not os.access(place, os.W_OK):

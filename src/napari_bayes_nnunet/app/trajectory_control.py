@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.weight_space import modes, pairwise_distances
-from ..io.run_folder import RunFolder
+from ..io.run_folder import RunFolder, read_record
 from ..io.trajectory import read_trajectory
 from . import AppError
 from .trajectory import TrajectoryAnalysis
@@ -24,9 +24,10 @@ def with_control(
     """Add the modes that the members' epochs of another training ``run`` form, layer by layer.
 
     It should differ in its rates alone (train --schedule poly --keep-trajectory), and ``fold`` is
-    that of the analysis unless another is named. Raises AppError where it lacks such epochs or
-    layers, DataError where it kept none.
+    that of the analysis unless another is named. Raises AppError where it has restarts, or lacks
+    such epochs or layers, DataError where it kept none.
     """
+    _check_never_restarted(run)
     control = read_trajectory(RunFolder(run).trajectory(fold or analysis.fold))
     missing = np.setdiff1d(analysis.members, control.epochs)
     if len(missing):
@@ -41,3 +42,15 @@ def with_control(
         found = modes(pairwise_distances(weights[places]), cycles)
         layers.append(replace(layer, control=found))
     return replace(analysis, layers=tuple(layers))
+
+
+def _check_never_restarted(run: Path) -> None:
+    record = RunFolder(run).record
+    if not record.exists():
+        raise AppError(f"{run} is no training: expected the --output of bayes-nnunet train.")
+    schedule = read_record(record).schedule
+    if schedule.shape != "poly" and schedule.all_cycles > 1:
+        raise AppError(
+            f"{run} was trained with restarts and shows nothing about a training without: choose "
+            "one of --schedule poly."
+        )

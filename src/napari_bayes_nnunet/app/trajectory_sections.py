@@ -210,6 +210,7 @@ def _cases(cases: Sequence[MemberCase], figures: Mapping[str, bytes]) -> Iterato
             "which they disagree most (hard) and least (easy) of those with structures, and the "
             f"entropy of all {case.count}. Mutual information summed over the slice: {bits}."
         )
+        caption = " ".join([caption, *case.notes])
         png = figures[picture_name(case)]
         parts.append(_figure(png, f"Members' segmentations of {case.case}", caption))
     yield section("Fig. 1. What single members make of an image", *parts)

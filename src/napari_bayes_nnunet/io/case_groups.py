@@ -88,4 +88,4 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
         if case in seen:
             raise DataError(f"Lines {seen[case]} and {number} of {file} are both of {case}.")
         seen[case] = number
-        yield case, {k: v for k, v in row.items() if v and k != CASE}
+        yield case, {k: v for k, v in row.items() if v and k and k != CASE}

@@ -44,7 +44,8 @@ class Geometry:
         steps = " x ".join(f"{step:.4g}" for step in self.spacing[::-1])
         phases = f", {self.shape[0]} phases" if len(self.shape) == 4 else ""
         at = ", ".join(f"{place:.1f}" for place in self.affine[:3, 3])
-        return f"{lengths} voxels of {steps} mm{phases}, first voxel at {at} mm"
+        axes = "".join(map(str, AXIS_CODES(self.affine)))
+        return f"{lengths} voxels of {steps} mm{phases}, first voxel at {at} mm, axes {axes}"
 
     def parsed(self) -> Any:
         """Return a fresh nibabel header, Nifti1 or Nifti2, to read from or to change."""

@@ -152,7 +152,7 @@ def _cases(patient: Path, place: str, row: Row, table: Path) -> Iterator[Release
 
 def _frame(row: Row, phase: Phase, table: Path) -> int:
     """Frame from 1 of a phase that the table counts from 0."""
-    if not re.fullmatch(r"\d+(\.0*)?", row[phase]):
+    if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
         raise DataError(
             f"{table} should give the {phase} of {row[CODE]} as a frame counted from 0; found "
             f"{row[phase]!r}."

@@ -18,7 +18,7 @@ from .run_folder import sha256
 CORRECTIONS = "corrections.json"
 FOLDS = 5
 SPLITS = "splits_final.json"
-DEFAULT_PATIENT = r"^(.+?)(?=_frame)"
+DEFAULT_PATIENT = r"^(.+?)(?=(?:_E[DS])?_frame)"
 """The part of a case's name that names the patient: all before ``_frame``."""
 NAMED = 3
 """Cases a sentence names before it says "…"."""

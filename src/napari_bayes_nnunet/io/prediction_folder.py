@@ -21,11 +21,13 @@ import numpy as np
 from ..core.posterior import entropy, most_probable
 from . import DataError
 from .nifti import ENDINGS, Array, Volume, read_labels, read_volume
-from .reference_labels import structure_numbers
+from .reference_labels import checked_numbers, structure_numbers
 
 ENTROPY: Final = "_entropy"
 MUTUAL_INFORMATION: Final = "_mutual_information"
 PROBABILITIES: Final = "_probabilities.npz"
+ROUNDING: Final = 0.02
+"""Probabilities that were rounded, to float16 for example, may miss 0, 1 and their sum by it."""
 LEAST_AGREEMENT: Final = 0.5
 """Of the foreground, so much must be the most probable class; postprocessing changes less."""
 
@@ -107,9 +109,10 @@ def _report(file: Path) -> _Report:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         agreement = content.get("pairwise_dice", {})
+        numbers = {str(n): int(v) for n, v in content.get("labels", {}).items() if v}
         phase = content.get("phase")
         return _Report(
-            {str(name): int(value) for name, value in content.get("labels", {}).items() if value},
+            checked_numbers(numbers),
             {name: math.nan if d is None else float(d) for name, d in agreement.items()},
             None if phase is None else int(phase),
         )
@@ -127,7 +130,7 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> Array | None:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             found: Array = content["probabilities"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{file} should hold an array called probabilities, and cannot be read "
             f"({type(error).__name__}: {error})."
@@ -137,10 +140,17 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> Array | None:
 
 
 def _check_probabilities(file: Path, found: Array, labels: Volume) -> None:
-    if found.shape[1:] != labels.shape or found.dtype.kind != "f":
+    if found.shape[1:] != labels.shape or len(found) == 0 or found.dtype.kind != "f":
         raise DataError(
             f"{file} holds {found.dtype} of shape {found.shape}; expected floating-point "
             f"probabilities of the classes in the grid of {labels.source.name}, {labels.shape}."
+        )
+    sums = found.sum(axis=0, dtype=np.float32)
+    low, high = float(found.min()), float(found.max())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING and np.abs(sums - 1).max() <= ROUNDING):
+        raise DataError(
+            f"{file} holds no probabilities: values from {low:.3g} to {high:.3g} that sum to "
+            f"{sums.min():.3g} to {sums.max():.3g} in a voxel, not to 1. Save the softmax."
         )
     drawn, probable = labels.voxels, most_probable(found)
     foreground = (drawn > 0) | (probable > 0)

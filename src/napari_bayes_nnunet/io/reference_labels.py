@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.structure_names import same_structure
 from . import DataError
+from .dataset_check import IGNORE
 from .geometry import Geometry
 from .nifti import ENDINGS, Array, Volume, read_labels
 
@@ -87,7 +88,8 @@ def known_reference(
 def structure_numbers(folder: Path) -> dict[str, int] | None:
     """Label of every structure without background; None if nothing says so.
 
-    From ``dataset.json`` in the folder or above it. Raises DataError where that is damaged.
+    From ``dataset.json`` in the folder or above it, without the voxels nnU-Net ignores. Raises
+    DataError where that is damaged.
     """
     places = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
     file = next((place for place in places if place.is_file()), None)
@@ -95,13 +97,28 @@ def structure_numbers(folder: Path) -> dict[str, int] | None:
         return None
     try:
         labels = json.loads(file.read_text(encoding="utf-8"))["labels"]
+        if any(isinstance(value, list) for value in labels.values()):
+            raise ValueError("regions of several labels cannot be judged, only single labels")
         numbers = {str(name): int(value) for name, value in labels.items()}
+        numbers = checked_numbers({n: v for n, v in numbers.items() if v != 0})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{file} does not say which number each structure has ({type(error).__name__}: "
             f"{error})."
         ) from error
-    return {name: value for name, value in numbers.items() if value != 0}
+    return {name: value for name, value in numbers.items() if name != IGNORE}
+
+
+def checked_numbers(numbers: dict[str, int]) -> dict[str, int]:
+    """The label of each structure; ValueError for two that are the same and for impossible ones."""
+    names: dict[int, str] = {}
+    for name, value in numbers.items():
+        if not 0 < value < 1 << 16:
+            raise ValueError(f"{name} is {value}, labels are 1 to {(1 << 16) - 1}")
+        if value in names:
+            raise ValueError(f"{names[value]} and {name} are both {value}")
+        names[value] = name
+    return numbers
 
 
 def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
