@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS: Final = 0.005
+LABELS: Final = 0.01
 """Share of the foreground whose label may still differ from one look to the next."""
-ENTROPY: Final = 0.05
+ENTROPY: Final = 0.1
 """Share of the summed entropy that may still move, voxel by voxel."""
-VOLUME: Final = 0.01
+VOLUME: Final = 0.02
 """Share of its volume by which a structure may still grow or shrink."""
 IN_A_ROW: Final = 2
 """So many looks in a row have to find the answer at rest."""
