@@ -1,0 +1,81 @@
+"""What ``predict --until-stable`` saves and costs: on the validation cases of a training.
+
+python benchmarks/until_stable.py RUN DATASET [--members 30] [--mirroring none]
+
+Every case is segmented by all members, and what the rule would have stopped at is compared with the
+end. Prints after how many members how many volumes would have stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from napari_bayes_nnunet.app.segment import LOOK_AFTER, Ensemble
+from napari_bayes_nnunet.core.metrics import dice
+from napari_bayes_nnunet.core.stability import Stability
+from napari_bayes_nnunet.io.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
+
+SPLIT = Path(__file__).with_name("acdc_splits_final.json")
+
+
+def main() -> None:
+    """Print when the answers come to rest, and how far they are from the end then."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--split", type=Path, default=SPLIT)
+    parser.add_argument("--members", type=int, default=30)
+    parser.add_argument("--mirroring", default="none")
+    asked = parser.parse_args()
+    ensemble = Ensemble(asked.run)
+    (fold,) = json.loads(asked.split.read_text(encoding="utf-8"))
+    cases = [case for case in read_dataset(asked.dataset).cases if case.name in fold["val"]]
+    found = []
+    for case in cases:
+        found.append(measure(ensemble, case, members=asked.members, mirroring=asked.mirroring))
+        print(case.name, *found[-1], flush=True)
+    stops, changes, differing = (np.array(column) for column in zip(*found, strict=True))
+    print(f"{len(cases)} volumes, {asked.members} members, mirroring {asked.mirroring}")
+    for stop, count in sorted(Counter(stops.tolist()).items()):
+        print(f"{stop} members: {count} volumes")
+    print(f"members: {stops.mean():.1f} of {asked.members} on average")
+    print(f"Dice: {changes.mean():+.4f} on average, {changes.min():+.4f} to {changes.max():+.4f}")
+    print(
+        f"labels that differ: {differing.mean():.2%} of the foreground, most {differing.max():.2%}"
+    )
+
+
+def measure(
+    ensemble: Ensemble, case: TrainingCase, *, members: int, mirroring: str
+) -> tuple[int, float, float]:
+    """Members at the stop, change of the mean Dice by it, share of the foreground it changes."""
+    channels = [read_channels(image)[0] for image in case.images]
+    image = np.stack([channel.voxels for channel in channels])
+    reference = read_labels(case.label).voxels
+    stability, stopped, stop = Stability(), None, members
+    for snapshot in ensemble.steps(
+        image, channels[0].spacing, members=members, mirroring=mirroring
+    ):
+        labels = snapshot.labels
+        looks = stopped is None and snapshot.done % LOOK_AFTER == 0
+        if looks and stability.look(labels, snapshot.entropy):
+            stopped, stop = labels, snapshot.done
+    stopped = labels if stopped is None else stopped
+    foreground = np.count_nonzero((labels > 0) | (stopped > 0))
+    change = mean_dice(stopped, reference, ensemble) - mean_dice(labels, reference, ensemble)
+    return stop, change, np.count_nonzero(labels != stopped) / max(1, foreground)
+
+
+def mean_dice(labels: np.ndarray, reference: np.ndarray, ensemble: Ensemble) -> float:
+    """Over the structures."""
+    return float(np.nanmean(list(dice(labels, reference, ensemble.structures).values())))
+
+
+if __name__ == "__main__":
+    main()
