@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.app.segment import LOOK_AFTER, Ensemble
+from napari_bayes_nnunet.app.methods import choose_members
+from napari_bayes_nnunet.app.passes import look_after
+from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.core.metrics import dice
 from napari_bayes_nnunet.core.stability import Stability
 from napari_bayes_nnunet.io.nifti import read_channels, read_labels
@@ -59,11 +61,12 @@ def measure(
     image = np.stack([channel.voxels for channel in channels])
     reference = read_labels(case.label).voxels
     stability, stopped, stop = Stability(), None, members
+    every = look_after(choose_members(ensemble.folder, "multi", members))
     for snapshot in ensemble.steps(
         image, channels[0].spacing, members=members, mirroring=mirroring
     ):
         labels = snapshot.labels
-        looks = stopped is None and snapshot.done % LOOK_AFTER == 0
+        looks = stopped is None and snapshot.done % every == 0
         if looks and stability.look(labels, snapshot.entropy):
             stopped, stop = labels, snapshot.done
     stopped = labels if stopped is None else stopped

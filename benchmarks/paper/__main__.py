@@ -57,7 +57,9 @@ def main() -> None:
         trained = [row for row in rows(preset) if row.is_trained(asked.output, preset)]
         how = {"mirroring": preset.mirroring, "device": asked.device}
         plain = [case for case in cases if case.condition == UNSHIFTED]
-        fitted = fitted_temperatures(plain, vanilla(preset), asked.output, **how)
+        base = vanilla(preset)
+        is_there = base.is_trained(asked.output, preset)
+        fitted = fitted_temperatures(plain, base, asked.output, **how) if is_there else {}
         judge(cases, trained, asked.output, **how, processes=processes, temperatures=fitted)
     write_report(asked.output, asked.report or asked.output / "report", preset=preset, cases=cases)
 
@@ -71,6 +73,8 @@ def _check_same_experiment(output: Path, preset: Preset, dataset: Path, split: P
     }
     file = output / "experiment.json"
     if not file.exists():
+        if (output / "trainings").exists():
+            sys.exit(f"{output} holds trainings and does not say of what: use another.")
         output.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asked), encoding="utf-8")
     elif json.loads(file.read_text(encoding="utf-8")) != asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -103,8 +104,10 @@ def judge(
 def _append(file: Path, line: str) -> None:
     """Add a line, on a line of its own even where a kill has cut the last one short."""
     with file.open("a+b") as stream:
-        if stream.tell() and not file.read_bytes().endswith(b"\n"):
-            stream.write(b"\n")
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
         stream.write(line.encode() + b"\n")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_bayes_nnunet.core.calibration import foreground_box
 from napari_bayes_nnunet.core.temperature import fit_temperature
+from napari_bayes_nnunet.io.atomic import write_json
 from napari_bayes_nnunet.io.nifti import read_labels
 
 from .judging import OTHERS, Case, Task, tallies
@@ -33,7 +34,7 @@ def fitted_temperatures(
         for mine, others in (halves, halves[::-1]):
             fitted = _fit(part for patient, part in voxels if patient in others)
             found |= dict.fromkeys(mine, fitted)
-        file.write_text(json.dumps(found), encoding="utf-8")
+        write_json(file, found)
     return read_temperatures(output)
 
 

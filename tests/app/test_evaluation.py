@@ -249,6 +249,9 @@ def test_a_table_of_groups_that_names_no_case_is_noted(predictions, labels):
     (labels / "groups.csv").write_text(",case,vendor\n0,someone,A\n")
     (note,) = run(predictions, labels).notes
     assert note == "Not in groups.csv: p1_frame01, p1_frame09, p2_frame01 (3 of 3)."
+    (labels / "groups.csv").write_text("case,patient\np1_frame01,one\np2_frame01,one\n")
+    found = run(predictions, labels)
+    assert (found.notes, found.patients) == ((), 2)
     (labels / "groups.csv").write_text(",case,vendor\n0,p1_frame01,A\n")
     found = run(predictions, labels)
     assert found.notes == ()

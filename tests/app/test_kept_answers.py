@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app import kept_answers, segment
 from napari_bayes_nnunet.app.kept_answers import KeptAnswers, image_digest
 from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.nnunet.inference import Stopped
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.5, 1.5)
@@ -60,9 +64,33 @@ def test_what_is_another_question_is_computed(ensemble, tmp_path) -> None:
     assert looks(ensemble, mirroring="spread") == 3
     assert looks(ensemble, spacing=(8.0, 1.5, 1.6)) == 3
     assert looks(ensemble, image=IMAGE + 1) == 3
-    member = ensemble.folder.members[0].path
-    os.utime(member, ns=(1, 1))  # written anew
-    assert looks(ensemble) == 1
+
+
+def test_a_member_that_was_written_anew_is_another(ensemble, kept, tmp_path) -> None:
+    assert looks(ensemble) == 3
+    first, second, _ = (member.path for member in ensemble.folder.members)
+    shutil.copy(second, first)
+    os.utime(first, ns=(1, 1))
+    assert looks(ensemble, mirroring="none") == 3  # by the weights that were opened before
+    model = tmp_path / "model"
+    for mirroring in ("full", "none"):
+        anew = Ensemble(model, device="cpu", kept=kept).segment(IMAGE, SPACING, mirroring=mirroring)
+        plain = Ensemble(model, device="cpu").segment(IMAGE, SPACING, mirroring=mirroring)
+        np.testing.assert_array_equal(anew.probabilities, plain.probabilities)
+
+
+def test_a_stop_is_heard_where_all_is_known(ensemble) -> None:
+    ensemble.segment(IMAGE, SPACING)
+    steps = ensemble.steps(IMAGE, SPACING, should_stop=lambda: True)
+    with pytest.raises(Stopped):
+        next(steps)
+
+
+def test_what_is_known_says_nothing_about_the_time_that_is_left(ensemble, monkeypatch) -> None:
+    ensemble.segment(IMAGE, SPACING, method="vanilla")
+    seconds = iter([0.0, 0.0, 0.0, 8.0, 18.0, 18.0])
+    monkeypatch.setattr(segment, "perf_counter", lambda: next(seconds))
+    assert [snapshot.eta_seconds for snapshot in ensemble.steps(IMAGE, SPACING)] == [0, 8, 0]
 
 
 def test_the_oldest_goes_where_room_is_short(tmp_path) -> None:
@@ -78,6 +106,16 @@ def test_the_oldest_goes_where_room_is_short(tmp_path) -> None:
     kept.keep("huge", np.ones((4, 20, 80, 80), np.float32))
     assert kept.find("huge") is None
     assert kept.find("d") is not None
+
+
+def test_a_full_disk_is_left_to_others(tmp_path, monkeypatch) -> None:
+    kept = KeptAnswers(tmp_path / "answers")
+    answer = np.ones((4, 2, 8, 8), np.float32)
+    kept.keep("a", answer)
+    full = SimpleNamespace(free=2**29)
+    monkeypatch.setattr(kept_answers.shutil, "disk_usage", lambda folder: full)
+    kept.keep("b", answer)
+    assert kept.find("a") is kept.find("b") is None
 
 
 def test_a_damaged_or_impossible_file_is_as_none(tmp_path) -> None:

@@ -58,6 +58,7 @@ def calibrate(
     case that is in ``dataset``.
     """
     folder = ensemble.folder
+    before = _read(folder)
     cases = _held_back(folder, dataset, choose_members(folder, method, members))
     probabilities, labels = [], []
     for case in cases:
@@ -80,7 +81,7 @@ def calibrate(
         mirroring=mirroring,
         cases=tuple(case.name for case in cases),
     )
-    others = [other for other in _read(folder) if _question(other) != _question(fitted)]
+    others = [other for other in before if _question(other) != _question(fitted)]
     try:
         write_json(folder.path / FILE, [asdict(one) for one in [*others, fitted]])
     except OSError as error:
@@ -136,7 +137,8 @@ def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{file} is damaged ({error}): remove it, and fit the temperatures anew."
+            f"{file} is damaged or of another version ({type(error).__name__}: {error}): remove "
+            "it, and fit the temperatures anew."
         ) from error
 
 

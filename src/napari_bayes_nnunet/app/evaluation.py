@@ -59,10 +59,8 @@ def evaluate_methods(
     Raises AppError and DataError, one sentence, as `evaluate` does, and where no case is common.
     """
     counts = [len(predicted_cases(folder)) for folder in methods.values()]
-    known = [known_structures(folder, labels) for folder in methods.values()]
-    common = frozenset.intersection(*known) if len(set(known)) > 1 else None
-    if common is not None and not common:
-        raise AppError(f"{' and '.join(methods)} have no structure in common: nothing to compare.")
+    _check_labels(labels)
+    common = _common_structures(methods, labels) if len(methods) > 1 else None
     found = []
     for n, (name, folder) in enumerate(methods.items()):
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
@@ -71,9 +69,21 @@ def evaluate_methods(
     return in_common(found)
 
 
-def known_structures(folder: Path, labels: Path) -> frozenset[str]:
-    """Titles of the structures that the predictions in a folder know, by the first of them."""
-    return frozenset(read_pair(folder, labels, predicted_cases(folder)[0]).structures)
+def _check_labels(labels: Path) -> None:
+    if not labels.is_dir():
+        raise AppError(f"{labels} is no folder: it should hold the reference labels.")
+
+
+def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[str] | None:
+    """Titles of the structures that all methods know, by the first case of each; None for all."""
+    known = [
+        frozenset(read_pair(folder, labels, predicted_cases(folder)[0]).structures)
+        for folder in methods.values()
+    ]
+    common = frozenset.intersection(*known)
+    if not common:
+        raise AppError(f"{' and '.join(methods)} have no structure in common: nothing to compare.")
+    return common if len(set(known)) > 1 else None
 
 
 def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
@@ -121,8 +131,7 @@ def evaluate(
     Raises AppError and DataError, one sentence, where there is nothing to measure, a file cannot be
     read, a reference does not fit its prediction or is the same file.
     """
-    if not labels.is_dir():
-        raise AppError(f"{labels} is no folder: it should hold the reference labels.")
+    _check_labels(labels)
     names, groups = predicted_cases(predictions), read_groups(labels)
     whose = patients_of(names, labels, pattern=patient)
     cases: list[CaseEvaluation] = []
@@ -144,7 +153,7 @@ def evaluate(
             f"The reference labels in {labels} know none of the structures predicted in "
             f"{predictions} ({', '.join(pair.structures)}): name them alike in both dataset.json."
         )
-    if groups and not any(case.groups for case in cases):
+    if groups and groups.keys().isdisjoint(names):
         remarks["Not in groups.csv"] = [case.case for case in cases]
     notes = (f"{what}: {named(of)} ({len(of)} of {len(names)})." for what, of in remarks.items())
     return MethodEvaluation(name=name, cases=tuple(cases), notes=tuple(notes), folder=predictions)

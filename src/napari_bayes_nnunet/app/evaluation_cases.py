@@ -68,9 +68,8 @@ def shown_cases(
         pairs = {name: read_pair(folder, labels, case) for name, folder in folders.items()}
         if pairs:
             where = images or _beside(labels)
-            yield _shown(
-                *(case, is_good, pairs, methods, where), labels_too=where == labels.absolute()
-            )
+            labels_too = where.is_dir() and where.samefile(labels)
+            yield _shown(case, is_good, pairs, methods, where, labels_too=labels_too)
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:

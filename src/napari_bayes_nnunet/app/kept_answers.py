@@ -7,17 +7,23 @@ used for longest. They are exact: what is taken from here is what the network sa
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.ensemble_folder import Member
 from .passes import Pass
 
 LIMIT = 2**30
-"""Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 750 MiB."""
+"""Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
+RESERVE = 2**30
+"""Bytes that are left to others on the disk."""
+Files = tuple[tuple[str, int, int], ...]
+"""Path, time of the last change in ns, and size of each."""
 
 
 class KeptAnswers:
@@ -41,17 +47,21 @@ class KeptAnswers:
         """Keep an answer; where there is no room for it, do without."""
         if answer.nbytes > self._limit:
             return
-        file = self._file(question)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(answer.nbytes)
-            np.save(file, answer)
+            if shutil.disk_usage(self.folder).free >= RESERVE + answer.nbytes:
+                np.save(self._file(question), answer)
+            else:
+                self._drop_all()
         except OSError:
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
+            self._drop_all()
 
     def _file(self, question: str) -> Path:
         return self.folder / f"{question}.npy"
+
+    def _drop_all(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_room(self, needed: int) -> None:
         files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
@@ -70,11 +80,25 @@ def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
     return digest.hexdigest()
 
 
-def question(image: str, one: Pass, *, mirroring: str, device: str) -> str:
-    """What tells a pass over an image from others: its digest, the files of the members, and how.
+def question(
+    image: str, network: str, one: Pass, files: Files, *, mirroring: str, device: str
+) -> str:
+    """What tells a pass over an image (its digest) with a network (its plans') from others.
 
-    A member that was written anew is another.
+    ``files`` are those the members' weights were read from: a member written anew is another.
     """
-    files = [(str(m.path), m.path.stat().st_mtime_ns, m.path.stat().st_size) for m in one.members]
-    asked = repr((image, files, one.dropout_seed, one.turn, mirroring, device))
+    asked = repr((image, network, files, one.dropout_seed, one.turn, mirroring, device))
     return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
+
+
+def files_of(members: Sequence[Member]) -> Files:
+    """The members' files as they are now; time and size are 0 where one is gone."""
+    return tuple(_file(member.path) for member in members)
+
+
+def _file(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), stat.st_mtime_ns, stat.st_size

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
 from .inspection import why_refused
-from .kept_answers import KeptAnswers, image_digest, question
+from .kept_answers import Files, KeptAnswers, files_of, image_digest, question
 from .methods import METHODS, Method, choose_members
-from .passes import Mirroring, Pass, interleaved, passes_of
+from .passes import Mirroring, Pass, interleaved, look_after, passes_of
 from .segmentation import Segmentation, Snapshot
 from .tally import Tally, to_numpy
 
@@ -30,9 +30,31 @@ if TYPE_CHECKING:
     from ..nnunet.weights import StateDict
 
 Image = NDArray[Any]
-LOOK_AFTER = 3
-"""Members between two looks at whether the answer has come to rest; more for more cycles."""
 Spacing = tuple[float, float, float]
+
+
+class _Opened(NamedTuple):
+    """The mean of some members' weights, the axes they may be mirrored along, and their files."""
+
+    weights: StateDict
+    axes: tuple[int, ...] | None
+    files: Files
+
+
+class _Pace:
+    """How long the passes take; those that were kept, in no time, do not count."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+        self._seconds: list[float] = []
+
+    def seconds_for(self, passes: int) -> float:
+        """Another pass is done: the time that so many more will take."""
+        now = perf_counter()
+        self._seconds.append(now - self._last)
+        self._last = now
+        computed = [taken for taken in self._seconds if taken > max(self._seconds) / 4]
+        return passes * sum(computed) / max(1, len(computed))
 
 
 class Ensemble:
@@ -66,7 +88,8 @@ class Ensemble:
             notify=self._note,
         )
         self.folder = found.refusing(why_refused(found))
-        self._opened: dict[tuple[Member, ...], tuple[StateDict, tuple[int, ...] | None]] = {}
+        self._network = repr((found.plans, found.dataset_json, found.configuration))
+        self._opened: dict[tuple[Member, ...], _Opened] = {}
 
     @property
     def device(self) -> str:
@@ -144,24 +167,20 @@ class Ensemble:
         answers = self.pass_probabilities(
             image, spacing, order, mirroring=mirroring, should_stop=should_stop
         )
-        stability, look_after = Stability(), max(LOOK_AFTER, len({m.cycle for m in chosen}))
-        taken: Sequence[Pass] = []
+        stability, pace, done = Stability(), _Pace(), 0
         for done, probabilities in enumerate(answers, start=1):
             tally.add(probabilities)
-            taken = order[:done]
-            elapsed = perf_counter() - started
-            eta = elapsed / done * (len(passes) - done)
-            yield Snapshot(done, len(passes), eta, tally)
-            if until_stable and done % look_after == 0 and stability.look(*_answer(tally)):
+            yield Snapshot(done, len(passes), pace.seconds_for(len(passes) - done), tally)
+            looks = until_stable and done % look_after(chosen) == 0
+            if looks and stability.look(*_answer(tally)):
                 break
-        self._notes += _about_members(len(chosen), members, way)
-        if len(taken) < len(order):
-            self._notes.append(
-                f"Stopped after {len(taken)} of {len(order)} members: the answer had come to rest."
-            )
-        tally.member_labels = _reordered(tally.member_labels, taken, passes)
-        members_taken = tuple(m for one in passes if one in taken for m in one.members)
-        result = self._result(tally, members_taken, way, mirroring, perf_counter() - started)
+        taken = [one for one in passes if one in order[:done]]
+        self._notes += _about_members(len(chosen), members, way, taken=len(taken), of=len(order))
+        tally.member_labels = _reordered(tally.member_labels, order, taken)
+        result = self._result(
+            *(tally, tuple(member for one in taken for member in one.members), way, mirroring),
+            perf_counter() - started,
+        )
         return replace(result, members_asked=len(chosen), until_stable=until_stable)
 
     def member_probabilities(
@@ -189,11 +208,15 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
+        from ..nnunet.inference import Stopped
+
         channels = _checked(image, spacing)
         digest = image_digest(channels, spacing) if self._kept else ""
         prepared: Prepared | None = None
         for one in passes:
-            asked = question(digest, one, mirroring=mirroring, device=self.device)
+            if should_stop():
+                raise Stopped
+            asked = self._question(digest, one, mirroring)
             known = self._kept.find(asked) if self._kept else None
             if known is not None:
                 yield self._predictor.on_device(known)
@@ -201,8 +224,16 @@ class Ensemble:
             prepared = prepared or self._predictor.prepare(channels, spacing)
             answer = self._probabilities(one, prepared, mirroring, should_stop)
             if self._kept:
-                self._kept.keep(asked, to_numpy(answer))
+                self._kept.keep(self._question(digest, one, mirroring), to_numpy(answer))
             yield answer
+
+    def _question(self, digest: str, one: Pass, mirroring: Mirroring) -> str:
+        """What tells an answer from others; of opened members the files that were read count."""
+        opened = self._opened.get(one.members)
+        files = opened.files if opened else files_of(one.members)
+        return question(
+            *(digest, self._network, one, files), mirroring=mirroring, device=self.device
+        )
 
     def find_phases(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
@@ -237,24 +268,25 @@ class Ensemble:
     ) -> Any:
         from ..nnunet.inference import mirrors_of
 
-        weights, axes = self._open(one.members)
+        opened = self._open(one.members)
         return self._predictor.probabilities(
             prepared,
-            weights,
-            mirrors=mirrors_of(mirroring, axes, turn=one.turn),
+            opened.weights,
+            mirrors=mirrors_of(mirroring, opened.axes, turn=one.turn),
             dropout_seed=one.dropout_seed,
             should_stop=should_stop,
         )
 
-    def _open(self, members: tuple[Member, ...]) -> tuple[StateDict, tuple[int, ...] | None]:
-        """The mean of the members' weights, and the axes they may be mirrored along."""
+    def _open(self, members: tuple[Member, ...]) -> _Opened:
+        """The members, read once."""
         from ..nnunet.weights import mean_weights, read_checkpoint
 
         if members not in self._opened:
+            files = files_of(members)
             checkpoints = [read_checkpoint(member.path) for member in members]
             axes = checkpoints[-1].get("inference_allowed_mirroring_axes")
             weights = mean_weights([checkpoint["network_weights"] for checkpoint in checkpoints])
-            self._opened[members] = weights, tuple(axes) if axes else None
+            self._opened[members] = _Opened(weights, tuple(axes) if axes else None, files)
         return self._opened[members]
 
     def _note(self, sentence: str) -> None:
@@ -324,8 +356,10 @@ def _answer(tally: Tally) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     return tally.measure(RunningPosterior.labels), tally.measure(RunningPosterior.total_entropy)
 
 
-def _about_members(chosen: int, members: int, way: Method) -> list[str]:
+def _about_members(chosen: int, members: int, way: Method, *, taken: int, of: int) -> list[str]:
     """What to say where not as many members were asked as was wished."""
+    if taken < of:
+        return [f"Stopped after {taken} of {of} members: the answer had come to rest."]
     if chosen < members and way.averages:
         return [f"{chosen} members were used: the method finds no more in this folder."]
     if chosen > members:

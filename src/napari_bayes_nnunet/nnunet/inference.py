@@ -242,7 +242,11 @@ class Predictor:
 
     def on_device(self, probabilities: NDArray[np.float32]) -> torch.Tensor:
         """An answer that was kept, as `probabilities` gives them."""
-        return torch.from_numpy(probabilities).to(self.sums_device)
+        while True:
+            try:
+                return torch.from_numpy(probabilities).to(self.sums_device)
+            except (RuntimeError, MemoryError) as error:
+                self.step_down(error)
 
     def step_down(self, error: Exception) -> None:
         """Ask for less memory from now on; raises ``error`` again where that was not the trouble.

@@ -126,7 +126,8 @@ def end_with_parent() -> None:
 def end_without_teardown() -> None:
     """This process, where another has spawned it, ends as soon as all of its Python is done.
 
-    To be said where nothing can fail any more. Threads of gloo and autograd may still hold tensors,
+    Its exit code is 0 from now on, and exit handlers that were registered before do not run, so
+    that it is to be said where all is written. Threads of gloo and autograd may still hold tensors,
     and abort a process that takes its interpreter down before them (pytorch/pytorch#190489).
     """
     if multiprocessing.parent_process() is not None:

@@ -41,7 +41,7 @@ class InferenceChild(QObject):
 
     @property
     def scratch(self) -> Path:
-        """A private folder for arrays; emptied when the child ends."""
+        """A private folder for arrays; emptied when the child ends, but for kept answers."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(
                 prefix="bayes-nnunet-", ignore_cleanup_errors=True

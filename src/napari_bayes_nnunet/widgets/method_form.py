@@ -35,8 +35,8 @@ MIRRORINGS = {
     ),
     "spread": (
         "Spread",
-        "Every member sees one of the mirrored copies, in turn: as fast as none, nearly as good as "
-        "full with many members; the members differ a little more.",
+        "Every member sees one of the mirrored copies, in turn: as fast as none. Of one member it "
+        "is the image as it is; of many, the mirrors add to what they disagree on.",
     ),
     "none": ("None", "Every member looks at the image once: the fastest."),
 }
