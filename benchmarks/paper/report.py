@@ -142,10 +142,10 @@ def _temperatures(output: Path) -> str:
     if not found:
         return "No temperature is fitted yet."
     others = found.pop(OTHERS)
-    halves = " and ".join(f"{value:.2f}" for value in dict.fromkeys(found.values()))
+    halves = " and ".join(f"{value:.3f}" for value in dict.fromkeys(found.values()))
     return (
         f"τ fitted on either half of the patients, for the other half: {halves}; on all of them, "
-        f"for other data sets: {others:.2f}."
+        f"for other data sets: {others:.3f}."
     )
 
 

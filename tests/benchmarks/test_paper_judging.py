@@ -146,7 +146,7 @@ def test_the_report_holds_what_is_finished(output, cases, tmp_path) -> None:
         assert f"| {row.title} |" in rows_of_dice.replace("**", "")
     assert "MC-Dropout" not in rows_of_dice
     fitted = read_temperatures(output)
-    assert f"other data sets: {fitted[OTHERS]:.2f}" in text
+    assert f"other data sets: {fitted[OTHERS]:.3f}" in text
     assert "Ensembles beat vanilla in Dice" in claims
     assert "| restarts, seed 1 | 1 |" in claims  # the fall after the first restart
     names = {file.name for file in (tmp_path / "images").iterdir()}
