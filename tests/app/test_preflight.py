@@ -66,7 +66,7 @@ def test_a_good_dataset_is_ready(data):
     assert preflight.all_problems == ()
     assert preflight.ready
     assert preflight.dataset == read_dataset(data)
-    assert (preflight.fold, preflight.pattern) == ("0", r"^(.+?)(?=_frame)")
+    assert (preflight.fold, preflight.pattern) == ("0", r"^(.+?)(?=(?:_E[DS])?_frame)")
     assert len(preflight.splits) == 5
     assert preflight.split_file is None
     assert [row.check.name for row in preflight.rows] == TEN

@@ -7,6 +7,7 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from napari_bayes_nnunet.app.passes import passes_of
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.inference import Stopped, mirrors_of
@@ -105,11 +106,15 @@ def test_spread_mirrors_are_seen_by_one_member_each(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, members=3), device="cpu")
     # One tile without a margin, so that the image can be turned instead.
     image = 1 + np.abs(made_image((4, *ensemble._predictor.patch_size)))
+    passes = passes_of(ensemble.folder.members, "probabilities", mirroring="spread")
+    assert {one.turn for one in passes} == {0, 1, 2}
     expected = []
-    for turn, member in enumerate(ensemble.folder.members):
-        axes = tuple(np.array(mirrors_of("spread", (0, 1), turn=turn)[0], int) - 1)
+    for one in passes:
+        axes = tuple(np.array(mirrors_of("spread", (0, 1), turn=one.turn)[0], int) - 1)
         turned = np.ascontiguousarray(np.flip(image, axes))
-        (answer,) = ensemble.member_probabilities(turned, (8, 1.5, 1.5), [member], mirroring="none")
+        (answer,) = ensemble.member_probabilities(
+            turned, (8, 1.5, 1.5), one.members, mirroring="none"
+        )
         expected.append(np.flip(answer.numpy(), [axis + 1 for axis in axes]))
     found = ensemble.segment(image, (8, 1.5, 1.5), mirroring="spread")
     assert found.mirroring == "spread"
