@@ -1,6 +1,6 @@
 """What mirrors are worth: no mirrors, one spread over the members, all of them.
 
-python benchmarks/mirroring.py RUN DATASET [--members 30] [--processes 2]
+python -m benchmarks.mirroring RUN DATASET [--members 30] [--processes 2]
 
 On the validation volumes of ACDC: mean Dice, pooled ECE, mean mutual information in the predicted
 box, the standard deviation of the EF over the members (mean over patients), Spearman of the case
@@ -10,8 +10,6 @@ to no mirrors come with 95 % intervals over patients. Prints a Markdown table.
 
 from __future__ import annotations
 
-import argparse
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -30,24 +28,20 @@ from napari_bayes_nnunet.app.evaluation_aggregates import (
 )
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.core.failure_detection import rank_correlation
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, patient_of, read_dataset
+from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, patient_of
 
-SPLIT = Path(__file__).with_name("acdc_splits_final.json")
+from .held_back import held_back, image_of, parser
+
 WAYS = ("none", "spread", "full")
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--members", type=int, default=30)
-    parser.add_argument("--processes", type=int, default=1)
-    asked = parser.parse_args()
-    (fold,) = json.loads(asked.split.read_text(encoding="utf-8"))
-    cases = [case for case in read_dataset(asked.dataset).cases if case.name in fold["val"]]
+    words = parser(__doc__)
+    words.add_argument("--processes", type=int, default=1)
+    asked = words.parse_args()
+    cases = list(held_back(asked.dataset, asked.split))
     found = {}
     with ProcessPoolExecutor(asked.processes, get_context("spawn")) as pool:
         for way in WAYS:
@@ -74,8 +68,7 @@ def measure(
 ) -> tuple[CaseEvaluation, list[float]]:
     """One volume's evaluation, and the volume of the LV by each member in mL."""
     ensemble = opened(run)
-    channels = [read_channels(image)[0] for image in case.images]
-    image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
+    image, spacing = image_of(case)
     steps = ensemble.steps(image, spacing, members=members, mirroring=mirroring)
     tally = None
     while True:

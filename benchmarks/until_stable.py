@@ -1,6 +1,6 @@
 """What ``predict --until-stable`` saves and costs: on the validation cases of a training.
 
-python benchmarks/until_stable.py RUN DATASET [--members 30] [--mirroring none]
+python -m benchmarks.until_stable RUN DATASET [--members 30] [--mirroring none]
 
 Every case is segmented by all members, and what the rule would have stopped at is compared with the
 end. Prints after how many members how many volumes would have stopped.
@@ -8,10 +8,7 @@ end. Prints after how many members how many volumes would have stopped.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
@@ -20,24 +17,19 @@ from napari_bayes_nnunet.app.passes import look_after
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.core.metrics import dice
 from napari_bayes_nnunet.core.stability import Stability
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
 
-SPLIT = Path(__file__).with_name("acdc_splits_final.json")
+from .held_back import held_back, image_of, parser
 
 
 def main() -> None:
     """Print when the answers come to rest, and how far they are from the end then."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--members", type=int, default=30)
-    parser.add_argument("--mirroring", default="none")
-    asked = parser.parse_args()
+    words = parser(__doc__)
+    words.add_argument("--mirroring", default="none")
+    asked = words.parse_args()
     ensemble = Ensemble(asked.run)
-    (fold,) = json.loads(asked.split.read_text(encoding="utf-8"))
-    cases = [case for case in read_dataset(asked.dataset).cases if case.name in fold["val"]]
+    cases = list(held_back(asked.dataset, asked.split))
     found = []
     for case in cases:
         found.append(measure(ensemble, case, members=asked.members, mirroring=asked.mirroring))
@@ -57,14 +49,11 @@ def measure(
     ensemble: Ensemble, case: TrainingCase, *, members: int, mirroring: str
 ) -> tuple[int, float, float]:
     """Members at the stop, change of the mean Dice by it, share of the foreground it changes."""
-    channels = [read_channels(image)[0] for image in case.images]
-    image = np.stack([channel.voxels for channel in channels])
+    image, spacing = image_of(case)
     reference = read_labels(case.label).voxels
     stability, stopped, stop = Stability(), None, members
     every = look_after(choose_members(ensemble.folder, "multi", members))
-    for snapshot in ensemble.steps(
-        image, channels[0].spacing, members=members, mirroring=mirroring
-    ):
+    for snapshot in ensemble.steps(image, spacing, members=members, mirroring=mirroring):
         labels = snapshot.labels
         looks = stopped is None and snapshot.done % every == 0
         if looks and stability.look(labels, snapshot.entropy):

@@ -158,9 +158,9 @@ def evaluate_case(
 
     Raises ValueError where the shapes do not fit.
     """
-    maps = {ENTROPY: entropy, MUTUAL_INFORMATION: mutual_information}
     if mutual_information is not None and not mutual_information.any():
-        maps.pop(MUTUAL_INFORMATION)
+        mutual_information = None
+    maps = {ENTROPY: entropy, MUTUAL_INFORMATION: mutual_information}
     given = {name: values for name, values in maps.items() if values is not None}
     _check_shapes(reference, {"labels": labels, **given})
     judged, truth = _numbered(labels, structures), _numbered(reference, structures)

@@ -14,11 +14,11 @@ import numpy as np
 from ..core.structure_names import same_structure
 from ..io.case_groups import patients_of, read_groups
 from ..io.nnunet_dataset import DEFAULT_PATIENT, named
-from ..io.prediction_folder import predicted_cases
-from ..io.reference_labels import Reference
+from ..io.prediction_folder import predicted_cases, predicted_structures
+from ..io.reference_labels import Reference, structure_numbers
 from . import AppError
 from .case_evaluation import CaseEvaluation, evaluate_case
-from .case_pair import CasePair, read_pair
+from .case_pair import CasePair, read_pair, structure_titles
 
 ORDER: Final = ("RV", "MYO", "LV")
 """As in the paper's tables; other structures follow."""
@@ -76,14 +76,15 @@ def _check_labels(labels: Path) -> None:
 
 def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[str] | None:
     """Titles of the structures that all methods know, by the first case of each; None for all."""
-    known = [
-        frozenset(read_pair(folder, labels, predicted_cases(folder)[0]).structures)
-        for folder in methods.values()
-    ]
-    common = frozenset.intersection(*known)
-    if not common:
+    of_reference = structure_numbers(labels) or {}
+    first = {folder: predicted_cases(folder)[0] for folder in methods.values()}
+    said = (predicted_structures(folder, case) or of_reference for folder, case in first.items())
+    known = {frozenset(structure_titles(names).values()) for names in said if names}
+    if len(known) < 2:
+        return None
+    if not (common := frozenset.intersection(*known)):
         raise AppError(f"{' and '.join(methods)} have no structure in common: nothing to compare.")
-    return common if len(set(known)) > 1 else None
+    return common
 
 
 def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -177,11 +176,15 @@ class Ensemble:
         taken = [one for one in passes if one in order[:done]]
         self._notes += _about_members(len(chosen), members, way, taken=len(taken), of=len(order))
         tally.member_labels = _reordered(tally.member_labels, order, taken)
-        result = self._result(
-            *(tally, tuple(member for one in taken for member in one.members), way, mirroring),
-            perf_counter() - started,
+        return self._result(
+            tally,
+            method=way.name,
+            members=tuple(member for one in taken for member in one.members),
+            members_asked=len(chosen),
+            until_stable=until_stable,
+            mirroring=mirroring,
+            seconds=perf_counter() - started,
         )
-        return replace(result, members_asked=len(chosen), until_stable=until_stable)
 
     def member_probabilities(
         self,
@@ -216,11 +219,11 @@ class Ensemble:
         for one in passes:
             if should_stop():
                 raise Stopped
-            asked = self._question(digest, one, mirroring)
-            known = self._kept.find(asked) if self._kept else None
-            if known is not None:
-                yield self._predictor.on_device(known)
-                continue
+            if self._kept:
+                known = self._kept.find(self._question(digest, one, mirroring))
+                if known is not None:
+                    yield self._predictor.on_device(known)
+                    continue
             prepared = prepared or self._predictor.prepare(channels, spacing)
             answer = self._probabilities(one, prepared, mirroring, should_stop)
             if self._kept:
@@ -296,10 +299,9 @@ class Ensemble:
     def _result(
         self,
         tally: Tally,
+        *,
         members: tuple[Member, ...],
-        way: Method,
-        mirroring: Mirroring,
-        seconds: float,
+        **asked: Any,
     ) -> Segmentation:
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
@@ -315,16 +317,14 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
-            method=way.name,
             members=members,
-            mirroring=mirroring,
             device=self.device,
-            seconds=seconds,
             temperature=tally.posterior.temperature,
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
             notes=tuple(self._notes),
             member_labels=np.stack(tally.member_labels) if tally.member_labels else None,
+            **asked,
         )
 
 
@@ -368,8 +368,11 @@ def _about_members(chosen: int, members: int, way: Method, *, taken: int, of: in
 
 
 def _reordered(
-    labels: list[NDArray[np.uint8]], taken: Sequence[Pass], passes: Sequence[Pass]
+    labels: list[NDArray[np.uint8]], order: Sequence[Pass], passes: Sequence[Pass]
 ) -> list[NDArray[np.uint8]]:
-    """The (Z, Y, X) labels of the passes as these are listed; they were ``taken`` otherwise."""
-    of_pass = dict(zip(taken, labels, strict=False))  # without labels where they are not kept
+    """The (Z, Y, X) labels of the ``passes`` as these are listed; they came in another ``order``.
+
+    Nothing where none were kept.
+    """
+    of_pass = dict(zip(order, labels, strict=False))
     return [of_pass[one] for one in passes if one in of_pass]

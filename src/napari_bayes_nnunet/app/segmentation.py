@@ -64,13 +64,13 @@ class Segmentation:
     ensemble_kind: str
     method: str
     members: tuple[Member, ...]
+    members_asked: int
+    until_stable: bool
     mirroring: str
     device: str
     seconds: float
     temperature: float = 1.0
     structures: dict[str, int] = field(default_factory=dict)
-    members_asked: int = 0
-    until_stable: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None

@@ -12,8 +12,6 @@ from typing import Literal, get_args
 
 DecayOver = Literal["T", "Tc"]
 Shape = Literal["restarts", "poly", "cosine"]
-
-
 UNUSED: dict[str, tuple[str, ...]] = {
     "poly": ("gamma", "restart_lr", "decay_over", "restart_first_cycle"),
     "cosine": ("gamma", "exponent", "decay_over"),

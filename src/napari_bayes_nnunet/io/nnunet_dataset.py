@@ -19,7 +19,7 @@ CORRECTIONS = "corrections.json"
 FOLDS = 5
 SPLITS = "splits_final.json"
 DEFAULT_PATIENT = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""The part of a case's name that names the patient: all before ``_frame``."""
+"""The part of a case's name that names the patient: all before ``_frame``, ``_ED_frame`` too."""
 NAMED = 3
 """Cases a sentence names before it says "…"."""
 

@@ -68,6 +68,14 @@ def predicted_cases(folder: Path) -> list[str]:
     return cases
 
 
+def predicted_structures(folder: Path, case: str) -> dict[str, int] | None:
+    """Name → label of what a case shows, by its report or ``dataset.json``; None if nothing says.
+
+    Raises DataError for damaged ones.
+    """
+    return _report(folder / f"{case}.json").labels or structure_numbers(folder)
+
+
 def read_prediction(folder: Path, case: str) -> Prediction:
     """Read all that is known of a case of `predicted_cases`.
 
