@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .core.schedule import UNUSED, MemberSelection, RestartSchedule
+
+if TYPE_CHECKING:
+    from .nnunet.network import Precision
 
 
 class Command(click.Command):
@@ -203,18 +206,32 @@ def inspect(folder: Path, as_json: bool) -> None:
 )
 @click.option("--until-stable", is_flag=True, help="Ask no more members once nothing moves.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "full"]),
+    default="auto",
+    show_default=True,
+    help="auto: half where the device is fast with it; full: float32.",
+)
 @click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
 @click.option("--save", default="", help="entropy,mutual-information,probabilities,study")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
-def predict(ensemble: Path, images: tuple[Path, ...], device: str, save: str, **flags: Any) -> None:
+def predict(
+    ensemble: Path,
+    images: tuple[Path, ...],
+    device: str,
+    precision: Precision,
+    save: str,
+    **flags: Any,
+) -> None:
     """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE."""
     from .app.prediction import PredictionRequest
     from .app.prediction_terminal import predict_in_terminal
 
     wanted = frozenset(part.strip() for part in save.split(",") if part.strip())
     request = PredictionRequest(images=images, save=wanted, **flags)
-    if not predict_in_terminal(ensemble, request, device=device):
+    if not predict_in_terminal(ensemble, request, device=device, precision=precision):
         raise click.exceptions.Exit(1)
 
 

@@ -54,6 +54,21 @@ def run(*arguments) -> tuple[int, str]:
     return outcome.exit_code, outcome.output
 
 
+def test_full_precision_is_float32_and_not_what_another_has_made(model, image, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, image, "-o", out, "--precision", "full")[0] == 0
+    report = json.loads((out / "patient7_frame01.json").read_text())
+    assert report["precision"] == "float32"
+    again = (model, image, "-o", out, "--precision", "full", "--continue")
+    assert run(*again) == (0, "patient7_frame01: finished before\n")
+    report["precision"] = "bfloat16"
+    (out / "patient7_frame01.json").write_text(json.dumps(report))
+    code, said = run(*again)
+    assert code == 1
+    assert "was made with bfloat16, not with the full precision asked for now" in said
+    assert run(model, image, "-o", out, "--continue")[0] == 0
+
+
 def test_a_case_is_labels_and_report_on_the_grid_of_the_image(model, image, tmp_path):
     out = tmp_path / "out"
     code, _ = run(model, image, "-o", out, "--device", "cpu")
@@ -283,6 +298,19 @@ class TestCine:
             "patient8_4d_frame01.nii.gz",
             "patient8_4d_frame03.nii.gz",
         }
+
+    def test_phases_asked_together_are_the_same_files(self, model, cine, tmp_path, monkeypatch):
+        run(model, cine, "-o", tmp_path / "alone", "--save", "entropy")
+        monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
+        run(model, cine, "-o", tmp_path / "together", "--save", "entropy")
+        names = sorted(file.name for file in (tmp_path / "alone").glob("*.nii.gz"))
+        assert len(names) == 3 * 2 + 1
+        for name in names:
+            alone, together = (
+                np.asarray(nib.load(tmp_path / folder / name).dataobj)
+                for folder in ("alone", "together")
+            )
+            np.testing.assert_allclose(together, alone, atol=1e-5)
 
     def test_one_phase_anew_leaves_no_labels_of_all_phases_behind(self, model, cine, tmp_path):
         out = tmp_path / "out"

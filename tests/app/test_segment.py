@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
@@ -14,6 +15,7 @@ from napari_bayes_nnunet.app.passes import Pass, interleaved, passes_of
 from napari_bayes_nnunet.core.metrics import pairwise_dice
 from napari_bayes_nnunet.core.posterior import entropy
 from napari_bayes_nnunet.core.stability import Stability
+from napari_bayes_nnunet.nnunet.inference import Predictor
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -184,6 +186,65 @@ def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
     np.testing.assert_allclose(result.probabilities, np.mean(expected, axis=0), atol=1e-6)
     for labels, probabilities in zip(result.member_labels, expected, strict=True):
         np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
+
+
+@pytest.fixture
+def as_on_a_card(monkeypatch):
+    """So many slices, tiles and mirrors at once as on a card."""
+
+    def start_over(predictor):
+        predictor.batch_size = 64
+
+    monkeypatch.setattr(Predictor, "start_over", start_over)
+    monkeypatch.setattr(Predictor, "sums_device", torch.device("cpu"), raising=False)
+
+
+def asked_together(ensemble, images, **asked):
+    """The results, and by how many members each image had been seen after every member."""
+    steps, seen = ensemble.phase_steps(images, (8, 1.5, 1.5), **asked), []
+    while True:
+        try:
+            seen.append({place: snapshot.done for place, snapshot in next(steps).items()})
+        except StopIteration as end:
+            return end.value, seen
+
+
+def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
+    ensemble = Ensemble(make_model(tmp_path, members=2), device="cpu", precision="full")
+    y, x = ensemble._predictor.patch_size
+    images = [made_image((2, y, x)), made_image((3, y, x + 9), seed=1)]
+    batches = []
+    ensemble._predictor.network.module.register_forward_pre_hook(
+        lambda module, given: batches.append(len(given[0]))
+    )
+    results, seen = asked_together(ensemble, images, keep_members=True)
+    assert batches == [(2 * 1 + 3 * 2) * 4] * 2  # slices, tiles and mirrors of both phases
+    assert seen == [{0: 1, 1: 1}, {0: 2, 1: 2}]
+    for image, together in zip(images, results, strict=True):
+        alone = ensemble.segment(image, (8, 1.5, 1.5))
+        np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-5)
+        np.testing.assert_allclose(together.entropy, alone.entropy, atol=1e-4)
+        assert together.members == alone.members
+        assert together.member_labels.shape == (2, *image.shape)
+
+
+def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, monkeypatch):
+    ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
+    images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
+    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: len(labels) == 2)
+    (first, second), seen = asked_together(ensemble, images, members=9, until_stable=True)
+    assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]
+    assert (len(first.members), len(second.members)) == (3, 9)
+    assert first.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
+    assert second.notes == ()
+
+
+def test_a_card_is_filled_with_phases(tmp_path, as_on_a_card):
+    ensemble = Ensemble(make_model(tmp_path, members=1), device="cpu")
+    volume = made_image((4, 40, 50))[None]
+    assert ensemble.phases_at_once(volume, "full") == 4
+    assert ensemble.phases_at_once(volume, "spread") == 16
+    assert ensemble.phases_at_once(np.ones((1, 40, 4, 5)), "full") == 1
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -140,6 +140,24 @@ def test_phases_of_a_cine(child, model):
     assert done == [found.end_diastole, found.end_systole]
 
 
+def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
+    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    told: list[Message] = []
+    np.save(tmp_path / "image.npy", cine)
+    image = str(tmp_path / "image.npy")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    Worker(tmp_path, told.append).answer(asked)
+    snapshots = [m for m in told if isinstance(m, SnapshotReady)]
+    together = [(phase, done) for done in (1, 2, 3) for phase in (1, 2)]
+    assert [(m.phase, m.done) for m in snapshots] == [*together, *((3, n) for n in (1, 2, 3))]
+    assert snapshots[5].eta_seconds > 0
+    assert snapshots[-1].eta_seconds == 0
+    assert [m.phase for m in told if isinstance(m, PhaseDone)] == [1, 2, 3]
+    alone = Ensemble(model, device="cpu").segment(cine[:, 1], SPACING)
+    np.testing.assert_array_equal(np.load(snapshots[5].labels), alone.labels)
+
+
 def test_a_phase_that_is_not_there_fails_in_one_sentence(child, model):
     cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
     child.send(request(child, model, cine, phases=[9]))

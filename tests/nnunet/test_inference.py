@@ -10,6 +10,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from napari_bayes_nnunet.app.passes import passes_of
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet import network as network_module
 from napari_bayes_nnunet.nnunet.inference import Stopped, mirrors_of
 from tests.models import made_image, make_model
 
@@ -32,23 +33,42 @@ def stock(
     )
 
 
+@pytest.fixture(params=["full", "half"])
+def precision(request, monkeypatch) -> str:
+    """Either precision, on a processor that is fast with bfloat16 or only pretends to be."""
+    monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
+    return {"full": "full", "half": "auto"}[request.param]
+
+
+TOLERANCE = {"full": 0.01, "auto": 0.02}
+"""Of a probability, with random weights. nnU-Net itself rounds logits to float16."""
+
+
 @pytest.mark.parametrize("mirroring", ["full", "none"])
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_one_member_equals_nnunets_predictor(tmp_path, configuration, residual, mirroring):
+def test_one_member_equals_nnunets_predictor(
+    tmp_path, configuration, residual, mirroring, precision
+):
     model = make_model(tmp_path, configuration=configuration, residual=residual, members=1)
     image = made_image((5, 60, 40))
     labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, mirroring)
-    result = Ensemble(model, device="cpu").segment(
+    result = Ensemble(model, device="cpu", precision=precision).segment(
         image, SPACING, method="vanilla", mirroring=mirroring
     )
+    # Torch averages in 3D, as a residual encoder does, only in float32.
+    is_half = precision == "auto" and (configuration == "2d" or not residual)
+    assert result.precision == ("bfloat16" if is_half else "float32")
     difference = np.abs(result.probabilities - probabilities).max(axis=0)
     # In the outermost corners of a 3D volume nnU-Net's tile weight (4e-10) is below what its
     # float16 sums resolve, and its logits there are rounded to whole numbers.
     resolved = difference if configuration == "2d" else difference[2:-2, 4:-4, 4:-4]
-    assert resolved.max() <= 0.01
-    assert np.mean(difference > 0.01) < 0.02
-    # Random weights leave many voxels undecided; Dice is compared with trained weights.
+    print(
+        resolved.max(), np.mean(difference > TOLERANCE[precision]), np.mean(result.labels != labels)
+    )
+    assert resolved.max() <= TOLERANCE[precision]
+    assert np.mean(difference > TOLERANCE[precision]) < 0.02
+    # Random weights leave many voxels undecided; of trained ones docs/performance.md tells more.
     assert np.mean(result.labels != labels) < 0.005
 
 
@@ -97,7 +117,7 @@ def test_transposed_plans(tmp_path):
     (model / "plans.json").write_text(text.replace(plain, turned))
     image, spacing = made_image((40, 50, 4)), (1.2, 1.9, 8.0)
     labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "full", spacing)
-    result = Ensemble(model, device="cpu").segment(image, spacing)
+    result = Ensemble(model, device="cpu", precision="full").segment(image, spacing)
     assert np.abs(result.probabilities - probabilities).max() <= 0.01
     assert (result.labels != labels).mean() < 1e-3
 
@@ -122,14 +142,15 @@ def test_spread_mirrors_are_seen_by_one_member_each(tmp_path):
 
 
 def test_instance_norm_without_copies_is_the_same(tmp_path):
-    network = Ensemble(make_model(tmp_path, members=1), device="cpu")._predictor.network
+    model = make_model(tmp_path, members=1)
+    network = Ensemble(model, device="cpu", precision="full")._predictor.network
     batch = torch.randn(3, 1, 48, 56, generator=torch.manual_seed(1))
     norms = [m for m in network.module.modules() if isinstance(m, torch.nn.InstanceNorm2d)]
     assert norms
-    fast = network.logits(batch, [()])
+    fast = network.logits(batch, [()], at_once=2)
     for norm in norms:
         del norm.forward
-    torch.testing.assert_close(network.logits(batch, [()]), fast, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network.logits(batch, [()], at_once=2), fast, atol=1e-5, rtol=1e-5)
 
 
 def test_mirrors():
@@ -161,12 +182,12 @@ class FailsAtFirst:
     def __getattr__(self, name):
         return getattr(self.network, name)
 
-    def logits(self, batch, mirrors):
+    def logits(self, batch, mirrors, *, at_once):
         self.batches.append(len(batch))
         if self.failures_left:
             self.failures_left -= 1
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        return self.network.logits(batch, mirrors)
+        return self.network.logits(batch, mirrors, at_once=at_once)
 
 
 def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):

@@ -81,13 +81,14 @@ def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
 
 
 def question(
-    image: str, network: str, one: Pass, files: Files, *, mirroring: str, device: str
+    image: str, network: str, one: Pass, files: Files, *, mirroring: str, computed: str
 ) -> str:
     """What tells a pass over an image (its digest) with a network (its plans') from others.
 
     ``files`` are those the members' weights were read from: a member written anew is another.
+    ``computed`` says on which device, and with which numbers.
     """
-    asked = repr((image, network, files, one.dropout_seed, one.turn, mirroring, device))
+    asked = repr((image, network, files, one.dropout_seed, one.turn, mirroring, computed))
     return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
 
 

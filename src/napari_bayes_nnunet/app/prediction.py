@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,11 @@ class _Frame:
     name: str
     phase: int | None
     channels: tuple[Volume, ...]
+
+    @property
+    def image(self) -> NDArray[Any]:
+        """(channels, Z, Y, X)."""
+        return np.stack([channel.voxels for channel in self.channels])
 
 
 def predict(
@@ -195,12 +200,20 @@ def _predict_case(
     _claim([frame.name for frame in frames if frame.name != case], seen)
     _refuse_existing([frame.name for frame in frames], request, image)
     study = _study_to_make(request, case, frames)
-    for frame in frames:
-        # A study needs all members of all phases, of which nothing else is kept.
-        if study is not None or not _is_finished(ensemble, request, frame.name):
-            if frame.phase is not None:  # the labels of all phases would be those of another result
-                (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
-            result = _segment(ensemble, request, frame, on_member)
+    # A study needs all members of all phases, of which nothing else is kept.
+    missing = [
+        frame
+        for frame in frames
+        if study is not None or not _is_finished(ensemble, request, frame.name)
+    ]
+    if missing and missing[0].phase is not None:
+        # The labels of all phases would be those of another result.
+        (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
+    together = ensemble.phases_at_once(frames[0].image, request.mirroring)
+    for first in range(0, len(missing), together):
+        group = missing[first : first + together]
+        results = _segment(ensemble, request, group, on_member)
+        for frame, result in zip(group, results, strict=True):
             report = _write(request, frame, result, about)
             notes += [*result.warnings, *result.notes]
             if study is not None:
@@ -251,11 +264,17 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
         made = tuple(report[key] for key in ("ensemble", "method", "mirroring"))
         made = (*made, report.get("members_asked", len(report["members"])))
         made = (*made, report.get("temperature", 1.0), report.get("until_stable", False))
+        precision = report.get("precision", "float32")
     except (OSError, ValueError, KeyError, TypeError):
         return False
     members = choose_members(ensemble.folder, request.method, request.members)
     asked: tuple[Any, ...] = (ensemble.folder.name, request.method, request.mirroring)
     asked = (*asked, len(members), _temperature(ensemble, request), request.until_stable)
+    if ensemble.is_exact and precision != "float32":
+        raise AppError(
+            f"{files['report'].name} in {request.output} was made with {precision}, not with the "
+            "full precision asked for now: use --overwrite, or another output folder."
+        )
     if made != asked:
         raise AppError(
             f"{files['report'].name} in {request.output} was made otherwise ({_words(made)}) than "
@@ -305,13 +324,12 @@ def _frames(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
-    frame: _Frame,
+    frames: Sequence[_Frame],
     on_member: Callable[[str, Snapshot], None],
-) -> Segmentation:
-    image = np.stack([channel.voxels for channel in frame.channels])
-    steps: Generator[Snapshot, None, Segmentation] = ensemble.steps(
-        image,
-        frame.channels[0].spacing,
+) -> list[Segmentation]:
+    steps = ensemble.phase_steps(
+        [frame.image for frame in frames],
+        frames[0].channels[0].spacing,
         method=request.method,
         members=request.members,
         mirroring=request.mirroring,
@@ -321,7 +339,8 @@ def _segment(
     )
     while True:
         try:
-            on_member(frame.name, next(steps))
+            for place, snapshot in next(steps).items():
+                on_member(frames[place].name, snapshot)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
@@ -12,12 +13,16 @@ from .prediction import CaseOutcome, PredictionRequest, predict
 from .segment import Ensemble
 from .segmentation import Snapshot
 
+if TYPE_CHECKING:
+    from ..nnunet.network import Precision
 
-def predict_in_terminal(folder: Path, request: PredictionRequest, *, device: str) -> bool:
+
+def predict_in_terminal(
+    folder: Path, request: PredictionRequest, *, device: str, precision: Precision
+) -> bool:
     """Segment the images of ``request``; True when every one of them succeeded."""
-    ensemble = Ensemble(
-        folder, device=device, notify=lambda sentence: click.echo(sentence, err=True)
-    )
+    notify = partial(click.echo, err=True)
+    ensemble = Ensemble(folder, device=device, precision=precision, notify=notify)
     for sentence in ensemble.folder.problems:
         click.echo(sentence, err=True)
     for member in ensemble.folder.members:
@@ -33,18 +38,17 @@ def predict_in_terminal(folder: Path, request: PredictionRequest, *, device: str
 
 
 class MemberBar:
-    """A bar "patient001 member 4 of 30", one for each 3D image."""
+    """A bar "patient001 member 4 of 30", one for each 3D image or those asked together."""
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._frame = ""
 
     def show(self, frame: str, snapshot: Snapshot) -> None:
-        """Advance the bar of ``frame``."""
-        if frame != self._frame or self._bar is None:
+        """Advance the bar, or begin another where ``frame`` starts anew."""
+        if self._bar is None or snapshot.done < self._bar.n:
             self.close()
-            self._frame = frame
             self._bar = tqdm(total=snapshot.total, desc=frame, unit="member", leave=False)
+        self._bar.set_description(frame, refresh=False)
         self._bar.update(snapshot.done - self._bar.n)
 
     def close(self) -> None:

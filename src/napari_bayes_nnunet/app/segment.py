@@ -6,62 +6,39 @@ import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.cardiac import canonical_structure, end_diastole_and_systole, spread, volumes_ml
 from ..core.posterior import RunningPosterior, most_probable
-from ..core.stability import Stability
 from ..io.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from . import AppError
 from .case_scores import validation_warnings
+from .course import Course, Pace, Traveller
 from .inspection import why_refused
-from .kept_answers import Files, KeptAnswers, files_of, image_digest, question
-from .methods import METHODS, Method, choose_members
-from .passes import Mirroring, Pass, interleaved, look_after, passes_of
+from .kept_answers import KeptAnswers
+from .member_answers import AskedImage, MemberAnswers
+from .methods import choose_members
+from .passes import Mirroring, Pass
 from .segmentation import Segmentation, Snapshot
 from .tally import Tally, to_numpy
 
 if TYPE_CHECKING:
-    from ..nnunet.inference import Prepared
-    from ..nnunet.weights import StateDict
+    from ..nnunet.network import Precision
 
 Image = NDArray[Any]
 Spacing = tuple[float, float, float]
-
-
-class _Opened(NamedTuple):
-    """The mean of some members' weights, the axes they may be mirrored along, and their files."""
-
-    weights: StateDict
-    axes: tuple[int, ...] | None
-    files: Files
-
-
-class _Pace:
-    """How long the passes take; those that were kept, in no time, do not count."""
-
-    def __init__(self) -> None:
-        self._last = perf_counter()
-        self._seconds: list[float] = []
-
-    def seconds_for(self, passes: int) -> float:
-        """Another pass is done: the time that so many more will take."""
-        now = perf_counter()
-        self._seconds.append(now - self._last)
-        self._last = now
-        computed = [taken for taken in self._seconds if taken > max(self._seconds) / 4]
-        return passes * sum(computed) / max(1, len(computed))
 
 
 class Ensemble:
     """An ensemble folder ready to segment on a device.
 
     Every member is read and checked once; those that do not fit are refused in ``folder``.
-    ``notify`` is told in one sentence when memory was short, ``kept`` are answers that are not to
-    be computed again. Raises DataError, ModelError or AppError with one sentence.
+    ``precision`` "auto" computes in half precision where the device is fast with it, "full" in
+    float32. ``notify`` is told in one sentence when memory was short, ``kept`` are answers that are
+    not to be computed again. Raises DataError, ModelError or AppError with one sentence.
     """
 
     def __init__(
@@ -69,6 +46,7 @@ class Ensemble:
         folder: EnsembleFolder | Path | str,
         *,
         device: str = "auto",
+        precision: Precision = "auto",
         notify: Callable[[str], None] = lambda sentence: None,
         kept: KeptAnswers | None = None,
     ) -> None:
@@ -78,22 +56,27 @@ class Ensemble:
         found = folder if isinstance(folder, EnsembleFolder) else find_ensemble(Path(folder))
         self._notes: list[str] = []
         self._notify = notify
-        self._kept = kept
         self._predictor = Predictor(
             found.plans,
             found.dataset_json,
             found.configuration,
             device=choose_device(device),
+            precision=precision,
             notify=self._note,
         )
+        self.is_exact = precision == "full"
         self.folder = found.refusing(why_refused(found))
-        self._network = repr((found.plans, found.dataset_json, found.configuration))
-        self._opened: dict[tuple[Member, ...], _Opened] = {}
+        self._answers = MemberAnswers(self._predictor, self.folder, kept)
 
     @property
     def device(self) -> str:
         """Name of the device it computes on now."""
         return str(self._predictor.network.device)
+
+    @property
+    def precision(self) -> str:
+        """The numbers the network computes with now: "float32", "float16" or "bfloat16"."""
+        return str(self._predictor.network.dtype).removeprefix("torch.")
 
     @property
     def structures(self) -> dict[str, int]:
@@ -131,8 +114,25 @@ class Ensemble:
                 return end.value  # type: ignore[no-any-return]
 
     def steps(
+        self, image: Image, spacing: Spacing, **asked: Any
+    ) -> Generator[Snapshot, None, Segmentation]:
+        """Like ``segment``, yielding the posterior after every member; see `phase_steps`."""
+        steps = self.phase_steps([image], spacing, **asked)
+        while True:
+            try:
+                (snapshot,) = next(steps).values()
+                yield snapshot
+            except StopIteration as end:
+                return end.value[0]  # type: ignore[no-any-return]
+
+    def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
+        """How many phases of this size (channels, Z, Y, X) fill the device when asked together."""
+        mirrors = 4 if mirroring == "full" else 1
+        return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
+
+    def phase_steps(
         self,
-        image: Image,
+        images: Sequence[Image],
         spacing: Spacing,
         *,
         method: str = "multi",
@@ -142,49 +142,50 @@ class Ensemble:
         until_stable: bool = False,
         keep_members: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Generator[Snapshot, None, Segmentation]:
-        """Like ``segment``, yielding the posterior after every member.
+    ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
+        """Segment images, such as the phases of a cine, that one member after the other looks at.
 
-        ``keep_members``: the result has the labels of every member, a byte per member and voxel
-        (24 MB for 30 members of 12 x 256 x 256 voxels); without it memory does not grow with them.
+        Yields the posterior of each, by its place in ``images``, after every member; with
+        ``until_stable`` those are left out that have come to rest before. ``keep_members``: the
+        results have the labels of every member, a byte per member and voxel (24 MB for 30 members
+        of 12 x 256 x 256 voxels); without it memory does not grow with them.
         """
-        chosen = choose_members(self.folder, method, members)
-        way = METHODS[method]
-        passes = passes_of(chosen, way.combine, mirroring=mirroring)
+        course = Course(
+            folder=self.folder,
+            method=method,
+            members=members,
+            mirroring=mirroring,
+            until_stable=until_stable,
+        )
+        order = course.order
         refused = [member.path.name for member in self.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
         self._predictor.start_over()
-        tally = Tally(
-            structures=self.structures,
-            spacing=spacing,
-            posterior=_posterior(way.temperature if temperature is None else temperature),
-            step_down=self._predictor.step_down,
-            keep_members=keep_members,
-        )
-        order = interleaved(passes)
-        answers = self.pass_probabilities(
-            image, spacing, order, mirroring=mirroring, should_stop=should_stop
-        )
-        stability, pace, done = Stability(), _Pace(), 0
-        for done, probabilities in enumerate(answers, start=1):
-            tally.add(probabilities)
-            yield Snapshot(done, len(passes), pace.seconds_for(len(passes) - done), tally)
-            looks = until_stable and done % look_after(chosen) == 0
-            if looks and stability.look(*_answer(tally)):
+        temperature = course.way.temperature if temperature is None else temperature
+        travellers = [
+            self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
+            for image in images
+        ]
+        pace = Pace()
+        for done, one in enumerate(order, start=1):
+            under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
+            answers = self._answers.of(
+                *(one, [each.image for each in under_way.values()]),
+                mirroring=mirroring,
+                should_stop=should_stop,
+            )
+            for each, answer in zip(under_way.values(), answers, strict=True):
+                each.add(answer)
+            left = pace.seconds_for(len(order) - done)
+            yield {p: Snapshot(done, len(order), left, each.tally) for p, each in under_way.items()}
+            if course.looks_after(done):
+                for each in under_way.values():
+                    each.look()
+            if all(each.rests for each in travellers):
                 break
-        taken = [one for one in passes if one in order[:done]]
-        self._notes += _about_members(len(chosen), members, way, taken=len(taken), of=len(order))
-        tally.member_labels = _reordered(tally.member_labels, order, taken)
-        return self._result(
-            tally,
-            method=way.name,
-            members=tuple(member for one in taken for member in one.members),
-            members_asked=len(chosen),
-            until_stable=until_stable,
-            mirroring=mirroring,
-            seconds=perf_counter() - started,
-        )
+        seconds = (perf_counter() - started) / len(images)
+        return [self._result(each, course, seconds) for each in travellers]
 
     def member_probabilities(
         self,
@@ -211,32 +212,9 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
-        from ..nnunet.inference import Stopped
-
-        channels = _checked(image, spacing)
-        digest = image_digest(channels, spacing) if self._kept else ""
-        prepared: Prepared | None = None
+        asked = AskedImage(_checked(image, spacing), spacing)
         for one in passes:
-            if should_stop():
-                raise Stopped
-            if self._kept:
-                known = self._kept.find(self._question(digest, one, mirroring))
-                if known is not None:
-                    yield self._predictor.on_device(known)
-                    continue
-            prepared = prepared or self._predictor.prepare(channels, spacing)
-            answer = self._probabilities(one, prepared, mirroring, should_stop)
-            if self._kept:
-                self._kept.keep(self._question(digest, one, mirroring), to_numpy(answer))
-            yield answer
-
-    def _question(self, digest: str, one: Pass, mirroring: Mirroring) -> str:
-        """What tells an answer from others; of opened members the files that were read count."""
-        opened = self._opened.get(one.members)
-        files = opened.files if opened else files_of(one.members)
-        return question(
-            *(digest, self._network, one, files), mirroring=mirroring, device=self.device
-        )
+            yield from self._answers.of(one, [asked], mirroring=mirroring, should_stop=should_stop)
 
     def find_phases(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
@@ -251,58 +229,41 @@ class Ensemble:
             raise AppError("ED and ES are found by the LV, which this ensemble does not segment.")
         member = choose_members(self.folder, "vanilla", 1)[0]
         volumes = []
-        for phase in range(cine.shape[1]):
-            (probabilities,) = self.member_probabilities(
-                cine[:, phase], spacing, [member], mirroring="none", should_stop=should_stop
+        together = self.phases_at_once(cine[:, 0], "none")
+        for first in range(0, cine.shape[1], together):
+            images = np.moveaxis(cine[:, first : first + together], 1, 0)
+            answers = self._answers.of(
+                Pass((member,)),
+                [AskedImage(_checked(image, spacing), spacing) for image in images],
+                mirroring="none",
+                should_stop=should_stop,
             )
-            labels = to_numpy(most_probable(probabilities))
-            volumes.append(volumes_ml(labels, spacing, {"LV": lv})["LV"])
+            for probabilities in answers:
+                labels = to_numpy(most_probable(probabilities))
+                volumes.append(volumes_ml(labels, spacing, {"LV": lv})["LV"])
         try:
             return end_diastole_and_systole(volumes)
         except ValueError as error:
             raise AppError(f"ED and ES were not found; name the phases instead. {error}") from error
 
-    def _probabilities(
-        self,
-        one: Pass,
-        prepared: Prepared,
-        mirroring: Mirroring,
-        should_stop: Callable[[], bool],
-    ) -> Any:
-        from ..nnunet.inference import mirrors_of
-
-        opened = self._open(one.members)
-        return self._predictor.probabilities(
-            prepared,
-            opened.weights,
-            mirrors=mirrors_of(mirroring, opened.axes, turn=one.turn),
-            dropout_seed=one.dropout_seed,
-            should_stop=should_stop,
-        )
-
-    def _open(self, members: tuple[Member, ...]) -> _Opened:
-        """The members, read once."""
-        from ..nnunet.weights import mean_weights, read_checkpoint
-
-        if members not in self._opened:
-            files = files_of(members)
-            checkpoints = [read_checkpoint(member.path) for member in members]
-            axes = checkpoints[-1].get("inference_allowed_mirroring_axes")
-            weights = mean_weights([checkpoint["network_weights"] for checkpoint in checkpoints])
-            self._opened[members] = _Opened(weights, tuple(axes) if axes else None, files)
-        return self._opened[members]
-
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
         self._notify(sentence)
 
-    def _result(
-        self,
-        tally: Tally,
-        *,
-        members: tuple[Member, ...],
-        **asked: Any,
-    ) -> Segmentation:
+    def _traveller(
+        self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
+    ) -> Traveller:
+        tally = Tally(
+            structures=self.structures,
+            spacing=spacing,
+            posterior=_posterior(temperature),
+            step_down=self._predictor.step_down,
+            keep_members=keep_members,
+        )
+        return Traveller(AskedImage(_checked(image, spacing), spacing), tally)
+
+    def _result(self, traveller: Traveller, course: Course, seconds: float) -> Segmentation:
+        tally = traveller.tally
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
         spreads = {name: spread(values) for name, values in tally.volumes.items()}
@@ -317,14 +278,19 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
-            members=members,
+            method=course.method,
+            members=tuple(m for one in course.taken(traveller.done) for m in one.members),
+            members_asked=len(course.chosen),
+            until_stable=course.until_stable,
+            mirroring=course.mirroring,
             device=self.device,
+            precision=self.precision,
+            seconds=seconds,
             temperature=tally.posterior.temperature,
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
-            notes=tuple(self._notes),
-            member_labels=np.stack(tally.member_labels) if tally.member_labels else None,
-            **asked,
+            notes=(*self._notes, *course.notes(traveller.done)),
+            member_labels=traveller.member_labels(course),
         )
 
 
@@ -349,30 +315,3 @@ def _posterior(temperature: float) -> RunningPosterior:
     if not 0 < temperature < math.inf:
         raise AppError(f"The temperature is a number above 0, not {temperature}.")
     return RunningPosterior(temperature=temperature)
-
-
-def _answer(tally: Tally) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Labels and entropy by now."""
-    return tally.measure(RunningPosterior.labels), tally.measure(RunningPosterior.total_entropy)
-
-
-def _about_members(chosen: int, members: int, way: Method, *, taken: int, of: int) -> list[str]:
-    """What to say where not as many members were asked as was wished."""
-    if taken < of:
-        return [f"Stopped after {taken} of {of} members: the answer had come to rest."]
-    if chosen < members and way.averages:
-        return [f"{chosen} members were used: the method finds no more in this folder."]
-    if chosen > members:
-        return [f"All {chosen} members were used: there are no cycles to choose by."]
-    return []
-
-
-def _reordered(
-    labels: list[NDArray[np.uint8]], order: Sequence[Pass], passes: Sequence[Pass]
-) -> list[NDArray[np.uint8]]:
-    """The (Z, Y, X) labels of the ``passes`` as these are listed; they came in another ``order``.
-
-    Nothing where none were kept.
-    """
-    of_pass = dict(zip(order, labels, strict=False))
-    return [of_pass[one] for one in passes if one in of_pass]

@@ -49,7 +49,8 @@ class Segmentation:
     ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
     ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
     SWA), where they were kept. ``members_asked`` are as many as would have been asked, had the
-    answer not come to rest before, with ``until_stable``. ``temperature`` is the τ that
+    answer not come to rest before, with ``until_stable``. ``precision`` is the type of the
+    network's numbers: "float32", "float16" or "bfloat16". ``temperature`` is the τ that
     probabilities and entropy have, ``structures`` the label of each.
     """
 
@@ -68,6 +69,7 @@ class Segmentation:
     until_stable: bool
     mirroring: str
     device: str
+    precision: str
     seconds: float
     temperature: float = 1.0
     structures: dict[str, int] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Segmentation:
             "mirroring": self.mirroring,
             "temperature": self.temperature,
             "device": self.device,
+            "precision": self.precision,
             "seconds": round(self.seconds, 2),
             "volumes_ml": volumes,
             "pairwise_dice": self.pairwise_dice,

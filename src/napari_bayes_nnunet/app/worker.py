@@ -97,10 +97,11 @@ class Worker:
         image = np.load(request.image)
         try:
             phases = self._phases(request, ensemble, image)
-            for index, phase in enumerate(phases):
-                volume = image if phase is None else image[:, phase - 1]
-                remaining = len(phases) - index - 1
-                self._segment_phase(request, ensemble, volume, phase, remaining)
+            together = ensemble.phases_at_once(image, request.mirroring)  # type: ignore[arg-type]
+            for first in range(0, len(phases), together):
+                group = phases[first : first + together]
+                remaining = len(phases) - first - len(group)
+                self._segment_phases(request, ensemble, image, group, remaining)
         except Stopped:
             return True
         return False
@@ -120,16 +121,16 @@ class Worker:
         self._tell(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
 
-    def _segment_phase(
+    def _segment_phases(
         self,
         request: SegmentImage,
         ensemble: Ensemble,
-        volume: Image,
-        phase: int | None,
+        image: Image,
+        phases: list[int] | list[None],
         remaining: int,
     ) -> None:
-        steps = ensemble.steps(
-            volume,
+        steps = ensemble.phase_steps(
+            [image if phase is None else image[:, phase - 1] for phase in phases],
             request.spacing,
             method=request.method,
             members=request.members,
@@ -138,28 +139,35 @@ class Worker:
             keep_members=True,
             should_stop=self._stops(request.job),
         )
-        result = self._show_snapshots(steps, request.job, phase, remaining)
-        posterior = self._write_posterior(result)
-        report = result.report()
-        self._tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
+        results = self._show_snapshots(steps, request.job, phases, remaining)
+        for phase, result in zip(phases, results, strict=True):
+            posterior = self._write_posterior(result)
+            report = result.report()
+            self._tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
 
     def _show_snapshots(
-        self, steps: Iterator[Snapshot], job: int, phase: int | None, remaining: int
-    ) -> Segmentation:
-        """Send a snapshot of the first and the last member, and of others unless they come fast."""
+        self,
+        steps: Iterator[dict[int, Snapshot]],
+        job: int,
+        phases: list[int] | list[None],
+        remaining: int,
+    ) -> list[Segmentation]:
+        """Send snapshots of 1, 2, 4, 8, … and of all members; of others unless they come fast."""
         started = last = perf_counter()
         while True:
             try:
-                snapshot = next(steps)
+                snapshots = next(steps)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             now = perf_counter()
-            is_end = snapshot.done in (1, snapshot.total)
+            done, total = next((s.done, s.total) for s in snapshots.values())
+            is_due = done == total or done & (done - 1) == 0
             waits = self._unread is not None and self._unread.exists()
-            if is_end or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
-                per_phase = (now - started) / snapshot.done * snapshot.total
-                eta = snapshot.eta_seconds + remaining * per_phase
-                self._tell(self._snapshot(snapshot, job, phase, eta))
+            if is_due or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
+                per_phase = (now - started) / done * total / len(phases)
+                for place, snapshot in snapshots.items():
+                    eta = snapshot.eta_seconds + remaining * per_phase
+                    self._tell(self._snapshot(snapshot, job, phases[place], eta))
                 last = now
 
     def _snapshot(

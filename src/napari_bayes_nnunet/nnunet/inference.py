@@ -7,29 +7,24 @@ once for all members.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
-from nnunetv2.inference.sliding_window_prediction import (
-    compute_gaussian,
-    compute_steps_for_sliding_window,
-)
 from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
 from . import ModelError
 from .device import is_out_of_memory
-from .network import Network
-from .weights import StateDict
+from .network import Network, Precision
+from .tiles import Tiles, Window
+from .weights import StateDict, each_once
 
-Window = tuple[slice, ...]
-TILE_STEP = 0.5
 DAMAGED_PLANS = (
     AssertionError,
     AttributeError,
@@ -68,6 +63,7 @@ class Predictor:
         configuration: str,
         *,
         device: torch.device,
+        precision: Precision = "auto",
         notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._dataset_json = dataset_json
@@ -76,12 +72,15 @@ class Predictor:
             self._plans = PlansManager(plans)
             self._configuration = self._plans.get_configuration(configuration)
             self._check_functions()
-            self.network = Network(self._plans, self._configuration, dataset_json, device)
+            self.network = Network(
+                self._plans, self._configuration, dataset_json, device, precision=precision
+            )
             self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
         except DAMAGED_PLANS as error:
             reason = str(error) or type(error).__name__
             raise ModelError(f"plans.json cannot be used by this nnU-Net: {reason}.") from error
         self._device = device
+        self._residents: dict[int, StateDict] = {}
         self.start_over()
 
     def _check_functions(self) -> None:
@@ -95,10 +94,15 @@ class Predictor:
 
     def start_over(self) -> None:
         """Take back all steps down: the next image may be smaller."""
-        self.batch_size = 2 if self._device.type == "cpu" else 64
+        flat = len(self.patch_size) == 2
+        self.batch_size = 1 if not flat else 2 if self._device.type == "cpu" else 64
         self.sums_device = self._device
         if self.network.device != self._device:
             self.network.to(self._device)
+
+    def images_at_once(self, *, slices: int, mirrors: int) -> int:
+        """How many images with so many slices fill the device."""
+        return max(1, self.batch_size // (slices * mirrors))
 
     @property
     def patch_size(self) -> tuple[int, ...]:
@@ -124,69 +128,74 @@ class Predictor:
         )
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return Prepared(padded, (slice(None), *unpad[1:]), properties)
+        return Prepared(self.on_device(padded), (slice(None), *unpad[1:]), properties)
 
     def probabilities(
         self,
-        prepared: Prepared,
+        images: Sequence[Prepared],
         weights: StateDict,
         *,
         mirrors: list[tuple[int, ...]],
         dropout_seed: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> torch.Tensor:
-        """Softmax (C, Z, Y, X) float32 of one member on the grid of the image.
+    ) -> list[torch.Tensor]:
+        """Softmax (C, Z, Y, X) float32 of one member on the grid of each image.
 
-        Outside the image's non-zero box, which nnU-Net does not look at, it is background with
-        probability 1. ``dropout_seed`` arms the network's dropout. Raises Stopped, and ModelError
-        when the memory does not suffice even on the CPU.
+        The slices, tiles and mirrors of all images are batched together. Outside an image's
+        non-zero box, which nnU-Net does not look at, it is background with probability 1.
+        ``dropout_seed`` arms the network's dropout. Raises Stopped, and ModelError when the memory
+        does not suffice even on the CPU.
         """
         while True:
             try:
-                self.network.load(weights)
+                self.network.load(self._resident(weights))
                 with self.network.dropping_out(dropout_seed):
-                    logits = self._window_logits(prepared.data, mirrors, should_stop)
-                return self._on_image_grid(logits[prepared.unpad], prepared.properties)
+                    logits = self._logits([image.data for image in images], mirrors, should_stop)
+                return [
+                    self._on_image_grid(found[image.unpad], image.properties)
+                    for found, image in zip(logits, images, strict=True)
+                ]
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
 
-    def _window_logits(
+    def _resident(self, weights: StateDict) -> StateDict:
+        """The weights on the card, where they stay while half of its memory is free."""
+        device = self.network.device
+        if device.type != "cuda" or id(weights) in self._residents:
+            return self._residents.get(id(weights), weights)
+        free, total = torch.cuda.mem_get_info(device)
+        if free < total / 2:
+            return weights
+        moved = {n: t.to(device, self.network.dtype) for n, t in each_once(weights).items()}
+        self._residents[id(weights)] = moved
+        return moved
+
+    def _logits(
         self,
-        data: torch.Tensor,
+        images: list[torch.Tensor],
         mirrors: list[tuple[int, ...]],
         should_stop: Callable[[], bool],
-    ) -> torch.Tensor:
-        shape = data.shape[1:]
-        total = torch.zeros((self.classes, *shape), device=self.sums_device)
-        weight = torch.zeros(shape, device=self.sums_device)
-        # nnU-Net's own weights, which are float16; only the sums are more exact here.
-        gaussian = compute_gaussian(
-            self.patch_size, value_scaling_factor=10, device=self.sums_device
-        ).float()
-        flat = len(self.patch_size) == 2
-        for window in self._windows(tuple(shape)):
+    ) -> list[torch.Tensor]:
+        """Mean logits (C, Z, Y, X) of every prepared image, where the sums are kept."""
+        patches_at_once = max(1, self.batch_size // len(mirrors))
+        tilings = [
+            Tiles(
+                *(image, self.patch_size),
+                slices=patches_at_once,
+                classes=self.classes,
+                sums_on=self.sums_device,
+            )
+            for image in images
+        ]
+        for batch in _batches(tilings, patches_at_once):
             if should_stop():
                 raise Stopped
-            patch = data[(slice(None), *window)]
-            batch = patch.transpose(0, 1) if flat else patch[None]
-            logits = self.network.logits(batch, mirrors).to(self.sums_device)
-            part = logits.transpose(0, 1) if flat else logits[0]
-            total[(slice(None), *window)] += part * gaussian
-            weight[window] += gaussian
-        return total.div_(weight)
-
-    def _windows(self, shape: tuple[int, ...]) -> list[Window]:
-        """Tiles as nnU-Net lays them; in 2D each with up to ``batch_size`` slices."""
-        tiled = shape[-len(self.patch_size) :]
-        steps = compute_steps_for_sliding_window(tiled, self.patch_size, TILE_STEP)
-        tiles = [
-            tuple(slice(s, s + p) for s, p in zip(starts, self.patch_size, strict=True))
-            for starts in product(*steps)
-        ]
-        if len(self.patch_size) == 3:
-            return tiles
-        slices = range(0, shape[0], self.batch_size)
-        return [(slice(z, min(z + self.batch_size, shape[0])), *t) for z in slices for t in tiles]
+            patches = [tiles.patches(window) for tiles, window in batch]
+            logits = self.network.logits(torch.cat(patches), mirrors, at_once=self.batch_size)
+            answers = torch.split(logits, [len(patch) for patch in patches])
+            for (tiles, window), answer in zip(batch, answers, strict=True):
+                tiles.add(window, answer)
+        return [tiles.mean() for tiles in tilings]
 
     def _on_image_grid(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
         """Resample logits, softmax, undo the crop and nnU-Net's transposition."""
@@ -240,19 +249,23 @@ class Predictor:
         same_slices = logits.shape[1] == shape[0]
         return bool(options.get("order") == 1 and same_slices and axis in (None, 0))
 
-    def on_device(self, probabilities: NDArray[np.float32]) -> torch.Tensor:
-        """An answer that was kept, as `probabilities` gives them."""
+    def on_device(self, array: NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
+        """An array where the sums are kept: an image, or an answer that was kept."""
         while True:
             try:
-                return torch.from_numpy(probabilities).to(self.sums_device)
+                return torch.as_tensor(array).to(self.sums_device)
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
 
     def step_down(self, error: Exception) -> None:
-        """Ask for less memory from now on; raises ``error`` again where that was not the trouble.
+        """Ask for less from now on; raises ``error`` again where that would not help.
 
         Raises ModelError when there is no step left.
         """
+        self._residents.clear()
+        if isinstance(error, NotImplementedError) and self.network.dtype != torch.float32:
+            self.network.use_full_precision()  # torch lacks a layer for this type on this device
+            return
         if not is_out_of_memory(error):
             raise error
         if self.network.device.type == "cuda":
@@ -272,6 +285,24 @@ class Predictor:
             raise ModelError(
                 "Not enough memory on this computer for an image this large."
             ) from error
+
+
+def _batches(
+    tilings: Sequence[Tiles], patches_at_once: int
+) -> Iterator[list[tuple[Tiles, Window]]]:
+    """The windows of all images in batches of at most so many patches, if not of one window."""
+    batch: list[tuple[Tiles, Window]] = []
+    patches = 0
+    for tiles in tilings:
+        for window in tiles.windows:
+            count = tiles.count(window)
+            if batch and patches + count > patches_at_once:
+                yield batch
+                batch, patches = [], 0
+            batch.append((tiles, window))
+            patches += count
+    if batch:
+        yield batch
 
 
 def mirrors_of(

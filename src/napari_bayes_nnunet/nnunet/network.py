@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -16,11 +16,19 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from . import ModelError
-from .weights import StateDict
+from .device import has_fast_bfloat16
+from .weights import StateDict, each_once
+
+Precision = Literal["auto", "full"]
+"""How exactly a network computes: half precision where the device is fast with it, or float32."""
 
 
 class Network:
-    """One network in evaluation mode on a device; ``load`` gives it the weights of a member."""
+    """One network in evaluation mode on a device; ``load`` gives it the weights of a member.
+
+    ``precision`` "auto" is half precision where the device is fast with it, "full" is float32.
+    What leaves the network is float32 in any case.
+    """
 
     def __init__(
         self,
@@ -28,24 +36,41 @@ class Network:
         configuration: ConfigurationManager,
         dataset_json: dict[str, Any],
         device: torch.device,
+        *,
+        precision: Precision = "auto",
     ) -> None:
+        if precision not in get_args(Precision):
+            raise ModelError(f"The precision is 'auto' or 'full', not {precision!r}.")
         channels = determine_num_input_channels(plans, configuration, dataset_json)
         classes = plans.get_label_manager(dataset_json).num_segmentation_heads
         module = nnUNetTrainer.build_network_architecture(
             plans, configuration, channels, classes, enable_deep_supervision=False
         )
-        self.module: torch.nn.Module = module.eval().to(device)
+        self.module: torch.nn.Module = module.eval()
+        self._precision: Precision = precision
         _normalise_without_copies(self.module)
-        self.device = device
-
-    def load(self, weights: StateDict) -> None:
-        """Swap in a member that was checked to fit."""
-        self.module.load_state_dict(weights)
+        self.to(device)
 
     def to(self, device: torch.device) -> None:
-        """Move the network."""
-        self.module.to(device)
+        """Move the network, in the precision that suits the device."""
         self.device = device
+        self.dtype = half_type(device) if self._precision == "auto" else torch.float32
+        self.module.to(device, self.dtype)
+        self._tensors = each_once(self.module.state_dict())
+
+    def use_full_precision(self) -> None:
+        """Compute in float32 from now on."""
+        self._precision = "full"
+        self.to(self.device)
+
+    @torch.inference_mode()
+    def load(self, weights: StateDict) -> None:
+        """Swap in a member, in place. Raises ModelError where it is of another network."""
+        for name, tensor in self._tensors.items():
+            found = weights.get(name)
+            if found is None or found.shape != tensor.shape:
+                raise ModelError(f"The member does not fit the network of plans.json ({name}).")
+            tensor.copy_(found)
 
     @contextmanager
     def dropping_out(self, seed: int | None) -> Iterator[None]:
@@ -68,22 +93,38 @@ class Network:
                 self.module.eval()
 
     @torch.inference_mode()
-    def logits(self, batch: torch.Tensor, mirrors: list[tuple[int, ...]]) -> torch.Tensor:
-        """Mean logits (N, C, …) of ``batch`` (N, channels, …) over ``mirrors``, float32.
+    def logits(
+        self, patches: torch.Tensor, mirrors: list[tuple[int, ...]], *, at_once: int
+    ) -> torch.Tensor:
+        """Mean logits (N, C, …) of ``patches`` (N, channels, …) over ``mirrors``, float32.
 
-        A mirror is the axes of the batch that are flipped; ``()`` is the image as it is. nnU-Net's
-        predictor averages logits over mirrors too, which are no members of the posterior.
+        A mirror is the axes of the patches that are flipped; ``()`` is the image as it is.
+        nnU-Net's predictor averages logits over mirrors too, which are no members of the posterior.
+        All mirrors of all patches are one batch, of which the network sees ``at_once`` at a time.
         """
-        batch = batch.to(self.device)
-        with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            total = self.module(batch).float() if () in mirrors else None
-            for axes in filter(None, mirrors):
-                flipped = self.module(torch.flip(batch, axes)).flip(axes).float()
-                total = flipped if total is None else total.add_(flipped)
-        if total is None:
+        if not mirrors:
             raise ModelError("No mirror was asked for.")
-        mean: torch.Tensor = total.div_(len(mirrors))
-        return mean
+        patches = patches.to(self.device, self.dtype)
+        batch = torch.cat([_flipped(patches, axes) for axes in mirrors])
+        answers = torch.cat([self.module(part) for part in torch.split(batch, at_once)]).float()
+        turned_back = zip(mirrors, answers.chunk(len(mirrors)), strict=True)
+        return torch.stack([_flipped(answer, axes) for axes, answer in turned_back]).mean(0)
+
+
+def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    return batch.flip(axes) if axes else batch
+
+
+def half_type(device: torch.device) -> torch.dtype:
+    """The number type in which a device is fastest; its sums are float32 inside.
+
+    float16 is what nnU-Net's predictor computes in on CUDA, too.
+    """
+    if device.type == "cuda":
+        return torch.float16
+    if device.type == "cpu" and has_fast_bfloat16():
+        return torch.bfloat16
+    return torch.float32
 
 
 def _normalise_without_copies(module: torch.nn.Module) -> None:

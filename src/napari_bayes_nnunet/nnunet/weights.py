@@ -123,7 +123,7 @@ def mean_weights(members: Sequence[StateDict]) -> StateDict:
             "statistics it would need to measure on the training images: choose another method."
         )
     means: dict[int, torch.Tensor] = {}
-    for name, tensor in _each_once(members[0]).items():
+    for name, tensor in each_once(members[0]).items():
         total = tensor.float()
         for member in members[1:]:
             total = total + member[name]
@@ -239,13 +239,13 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _not_finite(weights: StateDict) -> str:
-    for name, tensor in _each_once(weights).items():
+    for name, tensor in each_once(weights).items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             return f"its weights are not all finite numbers ({name})"
     return ""
 
 
-def _each_once(weights: StateDict) -> StateDict:
+def each_once(weights: StateDict) -> StateDict:
     """One name for every tensor, where several names share it."""
     names = {tensor.data_ptr(): name for name, tensor in weights.items()}
     return {name: weights[name] for name in names.values()}

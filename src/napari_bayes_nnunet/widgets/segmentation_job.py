@@ -39,19 +39,13 @@ FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: ``done`` of ``total`` members in one of ``phases`` phases."""
+    """How far a job is: ``done`` of ``total`` members in a phase, ``fraction`` (0 … 1) in all."""
 
     done: int
     total: int
     eta_seconds: float
     phase: int | None
-    phases_done: int
-    phases: int
-
-    @property
-    def fraction(self) -> float:
-        """Share of the whole job, 0 … 1."""
-        return (self.phases_done + self.done / self.total) / max(self.phases, 1)
+    fraction: float
 
     def __str__(self) -> str:
         where = "Member" if self.phase is None else f"Phase {self.phase}: member"
@@ -66,7 +60,7 @@ def clock(seconds: float) -> str:
 
 @dataclass(eq=False)
 class _Job:
-    """What is running. ``sent``: the phases that were sent; the child counts within them."""
+    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them."""
 
     number: int
     image: ImageInput
@@ -74,7 +68,7 @@ class _Job:
     device: str
     file: Path
     phases: int
-    finished: set[int | None] = field(default_factory=set)
+    shares: dict[int | None, float] = field(default_factory=dict)
     is_sent: bool = False
     gives_up: threading.Event = field(default_factory=threading.Event)
 
@@ -199,8 +193,10 @@ class SegmentationJob(QObject):
         """Read it in the thread: the volumes can be large."""
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
+        job.shares[phase] = message.done / message.total
+        fraction = sum(job.shares.values()) / job.phases
         counts = (message.done, message.total, message.eta_seconds)
-        progress = Progress(*counts, phase, len(job.finished), job.phases)
+        progress = Progress(*counts, phase, fraction)
         read = partial(job.result.read, message, phase)
         self._background.run(read, partial(self._on_read, job, progress), self._failing(job))
 
@@ -214,7 +210,7 @@ class SegmentationJob(QObject):
         """Read it after the snapshots that are being read; the end of the job waits for it."""
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
-        job.finished.add(phase)
+        job.shares[phase] = 1
         read = partial(job.result.read_posterior, message, phase)
         finish = partial(job.result.finish, phase, message.report)
         self._background.run(read, finish, self._failing(job))

@@ -1,0 +1,71 @@
+"""The tiles of an image, as nnU-Net lays them, and the weighted sum of what is said of each."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from nnunetv2.inference.sliding_window_prediction import (
+    compute_gaussian,
+    compute_steps_for_sliding_window,
+)
+
+Window = tuple[slice, ...]
+STEP = 0.5
+"""Share of its size by which a tile is away from the next, as nnU-Net's predictor takes it."""
+
+
+class Tiles:
+    """The tiles of an image (channels, Z, Y, X), and the sum over them of a network's logits.
+
+    A ``patch`` (y, x) is of single slices, up to ``slices`` of which are a tile; (z, y, x) is one.
+    """
+
+    def __init__(
+        self,
+        image: torch.Tensor,
+        patch: tuple[int, ...],
+        *,
+        slices: int,
+        classes: int,
+        sums_on: torch.device,
+    ) -> None:
+        self._image = image
+        self._flat = len(patch) == 2
+        self._total = torch.zeros((classes, *image.shape[1:]), device=sums_on)
+        self._weight = torch.zeros(image.shape[1:], device=sums_on)
+        # nnU-Net's own weights, which are float16; only the sums are more exact here.
+        self._gaussian = compute_gaussian(patch, value_scaling_factor=10, device=sums_on).float()
+        self.windows = _windows(tuple(image.shape[1:]), patch, slices)
+
+    def patches(self, window: Window) -> torch.Tensor:
+        """(N, channels, …) of one of the windows: its slices, or itself."""
+        tile = self._image[(slice(None), *window)]
+        return tile.transpose(0, 1) if self._flat else tile[None]
+
+    def count(self, window: Window) -> int:
+        """How many patches a window has."""
+        return window[0].stop - window[0].start if self._flat else 1
+
+    def add(self, window: Window, logits: torch.Tensor) -> None:
+        """Add what was said of the patches of a window: (N, C, …)."""
+        part = logits.to(self._total.device)
+        part = part.transpose(0, 1) if self._flat else part[0]
+        self._total[(slice(None), *window)] += part * self._gaussian
+        self._weight[window] += self._gaussian
+
+    def mean(self) -> torch.Tensor:
+        """The logits (C, Z, Y, X)."""
+        return self._total.div_(self._weight)
+
+
+def _windows(shape: tuple[int, ...], patch: tuple[int, ...], slices: int) -> list[Window]:
+    steps = compute_steps_for_sliding_window(shape[-len(patch) :], patch, STEP)
+    tiles = [
+        tuple(slice(start, start + side) for start, side in zip(starts, patch, strict=True))
+        for starts in product(*steps)
+    ]
+    if len(patch) == 3:
+        return tiles
+    stacks = [slice(z, min(z + slices, shape[0])) for z in range(0, shape[0], slices)]
+    return [(stack, *tile) for stack in stacks for tile in tiles]
