@@ -1,0 +1,90 @@
+"""From the click to the first overlay, with the real child process of the dock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from napari_bayes_nnunet.app.messages import (
+    EnsembleLoaded,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    SegmentImage,
+    SnapshotReady,
+    StopJob,
+    from_line,
+)
+from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+
+from ..held_back import image_of
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """Seconds to the first overlay: with no child yet, with one that waits, and the second time."""
+
+    cold: float
+    warm: float
+    again: float
+
+
+def first_overlays(run: Path, case: TrainingCase, device: str) -> Overlays:
+    """Spread mirrors, 30 members; stopped after the first snapshot."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        started = perf_counter()
+        child = _Child(scratch, run, case, device)
+        child.segment(1)
+        cold = perf_counter() - started
+        child.end()
+        child = _Child(scratch, run, case, device)
+        child.send(LoadEnsemble(folder=str(run), device=device))
+        child.until(EnsembleLoaded)
+        warm, again = child.segment(1), child.segment(2)
+        child.end()
+    return Overlays(cold, warm, again)
+
+
+class _Child:
+    def __init__(self, scratch: Path, run: Path, case: TrainingCase, device: str) -> None:
+        image, spacing = image_of(case)
+        self._asked = {"spacing": spacing, "folder": str(run), "device": device}
+        self._image, self._scratch = image, scratch
+        command = [sys.executable, "-m", "napari_bayes_nnunet.app.worker", "--scratch", scratch]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def send(self, message: Message) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(message.to_line() + "\n")
+        self._process.stdin.flush()
+
+    def until(self, kind: type[Message]) -> None:
+        assert self._process.stdout is not None
+        while not isinstance(message := from_line(self._process.stdout.readline()), kind):
+            if isinstance(message, JobEnded):
+                raise RuntimeError(message.text)
+
+    def segment(self, job: int) -> float:
+        """Seconds from the request, the writing of the image included, to the first snapshot."""
+        started = perf_counter()
+        file = self._scratch / f"image-{job}.npy"
+        np.save(file, self._image + job)  # no answer is known of it
+        self.send(SegmentImage(job=job, image=str(file), mirroring="spread", **self._asked))
+        self.until(SnapshotReady)
+        seconds = perf_counter() - started
+        self.send(StopJob(job=job))
+        self.until(JobEnded)
+        return seconds
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
