@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,59 +47,90 @@ from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer()
 QApplication.processEvents()
 before = set(sys.modules)
-started, computed = time.perf_counter(), time.process_time()
+started, computed = time.perf_counter(), time.thread_time()
 dock, _ = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", sys.argv[1])
 QApplication.processEvents()
 print(json.dumps([
-    time.perf_counter() - started, time.process_time() - computed,
+    time.perf_counter() - started, time.thread_time() - computed,
     sorted(set(sys.modules) - before)]))
 getattr(viewer.window, "_qt_window", viewer).close()
 """
 
 
+@dataclass(frozen=True)
+class Start:
+    """A start of napari: until the empty viewer was there, and what had been imported."""
+
+    seconds: float
+    modules: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dock that was opened: ``computed`` are seconds of its thread, ``modules`` are new."""
+
+    seconds: float
+    computed: float
+    modules: frozenset[str]
+
+    @property
+    def heavy(self) -> list[str]:
+        """Those of the modules that take long to import."""
+        return [name for name in HEAVY if name in self.modules]
+
+
 def main() -> None:
     """Print both tables."""
-    words = argparse.ArgumentParser(description=__doc__)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("--times", type=int, default=15)
     times = words.parse_args().times
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    pairs, modules = [], {}
-    for _ in range(times):
-        pair = []
-        for which in ("without", "with"):
-            seconds, is_there, loaded = _run(START, which)
-            assert is_there == (which == "with"), "the plugin was not hidden"
-            pair.append(seconds)
-            modules[which] = set(loaded)
-        pairs.append(pair)
-    _print_start(np.array(pairs), modules["with"] - modules["without"])
-    print("| dock | seconds to open | seconds of the processor | heavy modules it imports |")
+    pairs = [(start("without"), start("with")) for _ in range(times)]
+    print_start(pairs)
+    print("| dock | seconds to open | seconds of its thread | heavy modules it imports |")
     print("|---|---|---|---|")
     for dock in DOCKS:
-        runs = [_run(OPEN, dock) for _ in range(max(3, times // 5))]
-        wall, computed = (float(np.median([run[k] for run in runs])) for k in (0, 1))
-        heavy = [name for name in HEAVY if name in runs[0][2]]
-        print(f"| {dock} | {wall:.2f} | {computed:.2f} | {', '.join(heavy) or 'none'} |")
+        runs = [open_dock(dock) for _ in range(max(3, times // 5))]
+        wall = median(run.seconds for run in runs)
+        computed = median(run.computed for run in runs)
+        print(f"| {dock} | {wall:.2f} | {computed:.2f} | {', '.join(runs[0].heavy) or 'none'} |")
 
 
-def _print_start(pairs: np.ndarray, added: set[str]) -> None:
-    differences = pairs[:, 1] - pairs[:, 0]
+def print_start(pairs: list[tuple[Start, Start]]) -> None:
+    """What the plugin adds, with a 95 % interval of a bootstrap over the pairs."""
+    seconds = np.array([[one.seconds for one in pair] for pair in pairs])
+    differences = 1000 * (seconds[:, 1] - seconds[:, 0])
     draws = np.random.default_rng(0).integers(len(pairs), size=(10_000, len(pairs)))
     low, high = np.percentile(np.median(differences[draws], axis=1), [2.5, 97.5])
-    without, with_ = np.median(pairs, axis=0)
+    without, with_ = np.median(seconds, axis=0)
+    added = pairs[0][1].modules - pairs[0][0].modules
+    heavy = [name for name in HEAVY if name in added]
     print(f"napari's start: {without:.2f} s without the plugin, {with_:.2f} s with it")
     print(
-        f"the plugin adds {1000 * np.median(differences):.0f} ms ({1000 * low:.0f} to "
-        f"{1000 * high:.0f}; median of {len(pairs)} pairs)"
+        f"the plugin adds {np.median(differences):.0f} ms ({low:.0f} to {high:.0f}; median of "
+        f"{len(pairs)} pairs) and imports {', '.join(heavy) or 'none'} of {', '.join(HEAVY)}\n"
     )
-    heavy = [name for name in HEAVY if name in added]
-    print(f"and imports {len(added)} modules, of the heavy ones: {', '.join(heavy) or 'none'}\n")
 
 
-def _run(script: str, word: str) -> list:
+def start(which: Literal["with", "without"]) -> Start:
+    """Start napari in a new process, with or without the plugin."""
+    seconds, is_there, modules = _run(START, which)
+    if is_there != (which == "with"):
+        raise RuntimeError("The plugin was not there, or was not hidden.")
+    return Start(seconds, frozenset(modules))
+
+
+def open_dock(name: str) -> Opened:
+    """Open a dock in a new process, as the menu does it."""
+    seconds, computed, modules = _run(OPEN, name)
+    return Opened(seconds, computed, frozenset(modules))
+
+
+def _run(script: str, word: str) -> Any:
     command = [sys.executable, "-c", script, word]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def _begin(processes: int) -> None:
 
 @lru_cache(maxsize=8)
 def _ensemble(folder: Path, device: str) -> Ensemble:
-    return Ensemble(folder, device=device)
+    return Ensemble(folder, device=device, precision="full")
 
 
 def _image(case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:

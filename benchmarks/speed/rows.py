@@ -18,6 +18,7 @@ from napari_bayes_nnunet.app.methods import choose_members
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.io.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.nnunet.device import choose_device
 
 from ..held_back import image_of
 from .memory import PeakMemory
@@ -81,7 +82,7 @@ def with_memory(
     row: Row, run: Path, cases: Sequence[TrainingCase], device: str, scratch: Path
 ) -> Measured:
     """One row, and the peak of the memory of this process."""
-    with PeakMemory(device) as peak:
+    with PeakMemory(str(choose_device(device))) as peak:
         (found,) = side_by_side([row], run, cases, device, scratch)
     found.peak = peak.bytes
     return found
@@ -126,8 +127,6 @@ class Stock:
 
     def __init__(self, run: Path, row: Row, device: str) -> None:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-        from napari_bayes_nnunet.nnunet.device import choose_device
 
         chosen = choose_device(device)
         self.device, self.precision = str(chosen), "float16" if chosen.type == "cuda" else "float32"

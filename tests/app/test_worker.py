@@ -158,6 +158,17 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
     np.testing.assert_array_equal(np.load(snapshots[5].labels), alone.labels)
 
 
+def test_pictures_come_after_1_2_4_8_members_however_fast_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_bayes_nnunet.app.worker.SECONDS_BETWEEN_SNAPSHOTS", 1e9)
+    model = make_model(tmp_path / "model", members=11)
+    told: list[Message] = []
+    np.save(tmp_path / "image.npy", made_image((3, 40, 40))[None])
+    image = str(tmp_path / "image.npy")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    Worker(tmp_path, told.append).answer(asked)
+    assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
+
+
 def test_a_phase_that_is_not_there_fails_in_one_sentence(child, model):
     cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
     child.send(request(child, model, cine, phases=[9]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -724,24 +722,6 @@ def test_controls_explain_themselves(make_dock) -> None:
         *(form.methods.rows[0].name_edit, form.methods.add_button, form.patient.choice),
     ):
         assert part.toolTip().endswith((".", "needed"))
-
-
-def test_opening_needs_neither_torch_nor_matplotlib(tmp_path: Path) -> None:
-    script = (
-        "import sys, napari, pathlib\n"
-        "before = set(sys.modules)\n"
-        "from napari_bayes_nnunet.widgets.settings import Settings\n"
-        "from napari_bayes_nnunet.widgets.evaluation_widget import EvaluationWidget\n"
-        "viewer = napari.Viewer(show=False)\n"
-        "dock = EvaluationWidget(viewer, settings=Settings(pathlib.Path('none')))\n"
-        "viewer.window.add_dock_widget(dock, name='Evaluate')\n"
-        "new = set(sys.modules) - before\n"
-        "print(sorted({'torch', 'nnunetv2', 'matplotlib', 'sklearn'} & new))\n"
-        "viewer.close()"
-    )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
-    assert done.stdout.strip() == "[]"
 
 
 def test_the_picture_is_sharp_on_fine_screens(ready, outcome, qtbot) -> None:

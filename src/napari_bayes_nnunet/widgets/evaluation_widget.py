@@ -26,7 +26,7 @@ from .evaluation_job import EvaluationJob
 from .evaluation_results import EvaluationResults, open_path
 from .long_work import LongWork, Steps
 from .progress_row import ProgressRow
-from .review_widget import ask_to_replace
+from .replacing import ask_to_replace
 from .rows_table import COLORS
 from .sentence import Sentence
 from .settings import Settings

@@ -9,14 +9,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QDockWidget,
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -34,6 +33,7 @@ from .fold_button import FoldButton
 from .folder_row import dropped_directory
 from .image_input import ours
 from .layers import prepare
+from .replacing import ask_to_replace
 from .review_desk import ReviewDesk
 from .review_forms import ReviewForms
 from .review_picture import OpenedStudy
@@ -45,6 +45,8 @@ NO_STUDY = (
     "Open a study: a folder that “Review…” in the dock Segment or “bayes-nnunet predict --save "
     "study” has made. It can be dropped here."
 )
+WARM_UP_AFTER_MS = 1000
+"""Not while the dock is being opened."""
 LEAVE_S = 30.0
 """So long after a refusal closing again is taken for leave to lose what cannot be saved."""
 CLOSE_AGAIN = "It stays open; close it once more to lose what was not saved."
@@ -61,13 +63,6 @@ def choose_folder(parent: QWidget, title: str) -> str:
 def choose_image(parent: QWidget, title: str) -> str:
     """Ask for a NIfTI file."""
     return str(QFileDialog.getOpenFileName(parent, title, "", "NIfTI (*.nii *.nii.gz)")[0])
-
-
-def ask_to_replace(parent: QWidget, names: Sequence[str]) -> bool:
-    """Ask whether files may be replaced."""
-    text = "Replace these files?\n\n" + "\n".join(names)
-    answer = QMessageBox.question(parent, "Replace files", text)
-    return bool(answer == QMessageBox.StandardButton.Yes)
 
 
 class ReviewWidget(Docked):
@@ -109,7 +104,10 @@ class ReviewWidget(Docked):
         self._lay_out()
         self._connect()
         self._show_study(None)
-        self._background.run(prepare, _ignore, _ignore)
+        self._warm_up = QTimer(self)
+        self._warm_up.setSingleShot(True)
+        self._warm_up.timeout.connect(lambda: self._background.run(prepare, _ignore, _ignore))
+        self._warm_up.start(WARM_UP_AFTER_MS)
         self._open_what_is_shown()
 
     @property
