@@ -78,8 +78,14 @@ def alone(work: Any, *arguments: Any) -> Any:
 def write_csv(file: Path, found: list[Measured]) -> None:
     """A line a row and volume."""
     lines = [
-        {**asdict(one.row), "volume": volume, "seconds": round(seconds, 3)}
-        | {"members_asked": members, "peak_anonymous_mb": round(one.peak / 1e6)}
+        {
+            **asdict(one.row),
+            "precision": one.precision,
+            "volume": volume,
+            "seconds": round(seconds, 3),
+            "members_asked": members,
+            "peak_anonymous_mb": round(one.peak / 1e6) or "",
+        }
         for one in found
         for volume, seconds, members in zip(one.volumes, one.seconds, one.taken, strict=True)
     ]

@@ -37,30 +37,39 @@ class Overlays:
 
 def first_overlays(run: Path, case: TrainingCase, device: str) -> Overlays:
     """Spread mirrors, 30 members; stopped after the first snapshot."""
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        started = perf_counter()
-        child = _Child(scratch, run, case, device)
+    started = perf_counter()
+    with _Child(run, case, device) as child:
         child.segment(1)
         cold = perf_counter() - started
-        child.end()
-        child = _Child(scratch, run, case, device)
+    with _Child(run, case, device) as child:
         child.send(LoadEnsemble(folder=str(run), device=device))
         child.until(EnsembleLoaded)
         warm, again = child.segment(1), child.segment(2)
-        child.end()
     return Overlays(cold, warm, again)
 
 
 class _Child:
-    def __init__(self, scratch: Path, run: Path, case: TrainingCase, device: str) -> None:
+    """A child process with a scratch folder of its own, in which no answer is known yet."""
+
+    def __init__(self, run: Path, case: TrainingCase, device: str) -> None:
         image, spacing = image_of(case)
         self._asked = {"spacing": spacing, "folder": str(run), "device": device}
-        self._image, self._scratch = image, scratch
-        command = [sys.executable, "-m", "napari_bayes_nnunet.app.worker", "--scratch", scratch]
+        self._image = image
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._scratch = Path(self._folder.name)
+        module = "napari_bayes_nnunet.app.worker"
+        command = [sys.executable, "-m", module, "--scratch", self._folder.name]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
 
     def send(self, message: Message) -> None:
         assert self._process.stdin is not None
@@ -84,7 +93,3 @@ class _Child:
         self.send(StopJob(job=job))
         self.until(JobEnded)
         return seconds
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ..app.corrected_studies import AddedStudies, CorrectedStudy, add_studies, find_corrected
 from ..io.nnunet_dataset import RawDataset
 from ..io.review_state import Phase
 from .dataset_folder_form import DatasetFolderForm
@@ -21,6 +21,9 @@ from .members_table import Column
 from .progress_row import ProgressRow
 from .rows_table import Row, RowsTable
 from .sentence import Sentence
+
+if TYPE_CHECKING:
+    from ..app.corrected_studies import AddedStudies, CorrectedStudy
 
 COLUMNS = (
     Column("Study", "The case the study is of."),
@@ -37,6 +40,20 @@ NOT_READY = (
 STOPPED = "Stopped. Look again to go on."
 NOT_ALL = "Stopped; what was added until then stays in the dataset."
 FAILURES_SHOWN = 3
+
+
+def find_corrected(folder: Path) -> Steps:
+    """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
+    from ..app import corrected_studies
+
+    return (yield from corrected_studies.find_corrected(folder))
+
+
+def add_studies(folders: Sequence[Path], dataset: Path) -> Steps:
+    """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
+    from ..app import corrected_studies
+
+    return (yield from corrected_studies.add_studies(folders, dataset))
 
 
 class StudiesForm(QWidget):
