@@ -102,6 +102,11 @@ def test_several_channels(tmp_path):
     assert np.abs(result.probabilities - probabilities).max() <= 0.01
 
 
+def test_another_precision_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="The precision is 'auto' or 'full', not 'half'"):
+        Ensemble(make_model(tmp_path), device="cpu", precision="half")
+
+
 def test_wrong_number_of_channels_is_refused(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, channels=2, members=1), device="cpu")
     with pytest.raises(ModelError, match=r"takes 2 channel\(s\) \(cine0, cine1\), the image has 1"):
@@ -232,7 +237,28 @@ def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(tmp_path):
     model, image = make_model(tmp_path), made_image((5, 60, 40))
-    on_cpu = Ensemble(model, device="cpu").segment(image, SPACING)
-    on_card = Ensemble(model, device="cuda").segment(image, SPACING)
-    assert on_card.device == "cuda:0" or on_card.device == "cuda"
-    assert np.abs(on_card.probabilities - on_cpu.probabilities).max() <= 0.01
+    on_cpu = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
+    for precision, number in (("auto", "float16"), ("full", "float32")):
+        on_card = Ensemble(model, device="cuda", precision=precision).segment(image, SPACING)
+        assert on_card.device.startswith("cuda")
+        assert on_card.precision == number
+        assert np.abs(on_card.probabilities - on_cpu.probabilities).max() <= TOLERANCE["full"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_members_stay_on_a_card_and_look_at_many_phases_at_once(tmp_path):
+    ensemble = Ensemble(make_model(tmp_path), device="cuda")
+    images = [made_image((5, 60, 40), seed=seed) for seed in (1, 2)]
+    assert ensemble.phases_at_once(images[0][None], "spread") > 1
+    steps = ensemble.phase_steps(images, SPACING)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            together = end.value
+            break
+    assert len(ensemble._predictor._residents) == 3
+    for image, result in zip(images, together, strict=True):
+        alone = ensemble.segment(image, SPACING)
+        assert np.abs(alone.probabilities - result.probabilities).max() <= TOLERANCE["full"]
