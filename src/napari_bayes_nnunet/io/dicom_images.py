@@ -1,0 +1,162 @@
+"""The single images in DICOM files: one slice at one time each, as their headers describe them.
+
+A file of one image has one, an enhanced multi-frame file one per frame. No pixels are read.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+Vector: TypeAlias = tuple[float, ...]
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, struct.error)
+"""What pydicom raises while it reads a header that is cut short or damaged."""
+DERIVED = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "REG", "OT")
+"""Modalities of files that are made of images and are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomImage:
+    """One slice at one time: frame ``frame`` (from 0) of ``file``.
+
+    ``position`` of the first pixel's centre and ``orientation`` (row, then column direction) are
+    DICOM's, in mm to the left, back and head. ``pixel_spacing`` (between rows, between columns)
+    and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms;
+    None, like all other numbers, where the file does not say.
+    """
+
+    file: Path
+    frame: int
+    instance: str
+    study: str
+    series: str
+    series_number: int | None
+    description: str
+    frame_of_reference: str
+    kind: tuple[str, ...]
+    shape: tuple[int, int]
+    position: Vector
+    orientation: Vector
+    pixel_spacing: Vector
+    thickness: float | None
+    number: int | None
+    trigger_time: float | None
+    temporal_position: int | None
+    beat: float | None
+
+    @property
+    def acquired(self) -> tuple[int, int, int]:
+        """What sorts images into the order in which they were taken."""
+        return self.series_number or 0, self.number or 0, self.frame
+
+
+@contextmanager
+def tolerant() -> Iterator[None]:
+    """Read what scanners and anonymisers really write, without a warning that could quote it."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def images_of(file: Path) -> list[DicomImage]:
+    """The images of a file that have a place in the patient; none where it is no such file."""
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        if not _is_image(header):
+            return []
+        return [_image(file, header, frame) for frame in range(_frames(header))]
+    except (InvalidDicomError, *DAMAGED):
+        return []
+
+
+def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.Dataset:
+    """A functional group of a frame, its own or the shared one; empty where there is none."""
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    for groups in (*own[frame : frame + 1], *shared[:1]):
+        if groups.get(name):
+            return groups[name].value[0]  # type: ignore[no-any-return]
+    return pydicom.Dataset()
+
+
+def _is_image(header: pydicom.Dataset) -> bool:
+    grey = header.get("SamplesPerPixel", 1) == 1
+    return "Rows" in header and grey and header.get("Modality") not in DERIVED
+
+
+def _frames(header: pydicom.Dataset) -> int:
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
+    def group(name: str) -> pydicom.Dataset:
+        return functional_group(header, frame, name)
+
+    heart, measures = group("CardiacSynchronizationSequence"), group("PixelMeasuresSequence")
+    place, plane = group("PlanePositionSequence"), group("PlaneOrientationSequence")
+    content, kind = group("FrameContentSequence"), group("MRImageFrameTypeSequence")
+    rate = _number("HeartRate", header)
+    return DicomImage(
+        file=file,
+        frame=frame,
+        instance=str(header.get("SOPInstanceUID", "")),
+        study=str(header.get("StudyInstanceUID", "")),
+        series=str(header.get("SeriesInstanceUID", "")),
+        series_number=_whole("SeriesNumber", header),
+        description=str(header.get("SeriesDescription") or header.get("ProtocolName") or ""),
+        frame_of_reference=str(header.get("FrameOfReferenceUID", "")),
+        kind=tuple(map(str, kind.get("FrameType") or header.get("ImageType") or ())),
+        shape=(int(header.Rows), int(header.Columns)),
+        position=_vector("ImagePositionPatient", 3, place, header),
+        orientation=_vector("ImageOrientationPatient", 6, plane, header),
+        pixel_spacing=_vector("PixelSpacing", 2, measures, header),
+        thickness=_number("SpacingBetweenSlices", measures, header)
+        or _number("SliceThickness", measures, header),
+        number=_whole("InstanceNumber", header),
+        trigger_time=_number("NominalCardiacTriggerDelayTime", heart)
+        if heart
+        else _number("TriggerTime", header),
+        temporal_position=_whole("TemporalPositionIndex", content)
+        or _whole("TemporalPositionIdentifier", header),
+        beat=_number("RRIntervalTimeNominal", heart)
+        or _number("NominalInterval", header)
+        or (60000 / rate if rate else None),
+    )
+
+
+def _vector(name: str, length: int, *places: pydicom.Dataset) -> Vector:
+    """Numbers of the first place that has them. ValueError where none has that many."""
+    for place in places:
+        if place.get(name):
+            values = tuple(float(value) for value in place[name].value)
+            if len(values) == length:
+                return values
+    raise ValueError(name)
+
+
+def _number(name: str, *places: pydicom.Dataset) -> float | None:
+    for place in places:
+        value: Any = place.get(name)
+        if value not in (None, ""):
+            return float(value)
+    return None
+
+
+def _whole(name: str, *places: pydicom.Dataset) -> int | None:
+    value = _number(name, *places)
+    return None if value is None else int(value)
+
+
+def syntax_name(header: pydicom.Dataset) -> str:
+    """How the pixels of a file are stored, in DICOM's words."""
+    return str(UID(header.file_meta.get("TransferSyntaxUID", "")).name or "an unnamed syntax")

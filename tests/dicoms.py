@@ -1,0 +1,185 @@
+"""Made DICOM files: small oblique short-axis cines, as different scanners write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+    generate_uid,
+)
+
+ROW = np.array([0.6, 0.64, -0.48])
+COLUMN = np.array([-0.8, 0.48, -0.36])
+"""Directions of rows and columns; the slices follow the heart, to the left, front and feet."""
+ORIENTATION = (*ROW, *COLUMN)
+TO_APEX = -np.cross(ROW, COLUMN)
+CORNER = np.array([-40.0, -120.0, 60.0])
+AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+PIXELS = (1.5, 1.25)
+"""Between rows, between columns, mm."""
+DISTANCE = 8.0
+STEP = 40.0
+"""Between two phases, ms."""
+SHAPE = (5, 4, 12, 10)
+NAME, PATIENT = "Doe^Jane", "MRN-4711"
+STUDY, ROOM = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["room"])
+Change = Callable[[Dataset], None]
+
+
+def made_voxels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """(T, Z, Y, X), int16, no two alike."""
+    return np.arange(1, 1 + int(np.prod(shape)), dtype=np.int16).reshape(shape)
+
+
+def slice_file(
+    file: Path,
+    pixels: np.ndarray,
+    *,
+    z: float = 0,
+    t: int = 0,
+    series: int = 5,
+    number: int = 1,
+    description: str = "CINE_SAX",
+    **entries: Any,
+) -> Path:
+    """One image in a file; ``z`` in slices from the base, ``t`` in phases. ``entries`` go in."""
+    image = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), MRImageStorage)
+    image.SeriesInstanceUID = generate_uid(entropy_srcs=[STUDY, str(series)])
+    image.SeriesNumber = series
+    image.SeriesDescription = description
+    image.InstanceNumber = number
+    image.ImageType = ["ORIGINAL", "PRIMARY", "M", "NORM"]
+    image.ImagePositionPatient = _decimal(CORNER + z * DISTANCE * TO_APEX)
+    image.ImageOrientationPatient = list(ORIENTATION)
+    image.PixelSpacing = list(PIXELS)
+    image.SliceThickness = 6
+    image.TriggerTime = 12 + STEP * t
+    image.NominalInterval = 1000
+    _put_pixels(image, pixels)
+    for name, value in entries.items():
+        if value is None:
+            delattr(image, name)
+        else:
+            setattr(image, name, value)
+    return _save(image, file)
+
+
+def write_cine(
+    folder: Path,
+    voxels: np.ndarray | None = None,
+    *,
+    series_per_slice: bool = False,
+    leave_out: Callable[[int, int], bool] = lambda z, t: False,
+    order: Callable[[int], int] = lambda index: index,
+    **entries: Any,
+) -> np.ndarray:
+    """One file per slice and phase, in sub-folders; returns the voxels (T, Z, Y, X).
+
+    ``order`` mixes the names of the files, ``leave_out`` drops some.
+    """
+    voxels = made_voxels() if voxels is None else voxels
+    phases, slices = voxels.shape[:2]
+    first = entries.pop("series", 5)
+    for z in range(slices):
+        for t in range(phases):
+            if leave_out(z, t):
+                continue
+            index = order(z * phases + t)
+            file = folder / f"part {index % 3}" / f"IM{index:04d}"
+            place = {"z": z, "t": t, "number": 1 + z * phases + t} | entries
+            slice_file(file, voxels[t, z], series=first + z * series_per_slice, **place)
+    return voxels
+
+
+def write_enhanced(file: Path, voxels: np.ndarray | None = None, **entries: Any) -> np.ndarray:
+    """All slices and phases as frames of one file, the last phase first; returns the voxels."""
+    voxels = made_voxels() if voxels is None else voxels
+    phases, slices = voxels.shape[:2]
+    image = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), EnhancedMRImageStorage)
+    image.SeriesInstanceUID = generate_uid(entropy_srcs=[STUDY, "enhanced"])
+    image.SeriesNumber, image.InstanceNumber = 7, 1
+    image.SeriesDescription = "CINE_SAX"
+    image.ImageType = ["ORIGINAL", "PRIMARY", "CARDIAC", "NONE"]
+    places = [(t, z) for z in range(slices) for t in reversed(range(phases))]
+    _put_pixels(image, np.stack([voxels[t, z] for t, z in places]))
+    image.SharedFunctionalGroupsSequence = [
+        _dataset(
+            PixelMeasuresSequence=[_dataset(PixelSpacing=list(PIXELS), SliceThickness=6)],
+            PlaneOrientationSequence=[_dataset(ImageOrientationPatient=list(ORIENTATION))],
+        )
+    ]
+    image.PerFrameFunctionalGroupsSequence = [_frame(t, z) for t, z in places]
+    for name, value in entries.items():
+        setattr(image, name, value)
+    _save(image, file)
+    return voxels
+
+
+def write_disc_index(file: Path) -> None:
+    """A DICOMDIR, as it lies on a disc beside the images."""
+    index = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), MediaStorageDirectoryStorage)
+    index.FileSetID = "DISC"
+    record = _dataset(DirectoryRecordType="PATIENT", PatientName=NAME, PatientID=PATIENT)
+    index.DirectoryRecordSequence = [record]
+    _save(index, file)
+
+
+def _frame(t: int, z: int) -> Dataset:
+    place = _decimal(CORNER + z * DISTANCE * TO_APEX)
+    heart = _dataset(NominalCardiacTriggerDelayTime=12 + STEP * t, RRIntervalTimeNominal=1000.0)
+    return _dataset(
+        PlanePositionSequence=[_dataset(ImagePositionPatient=place)],
+        FrameContentSequence=[_dataset(TemporalPositionIndex=t + 1)],
+        CardiacSynchronizationSequence=[heart],
+    )
+
+
+def _dataset(**entries: Any) -> Dataset:
+    found = Dataset()
+    for name, value in entries.items():
+        setattr(found, name, value)
+    return found
+
+
+def _patient(image: FileDataset, kind: str) -> FileDataset:
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = kind
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = generate_uid()
+    image.PatientName, image.PatientID = NAME, PATIENT
+    image.PatientBirthDate, image.PatientSex = "19500101", "F"
+    image.StudyInstanceUID, image.FrameOfReferenceUID = STUDY, ROOM
+    image.StudyID, image.AccessionNumber = "1", "A-1"
+    image.StudyDate, image.StudyTime = "20200101", "120000"
+    image.ReferringPhysicianName = ""
+    image.Modality, image.Manufacturer = "MR", "made"
+    return image
+
+
+def _put_pixels(image: Dataset, pixels: np.ndarray) -> None:
+    if pixels.ndim == 3:
+        image.NumberOfFrames = len(pixels)
+    image.Rows, image.Columns = pixels.shape[-2:]
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
+    image.PixelRepresentation = int(pixels.dtype.kind == "i")
+    image.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+
+
+def _decimal(values: np.ndarray) -> list[float]:
+    return [round(float(value), 6) for value in values]
+
+
+def _save(image: FileDataset, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save_as(file, enforce_file_format=True)
+    return file
