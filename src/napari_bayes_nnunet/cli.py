@@ -217,6 +217,8 @@ def inspect(folder: Path, as_json: bool) -> None:
 @click.option("--save", default="", help="entropy,mutual-information,probabilities,study")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
+@click.option("--series", type=int, help="The DICOM series to take where there are several cines.")
+@click.option("--folder-names", is_flag=True, help="Name DICOM cases as their folders.")
 def predict(
     ensemble: Path,
     images: tuple[Path, ...],
@@ -225,7 +227,11 @@ def predict(
     save: str,
     **flags: Any,
 ) -> None:
-    """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE."""
+    """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE.
+
+    IMAGES are NIfTI files, or folders with the DICOM files of a short-axis cine. Results of DICOM
+    are called by a pseudonym; with --folder-names by the folder, which may name the patient.
+    """
     from .app.prediction import PredictionRequest
     from .app.prediction_terminal import predict_in_terminal
 

@@ -1,7 +1,9 @@
 """``bayes-nnunet predict``: files in, files out, and one bad image stops no other."""
 
+import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,10 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction import PredictionRequest, parse_phases, predict
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io.dicom import read_dicom
+from napari_bayes_nnunet.io.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.study import find_image, read_study
+from tests import dicoms
 from tests.models import made_image, make_model
 
 AFFINE = np.array([[-1.2, 0.1, 0, 5], [0.1, 1.9, 0.5, -7], [0, 0.3, 7.9, 11], [0, 0, 0, 1]])
@@ -371,3 +377,66 @@ def test_as_a_command_without_any_nnunet_variable(model, image, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "patient7_frame01: done" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+class TestDicom:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        """A cine of three phases, in a folder with the patient's name, a long axis beside it."""
+        voxels = made_image((40, 50, 4, 3)).T
+        voxels = (100 * (voxels - voxels.min())).astype(np.int16)
+        dicoms.write_cine(tmp_path / "Doe_Jane" / "a", voxels, series_per_slice=True)
+        for t in range(3):
+            file = tmp_path / "Doe_Jane" / f"lax{t}"
+            across = [*dicoms.ROW, *dicoms.TO_APEX]
+            about = {"description": "4ch", "ImageOrientationPatient": across}
+            dicoms.slice_file(file, voxels[t, 0], t=t, series=30, **about)
+        return tmp_path / "Doe_Jane"
+
+    def test_a_folder_is_a_case_called_by_a_pseudonym(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        code, said = run(model, folder, "-o", out, "--phases", "1,3", "--save", "entropy,study")
+        assert code == 0, said
+        (case,) = re.findall(r"(dicom-\w{10}): done", said)
+        volume = read_dicom(folder)
+        for phase in (1, 3):
+            labels = read_labels(out / f"{case}_frame{phase:02d}.nii.gz")
+            assert labels.geometry.same_grid(volume.geometry.frame())
+        report = json.loads((out / f"{case}_frame01.json").read_text())
+        assert (report["case"], report["image"]) == (f"{case}_frame01", case)
+        study = read_study(out / case)
+        assert study.info.image is None
+        image = read_volume(find_image(study.info, study.folder))
+        assert np.array_equal(image.voxels, volume.voxels)
+        again = run(model, folder, "-o", out, "--phases", "1,3", "--save", "entropy", "--continue")
+        assert again[0] == 0
+
+    def test_no_name_of_the_patient_is_written(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        assert run(model, folder, "-o", out, "--phases", "1", "--save", "study")[0] == 0
+        for file in (one for one in out.rglob("*") if one.is_file()):
+            content = file.read_bytes()
+            content = gzip.decompress(content) if file.suffix == ".gz" else content
+            for word in (b"Doe", b"Jane", b"MRN-4711", b"1950"):
+                assert word not in content, file
+                assert word.decode() not in str(file.relative_to(out))
+
+    def test_named_by_the_folder_on_request(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        code, said = run(model, folder, "-o", out, "--phases", "1", "--folder-names")
+        assert code == 0
+        assert "Doe_Jane: done" in said
+        assert (out / "Doe_Jane_frame01.nii.gz").exists()
+
+    def test_two_cines_need_a_series(self, model, folder, tmp_path):
+        dicoms.write_cine(folder / "b", made_image((40, 50, 4, 3)).T.astype(np.int16), series=50)
+        out = tmp_path / "out"
+        code, said = run(model, folder, "-o", out)
+        assert code == 1
+        assert "There are 2 short-axis cines; choose a series" in said
+        assert run(model, folder, "-o", out, "--phases", "1", "--series", "50")[0] == 0
+
+    def test_a_folder_without_dicom(self, model, tmp_path):
+        code, said = run(model, tmp_path, "-o", tmp_path / "out")
+        assert code == 1
+        assert "holds no DICOM images" in said

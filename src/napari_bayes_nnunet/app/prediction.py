@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from ..io import DataError
 from ..io.atomic import replacing, write_json
+from ..io.case_image import CaseImage, case_image
 from ..io.nifti import (
     Volume,
     case_name,
     channel_files,
     is_further_channel,
-    read_channels,
     read_info_cfg,
     read_labels,
     write_labels,
@@ -44,7 +44,8 @@ class PredictionRequest:
     """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8".
 
     ``temperature`` None is the method's own, "fitted" what ``calibrate`` found for it. ``save``:
-    the maps to write, and "study".
+    the maps to write, and "study". ``series``: the number of the DICOM series to take where a
+    folder has several cines; ``folder_names``: DICOM cases are called as their folders.
     """
 
     images: tuple[Path, ...]
@@ -58,6 +59,8 @@ class PredictionRequest:
     save: frozenset[str] = frozenset()
     overwrite: bool = False
     skip_finished: bool = False
+    series: int | None = None
+    folder_names: bool = False
 
     @property
     def makes_studies(self) -> bool:
@@ -104,20 +107,19 @@ def predict(
     _check(ensemble, request)
     seen: set[str] = set()
     for image in request.images:
-        case = case_name(image)
         if _comes_with_first_channel(image, request.images):
             continue
-        if case in seen:
-            yield CaseOutcome(case=case, failure=f"{image}: another image is called {case} too.")
-            continue
-        seen.add(case)
+        case = case_name(image)
         try:
-            yield _predict_case(ensemble, request, image, on_member, seen)
+            source = case_image(image, series=request.series, named_by_folder=request.folder_names)
+            case = source.case
+            _claim([case], seen)
+            yield _predict_case(ensemble, request, source, on_member, seen)
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
         except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
-            LOGGER.debug("%s", image, exc_info=True)
+            LOGGER.debug("%s", case, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
@@ -185,15 +187,15 @@ def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
 def _predict_case(
     ensemble: Ensemble,
     request: PredictionRequest,
-    image: Path,
+    source: CaseImage,
     on_member: Callable[[str, Snapshot], None],
     seen: set[str],
 ) -> CaseOutcome:
     """Segment one image; the names of its frames are added to those ``seen`` in this call."""
-    case = case_name(image)
+    image, case = source.path, source.case
     if _is_finished(ensemble, request, case) and _has_study(request, case, [None]):
         return CaseOutcome(case=case, skipped=True)
-    channels = read_channels(image)
+    channels = source.read()
     _refuse_existing([case], request, image)
     phases, notes, about = _phases(ensemble, request, image, channels)
     frames = _frames(case, channels, phases)

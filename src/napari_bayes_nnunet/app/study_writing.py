@@ -39,11 +39,15 @@ class StudyParts:
         self.reports[phase] = report
 
     def write(self, case: str, image: Volume, structures: Mapping[str, int], classes: int) -> None:
-        """Write the study of ``image``. Raises DataError where it cannot or must not be written."""
+        """Write the study of ``image``, which goes into it where it came from no single file.
+
+        Raises DataError where it cannot or must not be written.
+        """
+        from_file = image.source.is_file()
         ed, es, phases_from = self._end_phases(image)
         info = StudyInfo(
             case=case,
-            image=SourceImage.of(image.source),
+            image=SourceImage.of(image.source) if from_file else None,
             geometry=image.geometry,
             structures=structures,
             classes=classes,
@@ -53,7 +57,7 @@ class StudyParts:
             es=es,
             phases_from=phases_from,
         )
-        write_study(self.folder, info, self.posteriors)
+        write_study(self.folder, info, self.posteriors, image=None if from_file else image.voxels)
 
     def _end_phases(self, image: Volume) -> tuple[Phase, Phase, str]:
         """ED, ES and where they come from, if a report or the folder of the image says so."""
