@@ -242,6 +242,22 @@ def predict(
 
 
 @main.command(cls=Command)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+def export_dicom(study: Path, images: Path, output: Path) -> None:
+    """Write the labels and numbers of STUDY as DICOM SEG and SR.
+
+    IMAGES is the folder of the DICOM images it was made of: the files refer to them, and hold the
+    patient's name as they do.
+    """
+    from .app.dicom_export import export_dicom
+
+    for file in export_dicom(study, images, output):
+        click.echo(file)
+
+
+@main.command(cls=Command)
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--method", default="temperature", show_default=True, help=METHOD_HELP)

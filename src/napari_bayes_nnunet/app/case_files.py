@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 MAPS = ("entropy", "mutual-information", "probabilities")
 STUDY = "study"
@@ -27,3 +27,9 @@ def files_of(name: str, maps: Collection[str]) -> dict[str, str]:
         "report": f"{name}.json",
     }
     return {key: file for key, file in names.items() if key in {"labels", "report", *maps}}
+
+
+def dicom_files_of(case: str, phases: Iterable[int | None]) -> tuple[list[str], str, str]:
+    """What is written of a study as DICOM: labels of each phase, measurements, numbers as CSV."""
+    labels = [f"{frame_name(case, phase)}_seg.dcm" for phase in phases]
+    return labels, f"{case}_measurements.dcm", f"{case}_numbers.csv"
