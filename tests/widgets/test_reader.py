@@ -15,12 +15,18 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom import choose_stack, read_dicom, stacks_in
+from napari_bayes_nnunet.io.dicom_seg import Origin, write_seg
+from napari_bayes_nnunet.io.dicom_stacks import Stack
 from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.nifti import read_volume, write_image, write_labels, write_map
 from napari_bayes_nnunet.io.study import read_study, save_edited, write_study
+from napari_bayes_nnunet.widgets import stack_chooser
 from napari_bayes_nnunet.widgets.layers import result_layers
 from napari_bayes_nnunet.widgets.reader import NO_LAYER, geometry_of, get_reader, grid_of
 
+from .. import dicoms
+from ..dicoms import write_cine, write_enhanced
 from ..studies import VOLUME as STUDY_GRID
 from ..studies import made_info, made_posterior, make_study
 
@@ -265,6 +271,69 @@ def test_folders_that_are_no_studies_are_left_to_other_readers(tmp_path: Path) -
     image_file(tmp_path / "a.nii.gz")
     assert get_reader(str(tmp_path)) is None
     assert get_reader([str(tmp_path), str(tmp_path / "a.nii.gz")]) is None
+
+
+def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
+    cine = write_cine(tmp_path / "Doe", series_per_slice=True)
+    (layer,) = layers_of(tmp_path / "Doe")
+    assert isinstance(layer, Image)
+    assert np.array_equal(layer.data, cine)
+    assert layer.scale == pytest.approx([dicoms.STEP, dicoms.DISTANCE, *dicoms.PIXELS])
+    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert layer.name.startswith("dicom-")
+    ours = layer.metadata["bayes"]
+    assert ours["case"] == layer.name
+    assert ours["source"] == str(tmp_path / layer.name)
+    geometry = geometry_of(layer.metadata)
+    assert geometry is not None
+    assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
+
+
+def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:
+    cine = write_enhanced(tmp_path / "a.dcm")
+    (layer,) = layers_of(tmp_path / "a.dcm")
+    assert np.array_equal(layer.data, cine)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_of_several_cines_the_user_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    first = write_cine(tmp_path / "a")
+    write_cine(tmp_path / "b", first[::-1].copy(), series=30)
+    with pytest.raises(DataError, match="There are 2 short-axis cines"):
+        layers_of(tmp_path)
+    offered = []
+
+    def ask(stacks: list[Stack]) -> Stack | None:
+        offered.extend(stacks)
+        return stacks[1] if accepted else None
+
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    monkeypatch.setattr(stack_chooser, "ask_for_stack", ask)
+    reader = get_reader(str(tmp_path))
+    assert reader is not None
+    layers = reader(str(tmp_path))
+    assert [stack.series_numbers for stack in offered] == [(5,), (30,)]
+    if accepted:
+        assert np.array_equal(layers[0][0], first[::-1])
+    else:
+        assert layers == [NO_LAYER]
+
+
+def test_labels_written_as_dicom_are_a_labels_layer(tmp_path: Path) -> None:
+    write_cine(tmp_path / "in")
+    stack = choose_stack(stacks_in(tmp_path / "in"))
+    drawn = np.ones((4, 12, 10), np.uint8)
+    images = [images[0] for images in stack.slices]
+    origin = Origin(algorithm="a", version="1")
+    (tmp_path / "out").mkdir()
+    write_seg(tmp_path / "out" / "heart.dcm", drawn, images, {"LV": 1}, origin=origin)
+    for path in (tmp_path / "out", tmp_path / "out" / "heart.dcm"):
+        (layer,) = layers_of(path)
+        assert isinstance(layer, Labels)
+        assert layer.name == "heart"
+        assert np.array_equal(layer.data, drawn)
 
 
 WITHOUT_TORCH = """

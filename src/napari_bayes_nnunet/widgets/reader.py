@@ -1,4 +1,4 @@
-"""NIfTI files and studies as napari layers, in the voxel grid they are stored in.
+"""NIfTI files, DICOM folders and studies as napari layers, in the voxel grid they are stored in.
 
 A layer has a positive scale and no affine: napari cannot show a layer whose affine mixes shown and
 hidden axes, as that of an oblique short-axis stack does. The true geometry is in its metadata.
@@ -10,42 +10,47 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..io import DataError
+from ..io.dicom_files import may_hold_dicom
 from ..io.geometry import Geometry
 from ..io.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
 from ..io.study_info import is_study
 
+if TYPE_CHECKING:
+    from ..io.dicom_stacks import Stack
+
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 NO_LAYER: Any = (None,)
 """What napari takes for "read, but there is nothing to show"."""
+DICOM_ENDING = ".dcm"
 LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECASE)
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
     """Return the reader of one path or several.
 
-    None where one is neither a ``.nii`` or ``.nii.gz`` nor the folder of a study.
+    None where one is neither a ``.nii`` or ``.nii.gz``, nor the folder of a study, nor DICOM: a
+    folder that holds such files, or a ``.dcm``.
     """
     paths = _listed(path)
-    if not paths or not all(p.name.lower().endswith(ENDINGS) or is_study(p) for p in paths):
-        return None
-    return read_layers
+    return read_layers if paths and all(map(_is_ours, paths)) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[Any]:
     """One layer per file; of a study, image, entropy, prediction and corrected labels.
 
-    A file that cannot be used is reported in one sentence in the open napari window, and the
+    Of a DICOM folder the short-axis cine; where several series could be it, the user chooses. A
+    file that cannot be used is reported in one sentence in the open napari window, and the
     others are still shown; where there is no window, its DataError is raised.
     """
     layers: list[Any] = []
     for file in _listed(path):
         try:
-            layers += _read_study(file) if is_study(file) else [_read(file)]
+            layers += _read_one(file)
         except DataError as error:
             _report(error)
     return layers or [NO_LAYER]
@@ -98,6 +103,45 @@ def geometry_of(metadata: Mapping[str, Any]) -> Geometry | None:
 
 def _listed(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+
+
+def _is_ours(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(ENDINGS) or is_study(path):
+        return True
+    return (path.is_dir() or name.endswith(DICOM_ENDING)) and may_hold_dicom(path)
+
+
+def _read_one(path: Path) -> list[Any]:
+    if is_study(path):
+        return _read_study(path)
+    return [_read(path)] if path.name.lower().endswith(ENDINGS) else _read_dicom(path)
+
+
+def _read_dicom(path: Path) -> list[Any]:
+    from ..io.dicom import read_stack  # takes a moment to load, which NIfTI files need not wait for
+    from ..io.dicom_seg import read_seg, seg_files
+
+    labels = [layer_of(read_seg(file), case=file.stem, role="labels") for file in seg_files(path)]
+    if labels:
+        return labels
+    stack = _the_stack(path)
+    return [] if stack is None else [layer_of(read_stack(stack, path))]
+
+
+def _the_stack(path: Path) -> Stack | None:
+    """The short-axis cine, or what the user takes for it; None where that is nothing."""
+    from napari import current_viewer
+
+    from ..io.dicom import choose_stack, stacks_in
+
+    stacks = stacks_in(path)
+    candidates = sum(stack.is_short_axis_cine for stack in stacks)
+    if candidates == 1 or len(stacks) == 1 or current_viewer() is None:
+        return choose_stack(stacks)
+    from .stack_chooser import ask_for_stack
+
+    return ask_for_stack(stacks)
 
 
 def _read(file: Path) -> LayerData:
