@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.review_session import ReviewSession
+from napari_bayes_nnunet.io.dicom import read_dicom
 from napari_bayes_nnunet.io.nifti import read_labels
 from napari_bayes_nnunet.io.nnunet_dataset import read_dataset
 from napari_bayes_nnunet.widgets.export_form import ExportForm
 from napari_bayes_nnunet.widgets.handing_on import NO_IMAGE, HandingOn
 
-from ..cines import ED, ES, LV, WORST, make_cine
+from ..cines import ED, ES, LV, SHAPE, WORST, make_cine
+from ..dicoms import write_cine
 from ..hearts import make_dataset
 from .reviewing import opened
 
@@ -105,3 +107,20 @@ def test_open_slices_are_not_trained_on(outcome, session, said, tmp_path) -> Non
 def test_without_the_image_nothing_is_trained_on(session, form, tmp_path: Path) -> None:
     HandingOn(session, None, form).add_to_training_set(tmp_path)
     assert form.status.text() == NO_IMAGE
+
+
+def test_dicom_files_beside_their_images(form, said, tmp_path) -> None:
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in", voxels)
+    folder = make_cine(tmp_path / "heart", geometry=read_dicom(tmp_path / "in").geometry)
+    study = opened(folder)
+    outcome = HandingOn(study.session, study.image, form)
+    outcome.export_dicom_to(tmp_path / "out", images=tmp_path / "in")
+    assert said("Saved ").startswith("Saved heart_frame01_seg.dcm, heart_frame03_seg.dcm, heart_")
+    assert (tmp_path / "out" / "heart_measurements.dcm").exists()
+
+
+def test_dicom_images_that_are_others(outcome, said, tmp_path) -> None:
+    write_cine(tmp_path / "in")
+    outcome.export_dicom_to(tmp_path / "out", images=tmp_path / "in")
+    said("heart was not made of these DICOM images")

@@ -40,6 +40,12 @@ class HandingOn(QObject):
         work = partial(export, session, self._image, folder, queue=queue)
         self._background.run(work, self._on_exported, self._form.say)
 
+    def export_dicom_to(self, folder: Path, *, images: Path) -> None:
+        """Write labels and numbers as DICOM into ``folder``; ``images`` is what the study is of."""
+        self._form.say(f"Saving in {folder}…")
+        work = partial(_export_dicom, self._session.snapshot(), images, folder)
+        self._background.run(work, self._on_exported, self._form.say)
+
     def add_to_training_set(self, dataset: Path) -> None:
         """Take the reviewed phases into the training part of a dataset."""
         if self._image is None:
@@ -55,3 +61,9 @@ class HandingOn(QObject):
 
     def _on_added(self, names: list[str]) -> None:
         self._form.say(f"Added {', '.join(names)}. Train one more cycle in the dock Train.")
+
+
+def _export_dicom(session: ReviewSession, images: Path, folder: Path) -> list[Path]:
+    from ..app.dicom_export import export_session  # takes a moment to load, and is seldom needed
+
+    return export_session(session, images, folder)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..app.case_files import dicom_files_of
 from ..app.review_export import files_of
 from ..io import DataError
 from ..io.study import is_study
@@ -188,6 +189,7 @@ class ReviewWidget(Docked):
         self.desk.saver.told.connect(self._on_saved)
         self.desk.saver.failed.connect(self.unsaved.say)
         forms.export.export_requested.connect(self._on_export_requested)
+        forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)
         self._show_study(opened)
 
@@ -293,10 +295,22 @@ class ReviewWidget(Docked):
         chosen = self._ask_folder(self, "Save labels, numbers and report in")
         if not chosen:
             return
-        files = files_of(self.desk.session, Path(chosen))
-        names = [file.name for file in files if file.exists()]
-        if not names or self._may_replace(self, names):
+        if self._is_free(files_of(self.desk.session, Path(chosen))):
             self.desk.outcome.export_to(Path(chosen))
+
+    def _on_dicom_requested(self) -> None:
+        assert self.desk is not None
+        images = self._ask_folder(self, "The DICOM images of this study")
+        chosen = self._ask_folder(self, "Save DICOM SEG and SR in") if images else ""
+        info = self.desk.session.study.info
+        labels, *others = dicom_files_of(info.case, info.phases)
+        if chosen and self._is_free([Path(chosen) / name for name in (*labels, *others)]):
+            self.desk.outcome.export_dicom_to(Path(chosen), images=Path(images))
+
+    def _is_free(self, files: Sequence[Path]) -> bool:
+        """Whether none of these files is there, or the user lets them be replaced."""
+        names = [file.name for file in files if file.exists()]
+        return not names or self._may_replace(self, names)
 
     def _on_training_requested(self) -> None:
         assert self.desk is not None
