@@ -8,7 +8,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
@@ -26,7 +26,10 @@ from napari_bayes_nnunet.widgets.image_input import (
     source_of,
     spacing_of,
 )
+from napari_bayes_nnunet.widgets.reader import get_reader
 
+from .. import dicoms
+from ..dicoms import write_cine
 from .conftest import CINE, VOLUME, image_layer
 
 ONE = (1.0, 1.0, 1.0)
@@ -53,6 +56,23 @@ def grey(*shape: int, **attributes: Any) -> Image:
 )
 def test_which_layers_can_be_segmented(layer: Any, expected: bool) -> None:
     assert is_segmentable(layer) is expected
+
+
+def test_a_dicom_cine_gives_what_a_file_gives(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path / "Doe")
+    reader = get_reader(str(tmp_path / "Doe"))
+    assert reader is not None
+    (data,) = reader(str(tmp_path / "Doe"))
+    layer = Layer.create(*data)
+    assert is_segmentable(layer)
+    assert spacing_of(layer) == pytest.approx((dicoms.DISTANCE, *dicoms.PIXELS))
+    assert geometry_of_layer(layer) is not None
+    assert case_of(layer) == layer.name
+    assert source_of(layer) == tmp_path / layer.name
+    assert phases_beside(layer) is None
+    image = ImageInput(channels=(layer.data,), spacing=spacing_of(layer), phases=(2, 4))
+    image.write(tmp_path / "sent.npy")
+    assert np.array_equal(np.load(tmp_path / "sent.npy")[0], voxels[[1, 3]])
 
 
 def test_spacing_is_that_of_the_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom import read_dicom
 from napari_bayes_nnunet.io.geometry import Geometry
 from napari_bayes_nnunet.io.nifti import Phases, read_volume
 from napari_bayes_nnunet.io.study import (
@@ -34,6 +35,7 @@ from napari_bayes_nnunet.widgets.new_study import (
 )
 from napari_bayes_nnunet.widgets.result import PhaseState, Result
 
+from ..dicoms import write_cine
 from ..studies import CINE, VOLUME, made_image, made_posterior, made_report
 from .conftest import make_result
 
@@ -66,6 +68,21 @@ def result(image: Path) -> Result:
 
 def voxels_in(image: Path) -> np.ndarray:
     return read_volume(image).voxels
+
+
+def test_the_image_of_a_dicom_folder_goes_into_the_study(tmp_path) -> None:
+    write_cine(tmp_path / "Doe")
+    volume = read_dicom(tmp_path / "Doe")
+    name = volume.source.name
+    result = result_of(volume.source, volume.geometry, (2,), shape=volume.shape, case=name)
+    result.posteriors[2] = made_posterior(volume.shape[-3:])
+    folder = folder_beside(result)
+    assert folder == tmp_path / f"{name}_study"
+    study_of(result, folder, image=volume.voxels)
+    info = read_study(folder).info
+    assert info.image is None
+    assert np.array_equal(voxels_in(find_image(info, folder)), volume.voxels)
+    assert "Doe" not in (folder / "study.json").read_text(encoding="utf-8")
 
 
 # Where it is

@@ -15,6 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom import read_dicom
 from napari_bayes_nnunet.io.geometry import make_geometry
 from napari_bayes_nnunet.io.nifti import write_image
 from napari_bayes_nnunet.io.study import open_study_lock, read_study
@@ -25,6 +26,7 @@ from napari_bayes_nnunet.widgets.reader import get_reader
 from napari_bayes_nnunet.widgets.review_widget import CLOSE_AGAIN, NO_STUDY, ReviewWidget
 
 from ..cines import CINE, ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ..dicoms import write_cine
 from ..hearts import make_dataset
 from .canvas_mouse import CanvasMouse
 from .reviewing import opened, plane, predicted, press, steps_of
@@ -284,6 +286,26 @@ def test_what_goes_out_is_asked_for(dock, folder, asked, tmp_path, qtbot) -> Non
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
     qtbot.waitUntil(lambda: status.text().startswith("Accept all"), timeout=20000)
+
+
+def test_dicom_goes_out_beside_its_images(dock, asked, tmp_path, qtbot) -> None:
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in", voxels)
+    geometry = read_dicom(tmp_path / "in").geometry
+    open_in(dock, make_cine(tmp_path / "heart", geometry=geometry), qtbot)
+    images, out = str(tmp_path / "in"), str(tmp_path / "out")
+    asked.answers = ["", images, "", images, out]
+    for _ in range(3):
+        assert dock.forms.export.status.text() == ""
+        dock.forms.export.dicom_button.click()
+    status = dock.forms.export.status
+    qtbot.waitUntil(lambda: status.text().startswith("Saved heart"), timeout=20000)
+    assert asked.titles[-2:] == ["The DICOM images of this study", "Save DICOM SEG and SR in"]
+    assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
+    dock._may_replace = lambda _, names: False
+    asked.answers = [images, out]
+    dock.forms.export.dicom_button.click()
+    assert status.text().startswith("Saved heart_frame01_seg.dcm")
 
 
 def test_files_are_replaced_only_when_the_reader_says_so(
