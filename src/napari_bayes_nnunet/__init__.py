@@ -20,6 +20,7 @@ _HOME = {
     "TrainingRequest": "app.training_request",
     "train": "app.training",
     "find_ensemble": "io.ensemble_folder",
+    "read_dicom": "io.dicom",
     "read_volume": "io.nifti",
     "write_labels": "io.nifti",
     "write_map": "io.nifti",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .core.metrics import dice, pairwise_dice
     from .core.posterior import RunningPosterior
     from .core.schedule import MemberSelection, RestartSchedule
+    from .io.dicom import read_dicom
     from .io.ensemble_folder import find_ensemble
     from .io.nifti import read_volume, write_labels, write_map
 

@@ -336,6 +336,12 @@ def test_labels_written_as_dicom_are_a_labels_layer(tmp_path: Path) -> None:
         assert np.array_equal(layer.data, drawn)
 
 
+def test_files_that_are_no_dicom_do_not_wait_for_highdicom() -> None:
+    command = "import sys, napari_bayes_nnunet.widgets.reader; print('highdicom' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 WITHOUT_TORCH = """
 import sys
 

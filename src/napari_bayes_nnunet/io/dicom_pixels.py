@@ -43,8 +43,8 @@ def _frames_of(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
             return [_scaled(pixels[frame], content, frame) for frame in frames]
         except (InvalidDicomError, RuntimeError, IndexError, *DAMAGED) as error:
             raise DataError(
-                f"{file.name} is cut short or damaged: its pixels cannot be read "
-                f"({type(error).__name__}). Export the series again."
+                f"{file.name} is cut short, damaged or badly compressed: its pixels cannot be read "
+                f"({type(error).__name__}). Export the series again, uncompressed."
             ) from error
 
 
