@@ -89,7 +89,7 @@ def test_a_temperature_is_fitted_on_other_patients(output, cases, trained_run) -
     found = read_temperatures(output)
     patients = sorted({case.patient for case in cases})
     assert found.keys() == {OTHERS, *patients}
-    ensemble = Ensemble(trained_run, device="cpu")
+    ensemble = Ensemble(trained_run, device="cpu", precision="full")
 
     def fit(patients: list[str]) -> float:
         probabilities, labels = [], []
