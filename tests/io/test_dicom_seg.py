@@ -122,6 +122,7 @@ def test_an_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -
 
 @pytest.mark.skipif(not SUNNYBROOK.exists(), reason="the Sunnybrook files are not here")
 def test_labels_of_a_real_cine(tmp_path: Path) -> None:
+    assert seg_files(SUNNYBROOK) == []
     stack = choose_stack(stacks_in(SUNNYBROOK))
     drawn = labels(stack)
     write_seg(tmp_path / "a.dcm", drawn, phase(stack, 7), STRUCTURES, origin=ORIGIN)

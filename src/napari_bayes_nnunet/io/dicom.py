@@ -13,7 +13,7 @@ import numpy as np
 
 from . import DataError
 from .dicom_files import files_in
-from .dicom_images import DicomImage, images_of, tolerant
+from .dicom_images import DicomImage, images_of
 from .dicom_pixels import read_pixels
 from .dicom_places import affine_of
 from .dicom_stacks import Stack, find_stacks
@@ -28,8 +28,7 @@ def stacks_in(path: Path) -> list[Stack]:
     """
     if not path.exists():
         raise DataError(f"{path} does not exist.")
-    with tolerant():
-        images = [image for file in sorted(files_in(path)) for image in images_of(file)]
+    images = [image for file in sorted(files_in(path)) for image in images_of(file)]
     if not images:
         raise DataError(f"{path} holds no DICOM images that say where they lie in the patient.")
     return find_stacks(images)

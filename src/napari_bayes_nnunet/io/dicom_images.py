@@ -70,13 +70,14 @@ def tolerant() -> Iterator[None]:
 
 def images_of(file: Path) -> list[DicomImage]:
     """The images of a file that have a place in the patient; none where it is no such file."""
-    try:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-        if not _is_image(header):
+    with tolerant():
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            if not _is_image(header):
+                return []
+            return [_image(file, header, frame) for frame in range(_frames(header))]
+        except (InvalidDicomError, *DAMAGED):
             return []
-        return [_image(file, header, frame) for frame in range(_frames(header))]
-    except (InvalidDicomError, *DAMAGED):
-        return []
 
 
 def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.Dataset:

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
+    QApplication,
     QDialog,
     QDialogButtonBox,
     QLabel,
@@ -75,7 +76,7 @@ class StackChooser(QDialog):
 
 def ask_for_stack(stacks: Sequence[Stack], parent: QWidget | None = None) -> Stack | None:
     """Let the user choose; None where the dialog is cancelled."""
-    dialog = StackChooser(stacks, parent=parent)
+    dialog = StackChooser(stacks, parent=parent or QApplication.activeWindow())
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     dialog.deleteLater()
     return dialog.chosen if accepted else None
