@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from . import DataError
+from .nifti_kinds import axis_codes, nifti_kinds
 
-KINDS: Any = (nib.Nifti1Image, nib.Nifti2Image)
 LABEL_INTENT = 1002
 MM_OF_UNIT = {1: 1e3, 2: 1.0, 3: 1e-3}
 """m, mm and µm, by the code in the lowest three bits of ``xyzt_units``."""
 MS_OF_UNIT = {8: 1e3, 16: 1.0, 24: 1e-3}
 """s, ms and µs, by the code in the next three bits."""
-AXIS_CODES: Any = nib.orientations.aff2axcodes
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 SAME_PLACE = 0.1
 """Two grids are one if no corner is further apart than this fraction of a voxel."""
@@ -44,12 +42,12 @@ class Geometry:
         steps = " x ".join(f"{step:.4g}" for step in self.spacing[::-1])
         phases = f", {self.shape[0]} phases" if len(self.shape) == 4 else ""
         at = ", ".join(f"{place:.1f}" for place in self.affine[:3, 3])
-        axes = "".join(map(str, AXIS_CODES(self.affine)))
+        axes = "".join(map(str, axis_codes(self.affine)))
         return f"{lengths} voxels of {steps} mm{phases}, first voxel at {at} mm, axes {axes}"
 
     def parsed(self) -> Any:
         """Return a fresh nibabel header, Nifti1 or Nifti2, to read from or to change."""
-        kind = next(k for k in KINDS if k.header_class.sizeof_hdr == len(self.header))
+        kind = next(k for k in nifti_kinds() if k.header_class.sizeof_hdr == len(self.header))
         return kind.header_class(self.header, check=False)
 
     @property
@@ -128,7 +126,7 @@ def patient_letters(affine: npt.NDArray[np.float64]) -> Letters | None:
     ``affine`` is (4, 4), voxel (x, y, z) to (R, A, S). Only its directions count, not its scale;
     an oblique axis takes the closest direction. None where it has no three directions.
     """
-    codes = AXIS_CODES(affine) if np.isfinite(affine).all() else (None,)
+    codes = axis_codes(affine) if np.isfinite(affine).all() else (None,)
     if None in codes:
         return None
     x, y, z = ((OPPOSITE[str(code)], str(code)) for code in codes)
@@ -152,7 +150,7 @@ def make_geometry(
         raise DataError(f"An image is (z, y, x) or (t, z, y, x), none of them 0, not {shape}.")
     if not all(math.isfinite(step) and step > 0 for step in spacing):
         raise DataError(f"The spacing (z, y, x) in mm must be above 0, not {spacing}.")
-    header = KINDS[0].header_class()
+    header = nifti_kinds()[0].header_class()
     header.set_data_shape(shape[::-1])
     header.set_xyzt_units("mm", "msec" if frame_time else None)
     if affine is not None:

@@ -14,16 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from . import DataError
 from .atomic import replacing, write_json
 from .dataset_check import IGNORE
 from .geometry import Geometry
 from .nifti import Array, Volume, read_labels, read_volume, write_image, write_labels
+from .nifti_kinds import damaged_nifti
 from .nnunet_dataset import RawDataset, read_dataset
 
 if TYPE_CHECKING:
@@ -78,9 +76,11 @@ def write_dataset(
 
 def file_shape(file: Path) -> tuple[int, ...] | None:
     """(x, y, z) or (x, y, z, t …) of a NIfTI file, from its header alone; None of any other."""
+    import nibabel
+
     try:
         image: Any = nibabel.load(file)
-    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError):
+    except damaged_nifti(OSError, EOFError, ValueError):
         return None
     return tuple(int(side) for side in image.shape)
 

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from . import DataError
 from .atomic import replacing
-from .geometry import KINDS, Geometry
+from .geometry import Geometry
+from .nifti_kinds import damaged_nifti, nifti_kinds
 
 ENDINGS = (".nii.gz", ".nii")
 
@@ -89,7 +88,9 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
     """
     path = Path(path)
     content = _content(path)
-    kind = next((k for k in KINDS if k.header_class.may_contain_header(content[:540])), None)
+    kind = next(
+        (k for k in nifti_kinds() if k.header_class.may_contain_header(content[:540])), None
+    )
     if kind is None:
         raise DataError(f"{path} is no NIfTI file: it does not begin with a whole NIfTI header.")
     header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
@@ -97,7 +98,7 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         stored = np.asanyarray(kind.from_bytes(content).dataobj)
-    except (HeaderDataError, ImageFileError, ValueError, OSError) as error:
+    except damaged_nifti(ValueError, OSError) as error:
         raise DataError(f"{path} has a damaged NIfTI header: {error}.") from error
     voxels = _plain(stored).T.reshape(geometry.shape)
     _check_voxels(path, voxels, allow_blank)
@@ -233,7 +234,7 @@ def _check_header(path: Path, header: Any, size: int) -> None:
         raise DataError(f"{path} has more than (x, y, z, t) axes: its lengths are {lengths}.")
     try:
         stored = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
+    except damaged_nifti(KeyError) as error:
         code = int(header["datatype"])
         raise DataError(f"{path} has voxels of type code {code}, unknown in NIfTI.") from error
     if stored.kind not in "uif":
@@ -286,7 +287,7 @@ def _write(
         header[field] = 0
     for field in ("descrip", "aux_file", *({"db_name"} & set(header.keys()))):
         header[field] = b""
-    kind = next(k for k in KINDS if k.header_class is type(header))
+    kind = next(k for k in nifti_kinds() if k.header_class is type(header))
     image = kind(array.T.reshape(geometry.file_shape), None, header, dtype=array.dtype)
     try:
         with replacing(path) as temporary:

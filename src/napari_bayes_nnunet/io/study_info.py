@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from . import DataError
 from .atomic import write_json
-from .geometry import KINDS, Geometry
+from .geometry import Geometry
+from .nifti_kinds import nifti_kinds
 from .review_state import Phase
 from .run_folder import sha256
 from .study_files import IMAGE, phase_name
@@ -222,7 +223,7 @@ def _nameless(geometry: Geometry) -> bytes:
 
 def _info(content: dict[str, Any]) -> StudyInfo:
     header = base64.b64decode(content["geometry"], validate=True)
-    if len(header) not in {kind.header_class.sizeof_hdr for kind in KINDS}:
+    if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_kinds()}:
         raise ValueError("The geometry is no NIfTI header.")
     geometry = Geometry(header)
     phases = (None,) if content["phases"] is None else tuple(int(p) for p in content["phases"])
