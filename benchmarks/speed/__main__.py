@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
 
 from ..held_back import held_back, image_of, parser
 from .floor import floor
-from .overlay import first_overlays
+from .overlay import first_overlays, opening
 from .rows import Measured, Row, side_by_side, with_memory
 from .tables import agreement_table, floor_table, growth_table, overlay_table, speed_table
 
@@ -58,6 +58,8 @@ def main() -> None:
         grown = [alone(with_memory, row, *arguments) for row in growth]
     print(growth_table(grown))
     print(overlay_table(first_overlays(asked.run, cases[0], asked.device), found[0]))
+    opened, read = alone(opening, asked.run)
+    print(f"Opening the ensemble: {opened:.2f} s; reading its members: {read:.2f} s\n")
     print(floor_table(alone(floor, asked.run, cases[0], asked.device), found))
     write_csv(asked.csv, [*found, *grown])
 

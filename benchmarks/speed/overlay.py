@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     from_line,
 )
+from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
 
 from ..held_back import image_of
@@ -36,7 +38,24 @@ class Overlays:
 
 
 def first_overlays(run: Path, case: TrainingCase, device: str) -> Overlays:
-    """Spread mirrors, 30 members; stopped after the first snapshot."""
+    """Spread mirrors, 30 members; stopped after the first snapshot. The middle of three."""
+    found = [_once(run, case, device) for _ in range(3)]
+    return Overlays(*(median(column) for column in zip(*map(astuple, found), strict=True)))
+
+
+def opening(run: Path) -> tuple[float, float]:
+    """Seconds to open the ensemble once more, and to read the files of its members."""
+    folder = Ensemble(run).folder
+    started = perf_counter()
+    Ensemble(run)
+    opened = perf_counter() - started
+    started = perf_counter()
+    for member in folder.members:
+        member.path.read_bytes()
+    return opened, perf_counter() - started
+
+
+def _once(run: Path, case: TrainingCase, device: str) -> Overlays:
     started = perf_counter()
     with _Child(run, case, device) as child:
         child.segment(1)

@@ -77,7 +77,7 @@ def test_members_are_averaged_as_softmax_not_as_logits(tmp_path):
     image = made_image((4, 40, 50))
     files = [f"checkpoint_epoch_{n}.pth" for n in (1, 2, 3)]
     expected = np.mean([stock(model, file, image, "full")[1] for file in files], axis=0)
-    result = Ensemble(model, device="cpu").segment(image, SPACING)
+    result = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
     assert np.abs(result.probabilities - expected).max() <= 0.01
     assert result.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-5)
 
@@ -98,7 +98,9 @@ def test_several_channels(tmp_path):
     model = make_model(tmp_path, channels=2, members=1)
     image = np.stack([made_image((3, 40, 40)), made_image((3, 40, 40), seed=1)])
     _, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "none")
-    result = Ensemble(model, device="cpu").segment(image, SPACING, mirroring="none")
+    result = Ensemble(model, device="cpu", precision="full").segment(
+        image, SPACING, mirroring="none"
+    )
     assert np.abs(result.probabilities - probabilities).max() <= 0.01
 
 
@@ -144,6 +146,24 @@ def test_spread_mirrors_are_nnunets_predictor_on_mirrored_images(tmp_path, preci
     assert found.mirroring == "spread"
     difference = np.abs(found.probabilities - np.mean(expected, axis=0))
     assert difference.max() <= TOLERANCE[precision]
+
+
+def test_logits_that_overflow_in_half_precision_are_computed_in_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
+    model, image = make_model(tmp_path), made_image((3, 40, 40))
+    ensemble = Ensemble(model, device="cpu")
+    network = ensemble._predictor.network
+    logits = network.logits
+
+    def overflowing(patches, mirrors, *, at_once):
+        answer = logits(patches, mirrors, at_once=at_once)
+        return answer if network.dtype == torch.float32 else answer / 0
+
+    monkeypatch.setattr(network, "logits", overflowing)
+    result = ensemble.segment(image, SPACING)
+    assert result.precision == "float32"
+    exact = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
+    np.testing.assert_array_equal(result.probabilities, exact.probabilities)
 
 
 def test_instance_norm_without_copies_is_the_same(tmp_path):
@@ -197,9 +217,9 @@ class FailsAtFirst:
 
 def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
     model, image = make_model(tmp_path), made_image((5, 60, 40))
-    expected = Ensemble(model, device="cpu").segment(image, SPACING)
+    expected = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
     said = []
-    ensemble = Ensemble(model, device="cpu", notify=said.append)
+    ensemble = Ensemble(model, device="cpu", precision="full", notify=said.append)
     predictor = ensemble._predictor
     predictor.network = FailsAtFirst(predictor.network, times=1)
     result = ensemble.segment(image, SPACING, members=3)

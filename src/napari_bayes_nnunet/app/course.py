@@ -100,6 +100,10 @@ class Traveller:
         return np.stack([of_pass[one] for one in course.taken(self.done)])
 
 
+LATEST = 5
+"""Passes whose time tells that of the next ones; the very first also waits for what all need."""
+
+
 class Pace:
     """How long the passes take; those that were kept, in no time, do not count."""
 
@@ -112,5 +116,6 @@ class Pace:
         now = perf_counter()
         self._seconds.append(now - self._last)
         self._last = now
-        computed = [taken for taken in self._seconds if taken > max(self._seconds) / 4]
+        latest = self._seconds[-LATEST:]
+        computed = [taken for taken in latest if taken > max(latest) / 4]
         return passes * sum(computed) / max(1, len(computed))

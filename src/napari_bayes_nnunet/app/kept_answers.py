@@ -20,6 +20,8 @@ from .passes import Pass
 
 LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
+MIRRORS = 8
+"""Mirrors of a 3D image, after which they are the same again; 1, 2 or 4 go into it."""
 RESERVE = 2**30
 """Bytes that are left to others on the disk."""
 Files = tuple[tuple[str, int, int], ...]
@@ -88,7 +90,8 @@ def question(
     ``files`` are those the members' weights were read from: a member written anew is another.
     ``computed`` says on which device, and with which numbers.
     """
-    asked = repr((image, network, files, one.dropout_seed, one.turn, mirroring, computed))
+    turn = None if one.turn is None else one.turn % MIRRORS
+    asked = repr((image, network, files, one.dropout_seed, turn, mirroring, computed))
     return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
 
 

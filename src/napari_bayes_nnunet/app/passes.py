@@ -36,7 +36,7 @@ def passes_of(
     """The passes that the chosen members are combined by, in the order of the members.
 
     Spread mirrors are dealt out in turn, in every cycle from its last member on and from cycle to
-    cycle: how often each is seen in a cycle, and in all, differs by one at most.
+    cycle: how often each of four is seen in a cycle, and in all, differs by one at most.
     """
     if combine == "weights":
         passes = [Pass(tuple(members))]

@@ -6,6 +6,7 @@ input, one message a line on its output; it ends when its input is closed.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import shutil
@@ -79,6 +80,7 @@ class Worker:
     def _load(self, folder: str, device: str) -> Ensemble:
         if self._ensemble is None or self._loaded != (folder, device):
             self._ensemble = None
+            gc.collect()  # its network is part of a cycle, and may hold most of a card
             self._tell(StageStarted(text="Loading the ensemble"))
             notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
             kept = KeptAnswers(self.scratch / "answers")

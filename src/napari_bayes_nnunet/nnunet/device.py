@@ -44,7 +44,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory was short: CUDA says so by type, CPU allocators and mps by their text."""
-    texts = ("out of memory", "not enough memory", "can't allocate memory")
+    texts = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         text in str(error) for text in texts
     )

@@ -52,8 +52,9 @@ class Prepared:
 class Predictor:
     """Computes member probabilities of images for one plans file and device.
 
-    When CUDA runs out of memory it steps down, without changing the result: smaller batches, sums
-    on the CPU, everything on the CPU. Each step is a sentence given to ``notify``.
+    When CUDA runs out of memory it steps down: smaller batches, sums on the CPU, everything on the
+    CPU. Each step is a sentence given to ``notify``. Where half precision is not enough, so that
+    logits are infinite, it goes on in float32.
     """
 
     def __init__(
@@ -151,6 +152,9 @@ class Predictor:
                 self.network.load(self._resident(weights))
                 with self.network.dropping_out(dropout_seed):
                     logits = self._logits([image.data for image in images], mirrors, should_stop)
+                if self.network.dtype != torch.float32 and not _all_finite(logits):
+                    self._in_full_precision()
+                    continue
                 return [
                     self._on_image_grid(found[image.unpad], image.properties)
                     for found, image in zip(logits, images, strict=True)
@@ -249,6 +253,10 @@ class Predictor:
         same_slices = logits.shape[1] == shape[0]
         return bool(options.get("order") == 1 and same_slices and axis in (None, 0))
 
+    def _in_full_precision(self) -> None:
+        self._residents.clear()
+        self.network.use_full_precision()
+
     def on_device(self, array: NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
         """An array where the sums are kept: an image, or an answer that was kept."""
         while True:
@@ -262,12 +270,12 @@ class Predictor:
 
         Raises ModelError when there is no step left.
         """
-        self._residents.clear()
         if isinstance(error, NotImplementedError) and self.network.dtype != torch.float32:
-            self.network.use_full_precision()  # torch lacks a layer for this type on this device
+            self._in_full_precision()  # torch lacks a layer for this type on this device
             return
         if not is_out_of_memory(error):
             raise error
+        self._residents.clear()
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(self.patch_size) == 2 and self.batch_size > 1:
@@ -285,6 +293,11 @@ class Predictor:
             raise ModelError(
                 "Not enough memory on this computer for an image this large."
             ) from error
+
+
+def _all_finite(logits: Sequence[torch.Tensor]) -> bool:
+    """Least and largest are NaN where there is one."""
+    return all(bool(torch.isfinite(torch.stack(torch.aminmax(one))).all()) for one in logits)
 
 
 def _batches(

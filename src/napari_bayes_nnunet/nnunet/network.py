@@ -118,7 +118,7 @@ def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
 def half_type(device: torch.device) -> torch.dtype:
     """The number type in which a device is fastest; its sums are float32 inside.
 
-    float16 is what nnU-Net's predictor computes in on CUDA, too.
+    nnU-Net's predictor computes in float16 on CUDA, too, by autocast.
     """
     if device.type == "cuda":
         return torch.float16

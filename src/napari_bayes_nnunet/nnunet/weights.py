@@ -199,7 +199,7 @@ def check_member(path: Path, expected: Shapes, *, sha256: str = "") -> str:
     """Why a member cannot be used with a network of ``expected`` shapes; "" when it can.
 
     Its bytes are compared with the checksum ``sha256`` where one is known, else with those inside
-    the file, so every byte is read once.
+    the file, so every byte is read from disk once.
     """
     try:
         weights = read_checkpoint(path)["network_weights"]

@@ -231,6 +231,7 @@ class SegmentationJob(QObject):
     def _on_patience_lost(self) -> None:
         if self._job is not None:
             self._child.restart()
+            self.look_into(self._job.result.question.folder, self._job.device)
             self._end(STOPPED, "")
 
     def _on_died(self, sentence: str) -> None:
