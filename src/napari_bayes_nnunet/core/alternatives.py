@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 from .slice_labels import Labels, checked_structures
 from .stored_posterior import SlicePosterior
@@ -75,6 +73,10 @@ def _groups(distances: _Distances, furthest: float) -> list[NDArray[np.intp]]:
     """Members in groups of which no two are further apart, as long as these are not too many."""
     if len(distances) == 1:
         return [np.array([0])]
+    # Not on top: a tenth of a second that the dock Review would take longer to open.
+    from scipy.cluster import hierarchy
+    from scipy.spatial.distance import squareform
+
     tree = hierarchy.complete(squareform(distances))
     # Rounding must not part what is exactly as far apart as allowed.
     numbers = hierarchy.fcluster(tree, furthest + 1e-9, criterion="distance")
