@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +29,28 @@ def name(row: Row, precision: str) -> str:
 
 def speed_table(found: Sequence[Measured]) -> str:
     """Seconds a volume, and how many times as fast as nnU-Net with as many mirrors and with all."""
-    lines = [
-        f"{found[0].row.members} members, {len(found[0].volumes)} volumes, {found[0].device}",
-        "",
-        "| | seconds a volume | members | × nnU-Net, same mirrors | × nnU-Net's default |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for one in found:
         default, plain = found[STOCK_DEFAULT], found[STOCK_PLAIN]
         same = plain if one.row.mirroring == "none" else default
-        ratios = [ratio(other, one) for other in (same, default)]
-        same_ratio = "" if one.row.mirroring == "spread" else ratios[0]
-        lines.append(
-            f"| {name(one.row, one.precision)} | {np.mean(one.seconds):.1f} "
-            f"| {np.mean(one.taken):.1f} | {same_ratio} | {ratios[1]} |"
+        rows.append(
+            [
+                name(one.row, one.precision),
+                f"{np.mean(one.seconds):.1f}",
+                f"{np.mean(one.taken):.1f}",
+                "" if one.row.mirroring == "spread" else ratio(same, one),
+                ratio(default, one),
+            ]
         )
-    return "\n".join([*lines, ""])
+    heads = ["", "seconds a volume", "members", "× nnU-Net, same mirrors", "× nnU-Net's default"]
+    title = f"{found[0].row.members} members, {len(found[0].volumes)} volumes, {found[0].device}"
+    return f"{title}\n\n{markdown(heads, rows)}"
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, and an empty line."""
+    lines = (heads, ["---"] * len(heads), *rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def ratio(slow: Measured, fast: Measured) -> str:
@@ -55,21 +61,21 @@ def ratio(slow: Measured, fast: Measured) -> str:
 
 def agreement_table(found: Sequence[Measured], cases: Sequence[TrainingCase]) -> str:
     """How far our answers are from those of nnU-Net; spread mirrors from its default."""
-    lines = [
-        "| | beside nnU-Net with | largest |Δp| | mean |Δp| | labels that differ, % of the voxels "
-        "| ΔDice | ΔECE, points |".replace("|Δp|", "\\|Δp\\|"),
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for one in found[2:]:
         other = found[STOCK_PLAIN if one.row.mirroring == "none" else STOCK_DEFAULT]
         each = np.array([_compare(one, other, case) for case in cases])
         largest, mean, labels, of_dice, ece = (*each[:, 0:1].max(0), *each[:, 1:].mean(0))
-        mirrors = "no mirrors" if one.row.mirroring == "none" else "4 mirrors"
-        lines.append(
-            f"| {name(one.row, one.precision)} | {mirrors} | {largest:.3f} | {mean:.5f} "
-            f"| {100 * labels:.3f} | {of_dice:+.4f} | {100 * ece:+.3f} |"
+        rows.append(
+            [
+                name(one.row, one.precision),
+                "no mirrors" if one.row.mirroring == "none" else "4 mirrors",
+                *(f"{largest:.3f}", f"{mean:.5f}", f"{100 * labels:.3f}"),
+                *(f"{of_dice:+.4f}", f"{100 * ece:+.3f}"),
+            ]
         )
-    return "\n".join([*lines, ""])
+    heads = ["", "beside nnU-Net with", r"largest \|Δp\|", r"mean \|Δp\|"]
+    return markdown([*heads, "labels that differ, % of the voxels", "ΔDice", "ΔECE, points"], rows)
 
 
 def _compare(one: Measured, other: Measured, case: TrainingCase) -> tuple[float, ...]:
@@ -96,55 +102,48 @@ def _score(answer: NDArray[np.float32], reference: NDArray[np.integer]) -> tuple
 
 def growth_table(grown: Sequence[Measured]) -> str:
     """What more members and more phases cost, in time and memory."""
-    lines = [
-        f"{grown[0].volumes[0]}, mirrors spread, {grown[0].precision}",
-        "",
-        "| members | phases | seconds | seconds a member and phase | peak anonymous memory, MB |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for one in grown:
         passes = one.row.members * one.row.phases
-        lines.append(
-            f"| {one.row.members} | {one.row.phases} | {one.seconds[0]:.1f} "
-            f"| {one.seconds[0] / passes:.3f} | {one.peak / 1e6:.0f} |"
+        rows.append(
+            [
+                *(str(one.row.members), str(one.row.phases), f"{one.seconds[0]:.1f}"),
+                *(f"{one.seconds[0] / passes:.3f}", f"{one.peak / 1e6:.0f}"),
+            ]
         )
-    return "\n".join([*lines, ""])
+    heads = ["members", "phases", "seconds", "seconds a member and phase"]
+    title = f"{grown[0].volumes[0]}, mirrors spread, {grown[0].precision}"
+    return f"{title}\n\n{markdown([*heads, 'peak anonymous memory, MB'], rows)}"
 
 
 def overlay_table(overlays: Overlays, default: Measured) -> str:
     """The wait for the first overlay, and the part it is of nnU-Net's default from start to end."""
-    lines = [
-        "| to the first overlay | seconds | of nnU-Net's default |",
-        "|---|---|---|",
+    waits = {
+        "no child yet: start, load, first member": overlays.cold,
+        "the child waits with the ensemble": overlays.warm,
+        "another image on the same ensemble": overlays.again,
+    }
+    rows = [
+        [what, f"{seconds:.2f}", f"1/{default.seconds[0] / seconds:.0f}"]
+        for what, seconds in waits.items()
     ]
-    for what, seconds in (
-        ("no child yet: start, load, first member", overlays.cold),
-        ("the child waits with the ensemble", overlays.warm),
-        ("another image on the same ensemble", overlays.again),
-    ):
-        share = default.seconds[0] / seconds
-        lines.append(f"| {what} | {seconds:.2f} | 1/{share:.0f} |")
-    return "\n".join([*lines, ""])
+    return markdown(["to the first overlay", "seconds", "of nnU-Net's default"], rows)
 
 
 def floor_table(floor: Floor, found: Sequence[Measured]) -> str:
     """Measured time beside what the machine's matrix products of the same size would take."""
     passes = {"full": 4, "none": 1, "spread": 1}
-    lines = [
-        f"One pass over {found[0].volumes[0]}: {floor.operations / 1e9:.0f} GFLOP. Matrix rate: "
-        + ", ".join(f"{kind} {rate / 1e9:.0f} GFLOP/s" for kind, rate in floor.rates.items())
-        + ".",
-        "",
-        "| | measured, s | floor, s | × the floor |",
-        "|---|---|---|---|",
-    ]
+    rows = []
     for one in found:
-        rate = floor.rates.get(one.precision)
-        if rate is None:
+        if (rate := floor.rates.get(one.precision)) is None:
             continue
         least = floor.operations * one.taken[0] * passes[one.row.mirroring] / rate
-        lines.append(
-            f"| {name(one.row, one.precision)} | {one.seconds[0]:.1f} | {least:.1f} "
-            f"| {one.seconds[0] / least:.1f} |"
-        )
-    return "\n".join([*lines, ""])
+        seconds = one.seconds[0]
+        words = name(one.row, one.precision)
+        rows.append([words, f"{seconds:.1f}", f"{least:.1f}", f"{seconds / least:.1f}"])
+    rates = ", ".join(f"{kind} {rate / 1e9:.0f} GFLOP/s" for kind, rate in floor.rates.items())
+    title = (
+        f"One pass over {found[0].volumes[0]}: {floor.operations / 1e9:.0f} GFLOP. "
+        f"Matrix rate: {rates}."
+    )
+    return f"{title}\n\n{markdown(['', 'measured, s', 'floor, s', '× the floor'], rows)}"

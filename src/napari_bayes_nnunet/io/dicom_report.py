@@ -16,8 +16,8 @@ from pydicom.sr.coding import Code
 from ..core.heart_function import Measured
 from . import DataError
 from .atomic import replacing
-from .dicom_images import DicomImage, tolerant
-from .dicom_seg import MAKER, Origin, sources_of
+from .dicom_images import DicomImage
+from .dicom_seg import MAKER, Origin, sources_of, written_as_dicom
 
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
 GRAM: Final = Code("g", "UCUM", "g")
@@ -52,34 +52,26 @@ def write_report(
     groups = [group for side in SITES if (group := _group(side, measured, origin))]
     if not groups:
         raise DataError("There are no measurements to report: ED and ES were not both segmented.")
-    with tolerant():
+    with written_as_dicom(file):
         sources = sources_of(images)
         evidence = [*sources, *(pydicom.dcmread(one, stop_before_pixels=True) for one in labels)]
-        try:
-            report = sr.MeasurementReport(
-                observation_context=_context(),
-                procedure_reported=codes.SCT.MagneticResonanceImagingOfHeart,
-                imaging_measurements=groups,
-            )
-            document = sr.Comprehensive3DSR(
-                evidence=evidence,
-                content=report[0],
-                series_instance_uid=hd.UID(),
-                series_number=origin.series_number + 1,
-                sop_instance_uid=hd.UID(),
-                instance_number=1,
-                manufacturer=MAKER,
-                series_description=f"Measurements of {origin.algorithm}",
-            )
-            with replacing(file) as temporary:
-                document.save_as(temporary)
-        except OSError as error:
-            raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
-        except (ValueError, AttributeError, TypeError) as error:
-            raise DataError(
-                f"{file.name} cannot be written as DICOM, because a header of the images is not "
-                f"as it should be: {error}"
-            ) from error
+        report = sr.MeasurementReport(
+            observation_context=_context(),
+            procedure_reported=codes.SCT.MagneticResonanceImagingOfHeart,
+            imaging_measurements=groups,
+        )
+        document = sr.Comprehensive3DSR(
+            evidence=evidence,
+            content=report[0],
+            series_instance_uid=hd.UID(),
+            series_number=origin.series_number + 1,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MAKER,
+            series_description=f"Measurements of {origin.algorithm}",
+        )
+        with replacing(file) as temporary:
+            document.save_as(temporary)
 
 
 def _group(side: str, measured: Mapping[str, Measured], origin: Origin) -> Any:

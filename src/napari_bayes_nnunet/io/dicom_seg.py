@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -76,36 +77,43 @@ def write_seg(
     for segment, name in enumerate(names, 1):
         if structures[name] < len(numbers):
             numbers[structures[name]] = segment
-    with tolerant():
-        try:
-            written = Segmentation(
-                source_images=_as_one_series(sources_of(images)),
-                pixel_array=numbers[labels],
-                segmentation_type="BINARY",
-                segment_descriptions=[_described(n, s, origin) for s, n in enumerate(names, 1)],
-                series_instance_uid=origin.series,
-                series_number=origin.series_number,
-                sop_instance_uid=hd.UID(),
-                instance_number=number,
-                manufacturer=MAKER,
-                manufacturer_model_name=MAKER,
-                software_versions=origin.version,
-                device_serial_number="0",
-                content_label="SEGMENTATION",
-                series_description=f"Labels of {origin.algorithm}",
-                omit_empty_frames=False,
-            )
-            _refer_to_frames(written, images)
-            _refer_to_series(written, images)
-            with replacing(file) as temporary:
-                written.save_as(temporary)
-        except OSError as error:
-            raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
-        except (ValueError, AttributeError, TypeError) as error:
-            raise DataError(
-                f"{file.name} cannot be written as DICOM, because a header of the images is not "
-                f"as it should be: {error}"
-            ) from error
+    with written_as_dicom(file):
+        written = Segmentation(
+            source_images=_as_one_series(sources_of(images)),
+            pixel_array=numbers[labels],
+            segmentation_type="BINARY",
+            segment_descriptions=[_described(n, s, origin) for s, n in enumerate(names, 1)],
+            series_instance_uid=origin.series,
+            series_number=origin.series_number,
+            sop_instance_uid=hd.UID(),
+            instance_number=number,
+            manufacturer=MAKER,
+            manufacturer_model_name=MAKER,
+            software_versions=origin.version,
+            device_serial_number="0",
+            content_label="SEGMENTATION",
+            series_description=f"Labels of {origin.algorithm}",
+            omit_empty_frames=False,
+        )
+        _refer_to_frames(written, images)
+        _refer_to_series(written, images)
+        with replacing(file) as temporary:
+            written.save_as(temporary)
+
+
+@contextmanager
+def written_as_dicom(file: Path) -> Iterator[None]:
+    """Make and write a file of what headers say. Raises DataError where that fails."""
+    try:
+        with tolerant():
+            yield
+    except OSError as error:
+        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"{file.name} cannot be written as DICOM, because a header of the images is not "
+            f"as it should be: {error}"
+        ) from error
 
 
 def seg_files(path: Path) -> list[Path]:
