@@ -8,6 +8,7 @@ import pytest
 from qtpy.QtCore import QPointF
 
 from napari_bayes_nnunet.widgets.phase_line import PhaseLine
+from napari_bayes_nnunet.widgets.plotting import pg
 
 
 @pytest.fixture
@@ -41,3 +42,20 @@ def test_it_knows_whether_it_was_moved(line: PhaseLine) -> None:
     line.put(None, [7, 8])
     assert line.phase is None
     assert not line.has_moved
+
+
+def test_the_name_is_not_cut_off_at_either_end(qtbot: Any) -> None:
+    plot = pg.PlotWidget()
+    qtbot.addWidget(plot)
+    plot.resize(300, 140)
+    plot.setXRange(7, 18, padding=0.03)
+    plot.show()
+    for name, phase in (("ES", 7), ("ED", 18)):
+        line = PhaseLine(name)
+        plot.addItem(line)
+        line.put(phase, range(7, 19))
+        qtbot.wait(20)
+        shown = plot.getViewBox().sceneBoundingRect()
+        text = line.label.mapRectToScene(line.label.boundingRect())
+        assert shown.left() <= text.left() + 1
+        assert text.right() - 1 <= shown.right()

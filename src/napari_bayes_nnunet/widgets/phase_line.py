@@ -15,12 +15,12 @@ NAME_HEIGHT = 0.93
 
 
 class PhaseLine(pg.InfiniteLine):
-    """Stands at phases only, with its name beside it; hidden until it is put somewhere."""
+    """Stands at phases only, its name towards the middle; hidden until it is put somewhere."""
 
     def __init__(self, name: str) -> None:
         self._allowed: Sequence[int] = ()
         self._put: int | None = None
-        options = {"position": NAME_HEIGHT, "anchors": [(0, 0.5), (0, 0.5)]}
+        options = {"position": NAME_HEIGHT, "anchors": [(0, 0.5), (1, 0.5)]}
         super().__init__(angle=90, movable=True, label=name, labelOpts=options)
         self.hide()
 
