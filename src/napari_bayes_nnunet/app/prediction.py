@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from ..nnunet import ModelError
 from . import AppError
 from .calibration import fitted_temperature
 from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, STUDY, files_of, frame_name
+from .finished_case import Question
 from .methods import METHODS, choose_members
 from .passes import Mirroring
 from .segment import Ensemble
@@ -261,35 +261,16 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
     files = {key: request.output / file for key, file in files_of(name, request.save).items()}
     if not (request.skip_finished and all(file.exists() for file in files.values())):
         return False
-    try:
-        report = json.loads(files["report"].read_text(encoding="utf-8"))
-        made = tuple(report[key] for key in ("ensemble", "method", "mirroring"))
-        made = (*made, report.get("members_asked", len(report["members"])))
-        made = (*made, report.get("temperature", 1.0), report.get("until_stable", False))
-        precision = report.get("precision", "float32")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    members = choose_members(ensemble.folder, request.method, request.members)
-    asked: tuple[Any, ...] = (ensemble.folder.name, request.method, request.mirroring)
-    asked = (*asked, len(members), _temperature(ensemble, request), request.until_stable)
-    if ensemble.is_exact and precision != "float32":
-        raise AppError(
-            f"{files['report'].name} in {request.output} was made with {precision}, not with the "
-            "full precision asked for now: use --overwrite, or another output folder."
-        )
-    if made != asked:
-        raise AppError(
-            f"{files['report'].name} in {request.output} was made otherwise ({_words(made)}) than "
-            f"is asked for now ({_words(asked)}): use --overwrite, or another output folder."
-        )
-    return True
-
-
-def _words(question: tuple[Any, ...]) -> str:
-    ensemble, method, mirroring, members, temperature, until_stable = question
-    softened = "" if temperature == 1 else f", temperature {temperature:g}"
-    stops = ", until stable" if until_stable else ""
-    return f"{ensemble}, {method}, {members} members{stops}, mirroring {mirroring}{softened}"
+    question = Question(
+        ensemble=ensemble.folder.name,
+        method=request.method,
+        mirroring=request.mirroring,
+        members=choose_members(ensemble.folder, request.method, request.members),
+        temperature=_temperature(ensemble, request),
+        until_stable=request.until_stable,
+        is_exact=ensemble.is_exact,
+    )
+    return question.check(files["report"])
 
 
 def _phases(

@@ -1,0 +1,64 @@
+"""The connection to a Dask cluster, plain (tcp://) or encrypted and authenticated (tls://)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from distributed import Client, Security
+
+from . import AppError
+
+CERTIFICATES: Final = {"tls_ca_file": "ca.pem", "tls_client_cert": "cert.pem",
+                       "tls_client_key": "key.pem"}  # fmt: skip
+"""What `Security` asks for, and what the files of a folder of certificates are called."""
+PROTOCOLS: Final = ("tcp", "tls")
+CONNECTS_WITHIN: Final = 10.0
+"""Seconds."""
+
+
+def connect(
+    address: str, *, certificates: Path | None = None, timeout: float = CONNECTS_WITHIN
+) -> Client:
+    """A client of the scheduler at ``address``, such as "tls://server:8786".
+
+    ``certificates`` is a folder with ca.pem, cert.pem and key.pem; without it those of Dask's own
+    configuration are used. Raises AppError, one sentence, where there is no such scheduler or it
+    refuses.
+    """
+    check_address(address)
+    security = security_of(certificates) if address.startswith("tls:") else None
+    try:
+        return Client(address, security=security, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise AppError(
+            f"No Dask scheduler answered at {address} ({error}): check the address and that the "
+            "scheduler runs."
+        ) from error
+
+
+def check_address(address: str) -> None:
+    """Raise AppError unless it is like "tls://server:8786"."""
+    protocol, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if protocol not in PROTOCOLS or not host or not port.isdigit():
+        raise AppError(
+            f"The address of a scheduler is like tls://server:8786 or tcp://server:8786, not "
+            f"{address!r}."
+        )
+
+
+def security_of(certificates: Path | None) -> Security:
+    """The certificates of a folder, or those of Dask's configuration. Raises AppError."""
+    if certificates is None:
+        found = Security(require_encryption=True)
+        if not found.get_connection_args("client").get("ssl_context"):
+            raise AppError(
+                "A tls:// address needs certificates: name the folder with ca.pem, cert.pem and "
+                "key.pem, or set them in Dask's configuration (distributed.comm.tls)."
+            )
+        return found
+    files = {key: certificates / name for key, name in CERTIFICATES.items()}
+    if missing := [file.name for file in files.values() if not file.is_file()]:
+        raise AppError(f"{certificates} should hold the certificates; {missing[0]} is missing.")
+    return Security(require_encryption=True, **{key: str(file) for key, file in files.items()})
