@@ -170,6 +170,35 @@ class TrainingStarted(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudiesFound(Message):
+    """A folder was searched: ``studies`` in all. ``left_out`` says of other files why, a sentence.
+
+    Written by ``predict --jsonl``, as is `StudyDone`.
+    """
+
+    kind: ClassVar[str] = "studies"
+    studies: int
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDone(Message):
+    """One study ended: ``outcome`` is "done", "finished before" or "failed".
+
+    ``case`` is the folder of its results seen from the output folder, ``text`` why it failed, or
+    notes. ``done`` of ``total`` studies are; ``eta_seconds`` for the others, None where unknown.
+    """
+
+    kind: ClassVar[str] = "study"
+    case: str
+    outcome: str
+    text: str = ""
+    done: int
+    total: int
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochDone(EpochReport, Message):
     """One finished epoch of a training."""
 
@@ -200,6 +229,8 @@ _KINDS: dict[str, type[Message]] = {
         Notice,
         StageStarted,
         TrainingStarted,
+        StudiesFound,
+        StudyDone,
         EpochDone,
         JobEnded,
     )
