@@ -130,6 +130,13 @@ def test_a_damaged_or_impossible_file_is_as_none(tmp_path) -> None:
     assert nowhere.find("a") is None
 
 
+def test_an_answer_of_another_size_is_computed_again(ensemble, kept) -> None:
+    assert looks(ensemble) == 3
+    for file in kept.folder.glob("*.npy"):
+        np.save(file, np.ones((4, 2, 2, 2), np.float32))
+    assert looks(ensemble) == 3
+
+
 def test_digests_tell_images_apart() -> None:
     image = np.zeros((2, 3), np.int16)
     seen = [image, image.T, image + 1, image.astype(np.uint16)]

@@ -201,6 +201,16 @@ class TestExistingOutput:
         assert "vanilla, 1 members" in said
         assert (out / "patient7_frame01.json").read_bytes() == before
 
+    def test_continue_refuses_the_results_of_other_members(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out, "--members", 1)
+        report = json.loads((out / "patient7_frame01.json").read_text())
+        report["members"][0]["epoch"] += 100
+        (out / "patient7_frame01.json").write_text(json.dumps(report))
+        code, said = run(model, image, "-o", out, "--members", 1, "--continue")
+        assert code == 1
+        assert "was made by other members of the ensemble than are asked now" in said
+
     def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
         out = tmp_path / "out"
         wanted = ("-o", out, "--until-stable", "--continue")

@@ -66,6 +66,7 @@ def test_one_member_has_no_spread(ensemble):
     ("image", "spacing", "words"),
     [
         (np.full((3, 20, 20), np.nan, np.float32), SPACING, "NaN or infinite"),
+        (np.full((3, 20, 20), -1e30, np.float32), SPACING, r"holds voxels of 1e\+30"),
         (np.zeros((3, 20, 20)), SPACING, "empty"),
         (np.zeros((0, 20, 20)), SPACING, "Expected a"),
         (np.ones((20, 20)), SPACING, "Expected a"),

@@ -70,7 +70,9 @@ class MemberAnswers:
         if self._kept is None:
             return None
         answer = self._kept.find(self._question(one, image, mirroring))
-        return None if answer is None else self._predictor.on_device(answer)
+        if answer is None or answer.shape[1:] != image.channels.shape[1:]:  # a damaged file
+            return None
+        return self._predictor.on_device(answer)
 
     def _compute(
         self,

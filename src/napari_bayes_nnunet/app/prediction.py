@@ -217,7 +217,8 @@ def _predict_case(
         results = _segment(ensemble, request, group, on_member)
         for frame, result in zip(group, results, strict=True):
             report = _write(request, frame, result, about)
-            notes += [*result.warnings, *result.notes]
+            place = "" if frame.phase is None else f"Phase {frame.phase}: "
+            notes += [*(f"{place}{warning}" for warning in result.warnings), *result.notes]
             if study is not None:
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:

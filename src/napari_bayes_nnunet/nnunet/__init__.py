@@ -1,5 +1,16 @@
 """The only part that imports torch and nnunetv2."""
 
+import os
+
+SPIN_COUNT = 1000
+"""Turns that a thread of torch waits awake for the next piece of work; GNU OpenMP's own is 300 000.
+
+With that many, two processes on the same cores wait for each other's waiting, up to a hundred
+times as long as they compute. It is read once, when torch is loaded.
+"""
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+
 
 class ModelError(Exception):
     """A trained model or a training cannot be used; the message says why."""
