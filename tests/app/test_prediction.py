@@ -307,6 +307,13 @@ class TestCine:
             )
             assert json.loads((out / f"{name}.json").read_text())["phase"] == phase + 1
 
+    def test_a_finished_cine_is_left_alone(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out)
+        before = (out / "patient8_4d_frame02.json").stat().st_mtime_ns
+        assert run(model, cine, "-o", out, "--continue") == (0, "patient8_4d: finished before\n")
+        assert (out / "patient8_4d_frame02.json").stat().st_mtime_ns == before
+
     def test_numbers_from_1(self, model, cine, tmp_path):
         out = tmp_path / "out"
         assert run(model, cine, "-o", out, "--phases", "1,3")[0] == 0

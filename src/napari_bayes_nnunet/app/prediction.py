@@ -225,7 +225,7 @@ def _predict_case(
         _write_cine(request, case, channels[0], frames)
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
-    return CaseOutcome(case=case, notes=tuple(dict.fromkeys(notes)))
+    return CaseOutcome(case=case, skipped=not missing, notes=tuple(dict.fromkeys(notes)))
 
 
 def _has_study(request: PredictionRequest, case: str, phases: Sequence[int | None]) -> bool:
