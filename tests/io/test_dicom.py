@@ -211,6 +211,12 @@ def test_a_missing_phase_is_a_sentence(tmp_path: Path) -> None:
         read_dicom(tmp_path)
 
 
+def test_a_phase_missing_in_every_slice_is_a_sentence(tmp_path: Path) -> None:
+    write_cine(tmp_path, leave_out=lambda z, t: t == 2)
+    with pytest.raises(DataError, match="between phase 2 and 3 lie 80 ms where the others are 40"):
+        read_dicom(tmp_path)
+
+
 @pytest.mark.parametrize("each", [True, False])
 def test_a_missing_slice_is_a_sentence(tmp_path: Path, each: bool) -> None:
     voxels = made_voxels((5, 7, 6, 6))

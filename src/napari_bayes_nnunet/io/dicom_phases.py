@@ -21,6 +21,11 @@ MOMENTS: Final[tuple[Moment, ...]] = (
 """What can tell the time of an image, the best first."""
 
 
+GAP: Final = 1.75
+"""Times the usual time between two phases, from which on one is missing."""
+FEWEST_PHASES: Final = 4
+
+
 def in_time(slices: Sequence[Slice]) -> list[Slice]:
     """Each slice's images in the order of time; of two for one moment, the one taken later."""
     moment = next((one for one in MOMENTS if _tells_apart(one, slices)), MOMENTS[-1])
@@ -56,11 +61,28 @@ def phases_missing(slices: Sequence[Slice]) -> str:
     usual = usual_count(slices)
     other = [place for place, images in enumerate(slices, 1) if len(images) != usual]
     if not other:
-        return ""
+        return _gap_in_time(slices)
     found = len(slices[other[0] - 1])
     more = f" ({len(other)} slices in all are so)" if len(other) > 1 else ""
     return (
         f"slice {other[0]} of {len(slices)} has {found} phases where the others have {usual}{more}"
+    )
+
+
+def _gap_in_time(slices: Sequence[Slice]) -> str:
+    """A sentence where the same phase is missing in every slice: by the trigger times."""
+    times = [[image.trigger_time for image in images] for images in slices]
+    known = [[time for time in one if time is not None] for one in times]
+    if known != times or len(slices[0]) < FEWEST_PHASES:
+        return ""
+    steps = [[later - earlier for earlier, later in pairwise(one)] for one in known]
+    each = [median(step) for step in zip(*steps, strict=True)]
+    widest = max(range(len(each)), key=each.__getitem__)
+    if each[widest] < GAP * median(each):
+        return ""
+    return (
+        f"between phase {widest + 1} and {widest + 2} lie {each[widest]:.0f} ms where the others "
+        f"are {median(each):.0f} ms apart, as if one were missing"
     )
 
 
