@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction import PredictionRequest, parse_phases, predict
+from napari_bayes_nnunet.app.case_phases import parse_phases
+from napari_bayes_nnunet.app.prediction import PredictionRequest, predict
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dicom import read_dicom
