@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from ..io import DataError
 from ..nnunet import ModelError
 from . import AppError
-from .cohort import CohortRequest, find_cohort, run_cohort
+from .cohort import CohortRequest, RunTasks, find_cohort, run_cohort
 from .cohort_view import CohortBar, CohortLines
 from .stop_request import SIGNALS
 from .study_cluster import open_cluster, run_tasks
@@ -41,23 +42,19 @@ def run_in_terminal(
         with _both_like_ctrl_c():
             found = find_cohort(request)
             view.show_found(found)
-            with (
-                open_cluster(scheduler, certificates=certificates, device=request.device) as client,
-                closing(
-                    run_cohort(
-                        request,
-                        found,
-                        lambda tasks, work: run_tasks(
-                            *(client, tasks, work),
-                            resources=resources,
-                            folders=_folders(request),
-                            notify=view.show_notice,
-                        ),
-                    )
-                ) as steps,
-            ):
-                for done in steps:
-                    view.show_study(done)
+            with open_cluster(
+                scheduler, certificates=certificates, device=request.device
+            ) as client:
+                run: RunTasks = partial(
+                    run_tasks,
+                    client,
+                    resources=resources,
+                    folders=_folders(request),
+                    notify=view.show_notice,
+                )
+                with closing(run_cohort(request, found, run)) as steps:
+                    for done in steps:
+                        view.show_study(done)
     except KeyboardInterrupt:
         view.show_stopped()
         return INTERRUPTED

@@ -107,22 +107,17 @@ def _place_of(folders: Sequence[Folder]) -> tuple[str, str]:
 
 def _told_apart(inputs: Sequence[StudyInput]) -> Iterator[StudyInput]:
     """With names of their own: DICOM is given one, a second image of a name is not segmented."""
-    first: dict[str, StudyInput] = {}
+    count = Counter(one.name for one in inputs)
+    holding = {str(folder) for one in inputs for folder in PurePosixPath(one.name).parents}
+    first: dict[str, Path] = {}
     for one in inputs:
-        first.setdefault(one.name, one)
-    holding = {str(folder) for one in inputs for folder in _above(one.name)}
-    for one in inputs:
-        if first[one.name] is one and one.name not in holding:
-            yield one
-        elif one.kind == "DICOM":
-            yield replace(one, case=f"{one.case}-{_pseudonym(one.study or str(one.paths), None)}")
-        else:
-            other = first[one.name].paths[0] if first[one.name] is not one else "a folder beside it"
-            why = (
-                f"{one.paths[0]} is not segmented: its results would lie where those of {other} do"
-            )
-            yield replace(one, case=one.paths[0].name, problem=f"{why}. Rename one of them.")
-
-
-def _above(name: str) -> Sequence[PurePosixPath]:
-    return PurePosixPath(name).parents
+        path = one.paths[0]
+        if one.kind == "NIfTI":
+            rival = first.setdefault(one.name, path)
+            if rival != path or one.name in holding:
+                others = "the images in the folder of its name" if rival == path else rival
+                problem = f"The results of {path} would lie among those of {others}: rename it."
+                one = replace(one, case=path.name, problem=problem)
+        elif count[one.name] > 1 or one.name in holding:
+            one = replace(one, case=f"{one.case}-{_pseudonym(one.study or str(path), None)}")
+        yield one
