@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from napari_bayes_nnunet.app import cohort_terminal
+from napari_bayes_nnunet.app.cohort import CohortRequest
 from napari_bayes_nnunet.app.messages import JobEnded, Message, StudiesFound, StudyDone, from_line
+from napari_bayes_nnunet.app.prediction import PredictionRequest
+from napari_bayes_nnunet.cli import main
 
 from .cohorts import write_dicom_study, write_volume
 from .command import bayes_nnunet, start
 from .models import make_model
 
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
-COUNT = 14
+COUNT = 11
 
 
 @pytest.fixture(scope="module")
@@ -70,46 +75,90 @@ def test_a_study_for_each_image(whole):
     assert (whole / "cohort.html").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopped_in_the_middle_and_continued(model, tree, whole, tmp_path, number):
+def test_stopped_killed_and_continued(model, tree, whole, tmp_path):
     """At most the study in work is lost, nothing is done twice, and the files are the same."""
     output = tmp_path / "out"
-    process = start("predict", model, tree, "-o", output, *ASKED, "--jsonl")
-    said = [process.stdout.readline() for _ in range(3)]
-    process.send_signal(number)
-    rest, errors = process.communicate(timeout=60)
-    told = messages("".join(said) + rest)
-    assert isinstance(told[0], StudiesFound)
-    if number == signal.SIGKILL:
-        assert process.returncode == -number
-    else:
-        assert process.returncode == 130, errors
-        assert isinstance(told[-1], JobEnded)
-        assert told[-1].outcome == "stopped"
-        assert "--continue" in told[-1].text
-    before = {study.case for study in told if isinstance(study, StudyDone)}
-    assert 2 <= len(before) < COUNT
-    assert before <= {row["study"] for row in table(output)}
-    assert len(table(output)) == len({row["study"] for row in table(output)})
-
-    again = bayes_nnunet("predict", model, tree, "-o", output, *ASKED, "--continue", "--jsonl")
-    assert again.returncode == 1
+    command = ("predict", model, tree, "-o", output, *ASKED, "--jsonl")
+    finished: set[str] = set()
+    for number in (signal.SIGINT, signal.SIGKILL):
+        told = interrupt(number, command, new_studies=2)
+        command = (*command, "--continue") if not finished else command
+        studies = [message for message in told if isinstance(message, StudyDone)]
+        done_now = {study.case for study in studies if study.outcome == "done"}
+        assert not done_now & finished
+        finished |= done_now
+        rows = [row["study"] for row in table(output)]
+        assert len(rows) == len(set(rows)) < COUNT
+        assert {study.case for study in studies} <= set(rows)
+    again = bayes_nnunet(*command)
     told = messages(again.stdout)
-    studies = {study.case: study.outcome for study in told if isinstance(study, StudyDone)}
-    assert {studies[case] for case in before} <= {"finished before", "failed"}
-    assert list(studies.values()).count("finished before") <= len(before) + 1
+    outcomes = {study.case: study.outcome for study in told if isinstance(study, StudyDone)}
+    assert again.returncode == 1
+    assert {outcomes[case] for case in finished} == {"finished before"}
+    # Of each run, one may have ended just before the signal without being told.
+    assert list(outcomes.values()).count("finished before") <= len(finished) + 2
+    assert len(outcomes) == COUNT
     assert isinstance(told[-1], JobEnded)
     assert told[-1].outcome == "finished"
     assert results(output) == results(whole)
 
 
-def test_labels_alone_on_request(model, tree, tmp_path):
-    small = shutil.copytree(tree / "Doe_Jane", tmp_path / "in")
-    out = tmp_path / "out"
-    done = bayes_nnunet("predict", model, small, "-o", out, *ASKED, "--save", "", "--series", 5)
-    assert done.returncode == 0, done.stderr
-    assert not list(out.rglob("study.json"))
-    assert len(list(out.glob("dicom-*_frame*.nii.gz"))) == 3
+def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> list[Message]:
+    """Send a signal after so many studies were segmented; returns all that was told."""
+    process = start(*command)
+    said = [process.stdout.readline()]
+    while sum('"outcome": "done"' in line for line in said) < new_studies:
+        said.append(process.stdout.readline())
+        assert said[-1], process.stderr.read()
+    # A terminal sends Ctrl-C to all processes of the command.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    rest, errors = process.communicate(timeout=60)
+    told = messages("".join(said) + rest)
+    assert isinstance(told[0], StudiesFound)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        return told
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert isinstance(told[-1], JobEnded)
+    assert told[-1].outcome == "stopped"
+    assert "--continue goes on" in told[-1].text
+    return told
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
+    def terminated(request):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cohort_terminal, "find_cohort", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    asked = PredictionRequest(images=(tmp_path,), output=tmp_path / "out")
+    request = CohortRequest(ensemble=tmp_path, prediction=asked)
+    assert cohort_terminal.run_in_terminal(request, jsonl=True) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+    (end,) = messages(capsys.readouterr().out)
+    assert end.outcome == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("given", "saved"),
+    [((), {"study"}), (("--save", ""), set()), (("--save", "labels,entropy"), {"entropy"})],
+)
+def test_a_folder_becomes_studies_unless_something_else_is_asked(monkeypatch, given, saved):
+    asked = {}
+
+    def fake(request, **options):
+        asked.update(options, save=request.prediction.save, series=request.prediction.series)
+        return 0
+
+    monkeypatch.setattr("napari_bayes_nnunet.app.cohort_terminal.run_in_terminal", fake)
+    flags = ["--series", "5", "--scheduler", "tcp://server:8786", "--resources", "GPU=1,slot=0.5"]
+    done = CliRunner().invoke(main, ["predict", "ensemble", ".", "-o", "out", *flags, *given])
+    assert done.exit_code == 0, done.output
+    assert asked["save"] == saved
+    assert asked["series"] == 5
+    assert asked["scheduler"] == "tcp://server:8786"
+    assert asked["resources"] == {"GPU": 1, "slot": 0.5}
 
 
 class TestRefused:
