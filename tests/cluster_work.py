@@ -7,7 +7,11 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 from distributed import Scheduler, get_worker
+from numpy.typing import NDArray
+
+from napari_bayes_nnunet.app.ensemble_keeper import keeper
 
 
 def square(number: int) -> int:
@@ -71,3 +75,21 @@ class Unreadable:
 
 def _read(patient: str) -> Unreadable:
     raise AttributeError("there is no such thing in this version")
+
+
+def variables(task: object) -> dict[str, str]:
+    """The environment of the worker."""
+    return dict(os.environ)
+
+
+def noise(seed: int) -> NDArray[np.float32]:
+    """An image of three slices, (Z, Y, X)."""
+    return np.random.default_rng(seed).normal(size=(3, 64, 64)).astype(np.float32)
+
+
+def segment_noise(task: tuple[Path, int]) -> tuple[int, int, NDArray[np.uint8]]:
+    """The process, its ensemble and the labels of three members, by the worker's ensemble."""
+    folder, seed = task
+    with keeper().ensemble(folder, device="cpu", precision="full") as ensemble:
+        labels = ensemble.segment(noise(seed), (8.0, 1.5, 1.5), members=3).labels
+        return os.getpid(), id(ensemble), labels
