@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from zipfile import ZipFile
 
+from napari_bayes_nnunet.io.study_files import POSTERIOR
 from napari_bayes_nnunet.io.study_info import read_info
 
 SPEED = Path(__file__).parents[1] / "docs" / "speed.csv"
 MACHINES = (1, 8, 64)
+MEMBERS = 30
 MIRRORS = ("full", "spread")
 DAY = 86400.0
 MB = 1e6
@@ -34,7 +37,7 @@ def volume_seconds(mirroring: str, *, speed: Path = SPEED) -> float:
             for row in csv.DictReader(rows)
             if (row["mirroring"], row["stock"], row["precision"], row["until_stable"])
             == (mirroring, "False", "bfloat16", "False")
-            and row["members"] == "30"
+            and row["members"] == str(MEMBERS)
             and not row["peak_anonymous_mb"]
         )
 
@@ -42,31 +45,52 @@ def volume_seconds(mirroring: str, *, speed: Path = SPEED) -> float:
 def study_seconds(mirroring: str, *, phases: int, all_phases: bool) -> float:
     """Seconds of a study: every phase, or ED and ES, which one member finds among all phases."""
     volume = volume_seconds(mirroring)
-    finding = phases * volume_seconds("none") / 30
+    finding = phases * volume_seconds("none") / MEMBERS
     return phases * volume if all_phases else 2 * volume + finding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What a study takes on the disk, bytes; the image it was made of is not in it."""
+    """What a study takes on the disk, bytes; ``of_members`` is the part of the members' labels.
+
+    The image it was made of is not in it.
+    """
 
     name: str
     phases: int
+    members: int
     size: int
+    of_members: int
 
     @classmethod
     def of(cls, study: Path) -> Stored:
         """Measure the folder of a study."""
-        size = sum(file.stat().st_size for file in study.rglob("*") if file.is_file())
-        return cls(name=study.name, phases=len(read_info(study).phases), size=size)
-
-    def tables(self, *, studies: int, phases: int) -> str:
-        """A row: measured, then computed for the cohort with ED and ES, and with all phases."""
-        each = self.size / self.phases
-        whole = (f"{count * each * studies / 1e12:.1f} TB" for count in (2, phases))
-        return row(
-            self.name, self.phases, f"{self.size / MB:.1f} MB", f"{each / MB:.2f} MB", *whole
+        info = read_info(study)
+        return cls(
+            name=study.name,
+            phases=len(info.phases),
+            members=len(next(iter(info.reports.values()))["members"]),
+            size=sum(file.stat().st_size for file in study.rglob("*") if file.is_file()),
+            of_members=sum(map(size_of_members, (study / POSTERIOR).iterdir())),
         )
+
+    def a_phase(self, *, members: int) -> float:
+        """Bytes of one phase with so many members: their labels grow with their number."""
+        rest = self.size - self.of_members
+        return (rest + self.of_members * members / self.members) / self.phases
+
+    def row(self, *, studies: int, phases: int) -> str:
+        """Measured; and computed with 30 members for the cohort with ED and ES, and all phases."""
+        each = self.a_phase(members=MEMBERS)
+        whole = (f"{count * each * studies / 1e12:.2f} TB" for count in (2, phases))
+        measured = f"{self.size / MB:.2f} MB"
+        return row(self.name, self.phases, self.members, measured, f"{each / MB:.2f} MB", *whole)
+
+
+def size_of_members(posterior: Path) -> int:
+    """Bytes of the labels of the members in a file of a study, compressed."""
+    with ZipFile(posterior) as parts:
+        return parts.getinfo("members.npy").compress_size
 
 
 def row(*cells: object) -> str:
@@ -87,7 +111,7 @@ def time_table(*, studies: int, phases: int, speedups: list[float]) -> Iterator[
     for all_phases in (False, True):
         for mirroring in MIRRORS:
             seconds = study_seconds(mirroring, phases=phases, all_phases=all_phases)
-            devices = {"2 CPU cores, **measured**": 1.0}
+            devices = {"2 CPU cores, from what was **measured**": 1.0}
             devices |= {f"GPU, {times:g} × *assumed*": times for times in speedups}
             for device, times in devices.items():
                 each = seconds / times
@@ -106,10 +130,12 @@ def main() -> None:
     asked = words.parse_args()
     cohort = {"studies": asked.studies, "phases": asked.phases}
     print("\n".join(time_table(**cohort, speedups=asked.speedups)), end="\n\n")
-    print(row("study", "phases", "measured", "a phase", "cohort, ED and ES", "cohort, all phases"))
-    print(row(*["---"] * 6))
+    each = f"a phase with {MEMBERS} members"
+    ends = ("cohort, ED and ES", "cohort, all phases")
+    print(row("study", "phases", "members", "measured", each, *ends))
+    print(row(*["---"] * 7))
     for study in asked.study:
-        print(Stored.of(study).tables(**cohort))
+        print(Stored.of(study).row(**cohort))
 
 
 if __name__ == "__main__":

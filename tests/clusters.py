@@ -22,6 +22,8 @@ from .command import environment
 from .jobs import wait_until
 
 HERE = "127.0.0.1"
+NO_PAGES = ("--no-dashboard", "--dashboard-address", f"{HERE}:0")
+"""Without the second its web server would be open to the network, without its pages."""
 
 
 class Cluster:
@@ -36,8 +38,8 @@ class Cluster:
         found = folder / "scheduler.json"
         protocol = "tls" if certificates else "tcp"
         self.scheduler = self._start(
-            *("scheduler", "--host", HERE, "--port", 0, "--no-dashboard", "--protocol", protocol),
-            *("--scheduler-file", found),
+            *("scheduler", "--host", HERE, "--port", 0, "--protocol", protocol),
+            *("--scheduler-file", found, *NO_PAGES),
             before=before,
         )
         wait_until(lambda: found.exists() and found.read_text().endswith("}"))
@@ -50,7 +52,7 @@ class Cluster:
         """
         self._start(
             *("worker", self.address, "--host", HERE, "--nthreads", 1, "--nworkers", number),
-            *("--no-dashboard", "--memory-limit", 0, *options),
+            *("--memory-limit", 0, *NO_PAGES, *options),
             before=before,
         )
 
