@@ -39,13 +39,13 @@ def lone(tmp_path_factory):
 
 
 @contextmanager
-def killer(client, *, every):
-    """Kill a worker, now and then, until the block ends; the number of the killed."""
+def killer(client, *, every, at_most):
+    """Kill a worker, now and then, while the block lasts; the processes killed."""
     ended, killed = threading.Event(), []
     chance = random.Random(7)
 
     def kill():
-        while not ended.wait(every):
+        while len(killed) < at_most and not ended.wait(every):
             pids = list(client.run(os.getpid, on_error="ignore").values())
             if pids:
                 killed.append(chance.choice(pids))
@@ -68,7 +68,7 @@ def test_every_task_comes_back_once(trio):
 
 def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice(trio, tmp_path):
     tasks = [(tmp_path, number) for number in range(40)]
-    with open_cluster(trio.address) as client, killer(client, every=1.0) as killed:
+    with open_cluster(trio.address) as client, killer(client, every=1.0, at_most=12) as killed:
         found = list(run_tasks(client, tasks, cluster_work.note))
     assert sorted(found) == [(task, task[1] ** 2) for task in tasks]
     assert killed
