@@ -10,7 +10,7 @@ from distributed import Client
 
 from .. import __version__
 from . import AppError
-from .study_parcel import why_unfit
+from .study_parcel import in_a_line, why_unfit
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def check_cluster(client: Client, folders: Sequence[Path] = ()) -> None:
     """Raise AppError unless scheduler and workers have this package and see the ``folders``."""
     _check("The scheduler", _asked_scheduler(client))
-    answers = client.run(why_unfit, __version__, tuple(folders), on_error="return")
+    try:
+        answers = client.run(why_unfit, __version__, tuple(folders), on_error="return")
+    except OSError as error:
+        raise AppError(f"The scheduler at {address_of(client)} is gone.") from error
     for worker, answer in answers.items():
         _check(f"The worker {worker}", answer)
 
@@ -56,7 +59,7 @@ def _check(who: str, answer: str | Exception) -> None:
         return
     if isinstance(answer, Exception):
         raise AppError(
-            f"{who} cannot use napari-bayes-nnunet ({type(answer).__name__}: {answer}): install "
+            f"{who} cannot use napari-bayes-nnunet ({in_a_line(answer)}): install "
             "it there too, in the same version."
         )
     if answer:

@@ -23,7 +23,7 @@ from .cluster_check import address_of, check_cluster, count_slots
 from .dask_connection import connect
 from .embedded_cluster import embedded_cluster
 from .ensemble_keeper import keep_ensembles
-from .study_parcel import Answer, Parcel, open_parcel
+from .study_parcel import Answer, Parcel, in_a_line, open_parcel
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -170,12 +170,13 @@ class _Run(Generic[Task, Result]):
         except CancelledError as error:
             raise self._lost() from error
         except Exception as error:  # what Dask itself could not do, such as reading the task
-            answer = Answer(failure=f"No worker could begin ({type(error).__name__}: {error}).")
+            answer = Answer(failure=f"No worker could begin ({in_a_line(error)}).")
         del self.running[future]
         future.release()
         if answer.unfit:
             self.notify(answer.unfit)
-            self.client.retire_workers([answer.worker])
+            with suppress(OSError):  # the next look says it
+                self.client.retire_workers([answer.worker])
             self._hand_in(attempt)
         else:
             yield attempt.task, answer.failure or answer.result

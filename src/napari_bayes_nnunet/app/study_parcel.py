@@ -50,7 +50,12 @@ def open_parcel(parcel: Parcel) -> Answer[Any]:
     try:
         return Answer(result=parcel.work(parcel.task), worker=worker)
     except Exception as error:  # one study must not stop the others
-        return Answer(failure=f"It failed ({type(error).__name__}: {error}).", worker=worker)
+        return Answer(failure=f"It failed ({in_a_line(error)}).", worker=worker)
+
+
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and its text, without breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def why_unfit(version: str, folders: Sequence[Path] = ()) -> str:
