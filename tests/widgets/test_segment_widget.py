@@ -31,7 +31,8 @@ from napari_bayes_nnunet.io.study import (
     save_review,
 )
 from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
-from napari_bayes_nnunet.widgets.segment_widget import NO_LV, PLUGIN, REVIEW, WIDTH
+from napari_bayes_nnunet.widgets.result_actions import PLUGIN, REVIEW
+from napari_bayes_nnunet.widgets.segment_widget import NO_LV, WIDTH
 from napari_bayes_nnunet.widgets.viewing import current_phase
 
 from .conftest import CINE, VOLUME, choose, image_layer, make_folder, run
@@ -564,7 +565,7 @@ def review_of(dock, qtbot) -> str:
     """Press Review… and wait for what becomes of it; what the dock says then."""
     dock.run.say()
     dock.run.review_button.click()
-    wait_until(lambda: dock.run.status.text() and not dock._makes_study, qtbot)
+    wait_until(lambda: dock.run.status.text() and not dock.actions.makes_study, qtbot)
     return dock.run.status.text()
 
 
@@ -611,7 +612,7 @@ def test_where_nothing_can_be_beside_the_image_it_is_asked(
     dock.result.source = None
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
     dock.run.review_button.click()
-    assert not dock._makes_study
+    assert not dock.actions.makes_study
     assert len(review.opened) == 1
 
 
@@ -679,7 +680,7 @@ def test_a_second_press_does_not_write_over_what_is_being_opened(
     dock.run.review_button.click()
     assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
     dock.run.review_button.click()
-    wait_until(lambda: not dock._makes_study, qtbot)
+    wait_until(lambda: not dock.actions.makes_study, qtbot)
     qtbot.wait(100)
     assert len(review.opened) == 1
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from napari.layers import Image
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import (
-    QDockWidget,
-    QFileDialog,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
 from ..app import AppError
 from ..app.case_files import FOUND_BY_VOLUME, INFO_CFG
@@ -29,19 +22,17 @@ from .dock_layout import WIDTH, heading, line, scrolling
 from .docked import Docked
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .image_input import ImageInput, case_of, geometry_of_layer, source_of, voxels_of
+from .image_input import ImageInput, case_of, geometry_of_layer, source_of
 from .layers import prepare, put_result, refresh_result, show_mutual_information
 from .method_form import MethodForm
-from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
 from .patient_letters import PatientLetters
 from .result import Question, Result
+from .result_actions import ResultActions
 from .run_form import RunForm
-from .saving import check_savable, files_of, save
 from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
 
-PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
@@ -62,7 +53,6 @@ class SegmentWidget(Docked):
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._is_first = False
-        self._makes_study = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
         self.child = InferenceChild(command)
@@ -71,6 +61,7 @@ class SegmentWidget(Docked):
         self.image = ImageForm(napari_viewer)
         self.method = MethodForm()
         self.run = RunForm()
+        self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
         self._lay_out()
@@ -82,6 +73,10 @@ class SegmentWidget(Docked):
         """What is known of the chosen image."""
         layer = self.image.layer
         return self._results.get(layer.unique_id) if layer is not None else None
+
+    def _chosen(self) -> tuple[Image, Result] | None:
+        layer, result = self.image.layer, self.result
+        return None if layer is None or result is None else (layer, result)
 
     def segment(self) -> None:
         """Segment the chosen image as the forms say; what is missing is said in the dock."""
@@ -104,23 +99,11 @@ class SegmentWidget(Docked):
 
     def save_to(self, folder: Path) -> None:
         """Save the result of the chosen image in ``folder``, replacing files of the same names."""
-        result = self.result
-        if result is None:
-            return
-        both = self.run.mutual_information.isChecked()
-        self.run.say(f"Saving in {folder}…")
-        work = partial(save, result, folder, mutual_information=both)
-        self._background.run(work, self._on_saved, self.run.say)
+        self.actions.save_to(folder)
 
     def review_in(self, folder: Path) -> None:
         """Make a study of the result and open it in the dock Review; one begun is gone on with."""
-        result, layer = self.result, self.image.layer
-        if result is None or layer is None or self._makes_study:
-            return
-        self._makes_study = True  # a second press would write over what is being opened
-        self.run.say(f"Making a study in {folder}…")
-        work = partial(study_of, result, folder, image=voxels_of(layer))
-        self._background.run(work, self._on_study_made, self._on_no_study_made)
+        self.actions.review_in(folder)
 
     def close_child(self) -> None:
         """Stop what runs and end the child process; showing the dock starts another."""
@@ -188,8 +171,6 @@ class SegmentWidget(Docked):
         self.image.image_changed.connect(self._on_image_changed)
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self.job.stop)
-        self.run.save_requested.connect(self._on_save_requested)
-        self.run.review_requested.connect(self._on_review_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
         self.job.devices_found.connect(self.method.set_devices)
         self.job.members_refused.connect(self.ensemble.refuse)
@@ -269,68 +250,6 @@ class SegmentWidget(Docked):
         layer, result = self.image.layer, self.result
         if layer is not None and result is not None:
             show_mutual_information(self._viewer, layer, result, shown)
-
-    def _on_save_requested(self) -> None:
-        result = self.result
-        if result is None or self._refuses(result, None):
-            return
-        start = str(result.source.parent) if result.source is not None else ""
-        chosen = QFileDialog.getExistingDirectory(self, f"Save {result.case} in", start)
-        if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
-            self.save_to(Path(chosen))
-
-    def _on_review_requested(self) -> None:
-        result = self.result
-        if result is None:
-            return
-        if not result.posteriors:
-            self.run.say(NOTHING_DONE)
-            return
-        folder = folder_beside(result) or self._ask_for_folder(result)
-        if folder is not None:
-            self.review_in(folder)
-
-    def _ask_for_folder(self, result: Result) -> Path | None:
-        """Where the study shall be, if it cannot be beside the image."""
-        title = f"A folder for the study of {result.case}"
-        chosen = QFileDialog.getExistingDirectory(self, title)
-        return folder_in(result, Path(chosen)) if chosen else None
-
-    def _on_study_made(self, study: ResultStudy) -> None:
-        self._makes_study = False
-        self.run.say(study.sentence)
-        dock, review = self._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW, tabify=True)
-        dock.show()  # it may be there, but closed or behind others
-        dock.raise_()
-        review.open(study.folder)
-
-    def _on_no_study_made(self, sentence: str) -> None:
-        self._makes_study = False
-        self.run.say(sentence)
-
-    def _refuses(self, result: Result, folder: Path | None) -> bool:
-        """Say why the result cannot be saved, if so."""
-        try:
-            check_savable(result, folder)
-        except AppError as error:
-            self.run.say(str(error))
-            return True
-        return False
-
-    def _may_replace(self, folder: Path) -> bool:
-        """Ask where files of the same names are there already."""
-        assert self.result is not None
-        both = self.run.mutual_information.isChecked()
-        files = files_of(self.result, folder, mutual_information=both)
-        names = [file.name for file in files if file.exists()]
-        if not names:
-            return True
-        text = f"Replace these files in {folder}?\n\n" + "\n".join(names)
-        answer = QMessageBox.question(self, "Replace files", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
-
-    def _on_saved(self, files: list[Path]) -> None:
-        self.run.say(f"Saved {len(files)} files in {files[0].parent}.")
 
     def showEvent(self, event: QShowEvent) -> None:
         """Start the child, so that it finds the devices while the user chooses."""
