@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
+from napari_bayes_nnunet.io.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.geometry import make_geometry
 from napari_bayes_nnunet.io.nifti import read_labels
 from napari_bayes_nnunet.io.study import (
@@ -30,6 +32,7 @@ from napari_bayes_nnunet.io.study import (
     read_study,
     save_review,
 )
+from napari_bayes_nnunet.widgets import ensemble_form
 from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
 from napari_bayes_nnunet.widgets.result_actions import PLUGIN, REVIEW
 from napari_bayes_nnunet.widgets.segment_widget import NO_LV, WIDTH
@@ -127,6 +130,77 @@ def test_a_failure_is_said_and_nothing_is_shown(ready, tmp_path, qtbot) -> None:
 def test_notices_are_said(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--notice", "Memory was short."])
     assert run(dock, qtbot).splitlines()[0] == "Memory was short."
+
+
+# Pressed too early
+
+
+@pytest.fixture
+def slow(monkeypatch) -> threading.Event:
+    """An ensemble is found only once this is set."""
+    goes_on = threading.Event()
+
+    def find(path: Path) -> EnsembleFolder:
+        goes_on.wait(10)
+        return find_ensemble(path)
+
+    monkeypatch.setattr(ensemble_form, "find_ensemble", find)
+    return goes_on
+
+
+def wish(dock, folder: Path) -> None:
+    """Choose an ensemble and press Segment at once."""
+    dock.ensemble.choose(folder)
+    dock.run.segment_button.click()
+    assert dock.run.progress_text.text() == "Waiting for the ensemble to be looked through…"
+    assert not dock.run.segment_button.isEnabled()
+    assert not dock.job.is_running
+
+
+def test_segment_begins_once_the_ensemble_is_found(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot
+) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    wish(dock, ensemble_folder)
+    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+        slow.set()
+    assert dock.run.status.text().startswith("Finished")
+    assert dock.run.segment_button.isEnabled()
+
+
+def test_a_failure_of_the_ensemble_drops_the_wish(make_dock, slow, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    (tmp_path / "empty").mkdir()
+    wish(dock, tmp_path / "empty")
+    slow.set()
+    wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
+    assert dock.run.status.text() == dock.ensemble.problems.text() != ""
+    assert not dock.job.is_running
+
+
+@pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
+def test_stop_or_another_choice_drops_the_wish(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot, how
+) -> None:
+    dock = make_dock(image_layer(tmp_path), image_layer(tmp_path, name="other"))
+    wish(dock, ensemble_folder)
+    if how == "stop":
+        dock.run.stop_button.click()
+        assert dock.run.status.text() == "Stopped."
+    elif how == "other":
+        dock.ensemble.choose(make_folder(tmp_path / "b"))
+    elif how == "nothing":
+        dock.ensemble.folders.activated.emit(0)
+    elif how == "image":
+        dock.image.choose(dock._viewer.layers["other"])
+    else:
+        dock.close_child()
+    assert dock.run.segment_button.isEnabled()
+    assert not dock.run.stop_button.isEnabled()
+    slow.set()
+    wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
+    qtbot.wait(50)
+    assert not dock.job.is_running
 
 
 # Segmenting
@@ -263,7 +337,7 @@ def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
     with qtbot.waitSignal(dock.job.ended, timeout=5000):
         dock.run.stop_button.click()
     assert time.perf_counter() - started < 1
-    assert dock.run.status.text() == "Stopped. What was found is kept."
+    assert dock.run.status.text() == "Stopped after 1 of 3 members; what was found is kept."
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
 

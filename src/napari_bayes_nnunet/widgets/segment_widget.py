@@ -29,10 +29,11 @@ from .patient_letters import PatientLetters
 from .result import Question, Result
 from .result_actions import ResultActions
 from .run_form import RunForm
-from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock
+from .segmentation_job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
 
+STILL_LOOKING = "The ensemble is still being looked through: try again in a moment."
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
@@ -52,7 +53,7 @@ class SegmentWidget(Docked):
         self._results: dict[Any, Result] = {}
         self._turned: set[Any] = set()
         self._running: Image | None = None
-        self._is_first = False
+        self._is_first = self._is_wished = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
         self.child = InferenceChild(command)
@@ -82,8 +83,12 @@ class SegmentWidget(Docked):
         """Segment the chosen image as the forms say; what is missing is said in the dock."""
         if self.job.is_running:
             return
+        self._drop_wish()
         try:
             image = self.image.image()
+            if self.ensemble.is_looking:
+                self._wait_for_ensemble()
+                return
             question = self._question()
         except (AppError, DataError) as error:
             self.run.say(str(error))
@@ -107,11 +112,28 @@ class SegmentWidget(Docked):
 
     def close_child(self) -> None:
         """Stop what runs and end the child process; showing the dock starts another."""
+        self._drop_wish()
         self.job.forget()
         self.child.close()
 
+    def _wait_for_ensemble(self) -> None:
+        """Begin as soon as it is looked through; a choice, its failure or Stop drops the wish."""
+        self._is_wished = True
+        self.run.say()
+        self.run.set_running(True)
+        self.run.show_stage("Waiting for the ensemble to be looked through")
+
+    def _drop_wish(self) -> bool:
+        """Wait no more; whether it was waited."""
+        was_wished, self._is_wished = self._is_wished, False
+        if was_wished:
+            self.run.set_running(False)
+        return was_wished
+
     def _question(self) -> Question:
         folder, path = self.ensemble.folder, self.ensemble.path
+        if self.ensemble.is_looking:
+            raise AppError(STILL_LOOKING)
         if folder is None or path is None:
             raise AppError("Choose an ensemble first.")
         if not folder.usable:
@@ -168,9 +190,10 @@ class SegmentWidget(Docked):
     def _connect(self) -> None:
         self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
         self.ensemble.found.connect(self._on_ensemble_found)
+        self.ensemble.failed.connect(self._on_ensemble_failed)
         self.image.image_changed.connect(self._on_image_changed)
         self.run.segment_requested.connect(self.segment)
-        self.run.stop_requested.connect(self.job.stop)
+        self.run.stop_requested.connect(self._on_stop_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
         self.job.devices_found.connect(self.method.set_devices)
         self.job.members_refused.connect(self.ensemble.refuse)
@@ -187,6 +210,7 @@ class SegmentWidget(Docked):
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.method.set_ensemble(folder)
         if folder is None:
+            self._drop_wish()
             return
         self.image.set_channels(folder.channels)
         knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
@@ -194,8 +218,20 @@ class SegmentWidget(Docked):
 
     def _on_ensemble_found(self, path: Path) -> None:
         self.job.look_into(path, self.method.device_name)
+        if self._drop_wish():
+            self.segment()
+
+    def _on_ensemble_failed(self, sentence: str) -> None:
+        if self._drop_wish():
+            self.run.say(sentence)
+
+    def _on_stop_requested(self) -> None:
+        if self._drop_wish():
+            self.run.say(STOPPED_EARLY)
+        self.job.stop()
 
     def _on_image_changed(self, layer: Image | None) -> None:
+        self._drop_wish()
         self._letters.set_layer(layer)
         self._offer_result()
         if layer is not None and layer.unique_id not in self._turned:
@@ -232,12 +268,12 @@ class SegmentWidget(Docked):
         self.run.set_running(False)
         self._offer_result()
         result = self._results.get(self._running.unique_id) if self._running else None
-        kept = " What was found is kept." if result is not None and not self._is_first else ""
+        is_lost = outcome == STOPPED and result is None
         took = clock(perf_counter() - self._started)
-        words = {FINISHED: f"Finished in {took}.", FAILED: sentence}
-        self.run.say_also(words.get(outcome, f"Stopped.{kept}"))
+        finished = f"Finished in {took}." if outcome == FINISHED else sentence
+        self.run.say_also(STOPPED_EARLY if is_lost else finished)
         self._running = None
-        for warning in _warnings(result) if outcome == FINISHED else ():
+        for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.say_also(warning)
 
     def _on_layer_removed(self, event: Any) -> None:
@@ -287,19 +323,6 @@ def dropped_folder(event: QDropEvent) -> Path | None:
 
 def _same_grid(result: Result, image: ImageInput) -> bool:
     return (result.shape, result.spacing) == (image.shape, image.spacing)
-
-
-def _warnings(result: Result | None) -> list[str]:
-    """What the reports of the phases warn of, each once."""
-    reports = [state.report for state in result.phases.values()] if result is not None else []
-    found = [
-        sentence
-        for report in reports
-        if report is not None
-        for key in ("warnings", "notes")
-        for sentence in report.get(key, [])
-    ]
-    return list(dict.fromkeys(found))
 
 
 def _ignore(_: object) -> None:

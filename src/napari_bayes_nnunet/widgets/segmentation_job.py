@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,12 @@ from ..io.nifti import Phases
 from .background import Background
 from .child_process import InferenceChild
 from .image_input import ImageInput
-from .result import Result, delete_files
+from .result import Result, delete_files, phase_names
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+STOPPED_EARLY = "Stopped."
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ def clock(seconds: float) -> str:
 
 @dataclass(eq=False)
 class _Job:
-    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them."""
+    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them.
+
+    ``shown`` is how far each phase is in the result.
+    """
 
     number: int
     image: ImageInput
@@ -69,6 +73,7 @@ class _Job:
     file: Path
     phases: int
     shares: dict[int | None, float] = field(default_factory=dict)
+    shown: dict[int | None, Progress] = field(default_factory=dict)
     is_sent: bool = False
     gives_up: threading.Event = field(default_factory=threading.Event)
 
@@ -80,8 +85,8 @@ class _Job:
 class SegmentationJob(QObject):
     """Sends images to the child and tells what comes back, in order; late answers are dropped.
 
-    ``ended`` carries "finished", "stopped" or "failed" and a sentence. What was found until then
-    stays in the result given to ``start``.
+    ``ended`` carries "finished", "stopped" or "failed" and a sentence: why it failed, or how far it
+    was. What was found until then stays in the result given to ``start``.
     """
 
     devices_found = Signal(dict)
@@ -202,6 +207,7 @@ class SegmentationJob(QObject):
 
     def _on_read(self, job: _Job, progress: Progress, _: object) -> None:
         job.result.count(progress.phase, progress.done, progress.total)
+        job.shown[progress.phase] = progress
         self.result_grown.emit(job.result, progress.phase)
         if job is self._job:
             self.progressed.emit(progress)
@@ -255,10 +261,24 @@ class SegmentationJob(QObject):
     def _end(self, outcome: str, sentence: str) -> None:
         self._patience.stop()
         if self._job is not None:
+            if outcome == STOPPED:
+                sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
             if self._job.is_sent:
                 self._job.file.unlink(missing_ok=True)
             self._job = None
         self.ended.emit(outcome, sentence)
+
+
+def stopped_sentence(shown: Collection[Progress], *, phases: int) -> str:
+    """How far a job of so many phases was when it was stopped."""
+    if not shown:
+        return STOPPED_EARLY
+    open_ones = [one for one in shown if one.done < one.total] or list(shown)[-1:]
+    fewest = min(open_ones, key=lambda one: one.done)
+    least = "" if fewest.done == max(one.done for one in open_ones) else "at least "
+    where = f" in {phase_names(one.phase for one in open_ones)}" if phases > 1 else ""
+    how_far = f"{least}{fewest.done} of {fewest.total} members"
+    return f"Stopped{where} after {how_far}; what was found is kept."
 
 
 def _request(job: _Job) -> SegmentImage:
