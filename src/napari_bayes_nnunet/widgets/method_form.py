@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -43,7 +43,9 @@ MIRRORINGS = {
 
 
 class MethodForm(QWidget):
-    """The choices that do not concern the image."""
+    """The choices that do not concern the image. ``changed`` tells that one of them has."""
+
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,6 +74,10 @@ class MethodForm(QWidget):
         self.members.valueChanged.connect(self._show_fitted)
         self.mirroring.currentIndexChanged.connect(self._show_fitted)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
+        for combo in (self.method, self.mirroring, self.device):
+            combo.currentIndexChanged.connect(self.changed)
+        for box in (self.members, self.temperature):
+            box.valueChanged.connect(self.changed)
         self.set_ensemble(None)
         self._on_method_changed()
 

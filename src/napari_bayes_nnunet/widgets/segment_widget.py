@@ -18,6 +18,10 @@ from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .background import Background
 from .child_process import COMMAND, InferenceChild
+from .cohort_request import Asking
+from .cohort_run import COMMAND as COHORT_COMMAND
+from .cohort_run import CohortRun
+from .cohort_window import CohortWindow
 from .dock_layout import WIDTH, heading, line, scrolling
 from .docked import Docked
 from .ensemble_form import EnsembleForm
@@ -27,7 +31,7 @@ from .layers import prepare, put_result, refresh_result, show_mutual_information
 from .method_form import MethodForm
 from .patient_letters import PatientLetters
 from .result import Question, Result
-from .result_actions import ResultActions
+from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
 from .segmentation_job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
 from .settings import Settings
@@ -45,6 +49,7 @@ class SegmentWidget(Docked):
         napari_viewer: Any,
         *,
         command: Sequence[str] = COMMAND,
+        cohort_command: Sequence[str] = COHORT_COMMAND,
         settings: Settings | None = None,
         demo: Path | None = None,
     ) -> None:
@@ -58,7 +63,10 @@ class SegmentWidget(Docked):
         self._dock: QDockWidget | None = None
         self.child = InferenceChild(command)
         self.job = SegmentationJob(self.child, parent=self)
-        self.ensemble = EnsembleForm(settings or Settings(), demo=demo)
+        self.cohort = CohortRun(cohort_command)
+        self.cohort_window: CohortWindow | None = None
+        self._settings = settings or Settings()
+        self.ensemble = EnsembleForm(self._settings, demo=demo)
         self.image = ImageForm(napari_viewer)
         self.method = MethodForm()
         self.run = RunForm()
@@ -204,8 +212,10 @@ class SegmentWidget(Docked):
         self.job.result_grown.connect(self._on_result_grown)
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
-        # The child is no Qt child of this widget, so that it can still be told when that is gone.
+        self.run.folder_requested.connect(self._on_folder_requested)
+        # These are no Qt children of this widget, so that they can still be told when it is gone.
         self.destroyed.connect(self.child.close)
+        self.destroyed.connect(self.cohort.close)
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.method.set_ensemble(folder)
@@ -276,6 +286,27 @@ class SegmentWidget(Docked):
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.say_also(warning)
 
+    def _on_folder_requested(self) -> None:
+        if self.cohort_window is None:
+            self.cohort_window = self._make_cohort_window()
+        self.cohort_window.show()
+        self.cohort_window.raise_()
+        self.cohort_window.activateWindow()
+
+    def _make_cohort_window(self) -> CohortWindow:
+        window = CohortWindow(self.cohort, self._settings, asking=self._asking, parent=self)
+        self.ensemble.ensemble_changed.connect(window.refresh_asking)
+        self.method.changed.connect(window.refresh_asking)
+        window.progressed.connect(self.run.show_folder_progress)
+        window.review_requested.connect(self._on_cohort_review_requested)
+        return window
+
+    def _asking(self) -> Asking:
+        return Asking(question=self._question(), device=self.method.device_name)
+
+    def _on_cohort_review_requested(self, results: Path) -> None:
+        shown_review(self._viewer).list_studies(results)
+
     def _on_layer_removed(self, event: Any) -> None:
         self._results.pop(event.value.unique_id, None)
         if event.value is self._running:
@@ -309,6 +340,9 @@ class SegmentWidget(Docked):
 
     def _on_taken_out(self) -> None:
         self.close_child()
+        self.cohort.close()
+        if self.cohort_window is not None:
+            self.cohort_window.close()
         self._letters.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)

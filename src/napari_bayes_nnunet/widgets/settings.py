@@ -15,6 +15,7 @@ KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
+_COHORT = "last_cohort"
 
 
 def default_path() -> Path:
@@ -49,12 +50,23 @@ class Settings:
 
     def last_evaluation(self) -> dict[str, Any]:
         """The folders of the last evaluation as they were kept; {} where there are none."""
-        kept = self._content().get(_EVALUATION, {})
-        return kept if isinstance(kept, dict) else {}
+        return self._choices(_EVALUATION)
 
     def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
         """Remember the folders of an evaluation, as plain JSON."""
         self._put(_EVALUATION, dict(folders))
+
+    def last_cohort(self) -> dict[str, Any]:
+        """The folder of studies that was segmented last, as it was kept; {} where there is none."""
+        return self._choices(_COHORT)
+
+    def keep_cohort(self, choices: Mapping[str, Any]) -> None:
+        """Remember which folder of studies is segmented, as plain JSON."""
+        self._put(_COHORT, dict(choices))
+
+    def _choices(self, key: str) -> dict[str, Any]:
+        kept = self._content().get(key, {})
+        return kept if isinstance(kept, dict) else {}
 
     def _folders(self, key: str) -> list[Path]:
         entries = self._content().get(key, [])
