@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,7 +194,8 @@ def test_it_ends_with_a_window_that_is_killed(tmp_path) -> None:
         "run.start(made_request(pathlib.Path(sys.argv[1]), *map(str, range(200)))); app.exec()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as window:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as window:
         assert window.stdout is not None
         pid = int(window.stdout.readline())
         assert is_alive(pid)

@@ -35,9 +35,11 @@ from napari_bayes_nnunet.io.study import (
 from napari_bayes_nnunet.widgets import ensemble_form
 from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
 from napari_bayes_nnunet.widgets.result_actions import PLUGIN, REVIEW
-from napari_bayes_nnunet.widgets.segment_widget import NO_LV, WIDTH
+from napari_bayes_nnunet.widgets.segment_widget import NO_LV, STILL_LOOKING, WIDTH
 from napari_bayes_nnunet.widgets.viewing import current_phase
 
+from ..studies import make_study
+from .cohorts import fake_predict, make_images
 from .conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_child_process import is_alive
 
@@ -409,7 +411,7 @@ def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path,
     dock.deleteLater()
 
 
-def test_closing_the_window_ends_the_child(tmp_path) -> None:
+def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
     """In a process of its own: only there Qt really destroys the window."""
     script = (
         "import sys, pathlib, napari\n"
@@ -417,22 +419,30 @@ def test_closing_the_window_ends_the_child(tmp_path) -> None:
         "from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget\n"
         "from napari_bayes_nnunet.widgets.settings import Settings\n"
         "viewer = napari.Viewer()\n"
-        "dock = SegmentWidget(viewer, command=sys.argv[2:],"
+        "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"
+        "dock = SegmentWidget(viewer, command=command, cohort_command=[*cohort, '--seconds', '60'],"
         " settings=Settings(pathlib.Path(sys.argv[1])))\n"
         "viewer.window.add_dock_widget(dock, name='Segment')\n"
-        "def told(devices):\n"
-        "    print(dock.child.pid, dock.child.scratch, flush=True)\n"
+        "def told(_):\n"
+        "    print(dock.child.pid, dock.cohort.pid, dock.child.scratch, flush=True)\n"
         "    QTimer.singleShot(0, viewer.close)\n"
-        "dock.job.devices_found.connect(told)\n"
+        "def found(_):\n"
+        "    dock.run.folder_button.click()\n"
+        "    dock.cohort_window.form.images.choose(pathlib.Path(sys.argv[2]))\n"
+        "    dock.cohort.found.connect(told)\n"
+        "    dock.cohort_window.start()\n"
+        "dock.ensemble.found.connect(found)\n"
+        "dock.ensemble.choose_demo()\n"
         "napari.run()\n"
     )
-    fake = str(Path(__file__).with_name("fake_child.py"))
-    arguments = [str(tmp_path / "settings.json"), sys.executable, fake]
+    fakes = [str(Path(__file__).with_name(name)) for name in ("fake_child.py", "fake_predict.py")]
+    arguments = [str(tmp_path / "settings.json"), str(make_images(tmp_path / "images")), *fakes]
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    pid, scratch = done.stdout.split()
+    pid, cohort, scratch = done.stdout.split()
     assert not is_alive(int(pid))
+    assert not is_alive(int(cohort))
     assert not Path(scratch).exists()
 
 
@@ -783,6 +793,89 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     wait_until(lambda: opened.desk not in (None, first), qtbot)
     assert not opened.desk.saver.read_only
     opened.close_study()
+
+
+# A folder of studies
+
+
+@pytest.fixture
+def cohort(ready, tmp_path, monkeypatch):
+    """The window for a folder of studies, of a dock with image and ensemble, and the dock."""
+
+    def make(*flags: object, window: bool = False):
+        finished = tmp_path / "images_segmented" / "a"
+        finished.mkdir(parents=True)
+        (finished / "study.json").touch()
+        dock = ready(image_layer(tmp_path), window=window)
+        monkeypatch.setattr(dock.cohort, "_command", fake_predict(*flags))
+        dock.run.folder_button.click()
+        dock.cohort_window.form.images.choose(make_images(tmp_path / "images"))
+        return dock.cohort_window, dock
+
+    return make
+
+
+def test_a_folder_is_asked_as_the_dock_says(cohort, qtbot) -> None:
+    window, dock = cohort()
+    assert window.isVisible()
+    assert window.isWindow()
+    assert window.asked.text() == (
+        f"Asked as chosen in the dock: {dock.ensemble.folder.name}, multi, 3 members, mirroring "
+        "full."
+    )
+    dock.method.members.setValue(2)
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    assert window.asked.text().endswith("multi, 2 members, mirroring none.")
+    dock.ensemble.choose(dock.ensemble.path)
+    assert window.asked.text() == STILL_LOOKING
+    wait_until(lambda: dock.ensemble.folder is not None, qtbot)
+    assert window.asked.text().endswith("mirroring none.")
+    dock.ensemble.folders.activated.emit(0)
+    assert window.asked.text() == "Choose an ensemble first."
+
+
+def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder… 1 of 3"
+    assert run(dock, qtbot).startswith("Finished")
+    assert window.is_busy
+    window.close()
+    dock.run.folder_button.click()  # the same window again
+    assert dock.cohort_window is window
+    assert window.isVisible()
+    window.stop_button.click()
+    wait_until(lambda: not window.is_busy, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder…"
+
+
+def test_the_studies_of_a_folder_are_listed_in_the_dock_review(
+    our_plugin, cohort, tmp_path, qtbot
+) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    make_study(tmp_path / "images_segmented" / "b" / "heart")
+    window.start_button.click()
+    wait_until(window.review_button.isEnabled, qtbot)
+    window.review_button.click()
+    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    wait_until(lambda: bool(review.cases.studies), qtbot)
+    assert review.cases.folder.path == tmp_path / "images_segmented"
+    assert review.cases.isVisible()
+    assert window.is_busy
+
+
+def test_taking_out_the_dock_ends_the_folder(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    pid = dock.cohort.pid
+    dock.parent().close()  # only hidden
+    assert is_alive(pid)
+    dock._viewer.window.remove_dock_widget(dock.parent())
+    assert not is_alive(pid)
+    assert not window.isVisible()
+    dock.deleteLater()
 
 
 # Drag and drop
