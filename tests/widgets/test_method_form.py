@@ -29,6 +29,17 @@ def test_the_defaults_are_the_papers(form) -> None:
     assert form.device_name == "auto"
 
 
+@pytest.mark.parametrize("what", ["method", "members", "temperature", "mirroring", "device"])
+def test_it_tells_when_something_else_is_asked(form, qtbot, what) -> None:
+    form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
+    box = getattr(form, what)
+    with qtbot.waitSignal(form.changed, timeout=100):
+        if hasattr(box, "setCurrentIndex"):
+            box.setCurrentIndex(1)
+        else:
+            box.setValue(3)
+
+
 def test_every_choice_is_explained_in_plain_words(form) -> None:
     for index in range(form.method.count()):
         name = form.method.itemData(index)
