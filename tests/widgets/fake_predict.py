@@ -60,7 +60,11 @@ def segment(flags: argparse.Namespace) -> int:
     (Path(output) / "words.json").write_text(json.dumps(flags.call))
     print("not a message: libraries print too", flush=True)
     tell(StageStarted(text="Looking into the folder"))
-    left_out = tuple(f"{file.name} holds labels." for file in files if file not in studies)
+    if not studies:
+        tell(JobEnded(outcome="failed", text=f"{folder} holds no images to segment."))
+        return 1
+    count = len(files) - len(studies)
+    left_out = (f"files that are labels: {count}",) * (count > 0)
     tell(StudiesFound(studies=len(studies), left_out=left_out))
     if flags.notice:
         tell(Notice(text=flags.notice))

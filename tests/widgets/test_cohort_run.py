@@ -69,7 +69,7 @@ def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:
     heard.run.start(made_request(tmp_path, "a", "b/a", "broken", "seg"))
     assert wait_end(heard, qtbot) == ("finished", "")
     (found,) = heard.found
-    assert (found.studies, list(found.left_out)) == (3, ["seg.nii.gz holds labels."])
+    assert (found.studies, list(found.left_out)) == (3, ["files that are labels: 1"])
     assert [study.case for study in heard.studies] == ["a", "b/a", "broken"]
     assert [study.outcome for study in heard.studies] == ["done", "done", "failed"]
     assert heard.said == ["Looking into the folder", "One member is not used."]

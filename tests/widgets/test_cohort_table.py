@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -76,21 +77,32 @@ def test_flags_are_said_in_words(table) -> None:
     assert table.table.rows[0].cells[2] == expected
 
 
-def test_what_was_left_out_is_counted_and_unfolded(table) -> None:
-    assert not table.left_out_fold.isVisible()
-    table.set_left_out(["seg.nii.gz holds labels."])
-    assert table.left_out_fold.text() == "1 file left out"
+def test_files_are_named_as_seen_from_the_images(table, tmp_path) -> None:
+    table.clear(tmp_path)
+    add(table, "a/b", "failed", f"{tmp_path / 'a' / 'b.nii.gz'} is cut short.")
+    table.refresh()
+    name = str(Path("a") / "b.nii.gz")
+    assert table.table.rows[0].cells[2] == f"{name} is cut short."
+
+
+def test_what_was_left_out_is_one_sentence(table) -> None:
     assert not table.left_out.isVisible()
-    table.left_out_fold.click()
-    assert table.left_out.isVisible()
-    table.left_out.selectRow(0)
-    assert table.left_out_detail.text() == "seg.nii.gz holds labels."
-    table.left_out_fold.click()
-    assert not table.left_out_detail.isVisible()
-    table.set_left_out(["x"] * 5000)
-    assert table.left_out_fold.text() == "5000 files left out"
+    table.set_left_out(["labels or maps: 3", "localisers: 2"])
+    assert table.left_out.text() == "Left out: labels or maps: 3; localisers: 2."
     table.clear()
-    assert not table.left_out_fold.isVisible()
+    assert not table.left_out.isVisible()
+
+
+def test_a_wide_window_shows_more_of_a_name(table, qtbot) -> None:
+    add(table, "a folder/another folder/a patient of whom the name is long")
+    table.refresh()
+    narrow = table.table.columnWidth(0)
+    assert narrow <= 0.5 * table.width()
+    table.resize(700, 400)
+    qtbot.waitUntil(lambda: table.table.columnWidth(0) > narrow, timeout=1000)
+    assert table.table.isVisible()
+    table.clear()
+    assert not table.table.isVisible()
 
 
 def test_ten_thousand_studies_are_shown_in_a_moment(table) -> None:

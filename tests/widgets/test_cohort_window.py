@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets import cohort_window
 from napari_bayes_nnunet.widgets.cohort_request import NO_IMAGES, NO_RESULTS
 from napari_bayes_nnunet.widgets.cohort_run import CohortRun
-from napari_bayes_nnunet.widgets.cohort_window import NO_STUDY, CohortWindow
+from napari_bayes_nnunet.widgets.cohort_window import SUMMARY, CohortWindow
 from napari_bayes_nnunet.widgets.dock_layout import WIDTH
 from napari_bayes_nnunet.widgets.settings import Settings
 
@@ -74,10 +75,11 @@ def finish(folder: Path, case: str = "a") -> None:
 
 
 def after_time(sentence: str) -> str:
-    """What is said after how long it took."""
+    """What is said after how long it took, and before the summary is named."""
     took, _, rest = sentence.partition(": ")
     assert took.startswith("Finished in ")
-    return rest
+    assert rest.endswith(f" {SUMMARY}")
+    return rest.removesuffix(f" {SUMMARY}")
 
 
 def rows(window: CohortWindow) -> list[tuple[str, ...]]:
@@ -101,6 +103,18 @@ def test_how_it_is_asked_follows_the_dock(make) -> None:
     answers.pop(0)
     window.refresh_asking()
     assert window.asked.text() == "Choose an ensemble first."
+
+
+def test_while_it_runs_it_says_how_that_is_asked(make, images, qtbot) -> None:
+    answers = [made_asking(Path("ensemble"))]
+    window = make("--seconds", 60, asking=lambda: answers[0])
+    window.start_button.click()
+    answers[0] = replace(answers[0], device="cuda:0")
+    window.refresh_asking()
+    assert window.asked.text().endswith("mirroring full.")
+    window.stop_button.click()
+    wait_end(window, qtbot)
+    assert window.asked.text().endswith("mirroring full, on cuda:0.")
 
 
 def test_what_is_missing_is_said_before_anything_starts(make, tmp_path, qtbot) -> None:
@@ -176,7 +190,7 @@ def test_all_studies_are_segmented(make, tmp_path, qtbot) -> None:
         ("a", "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."),
     ]
     assert counts == ["0 of 3", "1 of 3", "2 of 3", "3 of 3", ""]
-    assert window.table.left_out_fold.text() == "1 file left out"
+    assert window.table.left_out.text() == "Left out: files that are labels: 1."
     assert not window.progress.isVisible()
     words = json.loads((tmp_path / "images_segmented" / "words.json").read_text())
     assert words[:3] == ["predict", str(tmp_path / "ensemble"), str(tmp_path / "images")]
@@ -210,10 +224,17 @@ def test_a_notice_is_said_while_it_runs(make, images, qtbot) -> None:
     wait_until(lambda: window.status.text() == "One member is not used.", qtbot)
 
 
+def test_only_the_latest_notices_are_shown(make, images, qtbot) -> None:
+    window = make()
+    for number in range(5):
+        window._run.noticed.emit(f"Worker {number} was lost.")
+    assert window.status.text().splitlines() == [f"Worker {n} was lost." for n in (2, 3, 4)]
+
+
 def test_a_folder_without_studies(make, tmp_path, qtbot) -> None:
     make_images(tmp_path / "images", "seg")
     window = make()
-    assert run(window, qtbot) == NO_STUDY
+    assert run(window, qtbot) == f"{tmp_path / 'images'} holds no images to segment."
     assert not window.review_button.isEnabled()
 
 
@@ -227,7 +248,7 @@ def test_after_a_stop_start_goes_on(make, images, tmp_path, qtbot) -> None:
     assert not window.stop_button.isEnabled()
     expected = "1 of 3 studies is done. The one in work is lost, no other; Start goes on"
     assert wait_end(window, qtbot) == f"Stopped: {expected} from there."
-    assert run(window, qtbot).endswith("3 of 3 studies are done.")
+    assert after_time(run(window, qtbot)) == "3 of 3 studies are done."
     assert [row[1] for row in rows(window)] == ["done", "done", "finished before"]
 
 
@@ -257,7 +278,9 @@ def test_a_command_that_dies_is_said_and_what_is_finished_stays(make, images, qt
 def test_a_killed_command(make, images, qtbot) -> None:
     window = make("--seconds", 60)
     window.start_button.click()
-    wait_until(lambda: window.progress.text.text() == "0 of 3 studies", qtbot)
+    first = "Segmenting the first of 3 studies…"
+    wait_until(lambda: window.progress.text.text() == first, qtbot)
+    assert window.progress.bar.maximum() == 0  # busy
     os.kill(window._run.pid, signal.SIGKILL)
     expected = "The segmentation ended unexpectedly (killed, perhaps because memory ran out)."
     assert wait_end(window, qtbot) == expected
@@ -299,7 +322,7 @@ def test_closing_the_window_ends_nothing(make, images, tmp_path, qtbot) -> None:
     window.close()
     assert window.is_busy
     assert is_alive(window._run.pid)
-    assert wait_end(window, qtbot).endswith("3 of 3 studies are done.")
+    assert after_time(wait_end(window, qtbot)) == "3 of 3 studies are done."
     window.show()
     assert len(rows(window)) == 3
 

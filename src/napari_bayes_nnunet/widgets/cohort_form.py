@@ -19,7 +19,7 @@ IMAGES_HELP = (
 )
 RESULTS_HELP = (
     "Every study gets a folder here, in the same tree as the images: labels, uncertainty and all "
-    "that a review needs. With a summary, the worst first."
+    "that a review needs. cohort.html here sums them up, the worst first."
 )
 PHASES = {
     ED_AND_ES: (

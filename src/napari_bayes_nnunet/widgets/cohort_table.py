@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..app.messages import StudyDone
-from .fold_button import FoldButton
 from .members_table import Column
 from .plain_words import in_the_window
 from .rows_table import Level, Row, RowsTable
@@ -19,9 +21,8 @@ COLUMNS = (
     Column("Outcome", "done, finished before (its results were there already), or failed."),
     Column("Remarks", "Why it failed, or what there is to know. Click a row to read all of it."),
 )
-LEFT_OUT = (Column("Left out", "What is no image of a heart, or belongs to another image."),)
-STUDY, STUDY_WIDTH = 0, 160
-ROWS_SHOWN, LEFT_OUT_SHOWN = 8, 4
+STUDY, STUDY_SHARE = 0, 0.42
+ROWS_SHOWN = 8
 FEWEST_ROWS_HEIGHT = 120
 WITHOUT_LIMIT = 16777215
 """QWIDGETSIZE_MAX, which Qt does not tell Python."""
@@ -36,21 +37,19 @@ class CohortTable(QWidget):
         super().__init__(parent)
         self._failed: list[Row] = []
         self._others: list[Row] = []
+        self._images: Path | None = None
+        self._study_width = 0
         self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Studies, those that failed first")
         self.detail = Sentence()
-        self.left_out = RowsTable(LEFT_OUT, rows_shown=LEFT_OUT_SHOWN)
-        self.left_out_fold = FoldButton("", self.left_out)
-        self.left_out_detail = Sentence()
+        self.left_out = Sentence()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table, 1)
-        for part in (self.detail, self.left_out_fold, self.left_out, self.left_out_detail):
-            column.addWidget(part)
+        column.addWidget(self.detail)
+        column.addWidget(self.left_out)
         self.table.row_chosen.connect(self._on_row_chosen)
-        self.left_out.row_chosen.connect(self._on_left_out_chosen)
-        self.left_out_fold.toggled.connect(self._on_left_out_folded)
         self.clear()
 
     @property
@@ -63,16 +62,17 @@ class CohortTable(QWidget):
         """How many studies have results."""
         return len(self._others)
 
-    def clear(self) -> None:
-        """Show nothing."""
-        self._failed, self._others = [], []
+    def clear(self, images: Path | None = None) -> None:
+        """Show nothing. ``images``: the folder seen from which files are named from now on."""
+        self._failed, self._others, self._images = [], [], images
         self.set_left_out(())
         self.refresh()
         self.detail.say("")
 
     def add(self, study: StudyDone) -> None:
         """Take in a study that has ended."""
-        (self._failed if study.outcome == FAILED else self._others).append(row_of(study))
+        row = row_of(study, images=self._images)
+        (self._failed if study.outcome == FAILED else self._others).append(row)
 
     def refresh(self) -> None:
         """Show what was taken in; the row that was chosen stays so, and what is in sight too."""
@@ -85,32 +85,33 @@ class CohortTable(QWidget):
         table.blockSignals(before)
         table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
         table.setMaximumHeight(WITHOUT_LIMIT)
-        header = table.horizontalHeader()
-        header.resizeSection(STUDY, min(header.sectionSize(STUDY), STUDY_WIDTH))
+        table.setVisible(bool(rows))
+        self._study_width = table.columnWidth(STUDY)
+        self._fit()
         table.verticalScrollBar().setValue(place)
 
     def set_left_out(self, sentences: Sequence[str]) -> None:
-        """What was found in the folder and is no study, and why."""
-        self.left_out.set_rows([Row((text,), text) for text in map(in_the_window, sentences)])
-        count = len(sentences)
-        self.left_out_fold.setText(f"{count} file{'' if count == 1 else 's'} left out")
-        self.left_out_fold.setChecked(False)
-        self.left_out_fold.setVisible(count > 0)
+        """What kinds of files are no studies, and how many there are of each."""
+        self.left_out.say(f"Left out: {'; '.join(sentences)}." if sentences else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a wide window more of a study's name is seen."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = round(STUDY_SHARE * self.width())
+        self.table.setColumnWidth(STUDY, min(self._study_width, room))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         self.detail.say(row.help if row is not None else "")
 
-    def _on_left_out_chosen(self, row: Row | None) -> None:
-        self.left_out_detail.say(row.help if row is not None else "")
 
-    def _on_left_out_folded(self, shown: bool) -> None:
-        if not shown:
-            self.left_out_detail.say("")
-
-
-def row_of(study: StudyDone) -> Row:
-    """Study, outcome, and what there is to know."""
+def row_of(study: StudyDone, *, images: Path | None = None) -> Row:
+    """Study, outcome, and what there is to know; files are named as seen from ``images``."""
     text = in_the_window(study.text)
+    if images is not None:
+        text = text.replace(f"{images.absolute()}{os.sep}", "")
     line = " ".join(text.split())
     help_text = f"{study.case}: {text}" if text else f"{study.case}: {study.outcome}."
     return Row((study.case, study.outcome, line), help_text, LEVELS.get(study.outcome, "fine"))

@@ -31,7 +31,8 @@ SHOWN_AFTER_MS = 100
 """Studies that were finished before come by the thousand, and are shown together."""
 AS_IN_THE_DOCK = "Asked as chosen in the dock: {asking}."
 LOOKING = "Looking for studies"
-NO_STUDY = "There is no study in this folder: neither a NIfTI file nor a DICOM series."
+NOTICES_SHOWN = 3
+SUMMARY = "cohort.html in the folder of the results sums them up."
 GOES_ON = "What is finished is kept, and Start goes on from there."
 
 
@@ -74,7 +75,6 @@ class CohortWindow(QWidget):
         self._connect()
         self.form.set_choices(settings.last_cohort())
         self._set_running(False)
-        self.refresh_asking()
 
     @property
     def is_busy(self) -> bool:
@@ -82,7 +82,9 @@ class CohortWindow(QWidget):
         return self._checked is not None or self._run.is_running
 
     def refresh_asking(self) -> None:
-        """Say how the dock would ask now."""
+        """Say how the dock would ask now, unless something runs, which is asked as it was then."""
+        if self.is_busy:
+            return
         try:
             self.asked.say(AS_IN_THE_DOCK.format(asking=self._asking()))
         except AppError as error:
@@ -97,6 +99,7 @@ class CohortWindow(QWidget):
         except AppError as error:
             self._say(str(error), COLORS["blocking"])
             return
+        self.refresh_asking()
         self._checked = request
         self._say("")
         self._set_running(True)
@@ -169,7 +172,7 @@ class CohortWindow(QWidget):
         self._checked, self._results = None, request.output
         self._settings.keep_cohort(self.form.choices())
         self._studies, self._started = 0, perf_counter()
-        self.table.clear()
+        self.table.clear(request.images)
         self.review_button.setEnabled(False)
         self._run.start(request)
 
@@ -196,20 +199,22 @@ class CohortWindow(QWidget):
             self._shower.start()
 
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
-        left = "" if eta_seconds is None or not done else f", {duration(eta_seconds)} left"
+        left = f", {duration(eta_seconds)} left" if eta_seconds else ""
         count = f"{done} of {self._studies}"
-        self.progress.bar.setRange(0, self._studies)
+        first = f"Segmenting the first of {_number(self._studies)}…"
+        self.progress.bar.setRange(0, self._studies if done else 0)  # a sign of life until then
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
         if self.stop_button.isEnabled():
-            self.progress.text.setText(f"{count} studies{left}")
+            self.progress.text.setText(f"{count} studies{left}" if done else first)
 
     def _show_studies(self) -> None:
         self.table.refresh()
         self.review_button.setEnabled(self.table.done > 0)
 
     def _on_noticed(self, sentence: str) -> None:
-        self._say("\n".join(filter(None, (self.status.text(), in_the_window(sentence)))))
+        before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
+        self._say("\n".join([*before, in_the_window(sentence)]))
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self._shower.stop()
@@ -223,13 +228,13 @@ class CohortWindow(QWidget):
         if outcome == FAILED:
             return f"{in_the_window(sentence)} {GOES_ON}" if done else in_the_window(sentence)
         if not self._studies:
-            return NO_STUDY if outcome == FINISHED else "Stopped before the first study."
+            return "Stopped before the first study."
         count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"
         if outcome != FINISHED:
             return f"Stopped: {count}. The one in work is lost, no other; Start goes on from there."
         took = duration(perf_counter() - self._started)
         first = f", {failed} failed; see the top of the table" if failed else ""
-        return f"Finished in {took}: {count}{first}."
+        return f"Finished in {took}: {count}{first}. {SUMMARY}"
 
     def _on_review_clicked(self) -> None:
         self.review_requested.emit(self._results)
@@ -240,6 +245,7 @@ class CohortWindow(QWidget):
         self.stop_button.setEnabled(running)
         self.review_button.setEnabled(self.table.done > 0)
         self.progress.setVisible(running)
+        self.refresh_asking()
 
     def _say(self, sentence: str, color: str = "") -> None:
         self.status.setStyleSheet(f"color: {color}" if color else "")
