@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.remote_device import RemoteDevice
 from napari_bayes_nnunet.widgets import cohort_request
 from napari_bayes_nnunet.widgets.cohort_request import (
     Asking,
@@ -21,8 +22,8 @@ from napari_bayes_nnunet.widgets.result import Question
 def asking(**changes: object) -> Asking:
     given = {"folder": Path("ensemble"), "ensemble": "Demo", "method": "multi", "members": 30}
     question = {"mirroring": "full", "temperature": 1.0}
-    kept = {name: changes.pop(name) for name in ("device", "certificates") if name in changes}
-    return Asking(question=Question(**(given | question | changes)), **kept)
+    device = str(changes.pop("device", "auto"))
+    return Asking(question=Question(**(given | question | changes)), device=device)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +51,15 @@ def test_the_command_gets_all_that_was_chosen(tmp_path) -> None:
     ]
 
 
-@pytest.mark.parametrize("certificates", [None, Path("/certificates")])
+@pytest.mark.parametrize("certificates", ["", "/certificates"])
 def test_another_computer_is_named_instead_of_a_device(certificates) -> None:
     address = "tls://server:8786"
-    words = asking(device=address, certificates=certificates).arguments
+    chosen = asking(device=str(RemoteDevice(address=address, certificates=certificates)))
+    assert str(chosen).endswith(f"mirroring full, on {address}")
+    words = chosen.arguments
     assert "--device" not in words
     assert words[words.index("--scheduler") + 1] == address
-    assert words[10:] == ([] if certificates is None else ["--certificates", "/certificates"])
+    assert words[10:] == (["--certificates", "/certificates"] if certificates else [])
 
 
 def test_results_are_proposed_beside_the_images(tmp_path) -> None:

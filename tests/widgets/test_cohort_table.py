@@ -85,10 +85,11 @@ def test_files_are_named_as_seen_from_the_images(table, tmp_path) -> None:
     assert table.table.rows[0].cells[2] == f"{name} is cut short."
 
 
-def test_what_was_left_out_is_one_sentence(table) -> None:
+def test_what_was_left_out_is_one_sentence(table, qtbot) -> None:
     assert not table.left_out.isVisible()
     table.set_left_out(["labels or maps: 3", "localisers: 2"])
     assert table.left_out.text() == "Left out: labels or maps: 3; localisers: 2."
+    qtbot.waitUntil(lambda: table.left_out.y() < 50, timeout=1000)  # while there is no table
     table.clear()
     assert not table.left_out.isVisible()
 

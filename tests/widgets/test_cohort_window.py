@@ -246,7 +246,7 @@ def test_after_a_stop_start_goes_on(make, images, tmp_path, qtbot) -> None:
     window.stop_button.click()
     assert window.progress.text.text() == "Stopping…"
     assert not window.stop_button.isEnabled()
-    expected = "1 of 3 studies is done. The one in work is lost, no other; Start goes on"
+    expected = "1 of 3 studies is done. Only what was in work is lost; Start goes on"
     assert wait_end(window, qtbot) == f"Stopped: {expected} from there."
     assert after_time(run(window, qtbot)) == "3 of 3 studies are done."
     assert [row[1] for row in rows(window)] == ["done", "done", "finished before"]
@@ -259,7 +259,7 @@ def test_stopped_before_the_first(make, images, qtbot) -> None:
     window.stop_button.click()
     assert wait_end(window, qtbot) in (
         "Stopped before the first study.",
-        "Stopped: 0 of 3 studies are done. The one in work is lost, no other; Start goes on from "
+        "Stopped: 0 of 3 studies are done. Only what was in work is lost; Start goes on from "
         "there.",
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..app import AppError
+from ..app.remote_device import RemoteDevice, is_remote
 from .result import Question
 
 ED_AND_ES, ALL = "ED,ES", "all"
@@ -17,14 +18,10 @@ SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """How the dock asks an ensemble, and where: ``device`` is a name or a Dask scheduler's address.
-
-    ``certificates`` is the folder of those for a tls:// address; None: those of Dask's settings.
-    """
+    """How the dock asks an ensemble, and where: ``device`` may name another computer."""
 
     question: Question
     device: str = "auto"
-    certificates: Path | None = None
 
     def __str__(self) -> str:
         asked = self.question
@@ -33,7 +30,7 @@ class Asking:
         if asked.temperature != 1:
             words.append(f"temperature {asked.temperature:g}")
         if self.device != "auto":
-            words.append(f"on {self.device}")
+            words.append(f"on {RemoteDevice.of(self.device).address}")
         return ", ".join(words)
 
     @property
@@ -42,10 +39,11 @@ class Asking:
         asked = self.question
         words = ["--method", asked.method, "--members", str(asked.members)]
         words += ["--mirroring", asked.mirroring, "--temperature", f"{asked.temperature:g}"]
-        if "://" not in self.device:
+        if not is_remote(self.device):
             return [*words, "--device", self.device]
-        words += ["--scheduler", self.device]
-        return words if self.certificates is None else [*words, *_option(self.certificates)]
+        other = RemoteDevice.of(self.device)
+        keys = ["--certificates", os.path.abspath(other.certificates)] if other.certificates else []
+        return [*words, "--scheduler", other.address, *keys]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,3 @@ def check_folders(images: Path, output: Path) -> None:
         raise AppError(f"{output} is a file: choose a folder for the results.")
     if output.resolve() == images.resolve():
         raise AppError(SAME_FOLDER.format(proposed=results_beside(images)))
-
-
-def _option(certificates: Path) -> list[str]:
-    return ["--certificates", os.path.abspath(certificates)]

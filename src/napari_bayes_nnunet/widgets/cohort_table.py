@@ -49,6 +49,7 @@ class CohortTable(QWidget):
         column.addWidget(self.table, 1)
         column.addWidget(self.detail)
         column.addWidget(self.left_out)
+        column.addStretch(0)  # takes the room while there is no table
         self.table.row_chosen.connect(self._on_row_chosen)
         self.clear()
 

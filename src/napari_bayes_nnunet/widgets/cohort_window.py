@@ -109,7 +109,7 @@ class CohortWindow(QWidget):
         self._background.run(check, *arrived)
 
     def stop(self) -> None:
-        """End soon; the study in work is lost, no other."""
+        """End soon; only what is in work is lost."""
         self.stop_button.setEnabled(False)
         self.progress.text.setText("Stopping…")
         if self._checked is not None:
@@ -130,7 +130,7 @@ class CohortWindow(QWidget):
             "can be segmented meanwhile; both only slow each other down."
         )
         self.stop_button.setToolTip(
-            "Ends within seconds. The study in work is lost, no other; Start goes on from there."
+            "Ends within seconds. Only the study in work is lost; Start goes on from there."
         )
         self.review_button.setToolTip(
             "List the studies that are done in the dock Review, the worst first; also while others "
@@ -231,7 +231,7 @@ class CohortWindow(QWidget):
             return "Stopped before the first study."
         count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"
         if outcome != FINISHED:
-            return f"Stopped: {count}. The one in work is lost, no other; Start goes on from there."
+            return f"Stopped: {count}. Only what was in work is lost; Start goes on from there."
         took = duration(perf_counter() - self._started)
         first = f", {failed} failed; see the top of the table" if failed else ""
         return f"Finished in {took}: {count}{first}. {SUMMARY}"
