@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
@@ -21,7 +21,6 @@ from .child_process import COMMAND, InferenceChild
 from .cohort_request import Asking
 from .cohort_run import COMMAND as COHORT_COMMAND
 from .cohort_run import CohortRun
-from .cohort_window import CohortWindow
 from .dock_layout import WIDTH, heading, line, scrolling
 from .docked import Docked
 from .ensemble_form import EnsembleForm
@@ -36,6 +35,9 @@ from .run_form import RunForm
 from .segmentation_job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
+
+if TYPE_CHECKING:
+    from .cohort_window import CohortWindow
 
 STILL_LOOKING = "The ensemble is still being looked through: try again in a moment."
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
@@ -294,6 +296,8 @@ class SegmentWidget(Docked):
         self.cohort_window.activateWindow()
 
     def _make_cohort_window(self) -> CohortWindow:
+        from .cohort_window import CohortWindow  # not needed while the dock is being opened
+
         window = CohortWindow(self.cohort, self._settings, asking=self._asking, parent=self)
         self.ensemble.ensemble_changed.connect(window.refresh_asking)
         self.method.changed.connect(window.refresh_asking)
