@@ -14,6 +14,13 @@ from ..io.ensemble_folder import Member
 from ..io.plain_json import null_for_nan
 from .tally import Tally
 
+SECONDS_BETWEEN_SNAPSHOTS = 0.25
+
+
+def is_due(done: int, total: int) -> bool:
+    """Whether the posterior is shown whatever the pace: after 1, 2, 4, 8, … and all members."""
+    return done == total or done & (done - 1) == 0
+
 
 @dataclass(frozen=True)
 class Snapshot:

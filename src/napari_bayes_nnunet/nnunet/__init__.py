@@ -3,3 +3,7 @@
 
 class ModelError(Exception):
     """A trained model or a training cannot be used; the message says why."""
+
+
+class Stopped(Exception):
+    """The user stopped the work."""
