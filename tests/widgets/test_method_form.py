@@ -16,8 +16,8 @@ from .conftest import make_folder
 
 
 @pytest.fixture
-def form(qtbot) -> MethodForm:
-    made = MethodForm()
+def form(settings, qtbot) -> MethodForm:
+    made = MethodForm(settings)
     qtbot.addWidget(made)
     return made
 
@@ -75,6 +75,7 @@ def test_devices_come_with_name_and_free_memory(form) -> None:
         "Automatic (cuda:0)",
         "cuda:0: NVIDIA T4, 14.1 of 15.0 GiB free",
         "CPU, 2 threads",
+        "Another computer…",
     ]
     assert form.device_name == "auto"
 

@@ -79,7 +79,7 @@ def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) 
     dock = make_dock()
     assert dock.child.pid is None
     dock.show()
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     assert dock.method.device.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
 
 
@@ -293,7 +293,7 @@ def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
 
 def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
     dock = ready(window=True)
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     pid = dock.child.pid
     frame = dock.parent()
     assert isinstance(frame, QDockWidget)
@@ -324,7 +324,7 @@ def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
 
 def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), window=True)
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     viewer, pid = dock._viewer, dock.child.pid
     viewer.window.remove_dock_widget(dock.parent())
     assert not is_alive(pid)

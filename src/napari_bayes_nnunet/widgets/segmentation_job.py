@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..app.case_files import FOUND_BY_VOLUME
 from ..app.messages import (
     ChildReady,
+    ConnectionTested,
     EnsembleLoaded,
     JobEnded,
     LoadEnsemble,
@@ -25,6 +26,7 @@ from ..app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
+    TestConnection,
 )
 from ..io.nifti import Phases
 from .background import Background
@@ -35,6 +37,7 @@ from .result import Result, delete_files
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+BUSY = "Test the connection when the segmentation has ended."
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class SegmentationJob(QObject):
     """
 
     devices_found = Signal(dict)
+    connection_tested = Signal(str, str)
     members_refused = Signal(str, dict)
     stage_started = Signal(str)
     phases_found = Signal(int, int)
@@ -107,6 +111,7 @@ class SegmentationJob(QObject):
         child.died.connect(self._on_died)
         self._answers: dict[type[Message], Callable[[Any], None]] = {
             ChildReady: self._on_ready,
+            ConnectionTested: self._on_tested,
             EnsembleLoaded: self._on_loaded,
             StageStarted: self._on_stage,
             Notice: self._on_notice,
@@ -124,6 +129,13 @@ class SegmentationJob(QObject):
     def look_into(self, folder: Path, device: str) -> None:
         """Have the child open all members of ``folder`` and keep it ready."""
         self._child.send(LoadEnsemble(folder=str(folder), device=device))
+
+    def test(self, device: str) -> None:
+        """Have the child say what is at the name of another computer."""
+        if self._job is not None:
+            self.connection_tested.emit(device, BUSY)
+        else:
+            self._child.send(TestConnection(device=device))
 
     def start(self, image: ImageInput, result: Result, *, device: str) -> None:
         """Segment ``image`` into ``result``, as its question says."""
@@ -172,6 +184,9 @@ class SegmentationJob(QObject):
 
     def _on_ready(self, message: ChildReady) -> None:
         self.devices_found.emit(message.devices)
+
+    def _on_tested(self, message: ConnectionTested) -> None:
+        self.connection_tested.emit(message.device, message.text)
 
     def _on_loaded(self, message: EnsembleLoaded) -> None:
         self.members_refused.emit(message.folder, message.refused)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
+from ..app.remote_device import RemoteDevice
 from ..io.atomic import write_json
 
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
+_REMOTE = "other_computer"
 
 
 def default_path() -> Path:
@@ -55,6 +58,21 @@ class Settings:
     def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
         """Remember the folders of an evaluation, as plain JSON."""
         self._put(_EVALUATION, dict(folders))
+
+    def remote(self) -> RemoteDevice:
+        """The other computer that was used last; its address is "" where there is none."""
+        kept = self._content().get(_REMOTE, {})
+        texts = {
+            key: str(text)
+            for key, text in (kept.items() if isinstance(kept, dict) else ())
+            if key in ("address", "certificates", "folder")
+        }
+        return RemoteDevice(**{"address": "", **texts})
+
+    def keep_remote(self, device: RemoteDevice) -> None:
+        """Remember the address of another computer, the certificates and the folder there."""
+        if device != self.remote():
+            self._put(_REMOTE, asdict(device))
 
     def _folders(self, key: str) -> list[Path]:
         entries = self._content().get(key, [])
