@@ -95,7 +95,7 @@ class RemoteRun:
         voxels = [image.unpacked() for image in images]
         with self._ensemble(asked) as ensemble:
             self._steps = ensemble.phase_steps(
-                *(voxels, spacing), keep_members=True, should_stop=self._is_left, **options
+                *(voxels, spacing), should_stop=self._is_left, **options
             )
         self._ahead = self._thread.submit(self._compute)
 
