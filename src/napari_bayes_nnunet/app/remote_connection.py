@@ -6,23 +6,21 @@ All passes through the scheduler: nothing else of the other computer need be rea
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from .. import __version__
 from ..nnunet import Stopped
 from . import AppError
+from .cluster_check import check_cluster
 from .dask_connection import connect
 from .ensemble_keeper import keep_ensembles
 from .remote_device import RemoteDevice
 from .remote_run import Failure, RemoteRun, call, describe
 
-PACKAGE = "napari-bayes-nnunet"
 LOOKS_EVERY = 0.05
 """Seconds until a wish to stop is seen."""
 BEATS_EVERY = 2.0
@@ -54,7 +52,7 @@ class RemoteConnection:
 
     def what_is_there(self) -> str:
         """A sentence on the workers there and the device of the first."""
-        workers = self._fitting_workers(never)
+        workers = self._workers(never)
         work = partial(self._client.run, describe, workers=workers[:1])
         device = self._result(self._pool.submit(work), never)[workers[0]]
         count = len(workers)
@@ -63,14 +61,13 @@ class RemoteConnection:
 
     def open(self, should_stop: Callable[[], bool] = never) -> None:
         """Wait for a worker to take the run."""
-        workers = self._fitting_workers(should_stop)
+        self._workers(should_stop)
         keep_ensembles(self._client)
         self._run = self._client.submit(  # as long as it is referred to here, Dask keeps it
             *(RemoteRun, self._key),
             actor=True,
             key=self._key,
             pure=False,
-            workers=workers,
             priority=SOONER,
         )
         error = self._result(self._pool.submit(self._run.exception), should_stop)
@@ -107,13 +104,13 @@ class RemoteConnection:
         self._pool.submit(self._client.close)  # takes seconds where nobody answers any more
         self._pool.shutdown(wait=False)
 
-    def _fitting_workers(self, should_stop: Callable[[], bool]) -> list[str]:
-        work = partial(self._client.run, version, PACKAGE, on_error="return")
-        versions = self._result(self._pool.submit(work), should_stop)
-        fitting = [worker for worker, found in versions.items() if found == __version__]
-        if not fitting:
-            raise AppError(_why_none(versions.values()))
-        return fitting
+    def _workers(self, should_stop: Callable[[], bool]) -> list[str]:
+        """Their addresses. Raises AppError where they do not have this version of this package."""
+        workers = list(self._result(self._pool.submit(self._client.nthreads), should_stop))
+        if not workers:
+            raise AppError(f"The scheduler at {self._address} has no workers yet: start one there.")
+        self._result(self._pool.submit(check_cluster, self._client), should_stop)
+        return workers
 
     def _call(self, method: str, *arguments: Any) -> Any:
         worker = self._worker
@@ -157,26 +154,6 @@ class RemoteConnection:
             f"The connection to {self._address} was lost: see whether its scheduler and worker "
             "still run and the network is there, then try again."
         )
-
-
-def _why_none(versions: Iterable[str | Exception]) -> str:
-    """Why no worker can be used, of the versions of this package that they have."""
-    found = list(versions)
-    others = sorted({one for one in found if isinstance(one, str)})
-    if others:
-        return (
-            f"The other computer has {PACKAGE} {', '.join(others)} and this one {__version__}: "
-            "install the same version on both."
-        )
-    if found:
-        return (
-            f"The other computer has no {PACKAGE} where its workers run: install version "
-            f"{__version__} there."
-        )
-    return (
-        "The scheduler there has no workers: start one on the computer with the graphics card "
-        "(dask worker)."
-    )
 
 
 def what_is_there(device: RemoteDevice) -> str:

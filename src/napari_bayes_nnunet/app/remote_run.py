@@ -133,12 +133,12 @@ class RemoteRun:
         except DataError as error:
             raise AppError(
                 f"The other computer does not have the ensemble ({str(error).rstrip('.')}): copy "
-                "it there, and name its folder under Folder there."
+                "it there, and name its folder under Path there."
             ) from error
         if found != asked.fingerprint:
             raise AppError(
                 f"{asked.folder} on the other computer is not the same ensemble as the one chosen "
-                "here: copy it there again, or name another folder under Folder there."
+                "here: copy it there again, or name another folder under Path there."
             )
         with self._keeper.ensemble(folder) as ensemble:
             yield ensemble

@@ -44,10 +44,12 @@ class RemoteForm(QWidget):
         kept = settings.remote()
         self.address = QLineEdit(kept.address)
         self.address.setPlaceholderText("tls://server:8786")
-        self.certificates = FolderRow("The folder with the certificates", hint="Folder")
+        self.certificates = FolderRow(
+            "The folder with the certificates", hint="Folder of certificates"
+        )
         self.certificates.set_path(Path(kept.certificates) if kept.certificates else None)
         self.folder = QLineEdit(kept.folder)
-        self.folder.setPlaceholderText("As here")
+        self.folder.setPlaceholderText("The same folder as here")
         self.test_button = QPushButton("Test connection")
         self.status = QLabel()
         self.status.setWordWrap(True)
@@ -69,7 +71,7 @@ class RemoteForm(QWidget):
     def show_test(self, device: str, sentence: str) -> None:
         """Say what a test has found, unless something else was typed meanwhile."""
         if device == self.device_name:
-            self.status.setText(sentence)
+            self._say(sentence)
 
     def _device(self) -> RemoteDevice:
         address = self.address.text().strip()
@@ -85,11 +87,11 @@ class RemoteForm(QWidget):
         self._rows = rows = form_layout(self)
         for title, field, tip in (
             ("Address", self.address, ADDRESS_HELP),
-            ("Certificates", self.certificates, CERTIFICATES_HELP),
-            ("Folder there", self.folder, FOLDER_HELP),
+            ("Keys", self.certificates, CERTIFICATES_HELP),
+            ("Path there", self.folder, FOLDER_HELP),
         ):
             label = row_label(title)
-            label.setToolTip(f"{title}: {tip}")
+            label.setToolTip(tip)
             field.setToolTip(tip)
             rows.addRow(label, field)
         self.test_button.setToolTip("Connect once, and say what is there. No image is sent.")
@@ -99,10 +101,14 @@ class RemoteForm(QWidget):
     def _on_changed(self) -> None:
         device = self._device()
         self._rows.setRowVisible(self.certificates, device.address.startswith("tls:"))
-        self.status.clear()
+        self._say("")
+
+    def _say(self, sentence: str) -> None:
+        self.status.setText(sentence)
+        self.status.setVisible(bool(sentence))
 
     def _on_test_clicked(self) -> None:
-        self.status.setText(TESTING)
+        self._say(TESTING)
         self.test_requested.emit(self.device_name)
 
     def _keep(self) -> None:
