@@ -20,7 +20,8 @@ class Line:
         self._flows.set()
         self._door = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._doorman = threading.Thread(target=self._accept, daemon=True)
+        self._doorman.start()
 
     @property
     def address(self) -> str:
@@ -40,6 +41,8 @@ class Line:
     def close(self) -> None:
         """End it."""
         self._flows.set()
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._doorman.join()
         self._door.close()
         self.cut()
         for end in self._sockets:
@@ -49,8 +52,9 @@ class Line:
         with suppress(OSError):
             while True:
                 laptop, _ = self._door.accept()
+                self._sockets.append(laptop)
                 server = socket.create_connection(self._to)
-                self._sockets += [laptop, server]
+                self._sockets.append(server)
                 for ends, up in (((laptop, server), True), ((server, laptop), False)):
                     threading.Thread(target=self._carry, args=(*ends, up), daemon=True).start()
 
