@@ -20,7 +20,7 @@ from napari_bayes_nnunet import Ensemble, find_ensemble, read_volume
 from napari_bayes_nnunet.app import AppError, cluster_check, remote_connection
 from napari_bayes_nnunet.app.dask_connection import connect
 from napari_bayes_nnunet.app.packed_arrays import PackedArray
-from napari_bayes_nnunet.app.remote_connection import what_is_there
+from napari_bayes_nnunet.app.remote_connection import RemoteConnection, what_is_there
 from napari_bayes_nnunet.app.remote_device import RemoteDevice
 from napari_bayes_nnunet.app.remote_ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote_run import BUILT_IN_FOLDER
@@ -201,7 +201,7 @@ def test_a_stop_ends_it_within_a_member(remote, heart, device):
                 **CONTINUED,
             )
         )
-    assert time.monotonic() < began + 2.5
+    assert time.monotonic() < began + 10
     assert_left(device)
 
 
@@ -253,7 +253,7 @@ def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
     with pytest.raises(AppError) as caught:
         all_of(steps)
     assert str(caught.value) == LOST.format(device.address)
-    assert time.monotonic() < began + 10
+    assert time.monotonic() < began + 30
     wait_until(lambda: "1 worker; it has CPU" in said_of(device))  # its nanny starts another
     _, results = all_of(remote.phase_steps([image], spacing, keep_members=True, **ASKED))
     assert len(results) == 1
@@ -283,6 +283,19 @@ def test_a_network_that_fell_silent_is_said(plain, heart, monkeypatch):
     assert_left(RemoteDevice(address=plain.address))
 
 
+def test_every_laptop_has_a_worker_of_its_own_where_there_are_enough(plain):
+    plain.add_workers(1)
+    with connect(plain.address) as client:
+        client.wait_for_workers(2, timeout=60)
+    for _ in range(3):
+        laptops = [RemoteConnection(RemoteDevice(address=plain.address)) for _ in range(2)]
+        for laptop in laptops:
+            laptop.open()
+        assert laptops[0].worker != laptops[1].worker
+        for laptop in laptops:
+            laptop.close()
+
+
 def test_a_killed_scheduler_is_said(plain, heart):
     device = RemoteDevice(address=plain.address)
     remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
@@ -299,7 +312,7 @@ def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> No
     with pytest.raises(AppError) as caught:
         all_of(steps)
     assert str(caught.value) == LOST.format(device.address)
-    assert time.monotonic() < began + 15
+    assert time.monotonic() < began + 30
 
 
 def test_the_folder_there_may_have_another_name(device, heart, tmp_path):

@@ -36,7 +36,7 @@ def never() -> bool:
 
 
 class RemoteConnection:
-    """Connects to the scheduler; ``open`` takes a run of its own on the least busy worker.
+    """Connects to the scheduler; ``open`` takes a run of its own on the least busy ``worker``.
 
     Raises AppError, one sentence, where that is not possible.
     """
@@ -48,7 +48,7 @@ class RemoteConnection:
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="remote")
         self._key = f"bayes-nnunet-{uuid.uuid4().hex}"
         self._run: Any = None
-        self._worker = ""
+        self.worker = ""
 
     def what_is_there(self) -> str:
         """A sentence on the workers there and the device of the first."""
@@ -61,19 +61,20 @@ class RemoteConnection:
 
     def open(self, should_stop: Callable[[], bool] = never) -> None:
         """Wait for a worker to take the run."""
-        self._workers(should_stop)
+        workers = self._workers(should_stop)
         keep_ensembles(self._client)
         self._run = self._client.submit(  # as long as it is referred to here, Dask keeps it
             *(RemoteRun, self._key),
             actor=True,
             key=self._key,
             pure=False,
+            workers=workers,  # of those that are named, Dask takes the one with the fewest runs
             priority=SOONER,
         )
         error = self._result(self._pool.submit(self._run.exception), should_stop)
         if error is not None:
             raise AppError(f"{self._address} could not begin ({type(error).__name__}: {error}).")
-        (self._worker,) = self._client.who_has([self._run])[self._key]
+        (self.worker,) = self._client.who_has([self._run])[self._key]
 
     def ask(self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never) -> Any:
         """What a method of the run answers; raises what it raises, and AppError when it is lost."""
@@ -113,15 +114,15 @@ class RemoteConnection:
         return workers
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        worker = self._worker
+        worker = self.worker
         answers = self._client.run(call, self._key, method, *arguments, workers=[worker])
         return answers[worker]
 
     def _is_held(self) -> bool:
         """Ask the scheduler whether the worker still has the run; before it has one, that it is."""
-        if not self._worker:
+        if not self.worker:
             return bool(self._client.scheduler_info())
-        return self._worker in self._client.who_has([self._run])[self._key]
+        return self.worker in self._client.who_has([self._run])[self._key]
 
     def _result(self, coming: Future[Any], should_stop: Callable[[], bool]) -> Any:
         """Wait for it as long as the scheduler answers at all."""
