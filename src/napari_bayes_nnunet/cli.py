@@ -15,6 +15,7 @@ from .cli_options import (
     METHOD_HELP,
     MIRRORING,
     Command,
+    Resources,
     Temperature,
     parse_schedule,
     schedule_options,
@@ -129,31 +130,70 @@ def inspect(folder: Path, as_json: bool) -> None:
     help="auto: half where the device is fast with it; full: float32.",
 )
 @click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
-@click.option("--save", default="", help="entropy,mutual-information,probabilities,study")
+@click.option(
+    "--save",
+    help="entropy,mutual-information,probabilities,study  [labels alone; of folders: study]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
 @click.option("--series", type=int, help="The DICOM series to take where there are several cines.")
 @click.option("--folder-names", is_flag=True, help="Name DICOM cases as their folders.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tls://server:8786.")
+@click.option(
+    "--certificates",
+    type=click.Path(path_type=Path),
+    help="Folder with ca.pem, cert.pem and key.pem for tls://.",
+)
+@click.option("--resources", type=Resources(), help="What a study needs of a worker: GPU=1.")
+@click.option("--jsonl", is_flag=True, help="JSON lines instead of a progress bar; of folders.")
 def predict(
     ensemble: Path,
     images: tuple[Path, ...],
     device: str,
     precision: Precision,
-    save: str,
+    save: str | None,
+    scheduler: str | None,
+    certificates: Path | None,
+    resources: dict[str, float] | None,
+    jsonl: bool,
     **flags: Any,
 ) -> None:
     """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE.
 
-    IMAGES are NIfTI files, or folders with the DICOM files of a short-axis cine. Results of DICOM
-    are called by a pseudonym; with --folder-names by the folder, which may name the patient.
+    IMAGES are NIfTI files, or folders that are searched for studies: NIfTI images and the short-
+    axis cines of DICOM studies. The results repeat the tree of a folder, with cohort.csv and
+    cohort.html. DICOM studies are called by a pseudonym; with --folder-names by their folders,
+    which may name the patients.
     """
     from .app.prediction import PredictionRequest
-    from .app.prediction_terminal import predict_in_terminal
 
-    wanted = frozenset(part.strip() for part in save.split(",") if part.strip())
+    if (certificates or resources) and not scheduler:
+        raise click.UsageError("--certificates and --resources belong to --scheduler.")
+    has_folders = any(image.is_dir() for image in images)
+    of_many = has_folders or jsonl or scheduler is not None
+    saved = "study" * has_folders if save is None else save
+    wanted = frozenset(part.strip() for part in saved.split(",") if part.strip()) - {"labels"}
     request = PredictionRequest(images=images, save=wanted, **flags)
-    if not predict_in_terminal(ensemble, request, device=device, precision=precision):
-        raise click.exceptions.Exit(1)
+    if of_many:
+        from .app.cohort import CohortRequest
+        from .app.cohort_terminal import run_in_terminal
+
+        code = run_in_terminal(
+            CohortRequest(
+                ensemble=ensemble, prediction=request, device=device, precision=precision
+            ),
+            scheduler=scheduler,
+            certificates=certificates,
+            resources=resources,
+            jsonl=jsonl,
+        )
+    else:
+        from .app.prediction_terminal import predict_in_terminal
+
+        done = predict_in_terminal(ensemble, request, device=device, precision=precision)
+        code = 0 if done else 1
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 @main.command(cls=Command)

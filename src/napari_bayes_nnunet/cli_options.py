@@ -41,6 +41,22 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor 'fitted'.", param, ctx)
 
 
+class Resources(click.ParamType):  # type: ignore[type-arg]
+    """What a Dask task needs of its worker: "GPU=1", or several with commas between."""
+
+    name = "NAME=NUMBER"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float]:
+        """Name → amount."""
+        try:
+            pairs = [part.split("=") for part in str(value).split(",")]
+            return {name.strip(): float(amount) for name, amount in pairs}
+        except ValueError:
+            self.fail(f"{value!r} is not like GPU=1.", param, ctx)
+
+
 MIRRORING = click.Choice(["full", "spread", "none"])
 METHOD_HELP = (
     "multi, single, vanilla, temperature, swa, mc-dropout, deep-ensemble, cross-validation or "

@@ -13,7 +13,7 @@ import pytest
 from napari_bayes_nnunet.app import course, kept_answers
 from napari_bayes_nnunet.app.kept_answers import KeptAnswers, image_digest
 from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.nnunet.inference import Stopped
+from napari_bayes_nnunet.nnunet import Stopped
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.5, 1.5)

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction import PredictionRequest, parse_phases, predict
+from napari_bayes_nnunet.app.case_phases import parse_phases
+from napari_bayes_nnunet.app.prediction import CaseOutcome, PredictionRequest, predict
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dicom import read_dicom
@@ -183,6 +184,32 @@ class TestExistingOutput:
         assert code == 0
         assert "finished before" in said
         assert (out / "patient7_frame01.json").stat().st_mtime_ns == before
+
+    @pytest.mark.parametrize("file", ["", "_entropy"])
+    def test_continue_redoes_a_case_whose_file_was_cut_short(self, model, image, tmp_path, file):
+        out = tmp_path / "out"
+        wanted = (model, image, "-o", out, "--save", "entropy")
+        run(*wanted)
+        damaged = out / f"patient7_frame01{file}.nii.gz"
+        before = damaged.read_bytes()
+        damaged.write_bytes(before[: len(before) // 2])
+        assert "patient7_frame01: done" in run(*wanted, "--continue")[1]
+        assert len(damaged.read_bytes()) == len(before)
+
+    @pytest.mark.parametrize("phases", ["all", "1,3", "ED,ES"])
+    def test_continue_does_not_read_a_finished_cine(self, model, cine, tmp_path, phases):
+        wanted = (model, cine, "-o", tmp_path / "out", "--phases", phases, "--save", "study")
+        assert run(*wanted)[0] == 0
+        cine.write_text("damaged meanwhile")
+        assert run(*wanted, "--continue") == (0, "patient8_4d: finished before\n")
+
+    def test_continue_redoes_a_study_whose_posterior_was_cut_short(self, model, cine, tmp_path):
+        wanted = (model, cine, "-o", tmp_path / "out", "--phases", "1", "--save", "study")
+        run(*wanted)
+        damaged = tmp_path / "out" / "patient8_4d" / "posterior" / "phase01.npz"
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+        assert "patient8_4d: done" in run(*wanted, "--continue")[1]
+        assert read_study(tmp_path / "out" / "patient8_4d").problems == ()
 
     def test_continue_redoes_a_case_that_was_interrupted(self, model, image, tmp_path):
         out = tmp_path / "out"
@@ -410,11 +437,18 @@ class TestDicom:
             dicoms.slice_file(file, voxels[t, 0], t=t, series=30, **about)
         return tmp_path / "Doe_Jane"
 
+    def segment(self, model, folder, out, **asked) -> list[CaseOutcome]:
+        """What the folder itself comes to; the command searches it for studies instead."""
+        request = PredictionRequest(images=(folder,), output=out, **asked)
+        return list(predict(Ensemble(model, device="cpu"), request))
+
     def test_a_folder_is_a_case_called_by_a_pseudonym(self, model, folder, tmp_path):
         out = tmp_path / "out"
-        code, said = run(model, folder, "-o", out, "--phases", "1,3", "--save", "entropy,study")
-        assert code == 0, said
-        (case,) = re.findall(r"(dicom-\w{10}): done", said)
+        save = frozenset({"entropy", "study"})
+        (outcome,) = self.segment(model, folder, out, phases="1,3", save=save)
+        case = outcome.case
+        assert re.fullmatch(r"dicom-\w{10}", case)
+        assert outcome.phases == (1, 3)
         volume = read_dicom(folder)
         for phase in (1, 3):
             labels = read_labels(out / f"{case}_frame{phase:02d}.nii.gz")
@@ -425,12 +459,13 @@ class TestDicom:
         assert study.info.image is None
         image = read_volume(find_image(study.info, study.folder))
         assert np.array_equal(image.voxels, volume.voxels)
-        again = run(model, folder, "-o", out, "--phases", "1,3", "--save", "entropy", "--continue")
-        assert again[0] == 0
+        (again,) = self.segment(model, folder, out, phases="1,3", save=save, skip_finished=True)
+        assert (again.skipped, again.failure, again.phases) == (True, "", (1, 3))
 
     def test_no_name_of_the_patient_is_written(self, model, folder, tmp_path):
         out = tmp_path / "out"
-        assert run(model, folder, "-o", out, "--phases", "1", "--save", "study")[0] == 0
+        (outcome,) = self.segment(model, folder, out, phases="1", save=frozenset({"study"}))
+        assert outcome.failure == ""
         for file in (one for one in out.rglob("*") if one.is_file()):
             content = file.read_bytes()
             content = gzip.decompress(content) if file.suffix == ".gz" else content
@@ -440,20 +475,18 @@ class TestDicom:
 
     def test_named_by_the_folder_on_request(self, model, folder, tmp_path):
         out = tmp_path / "out"
-        code, said = run(model, folder, "-o", out, "--phases", "1", "--folder-names")
-        assert code == 0
-        assert "Doe_Jane: done" in said
+        (outcome,) = self.segment(model, folder, out, phases="1", folder_names=True)
+        assert outcome.case == "Doe_Jane"
         assert (out / "Doe_Jane_frame01.nii.gz").exists()
 
     def test_two_cines_need_a_series(self, model, folder, tmp_path):
         dicoms.write_cine(folder / "b", made_image((40, 50, 4, 3)).T.astype(np.int16), series=50)
         out = tmp_path / "out"
-        code, said = run(model, folder, "-o", out)
-        assert code == 1
-        assert "There are 2 short-axis cines; choose a series" in said
-        assert run(model, folder, "-o", out, "--phases", "1", "--series", "50")[0] == 0
+        (outcome,) = self.segment(model, folder, out)
+        assert "There are 2 short-axis cines; choose a series" in outcome.failure
+        (outcome,) = self.segment(model, folder, out, phases="1", series=50)
+        assert outcome.failure == ""
 
     def test_a_folder_without_dicom(self, model, tmp_path):
-        code, said = run(model, tmp_path, "-o", tmp_path / "out")
-        assert code == 1
-        assert "holds no DICOM images" in said
+        (outcome,) = self.segment(model, tmp_path, tmp_path / "out")
+        assert "holds no DICOM images" in outcome.failure

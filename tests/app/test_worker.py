@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.dask_connection import connect
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
+    ConnectionTested,
     EnsembleLoaded,
     JobEnded,
     LoadEnsemble,
@@ -19,13 +21,16 @@ from napari_bayes_nnunet.app.messages import (
     PhasesFound,
     SegmentImage,
     SnapshotReady,
+    StageStarted,
     StopJob,
+    TestConnection,
     from_line,
 )
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.app.worker import Worker
 from napari_bayes_nnunet.core.metrics import pairwise_dice
 from napari_bayes_nnunet.io.study_files import read_posterior
+from tests.clusters import cluster
 from tests.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -242,3 +247,43 @@ def test_a_message_survives_the_line():
     assert from_line(message.to_line()).phases == [1]
     assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)
     assert from_line('{"kind": "phase_done", "job": 1, "phase": 2, "report": {}}').posterior == ""
+
+
+def test_another_computer_answers_as_this_one(tmp_path):
+    image = made_image((2, 40, 50))[None]
+    np.save(tmp_path / "image.npy", image)
+    model = make_model(tmp_path / "model")
+    told: dict[str, list[Message]] = {"here": [], "there": []}
+    with cluster(tmp_path / "server") as server:
+        server.add_workers(1)
+        with connect(server.address) as client:
+            client.wait_for_workers(1, timeout=60)
+        for place, device in (("here", "cpu"), ("there", server.address)):
+            worker = Worker(tmp_path, told[place].append)
+            asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING, "device": device}
+            worker.answer(SegmentImage(job=1, folder=str(model), **asked))
+        worker.answer(TestConnection(device=server.address))
+        worker.answer(LoadEnsemble(folder=str(model), device="cpu"))  # lets go of the other one
+    here, there = ([m for m in said if not isinstance(m, StageStarted)] for said in told.values())
+    assert [type(message) for message in here] == [type(message) for message in there[:-2]]
+    assert here[0] == there[0] == EnsembleLoaded(folder=str(model), refused={})
+    for mine, others in zip(here, there, strict=False):
+        if isinstance(mine, SnapshotReady):
+            assert (mine.done, mine.total, mine.phase) == (others.done, others.total, others.phase)
+            np.testing.assert_array_equal(np.load(mine.labels), np.load(others.labels))
+            entropies = np.load(mine.entropy), np.load(others.entropy)
+            np.testing.assert_allclose(*entropies, atol=1 / 4096)
+        if isinstance(mine, PhaseDone):
+            with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:
+                assert all((said[name] == said_there[name]).all() for name in said)
+    assert there[-2].text.startswith("1 worker; it has CPU")
+
+
+def test_a_computer_that_is_not_there_is_said(tmp_path, model):
+    told: list[Message] = []
+    worker = Worker(tmp_path, told.append)
+    worker.answer(TestConnection(device="tls://"))
+    worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
+    sentence = "The address of a scheduler is like tls://server:8786 or tcp://server:8786, not "
+    assert told[0] == ConnectionTested(device="tls://", text=f"{sentence}'tls://'.")
+    assert told[-1] == JobEnded(outcome="failed", text=f"{sentence}'tls://'.")

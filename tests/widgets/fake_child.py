@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
+    ConnectionTested,
     EnsembleLoaded,
     JobEnded,
     LoadEnsemble,
@@ -29,6 +30,7 @@ from napari_bayes_nnunet.app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
+    TestConnection,
     from_line,
 )
 from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
@@ -70,6 +72,8 @@ class FakeChild:
                 self.load(message)
             elif isinstance(message, SegmentImage):
                 self.segment(message)
+            elif isinstance(message, TestConnection):
+                tell(ConnectionTested(device=message.device, text="1 worker; it has a fake GPU."))
 
     def read(self) -> None:
         for line in sys.stdin:

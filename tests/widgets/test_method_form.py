@@ -16,8 +16,8 @@ from .conftest import make_folder
 
 
 @pytest.fixture
-def form(qtbot) -> MethodForm:
-    made = MethodForm()
+def form(settings, qtbot) -> MethodForm:
+    made = MethodForm(settings)
     qtbot.addWidget(made)
     return made
 
@@ -27,6 +27,22 @@ def test_the_defaults_are_the_papers(form) -> None:
     assert form.members.value() == 30
     assert form.mirroring.currentData() == "full"
     assert form.device_name == "auto"
+
+
+@pytest.mark.parametrize("what", ["method", "members", "temperature", "mirroring", "device"])
+def test_it_tells_when_something_else_is_asked(form, qtbot, what) -> None:
+    form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
+    box = getattr(form, what)
+    with qtbot.waitSignal(form.changed, timeout=100):
+        if hasattr(box, "setCurrentIndex"):
+            box.setCurrentIndex(1)
+        else:
+            box.setValue(3)
+
+
+def test_it_tells_when_another_computer_is_named(form, qtbot) -> None:
+    with qtbot.waitSignal(form.changed, timeout=100):
+        form.remote.address.setText("tcp://127.0.0.1:1")
 
 
 def test_every_choice_is_explained_in_plain_words(form) -> None:
@@ -75,6 +91,7 @@ def test_devices_come_with_name_and_free_memory(form) -> None:
         "Automatic (cuda:0)",
         "cuda:0: NVIDIA T4, 14.1 of 15.0 GiB free",
         "CPU, 2 threads",
+        "Another computer…",
     ]
     assert form.device_name == "auto"
 

@@ -39,6 +39,10 @@ PACKAGE = Path(napari_bayes_nnunet.__file__).parent
             "run holds no training to go on with: start one, without --resume and --add-cycle.",
             "run holds no training to go on with: start one as a new training.",
         ),
+        (
+            "a.json in out was made otherwise: use --overwrite, or another output folder.",
+            "a.json in out was made otherwise: choose another folder for the results.",
+        ),
         ("Choose another --output.", "Choose another folder for the ensemble."),
         ("Nothing of the kind.", "Nothing of the kind."),
     ],

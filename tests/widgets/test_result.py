@@ -9,7 +9,7 @@ from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study import read_study
 from napari_bayes_nnunet.io.study_files import write_posterior
-from napari_bayes_nnunet.widgets.result import Result, delete_files
+from napari_bayes_nnunet.widgets.result import Result, delete_files, phase_names
 
 from ..studies import made_posterior, make_study
 from .conftest import CINE, VOLUME, grow, make_result
@@ -47,6 +47,33 @@ def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
     result.finish(None, {"method": "multi"})
     assert result.phases[None].report == {"method": "multi"}
     assert result.phases[None].done == result.phases[None].total == 2
+
+
+def test_warnings_say_of_which_phases_they_are() -> None:
+    result = make_result(CINE)
+    assert result.warnings == []
+    both = {"warnings": ["Small."], "notes": ["Half precision."]}
+    reports = {2: both, 4: {"warnings": ["Small.", "Cut off."], "notes": ["Half precision."]}}
+    for phase, report in reports.items():
+        result.count(phase, 2, 2)
+        result.finish(phase, report)
+    assert result.warnings == ["Small.", "Half precision.", "Phase 4: Cut off."]
+    result.count(5, 1, 2)  # stopped before its end
+    expected = ["Phases 2, 4: Small.", "Phases 2, 4: Half precision.", "Phase 4: Cut off."]
+    assert result.warnings == expected
+
+
+def test_the_warnings_of_one_phase_or_volume_need_no_name(tmp_path) -> None:
+    for geometry, phase in ((VOLUME, None), (CINE, 3)):
+        result = make_result(geometry)
+        grow(result, tmp_path, phase=phase)
+        result.finish(phase, {"warnings": ["Small."], "notes": ["Small."]})
+        assert result.warnings == ["Small."]
+
+
+def test_many_phases_are_only_counted() -> None:
+    assert phase_names([20, 7]) == "phases 7, 20"
+    assert phase_names(range(1, 26)) == "25 phases"
 
 
 def test_the_largest_entropy_is_log2_of_the_classes() -> None:

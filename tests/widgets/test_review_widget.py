@@ -213,8 +213,10 @@ def test_studies_and_folders_of_studies_are_dropped(dock, folder, tmp_path, qtbo
     dropped(dock, folder)
     ended(dock, qtbot)
     assert dock.desk is not None
+    assert not dock.cases.isVisibleTo(dock)
     dropped(dock, tmp_path)
     qtbot.waitUntil(lambda: "heart" in repr([r.cells for r in dock.cases.table.rows]))
+    assert dock.cases.isVisibleTo(dock)
 
 
 def test_a_study_that_was_dropped_on_the_window_is_reviewed(make_dock, folder, qtbot) -> None:

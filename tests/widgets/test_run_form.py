@@ -59,6 +59,14 @@ def test_with_a_result_there_is_a_scale_and_something_to_save_and_review(form) -
     assert not form.review_button.isEnabled()
 
 
+def test_a_folder_that_is_segmented_is_counted_on_its_button(form) -> None:
+    assert form.folder_button.text() == "Segment a folder…"
+    form.show_folder_progress("3 of 60")
+    assert form.folder_button.text() == "Segment a folder… 3 of 60"
+    form.show_folder_progress("")
+    assert form.folder_button.text() == "Segment a folder…"
+
+
 @pytest.mark.parametrize(
     ("button", "signal"),
     [
@@ -66,6 +74,7 @@ def test_with_a_result_there_is_a_scale_and_something_to_save_and_review(form) -
         ("stop_button", "stop_requested"),
         ("save_button", "save_requested"),
         ("review_button", "review_requested"),
+        ("folder_button", "folder_requested"),
     ],
 )
 def test_buttons_say_what_they_do_and_tell(form, qtbot, button, signal) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
+from napari_bayes_nnunet.io.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.geometry import make_geometry
 from napari_bayes_nnunet.io.nifti import read_labels
 from napari_bayes_nnunet.io.study import (
@@ -30,10 +32,14 @@ from napari_bayes_nnunet.io.study import (
     read_study,
     save_review,
 )
+from napari_bayes_nnunet.widgets import ensemble_form
 from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
-from napari_bayes_nnunet.widgets.segment_widget import NO_LV, PLUGIN, REVIEW, WIDTH
+from napari_bayes_nnunet.widgets.result_actions import PLUGIN, REVIEW
+from napari_bayes_nnunet.widgets.segment_widget import NO_LV, STILL_LOOKING, WIDTH
 from napari_bayes_nnunet.widgets.viewing import current_phase
 
+from ..studies import make_study
+from .cohorts import fake_predict, make_images
 from .conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_child_process import is_alive
 
@@ -79,7 +85,7 @@ def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) 
     dock = make_dock()
     assert dock.child.pid is None
     dock.show()
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     assert dock.method.device.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
 
 
@@ -126,6 +132,77 @@ def test_a_failure_is_said_and_nothing_is_shown(ready, tmp_path, qtbot) -> None:
 def test_notices_are_said(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--notice", "Memory was short."])
     assert run(dock, qtbot).splitlines()[0] == "Memory was short."
+
+
+# Pressed too early
+
+
+@pytest.fixture
+def slow(monkeypatch) -> threading.Event:
+    """An ensemble is found only once this is set."""
+    goes_on = threading.Event()
+
+    def find(path: Path) -> EnsembleFolder:
+        goes_on.wait(10)
+        return find_ensemble(path)
+
+    monkeypatch.setattr(ensemble_form, "find_ensemble", find)
+    return goes_on
+
+
+def wish(dock, folder: Path) -> None:
+    """Choose an ensemble and press Segment at once."""
+    dock.ensemble.choose(folder)
+    dock.run.segment_button.click()
+    assert dock.run.progress_text.text() == "Waiting for the ensemble to be looked through…"
+    assert not dock.run.segment_button.isEnabled()
+    assert not dock.job.is_running
+
+
+def test_segment_begins_once_the_ensemble_is_found(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot
+) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    wish(dock, ensemble_folder)
+    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+        slow.set()
+    assert dock.run.status.text().startswith("Finished")
+    assert dock.run.segment_button.isEnabled()
+
+
+def test_a_failure_of_the_ensemble_drops_the_wish(make_dock, slow, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    (tmp_path / "empty").mkdir()
+    wish(dock, tmp_path / "empty")
+    slow.set()
+    wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
+    assert dock.run.status.text() == dock.ensemble.problems.text() != ""
+    assert not dock.job.is_running
+
+
+@pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
+def test_stop_or_another_choice_drops_the_wish(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot, how
+) -> None:
+    dock = make_dock(image_layer(tmp_path), image_layer(tmp_path, name="other"))
+    wish(dock, ensemble_folder)
+    if how == "stop":
+        dock.run.stop_button.click()
+        assert dock.run.status.text() == "Stopped."
+    elif how == "other":
+        dock.ensemble.choose(make_folder(tmp_path / "b"))
+    elif how == "nothing":
+        dock.ensemble.folders.activated.emit(0)
+    elif how == "image":
+        dock.image.choose(dock._viewer.layers["other"])
+    else:
+        dock.close_child()
+    assert dock.run.segment_button.isEnabled()
+    assert not dock.run.stop_button.isEnabled()
+    slow.set()
+    wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
+    qtbot.wait(50)
+    assert not dock.job.is_running
 
 
 # Segmenting
@@ -262,7 +339,7 @@ def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
     with qtbot.waitSignal(dock.job.ended, timeout=5000):
         dock.run.stop_button.click()
     assert time.perf_counter() - started < 1
-    assert dock.run.status.text() == "Stopped. What was found is kept."
+    assert dock.run.status.text() == "Stopped after 1 of 3 members; what was found is kept."
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
 
@@ -293,7 +370,7 @@ def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
 
 def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
     dock = ready(window=True)
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     pid = dock.child.pid
     frame = dock.parent()
     assert isinstance(frame, QDockWidget)
@@ -324,7 +401,7 @@ def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
 
 def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), window=True)
-    wait_until(lambda: dock.method.device.count() == 3, qtbot)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
     viewer, pid = dock._viewer, dock.child.pid
     viewer.window.remove_dock_widget(dock.parent())
     assert not is_alive(pid)
@@ -334,7 +411,7 @@ def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path,
     dock.deleteLater()
 
 
-def test_closing_the_window_ends_the_child(tmp_path) -> None:
+def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
     """In a process of its own: only there Qt really destroys the window."""
     script = (
         "import sys, pathlib, napari\n"
@@ -342,22 +419,30 @@ def test_closing_the_window_ends_the_child(tmp_path) -> None:
         "from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget\n"
         "from napari_bayes_nnunet.widgets.settings import Settings\n"
         "viewer = napari.Viewer()\n"
-        "dock = SegmentWidget(viewer, command=sys.argv[2:],"
+        "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"
+        "dock = SegmentWidget(viewer, command=command, cohort_command=[*cohort, '--seconds', '60'],"
         " settings=Settings(pathlib.Path(sys.argv[1])))\n"
         "viewer.window.add_dock_widget(dock, name='Segment')\n"
-        "def told(devices):\n"
-        "    print(dock.child.pid, dock.child.scratch, flush=True)\n"
+        "def told(_):\n"
+        "    print(dock.child.pid, dock.cohort.pid, dock.child.scratch, flush=True)\n"
         "    QTimer.singleShot(0, viewer.close)\n"
-        "dock.job.devices_found.connect(told)\n"
+        "def found(_):\n"
+        "    dock.run.folder_button.click()\n"
+        "    dock.cohort_window.form.images.choose(pathlib.Path(sys.argv[2]))\n"
+        "    dock.cohort.found.connect(told)\n"
+        "    dock.cohort_window.start()\n"
+        "dock.ensemble.found.connect(found)\n"
+        "dock.ensemble.choose_demo()\n"
         "napari.run()\n"
     )
-    fake = str(Path(__file__).with_name("fake_child.py"))
-    arguments = [str(tmp_path / "settings.json"), sys.executable, fake]
+    fakes = [str(Path(__file__).with_name(name)) for name in ("fake_child.py", "fake_predict.py")]
+    arguments = [str(tmp_path / "settings.json"), str(make_images(tmp_path / "images")), *fakes]
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    pid, scratch = done.stdout.split()
+    pid, cohort, scratch = done.stdout.split()
     assert not is_alive(int(pid))
+    assert not is_alive(int(cohort))
     assert not Path(scratch).exists()
 
 
@@ -564,7 +649,7 @@ def review_of(dock, qtbot) -> str:
     """Press Review… and wait for what becomes of it; what the dock says then."""
     dock.run.say()
     dock.run.review_button.click()
-    wait_until(lambda: dock.run.status.text() and not dock._makes_study, qtbot)
+    wait_until(lambda: dock.run.status.text() and not dock.actions.makes_study, qtbot)
     return dock.run.status.text()
 
 
@@ -611,7 +696,7 @@ def test_where_nothing_can_be_beside_the_image_it_is_asked(
     dock.result.source = None
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
     dock.run.review_button.click()
-    assert not dock._makes_study
+    assert not dock.actions.makes_study
     assert len(review.opened) == 1
 
 
@@ -679,7 +764,7 @@ def test_a_second_press_does_not_write_over_what_is_being_opened(
     dock.run.review_button.click()
     assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
     dock.run.review_button.click()
-    wait_until(lambda: not dock._makes_study, qtbot)
+    wait_until(lambda: not dock.actions.makes_study, qtbot)
     qtbot.wait(100)
     assert len(review.opened) == 1
 
@@ -708,6 +793,89 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     wait_until(lambda: opened.desk not in (None, first), qtbot)
     assert not opened.desk.saver.read_only
     opened.close_study()
+
+
+# A folder of studies
+
+
+@pytest.fixture
+def cohort(ready, tmp_path, monkeypatch):
+    """The window for a folder of studies, of a dock with image and ensemble, and the dock."""
+
+    def make(*flags: object, window: bool = False):
+        finished = tmp_path / "images_segmented" / "a"
+        finished.mkdir(parents=True)
+        (finished / "study.json").touch()
+        dock = ready(image_layer(tmp_path), window=window)
+        monkeypatch.setattr(dock.cohort, "_command", fake_predict(*flags))
+        dock.run.folder_button.click()
+        dock.cohort_window.form.images.choose(make_images(tmp_path / "images"))
+        return dock.cohort_window, dock
+
+    return make
+
+
+def test_a_folder_is_asked_as_the_dock_says(cohort, qtbot) -> None:
+    window, dock = cohort()
+    assert window.isVisible()
+    assert window.isWindow()
+    assert window.asked.text() == (
+        f"Asked as chosen in the dock: {dock.ensemble.folder.name}, multi, 3 members, mirroring "
+        "full."
+    )
+    dock.method.members.setValue(2)
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    assert window.asked.text().endswith("multi, 2 members, mirroring none.")
+    dock.ensemble.choose(dock.ensemble.path)
+    assert window.asked.text() == STILL_LOOKING
+    wait_until(lambda: dock.ensemble.folder is not None, qtbot)
+    assert window.asked.text().endswith("mirroring none.")
+    dock.ensemble.folders.activated.emit(0)
+    assert window.asked.text() == "Choose an ensemble first."
+
+
+def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder… 1 of 3"
+    assert run(dock, qtbot).startswith("Finished")
+    assert window.is_busy
+    window.close()
+    dock.run.folder_button.click()  # the same window again
+    assert dock.cohort_window is window
+    assert window.isVisible()
+    window.stop_button.click()
+    wait_until(lambda: not window.is_busy, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder…"
+
+
+def test_the_studies_of_a_folder_are_listed_in_the_dock_review(
+    our_plugin, cohort, tmp_path, qtbot
+) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    make_study(tmp_path / "images_segmented" / "b" / "heart")
+    window.start_button.click()
+    wait_until(window.review_button.isEnabled, qtbot)
+    window.review_button.click()
+    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    wait_until(lambda: bool(review.cases.studies), qtbot)
+    assert review.cases.folder.path == tmp_path / "images_segmented"
+    assert review.cases.isVisible()
+    assert window.is_busy
+
+
+def test_taking_out_the_dock_ends_the_folder(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    pid = dock.cohort.pid
+    dock.parent().close()  # only hidden
+    assert is_alive(pid)
+    dock._viewer.window.remove_dock_widget(dock.parent())
+    assert not is_alive(pid)
+    assert not window.isVisible()
+    dock.deleteLater()
 
 
 # Drag and drop

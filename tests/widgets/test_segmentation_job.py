@@ -17,7 +17,12 @@ from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.nifti import Phases
 from napari_bayes_nnunet.widgets.child_process import InferenceChild
 from napari_bayes_nnunet.widgets.image_input import ImageInput
-from napari_bayes_nnunet.widgets.segmentation_job import Progress, SegmentationJob, clock
+from napari_bayes_nnunet.widgets.segmentation_job import (
+    Progress,
+    SegmentationJob,
+    clock,
+    stopped_sentence,
+)
 
 from .conftest import CINE, VOLUME, fake_command, make_result
 
@@ -156,7 +161,7 @@ def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
     heard.job.stop()
     wait_end(heard, qtbot)
     assert time.perf_counter() - started < 1
-    assert heard.ended == [("stopped", "")]
+    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
     assert heard.child.pid == pid
     assert result.phases[None].done == 1
     assert result.labels.any()
@@ -171,7 +176,7 @@ def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
     heard.job.stop()
     wait_end(heard, qtbot)
     assert time.perf_counter() - started < 1
-    assert heard.ended == [("stopped", "")]
+    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
     assert heard.child.pid not in (None, pid)
     assert result.labels.any()
     heard.start()
@@ -186,10 +191,28 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
     heard = make()
     heard.start(voxels=da.ones(VOLUME.shape).map_blocks(slow, dtype=float, meta=np.ones(())))
     heard.job.stop()
-    assert heard.ended == [("stopped", "")]
+    assert heard.ended == [("stopped", "Stopped.")]
     qtbot.wait(400)
     assert heard.child.pid is None
     assert list(heard.child.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "phases", "where"),
+    [
+        ({None: 7}, 1, "after 7 of 30 members"),
+        ({3: 7}, 1, "after 7 of 30 members"),
+        ({7: 30, 20: 7}, 2, "in phase 20 after 7 of 30 members"),
+        ({7: 30}, 2, "in phase 7 after 30 of 30 members"),
+        ({20: 7, 7: 7}, 2, "in phases 7, 20 after 7 of 30 members"),
+        ({7: 8, 20: 7}, 2, "in phases 7, 20 after at least 7 of 30 members"),
+        (dict.fromkeys(range(1, 26), 9), 25, "in 25 phases after 9 of 30 members"),
+    ],
+)
+def test_it_says_how_far_it_was_when_it_was_stopped(shown, phases, where) -> None:
+    found = [Progress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
+    assert stopped_sentence(found, phases=phases) == f"Stopped {where}; what was found is kept."
+    assert stopped_sentence([], phases=phases) == "Stopped."
 
 
 def test_stop_without_a_job_does_nothing(make) -> None:
@@ -206,6 +229,7 @@ def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> No
     wait_end(heard, qtbot)
     assert heard.ended[0][0] == "failed"
     assert heard.ended[0][1].startswith("The segmentation process ended unexpectedly")
+    assert heard.ended[0][1].endswith("Segment starts a new one. What was found is kept.")
     assert result.labels.any()
     heard.start()
     wait_end(heard, qtbot, count=2)

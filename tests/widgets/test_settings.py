@@ -67,6 +67,16 @@ def test_the_folders_of_the_last_evaluation_are_kept(tmp_path: Path) -> None:
     assert again.recent_folders() == [tmp_path]
 
 
+def test_the_last_folder_of_studies_is_kept(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    assert settings.last_cohort() == {}
+    settings.keep_evaluation({"labels": "/a"})
+    settings.keep_cohort({"images": "/b"})
+    again = Settings(tmp_path / "settings.json")
+    assert again.last_cohort() == {"images": "/b"}
+    assert again.last_evaluation() == {"labels": "/a"}
+
+
 def test_the_file_lies_in_the_users_config_folder() -> None:
     assert default_path().is_relative_to(platformdirs.user_config_path())
     assert default_path().name == "settings.json"

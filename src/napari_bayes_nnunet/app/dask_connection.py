@@ -31,9 +31,11 @@ def connect(
     try:
         return Client(address, security=security, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
+        reason = str(error).rpartition(">: ")[2] or type(error).__name__  # without Dask's objects
+        also = "its certificates are of the same authority" if security else "it has no TLS"
         raise AppError(
-            f"No Dask scheduler answered at {address} ({error}): check the address and that the "
-            "scheduler runs."
+            f"No Dask scheduler answered at {address} ({reason}): check that it runs there, and "
+            f"that {also}."
         ) from error
 
 
@@ -61,4 +63,12 @@ def security_of(certificates: Path | None) -> Security:
     files = {key: certificates / name for key, name in CERTIFICATES.items()}
     if missing := [file.name for file in files.values() if not file.is_file()]:
         raise AppError(f"{certificates} should hold the certificates; {missing[0]} is missing.")
-    return Security(require_encryption=True, **{key: str(file) for key, file in files.items()})
+    found = Security(require_encryption=True, **{key: str(file) for key, file in files.items()})
+    try:
+        found.get_connection_args("client")
+    except OSError as error:
+        raise AppError(
+            f"The certificates in {certificates} cannot be used ({error}): key.pem must belong to "
+            "cert.pem, and cert.pem to ca.pem."
+        ) from error
+    return found

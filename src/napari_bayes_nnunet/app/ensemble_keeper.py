@@ -39,9 +39,15 @@ class EnsembleKeeper(WorkerPlugin):
 
         Raises DataError, ModelError or AppError where it cannot be used.
         """
+        with self.alone():
+            yield self._load(folder, device, precision)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else computes meanwhile: for work with an ensemble that was given before."""
         assert self._lock is not None
         with self._lock:
-            yield self._load(folder, device, precision)
+            yield
 
     def _load(self, folder: Path, device: str, precision: Precision) -> Ensemble:
         from .segment import Ensemble

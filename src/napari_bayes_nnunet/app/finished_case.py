@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..io.ensemble_folder import Member
+from ..io.whole_files import nifti_header, phases_of
 from . import AppError
 
 _PLACE: Final = ("training", "fold", "cycle", "epoch")
@@ -64,6 +66,28 @@ class Question:
         asked = [_place(vars(member)) for member in self.members]
         same = sorted(places, key=repr) == sorted(asked, key=repr)
         return same or (self.until_stable and set(places) <= set(asked))
+
+
+def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | None, ...]:
+    """The phases a case has files of, if these are those ``asked`` for; () where none are.
+
+    The image is not looked at: a volume has one report, "all" phases lie in a file of their own,
+    and ED and ES stand in their reports.
+    """
+    if (output / f"{case}.json").is_file():
+        return (None,)
+    if isinstance(asked, list):
+        return tuple(asked)
+    if asked == "all":
+        header = nifti_header(output / f"{case}.nii.gz")
+        return () if header is None else tuple(range(1, phases_of(header) + 1))
+    for file in sorted(output.glob(f"{glob.escape(case)}_frame*.json")):
+        try:
+            report = json.loads(file.read_text(encoding="utf-8"))
+            return tuple(sorted({int(report["ED"]), int(report["ES"])}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ()
 
 
 def _place(member: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..io.ensemble_folder import EnsembleFolder, Member
+from ..nnunet import Stopped
 from .kept_answers import Files, KeptAnswers, files_of, image_digest, question
 from .passes import Mirroring, Pass
 from .tally import to_numpy
@@ -57,8 +58,6 @@ class MemberAnswers:
 
         What is not known of the images is computed for all of them together. Raises Stopped.
         """
-        from ..nnunet.inference import Stopped
-
         if should_stop():
             raise Stopped
         known = [self._find(one, image, mirroring) for image in images]

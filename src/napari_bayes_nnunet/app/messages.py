@@ -29,7 +29,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadEnsemble(Message):
-    """Make the ensemble in ``folder`` ready on ``device`` and check every member."""
+    """Make the ensemble in ``folder`` ready on ``device``, and check every member."""
 
     kind: ClassVar[str] = "load"
     folder: str
@@ -54,6 +54,15 @@ class SegmentImage(Message):
     mirroring: str = "full"
     temperature: float | None = None
     device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestConnection(Message):
+    """Say what is at ``device``, the name of another computer; see `app.remote_device`."""
+
+    kind: ClassVar[str] = "test"
+    __test__: ClassVar[bool] = False  # no test of pytest
+    device: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +91,15 @@ class EnsembleLoaded(Message):
     kind: ClassVar[str] = "loaded"
     folder: str
     refused: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionTested(Message):
+    """What is at ``device``, or why it cannot be used, in one sentence."""
+
+    kind: ClassVar[str] = "tested"
+    device: str
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +238,11 @@ _KINDS: dict[str, type[Message]] = {
     for message in (
         LoadEnsemble,
         SegmentImage,
+        TestConnection,
         StopJob,
         ChildReady,
         EnsembleLoaded,
+        ConnectionTested,
         PhasesFound,
         SnapshotReady,
         PhaseDone,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 from ..io import DataError
 from ..io.atomic import replacing, write_json
 from ..io.case_image import CaseImage, case_image
+from ..io.ensemble_folder import EnsembleFolder
 from ..io.nifti import (
     Volume,
     case_name,
     channel_files,
     is_further_channel,
-    read_info_cfg,
     read_labels,
     write_labels,
     write_map,
 )
+from ..io.whole_files import is_whole
 from ..nnunet import ModelError
 from . import AppError
 from .calibration import fitted_temperature
-from .case_files import FOUND_BY_VOLUME, INFO_CFG, MAPS, STUDY, files_of, frame_name
-from .finished_case import Question
+from .case_files import MAPS, STUDY, files_of, frame_name
+from .case_phases import Frame, choose_phases, frames_of, parse_phases
+from .finished_case import Question, phases_done
 from .methods import METHODS, choose_members
 from .passes import Mirroring
 from .segment import Ensemble
@@ -70,26 +72,16 @@ class PredictionRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOutcome:
-    """How one image ended: ``failure`` is empty or one sentence; ``notes`` are for the user."""
+    """How one image ended: ``failure`` is empty or one sentence; ``notes`` are for the user.
+
+    ``phases`` have files (from 1; (None,) for a 3D image).
+    """
 
     case: str
     failure: str = ""
     skipped: bool = False
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One 3D image to segment: a volume, or a phase of a cine."""
-
-    name: str
-    phase: int | None
-    channels: tuple[Volume, ...]
-
-    @property
-    def image(self) -> NDArray[Any]:
-        """(channels, Z, Y, X)."""
-        return np.stack([channel.voxels for channel in self.channels])
+    phases: tuple[int | None, ...] = ()
 
 
 def predict(
@@ -104,7 +96,7 @@ def predict(
     file last, so that a case with one is whole. A study ``<case>`` has all phases of the image.
     Raises AppError for a request that cannot be met.
     """
-    _check(ensemble, request)
+    check_request(ensemble.folder, request)
     seen: set[str] = set()
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
@@ -114,7 +106,7 @@ def predict(
             source = case_image(image, series=request.series, named_by_folder=request.folder_names)
             case = source.case
             _claim([case], seen)
-            yield _predict_case(ensemble, request, source, on_member, seen)
+            yield predict_case(ensemble, request, source, on_member=on_member, seen=seen)
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
@@ -124,10 +116,10 @@ def predict(
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
 
-def _temperature(ensemble: Ensemble, request: PredictionRequest) -> float:
+def _temperature(folder: EnsembleFolder, request: PredictionRequest) -> float:
     if request.temperature == "fitted":
         return fitted_temperature(
-            *(ensemble.folder, request.method),
+            *(folder, request.method),
             members=request.members,
             mirroring=request.mirroring,
         )
@@ -150,23 +142,8 @@ def _channels_of(image: Path) -> list[Path]:
     return [file.absolute() for file in channel_files(image)]
 
 
-def parse_phases(text: str) -> list[int] | str:
-    """Read "all", "ED,ES" or the numbers of "1,8". Raises AppError for anything else."""
-    plain = text.replace(" ", "")
-    if plain.lower() == "all":
-        return "all"
-    if plain.upper() in ("ED,ES", "ES,ED"):
-        return "ED,ES"
-    try:
-        numbers = sorted({int(part) for part in plain.split(",")})
-    except ValueError:
-        numbers = []
-    if not numbers or numbers[0] < 1:
-        raise AppError(f"Phases are 'all', 'ED,ES' or numbers from 1 such as 1,8, not {text!r}.")
-    return numbers
-
-
-def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
+def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
+    """Make the output folder. Raises AppError where the request cannot be met by the ensemble."""
     parse_phases(request.phases)
     known = (*MAPS, STUDY)
     unknown = sorted(request.save - set(known))
@@ -176,30 +153,35 @@ def _check(ensemble: Ensemble, request: PredictionRequest) -> None:
         raise AppError(f"The number of members must be at least 1, not {request.members}.")
     if request.overwrite and request.skip_finished:
         raise AppError("--overwrite and --continue exclude each other.")
-    choose_members(ensemble.folder, request.method, request.members)
-    _temperature(ensemble, request)
+    choose_members(folder, request.method, request.members)
+    _temperature(folder, request)
     try:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AppError(f"{request.output} cannot be used as a folder: {error.strerror}.") from error
 
 
-def _predict_case(
+def predict_case(
     ensemble: Ensemble,
     request: PredictionRequest,
     source: CaseImage,
-    on_member: Callable[[str, Snapshot], None],
+    *,
+    on_member: Callable[[str, Snapshot], None] = lambda frame, snapshot: None,
     seen: set[str],
 ) -> CaseOutcome:
-    """Segment one image; the names of its frames are added to those ``seen`` in this call."""
+    """Segment one image; the names of its frames are added to those ``seen`` in this call.
+
+    Raises DataError, ModelError or AppError, and whatever nnU-Net raises.
+    """
     image, case = source.path, source.case
-    if _is_finished(ensemble, request, case) and _has_study(request, case, [None]):
-        return CaseOutcome(case=case, skipped=True)
+    if done := _finished_before(ensemble, request, case):
+        _claim(_further_names(case, done), seen)
+        return CaseOutcome(case=case, skipped=True, phases=done)
     channels = source.read()
     _refuse_existing([case], request, image)
-    phases, notes, about = _phases(ensemble, request, image, channels)
-    frames = _frames(case, channels, phases)
-    _claim([frame.name for frame in frames if frame.name != case], seen)
+    phases, notes, about = choose_phases(ensemble, request.phases, image, channels)
+    frames = frames_of(case, channels, phases)
+    _claim(_further_names(case, [frame.phase for frame in frames]), seen)
     _refuse_existing([frame.name for frame in frames], request, image)
     study = _study_to_make(request, case, frames)
     # A study needs all members of all phases, of which nothing else is kept.
@@ -225,16 +207,39 @@ def _predict_case(
         _write_cine(request, case, channels[0], frames)
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
-    return CaseOutcome(case=case, skipped=not missing, notes=tuple(dict.fromkeys(notes)))
+    return CaseOutcome(
+        case=case,
+        skipped=not missing,
+        notes=tuple(dict.fromkeys(notes)),
+        phases=tuple(frame.phase for frame in frames),
+    )
 
 
-def _has_study(request: PredictionRequest, case: str, phases: Sequence[int | None]) -> bool:
-    """Whether no study is asked for, or it is there."""
-    return not request.makes_studies or has_study(request.output / case, phases)
+def _finished_before(
+    ensemble: Ensemble, request: PredictionRequest, case: str
+) -> tuple[int | None, ...]:
+    """The phases of a case of which all is there that is asked for; () where something is not."""
+    if not request.skip_finished:
+        return ()
+    asked = parse_phases(request.phases)
+    phases = phases_done(request.output, case, asked)
+    names = [frame_name(case, phase) for phase in phases]
+    if asked == "all" and not is_whole(request.output / f"{case}.nii.gz"):
+        return ()
+    if not all(_is_finished(ensemble, request, name) for name in names):
+        return ()
+    if request.makes_studies and not has_study(request.output / case, phases):
+        return ()
+    return phases
+
+
+def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
+    """Names of the files of a cine's phases."""
+    return [frame_name(case, phase) for phase in phases if phase is not None]
 
 
 def _study_to_make(
-    request: PredictionRequest, case: str, frames: Sequence[_Frame]
+    request: PredictionRequest, case: str, frames: Sequence[Frame]
 ) -> StudyParts | None:
     """What the study is collected in; None where none is to be written."""
     if not request.makes_studies:
@@ -260,55 +265,24 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
     Raises AppError where it was made in another way than is asked for now.
     """
     files = {key: request.output / file for key, file in files_of(name, request.save).items()}
-    if not (request.skip_finished and all(file.exists() for file in files.values())):
+    if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
     question = Question(
         ensemble=ensemble.folder.name,
         method=request.method,
         mirroring=request.mirroring,
         members=choose_members(ensemble.folder, request.method, request.members),
-        temperature=_temperature(ensemble, request),
+        temperature=_temperature(ensemble.folder, request),
         until_stable=request.until_stable,
         is_exact=ensemble.is_exact,
     )
     return question.check(files["report"])
 
 
-def _phases(
-    ensemble: Ensemble, request: PredictionRequest, image: Path, channels: tuple[Volume, ...]
-) -> tuple[list[int] | None, list[str], dict[str, Any]]:
-    """The phases to segment (None: no cine), what to tell the user, and what the report says."""
-    if not channels[0].is_cine:
-        return None, [], {}
-    wanted = parse_phases(request.phases)
-    if wanted == "all":
-        return list(range(1, channels[0].phases + 1)), [], {}
-    if isinstance(wanted, list):
-        return wanted, [], {}
-    known = read_info_cfg(image.parent)
-    if known is not None:
-        ed, es, source = known.ed, known.es, INFO_CFG
-    else:
-        stack = np.stack([channel.voxels for channel in channels])
-        ed, es = ensemble.find_phases(stack, channels[0].spacing)
-        source = FOUND_BY_VOLUME
-    note = f"ED is phase {ed}, ES is phase {es} ({source})."
-    return sorted({ed, es}), [note], {"ED": ed, "ES": es, "phases_from": source}
-
-
-def _frames(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -> list[_Frame]:
-    if phases is None:
-        return [_Frame(case, None, channels)]
-    return [
-        _Frame(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
-        for phase in phases
-    ]
-
-
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
-    frames: Sequence[_Frame],
+    frames: Sequence[Frame],
     on_member: Callable[[str, Snapshot], None],
 ) -> list[Segmentation]:
     steps = ensemble.phase_steps(
@@ -317,7 +291,7 @@ def _segment(
         method=request.method,
         members=request.members,
         mirroring=request.mirroring,
-        temperature=_temperature(ensemble, request),
+        temperature=_temperature(ensemble.folder, request),
         until_stable=request.until_stable,
         keep_members=request.makes_studies,
     )
@@ -330,7 +304,7 @@ def _segment(
 
 
 def _write(
-    request: PredictionRequest, frame: _Frame, result: Segmentation, about: dict[str, Any]
+    request: PredictionRequest, frame: Frame, result: Segmentation, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
@@ -360,7 +334,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
 
 
 def _write_cine(
-    request: PredictionRequest, case: str, like: Volume, frames: Sequence[_Frame]
+    request: PredictionRequest, case: str, like: Volume, frames: Sequence[Frame]
 ) -> None:
     """All phases' labels as one 4D file, read back from the frames: some may be from before."""
     parts = [read_labels(request.output / f"{frame.name}.nii.gz").voxels for frame in frames]

@@ -43,6 +43,11 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 td.spread, th.spread { text-align: right; white-space: nowrap; color: var(--muted);
   padding-left: 0; }
 td.after { font-weight: 600; }
+td.name { overflow-wrap: anywhere; min-width: 8rem; }
+.studies th, .studies td { padding: .25rem .4rem; vertical-align: top; }
+.studies .first td:not([rowspan]) { border-bottom: 0; }
+.warned { color: #a8480a; }
+.studies img { display: block; width: 6.5rem; height: auto; border-radius: 4px; }
 td.place { white-space: nowrap; }
 td.comment { white-space: pre-wrap; overflow-wrap: anywhere; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .6rem 0 1rem;

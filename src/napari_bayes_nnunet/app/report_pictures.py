@@ -50,18 +50,34 @@ def slice_picture(
     aspect = rows * spacing[0] / (columns * spacing[1])
     figure = Figure(figsize=(2 * _INCHES, _INCHES * aspect), dpi=_DPI, facecolor="white")
     image, before, after = image[box], before[box], after[box]
-    low, high = np.percentile(image, (1, 99.5))
     for column, (title, labels) in enumerate((("Prediction", before), ("After review", after))):
         axes = figure.add_axes((column * (0.5 + _GAP / 2), 0, 0.5 - _GAP / 2, 1))
-        axes.imshow(
-            image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
-            interpolation="bicubic",
-        )  # fmt: skip
+        _show(axes, image)
         if labels is after:
             _outline(axes, before, dict.fromkeys(colors, "white"), linestyles="dotted",
                      linewidths=0.9)  # fmt: skip
         _outline(axes, labels, colors, linewidths=1.5)
         _write_on(axes, title, letters)
+    return _png(figure)
+
+
+def thumbnail(
+    image: NDArray[Any],
+    labels: Labels,
+    *,
+    spacing: tuple[float, float],
+    colors: Mapping[int, str],
+    box: Box,
+) -> bytes:
+    """The part ``box`` of a slice with outlines, small; all as for `slice_picture`."""
+    from matplotlib.figure import Figure
+
+    rows, columns = (side.stop - side.start for side in box)
+    aspect = rows * spacing[0] / (columns * spacing[1])
+    figure = Figure(figsize=(1, aspect), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    _show(axes, image[box])
+    _outline(axes, labels[box], colors, linewidths=0.8)
     return _png(figure)
 
 
@@ -112,6 +128,14 @@ def _curve(axes: Axes, curve: VolumeCurve) -> float:
         markerfacecolor=color, markeredgewidth=0.8, label=curve.structure,
     )  # fmt: skip
     return float(high.max())
+
+
+def _show(axes: Axes, image: NDArray[Any]) -> None:
+    low, high = np.percentile(image, (1, 99.5))
+    axes.imshow(
+        image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
+        interpolation="bicubic",
+    )  # fmt: skip
 
 
 def _outline(axes: Axes, labels: Labels, colors: Mapping[int, str], **line: Any) -> None:

@@ -276,6 +276,7 @@ class Ensemble:
             entropy=tally.measure(RunningPosterior.total_entropy),
             mutual_information=tally.measure(RunningPosterior.mutual_information),
             volumes=volumes,
+            member_volumes={name: tuple(values) for name, values in tally.volumes.items()},
             volume_spread=spreads,
             pairwise_dice=agreement,
             ensemble=self.folder.name,

@@ -14,6 +14,13 @@ from ..io.ensemble_folder import Member
 from ..io.plain_json import null_for_nan
 from .tally import Tally
 
+SECONDS_BETWEEN_SNAPSHOTS = 0.25
+
+
+def is_due(done: int, total: int) -> bool:
+    """Whether the posterior is shown whatever the pace: after 1, 2, 4, 8, … and all members."""
+    return done == total or done & (done - 1) == 0
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -46,12 +53,12 @@ class Segmentation:
 
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
-    ``volume_spread`` in mL over the members, ``pairwise_dice`` between the members (NaN for one).
-    ``member_labels`` (n, Z, Y, X) are those of each of the ``members`` (of their mean weights, for
-    SWA), where they were kept. ``members_asked`` are as many as would have been asked, had the
-    answer not come to rest before, with ``until_stable``. ``precision`` is the type of the
-    network's numbers: "float32", "float16" or "bfloat16". ``temperature`` is the τ that
-    probabilities and entropy have, ``structures`` the label of each.
+    ``member_volumes`` in mL as each member sees it and their ``volume_spread``, ``pairwise_dice``
+    between the members (NaN for one). ``member_labels`` (n, Z, Y, X) are those of each of the
+    ``members`` (of their mean weights, for SWA), where they were kept. ``members_asked`` are as
+    many as would have been asked, had the answer not come to rest before, with ``until_stable``.
+    ``precision`` is the type of the network's numbers: "float32", "float16" or "bfloat16".
+    ``temperature`` is the τ that probabilities and entropy have, ``structures`` the label of each.
     """
 
     labels: NDArray[np.uint8]
@@ -59,6 +66,7 @@ class Segmentation:
     entropy: NDArray[np.float32]
     mutual_information: NDArray[np.float32]
     volumes: dict[str, float]
+    member_volumes: dict[str, tuple[float, ...]]
     volume_spread: dict[str, Spread]
     pairwise_dice: dict[str, float]
     ensemble: str
@@ -80,7 +88,11 @@ class Segmentation:
     def report(self) -> dict[str, Any]:
         """The content of ``<case>.json``; a number that does not exist is null."""
         volumes = {
-            name: {"ensemble": ml, **asdict(self.volume_spread[name])}
+            name: {
+                "ensemble": ml,
+                **asdict(self.volume_spread[name]),
+                "members": self.member_volumes[name],
+            }
             for name, ml in self.volumes.items()
         }
         report = {

@@ -15,11 +15,13 @@ from ..io.study import (
     SourceImage,
     StudyInfo,
     check_replaceable,
+    files_of_study,
     is_study,
     read_info,
     write_study,
 )
 from ..io.study_files import rounded
+from ..io.whole_files import is_whole
 from . import AppError
 from .case_files import INFO_CFG
 from .segmentation import Segmentation
@@ -87,11 +89,12 @@ def posterior_of(result: Segmentation) -> StoredPosterior:
 
 
 def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
-    """Whether the folder is a whole study of at least these phases."""
+    """Whether the folder is a study of at least these phases, and none of its files cut short."""
     try:
-        return is_study(folder) and set(phases) <= set(read_info(folder).phases)
+        info = read_info(folder)
     except DataError:
         return False
+    return set(phases) <= set(info.phases) and all(map(is_whole, files_of_study(folder, info)))
 
 
 def study_to_make(

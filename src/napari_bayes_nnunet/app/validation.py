@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import nnunet
 from ..io import DataError
 from ..io.ensemble_folder import find_ensemble
 from ..io.nifti import read_channels
@@ -81,13 +82,11 @@ def _score(
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
     """The segmentation, which a request to stop ends within a member."""
-    from ..nnunet import inference
-
     steps = ensemble.steps(image, spacing, members=MEMBERS, should_stop=lambda: bool(stop))
     try:
         while True:
             next(steps)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    except inference.Stopped as error:
+    except nnunet.Stopped as error:
         raise Stopped from error

@@ -13,21 +13,22 @@ import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io import DataError
 from ..io.study_files import write_posterior
-from ..nnunet import ModelError
+from ..nnunet import ModelError, Stopped
 from . import AppError
 from .kept_answers import KeptAnswers
 from .messages import (
     ChildReady,
+    ConnectionTested,
     EnsembleLoaded,
     JobEnded,
     LoadEnsemble,
@@ -39,13 +40,17 @@ from .messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
+    TestConnection,
     from_line,
 )
+from .remote_answers import RemoteSegmentation, RemoteSnapshot
+from .remote_device import RemoteDevice, is_remote
 from .segment import Ensemble, Image
-from .segmentation import Segmentation, Snapshot
+from .segmentation import SECONDS_BETWEEN_SNAPSHOTS, Segmentation, Snapshot, is_due
 from .study_writing import posterior_of
 
-SECONDS_BETWEEN_SNAPSHOTS = 0.25
+if TYPE_CHECKING:
+    from .remote_ensemble import RemoteEnsemble
 
 
 class Worker:
@@ -54,7 +59,7 @@ class Worker:
     def __init__(self, scratch: Path, tell: Callable[[Message], None]) -> None:
         self.scratch = scratch
         self._tell = tell
-        self._ensemble: Ensemble | None = None
+        self._ensemble: Ensemble | RemoteEnsemble | None = None
         self._loaded: tuple[str, str] | None = None
         self._files = 0
         self._unread: Path | None = None  # the last array written; who reads it deletes it
@@ -67,6 +72,8 @@ class Worker:
             if isinstance(request, LoadEnsemble):
                 self._loaded = None  # a training may have added or replaced members
                 self._load(request.folder, request.device)
+            elif isinstance(request, TestConnection):
+                self._test(request.device)
             elif isinstance(request, SegmentImage):
                 stopped = self._segment(request)
                 self._tell(JobEnded(outcome="stopped" if stopped else "finished", job=job))
@@ -77,24 +84,38 @@ class Worker:
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
             self._tell(JobEnded(outcome="failed", text=text, job=job))
 
-    def _load(self, folder: str, device: str) -> Ensemble:
+    def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):
             self._ensemble = None
             gc.collect()  # its network is part of a cycle, and may hold most of a card
             self._tell(StageStarted(text="Loading the ensemble"))
-            notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
-            kept = KeptAnswers(self.scratch / "answers")
-            self._ensemble = Ensemble(folder, device=device, notify=notify, kept=kept)
+            self._ensemble = self._open(folder, device)
             self._loaded = (folder, device)
             members = self._ensemble.folder.members
             refused = {str(m.path): m.refused for m in members if not m.usable}
             self._tell(EnsembleLoaded(folder=folder, refused=refused))
         return self._ensemble
 
+    def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
+        if is_remote(device):
+            from .remote_ensemble import RemoteEnsemble
+
+            show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
+            return RemoteEnsemble(folder, device=RemoteDevice.of(device), show_stage=show_stage)
+        notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
+        kept = KeptAnswers(self.scratch / "answers")
+        return Ensemble(folder, device=device, notify=notify, kept=kept)
+
+    def _test(self, device: str) -> None:
+        from .remote_connection import what_is_there
+
+        try:
+            self._tell(ConnectionTested(device=device, text=what_is_there(RemoteDevice.of(device))))
+        except AppError as error:
+            self._tell(ConnectionTested(device=device, text=str(error)))
+
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the phases asked for; True if stopped."""
-        from ..nnunet.inference import Stopped
-
         ensemble = self._load(request.folder, request.device)
         image = np.load(request.image)
         try:
@@ -109,7 +130,7 @@ class Worker:
         return False
 
     def _phases(
-        self, request: SegmentImage, ensemble: Ensemble, image: Image
+        self, request: SegmentImage, ensemble: Ensemble | RemoteEnsemble, image: Image
     ) -> list[int] | list[None]:
         if image.ndim == 4:
             return [None]
@@ -126,7 +147,7 @@ class Worker:
     def _segment_phases(
         self,
         request: SegmentImage,
-        ensemble: Ensemble,
+        ensemble: Ensemble | RemoteEnsemble,
         image: Image,
         phases: list[int] | list[None],
         remaining: int,
@@ -149,11 +170,11 @@ class Worker:
 
     def _show_snapshots(
         self,
-        steps: Iterator[dict[int, Snapshot]],
+        steps: Iterator[Mapping[int, Snapshot | RemoteSnapshot]],
         job: int,
         phases: list[int] | list[None],
         remaining: int,
-    ) -> list[Segmentation]:
+    ) -> list[Segmentation | RemoteSegmentation]:
         """Send snapshots of 1, 2, 4, 8, … and of all members; of others unless they come fast."""
         started = last = perf_counter()
         while True:
@@ -163,9 +184,8 @@ class Worker:
                 return end.value  # type: ignore[no-any-return]
             now = perf_counter()
             done, total = next((s.done, s.total) for s in snapshots.values())
-            is_due = done == total or done & (done - 1) == 0
             waits = self._unread is not None and self._unread.exists()
-            if is_due or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
+            if is_due(done, total) or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
                 per_phase = (now - started) / done * total / len(phases)
                 for place, snapshot in snapshots.items():
                     eta = snapshot.eta_seconds + remaining * per_phase
@@ -173,7 +193,7 @@ class Worker:
                 last = now
 
     def _snapshot(
-        self, snapshot: Snapshot, job: int, phase: int | None, eta: float
+        self, snapshot: Snapshot | RemoteSnapshot, job: int, phase: int | None, eta: float
     ) -> SnapshotReady:
         return SnapshotReady(
             job=job,
@@ -186,11 +206,14 @@ class Worker:
             mutual_information=self._write(snapshot.mutual_information),
         )
 
-    def _write_posterior(self, result: Segmentation) -> str:
+    def _write_posterior(self, result: Segmentation | RemoteSegmentation) -> str:
         """Write what a review needs; without it the segmentation is still worth having."""
         path = self._new_file(".npz")
         try:
-            write_posterior(path, posterior_of(result), compressed=False)
+            if isinstance(result, RemoteSegmentation):
+                path.write_bytes(result.posterior)
+            else:
+                write_posterior(path, posterior_of(result), compressed=False)
         except OSError as error:
             reason = error.strerror or error
             sentence = f"What the members said could not be kept ({reason}): it cannot be reviewed."

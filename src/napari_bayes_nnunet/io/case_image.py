@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from . import DataError
 from .dicom import choose_stack, read_stack, stacks_in
 from .dicom_files import is_dicom
 from .nifti import Volume, case_name, read_channels
+from .study_inputs import StudyInput
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,47 @@ def case_image(
     stack = choose_stack(stacks_in(path), series=series)
     name = path.absolute().stem if named_by_folder else stack.pseudonym
     return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
+
+
+def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
+    """The image of a study that was found in a tree, read once and not before it is needed.
+
+    Reading it raises DataError; of DICOM the sentence has no name of a file or folder.
+    """
+
+    @cache
+    def read() -> tuple[Volume, ...]:
+        if study.problem:
+            raise DataError(study.problem)
+        if study.kind == "NIfTI":
+            return read_channels(study.paths[0])
+        return (_read_dicom(study, series),)
+
+    return CaseImage(study.paths[0], study.case, read)
+
+
+def _read_dicom(study: StudyInput, series: int | None) -> Volume:
+    try:
+        # Not those in sub-folders: they may be of a thousand other patients.
+        files = [file for path in study.paths for file in _files_at(path)]
+    except OSError as error:
+        raise DataError(f"The DICOM files cannot be read: {error.strerror}.") from None
+    try:
+        stack = choose_stack(stacks_in(*files, study=study.study), series=series)
+        return read_stack(stack, study.paths[0], name=study.case)
+    except DataError as error:
+        raise DataError(_nameless(str(error), files)) from None
+
+
+def _files_at(path: Path) -> list[Path]:
+    return [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+
+
+def _nameless(sentence: str, files: Sequence[Path]) -> str:
+    """Without the file's name it may begin with."""
+    names = (name for file in files for name in (str(file), file.name))
+    name = next((name for name in names if sentence.startswith(f"{name} ")), None)
+    return sentence if name is None else f"One of the files{sentence.removeprefix(name)}"
 
 
 def _is_dicom(path: Path) -> bool:

@@ -21,17 +21,21 @@ from .geometry import Geometry, make_geometry
 from .nifti import Volume
 
 
-def stacks_in(path: Path) -> list[Stack]:
-    """All stacks in a folder and its sub-folders, or in a file; candidates first.
+def stacks_in(*paths: Path, study: str | None = None) -> list[Stack]:
+    """All stacks in folders with their sub-folders, and in files; candidates first.
 
-    Raises DataError where there is none.
+    Those of one ``study`` alone where its UID is given. Raises DataError where there is none.
     """
-    if not path.exists():
-        raise DataError(f"{path} does not exist.")
-    images = [image for file in sorted(files_in(path)) for image in images_of(file)]
-    if not images:
-        raise DataError(f"{path} holds no DICOM images that say where they lie in the patient.")
-    return find_stacks(images)
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist.")
+    files = sorted(file for path in paths for file in files_in(path))
+    images = [image for file in files for image in images_of(file)]
+    asked = [image for image in images if study in (None, image.study)]
+    if not asked:
+        where = paths[0] if len(paths) == 1 else "The study"
+        raise DataError(f"{where} holds no DICOM images that say where they lie in the patient.")
+    return find_stacks(asked)
 
 
 def choose_stack(stacks: Sequence[Stack], *, series: int | None = None) -> Stack:

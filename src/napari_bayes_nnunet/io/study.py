@@ -64,6 +64,7 @@ __all__ = [
     "Study",
     "StudyInfo",
     "StudySummary",
+    "files_of_study",
     "find_image",
     "has_corrections",
     "is_study",
@@ -201,6 +202,13 @@ def save_work(folder: Path, labels: Array, geometry: Geometry, review: ReviewSta
     """
     save_edited(folder, labels, geometry)
     save_review(folder, review)
+
+
+def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
+    """The files of labels, maps and posteriors without which a study does not open whole."""
+    files = [folder / name for name in (PREDICTION, ENTROPY, MUTUAL_INFORMATION, EDITED)]
+    files += [posterior_file(folder, phase) for phase in info.phases]
+    return files if info.image is not None else [*files, folder / IMAGE]
 
 
 def has_corrections(folder: Path) -> bool:

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +55,22 @@ def write_posterior(file: Path, posterior: StoredPosterior, *, compressed: bool 
 
     Prediction and maps are not in the file. Raises OSError where writing fails.
     """
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        dump_posterior(stream, posterior, compressed=compressed)
+
+
+def dump_posterior(
+    stream: IO[bytes], posterior: StoredPosterior, *, compressed: bool = True
+) -> None:
+    """Write what is in the file of a posterior where no file is wanted."""
     save = np.savez_compressed if compressed else np.savez
-    with replacing(file) as temporary:
-        save(
-            temporary,
-            probabilities=posterior.probabilities,
-            members=posterior.members,
-            box=np.array([(side.start, side.stop) for side in posterior.box], np.int32),
-            shape=np.array(posterior.shape, np.int32),
-        )
+    save(
+        stream,
+        probabilities=posterior.probabilities,
+        members=posterior.members,
+        box=np.array([(side.start, side.stop) for side in posterior.box], np.int32),
+        shape=np.array(posterior.shape, np.int32),
+    )
 
 
 def read_posterior(

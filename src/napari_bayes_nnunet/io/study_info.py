@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -98,25 +98,34 @@ class StudyInfo:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the reports warn of, each sentence once."""
-        sentences = (s for report in self.reports.values() for s in report.get("warnings", ()))
-        return tuple(dict.fromkeys(sentences))
+        return warnings_in(self.reports.values())
 
     @property
     def quality(self) -> float | None:
-        """Predicted quality, 0 … 1: mean pairwise Dice over structures and phases.
-
-        None for a single member, which agrees with nobody.
-        """
-        values = [
-            dice
-            for report in self.reports.values()
-            for dice in report.get("pairwise_dice", {}).values()
-            if dice is not None
-        ]
-        return sum(values) / len(values) if values else None
+        """Predicted quality, 0 … 1, see `predicted_quality`."""
+        return predicted_quality(self.reports.values())
 
     def _said(self, key: str) -> str:
         return next((str(r[key]) for r in self.reports.values() if key in r), "")
+
+
+def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
+    """Mean pairwise Dice over structures and phases, 0 … 1, by the reports of a case.
+
+    None for a single member, which agrees with nobody.
+    """
+    values = [
+        dice
+        for report in reports
+        for dice in report.get("pairwise_dice", {}).values()
+        if dice is not None
+    ]
+    return sum(values) / len(values) if values else None
+
+
+def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the reports of a case warn of, each sentence once."""
+    return tuple(dict.fromkeys(s for report in reports for s in report.get("warnings", ())))
 
 
 def is_study(folder: Path) -> bool:

@@ -14,3 +14,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 class ModelError(Exception):
     """A trained model or a training cannot be used; the message says why."""
+
+
+class Stopped(Exception):
+    """The user stopped the work."""

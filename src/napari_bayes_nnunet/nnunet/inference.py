@@ -19,7 +19,7 @@ from nnunetv2.preprocessing.resampling.default_resampling import determine_do_se
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
-from . import ModelError
+from . import ModelError, Stopped
 from .device import is_out_of_memory
 from .network import Network, Precision
 from .tiles import Tiles, Window
@@ -34,10 +34,6 @@ DAMAGED_PLANS = (
     TypeError,
     ValueError,
 )
-
-
-class Stopped(Exception):
-    """The user stopped the work."""
 
 
 @dataclass(frozen=True)

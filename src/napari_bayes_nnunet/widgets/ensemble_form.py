@@ -55,6 +55,7 @@ class EnsembleForm(QWidget):
         self._demo = demo or demo_folder()
         self._background = Background(self)
         self._asked: Path | None = None
+        self._is_looking = False
         self._folder: EnsembleFolder | None = None
         self.folders = QComboBox()
         self.choose_button = QPushButton("Choose folder…")
@@ -77,9 +78,14 @@ class EnsembleForm(QWidget):
         """The folder as it was chosen; of several trainings it holds all."""
         return self._asked
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether the chosen folder is still being looked through."""
+        return self._is_looking
+
     def choose(self, path: Path) -> None:
         """Look into ``path`` in the background; ``ensemble_changed`` tells what came of it."""
-        self._asked = path
+        self._asked, self._is_looking = path, True
         self._select(path)
         self._show(None)
         self._tell(f"Looking into {path.name}…")
@@ -150,7 +156,7 @@ class EnsembleForm(QWidget):
         if path is not None:
             self.choose(path)
         else:
-            self._asked = None
+            self._asked, self._is_looking = None, False
             self._show(None)
 
     def _on_choose_clicked(self) -> None:
@@ -163,11 +169,13 @@ class EnsembleForm(QWidget):
             return
         if path != self._demo:
             self._settings.add_recent_folder(path)
+        self._is_looking = False
         self._show(folder)
         self.found.emit(path)
 
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self._asked:
+            self._is_looking = False
             self._tell("")
             self._complain([sentence])
             self.failed.emit(sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -21,8 +21,10 @@ from ..app.methods import DEFAULT_COUNT, METHODS, available, choose_members
 from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .form_rows import form_layout, row_label
+from .remote_form import HELP, TITLE, RemoteForm
+from .settings import Settings
 
-AUTO = "auto"
+AUTO, REMOTE = "auto", "remote"
 TEMPERATURE_HELP = (
     "Temperature: above 1 the probabilities are less sure of themselves and the entropy is higher, "
     "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
@@ -43,9 +45,11 @@ MIRRORINGS = {
 
 
 class MethodForm(QWidget):
-    """The choices that do not concern the image."""
+    """The choices that do not concern the image. ``changed`` tells that one of them has."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    changed = Signal()
+
+    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folder: EnsembleFolder | None = None
         self._fitted: float | None = None
@@ -59,6 +63,7 @@ class MethodForm(QWidget):
         self.fitted_button = QPushButton()
         self.mirroring = QComboBox()
         self.device = QComboBox()
+        self.remote = RemoteForm(settings)
         self._fill()
         rows = form_layout(self)
         rows.addRow(row_label("Method"), self.method)
@@ -68,17 +73,26 @@ class MethodForm(QWidget):
         rows.addRow(label, _beside(self.temperature, self.fitted_button))
         rows.addRow(row_label("Mirroring"), self.mirroring)
         rows.addRow(row_label("Device"), self.device)
+        rows.addRow(self.remote)
         self.method.currentIndexChanged.connect(self._on_method_changed)
         self.members.valueChanged.connect(self._show_fitted)
         self.mirroring.currentIndexChanged.connect(self._show_fitted)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
+        for combo in (self.method, self.mirroring, self.device):
+            combo.currentIndexChanged.connect(self.changed)
+        for box in (self.members, self.temperature):
+            box.valueChanged.connect(self.changed)
+        self.remote.changed.connect(self.changed)
+        self.device.currentIndexChanged.connect(self._on_device_changed)
         self.set_ensemble(None)
         self._on_method_changed()
+        self._on_device_changed()
 
     @property
     def device_name(self) -> str:
         """The device asked for, "auto" or a name the child knows."""
-        return str(self.device.currentData())
+        name = self.device.currentData()
+        return self.remote.device_name if name == REMOTE else str(name)
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Grey out the methods ``folder`` cannot serve and say why."""
@@ -105,7 +119,15 @@ class MethodForm(QWidget):
             title = text if name == "cpu" else f"{name}: {text}"
             self.device.addItem(title, name)
             self.device.setItemData(self.device.count() - 1, title, Qt.ItemDataRole.ToolTipRole)
+        self._offer_remote()
         self.device.setCurrentIndex(max(self.device.findData(chosen), 0))
+
+    def _offer_remote(self) -> None:
+        self.device.addItem(TITLE, REMOTE)
+        self.device.setItemData(self.device.count() - 1, HELP, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_device_changed(self) -> None:
+        self.remote.setVisible(self.device.currentData() == REMOTE)
 
     def _fill(self) -> None:
         for combo in (self.method, self.mirroring, self.device):
@@ -129,6 +151,7 @@ class MethodForm(QWidget):
         )
         self.device.addItem("Automatic", AUTO)
         self.device.setItemData(0, "Looking for devices…", Qt.ItemDataRole.ToolTipRole)
+        self._offer_remote()
 
     def _on_method_changed(self) -> None:
         name = self.method.currentData()

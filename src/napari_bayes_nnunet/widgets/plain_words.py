@@ -1,4 +1,4 @@
-"""Sentences of the command line, said in the words of the window."""
+"""Sentences of the command line, and durations, said in the words of the window."""
 
 from __future__ import annotations
 
@@ -42,11 +42,25 @@ WORDS = (
     (r"--patient", "the patient's part of the file name"),
     (r"--resume", "Resume"),
     (r"--add-cycle", "One more cycle"),
+    (r"use --overwrite, or another output folder", "choose another folder for the results"),
 )
 
 
 def in_the_window(sentence: str) -> str:
-    """``sentence`` with the buttons and fields of the dock Train instead of flags."""
+    """``sentence`` with buttons and fields instead of flags."""
     for flag, words in WORDS:
         sentence = re.sub(flag, words, sentence)
     return sentence
+
+
+def duration(seconds: float) -> str:
+    """In the two units that matter: 2 d 3 h, 5 h 12 min, 12 min, 40 s."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from ..io.geometry import Geometry
 from ..io.nifti import Phases
 from ..io.study import Study
 from ..io.study_files import read_posterior, rounded
+
+PHASES_NAMED = 4
+"""More phases than these are only counted in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,21 @@ class Result:
         return result
 
     @property
+    def warnings(self) -> list[str]:
+        """What the reports warn of and note, each once; and of which phases, if not of all."""
+        said: dict[str, list[int | None]] = {}
+        for phase, state in self.phases.items():
+            report = state.report or {}
+            found = (*report.get("warnings", ()), *report.get("notes", ()))
+            for sentence in dict.fromkeys(found):
+                said.setdefault(sentence, []).append(phase)
+        everywhere = len(self.phases)
+        return [
+            text if len(phases) == everywhere else f"{phase_names(phases).capitalize()}: {text}"
+            for text, phases in said.items()
+        ]
+
+    @property
     def largest_entropy(self) -> float:
         """log2 C, bit: all C classes, background included, are equally probable."""
         return math.log2(self.classes)
@@ -155,6 +173,14 @@ class Result:
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
         """The (Z, Y, X) part of one of the arrays."""
         return values if phase is None else values[phase - 1]
+
+
+def phase_names(phases: Iterable[int | None]) -> str:
+    """In a sentence: phase 7; phases 7, 20; or how many they are."""
+    numbers = sorted(phase for phase in phases if phase is not None)
+    if len(numbers) > PHASES_NAMED:
+        return f"{len(numbers)} phases"
+    return f"phase{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def snapshot_files(snapshot: SnapshotReady) -> tuple[Path, Path, Path]:

@@ -128,6 +128,11 @@ class ReviewWidget(Docked):
         arrived = partial(self._on_opened, folder), partial(self._on_not_opened, folder, image)
         self._background.run(work, *arrived)
 
+    def list_studies(self, folder: Path) -> None:
+        """Show the studies of ``folder`` as a list, the worst first."""
+        self._cases_fold.setChecked(True)
+        self.cases.set_folder(folder)
+
     def close_study(self) -> None:
         """Save what is left of the study and take it away.
 
@@ -247,8 +252,8 @@ class ReviewWidget(Docked):
         column.addLayout(head)
         for part in (self.problems, self.image_button, self.status, self.unsaved, self.saved):
             column.addWidget(part)
-        cases = FoldButton("Studies of a folder", self.cases)
-        column.addWidget(cases)
+        self._cases_fold = FoldButton("Studies of a folder", self.cases)
+        column.addWidget(self._cases_fold)
         column.addWidget(self.cases)
         self._place = QVBoxLayout()
         column.addLayout(self._place)
@@ -273,7 +278,7 @@ class ReviewWidget(Docked):
         if is_study(Path(chosen)):
             self.open(Path(chosen))
         else:
-            self.cases.set_folder(Path(chosen))
+            self.list_studies(Path(chosen))
 
     def _on_image_clicked(self) -> None:
         assert self.desk is not None
@@ -328,7 +333,7 @@ class ReviewWidget(Docked):
         folder = dropped_directory(event)
         if folder is not None:
             event.acceptProposedAction()
-            (self.open if is_study(folder) else self.cases.set_folder)(folder)
+            (self.open if is_study(folder) else self.list_studies)(folder)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window this is in: what is not saved yet is saved before it closes."""

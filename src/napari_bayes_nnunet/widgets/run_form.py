@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from .segmentation_job import Progress
 
 STEPS = 1000
+A_FOLDER = "Segment a folder…"
 SCALE = (
     "Entropy: 0 where all members are sure of one structure, {largest:.3g} bit where every one is "
     "equally probable. It is not a probability of error."
@@ -30,6 +31,7 @@ class RunForm(QWidget):
     save_requested = Signal()
     review_requested = Signal()
     mutual_information_toggled = Signal(bool)
+    folder_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,6 +44,7 @@ class RunForm(QWidget):
         self.status = QLabel()
         self.scale = QLabel()
         self.mutual_information = QCheckBox("Show mutual information")
+        self.folder_button = QPushButton(A_FOLDER)
         self._explain()
         self._lay_out()
         self.segment_button.clicked.connect(self.segment_requested)
@@ -49,6 +52,7 @@ class RunForm(QWidget):
         self.save_button.clicked.connect(self.save_requested)
         self.review_button.clicked.connect(self.review_requested)
         self.mutual_information.toggled.connect(self.mutual_information_toggled)
+        self.folder_button.clicked.connect(self.folder_requested)
         self.set_running(False)
         self.set_result(None)
 
@@ -76,6 +80,10 @@ class RunForm(QWidget):
         self.progress_text.setText(str(progress))
         self.progress.setRange(0, STEPS)
         self.progress.setValue(round(progress.fraction * STEPS))
+
+    def show_folder_progress(self, count: str) -> None:
+        """How many studies of a folder are done, such as "3 of 60"; "" while none are segmented."""
+        self.folder_button.setText(f"{A_FOLDER} {count}" if count else A_FOLDER)
 
     def say(self, *sentences: str) -> None:
         """Show sentences instead of those before."""
@@ -105,6 +113,11 @@ class RunForm(QWidget):
             "rest is where each member by itself is unsure."
         )
 
+        self.folder_button.setToolTip(
+            "Segment all studies of a folder, NIfTI and DICOM, with this ensemble and these "
+            "options. A window of its own shows how far it is; it can be closed meanwhile."
+        )
+
     def _lay_out(self) -> None:
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -124,5 +137,6 @@ class RunForm(QWidget):
         column.addLayout(below)
         column.addWidget(self.mutual_information)
         column.addWidget(self.scale)
+        column.addWidget(self.folder_button)
         self.scale.setWordWrap(True)
         self.say()

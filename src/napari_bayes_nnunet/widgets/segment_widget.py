@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import (
-    QDockWidget,
-    QFileDialog,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
 from ..app import AppError
 from ..app.case_files import FOUND_BY_VOLUME, INFO_CFG
@@ -25,23 +18,28 @@ from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .background import Background
 from .child_process import COMMAND, InferenceChild
+from .cohort_request import Asking
+from .cohort_run import COMMAND as COHORT_COMMAND
+from .cohort_run import CohortRun
 from .dock_layout import WIDTH, heading, line, scrolling
 from .docked import Docked
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .image_input import ImageInput, case_of, geometry_of_layer, source_of, voxels_of
+from .image_input import ImageInput, case_of, geometry_of_layer, source_of
 from .layers import prepare, put_result, refresh_result, show_mutual_information
 from .method_form import MethodForm
-from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
 from .patient_letters import PatientLetters
 from .result import Question, Result
+from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
-from .saving import check_savable, files_of, save
-from .segmentation_job import FAILED, FINISHED, SegmentationJob, clock
+from .segmentation_job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
 from .settings import Settings
 from .viewing import current_phase, go_to_phase, turn
 
-PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
+if TYPE_CHECKING:
+    from .cohort_window import CohortWindow
+
+STILL_LOOKING = "The ensemble is still being looked through: try again in a moment."
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
@@ -53,6 +51,7 @@ class SegmentWidget(Docked):
         napari_viewer: Any,
         *,
         command: Sequence[str] = COMMAND,
+        cohort_command: Sequence[str] = COHORT_COMMAND,
         settings: Settings | None = None,
         demo: Path | None = None,
     ) -> None:
@@ -61,16 +60,19 @@ class SegmentWidget(Docked):
         self._results: dict[Any, Result] = {}
         self._turned: set[Any] = set()
         self._running: Image | None = None
-        self._is_first = False
-        self._makes_study = False
+        self._is_first = self._is_wished = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
         self.child = InferenceChild(command)
         self.job = SegmentationJob(self.child, parent=self)
-        self.ensemble = EnsembleForm(settings or Settings(), demo=demo)
+        self.cohort = CohortRun(cohort_command)
+        self.cohort_window: CohortWindow | None = None
+        self._settings = settings or Settings()
+        self.ensemble = EnsembleForm(self._settings, demo=demo)
         self.image = ImageForm(napari_viewer)
-        self.method = MethodForm()
+        self.method = MethodForm(self._settings)
         self.run = RunForm()
+        self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
         self._lay_out()
@@ -83,12 +85,20 @@ class SegmentWidget(Docked):
         layer = self.image.layer
         return self._results.get(layer.unique_id) if layer is not None else None
 
+    def _chosen(self) -> tuple[Image, Result] | None:
+        layer, result = self.image.layer, self.result
+        return None if layer is None or result is None else (layer, result)
+
     def segment(self) -> None:
         """Segment the chosen image as the forms say; what is missing is said in the dock."""
         if self.job.is_running:
             return
+        self._drop_wish()
         try:
             image = self.image.image()
+            if self.ensemble.is_looking:
+                self._wait_for_ensemble()
+                return
             question = self._question()
         except (AppError, DataError) as error:
             self.run.say(str(error))
@@ -104,31 +114,36 @@ class SegmentWidget(Docked):
 
     def save_to(self, folder: Path) -> None:
         """Save the result of the chosen image in ``folder``, replacing files of the same names."""
-        result = self.result
-        if result is None:
-            return
-        both = self.run.mutual_information.isChecked()
-        self.run.say(f"Saving in {folder}…")
-        work = partial(save, result, folder, mutual_information=both)
-        self._background.run(work, self._on_saved, self.run.say)
+        self.actions.save_to(folder)
 
     def review_in(self, folder: Path) -> None:
         """Make a study of the result and open it in the dock Review; one begun is gone on with."""
-        result, layer = self.result, self.image.layer
-        if result is None or layer is None or self._makes_study:
-            return
-        self._makes_study = True  # a second press would write over what is being opened
-        self.run.say(f"Making a study in {folder}…")
-        work = partial(study_of, result, folder, image=voxels_of(layer))
-        self._background.run(work, self._on_study_made, self._on_no_study_made)
+        self.actions.review_in(folder)
 
     def close_child(self) -> None:
         """Stop what runs and end the child process; showing the dock starts another."""
+        self._drop_wish()
         self.job.forget()
         self.child.close()
 
+    def _wait_for_ensemble(self) -> None:
+        """Begin as soon as it is looked through; a choice, its failure or Stop drops the wish."""
+        self._is_wished = True
+        self.run.say()
+        self.run.set_running(True)
+        self.run.show_stage("Waiting for the ensemble to be looked through")
+
+    def _drop_wish(self) -> bool:
+        """Wait no more; whether it was waited."""
+        was_wished, self._is_wished = self._is_wished, False
+        if was_wished:
+            self.run.set_running(False)
+        return was_wished
+
     def _question(self) -> Question:
         folder, path = self.ensemble.folder, self.ensemble.path
+        if self.ensemble.is_looking:
+            raise AppError(STILL_LOOKING)
         if folder is None or path is None:
             raise AppError("Choose an ensemble first.")
         if not folder.usable:
@@ -185,13 +200,14 @@ class SegmentWidget(Docked):
     def _connect(self) -> None:
         self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
         self.ensemble.found.connect(self._on_ensemble_found)
+        self.ensemble.failed.connect(self._on_ensemble_failed)
         self.image.image_changed.connect(self._on_image_changed)
         self.run.segment_requested.connect(self.segment)
-        self.run.stop_requested.connect(self.job.stop)
-        self.run.save_requested.connect(self._on_save_requested)
-        self.run.review_requested.connect(self._on_review_requested)
+        self.run.stop_requested.connect(self._on_stop_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
+        self.method.remote.test_requested.connect(self.job.test)
         self.job.devices_found.connect(self.method.set_devices)
+        self.job.connection_tested.connect(self.method.remote.show_test)
         self.job.members_refused.connect(self.ensemble.refuse)
         self.job.stage_started.connect(self.run.show_stage)
         self.job.progressed.connect(self.run.show_progress)
@@ -200,12 +216,15 @@ class SegmentWidget(Docked):
         self.job.result_grown.connect(self._on_result_grown)
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
-        # The child is no Qt child of this widget, so that it can still be told when that is gone.
+        self.run.folder_requested.connect(self._on_folder_requested)
+        # These are no Qt children of this widget, so that they can still be told when it is gone.
         self.destroyed.connect(self.child.close)
+        self.destroyed.connect(self.cohort.close)
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.method.set_ensemble(folder)
         if folder is None:
+            self._drop_wish()
             return
         self.image.set_channels(folder.channels)
         knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
@@ -213,8 +232,20 @@ class SegmentWidget(Docked):
 
     def _on_ensemble_found(self, path: Path) -> None:
         self.job.look_into(path, self.method.device_name)
+        if self._drop_wish():
+            self.segment()
+
+    def _on_ensemble_failed(self, sentence: str) -> None:
+        if self._drop_wish():
+            self.run.say(sentence)
+
+    def _on_stop_requested(self) -> None:
+        if self._drop_wish():
+            self.run.say(STOPPED_EARLY)
+        self.job.stop()
 
     def _on_image_changed(self, layer: Image | None) -> None:
+        self._drop_wish()
         self._letters.set_layer(layer)
         self._offer_result()
         if layer is not None and layer.unique_id not in self._turned:
@@ -251,13 +282,36 @@ class SegmentWidget(Docked):
         self.run.set_running(False)
         self._offer_result()
         result = self._results.get(self._running.unique_id) if self._running else None
-        kept = " What was found is kept." if result is not None and not self._is_first else ""
+        is_lost = outcome == STOPPED and result is None
         took = clock(perf_counter() - self._started)
-        words = {FINISHED: f"Finished in {took}.", FAILED: sentence}
-        self.run.say_also(words.get(outcome, f"Stopped.{kept}"))
+        finished = f"Finished in {took}." if outcome == FINISHED else sentence
+        self.run.say_also(STOPPED_EARLY if is_lost else finished)
         self._running = None
-        for warning in _warnings(result) if outcome == FINISHED else ():
+        for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.say_also(warning)
+
+    def _on_folder_requested(self) -> None:
+        if self.cohort_window is None:
+            self.cohort_window = self._make_cohort_window()
+        self.cohort_window.show()
+        self.cohort_window.raise_()
+        self.cohort_window.activateWindow()
+
+    def _make_cohort_window(self) -> CohortWindow:
+        from .cohort_window import CohortWindow  # not needed while the dock is being opened
+
+        window = CohortWindow(self.cohort, self._settings, asking=self._asking, parent=self)
+        self.ensemble.ensemble_changed.connect(window.refresh_asking)
+        self.method.changed.connect(window.refresh_asking)
+        window.progressed.connect(self.run.show_folder_progress)
+        window.review_requested.connect(self._on_cohort_review_requested)
+        return window
+
+    def _asking(self) -> Asking:
+        return Asking(question=self._question(), device=self.method.device_name)
+
+    def _on_cohort_review_requested(self, results: Path) -> None:
+        shown_review(self._viewer).list_studies(results)
 
     def _on_layer_removed(self, event: Any) -> None:
         self._results.pop(event.value.unique_id, None)
@@ -269,68 +323,6 @@ class SegmentWidget(Docked):
         layer, result = self.image.layer, self.result
         if layer is not None and result is not None:
             show_mutual_information(self._viewer, layer, result, shown)
-
-    def _on_save_requested(self) -> None:
-        result = self.result
-        if result is None or self._refuses(result, None):
-            return
-        start = str(result.source.parent) if result.source is not None else ""
-        chosen = QFileDialog.getExistingDirectory(self, f"Save {result.case} in", start)
-        if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
-            self.save_to(Path(chosen))
-
-    def _on_review_requested(self) -> None:
-        result = self.result
-        if result is None:
-            return
-        if not result.posteriors:
-            self.run.say(NOTHING_DONE)
-            return
-        folder = folder_beside(result) or self._ask_for_folder(result)
-        if folder is not None:
-            self.review_in(folder)
-
-    def _ask_for_folder(self, result: Result) -> Path | None:
-        """Where the study shall be, if it cannot be beside the image."""
-        title = f"A folder for the study of {result.case}"
-        chosen = QFileDialog.getExistingDirectory(self, title)
-        return folder_in(result, Path(chosen)) if chosen else None
-
-    def _on_study_made(self, study: ResultStudy) -> None:
-        self._makes_study = False
-        self.run.say(study.sentence)
-        dock, review = self._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW, tabify=True)
-        dock.show()  # it may be there, but closed or behind others
-        dock.raise_()
-        review.open(study.folder)
-
-    def _on_no_study_made(self, sentence: str) -> None:
-        self._makes_study = False
-        self.run.say(sentence)
-
-    def _refuses(self, result: Result, folder: Path | None) -> bool:
-        """Say why the result cannot be saved, if so."""
-        try:
-            check_savable(result, folder)
-        except AppError as error:
-            self.run.say(str(error))
-            return True
-        return False
-
-    def _may_replace(self, folder: Path) -> bool:
-        """Ask where files of the same names are there already."""
-        assert self.result is not None
-        both = self.run.mutual_information.isChecked()
-        files = files_of(self.result, folder, mutual_information=both)
-        names = [file.name for file in files if file.exists()]
-        if not names:
-            return True
-        text = f"Replace these files in {folder}?\n\n" + "\n".join(names)
-        answer = QMessageBox.question(self, "Replace files", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
-
-    def _on_saved(self, files: list[Path]) -> None:
-        self.run.say(f"Saved {len(files)} files in {files[0].parent}.")
 
     def showEvent(self, event: QShowEvent) -> None:
         """Start the child, so that it finds the devices while the user chooses."""
@@ -354,6 +346,9 @@ class SegmentWidget(Docked):
 
     def _on_taken_out(self) -> None:
         self.close_child()
+        self.cohort.close()
+        if self.cohort_window is not None:
+            self.cohort_window.close()
         self._letters.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
@@ -368,19 +363,6 @@ def dropped_folder(event: QDropEvent) -> Path | None:
 
 def _same_grid(result: Result, image: ImageInput) -> bool:
     return (result.shape, result.spacing) == (image.shape, image.spacing)
-
-
-def _warnings(result: Result | None) -> list[str]:
-    """What the reports of the phases warn of, each once."""
-    reports = [state.report for state in result.phases.values()] if result is not None else []
-    found = [
-        sentence
-        for report in reports
-        if report is not None
-        for key in ("warnings", "notes")
-        for sentence in report.get(key, [])
-    ]
-    return list(dict.fromkeys(found))
 
 
 def _ignore(_: object) -> None:

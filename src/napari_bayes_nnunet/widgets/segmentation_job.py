@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..app.case_files import FOUND_BY_VOLUME
 from ..app.messages import (
     ChildReady,
+    ConnectionTested,
     EnsembleLoaded,
     JobEnded,
     LoadEnsemble,
@@ -25,16 +26,20 @@ from ..app.messages import (
     SnapshotReady,
     StageStarted,
     StopJob,
+    TestConnection,
 )
 from ..io.nifti import Phases
 from .background import Background
 from .child_process import InferenceChild
 from .image_input import ImageInput
-from .result import Result, delete_files
+from .result import Result, delete_files, phase_names
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+STOPPED_EARLY = "Stopped."
+KEPT = " What was found is kept."
+BUSY = "Test the connection when the segmentation has ended."
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ def clock(seconds: float) -> str:
 
 @dataclass(eq=False)
 class _Job:
-    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them."""
+    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them.
+
+    ``shown`` is how far each phase is in the result.
+    """
 
     number: int
     image: ImageInput
@@ -69,6 +77,7 @@ class _Job:
     file: Path
     phases: int
     shares: dict[int | None, float] = field(default_factory=dict)
+    shown: dict[int | None, Progress] = field(default_factory=dict)
     is_sent: bool = False
     gives_up: threading.Event = field(default_factory=threading.Event)
 
@@ -80,11 +89,12 @@ class _Job:
 class SegmentationJob(QObject):
     """Sends images to the child and tells what comes back, in order; late answers are dropped.
 
-    ``ended`` carries "finished", "stopped" or "failed" and a sentence. What was found until then
-    stays in the result given to ``start``.
+    ``ended`` carries "finished", "stopped" or "failed" and a sentence: why it failed, or how far it
+    was. What was found until then stays in the result given to ``start``.
     """
 
     devices_found = Signal(dict)
+    connection_tested = Signal(str, str)
     members_refused = Signal(str, dict)
     stage_started = Signal(str)
     phases_found = Signal(int, int)
@@ -107,6 +117,7 @@ class SegmentationJob(QObject):
         child.died.connect(self._on_died)
         self._answers: dict[type[Message], Callable[[Any], None]] = {
             ChildReady: self._on_ready,
+            ConnectionTested: self._on_tested,
             EnsembleLoaded: self._on_loaded,
             StageStarted: self._on_stage,
             Notice: self._on_notice,
@@ -124,6 +135,13 @@ class SegmentationJob(QObject):
     def look_into(self, folder: Path, device: str) -> None:
         """Have the child open all members of ``folder`` and keep it ready."""
         self._child.send(LoadEnsemble(folder=str(folder), device=device))
+
+    def test(self, device: str) -> None:
+        """Have the child say what is at the name of another computer."""
+        if self._job is not None:
+            self.connection_tested.emit(device, BUSY)
+        else:
+            self._child.send(TestConnection(device=device))
 
     def start(self, image: ImageInput, result: Result, *, device: str) -> None:
         """Segment ``image`` into ``result``, as its question says."""
@@ -173,6 +191,9 @@ class SegmentationJob(QObject):
     def _on_ready(self, message: ChildReady) -> None:
         self.devices_found.emit(message.devices)
 
+    def _on_tested(self, message: ConnectionTested) -> None:
+        self.connection_tested.emit(message.device, message.text)
+
     def _on_loaded(self, message: EnsembleLoaded) -> None:
         self.members_refused.emit(message.folder, message.refused)
 
@@ -202,6 +223,7 @@ class SegmentationJob(QObject):
 
     def _on_read(self, job: _Job, progress: Progress, _: object) -> None:
         job.result.count(progress.phase, progress.done, progress.total)
+        job.shown[progress.phase] = progress
         self.result_grown.emit(job.result, progress.phase)
         if job is self._job:
             self.progressed.emit(progress)
@@ -255,10 +277,26 @@ class SegmentationJob(QObject):
     def _end(self, outcome: str, sentence: str) -> None:
         self._patience.stop()
         if self._job is not None:
+            if outcome == STOPPED:
+                sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
+            if outcome == FAILED and self._job.shown:
+                sentence += KEPT
             if self._job.is_sent:
                 self._job.file.unlink(missing_ok=True)
             self._job = None
         self.ended.emit(outcome, sentence)
+
+
+def stopped_sentence(shown: Collection[Progress], *, phases: int) -> str:
+    """How far a job of so many phases was when it was stopped."""
+    if not shown:
+        return STOPPED_EARLY
+    open_ones = [one for one in shown if one.done < one.total] or list(shown)[-1:]
+    fewest = min(open_ones, key=lambda one: one.done)
+    least = "" if fewest.done == max(one.done for one in open_ones) else "at least "
+    where = f" in {phase_names(one.phase for one in open_ones)}" if phases > 1 else ""
+    how_far = f"{least}{fewest.done} of {fewest.total} members"
+    return f"Stopped{where} after {how_far}; what was found is kept."
 
 
 def _request(job: _Job) -> SegmentImage:

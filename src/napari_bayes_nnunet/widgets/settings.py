@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
+from ..app.remote_device import RemoteDevice
 from ..io.atomic import write_json
 
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
+_COHORT = "last_cohort"
+_REMOTE = "other_computer"
 
 
 def default_path() -> Path:
@@ -49,12 +53,34 @@ class Settings:
 
     def last_evaluation(self) -> dict[str, Any]:
         """The folders of the last evaluation as they were kept; {} where there are none."""
-        kept = self._content().get(_EVALUATION, {})
-        return kept if isinstance(kept, dict) else {}
+        return self._choices(_EVALUATION)
 
     def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
         """Remember the folders of an evaluation, as plain JSON."""
         self._put(_EVALUATION, dict(folders))
+
+    def last_cohort(self) -> dict[str, Any]:
+        """The folder of studies that was segmented last, as it was kept; {} where there is none."""
+        return self._choices(_COHORT)
+
+    def keep_cohort(self, choices: Mapping[str, Any]) -> None:
+        """Remember which folder of studies is segmented, as plain JSON."""
+        self._put(_COHORT, dict(choices))
+
+    def _choices(self, key: str) -> dict[str, Any]:
+        kept = self._content().get(key, {})
+        return kept if isinstance(kept, dict) else {}
+
+    def remote(self) -> RemoteDevice:
+        """The other computer that was used last; its address is "" where there is none."""
+        known = ("address", "certificates", "folder")
+        texts = {key: str(text) for key, text in self._choices(_REMOTE).items() if key in known}
+        return RemoteDevice(**{"address": "", **texts})
+
+    def keep_remote(self, device: RemoteDevice) -> None:
+        """Remember the address of another computer, the certificates and the folder there."""
+        if device != self.remote():
+            self._put(_REMOTE, asdict(device))
 
     def _folders(self, key: str) -> list[Path]:
         entries = self._content().get(key, [])

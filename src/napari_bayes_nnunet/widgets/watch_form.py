@@ -22,7 +22,7 @@ from ..app.training_progress import NOTHING_YET, TrainingProgress
 from ..core.schedule import MemberSelection, RestartSchedule
 from ..io.run_folder import TrainingRecord
 from .fold_button import FoldButton
-from .plain_words import in_the_window
+from .plain_words import duration, in_the_window
 from .sentence import Sentence
 from .training_plots import TrainingPlots
 
@@ -220,16 +220,3 @@ def _details(progress: TrainingProgress) -> Iterator[str]:
         yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
     if progress.members:
         yield f"{progress.members} member{'s' if progress.members > 1 else ''}"
-
-
-def duration(seconds: float) -> str:
-    """In the two units that matter: 2 d 3 h, 5 h 12 min, 12 min, 40 s."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,95 @@
+"""A run over many studies in a terminal: what was found, a bar with the time left, the failures."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from ..io import DataError
+from ..nnunet import ModelError
+from . import AppError
+from .cohort import CohortRequest, RunTasks, find_cohort, run_cohort
+from .cohort_view import CohortBar, CohortLines
+from .stop_request import SIGNALS
+from .study_cluster import open_cluster, run_tasks
+
+INTERRUPTED: Final = 130
+"""Exit code of a program that Ctrl-C has ended."""
+
+
+def run_in_terminal(
+    request: CohortRequest,
+    *,
+    scheduler: str | None = None,
+    certificates: Path | None = None,
+    resources: Mapping[str, float] | None = None,
+    jsonl: bool = False,
+) -> int:
+    """Segment all studies, here or on the cluster of ``scheduler``; returns the exit code.
+
+    It is 1 where a study failed. Raises AppError, DataError or ModelError where it cannot begin
+    or go on.
+    """
+    request = _absolute(request)  # workers may have another working folder
+    view = CohortLines() if jsonl else CohortBar(request.prediction.output)
+    try:
+        with _both_like_ctrl_c():
+            found = find_cohort(request)
+            view.show_found(found)
+            with open_cluster(
+                scheduler, certificates=certificates, device=request.device
+            ) as client:
+                run: RunTasks = partial(
+                    run_tasks,
+                    client,
+                    resources=resources,
+                    folders=_folders(request),
+                    notify=view.show_notice,
+                )
+                with closing(run_cohort(request, found, run)) as steps:
+                    for done in steps:
+                        view.show_study(done)
+    except KeyboardInterrupt:
+        view.show_stopped()
+        return INTERRUPTED
+    except (AppError, DataError, ModelError) as error:
+        view.show_failure(str(error))
+        raise
+    view.show_end()
+    return 1 if view.failed else 0
+
+
+def _absolute(request: CohortRequest) -> CohortRequest:
+    asked = request.prediction
+    images = tuple(image.absolute() for image in asked.images)
+    asked = replace(asked, images=images, output=asked.output.absolute())
+    return replace(request, ensemble=request.ensemble.absolute(), prediction=asked)
+
+
+def _folders(request: CohortRequest) -> list[Path]:
+    """What every worker has to see."""
+    images = [one if one.is_dir() else one.parent for one in request.prediction.images]
+    return list(dict.fromkeys((request.ensemble, request.prediction.output, *images)))
+
+
+@contextmanager
+def _both_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does; a second signal ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

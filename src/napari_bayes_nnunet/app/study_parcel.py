@@ -1,0 +1,74 @@
+"""A study on its way to a worker of a Dask cluster, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import gethostname
+from typing import Any, Generic, TypeVar
+
+from distributed import get_worker
+
+from .. import __version__
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Parcel:
+    """``work`` to do with ``task``, by a worker of this version that sees the ``folders``.
+
+    It says nothing of its content: Dask writes the arguments of tasks into logs, and a path may
+    name a patient.
+    """
+
+    work: Callable[[Any], Any]
+    task: Any
+    folders: tuple[Path, ...]
+    version: str = __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Generic[Result]):
+    """What became of a parcel on ``worker``: a result, or the sentence why there is none.
+
+    ``unfit`` is the sentence why this worker can do none at all.
+    """
+
+    result: Result = field(default=None, repr=False)  # type: ignore[assignment]
+    failure: str = field(default="", repr=False)
+    unfit: str = ""
+    worker: str = ""
+
+
+def open_parcel(parcel: Parcel) -> Answer[Any]:
+    """Do the work on a worker; errors come back as answers, for Dask would log their texts."""
+    worker = get_worker().address
+    if unfit := why_unfit(parcel.version, parcel.folders):
+        return Answer(unfit=unfit, worker=worker)
+    try:
+        return Answer(result=parcel.work(parcel.task), worker=worker)
+    except Exception as error:  # one study must not stop the others
+        return Answer(failure=f"It failed ({in_a_line(error)}).", worker=worker)
+
+
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and its text, without breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def why_unfit(version: str, folders: Sequence[Path] = ()) -> str:
+    """Why this process cannot work for a command of ``version``, a sentence; "" where it can."""
+    if version != __version__:
+        return (
+            f"{gethostname()} has version {__version__} of napari-bayes-nnunet and this machine "
+            f"{version}: install the same on both."
+        )
+    for folder in folders:
+        if not folder.is_dir():
+            return (
+                f"{gethostname()} does not see the folder {folder}: all machines of the cluster "
+                "need the ensemble, the studies and the output under the same paths."
+            )
+    return ""

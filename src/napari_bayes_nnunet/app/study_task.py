@@ -1,0 +1,128 @@
+"""One study of a run over many as a task: all a worker needs to know, and what it does."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.structure_colors import structure_colors
+from ..io import DataError
+from ..io.atomic import replacing
+from ..io.case_image import CaseImage, study_image
+from ..io.nifti import read_labels
+from ..io.study_info import STUDY
+from ..io.study_inputs import StudyInput
+from ..nnunet import ModelError
+from . import AppError
+from .case_files import files_of, frame_name
+from .ensemble_keeper import keeper
+from .prediction import PredictionRequest, predict_case
+from .report_pictures import around, thumbnail
+from .segment import Ensemble
+from .study_row import Outcome, StudyRow, failed_row, read_reports, row_of
+
+if TYPE_CHECKING:
+    from ..nnunet.network import Precision
+
+LOGGER = logging.getLogger(__name__)
+PICTURE: Final = "_picture.png"
+"""End of the name of a study's small picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTask:
+    """A study to segment with the ensemble in a folder; ``request`` says how, and is of all.
+
+    Its ``output`` is that of the run: the results go where ``study`` says.
+    """
+
+    ensemble: Path
+    device: str
+    precision: Precision
+    request: PredictionRequest
+    study: StudyInput
+
+    @property
+    def output(self) -> Path:
+        """The folder of the study's results."""
+        return self.request.output / self.study.folder
+
+    @property
+    def picture(self) -> Path:
+        """The small picture of the study."""
+        return self.output / f"{self.study.case}{PICTURE}"
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there are labels, a report or a study of it, whatever made them."""
+        name = glob.escape(self.study.case)
+        written = (f"{name}.nii.gz", f"{name}.json", f"{name}_frame*.json", f"{name}/{STUDY}")
+        return any(found for each in written for found in self.output.glob(each))
+
+
+def run_study(task: StudyTask) -> StudyRow:
+    """Segment a study on a Dask worker, with the ensemble that is kept there.
+
+    Raises DataError, ModelError or AppError where the ensemble cannot be used.
+    """
+    with keeper().ensemble(task.ensemble, device=task.device, precision=task.precision) as ensemble:
+        return segment_study(ensemble, task)
+
+
+def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
+    """Segment a study; whatever goes wrong with it is a sentence in its row."""
+    study = task.study
+    image = study_image(study, series=task.request.series)
+    request = replace(task.request, images=(), output=task.output)
+    try:
+        request.output.mkdir(parents=True, exist_ok=True)
+        outcome = predict_case(ensemble, request, image, seen=set())
+        names = {phase: frame_name(study.case, phase) for phase in outcome.phases}
+        reports = read_reports(
+            {phase: task.output / files_of(name, ())["report"] for phase, name in names.items()}
+        )
+        ended: Outcome = "finished before" if outcome.skipped else "done"
+        row = row_of(study.name, ended, reports, notes=outcome.notes)
+        if not (outcome.skipped and task.picture.exists()):
+            phase = row.ed if row.ed in names else outcome.phases[0]
+            _write_picture(task, image, phase, ensemble.structures)
+        return row
+    except (DataError, ModelError, AppError) as error:
+        return failed_row(study.name, str(error))
+    except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+        LOGGER.debug("%s", study.name, exc_info=True)
+        # The text may have a path in it, and the folders of DICOM files are often called as people.
+        told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
+        return failed_row(study.name, f"It could not be segmented ({type(error).__name__}{told}).")
+
+
+def _write_picture(
+    task: StudyTask, image: CaseImage, phase: int | None, structures: Mapping[str, int]
+) -> None:
+    """Draw the middle slice of the heart; a study without its picture is none the worse."""
+    with suppress(DataError, OSError):
+        volume = image.read()[0]
+        voxels = (volume if phase is None else volume.frame(phase)).voxels
+        name = files_of(frame_name(task.study.case, phase), ())["labels"]
+        labels = read_labels(task.output / name).voxels
+        heart: NDArray[np.bool_] = labels > 0
+        (found,) = np.nonzero(heart.any(axis=(1, 2)))
+        z = found[len(found) // 2] if len(found) else len(labels) // 2
+        spacing = volume.spacing[1:]
+        png = thumbnail(
+            voxels[z],
+            labels[z],
+            spacing=spacing,
+            colors=structure_colors(structures),
+            box=around(np.any(heart, axis=0), spacing),
+        )
+        with replacing(task.picture) as temporary:
+            temporary.write_bytes(png)

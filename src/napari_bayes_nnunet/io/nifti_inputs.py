@@ -1,0 +1,72 @@
+"""Which NIfTI files of a folder are images to segment, by their names and headers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .case_names import image_names, is_named_label, stem
+from .geometry import LABEL_INTENT
+from .nifti import ENDINGS, is_further_channel
+from .prediction_folder import ENTROPY, MUTUAL_INFORMATION
+from .whole_files import nifti_header, phases_of
+
+LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
+CHANNELS: Final = "NIfTI files that are further channels of an image"
+FRAMES: Final = "NIfTI files that are single phases of a cine beside them"
+_LABELS_OF_TEST = re.compile(r"labels?_?ts", re.IGNORECASE)
+
+
+def is_nifti(file: Path) -> bool:
+    """Whether the file is called like one."""
+    return file.name.lower().endswith(ENDINGS)
+
+
+def images_among(files: Sequence[Path], folder: str, left_out: Counter[str]) -> list[Path]:
+    """The images among the files of a folder, which lies at ``folder`` in a tree.
+
+    The first channel stands for all. A file that cannot be read is an image: whoever segments it
+    will be told what is wrong.
+    """
+    images: dict[Path, Any] = {}
+    for file in filter(is_nifti, files):
+        if is_further_channel(file):
+            left_out[CHANNELS] += 1
+            continue
+        header = nifti_header(file)
+        if _is_label(Path(folder, file.name), header):
+            left_out[LABELS] += 1
+        else:
+            images[file] = header
+    cines = {_base(file) for file, header in images.items() if _is_cine(file, header)}
+    frames = {file for file in images if _phase(file) is not None and _base(file) in cines}
+    left_out[FRAMES] += len(frames)
+    return [file for file in images if file not in frames]
+
+
+def _is_label(place: Path, header: Any) -> bool:
+    """``place`` of a file is seen from the top of its tree."""
+    return (
+        is_named_label(place, Path())
+        or any(_LABELS_OF_TEST.fullmatch(part) for part in place.parts[:-1])
+        or stem(place).endswith((ENTROPY, MUTUAL_INFORMATION))
+        or (header is not None and int(header["intent_code"]) == LABEL_INTENT)
+    )
+
+
+def _is_cine(file: Path, header: Any) -> bool:
+    """By its header, or where it cannot be read by its name, patient001_4d."""
+    if _phase(file) is not None:
+        return False
+    return phases_of(header) > 1 if header is not None else _base(file) != stem(file).casefold()
+
+
+def _base(file: Path) -> str:
+    return image_names(file, is_channel=True)[0].key.base
+
+
+def _phase(file: Path) -> int | str | None:
+    return image_names(file, is_channel=True)[0].phase

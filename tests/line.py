@@ -1,0 +1,81 @@
+"""A network between a laptop and a server, that counts what passes and can be cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+class Line:
+    """Forwards to ``address``; ``up`` and ``down`` are the bytes that went there and came back."""
+
+    def __init__(self, address: str) -> None:
+        self.protocol, _, place = address.partition("://")
+        host, port = place.split(":")
+        self._to = (host, int(port))
+        self.up = self.down = 0
+        self._flows = threading.Event()
+        self._flows.set()
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._doorman = threading.Thread(target=self._accept, daemon=True)
+        self._doorman.start()
+
+    @property
+    def address(self) -> str:
+        """Where the laptop finds the server."""
+        return f"{self.protocol}://127.0.0.1:{self._door.getsockname()[1]}"
+
+    def fall_silent(self) -> None:
+        """Nothing passes any more, and nobody is told: as where a tunnel has died."""
+        self._flows.clear()
+
+    def cut(self) -> None:
+        """Close all connections."""
+        for end in self._sockets:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End it."""
+        self._flows.set()
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._doorman.join()
+        self._door.close()
+        self.cut()
+        for end in self._sockets:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                laptop, _ = self._door.accept()
+                self._sockets.append(laptop)
+                server = socket.create_connection(self._to)
+                self._sockets.append(server)
+                for ends, up in (((laptop, server), True), ((server, laptop), False)):
+                    threading.Thread(target=self._carry, args=(*ends, up), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, up: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._flows.wait()
+                target.sendall(data)
+                if up:
+                    self.up += len(data)
+                else:
+                    self.down += len(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def line(address: str) -> Iterator[Line]:
+    """A line for the time of the block."""
+    made = Line(address)
+    try:
+        yield made
+    finally:
+        made.close()

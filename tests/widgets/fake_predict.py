@@ -1,0 +1,102 @@
+"""A quick stand-in for ``bayes-nnunet predict ENSEMBLE FOLDER -o OUT --continue --jsonl``.
+
+Every .nii.gz file in FOLDER is a study, but one called broken… fails and one called seg… is left
+out. A file OUT/<case>/study.json is its result; the words of the last call are in OUT/words.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from napari_bayes_nnunet.app.messages import (
+    JobEnded,
+    Message,
+    Notice,
+    StageStarted,
+    StudiesFound,
+    StudyDone,
+)
+
+STOP = threading.Event()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=0.0, help="per study")
+    parser.add_argument("--dies-at", type=int, default=0, help="study at which it crashes")
+    parser.add_argument("--refuses", default="", help="the sentence it ends with at once")
+    parser.add_argument("--fails", default="", help="the sentence it fails with after all studies")
+    parser.add_argument("--notice", default="")
+    parser.add_argument("--deaf", action="store_true", help="does not hear that it is to end")
+    parser.add_argument("call", nargs=argparse.REMAINDER)
+    flags = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if flags.deaf else _on_signal)
+    if flags.refuses:
+        sys.exit(f"Usage: predict\n\nError: {flags.refuses}")
+    sys.exit(segment(flags))
+
+
+def _on_signal(_: int, __: FrameType | None) -> None:
+    STOP.set()
+
+
+def tell(message: Message) -> None:
+    print(message.to_line(), flush=True)
+
+
+def segment(flags: argparse.Namespace) -> int:
+    command, _, folder, _, output = flags.call[:5]
+    assert command == "predict"
+    files = sorted(Path(folder).rglob("*.nii.gz"))
+    studies = [file for file in files if not file.name.startswith("seg")]
+    Path(output).mkdir(exist_ok=True)
+    (Path(output) / "words.json").write_text(json.dumps(flags.call))
+    print("not a message: libraries print too", flush=True)
+    tell(StageStarted(text="Looking into the folder"))
+    if not studies:
+        tell(JobEnded(outcome="failed", text=f"{folder} holds no images to segment."))
+        return 1
+    count = len(files) - len(studies)
+    left_out = (f"files that are labels: {count}",) * (count > 0)
+    tell(StudiesFound(studies=len(studies), left_out=left_out))
+    if flags.notice:
+        tell(Notice(text=flags.notice))
+    for number, file in enumerate(studies, 1):
+        case = str(file.relative_to(folder)).removesuffix(".nii.gz")
+        if number == flags.dies_at:
+            print("RuntimeError: fake crash", file=sys.stderr, flush=True)
+            os._exit(3)
+        outcome, text = one(case, Path(output), flags.seconds)
+        if outcome == "stopped":
+            tell(JobEnded(outcome="stopped", text="Stopped. Go on with: bayes-nnunet predict"))
+            return 130
+        counts = {"done": number, "total": len(studies)}
+        eta = 60.0 * (len(studies) - number)
+        tell(StudyDone(case=case, outcome=outcome, text=text, **counts, eta_seconds=eta))
+    tell(JobEnded(outcome="failed" if flags.fails else "finished", text=flags.fails))
+    return 1
+
+
+def one(case: str, output: Path, seconds: float) -> tuple[str, str]:
+    """Segment one study: its outcome, and what there is to say."""
+    if (output / case / "study.json").exists():
+        return "finished before", ""
+    if STOP.wait(seconds):
+        return "stopped", ""
+    if "broken" in case:
+        reason = f"{case}.nii.gz is damaged: it ends too early. "
+        return "failed", reason + "To segment it anew use --overwrite, or another output folder."
+    (output / case).mkdir(parents=True)
+    (output / case / "study.json").touch()
+    return "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."
+
+
+if __name__ == "__main__":
+    main()
