@@ -12,7 +12,14 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import cohort_terminal
 from napari_bayes_nnunet.app.cohort import CohortRequest
-from napari_bayes_nnunet.app.messages import JobEnded, Message, StudiesFound, StudyDone, from_line
+from napari_bayes_nnunet.app.messages import (
+    JobEnded,
+    Message,
+    StageStarted,
+    StudiesFound,
+    StudyDone,
+    from_line,
+)
 from napari_bayes_nnunet.app.prediction import PredictionRequest
 from napari_bayes_nnunet.cli import main
 
@@ -114,7 +121,9 @@ def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> 
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     rest, errors = process.communicate(timeout=60)
     told = messages("".join(said) + rest)
-    assert isinstance(told[0], StudiesFound)
+    assert told[0] == StageStarted(text="Looking for studies")
+    assert isinstance(told[1], StudiesFound)
+    assert told[2] == StageStarted(text="Starting the workers")
     if number == signal.SIGKILL:
         assert process.returncode == -number
         return told
@@ -136,7 +145,7 @@ def test_sigterm_ends_it_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
     request = CohortRequest(ensemble=tmp_path, prediction=asked)
     assert cohort_terminal.run_in_terminal(request, jsonl=True) == 130
     assert signal.getsignal(signal.SIGTERM) == before
-    (end,) = messages(capsys.readouterr().out)
+    _, end = messages(capsys.readouterr().out)
     assert end.outcome == "stopped"
 
 
@@ -178,5 +187,5 @@ class TestRefused:
         done = bayes_nnunet(*asked)
         assert done.returncode == 1
         assert "neither NIfTI (.nii.gz, .nii) nor DICOM" in done.stderr
-        (end,) = messages(done.stdout)
+        _, end = messages(done.stdout)
         assert (end.outcome, end.text in done.stderr) == ("failed", True)

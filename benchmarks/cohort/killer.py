@@ -18,11 +18,10 @@ STARTS_WITHIN = 60.0
 
 
 class KillingCluster:
-    """``workers`` with one thread each; what is killed is started anew by its nanny."""
+    """``workers`` with one thread each; what is killed is started anew."""
 
     def __init__(self, workers: int, *, every: float) -> None:
         self._workers, self._every = workers, every
-        self._running: list[subprocess.Popen[bytes]] = []
         self._ends = threading.Event()
         self._killer = threading.Thread(target=self._kill_on)
         self.kills = 0
@@ -31,15 +30,10 @@ class KillingCluster:
     def __enter__(self) -> KillingCluster:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         about = Path(self._folder.name) / "scheduler.json"
-        local = ("--host", "127.0.0.1", "--no-dashboard")
-        self._start("scheduler", "--port", "0", "--scheduler-file", str(about), *local)
-        wait_for(about)
-        self._start(
-            *("worker", "--scheduler-file", str(about), "--host", "127.0.0.1"),
-            *("--nworkers", str(self._workers), "--nthreads", "1", "--no-dashboard"),
-            *("--local-directory", self._folder.name),
-        )
+        self._scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(about))
+        _wait_for(about)
         self.address = json.loads(about.read_text())["address"]
+        self._nannies = [self._start_worker() for _ in range(self._workers)]
         self._killer.start()
         return self
 
@@ -51,28 +45,35 @@ class KillingCluster:
     ) -> None:
         self._ends.set()
         self._killer.join()
-        for process in reversed(self._running):
+        for process in (*self._nannies, self._scheduler):
             process.terminate()
-        for process in self._running:
             process.wait(30)
         self._folder.cleanup()
 
-    def _start(self, *words: str) -> None:
-        log = (Path(self._folder.name) / f"{words[0]}.log").open("wb")
-        command = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]]
-        self._running.append(subprocess.Popen(command, stdout=log, stderr=log))
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        folder = ("--local-directory", self._folder.name)
+        return self._start("worker", self.address, "--nthreads", "1", *folder)
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
+        local = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+        with (Path(self._folder.name) / f"{words[0]}.log").open("ab") as log:
+            return subprocess.Popen([*command, *local], stdout=log, stderr=log)
 
     def _kill_on(self) -> None:
-        nannies = psutil.Process(self._running[-1].pid)
         chance = random.Random(0)
         while not self._ends.wait(self._every):
-            workers = [p for p in nannies.children() if "spawn_main" in " ".join(p.cmdline())]
-            if workers:
-                chance.choice(workers).kill()
-                self.kills += 1
+            for place, nanny in enumerate(self._nannies):
+                if nanny.poll() is not None:  # a worker that was killed while it began
+                    self._nannies[place] = self._start_worker()
+            nanny = psutil.Process(chance.choice(self._nannies).pid)
+            for worker in nanny.children():
+                if "spawn_main" in " ".join(worker.cmdline()):
+                    worker.kill()
+                    self.kills += 1
 
 
-def wait_for(file: Path) -> None:
+def _wait_for(file: Path) -> None:
     """Until the scheduler has said where it is."""
     ends = time.monotonic() + STARTS_WITHIN
     while not file.exists() or not file.read_text():

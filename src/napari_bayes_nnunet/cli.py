@@ -171,8 +171,9 @@ def predict(
         raise click.UsageError("--certificates and --resources belong to --scheduler.")
     has_folders = any(image.is_dir() for image in images)
     of_many = has_folders or jsonl or scheduler is not None
-    saved = "study" * has_folders if save is None else save
-    wanted = frozenset(part.strip() for part in saved.split(",") if part.strip()) - {"labels"}
+    if save is None:
+        save = "study" if has_folders else ""
+    wanted = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
     request = PredictionRequest(images=images, save=wanted, **flags)
     if of_many:
         from .app.cohort import CohortRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app import AppError, cohort
 from napari_bayes_nnunet.app.cohort import CohortRequest, find_cohort, run_cohort
 from napari_bayes_nnunet.app.prediction import PredictionRequest
 from napari_bayes_nnunet.app.segment import Ensemble
@@ -202,6 +203,18 @@ def request_of(ensemble: Ensemble, tree: Path, output: Path, **asked) -> CohortR
     defaults = {"members": 2, "mirroring": "none", "save": frozenset({"study"})}
     prediction = PredictionRequest(images=(tree,), output=output, **(defaults | asked))
     return CohortRequest(ensemble=ensemble.folder.path, prediction=prediction)
+
+
+def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch) -> None:
+    now = iter([0.0, 1000.0, 1060.0, 1120.0, 1121.0])
+    monkeypatch.setattr(cohort, "monotonic", lambda: next(now))
+    pace = cohort._Pace(10)
+    row = failed_row("a", "")
+    told = [
+        pace.step(replace(row, outcome=outcome)).eta_seconds
+        for outcome in ("finished before", "done", "done", "finished before")
+    ]
+    assert told == [None, 8 * 60, 7 * 60, 6 * 60.5]
 
 
 class TestWhileItRuns:

@@ -21,7 +21,8 @@ def report(lv: tuple[float, ...], *, myo: float = 100.0, **changes):
 
 
 def test_ed_and_es_are_found_by_the_volumes():
-    phases = {1: report((80, 78, 82)), 2: report((100, 98, 104)), 3: report((40, 41, 39))}
+    volumes = {1: (80, 78, 82), 2: (100, 98, 104), 3: (40, 41, 39)}
+    phases = {phase: report(lv, phases=3) for phase, lv in volumes.items()}
     row = row_of("a/heart", "done", phases)
     assert (row.ed, row.es) == (2, 3)
     ef = row.numbers["LV EF"]
@@ -40,6 +41,15 @@ def test_ed_and_es_are_those_of_the_reports():
     row = row_of("heart", "done", {1: report((80, 1), **told), 3: report((90, 1), **told)})
     assert (row.ed, row.es) == (1, 3)
     assert row.numbers["LV EDV"].value == 80
+
+
+def test_some_phases_have_no_ejection_fraction():
+    some = {1: report((80, 78, 82), phases=20), 2: report((100, 98, 104), phases=20)}
+    told = {phase: {**each, "ED": 1, "ES": 8} for phase, each in some.items()}
+    for reports in (some, told):
+        row = row_of("a/heart", "done", reports)
+        assert (row.ed, row.es) == (None, None)
+        assert "LV EF" not in row.numbers
 
 
 def test_a_volume_has_no_ejection_fraction():

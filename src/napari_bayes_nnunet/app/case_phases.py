@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io import DataError
 from ..io.nifti import Volume, read_info_cfg
 from . import AppError
 from .case_files import FOUND_BY_VOLUME, INFO_CFG, frame_name
@@ -55,10 +56,10 @@ def choose_phases(
     if not channels[0].is_cine:
         return None, [], {}
     wanted = parse_phases(asked)
-    if wanted == "all":
-        return list(range(1, channels[0].phases + 1)), [], {}
-    if isinstance(wanted, list):
-        return wanted, [], {}
+    count = channels[0].phases
+    if wanted != "ED,ES":
+        phases = list(range(1, count + 1)) if wanted == "all" else list(map(int, wanted))
+        return phases, [], {"phases": count, **_known_phases(image, count)}
     known = read_info_cfg(image.parent)
     if known is not None:
         ed, es, source = known.ed, known.es, INFO_CFG
@@ -67,7 +68,19 @@ def choose_phases(
         ed, es = ensemble.find_phases(stack, channels[0].spacing)
         source = FOUND_BY_VOLUME
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
-    return sorted({ed, es}), [note], {"ED": ed, "ES": es, "phases_from": source}
+    about = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
+    return sorted({ed, es}), [note], about
+
+
+def _known_phases(image: Path, count: int) -> dict[str, Any]:
+    """ED and ES where the folder of the image says them; nobody has asked for it."""
+    try:
+        known = read_info_cfg(image.parent)
+    except DataError:
+        return {}
+    if known is None or max(known) > count:
+        return {}
+    return {"ED": known.ed, "ES": known.es, "phases_from": INFO_CFG}
 
 
 def frames_of(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -> list[Frame]:

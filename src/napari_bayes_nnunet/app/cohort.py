@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..io.ensemble_folder import find_ensemble
 from ..io.study_inputs import FoundStudies, find_studies
 from . import AppError
 from .cohort_page import CohortPage
+from .cohort_summary import CohortSummary
 from .cohort_table import CohortTable
 from .messages import StudyDone
 from .prediction import PredictionRequest, check_request
@@ -63,31 +65,25 @@ def run_cohort(
     tasks = sorted(_tasks(request, found), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}
-    rows: list[StudyRow] = []
     pace = _Pace(len(tasks))
     output = request.prediction.output
+    page = CohortPage(
+        output,
+        asked=_asked(request),
+        total=len(tasks),
+        left_out=found.left_out,
+        picture_of=lambda row: pictures[row.case],
+    )
     try:
-        table = CohortTable(output)
-        page = CohortPage(
-            output,
-            asked=_asked(request),
-            total=len(tasks),
-            left_out=found.left_out,
-            picture_of=lambda row: pictures[row.case],
-        )
-        try:
+        kept = pictures if request.prediction.skip_finished else ()
+        with closing(CohortSummary(CohortTable(output, kept), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
             for task, ended in chain(refused.items(), begun):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it said so
-                rows.append(row)
-                table.append(row)
-                page.update(rows)
+                summary.add(row)
                 yield pace.step(row)
-        finally:
-            table.finish(rows)
-            page.write(rows)
     except OSError as error:
         raise unwritable(output, error) from error
 
@@ -95,12 +91,13 @@ def run_cohort(
 def _tasks(request: CohortRequest, found: FoundStudies) -> Iterator[StudyTask]:
     """One a study. Where its worker dies it is begun again, beside what was written until then."""
     asked = request.prediction
+    asked = replace(asked, images=(), skip_finished=not asked.overwrite)
     for study in found.inputs:
         yield StudyTask(
             ensemble=request.ensemble,
             device=request.device,
             precision=request.precision,
-            request=replace(asked, skip_finished=not asked.overwrite),
+            request=asked,
             study=study,
         )
 
@@ -125,12 +122,12 @@ class _Pace:
         self._began = monotonic()
 
     def step(self, row: StudyRow) -> StudyDone:
-        """Another study ended; those that were finished before say nothing of the time."""
+        """Another study ended; only those that were segmented say something of the time."""
         self._done += 1
-        if row.outcome == "finished before":
-            self._began = monotonic()
-        else:
+        if row.outcome == "done":
             self._segmented += 1
+        elif not self._segmented:
+            self._began = monotonic()
         left = self._total - self._done
         each = (monotonic() - self._began) / self._segmented if self._segmented else None
         return StudyDone(

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final
 
 from ..io import DataError
+from ..io.ensemble_folder import find_ensemble
 from ..nnunet import ModelError
 from . import AppError
 from .cohort import CohortRequest, RunTasks, find_cohort, run_cohort
@@ -40,8 +41,12 @@ def run_in_terminal(
     view = CohortLines() if jsonl else CohortBar(request.prediction.output)
     try:
         with _both_like_ctrl_c():
+            view.show_stage("Looking for studies")
             found = find_cohort(request)
+            for sentence in _problems(request):
+                view.show_notice(sentence)
             view.show_found(found)
+            view.show_stage(f"Connecting to {scheduler}" if scheduler else "Starting the workers")
             with open_cluster(
                 scheduler, certificates=certificates, device=request.device
             ) as client:
@@ -70,6 +75,13 @@ def _absolute(request: CohortRequest) -> CohortRequest:
     images = tuple(image.absolute() for image in asked.images)
     asked = replace(asked, images=images, output=asked.output.absolute())
     return replace(request, ensemble=request.ensemble.absolute(), prediction=asked)
+
+
+def _problems(request: CohortRequest) -> list[str]:
+    """What is wrong with the ensemble, as far as its files tell."""
+    folder = find_ensemble(request.ensemble)
+    refused = [m for m in folder.members if not m.usable]
+    return [*folder.problems, *(f"{m.path.name} is not used: {m.refused}" for m in refused)]
 
 
 def _folders(request: CohortRequest) -> list[Path]:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..io.study_inputs import FoundStudies
 from .cohort_page import PAGE
-from .messages import JobEnded, Message, Notice, StudiesFound, StudyDone
+from .messages import JobEnded, Message, Notice, StageStarted, StudiesFound, StudyDone
 
 LISTED: Final = 20
 """Studies that are named before the run begins."""
@@ -30,6 +30,9 @@ class CohortView:
         """Another study ended."""
         self.done = study.done
         self.failed += study.outcome == "failed"
+
+    def show_stage(self, text: str) -> None:
+        """Something begins that takes a while."""
 
     def show_notice(self, sentence: str) -> None:
         """Something to know meanwhile."""
@@ -74,6 +77,9 @@ class CohortBar(CohortView):
             self._tell(f"{study.case}: {study.text}")
         self._bar.update()
 
+    def show_stage(self, text: str) -> None:
+        self._tell(f"{text}…")
+
     def show_notice(self, sentence: str) -> None:
         self._tell(sentence)
 
@@ -108,6 +114,9 @@ class CohortLines(CohortView):
     def show_study(self, study: StudyDone) -> None:
         super().show_study(study)
         _print(study)
+
+    def show_stage(self, text: str) -> None:
+        _print(StageStarted(text=text))
 
     def show_notice(self, sentence: str) -> None:
         _print(Notice(text=sentence))

@@ -99,10 +99,13 @@ def _volumes(report: Mapping[str, Any]) -> PhaseVolumes:
 def _end_phases(
     volumes: Mapping[Phase, PhaseVolumes], reports: Mapping[Phase, Mapping[str, Any]]
 ) -> tuple[Phase, Phase]:
-    """ED and ES: as the reports tell, otherwise the phases of the largest and smallest LV."""
+    """ED and ES: as the reports tell, else of the largest and smallest LV in all phases."""
     for report in reports.values():
         if "ED" in report:
-            return report["ED"], report["ES"]
+            told = report["ED"], report["ES"]
+            return told if set(told) <= set(volumes) else (None, None)
+        if report.get("phases") != len(volumes):
+            return None, None
     curve = volume_curve(volumes)
     return curve.ed, curve.es
 

@@ -107,8 +107,8 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
 def _write_picture(
     task: StudyTask, image: CaseImage, phase: int | None, structures: Mapping[str, int]
 ) -> None:
-    """Draw the middle slice of the heart; a study without its picture is none the worse."""
-    with suppress(DataError, OSError):
+    """Draw the middle slice of the heart."""
+    with suppress(Exception):  # a study without its picture is none the worse
         volume = image.read()[0]
         voxels = (volume if phase is None else volume.frame(phase)).voxels
         name = files_of(frame_name(task.study.case, phase), ())["labels"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..core.stored_posterior import StoredPosterior
 from ..io import DataError
-from ..io.nifti import Volume, read_info_cfg
+from ..io.nifti import Volume
 from ..io.study import (
     Phase,
     SourceImage,
@@ -23,8 +23,10 @@ from ..io.study import (
 from ..io.study_files import rounded
 from ..io.whole_files import is_whole
 from . import AppError
-from .case_files import INFO_CFG
 from .segmentation import Segmentation
+
+WAITS: Final = 30.0
+"""Seconds for another process: a worker that was cut off may still write the same study."""
 
 
 @dataclass(kw_only=True)
@@ -46,7 +48,7 @@ class StudyParts:
         Raises DataError where it cannot or must not be written.
         """
         from_file = image.source.is_file()
-        ed, es, phases_from = self._end_phases(image)
+        ed, es, phases_from = self._end_phases()
         info = StudyInfo(
             case=case,
             image=SourceImage.of(image.source) if from_file else None,
@@ -59,20 +61,15 @@ class StudyParts:
             es=es,
             phases_from=phases_from,
         )
-        write_study(self.folder, info, self.posteriors, image=None if from_file else image.voxels)
+        image_voxels = None if from_file else image.voxels
+        write_study(self.folder, info, self.posteriors, image=image_voxels, wait=WAITS)
 
-    def _end_phases(self, image: Volume) -> tuple[Phase, Phase, str]:
-        """ED, ES and where they come from, if a report or the folder of the image says so."""
+    def _end_phases(self) -> tuple[Phase, Phase, str]:
+        """ED, ES and where they come from, if a report says so."""
         for report in self.reports.values():
             if "ED" in report:
                 return report["ED"], report["ES"], str(report["phases_from"])
-        try:
-            known = read_info_cfg(image.source.parent) if image.is_cine else None
-        except DataError:  # nobody has asked for it, and the curve of the volumes says it too
-            known = None
-        if known is None or max(known) > image.phases:
-            return None, None, ""
-        return known.ed, known.es, INFO_CFG
+        return None, None, ""
 
 
 def posterior_of(result: Segmentation) -> StoredPosterior:

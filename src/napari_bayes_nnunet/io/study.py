@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import filecmp
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -104,13 +105,14 @@ class Study:
     problems: tuple[str, ...] = ()
 
 
-def open_study_lock(folder: Path) -> BaseFileLock:
+def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
     """Keep the study for this window until ``release``, or until the program ends in any way.
 
-    What writes that were killed have left is deleted. Raises DataError, one sentence, where
-    another window has it or nothing can be written there; the study can still be read.
+    What writes that were killed have left is deleted. ``wait`` seconds until another lets go of
+    it. Raises DataError, one sentence, where another window has it or nothing can be written
+    there; the study can still be read.
     """
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    lock = FileLock(folder / LOCK, timeout=wait, thread_local=False)
     try:
         lock.acquire()
         remove_leftovers(folder)
@@ -133,11 +135,13 @@ def write_study(
     posteriors: Mapping[Phase, StoredPosterior],
     *,
     image: Array | None = None,
+    wait: float = 0,
 ) -> None:
     """Write a new study, in place of one that nobody has worked on.
 
     ``image`` are voxels that came from no file (``info.image`` is None). Maps are rounded to
-    steps of 1/4096 bit. Whenever it is killed there is either a whole study or none.
+    steps of 1/4096 bit. Whenever it is killed there is either a whole study or none. ``wait``
+    seconds for another process that writes the same.
 
     Raises DataError where the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
@@ -151,7 +155,7 @@ def write_study(
     check_replaceable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open_study_lock(folder):
+        with _lock_to_write(folder, wait):
             check_replaceable(folder)  # nobody has begun a review meanwhile
             _clear(folder)
             if image is not None and info.image is None:
@@ -163,6 +167,16 @@ def write_study(
         full = error.errno == errno.ENOSPC
         reason = "the disk is full" if full else error.strerror or str(error)
         raise DataError(f"{folder} cannot be written to: {reason}.") from error
+
+
+def _lock_to_write(folder: Path, wait: float) -> AbstractContextManager[object]:
+    """The study's lock; a new study can do without where the file system knows none."""
+    try:
+        return open_study_lock(folder, wait=wait)
+    except DataError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return nullcontext()
+        raise
 
 
 def read_study(folder: Path, *, posteriors: bool = True) -> Study:
