@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from napari_bayes_nnunet.widgets.cohort_request import Asking, CohortRequest
+from napari_bayes_nnunet.widgets.cohort_command import Asking, CohortCommand
 from napari_bayes_nnunet.widgets.result import Question
 
 FAKE = str(Path(__file__).with_name("fake_predict.py"))
@@ -31,9 +31,9 @@ def made_asking(folder: Path) -> Asking:
     return Asking(question=question)
 
 
-def made_request(folder: Path, *names: str) -> CohortRequest:
+def made_request(folder: Path, *names: str) -> CohortCommand:
     """All studies of ``folder``/images into ``folder``/out."""
     images = make_images(folder / "images", *names)
-    return CohortRequest(
+    return CohortCommand(
         asking=made_asking(folder / "ensemble"), images=images, output=folder / "out"
     )

@@ -17,7 +17,7 @@ from qtpy.QtGui import QDropEvent
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets import cohort_window
-from napari_bayes_nnunet.widgets.cohort_request import NO_IMAGES, NO_RESULTS
+from napari_bayes_nnunet.widgets.cohort_command import NO_IMAGES, NO_RESULTS
 from napari_bayes_nnunet.widgets.cohort_run import CohortRun
 from napari_bayes_nnunet.widgets.cohort_window import SUMMARY, CohortWindow
 from napari_bayes_nnunet.widgets.dock_layout import WIDTH

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from .cohort_request import ALL, ED_AND_ES, results_beside
+from .cohort_command import ALL, ED_AND_ES, results_beside
 from .folder_row import FolderRow
 from .form_rows import form_layout, row_label
 

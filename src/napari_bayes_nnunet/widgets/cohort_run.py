@@ -20,7 +20,7 @@ from ..app.messages import (
     StudyDone,
     from_line,
 )
-from .cohort_request import CohortRequest
+from .cohort_command import CohortCommand
 
 LOGGER = logging.getLogger(__name__)
 # Without -P a file such as random.py in the present folder would be imported by the command.
@@ -76,7 +76,7 @@ class CohortRun(QObject):
         """Its process number, None while it does not run."""
         return int(self._process.processId()) if self._process is not None else None
 
-    def start(self, request: CohortRequest) -> None:
+    def start(self, request: CohortCommand) -> None:
         """Run the command, unless it runs already."""
         if self._process is not None:
             return

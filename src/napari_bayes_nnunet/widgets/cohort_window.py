@@ -14,10 +14,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, Q
 from ..app import AppError
 from ..app.messages import StageStarted, StudiesFound, StudyDone
 from .background import Background
+from .cohort_command import NO_IMAGES, NO_RESULTS, Asking, CohortCommand, check_folders
 from .cohort_form import CohortForm
-from .cohort_request import NO_IMAGES, NO_RESULTS, Asking, CohortRequest, check_folders
+from .cohort_list import CohortList
 from .cohort_run import FAILED, FINISHED, CohortRun
-from .cohort_table import CohortTable
 from .folder_row import dropped_directory
 from .plain_words import duration, in_the_window
 from .progress_row import ProgressRow
@@ -55,7 +55,7 @@ class CohortWindow(QWidget):
     ) -> None:
         super().__init__(parent, Qt.WindowType.Window)
         self._run, self._settings, self._asking = run, settings, asking
-        self._checked: CohortRequest | None = None
+        self._checked: CohortCommand | None = None
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
         self._background = Background(self)
@@ -69,7 +69,7 @@ class CohortWindow(QWidget):
         self.review_button = QPushButton("Open in Review")
         self.progress = ProgressRow(can_stop=False)
         self.status = Sentence()
-        self.table = CohortTable()
+        self.table = CohortList()
         self._explain()
         self._lay_out()
         self._connect()
@@ -116,12 +116,12 @@ class CohortWindow(QWidget):
             self._on_refused(self._checked, "Stopped.")
         self._run.stop()
 
-    def _request(self) -> CohortRequest:
+    def _request(self) -> CohortCommand:
         images, results = self.form.images.path, self.form.results.path
         if images is None or results is None:
             raise AppError(NO_IMAGES if images is None else NO_RESULTS)
         phases = str(self.form.phases.currentData())
-        return CohortRequest(asking=self._asking(), images=images, output=results, phases=phases)
+        return CohortCommand(asking=self._asking(), images=images, output=results, phases=phases)
 
     def _explain(self) -> None:
         self.start_button.setToolTip(
@@ -166,7 +166,7 @@ class CohortWindow(QWidget):
         self._run.noticed.connect(self._on_noticed)
         self._run.ended.connect(self._on_ended)
 
-    def _on_checked(self, request: CohortRequest, _: None) -> None:
+    def _on_checked(self, request: CohortCommand, _: None) -> None:
         if request is not self._checked:
             return
         self._checked, self._results = None, request.output
@@ -176,7 +176,7 @@ class CohortWindow(QWidget):
         self.review_button.setEnabled(False)
         self._run.start(request)
 
-    def _on_refused(self, request: CohortRequest, sentence: str) -> None:
+    def _on_refused(self, request: CohortCommand, sentence: str) -> None:
         if request is self._checked:
             self._checked = None
             self._set_running(False)

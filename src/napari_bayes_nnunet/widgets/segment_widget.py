@@ -18,7 +18,7 @@ from ..io import DataError
 from ..io.ensemble_folder import EnsembleFolder
 from .background import Background
 from .child_process import COMMAND, InferenceChild
-from .cohort_request import Asking
+from .cohort_command import Asking
 from .cohort_run import COMMAND as COHORT_COMMAND
 from .cohort_run import CohortRun
 from .dock_layout import WIDTH, heading, line, scrolling

@@ -9,10 +9,10 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote_device import RemoteDevice
-from napari_bayes_nnunet.widgets import cohort_request
-from napari_bayes_nnunet.widgets.cohort_request import (
+from napari_bayes_nnunet.widgets import cohort_command
+from napari_bayes_nnunet.widgets.cohort_command import (
     Asking,
-    CohortRequest,
+    CohortCommand,
     check_folders,
     results_beside,
 )
@@ -41,7 +41,7 @@ def test_how_it_is_asked_is_one_line(changes, words) -> None:
 
 def test_the_command_gets_all_that_was_chosen(tmp_path) -> None:
     chosen = asking(folder=tmp_path / "e", temperature=1.25, mirroring="none", device="cpu")
-    request = CohortRequest(asking=chosen, images=Path("images"), output=Path("out"), phases="all")
+    request = CohortCommand(asking=chosen, images=Path("images"), output=Path("out"), phases="all")
     here = Path(os.path.abspath("."))
     assert request.arguments == [
         *("predict", str(tmp_path / "e"), str(here / "images"), "-o", str(here / "out")),
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_the_folders_is_a_sentence(tmp_path, monkeypatch) -> 
         raise PermissionError(13, "Permission denied")
 
     # Whoever runs the tests may be allowed to read everything.
-    monkeypatch.setattr(cohort_request.os, "scandir", refuse)
+    monkeypatch.setattr(cohort_command.os, "scandir", refuse)
     with pytest.raises(AppError) as raised:
         check_folders(tmp_path, tmp_path / "out")
     expected = f"{tmp_path} cannot be read (you may not look into it): choose another folder."

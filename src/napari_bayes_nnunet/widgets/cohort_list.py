@@ -30,7 +30,7 @@ DONE, BEFORE, FAILED = "done", "finished before", "failed"
 LEVELS: dict[str, Level] = {FAILED: "blocking", BEFORE: "done"}
 
 
-class CohortTable(QWidget):
+class CohortList(QWidget):
     """Studies can be added by the thousand: they are shown at the next `refresh`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -47,7 +47,7 @@ class Asking:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CohortRequest:
+class CohortCommand:
     """All studies in the folder ``images``, in ``phases``, into the folder ``output``."""
 
     asking: Asking

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.app.messages import StudyDone
-from napari_bayes_nnunet.widgets.cohort_table import CohortTable
+from napari_bayes_nnunet.widgets.cohort_list import CohortList
 
 
 @pytest.fixture
-def table(qtbot: Any) -> CohortTable:
-    made = CohortTable()
+def table(qtbot: Any) -> CohortList:
+    made = CohortList()
     qtbot.addWidget(made)
     made.resize(340, 400)
     made.show()
     return made
 
 
-def add(table: CohortTable, case: str, outcome: str = "done", text: str = "") -> None:
+def add(table: CohortList, case: str, outcome: str = "done", text: str = "") -> None:
     table.add(StudyDone(case=case, outcome=outcome, text=text, done=1, total=9))
 
 
-def cases(table: CohortTable) -> list[str]:
+def cases(table: CohortList) -> list[str]:
     return [row.cells[0] for row in table.table.rows]
 
 
