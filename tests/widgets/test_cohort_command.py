@@ -59,6 +59,8 @@ def test_another_computer_is_named_instead_of_a_device(certificates) -> None:
     words = chosen.arguments
     assert "--device" not in words
     assert words[words.index("--scheduler") + 1] == address
+    assert "the same paths on both computers" in chosen.needs
+    assert asking().needs == ""
     assert words[10:] == (["--certificates", "/certificates"] if certificates else [])
 
 

@@ -13,6 +13,10 @@ from .result import Question
 ED_AND_ES, ALL = "ED,ES", "all"
 NO_IMAGES = "Choose the folder of the images first."
 NO_RESULTS = "Choose a folder for the results first."
+SAME_PATHS = (
+    " The files are read and written there: ensemble, images and results must have the same paths "
+    "on both computers."
+)
 SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
 
 
@@ -32,6 +36,11 @@ class Asking:
         if self.device != "auto":
             words.append(f"on {RemoteDevice.of(self.device).address}")
         return ", ".join(words)
+
+    @property
+    def needs(self) -> str:
+        """What there is to know of another computer."""
+        return SAME_PATHS if is_remote(self.device) else ""
 
     @property
     def arguments(self) -> list[str]:

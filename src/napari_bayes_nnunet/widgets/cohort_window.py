@@ -86,7 +86,8 @@ class CohortWindow(QWidget):
         if self.is_busy:
             return
         try:
-            self.asked.say(AS_IN_THE_DOCK.format(asking=self._asking()))
+            asking = self._asking()
+            self.asked.say(AS_IN_THE_DOCK.format(asking=asking) + asking.needs)
         except AppError as error:
             self.asked.say(str(error))
 
