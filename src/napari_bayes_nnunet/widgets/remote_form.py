@@ -20,8 +20,8 @@ HELP = (
 )
 ADDRESS_HELP = (
     "Where the scheduler on the other computer listens. tls:// is encrypted, and only who has a "
-    "certificate can connect; with tcp:// everybody in the network can read along, and run programs "
-    "on both computers: use it where nobody else is."
+    "certificate can connect; with tcp:// everybody in the network can read along, and run "
+    "programs on both computers: use it where nobody else is."
 )
 CERTIFICATES_HELP = (
     "The folder on this computer with ca.pem, cert.pem and key.pem, which whoever runs the other "
