@@ -192,6 +192,14 @@ class TestDicom:
         assert three != four
         assert names(find(tree / "a" / "Doe_Jane", folder_names=True)) == ["Doe_Jane"]
 
+    def test_folders_that_have_no_path_in_common(self, tree, tmp_path, monkeypatch):
+        """One tree is named from here, the other from the root: as on two drives of Windows."""
+        monkeypatch.chdir(tmp_path)
+        study = write_dicom_study(tree / "s1", name="one")
+        write_dicom_study(tmp_path / "more" / "s2", name="two", StudyInstanceUID=study)
+        found = find_studies([tree, Path("more")], output=tmp_path / "out", folder_names=True)
+        assert names(found) == [tmp_path.name]
+
     def test_damaged_files_are_an_input_that_says_so_without_a_path(self, tree):
         folder = tree / "Doe_Jane"
         write_dicom_study(folder, name="Doe")

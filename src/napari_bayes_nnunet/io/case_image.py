@@ -34,7 +34,7 @@ def case_image(
     if not _is_dicom(path):
         return CaseImage(path, case_name(path), lambda: read_channels(path))
     stack = choose_stack(stacks_in(path), series=series)
-    name = path.absolute().stem if named_by_folder else stack.pseudonym
+    name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
 
 

@@ -75,7 +75,7 @@ def read_stack(stack: Stack, path: Path, *, name: str = "") -> Volume:
     voxels = read_pixels(images).reshape(geometry.shape)
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(f"{_begin(stack)} is empty: all its voxels are 0.")
-    return Volume(voxels, geometry, path.absolute().with_name(name or stack.pseudonym))
+    return Volume(voxels, geometry, path.absolute().parent / (name or stack.pseudonym))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -99,10 +99,13 @@ def _pseudonym(identity: str, series: int | None) -> str:
 
 def _place_of(folders: Sequence[Folder]) -> tuple[str, str]:
     """Where in the tree the folder is that all these are in, and what it is called."""
-    title = PurePosixPath(os.path.commonpath([folder.title for folder in folders]))
+    title = PurePosixPath(posixpath.commonpath([folder.title for folder in folders]))
     if title.name:
         return str(title.parent).removeprefix("."), title.name
-    return "", Path(os.path.commonpath([folder.path for folder in folders])).resolve().name
+    top = folders[0].path
+    for _ in PurePosixPath(folders[0].title).parts:
+        top = top.parent
+    return "", top.resolve().name or "root"
 
 
 def _told_apart(inputs: Sequence[StudyInput]) -> Iterator[StudyInput]:
