@@ -163,12 +163,20 @@ class TestDicom:
         assert not np.array_equal(first, second)
         assert len(set(names(found))) == 2
 
-    def test_a_patient_between_the_files_that_are_looked_at_first(self, tree):
-        """In folders where something else lies, too, every file is looked at."""
-        write_dicom_study(tree, name="b")
-        (tree / "a.txt").write_text("text")
+    def test_a_patient_between_the_files_of_another(self, tree):
+        """Every file is looked at, and read for its own study only."""
+        study = write_dicom_study(tree, name="a")
+        write_dicom_study(tree, name="m")
+        write_dicom_study(tree, name="z", StudyInstanceUID=study, series=6)
+        write_dicom_study(tree / "other", name="b")
         dicoms.write_disc_index(tree / "DICOMDIR")
-        assert len(find(tree).inputs) == 1
+        (tree / "a.txt").write_text("text")
+        first, second, alone = (one.paths for one in find(tree).inputs)
+        assert sorted((len(first), len(second))) == [12, 24]
+        of_second = {path.name[0] for path in min(first, second, key=len)}
+        assert of_second == {"m"}
+        assert {path.name[0] for path in max(first, second, key=len)} == {"a", "z"}
+        assert alone == (tree / "other",)
 
     def test_names_are_pseudonyms_that_stay(self, tree, tmp_path):
         study = write_dicom_study(tree / "Doe_Jane", name="one")

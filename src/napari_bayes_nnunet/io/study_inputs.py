@@ -22,6 +22,7 @@ from .nifti_inputs import images_among, is_nifti
 class StudyInput:
     """One image to segment: a NIfTI file, or a DICOM study in one or more folders.
 
+    ``paths`` are these folders; of one with files of other studies, too, the files of this one.
     Its results lie in ``folder``, seen from the output folder, and are called ``case``. ``study``
     is the UID of a DICOM study, "" where its files do not say it. ``problem`` is the sentence why
     it cannot be segmented, where that is known before it is read.
@@ -62,19 +63,23 @@ def find_studies(
     """
     left_out: Counter[str] = Counter()
     inputs: list[StudyInput] = []
-    dicoms: dict[tuple[str, str], list[Folder]] = {}
+    dicoms: dict[tuple[str, str], list[tuple[Folder, Sequence[Path]]]] = {}
     for folder in folders_in(places, output=output, left_out=left_out):
         for file in _images_in(folder, left_out):
             where = {"folder": folder.title, "case": case_name(file)}
             inputs.append(StudyInput(kind="NIfTI", paths=(file,), **where))
-        for study in studies_among([file for file in folder.files if not is_nifti(file)]):
+        studies = studies_among([file for file in folder.files if not is_nifti(file)])
+        for study, files in studies.items():
+            paths = files if len(studies) > 1 else (folder.path,)
             # Of files that do not say their study, those in one folder are taken as one.
-            dicoms.setdefault((study, "" if study else folder.title), []).append(folder)
-    for (study, title), folders in dicoms.items():
+            key = (study, "" if study else str(folder.path))
+            dicoms.setdefault(key, []).append((folder, paths))
+    for (study, title), parts in dicoms.items():
+        folders = [folder for folder, _ in parts]
         pseudonym = _pseudonym(study or title, series)
         place, case = _place_of(folders) if folder_names else ("", pseudonym)
-        paths = tuple(folder.path for folder in folders)
-        inputs.append(StudyInput(kind="DICOM", paths=paths, folder=place, case=case, study=study))
+        found = tuple(path for _, paths in parts for path in paths)
+        inputs.append(StudyInput(kind="DICOM", paths=found, folder=place, case=case, study=study))
     reasons = tuple(f"{reason}: {count}" for reason, count in left_out.items() if count)
     if not inputs:
         raise DataError(
