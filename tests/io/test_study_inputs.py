@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,23 +92,25 @@ class TestNifti:
         (tree / "b").symlink_to(tree / "a")
         assert names(find(tree)) == ["a/heart"]
 
-    def test_a_second_image_of_a_name_says_so(self, tree):
-        first = write_volume(tree / "heart.nii")
-        second = write_volume(tree / "heart.nii.gz")
-        one, other = find(tree).inputs
-        assert (one.name, one.problem) == ("heart", "")
-        assert other.name == "heart.nii.gz"
-        with pytest.raises(DataError, match="would lie among those of"):
-            study_image(other).read()
-        assert str(first) in other.problem
-        assert str(second) in other.problem
+    def test_a_second_image_of_a_name_is_numbered(self, tree):
+        for name in ("heart.nii", "heart.nii.gz", "heart-2.nii.gz"):
+            write_volume(tree / name)
+        called = {study.paths[0].name: study.case for study in find(tree).inputs}
+        assert called == {
+            "heart.nii": "heart",
+            "heart.nii.gz": "heart-3",
+            "heart-2.nii.gz": "heart-2",
+        }
 
     def test_an_image_called_like_a_folder_of_others(self, tree):
-        write_volume(tree / "p1.nii.gz")
-        write_volume(tree / "p1" / "heart.nii.gz")
-        one, other = find(tree).inputs
-        assert "the folder of its name" in one.problem
-        assert (other.name, other.problem) == ("p1/heart", "")
+        """Its study would lie among the results of those in the folder."""
+        write_volume(tree / "sub-01.nii.gz")
+        write_volume(tree / "sub-01" / "anat" / "heart.nii.gz")
+        assert names(find(tree)) == ["sub-01-2", "sub-01/anat/heart"]
+
+    def test_many_images_of_a_name(self, tree):
+        files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
+        assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
 
     def test_a_file_that_was_named_is_an_image_whatever_it_is_called(self, tree):
         file = write_volume(tree / "p1_seg.nii.gz")
@@ -185,8 +188,35 @@ class TestDicom:
         (again,) = find(tmp_path / "moved").inputs
         (of_series,) = find(tmp_path / "moved", series=5).inputs
         assert one.name == again.name != of_series.name
-        assert one.name.startswith("dicom-")
+        assert re.fullmatch(r"dicom-[0-9a-f]{16}", one.name)
+        assert one.folder == one.case == one.name
         assert one.study == study
+
+    def test_a_study_without_a_uid_is_called_by_its_content(self, tree, tmp_path):
+        """A pseudonym made of the folder's name could be guessed back."""
+        for place in (tree / "Doe_Jane", tree / "Smith_John", tmp_path / "other" / "Roe"):
+            write_dicom_study(place, name="a")
+            for file in sorted(place.iterdir()):
+                file.write_bytes((tree / "Doe_Jane" / file.name).read_bytes()[:300])
+        write_dicom_study(tree / "third", name="b")
+        for file in (tree / "third").iterdir():
+            file.write_bytes(file.read_bytes()[:300])
+        jane, john, third = find(tree).inputs
+        (again,) = find(tmp_path / "other").inputs
+        assert jane.name == again.name
+        assert john.name == f"{jane.name}/{jane.name}-2"
+        assert third.name != jane.name
+        assert [one.study for one in (jane, john, third)] == ["", "", ""]
+
+    def test_a_nifti_file_called_like_a_study(self, tree):
+        write_dicom_study(tree / "Doe_Jane", name="one")
+        (one,) = find(tree).inputs
+        write_volume(tree / f"{one.name}.nii.gz")
+        write_volume(tree / one.name / f"{one.name}.nii.gz")
+        found = find(tree).inputs
+        assert len({study.name for study in found}) == 3
+        assert len({study.place for study in found}) == 3
+        assert not {study.place for study in found} & {study.folder for study in found}
 
     def test_names_of_folders_on_request(self, tree):
         study = write_dicom_study(tree / "a" / "Doe_Jane" / "s1", name="one")

@@ -46,8 +46,6 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
 
     @cache
     def read() -> tuple[Volume, ...]:
-        if study.problem:
-            raise DataError(study.problem)
         if study.kind == "NIfTI":
             return read_channels(study.paths[0])
         return (_read_dicom(study, series),)
