@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.cohort_table import CohortTable
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.case_image import study_image
 from napari_bayes_nnunet.io.nifti import read_volume, write_labels
@@ -81,10 +82,23 @@ class TestNifti:
         make_study(tree / "a study")
         write_volume(tree / "out" / "heart.nii.gz")
         write_volume(tree / "older" / "heart.nii.gz")
-        (tree / "older" / "cohort.csv").touch()
+        CohortTable(tree / "older")
+        write_volume(tree / "saved again" / "heart.nii.gz")
+        table = (tree / "older" / "cohort.csv").read_text(encoding="utf-8").replace(",", ";")
+        (tree / "saved again" / "cohort.csv").write_text(table, encoding="utf-8-sig")
         found = find_studies([tree], output=tree / "out")
         assert names(found) == ["a study_image", "heart"]
-        assert found.left_out == ("Folders with results of this program: 3",)
+        assert found.left_out == ("Folders with results of this program: 4",)
+
+    def test_a_table_of_patients_beside_images_is_no_result(self, tree):
+        write_volume(tree / "heart.nii.gz")
+        (tree / "cohort.csv").write_text("study,patient,outcome\n1,2,alive\n")
+        (tree / "a").mkdir()
+        write_volume(tree / "a" / "heart.nii.gz")
+        (tree / "a" / "cohort.csv").mkdir()
+        found = find(tree)
+        assert names(found) == ["heart", "a/heart"]
+        assert found.left_out == ()
 
     def test_links_in_circles(self, tree):
         write_volume(tree / "a" / "heart.nii.gz")
