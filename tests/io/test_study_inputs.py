@@ -272,6 +272,30 @@ class TestDicom:
             study_image(one).read()
         assert "Doe" not in str(raised.value)
 
+    @pytest.mark.parametrize(
+        ("descriptions", "phase_missing", "series", "told"),
+        [
+            (("sax Doe", "sax Doe 2"), False, None, "There are 2 short-axis cines"),
+            (("3ch Doe", "4ch Doe"), False, None, "No short-axis cine was found"),
+            (("sax Doe", "4ch Doe"), False, 7, "There is no series 7. There is: series 5: 4 sl"),
+            (("sax Doe", "4ch Doe"), True, None, "Series 5: 4 slices .* cannot be read"),
+        ],
+    )
+    def test_no_description_of_a_series_is_told(
+        self, tree, descriptions, phase_missing, series, told
+    ):
+        """It is free text, and a scanner's staff writes names there, too."""
+        for number, description in enumerate(descriptions, start=5):
+            folder, entries = tree / f"s{number}", {"description": description, "series": number}
+            study = write_dicom_study(folder, name="a", StudyInstanceUID=dicoms.STUDY, **entries)
+        if phase_missing:
+            (tree / "s5" / "a_12").unlink()
+        (one,) = find(tree, series=series).inputs
+        with pytest.raises(DataError, match=told) as raised:
+            study_image(one, series=series).read()
+        assert "Doe" not in str(raised.value)
+        assert study not in str(raised.value)
+
     def test_files_in_folders_below_are_not_looked_at(self, tree):
         study = write_dicom_study(tree, name="one")
         write_dicom_study(tree / "again", name="one", seed=4, StudyInstanceUID=study)

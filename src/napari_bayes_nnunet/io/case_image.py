@@ -10,6 +10,7 @@ from pathlib import Path
 from . import DataError
 from .dicom import choose_stack, read_stack, stacks_in
 from .dicom_files import is_dicom
+from .dicom_stacks import Stack
 from .nifti import Volume, case_name, read_channels
 from .study_inputs import StudyInput
 
@@ -41,7 +42,7 @@ def case_image(
 def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
     """The image of a study that was found in a tree, read once and not before it is needed.
 
-    Reading it raises DataError; of DICOM the sentence has no name of a file or folder.
+    Reading it raises DataError; of DICOM the sentence has no name of a file, folder or series.
     """
 
     @cache
@@ -60,8 +61,9 @@ def _read_dicom(study: StudyInput, series: int | None) -> Volume:
     except OSError as error:
         raise DataError(f"The DICOM files cannot be read: {error.strerror}.") from None
     try:
-        stack = choose_stack(stacks_in(*files, study=study.study), series=series)
-        return read_stack(stack, study.paths[0], name=study.case)
+        stacks = stacks_in(*files, study=study.study)
+        stack = choose_stack(stacks, series=series, tell=Stack.in_numbers)
+        return read_stack(stack, study.paths[0], name=study.case, tell=Stack.in_numbers)
     except DataError as error:
         raise DataError(_nameless(str(error), files)) from None
 

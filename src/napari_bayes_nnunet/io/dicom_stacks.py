@@ -114,6 +114,10 @@ class Stack:
         uids = {self.first.study, *(image.series for image in images)}
         return pseudonym(" ".join(sorted(uids)))
 
+    def in_numbers(self) -> str:
+        """Series and size: a description is free text, in which names of patients are found."""
+        return f"{self.series_name}: {self.size}"
+
     def __str__(self) -> str:
         name = f" '{self.description}'" if self.description else ""
         return f"{self.series_name}{name}: {self.size}"
