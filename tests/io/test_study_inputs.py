@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.cohort_table import CohortTable
-from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io import DataError, nifti_inputs
 from napari_bayes_nnunet.io.case_image import study_image
 from napari_bayes_nnunet.io.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.study_inputs import FoundStudies, find_studies
@@ -125,6 +125,20 @@ class TestNifti:
     def test_many_images_of_a_name(self, tree):
         files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
         assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
+
+    def test_many_files_in_a_folder_are_each_opened_once_at_most(self, tree, monkeypatch):
+        opened: list[Path] = []
+
+        def header(file):
+            opened.append(file)
+
+        monkeypatch.setattr(nifti_inputs, "nifti_header", header)
+        for number in range(2000):
+            (tree / f"p{number:04d}.nii.gz").touch()
+            (tree / f"p{number:04d}_gt.nii.gz").touch()
+        assert len(find(tree).inputs) == 2000
+        assert len(opened) == len(set(opened)) == 2000
+        assert not [file for file in opened if "_gt" in file.name]
 
     def test_a_file_that_was_named_is_an_image_whatever_it_is_called(self, tree):
         file = write_volume(tree / "p1_seg.nii.gz")
