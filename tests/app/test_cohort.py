@@ -245,7 +245,8 @@ class TestWhileItRuns:
         request = request_of(ensemble, tree, tmp_path / "out", skip_finished=True)
         found = find_cohort(request)
         last = found.inputs[-1]
-        (tmp_path / "out" / f"{last.name}_picture.png").touch()
+        (tmp_path / "out" / last.folder).mkdir()
+        (tmp_path / "out" / f"{last.place}_picture.png").touch()
         steps = run_cohort(request, found, in_this_process, work=lambda task: made_row(task.study))
         assert next(steps).case == last.name
         steps.close()

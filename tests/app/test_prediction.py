@@ -447,7 +447,7 @@ class TestDicom:
         save = frozenset({"entropy", "study"})
         (outcome,) = self.segment(model, folder, out, phases="1,3", save=save)
         case = outcome.case
-        assert re.fullmatch(r"dicom-\w{10}", case)
+        assert re.fullmatch(r"dicom-\w{16}", case)
         assert outcome.phases == (1, 3)
         volume = read_dicom(folder)
         for phase in (1, 3):

@@ -15,6 +15,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom import (
     choose_stack,
     read_dicom,
+    read_stack,
     read_thumbnail,
     stacks_in,
 )
@@ -291,3 +292,10 @@ def test_whether_a_folder_may_hold_dicom(tmp_path: Path) -> None:
     write_cine(tmp_path)
     assert may_hold_dicom(tmp_path)
     assert may_hold_dicom(next(tmp_path.glob("part 0/*")))
+
+
+def test_the_root_of_a_drive(tmp_path: Path) -> None:
+    dicoms.write_cine(tmp_path)
+    stack = choose_stack(stacks_in(tmp_path))
+    root = Path(tmp_path.anchor)
+    assert read_stack(stack, root).source == root / stack.pseudonym

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.app.cohort_table import CohortTable
+from napari_bayes_nnunet.io import DataError, nifti_inputs
 from napari_bayes_nnunet.io.case_image import study_image
 from napari_bayes_nnunet.io.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.study_inputs import FoundStudies, find_studies
@@ -80,10 +82,23 @@ class TestNifti:
         make_study(tree / "a study")
         write_volume(tree / "out" / "heart.nii.gz")
         write_volume(tree / "older" / "heart.nii.gz")
-        (tree / "older" / "cohort.csv").touch()
+        CohortTable(tree / "older")
+        write_volume(tree / "saved again" / "heart.nii.gz")
+        table = (tree / "older" / "cohort.csv").read_text(encoding="utf-8").replace(",", ";")
+        (tree / "saved again" / "cohort.csv").write_text(table, encoding="utf-8-sig")
         found = find_studies([tree], output=tree / "out")
         assert names(found) == ["a study_image", "heart"]
-        assert found.left_out == ("Folders with results of this program: 3",)
+        assert found.left_out == ("Folders with results of this program: 4",)
+
+    def test_a_table_of_patients_beside_images_is_no_result(self, tree):
+        write_volume(tree / "heart.nii.gz")
+        (tree / "cohort.csv").write_text("study,patient,outcome\n1,2,alive\n")
+        (tree / "a").mkdir()
+        write_volume(tree / "a" / "heart.nii.gz")
+        (tree / "a" / "cohort.csv").mkdir()
+        found = find(tree)
+        assert names(found) == ["heart", "a/heart"]
+        assert found.left_out == ()
 
     def test_links_in_circles(self, tree):
         write_volume(tree / "a" / "heart.nii.gz")
@@ -91,23 +106,39 @@ class TestNifti:
         (tree / "b").symlink_to(tree / "a")
         assert names(find(tree)) == ["a/heart"]
 
-    def test_a_second_image_of_a_name_says_so(self, tree):
-        first = write_volume(tree / "heart.nii")
-        second = write_volume(tree / "heart.nii.gz")
-        one, other = find(tree).inputs
-        assert (one.name, one.problem) == ("heart", "")
-        assert other.name == "heart.nii.gz"
-        with pytest.raises(DataError, match="would lie among those of"):
-            study_image(other).read()
-        assert str(first) in other.problem
-        assert str(second) in other.problem
+    def test_a_second_image_of_a_name_is_numbered(self, tree):
+        for name in ("heart.nii", "heart.nii.gz", "heart-2.nii.gz"):
+            write_volume(tree / name)
+        called = {study.paths[0].name: study.case for study in find(tree).inputs}
+        assert called == {
+            "heart.nii": "heart",
+            "heart.nii.gz": "heart-3",
+            "heart-2.nii.gz": "heart-2",
+        }
 
     def test_an_image_called_like_a_folder_of_others(self, tree):
-        write_volume(tree / "p1.nii.gz")
-        write_volume(tree / "p1" / "heart.nii.gz")
-        one, other = find(tree).inputs
-        assert "the folder of its name" in one.problem
-        assert (other.name, other.problem) == ("p1/heart", "")
+        """Its study would lie among the results of those in the folder."""
+        write_volume(tree / "sub-01.nii.gz")
+        write_volume(tree / "sub-01" / "anat" / "heart.nii.gz")
+        assert names(find(tree)) == ["sub-01-2", "sub-01/anat/heart"]
+
+    def test_many_images_of_a_name(self, tree):
+        files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
+        assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
+
+    def test_many_files_in_a_folder_are_each_opened_once_at_most(self, tree, monkeypatch):
+        opened: list[Path] = []
+
+        def header(file):
+            opened.append(file)
+
+        monkeypatch.setattr(nifti_inputs, "nifti_header", header)
+        for number in range(2000):
+            (tree / f"p{number:04d}.nii.gz").touch()
+            (tree / f"p{number:04d}_gt.nii.gz").touch()
+        assert len(find(tree).inputs) == 2000
+        assert len(opened) == len(set(opened)) == 2000
+        assert not [file for file in opened if "_gt" in file.name]
 
     def test_a_file_that_was_named_is_an_image_whatever_it_is_called(self, tree):
         file = write_volume(tree / "p1_seg.nii.gz")
@@ -163,12 +194,20 @@ class TestDicom:
         assert not np.array_equal(first, second)
         assert len(set(names(found))) == 2
 
-    def test_a_patient_between_the_files_that_are_looked_at_first(self, tree):
-        """In folders where something else lies, too, every file is looked at."""
-        write_dicom_study(tree, name="b")
-        (tree / "a.txt").write_text("text")
+    def test_a_patient_between_the_files_of_another(self, tree):
+        """Every file is looked at, and read for its own study only."""
+        study = write_dicom_study(tree, name="a")
+        write_dicom_study(tree, name="m")
+        write_dicom_study(tree, name="z", StudyInstanceUID=study, series=6)
+        write_dicom_study(tree / "other", name="b")
         dicoms.write_disc_index(tree / "DICOMDIR")
-        assert len(find(tree).inputs) == 1
+        (tree / "a.txt").write_text("text")
+        first, second, alone = (one.paths for one in find(tree).inputs)
+        assert sorted((len(first), len(second))) == [12, 24]
+        of_second = {path.name[0] for path in min(first, second, key=len)}
+        assert of_second == {"m"}
+        assert {path.name[0] for path in max(first, second, key=len)} == {"a", "z"}
+        assert alone == (tree / "other",)
 
     def test_names_are_pseudonyms_that_stay(self, tree, tmp_path):
         study = write_dicom_study(tree / "Doe_Jane", name="one")
@@ -177,8 +216,35 @@ class TestDicom:
         (again,) = find(tmp_path / "moved").inputs
         (of_series,) = find(tmp_path / "moved", series=5).inputs
         assert one.name == again.name != of_series.name
-        assert one.name.startswith("dicom-")
+        assert re.fullmatch(r"dicom-[0-9a-f]{16}", one.name)
+        assert one.folder == one.case == one.name
         assert one.study == study
+
+    def test_a_study_without_a_uid_is_called_by_its_content(self, tree, tmp_path):
+        """A pseudonym made of the folder's name could be guessed back."""
+        for place in (tree / "Doe_Jane", tree / "Smith_John", tmp_path / "other" / "Roe"):
+            write_dicom_study(place, name="a")
+            for file in sorted(place.iterdir()):
+                file.write_bytes((tree / "Doe_Jane" / file.name).read_bytes()[:300])
+        write_dicom_study(tree / "third", name="b")
+        for file in (tree / "third").iterdir():
+            file.write_bytes(file.read_bytes()[:300])
+        jane, john, third = find(tree).inputs
+        (again,) = find(tmp_path / "other").inputs
+        assert jane.name == again.name
+        assert john.name == f"{jane.name}/{jane.name}-2"
+        assert third.name != jane.name
+        assert [one.study for one in (jane, john, third)] == ["", "", ""]
+
+    def test_a_nifti_file_called_like_a_study(self, tree):
+        write_dicom_study(tree / "Doe_Jane", name="one")
+        (one,) = find(tree).inputs
+        write_volume(tree / f"{one.name}.nii.gz")
+        write_volume(tree / one.name / f"{one.name}.nii.gz")
+        found = find(tree).inputs
+        assert len({study.name for study in found}) == 3
+        assert len({study.place for study in found}) == 3
+        assert not {study.place for study in found} & {study.folder for study in found}
 
     def test_names_of_folders_on_request(self, tree):
         study = write_dicom_study(tree / "a" / "Doe_Jane" / "s1", name="one")
@@ -191,6 +257,14 @@ class TestDicom:
         assert four.startswith("b/mixed-dicom-")
         assert three != four
         assert names(find(tree / "a" / "Doe_Jane", folder_names=True)) == ["Doe_Jane"]
+
+    def test_folders_that_have_no_path_in_common(self, tree, tmp_path, monkeypatch):
+        """One tree is named from here, the other from the root: as on two drives of Windows."""
+        monkeypatch.chdir(tmp_path)
+        study = write_dicom_study(tree / "s1", name="one")
+        write_dicom_study(tmp_path / "more" / "s2", name="two", StudyInstanceUID=study)
+        found = find_studies([tree, Path("more")], output=tmp_path / "out", folder_names=True)
+        assert names(found) == [tmp_path.name]
 
     def test_damaged_files_are_an_input_that_says_so_without_a_path(self, tree):
         folder = tree / "Doe_Jane"
@@ -211,6 +285,30 @@ class TestDicom:
         with pytest.raises(DataError, match="One of the files is cut short") as raised:
             study_image(one).read()
         assert "Doe" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("descriptions", "phase_missing", "series", "told"),
+        [
+            (("sax Doe", "sax Doe 2"), False, None, "There are 2 short-axis cines"),
+            (("3ch Doe", "4ch Doe"), False, None, "No short-axis cine was found"),
+            (("sax Doe", "4ch Doe"), False, 7, "There is no series 7. There is: series 5: 4 sl"),
+            (("sax Doe", "4ch Doe"), True, None, "Series 5: 4 slices .* cannot be read"),
+        ],
+    )
+    def test_no_description_of_a_series_is_told(
+        self, tree, descriptions, phase_missing, series, told
+    ):
+        """It is free text, and a scanner's staff writes names there, too."""
+        for number, description in enumerate(descriptions, start=5):
+            folder, entries = tree / f"s{number}", {"description": description, "series": number}
+            study = write_dicom_study(folder, name="a", StudyInstanceUID=dicoms.STUDY, **entries)
+        if phase_missing:
+            (tree / "s5" / "a_12").unlink()
+        (one,) = find(tree, series=series).inputs
+        with pytest.raises(DataError, match=told) as raised:
+            study_image(one, series=series).read()
+        assert "Doe" not in str(raised.value)
+        assert study not in str(raised.value)
 
     def test_files_in_folders_below_are_not_looked_at(self, tree):
         study = write_dicom_study(tree, name="one")

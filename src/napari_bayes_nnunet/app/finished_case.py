@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from typing import Any, Final
 from ..io.ensemble_folder import Member
 from ..io.whole_files import nifti_header, phases_of
 from . import AppError
+from .case_files import frame_name
 
 _PLACE: Final = ("training", "fold", "cycle", "epoch")
+_LOOKED_FOR: Final = 100
+"""Phases; a cine with its ED and ES after these is read again before it is found finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +83,10 @@ def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | 
     if asked == "all":
         header = nifti_header(output / f"{case}.nii.gz")
         return () if header is None else tuple(range(1, phases_of(header) + 1))
-    for file in sorted(output.glob(f"{glob.escape(case)}_frame*.json")):
+    # Asked for by name: to list a folder that holds a hundred thousand cases takes too long.
+    for phase in range(1, _LOOKED_FOR + 1):
         try:
+            file = output / f"{frame_name(case, phase)}.json"
             report = json.loads(file.read_text(encoding="utf-8"))
             return tuple(sorted({int(report["ED"]), int(report["ES"])}))
         except (OSError, ValueError, KeyError, TypeError):

@@ -64,7 +64,8 @@ class StudyTask:
     def has_results(self) -> bool:
         """Whether there are labels, a report or a study of it, whatever made them."""
         name = glob.escape(self.study.case)
-        written = (f"{name}.nii.gz", f"{name}.json", f"{name}_frame*.json", f"{name}/{STUDY}")
+        # Last what the whole folder is listed for.
+        written = (f"{name}.nii.gz", f"{name}.json", f"{name}/{STUDY}", f"{name}_frame*.json")
         return any(found for each in written for found in self.output.glob(each))
 
 

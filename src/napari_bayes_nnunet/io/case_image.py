@@ -10,6 +10,7 @@ from pathlib import Path
 from . import DataError
 from .dicom import choose_stack, read_stack, stacks_in
 from .dicom_files import is_dicom
+from .dicom_stacks import Stack
 from .nifti import Volume, case_name, read_channels
 from .study_inputs import StudyInput
 
@@ -34,20 +35,18 @@ def case_image(
     if not _is_dicom(path):
         return CaseImage(path, case_name(path), lambda: read_channels(path))
     stack = choose_stack(stacks_in(path), series=series)
-    name = path.absolute().stem if named_by_folder else stack.pseudonym
+    name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
 
 
 def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
     """The image of a study that was found in a tree, read once and not before it is needed.
 
-    Reading it raises DataError; of DICOM the sentence has no name of a file or folder.
+    Reading it raises DataError; of DICOM the sentence has no name of a file, folder or series.
     """
 
     @cache
     def read() -> tuple[Volume, ...]:
-        if study.problem:
-            raise DataError(study.problem)
         if study.kind == "NIfTI":
             return read_channels(study.paths[0])
         return (_read_dicom(study, series),)
@@ -62,8 +61,9 @@ def _read_dicom(study: StudyInput, series: int | None) -> Volume:
     except OSError as error:
         raise DataError(f"The DICOM files cannot be read: {error.strerror}.") from None
     try:
-        stack = choose_stack(stacks_in(*files, study=study.study), series=series)
-        return read_stack(stack, study.paths[0], name=study.case)
+        stacks = stacks_in(*files, study=study.study)
+        stack = choose_stack(stacks, series=series, tell=Stack.in_numbers)
+        return read_stack(stack, study.paths[0], name=study.case, tell=Stack.in_numbers)
     except DataError as error:
         raise DataError(_nameless(str(error), files)) from None
 

@@ -6,7 +6,7 @@ name and no number of a patient is kept: the volume is called by a pseudonym of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,13 @@ def stacks_in(*paths: Path, study: str | None = None) -> list[Stack]:
     return find_stacks(asked)
 
 
-def choose_stack(stacks: Sequence[Stack], *, series: int | None = None) -> Stack:
+def choose_stack(
+    stacks: Sequence[Stack], *, series: int | None = None, tell: Callable[[Stack], str] = str
+) -> Stack:
     """The short-axis cine: the only candidate, or the one with slices in ``series``.
 
-    Raises DataError, with a list of what there is, where that leaves none or several.
+    Raises DataError where that leaves none or several, with a list of what there is, each as
+    ``tell`` says it.
     """
     asked = [stack for stack in stacks if series is None or series in stack.series_numbers]
     candidates = [stack for stack in asked if stack.is_short_axis_cine]
@@ -49,7 +52,7 @@ def choose_stack(stacks: Sequence[Stack], *, series: int | None = None) -> Stack
         return candidates[0]
     if len(asked) == 1 or (series is not None and asked):
         return asked[0]
-    listed = "; ".join(map(str, candidates or stacks))
+    listed = "; ".join(map(tell, candidates or stacks))
     if series is not None:
         raise DataError(f"There is no series {series}. There is: {listed}.")
     if not candidates:
@@ -62,20 +65,23 @@ def read_dicom(path: Path, *, series: int | None = None) -> Volume:
     return read_stack(choose_stack(stacks_in(path), series=series), path)
 
 
-def read_stack(stack: Stack, path: Path, *, name: str = "") -> Volume:
+def read_stack(
+    stack: Stack, path: Path, *, name: str = "", tell: Callable[[Stack], str] = str
+) -> Volume:
     """Read a stack found in ``path``: (T, Z, Y, X), or (Z, Y, X) of a single phase.
 
     Its ``source`` is no file: it lies beside the folder and is called ``name``, or the pseudonym.
-    Raises DataError where slices or phases are missing, or where pixels cannot be read.
+    Raises DataError where slices or phases are missing, or where pixels cannot be read; ``tell``
+    says of which stack.
     """
     if stack.problem:
-        raise DataError(f"{_begin(stack)} cannot be read: {stack.problem}. Export it again.")
+        raise DataError(f"{_begin(tell(stack))} cannot be read: {stack.problem}. Export it again.")
     geometry = geometry_of(stack)
     images = [one[phase] for phase in range(stack.phases) for one in stack.slices]
     voxels = read_pixels(images).reshape(geometry.shape)
     if not np.isfinite(voxels).all() or not voxels.any():
-        raise DataError(f"{_begin(stack)} is empty: all its voxels are 0.")
-    return Volume(voxels, geometry, path.absolute().with_name(name or stack.pseudonym))
+        raise DataError(f"{_begin(tell(stack))} is empty: all its voxels are 0.")
+    return Volume(voxels, geometry, path.absolute().parent / (name or stack.pseudonym))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -95,6 +101,5 @@ def geometry_of(stack: Stack) -> Geometry:
     )
 
 
-def _begin(stack: Stack) -> str:
-    text = str(stack)
+def _begin(text: str) -> str:
     return text[:1].upper() + text[1:]

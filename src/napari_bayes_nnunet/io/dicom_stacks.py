@@ -6,7 +6,6 @@ a series of its own, and some put localisers and long axes into the series of th
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from .dicom_files import pseudonym
 from .dicom_images import DicomImage, Vector
 from .dicom_phases import Slice, in_time, phases_missing, time_between, usual_count
 from .dicom_places import (
@@ -112,7 +112,11 @@ class Stack:
         """A name that is the same whenever these series are read, and names nobody."""
         images = (image for images in self.slices for image in images)
         uids = {self.first.study, *(image.series for image in images)}
-        return f"dicom-{hashlib.sha256(' '.join(sorted(uids)).encode()).hexdigest()[:10]}"
+        return pseudonym(" ".join(sorted(uids)))
+
+    def in_numbers(self) -> str:
+        """Series and size: a description is free text, in which names of patients are found."""
+        return f"{self.series_name}: {self.size}"
 
     def __str__(self) -> str:
         name = f" '{self.description}'" if self.description else ""

@@ -1,8 +1,8 @@
-"""Which DICOM studies the files of a folder belong to, by a single tag of a few of them."""
+"""Which DICOM studies the files of a folder belong to, by a single tag of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,32 +16,30 @@ from .dicom_images import DAMAGED, DERIVED, tolerant
 TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
 
 
-def studies_among(files: Sequence[Path]) -> list[str]:
-    """UIDs of the studies with images among the files; "" stands for one that cannot be read.
+def studies_among(files: Sequence[Path]) -> dict[str, list[Path]]:
+    """The images among the files of a folder, by the UID of their study.
 
-    Where the first file, the last and one in the middle are of the same study, so are the others.
+    Every file is looked at: another patient may lie anywhere between. Those that do not say their
+    study count where no other does, and are then under "".
     """
-    few = [files[place] for place in sorted({0, len(files) // 2, len(files) - 1}) if files]
-    found = _studies(few)
-    if len(found) != 1 or found <= {None, ""}:
-        found = _studies(files)
-    return sorted(study for study in found if study) or [""] * ("" in found)
-
-
-def _studies(files: Iterable[Path]) -> set[str | None]:
-    return {_study_of(file) for file in files}
+    found: dict[str, list[Path]] = {}
+    with tolerant():
+        for file in filter(is_dicom, files):
+            study = _study_of(file)
+            if study is not None:
+                found.setdefault(study, []).append(file)
+    if len(found) > 1:
+        found.pop("", None)
+    return dict(sorted(found.items()))
 
 
 def _study_of(file: Path) -> str | None:
-    """UID of the study of an image, "" where it is damaged; None of what is no DICOM image."""
-    if not is_dicom(file):
-        return None
-    with tolerant():
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-            kind = header.file_meta.get("MediaStorageSOPClassUID")
-            if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
-                return None
-            return str(header.get("StudyInstanceUID") or "")
-        except (InvalidDicomError, *DAMAGED):
-            return ""
+    """UID of the study of an image, "" where it is damaged; None of what is no image."""
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        kind = header.file_meta.get("MediaStorageSOPClassUID")
+        if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
+            return None
+        return str(header.get("StudyInstanceUID") or "")
+    except (InvalidDicomError, *DAMAGED):
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from .study_info import STUDY
 
 COHORT: Final = "cohort.csv"
 """The table in the output folder of a run over many studies: no results are looked for inputs."""
+_HEAD: Final = re.compile(rb"\W*study\W+outcome\W+predicted_quality\W")
+"""How it begins, also saved again by a spreadsheet: others call tables of their own so, too."""
 RESULTS: Final = "Folders with results of this program"
 
 
@@ -47,7 +50,11 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
         for path, inside, names in os.walk(place, onerror=note, followlinks=True):
             folder, status = Path(path), os.stat(path)
             identity = status.st_dev, status.st_ino
-            results = STUDY in names or COHORT in names or folder.resolve() == output
+            results = (
+                STUDY in names
+                or (COHORT in names and _is_of_a_run(folder / COHORT))
+                or folder.resolve() == output
+            )
             left_out[RESULTS] += results and identity not in seen
             if results or identity in seen:
                 inside.clear()
@@ -57,6 +64,14 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
             files = (folder / name for name in sorted(names) if not name.startswith("."))
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
+
+
+def _is_of_a_run(table: Path) -> bool:
+    try:
+        with table.open("rb") as content:
+            return _HEAD.match(content.read(100)) is not None
+    except OSError:
+        return False
 
 
 def _tree_names(places: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .case_names import image_names, is_named_label, stem
+from .case_names import CaseName, image_names, is_named_label, stem
 from .geometry import LABEL_INTENT
 from .nifti import ENDINGS, is_further_channel
 from .prediction_folder import ENTROPY, MUTUAL_INFORMATION
@@ -31,42 +31,36 @@ def images_among(files: Sequence[Path], folder: str, left_out: Counter[str]) -> 
     The first channel stands for all. A file that cannot be read is an image: whoever segments it
     will be told what is wrong.
     """
-    images: dict[Path, Any] = {}
+    images: dict[Path, CaseName] = {}
+    cines: set[str] = set()
     for file in filter(is_nifti, files):
         if is_further_channel(file):
             left_out[CHANNELS] += 1
             continue
-        header = nifti_header(file)
-        if _is_label(Path(folder, file.name), header):
+        # A file is opened for what its name does not tell.
+        named = _is_called_label(Path(folder, file.name))
+        header = None if named else nifti_header(file)
+        if named or (header is not None and int(header["intent_code"]) == LABEL_INTENT):
             left_out[LABELS] += 1
-        else:
-            images[file] = header
-    cines = {_base(file) for file, header in images.items() if _is_cine(file, header)}
-    frames = {file for file in images if _phase(file) is not None and _base(file) in cines}
+            continue
+        images[file] = name = image_names(file, is_channel=True)[0].key
+        if name.phase is None and _is_cine(file, name, header):
+            cines.add(name.base)
+    phases = {file for file, name in images.items() if name.phase is not None}
+    frames = {file for file in phases if images[file].base in cines}
     left_out[FRAMES] += len(frames)
     return [file for file in images if file not in frames]
 
 
-def _is_label(place: Path, header: Any) -> bool:
+def _is_called_label(place: Path) -> bool:
     """``place`` of a file is seen from the top of its tree."""
     return (
         is_named_label(place, Path())
         or any(_LABELS_OF_TEST.fullmatch(part) for part in place.parts[:-1])
         or stem(place).endswith((ENTROPY, MUTUAL_INFORMATION))
-        or (header is not None and int(header["intent_code"]) == LABEL_INTENT)
     )
 
 
-def _is_cine(file: Path, header: Any) -> bool:
+def _is_cine(file: Path, name: CaseName, header: Any) -> bool:
     """By its header, or where it cannot be read by its name, patient001_4d."""
-    if _phase(file) is not None:
-        return False
-    return phases_of(header) > 1 if header is not None else _base(file) != stem(file).casefold()
-
-
-def _base(file: Path) -> str:
-    return image_names(file, is_channel=True)[0].key.base
-
-
-def _phase(file: Path) -> int | str | None:
-    return image_names(file, is_channel=True)[0].phase
+    return phases_of(header) > 1 if header is not None else name.base != stem(file).casefold()

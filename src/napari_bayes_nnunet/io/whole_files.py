@@ -38,8 +38,9 @@ def nifti_header(file: Path) -> Any:
     try:
         with file.open("rb") as content:
             packed = content.read(2) == b"\x1f\x8b"
-        with gzip.open(file) if packed else file.open("rb") as content:
-            start = content.read(HEADER_BYTES)
+            content.seek(0)
+            unpacked = gzip.GzipFile(fileobj=content) if packed else content
+            start = unpacked.read(HEADER_BYTES)
     except (OSError, EOFError, zlib.error):
         return None
     kind = next((k for k in nifti_kinds() if k.header_class.may_contain_header(start)), None)
