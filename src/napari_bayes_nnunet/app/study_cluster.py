@@ -22,7 +22,6 @@ from . import AppError
 from .cluster_check import address_of, check_cluster, count_slots
 from .dask_connection import connect
 from .embedded_cluster import embedded_cluster
-from .ensemble_keeper import keep_ensembles
 from .study_parcel import Answer, Parcel, in_a_line, open_parcel
 
 Task = TypeVar("Task")
@@ -51,7 +50,6 @@ def open_cluster(
     there = connect(address, certificates=certificates) if address else embedded_cluster(device)
     with silence_logging_cmgr(logging.CRITICAL), there as client:
         check_cluster(client)
-        keep_ensembles(client)
         yield client
 
 
