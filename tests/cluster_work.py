@@ -6,12 +6,17 @@ import os
 import signal
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from distributed import Scheduler, get_worker
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.ensemble_keeper import keeper
+from napari_bayes_nnunet.app import study_task
+from napari_bayes_nnunet.app.ensemble_keeper import EnsembleKeeper, keeper
+from napari_bayes_nnunet.app.study_row import StudyRow
+from napari_bayes_nnunet.app.study_task import StudyTask, run_study
+from napari_bayes_nnunet.nnunet import ModelError
 
 
 def square(number: int) -> int:
@@ -52,6 +57,35 @@ def kill_own_worker(number: int) -> int:
     if number == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
+
+
+def refuse(number: int) -> int:
+    """What a worker does that lacks what the ensemble needs."""
+    raise ModelError("This machine has no usable cuda device.")
+
+
+def refuse_on_one(task: tuple[Path, int]) -> int:
+    """As `slow_square`, but the worker that is named in the file refuses."""
+    sick, number = task
+    return refuse(number) if sick.read_text() == get_worker().address else slow_square(number)
+
+
+def break_cuda_once(task: StudyTask) -> StudyRow:
+    """As `run_study`, but CUDA breaks in the middle of the first study."""
+    broke = task.request.output / "broke"
+    if broke.exists():
+        return run_study(task)
+    task.request.output.mkdir(exist_ok=True)
+    broke.touch()
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with patch.object(study_task, "predict_case", side_effect=error):
+        return run_study(task)
+
+
+def load_in_vain(task: StudyTask) -> StudyRow:
+    """As `run_study`, but the drive with the ensemble is away."""
+    with patch.object(EnsembleKeeper, "_load", side_effect=OSError(116, "Stale file handle")):
+        return run_study(task)
 
 
 def fail(patient: str) -> int:

@@ -45,12 +45,14 @@ class Cluster:
         wait_until(lambda: found.exists() and found.read_text().endswith("}"))
         self.address = json.loads(found.read_text())["address"]
 
-    def add_workers(self, number: int = 1, *options: object, before: Path | None = None) -> None:
+    def add_workers(
+        self, number: int = 1, *options: object, before: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start workers of one thread; they come back when they are killed.
 
         Modules in the folder ``before`` stand before all others.
         """
-        self._start(
+        return self._start(
             *("worker", self.address, "--host", HERE, "--nthreads", 1, "--nworkers", number),
             *("--memory-limit", 0, *NO_PAGES, *options),
             before=before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -11,6 +12,11 @@ from typing import Any
 def runs_held(dask_worker: Any) -> int:
     """How many runs a worker has."""
     return len(dask_worker.state.actors)
+
+
+def runs_alive() -> int:
+    """How many runs a worker has in memory, held or not."""
+    return sum(type(found).__name__ == "RemoteRun" for found in gc.get_objects())
 
 
 def is_computing() -> bool:

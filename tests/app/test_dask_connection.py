@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import threading
 
 import dask
 import pytest
@@ -54,6 +55,20 @@ def test_nobody_answers():
     assert said.startswith(f"No Dask scheduler answered at {address} (")
     assert said.endswith("): check that it runs there, and that it has no TLS.")
     assert "\n" not in said
+
+
+def test_what_was_begun_is_closed_when_nobody_answers():
+    before = set(threading.enumerate())
+    refusal("tcp://127.0.0.1:1", timeout=0.1)
+    assert not [thread for thread in set(threading.enumerate()) - before if "IO" in thread.name]
+
+
+def test_encryption_that_dasks_configuration_asks_for():
+    with dask.config.set({"distributed.comm.require-encryption": True}):
+        assert refusal("tcp://127.0.0.1:8786") == (
+            "Dask's configuration here asks for encryption (distributed.comm.require-encryption): "
+            "use the tls:// address of the scheduler."
+        )
 
 
 def test_work_goes_through_tls(encrypted, certificates):

@@ -22,8 +22,8 @@ def test_a_child_that_fails_is_quoted():
     with pytest.raises(AppError) as caught:
         find_devices(child(script))
     assert str(caught.value) == (
-        "The devices of this machine could not be found out (exit code 1: ImportError: no torch); "
-        "a training on the device auto or cpu can still be tried."
+        "The devices of this machine could not be found out (exit code 1: ImportError: no torch): "
+        "choose one by its name, such as cpu."
     )
 
 

@@ -1,6 +1,5 @@
 """The ensemble of a worker: read once, anew where it has changed, and for one task at a time."""
 
-import os
 import shutil
 import threading
 
@@ -11,6 +10,7 @@ from napari_bayes_nnunet.app.ensemble_keeper import EnsembleKeeper
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.app.study_cluster import open_cluster, run_tasks
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble_folder import find_ensemble
 
 from .. import cluster_work
 from ..test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
@@ -28,7 +28,7 @@ def loads(monkeypatch):
     read, found = [], Ensemble.__init__
 
     def load(self, folder, **options):
-        read.append(folder)
+        read.append(folder.path)
         found(self, folder, **options)
 
     monkeypatch.setattr(Ensemble, "__init__", load)
@@ -37,9 +37,7 @@ def loads(monkeypatch):
 
 @pytest.fixture
 def keeper():
-    kept = EnsembleKeeper()
-    kept.setup(object())
-    return kept
+    return EnsembleKeeper()
 
 
 def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, keeper, loads):
@@ -47,13 +45,21 @@ def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(dem
         with keeper.ensemble(demo, device="cpu") as first:
             pass
     assert loads == [demo]
-    member = next(demo.rglob("members/*"))
-    os.utime(member, (0, member.stat().st_mtime + 60))
+    find_ensemble(demo).members[-1].path.unlink()
     with keeper.ensemble(demo, device="cpu") as second:
         assert second is not first
     with keeper.ensemble(demo, device="cpu", precision="full"):
         pass
     assert loads == [demo] * 3
+
+
+def test_what_a_running_training_writes_besides_does_not_matter(demo, keeper, loads):
+    for line in range(3):
+        (demo / "train.log").write_text(f"epoch {line}")
+        (demo / "gone").symlink_to(demo / f"temporary_{line}")  # as a file that vanishes meanwhile
+        with keeper.ensemble(demo, device="cpu"):
+            (demo / "gone").unlink()
+    assert loads == [demo]
 
 
 def test_one_that_cannot_be_read_does_not_stand_in_the_way(demo, keeper, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -227,6 +228,24 @@ def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
     laptop.kill()
     laptop.wait()
     assert_left(device)
+
+
+@pytest.mark.parametrize("seen", [1, 2])
+def test_memory_is_freed_as_soon_as_the_run_is_dropped(device, heart, seen):
+    wait_until(lambda: ask_worker(device, remote_work.runs_held) == 0)
+    ask_worker(device, gc.collect)
+    ask_worker(device, gc.disable)
+    try:
+        remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+        steps = remote.phase_steps([heart[0]], heart[1], keep_members=True, **CONTINUED)
+        for _ in range(seen):
+            next(steps)
+        assert ask_worker(device, remote_work.runs_alive) == 1
+        steps.close()
+        remote.close()
+        wait_until(lambda: ask_worker(device, remote_work.runs_alive) == 0)
+    finally:
+        ask_worker(device, gc.enable)
 
 
 def test_two_laptops_take_turns(device, heart):

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.app.dask_connection import connect
 from napari_bayes_nnunet.app.study_cluster import open_cluster, run_tasks
 
 from .. import cluster_work
-from ..clusters import cluster
+from ..clusters import cluster, end_tree
 from ..jobs import wait_until
 
 PATIENT = "Doe^John"
@@ -84,7 +84,8 @@ def test_a_task_that_kills_its_workers_is_given_up_and_the_others_are_done(trio)
         found = dict(run_tasks(client, range(12), cluster_work.kill_own_worker))
         client.wait_for_workers(3, timeout=60)
     assert found.pop(0) == (
-        "The workers that took it died 16 times: their memory may be too small for it."
+        "The workers that took it died 16 times: their memory may be too small for it, "
+        "or their cards fail."
     )
     assert found == {n: n * n for n in range(1, 12)}
 
@@ -107,9 +108,11 @@ def test_only_workers_with_the_resources_are_asked(trio):
         with_card = {address for address, worker in workers.items() if worker["resources"]}
         found = list(run_tasks(client, range(20), cluster_work.place, resources={"GPU": 1}))
         assert {place for _, place in found} <= with_card
-        assert count_slots(client, {}) == 3
-        assert count_slots(client, {"GPU": 1}) == len(with_card) == 2
-        assert count_slots(client, {"GPU": 2}) == 0
+        assert list(count_slots(client, {}).values()) == [1, 1, 1]
+        slots = count_slots(client, {"GPU": 1})
+        assert {address for address, number in slots.items() if number == 1} == with_card
+        assert len(with_card) == 2
+        assert set(count_slots(client, {"GPU": 2}).values()) == {0}
 
 
 def test_many_tasks_are_handed_in_as_they_are_needed(trio):
@@ -166,29 +169,116 @@ def test_a_folder_that_a_worker_does_not_see(trio, tmp_path):
     assert f"does not see the folder {tmp_path / 'away'}: all machines" in str(caught.value)
 
 
-def test_a_worker_that_joins_without_the_folder_is_sent_away(lone, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_cluster, "check_cluster", lambda *asked: None)  # as before it joined
-    folder, said = tmp_path / "late", []
+def test_a_folder_that_is_away_for_a_while_costs_nothing(trio, tmp_path):
+    folder, said = tmp_path / "drive", []
+    folder.mkdir()
 
-    def mount(sentence):
+    def come_back(sentence):
         said.append(sentence)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+
+    with open_cluster(trio.address) as client:
+        client.wait_for_workers(3, timeout=60)
+        workers = set(client.nthreads())
+        run = run_tasks(
+            client, range(30), cluster_work.slow_square, folders=[folder], notify=come_back
+        )
+        found = [next(run)]
+        folder.rmdir()
+        found += run
+        assert set(client.nthreads()) == workers, "they serve others, too"
+    assert sorted(found) == [(n, n * n) for n in range(30)]
+    assert 1 <= len(said) <= 3
+    assert f"does not see the folder {folder}: all machines" in said[0]
+
+
+def test_a_folder_that_stays_away_ends_the_run(trio, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_cluster, "AWAY_FOR", 1.0)
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    with open_cluster(trio.address) as client:
+        run = run_tasks(client, range(1000), cluster_work.slow_square, folders=[folder])
+        next(run)
+        folder.rmdir()
+        with pytest.raises(AppError) as caught:
+            list(run)
+        wait_until(lambda: not client.run_on_scheduler(cluster_work.tasks_known))
+    assert f"does not see the folder {folder}: all machines" in str(caught.value)
+    assert str(caught.value).endswith(
+        "under the same paths. No worker can go on: what is finished stays, and --continue goes on "
+        "from there."
+    )
+
+
+@pytest.mark.parametrize("resources", [{}, {"GPU": 1}])
+def test_a_worker_that_refuses_the_ensemble_costs_no_study(trio, tmp_path, resources):
+    said = []
+    with open_cluster(trio.address) as client:
+        client.wait_for_workers(3, timeout=60)
+        able = [worker for worker, n in count_slots(client, resources).items() if n]
+        (tmp_path / "sick").write_text(able[0])
+        tasks = [(tmp_path / "sick", number) for number in range(20)]
+        options = {"resources": resources, "notify": said.append}
+        found = list(run_tasks(client, tasks, cluster_work.refuse_on_one, **options))
+    assert sorted(found) == [(task, task[1] ** 2) for task in tasks]
+    assert len(said) == 1
+    assert said[0].endswith("cannot use the ensemble: This machine has no usable cuda device.")
+
+
+def test_an_ensemble_that_all_refuse_ends_the_run(trio, monkeypatch):
+    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 1.0)
+    with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
+        list(run_tasks(client, range(100), cluster_work.refuse))
+    assert str(caught.value).endswith(
+        "cannot use the ensemble: This machine has no usable cuda device. No worker can go on: "
+        "what is finished stays, and --continue goes on from there."
+    )
+
+
+def test_a_study_for_workers_that_go_is_given_to_those_that_come(lone, tmp_path):
+    """One worker refuses, and the one its study is given to ends and does not come back."""
+    first = lone.add_workers(1, "--resources", "LONE=1")
+    said = []
+
+    def replace(sentence):
+        said.append(sentence)
+        lone.add_workers(1, "--resources", "LONE=1")
 
     with open_cluster(lone.address) as client:
-        lone.add_workers(2)
-        wait_until(lambda: len(client.nthreads()) >= 2)
-        workers = set(client.nthreads())
-        run = run_tasks(client, [2], cluster_work.square, folders=[folder], notify=mount)
-        assert list(run) == [(2, 4)]
-        assert len(workers - set(client.nthreads())) == 1
-    assert len(said) == 1
-    assert f"does not see the folder {folder}" in said[0]
+        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 1)
+        (sick,) = (w for w, n in count_slots(client, {"LONE": 1}).items() if n)
+        (tmp_path / "sick").write_text(sick)
+        second = lone.add_workers(1, "--resources", "LONE=1")
+        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 2)
+        tasks = [(tmp_path / "sick", number) for number in range(4)]
+        run = run_tasks(
+            client,
+            tasks,
+            cluster_work.refuse_on_one,
+            resources={"LONE": 1},
+            notify=lambda sentence: (end_tree([second.pid]), replace(sentence)),
+        )
+        assert sorted(run) == [(task, task[1] ** 2) for task in tasks]
+    assert len(said) >= 1
+    end_tree([first.pid])
+
+
+def test_workers_without_the_resources_need_not_have_the_package(tmp_path):
+    (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
+    with cluster(tmp_path / "cluster") as made:
+        made.add_workers(1, before=tmp_path)
+        made.add_workers(1, "--resources", "GPU=1")
+        with open_cluster(made.address) as client:
+            client.wait_for_workers(2, timeout=60)
+            assert list(run_tasks(client, [3], cluster_work.square, resources={"GPU": 1})) == [
+                (3, 9)
+            ]
 
 
 def test_another_version_on_the_cluster(trio, monkeypatch):
     monkeypatch.setattr("napari_bayes_nnunet.app.cluster_check.__version__", "99.0")
-    with pytest.raises(AppError) as caught, open_cluster(trio.address):
-        pass
+    with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
+        next(run_tasks(client, [1], cluster_work.square))
     assert str(caught.value).endswith(
         f"has version {study_parcel.__version__} of napari-bayes-nnunet and this machine 99.0: "
         "install the same on both."
@@ -202,7 +292,7 @@ def test_a_machine_without_the_package(lacking, tmp_path):
         made.add_workers(1, before=tmp_path)
         with connect(made.address) as client:
             client.wait_for_workers(1, timeout=60)
-        with pytest.raises(AppError) as caught, open_cluster(made.address):
-            pass
+        with open_cluster(made.address) as client, pytest.raises(AppError) as caught:
+            next(run_tasks(client, [1], cluster_work.square))
     assert f"The {lacking}" in str(caught.value)
     assert str(caught.value).endswith("install it there too, in the same version.")

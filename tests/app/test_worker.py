@@ -279,6 +279,17 @@ def test_another_computer_answers_as_this_one(tmp_path):
     assert there[-2].text.startswith("1 worker; it has CPU")
 
 
+def test_a_test_of_the_connection_is_answered_whatever_happens(tmp_path, monkeypatch):
+    def break_down(device):
+        raise KeyError("tcp://1.2.3.4:5")
+
+    monkeypatch.setattr("napari_bayes_nnunet.app.remote_connection.what_is_there", break_down)
+    told: list[Message] = []
+    Worker(tmp_path, told.append).answer(TestConnection(device="tcp://server:1"))
+    text = "The test failed unexpectedly (KeyError: 'tcp://1.2.3.4:5')."
+    assert told == [ConnectionTested(device="tcp://server:1", text=text)]
+
+
 def test_a_computer_that_is_not_there_is_said(tmp_path, model):
     told: list[Message] = []
     worker = Worker(tmp_path, told.append)

@@ -7,6 +7,7 @@ from napari_bayes_nnunet.nnunet.device import (
     choose_device,
     describe_devices,
     has_fast_bfloat16,
+    is_broken,
     is_out_of_memory,
     training_environment,
 )
@@ -144,3 +145,16 @@ def test_a_torch_that_does_not_tell_has_no_fast_bfloat16(monkeypatch):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert has_fast_bfloat16() is False
+
+
+def test_only_an_error_after_which_cuda_answers_no_more_breaks_it(monkeypatch):
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    assert not is_broken(error)
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr("torch.cuda.synchronize", fail)
+    assert is_broken(error)
+    assert not is_broken(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

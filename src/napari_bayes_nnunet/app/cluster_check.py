@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
 
-def check_cluster(client: Client, folders: Sequence[Path] = ()) -> None:
-    """Raise AppError unless scheduler and workers have this package and see the ``folders``."""
+def check_cluster(
+    client: Client, folders: Sequence[Path] = (), *, resources: Mapping[str, float] | None = None
+) -> None:
+    """Raise AppError unless scheduler and workers have this package and see the ``folders``.
+
+    Workers that do not offer the ``resources`` have other work, and are not asked.
+    """
     _check("The scheduler", _asked_scheduler(client))
     try:
-        answers = client.run(why_unfit, __version__, tuple(folders), on_error="return")
+        asked = [
+            worker for worker, number in count_slots(client, resources or {}).items() if number
+        ]
+        answers = client.run(
+            why_unfit, __version__, tuple(folders), workers=asked, on_error="return"
+        )
     except OSError as error:
         raise AppError(f"The scheduler at {address_of(client)} is gone.") from error
     for worker, answer in answers.items():
@@ -33,18 +43,21 @@ def address_of(client: Client) -> str:
     return str(client.scheduler.address)
 
 
-def count_slots(client: Client, resources: Mapping[str, float]) -> int:
-    """How many tasks that need ``resources`` the workers can have in work at once."""
-    return int(client.run_on_scheduler(slots, dict(resources)))
+def count_slots(client: Client, resources: Mapping[str, float]) -> dict[str, int]:
+    """How many tasks that need ``resources`` each worker can have in work at once."""
+    found: dict[str, int] = client.run_on_scheduler(slots, dict(resources))
+    return found
 
 
-def slots(resources: Mapping[str, float], *, dask_scheduler: Scheduler) -> int:
-    """The same, on the scheduler."""
-    return sum(
-        min([worker.nthreads, *(int(worker.resources.get(name, 0) // amount)
-                                for name, amount in resources.items() if amount > 0)])
-        for worker in dask_scheduler.workers.values()
-    )  # fmt: skip
+def slots(resources: Mapping[str, float], *, dask_scheduler: Scheduler) -> dict[str, int]:
+    """The same, on the scheduler; those that take none at present have 0."""
+    running = dask_scheduler.running
+    return {
+        address: min([worker.nthreads, *(int(worker.resources.get(name, 0) // amount)
+                                         for name, amount in resources.items() if amount > 0)])
+        if worker in running else 0
+        for address, worker in dask_scheduler.workers.items()
+    }  # fmt: skip
 
 
 def _asked_scheduler(client: Client) -> str | Exception:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import dask
 from distributed import Client, Security
 
 from . import AppError
@@ -28,8 +29,15 @@ def connect(
     """
     check_address(address)
     security = security_of(certificates) if address.startswith("tls:") else None
+    if security is None and dask.config.get("distributed.comm.require-encryption"):
+        raise AppError(
+            "Dask's configuration here asks for encryption (distributed.comm.require-encryption): "
+            "use the tls:// address of the scheduler."
+        )
     try:
-        return Client(address, security=security, timeout=timeout, set_as_default=False)
+        return _Client(  # type: ignore[no-untyped-call]
+            address, security=security, timeout=timeout, set_as_default=False
+        )
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).rpartition(">: ")[2] or type(error).__name__  # without Dask's objects
         also = "its certificates are of the same authority" if security else "it has no TLS"
@@ -37,6 +45,18 @@ def connect(
             f"No Dask scheduler answered at {address} ({reason}): check that it runs there, and "
             f"that {also}."
         ) from error
+
+
+class _Client(Client):
+    """A client that leaves no thread behind where it cannot connect."""
+
+    def start(self, **options: Any) -> None:
+        """Called by Dask as it is made."""
+        try:
+            super().start(**options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._loop_runner.stop()
+            raise
 
 
 def check_address(address: str) -> None:

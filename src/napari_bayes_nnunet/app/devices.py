@@ -53,6 +53,6 @@ def _devices(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
         except (ValueError, IndexError, AttributeError):
             found = "no list of them was printed"
     raise AppError(
-        f"The devices of this machine could not be found out ({found.rstrip('.')}); a training on "
-        "the device auto or cpu can still be tried."
+        f"The devices of this machine could not be found out ({found.rstrip('.')}): choose "
+        "one by its name, such as cpu."
     )

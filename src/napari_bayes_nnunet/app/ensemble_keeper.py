@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distributed import Client, WorkerPlugin, get_worker
+from distributed import Worker, WorkerPlugin, get_worker
+from distributed.utils import sync
+
+from ..io.ensemble_fingerprint import fingerprint
+from ..io.ensemble_folder import find_ensemble
 
 if TYPE_CHECKING:
     from ..nnunet.network import Precision
@@ -20,16 +24,11 @@ class EnsembleKeeper(WorkerPlugin):
     """One loaded ensemble a worker process; tasks that need it wait for one another."""
 
     name = "napari-bayes-nnunet-ensemble"
-    idempotent = True
 
     def __init__(self) -> None:
-        self._lock: threading.Lock | None = None
+        self._lock = threading.Lock()
         self._ensemble: Ensemble | None = None
         self._loaded: tuple[object, ...] = ()
-
-    def setup(self, worker: object) -> None:
-        """Called by Dask on each worker; a lock cannot travel there."""
-        self._lock = threading.Lock()
 
     @contextmanager
     def ensemble(
@@ -45,34 +44,33 @@ class EnsembleKeeper(WorkerPlugin):
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else computes meanwhile: for work with an ensemble that was given before."""
-        assert self._lock is not None
         with self._lock:
             yield
 
     def _load(self, folder: Path, device: str, precision: Precision) -> Ensemble:
         from .segment import Ensemble
 
-        asked = (folder, device, precision, _changed(folder))
+        found = find_ensemble(folder)  # a training may have added or replaced members
+        asked = (folder, device, precision, fingerprint(found))
         if self._ensemble is None or self._loaded != asked:
             self._ensemble = None
             gc.collect()  # its network is part of a cycle, and may hold most of a card
-            self._ensemble = Ensemble(folder, device=device, precision=precision)
+            self._ensemble = Ensemble(found, device=device, precision=precision)
             self._loaded = asked
         return self._ensemble
 
 
-def keep_ensembles(client: Client) -> None:
-    """Give every worker of the cluster a keeper, also those that join later."""
-    client.register_plugin(EnsembleKeeper())
-
-
 def keeper() -> EnsembleKeeper:
-    """The keeper of the worker this task runs on."""
-    plugin = get_worker().plugins[EnsembleKeeper.name]
+    """The keeper of the worker this task runs on, made with the first that asks."""
+    worker = get_worker()
+    kept: EnsembleKeeper = sync(worker.loop, _keeper_of, worker)
+    return kept
+
+
+async def _keeper_of(worker: Worker) -> EnsembleKeeper:
+    """In the worker's own loop, where nothing else is done meanwhile."""
+    if EnsembleKeeper.name not in worker.plugins:
+        await worker.plugin_add(EnsembleKeeper())
+    plugin = worker.plugins[EnsembleKeeper.name]
     assert isinstance(plugin, EnsembleKeeper)
     return plugin
-
-
-def _changed(folder: Path) -> float:
-    """When a file in the folder was changed last; a training may have added or replaced members."""
-    return max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)

@@ -17,7 +17,6 @@ from ..nnunet import Stopped
 from . import AppError
 from .cluster_check import check_cluster
 from .dask_connection import connect
-from .ensemble_keeper import keep_ensembles
 from .remote_device import RemoteDevice
 from .remote_run import Failure, RemoteRun, call, describe
 
@@ -54,7 +53,9 @@ class RemoteConnection:
         """A sentence on the workers there and the device of the first."""
         workers = self._workers(never)
         work = partial(self._client.run, describe, workers=workers[:1])
-        device = self._result(self._pool.submit(work), never)[workers[0]]
+        device = self._result(self._pool.submit(work), never).get(workers[0])
+        if device is None:  # it died just then
+            raise AppError(self._lost())
         count = len(workers)
         first = f"{count} workers; the first has" if count > 1 else "1 worker; it has"
         return f"{first} {device}."
@@ -62,7 +63,6 @@ class RemoteConnection:
     def open(self, should_stop: Callable[[], bool] = never) -> None:
         """Wait for a worker to take the run."""
         workers = self._workers(should_stop)
-        keep_ensembles(self._client)
         self._run = self._client.submit(  # as long as it is referred to here, Dask keeps it
             *(RemoteRun, self._key),
             actor=True,
@@ -74,7 +74,10 @@ class RemoteConnection:
         error = self._result(self._pool.submit(self._run.exception), should_stop)
         if error is not None:
             raise AppError(f"{self._address} could not begin ({type(error).__name__}: {error}).")
-        (self.worker,) = self._client.who_has([self._run])[self._key]
+        there = self._result(self._pool.submit(self._client.who_has, [self._run]), should_stop)
+        if not there[self._key]:  # its worker died just then
+            raise AppError(self._lost())
+        (self.worker,) = there[self._key]
 
     def ask(self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never) -> Any:
         """What a method of the run answers; raises what it raises, and AppError when it is lost."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,8 @@ class RemoteRun:
     """The work for one window; ``key`` is its own name in the cluster."""
 
     def __init__(self, key: str) -> None:
-        self._key = key
-        self._worker = get_worker()
+        # Without `self`: a suspended generator has it, and memory is to be freed at once.
+        self._is_left = partial(_is_left, get_worker(), key)
         self._keeper = keeper()
         self._thread = ThreadPoolExecutor(1)
         self._steps: Iterator[dict[int, Snapshot]] = iter(())
@@ -116,13 +117,13 @@ class RemoteRun:
                 except StopIteration as end:
                     self._steps = iter(())
                     return [RemoteSegmentation.of(result) for result in end.value]
+                except Stopped:  # nobody is there to ask; its frames would hold memory
+                    self._steps = iter(())
+                    return []
                 done, total = next((s.done, s.total) for s in snapshots.values())
                 late = perf_counter() - started >= SECONDS_BETWEEN_SNAPSHOTS
                 if late or is_due(done, total):
                     return {place: PackedSnapshot.of(each) for place, each in snapshots.items()}
-
-    def _is_left(self) -> bool:
-        return self._key not in self._worker.state.actors
 
     @contextmanager
     def _ensemble(self, asked: AskedEnsemble) -> Generator[Ensemble]:
@@ -142,6 +143,11 @@ class RemoteRun:
             )
         with self._keeper.ensemble(folder) as ensemble:
             yield ensemble
+
+
+def _is_left(worker: Worker, key: str) -> bool:
+    """Whether nobody holds the run any more."""
+    return key not in worker.state.actors
 
 
 async def call(key: str, method: str, *arguments: Any, dask_worker: Worker) -> Any:

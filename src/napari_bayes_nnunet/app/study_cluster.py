@@ -22,7 +22,6 @@ from . import AppError
 from .cluster_check import address_of, check_cluster, count_slots
 from .dask_connection import connect
 from .embedded_cluster import embedded_cluster
-from .ensemble_keeper import keep_ensembles
 from .study_parcel import Answer, Parcel, in_a_line, open_parcel
 
 Task = TypeVar("Task")
@@ -38,6 +37,13 @@ SAYS_AFTER: Final = 10.0
 """Seconds without any worker after which that is said."""
 GATHERS_WITHIN: Final = 10.0
 """Seconds for a result that is there; longer where its worker died just then."""
+FIRST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 30.0
+"""Seconds an unfit worker rests before it gives a task back; twice as long each time."""
+AWAY_FOR: Final = 300.0
+"""Seconds after which the run ends where no worker is fit: a network drive may come back."""
+REFUSED_FOR: Final = 10.0
+"""The same where all refuse the ensemble, or its device."""
 
 
 @contextmanager
@@ -50,8 +56,6 @@ def open_cluster(
     """
     there = connect(address, certificates=certificates) if address else embedded_cluster(device)
     with silence_logging_cmgr(logging.CRITICAL), there as client:
-        check_cluster(client)
-        keep_ensembles(client)
         yield client
 
 
@@ -71,7 +75,7 @@ def run_tasks(
     must see under these paths. ``notify`` is told in a sentence what the user should know
     meanwhile. Raises AppError where the cluster cannot be used, or its scheduler is lost.
     """
-    check_cluster(client, folders)
+    check_cluster(client, folders, resources=resources)
     run = _Run(
         client=client,
         address=address_of(client),
@@ -89,11 +93,25 @@ def run_tasks(
 
 @dataclass(kw_only=True)
 class _Attempt(Generic[Task]):
-    """A task, and how often it was handed in and lost its workers."""
+    """A task, and how often it was handed in and lost its workers.
+
+    ``workers`` are those it is for, none where it is for all.
+    """
 
     task: Task
     rounds: int = 0
     deaths: int = 0
+    pause: float = FIRST_PAUSE
+    workers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unfit:
+    """Why a worker gave back its last task, since when it does so, and how long that may last."""
+
+    why: str
+    since: float
+    patience: float
 
 
 @dataclass(kw_only=True)
@@ -110,7 +128,9 @@ class _Run(Generic[Task, Result]):
     running: dict[Future[Any], _Attempt[Task]] = field(default_factory=dict)
     again: deque[_Attempt[Task]] = field(default_factory=deque)
     ended: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
-    slots: int = 0
+    slots: dict[str, int] = field(default_factory=dict)
+    unfit: dict[str, _Unfit] = field(default_factory=dict)
+    said: set[tuple[str, str]] = field(default_factory=set)
     looked: float = 0.0
     idle_since: float | None = None
 
@@ -132,7 +152,7 @@ class _Run(Generic[Task, Result]):
     def _fill(self) -> bool:
         """Hand in as many tasks as the workers can need soon; False when all have ended."""
         self._look()
-        while len(self.running) < max(1, AHEAD * self.slots):
+        while len(self.running) < max(1, AHEAD * sum(self.slots.values())):
             if (attempt := self._next()) is None:
                 break
             self._hand_in(attempt)
@@ -149,15 +169,23 @@ class _Run(Generic[Task, Result]):
         return self.again.popleft() if self.again and not self.running else None
 
     def _hand_in(self, attempt: _Attempt[Task]) -> None:
-        parcel = Parcel(work=self.work, task=attempt.task, folders=self.folders)
-        key = f"study-{uuid4().hex}"  # Dask writes keys into its logs: they must not name anybody
-        future = self.client.submit(open_parcel, parcel, key=key, resources=self.resources or None)
+        parcel = Parcel(
+            work=self.work, task=attempt.task, folders=self.folders, pause=attempt.pause
+        )
+        future = self.client.submit(
+            *(open_parcel, parcel),
+            key=f"study-{uuid4().hex}",  # Dask writes keys into its logs: they must name nobody
+            resources=self.resources or None,
+            workers=list(attempt.workers) or None,
+        )
         self.running[future] = attempt
         future.add_done_callback(self.ended.put)
 
     def _settle(self, future: Future[Any]) -> Iterator[tuple[Task, Result | str]]:
         """Yield the task with its outcome, unless it is to be tried again."""
-        attempt = self.running[future]
+        attempt = self.running.get(future)
+        if attempt is None:  # it was handed in anew meanwhile
+            return
         try:
             answer: Answer[Result] = future.result(timeout=GATHERS_WITHIN)
         except TimeoutError:  # its worker died with the result, and another makes it anew
@@ -174,12 +202,36 @@ class _Run(Generic[Task, Result]):
         del self.running[future]
         future.release()
         if answer.unfit:
-            self.notify(answer.unfit)
-            with suppress(OSError):  # the next look says it
-                self.client.retire_workers([answer.worker])
-            self._hand_in(attempt)
+            self._note_unfit(answer)
+            attempt.pause = min(2 * attempt.pause, LONGEST_PAUSE)
+            self._hand_in_elsewhere(attempt)
         else:
+            self.unfit.pop(answer.worker, None)
             yield attempt.task, answer.failure or answer.result
+
+    def _note_unfit(self, answer: Answer[Result]) -> None:
+        """Remember why a worker gave its task back; said once."""
+        before = self.unfit.get(answer.worker)
+        self.unfit[answer.worker] = _Unfit(
+            why=answer.unfit,
+            since=before.since if before else monotonic(),
+            patience=REFUSED_FOR if answer.refuses else AWAY_FOR,
+        )
+        if (answer.worker, answer.unfit) not in self.said:
+            self.said.add((answer.worker, answer.unfit))
+            self.notify(answer.unfit)
+
+    def _hand_in_elsewhere(self, attempt: _Attempt[Task]) -> None:
+        """To a worker that is fit, as far as is known; to any where none is.
+
+        Dask's `allow_other_workers` would also allow those without the resources.
+        """
+        attempt.workers = frozenset(self._able()) - self.unfit.keys()
+        self._hand_in(attempt)
+
+    def _able(self) -> list[str]:
+        """The workers that take such tasks, fit or not."""
+        return [worker for worker, number in self.slots.items() if number]
 
     def _after_deaths(
         self, attempt: _Attempt[Task], deaths: int
@@ -193,7 +245,7 @@ class _Run(Generic[Task, Result]):
             yield (
                 attempt.task,
                 f"The workers that took it died {attempt.deaths} times: their memory may be too "
-                "small for it.",
+                "small for it, or their cards fail.",
             )
 
     def _look(self) -> None:
@@ -207,13 +259,38 @@ class _Run(Generic[Task, Result]):
         except OSError as error:
             raise self._lost() from error
         self.looked = monotonic()
-        if self.slots:
+        self.unfit = {name: each for name, each in self.unfit.items() if name in self.slots}
+        self._take_from_the_gone()
+        able = self._able()
+        self._end_unless_fit(able)
+        if able:
             self.idle_since = None
         elif self.idle_since is None:
             self.idle_since = self.looked
         elif self.looked - self.idle_since > SAYS_AFTER:
             self.idle_since = math.inf  # said once
             self.notify(self._nobody())
+
+    def _take_from_the_gone(self) -> None:
+        """Hand in anew what is for workers that have gone: Dask would wait for them for ever."""
+        for future, attempt in list(self.running.items()):
+            if attempt.workers and not attempt.workers & self.slots.keys() and not future.done():
+                del self.running[future]
+                with suppress(OSError):  # the next look says it
+                    self.client.cancel([future])
+                self._hand_in_elsewhere(attempt)
+
+    def _end_unless_fit(self, able: list[str]) -> None:
+        """Raise AppError where all workers have been unfit for too long."""
+        unfit = [self.unfit[worker] for worker in able if worker in self.unfit]
+        if not unfit or len(unfit) < len(able):
+            return
+        last = max(unfit, key=lambda each: each.since)
+        if self.looked - last.since > max(each.patience for each in unfit):
+            raise AppError(
+                f"{last.why.rstrip('.')}. No worker can go on: what is finished stays, and "
+                "--continue goes on from there."
+            )
 
     def _nobody(self) -> str:
         offer = " ".join(f"{name}={amount:g}" for name, amount in self.resources.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from .ensemble_keeper import keeper
 from .prediction import PredictionRequest, predict_case
 from .report_pictures import around, thumbnail
 from .segment import Ensemble
+from .study_parcel import in_a_line
 from .study_row import Outcome, StudyRow, failed_row, read_reports, row_of
 
 if TYPE_CHECKING:
@@ -72,14 +74,28 @@ class StudyTask:
 def run_study(task: StudyTask) -> StudyRow:
     """Segment a study on a Dask worker, with the ensemble that is kept there.
 
-    Raises DataError, ModelError or AppError where the ensemble cannot be used.
+    Raises DataError, ModelError or AppError where the worker cannot use the ensemble. Where CUDA
+    is broken it ends the process: Dask starts another and gives the study to any.
     """
-    with keeper().ensemble(task.ensemble, device=task.device, precision=task.precision) as ensemble:
-        return segment_study(ensemble, task)
+    from ..nnunet.device import is_broken
+
+    folder, device, precision = task.ensemble, task.device, task.precision
+    try:
+        with keeper().ensemble(folder, device=device, precision=precision) as ensemble:
+            return segment_study(ensemble, task)
+    except (DataError, ModelError, AppError):
+        raise
+    except Exception as error:  # a study becomes a row, whatever happens: this is the worker's
+        if is_broken(error):
+            os._exit(1)
+        raise AppError(f"It could not be loaded ({in_a_line(error)}).") from error
 
 
 def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
-    """Segment a study; whatever goes wrong with it is a sentence in its row."""
+    """Segment a study; whatever goes wrong with it is a sentence in its row.
+
+    Only an error that broke CUDA, of which the study need not be the cause, is raised.
+    """
     study = task.study
     image = study_image(study, series=task.request.series)
     request = replace(task.request, images=(), output=task.output)
@@ -99,6 +115,10 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
     except (DataError, ModelError, AppError) as error:
         return failed_row(study.name, str(error))
     except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+        from ..nnunet.device import is_broken
+
+        if is_broken(error):  # all others would fail here, too
+            raise
         LOGGER.debug("%s", study.name, exc_info=True)
         # The text may have a path in it, and the folders of DICOM files are often called as people.
         told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""

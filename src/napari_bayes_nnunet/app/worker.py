@@ -110,9 +110,13 @@ class Worker:
         from .remote_connection import what_is_there
 
         try:
-            self._tell(ConnectionTested(device=device, text=what_is_there(RemoteDevice.of(device))))
+            text = what_is_there(RemoteDevice.of(device))
         except AppError as error:
-            self._tell(ConnectionTested(device=device, text=str(error)))
+            text = str(error)
+        except Exception as error:  # the window waits for an answer, whatever Dask raises
+            traceback.print_exc()
+            text = f"The test failed unexpectedly ({type(error).__name__}: {error})."
+        self._tell(ConnectionTested(device=device, text=text))
 
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the phases asked for; True if stopped."""

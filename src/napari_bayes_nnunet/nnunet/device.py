@@ -50,6 +50,17 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
+def is_broken(error: Exception) -> bool:
+    """Whether it ended what this process can do with CUDA: all its calls fail from then on."""
+    if "CUDA error" not in str(error):
+        return False
+    try:
+        torch.cuda.synchronize()
+    except (RuntimeError, AssertionError):
+        return True
+    return False
+
+
 def describe_devices() -> dict[str, str]:
     """The devices of this machine, the fastest first: name → text with model and free memory."""
     devices: dict[str, str] = {}
