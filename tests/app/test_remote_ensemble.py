@@ -382,6 +382,20 @@ def test_a_connection_is_tested(device):
     assert what_is_there(device).startswith("1 worker; it has CPU, ")
 
 
+def test_a_worker_that_dies_during_the_test_is_said(device):
+    connection = RemoteConnection(device)
+    connection._client.run = answers_none
+    with pytest.raises(AppError) as caught:
+        connection.what_is_there()
+    connection.close()
+    assert str(caught.value) == LOST.format(device.address)
+
+
+def answers_none(*arguments, **options):
+    """What Dask says of workers that are gone."""
+    return {}
+
+
 def test_another_version_is_said(device, monkeypatch):
     monkeypatch.setattr(cluster_check, "__version__", "99")
     assert "install the same on both" in said_of(device)
