@@ -96,10 +96,12 @@ def test_the_results_repeat_the_tree_and_are_a_list_of_cases(run):
     assert read_study(output / "b" / "heart").problems == ()
 
 
-def test_the_table_has_a_row_for_each_in_the_order_of_their_names(run):
+def test_the_table_has_a_row_for_each_the_worst_first(run):
     rows = table(run[0])
-    names = [row["study"] for row in rows]
-    assert names == sorted(names)
+    failed = [row["study"] for row in rows if row["outcome"] == "failed"]
+    assert [row["study"] for row in rows[:3]] == sorted(failed)
+    qualities = [float(row["predicted_quality"]) for row in rows[3:]]
+    assert qualities == sorted(qualities)
     of_name = {row["study"]: row for row in rows}
     volume, cine = of_name["a/heart"], of_name["b/heart"]
     assert volume["lv_ef_percent"] == ""
@@ -144,6 +146,9 @@ def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree
 
 def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run, tmp_path):
     output = shutil.copytree(run[0], tmp_path / "out")
+    with pytest.raises(AppError, match="holds the results of an earlier run; use --continue"):
+        run_here(ensemble, [tree], output)
+    (output / "cohort.csv").unlink()
     told = run_here(ensemble, [tree], output)
     texts = [study.text for study in told if "exist in" in study.text]
     assert len(texts) == 3

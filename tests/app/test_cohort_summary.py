@@ -13,11 +13,11 @@ from napari_bayes_nnunet.app.cohort_table import CohortTable
 from napari_bayes_nnunet.app.study_row import StudyRow
 
 
-def summary(folder: Path, *, kept: tuple[str, ...] = ()) -> CohortSummary:
+def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
     page = CohortPage(
         folder, asked={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
     )
-    return CohortSummary(CohortTable(folder, kept), page)
+    return CohortSummary(CohortTable(folder, redone=redone), page)
 
 
 def row(case: str, **more) -> StudyRow:
@@ -34,8 +34,10 @@ def test_rows_are_there_at_once_and_sorted_at_the_end(tmp_path) -> None:
     for case in ("c", "a"):
         made.add(row(case, notes=("ED is phase 1.",)))
     assert cases(tmp_path) == ["c", "a"]
+    made.add(row("worst", quality=0.5))
+    made.add(StudyRow(case="z", outcome="failed", failure="It is broken."))
     made.close()
-    assert cases(tmp_path) == ["a", "c"]
+    assert cases(tmp_path) == ["z", "worst", "a", "c"]
     assert "ED is phase 1." in (tmp_path / "cohort.csv").read_text()
 
 
@@ -44,7 +46,7 @@ def test_rows_of_the_run_before_stay_until_their_studies_have_been_looked_at(tmp
     for case in ("a", "b", "gone"):
         first.add(row(case, seconds=1.0))
     first.close()
-    second = summary(tmp_path, kept=("a", "b", "c"))
+    second = summary(tmp_path, redone=("gone",))
     assert cases(tmp_path) == ["a", "b"]
     second.add(row("b", seconds=2.0))
     second.add(row("c"))
@@ -56,7 +58,7 @@ def test_rows_of_the_run_before_stay_until_their_studies_have_been_looked_at(tmp
 
 def test_another_table_of_this_name_is_not_taken_over(tmp_path) -> None:
     (tmp_path / "cohort.csv").write_text("patient,age\na,70\n")
-    summary(tmp_path, kept=("a",)).close()
+    summary(tmp_path).close()
     assert cases(tmp_path) == []
 
 

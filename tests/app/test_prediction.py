@@ -18,6 +18,7 @@ from napari_bayes_nnunet.app.case_phases import parse_phases
 from napari_bayes_nnunet.app.prediction import CaseOutcome, PredictionRequest, predict
 from napari_bayes_nnunet.app.segment import Ensemble
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io import case_image
 from napari_bayes_nnunet.io.dicom import read_dicom
 from napari_bayes_nnunet.io.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study import find_image, read_study
@@ -197,11 +198,48 @@ class TestExistingOutput:
         assert len(damaged.read_bytes()) == len(before)
 
     @pytest.mark.parametrize("phases", ["all", "1,3", "ED,ES"])
-    def test_continue_does_not_read_a_finished_cine(self, model, cine, tmp_path, phases):
+    def test_continue_does_not_read_a_finished_cine(
+        self, model, cine, tmp_path, phases, monkeypatch
+    ):
         wanted = (model, cine, "-o", tmp_path / "out", "--phases", phases, "--save", "study")
         assert run(*wanted)[0] == 0
-        cine.write_text("damaged meanwhile")
+        monkeypatch.setattr(case_image, "read_channels", lambda path: pytest.fail("It was read."))
         assert run(*wanted, "--continue") == (0, "patient8_4d: finished before\n")
+
+    def test_continue_refuses_the_results_of_another_image(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        write_image(image, made_image((40, 50, 4), seed=7))
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "was made of another image of this name: use --overwrite" in said
+        assert run(model, image, "-o", out, "--overwrite")[0] == 0
+        assert "finished before" in run(model, image, "-o", out, "--continue")[1]
+
+    def test_other_ed_and_es_leave_nothing_of_those_before(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        for phases in ("ED: 1\nES: 2\n", "ED: 2\nES: 3\n"):
+            (cine.parent / "Info.cfg").write_text(phases)
+            assert run(model, cine, "-o", out, "--phases", "ED,ES", "--overwrite")[0] == 0
+        names = sorted(file.name for file in out.glob("*.json"))
+        assert names == ["patient8_4d_frame02.json", "patient8_4d_frame03.json"]
+
+    @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--continue",)])
+    def test_an_image_is_never_replaced(self, model, cine, tmp_path, flags):
+        other = write_image(cine.with_name("patient8_4d_frame02.nii.gz"), made_image((40, 50, 4)))
+        before = other.read_bytes()
+        for more in ((), ("--jsonl",)):
+            out = ("-o", cine.parent, "--phases", "2", *more, *flags)
+            code, said = run(model, cine, *out)
+            assert code == 1
+            assert "exist" in said or "would replace" in said
+            assert other.read_bytes() == before
+
+    def test_results_never_lie_inside_a_study(self, model, image, cine, tmp_path):
+        run(model, cine, "-o", tmp_path / "out", "--phases", "2", "--save", "study")
+        code, said = run(model, image, "-o", tmp_path / "out" / "patient8_4d", "--continue")
+        assert code == 1
+        assert "The results would lie in the study" in said
 
     def test_continue_redoes_a_study_whose_posterior_was_cut_short(self, model, cine, tmp_path):
         wanted = (model, cine, "-o", tmp_path / "out", "--phases", "1", "--save", "study")

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..io.ensemble_folder import find_ensemble
+from ..io.folder_tree import COHORT, is_of_a_run
 from ..io.study_inputs import FoundStudies, find_studies
 from . import AppError
 from .cohort_page import CohortPage
@@ -49,6 +50,11 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
     if any(place.is_dir() and place.resolve() == output for place in asked.images):
         raise AppError("The results would lie among the images; choose another output folder.")
     check_request(find_ensemble(request.ensemble), asked)
+    if is_of_a_run(output / COHORT) and not (asked.overwrite or asked.skip_finished):
+        raise AppError(
+            f"{output} holds the results of an earlier run; use --continue to go on with it, or "
+            "--overwrite to replace what it has of these studies."
+        )
     return find_studies(
         asked.images, output=output, folder_names=asked.folder_names, series=asked.series
     )
@@ -75,8 +81,8 @@ def run_cohort(
         picture_of=lambda row: pictures[row.case],
     )
     try:
-        kept = pictures if request.prediction.skip_finished else ()
-        with closing(CohortSummary(CohortTable(output, kept), page)) as summary:
+        redone = pictures if request.prediction.overwrite else ()
+        with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
             for task, ended in chain(refused.items(), begun):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)

@@ -20,13 +20,14 @@ _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 class CohortTable:
     """The file while it is written: a kill leaves whole rows, and none twice.
 
-    Rows of the run before stay until the ``studies`` (their names) of this one have given theirs.
+    Rows of runs before stay until their studies give others, but for those that are ``redone``.
     Raises OSError where it cannot be written.
     """
 
-    def __init__(self, folder: Path, studies: Collection[str]) -> None:
+    def __init__(self, folder: Path, *, redone: Collection[str] = ()) -> None:
         self._file = folder / COHORT
-        self._before = _rows_in(self._file, studies)
+        before = _rows_in(self._file)
+        self._before = {case: row for case, row in before.items() if case not in redone}
         self.finish(())
 
     def append(self, row: StudyRow) -> None:
@@ -36,13 +37,18 @@ class CohortTable:
                 file.write(_lines([_values(row)]).encode())
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
-        """Write all rows in the order of the studies' names, whichever ended first."""
-        in_order = sorted((self._before | {row.case: _values(row) for row in rows}).items())
-        write_text(self._file, _lines([_head(), *(values for _, values in in_order)]))
+        """Write all rows: those that failed, then the worst first, whichever ended first."""
+        every = self._before | {row.case: _values(row) for row in rows}
+        write_text(self._file, _lines([_head(), *sorted(every.values(), key=_worst_first)]))
 
 
-def _rows_in(file: Path, studies: Collection[str]) -> dict[str, list[Any]]:
-    """The rows of ``studies`` in a table that an earlier run has left."""
+def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
+    case, outcome, quality = values[:3]
+    return outcome != "failed", float(quality or math.inf), case
+
+
+def _rows_in(file: Path) -> dict[str, list[Any]]:
+    """The rows by study, of a table that an earlier run has left."""
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.reader(lines))
@@ -50,8 +56,7 @@ def _rows_in(file: Path, studies: Collection[str]) -> dict[str, list[Any]]:
         return {}
     if not rows or rows[0] != _head():
         return {}
-    known = set(studies)
-    return {row[0]: row for row in rows if len(row) == len(rows[0]) and row[0] in known}
+    return {row[0]: row for row in rows[1:] if len(row) == len(rows[0])}
 
 
 def _head() -> list[str]:

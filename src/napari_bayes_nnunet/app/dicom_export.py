@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -75,8 +76,9 @@ def stack_of(study: Study, images: Path) -> Stack:
     own = find_image(study.info, study.folder)
     expected = None if own is None else read_volume(own, allow_blank=True).voxels
     for stack in fitting:
-        if expected is None or np.array_equal(read_stack(stack, images).voxels, expected):
-            return stack
+        with suppress(DataError):  # of another patient, and damaged
+            if expected is None or np.array_equal(read_stack(stack, images).voxels, expected):
+                return stack
     listed = "; ".join(map(str, stacks))
     raise DataError(
         f"{study.info.case} was not made of these DICOM images: expected {study.info.geometry} "

@@ -22,7 +22,8 @@ _LOOKED_FOR: Final = 100
 class Question:
     """How an ensemble is asked: all that the probabilities of a case depend on.
 
-    ``is_exact``: float32 is asked for; otherwise any precision will do.
+    ``is_exact``: float32 is asked for; otherwise any precision will do. ``image`` is the SHA-256
+    of the image's file, "" where it has none.
     """
 
     ensemble: str
@@ -32,6 +33,7 @@ class Question:
     temperature: float
     until_stable: bool
     is_exact: bool
+    image: str = ""
 
     def check(self, report: Path) -> bool:
         """Whether the case's ``report`` is there and whole.
@@ -43,12 +45,15 @@ class Question:
             made = _words(found["ensemble"], found["method"], found["mirroring"], **_rest(found))
             precision = str(found.get("precision", "float32"))
             members = [_place(member) for member in found["members"]]
+            image = str(found.get("image_sha256", self.image))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
         if self.is_exact and precision != "float32":
             raise _otherwise(report, f"with {precision}, not with the full precision asked for now")
         if made != str(self):
             raise _otherwise(report, f"otherwise ({made}) than is asked for now ({self})")
+        if image != self.image:
+            raise _otherwise(report, "of another image of this name")
         if not self._asks(members):
             raise _otherwise(report, "by other members of the ensemble than are asked now")
         return True

@@ -25,7 +25,8 @@ from ..io.nifti import (
     write_labels,
     write_map,
 )
-from ..io.whole_files import is_whole
+from ..io.study_info import is_study
+from ..io.whole_files import is_image, is_whole
 from ..nnunet import ModelError
 from . import AppError
 from .calibration import fitted_temperature
@@ -174,13 +175,15 @@ def predict_case(
     Raises DataError, ModelError or AppError, and whatever nnU-Net raises.
     """
     image, case = source.path, source.case
-    if done := _finished_before(ensemble, request, case):
+    _refuse_inside_a_study(request.output)
+    if done := _finished_before(ensemble, request, source):
         _claim(_further_names(case, done), seen)
         return CaseOutcome(case=case, skipped=True, phases=done)
     channels = source.read()
     _refuse_existing([case], request, image)
     phases, notes, about = choose_phases(ensemble, request.phases, image, channels)
     frames = frames_of(case, channels, phases)
+    about |= {"image_sha256": source.sha256} if source.is_file else {}
     _claim(_further_names(case, [frame.phase for frame in frames]), seen)
     _refuse_existing([frame.name for frame in frames], request, image)
     study = _study_to_make(request, case, frames)
@@ -188,11 +191,13 @@ def predict_case(
     missing = [
         frame
         for frame in frames
-        if study is not None or not _is_finished(ensemble, request, frame.name)
+        if study is not None or not _is_finished(ensemble, request, frame.name, source)
     ]
     if missing and missing[0].phase is not None:
         # The labels of all phases would be those of another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
+    if request.overwrite and "ED" in about and parse_phases(request.phases) == "ED,ES":
+        _remove_other_phases(request, case, channels[0].phases, frames)
     together = ensemble.phases_at_once(frames[0].image, request.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
@@ -216,17 +221,17 @@ def predict_case(
 
 
 def _finished_before(
-    ensemble: Ensemble, request: PredictionRequest, case: str
+    ensemble: Ensemble, request: PredictionRequest, source: CaseImage
 ) -> tuple[int | None, ...]:
     """The phases of a case of which all is there that is asked for; () where something is not."""
     if not request.skip_finished:
         return ()
-    asked = parse_phases(request.phases)
+    asked, case = parse_phases(request.phases), source.case
     phases = phases_done(request.output, case, asked)
     names = [frame_name(case, phase) for phase in phases]
     if asked == "all" and not is_whole(request.output / f"{case}.nii.gz"):
         return ()
-    if not all(_is_finished(ensemble, request, name) for name in names):
+    if not all(_is_finished(ensemble, request, name, source) for name in names):
         return ()
     if request.makes_studies and not has_study(request.output / case, phases):
         return ()
@@ -259,7 +264,9 @@ def _claim(names: Sequence[str], seen: set[str]) -> None:
     seen.update(names)
 
 
-def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> bool:
+def _is_finished(
+    ensemble: Ensemble, request: PredictionRequest, name: str, source: CaseImage
+) -> bool:
     """Whether all was written that is asked for; the report is written last.
 
     Raises AppError where it was made in another way than is asked for now.
@@ -275,6 +282,7 @@ def _is_finished(ensemble: Ensemble, request: PredictionRequest, name: str) -> b
         temperature=_temperature(ensemble.folder, request),
         until_stable=request.until_stable,
         is_exact=ensemble.is_exact,
+        image=source.sha256,
     )
     return question.check(files["report"])
 
@@ -348,8 +356,31 @@ def _refuse_existing(names: Sequence[str], request: PredictionRequest, image: Pa
     existing = [file for file in files if file.exists()]
     if any(file.samefile(image) for file in existing):
         raise AppError("The labels would replace the image itself; choose another output folder.")
+    labels = (request.output / f"{name}.nii.gz" for name in names)
+    if foreign := [file for file in labels if is_image(file)]:
+        raise AppError(
+            f"The labels would replace {foreign[0]}, which is an image; choose another output "
+            "folder."
+        )
     if existing and not (request.overwrite or request.skip_finished):
         raise AppError(
             f"{existing[0].name} exists in {request.output}; use --overwrite to replace it or "
             "--continue to do only what is missing."
         )
+
+
+def _refuse_inside_a_study(output: Path) -> None:
+    """Raise AppError where results could replace a reader's corrections."""
+    if study := next((place for place in (output, *output.parents) if is_study(place)), None):
+        raise AppError(f"The results would lie in the study {study}; choose another output folder.")
+
+
+def _remove_other_phases(
+    request: PredictionRequest, case: str, phases: int, frames: Sequence[Frame]
+) -> None:
+    """Results of what were ED and ES before: they would be taken for these."""
+    for phase in set(range(1, phases + 1)) - {frame.phase for frame in frames}:
+        files = files_of(frame_name(case, phase), MAPS)
+        if (request.output / files["report"]).is_file():
+            for file in files.values():
+                (request.output / file).unlink(missing_ok=True)

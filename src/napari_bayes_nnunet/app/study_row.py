@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -62,8 +62,6 @@ def row_of(
     case: str,
     outcome: Outcome,
     reports: Mapping[Phase, Mapping[str, Any]],
-    *,
-    notes: Sequence[str] = (),
 ) -> StudyRow:
     """The row of a study with these reports, by phase."""
     volumes = {phase: _volumes(report) for phase, report in reports.items()}
@@ -78,7 +76,6 @@ def row_of(
         es=es,
         quality=predicted_quality(of_all),
         warnings=warnings_in(of_all),
-        notes=tuple(notes),
         seconds=round(sum(float(report["seconds"]) for report in of_all), 2),
         device=", ".join(dict.fromkeys(str(report["device"]) for report in of_all)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..io.study_info import STUDY
 from ..io.study_inputs import StudyInput
 from ..nnunet import ModelError
 from . import AppError
-from .case_files import files_of, frame_name
+from .case_files import MAPS, files_of, frame_name
 from .ensemble_keeper import keeper
 from .prediction import PredictionRequest, predict_case
 from .report_pictures import around, thumbnail
@@ -65,10 +65,12 @@ class StudyTask:
     @property
     def has_results(self) -> bool:
         """Whether there are labels, a report or a study of it, whatever made them."""
-        name = glob.escape(self.study.case)
+        case = self.study.case
+        known = (*files_of(case, MAPS).values(), f"{case}/{STUDY}")
         # Last what the whole folder is listed for.
-        written = (f"{name}.nii.gz", f"{name}.json", f"{name}/{STUDY}", f"{name}_frame*.json")
-        return any(found for each in written for found in self.output.glob(each))
+        return any((self.output / name).exists() for name in known) or any(
+            self.output.glob(f"{glob.escape(case)}_frame*")
+        )
 
 
 def run_study(task: StudyTask) -> StudyRow:
@@ -107,7 +109,8 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
             {phase: task.output / files_of(name, ())["report"] for phase, name in names.items()}
         )
         ended: Outcome = "finished before" if outcome.skipped else "done"
-        row = row_of(study.name, ended, reports, notes=outcome.notes)
+        row = row_of(study.name, ended, reports)
+        row = replace(row, notes=_without(outcome.notes, row.warnings))
         if not (outcome.skipped and task.picture.exists()):
             phase = row.ed if row.ed in names else outcome.phases[0]
             _write_picture(task, image, phase, ensemble.structures)
@@ -123,6 +126,11 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
         # The text may have a path in it, and the folders of DICOM files are often called as people.
         told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
         return failed_row(study.name, f"It could not be segmented ({type(error).__name__}{told}).")
+
+
+def _without(notes: Sequence[str], warnings: Sequence[str]) -> tuple[str, ...]:
+    """The notes that are no warnings of a phase."""
+    return tuple(note for note in notes if not note.endswith(tuple(warnings) or ("\n",)))
 
 
 def _write_picture(

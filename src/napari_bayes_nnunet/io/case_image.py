@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from . import DataError
@@ -12,6 +12,7 @@ from .dicom import choose_stack, read_stack, stacks_in
 from .dicom_files import is_dicom
 from .dicom_stacks import Stack
 from .nifti import Volume, case_name, read_channels
+from .run_folder import sha256
 from .study_inputs import StudyInput
 
 
@@ -22,6 +23,12 @@ class CaseImage:
     path: Path
     case: str
     read: Callable[[], tuple[Volume, ...]]
+    is_file: bool = False
+
+    @cached_property
+    def sha256(self) -> str:
+        """What tells its file from another of this name; "" of DICOM, whose name does."""
+        return sha256(self.path) if self.is_file else ""
 
 
 def case_image(
@@ -33,7 +40,7 @@ def case_image(
     may tell who the patient is. Raises DataError where ``path`` has no single cine.
     """
     if not _is_dicom(path):
-        return CaseImage(path, case_name(path), lambda: read_channels(path))
+        return CaseImage(path, case_name(path), lambda: read_channels(path), is_file=True)
     stack = choose_stack(stacks_in(path), series=series)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
@@ -51,7 +58,7 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
             return read_channels(study.paths[0])
         return (_read_dicom(study, series),)
 
-    return CaseImage(study.paths[0], study.case, read)
+    return CaseImage(study.paths[0], study.case, read, is_file=study.kind == "NIfTI")
 
 
 def _read_dicom(study: StudyInput, series: int | None) -> Volume:
@@ -62,7 +69,7 @@ def _read_dicom(study: StudyInput, series: int | None) -> Volume:
         raise DataError(f"The DICOM files cannot be read: {error.strerror}.") from None
     try:
         stacks = stacks_in(*files, study=study.study)
-        stack = choose_stack(stacks, series=series, tell=Stack.in_numbers)
+        stack = choose_stack(stacks, series=series, tell=Stack.in_numbers, guess=False)
         return read_stack(stack, study.paths[0], name=study.case, tell=Stack.in_numbers)
     except DataError as error:
         raise DataError(_nameless(str(error), files)) from None

@@ -39,18 +39,23 @@ def stacks_in(*paths: Path, study: str | None = None) -> list[Stack]:
 
 
 def choose_stack(
-    stacks: Sequence[Stack], *, series: int | None = None, tell: Callable[[Stack], str] = str
+    stacks: Sequence[Stack],
+    *,
+    series: int | None = None,
+    tell: Callable[[Stack], str] = str,
+    guess: bool = True,
 ) -> Stack:
     """The short-axis cine: the only candidate, or the one with slices in ``series``.
 
-    Raises DataError where that leaves none or several, with a list of what there is, each as
-    ``tell`` says it.
+    With ``guess`` the only stack there is will do, whatever it shows. Raises DataError where that
+    leaves none or several, with a list of what there is, each as ``tell`` says it.
     """
     asked = [stack for stack in stacks if series is None or series in stack.series_numbers]
     candidates = [stack for stack in asked if stack.is_short_axis_cine]
     if len(candidates) == 1 or (series is not None and candidates):
         return candidates[0]
-    if len(asked) == 1 or (series is not None and asked):
+    alone = len(asked) == 1 and (guess or asked[0].may_be_short_axis)
+    if alone or (series is not None and asked):
         return asked[0]
     listed = "; ".join(map(tell, candidates or stacks))
     if series is not None:

@@ -100,7 +100,12 @@ class Stack:
     @property
     def is_short_axis_cine(self) -> bool:
         """Whether it may be the short-axis cine: by its shape, direction and description."""
-        if len(self.slices) < FEWEST_SLICES or self.phases < 2:
+        return self.phases > 1 and self.may_be_short_axis
+
+    @property
+    def may_be_short_axis(self) -> bool:
+        """The same of a stack that may have a single phase."""
+        if len(self.slices) < FEWEST_SLICES:
             return False
         if SHORT_AXIS.search(self.description):
             return True

@@ -52,7 +52,7 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
             identity = status.st_dev, status.st_ino
             results = (
                 STUDY in names
-                or (COHORT in names and _is_of_a_run(folder / COHORT))
+                or (COHORT in names and is_of_a_run(folder / COHORT))
                 or folder.resolve() == output
             )
             left_out[RESULTS] += results and identity not in seen
@@ -61,12 +61,14 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
                 continue
             seen.add(identity)
             inside[:] = sorted(name for name in inside if not name.startswith("."))
-            files = (folder / name for name in sorted(names) if not name.startswith("."))
+            seen_there = (folder / name for name in sorted(names) if not name.startswith("."))
+            files = filter(Path.is_file, seen_there)  # a pipe would be waited at for ever
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
 
 
-def _is_of_a_run(table: Path) -> bool:
+def is_of_a_run(table: Path) -> bool:
+    """Whether a file is the table of a run of this program."""
     try:
         with table.open("rb") as content:
             return _HEAD.match(content.read(100)) is not None

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from .geometry import LABEL_INTENT
 from .nifti_kinds import damaged_nifti, nifti_kinds
 
 HEADER_BYTES = 540
@@ -47,6 +48,12 @@ def nifti_header(file: Path) -> Any:
     if kind is None:
         return None
     return kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
+
+
+def is_image(file: Path) -> bool:
+    """Whether it is a NIfTI file of something else than labels."""
+    header = nifti_header(file)
+    return header is not None and int(header["intent_code"]) != LABEL_INTENT
 
 
 def phases_of(header: Any) -> int:
