@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -223,6 +224,16 @@ class TestExistingOutput:
             assert run(model, cine, "-o", out, "--phases", "ED,ES", "--overwrite")[0] == 0
         names = sorted(file.name for file in out.glob("*.json"))
         assert names == ["patient8_4d_frame02.json", "patient8_4d_frame03.json"]
+
+    def test_parts_of_a_study_that_was_never_whole_are_made_anew(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out, "--method", "vanilla", "--save", "study")
+        shutil.rmtree(out / "patient8_4d")
+        (out / "patient8_4d.nii.gz").unlink()
+        (out / "patient8_4d_frame03.json").unlink()
+        assert run(model, cine, "-o", out, "--save", "study", "--continue")[0] == 0
+        report = json.loads((out / "patient8_4d_frame01.json").read_text())
+        assert report["method"] == "multi"
 
     @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--continue",)])
     def test_an_image_is_never_replaced(self, model, cine, tmp_path, flags):

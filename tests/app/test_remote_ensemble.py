@@ -302,6 +302,19 @@ def test_a_network_that_fell_silent_is_said(plain, heart, monkeypatch):
     assert_left(RemoteDevice(address=plain.address))
 
 
+def test_a_worker_that_fell_silent_is_said(plain, heart, monkeypatch):
+    monkeypatch.setattr(remote_connection, "SILENT_FOR", 4.0)
+    monkeypatch.setattr(remote_connection, "BEATS_EVERY", 0.5)
+    device = RemoteDevice(address=plain.address)
+    worker = ask_worker(device, remote_work.process)
+    remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+    try:
+        assert_lost(remote, device, heart, lambda: os.kill(worker, signal.SIGSTOP))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert_left(device)
+
+
 def test_every_laptop_has_a_worker_of_its_own_where_there_are_enough(plain):
     plain.add_workers(1)
     with connect(plain.address) as client:

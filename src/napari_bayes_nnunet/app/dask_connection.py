@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import dask
 from distributed import Client, Security
+from distributed.utils import sync
 
 from . import AppError
 
@@ -16,6 +17,8 @@ CERTIFICATES: Final = {"tls_ca_file": "ca.pem", "tls_client_cert": "cert.pem",
 PROTOCOLS: Final = ("tcp", "tls")
 CONNECTS_WITHIN: Final = 10.0
 """Seconds."""
+ANSWERS_WITHIN: Final = 2.0
+"""Seconds more, for what is connected to say that it is a scheduler."""
 
 
 def connect(
@@ -48,13 +51,16 @@ def connect(
 
 
 class _Client(Client):
-    """A client that leaves no thread behind where it cannot connect."""
+    """A client that gives up in time, whoever listens there, and then leaves no thread behind."""
 
     def start(self, **options: Any) -> None:
-        """Called by Dask as it is made."""
+        """Called by Dask as it is made; its own time limit is not for what answers in no way."""
+        self._loop_runner.start()
+        limit = options["timeout"] + ANSWERS_WITHIN
         try:
-            super().start(**options)  # type: ignore[no-untyped-call]
+            sync(self._loop_runner.loop, self._start, callback_timeout=limit, **options)
         except BaseException:
+            self.status = "closed"  # it is not to be closed again, by a loop that has ended
             self._loop_runner.stop()
             raise
 

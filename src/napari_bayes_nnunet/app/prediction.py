@@ -231,9 +231,10 @@ def _finished_before(
     names = [frame_name(case, phase) for phase in phases]
     if asked == "all" and not is_whole(request.output / f"{case}.nii.gz"):
         return ()
-    if not all(_is_finished(ensemble, request, name, source) for name in names):
-        return ()
+    # Parts of a study that was never whole are made anew, however they were made.
     if request.makes_studies and not has_study(request.output / case, phases):
+        return ()
+    if not all(_is_finished(ensemble, request, name, source) for name in names):
         return ()
     return phases
 

@@ -18,7 +18,7 @@ from . import AppError
 from .cluster_check import check_cluster
 from .dask_connection import connect
 from .remote_device import RemoteDevice
-from .remote_run import Failure, RemoteRun, call, describe
+from .remote_run import Failure, RemoteRun, call, describe, holds
 
 LOOKS_EVERY = 0.05
 """Seconds until a wish to stop is seen."""
@@ -122,10 +122,10 @@ class RemoteConnection:
         return answers[worker]
 
     def _is_held(self) -> bool:
-        """Ask the scheduler whether the worker still has the run; before it has one, that it is."""
+        """Ask the worker whether it still has the run; before there is one, the scheduler."""
         if not self.worker:
             return bool(self._client.scheduler_info())
-        return self.worker in self._client.who_has([self._run])[self._key]
+        return bool(self._client.run(holds, self._key, workers=[self.worker])[self.worker])
 
     def _result(self, coming: Future[Any], should_stop: Callable[[], bool]) -> Any:
         """Wait for it as long as the scheduler answers at all."""

@@ -158,6 +158,11 @@ async def call(key: str, method: str, *arguments: Any, dask_worker: Worker) -> A
     return await asyncio.to_thread(_outcome, getattr(run, method), *arguments)
 
 
+async def holds(key: str, dask_worker: Worker) -> bool:
+    """Whether this worker has the run ``key``."""
+    return key in dask_worker.state.actors
+
+
 async def describe() -> str:
     """The device of this worker, with its free memory."""
     return await asyncio.to_thread(_first_device)

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ..app.remote_device import RemoteDevice, is_remote
 from .folder_row import FolderRow
 from .form_rows import form_layout, row_label
+from .sentence import Sentence
 from .settings import Settings
 
 TITLE = "Another computer…"
@@ -56,8 +57,7 @@ class RemoteForm(QWidget):
         self.folder = QLineEdit(kept.folder)
         self.folder.setPlaceholderText("The same folder as here")
         self.test_button = QPushButton("Test connection")
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = Sentence()
         self._lay_out()
         self.address.textChanged.connect(self._on_changed)
         self.folder.textChanged.connect(self._on_changed)
@@ -76,7 +76,7 @@ class RemoteForm(QWidget):
     def show_test(self, device: str, sentence: str) -> None:
         """Say what a test has found, unless something else was typed meanwhile."""
         if device == self.device_name:
-            self._say(sentence)
+            self.status.say(sentence)
 
     def _device(self) -> RemoteDevice:
         address = self.address.text().strip()
@@ -89,7 +89,10 @@ class RemoteForm(QWidget):
         )
 
     def _lay_out(self) -> None:
-        self._rows = rows = form_layout(self)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._rows = rows = form_layout()
+        column.addLayout(rows)
         for title, field, tip in (
             ("Address", self.address, ADDRESS_HELP),
             ("Keys", self.certificates, CERTIFICATES_HELP),
@@ -101,20 +104,16 @@ class RemoteForm(QWidget):
             rows.addRow(label, field)
         self.test_button.setToolTip("Connect once, and say what is there. No image is sent.")
         rows.addRow("", self.test_button)
-        rows.addRow(self.status)
+        column.addWidget(self.status)  # in a form it would be cut off after some lines
 
     def _on_changed(self) -> None:
         device = self._device()
         self._rows.setRowVisible(self.certificates, device.address.startswith("tls:"))
-        self._say("")
+        self.status.say("")
         self.changed.emit()
 
-    def _say(self, sentence: str) -> None:
-        self.status.setText(sentence)
-        self.status.setVisible(bool(sentence))
-
     def _on_test_clicked(self) -> None:
-        self._say(TESTING)
+        self.status.say(TESTING)
         self.test_requested.emit(self.device_name)
 
     def _keep(self) -> None:
