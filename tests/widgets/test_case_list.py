@@ -88,6 +88,17 @@ def test_a_row_says_case_quality_slices_and_state() -> None:
     ]  # fmt: skip
 
 
+def test_cases_of_one_name_are_told_apart_by_their_folders(make_list, tmp_path, qtbot) -> None:
+    found = [summary("cine", 0.5), summary("cine", 0.6), summary("heart", 0.7)]
+    folders = [tmp_path / "a" / "cine", tmp_path / "b" / "cine", tmp_path / "b" / "heart"]
+    placed = [replace(one, folder=at) for one, at in zip(found, folders, strict=True)]
+    made = make_list(lambda _: placed)
+    made.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: bool(made.studies), timeout=2000)
+    model = made.table.model()
+    assert [model.index(row, 0).data() for row in range(3)] == ["a/cine", "b/cine", "heart"]
+
+
 def test_a_warning_is_told_at_the_row(cases: CaseList, qtbot: Any) -> None:
     assert row_of(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
     click(cases, 1, qtbot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -125,13 +126,21 @@ class CaseList(QWidget):
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
         self._studies = studies
-        self.table.set_rows([row_of(study) for study in studies])
+        self._alike = Counter(study.case for study in studies)
+        self.table.set_rows([row_of(study, name=self._name_of(study)) for study in studies])
         header = self.table.horizontalHeader()
         header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
         self.table.setVisible(bool(studies))
         folders = [study.folder for study in studies]
         if chosen is not None and chosen.folder in folders:
             self.table.selectRow(folders.index(chosen.folder))
+
+    def _name_of(self, study: StudySummary) -> str:
+        """Its case; of several of one name, where it lies in the folder."""
+        folder = self.folder.path
+        if self._alike[study.case] < 2 or folder is None or folder not in study.folder.parents:
+            return study.case
+        return study.folder.relative_to(folder).as_posix()
 
     def _chosen(self) -> StudySummary | None:
         place = self.table.currentIndex().row()
@@ -148,12 +157,12 @@ class CaseList(QWidget):
             self.study_chosen.emit(study.folder)
 
 
-def row_of(study: StudySummary) -> Row:
-    """Case, quality, slices done and state."""
+def row_of(study: StudySummary, *, name: str = "") -> Row:
+    """Case (or another ``name`` of it), quality, slices done and state."""
     sign = f"{WARNING} " if study.warnings or study.problem else ""
     quality = UNKNOWN if study.quality is None else f"{study.quality:.2f}"
     done = f"{study.reviewed} of {study.slices}" if study.slices else UNKNOWN
-    cells = (f"{sign}{study.case}", quality, done, _state(study))
+    cells = (f"{sign}{name or study.case}", quality, done, _state(study))
     help_text = "\n".join([*_sentences(study), str(study.folder)])
     return Row(cells, help_text, _level(study))
 
