@@ -142,3 +142,14 @@ def test_a_port_that_answers_in_no_way_is_given_up() -> None:
         with pytest.raises(AppError, match=f"No Dask scheduler answered at {address}"):
             connect(address, timeout=1)
         assert time.perf_counter() - began < 10
+
+
+def test_a_computer_that_is_not_known() -> None:
+    with pytest.raises(AppError, match=r"No computer called no-such\.invalid is known in this"):
+        connect("tls://no-such.invalid:8786")
+
+
+@pytest.mark.parametrize("port", ["0", "99999", ""])
+def test_a_port_that_is_none(port) -> None:
+    with pytest.raises(AppError, match="The address of a scheduler is like"):
+        check_address(f"tcp://server:{port}")

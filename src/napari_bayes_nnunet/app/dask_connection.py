@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ def connect(
     refuses.
     """
     check_address(address)
+    _find_host(address)
     security = security_of(certificates) if address.startswith("tls:") else None
     if security is None and dask.config.get("distributed.comm.require-encryption"):
         raise AppError(
@@ -69,11 +71,23 @@ def check_address(address: str) -> None:
     """Raise AppError unless it is like "tls://server:8786"."""
     protocol, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
-    if protocol not in PROTOCOLS or not host or not port.isdigit():
+    if protocol not in PROTOCOLS or not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise AppError(
             f"The address of a scheduler is like tls://server:8786 or tcp://server:8786, not "
             f"{address!r}."
         )
+
+
+def _find_host(address: str) -> None:
+    """Raise AppError where the network knows no such computer."""
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise AppError(
+            f"No computer called {host} is known in this network ({error.strerror}): check the "
+            "address."
+        ) from error
 
 
 def security_of(certificates: Path | None) -> Security:
