@@ -7,6 +7,7 @@ import time
 
 import dask
 import pytest
+from distributed import Client
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.dask_connection import check_address, connect, security_of
@@ -153,3 +154,14 @@ def test_a_computer_that_is_not_known() -> None:
 def test_a_port_that_is_none(port) -> None:
     with pytest.raises(AppError, match="The address of a scheduler is like"):
         check_address(f"tcp://server:{port}")
+
+
+def test_a_client_ends_although_its_line_broke_in_the_middle(encrypted, certificates, monkeypatch):
+    async def broken(self, **options):
+        raise ValueError("IOStream is not idle; cannot convert to SSL")
+
+    client = connect(encrypted.address, certificates=certificates)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "_close", broken)
+        client.close()
+    assert client.status == "closed"

@@ -66,6 +66,14 @@ class _Client(Client):
             self._loop_runner.stop()
             raise
 
+    def close(self, *timeout: float) -> None:
+        """End it, also where the line broke in the middle of TLS's greetings."""
+        try:
+            super().close(*timeout)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError):
+            self.status = "closed"
+            self._loop_runner.stop()
+
 
 def check_address(address: str) -> None:
     """Raise AppError unless it is like "tls://server:8786"."""
