@@ -13,14 +13,13 @@ import highdicom as hd
 import numpy as np
 import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
 
 from napari_bayes_nnunet.io.dicom import choose_stack, read_dicom, stacks_in
 from napari_bayes_nnunet.io.dicom_images import tolerant
 from napari_bayes_nnunet.io.dicom_seg import read_seg
 from napari_bayes_nnunet.io.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
+from tests.drops import drop
 
 from .dicoms import NAME, PATIENT, write_cine
 from .review_driver import reviewed
@@ -54,20 +53,6 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def drop(viewer: Any, folder: Path) -> None:
-    """Let go of a folder over the canvas."""
-    carried = QMimeData()
-    carried.setUrls([QUrl.fromLocalFile(str(folder))])
-    event = QDropEvent(
-        QPointF(50, 50),
-        Qt.DropAction.CopyAction,
-        carried,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    viewer.window._qt_viewer.dropEvent(event)
-
-
 def segment(viewer: Any, wait: Patience) -> Any:
     """ED and ES by one member of the built-in ensemble."""
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
@@ -94,7 +79,7 @@ def test_a_dropped_folder_is_segmented_reviewed_and_exported(
     wait = Patience(qtbot)
     # Its own reader takes any folder, so that napari asks which to use.
     monkeypatch.setattr(QtReaderDialog, "get_user_choices", lambda dialog: (TITLE, False))
-    drop(viewer, images)
+    drop(viewer.window._qt_viewer, images)
     (layer,) = viewer.layers
     volume = read_dicom(images)
     assert np.array_equal(layer.data, volume.voxels)

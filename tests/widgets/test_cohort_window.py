@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets import cohort_window
@@ -22,6 +20,7 @@ from napari_bayes_nnunet.widgets.cohort_run import CohortRun
 from napari_bayes_nnunet.widgets.cohort_window import SUMMARY, CohortWindow
 from napari_bayes_nnunet.widgets.dock_layout import WIDTH
 from napari_bayes_nnunet.widgets.settings import Settings
+from tests.drops import drop
 
 from .cohorts import fake_predict, made_asking, make_images
 from .test_child_process import is_alive
@@ -350,24 +349,9 @@ def test_every_button_says_what_it_does(make) -> None:
 def test_a_folder_can_be_dropped_anywhere_but_not_while_it_runs(make, tmp_path, qtbot) -> None:
     window = make("--seconds", 60)
     folder = make_images(tmp_path / "images")
-    assert _drop(window, folder).isAccepted()
+    assert drop(window, folder).isAccepted()
     assert window.form.images.path == folder
-    assert not _drop(window, folder / "a.nii.gz").isAccepted()
+    assert not drop(window, folder / "a.nii.gz").isAccepted()
     window.start_button.click()
-    assert not _drop(window, tmp_path).isAccepted()
+    assert not drop(window, tmp_path).isAccepted()
     assert window.form.images.path == folder
-
-
-def _drop(window: CohortWindow, path: Path) -> QDropEvent:
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        data,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    event.ignore()
-    window.dropEvent(event)
-    return event

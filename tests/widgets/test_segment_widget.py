@@ -17,8 +17,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.plugins import _npe2
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
 from napari_bayes_nnunet.io.ensemble_folder import EnsembleFolder, find_ensemble
@@ -37,6 +36,7 @@ from napari_bayes_nnunet.widgets.new_study import NOTHING_DONE, PACKAGE
 from napari_bayes_nnunet.widgets.result_actions import PLUGIN, REVIEW
 from napari_bayes_nnunet.widgets.segment_widget import NO_LV, STILL_LOOKING, WIDTH
 from napari_bayes_nnunet.widgets.viewing import current_phase
+from tests.drops import drop
 
 from ..studies import make_study
 from .cohorts import fake_predict, make_images
@@ -879,21 +879,6 @@ def test_taking_out_the_dock_ends_the_folder(cohort, qtbot) -> None:
 
 
 # Drag and drop
-
-
-def drop(dock, path: Path) -> QDropEvent:
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        data,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    event.ignore()
-    dock.dropEvent(event)
-    return event
 
 
 def test_a_folder_dropped_on_the_dock_is_chosen(make_dock, ensemble_folder, qtbot) -> None:

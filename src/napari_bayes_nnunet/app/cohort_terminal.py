@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from ..io import DataError
@@ -17,7 +15,7 @@ from ..nnunet import ModelError
 from . import AppError
 from .cohort import CohortRequest, RunTasks, find_cohort, run_cohort
 from .cohort_view import CohortBar, CohortLines
-from .stop_request import SIGNALS
+from .stop_request import on_first_signal
 from .study_cluster import open_cluster, run_tasks
 
 INTERRUPTED: Final = 130
@@ -40,7 +38,7 @@ def run_in_terminal(
     request = _absolute(request)  # workers may have another working folder
     view = CohortLines() if jsonl else CohortBar(request.prediction.output)
     try:
-        with _both_like_ctrl_c():
+        with on_first_signal(_interrupt):
             view.show_stage("Looking for studies")
             found = find_cohort(request)
             for sentence in _problems(request):
@@ -90,18 +88,6 @@ def _folders(request: CohortRequest) -> list[Path]:
     return list(dict.fromkeys((request.ensemble, request.prediction.output, *images)))
 
 
-@contextmanager
-def _both_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does; a second signal ends it at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt() -> None:
+    """SIGTERM ends the run as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from ..core.structure_colors import structure_colors
 from ..io.case_names import plain
 from .evaluation_figures import DPI, INK, MUTED
 from .member_cases import MemberCase, MemberSlice
-from .report_pictures import around
+from .report_pictures import around, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,21 +73,13 @@ def _draw_slice(
 ) -> None:
     image = row.image[box]
     table = _colors(case)
-    _show_image(panels[0], image)
+    show_image(panels[0], image)
     for panel, labels in zip(panels[1:-1], (*row.labels, row.pooled), strict=True):
-        _show_image(panel, image)
+        show_image(panel, image)
         panel.imshow(table[labels[box]], aspect="auto", interpolation="nearest")
     panels[-1].imshow(
         row.entropy[box], cmap="inferno", vmin=0, vmax=highest, aspect="auto",
         interpolation="nearest",
-    )  # fmt: skip
-
-
-def _show_image(panel: Axes, image: NDArray[Any]) -> None:
-    low, high = np.percentile(image, (1, 99.5))
-    panel.imshow(
-        image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
-        interpolation="bicubic",
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def slice_picture(
     image, before, after = image[box], before[box], after[box]
     for column, (title, labels) in enumerate((("Prediction", before), ("After review", after))):
         axes = figure.add_axes((column * (0.5 + _GAP / 2), 0, 0.5 - _GAP / 2, 1))
-        _show(axes, image)
+        show_image(axes, image)
         if labels is after:
             _outline(axes, before, dict.fromkeys(colors, "white"), linestyles="dotted",
                      linewidths=0.9)  # fmt: skip
@@ -76,7 +76,7 @@ def thumbnail(
     aspect = rows * spacing[0] / (columns * spacing[1])
     figure = Figure(figsize=(1, aspect), dpi=_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
-    _show(axes, image[box])
+    show_image(axes, image[box])
     _outline(axes, labels[box], colors, linewidths=0.8)
     return _png(figure)
 
@@ -130,7 +130,8 @@ def _curve(axes: Axes, curve: VolumeCurve) -> float:
     return float(high.max())
 
 
-def _show(axes: Axes, image: NDArray[Any]) -> None:
+def show_image(axes: Axes, image: NDArray[Any]) -> None:
+    """(Y, X) in grey, without the darkest and the brightest voxels."""
     low, high = np.percentile(image, (1, 99.5))
     axes.imshow(
         image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",

@@ -1,4 +1,4 @@
-"""How a training is asked to stop: by a file in its folder, by Ctrl-C or by SIGTERM."""
+"""How a run is asked to stop: by Ctrl-C or SIGTERM, a training also by a file in its folder."""
 
 from __future__ import annotations
 
@@ -51,16 +51,27 @@ class StopRequest:
         signal ends the process as if nobody listened.
         """
 
-        def note(number: int, frame: FrameType | None) -> None:
-            for each in SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
+        def note() -> None:
             self._signalled = True
             if not self._in_epochs:
                 leave()
 
-        before = {number: signal.signal(number, note) for number in SIGNALS}
-        try:
+        with on_first_signal(note):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def on_first_signal(act: Callable[[], None]) -> Iterator[None]:
+    """``act`` on the first Ctrl-C or SIGTERM; a second one ends the process at once."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        act()
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
