@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import mean
 from zipfile import ZipFile
 
-from napari_bayes_nnunet.io.study_files import POSTERIOR
-from napari_bayes_nnunet.io.study_info import read_info
+from napari_bayes_nnunet.io.study.arrays import POSTERIOR
+from napari_bayes_nnunet.io.study.info import read_info
 
 SPEED = Path(__file__).parents[1] / "docs" / "speed.csv"
 MACHINES = (1, 8, 64)

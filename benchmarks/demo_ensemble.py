@@ -19,16 +19,16 @@ from time import perf_counter
 
 import numpy as np
 
-from napari_bayes_nnunet.app.case_scores import case_scores, score_ranges
-from napari_bayes_nnunet.app.methods import choose_members
-from napari_bayes_nnunet.app.segment import Ensemble, Tally
-from napari_bayes_nnunet.core.calibration import ReliabilityBins, reliability_bins
-from napari_bayes_nnunet.core.cardiac import spread, volumes_ml
-from napari_bayes_nnunet.core.metrics import dice
-from napari_bayes_nnunet.io.ensemble_folder import Member, find_ensemble
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
-from napari_bayes_nnunet.io.run_folder import read_record, write_record
+from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, score_ranges
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble, Tally
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.heart.measurements import spread, volumes_ml
+from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import read_record, write_record
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 SHIPPED = "multi, n 9"
 METHODS = {

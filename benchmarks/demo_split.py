@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from napari_bayes_nnunet.io.nnunet_dataset import (
+from napari_bayes_nnunet.io.dataset.raw_dataset import (
     patient_of,
     read_dataset,
     read_groups,

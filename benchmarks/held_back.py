@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.io.nifti import read_channels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
+from napari_bayes_nnunet.io.images.nifti import read_channels
 
 SPLIT = Path(__file__).with_name("acdc_splits_final.json")
 

@@ -25,9 +25,9 @@ import torch
 from nnunetv2.run.run_training import get_trainer_from_args
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io.nnunet_dataset import RawDataset, patient_splits, read_dataset
-from napari_bayes_nnunet.io.run_folder import RunFolder, TrainingRecord, write_record
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, patient_splits, read_dataset
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.nnunet.device import choose_device, training_environment
 from napari_bayes_nnunet.nnunet.planning import (
     plan_and_preprocess,

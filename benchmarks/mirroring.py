@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from napari_bayes_nnunet.app.case_evaluation import CaseEvaluation, evaluate_case
-from napari_bayes_nnunet.app.evaluation_aggregates import (
+from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     difference,
     mean_over_volumes,
     of_scores,
     pooled_ece,
 )
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.core.failure_detection import rank_correlation
-from napari_bayes_nnunet.io.nifti import read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase, patient_of
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core.metrics.failure_detection import rank_correlation
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, patient_of
+from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .held_back import held_back, image_of, parser
 

@@ -19,13 +19,13 @@ from qtpy.QtCore import QEventLoop, QRect, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 import napari_bayes_nnunet
-from napari_bayes_nnunet.app.prediction import PredictionRequest, predict
-from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.sample_data import CINE
-from napari_bayes_nnunet.widgets.outline_layers import View
-from napari_bayes_nnunet.widgets.review_widget import ReviewWidget
-from napari_bayes_nnunet.widgets.settings import Settings
-from napari_bayes_nnunet.widgets.training_widget import TrainingWidget
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import View
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"

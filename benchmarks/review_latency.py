@@ -20,12 +20,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.core.stored_posterior import StoredPosterior
-from napari_bayes_nnunet.io.geometry import make_geometry
-from napari_bayes_nnunet.io.nifti import write_image
-from napari_bayes_nnunet.io.study import SourceImage, StudyInfo, write_study
-from napari_bayes_nnunet.widgets.review_desk import ReviewDesk
-from napari_bayes_nnunet.widgets.review_widget import ReviewWidget
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_image
+from napari_bayes_nnunet.io.study.study import SourceImage, StudyInfo, write_study
+from napari_bayes_nnunet.widgets.review.controller import ReviewDesk
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 SHAPE = (25, 12, 256, 256)
 MEMBERS = 30

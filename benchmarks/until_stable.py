@@ -12,13 +12,13 @@ from collections import Counter
 
 import numpy as np
 
-from napari_bayes_nnunet.app.methods import choose_members
-from napari_bayes_nnunet.app.passes import look_after
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.core.metrics import dice
-from napari_bayes_nnunet.core.stability import Stability
-from napari_bayes_nnunet.io.nifti import read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.forward_pass import look_after
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.ensemble.stability import Stability
+from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .held_back import held_back, image_of, parser
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .command import bayes_nnunet
-from .hearts import make_dataset
-from .warm_command import WarmCommand
+from .helpers.command import bayes_nnunet
+from .helpers.hearts import make_dataset
+from .helpers.warm_command import WarmCommand
 
 SMALL_TRAINING = (
     *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--iterations-per-epoch", 4),

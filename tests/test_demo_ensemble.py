@@ -10,7 +10,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
-from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet import network
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 

@@ -17,10 +17,10 @@ from npe2 import PluginManager, PluginManifest
 from npe2.manifest.utils import import_python_name
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.geometry import make_geometry
-from napari_bayes_nnunet.io.nifti import read_labels, read_volume, write_image
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_image
 
-from .studies import make_study
+from .helpers.studies import make_study
 
 NAME = "napari-bayes-nnunet"
 ROOT = Path(__file__).parents[1]

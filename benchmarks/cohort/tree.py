@@ -13,9 +13,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from pydicom.uid import generate_uid
-from tests import dicoms
+from tests.helpers import dicoms
 
-from napari_bayes_nnunet.io.nifti import read_volume
+from napari_bayes_nnunet.io.images.nifti import read_volume
 
 MADE_DICOM, BROKEN = 6, 5
 _SITES = ("north", "south", "west")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_bayes_nnunet.app.evaluation import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation_aggregates import (
+from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     difference,
     mean_over_volumes,
     pooled_ece,
 )
-from napari_bayes_nnunet.core.bootstrap import Estimate, bootstrap
-from napari_bayes_nnunet.core.failure_detection import rank_correlation
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
+from napari_bayes_nnunet.core.metrics.failure_detection import rank_correlation
 
 from .rows import FIRST, Row
 from .rv_slices import RVSlice

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_bayes_nnunet.app.evaluation import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation_figures import reliability_picture, risk_coverage_picture
-from napari_bayes_nnunet.app.trajectory import analyse
-from napari_bayes_nnunet.app.trajectory_figures import draw
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.app.evaluation.figures import reliability_picture, risk_coverage_picture
+from napari_bayes_nnunet.app.trajectory.analysis import analyse
+from napari_bayes_nnunet.app.trajectory.figures import draw
 
 from .rows import FIRST, Row
 

@@ -17,13 +17,13 @@ from zlib import crc32
 import numpy as np
 from tqdm import tqdm
 
-from napari_bayes_nnunet.app.case_evaluation import evaluate_case
-from napari_bayes_nnunet.app.methods import METHODS, choose_members
-from napari_bayes_nnunet.app.passes import Pass, passes_of
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.app.tally import Tally
-from napari_bayes_nnunet.core.posterior import RunningPosterior
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
+from napari_bayes_nnunet.app.evaluation.case import evaluate_case
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.forward_pass import Pass, passes_of
+from napari_bayes_nnunet.app.segmentation.member_statistics import Tally
+from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .rows import Row
 from .rv_slices import rv_slices

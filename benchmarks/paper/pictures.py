@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.app.case_picture import case_pictures
-from napari_bayes_nnunet.app.evaluation import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation_cases import ShownCase, ShownMethod, chosen_cases
-from napari_bayes_nnunet.core.posterior import RunningPosterior
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.app.evaluation.example_cases import ShownCase, ShownMethod, chosen_cases
+from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .judging import Case, Task, tallies
 from .rows import FIRST, Row

@@ -8,22 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_bayes_nnunet.app.case_evaluation import CaseEvaluation
-from napari_bayes_nnunet.app.evaluation import MethodEvaluation, judged_structures
-from napari_bayes_nnunet.app.evaluation_measures import (
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation, judged_structures
+from napari_bayes_nnunet.app.evaluation.measures import (
     ECE,
     detection_measures,
     dice_measures,
     failure_measures,
 )
-from napari_bayes_nnunet.app.evaluation_tables import (
-    Block,
-    Table,
-    evaluation_table,
-    markdown_table,
-)
-from napari_bayes_nnunet.app.trajectory import analyse
-from napari_bayes_nnunet.app.trajectory_control import with_control
+from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table, markdown_table
+from napari_bayes_nnunet.app.trajectory.analysis import analyse
+from napari_bayes_nnunet.app.trajectory.control import with_control
 
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 
 from .shifts import UNSHIFTED
 from .trainings import DEEP, Preset, is_finished, trainings

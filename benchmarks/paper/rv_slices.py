@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.core.posterior import entropy as entropy_of
+from napari_bayes_nnunet.core.ensemble.posterior import entropy as entropy_of
 
 UNCERTAIN = 0.5
 """Bit. Above it a voxel counts as marked uncertain; the highest entropy of four classes is 2."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 SOON = 10
 """Epochs after a restart in which its fall is looked for."""

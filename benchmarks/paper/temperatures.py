@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.core.calibration import foreground_box
-from napari_bayes_nnunet.core.temperature import fit_temperature
-from napari_bayes_nnunet.io.atomic import write_json
-from napari_bayes_nnunet.io.nifti import read_labels
+from napari_bayes_nnunet.core.metrics.calibration import foreground_box
+from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.io.files.atomic import write_json
+from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .judging import OTHERS, Case, Task, tallies
 from .rows import Row

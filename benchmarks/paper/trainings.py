@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
-from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 DEEP = 5
 """Trainings of a deep ensemble, as in the paper."""

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
 from ..held_back import held_back, image_of, parser
 from .floor import floor

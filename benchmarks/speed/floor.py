@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
 from ..held_back import image_of
 

@@ -22,8 +22,8 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     from_line,
 )
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
 from ..held_back import image_of
 

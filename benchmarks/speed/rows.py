@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.methods import choose_members
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.io.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.nnunet.device import choose_device
 
 from ..held_back import image_of

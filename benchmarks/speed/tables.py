@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.core.calibration import expected_calibration_error
-from napari_bayes_nnunet.core.metrics import dice
-from napari_bayes_nnunet.io.nifti import read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import TrainingCase
+from napari_bayes_nnunet.core.metrics.calibration import expected_calibration_error
+from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .floor import Floor
 from .overlay import Overlays

@@ -14,38 +14,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Ensemble": "app.segment",
-    "Segmentation": "app.segmentation",
-    "Snapshot": "app.segmentation",
-    "TrainingRequest": "app.training_request",
-    "train": "app.training",
-    "find_ensemble": "io.ensemble_folder",
-    "read_dicom": "io.dicom",
-    "read_volume": "io.nifti",
-    "write_labels": "io.nifti",
-    "write_map": "io.nifti",
-    "RestartSchedule": "core.schedule",
-    "MemberSelection": "core.schedule",
-    "RunningPosterior": "core.posterior",
-    "dice": "core.metrics",
-    "pairwise_dice": "core.metrics",
-    "expected_calibration_error": "core.calibration",
+    "Ensemble": "app.segmentation.ensemble",
+    "Segmentation": "app.segmentation.result",
+    "Snapshot": "app.segmentation.result",
+    "TrainingRequest": "app.training.request",
+    "train": "app.training.run",
+    "find_ensemble": "io.ensemble.ensemble_folder",
+    "read_dicom": "io.dicom.reader",
+    "read_volume": "io.images.nifti",
+    "write_labels": "io.images.nifti",
+    "write_map": "io.images.nifti",
+    "RestartSchedule": "core.ensemble.schedule",
+    "MemberSelection": "core.ensemble.schedule",
+    "RunningPosterior": "core.ensemble.posterior",
+    "dice": "core.metrics.overlap",
+    "pairwise_dice": "core.metrics.overlap",
+    "expected_calibration_error": "core.metrics.calibration",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from .app.segment import Ensemble
-    from .app.segmentation import Segmentation, Snapshot
-    from .app.training import train
-    from .app.training_request import TrainingRequest
-    from .core.calibration import expected_calibration_error
-    from .core.metrics import dice, pairwise_dice
-    from .core.posterior import RunningPosterior
-    from .core.schedule import MemberSelection, RestartSchedule
-    from .io.dicom import read_dicom
-    from .io.ensemble_folder import find_ensemble
-    from .io.nifti import read_volume, write_labels, write_map
+    from .app.segmentation.ensemble import Ensemble
+    from .app.segmentation.result import Segmentation, Snapshot
+    from .app.training.request import TrainingRequest
+    from .app.training.run import train
+    from .core.ensemble.posterior import RunningPosterior
+    from .core.ensemble.schedule import MemberSelection, RestartSchedule
+    from .core.metrics.calibration import expected_calibration_error
+    from .core.metrics.overlap import dice, pairwise_dice
+    from .io.dicom.reader import read_dicom
+    from .io.ensemble.ensemble_folder import find_ensemble
+    from .io.images.nifti import read_volume, write_labels, write_map
 
 
 def __getattr__(name: str) -> Any:

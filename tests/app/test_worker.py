@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.dask_connection import connect
+from napari_bayes_nnunet.app.cluster.connection import connect
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
     ConnectionTested,
@@ -26,12 +26,12 @@ from napari_bayes_nnunet.app.messages import (
     TestConnection,
     from_line,
 )
-from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.worker import Worker
-from napari_bayes_nnunet.core.metrics import pairwise_dice
-from napari_bayes_nnunet.io.study_files import read_posterior
-from tests.clusters import cluster
-from tests.models import made_image, make_model
+from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.io.study.arrays import read_posterior
+from tests.helpers.clusters import cluster
+from tests.helpers.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
 
@@ -283,7 +283,7 @@ def test_a_test_of_the_connection_is_answered_whatever_happens(tmp_path, monkeyp
     def break_down(device):
         raise KeyError("tcp://1.2.3.4:5")
 
-    monkeypatch.setattr("napari_bayes_nnunet.app.remote_connection.what_is_there", break_down)
+    monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.what_is_there", break_down)
     told: list[Message] = []
     Worker(tmp_path, told.append).answer(TestConnection(device="tcp://server:1"))
     text = "The test failed unexpectedly (KeyError: 'tcp://1.2.3.4:5')."

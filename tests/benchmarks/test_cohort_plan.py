@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.cohort_plan import Stored, duration, study_seconds, time_table, volume_seconds
 
-from ..studies import made_report, make_study
+from ..helpers.studies import made_report, make_study
 
 
 def test_the_seconds_are_those_of_the_measurement():

@@ -16,8 +16,8 @@ from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import restarts_of
 from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
 
-from napari_bayes_nnunet.app.methods import METHODS
-from napari_bayes_nnunet.core.bootstrap import Estimate
+from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 

@@ -16,13 +16,13 @@ from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.temperatures import fitted_temperatures, read_temperatures
 from benchmarks.paper.trainings import Preset
 
-from napari_bayes_nnunet.app.case_evaluation import CaseEvaluation
-from napari_bayes_nnunet.app.evaluation import MethodEvaluation
-from napari_bayes_nnunet.app.segment import Ensemble
-from napari_bayes_nnunet.core.calibration import foreground_box
-from napari_bayes_nnunet.core.temperature import fit_temperature
-from napari_bayes_nnunet.io.nifti import read_channels, read_labels
-from napari_bayes_nnunet.io.nnunet_dataset import read_dataset
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core.metrics.calibration import foreground_box
+from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 PRESET = Preset(name="demo", epochs=12, iterations=4, seeds=1, mirroring="none", shifted="all")
 HOW = {"mirroring": "none", "device": "cpu"}

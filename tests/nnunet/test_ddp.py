@@ -14,14 +14,14 @@ import psutil
 import pytest
 import torch
 
-from napari_bayes_nnunet.core.schedule import RestartSchedule
-from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.nnunet import ModelError, ddp
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.trainer import TrainingStopped, trainer_environment
 
-from ..command import bayes_nnunet, environment
+from ..helpers.command import bayes_nnunet, environment
 from .test_ranks import wait_until_gone
 
 GLOO = Path(__file__).with_name("gloo_ddp.py")
@@ -140,7 +140,7 @@ def test_the_sentence_of_a_failed_process(text, sentence):
 FAKE = """
 import sys, time
 from pathlib import Path
-from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
 run = RunFolder(Path(sys.argv[1]))
@@ -250,7 +250,7 @@ time.sleep(600)
 PARENT = """
 import sys
 from pathlib import Path
-from napari_bayes_nnunet.io.run_folder import RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from napari_bayes_nnunet.nnunet import ddp
 run = RunFolder(Path(sys.argv[1]))
 command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from napari_bayes_nnunet.app.passes import passes_of
-from napari_bayes_nnunet.app.segment import Ensemble
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.forward_pass import passes_of
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module
 from napari_bayes_nnunet.nnunet.inference import mirrors_of
-from tests.models import made_image, make_model
+from tests.helpers.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
 """Not the plans' 1.5 mm, so that the probabilities have to be resampled."""

@@ -7,14 +7,14 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from ..command import environment
+from ..helpers.command import environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 
 TRAINING = """
 import os, sys, time
 from filelock import FileLock
-from napari_bayes_nnunet.nnunet.orphans import end_forks_with_this_process
+from napari_bayes_nnunet.nnunet.fork_guard import end_forks_with_this_process
 lock = FileLock(sys.argv[1])
 lock.acquire()
 end_forks_with_this_process()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from napari_bayes_nnunet.io.nnunet_dataset import Split, read_dataset
+from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
@@ -19,8 +19,8 @@ from napari_bayes_nnunet.nnunet.planning import (
 )
 from napari_bayes_nnunet.nnunet.trainer import PLANS_ENTRY, TrainerSettings
 
-from ..hearts import make_dataset
-from ..models import LABELS, plans
+from ..helpers.hearts import make_dataset
+from ..helpers.models import LABELS, plans
 
 
 def configuration(dimension, *, stages, patch, residual=False):

@@ -7,11 +7,11 @@ import time
 import psutil
 import pytest
 
-from napari_bayes_nnunet.io.run_folder import EpochReport, RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
-from ..command import environment
+from ..helpers.command import environment
 
 
 def report(epoch):

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_bayes_nnunet.core.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io import atomic
-from napari_bayes_nnunet.io.run_folder import RunFolder, read_record
-from napari_bayes_nnunet.io.trajectory import read_trajectory
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
+from napari_bayes_nnunet.io.files import atomic
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
@@ -32,7 +32,7 @@ from napari_bayes_nnunet.nnunet.trainer import (
     trainer_environment,
 )
 
-from ..command import environment
+from ..helpers.command import environment
 
 # Looking for a trainer, nnU-Net imports all of its own, and with them timm.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")

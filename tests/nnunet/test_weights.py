@@ -16,7 +16,7 @@ import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-from napari_bayes_nnunet.io.run_folder import sha256
+from napari_bayes_nnunet.io.ensemble.run_folder import sha256
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.weights import (
     check_member,
@@ -29,7 +29,7 @@ from napari_bayes_nnunet.nnunet.weights import (
     write_member,
 )
 
-from ..models import LABELS, plans
+from ..helpers.models import LABELS, plans
 
 DATASET: dict[str, Any] = {
     "labels": LABELS,

@@ -15,16 +15,17 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.app.messages import SnapshotReady
-from napari_bayes_nnunet.io.geometry import Geometry, make_geometry
-from napari_bayes_nnunet.io.nifti import write_image
-from napari_bayes_nnunet.widgets.reader import get_reader
-from napari_bayes_nnunet.widgets.result import Question, Result
-from napari_bayes_nnunet.widgets.segment_widget import SegmentWidget
-from napari_bayes_nnunet.widgets.settings import Settings
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_image
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.layers.reader import get_reader
+from napari_bayes_nnunet.widgets.layers.result import Question, Result
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
-from ..models import plans
+from ..helpers import HELPERS
+from ..helpers.models import plans
 
-FAKE = str(Path(__file__).with_name("fake_child.py"))
+FAKE = str(HELPERS / "fake_child.py")
 # As most short-axis cines: x to the left and back, y down, z from base to apex.
 OBLIQUE = np.array(
     [[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]]

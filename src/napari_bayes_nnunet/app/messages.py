@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from ..io.run_folder import EpochReport
+from ..io.ensemble.run_folder import EpochReport
 from . import AppError
 
 

@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io import DataError
-from ..io.study_files import write_posterior
+from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
 from . import AppError
-from .kept_answers import KeptAnswers
 from .messages import (
     ChildReady,
     ConnectionTested,
@@ -43,14 +42,15 @@ from .messages import (
     TestConnection,
     from_line,
 )
-from .remote_answers import RemoteSegmentation, RemoteSnapshot
-from .remote_device import RemoteDevice, is_remote
-from .segment import Ensemble, Image
-from .segmentation import SECONDS_BETWEEN_SNAPSHOTS, Segmentation, Snapshot, is_due
-from .study_writing import posterior_of
+from .prediction.study_output import posterior_of
+from .remote.device import RemoteDevice, is_remote
+from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
+from .segmentation.ensemble import Ensemble, Image
+from .segmentation.prediction_cache import KeptAnswers
+from .segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Segmentation, Snapshot, is_due
 
 if TYPE_CHECKING:
-    from .remote_ensemble import RemoteEnsemble
+    from .remote.ensemble import RemoteEnsemble
 
 
 class Worker:
@@ -98,7 +98,7 @@ class Worker:
 
     def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if is_remote(device):
-            from .remote_ensemble import RemoteEnsemble
+            from .remote.ensemble import RemoteEnsemble
 
             show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
             return RemoteEnsemble(folder, device=RemoteDevice.of(device), show_stage=show_stage)
@@ -107,7 +107,7 @@ class Worker:
         return Ensemble(folder, device=device, notify=notify, kept=kept)
 
     def _test(self, device: str) -> None:
-        from .remote_connection import what_is_there
+        from .remote.connection import what_is_there
 
         try:
             text = what_is_there(RemoteDevice.of(device))

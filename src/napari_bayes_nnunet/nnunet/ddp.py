@@ -17,17 +17,12 @@ from pathlib import Path
 
 import torch
 
-from ..io.run_folder import EpochReport, RunFolder
+from ..io.ensemble.run_folder import EpochReport, RunFolder
 from . import ModelError
 from .device import training_environment
 from .planning import workspace_environment
 from .ranks import PARENT_VARIABLE, Mailbox, end_with_parent
-from .trainer import (
-    RUN_VARIABLE,
-    CheckpointEnsembleTrainer,
-    TrainingStopped,
-    trainer_environment,
-)
+from .trainer import RUN_VARIABLE, CheckpointEnsembleTrainer, TrainingStopped, trainer_environment
 from .weights import read_checkpoint
 
 POLL_SECONDS = 0.2

@@ -18,8 +18,8 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 )
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from ..io.atomic import write_json
-from ..io.nnunet_dataset import RawDataset, Split, splits_to_json
+from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
+from ..io.files.atomic import write_json
 from . import ModelError
 from .network import Network
 from .trainer import PLANS_ENTRY, TrainerSettings

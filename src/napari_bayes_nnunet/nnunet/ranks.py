@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
-from ..io.run_folder import EpochReport, RunFolder
+from ..io.ensemble.run_folder import EpochReport, RunFolder
 from . import ModelError
-from .orphans import PR_SET_PDEATHSIG
+from .fork_guard import PR_SET_PDEATHSIG
 
 PARENT_VARIABLE = "BAYES_NNUNET_PARENT"
 

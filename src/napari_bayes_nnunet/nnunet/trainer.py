@@ -25,10 +25,10 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
-from ..core.schedule import MemberSelection, RestartSchedule
-from ..io.atomic import replacing
-from ..io.run_folder import EpochReport, RunFolder, add_member
-from ..io.trajectory import write_epoch
+from ..core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
+from ..io.ensemble.trajectory import write_epoch
+from ..io.files.atomic import replacing
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, used_memory
 from .ranks import Mailbox, agreed, be_killed_with_parent, end_without_teardown

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..io.atomic import replacing
-from ..io.model_folder import why_unreadable
-from ..io.run_folder import sha256 as checksum
+from ..io.ensemble.model_folder import why_unreadable
+from ..io.ensemble.run_folder import sha256 as checksum
+from ..io.files.atomic import replacing
 from . import ModelError
 
 StateDict = dict[str, torch.Tensor]

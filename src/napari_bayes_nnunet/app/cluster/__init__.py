@@ -1,0 +1,1 @@
+"""Dask clusters: connecting to a scheduler, starting workers, distributing studies to them."""

@@ -1,0 +1,164 @@
+"""A run over many studies: each is a task, and what is known of all is written meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.search.folder_walk import COHORT, is_of_a_run
+from ...io.search.studies import FoundStudies, find_studies
+from .. import AppError
+from ..messages import StudyDone
+from ..prediction.predict import PredictionRequest, check_request
+from ..report.output_folder import unwritable
+from .page import CohortPage
+from .row import StudyRow, failed_row
+from .summary import CohortSummary
+from .table import CohortTable
+from .task import StudyTask, run_study
+
+if TYPE_CHECKING:
+    from ...nnunet.network import Precision
+
+Work: TypeAlias = Callable[[StudyTask], StudyRow]
+RunTasks: TypeAlias = Callable[
+    [Iterable[StudyTask], Work], Iterator[tuple[StudyTask, StudyRow | str]]
+]
+"""Gives every task with its row, or with the sentence why there is none, in any order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortRequest:
+    """Which ensemble segments the studies in the folders of ``prediction.images``, and how."""
+
+    ensemble: Path
+    prediction: PredictionRequest
+    device: str = "auto"
+    precision: Precision = "auto"
+
+
+def find_cohort(request: CohortRequest) -> FoundStudies:
+    """The studies there are. Raises AppError or DataError where the request cannot be met."""
+    asked = request.prediction
+    output = asked.output.resolve()
+    if any(place.is_dir() and place.resolve() == output for place in asked.images):
+        raise AppError("The results would lie among the images; choose another output folder.")
+    check_request(find_ensemble(request.ensemble), asked)
+    if is_of_a_run(output / COHORT) and not (asked.overwrite or asked.skip_finished):
+        raise AppError(
+            f"{output} holds the results of an earlier run; use --continue to go on with it, or "
+            "--overwrite to replace what it has of these studies."
+        )
+    return find_studies(
+        asked.images, output=output, folder_names=asked.folder_names, series=asked.series
+    )
+
+
+def run_cohort(
+    request: CohortRequest, found: FoundStudies, run_tasks: RunTasks, *, work: Work = run_study
+) -> Generator[StudyDone, None, None]:
+    """Segment the studies and yield how each ended; writes cohort.csv and cohort.html.
+
+    Both are whole whenever it ends, also by closing this generator. Studies that seem finished
+    come first, so that their rows are there again soon. Raises AppError.
+    """
+    tasks = sorted(_tasks(request, found), key=lambda task: not task.picture.exists())
+    refused = _refused(request, tasks)
+    pictures = {task.study.name: task.picture for task in tasks}
+    pace = _Pace(len(tasks))
+    output = request.prediction.output
+    page = CohortPage(
+        output,
+        asked=_asked(request),
+        total=len(tasks),
+        left_out=found.left_out,
+        picture_of=lambda row: pictures[row.case],
+    )
+    try:
+        redone = pictures if request.prediction.overwrite else ()
+        with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
+            begun = run_tasks([task for task in tasks if task not in refused], work)
+            for task, ended in chain(refused.items(), begun):
+                row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
+                if row.outcome == "finished before" and not request.prediction.skip_finished:
+                    row = replace(row, outcome="done")  # by a worker that died before it said so
+                summary.add(row)
+                yield pace.step(row)
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def _tasks(request: CohortRequest, found: FoundStudies) -> Iterator[StudyTask]:
+    """One a study. Where its worker dies it is begun again, beside what was written until then."""
+    asked = request.prediction
+    asked = replace(asked, images=(), skip_finished=not asked.overwrite)
+    for study in found.inputs:
+        yield StudyTask(
+            ensemble=request.ensemble,
+            device=request.device,
+            precision=request.precision,
+            request=asked,
+            study=study,
+        )
+
+
+def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTask, str]:
+    """Studies with results of another run, unless the request says what becomes of them."""
+    if request.prediction.overwrite or request.prediction.skip_finished:
+        return {}
+    sentence = (
+        f"Results of it exist in {request.prediction.output}; use --overwrite to replace them or "
+        "--continue to do only what is missing."
+    )
+    return {task: sentence for task in tasks if task.has_results}
+
+
+class _Pace:
+    """What is done of all, and how long the others will take."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = self._segmented = 0
+        self._began = monotonic()
+
+    def step(self, row: StudyRow) -> StudyDone:
+        """Another study ended; only those that were segmented say something of the time."""
+        self._done += 1
+        if row.outcome == "done":
+            self._segmented += 1
+        elif not self._segmented:
+            self._began = monotonic()
+        left = self._total - self._done
+        each = (monotonic() - self._began) / self._segmented if self._segmented else None
+        return StudyDone(
+            case=row.case,
+            outcome=row.outcome,
+            text=row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes))),
+            done=self._done,
+            total=self._total,
+            eta_seconds=None if each is None else round(left * each, 1),
+        )
+
+
+def _asked(request: CohortRequest) -> Mapping[str, str]:
+    """How the ensemble is asked, for the page."""
+    asked = request.prediction
+    folder = find_ensemble(request.ensemble)
+    told = {
+        "Ensemble": folder.name,
+        "Kind": folder.kind,
+        "Method": asked.method,
+        "Members": f"at most {asked.members}{', until stable' if asked.until_stable else ''}",
+        "Mirroring": asked.mirroring,
+        "Phases of cines": asked.phases,
+        "Saved": ", ".join(("labels", *sorted(asked.save))),
+    }
+    if asked.temperature is not None:
+        told["Temperature"] = f"{asked.temperature}"
+    return told

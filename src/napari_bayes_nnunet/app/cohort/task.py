@@ -1,0 +1,157 @@
+"""One study of a run over many as a task: all a worker needs to know, and what it does."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.heart.structure_colors import structure_colors
+from ...io import DataError
+from ...io.files.atomic import replacing
+from ...io.images.nifti import read_labels
+from ...io.search.case_image import CaseImage, study_image
+from ...io.search.studies import StudyInput
+from ...io.study.info import STUDY
+from ...nnunet import ModelError
+from .. import AppError
+from ..cluster.ensemble_cache import keeper
+from ..cluster.worker_call import in_a_line
+from ..prediction.output_files import MAPS, files_of, frame_name
+from ..prediction.predict import PredictionRequest, predict_case
+from ..report.pictures import around, thumbnail
+from ..segmentation.ensemble import Ensemble
+from .row import Outcome, StudyRow, failed_row, read_reports, row_of
+
+if TYPE_CHECKING:
+    from ...nnunet.network import Precision
+
+LOGGER = logging.getLogger(__name__)
+PICTURE: Final = "_picture.png"
+"""End of the name of a study's small picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTask:
+    """A study to segment with the ensemble in a folder; ``request`` says how, and is of all.
+
+    Its ``output`` is that of the run: the results go where ``study`` says.
+    """
+
+    ensemble: Path
+    device: str
+    precision: Precision
+    request: PredictionRequest
+    study: StudyInput
+
+    @property
+    def output(self) -> Path:
+        """The folder of the study's results."""
+        return self.request.output / self.study.folder
+
+    @property
+    def picture(self) -> Path:
+        """The small picture of the study."""
+        return self.output / f"{self.study.case}{PICTURE}"
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there are labels, a report or a study of it, whatever made them."""
+        case = self.study.case
+        known = (*files_of(case, MAPS).values(), f"{case}/{STUDY}")
+        # Last what the whole folder is listed for.
+        return any((self.output / name).exists() for name in known) or any(
+            self.output.glob(f"{glob.escape(case)}_frame*")
+        )
+
+
+def run_study(task: StudyTask) -> StudyRow:
+    """Segment a study on a Dask worker, with the ensemble that is kept there.
+
+    Raises DataError, ModelError or AppError where the worker cannot use the ensemble. Where CUDA
+    is broken it ends the process: Dask starts another and gives the study to any.
+    """
+    from ...nnunet.device import is_broken
+
+    folder, device, precision = task.ensemble, task.device, task.precision
+    try:
+        with keeper().ensemble(folder, device=device, precision=precision) as ensemble:
+            return segment_study(ensemble, task)
+    except (DataError, ModelError, AppError):
+        raise
+    except Exception as error:  # a study becomes a row, whatever happens: this is the worker's
+        if is_broken(error):
+            os._exit(1)
+        raise AppError(f"It could not be loaded ({in_a_line(error)}).") from error
+
+
+def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
+    """Segment a study; whatever goes wrong with it is a sentence in its row.
+
+    Only an error that broke CUDA, of which the study need not be the cause, is raised.
+    """
+    study = task.study
+    image = study_image(study, series=task.request.series)
+    request = replace(task.request, images=(), output=task.output)
+    try:
+        request.output.mkdir(parents=True, exist_ok=True)
+        outcome = predict_case(ensemble, request, image, seen=set())
+        names = {phase: frame_name(study.case, phase) for phase in outcome.phases}
+        reports = read_reports(
+            {phase: task.output / files_of(name, ())["report"] for phase, name in names.items()}
+        )
+        ended: Outcome = "finished before" if outcome.skipped else "done"
+        row = row_of(study.name, ended, reports)
+        row = replace(row, notes=_without(outcome.notes, row.warnings))
+        if not (outcome.skipped and task.picture.exists()):
+            phase = row.ed if row.ed in names else outcome.phases[0]
+            _write_picture(task, image, phase, ensemble.structures)
+        return row
+    except (DataError, ModelError, AppError) as error:
+        return failed_row(study.name, str(error))
+    except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+        from ...nnunet.device import is_broken
+
+        if is_broken(error):  # all others would fail here, too
+            raise
+        LOGGER.debug("%s", study.name, exc_info=True)
+        # The text may have a path in it, and the folders of DICOM files are often called as people.
+        told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
+        return failed_row(study.name, f"It could not be segmented ({type(error).__name__}{told}).")
+
+
+def _without(notes: Sequence[str], warnings: Sequence[str]) -> tuple[str, ...]:
+    """The notes that are no warnings of a phase."""
+    return tuple(note for note in notes if not note.endswith(tuple(warnings) or ("\n",)))
+
+
+def _write_picture(
+    task: StudyTask, image: CaseImage, phase: int | None, structures: Mapping[str, int]
+) -> None:
+    """Draw the middle slice of the heart."""
+    with suppress(Exception):  # a study without its picture is none the worse
+        volume = image.read()[0]
+        voxels = (volume if phase is None else volume.frame(phase)).voxels
+        name = files_of(frame_name(task.study.case, phase), ())["labels"]
+        labels = read_labels(task.output / name).voxels
+        heart: NDArray[np.bool_] = labels > 0
+        (found,) = np.nonzero(heart.any(axis=(1, 2)))
+        z = found[len(found) // 2] if len(found) else len(labels) // 2
+        spacing = volume.spacing[1:]
+        png = thumbnail(
+            voxels[z],
+            labels[z],
+            spacing=spacing,
+            colors=structure_colors(structures),
+            box=around(np.any(heart, axis=0), spacing),
+        )
+        with replacing(task.picture) as temporary:
+            temporary.write_bytes(png)

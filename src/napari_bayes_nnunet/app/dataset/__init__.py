@@ -1,0 +1,1 @@
+"""Preparation of public releases as nnU-Net datasets."""

@@ -1,0 +1,230 @@
+"""The original release of a public data set, made into an nnU-Net raw dataset.
+
+``imagesTr``, ``labelsTr``: cases to train on; ``imagesTs``, ``labelsTs``: those of the subsets that
+the release holds back (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Beside
+them ``splits_final.json`` (folds of whole patients), ``groups.csv`` (``io.case_groups``),
+``patients.csv`` (height, weight and what else the release tells) and ``dataset.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ...io.dataset.acdc import read_acdc
+from ...io.dataset.groups import GROUPS, write_groups
+from ...io.dataset.mnms import read_mnms
+from ...io.dataset.raw_dataset import SPLITS, patient_splits, splits_to_json
+from ...io.dataset.release import CaseReader, CaseVolumes, Release, ReleaseCase
+from ...io.dataset.writer import BUILDING, ENDING, appearing
+from ...io.files.atomic import write_json, write_text
+from ...io.images.nifti import write_image, write_labels
+from .. import AppError
+
+READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
+PATIENTS: Final = "patients.csv"
+FOLDERS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+OURS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS, PATIENTS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What was written. ``groups``: group → value → number of cases.
+
+    ``notes`` says, a sentence each, what was left out.
+    """
+
+    folder: Path
+    training_cases: int
+    held_out_cases: int
+    patients: int
+    groups: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+
+def prepare(
+    release: str, source: Path, output: Path, *, overwrite: bool = False
+) -> Generator[tuple[int, int], None, Prepared]:
+    """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
+
+    Yields (done, total) cases. ``output`` appears when it is complete, ``dataset.json`` last in
+    it: where this ends before, nothing is left, and a dataset that was there stays. ``source`` is
+    only read. Phases whose labels are empty are left out and noted.
+
+    Raises AppError and DataError, one sentence, where ``output`` may not be written, and where a
+    file of the release is missing, damaged, or not what it should be.
+    """
+    output = Path(os.path.realpath(output))
+    try:
+        _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
+        found = READERS[release](source)
+    except OSError as error:
+        raise AppError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    old: Path | None = None
+    try:
+        with appearing(output) as building:
+            cases, notes = yield from _write_cases(found, building)
+            _write_tables(found, cases, building)
+            notes += _write_splits(cases, building)
+            _check_complete(cases, building, output)
+            write_json(building / "dataset.json", _dataset_json(found, cases))
+            old = _moved_aside(output)
+    finally:
+        if old is not None and output.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        elif old is not None:
+            old.rename(output)
+    return _prepared(output, cases, (*found.notes, *notes))
+
+
+def prepared_text(prepared: Prepared) -> str:
+    """What was written and what was left out, a line a sentence."""
+    cases = prepared.training_cases + prepared.held_out_cases
+    counts = "; ".join(
+        f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"
+        for name, values in prepared.groups.items()
+    )
+    return "\n".join(
+        [
+            f"{prepared.folder} has {cases} cases of {prepared.patients} patients, "
+            f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out; "
+            f"cases by group: {counts}.",
+            *prepared.notes,
+        ]
+    )
+
+
+def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
+    if output.is_relative_to(source) or source.is_relative_to(output):
+        raise AppError(
+            f"The dataset cannot be written to {output}: choose a folder apart from the release "
+            f"in {source}."
+        )
+    if output.exists() and not output.is_dir():
+        raise AppError(f"{output} is a file: choose a new folder for the dataset.")
+    present = sorted(path.name for path in output.iterdir()) if output.exists() else []
+    if present and not overwrite:
+        raise AppError(
+            f"{output} is not empty: choose a new folder, or replace the dataset in it with "
+            "--overwrite."
+        )
+    if strange := [name for name in present if name not in OURS]:
+        raise AppError(
+            f"{output} is not overwritten, because {strange[0]} in it is no part of a prepared "
+            "dataset: choose a new folder."
+        )
+
+
+def _write_cases(
+    release: Release, building: Path
+) -> Generator[tuple[int, int], None, tuple[list[ReleaseCase], list[str]]]:
+    """The cases that were written, and a sentence for each that was not."""
+    reader = CaseReader(release.labels)
+    written, notes = [], []
+    for done, case in enumerate(release.cases):
+        yield done, len(release.cases)
+        volumes = reader.read(case)
+        if volumes.labels.any():
+            _write_case(case, volumes, building)
+            written.append(case)
+        else:
+            notes.append(
+                f"{case.phase} of {case.patient} was left out: {case.label.name} is empty there."
+            )
+    yield len(release.cases), len(release.cases)
+    if not any(not case.held_out for case in written):
+        raise AppError(
+            f"The {release.name} release has no labelled patients to train on; expected its "
+            "training patients with their labels."
+        )
+    return written, notes
+
+
+def _write_case(case: ReleaseCase, volumes: CaseVolumes, building: Path) -> None:
+    image, label = _files(case, building)
+    write_image(image, volumes.image, volumes.geometry)
+    write_labels(label, volumes.labels, volumes.geometry)
+
+
+def _files(case: ReleaseCase, folder: Path) -> tuple[Path, Path]:
+    subset = "Ts" if case.held_out else "Tr"
+    image = folder / f"images{subset}" / f"{case.name}_0000{ENDING}"
+    return image, folder / f"labels{subset}" / f"{case.name}{ENDING}"
+
+
+def _all_groups(case: ReleaseCase) -> dict[str, str]:
+    return {"phase": case.phase, **case.groups}
+
+
+def _write_tables(release: Release, cases: list[ReleaseCase], folder: Path) -> None:
+    write_groups(
+        folder,
+        {case.name: _all_groups(case) for case in cases},
+        patients={case.name: case.patient for case in cases},
+    )
+    text = io.StringIO()
+    facts = {case.patient: release.facts[case.patient] for case in cases}
+    table = csv.DictWriter(text, ["patient", *next(iter(facts.values()))], lineterminator="\n")
+    table.writeheader()
+    table.writerows({"patient": patient, **known} for patient, known in facts.items())
+    write_text(folder / PATIENTS, text.getvalue())
+
+
+def _write_splits(cases: list[ReleaseCase], folder: Path) -> list[str]:
+    """Folds of the cases to train on; a sentence where there are none."""
+    training = [case for case in cases if not case.held_out]
+    if len({case.patient for case in training}) < 2:
+        return [f"{SPLITS} was not written: validation needs at least two patients."]
+    splits = patient_splits([case.name for case in training])
+    write_json(folder / SPLITS, splits_to_json(splits))
+    return []
+
+
+def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
+    return {
+        "name": release.name,
+        "licence": release.licence,
+        "reference": release.reference,
+        "channel_names": {"0": "cineMRI"},
+        "labels": dict(release.labels),
+        "numTraining": sum(not case.held_out for case in cases),
+        "file_ending": ENDING,
+    }
+
+
+def _check_complete(cases: list[ReleaseCase], building: Path, output: Path) -> None:
+    """Another write to the same folder takes this one for a leftover, and removes it."""
+    if not all(file.is_file() for case in cases for file in _files(case, building)):
+        raise AppError(f"{output} is being written by another command: wait for that one.")
+
+
+def _moved_aside(output: Path) -> Path | None:
+    """Where the dataset that was there went; the next write there would remove it as a leftover."""
+    if not output.exists():
+        return None
+    old = output.with_name(f"{BUILDING}{output.name}-{secrets.token_hex(4)}")
+    return output.rename(old)
+
+
+def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> Prepared:
+    groups: dict[str, Counter[str]] = {}
+    for case in cases:
+        for name, value in _all_groups(case).items():
+            groups.setdefault(name, Counter())[value or "unknown"] += 1
+    held_out = sum(case.held_out for case in cases)
+    return Prepared(
+        folder=output,
+        training_cases=len(cases) - held_out,
+        held_out_cases=held_out,
+        patients=len({case.patient for case in cases}),
+        groups=groups,
+        notes=notes,
+    )

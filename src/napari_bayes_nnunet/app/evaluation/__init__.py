@@ -1,0 +1,1 @@
+"""Evaluation against reference labels: measures, tables, figures and the report."""

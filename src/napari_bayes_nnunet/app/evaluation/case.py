@@ -1,0 +1,283 @@
+"""One segmented 3D image beside its reference: overlap, distances, volumes, calibration, doubt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.heart.measurements import volumes_ml
+from ...core.metrics.calibration import (
+    ReliabilityBins,
+    adaptive_ece,
+    classwise_ece,
+    foreground_box,
+    reliability_bins,
+)
+from ...core.metrics.detection import ErrorDetection, error_detection, gross_errors
+from ...core.metrics.overlap import LabelMap, dice
+from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
+from ...core.metrics.surface_distance import surface_distances
+from ...io.files.plain_json import null_for_nan
+
+Probabilities = NDArray[np.floating]
+UncertaintyMap = NDArray[np.floating]
+
+ENTROPY: Final = "entropy"
+MUTUAL_INFORMATION: Final = "mutual-information"
+GROSS: Final = ", gross"
+"""Ends the name of a detection that is asked for gross errors only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureResult:
+    """One structure beside its reference; NaN where a number is not defined.
+
+    ``dice`` 0 … 1 (NaN where both are empty), distances of the contours in mm (NaN where one is
+    empty), volumes in mL, ``volume_error_ml`` above 0 where the prediction is larger,
+    ``pairwise_dice`` 0 … 1 between the ensemble's members.
+    """
+
+    dice: float
+    hausdorff95_mm: float
+    average_distance_mm: float
+    volume_ml: float
+    reference_ml: float
+    volume_error_ml: float
+    pairwise_dice: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CaseEvaluation:
+    """All that is measured of one image; numbers that do not exist are NaN.
+
+    Inside the reference's foreground box: ``reliability`` (None without probabilities), errors of
+    calibration and ``brier`` as fractions, ``nll`` in nat, ``detection`` of wrong voxels by a map
+    ("entropy", "mutual-information") and of gross ones ("entropy, gross" …). Without a reference,
+    in the box of the prediction: ``mean_entropy`` and ``mean_mutual_information``, bit.
+    """
+
+    case: str
+    patient: str
+    groups: dict[str, str] = field(default_factory=dict)
+    structures: dict[str, StructureResult]
+    reliability: ReliabilityBins | None = None
+    classwise_ece: float = math.nan
+    adaptive_ece: float = math.nan
+    nll: float = math.nan
+    brier: float = math.nan
+    detection: dict[str, ErrorDetection] = field(default_factory=dict)
+    mean_entropy: float = math.nan
+    mean_mutual_information: float = math.nan
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice of the structures that have one, 0 … 1."""
+        return _mean(result.dice for result in self.structures.values())
+
+    @property
+    def mean_pairwise_dice(self) -> float:
+        """Mean agreement of the members over the structures, 0 … 1: needs no reference."""
+        return _mean(result.pairwise_dice for result in self.structures.values())
+
+    @property
+    def ece(self) -> float:
+        """Calibration error of this image, a fraction 0 … 1; NaN where nothing was binned."""
+        return self.reliability.ece if self.reliability else math.nan
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain JSON; NaN becomes null."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content["structures"] = {name: asdict(r) for name, r in self.structures.items()}
+        content["detection"] = {name: asdict(found) for name, found in self.detection.items()}
+        content["reliability"] = self.reliability.as_dict() if self.reliability else None
+        return dict(null_for_nan(content))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> CaseEvaluation:
+        """What `to_json` gave. KeyError or TypeError for anything else."""
+        numbers = {name: _number(content[name]) for name in _NUMBERS}
+        bins = content["reliability"]
+        return cls(
+            case=content["case"],
+            patient=content["patient"],
+            groups=dict(content["groups"]),
+            structures={
+                name: StructureResult(**{key: _number(value) for key, value in result.items()})
+                for name, result in content["structures"].items()
+            },
+            reliability=ReliabilityBins.from_dict(bins) if bins is not None else None,
+            detection={
+                name: ErrorDetection(
+                    auroc=_number(found["auroc"]),
+                    auprc=_number(found["auprc"]),
+                    errors=found["errors"],
+                    voxels=found["voxels"],
+                )
+                for name, found in content["detection"].items()
+            },
+            **numbers,
+        )
+
+
+_NUMBERS: Final = (
+    *("classwise_ece", "adaptive_ece", "nll", "brier"),
+    *("mean_entropy", "mean_mutual_information"),
+)
+
+
+def evaluate_case(
+    *,
+    case: str,
+    patient: str,
+    labels: LabelMap,
+    reference: LabelMap,
+    spacing: Sequence[float],
+    structures: Mapping[str, int],
+    probabilities: Probabilities | None = None,
+    entropy: UncertaintyMap | None = None,
+    mutual_information: UncertaintyMap | None = None,
+    pairwise_dice: Mapping[str, float] | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> CaseEvaluation:
+    """Measure a prediction against its reference.
+
+    ``labels`` and ``reference`` (Z, Y, X), both numbered as ``structures`` (name: label from 1);
+    ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
+    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members, per structure. What
+    is not given is not measured.
+
+    ``structures`` are those the reference knows. Any other label or class counts as background:
+    its voxels become 0 and its probability is added to that of background. The maps stay as they
+    are, so that doubt about such a structure still counts as doubt. A mutual information of 0
+    everywhere, as of a single model, is taken as not given.
+
+    Raises ValueError where the shapes do not fit.
+    """
+    if mutual_information is not None and not mutual_information.any():
+        mutual_information = None
+    maps = {ENTROPY: entropy, MUTUAL_INFORMATION: mutual_information}
+    given = {name: values for name, values in maps.items() if values is not None}
+    _check_shapes(reference, {"labels": labels, **given})
+    judged, truth = _numbered(labels, structures), _numbered(reference, structures)
+    results = _structure_results(judged, truth, spacing, structures, pairwise_dice or {})
+    measured: dict[str, Any] = {}
+    if probabilities is not None:
+        measured = _calibration(_merged(probabilities, structures, reference.shape), truth)
+    return CaseEvaluation(
+        case=case,
+        patient=patient,
+        groups=dict(groups or {}),
+        structures=results,
+        detection=_detection(given, judged, truth, spacing),
+        mean_entropy=_mean_in_box(given.get(ENTROPY), labels),
+        mean_mutual_information=_mean_in_box(given.get(MUTUAL_INFORMATION), labels),
+        **measured,
+    )
+
+
+def _check_shapes(reference: LabelMap, others: Mapping[str, NDArray[Any]]) -> None:
+    for name, values in others.items():
+        if values.shape != reference.shape:
+            raise ValueError(
+                f"The {name} need the shape of the reference, {reference.shape} (z, y, x), "
+                f"not {values.shape}."
+            )
+
+
+def _numbered(labels: LabelMap, structures: Mapping[str, int]) -> NDArray[np.uint8]:
+    """The structures numbered 1, 2 … in their order, 0 for all else."""
+    numbered = np.zeros(labels.shape, np.uint8)
+    for number, label in enumerate(structures.values(), start=1):
+        numbered[labels == label] = number
+    return numbered
+
+
+def _merged(
+    probabilities: Probabilities, structures: Mapping[str, int], shape: tuple[int, ...]
+) -> Probabilities:
+    """(1 + structures, Z, Y, X) probabilities in the structures' order; the rest is background."""
+    kept = list(structures.values())
+    if probabilities.shape[1:] != shape or len(probabilities) <= max(kept, default=0):
+        raise ValueError(
+            f"The probabilities need a class for each of {', '.join(structures)} and the shape of "
+            f"the reference, {shape} (z, y, x), not {probabilities.shape} (c, z, y, x)."
+        )
+    if kept == list(range(1, len(probabilities))):
+        return probabilities
+    rest = np.delete(probabilities, kept, axis=0).sum(axis=0, keepdims=True)
+    return np.concatenate([rest, probabilities[kept]])
+
+
+def _structure_results(
+    labels: LabelMap,
+    reference: LabelMap,
+    spacing: Sequence[float],
+    structures: Mapping[str, int],
+    pairwise: Mapping[str, float],
+) -> dict[str, StructureResult]:
+    numbers = {name: number for number, name in enumerate(structures, start=1)}
+    overlap = dice(labels, reference, numbers)
+    distances = surface_distances(labels, reference, spacing, numbers)
+    volumes = volumes_ml(labels, spacing, numbers)
+    true_volumes = volumes_ml(reference, spacing, numbers)
+    return {
+        name: StructureResult(
+            dice=overlap[name],
+            hausdorff95_mm=distances[name].hausdorff95,
+            average_distance_mm=distances[name].average,
+            volume_ml=volumes[name],
+            reference_ml=true_volumes[name],
+            volume_error_ml=volumes[name] - true_volumes[name],
+            pairwise_dice=float(pairwise.get(name, math.nan)),
+        )
+        for name in structures
+    }
+
+
+def _calibration(probabilities: Probabilities, reference: LabelMap) -> dict[str, Any]:
+    return {
+        "reliability": reliability_bins(probabilities, reference),
+        "classwise_ece": classwise_ece(probabilities, reference),
+        "adaptive_ece": adaptive_ece(probabilities, reference),
+        "nll": negative_log_likelihood(probabilities, reference),
+        "brier": brier_score(probabilities, reference),
+    }
+
+
+def _detection(
+    maps: Mapping[str, UncertaintyMap],
+    labels: LabelMap,
+    reference: LabelMap,
+    spacing: Sequence[float],
+) -> dict[str, ErrorDetection]:
+    """How well each map tells wrong voxels in the reference's box; {} where it is empty."""
+    box = foreground_box(reference)
+    if box is None:
+        return {}
+    wrong = {"": labels != reference, GROSS: gross_errors(labels, reference, spacing)}
+    return {
+        name + kind: error_detection(values[box], errors[box])
+        for kind, errors in wrong.items()
+        for name, values in maps.items()
+    }
+
+
+def _mean_in_box(values: UncertaintyMap | None, labels: LabelMap) -> float:
+    """Mean over the box of the predicted foreground, over all where nothing was found."""
+    if values is None:
+        return math.nan
+    return float(values[foreground_box(labels) or ...].mean(dtype=np.float64))
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,193 @@
+"""Figures of an evaluation, as PNG: reliability, risk against coverage, doubt against error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.metrics.calibration import ReliabilityBins
+from ...core.metrics.failure_detection import rank_correlation, risk_coverage
+from .aggregates import pooled_bins, risk
+from .evaluate import MethodEvaluation
+from .measures import SCORES, CaseScore
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#7A4B00", "#5A6675"),
+)
+"""Of the methods in their order; colour-blind readers tell them apart (Okabe and Ito)."""
+DASHES: Final = ("-", "--", ":")
+BARS: Final = 20
+"""Bins of a reliability diagram; the calibration error is of 100."""
+TOO_SURE: Final = "#c0392b"
+INK: Final = "#18212c"
+MUTED: Final = "#5a6675"
+GRID: Final = "#e3e8ee"
+DPI: Final = 160
+WIDTH: Final = 9.6
+PER_ROW: Final = 4
+
+
+def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
+    """Accuracy against confidence, of all voxels pooled; None where no probabilities are known."""
+    known = [(n, m, pooled_bins(m.cases)) for n, m in enumerate(methods)]
+    known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
+    if not known:
+        return None
+    figure, panels = _grid(len(known), height=2.85)
+    for place, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
+        _reliability(panel, bins, COLORS[n % len(COLORS)])
+        _title(panel, method.name)
+        panel.set_xlabel("confidence, %", fontsize=9)
+        if place % PER_ROW == 0:
+            panel.set_ylabel("correct, %", fontsize=9)
+    return png(figure)
+
+
+def _reliability(panel: Axes, bins: ReliabilityBins, color: str) -> None:
+    shown = bins if len(bins.voxels) % BARS else _coarser(bins)
+    there = np.flatnonzero(shown.voxels)
+    correct = 100 * shown.correct[there] / shown.voxels[there]
+    confidence = 100 * shown.confidence_sum[there] / shown.voxels[there]
+    width = 100 / len(shown.voxels)
+    sides: dict[str, Any] = {"x": there * width, "width": 0.92 * width, "align": "edge", "lw": 0}
+    panel.bar(height=correct, color=color, alpha=0.85, **sides)
+    too_sure = np.maximum(confidence - correct, 0)
+    panel.bar(height=too_sure, bottom=correct, color=TOO_SURE, alpha=0.35, **sides)
+    unsure = np.maximum(correct - confidence, 0)
+    panel.bar(height=unsure, bottom=confidence, color="white", alpha=0.5, **sides)
+    panel.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=(0, (4, 3)))
+    panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=range(0, 101, 25),
+              yticks=range(0, 101, 25))  # fmt: skip
+    share = 100 * bins.voxels[-1] / bins.voxel_count
+    panel.text(
+        4, 96, f"ECE {100 * bins.ece:.2f} %\n{share:.0f} % of voxels\nabove {_last_edge(bins)} %",
+        fontsize=8.5, va="top", color=INK,
+    )  # fmt: skip
+
+
+def _last_edge(bins: ReliabilityBins) -> str:
+    return f"{100 * (1 - 1 / len(bins.voxels)):g}"
+
+
+def _coarser(bins: ReliabilityBins) -> ReliabilityBins:
+    def joined(values: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(values.reshape(BARS, -1).sum(axis=1))
+
+    return ReliabilityBins(
+        voxels=joined(bins.voxels),
+        correct=joined(bins.correct),
+        confidence_sum=joined(bins.confidence_sum),
+    )
+
+
+def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
+    """Error of the cases that are kept, when those least promising by a score are set aside."""
+    scores = [s for s in SCORES if any(_pairs(method, s.of) for method in methods)]
+    if not scores:
+        return None
+    figure, panels = _grid(len(scores), height=3.5, per_row=len(SCORES), share=True)
+    for panel, score in zip(panels, scores, strict=True):
+        for n, method in enumerate(methods):
+            _risk_curve(panel, method, score, n)
+        _title(panel, score.words)
+        panel.set_xlabel("cases kept, %", fontsize=9)
+        panel.set_xlim(0, 100)
+    panels[0].set_ylim(bottom=0)
+    panels[0].set_ylabel("1 − Dice of those kept", fontsize=9)
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    shown = [lines[method.name] for method in methods if method.name in lines]
+    figure.legend(
+        handles=shown, loc="outside lower center", ncols=PER_ROW, fontsize=9, frameon=False
+    )
+    return png(figure)
+
+
+def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int) -> None:
+    pairs = _pairs(method, score.of)
+    if not pairs:
+        return
+    color, dashes = COLORS[n % len(COLORS)], DASHES[n // len(COLORS) % len(DASHES)]
+    confidence, risks = zip(*pairs, strict=True)
+    curve = risk_coverage(confidence, risks)
+    panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes, label=method.name)
+    best = risk_coverage([-value for value in risks], risks)
+    panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
+
+
+def doubt_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
+    """Mean entropy of each case against its error, one panel a method."""
+    of = [(n, m, _pairs(m, lambda case: case.mean_entropy)) for n, m in enumerate(methods)]
+    known = [(n, method, pairs) for n, method, pairs in of if pairs]
+    if not known:
+        return None
+    figure, panels = _grid(len(known), height=2.9, share=True)
+    for place, (panel, (n, method, pairs)) in enumerate(zip(panels, known, strict=True)):
+        entropy, risks = zip(*pairs, strict=True)
+        panel.scatter(entropy, risks, s=22, color=COLORS[n % len(COLORS)], alpha=0.75, lw=0)
+        _title(panel, method.name)
+        panel.set_xlabel("mean entropy, bit", fontsize=9)
+        if place % PER_ROW == 0:
+            panel.set_ylabel("1 − Dice", fontsize=9)
+        _say_correlation(panel, rank_correlation(entropy, risks))
+    return png(figure)
+
+
+def _title(panel: Axes, text: str) -> None:
+    """Smaller where it is long: the panels stand side by side."""
+    size = min(10.0, 250 / max(1, len(text)))
+    panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
+
+
+def _say_correlation(panel: Axes, correlation: float) -> None:
+    if not math.isnan(correlation):
+        panel.text(
+            0.04, 0.96, f"Spearman {correlation:.2f}", transform=panel.transAxes, fontsize=8.5,
+            va="top", color=INK,
+        )  # fmt: skip
+
+
+def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[float, float]]:
+    """Score and risk of every case that has both."""
+    pairs = [(score(case), risk(case)) for case in method.cases]
+    return [pair for pair in pairs if not any(map(math.isnan, pair))]
+
+
+def _grid(
+    count: int, *, height: float, per_row: int = PER_ROW, share: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, in rows."""
+    from matplotlib.figure import Figure
+
+    columns = min(max(count, 2), per_row)
+    rows = math.ceil(count / columns)
+    figure = Figure(
+        figsize=(WIDTH * columns / per_row, rows * height), dpi=DPI, layout="constrained",
+        facecolor="white",
+    )  # fmt: skip
+    panels = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)
+    for panel in panels[count:]:
+        panel.set_visible(False)
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["left", "bottom"]].set_color("#aab4c0")
+        panel.grid(color=GRID, lw=0.8)
+        panel.set_axisbelow(True)
+        panel.tick_params(labelsize=8.5, colors=MUTED, labelcolor=INK, labelbottom=True)
+    return figure, panels[:count]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

@@ -1,0 +1,232 @@
+"""The measures of an evaluation: what each is called, how it is written, and what it tells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.metrics.failure_detection import area_under_risk_coverage, rank_correlation
+from .aggregates import Aggregation, OfCase, mean_over_volumes, of_scores, pooled_ece
+from .case import ENTROPY, GROSS, MUTUAL_INFORMATION, CaseEvaluation
+
+Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
+MEAN: Final = "mean"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measure:
+    """What is measured, and how it is written: times ``scale``, with ``digits``, in ``unit``."""
+
+    key: str
+    title: str
+    aggregate: Aggregation
+    unit: str = ""
+    scale: float = 1.0
+    digits: int = 3
+    better: Better = "higher"
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """A number of a case that needs no reference; ``of`` is higher where more is promised."""
+
+    key: str
+    title: str
+    words: str
+    of: OfCase
+
+
+SCORES: Final = (
+    CaseScore(
+        "pairwise_dice", "Agreement", "Agreement of the members", lambda c: c.mean_pairwise_dice
+    ),
+    CaseScore("entropy", "Entropy", "Mean entropy", lambda c: -c.mean_entropy),
+    CaseScore(
+        "mutual_information", "MI", "Mean mutual information",
+        lambda c: -c.mean_mutual_information,
+    ),
+)  # fmt: skip
+MAPS: Final = {ENTROPY: "entropy", MUTUAL_INFORMATION: "MI"}
+
+
+def dice_measures(structures: Sequence[str]) -> list[Measure]:
+    """Dice of each structure, and the mean of them where there are several."""
+    found = [_of_structure("dice", name) for name in structures]
+    mean = Measure(key="dice_mean", title="Mean", aggregate=mean_over_volumes(_mean_dice))
+    return [*found, mean] if len(found) > 1 else found
+
+
+def distance_measures(structures: Sequence[str], attribute: str) -> list[Measure]:
+    """``hausdorff95_mm`` or ``average_distance_mm`` of each structure."""
+    return [
+        _of_structure(attribute, name, unit="mm", digits=2, better="lower") for name in structures
+    ]
+
+
+def volume_measures(structures: Sequence[str]) -> list[Measure]:
+    """Volume error of each structure, signed: a bias shows, errors of both signs cancel."""
+    return [
+        _of_structure("volume_error_ml", name, unit="mL", digits=1, better="nearer to 0")
+        for name in structures
+    ]
+
+
+def absolute_volume_measures(structures: Sequence[str]) -> list[Measure]:
+    """Size of the volume error of each structure."""
+
+    def size_of(name: str) -> OfCase:
+        return lambda case: abs(_value(case, name, "volume_error_ml"))
+
+    return [
+        Measure(
+            key=f"absolute_volume_error_ml_{name}",
+            title=name,
+            aggregate=mean_over_volumes(size_of(name)),
+            unit="mL",
+            digits=1,
+            better="lower",
+        )
+        for name in structures
+    ]
+
+
+def agreement_measures(structures: Sequence[str]) -> list[Measure]:
+    """Pairwise Dice of the members for each structure: no more of it is no better."""
+    return [_of_structure("pairwise_dice", name, better="") for name in structures]
+
+
+def _percent(key: str, title: str, aggregate: Aggregation) -> Measure:
+    return Measure(
+        key=key, title=title, aggregate=aggregate, unit="%", scale=100, digits=2, better="lower"
+    )
+
+
+ECE: Final = (
+    _percent("ece_pooled", "Pooled", pooled_ece),
+    _percent("ece_volume_mean", "Mean of volumes", mean_over_volumes(lambda c: c.ece)),
+)
+FURTHER_CALIBRATION: Final = (
+    _percent("classwise_ece", "Class-wise ECE", mean_over_volumes(lambda c: c.classwise_ece)),
+    _percent("adaptive_ece", "Adaptive ECE", mean_over_volumes(lambda c: c.adaptive_ece)),
+    Measure(
+        key="nll",
+        title="NLL",
+        aggregate=mean_over_volumes(lambda c: c.nll),
+        unit="nat",
+        better="lower",
+    ),
+    Measure(
+        key="brier", title="Brier", aggregate=mean_over_volumes(lambda c: c.brier), better="lower"
+    ),
+)
+DOUBT: Final = (
+    Measure(
+        key="mean_entropy",
+        title="Mean entropy",
+        aggregate=mean_over_volumes(lambda c: c.mean_entropy),
+        unit="bit",
+        better="",
+    ),
+    Measure(
+        key="mean_mutual_information",
+        title="Mean MI",
+        aggregate=mean_over_volumes(lambda c: c.mean_mutual_information),
+        unit="bit",
+        better="",
+    ),
+)
+
+
+def detection_measures(*, gross: bool) -> list[Measure]:
+    """How well each map finds the wrong voxels, or the gross ones among them."""
+    end, key_end = (GROSS, "_gross") if gross else ("", "")
+
+    def of_map(name: str, attribute: str) -> OfCase:
+        def value(case: CaseEvaluation) -> float:
+            found = case.detection.get(name + end)
+            return math.nan if found is None else float(getattr(found, attribute))
+
+        return value
+
+    return [
+        Measure(
+            key=f"{attribute}_{name.replace('-', '_')}{key_end}",
+            title=f"{attribute.upper()}, {short}",
+            aggregate=mean_over_volumes(of_map(name, attribute)),
+        )
+        for attribute in ("auroc", "auprc")
+        for name, short in MAPS.items()
+    ]
+
+
+def failure_measures() -> list[Measure]:
+    """How well each score of a whole case tells which cases went wrong."""
+    of_area = [
+        Measure(
+            key=f"aurc_{score.key}",
+            title=score.title,
+            aggregate=of_scores(area_under_risk_coverage, score.of),
+            better="lower",
+        )
+        for score in SCORES
+    ]
+    of_rank = [
+        Measure(
+            key=f"spearman_{score.key}",
+            title=score.title,
+            aggregate=of_scores(_rank_with_quality, score.of),
+            digits=2,
+        )
+        for score in SCORES
+    ]
+    return [*of_area, *of_rank]
+
+
+def all_measures(structures: Sequence[str]) -> list[Measure]:
+    """Everything that is measured of the given structures."""
+    return [
+        *dice_measures(structures),
+        *distance_measures(structures, "hausdorff95_mm"),
+        *distance_measures(structures, "average_distance_mm"),
+        *volume_measures(structures),
+        *absolute_volume_measures(structures),
+        *agreement_measures(structures),
+        *ECE,
+        *FURTHER_CALIBRATION,
+        *detection_measures(gross=False),
+        *detection_measures(gross=True),
+        *DOUBT,
+        *failure_measures(),
+    ]
+
+
+def _of_structure(
+    attribute: str, name: str, *, unit: str = "", digits: int = 3, better: Better = "higher"
+) -> Measure:
+    return Measure(
+        key=f"{attribute}_{name}",
+        title=name,
+        aggregate=mean_over_volumes(lambda case: _value(case, name, attribute)),
+        unit=unit,
+        digits=digits,
+        better=better,
+    )
+
+
+def _value(case: CaseEvaluation, structure: str, attribute: str) -> float:
+    """NaN where the structure is not judged in this case."""
+    result = case.structures.get(structure)
+    return math.nan if result is None else float(getattr(result, attribute))
+
+
+def _mean_dice(case: CaseEvaluation) -> float:
+    return case.mean_dice
+
+
+def _rank_with_quality(score: NDArray[np.float64], risks: NDArray[np.float64]) -> float:
+    return rank_correlation(score, -risks)

@@ -1,0 +1,132 @@
+"""A judged queue as a table, a picture and a few sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...core.review.queue import DEFAULT_SCORE
+from ...core.review.queue_yield import SHARE
+from ...io.files.atomic import replacing, write_text
+from .. import AppError
+from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WORDS: Final[dict[Errors, str]] = {
+    "gross": "Gross errors (more than 3 mm from the contour)",
+    "all": "All wrong voxels",
+}
+STYLES: Final[dict[str, dict[str, Any]]] = {
+    BEST: {"color": "black", "linestyle": "-", "linewidth": 1.2},
+    "gross-errors": {"color": "#d55e00"},
+    "mutual-information": {"color": "#0072b2"},
+    "disagreement": {"color": "#009e73"},
+    "area-spread": {"color": "#56b4e9"},
+    "entropy": {"color": "#cc79a7"},
+    SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.5},
+    RANDOM: {"color": "grey", "linestyle": "--", "linewidth": 1.2},
+}
+"""Colours that colour-blind readers tell apart (Okabe and Ito)."""
+
+
+def write_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
+    """Write ``report``.csv and the picture ``report``.png; returns both. A .csv may be named.
+
+    Raises AppError where they cannot be written.
+    """
+    stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
+    table, picture = (stem.with_name(stem.name + ending) for ending in (".csv", ".png"))
+    try:
+        write_text(table, report_csv(evaluation))
+        with replacing(picture) as temporary:
+            _draw(evaluation, temporary)
+    except OSError as error:
+        raise AppError(f"{stem} cannot be written: {error.strerror or error}.") from error
+    return table, picture
+
+
+def report_csv(evaluation: QueueEvaluation) -> str:
+    """One row an order: what is found at 30 % of the slices, area under the curve, the curve.
+
+    Shares are fractions; ``_low`` and ``_high`` bound the 95 % interval over patients.
+    """
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    numbers = ("found_at_30_percent", "times_random", "of_best_possible", "area_under_curve")
+    steps = range(0, 101, 10)
+    rows.writerow(
+        [
+            *("errors", "order", "title", "border"),
+            *(f"{number}{end}" for number in numbers for end in ("", "_low", "_high")),
+            *(f"found_at_{step}" for step in steps),
+        ]
+    )
+    for result in evaluation.results:
+        found = result.found
+        estimates = (found.at_share, result.times_random, result.of_best, found.area)
+        border = "left out" if result.leaves_out_border else "counted"
+        values = [v for estimate in estimates for v in (estimate.value, *estimate.interval)]
+        curve = found.curve[list(steps)]
+        rows.writerow(
+            [
+                *(result.errors, result.order, result.title, border),
+                *(f"{value:.4f}" for value in (*values, *curve)),
+            ]
+        )
+    return file.getvalue()
+
+
+def report_text(evaluation: QueueEvaluation) -> str:
+    """What was judged, and what the default score finds."""
+    lines = [
+        f"{evaluation.studies} studies of {evaluation.patients} patients, {evaluation.slices} "
+        f"slices, {evaluation.errors['all']} wrong voxels, {evaluation.errors['gross']} of them "
+        "gross (more than 3 mm from the reference contour)."
+    ]
+    for kind in KINDS:
+        mine, best = evaluation.of(kind, DEFAULT_SCORE), evaluation.of(kind, BEST)
+        low, high = mine.found.at_share.interval
+        lines.append(
+            f"{WORDS[kind]} in the first {_percent(SHARE)} of the slices by “{mine.title}”: "
+            f"{_percent(mine.found.at_share.value)} (95 % interval over patients {_percent(low)} "
+            f"to {_percent(high)}); best possible {_percent(best.found.at_share.value)}, random "
+            f"{_percent(SHARE)}."
+        )
+    return "\n".join([*lines, *evaluation.notes])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _draw(evaluation: QueueEvaluation, file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, kind in zip(panels, KINDS, strict=True):
+        _draw_panel(panel, [r for r in evaluation.results if r.errors == kind], WORDS[kind])
+    panels[0].set_ylabel("found, % of these errors")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.savefig(file, dpi=120)
+
+
+def _draw_panel(panel: Axes, results: list[OrderResult], title: str) -> None:
+    for result in results:
+        if result.leaves_out_border:
+            continue
+        is_default = result.order == DEFAULT_SCORE
+        style = {"linewidth": 2.6 if is_default else 1.3, **STYLES.get(result.order, {})}
+        curve = 100 * result.found.curve
+        percent = np.linspace(0, 100, len(curve))
+        panel.plot(percent, curve, label=result.title, zorder=3 if is_default else 2, **style)
+    panel.axvline(100 * SHARE, color="lightgrey", linewidth=1, zorder=1)
+    panel.set(
+        title=title, xlabel="reviewed, % of the slices of each study", xlim=(0, 100), ylim=(0, 101)
+    )

@@ -1,0 +1,72 @@
+"""An evaluation in a terminal: a progress bar over the cases, the report's tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from ...io.dataset.raw_dataset import DEFAULT_PATIENT
+from .. import AppError
+from ..report.output_folder import check_writable
+from .evaluate import MethodEvaluation, evaluate_methods, refuse_same_folders
+from .example_cases import shown_cases
+from .output_files import report_text, write_report
+
+
+def evaluate_in_terminal(
+    predictions: Path,
+    labels: Path,
+    report: Path,
+    *,
+    name: str | None = None,
+    compare: Iterable[str] = (),
+    patient: str | None = None,
+    images: Path | None = None,
+) -> None:
+    """Evaluate ``predictions``, and those of ``compare`` ("NAME=FOLDER"), and write the report."""
+    first = name or predictions.absolute().name
+    methods = {first: predictions}
+    for text in compare:
+        other, folder = _named_folder(text)
+        if other in methods:
+            raise AppError(f"Two methods are called {other}: give each its own NAME=PREDICTIONS.")
+        methods[other] = folder
+    if images is not None and not images.is_dir():
+        raise AppError(f"{images} is no folder: it should hold the images.")
+    refuse_same_folders(methods, labels)
+    check_writable(report)
+    found = _with_bar(methods, labels, patient or DEFAULT_PATIENT)
+    page = write_report(found, report, shown=shown_cases(found, labels, images=images))
+    click.echo(report_text(found))
+    click.echo(f"Report: {page}")
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    """Where there are several "=", the first after which a folder is named; else the last."""
+    parts = text.split("=")
+    splits = [("=".join(parts[:n]), Path("=".join(parts[n:]))) for n in range(1, len(parts))]
+    name, folder = next((s for s in splits if s[1].is_dir()), (splits or [("", Path())])[-1])
+    if not name.strip() or not parts[-1]:
+        raise AppError(f"--compare takes NAME=PREDICTIONS, such as SWA=out/swa, not {text!r}.")
+    return name.strip(), folder
+
+
+def _with_bar(methods: dict[str, Path], labels: Path, patient: str) -> tuple[MethodEvaluation, ...]:
+    steps = evaluate_methods(methods, labels, patient=patient)
+    bar: Any = None
+    try:
+        while True:
+            step = next(steps)
+            if bar is None:
+                bar = tqdm(total=step.total, unit="case", leave=False)
+            bar.set_description(step.case, refresh=False)
+            bar.update(step.done - bar.n)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        if bar is not None:
+            bar.close()

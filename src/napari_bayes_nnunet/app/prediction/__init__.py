@@ -1,0 +1,1 @@
+"""Segmentation of files from the command line, with the output files."""

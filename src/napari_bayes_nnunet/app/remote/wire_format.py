@@ -1,0 +1,88 @@
+"""What another computer says of an image, as it travels and as it arrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...io.study.arrays import dump_posterior
+from ..prediction.study_output import posterior_of
+from ..segmentation.result import Segmentation, Snapshot
+from .packed_arrays import PackedArray, packed_map, unpacked_map
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteSnapshot:
+    """A `Snapshot` that has arrived; its maps are in steps of 1/4096 bit."""
+
+    done: int
+    total: int
+    eta_seconds: float
+    labels: NDArray[np.uint8]
+    entropy: NDArray[np.float32]
+    mutual_information: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedSnapshot:
+    """A `Snapshot` as it travels: labels uint8, maps in 16 bit."""
+
+    done: int
+    total: int
+    eta_seconds: float
+    labels: PackedArray
+    entropy: PackedArray
+    mutual_information: PackedArray
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> PackedSnapshot:
+        """What the members say so far."""
+        return cls(
+            done=snapshot.done,
+            total=snapshot.total,
+            eta_seconds=snapshot.eta_seconds,
+            labels=PackedArray.of(snapshot.labels),
+            entropy=packed_map(snapshot.entropy),
+            mutual_information=packed_map(snapshot.mutual_information),
+        )
+
+    def unpacked(self) -> RemoteSnapshot:
+        """The arrays again."""
+        return RemoteSnapshot(
+            done=self.done,
+            total=self.total,
+            eta_seconds=self.eta_seconds,
+            labels=self.labels.unpacked(),
+            entropy=unpacked_map(self.entropy),
+            mutual_information=unpacked_map(self.mutual_information),
+        )
+
+
+@dataclass(frozen=True)
+class RemoteSegmentation:
+    """The report of a `Segmentation`, and the content of its file of the posterior.
+
+    What else there is of it has come with the last snapshot.
+    """
+
+    content: dict[str, Any] = field(repr=False)
+    posterior: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, result: Segmentation) -> RemoteSegmentation:
+        """What a review needs."""
+        stream = BytesIO()
+        dump_posterior(stream, posterior_of(result))
+        return cls(result.report(), stream.getvalue())
+
+    def report(self) -> dict[str, Any]:
+        """The content of ``<case>.json``."""
+        return self.content
+
+
+Step = dict[int, PackedSnapshot] | list[RemoteSegmentation]
+"""The snapshots of the images by their places; after the last of them the results."""

@@ -1,0 +1,173 @@
+"""Pictures of a report, as PNG: slices with their outlines before and after, the volume curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.heart.structure_colors import CARDIAC
+from ...core.heart.volume_curve import VolumeCurve
+from ...io.images.geometry import Letters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Labels: TypeAlias = NDArray[np.integer]
+Box: TypeAlias = tuple[slice, slice]
+
+MARGIN_MM: Final = 12.0
+SMALLEST_MM: Final = 70.0
+_INCHES: Final = 3.0
+_DPI: Final = 160
+_GAP: Final = 0.006
+_INK: Final = "#18212c"
+
+
+def slice_picture(
+    image: NDArray[Any],
+    before: Labels,
+    after: Labels,
+    *,
+    spacing: tuple[float, float],
+    colors: Mapping[int, str],
+    box: Box,
+    letters: Letters | None = None,
+) -> bytes:
+    """The part ``box`` of a slice twice, with the outlines ``before`` and ``after`` the review.
+
+    Where the review moved an outline, that of before stays as a dotted line. All arrays (Y, X),
+    ``spacing`` (y, x) in mm, ``colors`` label → "#RRGGBB", ``letters`` of the patient's directions.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = (side.stop - side.start for side in box)
+    aspect = rows * spacing[0] / (columns * spacing[1])
+    figure = Figure(figsize=(2 * _INCHES, _INCHES * aspect), dpi=_DPI, facecolor="white")
+    image, before, after = image[box], before[box], after[box]
+    for column, (title, labels) in enumerate((("Prediction", before), ("After review", after))):
+        axes = figure.add_axes((column * (0.5 + _GAP / 2), 0, 0.5 - _GAP / 2, 1))
+        show_image(axes, image)
+        if labels is after:
+            _outline(axes, before, dict.fromkeys(colors, "white"), linestyles="dotted",
+                     linewidths=0.9)  # fmt: skip
+        _outline(axes, labels, colors, linewidths=1.5)
+        _write_on(axes, title, letters)
+    return _png(figure)
+
+
+def thumbnail(
+    image: NDArray[Any],
+    labels: Labels,
+    *,
+    spacing: tuple[float, float],
+    colors: Mapping[int, str],
+    box: Box,
+) -> bytes:
+    """The part ``box`` of a slice with outlines, small; all as for `slice_picture`."""
+    from matplotlib.figure import Figure
+
+    rows, columns = (side.stop - side.start for side in box)
+    aspect = rows * spacing[0] / (columns * spacing[1])
+    figure = Figure(figsize=(1, aspect), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    show_image(axes, image[box])
+    _outline(axes, labels[box], colors, linewidths=0.8)
+    return _png(figure)
+
+
+def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> Box:
+    """The part of a slice to show: what is true with a margin, all of it where nothing is."""
+    sides = []
+    for axis, step in enumerate(spacing):
+        (places,) = np.nonzero(mask.any(axis=1 - axis))
+        low, high = (places[0], places[-1] + 1) if len(places) else (0, mask.shape[axis])
+        margin = max(MARGIN_MM, (SMALLEST_MM - (high - low) * step) / 2) / step
+        start, stop = math.floor(low - margin), math.ceil(high + margin)
+        sides.append(slice(max(0, start), min(mask.shape[axis], stop)))
+    return sides[0], sides[1]
+
+
+def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | None) -> bytes:
+    """Volumes over the phases, bands for their spread, and which phases are taken as ED and ES."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9.6, 2.9), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    highest = max(_curve(axes, curve) for curve in curves)
+    axes.set_ylim(0, 1.15 * highest)
+    first, last = curves[0].phases[0], curves[0].phases[-1]
+    axes.set_xlim(first - 0.5, last + 0.5)
+    for name, phase in (("ED", ed), ("ES", es)):
+        if phase is not None and first <= phase <= last:
+            axes.axvline(phase, color=_INK, linewidth=0.8, linestyle="dotted")
+            axes.text(phase + 0.1, 1.13 * highest, name, fontsize=9, fontweight="bold", va="top")
+    axes.legend(loc="lower left", fontsize=9, frameon=False, ncols=len(curves))
+    axes.tick_params(labelsize=9)
+    axes.set_xlabel("phase", fontsize=9)
+    axes.set_ylabel("volume, mL", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def _curve(axes: Axes, curve: VolumeCurve) -> float:
+    """Draw one curve; returns its highest volume."""
+    volumes, spreads = np.array(curve.volumes), np.nan_to_num(np.array(curve.spreads))
+    color = CARDIAC[curve.structure]
+    low, high = volumes - spreads, volumes + spreads
+    axes.fill_between(curve.phases, low, high, color=color, alpha=0.75, linewidth=0)
+    axes.plot(
+        curve.phases, volumes, color=_INK, linewidth=1.2, marker="o", markersize=5,
+        markerfacecolor=color, markeredgewidth=0.8, label=curve.structure,
+    )  # fmt: skip
+    return float(high.max())
+
+
+def show_image(axes: Axes, image: NDArray[Any]) -> None:
+    """(Y, X) in grey, without the darkest and the brightest voxels."""
+    low, high = np.percentile(image, (1, 99.5))
+    axes.imshow(
+        image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
+        interpolation="bicubic",
+    )  # fmt: skip
+
+
+def _outline(axes: Axes, labels: Labels, colors: Mapping[int, str], **line: Any) -> None:
+    # Padded, so that an outline is closed where the structure reaches the edge of the picture.
+    padded = np.pad(labels, 1)
+    rows, columns = (np.arange(-1, length + 1) for length in labels.shape)
+    for label, color in colors.items():
+        mask = padded == label
+        if mask.any():
+            axes.contour(columns, rows, mask, levels=[0.5], colors=[color], **line)
+    axes.set_xlim(-0.5, labels.shape[1] - 0.5)
+    axes.set_ylim(labels.shape[0] - 0.5, -0.5)
+    axes.set_axis_off()
+
+
+def _write_on(axes: Axes, title: str, letters: Letters | None) -> None:
+    from matplotlib.patheffects import withStroke
+
+    words = [(0.02, 0.94, title, "left")]
+    if letters is not None:
+        _, (top, bottom), (left, right) = letters
+        middle = ((0.5, 0.94, top), (0.5, 0.06, bottom), (0.03, 0.5, left), (0.97, 0.5, right))
+        words += [(x, y, letter, "center") for x, y, letter in middle]
+    for x, y, text, side in words:
+        axes.text(
+            x, y, text, transform=axes.transAxes, color="white", fontsize=8.5, ha=side,
+            va="center", path_effects=[withStroke(linewidth=2, foreground="black")],
+        )  # fmt: skip
+
+
+def _png(figure: Figure) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

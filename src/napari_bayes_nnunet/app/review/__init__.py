@@ -1,0 +1,1 @@
+"""A review session: edits, numbers, reports and exports of one study."""

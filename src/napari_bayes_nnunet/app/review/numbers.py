@@ -1,0 +1,107 @@
+"""The numbers of a study under review, counted again only where something changed."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.ef_contributions import Contribution, ef_contributions
+from ...core.heart.function import Measured, Patient, heart_function
+from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
+from ...core.heart.volume_curve import VolumeCurve, volume_curve
+from ...core.review.progress import Progress, progress, slice_uncertainty
+
+Phase = int | None
+
+
+class StudyNumbers:
+    """Volumes, function and what is left to review, of the prediction and of the labels as edited.
+
+    ``labels``: phase (from 1, or None) → (Z, Y, X) as they are now; ``spacing`` (z, y, x) in mm.
+    """
+
+    def __init__(
+        self,
+        posteriors: Mapping[Phase, StoredPosterior],
+        labels: Mapping[Phase, NDArray[np.uint8]],
+        spacing: Sequence[float],
+        structures: Mapping[str, int],
+    ) -> None:
+        self._spacing = tuple(spacing)
+        self._labels = heart_structures(structures)
+        self._predicted = {
+            phase: PhaseVolumes.of(posterior.prediction, posterior, spacing, structures)
+            for phase, posterior in posteriors.items()
+        }
+        self._edited = {
+            phase: replace(
+                volumes,
+                labels=label_volumes(labels[phase], spacing, structures),
+                reviewed=volumes.reviewed.copy(),
+            )
+            for phase, volumes in self._predicted.items()
+        }
+        self._uncertainty = {
+            phase: slice_uncertainty(posterior, spacing) for phase, posterior in posteriors.items()
+        }
+
+    def recount(self, phase: Phase, z: int, labels: NDArray[np.uint8]) -> None:
+        """Take the (Y, X) ``labels`` that slice ``z`` has now."""
+        voxel_ml = math.prod(self._spacing) / 1000
+        for structure, label in self._labels.items():
+            counts = self._edited[phase].labels[structure]
+            counts[z] = np.count_nonzero(labels == label) * voxel_ml
+
+    def snapshot(self) -> StudyNumbers:
+        """The numbers as they are now, whatever changes later."""
+        other = copy.copy(self)
+        other._edited = {
+            phase: replace(
+                volumes,
+                labels={name: values.copy() for name, values in volumes.labels.items()},
+                reviewed=volumes.reviewed.copy(),
+            )
+            for phase, volumes in self._edited.items()
+        }
+        return other
+
+    def set_reviewed(self, phase: Phase, z: int, reviewed: bool) -> None:
+        """Say whether the reader's labels of slice ``z`` stand, whatever the models say."""
+        self._edited[phase].reviewed[z] = reviewed
+
+    def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
+        """The heart's function by the labels as they are now, by name."""
+        return heart_function(self._edited, ed=ed, es=es, patient=patient)
+
+    def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
+        """The same as the ensemble had predicted it, before anything was reviewed."""
+        return heart_function(self._predicted, ed=ed, es=es, patient=patient)
+
+    def curves(self) -> list[VolumeCurve]:
+        """Volume over the phases, of LV and RV where two phases or more have them."""
+        curves = [volume_curve(self._edited, structure=side) for side in ("LV", "RV")]
+        return [curve for curve in curves if len(curve.phases) > 1]
+
+    def contributions(self, ed: Phase, es: Phase) -> list[Contribution]:
+        """The slices that leave the EF of the LV open, the most first."""
+        if ed is None or es is None:
+            return []
+        return ef_contributions(self._edited, ed=ed, es=es)
+
+    def progress(self, queue: Iterable[tuple[Phase, int]], ed: Phase, es: Phase) -> Progress:
+        """How much of the queue and of its phases' uncertain volume is reviewed."""
+        cells = list(queue)
+        phases = {phase for phase, _ in cells}
+        ef = self.measured(ed, es, Patient()).get("LV EF")
+        return progress(
+            cells,
+            reviewed={phase: self._edited[phase].reviewed for phase in phases},
+            uncertainty={phase: self._uncertainty[phase] for phase in phases},
+            ef_spread=ef.spread if ef is not None else math.nan,
+        )

@@ -1,0 +1,60 @@
+"""The files a review ends with: the numbers as CSV, a report as one HTML file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ...core.heart.function import Measured
+from ...io import DataError
+from ...io.files.atomic import write_text
+from .outcome import Review, all_names
+from .report_page import report_page
+
+_COLUMNS: Final = (
+    "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
+)  # fmt: skip
+
+
+def write_numbers(
+    file: Path, before: Mapping[str, Measured], after: Mapping[str, Measured]
+) -> None:
+    """Write the numbers of the prediction and after the review as CSV, one a row.
+
+    A number that is not known is left empty; spreads are sample SDs over the members. Raises
+    DataError where the file cannot be written.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for name in all_names(before, after):
+        either = after.get(name) or before[name]
+        # Not every spreadsheet reads a CSV as UTF-8.
+        words = (name, either.title, either.unit.replace("²", "2"))
+        rows.writerow((*words, *_cells(before.get(name)), *_cells(after.get(name))))
+    _write(file, text.getvalue())
+
+
+def write_report(file: Path, review: Review) -> None:
+    """Write the report: one HTML file with its pictures, in need of nothing else.
+
+    Raises DataError where the file cannot be written.
+    """
+    _write(file, report_page(review))
+
+
+def _cells(measured: Measured | None) -> tuple[str, str]:
+    values = (measured.value, measured.spread) if measured else (math.nan, math.nan)
+    value, spread = ("" if math.isnan(number) else f"{number:.6g}" for number in values)
+    return value, spread
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error

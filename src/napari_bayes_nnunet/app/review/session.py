@@ -1,0 +1,389 @@
+"""A study under review: what to look at next, what was decided, the numbers as they are now."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.editing.alternatives import Alternative, alternatives
+from ...core.ensemble.stored_posterior import SlicePosterior
+from ...core.heart.function import Measured, Patient
+from ...core.heart.slice_volumes import base_is_first
+from ...core.review.progress import Progress
+from ...core.review.queue import (
+    DEFAULT_SCORE,
+    SCORES,
+    QueueItem,
+    review_queue,
+    slice_scores,
+    usable_score,
+)
+from ...io.study.arrays import of_phase
+from ...io.study.review_state import Decision, Phase, Place, ReviewState, State
+from ...io.study.study import Study
+from ...io.study.usage_log import UseRow, changed_voxels
+from .numbers import StudyNumbers
+from .usage_recorder import UseRecorder
+
+Scores: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
+"""Phase → structure → (Z,)."""
+
+
+class ReviewSession:
+    """One reader's work on one study. Quick enough to be asked after every edit; no files, no Qt.
+
+    ``labels`` are the labels as corrected, (Z, Y, X) or (T, Z, Y, X): the very array that the
+    window paints in. Whoever changes it tells so with ``note_change``.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.labels: NDArray[Any] = study.edited
+        self.spacing = study.info.geometry.spacing
+        self.structures = dict(study.info.structures)
+        self.numbers = StudyNumbers(
+            study.posteriors,
+            {phase: of_phase(self.labels, phase) for phase in study.posteriors},
+            self.spacing,
+            self.structures,
+        )
+        self.state = self._with_landmarks(study.review)
+        if self.state.structure not in (None, *self.structures):
+            self.change(structure=None)
+        self._edited = self._find_edited()
+        self.preview: tuple[Place, NDArray[Any]] | None = None
+        """A slice whose labels are only shown, and what they really are: that is what is saved."""
+        self._alternatives: tuple[Place, list[Alternative]] | None = None
+        self._scores: tuple[tuple[str, bool], Scores] | None = None
+        self._before_flag: dict[Place, State] = {}
+        self._flagged_by_comment: set[Place] = set()
+        self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
+        for place, decision in self.state.decisions.items():
+            self._set_reviewed(place, decision)
+
+    def snapshot(self) -> ReviewSession:
+        """The review as it is now, for a thread: what is done meanwhile does not change it."""
+        other = copy.copy(self)
+        other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
+        other._edited, other.preview = set(self._edited), None
+        other._use = copy.copy(self._use)
+        other._use.rows = list(self._use.rows)
+        if self.preview is not None:
+            other.recount([self.preview[0]])
+        return other
+
+    # Where things are
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases the ensemble has segmented, also such whose posterior is lost."""
+        return self.study.info.phases
+
+    @property
+    def slices(self) -> int:
+        """Slices of a phase."""
+        return int(self.labels.shape[-3])
+
+    @property
+    def queue_phases(self) -> tuple[Phase, ...]:
+        """The phases in the queue: ED and ES, or all where those are not known or not enough."""
+        known = [phase for phase in (self.state.ed, self.state.es) if phase in self.phases]
+        return self.phases if self.state.all_phases or not known else tuple(dict.fromkeys(known))
+
+    @cached_property
+    def base_is_first(self) -> bool | None:
+        """Whether the first slice is the one at the base; None where that cannot be seen."""
+        return base_is_first(self.study.prediction)
+
+    def has_place(self, place: Place) -> bool:
+        """Whether the image has this slice, segmented or not."""
+        phase, z = place
+        phases = [None] if self.labels.ndim == 3 else range(1, len(self.labels) + 1)
+        return phase in phases and 0 <= z < self.slices
+
+    def is_basal(self, place: Place) -> bool:
+        """Whether a slice is in the half of the heart at the base, or beyond; False if unknown."""
+        phase, z = place
+        found = np.flatnonzero(of_phase(self.study.prediction, phase).any(axis=(1, 2)))
+        if self.base_is_first is None or not len(found):
+            return False
+        middle = (found[0] + found[-1]) / 2
+        return bool(z < middle if self.base_is_first else z > middle)
+
+    def labels_in(self, place: Place) -> NDArray[Any]:
+        """(Y, X) of the labels as corrected, not a copy."""
+        plane: NDArray[Any] = of_phase(self.labels, place[0])[place[1]]
+        return plane
+
+    def predicted_in(self, place: Place) -> NDArray[np.uint8]:
+        """(Y, X) of the prediction."""
+        plane: NDArray[np.uint8] = of_phase(self.study.prediction, place[0])[place[1]]
+        return plane
+
+    def posterior_in(self, place: Place) -> SlicePosterior | None:
+        """What the members said of a slice; None where that is lost, or nobody was asked."""
+        posterior = self.study.posteriors.get(place[0])
+        return posterior.at(place[1]) if posterior is not None else None
+
+    def entropy_in(self, place: Place) -> NDArray[np.float32]:
+        """(Y, X) entropy, bit."""
+        plane: NDArray[np.float32] = of_phase(self.study.entropy, place[0])[place[1]]
+        return plane
+
+    def alternatives_in(self, place: Place) -> list[Alternative]:
+        """The distinct answers of the members for a slice, kept while it is the one asked for."""
+        if self._alternatives is None or self._alternatives[0] != place:
+            posterior = self.posterior_in(place)
+            found = alternatives(posterior, self.structures) if posterior is not None else []
+            self._alternatives = place, found
+        return self._alternatives[1]
+
+    def volume_in(self, place: Place, label: int) -> float:
+        """ML of a structure in one slice."""
+        voxels = int(np.count_nonzero(self.labels_in(place) == label))
+        return voxels * math.prod(self.spacing) / 1000
+
+    def most_uncertain_in(self, place: Place) -> tuple[int, int]:
+        """(y, x) of the voxel the models disagree on most; where they are one, of most entropy."""
+        posterior = self.study.posteriors.get(place[0])
+        maps = self.study.mutual_information, self.study.entropy
+        several = posterior is not None and posterior.count > 1
+        plane = of_phase(maps[0] if several else maps[1], place[0])[place[1]]
+        y, x = np.unravel_index(int(plane.argmax()), plane.shape)
+        return int(y), int(x)
+
+    def neighbours_corrected(self, place: Place) -> set[int]:
+        """The slices of the same phase that were edited or accepted."""
+        phase, _ = place
+        accepted = {
+            z
+            for (p, z), decision in self.state.decisions.items()
+            if p == phase and decision.state == "accepted"
+        }
+        return accepted | {z for p, z in self._edited if p == phase}
+
+    # The queue
+
+    @property
+    def score(self) -> str:
+        """The score that orders the queue."""
+        return self._usable[0]
+
+    @property
+    def score_sentence(self) -> str:
+        """Why the queue is not ordered as chosen; "" where it is."""
+        return self._usable[1]
+
+    @property
+    def _usable(self) -> tuple[str, str]:
+        chosen = self.state.score if self.state.score in SCORES else DEFAULT_SCORE
+        return usable_score(self.study.posteriors.values(), chosen)
+
+    def scores(self) -> Scores:
+        """Phase → structure → (Z,), of all phases whose posterior is there; kept."""
+        key = self.score, self.state.leave_out_border
+        if self._scores is None or self._scores[0] != key:
+            options: dict[str, Any] = {"score": key[0], "leave_out_border": key[1]}
+            found = {
+                phase: slice_scores(posterior, self.structures, self.spacing, **options)
+                for phase, posterior in self.study.posteriors.items()
+            }
+            self._scores = key, found
+        return self._scores[1]
+
+    def queue(self, scores: Scores) -> list[QueueItem]:
+        """The slices to look at, the worst first."""
+        asked = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
+        return review_queue(asked, structure=self.state.structure)
+
+    def after(self, place: Place | None, queue: list[QueueItem], *, step: int = 1) -> Place | None:
+        """The place ``step`` further in the queue, None at its end; from outside the first."""
+        places = [(item.phase, item.z) for item in queue]
+        if place not in places:
+            return places[0] if places else None
+        index = places.index(place) + step
+        return places[index] if 0 <= index < len(places) else None
+
+    def next_open(self, place: Place, queue: list[QueueItem]) -> Place | None:
+        """The next place that is not accepted, from here on round the queue; None where all are."""
+        places = [(item.phase, item.z) for item in queue]
+        start = places.index(place) + 1 if place in places else 0
+        for other in (*places[start:], *places[:start]):
+            decision = self.state.decisions.get(other)
+            if other != place and (decision is None or decision.state != "accepted"):
+                return other
+        return None
+
+    def edited_places(self) -> list[Place]:
+        """The slices whose labels are not those of the prediction, in order."""
+        return sorted(self._edited, key=lambda place: (place[0] or 0, place[1]))
+
+    def marks(self) -> dict[Place, set[str]]:
+        """What was done with each slice: "reviewed", "flagged", "edited"."""
+        marks: dict[Place, set[str]] = {place: {"edited"} for place in self._edited}
+        for place, decision in self.state.decisions.items():
+            word = "reviewed" if decision.state == "accepted" else "flagged"
+            marks.setdefault(place, set()).add(word)
+        return marks
+
+    # What the reader does
+
+    def change(self, **changes: Any) -> None:
+        """Change how the review is set up: fields of the ReviewState."""
+        self.state = replace(self.state, **changes)
+
+    def look_at(self, place: Place) -> None:
+        """Note that another slice is on screen."""
+        if place != self.state.current:
+            self._use.stretch(self.state.current, "", self._state_of(self.state.current))
+            self.change(current=place)
+
+    def decide(self, place: Place, state: State | None) -> None:
+        """Accept or flag a slice, its comment stays; None takes decision and comment back."""
+        self._use.stretch(place, "", state or self._state_of(place))
+        before = self.state.decisions.get(place)
+        if state == "flagged" and before is not None:
+            self._before_flag[place] = before.state
+        comment = before.comment if before is not None else ""
+        decision = self._decision(place, state, comment) if state is not None else None
+        self.state = self.state.deciding(place, decision)
+        self._set_reviewed(place, decision)
+
+    def unflag(self, place: Place) -> None:
+        """Take a flag back: a slice that was accepted before is so again."""
+        self.decide(place, self._before_flag.pop(place, None))
+
+    def comment_on(self, place: Place, text: str) -> None:
+        """Say something about a slice; one without a decision is flagged as long as it stays."""
+        before = self.state.decisions.get(place)
+        decision: Decision | None
+        if before is None:
+            self._flagged_by_comment.add(place)
+            decision = self._decision(place, "flagged", text)
+        elif not text and before.state == "flagged" and place in self._flagged_by_comment:
+            decision = None
+        else:
+            decision = replace(before, comment=text)
+        self.state = self.state.deciding(place, decision)
+
+    def _decision(self, place: Place, state: State, comment: str) -> Decision:
+        return Decision(
+            state=state,
+            comment=comment,
+            seconds=round(self._use.seconds.get(place, 0.0), 1),
+            when=datetime.now().astimezone().isoformat(timespec="seconds"),
+            edited=place in self._edited,
+        )
+
+    def note_change(
+        self, places: Iterable[Place], *, tool: str, before: dict[Place, NDArray[Any]] | None = None
+    ) -> None:
+        """The labels of these slices are others now; ``before`` them, (Y, X) each, for the log."""
+        places = list(places)
+        self.recount(places)
+        for place in places:
+            counts = (0, 0)
+            if before is not None and place in before:
+                labels = self.labels_in(place)
+                counts = changed_voxels(before[place], labels, self.entropy_in(place))
+            self._use.stretch(place, tool, self._state_of(place), counts=counts)
+            self._reopen(place)
+
+    def _reopen(self, place: Place) -> None:
+        """What was accepted is so no more when its labels change; a comment keeps it flagged."""
+        before = self.state.decisions.get(place)
+        if before is None:
+            return
+        self._before_flag.pop(place, None)
+        keeps = before.state == "flagged" or before.comment
+        decision = replace(before, state="flagged", edited=place in self._edited) if keeps else None
+        self.state = replace(self.state.deciding(place, decision), finished=False)
+        self._set_reviewed(place, decision)
+
+    def recount(self, places: Iterable[Place]) -> None:
+        """Measure slices again whose labels are others, perhaps for a moment only."""
+        for place in places:
+            labels = self.labels_in(place)
+            if place[0] in self.study.posteriors:
+                self.numbers.recount(*place, labels)
+            same = np.array_equal(labels, self.predicted_in(place))
+            (self._edited.discard if same else self._edited.add)(place)
+
+    def labels_to_save(self) -> NDArray[Any]:
+        """A copy of the labels, without what is only shown."""
+        labels = self.labels.copy()
+        if self.preview is not None:
+            (phase, z), base = self.preview
+            of_phase(labels, phase)[z] = base
+        return labels
+
+    def take_log(self) -> list[UseRow]:
+        """The rows since this was last asked, to be written."""
+        return self._use.take()
+
+    def peek_log(self) -> list[UseRow]:
+        """The rows that are not written yet."""
+        return list(self._use.rows)
+
+    def give_back_log(self, rows: list[UseRow]) -> None:
+        """Take back rows that could not be written."""
+        self._use.rows = [*rows, *self._use.rows]
+
+    # The numbers
+
+    def measured(self) -> dict[str, Measured]:
+        """By the labels as they are now."""
+        return self.numbers.measured(self.state.ed, self.state.es, self.state.patient)
+
+    def predicted(self) -> dict[str, Measured]:
+        """As the ensemble had predicted."""
+        return self.numbers.predicted(self.state.ed, self.state.es, self.state.patient)
+
+    def progress(self, queue: list[QueueItem]) -> Progress:
+        """How far the review is."""
+        places = [(item.phase, item.z) for item in queue]
+        return self.numbers.progress(places, self.state.ed, self.state.es)
+
+    def landmarks_doubt(self) -> str:
+        """What is odd about ED and ES; "" for nothing."""
+        if self.state.ed is not None and self.state.ed == self.state.es:
+            return "ED and ES are the same phase: there is no stroke volume and no EF."
+        ef = self.measured().get("LV EF")
+        if ef is not None and ef.value < 0:
+            return "The LV is larger at ES than at ED: are the phases swapped?"
+        return ""
+
+    def set_patient(self, patient: Patient) -> None:
+        """Height, weight and heart rate."""
+        self.change(patient=patient)
+
+    def _with_landmarks(self, state: ReviewState) -> ReviewState:
+        """ED and ES as proposed by the volume curve where nobody has named such as are there."""
+        curve = next(iter(self.numbers.curves()), None)
+        known = state.ed in self.phases and state.es in self.phases
+        if curve is None or curve.ed is None or known:
+            return state
+        return replace(state, ed=curve.ed, es=curve.es)
+
+    def _find_edited(self) -> set[Place]:
+        """Also in phases that were not segmented, where one can paint."""
+        changed = (self.labels != self.study.prediction).any(axis=(-2, -1))
+        places = np.argwhere(changed).tolist()
+        return {(None, p[0]) if len(p) == 1 else (p[0] + 1, p[1]) for p in places}
+
+    def _set_reviewed(self, place: Place, decision: Decision | None) -> None:
+        if place[0] in self.study.posteriors and place[1] < self.slices:
+            accepted = decision is not None and decision.state == "accepted"
+            self.numbers.set_reviewed(*place, accepted)
+
+    def _state_of(self, place: Place | None) -> str:
+        decision = self.state.decisions.get(place) if place is not None else None
+        return decision.state if decision is not None else ""

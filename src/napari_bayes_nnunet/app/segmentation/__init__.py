@@ -1,0 +1,1 @@
+"""Segmentation of one image with an ensemble: members, methods, running posterior, result."""

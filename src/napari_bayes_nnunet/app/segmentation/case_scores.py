@@ -1,0 +1,76 @@
+"""Whether a case looks like those the ensemble was validated on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from ...core.heart.measurements import Spread
+from ...io.ensemble.ensemble_folder import EnsembleFolder
+
+Scores = dict[str, dict[str, float]]
+"""Structure → name of a score → value."""
+DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
+"""Decimals that are told of each score."""
+
+
+def case_scores(
+    volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
+) -> Scores:
+    """Structure → ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml``."""
+    return {
+        name: {
+            "pairwise_dice": agreement[name],
+            "volume_ml": volumes[name],
+            "volume_standard_deviation_ml": spreads[name].standard_deviation,
+        }
+        for name in volumes
+    }
+
+
+def score_ranges(cases: Iterable[Scores]) -> dict[str, dict[str, list[float]]]:
+    """Lowest and highest of every score over the validation cases: structure → score → range."""
+    seen: dict[str, dict[str, list[float]]] = {}
+    for case in cases:
+        for name, scores in case.items():
+            for score, value in scores.items():
+                if math.isfinite(value):
+                    seen.setdefault(name, {}).setdefault(score, []).append(value)
+    return {
+        name: {score: [min(values), max(values)] for score, values in scores.items()}
+        for name, scores in seen.items()
+    }
+
+
+def validation_warnings(
+    folder: EnsembleFolder,
+    volumes: Mapping[str, float],
+    spreads: Mapping[str, Spread],
+    agreement: Mapping[str, float],
+) -> tuple[str, ...]:
+    """A sentence for every score outside the range of the ensemble's validation cases.
+
+    It is outside where the printed digits show it.
+    """
+    sentences = []
+    for name, scores in case_scores(volumes, spreads, agreement).items():
+        for score, value in scores.items():
+            low, high = folder.validation_range(name, score) or (-math.inf, math.inf)
+            digits = DIGITS[score]
+            value, low, high = (round(number, digits) for number in (value, low, high))
+            if score == "pairwise_dice" and value < low:
+                sentences.append(
+                    f"{name}: the models agree less (Dice {value:.3f}) than on any validation "
+                    f"case (lowest {low:.3f})."
+                )
+            elif score == "volume_ml" and not low <= value <= high:
+                sentences.append(
+                    f"{name}: the volume of {value:.0f} mL is outside the validation cases' "
+                    f"{low:.0f} to {high:.0f} mL."
+                )
+            elif score == "volume_standard_deviation_ml" and value > high:
+                sentences.append(
+                    f"{name}: the models' volumes differ more (SD {value:.1f} mL) than on any "
+                    f"validation case (highest {high:.1f} mL)."
+                )
+    return tuple(sentences)

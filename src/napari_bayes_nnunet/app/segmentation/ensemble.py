@@ -1,0 +1,328 @@
+"""Segment an image with an ensemble: labels, uncertainty, volumes and how far the models agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.ensemble.posterior import RunningPosterior, most_probable
+from ...core.heart.measurements import (
+    canonical_structure,
+    end_diastole_and_systole,
+    spread,
+    volumes_ml,
+)
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from .. import AppError
+from .case_scores import validation_warnings
+from .forward_pass import Mirroring, Pass
+from .inspection import why_refused
+from .member_predictions import AskedImage, MemberAnswers
+from .member_statistics import Tally, to_numpy
+from .methods import choose_members
+from .pass_plan import Course, Pace, Traveller
+from .prediction_cache import KeptAnswers
+from .result import Segmentation, Snapshot
+
+if TYPE_CHECKING:
+    from ...nnunet.network import Precision
+
+LARGEST = 1e18
+"""Of a voxel: the variance of larger ones is no float32, and no scanner makes such."""
+Image = NDArray[Any]
+Spacing = tuple[float, float, float]
+
+
+class Ensemble:
+    """An ensemble folder ready to segment on a device.
+
+    Every member is read and checked once; those that do not fit are refused in ``folder``.
+    ``precision`` "auto" computes in half precision where the device is fast with it, "full" in
+    float32. ``notify`` is told in one sentence when memory was short, ``kept`` are answers that are
+    not to be computed again. Raises DataError, ModelError or AppError with one sentence.
+    """
+
+    def __init__(
+        self,
+        folder: EnsembleFolder | Path | str,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        notify: Callable[[str], None] = lambda sentence: None,
+        kept: KeptAnswers | None = None,
+    ) -> None:
+        from ...nnunet.device import choose_device
+        from ...nnunet.inference import Predictor
+
+        found = folder if isinstance(folder, EnsembleFolder) else find_ensemble(Path(folder))
+        self._notes: list[str] = []
+        self._notify = notify
+        self._predictor = Predictor(
+            found.plans,
+            found.dataset_json,
+            found.configuration,
+            device=choose_device(device),
+            precision=precision,
+            notify=self._note,
+        )
+        self.is_exact = precision == "full"
+        self.folder = found.refusing(why_refused(found))
+        self._answers = MemberAnswers(self._predictor, self.folder, kept)
+
+    @property
+    def device(self) -> str:
+        """Name of the device it computes on now."""
+        return str(self._predictor.network.device)
+
+    @property
+    def precision(self) -> str:
+        """The numbers the network computes with now: "float32", "float16" or "bfloat16"."""
+        return str(self._predictor.network.dtype).removeprefix("torch.")
+
+    @property
+    def structures(self) -> dict[str, int]:
+        """Label of every structure, without background and ignored voxels."""
+        return {name: label for name, label in self.folder.labels.items() if label != 0}
+
+    def segment(
+        self,
+        image: Image,
+        spacing: Spacing,
+        *,
+        method: str = "multi",
+        members: int = 30,
+        mirroring: Mirroring = "full",
+        temperature: float | None = None,
+        until_stable: bool = False,
+    ) -> Segmentation:
+        """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
+
+        ``temperature`` calibrates the mean probabilities; None takes the method's.
+        ``until_stable`` asks no more members once the answer has come to rest (`Stability`).
+        """
+        steps = self.steps(
+            *(image, spacing),
+            method=method,
+            members=members,
+            mirroring=mirroring,
+            temperature=temperature,
+            until_stable=until_stable,
+        )
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def steps(
+        self, image: Image, spacing: Spacing, **asked: Any
+    ) -> Generator[Snapshot, None, Segmentation]:
+        """Like ``segment``, yielding the posterior after every member; see `phase_steps`."""
+        steps = self.phase_steps([image], spacing, **asked)
+        while True:
+            try:
+                (snapshot,) = next(steps).values()
+                yield snapshot
+            except StopIteration as end:
+                return end.value[0]  # type: ignore[no-any-return]
+
+    def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
+        """How many phases of this size (channels, Z, Y, X) fill the device when asked together."""
+        mirrors = 4 if mirroring == "full" else 1
+        return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
+
+    def phase_steps(
+        self,
+        images: Sequence[Image],
+        spacing: Spacing,
+        *,
+        method: str = "multi",
+        members: int = 30,
+        mirroring: Mirroring = "full",
+        temperature: float | None = None,
+        until_stable: bool = False,
+        keep_members: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
+        """Segment images, such as the phases of a cine, that one member after the other looks at.
+
+        Yields the posterior of each, by its place in ``images``, after every member; with
+        ``until_stable`` those are left out that have come to rest before. ``keep_members``: the
+        results have the labels of every member, a byte per member and voxel (24 MB for 30 members
+        of 12 x 256 x 256 voxels); without it memory does not grow with them.
+        """
+        course = Course(
+            folder=self.folder,
+            method=method,
+            members=members,
+            mirroring=mirroring,
+            until_stable=until_stable,
+        )
+        order = course.order
+        refused = [member.path.name for member in self.folder.members if not member.usable]
+        self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
+        started = perf_counter()
+        self._predictor.start_over()
+        temperature = course.way.temperature if temperature is None else temperature
+        travellers = [
+            self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
+            for image in images
+        ]
+        pace = Pace()
+        for done, one in enumerate(order, start=1):
+            under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
+            answers = self._answers.of(
+                *(one, [each.image for each in under_way.values()]),
+                mirroring=mirroring,
+                should_stop=should_stop,
+            )
+            for each, answer in zip(under_way.values(), answers, strict=True):
+                each.add(answer)
+            left = pace.seconds_for(len(order) - done)
+            yield {p: Snapshot(done, len(order), left, each.tally) for p, each in under_way.items()}
+            if course.looks_after(done):
+                for each in under_way.values():
+                    each.look()
+            if all(each.rests for each in travellers):
+                break
+        seconds = (perf_counter() - started) / len(images)
+        return [self._result(each, course, seconds) for each in travellers]
+
+    def member_probabilities(
+        self,
+        image: Image,
+        spacing: Spacing,
+        members: Sequence[Member],
+        *,
+        mirroring: Mirroring = "full",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Any]:
+        """Softmax (C, Z, Y, X) float32 of one member after the other, tensors on the device."""
+        passes = [Pass((member,)) for member in members]
+        return self.pass_probabilities(
+            image, spacing, passes, mirroring=mirroring, should_stop=should_stop
+        )
+
+    def pass_probabilities(
+        self,
+        image: Image,
+        spacing: Spacing,
+        passes: Iterable[Pass],
+        *,
+        mirroring: Mirroring = "full",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Any]:
+        """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
+        asked = AskedImage(_checked(image, spacing), spacing)
+        for one in passes:
+            yield from self._answers.of(one, [asked], mirroring=mirroring, should_stop=should_stop)
+
+    def find_phases(
+        self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[int, int]:
+        """End-diastole and end-systole of (channels, T, Z, Y, X), phases from 1.
+
+        The largest and the smallest LV volume that the last member finds, without mirrors. Raises
+        AppError where the ensemble knows no LV or finds none.
+        """
+        lv = next((v for n, v in self.structures.items() if canonical_structure(n) == "LV"), None)
+        if lv is None:
+            raise AppError("ED and ES are found by the LV, which this ensemble does not segment.")
+        member = choose_members(self.folder, "vanilla", 1)[0]
+        volumes = []
+        together = self.phases_at_once(cine[:, 0], "none")
+        for first in range(0, cine.shape[1], together):
+            images = np.moveaxis(cine[:, first : first + together], 1, 0)
+            answers = self._answers.of(
+                Pass((member,)),
+                [AskedImage(_checked(image, spacing), spacing) for image in images],
+                mirroring="none",
+                should_stop=should_stop,
+            )
+            for probabilities in answers:
+                labels = to_numpy(most_probable(probabilities))
+                volumes.append(volumes_ml(labels, spacing, {"LV": lv})["LV"])
+        try:
+            return end_diastole_and_systole(volumes)
+        except ValueError as error:
+            raise AppError(f"ED and ES were not found; name the phases instead. {error}") from error
+
+    def _note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+        self._notify(sentence)
+
+    def _traveller(
+        self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
+    ) -> Traveller:
+        tally = Tally(
+            structures=self.structures,
+            spacing=spacing,
+            posterior=_posterior(temperature),
+            step_down=self._predictor.step_down,
+            keep_members=keep_members,
+        )
+        return Traveller(AskedImage(_checked(image, spacing), spacing), tally)
+
+    def _result(self, traveller: Traveller, course: Course, seconds: float) -> Segmentation:
+        tally = traveller.tally
+        labels = tally.measure(RunningPosterior.labels)
+        volumes = volumes_ml(labels, tally.spacing, self.structures)
+        spreads = {name: spread(values) for name, values in tally.volumes.items()}
+        agreement = tally.agreement.mean()
+        return Segmentation(
+            labels=labels,
+            probabilities=tally.measure(RunningPosterior.mean),
+            entropy=tally.measure(RunningPosterior.total_entropy),
+            mutual_information=tally.measure(RunningPosterior.mutual_information),
+            volumes=volumes,
+            member_volumes={name: tuple(values) for name, values in tally.volumes.items()},
+            volume_spread=spreads,
+            pairwise_dice=agreement,
+            ensemble=self.folder.name,
+            ensemble_kind=self.folder.kind,
+            method=course.method,
+            members=tuple(m for one in course.taken(traveller.done) for m in one.members),
+            members_asked=len(course.chosen),
+            until_stable=course.until_stable,
+            mirroring=course.mirroring,
+            device=self.device,
+            precision=self.precision,
+            seconds=seconds,
+            temperature=tally.posterior.temperature,
+            structures=self.structures,
+            warnings=validation_warnings(self.folder, volumes, spreads, agreement),
+            notes=(*self._notes, *course.notes(traveller.done)),
+            member_labels=traveller.member_labels(course),
+        )
+
+
+def _checked(image: Image, spacing: Spacing) -> Image:
+    """The image as (channels, Z, Y, X). Raises AppError where it cannot be segmented."""
+    channels = image[None] if image.ndim == 3 else image
+    if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
+        raise AppError(
+            "Expected a (Z, Y, X) image of real numbers, found shape "
+            f"{image.shape} of {image.dtype}."
+        )
+    if not np.isfinite(channels).all():
+        raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
+    largest = max(abs(float(channels.min())), abs(float(channels.max())))
+    if largest > LARGEST:
+        raise AppError(f"The image holds voxels of {largest:.3g}: check how it was converted.")
+    if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise AppError(f"The spacing must be three positive lengths in mm, not {spacing}.")
+    if not channels.any():
+        raise AppError("The image is empty: all its voxels are 0.")
+    return channels
+
+
+def _posterior(temperature: float) -> RunningPosterior:
+    if not 0 < temperature < math.inf:
+        raise AppError(f"The temperature is a number above 0, not {temperature}.")
+    return RunningPosterior(temperature=temperature)

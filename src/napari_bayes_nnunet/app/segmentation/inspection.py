@@ -1,0 +1,154 @@
+"""What an ensemble folder holds, as text for the terminal and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from .methods import DEFAULT_COUNT, METHODS, available, choose_members
+
+_COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
+
+
+def inspect(path: Path, *, read_weights: bool = True) -> EnsembleFolder:
+    """Find the ensemble at ``path`` and look at every member, into its weights too if told.
+
+    Raises DataError when there is no ensemble, ModelError when its network cannot be built.
+    """
+    folder = find_ensemble(path)
+    return folder.refusing(why_refused(folder)) if read_weights else folder
+
+
+def why_refused(folder: EnsembleFolder) -> dict[Path, str]:
+    """The second look: members whose weights cannot be used, and why. Loads torch."""
+    from ...nnunet.weights import check_member, expected_shapes
+
+    if not folder.usable:
+        return {}
+    expected = expected_shapes(folder.plans, folder.dataset_json, folder.configuration)
+    members = folder.usable_members
+    reasons = {m.path: check_member(m.path, expected, sha256=m.sha256) for m in members}
+    return {path: reason for path, reason in reasons.items() if reason}
+
+
+def inspection_text(folder: EnsembleFolder) -> str:
+    """A summary, the table of members, and which methods the folder can serve."""
+    parts = [_summary(folder), _table(folder), _methods_text(folder)]
+    if folder.problems:
+        parts.append("\n".join(["Left out", *(f"  {problem}" for problem in folder.problems)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
+    """The same as plain values. Epochs and cycles count from 0; sizes in bytes."""
+    record = folder.record
+    return {
+        "path": str(folder.path),
+        "name": folder.name,
+        "kind": folder.kind,
+        "configuration": folder.configuration,
+        "labels": folder.labels,
+        "channels": folder.channels,
+        "licence": record.licence if record else None,
+        "schedule": asdict(record.schedule) if record else None,
+        "members": [_member_json(member) for member in folder.members],
+        "usable_members": len(folder.usable_members),
+        "methods": _methods_json(folder),
+        "problems": list(folder.problems),
+    }
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    return {
+        "file": str(member.path),
+        "training": member.training,
+        "fold": member.fold,
+        "cycle": member.cycle,
+        "epoch": member.epoch,
+        "learning_rate": member.learning_rate,
+        "bytes": member.bytes,
+        "usable": member.usable,
+        "reason": member.refused,
+    }
+
+
+def _methods_json(folder: EnsembleFolder) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "available": not reason,
+            "reason": reason,
+            "members": 0 if reason else len(choose_members(folder, name)),
+        }
+        for name, reason in available(folder).items()
+    }
+
+
+def _summary(folder: EnsembleFolder) -> str:
+    structures = [f"{name} {value}" for name, value in folder.labels.items() if value]
+    size = sum(member.bytes for member in folder.members)
+    found = f"{len(folder.usable_members)} of {len(folder.members)} usable, {_size(size)}"
+    rows = {
+        "Folder": str(folder.path),
+        "Kind": folder.kind,
+        "Configuration": folder.configuration,
+        "Structures": ", ".join(structures),
+        "Channels": ", ".join(folder.channels),
+        "Members": found,
+    }
+    if folder.record:
+        rows["Licence"] = folder.record.licence
+    return "\n".join([folder.name, *(f"  {key:<14} {value}" for key, value in rows.items())])
+
+
+def _table(folder: EnsembleFolder) -> str:
+    """Columns that say the same of every member, or nothing of any, are left out."""
+    rows = [_row(member) for member in folder.members]
+    same = {c for i, c in enumerate(_COLUMNS) if len({row[i] for row in rows}) == 1}
+    drop = {"training"} & same | {c for i, c in enumerate(_COLUMNS) if not any(r[i] for r in rows)}
+    kept = [i for i, column in enumerate(_COLUMNS) if column not in drop]
+    lines = [[row[i] for i in kept] for row in (_COLUMNS, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(kept))]
+    return "\n".join(["Epochs and cycles, from 0", *(_line(line, widths) for line in lines)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return ("  " + "  ".join(padded)).rstrip()
+
+
+def _row(member: Member) -> tuple[str, ...]:
+    return (
+        member.training,
+        member.fold,
+        "" if member.cycle is None else str(member.cycle),
+        "" if member.epoch is None else str(member.epoch),
+        "" if member.learning_rate is None else f"{member.learning_rate:.3g}",
+        _size(member.bytes),
+        member.path.name,
+        "usable" if member.usable else f"refused: {member.refused}",
+    )
+
+
+def _methods_text(folder: EnsembleFolder) -> str:
+    lines = [f"Methods, asked for {DEFAULT_COUNT} members"]
+    for name, reason in available(folder).items():
+        title = f"{name} ({METHODS[name].title})"
+        lines.append(f"  {title:<24} {reason or _taken(choose_members(folder, name))}")
+    return "\n".join(lines)
+
+
+def _taken(members: Sequence[Member]) -> str:
+    """How many members, and how many of each cycle where there are cycles."""
+    count = f"{len(members)} member{'s' if len(members) > 1 else ''}"
+    cycles = Counter(member.cycle for member in members if member.cycle is not None)
+    each = ", ".join(f"{cycles[cycle]} of cycle {cycle}" for cycle in sorted(cycles))
+    return f"{count}: {each}" if each else count
+
+
+def _size(count: int) -> str:
+    """Bytes as MB or kB of 1000, as disks are sold."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

@@ -1,0 +1,121 @@
+"""The course of images through the passes of a method, one member after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.ensemble.posterior import RunningPosterior
+from ...core.ensemble.stability import Stability
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from .forward_pass import Mirroring, Pass, interleaved, look_after, passes_of
+from .member_predictions import AskedImage
+from .member_statistics import Tally
+from .methods import METHODS, Method, choose_members
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """Which passes a method makes with how many members of an ensemble, and in which order."""
+
+    folder: EnsembleFolder
+    method: str
+    members: int
+    mirroring: Mirroring
+    until_stable: bool
+
+    @property
+    def way(self) -> Method:
+        """The method."""
+        return METHODS[self.method]
+
+    @cached_property
+    def chosen(self) -> Sequence[Member]:
+        """The members that the method takes."""
+        return choose_members(self.folder, self.method, self.members)
+
+    @cached_property
+    def passes(self) -> list[Pass]:
+        """The passes in the order of the members."""
+        return passes_of(self.chosen, self.way.combine, mirroring=self.mirroring)
+
+    @cached_property
+    def order(self) -> list[Pass]:
+        """The passes in the order in which they are made, of all modes early."""
+        return interleaved(self.passes)
+
+    def looks_after(self, done: int) -> bool:
+        """Whether it is time to look if the answers rest."""
+        return self.until_stable and done % look_after(self.chosen) == 0
+
+    def taken(self, done: int) -> list[Pass]:
+        """The passes that were made first, in the order of the members."""
+        seen = set(self.order[:done])
+        return [one for one in self.passes if one in seen]
+
+    def notes(self, done: int) -> list[str]:
+        """What to say where not as many members were asked as was wished."""
+        chosen, total = len(self.chosen), len(self.order)
+        if done < total:
+            return [f"Stopped after {done} of {total} members: the answer had come to rest."]
+        if chosen < self.members and self.way.averages:
+            return [f"{chosen} members were used: the method finds no more in this folder."]
+        if chosen > self.members:
+            return [f"All {chosen} members were used: there are no cycles to choose by."]
+        return []
+
+
+@dataclass(eq=False)
+class Traveller:
+    """One image on a course: what was found of it so far, by how many passes."""
+
+    image: AskedImage
+    tally: Tally
+    done: int = 0
+    rests: bool = False
+    _stability: Stability = field(default_factory=Stability)
+
+    def add(self, answer: Any) -> None:
+        """Another pass has answered."""
+        self.tally.add(answer)
+        self.done += 1
+
+    def look(self) -> None:
+        """See whether the answer has come to rest."""
+        labels = self.tally.measure(RunningPosterior.labels)
+        entropy = self.tally.measure(RunningPosterior.total_entropy)
+        self.rests = self._stability.look(labels, entropy)
+
+    def member_labels(self, course: Course) -> NDArray[np.uint8] | None:
+        """(n, Z, Y, X) labels of the passes in the order of the members, where they were kept."""
+        if not self.tally.member_labels:
+            return None
+        of_pass = dict(zip(course.order, self.tally.member_labels, strict=False))
+        return np.stack([of_pass[one] for one in course.taken(self.done)])
+
+
+LATEST = 5
+"""Passes whose time tells that of the next ones; the very first also waits for what all need."""
+
+
+class Pace:
+    """How long the passes take; those that were kept, in no time, do not count."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+        self._seconds: list[float] = []
+
+    def seconds_for(self, passes: int) -> float:
+        """Another pass is done: the time that so many more will take."""
+        now = perf_counter()
+        self._seconds.append(now - self._last)
+        self._last = now
+        latest = self._seconds[-LATEST:]
+        computed = [taken for taken in latest if taken > max(latest) / 4]
+        return passes * sum(computed) / max(1, len(computed))

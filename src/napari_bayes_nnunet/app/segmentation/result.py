@@ -1,0 +1,120 @@
+"""What an ensemble says of an image: the posterior so far, and the whole result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.ensemble.posterior import RunningPosterior
+from ...core.heart.measurements import Spread
+from ...io.ensemble.ensemble_folder import Member
+from ...io.files.plain_json import null_for_nan
+from .member_statistics import Tally
+
+SECONDS_BETWEEN_SNAPSHOTS = 0.25
+
+
+def is_due(done: int, total: int) -> bool:
+    """Whether the posterior is shown whatever the pace: after 1, 2, 4, 8, … and all members."""
+    return done == total or done & (done - 1) == 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The posterior after ``done`` of ``total`` members, valid until the next step."""
+
+    done: int
+    total: int
+    eta_seconds: float
+    tally: Tally
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """(Z, Y, X) most probable label."""
+        return self.tally.measure(RunningPosterior.labels)
+
+    @property
+    def entropy(self) -> NDArray[np.float32]:
+        """(Z, Y, X) predictive entropy, 0 … log2 C bit (Eq. 3)."""
+        return self.tally.measure(RunningPosterior.total_entropy)
+
+    @property
+    def mutual_information(self) -> NDArray[np.float32]:
+        """(Z, Y, X) the part of the entropy the members disagree on, bit."""
+        return self.tally.measure(RunningPosterior.mutual_information)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What an ensemble says of one 3D image, and how it was asked.
+
+    ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
+    ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
+    ``member_volumes`` in mL as each member sees it and their ``volume_spread``, ``pairwise_dice``
+    between the members (NaN for one). ``member_labels`` (n, Z, Y, X) are those of each of the
+    ``members`` (of their mean weights, for SWA), where they were kept. ``members_asked`` are as
+    many as would have been asked, had the answer not come to rest before, with ``until_stable``.
+    ``precision`` is the type of the network's numbers: "float32", "float16" or "bfloat16".
+    ``temperature`` is the τ that probabilities and entropy have, ``structures`` the label of each.
+    """
+
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    mutual_information: NDArray[np.float32]
+    volumes: dict[str, float]
+    member_volumes: dict[str, tuple[float, ...]]
+    volume_spread: dict[str, Spread]
+    pairwise_dice: dict[str, float]
+    ensemble: str
+    ensemble_kind: str
+    method: str
+    members: tuple[Member, ...]
+    members_asked: int
+    until_stable: bool
+    mirroring: str
+    device: str
+    precision: str
+    seconds: float
+    temperature: float = 1.0
+    structures: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    member_labels: NDArray[np.uint8] | None = None
+
+    def report(self) -> dict[str, Any]:
+        """The content of ``<case>.json``; a number that does not exist is null."""
+        volumes = {
+            name: {
+                "ensemble": ml,
+                **asdict(self.volume_spread[name]),
+                "members": self.member_volumes[name],
+            }
+            for name, ml in self.volumes.items()
+        }
+        report = {
+            "ensemble": self.ensemble,
+            "ensemble_kind": self.ensemble_kind,
+            "method": self.method,
+            "member_epochs": [member.epoch for member in self.members],
+            "members": [
+                {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
+                for m in self.members
+            ],
+            "members_asked": self.members_asked,
+            "until_stable": self.until_stable,
+            "labels": self.structures,
+            "mirroring": self.mirroring,
+            "temperature": self.temperature,
+            "device": self.device,
+            "precision": self.precision,
+            "seconds": round(self.seconds, 2),
+            "volumes_ml": volumes,
+            "pairwise_dice": self.pairwise_dice,
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+        return dict(null_for_nan(report))

@@ -1,0 +1,1 @@
+"""Training: request, preflight checks, the process and its progress."""

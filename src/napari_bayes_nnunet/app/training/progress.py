@@ -1,0 +1,105 @@
+"""How far a training is, told from its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from ..messages import EpochDone, JobEnded, Message, Notice, StageStarted, TrainingStarted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgress:
+    """How far a training is, as its messages tell; of several in one run folder, the last.
+
+    ``fold`` "", ``epochs`` and ``cycles`` 0 before anything is known; the latter two include what
+    was added. ``stage`` says what it is doing, "" after the end; of its ``stage_total`` parts, 0
+    where it has none, ``stage_done`` are done. ``validation_cases`` are measured after the epochs.
+    ``eta_seconds`` and ``memory_bytes`` are the last ones reported, None where they say nothing
+    about the present.
+    ``ended`` is None while it goes on. ``reports_of`` holds the finished epochs of every fold.
+    """
+
+    fold: str = ""
+    epochs: int = 0
+    cycles: int = 0
+    stage: str = ""
+    stage_done: int = 0
+    stage_total: int = 0
+    validation_cases: int = 0
+    eta_seconds: float | None = None
+    memory_bytes: int | None = None
+    ended: JobEnded | None = None
+    notices: tuple[str, ...] = ()
+    reports_of: Mapping[str, tuple[EpochDone, ...]] = field(default_factory=dict)
+
+    @property
+    def reports(self) -> tuple[EpochDone, ...]:
+        """The finished epochs of the present fold in order, of a resumed training from 0 on."""
+        return self.reports_of.get(self.fold, ())
+
+    @property
+    def members(self) -> int:
+        """How many of the finished epochs gave a member."""
+        return sum(report.member for report in self.reports)
+
+
+NOTHING_YET = TrainingProgress()
+
+
+def progress_of(
+    messages: Iterable[Message], before: TrainingProgress = NOTHING_YET
+) -> TrainingProgress:
+    """The progress after further messages."""
+    return reduce(_after, messages, before)
+
+
+def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
+    if isinstance(message, JobEnded):
+        progress = _at_stage(progress, StageStarted(text=""))
+        return replace(progress, ended=message, memory_bytes=None)
+    if progress.ended:  # another training has begun
+        progress = replace(progress, ended=None, notices=())
+    if isinstance(message, StageStarted):
+        return _at_stage(progress, message)
+    if isinstance(message, Notice):
+        return replace(progress, notices=(*progress.notices, message.text))
+    if isinstance(message, TrainingStarted):
+        return replace(
+            progress,
+            fold=message.fold,
+            epochs=message.epochs,
+            cycles=message.cycles,
+            validation_cases=message.validation_cases,
+            reports_of=_up_to(progress, message.fold, message.epoch),
+        )
+    if isinstance(message, EpochDone):
+        return replace(
+            progress,
+            fold=message.fold,
+            reports_of=_up_to(progress, message.fold, message.epoch, message),
+            eta_seconds=message.eta_seconds,
+            memory_bytes=message.memory_bytes,
+        )
+    return progress
+
+
+def _at_stage(progress: TrainingProgress, stage: StageStarted) -> TrainingProgress:
+    return replace(
+        progress,
+        stage=stage.text,
+        stage_done=stage.done,
+        stage_total=stage.total,
+        eta_seconds=stage.eta_seconds,
+    )
+
+
+def _up_to(
+    progress: TrainingProgress, fold: str, epoch: int, *new: EpochDone
+) -> dict[str, tuple[EpochDone, ...]]:
+    """The reports when ``epoch`` of ``fold`` is run, perhaps once more."""
+    reports = progress.reports_of.get(fold, ())
+    if reports and reports[-1].epoch >= epoch:
+        reports = tuple(report for report in reports if report.epoch < epoch)
+    return {**progress.reports_of, fold: (*reports, *new)}

@@ -1,0 +1,271 @@
+"""What a training is told, and what of it a run folder has already settled.
+
+The first start of a run fixes its settings in ``ensemble.json``; a training that goes on and
+further folds take them from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...io.dataset.raw_dataset import (
+    DEFAULT_PATIENT,
+    RawDataset,
+    Split,
+    named,
+    patient_splits,
+    read_splits,
+    without_patient,
+)
+from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
+from .. import AppError
+
+Preset = Literal["paper", "demo", "quick", "tiny"]
+NetworkSize = Literal["full", "small", "tiny"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """Everything a training is told.
+
+    ``None`` takes what the run was started with, else the preset's value; of ``configuration``
+    "2d", of ``fold`` "0", of ``preset`` "paper". ``dropout`` is the chance of a channel to be
+    dropped in every block (for mc-dropout), ``keep_trajectory`` stores some layers of every epoch.
+    ``resume`` goes on with a training that was ended, ``add_cycle`` trains a finished one for one
+    more cycle. ``command`` is recorded.
+    """
+
+    dataset: Path
+    output: Path
+    configuration: str | None = None
+    fold: str | None = None
+    preset: Preset | None = None
+    schedule: RestartSchedule | None = None
+    selection: MemberSelection | None = None
+    batch_size: int | None = None
+    iterations_per_epoch: int | None = None
+    dropout: float | None = None
+    split: Path | None = None
+    patient: str | None = None
+    device: str = "auto"
+    seed: int | None = None
+    resume: bool = False
+    add_cycle: bool = False
+    num_gpus: int = 1
+    keep_trajectory: bool = False
+    licence: str | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class PresetValues:
+    """The settings a preset stands for."""
+
+    schedule: RestartSchedule
+    selection: MemberSelection
+    batch_size: int
+    iterations_per_epoch: int
+    network: NetworkSize
+    dropout: float = 0.0
+
+
+PRESETS: dict[str, PresetValues] = {
+    "paper": PresetValues(RestartSchedule(), MemberSelection(), 20, 250, network="full"),
+    "demo": PresetValues(
+        RestartSchedule(epochs=150, restart_first_cycle=False),
+        MemberSelection(per_cycle=30, step=1),
+        20,
+        12,
+        network="small",
+    ),
+    "quick": PresetValues(
+        RestartSchedule(epochs=60, restart_first_cycle=False),
+        MemberSelection(per_cycle=30, step=1),
+        10,
+        12,
+        network="small",
+    ),
+    "tiny": PresetValues(
+        RestartSchedule(epochs=150, restart_first_cycle=False),
+        MemberSelection(per_cycle=30, step=1),
+        10,
+        12,
+        network="tiny",
+    ),
+}
+
+
+def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
+    """What the run was started with, None where a start may still choose.
+
+    A run without any saved state has nothing to lose: a plain start begins it anew. Raises
+    AppError when there is nothing to resume.
+    """
+    if not run.record.exists():
+        if resume:
+            raise AppError(
+                f"{run.path} holds no training to go on with: start one, without --resume and "
+                "--add-cycle."
+            )
+        return None
+    record = read_record(run.record)
+    return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
+
+
+def has_begun(run: RunFolder, fold: str) -> bool:
+    """Whether a training of ``fold`` has saved anything."""
+    return any(run.fold(fold).glob("checkpoint_*.pth")) or any(run.members(fold).glob("*.pth"))
+
+
+def starting_values(
+    output: Path, *, preset: str | None, resume: bool
+) -> tuple[RestartSchedule, MemberSelection]:
+    """The schedule and the selection that single flags are laid over."""
+    record = settled_record(RunFolder(output.absolute()), resume=resume)
+    values = record or PRESETS[preset or "paper"]
+    return values.schedule, values.selection
+
+
+def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str:
+    """The fold to train: the one asked for, on ``--resume`` the run's only one, else "0"."""
+    if not (request.resume and settled):
+        return request.fold or "0"
+    folds = list(settled.folds)
+    if request.fold is None and len(folds) == 1:
+        return folds[0]
+    held = f"{request.output} holds trainings of the folds {', '.join(folds)}"
+    if request.fold is None:
+        raise AppError(f"{held}: say with --fold which of them shall go on.")
+    if request.fold not in folds:
+        held = held if len(folds) > 1 else f"{request.output} holds a training of fold {folds[0]}"
+        raise AppError(
+            f"{held}, but none of fold {request.fold} that could go on: start that one first, "
+            "without --resume and --add-cycle."
+        )
+    return request.fold
+
+
+def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
+    """Raise AppError when the request contradicts what the run was started with."""
+    for name, given, kept in _given(request, settled):
+        if given != kept:
+            raise AppError(
+                f"{request.output} was started with {name} {kept}, not {given}: leave this out to "
+                "go on as it was started, or choose another --output."
+            )
+
+
+def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[str, Any, Any]]:
+    """Flag, value asked for, and value of the run, of everything that was asked for."""
+    for name in (
+        *("configuration", "preset", "batch_size", "iterations_per_epoch"),
+        *("dropout", "seed", "licence"),
+    ):  # fmt: skip
+        given, kept = getattr(request, name), getattr(settled, name)
+        if given is not None and not (name == "preset" and not kept):
+            yield "--" + name.replace("_", "-"), given, kept
+    if request.keep_trajectory:
+        yield "--keep-trajectory", "wanted", "wanted" if settled.keep_trajectory else "left out"
+    for part, names in (
+        ("schedule", {"shape": "schedule"}),
+        ("selection", {"per_cycle": "members-per-cycle", "step": "member-step"}),
+    ):
+        given, kept = getattr(request, part), asdict(getattr(settled, part))
+        for name, value in (asdict(given) if given else {}).items():
+            yield "--" + names.get(name, name.replace("_", "-")), value, kept[name]
+
+
+def choose_splits(
+    request: TrainingRequest, dataset: RawDataset, fold: str, *, frozen: Path | None
+) -> list[Split] | None:
+    """The folds: the ``frozen`` ones of the run, a given file, the dataset's own, or by patient.
+
+    None for the fold "all". Raises AppError when the fold is not among them, or when others were
+    asked for than the run has.
+    """
+    if fold == "all":
+        return None
+    names = [case.name for case in dataset.cases]
+    splits = None if frozen is None else read_splits(frozen, names)
+    if splits is None or request.split or request.patient:
+        asked = _new_splits(request, dataset, names)
+        if splits not in (None, asked):
+            raise AppError(
+                f"The folds of {request.output} were made otherwise: leave out --split and "
+                "--patient, or choose another --output."
+            )
+        splits = asked
+    if int(fold) >= len(splits):
+        raise AppError(
+            f"Fold {fold} does not exist: the split has the folds 0 to {len(splits) - 1}."
+        )
+    return splits
+
+
+def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str]) -> list[Split]:
+    own = dataset.path / "splits_final.json"
+    file = request.split or (own if own.is_file() else None)
+    if file is None:
+        return patient_splits(
+            names,
+            pattern=request.patient or DEFAULT_PATIENT,
+            training_only=dataset.corrections,
+        )
+    return read_splits(file, names)
+
+
+def pattern_warning(pattern: str | None, cases: Sequence[str]) -> str:
+    """What is wrong with a pattern that was asked for, "" where it matches every case's name.
+
+    Raises AppError where it matches none.
+    """
+    if pattern in (None, DEFAULT_PATIENT):
+        return ""
+    left = without_patient(cases, pattern)
+    if len(left) == len(cases):
+        raise AppError(
+            f"The pattern {pattern} for the patient's name matches no case, such as {left[0]}: "
+            "correct it."
+        )
+    if not left:
+        return ""
+    return (
+        f"The pattern {pattern} for the patient's name does not match {named(left)} ({len(left)} "
+        "in all): each of them counts as a patient of its own, so that cases of one patient may be "
+        "trained on and validated with."
+    )
+
+
+def shared_patients(
+    training: Iterable[str], validation: Iterable[str], patients: Mapping[str, str], where: str
+) -> Iterator[str]:
+    """A sentence for every patient who would be validated with hearts that were trained on.
+
+    ``patients`` gives the patient of every case, ``where`` names the fold.
+    """
+    sides: list[dict[str, list[str]]] = [{}, {}]
+    for side, cases in zip(sides, (training, validation), strict=True):
+        for case in cases:
+            side.setdefault(patients[case], []).append(case)
+    for patient in sorted(sides[0].keys() & sides[1].keys()):
+        yield (
+            f"The patient {patient} is in the training ({named(sides[0][patient])}) and in the "
+            f"validation ({named(sides[1][patient])}) of {where}: put all cases of a patient on "
+            "the same side."
+        )
+
+
+def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:
+    """How the cases differ from those a training began with, in words; "" when they do not."""
+    added, gone = sorted(now.keys() - recorded.keys()), sorted(recorded.keys() - now.keys())
+    changed = sorted(name for name in recorded.keys() & now.keys() if recorded[name] != now[name])
+    parts = [
+        f"{len(names)} {what} ({named(names)})"
+        for what, names in (("added", added), ("gone", gone), ("changed", changed))
+        if names
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,126 @@
+"""A training in a terminal: a progress bar or JSON lines there, everything else in train.log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from ...io import DataError
+from ...nnunet import ModelError
+from .. import AppError
+from ..messages import JobEnded, Message, StageStarted
+from ..signals import StopRequest
+from .job import TrainingJob, prepared
+from .process import arguments
+from .process_record import write_info
+from .progress_file import Journal
+from .request import TrainingRequest
+from .run import run_job
+from .terminal_output import TrainingView, choose_view
+
+
+def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
+    """Train, showing progress on the standard output; returns how it ended, in one sentence.
+
+    What nnU-Net prints and the traceback of a failure go to RUN/train.log, every message also to
+    RUN/progress.jsonl; RUN/job.json says which process it is. Raises AppError or DataError with one
+    sentence, whatever went wrong; a request that is refused at once leaves these files alone.
+    """
+    with (
+        prepared(request) as job,
+        _output_into(job.run.log) as (terminal, errors),
+        contextlib.closing(choose_view(terminal, jsonl=jsonl)) as view,
+    ):
+        return _train_and_report(job, view, errors)
+
+
+def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
+    journal = Journal(job.run.progress)
+    stop = StopRequest(job.run.stop)
+
+    def tell(message: Message) -> None:
+        journal.append(message)
+        with contextlib.suppress(OSError):  # it goes on when the terminal is closed
+            view.show(message)
+
+    def leave() -> NoReturn:
+        text = _ending(job, finished=False)
+        with contextlib.suppress(OSError):
+            journal.append(JobEnded(outcome="stopped", text=text))
+            os.write(errors, f"{text}\n".encode())
+        os._exit(0)
+
+    try:
+        with stop.listening(leave):
+            _enter(job, journal)
+            finished = run_job(job, tell, stop)
+    # The end of the process: no failure may go without a sentence and a last message.
+    except Exception as error:
+        traceback.print_exc()
+        text = _sentence(job, error)
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            tell(JobEnded(outcome="failed", text=text))
+        raise AppError(text) from error
+    text = _ending(job, finished=finished)
+    tell(JobEnded(outcome="finished" if finished else "stopped", text=text))
+    return text
+
+
+def _enter(job: TrainingJob, journal: Journal) -> None:
+    """Make known who trains here. From now on a file RUN/stop is heard.
+
+    The first message at once: what stands before it says how an earlier training ended, and much is
+    imported before the next one. The entry after it, for with that the state is asked of them.
+    """
+    journal.append(StageStarted(text="Starting"))
+    request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
+    dataset = str(job.dataset.path)
+    write_info(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
+
+
+def _sentence(job: TrainingJob, error: Exception) -> str:
+    if isinstance(error, AppError | DataError | ModelError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or job.run.path}: {error.strerror}. Details are in {job.run.log}."
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return f"The training failed unexpectedly: {reason}. Details are in {job.run.log}."
+
+
+def _ending(job: TrainingJob, *, finished: bool) -> str:
+    if finished:
+        return f"The training of fold {job.fold} is finished. Its ensemble is in {job.run.path}."
+    if not job.run.record.exists():
+        return "Stopped before the training began: start it again with the same command."
+    return f"Stopped. Go on with: {job.continuation()}"
+
+
+@contextlib.contextmanager
+def _output_into(log: Path) -> Iterator[tuple[TextIO, int]]:
+    """Send what this process and its children print to ``log``.
+
+    Gives the real terminal, and the file descriptor of the real standard error.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    file = log.open("a", encoding="utf-8", buffering=1)
+    for number in (1, 2):  # for child processes and what is not written in Python
+        os.dup2(file.fileno(), number)
+    try:
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield terminal, saved[1]
+    finally:
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        for stream in (file, terminal):
+            with contextlib.suppress(OSError):  # a full disk, a closed terminal
+                stream.close()

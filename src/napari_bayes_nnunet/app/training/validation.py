@@ -1,0 +1,92 @@
+"""The range of the case scores on the validation cases, measured once at the end of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from ... import nnunet
+from ...io import DataError
+from ...io.dataset.raw_dataset import RawDataset
+from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.ensemble.run_folder import RunFolder, read_record, write_record
+from ...io.images.nifti import read_channels
+from ..messages import StageStarted
+from ..segmentation.case_scores import Scores, case_scores, score_ranges
+from ..segmentation.ensemble import Ensemble, Image, Spacing
+from ..segmentation.result import Segmentation
+from ..signals import Stopped, StopRequest
+
+MEMBERS = 9
+"""More members change the range little, and a training on a CPU has to end some time."""
+
+
+def measure_validation_range(
+    run: RunFolder,
+    fold: str,
+    dataset: RawDataset,
+    *,
+    device: str,
+    tell: Callable[[StageStarted], None],
+    stop: StopRequest,
+) -> None:
+    """Enter the range of the case scores into ``ensemble.json``; nothing for a fold without them.
+
+    Images that cannot be read as NIfTI are left out. ``tell`` hears of every case. Raises Stopped.
+    """
+    record = read_record(run.record)
+    cases = record.folds[fold].get("validation_cases", [])
+    if not cases:
+        return
+    folder = find_ensemble(run.path)
+    of_fold = tuple(member for member in folder.members if member.fold == fold)
+    ensemble = Ensemble(replace(folder, members=of_fold), device=device)
+    scores = list(_score(ensemble, dataset, cases, tell, stop))
+    if not scores:
+        return
+    record.validation[fold] = {
+        "method": "multi",
+        "members": min(MEMBERS, len(ensemble.folder.usable_members)),
+        "mirroring": "full",
+        "cases": len(scores),
+        "structures": score_ranges(scores),
+    }
+    write_record(run.record, record)
+
+
+def _score(
+    ensemble: Ensemble,
+    dataset: RawDataset,
+    names: list[Any],
+    tell: Callable[[StageStarted], None],
+    stop: StopRequest,
+) -> Iterator[Scores]:
+    wanted = [case for case in dataset.cases if case.name in set(names)]
+    started = monotonic()
+    for done, case in enumerate(wanted):
+        left = (monotonic() - started) / done * (len(wanted) - done) if done else None
+        text = f"Measuring validation case {done + 1} of {len(wanted)}"
+        tell(StageStarted(text=text, done=done, total=len(wanted), eta_seconds=left))
+        try:
+            channels = read_channels(case.images[0])
+        except DataError:
+            continue
+        image = np.stack([channel.voxels for channel in channels])
+        result = _segment(ensemble, image, channels[0].spacing, stop)
+        yield case_scores(result.volumes, result.volume_spread, result.pairwise_dice)
+
+
+def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
+    """The segmentation, which a request to stop ends within a member."""
+    steps = ensemble.steps(image, spacing, members=MEMBERS, should_stop=lambda: bool(stop))
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except nnunet.Stopped as error:
+        raise Stopped from error

@@ -1,0 +1,141 @@
+"""The picture of what single members make of an image, as in Fig. 1 of the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.heart.structure_colors import structure_colors
+from ...io.files.case_names import plain
+from ..evaluation.figures import DPI, INK, MUTED
+from ..report.pictures import around, show_image
+from .member_comparison import MemberCase, MemberSlice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH: Final = 11.0
+_GAP: Final = 0.04
+_TITLE: Final = 0.4
+_FOOT: Final = 0.36
+_LEFT: Final = 0.36
+"""Inches: between pictures, above them, below them, and left of them."""
+
+
+def picture_name(case: MemberCase) -> str:
+    """Name of the file with the picture."""
+    return f"members_{plain(case.case)}.png"
+
+
+def draw_members(case: MemberCase) -> Figure:
+    """A row a slice, a column a member; first the image, last what all members say together.
+
+    Entropy has the same scale in all slices. ``case`` has at least one slice.
+    """
+    from matplotlib.figure import Figure
+
+    box = around(np.any([row.heart for row in case.shown], axis=0), case.spacing)
+    rows, columns = len(case.shown), 3 + len(case.members)
+    width = (WIDTH - _LEFT) / columns
+    sides = [side.stop - side.start for side in box]
+    height = width * sides[0] * case.spacing[0] / (sides[1] * case.spacing[1])
+    figure = Figure(figsize=(WIDTH, rows * height + _TITLE + _FOOT), dpi=DPI, facecolor="white")
+    highest = max(0.1, *(float(row.entropy[box].max()) for row in case.shown))
+    for number, row in enumerate(case.shown):
+        bottom = _FOOT + (rows - 1 - number) * height
+        panels = [_panel(figure, _LEFT + column * width, bottom, width, height)
+                  for column in range(columns)]  # fmt: skip
+        _draw_slice(panels, row, box, case, highest)
+        _name_row(figure, row, number, bottom + height / 2)
+    _name_columns(figure, case, width)
+    _explain(figure, case, width, highest)
+    return figure
+
+
+def _panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes without a frame; all lengths in inches."""
+    across, up = figure.get_size_inches()
+    place = (left + _GAP / 2, bottom + _GAP / 2, width - _GAP, height - _GAP)
+    axes = figure.add_axes((place[0] / across, place[1] / up, place[2] / across, place[3] / up))
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_slice(
+    panels: list[Axes],
+    row: MemberSlice,
+    box: tuple[slice, slice],
+    case: MemberCase,
+    highest: float,
+) -> None:
+    image = row.image[box]
+    table = _colors(case)
+    show_image(panels[0], image)
+    for panel, labels in zip(panels[1:-1], (*row.labels, row.pooled), strict=True):
+        show_image(panel, image)
+        panel.imshow(table[labels[box]], aspect="auto", interpolation="nearest")
+    panels[-1].imshow(
+        row.entropy[box], cmap="inferno", vmin=0, vmax=highest, aspect="auto",
+        interpolation="nearest",
+    )  # fmt: skip
+
+
+def _colors(case: MemberCase) -> NDArray[np.float64]:
+    """(L, 4) colour of every label; the background is clear."""
+    from matplotlib.colors import to_rgba
+
+    table = np.zeros((256, 4))
+    for label, color in structure_colors(case.structures).items():
+        table[label] = to_rgba(color, 0.62)
+    return table
+
+
+def _name_row(figure: Figure, row: MemberSlice, number: int, middle: float) -> None:
+    across, up = figure.get_size_inches()
+    which = f"({'ab'[number]}) {'hard' if row.is_hard else 'easy'}"
+    for text, left, color, weight in ((which, 0.1, INK, "bold"),
+                                      (f"slice {row.z}", 0.24, MUTED, "normal")):  # fmt: skip
+        figure.text(
+            left / across, middle / up, text, rotation=90, ha="center", va="center", fontsize=8,
+            color=color, fontweight=weight,
+        )  # fmt: skip
+
+
+def _name_columns(figure: Figure, case: MemberCase, width: float) -> None:
+    across, up = figure.get_size_inches()
+    names = [("Image", ""), *(_words(member.cycle, member.epoch) for member in case.members)]
+    names += [("Ensemble", f"of {case.count} members"), ("Entropy", "of the ensemble")]
+    for column, lines in enumerate(names):
+        x = (_LEFT + column * width + _GAP / 2) / across
+        for text, above, color, weight in zip(
+            lines, (0.21, 0.06), (INK, MUTED), ("bold", "normal"), strict=True
+        ):
+            y = 1 - (_TITLE - above) / up
+            figure.text(x, y, text, fontsize=8, color=color, fontweight=weight)
+
+
+def _words(cycle: int | None, epoch: int | None) -> tuple[str, str]:
+    return ("Member" if cycle is None else f"Cycle {cycle + 1}",
+            "" if epoch is None else f"epoch {epoch}")  # fmt: skip
+
+
+def _explain(figure: Figure, case: MemberCase, width: float, highest: float) -> None:
+    """Which colour is which structure, and the scale of the entropy below its column."""
+    from matplotlib.patches import Patch
+
+    across, up = figure.get_size_inches()
+    colors = structure_colors(case.structures)
+    patches = [Patch(color=colors[label], label=name) for name, label in case.structures.items()]
+    figure.legend(
+        handles=patches, loc="lower left", bbox_to_anchor=((_LEFT + width - 0.05) / across, 0),
+        ncols=8, fontsize=8.5, frameon=False, handlelength=1.1, handleheight=0.8,
+    )  # fmt: skip
+    left = _LEFT + (2 + len(case.members)) * width + _GAP / 2
+    bar = figure.add_axes((left / across, 0.21 / up, (width - _GAP) / across, 0.09 / up))
+    bar.imshow(np.linspace(0, 1, 256)[None], cmap="inferno", aspect="auto")
+    bar.set_axis_off()
+    for x, side, text in ((0, "left", "0"), (1, "right", f"{highest:.1f} bit")):
+        bar.text(x, -0.5, text, transform=bar.transAxes, ha=side, va="top", fontsize=8, color=INK)

@@ -1,0 +1,63 @@
+"""A training's way in a terminal: a progress bar over the members of each case, then sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from ...io.ensemble.run_folder import RunFolder
+from ...io.images.nifti import case_name
+from .. import AppError
+from ..report.output_folder import check_writable
+from ..segmentation.ensemble import Ensemble
+from ..segmentation.result import Snapshot
+from .analysis import analyse
+from .control import with_control
+from .member_comparison import MemberCase, member_case, read_image
+from .output_files import report_text, write_report
+
+
+def trajectory_in_terminal(
+    run: Path,
+    report: Path,
+    *,
+    fold: str = "0",
+    layers: Sequence[str] = (),
+    cases: Sequence[Path] = (),
+    control: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Analyse the training ``run`` and write the report with pictures of ``cases``.
+
+    ``control`` is a training without restarts, whose epochs are grouped in the same way.
+    Raises AppError, DataError or ModelError in one sentence.
+    """
+    names = [case_name(case) for case in cases]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise AppError(f"Two images are called {twice[0]}: their pictures would be one file.")
+    for case in cases:
+        read_image(case)  # what cannot be read is said before the long work begins
+    analysis = analyse(run, fold=fold, layers=layers)
+    if control is not None:
+        analysis = with_control(analysis, control)
+    check_writable(report)
+    shown = list(_with_bars(RunFolder(run).fold(fold), cases, device)) if cases else []
+    page = write_report(analysis, report, cases=shown)
+    click.echo(report_text(analysis))
+    click.echo(f"Report: {page}")
+
+
+def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[MemberCase]:
+    ensemble = Ensemble(fold, device=device)
+    for image in cases:
+        with tqdm(desc=case_name(image), unit="member", leave=False, disable=None) as bar:
+            yield member_case(ensemble, image, on_member=partial(_advance, bar))
+
+
+def _advance(bar: tqdm[None], snapshot: Snapshot) -> None:
+    bar.total = snapshot.total
+    bar.update(snapshot.done - bar.n)

@@ -1,0 +1,1 @@
+"""Corrections of labels: levels, alternatives, contours and interpolation."""

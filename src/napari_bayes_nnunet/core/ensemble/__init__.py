@@ -1,0 +1,1 @@
+"""The method: restart schedule, running posterior and stopping rule."""

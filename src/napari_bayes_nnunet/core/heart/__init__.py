@@ -1,0 +1,1 @@
+"""Structures of the heart, their volumes and function."""

@@ -1,0 +1,196 @@
+"""Function of the heart: volumes, EF, output and mass, each with the spread of the models.
+
+The spread is the sample SD over the members: no clinical confidence interval. In reviewed slices
+every member takes the reader's labels, so that the spread is what is left open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from .measurements import Structure
+from .slice_volumes import Phases, Values, standard_deviation
+
+MYOCARDIUM_G_PER_ML: Final = 1.05
+_SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right ventricle"}
+_PLAUSIBLE: Final = {
+    "height": (20.0, 280.0, "cm"),
+    "weight": (0.3, 650.0, "kg"),
+    "heart rate": (10.0, 400.0, "beats per minute"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What indexing and cardiac output need, None where it is not known.
+
+    ``height_cm``, ``weight_kg``, ``heart_rate`` in beats per minute. ValueError for values no
+    human has.
+    """
+
+    height_cm: float | None = None
+    weight_kg: float | None = None
+    heart_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        given = (self.height_cm, self.weight_kg, self.heart_rate)
+        for (name, (low, high, unit)), value in zip(_PLAUSIBLE.items(), given, strict=True):
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"The {name} must be {low:g} to {high:g} {unit}, not {value:g}.")
+
+    @property
+    def body_surface_area(self) -> float | None:
+        """m², after Mosteller: √(height · weight / 3600)."""
+        if self.height_cm is None or self.weight_kg is None:
+            return None
+        return math.sqrt(self.height_cm * self.weight_kg / 3600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One number of a report: ``name`` is short ("LV EF"), ``title`` and ``help`` plain words.
+
+    ``value`` is measured in the labels. ``spread`` is the sample SD over the members, NaN where
+    it is unknown. Both are in ``unit``.
+    """
+
+    name: str
+    title: str
+    value: float
+    spread: float
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    title: str
+    unit: str
+    help: str
+
+    def measured(self, side: Structure, name: str, values: Values) -> Measured:
+        return Measured(
+            name=f"{side} {name}",
+            title=f"{_SIDES[side]}, {self.title}",
+            value=float(values[0]),
+            spread=float(standard_deviation(values[1:])),
+            unit=self.unit,
+            help=self.help,
+        )
+
+
+_QUANTITIES: Final = {
+    "EDV": _Quantity("end-diastolic volume", "mL", "Volume in the phase taken as end-diastole."),
+    "ESV": _Quantity("end-systolic volume", "mL", "Volume in the phase taken as end-systole."),
+    "SV": _Quantity("stroke volume", "mL", "EDV − ESV."),
+    "EF": _Quantity("ejection fraction", "%", "(EDV − ESV) / EDV."),
+    "CO": _Quantity("cardiac output", "L/min", "Stroke volume × heart rate."),
+    "volume": _Quantity("volume", "mL", "Volume in the one phase of this image."),
+    "mass": _Quantity(
+        "myocardial mass",
+        "g",
+        f"Myocardium at end-diastole, or in the only phase, × {MYOCARDIUM_G_PER_ML} g/mL.",
+    ),
+}
+_INDEXED: Final = {
+    "EDV": "EDVi",
+    "ESV": "ESVi",
+    "SV": "SVi",
+    "CO": "CI",
+    "volume": "volume index",
+    "mass": "mass index",
+}
+_INDEX_TITLES: Final = {"CO": "cardiac index"}
+
+
+def heart_function(
+    phases: Phases, *, ed: int | None = None, es: int | None = None, patient: Patient | None = None
+) -> dict[str, Measured]:
+    """What can be measured of both ventricles, by name ("LV EDV", "LV EF", …), in reading order.
+
+    ``ed`` and ``es`` are phases of ``phases``, None where they are not known; equal ones count as
+    end-diastole alone. Of a 3D image, the phase None, only volumes and mass are known. What needs
+    a structure or a phase that is not there is left out.
+
+    EDV and ESV of an EF are of the same member. A spread is NaN where fewer than two members know
+    the value, and for EF and SV where ED and ES have not the same number of members.
+    """
+    patient = patient or Patient()
+    found = [
+        measured
+        for side in _SIDES
+        for measured in _measured(side, phases, ed, None if es == ed else es, patient)
+    ]
+    return {measured.name: measured for measured in found}
+
+
+def ejection_fraction(edv: Values, esv: Values) -> Values:
+    """EF in %, NaN where the EDV is 0."""
+    return 100 * (edv - esv) / np.where(edv > 0, edv, np.nan)
+
+
+def _measured(
+    side: Structure, phases: Phases, ed: int | None, es: int | None, patient: Patient
+) -> Iterator[Measured]:
+    values = dict(_values(side, phases, ed, es, patient))
+    for name, value in values.items():
+        yield _QUANTITIES[name].measured(side, name, value)
+    area = patient.body_surface_area
+    if area is None:
+        return
+    for name, index in _INDEXED.items():
+        if name in values:
+            yield _index_of(name, area).measured(side, index, values[name] / area)
+
+
+def _index_of(name: str, area: float) -> _Quantity:
+    quantity = _QUANTITIES[name]
+    return _Quantity(
+        _INDEX_TITLES.get(name, f"{quantity.title} index"),
+        f"{quantity.unit}/m²",
+        f"{quantity.title.capitalize()} / body surface area ({area:.2f} m², Mosteller).",
+    )
+
+
+def _values(
+    side: Structure, phases: Phases, ed: int | None, es: int | None, patient: Patient
+) -> Iterator[tuple[str, Values]]:
+    """Quantity → (1 + n,): by the labels, then by each member."""
+    edv, esv = (_total(phases, phase, side) for phase in (ed, es))
+    if edv is not None:
+        yield "EDV", edv
+    if esv is not None:
+        yield "ESV", esv
+    if edv is not None and esv is not None:
+        edv, esv = _paired(edv, esv)
+        yield "SV", edv - esv
+        yield "EF", ejection_fraction(edv, esv)
+        if patient.heart_rate is not None:
+            yield "CO", (edv - esv) * patient.heart_rate / 1000
+    only = phases[None].total(side) if None in phases else None
+    if only is not None:
+        yield "volume", only
+    if side == "LV":
+        yield from _mass(phases, ed)
+
+
+def _mass(phases: Phases, ed: int | None) -> Iterator[tuple[str, Values]]:
+    wall = phases[None].total("MYO") if None in phases else _total(phases, ed, "MYO")
+    if wall is not None:
+        yield "mass", wall * MYOCARDIUM_G_PER_ML
+
+
+def _total(phases: Phases, phase: int | None, structure: Structure) -> Values | None:
+    if phase is None or phase not in phases:
+        return None
+    return phases[phase].total(structure)
+
+
+def _paired(edv: Values, esv: Values) -> tuple[Values, Values]:
+    """Members that are not the same in both phases say nothing of a difference: left out."""
+    return (edv, esv) if len(edv) == len(esv) else (edv[:1], esv[:1])

@@ -1,0 +1,53 @@
+"""The volume of a ventricle over the heart cycle, and end-diastole and end-systole in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .measurements import Structure, end_diastole_and_systole
+from .slice_volumes import Phases, standard_deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeCurve:
+    """Volume of ``structure`` in each of ``phases`` (from 1), mL.
+
+    ``spreads`` are sample SDs over the members, mL, NaN where they are unknown.
+    ``ed`` and ``es`` are proposals, the phases of the largest and the smallest volume; None where
+    fewer than two phases have the structure.
+    """
+
+    structure: Structure
+    phases: tuple[int, ...]
+    volumes: tuple[float, ...]
+    spreads: tuple[float, ...]
+    ed: int | None
+    es: int | None
+
+
+def volume_curve(phases: Phases, *, structure: Structure = "LV") -> VolumeCurve:
+    """The curve through those of ``phases`` that have the structure; empty for a 3D image."""
+    totals = {
+        phase: total
+        for phase, volumes in sorted(phases.items(), key=lambda item: item[0] or 0)
+        if phase is not None and (total := volumes.total(structure)) is not None
+    }
+    values = {phase: float(total[0]) for phase, total in totals.items()}
+    ed, es = _proposal(values)
+    return VolumeCurve(
+        structure=structure,
+        phases=tuple(values),
+        volumes=tuple(values.values()),
+        spreads=tuple(float(standard_deviation(total[1:])) for total in totals.values()),
+        ed=ed,
+        es=es,
+    )
+
+
+def _proposal(values: dict[int, float]) -> tuple[int, int] | tuple[None, None]:
+    if len(values) < 2:
+        return None, None
+    every_phase = [values.get(phase, math.nan) for phase in range(1, max(values) + 1)]
+    ed, es = end_diastole_and_systole(every_phase)
+    return (ed, es) if ed != es else (None, None)

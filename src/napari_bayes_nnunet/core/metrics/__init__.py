@@ -1,0 +1,1 @@
+"""Overlap, distances, calibration and detection of errors."""

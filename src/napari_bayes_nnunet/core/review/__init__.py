@@ -1,0 +1,1 @@
+"""The review queue: scores of slices, order and progress."""

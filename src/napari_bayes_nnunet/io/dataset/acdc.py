@@ -1,0 +1,115 @@
+"""The ACDC release as it is downloaded: a folder a patient, with ``Info.cfg`` and NIfTI files.
+
+``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
+patient001_frame01_gt.nii.gz, …}``, the same below ``testing``, or the patients without such a
+folder above them. Read are the frames that ``Info.cfg`` calls ED and ES, never the cine
+(``_4d``): the labels are made on the frames, and lie on their grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import DataError
+from ..images.nifti import Phases, read_info_cfg
+from .release import Phase, Release, ReleaseCase, contents, left_out, require_file
+
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+LICENCE = "CC BY-NC-SA 4.0"
+REFERENCE = (
+    "O. Bernard, A. Lalande, C. Zotti, F. Cervenansky, et al.: Deep Learning Techniques for "
+    "Automatic MRI Cardiac Multi-structures Segmentation and Diagnosis: Is the Problem Solved? "
+    "IEEE Transactions on Medical Imaging 37(11), 2514-2525, 2018, doi:10.1109/TMI.2018.2837502"
+)
+TRAINING, TESTING = "training", "testing"
+
+
+def read_acdc(folder: Path) -> Release:
+    """The labelled ED and ES frames. Patients of ``testing`` are held out.
+
+    The pathology (NOR, DCM, HCM, MINF, RV) and the subset are groups. Patients of ``testing``
+    without labels, as in the release of 2017, are left out and noted. Raises DataError, one
+    sentence, for another layout and for files that are missing.
+    """
+    cases: list[ReleaseCase] = []
+    facts: dict[str, dict[str, str]] = {}
+    without: list[Path] = []
+    for patient, subset in _patient_folders(folder):
+        info = _info(patient)
+        phases = _phases(patient)
+        if subset == TESTING and not any(patient.glob("*_gt.nii.gz")):
+            without.append(patient)
+            continue
+        groups = {"pathology": info.get("Group", "")} | ({"subset": subset} if subset else {})
+        cases += _cases(patient, phases, groups)
+        facts[patient.name] = {
+            "ED": str(phases.ed),
+            "ES": str(phases.es),
+            "height": info.get("Height", ""),
+            "weight": info.get("Weight", ""),
+        }
+    return Release(
+        name="ACDC",
+        labels=LABELS,
+        licence=LICENCE,
+        reference=REFERENCE,
+        cases=tuple(cases),
+        facts=facts,
+        notes=left_out(without, TESTING),
+    )
+
+
+def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Folders of patients, each with its subset, "" where the release is not divided."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: it should hold the ACDC release.")
+    subsets = [name for name in (TRAINING, TESTING) if (folder / name).is_dir()] or [""]
+    found = [
+        (path, subset)
+        for subset in subsets
+        for path in sorted((folder / subset).iterdir())
+        if path.is_dir() and re.fullmatch(r"patient\d+", path.name)
+    ]
+    if not found:
+        raise DataError(
+            f"{folder} is not laid out as ACDC is: expected {TRAINING}/patient001/Info.cfg or "
+            f"patient001/Info.cfg, found {contents(folder / subsets[0])}."
+        )
+    yield from found
+
+
+def _info(patient: Path) -> dict[str, str]:
+    file = require_file(patient / "Info.cfg", "it names the frames of ED and ES")
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+    return dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))
+
+
+def _phases(patient: Path) -> Phases:
+    phases = read_info_cfg(patient)
+    assert phases is not None  # _info has found the file
+    if phases.ed == phases.es:
+        raise DataError(
+            f"{patient / 'Info.cfg'} calls frame {phases.ed} both ED and ES; they should differ."
+        )
+    return phases
+
+
+def _cases(patient: Path, phases: Phases, groups: dict[str, str]) -> Iterator[ReleaseCase]:
+    numbered: tuple[tuple[Phase, int], ...] = (("ED", phases.ed), ("ES", phases.es))
+    for phase, frame in numbered:
+        stem, why = f"{patient.name}_frame{frame:02d}", f"Info.cfg calls frame {frame} {phase}"
+        yield ReleaseCase(
+            patient=patient.name,
+            phase=phase,
+            frame=frame,
+            image=require_file(patient / f"{stem}.nii.gz", why),
+            label=require_file(patient / f"{stem}_gt.nii.gz", why),
+            in_cine=False,
+            held_out=groups.get("subset") == TESTING,
+            groups=groups,
+        )

@@ -1,0 +1,232 @@
+"""Matched images and labels written as an nnU-Net raw dataset, of links or copies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import DataError
+from ..files.atomic import replacing, write_json
+from ..images.geometry import Geometry
+from ..images.nibabel_types import damaged_nifti
+from ..images.nifti import Array, Volume, read_labels, read_volume, write_image, write_labels
+from .check import IGNORE
+from .raw_dataset import RawDataset, read_dataset
+
+if TYPE_CHECKING:
+    from .matching import Match, Pair
+
+BACKGROUND = "background"
+ENDING = ".nii.gz"
+BUILDING = ".writing-"
+
+
+def write_dataset(
+    match: Match,
+    folder: Path,
+    *,
+    names: Mapping[int, str],
+    channels: Sequence[str] | None,
+    link: bool,
+    licence: str = "",
+) -> Generator[tuple[int, int], None, RawDataset]:
+    """Write the pairs of ``match`` as a new nnU-Net raw dataset. Yields (done, total) cases.
+
+    ``names`` are those of all values, which are numbered 0, 1, 2 … in their order; ``channels``
+    say what the images show. ``link`` makes links to files that can stay as they are: volumes in
+    .nii.gz, labels that keep their numbers. Frames of a cine and all others are written. The folder
+    appears when it is complete; where this ends before, nothing is left.
+
+    Raises DataError for a folder that is not empty, names or channels that do not fit, links the
+    system does not allow, files that changed since, and a full disk.
+    """
+    numbers = _numbers(match, names)
+    channel_names = _channel_names(match, channels)
+    content = {
+        "channel_names": channel_names,
+        "labels": {names.get(value, BACKGROUND): number for value, number in numbers.items()},
+        "numTraining": len(match.pairs),
+        "file_ending": ENDING,
+        **({"licence": licence} if licence else {}),
+    }
+    folder = Path(os.path.abspath(folder))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty: choose a new folder for the dataset.")
+    with appearing(folder) as building:
+        cases = _CaseWriter(building, numbers, link=link, cached=len(channel_names))
+        for done, pair in enumerate(match.pairs):
+            yield done, len(match.pairs)
+            cases.write(pair)
+        yield len(match.pairs), len(match.pairs)
+        write_json(building / "dataset.json", content)
+        _check_complete(building, folder, match)
+    return read_dataset(folder)
+
+
+def file_shape(file: Path) -> tuple[int, ...] | None:
+    """(x, y, z) or (x, y, z, t …) of a NIfTI file, from its header alone; None of any other."""
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(file)
+    except damaged_nifti(OSError, EOFError, ValueError):
+        return None
+    return tuple(int(side) for side in image.shape)
+
+
+def volume_geometry(geometry: Geometry) -> Geometry:
+    """Without the fourth axis of length 1 that some volumes have; nnU-Net takes it for a cine."""
+    header = geometry.parsed()
+    header.set_data_shape(geometry.file_shape[:3])
+    return Geometry(header.binaryblock)
+
+
+@dataclass
+class _CaseWriter:
+    """Puts pairs into ``imagesTr`` and ``labelsTr``; frames of one cine follow one another."""
+
+    folder: Path
+    numbers: Mapping[int, int]
+    link: bool
+    cached: int
+
+    def __post_init__(self) -> None:
+        self._read_image: Callable[[Path], Volume] = lru_cache(self.cached)(read_volume)
+        self._read_labels: Callable[[Path], Volume] = lru_cache(1)(read_labels)
+
+    def write(self, pair: Pair) -> None:
+        for channel, file in enumerate(pair.images):
+            target = self.folder / "imagesTr" / f"{pair.name}_{channel:04d}{ENDING}"
+            if pair.image_frame is None and _is_as_needed(file):
+                self._take_over(file, target)
+            else:
+                volume = self._read_image(file).frame(pair.image_frame or 1)
+                write_image(target, volume.voxels, volume_geometry(volume.geometry))
+        target = self.folder / "labelsTr" / f"{pair.name}{ENDING}"
+        keeps_numbers = all(self.numbers.get(value) == value for value in pair.values)
+        if pair.label_frame is None and keeps_numbers and _is_as_needed(pair.label):
+            self._take_over(pair.label, target)
+        else:
+            volume = self._read_labels(pair.label).frame(pair.label_frame or 1)
+            labels = self._renumbered(volume.voxels, pair.label)
+            write_labels(target, labels, volume_geometry(volume.geometry))
+
+    def _renumbered(self, labels: Array, file: Path) -> Array:
+        table = np.full(1 << 16, -1)
+        table[list(self.numbers)] = list(self.numbers.values())
+        numbered = table[labels]
+        if numbered.min() < 0:
+            raise DataError(
+                f"{file} holds the value {labels[numbered < 0][0]}, which it did not when the "
+                "folders were compared: choose the folders again."
+            )
+        return numbered
+
+    def _take_over(self, file: Path, target: Path) -> None:
+        if not self.link:
+            with replacing(target) as temporary:
+                shutil.copyfile(file, temporary)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.symlink_to(os.path.abspath(file))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DataError(
+                f"Links cannot be made in {self.folder.parent} ({error.strerror}): choose copies."
+            ) from error
+
+
+def _is_as_needed(file: Path) -> bool:
+    return file.name.lower().endswith(ENDING) and len(file_shape(file) or ()) == 3
+
+
+def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
+    """Number in the dataset of every label value: without gaps, what is to be ignored last."""
+    given = {**names, 0: names.get(0, BACKGROUND)}
+    values = {0, *match.values}
+    if unknown := sorted(given.keys() - values):
+        raise DataError(
+            f"The value {unknown[0]} ({given[unknown[0]]}) occurs in no label file; the values are "
+            f"{', '.join(map(str, sorted(values)))}."
+        )
+    if nameless := sorted(value for value in values if not given.get(value, "").strip()):
+        raise DataError(f"The label value {nameless[0]} needs a name.")
+    seen: dict[str, int] = {}
+    for value, name in sorted(given.items()):
+        if name.strip().casefold() in seen:
+            raise DataError(
+                f"The label values {seen[name.strip().casefold()]} and {value} are both called "
+                f"{name}: give each a name of its own."
+            )
+        seen[name.strip().casefold()] = value
+    if seen.get(BACKGROUND) != 0:
+        raise DataError(f"The label value 0 is the {BACKGROUND}; it cannot be called {given[0]}.")
+    ordered = sorted(values, key=lambda value: (given[value] == IGNORE, value))
+    return {value: number for number, value in enumerate(ordered)}
+
+
+def _channel_names(match: Match, channels: Sequence[str] | None) -> dict[str, str]:
+    count = len(match.pairs[0].images)
+    names = channels or (["MRI"] if count == 1 else [f"MRI {n}" for n in range(1, count + 1)])
+    if len(names) != count:
+        raise DataError(
+            f"The images have {count} channels, but {len(names)} names were given: "
+            f"{', '.join(names)}."
+        )
+    return {str(number): name for number, name in enumerate(names)}
+
+
+def _check_complete(building: Path, folder: Path, match: Match) -> None:
+    """Another write to the same folder takes this one for a leftover, and removes it."""
+    written = {case.name for case in read_dataset(building).cases}
+    if written != {pair.name for pair in match.pairs}:
+        raise DataError(f"{folder} is being written by another window: wait for that one.")
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside ``folder`` that becomes it at the end, or is removed."""
+    building: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        building = folder.with_name(f"{BUILDING}{folder.name}-{secrets.token_hex(4)}")
+        building.mkdir()
+        yield building
+        if folder.exists():
+            folder.rmdir()  # empty; Windows does not rename onto it
+        building.rename(folder)
+    except OSError as error:
+        source = f" ({error.filename})" if Path(str(error.filename)).is_absolute() else ""
+        raise DataError(
+            f"The dataset {folder} could not be written: {error.strerror or error}"
+            f"{source.replace(str(building), str(folder))}."
+        ) from error
+    except DataError as error:
+        if building is None or str(building) not in str(error):
+            raise
+        raise DataError(str(error).replace(str(building), str(folder))) from error
+    finally:
+        if building is not None:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Half datasets of writes to the same folder that were killed."""
+    pattern = re.compile(re.escape(f"{BUILDING}{folder.name}-") + r"[0-9a-f]{8}")
+    for leftover in folder.parent.iterdir():
+        if pattern.fullmatch(leftover.name) and leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""DICOM: reading series, writing SEG and SR."""

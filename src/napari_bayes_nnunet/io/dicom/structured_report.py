@@ -1,0 +1,100 @@
+"""Measurements as a DICOM Structured Report (TID 1500) that refers to images and labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import highdicom as hd
+import pydicom
+from highdicom import sr
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from ...core.heart.function import Measured
+from .. import DataError
+from ..files.atomic import replacing
+from .headers import DicomImage
+from .seg import MAKER, Origin, sources_of, written_as_dicom
+
+MILLILITRE: Final = Code("mL", "UCUM", "mL")
+GRAM: Final = Code("g", "UCUM", "g")
+PERCENT: Final = codes.UCUM.Percent
+CONCEPTS: Final[Mapping[str, tuple[Any, Any]]] = {
+    "LV EDV": (codes.LN.LeftVentricularEDVolume, MILLILITRE),
+    "LV ESV": (codes.LN.LeftVentricularESVolume, MILLILITRE),
+    "LV EF": (codes.LN.LeftVentricularEjectionFractionByMR, PERCENT),
+    "LV mass": (codes.LN.LeftVentricleMass, GRAM),
+    "RV EDV": (codes.LN.RightVentricularEDVolume, MILLILITRE),
+    "RV ESV": (codes.LN.RightVentricularESVolume, MILLILITRE),
+    "RV EF": (codes.LN.RightVentricularEjectionFractionByMR, PERCENT),
+}
+"""Name of a measurement → its LOINC concept and unit."""
+SITES: Final = {"LV": codes.SCT.LeftVentricle, "RV": codes.SCT.RightVentricle}
+
+
+def write_report(
+    file: Path,
+    measured: Mapping[str, Measured],
+    images: Sequence[DicomImage],
+    labels: Sequence[Path],
+    *,
+    origin: Origin,
+) -> None:
+    """Write volumes, EF and mass of both ventricles, as far as they were ``measured``.
+
+    ``images`` are the slices of one phase, ``labels`` the segmentations they were measured in.
+    The report is marked as not verified. Raises DataError where there is nothing to write, or
+    where it cannot be written.
+    """
+    groups = [group for side in SITES if (group := _group(side, measured, origin))]
+    if not groups:
+        raise DataError("There are no measurements to report: ED and ES were not both segmented.")
+    with written_as_dicom(file):
+        sources = sources_of(images)
+        evidence = [*sources, *(pydicom.dcmread(one, stop_before_pixels=True) for one in labels)]
+        report = sr.MeasurementReport(
+            observation_context=_context(),
+            procedure_reported=codes.SCT.MagneticResonanceImagingOfHeart,
+            imaging_measurements=groups,
+        )
+        document = sr.Comprehensive3DSR(
+            evidence=evidence,
+            content=report[0],
+            series_instance_uid=hd.UID(),
+            series_number=origin.series_number + 1,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MAKER,
+            series_description=f"Measurements of {origin.algorithm}",
+        )
+        with replacing(file) as temporary:
+            document.save_as(temporary)
+
+
+def _group(side: str, measured: Mapping[str, Measured], origin: Origin) -> Any:
+    """What was measured of a ventricle; None where that is nothing."""
+    numbers = [
+        sr.Measurement(name=concept, value=round(measured[name].value, 2), unit=unit)
+        for name, (concept, unit) in CONCEPTS.items()
+        if name.startswith(side) and name in measured and math.isfinite(measured[name].value)
+    ]
+    if not numbers:
+        return None
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=hd.UID(), identifier=side),
+        finding_sites=[sr.FindingSite(anatomic_location=SITES[side])],
+        algorithm_id=sr.AlgorithmIdentification(name=origin.algorithm, version=origin.version),
+        measurements=numbers,
+    )
+
+
+def _context() -> Any:
+    device = sr.DeviceObserverIdentifyingAttributes(uid=hd.UID(), name=MAKER)
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=device
+        )
+    )

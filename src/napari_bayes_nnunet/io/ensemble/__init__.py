@@ -1,0 +1,1 @@
+"""Ensemble, model and run folders."""

@@ -1,0 +1,268 @@
+"""The folder of one training: an nnU-Net model folder with members and a record of both.
+
+RUN/{plans.json, dataset.json, ensemble.json, progress.jsonl, train.log, stop,
+fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from .. import DataError
+from ..files.atomic import remove_leftovers, write_json, write_text
+from .trajectory import epoch_files
+
+RECORD = "ensemble.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside the folder of a training."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What was trained, and the members so far."""
+        return self.path / RECORD
+
+    @property
+    def progress(self) -> Path:
+        """One JSON line per message of the training."""
+        return self.path / "progress.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What nnU-Net prints, and tracebacks."""
+        return self.path / "train.log"
+
+    @property
+    def stop(self) -> Path:
+        """A file of this name asks the training to stop after the current epoch."""
+        return self.path / "stop"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that trains here."""
+        return self.path / "training.lock"
+
+    @property
+    def job(self) -> Path:
+        """Which process trains or trained here, and what it was told."""
+        return self.path / "job.json"
+
+    @property
+    def plans(self) -> Path:
+        """nnU-Net's plans, with the settings of the training."""
+        return self.path / "plans.json"
+
+    @property
+    def splits(self) -> Path:
+        """The cases of every fold, in the form of nnU-Net's file of this name."""
+        return self.path / "splits_final.json"
+
+    @property
+    def workspace(self) -> Path:
+        """nnU-Net's raw and preprocessed folders of this training."""
+        return self.path / "nnunet_data"
+
+    def fold(self, fold: str) -> Path:
+        """Folder of one fold ("0" … "4", "all")."""
+        return self.path / f"fold_{fold}"
+
+    def members(self, fold: str) -> Path:
+        """Folder of a fold's members."""
+        return self.fold(fold) / "members"
+
+    def trajectory(self, fold: str) -> Path:
+        """Folder with some layers of every epoch, where they are kept."""
+        return self.fold(fold) / "trajectory"
+
+    def member(self, fold: str, epoch: int) -> Path:
+        """File with the weights at the end of ``epoch`` (from 0)."""
+        return self.members(fold) / f"epoch_{epoch:04d}.pth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberRecord:
+    """One member as ``ensemble.json`` lists it."""
+
+    file: str
+    epoch: int
+    cycle: int
+    learning_rate: float
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """What ``ensemble.json`` says of a training, the members of its folds included.
+
+    ``folds`` holds, per fold, its cases, its members, and what the cycles added to it were trained
+    on: {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
+    "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
+    ``patient`` is the pattern of the patient's part of a case name.
+
+    ``validation`` holds, per fold, how its validation cases were segmented and the range of their
+    case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
+    "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}}.
+    """
+
+    name: str
+    configuration: str
+    schedule: RestartSchedule
+    selection: MemberSelection
+    batch_size: int
+    iterations_per_epoch: int
+    labels: dict[str, int]
+    channels: list[str]
+    preset: str = ""
+    dropout: float = 0.0
+    keep_trajectory: bool = False
+    seed: int | None = None
+    licence: str = "unknown"
+    command: str = ""
+    patient: str = ""
+    software: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    folds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def schedule_of(self, fold: str) -> RestartSchedule:
+        """The schedule with the cycles that were added to the training of ``fold``."""
+        return replace(self.schedule, added_cycles=len(self.added_cycles(fold)))
+
+    def added_cycles(self, fold: str) -> list[dict[str, Any]]:
+        """What each added cycle was trained on: its dataset, cases and command."""
+        return list(self.folds.get(fold, {}).get("added_cycles", []))
+
+    def training_cases(self, fold: str) -> list[str]:
+        """Cases that ``fold`` was last trained on."""
+        entry = self.folds.get(fold, {})
+        return list([entry, *self.added_cycles(fold)][-1].get("training_cases", []))
+
+    def trained_on(self, fold: str) -> dict[str, Any]:
+        """Dataset that ``fold`` was last trained on: its name and the signature of its cases."""
+        added = self.added_cycles(fold)
+        return dict(added[-1]["dataset"] if added else self.dataset)
+
+    def is_complete(self, fold: str) -> bool:
+        """Whether the last epoch of ``fold`` is done; it always gives a member."""
+        members = self.members(fold)
+        return bool(members) and members[-1].epoch == self.schedule_of(fold).all_epochs - 1
+
+    def members(self, fold: str) -> list[MemberRecord]:
+        """Members of ``fold`` in the order of their epochs."""
+        rows = self.folds.get(fold, {}).get("members", [])
+        return sorted((MemberRecord(**row) for row in rows), key=lambda member: member.epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One finished epoch. Times in seconds; ``member`` says whether its weights were kept.
+
+    ``memory_bytes`` is what the training holds of the device's memory, None where nobody knows.
+    """
+
+    fold: str
+    epoch: int
+    cycle: int
+    learning_rate: float
+    train_loss: float
+    val_loss: float | None
+    pseudo_dice: dict[str, float | None]
+    seconds: float
+    eta_seconds: float
+    member: bool
+    memory_bytes: int | None = None
+
+
+def read_record(path: Path) -> TrainingRecord:
+    """Read ``ensemble.json``. Raises DataError when it is not one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise DataError(f"{path} was written by a newer version of this program.")
+        content["schedule"] = RestartSchedule(**content["schedule"])
+        content["selection"] = MemberSelection(**content["selection"])
+        record = TrainingRecord(**content)
+        for fold, _ in record.folds.items():
+            record.members(fold)  # rows that are no members raise here, not later
+        return record
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not a record of a training: {error}") from error
+
+
+def write_record(path: Path, record: TrainingRecord) -> None:
+    """Write ``ensemble.json`` atomically."""
+    write_json(path, {"format": FORMAT, **asdict(record)})
+
+
+def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:
+    """Enter the member file of ``epoch`` into ``ensemble.json``."""
+    record = read_record(run.record)
+    file = run.member(fold, epoch)
+    member = MemberRecord(
+        file=file.relative_to(run.path).as_posix(),
+        epoch=epoch,
+        cycle=record.schedule.cycle(epoch),
+        learning_rate=record.schedule.learning_rate(epoch),
+        bytes=file.stat().st_size,
+        sha256=sha256(file),
+    )
+    others = [m for m in record.members(fold) if m.epoch != epoch]
+    _write_members(run, record, fold, [*others, member])
+    return member
+
+
+def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
+    """Drop members and progress lines at or after ``epoch``: a resumed training makes them anew."""
+    record = read_record(run.record)
+    # The list first: it must not name a file that is gone, should this be killed.
+    _write_members(run, record, fold, [m for m in record.members(fold) if m.epoch < epoch])
+    for file in run.members(fold).glob("epoch_*.pth"):
+        number = file.stem.removeprefix("epoch_")
+        if number.isdigit() and int(number) >= epoch:
+            file.unlink()
+    for kept, file in epoch_files(run.trajectory(fold)):
+        if kept >= epoch:
+            file.unlink()
+    for folder in (run.path, run.fold(fold), run.members(fold), run.trajectory(fold)):
+        remove_leftovers(folder)
+    if run.progress.exists():
+        lines = run.progress.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(run.progress, "".join(line for line in lines if _is_before(line, fold, epoch)))
+
+
+def sha256(file: Path) -> str:
+    """Checksum of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_members(
+    run: RunFolder, record: TrainingRecord, fold: str, members: list[MemberRecord]
+) -> None:
+    rows = [asdict(m) for m in sorted(members, key=lambda member: member.epoch)]
+    record.folds.setdefault(fold, {})["members"] = rows
+    write_record(run.record, record)
+
+
+def _is_before(line: str, fold: str, epoch: int) -> bool:
+    """Whether a line of progress.jsonl stays; a line cut short by a kill does not."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return False
+    if message.get("kind") != "epoch" or message.get("fold") != fold:
+        return True
+    return bool(message["epoch"] < epoch)

@@ -1,0 +1,1 @@
+"""Predictions and reference labels on disk."""

@@ -1,0 +1,1 @@
+"""Atomic writing, JSON and names of files."""

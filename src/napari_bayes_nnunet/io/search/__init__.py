@@ -1,0 +1,1 @@
+"""Searching folder trees for images and studies."""

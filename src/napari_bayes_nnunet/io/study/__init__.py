@@ -1,0 +1,1 @@
+"""Study folders: a segmentation and its review."""

@@ -1,0 +1,1 @@
+"""The window that segments a folder."""

@@ -1,0 +1,274 @@
+"""The window "Segment a folder": all studies of a folder, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from ...app import AppError
+from ...app.messages import StageStarted, StudiesFound, StudyDone
+from ..common.background import Background
+from ..common.cli_wording import duration, in_the_window
+from ..common.folder_row import dropped_directory
+from ..common.progress_row import ProgressRow
+from ..common.rows_table import COLORS
+from ..common.sentence import Sentence
+from ..common.settings import Settings
+from .command import NO_IMAGES, NO_RESULTS, Asking, CohortCommand, check_folders
+from .form import CohortForm
+from .list import CohortList
+from .process import FAILED, FINISHED, CohortRun
+
+TITLE = "Segment a folder"
+SIZE = (600, 520)
+SHOWN_AFTER_MS = 100
+"""Studies that were finished before come by the thousand, and are shown together."""
+AS_IN_THE_DOCK = "Asked as chosen in the dock: {asking}."
+LOOKING = "Looking for studies"
+NOTICES_SHOWN = 3
+SUMMARY = "cohort.html in the folder of the results sums them up."
+GOES_ON = "What is finished is kept, and Start goes on from there."
+
+
+class CohortWindow(QWidget):
+    """Closing it ends nothing. ``asking`` tells how the dock asks, or raises AppError.
+
+    ``review_requested`` carries the folder of the results, ``progressed`` "3 of 60" while it runs.
+    """
+
+    review_requested = Signal(object)
+    progressed = Signal(str)
+
+    def __init__(
+        self,
+        run: CohortRun,
+        settings: Settings,
+        *,
+        asking: Callable[[], Asking],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent, Qt.WindowType.Window)
+        self._run, self._settings, self._asking = run, settings, asking
+        self._checked: CohortCommand | None = None
+        self._results: Path | None = None
+        self._studies, self._started = 0, 0.0
+        self._background = Background(self)
+        self._shower = QTimer(self)
+        self._shower.setSingleShot(True)
+        self._shower.setInterval(SHOWN_AFTER_MS)
+        self.form = CohortForm()
+        self.asked = Sentence()
+        self.start_button = QPushButton("Start")
+        self.stop_button = QPushButton("Stop")
+        self.review_button = QPushButton("Open in Review")
+        self.progress = ProgressRow(can_stop=False)
+        self.status = Sentence()
+        self.table = CohortList()
+        self._explain()
+        self._lay_out()
+        self._connect()
+        self.form.set_choices(settings.last_cohort())
+        self._set_running(False)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run was asked for and has not ended."""
+        return self._checked is not None or self._run.is_running
+
+    def refresh_asking(self) -> None:
+        """Say how the dock would ask now, unless something runs, which is asked as it was then."""
+        if self.is_busy:
+            return
+        try:
+            asking = self._asking()
+            self.asked.say(AS_IN_THE_DOCK.format(asking=asking) + asking.needs)
+        except AppError as error:
+            self.asked.say(str(error))
+
+    def start(self) -> None:
+        """Begin, or go on with what is not finished; what is missing is said first."""
+        if self.is_busy:
+            return
+        try:
+            request = self._request()
+        except AppError as error:
+            self._say(str(error), COLORS["blocking"])
+            return
+        self.refresh_asking()
+        self._checked = request
+        self._say("")
+        self._set_running(True)
+        self.progress.begin(LOOKING)
+        check = partial(check_folders, request.images, request.output)
+        arrived = partial(self._on_checked, request), partial(self._on_refused, request)
+        self._background.run(check, *arrived)
+
+    def stop(self) -> None:
+        """End soon; only what is in work is lost."""
+        self.stop_button.setEnabled(False)
+        self.progress.text.setText("Stopping…")
+        if self._checked is not None:
+            self._on_refused(self._checked, "Stopped.")
+        self._run.stop()
+
+    def _request(self) -> CohortCommand:
+        images, results = self.form.images.path, self.form.results.path
+        if images is None or results is None:
+            raise AppError(NO_IMAGES if images is None else NO_RESULTS)
+        phases = str(self.form.phases.currentData())
+        return CohortCommand(asking=self._asking(), images=images, output=results, phases=phases)
+
+    def _explain(self) -> None:
+        self.start_button.setToolTip(
+            "Segment all studies of the folder. Those whose results are there already are left as "
+            "they are: after a stop or a failure it goes on where it ended. The image in the dock "
+            "can be segmented meanwhile; both only slow each other down."
+        )
+        self.stop_button.setToolTip(
+            "Ends within seconds. Only the study in work is lost; Start goes on from there."
+        )
+        self.review_button.setToolTip(
+            "List the studies that are done in the dock Review, the worst first; also while others "
+            "are being segmented."
+        )
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle(TITLE)
+        self.resize(*SIZE)
+        self.setAcceptDrops(True)
+        # A long text is cut off and does not widen the window.
+        self.progress.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        buttons.addWidget(self.review_button, 2)
+        column = QVBoxLayout(self)
+        column.addWidget(self.form)
+        column.addWidget(self.asked)
+        column.addLayout(buttons)
+        column.addWidget(self.progress)
+        column.addWidget(self.status)
+        column.addWidget(self.table, 1)
+
+    def _connect(self) -> None:
+        self.start_button.clicked.connect(self.start)
+        self.stop_button.clicked.connect(self.stop)
+        self.review_button.clicked.connect(self._on_review_clicked)
+        self._shower.timeout.connect(self._show_studies)
+        self._run.found.connect(self._on_found)
+        self._run.stage_started.connect(self._on_stage_started)
+        self._run.study_done.connect(self._on_study_done)
+        self._run.noticed.connect(self._on_noticed)
+        self._run.ended.connect(self._on_ended)
+
+    def _on_checked(self, request: CohortCommand, _: None) -> None:
+        if request is not self._checked:
+            return
+        self._checked, self._results = None, request.output
+        self._settings.keep_cohort(self.form.choices())
+        self._studies, self._started = 0, perf_counter()
+        self.table.clear(request.images)
+        self.review_button.setEnabled(False)
+        self._run.start(request)
+
+    def _on_refused(self, request: CohortCommand, sentence: str) -> None:
+        if request is self._checked:
+            self._checked = None
+            self._set_running(False)
+            self._say(sentence, COLORS["blocking"])
+
+    def _on_found(self, message: StudiesFound) -> None:
+        self._studies = message.studies
+        self.table.set_left_out(message.left_out)
+        self._show_progress(0, None)
+
+    def _on_stage_started(self, message: StageStarted) -> None:
+        if not self._studies:
+            self.progress.text.setText(f"{message.text}…")
+
+    def _on_study_done(self, message: StudyDone) -> None:
+        self.table.add(message)
+        self._studies = message.total
+        self._show_progress(message.done, message.eta_seconds)
+        if not self._shower.isActive():
+            self._shower.start()
+
+    def _show_progress(self, done: int, eta_seconds: float | None) -> None:
+        left = f", {duration(eta_seconds)} left" if eta_seconds else ""
+        count = f"{done} of {self._studies}"
+        first = f"Segmenting the first of {_number(self._studies)}…"
+        self.progress.bar.setRange(0, self._studies if done else 0)  # a sign of life until then
+        self.progress.bar.setValue(done)
+        self.progressed.emit(count)
+        if self.stop_button.isEnabled():
+            self.progress.text.setText(f"{count} studies{left}" if done else first)
+
+    def _show_studies(self) -> None:
+        self.table.refresh()
+        self.review_button.setEnabled(self.table.done > 0)
+
+    def _on_noticed(self, sentence: str) -> None:
+        before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
+        self._say("\n".join([*before, in_the_window(sentence)]))
+
+    def _on_ended(self, outcome: str, sentence: str) -> None:
+        self._shower.stop()
+        self._show_studies()
+        self._set_running(False)
+        self.progressed.emit("")
+        self._say(self._ending(outcome, sentence), COLORS["blocking"] if outcome == FAILED else "")
+
+    def _ending(self, outcome: str, sentence: str) -> str:
+        done, failed = self.table.done, self.table.failed
+        if outcome == FAILED:
+            return f"{in_the_window(sentence)} {GOES_ON}" if done else in_the_window(sentence)
+        if not self._studies:
+            return "Stopped before the first study."
+        count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"
+        if outcome != FINISHED:
+            return f"Stopped: {count}. Only what was in work is lost; Start goes on from there."
+        took = duration(perf_counter() - self._started)
+        first = f", {failed} failed; see the top of the table" if failed else ""
+        return f"Finished in {took}: {count}{first}. {SUMMARY}"
+
+    def _on_review_clicked(self) -> None:
+        self.review_requested.emit(self._results)
+
+    def _set_running(self, running: bool) -> None:
+        self.form.setEnabled(not running)
+        self.start_button.setEnabled(not running)
+        self.stop_button.setEnabled(running)
+        self.review_button.setEnabled(self.table.done > 0)
+        self.progress.setVisible(running)
+        self.refresh_asking()
+
+    def _say(self, sentence: str, color: str = "") -> None:
+        self.status.setStyleSheet(f"color: {color}" if color else "")
+        self.status.say(sentence)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The dock may have changed since."""
+        super().showEvent(event)
+        self.refresh_asking()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept one folder."""
+        if dropped_directory(event) is not None and not self.is_busy:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped folder as that of the images."""
+        folder = dropped_directory(event)
+        if folder is not None and not self.is_busy:
+            event.acceptProposedAction()
+            self.form.images.choose(folder)
+
+
+def _number(studies: int) -> str:
+    return f"{studies} stud{'y' if studies == 1 else 'ies'}"

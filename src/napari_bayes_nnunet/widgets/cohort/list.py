@@ -1,0 +1,118 @@
+"""The studies of a folder as they end: those that failed first, then the latest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...app.messages import StudyDone
+from ..common.cli_wording import in_the_window
+from ..common.rows_table import Level, Row, RowsTable
+from ..common.sentence import Sentence
+from ..segment.members_table import Column
+
+COLUMNS = (
+    Column("Study", "Where its results are, seen from the folder of the results."),
+    Column("Outcome", "done, finished before (its results were there already), or failed."),
+    Column("Remarks", "Why it failed, or what there is to know. Click a row to read all of it."),
+)
+STUDY, STUDY_SHARE = 0, 0.42
+ROWS_SHOWN = 8
+FEWEST_ROWS_HEIGHT = 120
+WITHOUT_LIMIT = 16777215
+"""QWIDGETSIZE_MAX, which Qt does not tell Python."""
+DONE, BEFORE, FAILED = "done", "finished before", "failed"
+LEVELS: dict[str, Level] = {FAILED: "blocking", BEFORE: "done"}
+
+
+class CohortList(QWidget):
+    """Studies can be added by the thousand: they are shown at the next `refresh`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._failed: list[Row] = []
+        self._others: list[Row] = []
+        self._images: Path | None = None
+        self._study_width = 0
+        self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setAccessibleName("Studies, those that failed first")
+        self.detail = Sentence()
+        self.left_out = Sentence()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.detail)
+        column.addWidget(self.left_out)
+        column.addStretch(0)  # takes the room while there is no table
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.clear()
+
+    @property
+    def failed(self) -> int:
+        """How many studies failed."""
+        return len(self._failed)
+
+    @property
+    def done(self) -> int:
+        """How many studies have results."""
+        return len(self._others)
+
+    def clear(self, images: Path | None = None) -> None:
+        """Show nothing. ``images``: the folder seen from which files are named from now on."""
+        self._failed, self._others, self._images = [], [], images
+        self.set_left_out(())
+        self.refresh()
+        self.detail.say("")
+
+    def add(self, study: StudyDone) -> None:
+        """Take in a study that has ended."""
+        row = row_of(study, images=self._images)
+        (self._failed if study.outcome == FAILED else self._others).append(row)
+
+    def refresh(self) -> None:
+        """Show what was taken in; the row that was chosen stays so, and what is in sight too."""
+        table, rows = self.table, [*self._failed, *reversed(self._others)]
+        chosen, place = table.currentIndex().row(), table.verticalScrollBar().value()
+        row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
+        before = table.blockSignals(True)
+        table.set_rows(rows)
+        table.choose_row(next((i for i, one in enumerate(rows) if one is row), None))
+        table.blockSignals(before)
+        table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
+        table.setMaximumHeight(WITHOUT_LIMIT)
+        table.setVisible(bool(rows))
+        self._study_width = table.columnWidth(STUDY)
+        self._fit()
+        table.verticalScrollBar().setValue(place)
+
+    def set_left_out(self, sentences: Sequence[str]) -> None:
+        """What kinds of files are no studies, and how many there are of each."""
+        self.left_out.say(f"Left out: {'; '.join(sentences)}." if sentences else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a wide window more of a study's name is seen."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = round(STUDY_SHARE * self.width())
+        self.table.setColumnWidth(STUDY, min(self._study_width, room))
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        self.detail.say(row.help if row is not None else "")
+
+
+def row_of(study: StudyDone, *, images: Path | None = None) -> Row:
+    """Study, outcome, and what there is to know; files are named as seen from ``images``."""
+    text = in_the_window(study.text)
+    if images is not None:
+        text = text.replace(f"{images.absolute()}{os.sep}", "")
+    line = " ".join(text.split())
+    help_text = f"{study.case}: {text}" if text else f"{study.case}: {study.outcome}."
+    return Row((study.case, study.outcome, line), help_text, LEVELS.get(study.outcome, "fine"))

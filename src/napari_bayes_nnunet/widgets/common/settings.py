@@ -1,0 +1,104 @@
+"""What the docks remember between sessions: a small JSON file in the user's config folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+
+from ...app.remote.device import RemoteDevice
+from ...io.files.atomic import write_json
+
+KEPT = 8
+_ENSEMBLES = "recent_ensembles"
+_RUNS = "recent_runs"
+_EVALUATION = "last_evaluation"
+_COHORT = "last_cohort"
+_REMOTE = "other_computer"
+
+
+def default_path() -> Path:
+    """``settings.json`` in the user's config folder, by the rules of each system."""
+    return user_config_path("napari-bayes-nnunet", appauthor=False) / "settings.json"
+
+
+class Settings:
+    """The settings file. One that is missing or damaged counts as empty."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or default_path()
+
+    def recent_folders(self) -> list[Path]:
+        """Ensemble folders used before and still there, the latest first."""
+        return [folder for folder in self._folders(_ENSEMBLES) if folder.is_dir()]
+
+    def add_recent_folder(self, folder: Path) -> None:
+        """Put ``folder`` first. A config folder that cannot be written to is no problem here."""
+        self._put_first(_ENSEMBLES, folder)
+
+    def recent_runs(self) -> list[Path]:
+        """Folders of trainings that were started or followed, the latest first.
+
+        Looking whether they are still there is left to the caller: drives can be slow.
+        """
+        return self._folders(_RUNS)
+
+    def add_recent_run(self, folder: Path) -> None:
+        """Put the folder of a training first."""
+        self._put_first(_RUNS, folder)
+
+    def last_evaluation(self) -> dict[str, Any]:
+        """The folders of the last evaluation as they were kept; {} where there are none."""
+        return self._choices(_EVALUATION)
+
+    def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
+        """Remember the folders of an evaluation, as plain JSON."""
+        self._put(_EVALUATION, dict(folders))
+
+    def last_cohort(self) -> dict[str, Any]:
+        """The folder of studies that was segmented last, as it was kept; {} where there is none."""
+        return self._choices(_COHORT)
+
+    def keep_cohort(self, choices: Mapping[str, Any]) -> None:
+        """Remember which folder of studies is segmented, as plain JSON."""
+        self._put(_COHORT, dict(choices))
+
+    def _choices(self, key: str) -> dict[str, Any]:
+        kept = self._content().get(key, {})
+        return kept if isinstance(kept, dict) else {}
+
+    def remote(self) -> RemoteDevice:
+        """The other computer that was used last; its address is "" where there is none."""
+        known = ("address", "certificates", "folder")
+        texts = {key: str(text) for key, text in self._choices(_REMOTE).items() if key in known}
+        return RemoteDevice(**{"address": "", **texts})
+
+    def keep_remote(self, device: RemoteDevice) -> None:
+        """Remember the address of another computer, the certificates and the folder there."""
+        if device != self.remote():
+            self._put(_REMOTE, asdict(device))
+
+    def _folders(self, key: str) -> list[Path]:
+        entries = self._content().get(key, [])
+        return [Path(entry) for entry in entries if isinstance(entry, str)]
+
+    def _put_first(self, key: str, folder: Path) -> None:
+        others = [f for f in self._folders(key) if f != folder]
+        self._put(key, [str(f) for f in (folder, *others)][:KEPT])
+
+    def _put(self, key: str, content: Any) -> None:
+        try:
+            write_json(self._path, {**self._content(), key: content})
+        except OSError:  # only a convenience is lost, and nobody asked for it
+            return
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}

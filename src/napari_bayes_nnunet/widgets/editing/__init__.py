@@ -1,0 +1,1 @@
+"""Correction tools of the dock Review."""

@@ -1,0 +1,60 @@
+"""A structure's contour under the reader's hand: from the labels to handles, and back into them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from ...core.editing.closed_curve import curve_through
+from ...io.study.review_state import Place
+from .contour_handles import ContourHandles
+from .corrections import Corrections
+
+
+class ContourEdit(QObject):
+    """One contour at a time. ``active_changed`` tells whether one is being edited."""
+
+    active_changed = Signal(bool)
+
+    def __init__(
+        self, viewer: Any, corrections: Corrections, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.handles = ContourHandles(viewer, self)
+        self._corrections = corrections
+        self._label = 0
+        self._start: NDArray[np.float64] = np.zeros((0, 2))
+        self.handles.applied.connect(self._on_applied)
+        self.handles.cancelled.connect(self._on_cancelled)
+
+    def start(self, image: Image, place: Place, label: int, *, color: str) -> None:
+        """Show handles on the outline of a structure in the slice on screen."""
+        handles = self._corrections.handles(place, label)
+        if handles is not None:
+            self.handles.start(image, handles, place=place, color=color)
+            self._label, self._start = label, curve_through(handles)
+            self.active_changed.emit(True)
+
+    def leave(self) -> None:
+        """Take a contour whose handles were moved: nothing that was done is lost."""
+        if self.handles.is_moved:
+            self.handles.apply()
+        else:
+            self.handles.cancel()
+
+    def close(self) -> None:
+        """Leave the contour, and let go of the viewer."""
+        self.leave()
+        self.handles.close()
+
+    def _on_applied(self, handles: NDArray[np.float64]) -> None:
+        self.active_changed.emit(False)
+        curve = curve_through(handles)
+        self._corrections.contour(self.handles.place, self._label, curve, start=self._start)
+
+    def _on_cancelled(self) -> None:
+        self.active_changed.emit(False)

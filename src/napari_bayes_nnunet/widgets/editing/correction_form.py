@@ -1,0 +1,328 @@
+"""The corrections of the dock Review: which structure, and all that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction, QWheelEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..common.form_rows import form_layout, row_label
+from .contour_handles import HELP as CONTOUR_HELP
+from .level_slider import LevelSlider
+from .slice_buttons import with_key
+from .structure_chips import FinishedBoxes, StructureChips
+
+NO_STUDY: Final = "Segment an image or open a study first."
+ALL: Final = "all"
+COPIES: Final = ("slice above", "slice below", "phase before", "phase after")
+THRESHOLD = 0.2
+"""Of the brush at first, bit."""
+
+HELP: Final[Mapping[str, str]] = {
+    "level": "Grow or shrink the structure in this slice along what the models think possible. "
+    "Double click: back to the prediction.",
+    "alternatives": "The distinct answers the models give for this slice, those of most models "
+    "first. They are shown in place; take one, or go on to the labels as they were. Ctrl+Z puts "
+    "back what is only shown.",
+    "contour": CONTOUR_HELP,
+    "uncertain brush": "Brush, fill and polygon change only voxels that are this uncertain.",
+    "interpolate": "The structure in this slice from the nearest corrected slices.",
+    "revert": "This slice as the models predicted it; what was corrected can be undone back.",
+    "absent": "The structure is not in this slice, as beyond base and apex. At the base the "
+    "myocardium goes with the LV.",
+    "copy": "The structure as it is in a slice or phase beside this one.",
+    "outline or fill": "Show the labels as outlines or filled.",
+    "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
+    "ED or ES": "The same slice at the other end of the beat.",
+    "play": "Play the heart beat with the contours.",
+}
+"""Part → what it does."""
+
+
+class CorrectionForm(QWidget):
+    """Signals up: what the reader wants. Setters down, all silent; nothing is usable at first."""
+
+    structure_chosen = Signal(str)
+    protection_toggled = Signal(str, bool)
+    level_moved = Signal(float)
+    level_released = Signal()
+    alternative_requested = Signal(int)  # +1 the next, -1 the one before
+    alternative_taken = Signal()
+    contour_requested = Signal()
+    contour_applied = Signal()
+    contour_cancelled = Signal()
+    brush_limited = Signal(object)  # entropy in bit, None for everywhere
+    interpolate_requested = Signal()
+    revert_requested = Signal()
+    absent_requested = Signal()
+    copy_requested = Signal(str)  # one of COPIES
+    outline_requested = Signal()
+    most_uncertain_requested = Signal()
+    landmark_requested = Signal()
+    play_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.structures = StructureChips()
+        self.finished = FinishedBoxes()
+        self.level = LevelSlider()
+        self.alternative = QLabel()
+        self.previous_button = _button("", "previous alternative")
+        self.next_button = _button("", "next alternative")
+        self.take_button = _button("Take it", "accept")
+        self.edit_button = _button("Edit")
+        self.apply_button = _button("Apply")
+        self.cancel_button = _button("Cancel")
+        self.only_uncertain = QCheckBox("Entropy above")
+        self.threshold = _Threshold()
+        self.interpolate_button = _button("Interpolate", "interpolate")
+        self.revert_button = _button("Revert slice", "revert")
+        self.absent_button = _button("Absent here", "absent")
+        self.copy_button = _button("Copy from…")
+        self.outline_button = _button("Outline or fill", "outline or fill")
+        self.uncertain_button = _button("Most uncertain", "most uncertain")
+        self.landmark_button = _button("ED ↔ ES", "ED or ES")
+        self.play_button = _button("Play")
+        self._copies = self._copy_menu()
+        self._reasons: dict[str, str] = {ALL: NO_STUDY}
+        self._is_contour_active = False
+        self._number = 0
+        self._rate = ""
+        self._lay_out()
+        self._connect()
+        self.set_alternative(0, 0, 0, 0)
+        self._enable()
+
+    @property
+    def structure(self) -> str:
+        """The structure that is corrected."""
+        return self.structures.structure
+
+    @property
+    def brush_limit(self) -> float | None:
+        """Entropy above which the brush paints, bit; None for everywhere."""
+        return self.threshold.value() if self.only_uncertain.isChecked() else None
+
+    def set_structures(self, structures: Mapping[str, int]) -> None:
+        """Name → label without background."""
+        self.structures.set_structures(structures)
+        self.finished.set_structures(structures)
+        self._enable()
+
+    def set_structure(self, name: str) -> None:
+        """Choose a structure."""
+        self.structures.set_structure(name)
+
+    def set_protected(self, names: Collection[str]) -> None:
+        """Show these structures as finished."""
+        self.finished.set_protected(names)
+
+    def set_level(self, margin: float) -> None:
+        """Move the slider; 0 is the prediction."""
+        self.level.set_level(margin)
+
+    def set_volume(self, volume: float | None) -> None:
+        """The structure in this slice, mL."""
+        self.level.set_volume(volume)
+
+    def set_alternative(self, number: int, count: int, members: int, total: int) -> None:
+        """Show the ``number`` of ``count``, given by ``members`` of ``total`` models.
+
+        The number 0 stands for the labels as they are.
+        """
+        if count == 0:
+            text = "No answers of the models here"
+        elif number == 0:
+            text = f"{count} {_plural(count, 'answer')} of {total} {_plural(total, 'model')}"
+        else:
+            text = f"Alternative {number} of {count}: {members} of {total} models"
+        self.alternative.setText(text)
+        self._number = number
+        self._enable()
+
+    def set_contour_active(self, active: bool) -> None:
+        """Whether handles are on the contour."""
+        self._is_contour_active = active
+        self._enable()
+
+    def set_largest_entropy(self, bits: float) -> None:
+        """The end of the entropy scale, bit."""
+        before = self.threshold.blockSignals(True)
+        self.threshold.setMaximum(bits)
+        self.threshold.blockSignals(before)
+
+    def set_playing(self, playing: bool, rate: str = "") -> None:
+        """Whether the heart beats, and how fast in words."""
+        self.play_button.setText("Stop" if playing else "Play")
+        self._rate = f" {rate}." if rate else ""
+        self._enable()
+
+    def set_unusable(self, reasons: Mapping[str, str]) -> None:
+        """Part, as in ``HELP`` or ``COPIES`` or "all" → why it cannot be used; others can be."""
+        unknown = set(reasons) - {ALL, *HELP, *COPIES}
+        if unknown:
+            raise ValueError(f"There is no {', '.join(sorted(unknown))} among the corrections.")
+        self._reasons = dict(reasons)
+        self._enable()
+
+    def _enable(self) -> None:
+        """Enable what can be used, and say in the tooltips of the rest why it cannot."""
+        for part, widgets in self._parts().items():
+            reason = self._reasons.get(ALL) or self._reasons.get(part, "")
+            for widget in widgets:
+                widget.setEnabled(not reason)
+                widget.setToolTip(reason or self._help(part))
+        for name, action in self._copies.items():
+            action.setEnabled(name not in self._reasons)
+            action.setToolTip(self._reasons.get(name, ""))
+        for choice in (self.structures, self.finished):
+            choice.setEnabled(ALL not in self._reasons)
+        self.take_button.setEnabled(self.take_button.isEnabled() and self._number > 0)
+        active, usable = self._is_contour_active, self.edit_button.isEnabled()
+        self.edit_button.setEnabled(usable and not active)
+        for button in (self.apply_button, self.cancel_button):
+            button.setEnabled(usable and active)
+
+    def _help(self, part: str) -> str:
+        return HELP[part] + (self._rate if part == "play" else "")
+
+    def _parts(self) -> dict[str, Iterable[QWidget]]:
+        return {
+            "level": (self.level,),
+            "alternatives": (
+                *(self.alternative, self.previous_button, self.next_button, self.take_button),
+            ),
+            "contour": (self.edit_button, self.apply_button, self.cancel_button),
+            "uncertain brush": (self.only_uncertain, self.threshold),
+            "interpolate": (self.interpolate_button,),
+            "revert": (self.revert_button,),
+            "absent": (self.absent_button,),
+            "copy": (self.copy_button,),
+            "outline or fill": (self.outline_button,),
+            "most uncertain": (self.uncertain_button,),
+            "ED or ES": (self.landmark_button,),
+            "play": (self.play_button,),
+        }
+
+    def _connect(self) -> None:
+        self.structures.structure_chosen.connect(self.structure_chosen)
+        self.finished.protection_toggled.connect(self.protection_toggled)
+        self.level.level_moved.connect(self.level_moved)
+        self.level.level_released.connect(self.level_released)
+        self.previous_button.clicked.connect(lambda: self.alternative_requested.emit(-1))
+        self.next_button.clicked.connect(lambda: self.alternative_requested.emit(1))
+        self.only_uncertain.toggled.connect(self._on_brush)
+        self.threshold.valueChanged.connect(self._on_brush)
+        for button, signal in (
+            (self.take_button, self.alternative_taken),
+            (self.edit_button, self.contour_requested),
+            (self.apply_button, self.contour_applied),
+            (self.cancel_button, self.contour_cancelled),
+            (self.interpolate_button, self.interpolate_requested),
+            (self.revert_button, self.revert_requested),
+            (self.absent_button, self.absent_requested),
+            (self.outline_button, self.outline_requested),
+            (self.uncertain_button, self.most_uncertain_requested),
+            (self.landmark_button, self.landmark_requested),
+            (self.play_button, self.play_requested),
+        ):
+            button.clicked.connect(signal)
+
+    def _on_brush(self) -> None:
+        self.brush_limited.emit(self.brush_limit)
+
+    def _copy_menu(self) -> dict[str, QAction]:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.copy_button.setMenu(menu)
+        return {name: self._copy_action(menu, name) for name in COPIES}
+
+    def _copy_action(self, menu: QMenu, name: str) -> QAction:
+        action = menu.addAction(name[0].upper() + name[1:])
+        action.triggered.connect(lambda: self.copy_requested.emit(name))
+        return action
+
+    def _lay_out(self) -> None:
+        rows = form_layout()
+        rows.addRow(row_label("Structure"), self.structures)
+        rows.addRow(row_label("Finished"), self.finished)
+        rows.addRow(row_label("Level"), self.level)
+        rows.addRow(row_label("Answers"), self.alternative)
+        rows.addRow(
+            row_label(""), _side_by_side(self.previous_button, self.next_button, self.take_button)
+        )
+        rows.addRow(
+            row_label("Contour"),
+            _side_by_side(self.edit_button, self.apply_button, self.cancel_button),
+        )
+        rows.addRow(row_label("Brush"), _side_by_side(self.only_uncertain, self.threshold))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
+        column.addLayout(
+            _in_two_columns(
+                self.interpolate_button, self.revert_button, self.absent_button,
+                self.copy_button, self.outline_button, self.uncertain_button,
+                self.landmark_button, self.play_button,
+            )
+        )  # fmt: skip
+
+
+class _Threshold(QDoubleSpinBox):
+    """Entropy, bit; leaves the mouse wheel to the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0.0, 2.0)
+        self.setSingleStep(0.05)
+        self.setDecimals(2)
+        self.setSuffix(" bit")
+        self.setValue(THRESHOLD)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll the dock."""
+        event.ignore()
+
+
+def _button(text: str, key: str = "") -> QPushButton:
+    """A button that leaves the keyboard to the picture when it is clicked."""
+    button = QPushButton(with_key(text, key).strip() if key else text)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button
+
+
+def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _in_two_columns(*widgets: QWidget) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        grid.addWidget(widget, *divmod(number, 2))
+    for column in (0, 1):
+        grid.setColumnStretch(column, 1)
+    return grid
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"

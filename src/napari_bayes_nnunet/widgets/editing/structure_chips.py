@@ -1,0 +1,133 @@
+"""The structures of the heart as coloured chips: the one that is corrected, and those finished."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QWidget
+
+from ...core.heart.structure_colors import structure_colors, structure_title
+
+PER_ROW = 3
+SWATCH = 12
+"""Pixels."""
+FINISHED_HELP = "Finished: {name} is protected, and no tool and no brush changes it any more."
+
+
+class StructureChips(QWidget):
+    """Exactly one structure is chosen; ``structure_chosen`` tells when the user has done so."""
+
+    structure_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.chips: dict[str, QToolButton] = {}
+        self._group = QButtonGroup(self)
+        self._grid = _grid_in(self)
+
+    @property
+    def structure(self) -> str:
+        """The chosen one; empty where there is none to choose."""
+        return next((name for name, chip in self.chips.items() if chip.isChecked()), "")
+
+    def set_structures(self, structures: Mapping[str, int]) -> None:
+        """Name → label without background; the chosen one stays, if it is among them."""
+        chosen = self.structure
+        for chip in self.chips.values():
+            self._group.removeButton(chip)
+        colors = structure_colors(structures)
+        chips = {name: self._chip(name, colors[structures[name]]) for name in structures}
+        _replace(self._grid, self.chips.values(), chips.values())
+        self.chips = chips
+        self.set_structure(chosen if chosen in structures else next(iter(structures), ""))
+
+    def set_structure(self, name: str) -> None:
+        """Choose a structure without telling."""
+        if name in self.chips:
+            self.chips[name].setChecked(True)
+
+    def _chip(self, name: str, color: str) -> QToolButton:
+        chip = QToolButton()
+        chip.setText(name)
+        chip.setIcon(_swatch(color))
+        chip.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        chip.setCheckable(True)
+        chip.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        chip.setToolTip(f"Correct {structure_title(name)}.")
+        chip.setStyleSheet(
+            f"QToolButton {{ padding: 3px 8px; border: 2px solid transparent; border-radius: 4px }}"
+            f"QToolButton:checked {{ border-color: {color} }}"
+        )
+        chip.clicked.connect(lambda: self.structure_chosen.emit(name))
+        self._group.addButton(chip)
+        return chip
+
+
+class FinishedBoxes(QWidget):
+    """A box for every structure; ``protection_toggled`` tells when the user has changed one."""
+
+    protection_toggled = Signal(str, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.boxes: dict[str, QCheckBox] = {}
+        self._grid = _grid_in(self)
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Those that are finished."""
+        return tuple(name for name, box in self.boxes.items() if box.isChecked())
+
+    def set_structures(self, structures: Mapping[str, int]) -> None:
+        """Name → label without background; those finished stay so."""
+        finished = self.protected
+        boxes = {name: self._box(name) for name in structures}
+        _replace(self._grid, self.boxes.values(), boxes.values())
+        self.boxes = boxes
+        self.set_protected(finished)
+
+    def set_protected(self, names: Collection[str]) -> None:
+        """Show these as finished without telling."""
+        for name, box in self.boxes.items():
+            before = box.blockSignals(True)
+            box.setChecked(name in names)
+            box.blockSignals(before)
+
+    def _box(self, name: str) -> QCheckBox:
+        box = QCheckBox(name)
+        box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        box.setToolTip(FINISHED_HELP.format(name=name))
+        box.setAccessibleName(f"{name} finished")
+        box.toggled.connect(lambda on: self.protection_toggled.emit(name, on))
+        return box
+
+
+def _grid_in(parent: QWidget) -> QGridLayout:
+    grid = QGridLayout(parent)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setVerticalSpacing(2)
+    return grid
+
+
+def _replace(grid: QGridLayout, old: Iterable[QWidget], new: Iterable[QWidget]) -> None:
+    for widget in old:
+        grid.removeWidget(widget)
+        widget.deleteLater()
+    for number, widget in enumerate(new):
+        row, column = divmod(number, PER_ROW)
+        grid.addWidget(widget, row, column)
+        grid.setColumnStretch(column, 1)
+
+
+def _swatch(color: str) -> QIcon:
+    pixmap = QPixmap(SWATCH, SWATCH)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(color))
+    painter.drawEllipse(0, 0, SWATCH, SWATCH)
+    painter.end()
+    return QIcon(pixmap)

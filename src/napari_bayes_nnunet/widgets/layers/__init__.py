@@ -1,0 +1,1 @@
+"""napari layers: reading, writing, results and how they are shown."""

@@ -1,0 +1,94 @@
+"""Letters at the edges of the canvas: where the patient's right, left, front … are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from napari.components.overlays import TextOverlay
+from napari.layers import Image
+
+from ...io.images.geometry import Letters
+from .image_input import geometry_of_layer
+
+EDGES: Final[Mapping[str, str]] = {
+    "top": "top_center",
+    "bottom": "bottom_center",
+    "left": "middle_left",
+    "right": "middle_right",
+}
+FONT_SIZE = 14
+SHADE = (0.0, 0.0, 0.0, 0.5)
+"""Behind the letters, so that they can be read on bright images and in a light theme."""
+
+
+def edge_letters(
+    letters: Letters, displayed: tuple[int, int], directions: tuple[str, str]
+) -> dict[str, str]:
+    """The letter at each edge.
+
+    ``displayed``: which of (z, y, x) = (0, 1, 2) run down and to the right; ``directions``: which
+    way they run, of "up" or "down", "left" or "right".
+    """
+    (top, bottom), (left, right) = (letters[axis] for axis in displayed)
+    if directions[0] == "up":
+        top, bottom = bottom, top
+    if directions[1] == "left":
+        left, right = right, left
+    return {"top": top, "bottom": bottom, "left": left, "right": right}
+
+
+class PatientLetters:
+    """The letters of one image in a viewer; hidden in 3D and where the image has none."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._overlays = {
+            edge: TextOverlay(
+                position=position, font_size=FONT_SIZE, color="white", box_color=SHADE
+            )
+            for edge, position in EDGES.items()
+        }
+        for edge, overlay in self._overlays.items():
+            viewer.canvas.overlays[_key(edge)] = overlay
+        for signal in self._signals():
+            signal.connect(self._update)
+
+    def set_layer(self, layer: Image | None) -> None:
+        """Show the letters of ``layer`` from now on."""
+        self._layer = layer
+        self._update()
+
+    def close(self) -> None:
+        """Take the letters away."""
+        for signal in self._signals():
+            signal.disconnect(self._update)
+        for edge in self._overlays:
+            self._viewer.canvas.overlays.pop(_key(edge), None)
+
+    def _signals(self) -> tuple[Any, ...]:
+        dims = self._viewer.dims.events
+        return (dims.order, dims.ndisplay, dims.ndim, self._viewer.scene.camera.events.orientation)
+
+    def _update(self, event: object = None) -> None:
+        shown = self._letters()
+        for edge, overlay in self._overlays.items():
+            overlay.text = shown.get(edge, "")
+            overlay.visible = bool(shown)
+
+    def _letters(self) -> dict[str, str]:
+        geometry = geometry_of_layer(self._layer) if self._layer is not None else None
+        dims = self._viewer.dims
+        if geometry is None or geometry.letters is None or dims.ndisplay != 2:
+            return {}
+        rows, columns = (int(axis) - (dims.ndim - 3) for axis in dims.displayed)
+        if min(rows, columns) < 0:  # time is displayed
+            return {}
+        vertical, horizontal = self._viewer.scene.camera.orientation2d
+        directions = (str(vertical), str(horizontal))
+        return edge_letters(geometry.letters, (rows, columns), directions)
+
+
+def _key(edge: str) -> str:
+    return f"patient_letter_{edge}"

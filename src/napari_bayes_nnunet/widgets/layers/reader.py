@@ -1,0 +1,186 @@
+"""NIfTI files, DICOM folders and studies as napari layers, in the voxel grid they are stored in.
+
+A layer has a positive scale and no affine: napari cannot show a layer whose affine mixes shown and
+hidden axes, as that of an oblique short-axis stack does. The true geometry is in its metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from ...io import DataError
+from ...io.dicom.files import may_hold_dicom
+from ...io.images.geometry import Geometry
+from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
+from ...io.study.info import is_study
+
+if TYPE_CHECKING:
+    from ...io.dicom.series import Stack
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+NO_LAYER: Any = (None,)
+"""What napari takes for "read, but there is nothing to show"."""
+DICOM_ENDING = ".dcm"
+LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECASE)
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
+    """Return the reader of one path or several.
+
+    None where one is neither a ``.nii`` or ``.nii.gz``, nor the folder of a study, nor DICOM: a
+    folder that holds such files, or a ``.dcm``.
+    """
+    paths = _listed(path)
+    return read_layers if paths and all(map(_is_ours, paths)) else None
+
+
+def read_layers(path: str | Sequence[str]) -> list[Any]:
+    """One layer per file; of a study, image, entropy, prediction and corrected labels.
+
+    Of a DICOM folder the short-axis cine; where several series could be it, the user chooses. A
+    file that cannot be used is reported in one sentence in the open napari window, and the
+    others are still shown; where there is no window, its DataError is raised.
+    """
+    layers: list[Any] = []
+    for file in _listed(path):
+        try:
+            layers += _read_one(file)
+        except DataError as error:
+            _report(error)
+    return layers or [NO_LAYER]
+
+
+def layer_of(
+    volume: Volume, *, case: str = "", role: Literal["image", "labels"] = "image"
+) -> LayerData:
+    """Turn a volume into napari's (data, attributes, layer type), named after its case."""
+    name = case or case_name(volume.source)
+    attributes = {
+        "name": name,
+        **grid_of(volume.geometry),
+        "metadata": {
+            "bayes": {
+                "role": role,
+                "case": name,
+                "source": str(volume.source),
+                "geometry": volume.geometry,
+            }
+        },
+    }
+    if role == "image":
+        attributes |= _window(volume.voxels)
+    return volume.voxels, attributes, role
+
+
+def grid_of(geometry: Geometry) -> dict[str, Any]:
+    """``scale``, ``units`` and ``axis_labels`` of every layer on this grid.
+
+    (z, y, x) in mm; before it t in ms for a cine, one step 1 where its frame time is unknown.
+    """
+    grid = {
+        "scale": geometry.spacing,
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": ("z", "y", "x"),
+    }
+    if len(geometry.shape) == 3:
+        return grid
+    time = {"scale": (geometry.frame_time or 1.0,), "units": ("ms",), "axis_labels": ("t",)}
+    return {key: (*time[key], *grid[key]) for key in grid}
+
+
+def geometry_of(metadata: Mapping[str, Any]) -> Geometry | None:
+    """Return the geometry in the metadata of a layer, or None where there is none."""
+    ours = metadata.get("bayes")
+    geometry = ours.get("geometry") if isinstance(ours, Mapping) else None
+    return geometry if isinstance(geometry, Geometry) else None
+
+
+def _listed(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+
+
+def _is_ours(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(ENDINGS) or is_study(path):
+        return True
+    return (path.is_dir() or name.endswith(DICOM_ENDING)) and may_hold_dicom(path)
+
+
+def _read_one(path: Path) -> list[Any]:
+    if is_study(path):
+        return _read_study(path)
+    return [_read(path)] if path.name.lower().endswith(ENDINGS) else _read_dicom(path)
+
+
+def _read_dicom(path: Path) -> list[Any]:
+    from ...io.dicom.reader import (
+        read_stack,  # takes a moment to load, which NIfTI files need not wait for
+    )
+    from ...io.dicom.seg import read_seg, seg_files
+
+    labels = [layer_of(read_seg(file), case=file.stem, role="labels") for file in seg_files(path)]
+    if labels:
+        return labels
+    stack = _the_stack(path)
+    return [] if stack is None else [layer_of(read_stack(stack, path))]
+
+
+def _the_stack(path: Path) -> Stack | None:
+    """The short-axis cine, or what the user takes for it; None where that is nothing."""
+    from napari import current_viewer
+
+    from ...io.dicom.reader import choose_stack, stacks_in
+
+    stacks = stacks_in(path)
+    candidates = sum(stack.is_short_axis_cine for stack in stacks)
+    if candidates == 1 or len(stacks) == 1 or current_viewer() is None:
+        return choose_stack(stacks)
+    from .series_dialog import ask_for_stack
+
+    return ask_for_stack(stacks)
+
+
+def _read(file: Path) -> LayerData:
+    # A map of zeros (the mutual information of one member) is worth a look, so blank is allowed.
+    volume = read_volume(file, allow_blank=True)
+    if _is_label_file(volume) and holds_labels(volume.voxels):
+        kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
+        return layer_of(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
+    return layer_of(volume)
+
+
+def _read_study(folder: Path) -> list[Any]:
+    from .study_layers import study_layers  # needs napari, which files do not
+
+    return list(study_layers(folder))
+
+
+def _is_label_file(volume: Volume) -> bool:
+    """Whether intent (NIfTI labels), name (as in ``_gt``) or nnU-Net folder say labels."""
+    return (
+        volume.geometry.is_label_image
+        or LABEL_NAME.search(case_name(volume.source)) is not None
+        or volume.source.parent.name in ("labelsTr", "labelsTs")
+    )
+
+
+def _window(voxels: Any) -> dict[str, Any]:
+    """Contrast limits up to the 99.5th percentile: fat near the coil would darken the heart."""
+    some = voxels[..., ::2, ::2]
+    low, high = float(some.min()), float(np.percentile(some, 99.5))
+    return {"contrast_limits": (low, high)} if high > low else {}
+
+
+def _report(error: DataError) -> None:
+    from napari import current_viewer
+    from napari.utils.notifications import show_error
+
+    if current_viewer() is None:
+        raise error
+    show_error(str(error))

@@ -1,0 +1,175 @@
+"""The layers of a review: made, added, changed and removed here and in ``layers.py``, nowhere else.
+
+They lie on the grid of the image and are found by their role in ``metadata["bayes"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points, Vectors
+from numpy.typing import NDArray
+
+from ...io.images.geometry import Geometry
+from .image_input import case_of, ours, source_of
+from .result_layers import CONTOUR_WIDTH, frame_of, labels_look
+from .slice_place import Place, index_of
+
+Role: TypeAlias = Literal["edited", "outlines", "strong outlines", "contour", "contour handles"]
+
+BRUSH_MM = 8.0
+"""Width of the brush at first: half a myocardium."""
+HANDLE_PIXELS = 11
+HANDLE_COLORS: Final = ("black", "white")
+"""Of a handle and of its border: seen on dark and on bright images."""
+
+
+def edited_layer(
+    image: Image,
+    labels: NDArray[np.uint8],
+    structures: Mapping[str, int],
+    geometry: Geometry | None,
+    study: Path | None = None,
+) -> Labels:
+    """The layer all corrections go into: ``labels`` is its array, (Z, Y, X) or (T, Z, Y, X).
+
+    It looks as the prediction does. ``structures``: name → label without background. Existing
+    labels are painted over; ``preserve_labels`` of the layer says otherwise.
+    """
+    layer = Labels(
+        labels,
+        **frame_of(image),
+        **labels_look(structures),
+        name=f"{case_of(image)} edited",
+        metadata=_about(
+            image,
+            "edited",
+            geometry=geometry,
+            structures=dict(structures),
+            study=str(study or ""),
+        ),
+        opacity=1.0,
+    )
+    layer.contour = CONTOUR_WIDTH
+    layer.n_edit_dimensions = 2
+    layer.brush_size = max(1, round(BRUSH_MM / float(np.mean(np.abs(image.scale[-2:])))))
+    layer.selected_label = min(structures.values(), default=1)
+    return layer
+
+
+def lines_layer(
+    image: Image,
+    role: Role,
+    vectors: NDArray[np.float64],
+    colors: NDArray[np.float64],
+    *,
+    width: float,
+) -> Vectors:
+    """Line segments (n, 2, D), start and way in voxels, of (n, 4) colours, ``width`` in voxels."""
+    return Vectors(
+        vectors,
+        ndim=image.ndim,
+        **frame_of(image),
+        name=f"{case_of(image)} {role}",
+        metadata=_about(image, role),
+        edge_color=colors if len(colors) else "white",
+        edge_width=width,
+        vector_style="line",
+        opacity=1.0,
+    )
+
+
+def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
+    """Handles at (k, D) points in voxels, of one size on the screen at every zoom."""
+    color, border = HANDLE_COLORS
+    return Points(
+        points,
+        ndim=image.ndim,
+        **frame_of(image),
+        name=f"{case_of(image)} contour handles",
+        metadata=_about(image, "contour handles"),
+        size=1,
+        canvas_size_limits=(HANDLE_PIXELS, HANDLE_PIXELS),
+        face_color=color,
+        border_color=border,
+        border_width=0.12,
+        border_width_is_relative=True,
+        opacity=1.0,
+    )
+
+
+def put_on_top(viewer: Any, layer: Layer, *, active: bool = False) -> None:
+    """Add a layer above all others; make it ``active``, or leave the selection as it is."""
+    selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
+    viewer.layers.append(layer)
+    if active:
+        viewer.layers.selection.active = layer
+    else:
+        viewer.layers.selection = selection
+        viewer.layers.selection.active = chosen
+
+
+def take_away(viewer: Any, *layers: Layer | None) -> None:
+    """Remove layers, except those the user has removed, and leave the selection as it is.
+
+    All at once: after each removal napari looks through all that Python holds, for a quarter of
+    a second.
+    """
+    present = [layer for layer in layers if layer in viewer.layers]
+    if not present:
+        return
+    selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
+    with viewer.layers.batched_update():
+        for layer in present:
+            viewer.layers.remove(layer)
+    if chosen not in present:
+        viewer.layers.selection = selection - {*present}
+        viewer.layers.selection.active = chosen
+
+
+def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
+    """The layer of this role over ``image``, whatever it is called."""
+    for layer in viewer.layers:
+        about = ours(layer)
+        if about.get("role") == role and about.get("image") == image.unique_id:
+            return layer
+    return None
+
+
+def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:
+    """Put (Y, X) ``labels`` into one slice as one step to undo; the number of voxels changed."""
+    return set_slices(layer, {place: labels})
+
+
+def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
+    """As `set_slice`, several slices in one step."""
+    changed = 0
+    with layer.block_history():
+        for place, labels in slices.items():
+            index = index_of(place)
+            before = np.asarray(layer.data[index])
+            if before.shape != np.shape(labels):
+                raise ValueError(f"The slice is {before.shape}, the labels {np.shape(labels)}.")
+            voxels = np.nonzero(before != labels)
+            if len(voxels[0]):
+                fixed = tuple(np.full(len(voxels[0]), number) for number in index)
+                layer.data_setitem((*fixed, *voxels), labels[voxels], refresh=False)
+                changed += len(voxels[0])
+    if changed:
+        layer.refresh(extent=False)
+    return changed
+
+
+def _about(image: Image, role: Role, **more: Any) -> dict[str, Any]:
+    return {
+        "bayes": {
+            "role": role,
+            "case": case_of(image),
+            "image": image.unique_id,
+            "source": str(source_of(image) or ""),
+            **more,
+        }
+    }

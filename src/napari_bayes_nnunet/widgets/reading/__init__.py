@@ -1,0 +1,1 @@
+"""What the dock Review shows: queue, heat grid, numbers, curves and picture."""

@@ -1,0 +1,142 @@
+"""Volumes over the phases with a band for their spread, and two lines that snap to phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QWidget
+
+from ...core.heart.measurements import Structure
+from ...core.heart.structure_colors import CARDIAC
+from ...core.heart.volume_curve import VolumeCurve
+from ..common.plotting import EpochPlot, faint, pen, pg
+from .phase_line import PhaseLine
+
+HEIGHT = 150
+ED, ES = "ED", "ES"
+BAND = 70
+"""Opacity of the spread, of 255."""
+DOT = 5
+HEADROOM = 0.2
+"""Above the highest volume, for the names of the lines."""
+
+
+class CurvesPlot(EpochPlot):
+    """What ``EpochPlot`` calls an epoch is a phase here.
+
+    ``dragged`` carries ED and ES when a line is let go of at another phase.
+    """
+
+    dragged = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        self._curves: tuple[VolumeCurve, ...] = ()
+        self._phases: tuple[int, ...] = ()
+        self._drawn: dict[Structure, _Band] = {}
+        self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
+        self._lines = {name: PhaseLine(name) for name in (ED, ES)}
+        super().__init__(left="mL", bottom="phase", height=HEIGHT, parent=parent)
+        for line in (*self._proposed, *self._lines.values()):
+            line.hide()
+            self.addItem(line, ignoreBounds=True)
+        for line in self._lines.values():
+            line.sigPositionChangeFinished.connect(self._on_let_go)
+
+    @property
+    def landmarks(self) -> tuple[int | None, int | None]:
+        """The phases of ED and ES as they are drawn."""
+        return self._lines[ED].phase, self._lines[ES].phase
+
+    @property
+    def proposal(self) -> tuple[int, ...]:
+        """The phases with a dotted line."""
+        return tuple(round(line.value()) for line in self._proposed if line.isVisible())
+
+    def curve(self, structure: Structure) -> dict[int, float]:
+        """Phase → volume as drawn, mL."""
+        phases, volumes = self._drawn[structure].line.getData()
+        return dict(zip(phases.tolist(), volumes.tolist(), strict=True))
+
+    def draw(
+        self,
+        curves: Sequence[VolumeCurve],
+        phases: Sequence[int],
+        proposal: tuple[int, int] | None,
+    ) -> None:
+        """Draw ``curves`` over ``phases``, and dotted lines at the ``proposal``."""
+        self._curves, self._phases = tuple(curves), tuple(phases)
+        for structure in self._drawn.keys() - {curve.structure for curve in curves}:
+            for item in self._drawn.pop(structure).items:
+                self.removeItem(item)
+        for curve in curves:
+            self._band(curve.structure).draw(curve)
+        for place, line in enumerate(self._proposed):
+            line.setVisible(proposal is not None)
+            line.setValue(0 if proposal is None else proposal[place])
+        if phases:
+            top = max((max(curve.volumes) for curve in curves if curve.volumes), default=0)
+            self.setXRange(phases[0], phases[-1], padding=0.03)
+            self.setYRange(0, (1 + HEADROOM) * max(top, 1), padding=0)
+
+    def set_landmarks(self, ed: int | None, es: int | None) -> None:
+        """Put the lines at these phases; None, or a phase without a volume, hides a line."""
+        for name, phase, other in ((ED, ed, es), (ES, es, ed)):
+            allowed = [p for p in self._phases if p != other]
+            self._lines[name].put(phase if phase in allowed else None, allowed)
+
+    def reading(self, epoch: int) -> str:
+        """The volumes in a phase."""
+        parts = [_reading(curve, epoch) for curve in self._curves if epoch in curve.phases]
+        return f"Phase {epoch}: {', '.join(parts)}" if parts else ""
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw the lines in the colour of the text."""
+        super().recolor(foreground)
+        for line in self._lines.values():
+            line.recolor(foreground)
+        for line in self._proposed:
+            line.setPen(pg.mkPen(faint(foreground), width=1.5, style=Qt.PenStyle.DotLine))
+
+    def _band(self, structure: Structure) -> _Band:
+        if structure not in self._drawn:
+            self._drawn[structure] = _Band(CARDIAC[structure])
+            for item in self._drawn[structure].items:
+                self.addItem(item, ignoreBounds=True)
+        return self._drawn[structure]
+
+    def _on_let_go(self, line: PhaseLine) -> None:
+        ed, es = self.landmarks
+        if line.has_moved and ed is not None and es is not None:
+            self.dragged.emit(ed, es)
+
+
+class _Band:
+    """One curve: a line, a dot at every phase, and the spread as a band around them."""
+
+    def __init__(self, color: str) -> None:
+        light = QColor(color)
+        light.setAlpha(BAND)
+        self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
+        self._dots = pg.ScatterPlotItem(size=DOT, brush=color, pen=None)
+        self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
+        self._band = pg.FillBetweenItem(*self._edges, brush=light)
+        self.items = (*self._edges, self._band, self.line, self._dots)
+
+    def draw(self, curve: VolumeCurve) -> None:
+        """Show ``curve``; where its spread is unknown the band has no width."""
+        phases, volumes = np.array(curve.phases), np.array(curve.volumes)
+        spreads = np.nan_to_num(np.array(curve.spreads))
+        self.line.setData(phases, volumes)
+        self._dots.setData(x=phases, y=volumes)
+        for edge, sign in zip(self._edges, (-1, 1), strict=True):
+            edge.setData(phases, volumes + sign * spreads)
+
+
+def _reading(curve: VolumeCurve, phase: int) -> str:
+    place = curve.phases.index(phase)
+    volume, spread = curve.volumes[place], curve.spreads[place]
+    known = f" ± {spread:.1f}" if np.isfinite(spread) else ""
+    return f"{curve.structure} {volume:.1f}{known} mL"

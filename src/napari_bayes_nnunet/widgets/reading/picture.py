@@ -1,0 +1,222 @@
+"""What the reader sees of a study: image, contours and uncertainty, and the slice that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from filelock import BaseFileLock
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ...app.review.session import ReviewSession
+from ...io.images.nifti import Volume
+from ...io.study.review_state import Place
+from ..layers.image_input import ours
+from ..layers.reader import layer_of
+from ..layers.result import Result
+from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
+from ..layers.review_layers import edited_layer, find_layer, put_on_top, take_away
+from ..layers.slice_place import show_place, shown_place
+from ..layers.viewing import look_closely, turn
+
+MISSING_IMAGE: Final = "image not found"
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedStudy:
+    """A study that was read for this window. Without ``image`` its labels lie on black.
+
+    Without ``lock`` it can only be looked at; ``problems`` say why.
+    """
+
+    session: ReviewSession
+    image: Volume | None
+    problems: tuple[str, ...] = ()
+    lock: BaseFileLock | None = None
+
+    def dismiss(self) -> None:
+        """Let others have the study: nobody waits for it here."""
+        if self.lock is not None:
+            self.lock.release()
+
+
+class ReviewPicture(QObject):
+    """The layers of one study in a viewer. ``moved`` carries the place that is shown now.
+
+    ``lost`` tells that the image or the edited labels were removed by hand: what was edited is
+    still in the session.
+    """
+
+    moved = Signal(object)
+    lost = Signal(str)
+
+    def __init__(self, viewer: Any, opened: OpenedStudy, *, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._session = opened.session
+        self._is_black = opened.image is None
+        self.image = self._find_image(opened.image) or self._add_image(opened)
+        put_result(viewer, self.image, self._result(), mutual_information=False)
+        self._show_only_edited()
+        self.edited = self._add_edited()
+        self._place: Place | None = None
+        self._is_filled = False
+        self._is_closing = False
+        self._soon = QTimer(self)  # several sliders move in one step
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._on_moved)
+        viewer.dims.events.point.connect(self._on_point)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def place(self) -> Place:
+        """Phase and slice that are shown."""
+        return shown_place(self._viewer, self.image)
+
+    def go_to(self, place: Place) -> None:
+        """Show a slice; the camera stays, and painting goes into the edited labels."""
+        show_place(self._viewer, self.image, place)
+        self.select_edited()
+        self._soon.stop()
+        self._on_moved()
+
+    @property
+    def shows_slices(self) -> bool:
+        """Whether one slice is on screen, and not the whole volume in 3D."""
+        return int(self._viewer.dims.ndisplay) == 2
+
+    def select_edited(self) -> None:
+        """Make the edited labels the layer that is painted in."""
+        if self.edited in self._viewer.layers:
+            self._viewer.layers.selection.active = self.edited
+
+    def look_closely(self) -> None:
+        """Zoom in on the heart, as large as it is in any slice."""
+        look_closely(self._viewer, self.edited, whole=True)
+
+    def add_map(self, role: str) -> None:
+        """Make the map of this role, hidden, where it is not there yet."""
+        before = result_layers(self._viewer, self.image)
+        if role not in before:
+            put_result(self._viewer, self.image, self._shown, mutual_information=True)
+            for other, layer in result_layers(self._viewer, self.image).items():
+                layer.visible = layer.visible and other in before
+
+    def toggle_fill(self) -> None:
+        """Outlines, or filled structures."""
+        self._is_filled = not self._is_filled
+        self.edited.contour = 0 if self._is_filled else CONTOUR_WIDTH
+        self.edited.opacity = 0.4 if self._is_filled else 1.0
+
+    def centre_on(self, y: int, x: int) -> None:
+        """Bring a voxel of the slice that is shown to the middle; the zoom stays."""
+        index = [float(number) for number in np.zeros(self.image.ndim)]
+        index[-2:] = [float(y), float(x)]
+        world = self.image.data_to_world(index)
+        first = self._viewer.dims.ndim - self.image.ndim
+        shown = self._viewer.dims.displayed
+        center = [float(world[axis - first]) for axis in shown]
+        self._viewer.scene.camera.center = tuple(center)
+
+    def set_structure(self, label: int) -> None:
+        """What the brush paints."""
+        self.edited.selected_label = label
+
+    def close(self) -> None:
+        """Leave the layers as napari's own; nothing of this study reacts any more."""
+        self._is_closing = True
+        self._soon.stop()
+        self._viewer.dims.events.point.disconnect(self._on_point)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def take_away(self) -> None:
+        """Close, and remove the edited labels, of which the study has its own.
+
+        Without the image nothing is left to look at, and all is removed.
+        """
+        self.close()
+        take_away(self._viewer, self.edited)
+        self._set_visible("prediction", True)
+        if self._is_black:
+            for layer in (*result_layers(self._viewer, self.image).values(), self.image):
+                take_away(self._viewer, layer)
+
+    def _find_image(self, volume: Volume | None) -> Image | None:
+        """The image, where it is open in this window already."""
+        if volume is None:
+            return None
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image) and ours(layer).get("role", "image") == "image":
+                fits = not layer.multiscale and layer.data.shape == volume.shape
+                if fits and self._is_of(layer, volume):
+                    return layer
+        return None
+
+    def _is_of(self, layer: Image, volume: Volume) -> bool:
+        """Whether a layer of the same shape shows the image of the study."""
+        study, about = self._session.study, ours(layer)
+        if about.get("study") == str(study.folder) or about.get("source") == str(volume.source):
+            return True
+        # An image from no file is in the study, and perhaps also still in the window.
+        return (
+            study.info.image is None
+            and layer.data is not volume.voxels
+            and (isinstance(layer.data, np.ndarray) and np.array_equal(layer.data, volume.voxels))
+        )
+
+    def _add_image(self, opened: OpenedStudy) -> Image:
+        info, volume = self._session.study.info, opened.image
+        if volume is None:
+            voxels = np.zeros(info.shape, np.uint8)
+            volume = Volume(voxels, info.geometry, self._session.study.folder)
+        image = add_image(self._viewer, layer_of(volume, case=info.case))
+        assert isinstance(image, Image)
+        if opened.image is None:
+            image.name = f"{info.case} ({MISSING_IMAGE})"
+        turn(self._viewer, image)
+        return image
+
+    def _result(self) -> Result:
+        """The study as the Segment dock shows a result."""
+        self._shown = Result.of_study(self._session.study)
+        return self._shown
+
+    def _show_only_edited(self) -> None:
+        for role in ("prediction", "entropy", "mutual information"):
+            self._set_visible(role, False)
+
+    def _add_edited(self) -> Labels:
+        study = self._session.study
+        take_away(self._viewer, find_layer(self._viewer, self.image, "edited"))
+        layer = edited_layer(
+            self.image,
+            self._session.labels,
+            study.info.structures,
+            study.info.geometry,
+            study.folder,
+        )
+        put_on_top(self._viewer, layer, active=True)
+        return layer
+
+    def _set_visible(self, role: Any, shown: bool) -> None:
+        layer: Layer | None = result_layers(self._viewer, self.image).get(role)
+        if layer is not None and layer.visible != shown:
+            layer.visible = shown
+
+    def _on_point(self) -> None:
+        self._soon.start()
+
+    def _on_moved(self) -> None:
+        place = self.place
+        if place != self._place:
+            self._place = place
+            self.moved.emit(place)
+
+    def _on_removed(self, event: Any) -> None:
+        if self._is_closing or event.value not in (self.edited, self.image):
+            return
+        self._is_closing = True
+        self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")

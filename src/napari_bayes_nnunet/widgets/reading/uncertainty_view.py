@@ -1,0 +1,242 @@
+"""The uncertainty seen in one of five ways, chosen by one switch.
+
+Nothing; the outlines of where a structure is at least 10, 50 and 90 % probable; the outlines of
+all members; entropy; mutual information. Outlines are drawn for the slice shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from napari.layers import Image
+from napari.utils.colormaps.standardize_color import transform_color
+from qtpy.QtCore import QObject, Signal
+
+from ...core.editing.inclusion import member_outlines, outlines_at
+from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.structure_colors import structure_colors
+from ..layers.line_layer import Color, Line, LineLayer
+from ..layers.review_layers import find_layer, take_away
+from ..layers.slice_place import Place, shown_place
+
+PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
+"""The posterior of a phase, None where it was not segmented."""
+_Lines: TypeAlias = tuple[list[Line], list[Line]]
+"""Thin and strong ones."""
+
+
+class View(StrEnum):
+    """What is seen of the uncertainty, in the words of the switch."""
+
+    NOTHING = "Nothing"
+    INCLUSION = "10, 50 and 90 %"
+    MEMBERS = "All models"
+    ENTROPY = "Entropy"
+    MUTUAL_INFORMATION = "Disagreement"
+
+
+EXPLAINED: Final[Mapping[View, str]] = {
+    View.NOTHING: "The labels only.",
+    View.INCLUSION: "Where the structure is at least 10 % (dotted), 50 % and 90 % (strong) "
+    "probable.",
+    View.MEMBERS: "The outline every single model gives.",
+    View.ENTROPY: "How unsure the ensemble is, in bit. It is not a probability of error.",
+    View.MUTUAL_INFORMATION: "The part of the entropy on which the models disagree, in bit.",
+}
+MAPS: Final[Mapping[View, str]] = {
+    View.ENTROPY: "entropy",
+    View.MUTUAL_INFORMATION: "mutual information",
+}
+"""View → role of the layer that shows it."""
+OUTLINES = (View.INCLUSION, View.MEMBERS)
+LEVELS = (0.1, 0.5, 0.9)
+OPACITIES = (0.7, 0.9, 1.0)
+"""Of the outlines at these levels."""
+MEMBER_OPACITY = 0.4
+THIN, STRONG = 1.4, 2.8
+"""Pixels on the screen."""
+KEPT = 400
+"""Drawings that are kept, so that a cine plays with its outlines."""
+
+
+class OutlineLayers(QObject):
+    """Shows one view over one image, and follows the slice, the phase and the structure.
+
+    Outlines that are not seen are hidden, since layers come and go slowly.
+
+    ``map_wanted`` tells the role of an uncertainty map that is to be seen and is not there; who
+    has it adds it at once, hidden or not. A user who deletes the outlines has chosen to see
+    nothing, and ``view_changed`` says so.
+    """
+
+    map_wanted = Signal(str)
+    view_changed = Signal(object)
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image: Image | None = None
+        self._posterior_of: PosteriorOf = _none
+        self._structures: Mapping[str, int] = {}
+        self._structure = ""
+        self._view = View.NOTHING
+        self._peeked_from: View | None = None
+        self._thin: LineLayer | None = None
+        self._strong: LineLayer | None = None
+        self._drawn: tuple[Any, ...] | None = None
+        self._kept: dict[tuple[Any, ...], _Lines] = {}
+        viewer.dims.events.point.connect(self._on_moved)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def view(self) -> View:
+        """What is seen; while peeking still what was chosen."""
+        return self._peeked_from or self._view
+
+    def set_image(
+        self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
+    ) -> None:
+        """The image from now on; nothing of the one before stays. The view stays chosen."""
+        self._leave()
+        self._image, self._posterior_of, self._structures = image, posterior_of, structures
+        if self._structure not in structures:
+            self._structure = next(iter(structures), "")
+        self._kept.clear()
+        self._show()
+
+    def set_structure(self, name: str) -> None:
+        """The structure whose outlines are drawn."""
+        self._structure = name
+        self._draw()
+
+    def set_view(self, view: View) -> None:
+        """Show this and nothing else."""
+        if self._peeked_from is not None:
+            self._peeked_from = view
+        else:
+            self._change(view)
+
+    def peek(self, on: bool) -> None:
+        """Show the entropy for as long as a key is held."""
+        if on and self._peeked_from is None:
+            self._peeked_from = self._view
+            self._change(View.ENTROPY)
+        elif not on and self._peeked_from is not None:
+            view, self._peeked_from = self._peeked_from, None
+            self._change(view)
+
+    def refresh(self) -> None:
+        """The posterior has changed: draw anew."""
+        self._kept.clear()
+        self._drawn = None
+        self._draw()
+
+    def close(self) -> None:
+        """Take the outlines away and let go of the viewer; maps stay as they are."""
+        self._leave()
+        self._viewer.dims.events.point.disconnect(self._on_moved)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def _change(self, view: View) -> None:
+        self._view = view
+        self._show()
+
+    def _show(self) -> None:
+        if self._image is None:
+            return
+        for view, role in MAPS.items():
+            self._show_map(role, view == self._view)
+        self._draw()
+        for lines in self._layers():
+            lines.show(self._view in OUTLINES)
+
+    def _show_map(self, role: str, shown: bool) -> None:
+        assert self._image is not None
+        layer = find_layer(self._viewer, self._image, role)
+        if layer is None and shown:
+            self.map_wanted.emit(role)
+            layer = find_layer(self._viewer, self._image, role)
+        if layer is not None:
+            layer.visible = shown
+
+    def _draw(self) -> None:
+        """The outlines of the slice shown, unless they are."""
+        image = self._image
+        if image not in self._viewer.layers or self._view not in OUTLINES:
+            return
+        assert image is not None
+        place = shown_place(self._viewer, image)
+        wanted = (place, self._structure, self._view)
+        if wanted == self._drawn:
+            return
+        self._drawn = wanted
+        thin, strong = self._lines(place)
+        if self._thin is None or self._strong is None:
+            self._thin = LineLayer(self._viewer, image, "outlines", pixels=THIN)
+            self._strong = LineLayer(self._viewer, image, "strong outlines", pixels=STRONG)
+        self._thin.draw(thin, place)
+        if strong or self._strong.layer is not None:  # no layer for nothing
+            self._strong.draw(strong, place)
+
+    def _lines(self, place: Place) -> _Lines:
+        key = (place, self._structure, self._view)
+        if key not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = self._found(place)
+        return self._kept[key]
+
+    def _found(self, place: Place) -> _Lines:
+        phase, z = place
+        posterior, label = self._posterior_of(phase), self._structures.get(self._structure)
+        if posterior is None or label is None or not 0 < label < posterior.classes:
+            return [], []
+        color = structure_colors(self._structures)[label]
+        slice_ = posterior.at(z)
+        if self._view == View.MEMBERS:
+            faint = _rgba(color, MEMBER_OPACITY)
+            outlines = member_outlines(slice_, label)
+            return [Line(points, faint) for member in outlines for points in member], []
+        lines = [
+            [Line(points, _rgba(color, opacity), dotted=level == LEVELS[0]) for points in outlines]
+            for level, opacity, outlines in zip(
+                LEVELS, OPACITIES, outlines_at(slice_, label, LEVELS), strict=True
+            )
+        ]
+        return lines[0] + lines[1], lines[2]
+
+    def _leave(self) -> None:
+        # First, since layers that go may move the sliders, which draws outlines.
+        self._image = None
+        self._take_away()
+
+    def _take_away(self) -> None:
+        layers = self._layers()
+        self._thin = self._strong = self._drawn = None
+        take_away(self._viewer, *(lines.release() for lines in layers))
+
+    def _layers(self) -> list[LineLayer]:
+        return [lines for lines in (self._thin, self._strong) if lines is not None]
+
+    def _on_moved(self) -> None:
+        self._draw()
+
+    def _on_removed(self, event: Any) -> None:
+        """The user has deleted something."""
+        if event.value is self._image:
+            self._leave()
+        elif any(lines.layer is event.value for lines in self._layers()):
+            self._view = View.NOTHING
+            self._take_away()
+            self.view_changed.emit(self._view)
+
+
+def _rgba(color: str, opacity: float) -> Color:
+    red, green, blue, _ = map(float, transform_color(color)[0])
+    return red, green, blue, opacity
+
+
+def _none(phase: int | None) -> None:
+    """No posterior."""

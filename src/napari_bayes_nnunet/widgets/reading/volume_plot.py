@@ -1,0 +1,126 @@
+"""The volume of the ventricles over the heart cycle, with ED and ES to be dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...core.heart.structure_colors import CARDIAC
+from ...core.heart.volume_curve import VolumeCurve
+from ..training.plots import legend
+from .curves_plot import CurvesPlot
+from .phase_box import PhaseBox
+
+HELP = (
+    "Volume in every phase; the band is the spread of the models (one standard deviation up and "
+    "down). Drag the lines to choose end-diastole (ED) and end-systole (ES). Dotted: what is "
+    "proposed, the largest and the smallest volume."
+)
+ED_HELP = "End-diastole: the ventricle is largest."
+ES_HELP = "End-systole: the ventricle is smallest."
+PROPOSED_HELP = "Take the phases of the largest and the smallest volume."
+
+
+class VolumePlot(QWidget):
+    """Hidden without at least two phases. ``phases_changed`` carries ED and ES, chosen by hand."""
+
+    phases_changed = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._proposal: tuple[int, int] | None = None
+        self.plot = CurvesPlot()
+        self.legend = QLabel()
+        self.ed_box, self.es_box = PhaseBox(), PhaseBox()
+        self.proposed_button = QPushButton("As proposed")
+        self._explain()
+        self._lay_out()
+        self.plot.dragged.connect(self._on_dragged)
+        self.ed_box.chosen.connect(self._on_chosen)
+        self.es_box.chosen.connect(self._on_chosen)
+        self.proposed_button.clicked.connect(self._on_proposed)
+        self.set_curves(())
+
+    @property
+    def landmarks(self) -> tuple[int | None, int | None]:
+        """The chosen phases of ED and ES."""
+        return self.plot.landmarks
+
+    def set_curves(self, curves: Sequence[VolumeCurve]) -> None:
+        """Draw ``curves``; that of the LV, or else another, proposes ED and ES."""
+        phases = sorted({phase for curve in curves for phase in curve.phases})
+        self._proposal = proposal_of(curves)
+        self.setVisible(len(phases) > 1)
+        self.plot.draw(curves, phases, self._proposal)
+        colors: dict[str, str] = {c.structure: CARDIAC[c.structure] for c in curves}
+        self.legend.setText(legend("Volume", colors) + _proposal_text(self._proposal))
+        for box in (self.ed_box, self.es_box):
+            box.set_phases(phases)
+        self.set_landmarks(*self.landmarks)
+
+    def set_landmarks(self, ed: int | None, es: int | None) -> None:
+        """Show the chosen phases, None for unknown, without a signal."""
+        self.plot.set_landmarks(ed, es)
+        self.ed_box.set_phase(ed)
+        self.es_box.set_phase(es)
+        self.proposed_button.setEnabled(self._proposal not in (None, (ed, es)))
+
+    def _explain(self) -> None:
+        self.legend.setToolTip(HELP)
+        self.legend.setWordWrap(True)
+        self.ed_box.setToolTip(ED_HELP)
+        self.es_box.setToolTip(ES_HELP)
+        self.proposed_button.setToolTip(PROPOSED_HELP)
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for text, box in (("ED", self.ed_box), ("ES", self.es_box)):
+            label = QLabel(text)
+            label.setBuddy(box)
+            label.setToolTip(box.toolTip())
+            row.addWidget(label)
+            row.addWidget(box, 1)
+        row.addWidget(self.proposed_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.legend)
+        column.addWidget(self.plot)
+        column.addLayout(row)
+
+    def _choose(self, ed: int | None, es: int | None) -> None:
+        """Take two phases; the same for both is no heart beat, and the ones before stay."""
+        before = self.landmarks
+        self.set_landmarks(*(before if ed == es else (ed, es)))
+        ed, es = self.landmarks
+        if ed is not None and es is not None and (ed, es) != before:
+            self.phases_changed.emit(ed, es)
+
+    def _on_dragged(self, ed: int, es: int) -> None:
+        self.set_landmarks(ed, es)
+        self.phases_changed.emit(ed, es)
+
+    def _on_chosen(self) -> None:
+        self._choose(self.ed_box.phase, self.es_box.phase)
+
+    def _on_proposed(self) -> None:
+        if self._proposal is not None:
+            self._choose(*self._proposal)
+
+
+def proposal_of(curves: Sequence[VolumeCurve]) -> tuple[int, int] | None:
+    """ED and ES as proposed by the curve of the LV, or else by another."""
+    for curve in sorted(curves, key=lambda curve: curve.structure != "LV"):
+        if curve.ed is not None and curve.es is not None:
+            return curve.ed, curve.es
+    return None
+
+
+def _proposal_text(proposal: tuple[int, int] | None) -> str:
+    if proposal is None:
+        return ""
+    ed, es = proposal
+    return f" &nbsp; ┊&nbsp;proposed: ED&nbsp;{ed}, ES&nbsp;{es}"

@@ -1,0 +1,1 @@
+"""The dock Review: opening, saving and exporting studies."""

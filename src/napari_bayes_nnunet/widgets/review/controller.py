@@ -1,0 +1,395 @@
+"""One study at work: its session, its layers and the forms, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ...core.heart.function import Patient
+from ...core.heart.structure_colors import structure_colors
+from ...io.study.review_state import Phase, Place
+from ..editing.contour_edit import ContourEdit
+from ..editing.correction_form import CorrectionForm
+from ..editing.corrections import LEVEL, Corrections
+from ..layers.cine_player import CinePlayer
+from ..layers.window_level import WindowLevel
+from ..reading.picture import OpenedStudy, ReviewPicture
+from ..reading.uncertainty_view import OutlineLayers
+from .forms import ReviewForms
+from .handing_on import HandingOn
+from .keys import ReviewKeys
+from .saver import EVERY_MS, StudySaver
+from .view import ReviewView
+
+NUMBERS_AFTER_MS: Final = 40
+"""Numbers and lists follow an edit when the picture has been drawn."""
+
+
+class ReviewDesk(QObject):
+    """Carries out what the reader wants with the study, and keeps forms and picture up to date.
+
+    ``said`` carries sentences for the reader, ``lost`` the name of a layer that was removed by
+    hand: the study is then to be closed.
+    """
+
+    said = Signal(str)
+    lost = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Any,
+        opened: OpenedStudy,
+        forms: ReviewForms,
+        *,
+        every_ms: int = EVERY_MS,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.session = opened.session
+        self.forms = forms
+        self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
+        self.picture = ReviewPicture(viewer, opened, parent=self)
+        self.corrections = Corrections(viewer, self.session, self.picture.edited, parent=self)
+        self.outlines = OutlineLayers(viewer, self)
+        self.contour = ContourEdit(viewer, self.corrections, self)
+        self.handles = self.contour.handles
+        self.player = CinePlayer(viewer, self)
+        self.window_level = WindowLevel(viewer)
+        self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
+        self.outcome = HandingOn(self.session, opened.image, forms.export, self)
+        self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
+        self.view.read_only = self.saver.read_only
+        self.picture.edited.editable = not self.saver.read_only
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(NUMBERS_AFTER_MS)
+        self._soon.timeout.connect(self.view.show_edited)
+        self._connect()
+        self._begin()
+
+    # Through the queue
+
+    @property
+    def place(self) -> Place:
+        """Phase and slice on screen."""
+        return self.picture.place
+
+    @property
+    def label(self) -> int:
+        """The structure that is corrected."""
+        return self.session.structures[self.forms.corrections.structure]
+
+    def go_to(self, phase: Phase, z: int) -> None:
+        """Show a slice."""
+        self.picture.go_to((phase, z))
+
+    def step(self, step: int) -> None:
+        """To the next slice of the queue, or the one before."""
+        place = self.session.after(self.place, self.view.queue, step=step)
+        if place is not None:
+            self.picture.go_to(place)
+        elif not self.view.queue:
+            self.said.emit("The queue is empty.")
+        else:
+            end = "last" if step > 0 else "first"
+            self.said.emit(f"This is the {end} slice of the queue.")
+
+    def accept(self) -> None:
+        """The slice is right as it is shown: keep it, and on to the next that is not accepted."""
+        if self.player.is_playing:
+            self.player.stop()
+            self.said.emit("The cine was stopped: look at this slice, then accept it.")
+            return
+        if not self._can("accept"):
+            return
+        place = self.place
+        self.corrections.settle()
+        self.session.decide(place, "accepted")
+        following = self.session.next_open(place, self.view.queue)
+        self.session.change(finished=following is None)
+        if following is not None:
+            self.picture.go_to(following)
+        else:
+            self.said.emit("All slices of the queue are accepted.")
+        self._decided()
+
+    def flag(self) -> None:
+        """Mark the slice to be looked at again; once more takes the flag away."""
+        if not self._can("accept"):
+            return
+        self.corrections.drop()
+        decision = self.session.state.decisions.get(self.place)
+        is_flagged = decision is not None and decision.state == "flagged"
+        if is_flagged and decision is not None and decision.comment:
+            self.said.emit("The comment keeps the flag: take the comment away first, or accept.")
+            return
+        if is_flagged:
+            self.session.unflag(self.place)
+        else:
+            self.session.decide(self.place, "flagged")
+        self.session.change(finished=False)
+        self._decided()
+
+    def comment(self, text: str) -> None:
+        """A comment; a slice that was not decided on is flagged by it."""
+        if self._can("accept"):
+            self.session.comment_on(self.place, text)
+            self.saver.note()
+        self.view.show_marks()
+
+    def other_landmark(self) -> None:
+        """From ED to ES in the same slice, and back."""
+        ed, es = self.session.state.ed, self.session.state.es
+        if not self._can("ED or ES"):
+            return
+        if ed is None or es is None:
+            self.said.emit("ED and ES are not known: choose them at the volume curve.")
+            return
+        phase, z = self.place
+        self.picture.go_to((es if phase == ed else ed, z))
+
+    def step_phase(self, step: int) -> None:
+        """The same slice in the next phase of the cine, round and round."""
+        phase, z = self.place
+        if phase is not None:
+            count = self.session.labels.shape[0]
+            self.picture.go_to(((phase - 1 + step) % count + 1, z))
+
+    def centre(self) -> None:
+        """To the voxel the models disagree on most."""
+        self.picture.centre_on(*self.session.most_uncertain_in(self.place))
+
+    # Corrections
+
+    def show_level(self, margin: float) -> None:
+        """The structure grown or shrunk, in place."""
+        if self._can("level"):
+            self.corrections.level(self.place, self.label, margin)
+
+    def step_alternative(self, step: int) -> None:
+        """The next answer of the models, in place."""
+        if self._can("alternatives"):
+            self.corrections.step_alternative(self.place, step)
+            self.view.show_alternative()
+
+    def edit_contour(self) -> None:
+        """Show handles on the outline of the structure."""
+        if self._can("contour"):
+            color = structure_colors(self.session.structures)[self.label]
+            self.contour.start(self.picture.image, self.place, self.label, color=color)
+
+    def copy_from(self, where: str) -> None:
+        """The structure as in a slice or phase beside this one."""
+        phase, z = self.place
+        beside = {
+            "slice above": (phase, z - 1),
+            "slice below": (phase, z + 1),
+            "phase before": (phase - 1 if phase else None, z),
+            "phase after": (phase + 1 if phase else None, z),
+        }
+        source = beside[where]
+        if source[0] not in self.session.phases or not 0 <= source[1] < self.session.slices:
+            self.said.emit(f"There is no {where} with labels here.")
+        elif self._can("copy"):
+            self.corrections.copy(self.place, source, self.label)
+
+    def interpolate(self) -> None:
+        """The structure from the nearest corrected slices."""
+        if self._can("interpolate"):
+            self.corrections.interpolate(self.place, self.label)
+
+    def revert(self) -> None:
+        """The slice as predicted."""
+        if self._can("revert"):
+            self.corrections.revert(self.place)
+
+    def remove(self) -> None:
+        """The structure is absent in this slice."""
+        if self._can("absent"):
+            self.corrections.remove(self.place, self.label)
+
+    def refresh_queue(self) -> None:
+        """Score the slices again, as the form says; the queue and the heat grid follow."""
+        form = self.forms.queue
+        self.session.change(
+            score=form.score,
+            structure=form.structure,
+            all_phases=form.takes_all_phases,
+            leave_out_border=form.leaves_out_borders,
+            finished=False,
+        )
+        self.view.score()
+        self.saver.note()
+
+    # What happens
+
+    def _can(self, part: str) -> bool:
+        """Whether this can be done with the slice on screen, and why not; a cine stops for it.
+
+        A contour under the reader's hand is taken first: it would lie over what comes after it.
+        """
+        self.player.stop()
+        reason = self.view.why_not(part)
+        if not reason and part != "contour":
+            self.contour.leave()
+        self.said.emit(reason)
+        return not reason
+
+    def _on_moved(self, place: Place) -> None:
+        self.corrections.drop()
+        if self.handles.is_active and self.handles.place != place:
+            self.contour.leave()
+        if self.player.is_playing:
+            self.forms.grid.set_current(*place)  # all else when it stops
+            return
+        self.said.emit("")  # was about the slice before
+        if place != self.session.state.current:
+            self.session.look_at(place)
+            self.saver.note()
+        self.view.show_place()
+
+    def _on_edited(self) -> None:
+        self.saver.note()
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _on_undone(self, places: list[Place]) -> None:
+        """Nothing changes unseen."""
+        if self.place not in places:
+            self.picture.go_to(places[0])
+
+    def _decided(self) -> None:
+        self._on_edited()  # the picture first
+        self.saver.save()
+
+    def _on_peek(self, shown: bool) -> None:
+        self.outlines.peek(shown)
+
+    def _on_structure_chosen(self, name: str) -> None:
+        self.corrections.settle(LEVEL)
+        self.picture.set_structure(self.session.structures[name])
+        self.outlines.set_structure(name)
+        self.view.show_level()
+
+    def _on_protection_toggled(self, name: str, protected: bool) -> None:
+        names = {*self.session.state.protected} - {name} | ({name} if protected else set())
+        self.session.change(protected=tuple(sorted(names)))
+        self.saver.note()
+
+    def _on_brush_limited(self, bits: float | None) -> None:
+        self.corrections.threshold = bits
+
+    def _on_alternative_taken(self) -> None:
+        self.corrections.settle()
+        self.view.show_alternative()
+
+    def _on_playing_changed(self, playing: bool) -> None:
+        self.forms.corrections.set_playing(playing, self.player.rate)
+        if not playing:
+            self._on_moved(self.place)
+
+    def _on_patient_changed(self, patient: Patient) -> None:
+        self.session.set_patient(patient)
+        self._on_edited()
+
+    def _on_landmarks_changed(self, ed: int, es: int) -> None:
+        self.session.change(ed=ed, es=es)
+        self.forms.grid.set_landmarks(ed, es)
+        self.view.score()
+        self.saver.note()
+        self.said.emit(self.session.landmarks_doubt())
+
+    def _actions(self) -> Mapping[str, Callable[[], object]]:
+        """What every key does."""
+        return {
+            "next": partial(self.step, 1),
+            "previous": partial(self.step, -1),
+            "accept": self.accept,
+            "flag": self.flag,
+            "most uncertain": self.centre,
+            "outline or fill": self.picture.toggle_fill,
+            "previous alternative": partial(self.step_alternative, -1),
+            "next alternative": partial(self.step_alternative, 1),
+            "interpolate": self.interpolate,
+            "revert": self.revert,
+            "ED or ES": self.other_landmark,
+            "absent": self.remove,
+            "previous phase": partial(self.step_phase, -1),
+            "next phase": partial(self.step_phase, 1),
+        }
+
+    def _connect(self) -> None:
+        forms, corrections = self.forms, self.forms.corrections
+        forms.queue.changed.connect(self.refresh_queue)
+        for cells in (forms.grid.cell_chosen, forms.table.row_chosen, forms.numbers.cell_chosen):
+            cells.connect(self.go_to)
+        forms.slice.previous_requested.connect(partial(self.step, -1))
+        forms.slice.next_requested.connect(partial(self.step, 1))
+        forms.slice.accept_requested.connect(self.accept)
+        forms.slice.flag_requested.connect(self.flag)
+        forms.slice.comment_changed.connect(self.comment)
+        forms.view.view_chosen.connect(self.outlines.set_view)
+        forms.numbers.patient_changed.connect(self._on_patient_changed)
+        forms.volumes.phases_changed.connect(self._on_landmarks_changed)
+        self.outlines.map_wanted.connect(self.picture.add_map)
+        self.outlines.view_changed.connect(forms.view.set_view)
+        self.corrections.changed.connect(self._on_edited)
+        self.corrections.undone.connect(self._on_undone)
+        self.corrections.said.connect(self.said)
+        self.contour.active_changed.connect(corrections.set_contour_active)
+        self.picture.moved.connect(self._on_moved)
+        self.picture.lost.connect(self.lost)
+        self._connect_corrections(corrections)
+
+    def _connect_corrections(self, form: CorrectionForm) -> None:
+        form.structure_chosen.connect(self._on_structure_chosen)
+        form.protection_toggled.connect(self._on_protection_toggled)
+        form.level_moved.connect(self.show_level)
+        form.level_released.connect(partial(self.corrections.settle, LEVEL))
+        form.alternative_requested.connect(self.step_alternative)
+        form.alternative_taken.connect(self._on_alternative_taken)
+        form.contour_requested.connect(self.edit_contour)
+        form.contour_applied.connect(self.handles.apply)
+        form.contour_cancelled.connect(self.handles.cancel)
+        form.brush_limited.connect(self._on_brush_limited)
+        form.interpolate_requested.connect(self.interpolate)
+        form.revert_requested.connect(self.revert)
+        form.absent_requested.connect(self.remove)
+        form.copy_requested.connect(self.copy_from)
+        form.outline_requested.connect(self.picture.toggle_fill)
+        form.most_uncertain_requested.connect(self.centre)
+        form.landmark_requested.connect(self.other_landmark)
+        form.play_requested.connect(self.player.toggle)
+        self.player.playing_changed.connect(self._on_playing_changed)
+
+    def _begin(self) -> None:
+        """Show the study as it was left."""
+        image = self.picture.image
+        self.view.show_setup()
+        self._on_structure_chosen(self.forms.corrections.structure)
+        self.player.set_layer(image)
+        self.window_level.set_layer(image)
+        self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)
+        self.view.score()
+        place = self.session.state.current
+        if place is None or not self.session.has_place(place):
+            place = self.session.after(None, self.view.queue) or self._middle()
+        self.picture.go_to(place)
+        self.picture.look_closely()
+
+    def _middle(self) -> Place:
+        return self.session.phases[0], self.session.slices // 2
+
+    def close(self) -> None:
+        """Save what is left and let go of everything. Raises DataError where saving fails."""
+        try:
+            for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
+                part.close()
+            self.outlines.close()
+            self.picture.take_away()
+            self._soon.stop()  # last, since what is put back is an edit
+        finally:
+            self.saver.close()

@@ -1,0 +1,58 @@
+"""The forms of the dock Review, one under the other; what is not needed all the time is folded."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...core.review.queue import SCORES
+from ..common.dock import heading
+from ..common.fold_button import FoldButton
+from ..editing.correction_form import CorrectionForm
+from ..editing.slice_buttons import SliceButtons
+from ..reading.heat_grid import HeatGrid
+from ..reading.numbers_form import NumbersForm
+from ..reading.progress import ReviewProgress
+from ..reading.queue_form import QueueForm
+from ..reading.queue_table import QueueTable
+from ..reading.view_form import ViewForm
+from ..reading.volume_plot import VolumePlot
+from .export import ExportForm
+
+
+class ReviewForms(QWidget):
+    """All that is shown of one study. The forms know neither study nor viewer."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in SCORES.values()})
+        self.grid = HeatGrid()
+        self.table = QueueTable()
+        self.slice = SliceButtons()
+        self.progress = ReviewProgress()
+        self.corrections = CorrectionForm()
+        self.view = ViewForm()
+        self.volumes = VolumePlot()
+        self.numbers = NumbersForm()
+        self.export = ExportForm()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (
+            *(heading("Where to look"), self.queue, self.grid, self.table),
+            *(self.slice, self.progress),
+            *(heading("Correct"), self.corrections),
+            *(heading("Uncertainty"), self.view),
+        ):
+            column.addWidget(part)
+        self._add_folded(column, "Numbers", self.volumes, self.numbers)
+        self._add_folded(column, "Save and hand on", self.export)
+
+    def _add_folded(self, column: QVBoxLayout, title: str, *parts: QWidget) -> None:
+        content = QWidget()
+        inner = QVBoxLayout(content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for part in parts:
+            inner.addWidget(part)
+        button = FoldButton(title, content)
+        button.setChecked(title == "Numbers")
+        column.addWidget(button)
+        column.addWidget(content)

@@ -1,0 +1,189 @@
+"""A folder of studies as a list, those first whose contours are worst as far as can be told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from ...io.study.summary import StudySummary, list_studies
+from ..common.background import Background
+from ..common.folder_row import FolderRow, dropped_directory
+from ..common.rows_table import Level, Row, RowsTable
+from ..common.sentence import Sentence
+from ..segment.members_table import Column
+
+COLUMNS = (
+    Column("Case", "The study. A double click opens it; ⚠ has something to know first."),
+    Column(
+        "Quality",
+        "Predicted from how well the models agree with each other: the mean Dice of all pairs, 0 "
+        "to 1. It is not the quality itself.",
+    ),
+    Column("Slices", "How many slices were decided on, of how many."),
+    Column("State", "How far the review of this study is."),
+)
+CASE, CASE_WIDTH = 0, 140
+ROWS_SHOWN = 8
+HINT = "Choose or drop a folder of studies"
+LOOKING = "Looking for studies…"
+NOTHING = (
+    "There is no study in this folder. A review makes one, and so does bayes-nnunet predict --save "
+    "study."
+)
+WARNING, UNKNOWN = "⚠", "–"
+
+
+class CaseList(QWidget):
+    """``study_chosen`` carries the folder of the study to be opened.
+
+    ``list_studies`` finds the studies of a folder, the worst first; it runs in a thread.
+    """
+
+    study_chosen = Signal(object)
+
+    def __init__(
+        self,
+        *,
+        list_studies: Callable[[Path], Sequence[StudySummary]] = list_studies,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._list_studies = list_studies
+        self._background = Background(self)
+        self._studies: list[StudySummary] = []
+        self.folder = FolderRow("Folder of studies", hint=HINT)
+        self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
+        self.detail = Sentence()
+        self.open_button = QPushButton("Open")
+        self.refresh_button = QPushButton("Refresh")
+        self._lay_out()
+        self.setAcceptDrops(True)
+        self.folder.chosen.connect(self.set_folder)
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.table.row_opened.connect(self._on_opened)
+        self.open_button.clicked.connect(self._on_opened)
+        self.refresh_button.clicked.connect(self.refresh)
+        self.set_folder(None)
+
+    @property
+    def studies(self) -> list[StudySummary]:
+        """What is listed, from above."""
+        return self._studies
+
+    def set_folder(self, folder: Path | None) -> None:
+        """List the studies of ``folder``."""
+        self.folder.set_path(folder)
+        self._show([])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the folder again; what is listed stays until that is done."""
+        folder = self.folder.path
+        self.refresh_button.setEnabled(folder is not None)
+        self._background.deleteLater()  # it may hang on a drive that cannot be reached
+        self._background = Background(self)
+        self.detail.say("" if folder is None else LOOKING)
+        if folder is not None:
+            work = partial(self._list_studies, folder)
+            self._background.run(work, self._on_listed, self.detail.say)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept one folder anywhere on the list."""
+        if dropped_directory(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """List the studies of the dropped folder."""
+        folder = dropped_directory(event)
+        if folder is not None:
+            event.acceptProposedAction()
+            self.set_folder(folder)
+
+    def _lay_out(self) -> None:
+        self.open_button.setToolTip("Open the chosen study and go on with its review.")
+        self.refresh_button.setToolTip("Look at the folder again.")
+        self.table.setAccessibleName("Studies, the worst first")
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        row = QHBoxLayout()
+        row.addWidget(self.open_button, 2)
+        row.addWidget(self.refresh_button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.folder, self.table, self.detail):
+            column.addWidget(part)
+        column.addLayout(row)
+
+    def _on_listed(self, studies: Sequence[StudySummary]) -> None:
+        self._show(list(studies))
+        self.detail.say("" if studies else NOTHING)
+
+    def _show(self, studies: list[StudySummary]) -> None:
+        chosen = self._chosen()
+        self._studies = studies
+        self._alike = Counter(study.case for study in studies)
+        self.table.set_rows([row_of(study, name=self._name_of(study)) for study in studies])
+        header = self.table.horizontalHeader()
+        header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
+        self.table.setVisible(bool(studies))
+        folders = [study.folder for study in studies]
+        if chosen is not None and chosen.folder in folders:
+            self.table.selectRow(folders.index(chosen.folder))
+
+    def _name_of(self, study: StudySummary) -> str:
+        """Its case; of several of one name, where it lies in the folder."""
+        folder = self.folder.path
+        if self._alike[study.case] < 2 or folder is None or folder not in study.folder.parents:
+            return study.case
+        return study.folder.relative_to(folder).as_posix()
+
+    def _chosen(self) -> StudySummary | None:
+        place = self.table.currentIndex().row()
+        return self._studies[place] if 0 <= place < len(self._studies) else None
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        study = self._chosen() if row is not None else None
+        self.open_button.setEnabled(study is not None and not study.problem)
+        self.detail.say("\n".join(_sentences(study)) if study is not None else "")
+
+    def _on_opened(self) -> None:
+        study = self._chosen()
+        if study is not None and not study.problem:
+            self.study_chosen.emit(study.folder)
+
+
+def row_of(study: StudySummary, *, name: str = "") -> Row:
+    """Case (or another ``name`` of it), quality, slices done and state."""
+    sign = f"{WARNING} " if study.warnings or study.problem else ""
+    quality = UNKNOWN if study.quality is None else f"{study.quality:.2f}"
+    done = f"{study.reviewed} of {study.slices}" if study.slices else UNKNOWN
+    cells = (f"{sign}{name or study.case}", quality, done, _state(study))
+    help_text = "\n".join([*_sentences(study), str(study.folder)])
+    return Row(cells, help_text, _level(study))
+
+
+def _sentences(study: StudySummary) -> list[str]:
+    return [study.problem] if study.problem else list(study.warnings)
+
+
+def _state(study: StudySummary) -> str:
+    if study.problem:
+        return "not usable"
+    if study.flagged:
+        return f"{study.flagged} flagged"
+    if study.finished:
+        return "finished"
+    return "begun" if study.reviewed else "new"
+
+
+def _level(study: StudySummary) -> Level:
+    if study.problem:
+        return "blocking"
+    if study.finished and not study.flagged:
+        return "done"
+    return "warning" if study.warnings else "fine"

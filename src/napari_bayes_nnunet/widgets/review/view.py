@@ -1,0 +1,190 @@
+"""What the forms of the dock Review show of the session: one way, from the session to the forms."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...app.review.session import ReviewSession
+from ...core.review.queue import QueueItem
+from ...io.study.review_state import Phase, Place
+from ..editing.corrections import Corrections
+from ..layers.cine_player import CinePlayer
+from ..reading.picture import ReviewPicture
+from ..reading.queue_table import QueueRow
+from .forms import ReviewForms
+
+LOST: Final = "What the models said of this phase is lost: paint instead."
+NOT_SEGMENTED: Final = "This phase was not segmented: go to one that was, as ED or ES."
+EDITS: Final = (
+    "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
+    "copy",
+)  # fmt: skip
+IN_3D: Final = "Slices are reviewed one by one: go back to the 2D view first."
+READ_ONLY: Final = "This study can only be looked at here: nothing would be saved."
+ONE_PHASE: Final = "There is one phase only."
+
+
+class ReviewView:
+    """Shows in ``forms`` how things stand. ``queue`` and ``scores`` are those that are shown."""
+
+    def __init__(
+        self,
+        session: ReviewSession,
+        forms: ReviewForms,
+        picture: ReviewPicture,
+        corrections: Corrections,
+        player: CinePlayer,
+    ) -> None:
+        self._session = session
+        self._forms = forms
+        self._picture = picture
+        self._corrections = corrections
+        self._player = player
+        self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
+        self.queue: list[QueueItem] = []
+        self.read_only = False
+
+    def show_setup(self) -> None:
+        """How the review is set up, and what the study is like."""
+        session, state, forms = self._session, self._session.state, self._forms
+        forms.queue.set_structures(list(session.structures))
+        forms.queue.set_structure(state.structure)
+        forms.queue.set_phases(len(session.phases))
+        forms.queue.set_switches(
+            all_phases=state.all_phases, leave_out_borders=state.leave_out_border
+        )
+        forms.grid.set_landmarks(state.ed, state.es)
+        forms.grid.set_ends(session.base_is_first)
+        forms.numbers.set_patient(state.patient)
+        forms.corrections.set_structures(session.structures)
+        forms.corrections.set_protected(state.protected)
+        forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
+
+    def show_edited(self) -> None:
+        """Numbers and marks, after labels have changed."""
+        self.show_numbers()
+        self.show_marks()
+
+    def score(self) -> None:
+        """Score the slices as the review is set up; the queue and the heat grid follow."""
+        self.scores = self._session.scores()
+        self.queue = self._session.queue(self.scores)
+        self._forms.queue.set_score(self._session.score, self._session.score_sentence)
+        structure, phases = self._session.state.structure, self._session.phases
+        table = np.full((self._session.slices, len(phases)), np.nan)
+        for column, phase in enumerate(phases):
+            if phase in self.scores:
+                parts = self.scores[phase]
+                chosen = [parts[structure]] if structure is not None else list(parts.values())
+                table[:, column] = np.sum(chosen, axis=0)
+        self._forms.grid.set_scores(table, phases, self._forms.queue.unit)
+        self.show_marks()
+        self.show_numbers()
+
+    def show_marks(self) -> None:
+        """What was done with every slice, in grid and table."""
+        marks = self._session.marks()
+        self._forms.grid.set_marks(marks)
+        rows = [
+            QueueRow(
+                item.phase,
+                item.z,
+                item.structure,
+                item.score,
+                ", ".join(sorted(marks.get((item.phase, item.z), ()))),
+            )
+            for item in self.queue
+        ]
+        self._forms.table.set_items(rows, self._forms.queue.unit)
+        self.show_place()
+
+    def show_place(self) -> None:
+        """Where the reader is, in grid, table and buttons."""
+        place = self._place
+        decision = self._session.state.decisions.get(place)
+        state = decision.state if decision is not None else ""
+        self._forms.grid.set_current(*place)
+        self._forms.table.set_current(*place)
+        self._forms.slice.set_slice(
+            reviewed=state == "accepted",
+            flagged=state == "flagged",
+            comment=decision.comment if decision is not None else "",
+        )
+        self._forms.slice.set_queue(
+            has_previous=self._session.after(place, self.queue, step=-1) is not None,
+            has_next=self._session.after(place, self.queue) is not None,
+        )
+        self.show_alternative()
+        self.show_level()
+        self.show_usable()
+
+    def show_alternative(self) -> None:
+        """Which answer of the models is shown, and how many there are."""
+        answers = self._session.alternatives_in(self._place)
+        number = self._corrections.shown_alternative
+        members = len(answers[number - 1].members) if number else 0
+        self._forms.corrections.set_alternative(
+            number, len(answers), members, sum(len(answer.members) for answer in answers)
+        )
+
+    def show_numbers(self) -> None:
+        """The heart's function, the volume curve and how far the review is."""
+        session, state = self._session, self._session.state
+        self._forms.numbers.set_numbers(session.measured(), session.predicted())
+        self._forms.numbers.set_contributions(
+            session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es
+        )
+        self._forms.volumes.set_curves(session.numbers.curves())
+        self._forms.volumes.set_landmarks(state.ed, state.es)
+        self._forms.progress.set_progress(session.progress(self.queue))
+
+    def show_usable(self) -> None:
+        """What can be done with the slice on screen, and why not the rest."""
+        self._forms.corrections.set_unusable(self._reasons())
+
+    def why_not(self, part: str) -> str:
+        """Why something cannot be done with the slice on screen; "" where it can."""
+        if not self._picture.shows_slices:
+            return IN_3D
+        if part == "accept" and self.read_only:
+            return READ_ONLY
+        if part == "accept":
+            return "" if self._place[0] in self._session.phases else NOT_SEGMENTED
+        return self._reasons().get(part, "")
+
+    def _reasons(self) -> dict[str, str]:
+        """Part of the corrections → why it cannot be used here."""
+        phase, _ = self._place
+        reasons: dict[str, str] = {}
+        if self.read_only:
+            return dict.fromkeys(EDITS, READ_ONLY)
+        if phase not in self._session.phases:
+            reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
+        elif phase not in self._session.study.posteriors:
+            reasons |= dict.fromkeys(("level", "alternatives"), LOST)
+        elif len(self._session.alternatives_in(self._place)) < 2:
+            reasons["alternatives"] = "All models give the same answer here."
+        if phase is None or len(self._session.phases) < 2:
+            reasons |= dict.fromkeys(("ED or ES", "phase before", "phase after"), ONE_PHASE)
+        if self._player.count < 2:
+            reasons["play"] = ONE_PHASE
+        return reasons
+
+    def show_level(self) -> None:
+        """The slider where it was left in this slice, and how large the structure is here."""
+        corrections = self._forms.corrections
+        corrections.set_volume(self._session.volume_in(self._place, self._label))
+        if not self._corrections.is_preview:  # else it may be in the reader's hand
+            corrections.set_level(self._corrections.margin_at(self._place, self._label))
+
+    @property
+    def _place(self) -> Place:
+        return self._picture.place
+
+    @property
+    def _label(self) -> int:
+        return self._session.structures[self._forms.corrections.structure]

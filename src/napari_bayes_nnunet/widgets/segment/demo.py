@@ -1,0 +1,183 @@
+"""The command ``demo``: a real cine, the dock Segment and the built-in ensemble in one window."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...app import AppError
+
+if TYPE_CHECKING:
+    from .dock import SegmentWidget
+
+TIMEOUT_S = 1800
+DRAWN_AFTER_MS = 500
+WINDOW = (1500, 920)
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+
+
+def run_demo(
+    screenshot: Path | None = None,
+    *,
+    make_dock: Callable[[Any], SegmentWidget] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Open napari with the sample cine and segment ED and ES; blocks until the window is closed.
+
+    With ``screenshot`` nobody is needed: after the last member a picture of the whole window is
+    written there and the window closes. Raises AppError, one sentence, where something is missing
+    or fails, or where it takes longer than ``timeout_s``.
+    """
+    check_display(os.environ, sys.platform)
+    if screenshot is not None:
+        check_picture(screenshot)
+    try:
+        import napari
+        import qtpy.QtWidgets  # noqa: F401
+    except ImportError as error:  # qtpy's own errors are ImportErrors too
+        raise AppError(
+            "napari or a Qt binding is missing: install the package with its extra, "
+            f'pip install "napari-bayes-nnunet[all]" ({error}).'
+        ) from error
+    check_reachable(sys.platform)
+    viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
+    demo = _Demo(viewer, screenshot, make_dock or _dock)
+    demo.start(timeout_s)
+    napari.run()
+    demo.check()
+
+
+def check_display(environment: Mapping[str, str], platform: str) -> None:
+    """Raise AppError where Qt would abort the process: Linux without any display."""
+    chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if not platform.startswith("linux") or chosen in WITHOUT_DISPLAY:
+        return
+    if not any(environment.get(name) for name in DISPLAYS):
+        raise AppError(
+            "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set): start it on a "
+            "desktop, or on a virtual one with xvfb-run -a (Debian packages xvfb and xauth)."
+        )
+
+
+def check_reachable(platform: str) -> None:
+    """Raise AppError where Qt would abort the process: a display that nobody answers for."""
+    if not platform.startswith("linux"):
+        return
+    script = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    tried = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=False)
+    if tried.returncode:
+        where = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
+        raise AppError(
+            f"The display ({where}) cannot be used: check it, or start on a virtual one with "
+            "xvfb-run -a. Qt says more with QT_DEBUG_PLUGINS=1."
+        )
+
+
+def check_picture(file: Path) -> None:
+    """Raise AppError where no picture can be written to ``file``, before anything is begun."""
+    if file.suffix.lower() not in PICTURES:
+        raise AppError(f"{file} must end in one of {', '.join(PICTURES)} to be a picture.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise AppError(f"{file} cannot be written: {error.strerror}.") from error
+    if file.is_dir():
+        raise AppError(f"{file} is a folder: name a file, such as {file / 'demo.png'}.")
+
+
+class _Demo:
+    """The steps from the empty window to the picture; ``failure`` is empty or a sentence."""
+
+    def __init__(
+        self, viewer: Any, screenshot: Path | None, make_dock: Callable[[Any], SegmentWidget]
+    ) -> None:
+        self._viewer = viewer
+        self._screenshot = screenshot
+        self._make_dock = make_dock
+        self._dock: SegmentWidget | None = None
+        self._failure = ""
+        self._is_done = screenshot is None
+
+    def start(self, timeout_s: float) -> None:
+        """Open sample and dock and begin; all else happens in napari's event loop."""
+        from qtpy.QtCore import QTimer
+
+        from ..layers.result_layers import add_image
+        from ..layers.sample_data import cine
+
+        self._viewer.window.resize(*WINDOW)
+        for data in cine():
+            add_image(self._viewer, data)
+        self._dock = self._make_dock(self._viewer)
+        self._viewer.window.add_dock_widget(self._dock, name="Segment", area="right")
+        self._dock.ensemble.found.connect(self._on_ensemble_found)
+        self._dock.ensemble.failed.connect(self._fail)
+        self._dock.job.ended.connect(self._on_ended)
+        self._dock.ensemble.choose_demo()
+        if self._screenshot is not None:
+            late = f"The demo was not finished within {timeout_s:.0f} seconds."
+            QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, late))
+
+    def check(self) -> None:
+        """Raise AppError where the picture was not made."""
+        if not self._is_done:
+            raise AppError(self._failure or "The window was closed before the picture was taken.")
+
+    def _on_ensemble_found(self, path: Path) -> None:
+        assert self._dock is not None
+        self._dock.ensemble.found.disconnect(self._on_ensemble_found)
+        self._dock.segment()
+        if not self._dock.job.is_running:
+            self._fail(self._dock.run.status.text())
+
+    def _on_ended(self, outcome: str, sentence: str) -> None:
+        from qtpy.QtCore import QTimer
+
+        if self._screenshot is None or outcome == "stopped":  # by hand, or by closing the window
+            return
+        if outcome != "finished":
+            self._fail(sentence)
+            return
+        self._look_closely()
+        QTimer.singleShot(DRAWN_AFTER_MS, self._take_picture)
+
+    def _look_closely(self) -> None:
+        from ..layers.result_layers import result_layers
+        from ..layers.viewing import look_closely
+
+        assert self._dock is not None
+        layer = self._dock.image.layer
+        assert layer is not None
+        look_closely(self._viewer, result_layers(self._viewer, layer)["prediction"])
+
+    def _take_picture(self) -> None:
+        """Qt and the graphics card have had time to draw what was laid out."""
+        assert self._screenshot is not None
+        try:
+            self._viewer.screenshot(str(self._screenshot), canvas_only=False)
+        except OSError as error:
+            self._fail(f"{self._screenshot} cannot be written: {error.strerror or error}.")
+            return
+        self._is_done = True
+        self._viewer.close()
+
+    def _fail(self, sentence: str) -> None:
+        if self._screenshot is not None and not self._is_done and not self._failure:
+            self._failure = sentence
+            self._viewer.close()
+
+
+def _dock(viewer: Any) -> SegmentWidget:
+    from .dock import SegmentWidget
+
+    return SegmentWidget(viewer)

@@ -1,0 +1,369 @@
+"""The dock "Segment": an ensemble, an image, and labels with uncertainty over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
+
+from ...app import AppError
+from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
+from ...core.heart.measurements import canonical_structure
+from ...io import DataError
+from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ..cohort.command import Asking
+from ..cohort.process import COMMAND as COHORT_COMMAND
+from ..cohort.process import CohortRun
+from ..common.background import Background
+from ..common.dock import WIDTH, heading, line, scrolling
+from ..common.docked import Docked
+from ..common.settings import Settings
+from ..layers.image_input import ImageInput, case_of, geometry_of_layer, source_of
+from ..layers.orientation_letters import PatientLetters
+from ..layers.result import Question, Result
+from ..layers.result_layers import prepare, put_result, refresh_result, show_mutual_information
+from ..layers.viewing import current_phase, go_to_phase, turn
+from .ensemble_form import EnsembleForm
+from .image_form import ImageForm
+from .job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
+from .method_form import MethodForm
+from .result_actions import ResultActions, shown_review
+from .run_form import RunForm
+from .worker_process import COMMAND, InferenceChild
+
+if TYPE_CHECKING:
+    from ..cohort.dialog import CohortWindow
+
+STILL_LOOKING = "The ensemble is still being looked through: try again in a moment."
+NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
+
+
+class SegmentWidget(Docked):
+    """Coordinates the forms, the child process and the layers; each of them does its own part."""
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        *,
+        command: Sequence[str] = COMMAND,
+        cohort_command: Sequence[str] = COHORT_COMMAND,
+        settings: Settings | None = None,
+        demo: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._results: dict[Any, Result] = {}
+        self._turned: set[Any] = set()
+        self._running: Image | None = None
+        self._is_first = self._is_wished = False
+        self._started = 0.0
+        self._dock: QDockWidget | None = None
+        self.child = InferenceChild(command)
+        self.job = SegmentationJob(self.child, parent=self)
+        self.cohort = CohortRun(cohort_command)
+        self.cohort_window: CohortWindow | None = None
+        self._settings = settings or Settings()
+        self.ensemble = EnsembleForm(self._settings, demo=demo)
+        self.image = ImageForm(napari_viewer)
+        self.method = MethodForm(self._settings)
+        self.run = RunForm()
+        self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
+        self._letters = PatientLetters(napari_viewer)
+        self._background = Background(self)
+        self._lay_out()
+        self._connect()
+        self._on_image_changed(self.image.layer)
+
+    @property
+    def result(self) -> Result | None:
+        """What is known of the chosen image."""
+        layer = self.image.layer
+        return self._results.get(layer.unique_id) if layer is not None else None
+
+    def _chosen(self) -> tuple[Image, Result] | None:
+        layer, result = self.image.layer, self.result
+        return None if layer is None or result is None else (layer, result)
+
+    def segment(self) -> None:
+        """Segment the chosen image as the forms say; what is missing is said in the dock."""
+        if self.job.is_running:
+            return
+        self._drop_wish()
+        try:
+            image = self.image.image()
+            if self.ensemble.is_looking:
+                self._wait_for_ensemble()
+                return
+            question = self._question()
+        except (AppError, DataError) as error:
+            self.run.say(str(error))
+            return
+        self._running, self._is_first = self.image.layer, True
+        self._started = perf_counter()
+        result = self._result_for(image, question)
+        self._background.run(prepare, _ignore, _ignore)
+        self.run.say()
+        self.run.set_running(True)
+        self.job.start(image, result, device=self.method.device_name)
+        self._offer_result()
+
+    def save_to(self, folder: Path) -> None:
+        """Save the result of the chosen image in ``folder``, replacing files of the same names."""
+        self.actions.save_to(folder)
+
+    def review_in(self, folder: Path) -> None:
+        """Make a study of the result and open it in the dock Review; one begun is gone on with."""
+        self.actions.review_in(folder)
+
+    def close_child(self) -> None:
+        """Stop what runs and end the child process; showing the dock starts another."""
+        self._drop_wish()
+        self.job.forget()
+        self.child.close()
+
+    def _wait_for_ensemble(self) -> None:
+        """Begin as soon as it is looked through; a choice, its failure or Stop drops the wish."""
+        self._is_wished = True
+        self.run.say()
+        self.run.set_running(True)
+        self.run.show_stage("Waiting for the ensemble to be looked through")
+
+    def _drop_wish(self) -> bool:
+        """Wait no more; whether it was waited."""
+        was_wished, self._is_wished = self._is_wished, False
+        if was_wished:
+            self.run.set_running(False)
+        return was_wished
+
+    def _question(self) -> Question:
+        folder, path = self.ensemble.folder, self.ensemble.path
+        if self.ensemble.is_looking:
+            raise AppError(STILL_LOOKING)
+        if folder is None or path is None:
+            raise AppError("Choose an ensemble first.")
+        if not folder.usable:
+            raise AppError(f"{folder.name} holds no usable member; see the table.")
+        return Question(
+            folder=path,
+            ensemble=folder.name,
+            method=self.method.method.currentData(),
+            members=self.method.members.value(),
+            mirroring=self.method.mirroring.currentData(),
+            temperature=self.method.temperature.value(),
+        )
+
+    def _result_for(self, image: ImageInput, question: Question) -> Result:
+        """The image's result so far, if the question is the same, else a new one."""
+        layer, folder = self.image.layer, self.ensemble.folder
+        assert layer is not None
+        assert folder is not None
+        result = self._results.get(layer.unique_id)
+        if result is None or result.question != question or not _same_grid(result, image):
+            result = Result(
+                case=case_of(layer),
+                shape=image.shape,
+                classes=len(folder.labels),
+                structures={name: label for name, label in folder.labels.items() if label},
+                question=question,
+                source=source_of(layer),
+                geometry=geometry_of_layer(layer),
+                spacing=image.spacing,
+            )
+        if self.image.known_phases is not None:
+            result.known_phases = self.image.known_phases
+            result.phases_from = INFO_CFG
+        return result
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        for title, form in (
+            ("Ensemble", self.ensemble),
+            ("Image", self.image),
+            ("Options", self.method),
+            ("", self.run),
+        ):
+            column.addWidget(heading(title) if title else line())
+            column.addWidget(form)
+        column.addStretch(1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolling(content))
+        self.setMinimumWidth(WIDTH)
+        self.setAcceptDrops(True)
+
+    def _connect(self) -> None:
+        self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
+        self.ensemble.found.connect(self._on_ensemble_found)
+        self.ensemble.failed.connect(self._on_ensemble_failed)
+        self.image.image_changed.connect(self._on_image_changed)
+        self.run.segment_requested.connect(self.segment)
+        self.run.stop_requested.connect(self._on_stop_requested)
+        self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
+        self.method.remote.test_requested.connect(self.job.test)
+        self.job.devices_found.connect(self.method.set_devices)
+        self.job.connection_tested.connect(self.method.remote.show_test)
+        self.job.members_refused.connect(self.ensemble.refuse)
+        self.job.stage_started.connect(self.run.show_stage)
+        self.job.progressed.connect(self.run.show_progress)
+        self.job.noticed.connect(self.run.say_also)
+        self.job.phases_found.connect(self._on_phases_found)
+        self.job.result_grown.connect(self._on_result_grown)
+        self.job.ended.connect(self._on_ended)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.run.folder_requested.connect(self._on_folder_requested)
+        # These are no Qt children of this widget, so that they can still be told when it is gone.
+        self.destroyed.connect(self.child.close)
+        self.destroyed.connect(self.cohort.close)
+
+    def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
+        self.method.set_ensemble(folder)
+        if folder is None:
+            self._drop_wish()
+            return
+        self.image.set_channels(folder.channels)
+        knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
+        self.image.set_finds_phases("" if knows_lv else NO_LV)
+
+    def _on_ensemble_found(self, path: Path) -> None:
+        self.job.look_into(path, self.method.device_name)
+        if self._drop_wish():
+            self.segment()
+
+    def _on_ensemble_failed(self, sentence: str) -> None:
+        if self._drop_wish():
+            self.run.say(sentence)
+
+    def _on_stop_requested(self) -> None:
+        if self._drop_wish():
+            self.run.say(STOPPED_EARLY)
+        self.job.stop()
+
+    def _on_image_changed(self, layer: Image | None) -> None:
+        self._drop_wish()
+        self._letters.set_layer(layer)
+        self._offer_result()
+        if layer is not None and layer.unique_id not in self._turned:
+            self._turned.add(layer.unique_id)
+            turn(self._viewer, layer)
+
+    def _on_phases_found(self, ed: int, es: int) -> None:
+        self.run.say_also(f"ED is phase {ed}, ES is phase {es} ({FOUND_BY_VOLUME}).")
+
+    def _on_result_grown(self, result: Result, phase: int | None) -> None:
+        layer = self._running
+        if layer is None or layer not in self._viewer.layers:
+            return
+        if self._is_first:
+            self._show_first(layer, result, phase)
+        else:
+            refresh_result(self._viewer, layer, result)
+
+    def _show_first(self, layer: Image, result: Result, phase: int | None) -> None:
+        """Put the layers there, and go where there is something to see."""
+        self._is_first = False
+        self._results[layer.unique_id] = result
+        both = self.run.mutual_information.isChecked()
+        put_result(self._viewer, layer, result, mutual_information=both)
+        if phase is not None and current_phase(self._viewer, layer) not in result.phases:
+            go_to_phase(self._viewer, layer, phase)
+
+    def _offer_result(self) -> None:
+        """While a job runs, its result is not yet one to be saved."""
+        result = None if self.job.is_running else self.result
+        self.run.set_result(result.largest_entropy if result is not None else None)
+
+    def _on_ended(self, outcome: str, sentence: str) -> None:
+        self.run.set_running(False)
+        self._offer_result()
+        result = self._results.get(self._running.unique_id) if self._running else None
+        is_lost = outcome == STOPPED and result is None
+        took = clock(perf_counter() - self._started)
+        finished = f"Finished in {took}." if outcome == FINISHED else sentence
+        self.run.say_also(STOPPED_EARLY if is_lost else finished)
+        self._running = None
+        for warning in result.warnings if outcome == FINISHED and result is not None else ():
+            self.run.say_also(warning)
+
+    def _on_folder_requested(self) -> None:
+        if self.cohort_window is None:
+            self.cohort_window = self._make_cohort_window()
+        self.cohort_window.show()
+        self.cohort_window.raise_()
+        self.cohort_window.activateWindow()
+
+    def _make_cohort_window(self) -> CohortWindow:
+        from ..cohort.dialog import CohortWindow  # not needed while the dock is being opened
+
+        window = CohortWindow(self.cohort, self._settings, asking=self._asking, parent=self)
+        self.ensemble.ensemble_changed.connect(window.refresh_asking)
+        self.method.changed.connect(window.refresh_asking)
+        window.progressed.connect(self.run.show_folder_progress)
+        window.review_requested.connect(self._on_cohort_review_requested)
+        return window
+
+    def _asking(self) -> Asking:
+        return Asking(question=self._question(), device=self.method.device_name)
+
+    def _on_cohort_review_requested(self, results: Path) -> None:
+        shown_review(self._viewer).list_studies(results)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        self._results.pop(event.value.unique_id, None)
+        if event.value is self._running:
+            self.job.stop()
+            self.run.say("The image was removed.")
+
+    def _on_mutual_information_toggled(self, shown: bool) -> None:
+        layer, result = self.image.layer, self.result
+        if layer is not None and result is not None:
+            show_mutual_information(self._viewer, layer, result, shown)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Start the child, so that it finds the devices while the user chooses."""
+        super().showEvent(event)
+        self.child.start()
+
+    def _on_dock_closed(self) -> None:
+        self.close_child()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept folders; image files go on to the viewer."""
+        if dropped_folder(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped folder as ensemble."""
+        folder = dropped_folder(event)
+        if folder is not None:
+            self.ensemble.choose(folder)
+            event.acceptProposedAction()
+
+    def _on_taken_out(self) -> None:
+        self.close_child()
+        self.cohort.close()
+        if self.cohort_window is not None:
+            self.cohort_window.close()
+        self._letters.close()
+        self.image.close_events()
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+
+
+def dropped_folder(event: QDropEvent) -> Path | None:
+    """The one folder, or file of weights, that is dropped."""
+    urls = event.mimeData().urls()
+    path = Path(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else None
+    return path if path is not None and (path.is_dir() or path.suffix == ".pth") else None
+
+
+def _same_grid(result: Result, image: ImageInput) -> bool:
+    return (result.shape, result.spacing) == (image.shape, image.spacing)
+
+
+def _ignore(_: object) -> None:
+    """What nobody waits for has ended."""

@@ -1,0 +1,262 @@
+"""Choosing what to segment: the image layers, their spacing where unknown, the phases of a cine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...app import AppError
+from ...io import DataError
+from ...io.images.nifti import Phases
+from ..common.form_rows import form_layout, row_label
+from ..layers.image_input import (
+    ImageInput,
+    Spacing,
+    check_same_grid,
+    is_segmentable,
+    parse_phase_numbers,
+    phases_beside,
+    spacing_of,
+    voxels_of,
+)
+from ..layers.viewing import current_phase
+
+ED_ES, ALL, CURRENT, THESE = range(4)
+NARROW = "min-width: 36px; padding: 1px 4px;"
+"""Three boxes side by side; napari's style makes each too wide for that."""
+NO_IMAGE = "Open a 3D image or a 4D cine"
+
+
+class ImageForm(QWidget):
+    """The image to segment. ``image_changed`` carries the layer of its first channel, or None."""
+
+    image_changed = Signal(object)
+
+    def __init__(self, viewer: Any, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._known: Phases | None = None
+        self._problem = ""
+        self._cannot_find = ""
+        self.channels: list[QComboBox] = []
+        self.spacing = SpacingRow()
+        self.phases = _narrow_combo()
+        self.phase_numbers = QLineEdit()
+        self.hint = QLabel()
+        self._lay_out()
+        self.set_channels(("image",))
+        self._show_rows()
+        self.phases.currentIndexChanged.connect(self._on_phases_changed)
+        for event in self._events():
+            event.connect(self._on_layers_changed)
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer of the first channel."""
+        return self._layer
+
+    @property
+    def known_phases(self) -> Phases | None:
+        """ED and ES from an ``Info.cfg`` beside the image, where the user wants these two."""
+        return self._known if self.phases.currentIndex() == ED_ES else None
+
+    def choose(self, layer: Image) -> None:
+        """Choose the layer of the first channel."""
+        index = self.channels[0].findData(layer)
+        self.channels[0].setCurrentIndex(index)
+
+    def set_channels(self, names: Sequence[str]) -> None:
+        """Ask for one layer per channel of the ensemble; layers chosen before stay chosen."""
+        chosen = [combo.currentData() for combo in self.channels]
+        while self._channel_rows.rowCount():
+            self._channel_rows.removeRow(0)
+        self.channels = [_narrow_combo() for _ in names]
+        for combo, name in zip(self.channels, names, strict=True):
+            title = "Layer" if len(names) == 1 else name
+            self._channel_rows.addRow(row_label(title), combo)
+        self._list_layers(chosen)
+        self.channels[0].currentIndexChanged.connect(self._on_image_chosen)
+        self._on_image_chosen()
+
+    def set_finds_phases(self, reason: str) -> None:
+        """Say whether the ensemble can find ED and ES; if not, ``reason`` says why."""
+        self._cannot_find = reason
+        self._offer_phases()
+
+    def image(self) -> ImageInput:
+        """What is to be segmented. Raises AppError or DataError where the form does not say it."""
+        layers = [combo.currentData() for combo in self.channels]
+        if self._layer is None or None in layers:
+            raise AppError(f"{NO_IMAGE}, then choose its layer.")
+        check_same_grid(layers)
+        return ImageInput(
+            channels=tuple(voxels_of(layer) for layer in layers),
+            spacing=spacing_of(self._layer) or self.spacing.value(),
+            phases=self._chosen_phases(self._layer),
+        )
+
+    def close_events(self) -> None:
+        """Follow the viewer's layers no longer."""
+        for event in self._events():
+            event.disconnect(self._on_layers_changed)
+
+    def _events(self) -> tuple[Any, ...]:
+        events = self._viewer.layers.events
+        return events.inserted, events.removed, events.reordered, events.renamed
+
+    def _lay_out(self) -> None:
+        self.phases.addItems(["", "All phases", "Current phase", "These:"])
+        self.phases.setToolTip("Phases count from 1 here; napari's slider counts from 0.")
+        self.phase_numbers.setPlaceholderText("1,8 or 3-6")
+        self.phase_numbers.hide()
+        self.hint.setWordWrap(True)
+        which = QWidget()
+        row = QHBoxLayout(which)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.phases, 1)
+        row.addWidget(self.phase_numbers, 1)
+        self._channel_rows = form_layout()
+        self._rows = form_layout()
+        self._rows.addRow(row_label("Voxel, mm"), self.spacing)
+        self._rows.addRow(row_label("Phases"), which)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self._channel_rows, self._rows):
+            column.addLayout(part)
+        column.addWidget(self.hint)
+
+    def _list_layers(self, chosen: Sequence[Image | None]) -> None:
+        """Offer the viewer's images, what was ``chosen`` kept, else one after the other."""
+        layers = [layer for layer in self._viewer.layers if is_segmentable(layer)]
+        for place, combo in enumerate(self.channels):
+            kept = chosen[place] if place < len(chosen) else None
+            combo.blockSignals(True)
+            combo.clear()
+            for layer in layers:
+                combo.addItem(layer.name, layer)
+            if not layers:
+                combo.addItem(NO_IMAGE, None)
+            index = layers.index(kept) if kept in layers else min(place, len(layers) - 1)
+            combo.setCurrentIndex(max(index, 0))
+            combo.blockSignals(False)
+
+    def _on_layers_changed(self, event: object = None) -> None:
+        self._list_layers([combo.currentData() for combo in self.channels])
+        self._on_image_chosen()
+
+    def _on_image_chosen(self) -> None:
+        layer = self.channels[0].currentData()
+        if layer is self._layer:
+            return
+        self._layer = layer
+        self._learn_phases()
+        self._show_rows()
+        self.image_changed.emit(layer)
+
+    def _learn_phases(self) -> None:
+        self._known, self._problem = None, ""
+        if self._layer is not None and self._layer.ndim == 4:
+            try:
+                self._known = phases_beside(self._layer)
+            except DataError as error:
+                self._problem = str(error)
+        text = "ED and ES (found automatically)"
+        if self._known is not None:
+            text = f"ED and ES (phases {self._known.ed} and {self._known.es})"
+        self.phases.setItemText(ED_ES, text)
+        self._offer_phases()
+
+    def _offer_phases(self) -> None:
+        """Grey out ED and ES where nobody knows them."""
+        item = self.phases.model().item(ED_ES)
+        item.setEnabled(self._known is not None or not self._cannot_find)
+        item.setToolTip("" if item.isEnabled() else self._cannot_find)
+        if not item.isEnabled() and self.phases.currentIndex() == ED_ES:
+            self.phases.setCurrentIndex(ALL)
+
+    def _show_rows(self) -> None:
+        layer = self._layer
+        asks = layer is not None and spacing_of(layer) is None
+        is_cine = layer is not None and layer.ndim == 4
+        if asks and layer is not None:
+            self.spacing.set_value(tuple(layer.scale[-3:]))
+        self._rows.setRowVisible(0, asks)
+        self._rows.setRowVisible(1, is_cine)
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        sentences = []
+        if self._layer is not None and spacing_of(self._layer) is None:
+            sentences.append("The layer does not say its voxel size in mm: please check it.")
+        if self._problem:
+            sentences.append(self._problem)
+        elif self.known_phases is not None:
+            sentences.append("ED and ES are those of the Info.cfg beside the image.")
+        elif self._layer is not None and self._layer.ndim == 4:
+            sentences.append(f"{voxels_of(self._layer).shape[0]} phases along the first axis.")
+        self.hint.setText(" ".join(sentences))
+        self.hint.setVisible(bool(sentences))
+
+    def _on_phases_changed(self, index: int) -> None:
+        self.phase_numbers.setVisible(index == THESE)
+        self._show_hint()
+
+    def _chosen_phases(self, layer: Image) -> tuple[int, ...] | None:
+        if layer.ndim == 3:
+            return None
+        choice = self.phases.currentIndex()
+        if choice == ED_ES:
+            return None if self._known is None else tuple(dict.fromkeys(self._known))
+        if choice == CURRENT:
+            return (current_phase(self._viewer, layer),)
+        count = voxels_of(layer).shape[0]
+        if choice == ALL:
+            return tuple(range(1, count + 1))
+        return parse_phase_numbers(self.phase_numbers.text(), count)
+
+
+def _narrow_combo() -> QComboBox:
+    combo = QComboBox()
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
+
+
+class SpacingRow(QWidget):
+    """Three lengths in mm, between slices (z), rows (y) and columns (x)."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.boxes = [QDoubleSpinBox() for _ in range(3)]
+        for box, axis in zip(self.boxes, "zyx", strict=True):
+            box.setDecimals(3)
+            box.setRange(0.001, 1000.0)
+            box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+            box.setStyleSheet(NARROW)
+            box.setToolTip(f"Distance between voxels along {axis}, mm")
+            row.addWidget(QLabel(axis))
+            row.addWidget(box, 1)
+
+    def set_value(self, spacing: Sequence[float]) -> None:
+        """Show (z, y, x) in mm."""
+        for box, step in zip(self.boxes, spacing, strict=True):
+            box.setValue(abs(float(step)))
+
+    def value(self) -> Spacing:
+        """(z, y, x) in mm."""
+        z, y, x = (float(box.value()) for box in self.boxes)
+        return z, y, x

@@ -1,0 +1,316 @@
+"""One segmentation at a time in the inference child, from the image layer to the last snapshot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ...app.messages import (
+    ChildReady,
+    ConnectionTested,
+    EnsembleLoaded,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    Notice,
+    PhaseDone,
+    PhasesFound,
+    SegmentImage,
+    SnapshotReady,
+    StageStarted,
+    StopJob,
+    TestConnection,
+)
+from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...io.images.nifti import Phases
+from ..common.background import Background
+from ..layers.image_input import ImageInput
+from ..layers.result import Result, delete_files, phase_names
+from .worker_process import InferenceChild
+
+STOP_WITHIN_MS = 600
+"""A child that has not stopped by then is killed: all in all Stop takes less than a second."""
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+STOPPED_EARLY = "Stopped."
+KEPT = " What was found is kept."
+BUSY = "Test the connection when the segmentation has ended."
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: ``done`` of ``total`` members in a phase, ``fraction`` (0 … 1) in all."""
+
+    done: int
+    total: int
+    eta_seconds: float
+    phase: int | None
+    fraction: float
+
+    def __str__(self) -> str:
+        where = "Member" if self.phase is None else f"Phase {self.phase}: member"
+        return f"{where} {self.done} of {self.total}, {clock(self.eta_seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, 0:21."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+@dataclass(eq=False)
+class _Job:
+    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them.
+
+    ``shown`` is how far each phase is in the result.
+    """
+
+    number: int
+    image: ImageInput
+    result: Result
+    device: str
+    file: Path
+    phases: int
+    shares: dict[int | None, float] = field(default_factory=dict)
+    shown: dict[int | None, Progress] = field(default_factory=dict)
+    is_sent: bool = False
+    gives_up: threading.Event = field(default_factory=threading.Event)
+
+    def phase(self, sent: int | None) -> int | None:
+        """The phase of the cine, of the phase the child speaks of."""
+        return None if sent is None else self.image.sent_phases[sent - 1]
+
+
+class SegmentationJob(QObject):
+    """Sends images to the child and tells what comes back, in order; late answers are dropped.
+
+    ``ended`` carries "finished", "stopped" or "failed" and a sentence: why it failed, or how far it
+    was. What was found until then stays in the result given to ``start``.
+    """
+
+    devices_found = Signal(dict)
+    connection_tested = Signal(str, str)
+    members_refused = Signal(str, dict)
+    stage_started = Signal(str)
+    phases_found = Signal(int, int)
+    result_grown = Signal(object, object)
+    progressed = Signal(object)
+    noticed = Signal(str)
+    ended = Signal(str, str)
+
+    def __init__(self, child: InferenceChild, *, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._child = child
+        self._background = Background(self)
+        self._number = 0
+        self._job: _Job | None = None
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(STOP_WITHIN_MS)
+        self._patience.timeout.connect(self._on_patience_lost)
+        child.message_received.connect(self._on_message)
+        child.died.connect(self._on_died)
+        self._answers: dict[type[Message], Callable[[Any], None]] = {
+            ChildReady: self._on_ready,
+            ConnectionTested: self._on_tested,
+            EnsembleLoaded: self._on_loaded,
+            StageStarted: self._on_stage,
+            Notice: self._on_notice,
+            PhasesFound: self._on_phases,
+            SnapshotReady: self._on_snapshot,
+            PhaseDone: self._on_phase_done,
+            JobEnded: self._on_ended,
+        }
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job has been started and has not ended."""
+        return self._job is not None
+
+    def look_into(self, folder: Path, device: str) -> None:
+        """Have the child open all members of ``folder`` and keep it ready."""
+        self._child.send(LoadEnsemble(folder=str(folder), device=device))
+
+    def test(self, device: str) -> None:
+        """Have the child say what is at the name of another computer."""
+        if self._job is not None:
+            self.connection_tested.emit(device, BUSY)
+        else:
+            self._child.send(TestConnection(device=device))
+
+    def start(self, image: ImageInput, result: Result, *, device: str) -> None:
+        """Segment ``image`` into ``result``, as its question says."""
+        self._number += 1
+        phases = len(image.phases or ()) or (2 if image.is_cine else 1)
+        file = self._child.scratch / f"image-{self._number}.npy"
+        job = _Job(self._number, image, result, device, file, phases)
+        self._job = job
+        self.stage_started.emit("Preparing the image")
+        write = partial(image.write, file, should_stop=job.gives_up.is_set)
+        self._background.run(write, partial(self._on_prepared, job), self._failing(job))
+
+    def stop(self) -> None:
+        """End the job within a second; what it found so far stays."""
+        if self._job is None or self._job.gives_up.is_set():
+            return  # a second press must not grant the child more time
+        self._job.gives_up.set()
+        if self._job.is_sent:
+            self._child.send(StopJob(job=self._job.number))
+            self._patience.start()
+        else:
+            self._end(STOPPED, "")
+
+    def forget(self) -> None:
+        """Stop waiting for the job, because the child is being ended."""
+        if self._job is not None:
+            self._job.gives_up.set()
+            self._end(STOPPED, "")
+
+    def _on_prepared(self, job: _Job, _: object) -> None:
+        if job is not self._job:
+            job.file.unlink(missing_ok=True)
+            return
+        job.is_sent = True
+        self._child.send(_request(job))
+        self.stage_started.emit("Waiting for the first member")
+
+    def _on_message(self, message: Message) -> None:
+        job = getattr(message, "job", 0)
+        if job and (self._job is None or job != self._job.number):
+            delete_files(message)
+            return
+        answer = self._answers.get(type(message))
+        if answer is not None:
+            answer(message)
+
+    def _on_ready(self, message: ChildReady) -> None:
+        self.devices_found.emit(message.devices)
+
+    def _on_tested(self, message: ConnectionTested) -> None:
+        self.connection_tested.emit(message.device, message.text)
+
+    def _on_loaded(self, message: EnsembleLoaded) -> None:
+        self.members_refused.emit(message.folder, message.refused)
+
+    def _on_stage(self, message: StageStarted) -> None:
+        self.stage_started.emit(message.text)
+
+    def _on_notice(self, message: Notice) -> None:
+        self.noticed.emit(message.text)
+
+    def _on_phases(self, message: PhasesFound) -> None:
+        assert self._job is not None
+        result = self._job.result
+        result.known_phases = Phases(message.end_diastole, message.end_systole)
+        result.phases_from = FOUND_BY_VOLUME
+        self.phases_found.emit(message.end_diastole, message.end_systole)
+
+    def _on_snapshot(self, message: SnapshotReady) -> None:
+        """Read it in the thread: the volumes can be large."""
+        assert self._job is not None
+        job, phase = self._job, self._job.phase(message.phase)
+        job.shares[phase] = message.done / message.total
+        fraction = sum(job.shares.values()) / job.phases
+        counts = (message.done, message.total, message.eta_seconds)
+        progress = Progress(*counts, phase, fraction)
+        read = partial(job.result.read, message, phase)
+        self._background.run(read, partial(self._on_read, job, progress), self._failing(job))
+
+    def _on_read(self, job: _Job, progress: Progress, _: object) -> None:
+        job.result.count(progress.phase, progress.done, progress.total)
+        job.shown[progress.phase] = progress
+        self.result_grown.emit(job.result, progress.phase)
+        if job is self._job:
+            self.progressed.emit(progress)
+
+    def _on_phase_done(self, message: PhaseDone) -> None:
+        """Read it after the snapshots that are being read; the end of the job waits for it."""
+        assert self._job is not None
+        job, phase = self._job, self._job.phase(message.phase)
+        job.shares[phase] = 1
+        read = partial(job.result.read_posterior, message, phase)
+        finish = partial(job.result.finish, phase, message.report)
+        self._background.run(read, finish, self._failing(job))
+
+    def _on_ended(self, message: JobEnded) -> None:
+        """Without a number it was no segmentation that ended."""
+        job = self._job
+        if not message.job or job is None:
+            self.noticed.emit(message.text)
+            return
+        all_read = partial(self._on_all_read, job)
+        self._background.run(lambda: message, all_read, self._failing(job))
+
+    def _on_all_read(self, job: _Job, message: JobEnded) -> None:
+        if job is self._job:
+            self._end(message.outcome, message.text)
+
+    def _on_patience_lost(self) -> None:
+        if self._job is not None:
+            self._child.restart()
+            self.look_into(self._job.result.question.folder, self._job.device)
+            self._end(STOPPED, "")
+
+    def _on_died(self, sentence: str) -> None:
+        if self._job is not None:
+            self._end(FAILED, sentence)
+        else:
+            self.noticed.emit(sentence)
+
+    def _failing(self, job: _Job) -> Callable[[str], None]:
+        return partial(self._on_failed, job)
+
+    def _on_failed(self, job: _Job, sentence: str) -> None:
+        if job is not self._job:
+            return
+        if job.is_sent:
+            self._child.send(StopJob(job=job.number))
+        else:
+            job.file.unlink(missing_ok=True)
+        self._end(FAILED, sentence)
+
+    def _end(self, outcome: str, sentence: str) -> None:
+        self._patience.stop()
+        if self._job is not None:
+            if outcome == STOPPED:
+                sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
+            if outcome == FAILED and self._job.shown:
+                sentence += KEPT
+            if self._job.is_sent:
+                self._job.file.unlink(missing_ok=True)
+            self._job = None
+        self.ended.emit(outcome, sentence)
+
+
+def stopped_sentence(shown: Collection[Progress], *, phases: int) -> str:
+    """How far a job of so many phases was when it was stopped."""
+    if not shown:
+        return STOPPED_EARLY
+    open_ones = [one for one in shown if one.done < one.total] or list(shown)[-1:]
+    fewest = min(open_ones, key=lambda one: one.done)
+    least = "" if fewest.done == max(one.done for one in open_ones) else "at least "
+    where = f" in {phase_names(one.phase for one in open_ones)}" if phases > 1 else ""
+    how_far = f"{least}{fewest.done} of {fewest.total} members"
+    return f"Stopped{where} after {how_far}; what was found is kept."
+
+
+def _request(job: _Job) -> SegmentImage:
+    question, image = job.result.question, job.image
+    finds_phases = image.is_cine and image.phases is None
+    return SegmentImage(
+        job=job.number,
+        image=str(job.file),
+        spacing=image.spacing,
+        folder=str(question.folder),
+        phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
+        method=question.method,
+        members=question.members,
+        mirroring=question.mirroring,
+        temperature=question.temperature,
+        device=job.device,
+    )

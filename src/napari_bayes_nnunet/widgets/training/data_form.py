@@ -1,0 +1,111 @@
+"""What to train on: a dataset, two folders of which one is made, or corrected studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+
+from ...io.dataset.raw_dataset import RawDataset
+from ..common.folder_row import dropped_directory
+from ..common.form_rows import form_layout, row_label
+from .dataset_form import HELP, DatasetFolderForm
+from .folders_form import FoldersForm
+from .studies_form import StudiesForm
+
+DATASET, FOLDERS, STUDIES = range(3)
+SOURCES = (
+    ("An nnU-Net dataset", HELP),
+    (
+        "Two folders: images and labels",
+        "NIfTI files, matched by their names; an nnU-Net dataset is written from them.",
+    ),
+    (
+        "Corrected studies",
+        "What was reviewed in the dock Review, added to an nnU-Net dataset to train on.",
+    ),
+)
+
+
+class TrainingDataForm(QWidget):
+    """``dataset_changed`` carries the RawDataset to train on, or None while there is none."""
+
+    dataset_changed = Signal(object)
+
+    def __init__(
+        self,
+        *,
+        folder: DatasetFolderForm | None = None,
+        folders: FoldersForm | None = None,
+        studies: StudiesForm | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._dataset: RawDataset | None = None
+        self.source = QComboBox()
+        self.folder = folder or DatasetFolderForm()
+        self.folders = folders or FoldersForm()
+        self.studies = studies or StudiesForm()
+        self._forms: dict[int, DatasetFolderForm | FoldersForm | StudiesForm] = {
+            DATASET: self.folder,
+            FOLDERS: self.folders,
+            STUDIES: self.studies,
+        }
+        self._fill()
+        rows = form_layout()
+        rows.addRow(row_label("Source"), self.source)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
+        for form in self._forms.values():
+            column.addWidget(form)
+            form.dataset_changed.connect(self._on_dataset_changed)
+        self.setAcceptDrops(True)
+        self.source.currentIndexChanged.connect(self._on_source_changed)
+        self._on_source_changed(DATASET)
+
+    @property
+    def dataset(self) -> RawDataset | None:
+        """The dataset to train on."""
+        return self._dataset
+
+    def choose(self, path: Path) -> None:
+        """Take the nnU-Net dataset in ``path``."""
+        self.source.setCurrentIndex(DATASET)
+        self.folder.folder.choose(path)
+
+    def _fill(self) -> None:
+        self.source.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        for index, (title, help_text) in enumerate(SOURCES):
+            self.source.addItem(title)
+            self.source.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_source_changed(self, index: int) -> None:
+        for source, form in self._forms.items():
+            form.setVisible(source == index)
+        self.source.setToolTip(SOURCES[index][1])
+        self._on_dataset_changed()
+
+    def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
+        """Of the forms only the one that is shown counts."""
+        shown = self._forms[self.source.currentIndex()]
+        if shown.dataset is not self._dataset:
+            self._dataset = shown.dataset
+            self.dataset_changed.emit(self._dataset)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept one folder; the rows of folders take theirs themselves."""
+        if dropped_directory(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped folder as nnU-Net dataset, or give it to the form of studies."""
+        folder = dropped_directory(event)
+        if folder is not None:
+            event.acceptProposedAction()
+            shows_studies = self.source.currentIndex() == STUDIES
+            (self.studies.take if shows_studies else self.choose)(folder)

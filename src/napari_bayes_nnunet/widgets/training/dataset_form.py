@@ -1,0 +1,89 @@
+"""An nnU-Net raw dataset: its folder, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...io.dataset.raw_dataset import RawDataset, read_dataset
+from ..common.background import Background
+from ..common.folder_row import HINT, FolderRow
+from ..common.form_rows import form_layout, row_label
+from ..common.sentence import Sentence
+
+HELP = "A folder with imagesTr, labelsTr and dataset.json."
+
+
+class DatasetFolderForm(QWidget):
+    """A dataset folder and what is in it. ``dataset_changed`` carries the RawDataset, or None."""
+
+    dataset_changed = Signal(object)
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[Path], RawDataset] = read_dataset,
+        label: str = "Folder",
+        hint: str = HINT,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._read = read
+        self._background = Background(self)
+        self._dataset: RawDataset | None = None
+        self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
+        self.summary = Sentence()
+        self.folder.setToolTip(HELP)
+        rows = form_layout()
+        rows.addRow(row_label(label), self.folder)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
+        column.addWidget(self.summary)
+        self.folder.chosen.connect(self._on_chosen)
+
+    @property
+    def dataset(self) -> RawDataset | None:
+        """The dataset in the chosen folder."""
+        return self._dataset
+
+    def show_dataset(self, dataset: RawDataset) -> None:
+        """Show what is by now in the dataset that was chosen."""
+        self.summary.say(summary(dataset))
+        self._set_dataset(dataset)
+
+    def _on_chosen(self, path: Path | None) -> None:
+        # A thread of its own for each choice: the one before may hang on a network drive.
+        self._background.deleteLater()
+        self._background = Background(self)
+        self._set_dataset(None)
+        self.summary.say("" if path is None else f"Looking into {path.name}…")
+        if path is not None:
+            work = partial(self._read, path)
+            answers = partial(self._on_read, path), partial(self._on_not_read, path)
+            self._background.run(work, *answers)
+
+    def _on_read(self, path: Path, dataset: RawDataset) -> None:
+        if path == self.folder.path:
+            self.show_dataset(dataset)
+
+    def _on_not_read(self, path: Path, sentence: str) -> None:
+        if path == self.folder.path:
+            self.summary.say(sentence)
+
+    def _set_dataset(self, dataset: RawDataset | None) -> None:
+        if dataset is not self._dataset:
+            self._dataset = dataset
+            self.dataset_changed.emit(dataset)
+
+
+def summary(dataset: RawDataset) -> str:
+    """Cases, channels and structures of a dataset."""
+    count = len(dataset.cases)
+    structures = ", ".join(name for name, value in dataset.labels.items() if value)
+    channels = ", ".join(dataset.channels)
+    return f"{count} case{'' if count == 1 else 's'} of {channels}, with {structures}."

@@ -1,0 +1,184 @@
+"""The dock "Train": a new training, or one that runs somewhere, watched and steered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from ...app.training.process import COMMAND
+from ...app.training.progress import NOTHING_YET, TrainingProgress
+from ...app.training.request import TrainingRequest
+from ...app.training.run_state import RunState
+from ...io.ensemble.run_folder import TrainingRecord
+from ..common.dock import WIDTH, scrolling
+from ..common.settings import Settings
+from .dialogs import GO_ON, STAY, STOP, ask_on_closing, may_kill
+from .new_training_form import NewTrainingForm
+from .run_chooser import RunChooser
+from .watch import TrainingWatch
+from .watch_form import WatchForm
+
+PLUGIN, SEGMENT = "napari-bayes-nnunet", "Segment"
+
+
+class TrainingWidget(QWidget):
+    """Coordinates the forms and the watch; each of them does its own part.
+
+    ``ask_closing`` is asked when the window closes while trainings of this window run, and answers
+    "go on", "stop" or "stay"; ``ask_killing`` whether to kill.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        *,
+        command: Sequence[str] = COMMAND,
+        settings: Settings | None = None,
+        ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
+        ask_killing: Callable[[QWidget, TrainingProgress], bool] = may_kill,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._settings = settings or Settings()
+        self._ask_closing = ask_closing
+        self._ask_killing = ask_killing
+        self.progress = NOTHING_YET  # of the run that is shown
+        self.state: RunState | None = None
+        self._window: QWidget | None = None
+        self.chooser = RunChooser(self._settings)
+        self.new = NewTrainingForm()
+        self.form = WatchForm()
+        self.watch = TrainingWatch(command, parent=self)
+        self._lay_out()
+        self._connect()
+
+    def follow(self, path: Path) -> None:
+        """Show the run in ``path``, whoever started it and whether or not it still runs."""
+        self._show_run(path)
+        self.watch.follow(path)
+
+    def start(self, request: TrainingRequest) -> None:
+        """Start a training and show it."""
+        self._show_run(request.output)
+        self.watch.start(request)
+
+    def show_new(self) -> None:
+        """Show the form for a new training; one that runs goes on."""
+        self._show_page(self.new)
+        self.watch.follow(None)
+
+    def use(self) -> None:
+        """Hand the ensemble, as far as it is, to the dock Segment."""
+        run = self.watch.run
+        if run is None:
+            return
+        _, segment = self._viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT, tabify=True)
+        segment.ensemble.choose(run.path)
+
+    def _show_run(self, path: Path) -> None:
+        self._settings.add_recent_run(path)
+        self.chooser.show_run(path)
+        self.progress, self.state = NOTHING_YET, None
+        self.form.set_run(path)
+        self._show_page(self.form)
+
+    def _show_page(self, page: QWidget) -> None:
+        for each in (self.new, self.form):
+            each.setVisible(each is page)
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addWidget(self.chooser)
+        column.addWidget(self.new)
+        column.addWidget(self.form)
+        column.addStretch(1)
+        self._show_page(self.new)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolling(content))
+        self.setMinimumWidth(WIDTH)
+
+    def _connect(self) -> None:
+        self.chooser.new_requested.connect(self.show_new)
+        self.chooser.run_chosen.connect(self.follow)
+        self.new.start_requested.connect(self.start)
+        self.watch.looked.connect(self._on_looked)
+        self.watch.restarted.connect(self.form.clear)
+        self.watch.log_grown.connect(self.form.add_log)
+        self.watch.failed.connect(self.form.complain)
+        self.form.stop_requested.connect(self._on_stop_requested)
+        self.form.kill_requested.connect(self._on_kill_requested)
+        self.form.resume_requested.connect(self._on_resume_requested)
+        self.form.add_cycle_requested.connect(self._on_add_cycle_requested)
+        self.form.use_requested.connect(self.use)
+        self.form.log_toggled.connect(self.watch.set_reads_log)
+
+    def _on_looked(
+        self, state: RunState, progress: TrainingProgress, record: TrainingRecord | None
+    ) -> None:
+        self.state, self.progress = state, progress
+        self.form.set_record(record, progress.fold or "")
+        self.form.show_run(state, progress)
+        self.chooser.set_state(state)
+
+    def _on_stop_requested(self) -> None:
+        self.form.show_stopping()
+        self.watch.stop_after_epoch()
+
+    def _on_kill_requested(self) -> None:
+        if self._ask_killing(self, self.progress):
+            self.watch.kill()
+
+    def _on_resume_requested(self) -> None:
+        self._go_on(add_cycle=False)
+
+    def _on_add_cycle_requested(self) -> None:
+        self._go_on(add_cycle=True)
+
+    def _go_on(self, *, add_cycle: bool) -> None:
+        run, info = self.watch.run, self.state.info if self.state is not None else None
+        if run is None:
+            return
+        dataset = Path(info.dataset) if info is not None else self._ask_for_dataset()
+        if dataset is not None:
+            request = TrainingRequest(
+                dataset=dataset,
+                output=run.path,
+                fold=self.progress.fold,
+                resume=not add_cycle,
+                add_cycle=add_cycle,
+            )
+            self.start(request)
+
+    def _ask_for_dataset(self) -> Path | None:
+        """Of a run that an earlier version has made."""
+        chosen = QFileDialog.getExistingDirectory(self, "The nnU-Net dataset it was trained on")
+        return Path(chosen) if chosen else None
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Watch the window this is in, to be asked when it closes."""
+        super().showEvent(event)
+        self.chooser.refresh()
+        window = self.window()
+        if window is not self._window and window is not self:
+            self._window = window
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask whether trainings go on when the window closes."""
+        if event.type() == QEvent.Type.Close and watched is self._window:
+            running = self.watch.started_here()
+            answer = self._ask_closing(self, running) if running else GO_ON
+            if answer == STAY:
+                event.ignore()
+                return True
+            if answer == STOP:
+                for path in running:
+                    self.watch.stop_soon(path)
+        return bool(super().eventFilter(watched, event))

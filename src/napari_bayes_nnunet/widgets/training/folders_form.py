@@ -1,0 +1,196 @@
+"""Two folders, one of images and one of labels: matched by name, then written as a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...io.dataset.matching import Match, Mismatch, Pair, match_folders, write_dataset
+from ...io.dataset.raw_dataset import RawDataset
+from ..common.folder_row import FolderRow
+from ..common.form_rows import form_layout, row_label
+from ..common.long_work import LongWork, Steps
+from ..common.progress_row import ProgressRow
+from ..common.rows_table import Row, RowsTable
+from ..common.sentence import Sentence
+from ..segment.members_table import Column
+from .new_dataset_form import NewDatasetForm, free_folder
+
+COLUMNS = (
+    Column("Case", "The name the case gets in the dataset."),
+    Column("Image", "The file of the image; of a cine also which frame, counted from 1."),
+    Column("Label", "The file of the label that belongs to it."),
+)
+HINT = "Choose both folders; an image and a label belong together where their names match."
+STOPPED = "Stopped. Choose one of the folders again to go on."
+NOT_WRITTEN = "Stopped; no dataset was made."
+
+
+class FoldersForm(QWidget):
+    """``dataset_changed`` carries the RawDataset that was made, or None while there is none."""
+
+    dataset_changed = Signal(object)
+
+    def __init__(
+        self,
+        *,
+        match: Callable[[Path, Path], Steps] = match_folders,
+        write: Callable[..., Steps] = write_dataset,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._match_work, self._write_work = match, write
+        self._match: Match | None = None
+        self._dataset: RawDataset | None = None
+        self._work = LongWork(self)
+        self.images = FolderRow("Folder of images")
+        self.labels = FolderRow("Folder of labels")
+        self.progress = ProgressRow()
+        self.summary = Sentence(HINT)
+        self.table = RowsTable(COLUMNS)
+        self.detail = Sentence()
+        self.new = NewDatasetForm()
+        self._lay_out()
+        self._connect()
+        self._show_match(None)
+
+    @property
+    def dataset(self) -> RawDataset | None:
+        """The dataset that was made of these folders."""
+        return self._dataset
+
+    @property
+    def match(self) -> Match | None:
+        """Which label belongs to which image."""
+        return self._match
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a dataset is being written."""
+        return self._work.is_running and self._match is not None
+
+    def _lay_out(self) -> None:
+        self.images.setToolTip("NIfTI files: volumes, or cines of which some frames have labels.")
+        self.labels.setToolTip("NIfTI files of whole numbers, one for each image or frame.")
+        rows = form_layout()
+        rows.addRow(row_label("Images"), self.images)
+        rows.addRow(row_label("Labels"), self.labels)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
+        for part in (self.summary, self.table, self.detail, self.new, self.progress):
+            column.addWidget(part)
+
+    def _connect(self) -> None:
+        for row in (self.images, self.labels):
+            row.chosen.connect(self._on_folder_chosen)
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.new.write_requested.connect(self._on_write_requested)
+        self.progress.stop_requested.connect(self._work.stop)
+        self._work.progressed.connect(self.progress.progress)
+
+    def _on_folder_chosen(self, _: Path | None) -> None:
+        self._work.drop()
+        self._show_match(None)
+        images, labels = self.images.path, self.labels.path
+        if images is None or labels is None:
+            self._end(HINT)
+            return
+        self.summary.say("")
+        self.progress.begin("Looking at file {done} of {total}")
+        work = partial(_match_and_target, self._match_work, images, labels)
+        self._work.start(work, self._on_matched, self._end, partial(self._end, STOPPED))
+
+    def _on_matched(self, found: tuple[Match, Path]) -> None:
+        match, target = found
+        self._show_match(match)
+        self._end(_summary(match))
+        channels = len(match.pairs[0].images)
+        self.new.ask(match.suggested_names, channels=channels, target=target)
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        self.detail.say(row.help if row is not None and row.level != "fine" else "")
+
+    def _on_write_requested(self) -> None:
+        match, target = self._match, self.new.target.path
+        assert match is not None
+        assert target is not None
+        self._set_dataset(None)
+        self._enable(False)
+        self.progress.begin("Writing case {done} of {total}")
+        work = partial(
+            self._write_work,
+            match,
+            target,
+            names=self.new.names.names,
+            channels=self.new.channels,
+            link=self.new.link,
+        )
+        self._work.start(work, self._on_written, self._end, partial(self._end, NOT_WRITTEN))
+
+    def _on_written(self, dataset: RawDataset) -> None:
+        self._end(f"{dataset.path} holds {_cases(len(dataset.cases))} now.")
+        self.new.hide()
+        self._set_dataset(dataset)
+
+    def _end(self, sentence: str) -> None:
+        self.progress.hide()
+        self._enable(True)
+        self.summary.say(sentence)
+
+    def _enable(self, enabled: bool) -> None:
+        for part in (self.images, self.labels, self.new):
+            part.setEnabled(enabled)
+
+    def _show_match(self, match: Match | None) -> None:
+        self._match = match
+        rows = [] if match is None else _rows(match)
+        self.table.set_rows(rows)
+        self.table.setVisible(bool(rows))
+        self.new.setVisible(match is not None)
+        self._set_dataset(None)
+
+    def _set_dataset(self, dataset: RawDataset | None) -> None:
+        if dataset is not self._dataset:
+            self._dataset = dataset
+            self.dataset_changed.emit(dataset)
+
+
+def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
+    found = yield from match(images, labels)
+    return found, free_folder(images)
+
+
+def _rows(match: Match) -> list[Row]:
+    """What does not match stands first."""
+    return [*map(_mismatch_row, match.mismatches), *map(_pair_row, match.pairs)]
+
+
+def _mismatch_row(mismatch: Mismatch) -> Row:
+    name = mismatch.file.name
+    return Row((name, mismatch.reason), f"{name} {mismatch.reason}.", "warning", mismatch.file)
+
+
+def _pair_row(pair: Pair) -> Row:
+    files = (*pair.images, pair.label)
+    image = ", ".join(_file(image, pair.image_frame) for image in pair.images)
+    cells = (pair.name, image, _file(pair.label, pair.label_frame))
+    return Row(cells, "\n".join(map(str, files)), file=pair.label)
+
+
+def _file(file: Path, frame: int | None) -> str:
+    return file.name if frame is None else f"{file.name}, frame {frame}"
+
+
+def _summary(match: Match) -> str:
+    matched = f"{_cases(len(match.pairs))} matched"
+    left = len(match.mismatches)
+    return f"{matched}; {left} file{'' if left == 1 else 's'} left out." if left else f"{matched}."
+
+
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"

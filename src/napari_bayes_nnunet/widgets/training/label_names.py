@@ -1,0 +1,112 @@
+"""The names of the label values, asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..common.rows_table import COLORS, ROW_HEIGHT, ROWS_SHOWN
+from ..common.sentence import Sentence
+
+BACKGROUND = "background"
+EMPTY = "Name the structure that has the value {value}."
+TWICE = "Two values are called “{name}”: give each structure a name of its own."
+FIXED = "Voxels of no structure have the value 0."
+
+
+class LabelNames(QWidget):
+    """A small table value → name. ``changed`` tells that a name was changed.
+
+    ``problem_text`` is put in its place by the form this is in.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels(["Value", "Name"])
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT + 2)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
+        self.table.setToolTip("Click on a name to change it.")
+        self.problem_text = Sentence(color=COLORS["blocking"])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.table)
+        self.table.itemChanged.connect(self._on_item_changed)
+        self.set_names({})
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Name of every value, background included, as written."""
+        return {self._value(row): self._name(row) for row in range(self.table.rowCount())}
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the names, "" where nothing is."""
+        return str(self.problem_text.text())
+
+    def set_names(self, names: Mapping[int, str]) -> None:
+        """Ask for the names of these values, with these to begin with."""
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(names))
+        for row, (value, name) in enumerate(sorted(names.items())):
+            number = QTableWidgetItem(str(value))
+            number.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            word = QTableWidgetItem(name if value else BACKGROUND)
+            if value == 0:
+                word.setFlags(Qt.ItemFlag.NoItemFlags)
+                word.setToolTip(FIXED)
+            self.table.setItem(row, 0, number)
+            self.table.setItem(row, 1, word)
+        self.table.blockSignals(False)
+        header = self.table.horizontalHeader().sizeHint().height()
+        rows = min(max(len(names), 1), ROWS_SHOWN)
+        self.table.setFixedHeight(header + rows * (ROW_HEIGHT + 2) + 4)
+        self._check()
+
+    def _value(self, row: int) -> int:
+        return int(self.table.item(row, 0).text())
+
+    def _name(self, row: int) -> str:
+        return str(self.table.item(row, 1).text()).strip()
+
+    def _on_item_changed(self, _: QTableWidgetItem) -> None:
+        self._check()
+        self.changed.emit()
+
+    def _check(self) -> None:
+        """Mark the names that are missing or there twice, and say the first of it."""
+        names = self.names
+        taken = [name.casefold() for name in names.values()]
+        sentences = []
+        self.table.blockSignals(True)
+        for row, (value, name) in enumerate(names.items()):
+            sentence = EMPTY.format(value=value) if not name else ""
+            if name and taken.count(name.casefold()) > 1:
+                sentence = TWICE.format(name=name)
+            self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
+            sentences += [sentence] if sentence else []
+        self.table.blockSignals(False)
+        self.problem_text.say(sentences[0] if sentences else "")
+
+    @staticmethod
+    def _mark(item: QTableWidgetItem, sentence: str, help_text: str) -> None:
+        item.setToolTip(sentence or help_text)
+        color = QColor(COLORS["blocking"]) if sentence else None
+        item.setData(Qt.ItemDataRole.BackgroundRole, None)
+        item.setData(Qt.ItemDataRole.ForegroundRole, color)

@@ -1,0 +1,159 @@
+"""What a dataset that is made of two folders shall be called, hold, and where it shall lie."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from ...app.training.disk_space import nearest_existing
+from ..common.background import Background
+from ..common.folder_row import FolderRow
+from ..common.form_rows import form_layout, row_label
+from ..common.rows_table import COLORS
+from ..common.sentence import Sentence
+from .label_names import LabelNames
+
+LINKS, COPIES = range(2)
+LINKS_HELP = (
+    "Links need no room and are made at once, but the originals must stay where they are, under "
+    "the same names. Frames cut out of a cine are new files either way."
+)
+COPIES_HELP = "Copies need as much room as the originals, which may then be moved or deleted."
+CHANNEL_HELP = (
+    "What the images show, such as “cine MRI”. Call a channel CT only where it is computed "
+    "tomography: nnU-Net then takes the grey values for Hounsfield units."
+)
+NO_CHANNEL = "Name what the images show."
+CHANNELS = "Name the {count} channels, with commas between them."
+NO_TARGET = "Choose the folder the dataset shall be written to."
+WHOLE_PATH = "Write the whole path of the folder, from the drive on."
+IS_FILE = "{name} is a file; choose a new or an empty folder."
+CANNOT_WRITE = "Nothing can be written to {place}: {reason}. Choose another folder."
+NOT_EMPTY = "{name} is not empty; choose a new or an empty folder."
+
+
+class NewDatasetForm(QWidget):
+    """``write_requested`` tells that the dataset shall be made; only where nothing is missing."""
+
+    write_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._background = Background(self)
+        self._count = 1
+        self._target_problem = NO_TARGET
+        self.names = LabelNames()
+        self.channel = QLineEdit("MRI")
+        self.files = QComboBox()
+        self.target = FolderRow("Folder of the new dataset", hint="A new or an empty folder")
+        self.problem_text = Sentence(color=COLORS["blocking"])
+        self.make_button = QPushButton("Make dataset")
+        self._explain()
+        self._lay_out()
+        self.names.changed.connect(self._show_problem)
+        self.channel.textChanged.connect(self._show_problem)
+        self.target.chosen.connect(self._on_target_chosen)
+        self.make_button.clicked.connect(self.write_requested)
+        self._show_problem()
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the channels, as written."""
+        return [name.strip() for name in self.channel.text().split(",")]
+
+    @property
+    def link(self) -> bool:
+        """Whether links are wanted rather than copies."""
+        return bool(self.files.currentIndex() == LINKS)
+
+    @property
+    def problem(self) -> str:
+        """What is missing or wrong, "" where nothing is; problems of names are said with them."""
+        return self.names.problem or self._channel_problem() or self._target_problem
+
+    def ask(self, names: Mapping[int, str], *, channels: int, target: Path) -> None:
+        """Ask about a new match, with these names and this folder to begin with."""
+        if set(names) != set(self.names.names):  # else names the user gave stay
+            self.names.set_names(names)
+        if channels != self._count:
+            self._count = channels
+            several = ", ".join(f"MRI {number}" for number in range(1, channels + 1))
+            self.channel.setText("MRI" if channels == 1 else several)
+        self.target.choose(target)
+
+    def _explain(self) -> None:
+        self.files.addItems(["Links to the originals", "Copies"])
+        for index, text in ((LINKS, LINKS_HELP), (COPIES, COPIES_HELP)):
+            self.files.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
+        self.files.setToolTip(f"{LINKS_HELP}\n{COPIES_HELP}")
+        self.channel.setToolTip(CHANNEL_HELP)
+        self.target.setToolTip(
+            "An nnU-Net dataset is written here: imagesTr, labelsTr and dataset.json."
+        )
+        self.make_button.setToolTip("Write the dataset; the window stays free meanwhile.")
+
+    def _lay_out(self) -> None:
+        above, rows = form_layout(), form_layout()
+        above.addRow(row_label("Structures"), self.names)
+        rows.addRow(row_label("Channel"), self.channel)
+        rows.addRow(row_label("Files"), self.files)
+        rows.addRow(row_label("Write to"), self.target)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(above)
+        column.addWidget(self.names.problem_text)
+        column.addLayout(rows)
+        column.addWidget(self.problem_text)
+        column.addWidget(self.make_button)
+
+    def _on_target_chosen(self, path: Path | None) -> None:
+        self._target_problem = NO_TARGET
+        self.make_button.setEnabled(False)
+        work = partial(target_problem, path)
+        answer = partial(self._on_target_checked, path)
+        self._background.run(work, answer, answer)
+
+    def _on_target_checked(self, path: Path | None, problem: str) -> None:
+        if path == self.target.path:
+            self._target_problem = problem
+            self._show_problem()
+
+    def _channel_problem(self) -> str:
+        if len(self.channels) != self._count or not all(self.channels):
+            return NO_CHANNEL if self._count == 1 else CHANNELS.format(count=self._count)
+        return ""
+
+    def _show_problem(self) -> None:
+        text = self._channel_problem() or self._target_problem
+        self.problem_text.say(text)
+        self.make_button.setEnabled(not self.problem)
+
+
+def target_problem(path: Path | None) -> str:
+    """Why no dataset can be written to ``path``, "" where one can. Tries it on the disk."""
+    if path is None:
+        return NO_TARGET
+    if not path.is_absolute():
+        return WHOLE_PATH
+    if path.exists() and not path.is_dir():
+        return IS_FILE.format(name=path.name)
+    if path.is_dir() and any(path.iterdir()):
+        return NOT_EMPTY.format(name=path.name)
+    place = nearest_existing(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=place):
+            return ""
+    except OSError as error:
+        return CANNOT_WRITE.format(place=place, reason=error.strerror)
+
+
+def free_folder(images: Path) -> Path:
+    """A folder beside the folder of images that is not there yet. Asks the disk."""
+    name = f"{images.parent.name or 'nnunet'}_dataset"
+    numbered = (images.parent / f"{name}_{number}" for number in range(2, 1000))
+    return next(path for path in (images.parent / name, *numbered) if not path.exists())

@@ -1,0 +1,218 @@
+"""The page of the dock Train for a new training: data, check, schedule, start."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from ...app.training.process import arguments
+from ...app.training.request import TrainingRequest
+from ...io import DataError
+from ...io.dataset.raw_dataset import RawDataset
+from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
+from ..common.background import Background
+from ..common.dock import heading
+from ..common.folder_row import FolderRow
+from ..common.form_rows import form_layout, row_label
+from ..common.sentence import Sentence
+from .data_form import TrainingDataForm
+from .preflight_form import PreflightForm
+from .schedule_form import ScheduleForm
+
+CONFIGURATION = "2d"
+NO_RUN = "Choose the folder of a finished training as the ensemble's folder first."
+SLOW = (
+    "Without a graphics card the network of the preset Paper takes weeks; Quick look takes minutes."
+)
+UNFINISHED = "The training in the ensemble's folder is not finished: follow it and resume it first."
+
+
+class NewTrainingForm(QWidget):
+    """``start_requested`` carries the TrainingRequest once everything is in order."""
+
+    start_requested = Signal(object)
+
+    def __init__(
+        self,
+        *,
+        data: TrainingDataForm | None = None,
+        preflight: PreflightForm | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._background = Background(self)
+        self._record: TrainingRecord | None = None
+        self.data = data or TrainingDataForm()
+        self.preflight = preflight or PreflightForm()
+        self.schedule = ScheduleForm()
+        self.output = FolderRow("Folder of the ensemble", hint="Where the ensemble will be")
+        self.start_button = QPushButton("Start training")
+        self.missing = Sentence()
+        self.advice = Sentence()
+        self._lay_out()
+        self._connect()
+        self._extend(None)
+        self._on_changed()
+
+    def request(self) -> TrainingRequest | None:
+        """What the forms say, None while something is missing or wrong."""
+        if self._what_is_missing():
+            return None
+        dataset, output, values = self.data.dataset, self.output.path, self.schedule.values()
+        assert dataset is not None
+        assert output is not None
+        assert values is not None
+        form = self.preflight
+        if values.add_cycle:
+            request = TrainingRequest(
+                dataset=dataset.path, output=output, add_cycle=True, device=form.device
+            )
+        else:
+            request = TrainingRequest(
+                dataset=dataset.path,
+                output=output,
+                configuration=CONFIGURATION,
+                fold=form.fold,
+                preset=values.preset,
+                schedule=values.schedule,
+                selection=values.selection,
+                batch_size=values.batch_size,
+                iterations_per_epoch=values.iterations_per_epoch,
+                split=form.split,
+                patient=form.patient,
+                device=form.device,
+            )
+        return request
+
+    def choose_output(self, path: Path) -> None:
+        """Take the folder for the ensemble as if the user had chosen it."""
+        self.output.choose(path)
+
+    def _what_is_missing(self) -> str:
+        """Why the training cannot start, in one sentence; "" when it can."""
+        if self.data.dataset is None:
+            return "Choose the data first."
+        if self.schedule.values() is None:
+            return f"Schedule: {self.schedule.problem}"
+        if self.output.path is None:
+            return "Choose a folder for the ensemble."
+        if self.preflight.preflight is None:
+            return "The check of the data is not finished."
+        if not self.preflight.preflight.ready:
+            return "The check has found problems that have to be mended first."
+        return ""
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for title, form in (
+            ("1  Data", self.data),
+            ("2  Check", self.preflight),
+            ("3  Schedule", self.schedule),
+        ):
+            column.addWidget(heading(title))
+            column.addWidget(form)
+        column.addWidget(heading("4  Start"))
+        self.output.setToolTip(
+            "The members, the curves and the log are written here. It is an nnU-Net model folder, "
+            "and the dock Segment opens it as an ensemble."
+        )
+        rows = form_layout()
+        rows.addRow(row_label("Ensemble"), self.output)
+        column.addLayout(rows)
+        column.addWidget(self.advice)
+        column.addWidget(self.missing)
+        column.addWidget(self.start_button)
+        column.addStretch(1)
+
+    def _connect(self) -> None:
+        self.data.dataset_changed.connect(self._on_dataset_changed)
+        self.preflight.changed.connect(self._on_changed)
+        self.schedule.changed.connect(self._on_plan_changed)
+        self.output.chosen.connect(self._on_output_chosen)
+        self.start_button.clicked.connect(self._on_start_clicked)
+
+    def _on_dataset_changed(self, dataset: RawDataset | None) -> None:
+        if dataset is not None and self.output.path is None:
+            self.output.choose(free_folder(dataset.path.parent, f"{dataset.path.name}_ensemble"))
+        self._tell_plan()
+        self.preflight.set_dataset(dataset)
+        self._on_changed()
+
+    def _on_output_chosen(self, path: Path | None) -> None:
+        self._extend(None)
+        self._on_plan_changed()
+        if path is not None:
+            found: Callable[[TrainingRecord | None], None] = partial(self._on_record, path)
+            self._background.run(partial(_record_in, path), found, lambda _: None)
+
+    def _on_record(self, path: Path, record: TrainingRecord | None) -> None:
+        if path == self.output.path:
+            self._extend(record)
+
+    def _extend(self, record: TrainingRecord | None) -> None:
+        """Offer one more cycle where the ensemble's folder holds a finished training."""
+        fold = next(iter(record.folds), "") if record is not None else ""
+        if record is None or not record.is_complete(fold):
+            self.schedule.set_extension(None, reason=NO_RUN if record is None else UNFINISHED)
+            return
+        self.schedule.set_extension(
+            record.schedule_of(fold),
+            record.selection,
+            preset=record.preset or "paper",
+            batch_size=record.batch_size,
+            iterations_per_epoch=record.iterations_per_epoch,
+        )
+
+    def _on_plan_changed(self) -> None:
+        self._tell_plan()
+        self._on_changed()
+
+    def _tell_plan(self) -> None:
+        """What decides on the disk space and on the folds."""
+        values, output = self.schedule.values(), self.output.path
+        if values is not None and output is not None:
+            self.preflight.set_plan(
+                output,
+                preset=values.preset,
+                schedule=values.schedule,
+                selection=values.selection,
+                configuration=CONFIGURATION,
+                add_cycle=values.add_cycle,
+            )
+
+    def _on_changed(self) -> None:
+        values = self.schedule.values()
+        is_slow = values is not None and values.preset == "paper" and self.preflight.has_only_a_cpu
+        self.advice.say(SLOW if is_slow else "")
+        missing = self._what_is_missing()
+        self.missing.say(missing)
+        self.start_button.setEnabled(not missing)
+        request = self.request()
+        command = shlex.join(["bayes-nnunet", "train", *arguments(request)]) if request else missing
+        self.start_button.setToolTip(command)
+
+    def _on_start_clicked(self) -> None:
+        request = self.request()
+        if request is not None:
+            self.start_requested.emit(request)
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """``name`` in ``parent``, with a number where there is such a folder already."""
+    path, number = parent / name, 2
+    while path.exists():
+        path, number = parent / f"{name}_{number}", number + 1
+    return path
+
+
+def _record_in(path: Path) -> TrainingRecord | None:
+    try:
+        return read_record(RunFolder(path).record)
+    except DataError:
+        return None

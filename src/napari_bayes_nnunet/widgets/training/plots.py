@@ -1,0 +1,215 @@
+"""How a training goes: learning rate, losses and pseudo Dice over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.heart.structure_colors import structure_colors
+from ...io.ensemble.run_folder import EpochReport
+from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, pen, pg
+from .schedule_plot import SchedulePlot
+
+TRAINING, VALIDATION = "training", "validation"
+LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}
+HEIGHT = 120
+MORE = "(?)"
+"""Behind a title that explains itself when the mouse points at it."""
+RATE_HELP = (
+    "The learning rate of Eq. 4, done and to come. The weights of the dotted epochs are kept as "
+    "members of the ensemble."
+)
+LOSS_HELP = (
+    "What the training makes small: lower is better. It jumps at every restart. Validation: the "
+    "same on cases the training does not see."
+)
+DICE_HELP = (
+    "Overlap with the reference, 0 to 1, as nnU-Net estimates it after every epoch on random parts "
+    "of the validation cases. The true Dice of whole cases is measured after the training."
+)
+
+
+class History:
+    """One value an epoch and name, float64; NaN where there is none.
+
+    The arrays have room for ``room`` epochs from the start and grow by doubling.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = max(room, 1)
+        self._values: dict[str, NDArray[np.float64]] = {}
+        self.done = 0
+
+    @property
+    def names(self) -> list[str]:
+        """In the order in which they came."""
+        return list(self._values)
+
+    def put(self, epoch: int, values: Mapping[str, float | None]) -> None:
+        """Enter the values of ``epoch``; those of later epochs, if any, are forgotten."""
+        while epoch >= self._room:
+            self._room *= 2
+        self.done = epoch + 1
+        for name in values:
+            self._values.setdefault(name, np.full(self._room, np.nan))
+        for name, old in self._values.items():
+            if old.size < self._room:
+                self._values[name] = np.full(self._room, np.nan)
+                self._values[name][: old.size] = old
+            value = values.get(name)
+            self._values[name][epoch] = np.nan if value is None else value
+            self._values[name][self.done :] = np.nan
+
+    def of(self, name: str) -> NDArray[np.float64]:
+        """(done epochs,), from epoch 0."""
+        return self._values[name][: self.done]
+
+
+class HistoryPlot(EpochPlot):
+    """A line for every name of a history, with a dot at its latest value."""
+
+    def __init__(
+        self, *, left: str, bottom: str = "", height: int = HEIGHT, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(left=left, bottom=bottom, height=height, parent=parent)
+        self._history = History(1)
+        self._lines: dict[str, tuple[pg.PlotCurveItem, pg.ScatterPlotItem]] = {}
+
+    def draw(self, history: History, colors: Mapping[str, str]) -> None:
+        """Show ``history``, each name in its colour."""
+        self._history = history
+        for name in [name for name in self._lines if name not in history.names]:
+            for item in self._lines.pop(name):
+                self.removeItem(item)
+        epochs = np.arange(history.done)
+        for name in history.names:
+            values = history.of(name)
+            line, latest = self._line(name, colors[name])
+            line.setData(epochs, values, connect="finite")
+            known = np.flatnonzero(np.isfinite(values))[-1:]
+            latest.setData(x=known, y=values[known])
+
+    def line(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Epochs and values as drawn."""
+        x, y = self._lines[name][0].getData()
+        return x, y
+
+    def reading(self, epoch: int) -> str:
+        """The values of ``epoch``."""
+        history = self._history
+        if not 0 <= epoch < history.done:
+            return ""
+        found = {name: history.of(name)[epoch] for name in history.names}
+        parts = [f"{name} {value:.3f}" for name, value in found.items() if np.isfinite(value)]
+        return f"Epoch {epoch}: {', '.join(parts)}" if parts else ""
+
+    def _line(self, name: str, color: str) -> tuple[pg.PlotCurveItem, pg.ScatterPlotItem]:
+        if name not in self._lines:
+            line = pg.PlotCurveItem(pen=pen(color), antialias=True)
+            latest = pg.ScatterPlotItem(size=5, brush=color, pen=None)
+            self._lines[name] = line, latest
+            for item in (line, latest):
+                self.addItem(item)
+        return self._lines[name]
+
+
+class TrainingPlots(QWidget):
+    """Three plots above each other over the same epochs, each with its legend.
+
+    They show one fold: of several, the one that reported last.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._fold = ""
+        self._room = 1
+        self._members: set[int] = set()
+        self.losses, self.dices = History(1), History(1)
+        self.rate_plot = SchedulePlot(bottom="", height=HEIGHT)
+        self.loss_plot = HistoryPlot(left="loss")
+        self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=HEIGHT + 20)
+        self.dice_legend = QLabel()
+        self._lay_out()
+        self.dice_plot.setYRange(0, 1, padding=0.03)
+        for plot in (self.loss_plot, self.dice_plot):
+            plot.setXLink(self.rate_plot)
+
+    def set_schedule(self, schedule: RestartSchedule, selection: MemberSelection) -> None:
+        """Show what is planned; what is done stays."""
+        self._room = schedule.all_epochs
+        self.rate_plot.set_schedule(schedule, selection)
+
+    def set_reports(self, reports: Sequence[EpochReport]) -> None:
+        """Show these epochs instead of those before."""
+        self._forget(reports[-1].fold if reports else "")
+        for report in reports:
+            if report.fold == self._fold:
+                self._enter(report)
+        self._draw()
+
+    def add_report(self, report: EpochReport) -> None:
+        """Show one epoch more; one that is there already takes the place of it and all later."""
+        if report.fold != self._fold:
+            self._forget(report.fold)
+        self._enter(report)
+        self._draw()
+
+    def _forget(self, fold: str) -> None:
+        self._fold = fold
+        self._members = set()
+        self.losses, self.dices = History(self._room), History(self._room)
+
+    def _enter(self, report: EpochReport) -> None:
+        if report.epoch < self.losses.done:
+            self._members = {epoch for epoch in self._members if epoch < report.epoch}
+        if report.member:
+            self._members.add(report.epoch)
+        losses = {TRAINING: report.train_loss, VALIDATION: report.val_loss}
+        self.losses.put(report.epoch, losses)
+        self.dices.put(report.epoch, report.pseudo_dice)
+
+    def _draw(self) -> None:
+        colors = colors_of(self.dices.names)
+        self.rate_plot.set_done(self.losses.done, kept=sorted(self._members))
+        self.loss_plot.draw(self.losses, LOSS_COLORS)
+        self.dice_plot.draw(self.dices, colors)
+        self.dice_legend.setText(legend("Pseudo Dice", colors))
+
+    def _lay_out(self) -> None:
+        kept = f'<span style="color:{MEMBER_COLOR}">●</span> member kept'
+        planned = f'<span style="color:{MEMBER_COLOR}">○</span> planned'
+        rate_legend = QLabel(f"Learning rate {MORE} &nbsp; {kept} &nbsp; {planned}")
+        loss_legend = QLabel(legend("Loss", LOSS_COLORS))
+        self.dice_legend.setText(legend("Pseudo Dice", {}))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for label, plot, text in (
+            (rate_legend, self.rate_plot, RATE_HELP),
+            (loss_legend, self.loss_plot, LOSS_HELP),
+            (self.dice_legend, self.dice_plot, DICE_HELP),
+        ):
+            label.setWordWrap(True)
+            label.setToolTip(text)
+            column.addWidget(label)
+            column.addWidget(plot)
+
+
+def colors_of(structures: Sequence[str]) -> dict[str, str]:
+    """Structure → "#RRGGBB", as everywhere else, if these come in the order of their labels."""
+    colors = structure_colors({name: label for label, name in enumerate(structures, start=1)})
+    return dict(zip(structures, colors.values(), strict=True))
+
+
+def legend(title: str, colors: Mapping[str, str]) -> str:
+    """``title``, marked as having more to tell, and the names with a square of its colour each."""
+    parts = [
+        f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
+        for name, color in colors.items()
+    ]
+    return " &nbsp; ".join([f"{title} {MORE}", *parts])

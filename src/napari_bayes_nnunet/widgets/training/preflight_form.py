@@ -1,0 +1,375 @@
+"""Looking at a dataset before a training: cases, patients, fold, device and disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
+
+from ...app.devices import find_devices
+from ...app.training.disk_space import size_text
+from ...app.training.preflight import Preflight, assess, check_cases
+from ...app.training.request import Preset, TrainingRequest
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...io.dataset.check import CaseCheck, Problem
+from ...io.dataset.raw_dataset import DEFAULT_PATIENT, FOLDS, RawDataset
+from ..common.background import Background
+from ..common.device_box import DeviceBox
+from ..common.long_work import LongWork, Steps
+from ..common.patient_pattern import PatientForm, labelled_row
+from ..common.progress_row import ProgressRow
+from ..common.rows_table import COLORS, Row, RowsTable, copy_path
+from ..common.sentence import Sentence
+from .preflight_rows import (
+    COLUMNS,
+    PROBLEM,
+    case_rows,
+    cases_text,
+    faults_text,
+    level_of,
+    patients_text,
+    short_text,
+)
+
+ALL = "all"
+NO_DATA = "Choose the data first."
+FOLD_HELP = (
+    "The patients are shared out over five folds. A training on fold 0 leaves out those of fold 0 "
+    "and is validated with them; “all” trains on every case and validates with none."
+)
+SPLIT_HELP = (
+    "Take the folds from a file in the form of nnU-Net's splits_final.json: a list of the cases to "
+    "train on and to validate with."
+)
+PROBLEMS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What of the rest of the dock the judgement depends on."""
+
+    output: Path
+    preset: Preset = "paper"
+    schedule: RestartSchedule | None = None
+    selection: MemberSelection | None = None
+    configuration: str = "2d"
+    add_cycle: bool = False
+
+
+class PreflightForm(QWidget):
+    """``changed`` tells that there is another ``preflight``, or none, or another device."""
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        *,
+        check: Callable[[RawDataset], Steps] = check_cases,
+        assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight] = assess,
+        find_devices: Callable[[], Mapping[str, str]] = find_devices,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._check, self._assess, self._find_devices = check, assess, find_devices
+        self._dataset: RawDataset | None = None
+        self._checks: Sequence[CaseCheck] | None = None
+        self._plan: _Plan | None = None
+        self._split: Path | None = None
+        self._preflight: Preflight | None = None
+        self._problems: Sequence[Problem] = ()
+        self._looks_for_devices = False
+        self._checking, self._assessing = LongWork(self), LongWork(self)
+        self._background = Background(self)
+        self._make_parts()
+        self._lay_out()
+        self._connect()
+        self.set_dataset(None)
+
+    @property
+    def preflight(self) -> Preflight | None:
+        """What is known of the training as it is planned now, None while that is not known."""
+        return self._preflight
+
+    @property
+    def fold(self) -> str:
+        """The number of the fold, or "all"."""
+        return str(self.folds.currentData())
+
+    @property
+    def patient(self) -> str | None:
+        """The pattern of a patient's name, None for the usual one and for a run that goes on."""
+        pattern = self.patients.pattern
+        return None if self._goes_on or pattern == DEFAULT_PATIENT else pattern
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._plan is not None and self._plan.add_cycle
+
+    @property
+    def split(self) -> Path | None:
+        """The split file the user has chosen."""
+        return self._split
+
+    @property
+    def device(self) -> str:
+        """The name of a device, or "auto" for the fastest."""
+        return self.devices.device
+
+    @property
+    def has_only_a_cpu(self) -> bool:
+        """Whether the training would run on a processor, as far as the devices are known."""
+        return self.devices.is_cpu
+
+    def set_dataset(self, dataset: RawDataset | None) -> None:
+        """Check ``dataset`` in the background; what is known of the one before is forgotten."""
+        self._checking.drop()
+        self._dataset, self._checks, self._split = dataset, None, None
+        self._forget()
+        self.table.set_rows(())
+        self.progress.hide()
+        for part in (self.table, self.settings):
+            part.hide()
+        self.summary.say("" if dataset is not None else NO_DATA)
+        if dataset is not None:
+            self.progress.begin("Checking case {done} of {total}")
+            self._checking.start(
+                partial(self._check, dataset), self._on_checked, self._on_check_failed
+            )
+        self.changed.emit()
+
+    def set_plan(
+        self,
+        output: Path,
+        preset: Preset,
+        schedule: RestartSchedule | None,
+        selection: MemberSelection | None,
+        configuration: str,
+        *,
+        add_cycle: bool = False,
+    ) -> None:
+        """Judge by this output folder and schedule from now on; no file is read again."""
+        plan = _Plan(output, preset, schedule, selection, configuration, add_cycle)
+        if plan != self._plan:
+            self._plan = plan
+            self._reassess()
+
+    def _make_parts(self) -> None:
+        self.progress = ProgressRow(can_stop=False)
+        self.summary = Sentence()
+        self.table = RowsTable(COLUMNS)
+        self.detail = Sentence()
+        self.problems = Sentence()
+        self.patients = PatientForm()
+        self.folds = QComboBox()
+        self.split_button = QPushButton("Split file…")
+        self.no_split_button = QPushButton("×")
+        self.split_text = Sentence()
+        self.devices = DeviceBox()
+        self.disk = Sentence()
+        for fold in (*map(str, range(FOLDS)), ALL):
+            self.folds.addItem(fold, fold)
+        self.folds.setToolTip(FOLD_HELP)
+        self.split_button.setToolTip(SPLIT_HELP)
+        self.no_split_button.setToolTip("Leave this file out again.")
+        self.no_split_button.setFixedWidth(28)
+        self.problems.setTextFormat(Qt.TextFormat.RichText)
+        self.problems.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.problems.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+
+    def _lay_out(self) -> None:
+        self.settings = QWidget()
+        inner = QVBoxLayout(self.settings)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.patients)
+        inner.addLayout(labelled_row("Fold", self.folds, self.split_button, self.no_split_button))
+        inner.addLayout(labelled_row("", self.split_text))
+        inner.addLayout(labelled_row("Device", self.devices))
+        inner.addLayout(labelled_row("Disk", self.disk))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        parts = (self.progress, self.summary, self.table, self.detail, self.problems, self.settings)
+        for part in parts:
+            column.addWidget(part)
+
+    def _connect(self) -> None:
+        self._checking.progressed.connect(self.progress.progress)
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.problems.linkActivated.connect(self._on_link)
+        self.patients.changed.connect(self._reassess)
+        self.folds.currentIndexChanged.connect(self._reassess)
+        self.split_button.clicked.connect(self._on_split_clicked)
+        self.no_split_button.clicked.connect(partial(self.choose_split, None))
+        self.devices.currentIndexChanged.connect(self.changed)
+
+    def choose_split(self, file: Path | None, *_: object) -> None:
+        """Take the folds from ``file``, or by patient again."""
+        self._split = file
+        self._reassess()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look for devices when this is seen for the first time: that takes seconds."""
+        super().showEvent(event)
+        if not self._looks_for_devices:
+            self._looks_for_devices = True
+            unknown = self.devices.set_unknown
+            self._background.run(self._find_devices, self._on_devices_found, unknown)
+
+    def _on_devices_found(self, devices: Mapping[str, str]) -> None:
+        self.devices.set_devices(devices)
+        self.changed.emit()
+
+    def _on_checked(self, checks: Sequence[CaseCheck]) -> None:
+        self.progress.hide()
+        self._checks = checks
+        self._reassess()
+        for part in (self.table, self.settings):
+            part.show()
+
+    def _on_check_failed(self, sentence: str) -> None:
+        self.progress.hide()
+        self._show_problems([Problem(sentence, None)])
+        self.changed.emit()
+
+    def _forget(self) -> None:
+        self._assessing.drop()
+        self._preflight = None
+        self._show_problems(())
+
+    def _reassess(self, *_: object) -> None:
+        """Judge anew, in the background too: an output folder may lie on a slow drive."""
+        self._assessing.drop()
+        self._preflight = None
+        self.no_split_button.setVisible(self._split is not None)
+        dataset, checks = self._dataset, self._checks
+        if dataset is None or checks is None:
+            return
+        if self.patients.pattern is None:
+            self.changed.emit()
+            return
+        work = partial(_judge, self._assess, self._request(dataset), dataset, checks)
+        self._assessing.start(work, self._on_assessed, self._on_assess_failed)
+
+    def _request(self, dataset: RawDataset) -> TrainingRequest:
+        plan = self._plan or _Plan(dataset.path.parent / f"{dataset.path.name} training")
+        return TrainingRequest(
+            dataset=dataset.path,
+            output=plan.output,
+            configuration=plan.configuration,
+            fold=None if plan.add_cycle else self.fold,
+            preset=plan.preset,
+            schedule=plan.schedule,
+            selection=plan.selection,
+            split=self._split,
+            patient=self.patient,
+            device=self.device,
+            add_cycle=plan.add_cycle,
+        )
+
+    def _on_assessed(self, found: tuple[Preflight, list[Row]]) -> None:
+        self._preflight, rows = found
+        if rows != self.table.rows:  # else the chosen row and the place scrolled to stay
+            self.table.set_rows(rows)
+            self.table.setColumnHidden(PROBLEM, not faults_text(rows))
+        self._show(self._preflight, rows)
+        self.changed.emit()
+
+    def _on_assess_failed(self, sentence: str) -> None:
+        self._show_problems([Problem(sentence, self._split)])
+        self.changed.emit()
+
+    def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
+        faults = faults_text(rows)
+        self.summary.say(cases_text(preflight) + (f" {faults}" if faults else ""))
+        self._show_problems(preflight.problems, preflight.case_problems)
+        if preflight.rows:
+            first = preflight.rows[0]
+            example = f"{first.check.name} → {first.patient}"
+            self.patients.show_example(f"{example}; {patients_text(preflight)}.")
+        self.patients.set_given(self._goes_on)
+        self.split_text.say(_split_text(preflight, self._split))
+        self.split_text.setToolTip(str(preflight.split_file or ""))
+        self._offer_folds(preflight)
+        disk = preflight.disk
+        self.disk.say(f"needs {size_text(disk.needed_bytes)}, {size_text(disk.free_bytes)} free")
+        parts = [f"{name}: {size_text(size)}" for name, size in disk.parts.items()]
+        self.disk.setToolTip("\n".join(["At most:", *parts]))
+
+    def _offer_folds(self, preflight: Preflight) -> None:
+        """Grey out the folds that do not exist."""
+        count = FOLDS if preflight.splits is None else len(preflight.splits)
+        for index in range(FOLDS):
+            item = self.folds.model().item(index)
+            item.setEnabled(index < count)
+            item.setToolTip("" if index < count else f"This split has {count} folds only.")
+
+    def _show_problems(self, problems: Sequence[Problem], of_cases: Sequence[Problem] = ()) -> None:
+        """A few of the dataset and a few of the cases, whose rows cut them short; worst first."""
+        parts = [sorted(part, key=lambda each: not each.blocks) for part in (problems, of_cases)]
+        self._problems = [*parts[0], *parts[1]]
+        lines = []
+        for first, part, where in ((0, parts[0], ""), (len(parts[0]), parts[1], " in the table")):
+            shown = enumerate(part[:PROBLEMS_SHOWN], start=first)
+            lines += [_problem_html(number, problem) for number, problem in shown]
+            more = len(part) - PROBLEMS_SHOWN
+            lines += [f"… and {more} more{where}."] if more > 0 else []
+        self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
+        self.problems.setToolTip("\n".join(problem.text for problem in self._problems[:30]))
+
+    def _on_link(self, number: str) -> None:
+        file = self._problems[int(number)].file
+        if file is not None:
+            copy_path(file, self.problems)
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        is_fault = row is not None and row.level != "fine"
+        self.detail.say(row.help if row is not None and is_fault else "")
+        self.detail.setToolTip(str(row.file or "") if row is not None else "")
+
+    def _on_split_clicked(self) -> None:
+        start = str(self._dataset.path) if self._dataset is not None else ""
+        chosen, _ = QFileDialog.getOpenFileName(self, "Split file", start, "JSON (*.json)")
+        if chosen:
+            self.choose_split(Path(chosen))
+
+
+def _judge(
+    assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight],
+    request: TrainingRequest,
+    dataset: RawDataset,
+    checks: Sequence[CaseCheck],
+) -> Steps:
+    """The preflight and its rows."""
+    yield 0, 1
+    preflight = assess(request, dataset, checks)
+    return preflight, case_rows(preflight)
+
+
+def _split_text(preflight: Preflight, chosen: Path | None) -> str:
+    """Where the folds come from."""
+    file = preflight.split_file
+    if preflight.fold == ALL:
+        return "Every case is trained on; none is left to validate with."
+    if file is None:
+        folds = len(preflight.splits or ())
+        return f"Split by patient into {folds} folds." if folds else ""
+    if file.parent == preflight.dataset.path and file.name == "splits_final.json":
+        return "The split is the dataset's own splits_final.json."
+    if file == chosen:
+        return f"The split is that of {file.name}."
+    return f"The split is that of the training in {file.parent.name}."
+
+
+def _problem_html(number: int, problem: Problem) -> str:
+    color = COLORS[level_of([problem])]
+    link = (
+        f" <a href='{number}' style='color:{color}'>Copy&nbsp;the&nbsp;path</a>"
+        if problem.file
+        else ""
+    )
+    return f"<span style='color:{color}'>{escape(short_text(problem))}</span>{link}"

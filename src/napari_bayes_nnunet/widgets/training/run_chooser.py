@@ -1,0 +1,105 @@
+"""The first row of the dock Train: a new training, or one of the runs seen before."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from ...app.training.run_state import RunState, state_of
+from ...io.ensemble.run_folder import RunFolder
+from ..common.background import Background
+from ..common.settings import Settings
+
+NEW = "New training"
+NO_RUN = "none"
+
+
+class RunChooser(QWidget):
+    """Signals up: which run the user wants to see. Setters down: what is known of it."""
+
+    new_requested = Signal()
+    run_chosen = Signal(object)
+
+    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._background = Background(self)
+        self.runs = QComboBox()
+        self.choose_button = QPushButton("Follow…")
+        self._lay_out()
+        self.runs.addItem(NEW, None)
+        self.runs.activated.connect(self._on_activated)
+        self.choose_button.clicked.connect(self._on_choose_clicked)
+
+    def refresh(self) -> None:
+        """List the runs seen before that are still there, and how each of them is."""
+        for path in self._settings.recent_runs():
+            work = partial(state_of, RunFolder(path))
+            self._background.run(work, partial(self._on_state, path), _ignore)
+
+    def show_run(self, path: Path) -> None:
+        """Show that ``path`` is the run that is looked at."""
+        index = self._index(path)
+        if index < 0:
+            self.runs.insertItem(1, path.name, path)
+            self.runs.setItemData(1, str(path), Qt.ItemDataRole.ToolTipRole)
+            index = 1
+        self.runs.setCurrentIndex(index)
+
+    def set_state(self, state: RunState) -> None:
+        """Say beside its name how the present run is."""
+        path = self.runs.currentData()
+        if path is not None:
+            self._entitle(self.runs.currentIndex(), path, state)
+
+    def _lay_out(self) -> None:
+        self.runs.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.runs.setMinimumContentsLength(12)
+        self.runs.setToolTip("A new training, or one that runs or has run.")
+        self.choose_button.setToolTip(
+            "Look at any training, also one that was started in a terminal or on a server: choose "
+            "its folder (--output), on a shared drive as well."
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.runs, 1)
+        row.addWidget(self.choose_button)
+
+    def _index(self, path: Path) -> int:
+        return next((i for i in range(self.runs.count()) if self.runs.itemData(i) == path), -1)
+
+    def _on_state(self, path: Path, state: RunState) -> None:
+        if state.kind == NO_RUN:
+            return
+        index = self._index(path)
+        if index < 0:
+            self.runs.addItem(path.name, path)
+            index = self.runs.count() - 1
+            self.runs.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
+        self._entitle(index, path, state)
+
+    def _entitle(self, index: int, path: Path, state: RunState) -> None:
+        title = f"{path.name} ({state.kind})"
+        if self.runs.itemText(index) != title:
+            self.runs.setItemText(index, title)
+
+    def _on_activated(self, index: int) -> None:
+        path = self.runs.itemData(index)
+        if path is None:
+            self.new_requested.emit()
+        else:
+            self.run_chosen.emit(path)
+
+    def _on_choose_clicked(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of a training")
+        if chosen:
+            self.run_chosen.emit(Path(chosen))
+
+
+def _ignore(_: str) -> None:
+    """A run on a drive that cannot be reached is not offered."""

@@ -1,0 +1,174 @@
+"""The curve of Eq. 4: the learning rate over the epochs, with a dot for every member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QWidget
+
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, faint, pen, pg
+
+HEIGHT = 150
+ROOM = 1.25  # how far the axis goes beyond the highest rate that is no restart
+DOT = 6
+GREYED = 0.35
+
+
+@dataclass(frozen=True)
+class ScheduleCurve:
+    """What there is to draw of a schedule.
+
+    ``rates`` (T and the added epochs,) float64; ``members`` and ``restarts`` are epochs, from 0;
+    ``borders`` the first epochs of all cycles but the first.
+    """
+
+    rates: NDArray[np.float64]
+    members: NDArray[np.int64]
+    restarts: NDArray[np.int64]
+    borders: NDArray[np.int64]
+
+    @property
+    def top(self) -> float:
+        """End of the axis: a restart, one epoch of ten times the rate, would flatten the rest."""
+        others = np.delete(self.rates, self.restarts)
+        top = ROOM * float(others.max()) if others.size else 0.0
+        highest = float(self.rates.max())
+        return top if 0 < ROOM * top < highest else ROOM * highest
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the restarts go beyond the axis."""
+        return bool(self.rates.max() > self.top)
+
+
+def schedule_curve(schedule: RestartSchedule, selection: MemberSelection) -> ScheduleCurve:
+    """The curve of ``schedule`` with the members that ``selection`` takes."""
+    epochs = range(schedule.all_epochs)
+    starts = np.arange(schedule.all_cycles, dtype=np.int64) * schedule.cycle_length
+    return ScheduleCurve(
+        rates=np.fromiter(map(schedule.learning_rate, epochs), float, len(epochs)),
+        members=np.fromiter(selection.epochs(schedule), np.int64),
+        restarts=starts if schedule.restart_first_cycle else starts[1:],
+        borders=starts[1:],
+    )
+
+
+class SchedulePlot(EpochPlot):
+    """The rate of every epoch; of a training that runs, the part that is done is drawn solid.
+
+    Restarts are cut off at the top and marked where they would flatten the curve.
+    """
+
+    def __init__(
+        self, *, bottom: str = EPOCH_AXIS, height: int = HEIGHT, parent: QWidget | None = None
+    ) -> None:
+        self._curve: ScheduleCurve | None = None
+        self._done = 0
+        self._kept: NDArray[np.int64] | None = None
+        self._borders = pg.PlotCurveItem(connect="pairs")
+        self._planned = pg.PlotCurveItem(antialias=True)
+        self._past = pg.PlotCurveItem(antialias=True)
+        self._hollow = pg.ScatterPlotItem(size=DOT, brush=None, pen=pen(MEMBER_COLOR, width=1))
+        self._filled = pg.ScatterPlotItem(size=DOT, brush=MEMBER_COLOR, pen=None)
+        self._cut = pg.ScatterPlotItem(size=9, symbol="t1", pen=None)
+        self._restart = pg.TextItem(anchor=(0, 0.5))
+        super().__init__(left="learning rate", bottom=bottom, height=height, parent=parent)
+        for item in self._items:
+            self.addItem(item, ignoreBounds=True)
+        self._restart.hide()
+
+    @property
+    def curve(self) -> ScheduleCurve | None:
+        """What is drawn; greyed, it is the last that was valid."""
+        return self._curve
+
+    @property
+    def is_greyed(self) -> bool:
+        """Whether the curve is an old one, because the new one is not valid."""
+        return bool(self._past.opacity() < 1)
+
+    def set_schedule(
+        self, schedule: RestartSchedule | None, selection: MemberSelection | None = None
+    ) -> None:
+        """Draw ``schedule`` with its members; None greys the last one."""
+        for item in self._items:
+            item.setOpacity(GREYED if schedule is None else 1)
+        if schedule is not None:
+            self._curve = schedule_curve(schedule, selection or MemberSelection())
+            self._draw_frame(self._curve)
+            self._draw(self._curve)
+
+    def set_done(self, epochs: int, *, kept: Iterable[int] | None = None) -> None:
+        """Mark the first ``epochs`` epochs as run: solid, what is to come dashed.
+
+        ``kept`` are the epochs whose members are there, all of the plan if left out.
+        """
+        self._done = epochs
+        self._kept = None if kept is None else np.fromiter(kept, np.int64)
+        if self._curve is not None:
+            self._draw(self._curve)
+
+    def reading(self, epoch: int) -> str:
+        """Rate of ``epoch``, and whether it restarts a cycle or gives a member."""
+        curve = self._curve
+        if curve is None or not 0 <= epoch < curve.rates.size:
+            return ""
+        restart = ", restart" if epoch in curve.restarts else ""
+        member = ", member" if epoch in np.concatenate(self._members(curve)) else ""
+        return f"Epoch {epoch}: rate {curve.rates[epoch]:.3g}{restart}{member}"
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw the curve in the colour of the text."""
+        super().recolor(foreground)
+        self._borders.setPen(pen(faint(foreground), width=1))
+        self._past.setPen(pen(foreground))
+        self._cut.setBrush(foreground)
+        self._restart.setColor(foreground)
+        self._recolor_planned()
+
+    @property
+    def _items(self) -> tuple[Any, ...]:
+        return (
+            self._borders, self._planned, self._past, self._hollow, self._filled, self._cut,
+            self._restart,
+        )  # fmt: skip
+
+    def _members(self, curve: ScheduleCurve) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Epochs of the members that are there, and of those to come."""
+        past = curve.members[curve.members < self._done] if self._kept is None else self._kept
+        return past[past < curve.rates.size], curve.members[curve.members >= self._done]
+
+    def _recolor_planned(self) -> None:
+        if self._foreground is not None:
+            self._planned.setPen(pen(self._foreground, dashed=self._done > 0))
+
+    def _draw_frame(self, curve: ScheduleCurve) -> None:
+        """What does not change while the training runs."""
+        self.show_epochs(curve.rates.size)
+        self.setYRange(0, curve.top, padding=0)
+        borders = np.repeat(curve.borders - 0.5, 2)
+        self._borders.setData(borders, np.tile([0.0, curve.top], curve.borders.size))
+        cut = curve.restarts if curve.is_cut else curve.restarts[:0]
+        self._cut.setData(x=cut, y=np.full(cut.size, 0.96 * curve.top))
+        self._restart.setVisible(cut.size > 0)
+        if cut.size:
+            self._restart.setText(f"{curve.rates[cut[0]]:g}")
+            self._restart.setPos(cut[0] + 0.01 * curve.rates.size, 0.94 * curve.top)
+
+    def _draw(self, curve: ScheduleCurve) -> None:
+        epochs = np.arange(curve.rates.size)
+        heights = np.minimum(curve.rates, curve.top)
+        done = min(self._done, epochs.size)
+        start = max(done - 1, 0)  # the two parts meet
+        self._past.setData(epochs[:done], heights[:done])
+        self._planned.setData(epochs[start:], heights[start:])
+        self._recolor_planned()
+        kept, to_come = self._members(curve)
+        self._filled.setData(x=kept, y=heights[kept])
+        self._hollow.setData(x=to_come, y=heights[to_come])

@@ -1,0 +1,102 @@
+"""The ensemble of a worker: read once, anew where it has changed, and for one task at a time."""
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleKeeper
+from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+
+from ...helpers import cluster_work
+from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """A copy of the built-in ensemble."""
+    return shutil.copytree(DEMO_ENSEMBLE, tmp_path / "ensemble")
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Counts how often an ensemble is read."""
+    read, found = [], Ensemble.__init__
+
+    def load(self, folder, **options):
+        read.append(folder.path)
+        found(self, folder, **options)
+
+    monkeypatch.setattr(Ensemble, "__init__", load)
+    return read
+
+
+@pytest.fixture
+def keeper():
+    return EnsembleKeeper()
+
+
+def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, keeper, loads):
+    for _ in range(3):
+        with keeper.ensemble(demo, device="cpu") as first:
+            pass
+    assert loads == [demo]
+    find_ensemble(demo).members[-1].path.unlink()
+    with keeper.ensemble(demo, device="cpu") as second:
+        assert second is not first
+    with keeper.ensemble(demo, device="cpu", precision="full"):
+        pass
+    assert loads == [demo] * 3
+
+
+def test_what_a_running_training_writes_besides_does_not_matter(demo, keeper, loads):
+    for line in range(3):
+        (demo / "train.log").write_text(f"epoch {line}")
+        (demo / "gone").symlink_to(demo / f"temporary_{line}")  # as a file that vanishes meanwhile
+        with keeper.ensemble(demo, device="cpu"):
+            (demo / "gone").unlink()
+    assert loads == [demo]
+
+
+def test_one_that_cannot_be_read_does_not_stand_in_the_way(demo, keeper, tmp_path):
+    with pytest.raises(DataError), keeper.ensemble(tmp_path / "none"):
+        pass
+    with keeper.ensemble(demo, device="cpu") as ensemble:
+        assert ensemble.structures
+
+
+def test_two_threads_take_turns(demo, keeper, loads):
+    inside, most = [], []
+    both = threading.Barrier(2)
+
+    def task():
+        both.wait()
+        for _ in range(50):
+            with keeper.ensemble(demo, device="cpu"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=task) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(most) == 100
+    assert loads == [demo]
+
+
+def test_the_tasks_of_a_worker_share_one_and_it_answers_as_here(demo):
+    tasks = [(demo, seed) for seed in range(3)]
+    with open_cluster(None, device="cpu") as client:
+        found = dict(run_tasks(client, tasks, cluster_work.segment_noise, folders=[demo]))
+    assert len({(process, ensemble) for process, ensemble, _ in found.values()}) == 1
+    here = Ensemble(demo, device="cpu", precision="full")
+    for task in tasks:
+        expected = here.segment(cluster_work.noise(task[1]), (8.0, 1.5, 1.5), members=3)
+        np.testing.assert_array_equal(found[task][2], expected.labels)

@@ -1,0 +1,300 @@
+"""All promises of a run on a cluster, with schedulers and workers in processes of their own."""
+
+import os
+import random
+import signal
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster import task_queue as study_cluster
+from napari_bayes_nnunet.app.cluster import worker_call as study_parcel
+from napari_bayes_nnunet.app.cluster.check import count_slots
+from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+
+from ...helpers import cluster_work
+from ...helpers.clusters import cluster, end_tree
+from ...helpers.jobs import wait_until
+
+PATIENT = "Doe^John"
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory):
+    """A cluster of three workers, two of which have a card."""
+    with cluster(tmp_path_factory.mktemp("trio")) as made:
+        made.add_workers(2, "--resources", "GPU=1")
+        made.add_workers(1)
+        with open_cluster(made.address) as client:
+            client.wait_for_workers(3, timeout=60)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory):
+    """A scheduler without any worker."""
+    with cluster(tmp_path_factory.mktemp("lone")) as made:
+        yield made
+
+
+@contextmanager
+def killer(client, *, every, at_most):
+    """Kill a worker, now and then, while the block lasts; the processes killed."""
+    ended, killed = threading.Event(), []
+    chance = random.Random(7)
+
+    def kill():
+        while len(killed) < at_most and not ended.wait(every):
+            pids = list(client.run(os.getpid, on_error="ignore").values())
+            if pids:
+                killed.append(chance.choice(pids))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_every_task_comes_back_once(trio):
+    with open_cluster(trio.address) as client:
+        found = list(run_tasks(client, range(100), cluster_work.square))
+    assert sorted(found) == [(n, n * n) for n in range(100)]
+
+
+def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice(trio, tmp_path):
+    tasks = [(tmp_path, number) for number in range(40)]
+    with open_cluster(trio.address) as client, killer(client, every=1.0, at_most=12) as killed:
+        found = list(run_tasks(client, tasks, cluster_work.note))
+    assert sorted(found) == [(task, task[1] ** 2) for task in tasks]
+    assert killed
+    begun = [int(file.name.split()[0]) for file in tmp_path.iterdir()]
+    assert set(begun) == set(range(40))
+    assert len(begun) <= 40 + 2 * len(killed), "only what a worker lost is begun anew"
+    with open_cluster(trio.address) as client:
+        client.wait_for_workers(3, timeout=60)
+
+
+def test_a_task_that_kills_its_workers_is_given_up_and_the_others_are_done(trio):
+    with open_cluster(trio.address) as client:
+        found = dict(run_tasks(client, range(12), cluster_work.kill_own_worker))
+        client.wait_for_workers(3, timeout=60)
+    assert found.pop(0) == (
+        "The workers that took it died 16 times: their memory may be too small for it, "
+        "or their cards fail."
+    )
+    assert found == {n: n * n for n in range(1, 12)}
+
+
+def test_an_exception_becomes_a_sentence_and_no_log_names_the_patient(trio):
+    with open_cluster(trio.address) as client:
+        assert list(run_tasks(client, [PATIENT], cluster_work.fail)) == [
+            (PATIENT, f"It failed (ValueError: no slices of {PATIENT}).")
+        ]
+        unreadable = cluster_work.Unreadable(PATIENT)
+        ((_, failure),) = run_tasks(client, [unreadable], cluster_work.square)
+    assert failure.startswith("No worker could begin (RuntimeError: ")
+    assert "Error during deserialization" in trio.logs, "the logs hold what Dask says"
+    assert PATIENT not in trio.logs
+
+
+def test_only_workers_with_the_resources_are_asked(trio):
+    with open_cluster(trio.address) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        with_card = {address for address, worker in workers.items() if worker["resources"]}
+        found = list(run_tasks(client, range(20), cluster_work.place, resources={"GPU": 1}))
+        assert {place for _, place in found} <= with_card
+        assert list(count_slots(client, {}).values()) == [1, 1, 1]
+        slots = count_slots(client, {"GPU": 1})
+        assert {address for address, number in slots.items() if number == 1} == with_card
+        assert len(with_card) == 2
+        assert set(count_slots(client, {"GPU": 2}).values()) == {0}
+
+
+def test_many_tasks_are_handed_in_as_they_are_needed(trio):
+    taken = []
+    with open_cluster(trio.address) as client:
+        tasks = (taken.append(number) or number for number in range(100_000))
+        run = run_tasks(client, tasks, cluster_work.square)
+        for _ in range(20):
+            next(run)
+        assert len(taken) <= 20 + 2 * 3
+        run.close()
+        wait_until(lambda: not client.run_on_scheduler(cluster_work.tasks_known))
+
+
+def test_without_workers_it_says_so_and_begins_when_one_joins(lone, monkeypatch):
+    monkeypatch.setattr(study_cluster, "SAYS_AFTER", 0.5)
+    said = []
+
+    def join(sentence):
+        said.append(sentence)
+        lone.add_workers(1, "--resources", "GPU=1" if len(said) > 1 else "TPU=1")
+
+    with open_cluster(lone.address) as client:
+        assert list(run_tasks(client, [3], cluster_work.square, notify=join)) == [(3, 9)]
+        asked = {"GPU": 1.0}
+        found = list(run_tasks(client, [4], cluster_work.square, resources=asked, notify=join))
+    assert found == [(4, 16)]
+    assert said == [
+        f"Waiting: there is no worker at {lone.address} now; `dask worker {lone.address} "
+        "--nthreads 1` starts one.",
+        f"Waiting: there is no worker that offers GPU=1 at {lone.address} now; `dask worker "
+        f'{lone.address} --nthreads 1 --resources "GPU=1"` starts one.',
+    ]
+
+
+def test_a_scheduler_that_is_lost_is_said_and_what_was_done_stays(tmp_path):
+    with cluster(tmp_path / "lost") as made:
+        made.add_workers(1)
+        with open_cluster(made.address) as client:
+            run = run_tasks(client, range(1000), cluster_work.slow_square)
+            assert next(run)[0] in range(1000)
+            made.scheduler.kill()
+            with pytest.raises(AppError) as caught:
+                list(run)
+    assert str(caught.value) == (
+        f"The scheduler at {made.address} is gone: what is finished stays, and --continue goes "
+        "on from there."
+    )
+
+
+def test_a_folder_that_a_worker_does_not_see(trio, tmp_path):
+    with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
+        next(run_tasks(client, [1], cluster_work.square, folders=[tmp_path / "away"]))
+    assert f"does not see the folder {tmp_path / 'away'}: all machines" in str(caught.value)
+
+
+def test_a_folder_that_is_away_for_a_while_costs_nothing(trio, tmp_path):
+    folder, said = tmp_path / "drive", []
+    folder.mkdir()
+
+    def come_back(sentence):
+        said.append(sentence)
+        folder.mkdir(exist_ok=True)
+
+    with open_cluster(trio.address) as client:
+        client.wait_for_workers(3, timeout=60)
+        workers = set(client.nthreads())
+        run = run_tasks(
+            client, range(30), cluster_work.slow_square, folders=[folder], notify=come_back
+        )
+        found = [next(run)]
+        folder.rmdir()
+        found += run
+        assert set(client.nthreads()) == workers, "they serve others, too"
+    assert sorted(found) == [(n, n * n) for n in range(30)]
+    assert 1 <= len(said) <= 3
+    assert f"does not see the folder {folder}: all machines" in said[0]
+
+
+def test_a_folder_that_stays_away_ends_the_run(trio, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_cluster, "AWAY_FOR", 1.0)
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    with open_cluster(trio.address) as client:
+        run = run_tasks(client, range(1000), cluster_work.slow_square, folders=[folder])
+        next(run)
+        folder.rmdir()
+        with pytest.raises(AppError) as caught:
+            list(run)
+        wait_until(lambda: not client.run_on_scheduler(cluster_work.tasks_known))
+    assert f"does not see the folder {folder}: all machines" in str(caught.value)
+    assert str(caught.value).endswith(
+        "under the same paths. No worker can go on: what is finished stays, and --continue goes on "
+        "from there."
+    )
+
+
+@pytest.mark.parametrize("resources", [{}, {"GPU": 1}])
+def test_a_worker_that_refuses_the_ensemble_costs_no_study(trio, tmp_path, resources):
+    said = []
+    with open_cluster(trio.address) as client:
+        client.wait_for_workers(3, timeout=60)
+        able = [worker for worker, n in count_slots(client, resources).items() if n]
+        (tmp_path / "sick").write_text(able[0])
+        tasks = [(tmp_path / "sick", number) for number in range(20)]
+        options = {"resources": resources, "notify": said.append}
+        found = list(run_tasks(client, tasks, cluster_work.refuse_on_one, **options))
+    assert sorted(found) == [(task, task[1] ** 2) for task in tasks]
+    assert len(said) == 1
+    assert said[0].endswith("cannot use the ensemble: This machine has no usable cuda device.")
+
+
+def test_an_ensemble_that_all_refuse_ends_the_run(trio, monkeypatch):
+    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 1.0)
+    with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
+        list(run_tasks(client, range(100), cluster_work.refuse))
+    assert str(caught.value).endswith(
+        "cannot use the ensemble: This machine has no usable cuda device. No worker can go on: "
+        "what is finished stays, and --continue goes on from there."
+    )
+
+
+def test_a_study_for_workers_that_go_is_given_to_those_that_come(lone, tmp_path):
+    """One worker refuses, and the one its study is given to ends and does not come back."""
+    first = lone.add_workers(1, "--resources", "LONE=1")
+    said = []
+
+    def replace(sentence):
+        said.append(sentence)
+        lone.add_workers(1, "--resources", "LONE=1")
+
+    with open_cluster(lone.address) as client:
+        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 1)
+        (sick,) = (w for w, n in count_slots(client, {"LONE": 1}).items() if n)
+        (tmp_path / "sick").write_text(sick)
+        second = lone.add_workers(1, "--resources", "LONE=1")
+        wait_until(lambda: sum(count_slots(client, {"LONE": 1}).values()) == 2)
+        tasks = [(tmp_path / "sick", number) for number in range(4)]
+        run = run_tasks(
+            client,
+            tasks,
+            cluster_work.refuse_on_one,
+            resources={"LONE": 1},
+            notify=lambda sentence: (end_tree([second.pid]), replace(sentence)),
+        )
+        assert sorted(run) == [(task, task[1] ** 2) for task in tasks]
+    assert len(said) >= 1
+    end_tree([first.pid])
+
+
+def test_workers_without_the_resources_need_not_have_the_package(tmp_path):
+    (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
+    with cluster(tmp_path / "cluster") as made:
+        made.add_workers(1, before=tmp_path)
+        made.add_workers(1, "--resources", "GPU=1")
+        with open_cluster(made.address) as client:
+            client.wait_for_workers(2, timeout=60)
+            assert list(run_tasks(client, [3], cluster_work.square, resources={"GPU": 1})) == [
+                (3, 9)
+            ]
+
+
+def test_another_version_on_the_cluster(trio, monkeypatch):
+    monkeypatch.setattr("napari_bayes_nnunet.app.cluster.check.__version__", "99.0")
+    with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
+        next(run_tasks(client, [1], cluster_work.square))
+    assert str(caught.value).endswith(
+        f"has version {study_parcel.__version__} of napari-bayes-nnunet and this machine 99.0: "
+        "install the same on both."
+    )
+
+
+@pytest.mark.parametrize("lacking", ["scheduler", "worker"])
+def test_a_machine_without_the_package(lacking, tmp_path):
+    (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
+    with cluster(tmp_path / "cluster", before=tmp_path if lacking == "scheduler" else None) as made:
+        made.add_workers(1, before=tmp_path)
+        with connect(made.address) as client:
+            client.wait_for_workers(1, timeout=60)
+        with open_cluster(made.address) as client, pytest.raises(AppError) as caught:
+            next(run_tasks(client, [1], cluster_work.square))
+    assert f"The {lacking}" in str(caught.value)
+    assert str(caught.value).endswith("install it there too, in the same version.")

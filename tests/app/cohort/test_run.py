@@ -1,0 +1,288 @@
+"""A run over many studies: one that fails stops no other, and what is finished is told again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cohort import run as cohort
+from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
+from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_cohort
+from napari_bayes_nnunet.app.cohort.task import segment_study
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io.search.studies import StudyInput
+from napari_bayes_nnunet.io.study.study import list_studies, read_study
+from tests.helpers.cohorts import in_this_process, run_here, write_dicom_study, write_volume
+from tests.helpers.models import make_model
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory) -> Ensemble:
+    return Ensemble(make_model(tmp_path_factory.mktemp("model"), members=2), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """Three that can be segmented, three that cannot."""
+    folder = tmp_path_factory.mktemp("studies") / "in"
+    write_volume(folder / "a" / "heart.nii.gz")
+    write_volume(folder / "b" / "heart.nii.gz", seed=1, phases=3)
+    write_dicom_study(folder / "Doe_Jane", name="Doe")
+    (folder / "b" / "text.nii.gz").write_text("no image")
+    whole = (folder / "b" / "heart.nii.gz").read_bytes()
+    (folder / "cut.nii.gz").write_bytes(whole[:-2000])
+    write_dicom_study(folder / "Smith_John", name="Smith")
+    file = folder / "Smith_John" / "Smith_20"
+    file.write_bytes(file.read_bytes()[:-50])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(ensemble, tree, tmp_path_factory) -> tuple[Path, list]:
+    """The output folder and what was told of a whole run."""
+    output = tmp_path_factory.mktemp("results") / "out"
+    return output, run_here(ensemble, [tree], output)
+
+
+def table(output: Path) -> list[dict[str, str]]:
+    with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(row: dict[str, str]) -> dict[str, str]:
+    """A row without what differs between runs."""
+    return {name: value for name, value in row.items() if name not in ("seconds", "outcome")}
+
+
+def files(output: Path) -> dict[str, bytes]:
+    """The results that must be the same in every run."""
+    kinds = (".gz", ".png")
+    return {
+        str(file.relative_to(output)): file.read_bytes()
+        for file in sorted(output.rglob("*"))
+        if file.suffix in kinds
+    }
+
+
+def test_every_study_is_told_once_and_failures_stop_no_other(run):
+    _, told = run
+    assert [study.done for study in told] == [1, 2, 3, 4, 5, 6]
+    assert {study.total for study in told} == {6}
+    assert len({study.case for study in told}) == 6
+    failed = {study.case: study.text for study in told if study.outcome == "failed"}
+    assert len(failed) == 3
+    assert "cut short" in failed["cut"]
+    assert "no NIfTI file" in failed["b/text"]
+    assert told[-1].eta_seconds == 0
+
+
+def test_the_results_repeat_the_tree_and_are_a_list_of_cases(run):
+    output, _ = run
+    assert (output / "a" / "heart.nii.gz").exists()
+    assert (output / "b" / "heart_frame02.json").exists()
+    cases = [str(study.folder.relative_to(output)) for study in list_studies(output)]
+    assert sorted(cases)[:2] == ["a/heart", "b/heart"]
+    assert len(cases) == 3
+    assert read_study(output / "b" / "heart").problems == ()
+
+
+def test_the_table_has_a_row_for_each_the_worst_first(run):
+    rows = table(run[0])
+    failed = [row["study"] for row in rows if row["outcome"] == "failed"]
+    assert [row["study"] for row in rows[:3]] == sorted(failed)
+    qualities = [float(row["predicted_quality"]) for row in rows[3:]]
+    assert qualities == sorted(qualities)
+    of_name = {row["study"]: row for row in rows}
+    volume, cine = of_name["a/heart"], of_name["b/heart"]
+    assert volume["lv_ef_percent"] == ""
+    assert volume["outcome"] == cine["outcome"] == "done"
+    report = json.loads((run[0] / "a" / "heart.json").read_text())
+    expected = sum(report["pairwise_dice"].values()) / 3
+    assert float(volume["predicted_quality"]) == pytest.approx(expected, abs=1e-4)
+    for name in ("lv", "rv"):
+        ml = report["volumes_ml"][name.upper()]["ensemble"]
+        assert float(volume[f"{name}_volume_ml"] or 0) == pytest.approx(ml, abs=0.01)
+    assert of_name["cut"]["outcome"] == "failed"
+    assert "cut short" in of_name["cut"]["failure"]
+
+
+def test_nothing_names_a_patient(run):
+    output, told = run
+    for file in [one for one in output.rglob("*") if one.is_file()]:
+        assert b"Doe" not in file.read_bytes(), file
+        assert b"Smith" not in file.read_bytes(), file
+        assert "Doe" not in str(file.relative_to(output))
+    assert not [study for study in told if "Smith" in study.case + study.text]
+
+
+def test_folders_are_names_on_request(ensemble, tree, tmp_path):
+    told = run_here(ensemble, [tree / "Doe_Jane"], tmp_path / "out", folder_names=True)
+    assert [(study.case, study.outcome) for study in told] == [("Doe_Jane", "done")]
+
+
+def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree, run, tmp_path):
+    output = shutil.copytree(run[0], tmp_path / "out")
+    cut = output / "b" / "heart" / "posterior" / "phase01.npz"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    (output / "a" / "heart_picture.png").unlink()
+    told = run_here(ensemble, [tree], output, skip_finished=True)
+    outcomes = {study.case: study.outcome for study in told}
+    assert outcomes["a/heart"] == "finished before"
+    assert outcomes["b/heart"] == "done"
+    assert sorted(outcomes.values()).count("finished before") == 2
+    assert list(map(numbers, table(output))) == list(map(numbers, table(run[0])))
+    assert files(output) == files(run[0])
+
+
+def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run, tmp_path):
+    output = shutil.copytree(run[0], tmp_path / "out")
+    with pytest.raises(AppError, match="holds the results of an earlier run; use --continue"):
+        run_here(ensemble, [tree], output)
+    (output / "cohort.csv").unlink()
+    told = run_here(ensemble, [tree], output)
+    texts = [study.text for study in told if "exist in" in study.text]
+    assert len(texts) == 3
+    assert "use --overwrite to replace them or --continue" in texts[0]
+    assert files(output) == files(run[0])
+
+
+def test_a_study_begun_again_goes_on_beside_what_its_lost_worker_wrote(
+    ensemble, tree, run, tmp_path
+):
+    request = request_of(ensemble, tree, tmp_path / "out")
+
+    def twice(tasks, work):
+        for task, row in in_this_process(tasks, work):
+            if row.outcome == "done":
+                shutil.rmtree(task.output / task.study.case)
+            yield task, work(task)
+
+    told = list(
+        run_cohort(request, find_cohort(request), twice, work=partial(segment_study, ensemble))
+    )
+    assert [study.outcome for study in told].count("done") == 3
+    assert files(tmp_path / "out") == files(run[0])
+
+    def lost_answer(tasks, work):
+        for task, _ in in_this_process(tasks, work):
+            yield task, work(task)
+
+    again = request_of(ensemble, tree, tmp_path / "again")
+    work = partial(segment_study, ensemble)
+    told = list(run_cohort(again, find_cohort(again), lost_answer, work=work))
+    assert [study.outcome for study in told].count("done") == 3
+
+
+def test_without_studies_the_rows_are_the_same(ensemble, tree, run, tmp_path):
+    out = tmp_path / "out"
+    run_here(ensemble, [tree], out, save=frozenset())
+    assert not list(out.rglob("study.json"))
+    told = run_here(ensemble, [tree], out, save=frozenset(), skip_finished=True)
+    assert {study.outcome for study in told} == {"finished before", "failed"}
+    assert list(map(numbers, table(out))) == list(map(numbers, table(run[0])))
+
+
+def test_any_order_makes_the_same_files(ensemble, tree, run, tmp_path):
+    request = request_of(ensemble, tree, tmp_path / "out")
+
+    def backwards(tasks, work):
+        yield from in_this_process(reversed(list(tasks)), work)
+
+    work = partial(segment_study, ensemble)
+    list(run_cohort(request, find_cohort(request), backwards, work=work))
+    assert files(tmp_path / "out") == files(run[0])
+    assert list(map(numbers, table(tmp_path / "out"))) == list(map(numbers, table(run[0])))
+
+
+def request_of(ensemble: Ensemble, tree: Path, output: Path, **asked) -> CohortRequest:
+    defaults = {"members": 2, "mirroring": "none", "save": frozenset({"study"})}
+    prediction = PredictionRequest(images=(tree,), output=output, **(defaults | asked))
+    return CohortRequest(ensemble=ensemble.folder.path, prediction=prediction)
+
+
+def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch) -> None:
+    now = iter([0.0, 1000.0, 1060.0, 1120.0, 1121.0])
+    monkeypatch.setattr(cohort, "monotonic", lambda: next(now))
+    pace = cohort._Pace(10)
+    row = failed_row("a", "")
+    told = [
+        pace.step(replace(row, outcome=outcome)).eta_seconds
+        for outcome in ("finished before", "done", "done", "finished before")
+    ]
+    assert told == [None, 8 * 60, 7 * 60, 6 * 60.5]
+
+
+class TestWhileItRuns:
+    def test_table_and_page_grow_and_are_whole_when_it_is_closed(self, ensemble, tree, tmp_path):
+        request = request_of(ensemble, tree, tmp_path / "out")
+        steps = run_cohort(
+            request, find_cohort(request), in_this_process, work=lambda task: made_row(task.study)
+        )
+        next(steps)
+        assert len(table(tmp_path / "out")) == 1
+        assert "1 of 6 studies" in (tmp_path / "out" / "cohort.html").read_text()
+        next(steps)
+        assert len(table(tmp_path / "out")) == 2
+        steps.close()
+        assert "2 of 6 studies" in (tmp_path / "out" / "cohort.html").read_text()
+
+    def test_what_a_worker_did_not_do_is_a_failure(self, ensemble, tree, tmp_path):
+        request = request_of(ensemble, tree, tmp_path / "out")
+
+        def dying(tasks, work):
+            yield from ((task, "The workers that took it died.") for task in tasks)
+
+        told = list(run_cohort(request, find_cohort(request), dying))
+        assert {study.text for study in told} == {"The workers that took it died."}
+        assert {row["failure"] for row in table(tmp_path / "out")} == {told[0].text}
+
+    def test_studies_that_seem_finished_come_first(self, ensemble, tree, tmp_path):
+        request = request_of(ensemble, tree, tmp_path / "out", skip_finished=True)
+        found = find_cohort(request)
+        last = found.inputs[-1]
+        (tmp_path / "out" / last.folder).mkdir()
+        (tmp_path / "out" / f"{last.place}_picture.png").touch()
+        steps = run_cohort(request, found, in_this_process, work=lambda task: made_row(task.study))
+        assert next(steps).case == last.name
+        steps.close()
+
+
+def made_row(study: StudyInput) -> StudyRow:
+    return failed_row(study.name, "Not tried.")
+
+
+class TestRefused:
+    def test_results_among_the_images(self, ensemble, tree):
+        with pytest.raises(AppError, match="The results would lie among the images"):
+            find_cohort(request_of(ensemble, tree, tree))
+
+    def test_what_the_ensemble_cannot_do(self, ensemble, tree, tmp_path):
+        with pytest.raises(AppError, match="Phases are"):
+            find_cohort(request_of(ensemble, tree, tmp_path / "out", phases="first"))
+
+    def test_a_table_that_cannot_be_written(self, ensemble, tree, tmp_path):
+        request = request_of(ensemble, tree, tmp_path / "out")
+        found = find_cohort(request)
+        (tmp_path / "out" / "cohort.csv").mkdir()
+        with pytest.raises(AppError, match="cannot be used as a folder"):
+            list(run_cohort(request, found, in_this_process))
+
+
+def test_pictures_are_small_and_show_outlines(run):
+    pictures = list(run[0].rglob("*_picture.png"))
+    assert len(pictures) == 3
+    for file in pictures:
+        assert file.stat().st_size < 60_000
+        pixels = imread(BytesIO(file.read_bytes()))[..., :3]
+        assert np.ptp(pixels, axis=2).max() > 0.1  # colours on grey

@@ -1,0 +1,86 @@
+"""Table and page of a run: kept through what passes, and through a run that is stopped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app.cohort.page import CohortPage
+from napari_bayes_nnunet.app.cohort.row import StudyRow
+from napari_bayes_nnunet.app.cohort.summary import CohortSummary
+from napari_bayes_nnunet.app.cohort.table import CohortTable
+
+
+def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
+    page = CohortPage(
+        folder, asked={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
+    )
+    return CohortSummary(CohortTable(folder, redone=redone), page)
+
+
+def row(case: str, **more) -> StudyRow:
+    return StudyRow(case=case, outcome="done", **more)
+
+
+def cases(folder: Path) -> list[str]:
+    with (folder / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        return [line["study"] for line in csv.DictReader(file)]
+
+
+def test_rows_are_there_at_once_and_sorted_at_the_end(tmp_path) -> None:
+    made = summary(tmp_path)
+    for case in ("c", "a"):
+        made.add(row(case, notes=("ED is phase 1.",)))
+    assert cases(tmp_path) == ["c", "a"]
+    made.add(row("worst", quality=0.5))
+    made.add(StudyRow(case="z", outcome="failed", failure="It is broken."))
+    made.close()
+    assert cases(tmp_path) == ["z", "worst", "a", "c"]
+    assert "ED is phase 1." in (tmp_path / "cohort.csv").read_text()
+
+
+def test_rows_of_the_run_before_stay_until_their_studies_have_been_looked_at(tmp_path) -> None:
+    first = summary(tmp_path)
+    for case in ("a", "b", "gone"):
+        first.add(row(case, seconds=1.0))
+    first.close()
+    second = summary(tmp_path, redone=("gone",))
+    assert cases(tmp_path) == ["a", "b"]
+    second.add(row("b", seconds=2.0))
+    second.add(row("c"))
+    assert cases(tmp_path) == ["a", "b", "c"]  # none twice
+    second.close()
+    assert cases(tmp_path) == ["a", "b", "c"]
+    assert ",2.0," in (tmp_path / "cohort.csv").read_text()
+
+
+def test_another_table_of_this_name_is_not_taken_over(tmp_path) -> None:
+    (tmp_path / "cohort.csv").write_text("patient,age\na,70\n")
+    summary(tmp_path).close()
+    assert cases(tmp_path) == []
+
+
+def test_a_file_that_is_locked_for_a_while_ends_no_run(tmp_path, monkeypatch) -> None:
+    made = summary(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", locked)
+        made.add(row("a"))
+    made.add(row("b"))
+    made.close()
+    assert cases(tmp_path) == ["a", "b"]
+
+
+def test_what_cannot_be_written_at_the_end_is_said(tmp_path, monkeypatch) -> None:
+    made = summary(tmp_path)
+    made.add(row("a"))
+    (tmp_path / "cohort.csv").unlink()
+    (tmp_path / "cohort.csv").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        made.close()
+    assert "1 of 3 studies" in (tmp_path / "cohort.html").read_text()
+
+
+def locked(*_, **__):
+    raise PermissionError("open in another program")

@@ -1,0 +1,62 @@
+"""Studies as tasks of a real worker: what is the study's fault, and what is the worker's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster import task_queue as study_cluster
+from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.io.search.studies import find_studies
+
+from ...helpers import cluster_work
+from ...helpers.cohorts import write_volume
+from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
+
+
+@pytest.fixture
+def tasks(tmp_path) -> list[StudyTask]:
+    """Two studies for the built-in ensemble."""
+    for number in range(2):
+        write_volume(tmp_path / "images" / f"{number}.nii.gz", seed=number)
+    output = tmp_path / "out"
+    asked = PredictionRequest(
+        images=(tmp_path / "images",), output=output, members=1, mirroring="none"
+    )
+    found = find_studies(asked.images, output=output)
+    return [task_of(study, asked) for study in found.inputs]
+
+
+def task_of(study, asked: PredictionRequest) -> StudyTask:
+    return StudyTask(
+        ensemble=Path(DEMO_ENSEMBLE), device="cpu", precision="auto", request=asked, study=study
+    )
+
+
+def test_a_worker_that_loses_its_card_is_replaced_and_no_study_fails(tasks):
+    with open_cluster(None, device="cpu") as client:
+        before = set(client.nthreads())
+        rows = dict(run_tasks(client, tasks, cluster_work.break_cuda_once))
+        assert not before & set(client.nthreads())
+    assert [row.outcome for row in rows.values()] == ["done", "done"]
+
+
+def test_a_device_that_no_worker_has_ends_the_run(tasks, monkeypatch):
+    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 0.5)
+    elsewhere = [replace(task, device="cuda:99") for task in tasks]
+    with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
+        list(run_tasks(client, elsewhere, run_study))
+    assert " cannot use the ensemble: This machine has no " in str(caught.value)
+    assert "No worker can go on: what is finished stays" in str(caught.value)
+
+
+def test_an_ensemble_that_cannot_be_loaded_is_no_fault_of_a_study(tasks, monkeypatch, tmp_path):
+    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 0.5)
+    with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
+        list(run_tasks(client, tasks, cluster_work.load_in_vain))
+    assert "It could not be loaded (OSError: [Errno 116] Stale file handle). No worker" in str(
+        caught.value
+    )

@@ -1,0 +1,443 @@
+"""Releases made into nnU-Net raw datasets: what these hold, and that they are whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.dataset import prepare as preparation
+from napari_bayes_nnunet.app.dataset.prepare import Prepared, prepare, prepared_text
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
+from napari_bayes_nnunet.io.dataset.groups import read_groups
+from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset, read_splits
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+
+from ...helpers.folders import finish
+from ...helpers.releases import (
+    SPACING,
+    TRUE,
+    acdc_patient,
+    image_of,
+    labels_of,
+    make_acdc,
+    make_mnms,
+    mnms_patient,
+    mnms_row,
+    write,
+    write_table,
+)
+
+READERS = [SimpleITKIO, NibabelIO, NibabelIOWithReorient]
+
+
+def make(release: str, source: Path, output: Path, **options: Any) -> Prepared:
+    return finish(prepare(release, source, output, **options))[1]
+
+
+def files_below(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of everything in a folder."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def acdc(tmp_path: Path) -> Path:
+    return make_acdc(tmp_path / "database")
+
+
+def test_acdc(acdc: Path, tmp_path: Path) -> None:
+    before = files_below(acdc)
+    progress, prepared = finish(prepare("acdc", acdc, tmp_path / "new" / "ACDC"))
+    assert progress == [(done, 6) for done in range(7)]
+    folder = tmp_path / "new" / "ACDC"
+    assert names_in(folder) == [
+        *("dataset.json", "groups.csv", "imagesTr", "imagesTs", "labelsTr", "labelsTs"),
+        *("patients.csv", "splits_final.json"),
+    ]
+    assert names_in(folder / "imagesTs") == [
+        "patient101_frame01_0000.nii.gz",
+        "patient101_frame04_0000.nii.gz",
+    ]
+    assert names_in(folder / "labelsTs") == [
+        "patient101_frame01.nii.gz",
+        "patient101_frame04.nii.gz",
+    ]
+    dataset = read_dataset(folder)
+    assert [case.name for case in dataset.cases] == [
+        *("patient001_frame01", "patient001_frame04"),
+        *("patient002_frame02", "patient002_frame05"),
+    ]
+    for case, number in zip(dataset.cases, (1 + 1, 1 + 4, 2 + 2, 2 + 5), strict=True):
+        image, labels = read_volume(case.images[0]), read_labels(case.label)
+        assert np.array_equal(image.voxels, image_of(number).T)
+        assert image.voxels.dtype == np.int16
+        assert np.array_equal(labels.voxels, labels_of(number).T)
+        assert image.geometry.same_grid(labels.geometry)
+    assert prepared.notes == ()
+    assert files_below(acdc) == before
+
+
+def test_dataset_json_names_licence_and_reference(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    content = json.loads((tmp_path / "d" / "dataset.json").read_text(encoding="utf-8"))
+    assert "Bernard" in content.pop("reference")
+    assert content == {
+        "name": "ACDC",
+        "licence": "CC BY-NC-SA 4.0",
+        "channel_names": {"0": "cineMRI"},
+        "labels": {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
+        "numTraining": 4,
+        "file_ending": ".nii.gz",
+    }
+
+
+def test_the_training_checks_have_no_complaint(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    dataset = read_dataset(tmp_path / "d")
+    assert not check_labels(dataset)
+    assert not check_dataset(dataset, [check_case(dataset, case) for case in dataset.cases])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_nnunet_sees_the_spacing(acdc: Path, tmp_path: Path, reader: Any) -> None:
+    """As it is released, the reader that reorients sees 1 mm, and SimpleITK warns."""
+    make("acdc", acdc, tmp_path / "d")
+    source = acdc / "training" / "patient001" / "patient001_frame01.nii.gz"
+    seen = reader().read_images((str(source),))[1]["spacing"]
+    assert np.allclose(seen, (1, 1, 1) if reader is NibabelIOWithReorient else SPACING[::-1])
+    for folder, file in (
+        ("imagesTr", "patient001_frame01_0000.nii.gz"),
+        ("labelsTr", "patient001_frame01.nii.gz"),
+        ("imagesTs", "patient101_frame04_0000.nii.gz"),
+    ):
+        written = tmp_path / "d" / folder / file
+        voxels, properties = reader().read_images((str(written),))
+        assert np.allclose(properties["spacing"], SPACING[::-1], rtol=1e-6)
+        image = nibabel.load(written)
+        assert np.allclose(image.affine, TRUE)
+        assert np.allclose(image.get_qform(), image.get_sform())
+        if reader is not NibabelIOWithReorient:
+            assert np.array_equal(voxels[0], np.asarray(image.dataobj).T)
+
+
+def test_mnms(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path / "OpenDataset")
+    before = files_below(root)
+    prepared = make("mnms", root, tmp_path / "d")
+    dataset = read_dataset(tmp_path / "d")
+    assert [case.name for case in dataset.cases] == [
+        *("A0S9V9_frame01", "A0S9V9_frame04", "B1D0Q7_frame02", "B1D0Q7_frame03"),
+    ]
+    assert dataset.labels == {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
+    assert "Campello" in dataset.json["reference"]
+    assert "ub.edu/mnms" in dataset.json["licence"]
+    for case, number in zip(dataset.cases, (10, 13, 21, 22), strict=True):
+        assert np.array_equal(read_volume(case.images[0]).voxels, image_of(number).T)
+        assert np.array_equal(read_labels(case.label).voxels, labels_of(number).T)
+    assert names_in(tmp_path / "d" / "labelsTs") == [
+        *("A5C2D2_frame01.nii.gz", "A5C2D2_frame04.nii.gz"),
+        *("D1K2P5_frame01.nii.gz", "D1K2P5_frame04.nii.gz"),
+    ]
+    assert prepared.notes == (
+        "1 patient of Training/Unlabeled has no labels and was left out: C2U4V1.",
+    )
+    assert files_below(root) == before
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_nnunet_reads_directions_that_were_not_orthonormal(tmp_path: Path, reader: Any) -> None:
+    root = make_mnms(tmp_path / "OpenDataset")
+    sheared = root / "Testing" / "D1K2P5" / "D1K2P5_sa.nii.gz"
+    if reader is SimpleITKIO:
+        with pytest.raises(RuntimeError, match="orthonormal"):
+            reader().read_images((str(sheared),))
+    make("mnms", root, tmp_path / "d")
+    for folder, end in (("imagesTs", "_0000"), ("labelsTs", "")):
+        file = tmp_path / "d" / folder / f"D1K2P5_frame04{end}.nii.gz"
+        spacing = reader().read_images((str(file),))[1]["spacing"]
+        assert np.allclose(spacing, SPACING[::-1], rtol=1e-5)
+
+
+def test_groups_are_found_from_both_label_folders(tmp_path: Path) -> None:
+    make("mnms", make_mnms(tmp_path / "OpenDataset"), tmp_path / "d")
+    groups = read_groups(tmp_path / "d" / "labelsTs")
+    assert groups == read_groups(tmp_path / "d" / "labelsTr")
+    assert len(groups) == 8
+    assert groups["D1K2P5_frame04"] == {
+        "phase": "ES",
+        "vendor": "D",
+        "centre": "5",
+        "pathology": "HCM",
+        "subset": "testing",
+    }
+    with (tmp_path / "d" / "groups.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0])[:3] == ["case", "patient", "phase"]
+    assert rows[-1]["patient"] == "D1K2P5"
+
+
+def test_height_and_weight_are_kept_for_every_patient(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    with (tmp_path / "d" / "patients.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["patient"] for row in rows] == ["patient001", "patient002", "patient101"]
+    assert rows[1] == {
+        "patient": "patient002",
+        "ED": "2",
+        "ES": "5",
+        "height": "184.0",
+        "weight": "95.0",
+    }
+
+
+def test_folds_keep_a_patient_together(acdc: Path, tmp_path: Path) -> None:
+    for number in range(3, 9):
+        acdc_patient(acdc / "training" / f"patient{number:03d}")
+    make("acdc", acdc, tmp_path / "d")
+    cases = [case.name for case in read_dataset(tmp_path / "d").cases]
+    splits = read_splits(tmp_path / "d" / "splits_final.json", cases)
+    assert len(splits) == 5
+    assert sorted(name for split in splits for name in split.validation) == sorted(cases)
+    for split in splits:
+        assert not {*map(patient_of, split.train)} & {*map(patient_of, split.validation)}
+
+
+def test_a_single_patient_has_no_folds(tmp_path: Path) -> None:
+    acdc_patient(tmp_path / "one" / "patient001")
+    prepared = make("acdc", tmp_path / "one", tmp_path / "d")
+    assert not (tmp_path / "d" / "splits_final.json").exists()
+    assert prepared.notes == (
+        "splits_final.json was not written: validation needs at least two patients.",
+    )
+
+
+def test_phases_with_empty_labels_are_left_out(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path / "OpenDataset")
+    mnms_patient(root / "Training" / "Labeled" / "B1D0Q7", labelled=(1,))
+    mnms_patient(root / "Validation" / "A5C2D2", labelled=(2,))
+    prepared = make("mnms", root, tmp_path / "d")
+    assert (prepared.training_cases, prepared.held_out_cases, prepared.patients) == (3, 2, 3)
+    assert prepared.notes[1:] == (
+        "ES of B1D0Q7 was left out: B1D0Q7_sa_gt.nii.gz is empty there.",
+        "ED of A5C2D2 was left out: A5C2D2_sa_gt.nii.gz is empty there.",
+        "ES of A5C2D2 was left out: A5C2D2_sa_gt.nii.gz is empty there.",
+    )
+    assert read_dataset(tmp_path / "d").json["numTraining"] == 3
+    assert "A5C2D2_frame01" not in read_groups(tmp_path / "d")
+    assert "A5C2D2" not in (tmp_path / "d" / "patients.csv").read_text(encoding="utf-8")
+
+
+def test_what_is_said_at_the_end(acdc: Path, tmp_path: Path) -> None:
+    acdc_patient(acdc / "testing" / "patient102", labelled=False)
+    info = acdc / "testing" / "patient101" / "Info.cfg"
+    info.write_text("ED: 1\nES: 4\n", encoding="utf-8")
+    prepared = make("acdc", acdc, tmp_path / "d")
+    assert prepared_text(prepared).splitlines() == [
+        f"{tmp_path / 'd'} has 6 cases of 3 patients, 4 to train on and 2 held out; cases by "
+        "group: phase: ED 3, ES 3; pathology: DCM 2, HCM 2, unknown 2; "
+        "subset: testing 2, training 4.",
+        "1 patient of testing has no labels and was left out: patient102.",
+    ]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("where", [".", "ACDC", "training/patient001/d", ".."])
+def test_nothing_is_written_into_the_release(
+    acdc: Path, tmp_path: Path, where: str, overwrite: bool
+) -> None:
+    before = files_below(tmp_path)
+    with pytest.raises(AppError, match="choose a folder apart from the release"):
+        make("acdc", acdc, acdc / where, overwrite=overwrite)
+    assert files_below(tmp_path) == before
+
+
+def test_links_do_not_lead_into_the_release(acdc: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(acdc)
+    with pytest.raises(AppError, match="choose a folder apart from the release"):
+        make("acdc", acdc, tmp_path / "link" / "d")
+
+
+def test_only_an_empty_folder_is_taken(acdc: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(AppError, match=r"file is a file: choose a new folder"):
+        make("acdc", acdc, tmp_path / "file", overwrite=True)
+    (tmp_path / "d").mkdir()
+    make("acdc", acdc, tmp_path / "d")
+    before = files_below(tmp_path)
+    with pytest.raises(AppError, match=r"d is not empty: .*--overwrite"):
+        make("acdc", acdc, tmp_path / "d")
+    assert files_below(tmp_path) == before
+
+
+def test_a_dataset_is_replaced_as_a_whole(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    make("mnms", make_mnms(tmp_path / "OpenDataset"), tmp_path / "d", overwrite=True)
+    assert not list((tmp_path / "d").rglob("patient*.nii.gz"))
+    assert len(read_dataset(tmp_path / "d").cases) == 4
+    assert names_in(tmp_path) == ["OpenDataset", "d", "database"]
+
+
+def test_folders_that_hold_something_else_are_not_replaced(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    (tmp_path / "d" / "thesis.docx").write_text("years", encoding="utf-8")
+    before = files_below(tmp_path)
+    with pytest.raises(AppError, match=r"thesis\.docx in it is no part of a prepared dataset"):
+        make("acdc", acdc, tmp_path / "d", overwrite=True)
+    assert files_below(tmp_path) == before
+
+
+def test_the_old_dataset_stays_where_the_new_one_fails(acdc: Path, tmp_path: Path) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    label = acdc / "testing" / "patient101" / "patient101_frame04_gt.nii.gz"
+    write(label, labels_of(1, (6, 5, 4)))
+    before = files_below(tmp_path)
+    with pytest.raises(DataError, match="lies on another grid") as failure:
+        make("acdc", acdc, tmp_path / "d", overwrite=True)
+    assert str(failure.value).startswith(str(label))
+    assert files_below(tmp_path) == before
+
+
+def test_the_old_dataset_comes_back_where_the_last_step_fails(
+    acdc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("acdc", acdc, tmp_path / "d")
+    before = files_below(tmp_path / "d")
+    rename, moved = Path.rename, []
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name.startswith(".writing-") and target == tmp_path / "d" and not moved:
+            moved.append(path)
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(DataError, match=r"d could not be written: Permission denied"):
+        make("acdc", acdc, tmp_path / "d", overwrite=True)
+    assert moved
+    assert files_below(tmp_path / "d") == before
+    assert names_in(tmp_path) == ["d", "database"]
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7])
+def test_an_interrupted_one_leaves_nothing(acdc: Path, tmp_path: Path, steps: int) -> None:
+    running = prepare("acdc", acdc, tmp_path / "d")
+    for _ in range(steps):
+        next(running)
+    (building,) = tmp_path.glob(".writing-d-*")
+    assert not (building / "dataset.json").exists()
+    assert not (tmp_path / "d").exists()
+    running.close()
+    assert names_in(tmp_path) == ["database"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from napari_bayes_nnunet.app.dataset.prepare import prepare
+running = prepare("acdc", Path(sys.argv[1]) / "database", Path(sys.argv[1]) / "d")
+for _ in range(5):
+    next(running)
+print("half", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_one_is_cleaned_up_by_the_next(acdc: Path, tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"half\n"
+        child.send_signal(signal.SIGKILL)
+    (leftover,) = tmp_path.glob(".writing-d-*")
+    assert list(leftover.rglob("*.nii.gz"))
+    assert not (leftover / "dataset.json").exists()
+    assert not (tmp_path / "d").exists()
+    make("acdc", acdc, tmp_path / "d")
+    assert names_in(tmp_path) == ["d", "database"]
+
+
+def test_two_at_once_do_not_mix(acdc: Path, tmp_path: Path) -> None:
+    first = prepare("acdc", acdc, tmp_path / "d")
+    next(first), next(first)
+    make("acdc", acdc, tmp_path / "d")
+    before = files_below(tmp_path / "d")
+    with pytest.raises(AppError, match="is being written by another command"):
+        finish(first)
+    assert files_below(tmp_path / "d") == before
+    assert names_in(tmp_path) == ["d", "database"]
+
+
+def test_a_full_disk_is_a_sentence_that_names_the_dataset(
+    acdc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preparation, "write_labels", full)
+    with pytest.raises(DataError, match=r"d could not be written: No space left on device\.$"):
+        make("acdc", acdc, tmp_path / "d")
+    assert names_in(tmp_path) == ["database"]
+
+
+def without_training(root: Path) -> None:
+    for file in (root / "training").rglob("*_gt.nii.gz"):
+        write(file, np.zeros((6, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (without_training, r"ACDC release has no labelled patients to train on"),
+        (
+            lambda root: (root / "training" / "patient002" / "Info.cfg").unlink(),
+            r"patient002/Info\.cfg is missing",
+        ),
+        (
+            lambda root: next(root.rglob("patient002_frame05.nii.gz")).write_bytes(b"text"),
+            r"patient002_frame05\.nii\.gz is no NIfTI file",
+        ),
+        (
+            lambda root: next(root.rglob("patient101_frame01.nii.gz")).unlink(),
+            r"patient101_frame01\.nii\.gz is missing",
+        ),
+    ],
+)
+def test_a_damaged_release_leaves_nothing(
+    acdc: Path, tmp_path: Path, damage: Callable[[Path], object], problem: str
+) -> None:
+    damage(acdc)
+    with pytest.raises((AppError, DataError), match=problem) as failure:
+        make("acdc", acdc, tmp_path / "d")
+    assert "\n" not in str(failure.value)
+    assert ".writing-" not in str(failure.value)
+    assert names_in(tmp_path) == ["database"]
+
+
+def test_a_phase_beyond_the_cine(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path / "OpenDataset")
+    codes = ("B1D0Q7", "A5C2D2", "D1K2P5")
+    write_table(root, [mnms_row("A0S9V9", ES=5), *map(mnms_row, codes)])
+    with pytest.raises(DataError, match="has 5 frames, but ES of A0S9V9 should be its frame 6"):
+        make("mnms", root, tmp_path / "d")

@@ -1,0 +1,206 @@
+"""A case beside its reference: every number again in plain NumPy, what is missing, what is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.core.metrics.border import far_from_contours
+
+from ...helpers.evaluations import (
+    SPACING,
+    STRUCTURES,
+    answer,
+    box_of,
+    heart,
+    made_case,
+    plain_auroc,
+    plain_brier,
+    plain_dice,
+    plain_distances,
+    plain_ece,
+    plain_nll,
+)
+
+CLOSE = {"rel": 0, "abs": 1e-6}
+NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
+
+
+@pytest.fixture(scope="module")
+def given() -> dict:
+    """An answer with one gross error, in the middle of the LV."""
+    given = answer(1)
+    given["labels"][2, 12, 17] = 1
+    return given
+
+
+@pytest.fixture(scope="module")
+def case(given: dict) -> CaseEvaluation:
+    return made_case(1, **given)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_overlap_distance_and_volume_of_a_structure(case, given, name):
+    predicted, true = given["labels"] == STRUCTURES[name], heart() == STRUCTURES[name]
+    voxel_ml = np.prod(SPACING) / 1000
+    distances = plain_distances(predicted, true)
+    found = case.structures[name]
+    assert 0.5 < found.dice < 1
+    assert found.dice == pytest.approx(plain_dice(predicted, true), **CLOSE)
+    assert found.hausdorff95_mm == pytest.approx(np.percentile(distances, 95), **CLOSE)
+    assert found.average_distance_mm == pytest.approx(distances.mean(), **CLOSE)
+    assert found.volume_ml == pytest.approx(predicted.sum() * voxel_ml, **CLOSE)
+    assert found.reference_ml == pytest.approx(true.sum() * voxel_ml, **CLOSE)
+    assert found.volume_error_ml == pytest.approx(found.volume_ml - found.reference_ml, **CLOSE)
+    assert found.pairwise_dice == given["pairwise_dice"][name]
+
+
+def test_calibration(case, given):
+    p, reference = given["probabilities"], heart()
+    assert case.ece == pytest.approx(plain_ece(p, reference), **CLOSE)
+    assert case.reliability.voxel_count == reference[box_of(reference)].size
+    assert case.nll == pytest.approx(plain_nll(p, reference), **CLOSE)
+    assert case.brier == pytest.approx(plain_brier(p, reference), **CLOSE)
+    assert 0 < case.classwise_ece < 1
+    assert 0 < case.adaptive_ece < 1
+
+
+@pytest.mark.parametrize("name", ["entropy", "mutual-information"])
+@pytest.mark.parametrize("gross", [False, True])
+def test_detection_of_errors_in_the_box_of_the_reference(case, given, name, gross):
+    reference = heart()
+    wrong = given["labels"] != reference
+    if gross:
+        wrong &= far_from_contours(reference, SPACING, farther_than=3)
+    box = box_of(reference)
+    score = given[name.replace("-", "_")][box].ravel()
+    found = case.detection[name + (", gross" if gross else "")]
+    assert (found.errors, found.voxels) == (wrong[box].sum(), score.size)
+    assert found.errors > 0
+    assert found.auroc == pytest.approx(plain_auroc(score, wrong[box].ravel()), **CLOSE)
+
+
+def test_the_scores_of_a_case_need_no_reference(case, given):
+    box = box_of(given["labels"])
+    assert case.mean_entropy == pytest.approx(given["entropy"][box].mean(dtype=float), **CLOSE)
+    found = given["mutual_information"][box].mean(dtype=float)
+    assert case.mean_mutual_information == pytest.approx(found, **CLOSE)
+    assert case.mean_pairwise_dice == pytest.approx(np.mean(list(given["pairwise_dice"].values())))
+
+
+def test_where_nothing_was_found_doubt_is_the_mean_of_all(given):
+    case = made_case(1, labels=np.zeros_like(given["labels"]))
+    assert case.mean_entropy == pytest.approx(given["entropy"].mean(dtype=float), **CLOSE)
+
+
+def test_means_leave_out_what_is_not_defined(case):
+    dices = [result.dice for result in case.structures.values()]
+    assert case.mean_dice == pytest.approx(np.mean(dices))
+    reference, labels = heart(), heart()
+    reference[reference == 1] = labels[labels == 1] = 0
+    without_rv = made_case(1, labels=labels, reference=reference)
+    assert math.isnan(without_rv.structures["RV"].dice)
+    assert without_rv.mean_dice == 1
+
+
+def test_a_missed_structure_has_no_overlap_and_no_distance():
+    labels = heart()
+    labels[labels == 1] = 0
+    found = made_case(1, labels=labels).structures["RV"]
+    assert found.dice == 0
+    assert math.isnan(found.hausdorff95_mm)
+    assert math.isnan(found.average_distance_mm)
+    assert found.volume_error_ml == -found.reference_ml
+
+
+def test_an_empty_reference_gives_no_calibration():
+    case = made_case(1, reference=np.zeros_like(heart()))
+    assert case.reliability.voxel_count == 0
+    assert all(math.isnan(v) for v in (case.ece, case.nll, case.brier, case.classwise_ece))
+    assert case.detection == {}
+    assert case.mean_dice == 0
+
+
+def test_labels_alone_give_overlap_alone(given):
+    case = made_case(1, **NOTHING, pairwise_dice=None)
+    assert case.structures["LV"].dice == made_case(1).structures["LV"].dice
+    assert case.reliability is None
+    assert case.detection == {}
+    numbers = (case.ece, case.nll, case.mean_entropy, case.mean_pairwise_dice)
+    assert all(map(math.isnan, numbers))
+
+
+def test_a_single_model_has_no_mutual_information(given):
+    zero = np.zeros_like(given["mutual_information"])
+    case = made_case(1, mutual_information=zero)
+    assert set(case.detection) == {"entropy", "entropy, gross"}
+    assert math.isnan(case.mean_mutual_information)
+
+
+def test_a_structure_that_the_reference_does_not_know_is_background(given):
+    """As without an RV (Sunnybrook): its probability is background's, and so are its voxels."""
+    known = {"MYO": 2, "LV": 3}
+    reference = heart()
+    reference[reference == 1] = 0
+    case = made_case(1, **given, reference=reference, structures=known)
+    assert list(case.structures) == ["MYO", "LV"]
+    p = given["probabilities"]
+    merged = np.stack([p[0] + p[1], p[2], p[3]])
+    renumbered = np.where(reference > 0, reference - 1, 0)
+    assert case.ece == pytest.approx(plain_ece(merged, renumbered), **CLOSE)
+    assert case.nll == pytest.approx(plain_nll(merged, renumbered), **CLOSE)
+    judged = np.where(given["labels"] == 1, 0, given["labels"])
+    wrong = (judged != reference)[box_of(reference)]
+    assert case.detection["entropy"].errors == wrong.sum()
+    assert case.mean_entropy == made_case(1, **given).mean_entropy
+
+
+def test_the_order_of_the_labels_does_not_matter(case, given):
+    """M&Ms count from the LV, ACDC from the RV."""
+    turned = np.array([0, 3, 2, 1], np.uint8)
+    turned_case = made_case(
+        1,
+        labels=turned[given["labels"]],
+        reference=turned[heart()],
+        structures={"LV": 1, "MYO": 2, "RV": 3},
+        probabilities=given["probabilities"][turned],
+    )
+    assert turned_case.structures == case.structures
+    assert turned_case.ece == pytest.approx(case.ece)
+
+
+def test_json_and_back(case):
+    text = json.dumps(case.to_json(), allow_nan=False)
+    again = CaseEvaluation.from_json(json.loads(text))
+    assert again.to_json() == case.to_json()
+    assert again.ece == case.ece
+    assert again.structures == case.structures
+    assert again.detection == case.detection
+
+
+def test_what_is_not_defined_is_null_in_json():
+    content = made_case(1, **NOTHING, pairwise_dice=None, groups={"vendor": "A"}).to_json()
+    assert content["nll"] is None
+    assert content["reliability"] is None
+    assert content["structures"]["LV"]["pairwise_dice"] is None
+    again = CaseEvaluation.from_json(content)
+    assert math.isnan(again.nll)
+    assert math.isnan(again.structures["LV"].pairwise_dice)
+    assert again.reliability is None
+    assert (again.case, again.patient, again.groups) == ("p1_frame01", "p1", {"vendor": "A"})
+
+
+@pytest.mark.parametrize("name", ["labels", "entropy", "mutual_information"])
+def test_another_shape_is_refused(given, name):
+    with pytest.raises(ValueError, match=rf"{name.replace('_', '.')} need the shape of the ref"):
+        made_case(1, **{name: given[name][1:]})
+
+
+def test_probabilities_need_a_class_for_each_structure(given):
+    for wrong in (given["probabilities"][:3], given["probabilities"][:, 1:]):
+        with pytest.raises(ValueError, match="need a class for each of RV, MYO, LV"):
+            made_case(1, probabilities=wrong)

@@ -1,0 +1,323 @@
+"""Folders of predictions beside references: what is measured, matched, left out and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.evaluate import (
+    MethodEvaluation,
+    Progress,
+    evaluate,
+    evaluate_methods,
+    in_common,
+    judged_structures,
+)
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
+
+from ...helpers.evaluations import (
+    answer,
+    heart,
+    made_case,
+    name_labels,
+    plain_dice,
+    plain_ece,
+    plain_nll,
+    write_answer,
+    write_reference,
+)
+from ...helpers.folders import finish
+from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
+
+CLOSE = {"rel": 0, "abs": 1e-6}
+CASES = ("p1_frame01", "p1_frame09", "p2_frame01")
+
+
+def run(*args, **kwargs) -> MethodEvaluation:
+    return finish(evaluate(*args, name="multi", **kwargs))[1]
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "labelsTr"
+    for case in CASES:
+        write_reference(folder, case, heart())
+    name_labels(tmp_path / "data")
+    return folder
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    for seed, case in enumerate(CASES, start=1):
+        write_answer(tmp_path / "multi", case, answer(seed))
+    return tmp_path / "multi"
+
+
+def without(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+def test_every_case_is_measured_as_its_arrays_are(predictions, labels):
+    method = run(predictions, labels)
+    assert (method.name, method.folder, method.notes) == ("multi", predictions, ())
+    assert [case.case for case in method.cases] == list(CASES)
+    assert [case.patient for case in method.cases] == ["p1", "p1", "p2"]
+    assert method.patients == 2
+    for seed, case in enumerate(method.cases, start=1):
+        expected = made_case(seed, case=case.case, patient=case.patient)
+        assert json.dumps(case.to_json()) == json.dumps(expected.to_json())
+
+
+def test_progress_is_told_of_all_methods(predictions, labels):
+    both = {"one": predictions, "two": predictions}
+    steps, methods = finish(evaluate_methods(both, labels))
+    assert steps == [Progress(n, 6, case) for n, case in enumerate(CASES * 2, start=1)]
+    assert [method.name for method in methods] == ["one", "two"]
+
+
+def test_the_patient_may_be_named_otherwise(predictions, labels):
+    assert run(predictions, labels, patient=r"^(p)").patients == 1
+
+
+def test_groups_of_the_cases(predictions, labels):
+    pairs = zip(CASES, "ABB", strict=True)
+    rows = "\n".join(f"{case},{case[:2]},{vendor}" for case, vendor in pairs)
+    (labels.parent / "groups.csv").write_text(f"case,patient,vendor\n{rows}\n")
+    assert [case.groups["vendor"] for case in run(predictions, labels).cases] == ["A", "B", "B"]
+
+
+def test_structures_are_matched_by_name(tmp_path, predictions, labels):
+    """A reference as of M&Ms, in words: LV=1, MYO=2, RV=3."""
+    turned = tmp_path / "mnms"
+    for case in CASES:
+        write_reference(turned, case, np.array([0, 3, 2, 1], np.uint8)[heart()])
+    name_labels(turned, {"left ventricle": 1, "LV myocardium": 2, "right ventricle": 3})
+    found, expected = run(predictions, turned), run(predictions, labels)
+    for one, other in zip(found.cases, expected.cases, strict=True):
+        assert one.structures == other.structures
+        assert one.ece == other.ece
+
+
+def test_predictions_that_say_nothing_are_numbered_as_the_reference(predictions, labels):
+    without(predictions, "*.json")
+    method = run(predictions, labels)
+    assert judged_structures([method]) == ["RV", "MYO", "LV"]
+    assert method.notes == (
+        "Labels taken to be numbered as the references, nothing says so: p1_frame01, p1_frame09, "
+        "p2_frame01 (3 of 3).",
+    )
+
+
+def test_where_nothing_says_what_labels_mean_it_is_refused(predictions, labels):
+    without(predictions, "*.json")
+    (labels.parent / "dataset.json").unlink()
+    with pytest.raises(AppError, match="Nothing says which structure each label is: put the data"):
+        run(predictions, labels)
+
+
+def test_a_reference_without_rv_evaluates_what_is_there(tmp_path, predictions):
+    folder = tmp_path / "sunnybrook"
+    shown = heart()
+    shown[shown == 1] = 0
+    for case in CASES:
+        write_reference(folder, case, shown)
+    method = run(predictions, folder)
+    assert judged_structures([method]) == ["MYO", "LV"]
+    assert "RV not judged, not shown by the reference" in method.notes[0]
+    assert "References taken to be numbered as the labels, nothing says so" in method.notes[1]
+    expected = made_case(1, reference=shown, structures={"MYO": 2, "LV": 3})
+    assert method.cases[0].ece == expected.ece
+    assert method.cases[0].structures == expected.structures
+
+
+def test_cases_without_a_reference_are_left_out_and_noted(predictions, labels):
+    (labels / "p1_frame09.nii.gz").unlink()
+    method = run(predictions, labels)
+    assert [case.case for case in method.cases] == ["p1_frame01", "p2_frame01"]
+    assert method.notes == ("Left out, there are no reference labels: p1_frame09 (1 of 3).",)
+
+
+def test_what_was_not_saved_is_noted(predictions, labels):
+    without(predictions, "*.npz", "*information*")
+    method = run(predictions, labels)
+    assert "No calibration, the probabilities were not saved" in method.notes[0]
+    assert "No mutual information, it was not saved" in method.notes[1]
+    assert math.isnan(method.cases[0].ece)
+    assert set(method.cases[0].detection) == {"entropy", "entropy, gross"}
+
+
+def test_a_copy_of_the_reference_is_noted(tmp_path, labels):
+    for case in CASES:
+        write_answer(tmp_path / "copy", case, {"labels": heart()})
+    assert (
+        "Every voxel is as in the reference, which may be a copy"
+        in run(tmp_path / "copy", labels).notes[-1]
+    )
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link):
+    folder = predictions
+    if link:
+        folder = tmp_path / "linked"
+        folder.mkdir()
+        for case in CASES:
+            (folder / f"{case}_gt.nii.gz").symlink_to(predictions / f"{case}.nii.gz")
+    with pytest.raises(AppError, match="would be compared with itself: LABELS should be another"):
+        run(predictions, folder)
+
+
+def test_folders_that_do_not_fit_are_one_sentence(tmp_path, predictions, labels):
+    with pytest.raises(AppError, match="no folder: it should hold the reference labels"):
+        run(predictions, tmp_path / "nowhere")
+    write_reference(tmp_path / "others", "q1", heart())
+    with pytest.raises(AppError, match="No labels in .*others are named like a prediction in"):
+        run(predictions, tmp_path / "others")
+    write_reference(labels, CASES[0], heart()[1:])
+    with pytest.raises(DataError, match="another grid"):
+        run(predictions, labels)
+
+
+def test_probabilities_without_a_class_are_one_sentence(predictions, labels):
+    given = answer(1)
+    given["probabilities"] = given["probabilities"][:3] / given["probabilities"][:3].sum(axis=0)
+    write_answer(predictions, CASES[0], given)
+    with pytest.raises(AppError, match=r"p1_frame01\.nii\.gz could not be judged: The probabil"):
+        run(predictions, labels)
+
+
+def test_methods_are_judged_by_the_structures_that_all_of_them_know(predictions, labels, tmp_path):
+    """A method that never looks for the RV must not win by that."""
+    other = tmp_path / "no RV"
+    for seed, case in enumerate(CASES, start=1):
+        given = answer(seed)
+        given["labels"] = np.array([0, 0, 1, 2], np.uint8)[given["labels"]]
+        background, rv, *others = given["probabilities"]
+        given["probabilities"] = np.stack([background + rv, *others])
+        write_answer(other, case, given)
+        (other / f"{case}.json").unlink()
+    name_labels(other, {"MYO": 1, "LV": 2})
+    alone = run(other, labels)
+    assert judged_structures([alone]) == ["MYO", "LV"]
+    assert "RV not judged, not known to the prediction: p1_frame01" in alone.notes[0]
+    both = finish(evaluate_methods({"with": predictions, "without": other}, labels))[1]
+    assert judged_structures(both) == ["MYO", "LV"]
+    assert "RV not judged, another method does not know it" in both[0].notes[0]
+    for one, same in zip(*(method.cases for method in both), strict=True):
+        assert one.mean_dice == same.mean_dice
+        assert one.ece == pytest.approx(same.ece)
+
+
+def test_methods_without_a_structure_in_common(predictions, labels, tmp_path):
+    other = tmp_path / "liver"
+    write_answer(other, CASES[0], answer(1))
+    (other / f"{CASES[0]}.json").unlink()
+    name_labels(other, {"liver": 1, "spleen": 2, "kidney": 3})
+    with pytest.raises(AppError, match="know none of the structures predicted .*liver, spleen"):
+        run(other, labels)
+    with pytest.raises(AppError, match="with and liver have no structure in common"):
+        finish(evaluate_methods({"with": predictions, "liver": other}, labels))
+
+
+def test_a_predicted_value_without_a_meaning_is_refused(predictions, labels):
+    (predictions / f"{CASES[1]}.json").write_text('{"labels": {"RV": 1, "MYO": 2}}')
+    with pytest.raises(AppError, match=r"p1_frame09.nii.gz holds the value 3, but only 1 \(RV"):
+        run(predictions, labels)
+
+
+def test_an_empty_and_certain_prediction_counts_in_failure_detection(predictions, labels):
+    given = answer(1)
+    given["labels"][:], given["entropy"][:], given["probabilities"][:] = 0, 0, 0
+    given["probabilities"][0] = 1
+    write_answer(predictions, CASES[0], given)
+    assert run(predictions, labels).cases[0].mean_entropy == 0
+
+
+def test_a_table_of_groups_that_names_no_case_is_noted(predictions, labels):
+    (labels / "groups.csv").write_text(",case,vendor\n0,someone,A\n")
+    (note,) = run(predictions, labels).notes
+    assert note == "Not in groups.csv: p1_frame01, p1_frame09, p2_frame01 (3 of 3)."
+    (labels / "groups.csv").write_text("case,patient\np1_frame01,one\np2_frame01,one\n")
+    found = run(predictions, labels)
+    assert (found.notes, found.patients) == ((), 2)
+    (labels / "groups.csv").write_text(",case,vendor\n0,p1_frame01,A\n")
+    found = run(predictions, labels)
+    assert found.notes == ()
+    assert found.cases[0].groups == {"vendor": "A"}
+
+
+def test_only_common_cases_are_compared(predictions, labels, tmp_path):
+    shutil.copytree(predictions, tmp_path / "other")
+    without(tmp_path / "other", f"{CASES[1]}*")
+    two = {"multi": predictions, "other": tmp_path / "other"}
+    multi, other = finish(evaluate_methods(two, labels))[1]
+    assert [c.case for c in multi.cases] == [c.case for c in other.cases] == [CASES[0], CASES[2]]
+    assert multi.notes == ("Left out, another method lacks them: p1_frame09 (1).",)
+    assert other.notes == ()
+    with pytest.raises(AppError, match="a and b have no case in common"):
+        in_common(
+            [
+                MethodEvaluation(name="a", cases=multi.cases[:1]),
+                MethodEvaluation(name="b", cases=multi.cases[1:]),
+            ]
+        )
+
+
+# A real heart, segmented by the shipped ensemble
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Predictions of two phases of the shipped cine, and the labels drawn by hand."""
+    folder = tmp_path_factory.mktemp("real")
+    request = PredictionRequest(
+        images=(CINE,),
+        output=folder / "multi",
+        members=2,
+        mirroring="none",
+        phases="ED,ES",
+        save=frozenset({"entropy", "mutual-information", "probabilities"}),
+    )
+    outcomes = list(predict(Ensemble(DEMO_ENSEMBLE, device="cpu"), request))
+    assert [outcome.failure for outcome in outcomes] == [""]
+    (folder / "labels").mkdir()
+    for phase, file in ((20, ED_LABELS), (7, ES_LABELS)):
+        shutil.copy(file, folder / "labels" / f"SCD0000301_cine_frame{phase:02d}.nii.gz")
+    name_labels(folder / "multi")
+    return folder / "multi", folder / "labels"
+
+
+@pytest.mark.parametrize(("phase", "known"), [(20, {"MYO": 2, "LV": 3}), (7, {"LV": 3})])
+def test_figures_of_a_real_heart_are_reproduced_from_its_files(real, phase, known):
+    predictions, labels = real
+    name = f"SCD0000301_cine_frame{phase:02d}"
+    found = next(case for case in run(predictions, labels).cases if case.case == name)
+    assert found.patient == "SCD0000301_cine"
+    predicted = read_labels(predictions / f"{name}.nii.gz").voxels
+    true = read_labels(labels / f"{name}.nii.gz")
+    assert list(found.structures) == list(known)
+    for title, label in known.items():
+        a, b = predicted == label, true.voxels == label
+        assert found.structures[title].dice == pytest.approx(plain_dice(a, b), **CLOSE)
+        error = (int(a.sum()) - int(b.sum())) * math.prod(true.spacing) / 1000
+        assert found.structures[title].volume_error_ml == pytest.approx(error, **CLOSE)
+    p = np.load(predictions / f"{name}_probabilities.npz")["probabilities"]
+    kept = list(known.values())
+    merged = np.stack([p[[k for k in range(4) if k not in kept]].sum(axis=0), *p[kept]])
+    truth = np.select([true.voxels == label for label in kept], range(1, len(kept) + 1), 0)
+    assert found.ece == pytest.approx(plain_ece(merged, truth), **CLOSE)
+    assert found.nll == pytest.approx(plain_nll(merged, truth), **CLOSE)
+    report = json.loads((predictions / f"{name}.json").read_text())
+    assert found.structures["LV"].pairwise_dice == report["pairwise_dice"]["LV"]

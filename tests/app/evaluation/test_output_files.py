@@ -1,0 +1,329 @@
+"""The report's folder: its files, its page in one piece, its figures and the cases it shows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation, evaluate_methods
+from napari_bayes_nnunet.app.evaluation.example_cases import (
+    ShownCase,
+    ShownMethod,
+    chosen_cases,
+    shown_cases,
+)
+from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
+from napari_bayes_nnunet.app.evaluation.figures import (
+    DPI,
+    WIDTH,
+    doubt_picture,
+    reliability_picture,
+    risk_coverage_picture,
+)
+from napari_bayes_nnunet.app.evaluation.output_files import report_text, write_report
+from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_image
+
+from ...helpers.evaluations import (
+    SHAPE,
+    SPACING,
+    answer,
+    heart,
+    made_case,
+    made_method,
+    name_labels,
+    other_method,
+    write_answer,
+    write_reference,
+)
+from ...helpers.folders import finish
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
+
+
+@pytest.fixture(scope="module")
+def methods() -> list[MethodEvaluation]:
+    return [made_method("multi <n = 3>"), other_method()]
+
+
+@pytest.fixture(scope="module")
+def bare() -> list[MethodEvaluation]:
+    """A method of labels alone."""
+    cases = [made_case(n, **NOTHING, pairwise_dice=None) for n in (1, 2)]
+    return [MethodEvaluation(name="labels", cases=tuple(cases), notes=("Nothing was saved.",))]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``multi`` and ``vanilla`` of four patients, ``labelsTr`` and ``imagesTr`` of all but one."""
+    folder = tmp_path_factory.mktemp("folders")
+    for n in range(1, 5):
+        case = f"p{n}_frame01"
+        write_answer(folder / "multi", case, answer(n))
+        write_answer(folder / "vanilla", case, answer(n, count=1))
+        write_reference(folder / "labelsTr", case, heart())
+        if n < 4:
+            (folder / "imagesTr").mkdir(exist_ok=True)
+            image = (100 * heart() + n).astype(np.int16)
+            file = folder / "imagesTr" / f"{case}_0000.nii.gz"
+            write_image(file, image, make_geometry(SHAPE, SPACING))
+    name_labels(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(folders: Path) -> tuple[MethodEvaluation, ...]:
+    two = {name: folders / name for name in ("multi", "vanilla")}
+    return finish(evaluate_methods(two, folders / "labelsTr"))[1]
+
+
+class Page(HTMLParser):
+    """Titles, pictures, links to elsewhere, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.titles: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.outside = re.findall(r'(?:src|href)="(?!data:)[^"]*"|url\([^)]*\)', text)
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.pictures.append(dict(attrs))
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.titles.append(data)
+
+
+def test_the_folder_has_table_summary_and_page(methods, tmp_path):
+    page = write_report(methods, tmp_path / "new" / "report")
+    assert page == tmp_path / "new" / "report" / "report.html"
+    names = {file.name for file in page.parent.iterdir()}
+    assert names == {"cases.csv", "summary.json", "report.html"}
+    with (page.parent / "cases.csv").open(encoding="utf-8", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 2 * 6 * 4
+    content = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))
+    assert list(content["methods"]) == ["multi <n = 3>", "vanilla"]
+
+
+def test_a_report_is_replaced(methods, bare, tmp_path):
+    write_report(methods, tmp_path)
+    write_report(bare, tmp_path)
+    assert "multi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_file_in_the_way_is_one_sentence(bare, tmp_path):
+    (tmp_path / "report").write_text("mine")
+    with pytest.raises(AppError, match="cannot be used as a folder for the report"):
+        write_report(bare, tmp_path / "report")
+
+
+def test_the_page_needs_nothing_from_outside_and_is_whole(methods):
+    text = evaluation_page(methods, [])
+    page = Page(text)
+    assert page.outside == []
+    assert page.open == []
+    assert len(page.pictures) == 3
+    assert all(picture["alt"] and picture["src"].startswith("data:") for picture in page.pictures)
+    assert page.titles == [
+        "How to read the tables",
+        "Table 1. Dice: how well the structures are drawn",
+        "Table 2. Calibration error: is the confidence true?",
+        "Differences from multi <n = 3>",
+        "Further measures of calibration",
+        "Contours and volumes",
+        "Does uncertainty find the wrong voxels?",
+        "Does uncertainty find the cases that failed?",
+    ]
+    assert "<n = 3>" not in text
+    assert "By vendor" in text
+    assert "For research use only" in text
+
+
+def test_one_method_of_labels_alone_has_a_page(bare):
+    page = Page(evaluation_page(bare, []))
+    assert page.pictures == []
+    assert page.titles[-1] == "What was left out or assumed"
+    assert not any(title.startswith("Differences") for title in page.titles)
+
+
+def test_many_methods_are_counted_in_the_heading(methods):
+    many = [replace(methods[0], name=f"method {n}") for n in range(5)]
+    assert "<h1>5 methods compared</h1>" in evaluation_page(many, [])
+
+
+def test_tables_and_notes_in_the_terminal(methods, bare):
+    lines = report_text(methods).splitlines()
+    assert lines[0] == "6 volumes of 6 patients"
+    assert lines[1] == "Dice"
+    assert lines[3].startswith("multi <n = 3>  0.")
+    assert report_text(bare).splitlines()[-1] == "labels: Nothing was saved."
+
+
+@pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, doubt_picture])
+def test_a_figure_for_any_number_of_methods(methods, bare, draw):
+    many = [replace(methods[n % 2], name=f"method {n}") for n in range(9)]
+    sizes = [draw(some) for some in (methods[:1], methods, many)]
+    for png in sizes:
+        assert png.startswith(PNG)
+        assert int.from_bytes(png[16:20]) <= WIDTH * DPI + 1
+    assert draw(bare) is None
+    assert draw([bare[0], methods[0]]).startswith(PNG)
+
+
+def test_figures_need_no_pyplot():
+    program = (
+        "import sys\n"
+        "from tests.evaluations import made_method\n"
+        "from napari_bayes_nnunet.app.evaluation.page import evaluation_page\n"
+        "evaluation_page([made_method(patients=2)], [])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_best_case_and_the_worst_of_each_patient():
+    cases = [made_case(n) for n in range(1, 7)]
+    order = sorted(cases, key=lambda case: case.mean_dice)
+    assert chosen_cases([MethodEvaluation(name="one", cases=tuple(cases))]) == [
+        (order[-1].case, True),
+        *((case.case, False) for case in order[:3]),
+    ]
+    of_one = [replace(case, patient="p") for case in cases]
+    found = chosen_cases([MethodEvaluation(name="one", cases=tuple(of_one))])
+    assert found == [(order[-1].case, True), (order[0].case, False)]
+    assert chosen_cases([MethodEvaluation(name="none", cases=())]) == []
+
+
+def test_shown_cases_have_all_methods_and_their_image(folders, evaluated):
+    shown = list(shown_cases(evaluated, folders / "labelsTr"))
+    assert [case.is_good for case in shown] == [True, False, False, False]
+    for case in shown:
+        n = int(case.case.patient[1:])
+        assert [method.name for method in case.methods] == ["multi", "vanilla"]
+        z = case.z - 1
+        given = answer(n)
+        np.testing.assert_array_equal(case.reference, heart()[z])
+        np.testing.assert_array_equal(case.methods[0].labels, given["labels"][z])
+        np.testing.assert_array_equal(case.methods[0].entropy, given["entropy"][z])
+        assert case.spacing == pytest.approx(SPACING[1:])
+        assert case.slices == SHAPE[0]
+        if n == 4:
+            assert case.image is None
+        else:
+            np.testing.assert_array_equal(case.image, 100 * heart()[z] + n)
+
+
+def test_a_failed_case_shows_its_worst_slice(folders, evaluated):
+    for case in shown_cases(evaluated, folders / "labelsTr"):
+        n = int(case.case.patient[1:])
+        both = answer(n)["labels"], answer(n, count=1)["labels"]
+        wrong = sum((labels != heart()).sum(axis=(1, 2)) for labels in both)
+        area = (heart() > 0).sum(axis=(1, 2))
+        chosen = area if case.is_good else wrong
+        assert chosen[case.z - 1] == chosen.max()
+
+
+def test_images_may_lie_elsewhere_but_must_be_there(folders, evaluated, tmp_path):
+    for n in range(1, 5):
+        write_image(
+            tmp_path / f"p{n}_frame01.nii.gz",
+            np.full(SHAPE, 7, np.int16) if n > 1 else np.full((2, *SHAPE[1:]), 7, np.int16),
+            make_geometry(SHAPE if n > 1 else (2, *SHAPE[1:]), SPACING),
+        )
+    for case in shown_cases(evaluated, folders / "labelsTr", images=tmp_path):
+        other_grid = case.case.patient == "p1"
+        assert (case.image is None) if other_grid else (case.image == 7).all()
+    with pytest.raises(AppError, match="is no folder: it should hold the images"):
+        next(shown_cases(evaluated, folders / "labelsTr", images=tmp_path / "nowhere"))
+
+
+def test_an_image_that_cannot_be_read_costs_its_picture_alone(folders, evaluated, tmp_path):
+    for n in range(1, 5):
+        (tmp_path / f"p{n}_frame01.nii.gz").write_text("no image")
+    shown = list(shown_cases(evaluated, folders / "labelsTr", images=tmp_path))
+    assert shown
+    assert all(case.image is None for case in shown)
+
+
+def test_methods_that_were_never_files_have_no_pictures(methods, tmp_path):
+    assert list(shown_cases(methods, tmp_path)) == []
+
+
+def test_cases_are_on_the_page(folders, evaluated):
+    shown = list(shown_cases(evaluated, folders / "labelsTr"))
+    text = evaluation_page(evaluated, shown)
+    page = Page(text)
+    assert "Cases" in page.titles
+    assert len(page.pictures) == 3 + len(shown)
+    for case in shown:
+        kind = "Best case" if case.is_good else "One of the worst"
+        assert f"<b>{case.case.case}</b> · {kind}" in text
+    assert "without its image, which was not found" in text
+
+
+def shown(count: int, **changes) -> ShownCase:
+    reference = heart()[2]
+    method = ShownMethod(name="one", labels=reference, entropy=answer(1)["entropy"][2], dice=1.0)
+    given = {
+        "case": made_case(1),
+        "z": 3,
+        "slices": 5,
+        "is_good": True,
+        "image": 100 * reference,
+        "reference": reference,
+        "methods": tuple(replace(method, name=f"method {n}") for n in range(count)),
+        "spacing": SPACING[1:],
+    }
+    return ShownCase(**(given | changes))
+
+
+@pytest.mark.parametrize(("count", "pictures"), [(1, 1), (5, 1), (6, 2), (11, 3)])
+def test_five_methods_a_picture(count, pictures):
+    made = list(case_pictures(shown(count), ["RV", "MYO", "LV"]))
+    assert len(made) == pictures
+    widths = [int.from_bytes(png[16:20]) for png in made]
+    assert widths[0] == pytest.approx((1 + min(count, 5)) * WIDTH * DPI / 6, abs=2)
+
+
+def test_a_picture_without_image_entropy_or_heart():
+    nothing = np.zeros_like(heart()[2])
+    method = ShownMethod(name="one", labels=nothing, entropy=None, dice=float("nan"))
+    case = shown(1, image=None, reference=nothing, methods=(method,))
+    assert all(png.startswith(PNG) for png in case_pictures(case, ["RV", "MYO", "LV"]))
+
+
+def test_a_reference_is_never_taken_for_the_image(folders, evaluated, tmp_path):
+    references = tmp_path / "references"
+    shutil.copytree(folders / "labelsTr", references)
+    shutil.copy(folders / "dataset.json", references)
+    assert all(case.image is None for case in shown_cases(evaluated, references))
+    for file in list(references.glob("*.nii.gz")):
+        file.rename(file.with_name(file.name.replace(".nii.gz", "_gt.nii.gz")))
+        image = folders / "imagesTr" / file.name.replace(".nii.gz", "_0000.nii.gz")
+        if image.exists():
+            shutil.copy(image, file)
+    assert any(case.image is not None for case in shown_cases(evaluated, references))

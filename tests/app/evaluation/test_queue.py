@@ -1,0 +1,236 @@
+"""Made studies beside their reference: what each order finds, what is left out, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.queue import (
+    BEST,
+    RANDOM,
+    SLICES,
+    QueueEvaluation,
+    evaluate_queue,
+)
+from napari_bayes_nnunet.core.review.queue import SCORES
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_labels
+from napari_bayes_nnunet.io.study.study import StudyInfo, write_study
+
+from ...helpers.posteriors import posterior_of
+
+SHAPE = (6, 16, 16)
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+
+
+def heart(top: int = 4, *, label: int = 3) -> np.ndarray:
+    """(Z, Y, X) labels with a square LV in every slice."""
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, top : top + 6, 5:11] = label
+    return labels
+
+
+def doubtful(*slices: int) -> list[np.ndarray]:
+    """Three members, one of which sees a second LV in some slices."""
+    members = [heart() for _ in range(3)]
+    for z in slices:
+        members[2][z, 12:16, 12:16] = 3
+    return members
+
+
+def reference(*slices: int) -> np.ndarray:
+    """The heart, with a second LV in some slices."""
+    labels = heart()
+    for z in slices:
+        labels[z, 12:16, 12:16] = 3
+    return labels
+
+
+def write(folder: Path, case: str, members: dict[int | None, list[np.ndarray]]) -> None:
+    """Write a study; of a cine all phases up to the last one given."""
+    is_cine = None not in members
+    shape = (max(members), *SHAPE) if is_cine else SHAPE
+    geometry = make_geometry(shape, (8.0, 1.5, 1.5))
+    info = StudyInfo(
+        case=case,
+        image=None,
+        geometry=geometry,
+        structures=STRUCTURES,
+        classes=4,
+        phases=tuple(members),
+        reports={phase: {} for phase in members},
+    )
+    posteriors = {phase: posterior_of(labels) for phase, labels in members.items()}
+    write_study(folder / case, info, posteriors, image=np.ones(shape, np.int16))
+
+
+def write_reference(file: Path, labels: np.ndarray) -> None:
+    file.parent.mkdir(exist_ok=True)
+    write_labels(file, labels, make_geometry(labels.shape, (8.0, 1.5, 1.5)))
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """Patient 1 with two volumes, patient 2 with one. All errors but one are where the doubt is."""
+    write(tmp_path / "studies", "p1_frame01", {None: doubtful(4)})
+    write(tmp_path / "studies", "p1_frame09", {None: doubtful(2)})
+    write(tmp_path / "studies", "p2_frame01", {None: doubtful(5, 3)})
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
+    write_reference(tmp_path / "labels" / "p1_frame09_gt.nii.gz", reference(2))
+    wrong_at_0 = reference(5)
+    wrong_at_0[0, 4, 4] = 1
+    write_reference(tmp_path / "labels" / "p2_frame01.nii.gz", wrong_at_0)
+    return tmp_path / "labels"
+
+
+@pytest.fixture
+def evaluation(studies: Path, labels: Path) -> QueueEvaluation:
+    return evaluate_queue(studies, labels)
+
+
+def test_it_says_what_was_judged(evaluation):
+    assert (evaluation.studies, evaluation.patients, evaluation.slices) == (3, 2, 18)
+    assert evaluation.errors == {"all": 3 * 16 + 1, "gross": evaluation.errors["gross"]}
+    assert 0 < evaluation.errors["gross"] < 3 * 16
+    assert evaluation.notes == ()
+
+
+@pytest.mark.parametrize("errors", ["all", "gross"])
+def test_every_order_is_there(evaluation, errors):
+    orders = [(r.order, r.leaves_out_border) for r in evaluation.results if r.errors == errors]
+    by_score = [(name, border) for name in SCORES for border in (False, True)]
+    assert orders == [(BEST, False), *by_score, (SLICES, False), (RANDOM, False)]
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_queue_that_leads_to_the_errors_finds_them(evaluation, score):
+    """Both slices in doubt are among the first 30 %, and hold all gross errors."""
+    result = evaluation.of("gross", score)
+    assert result.found.curve[34] == pytest.approx(1)
+    assert result.times_random.value > 2
+    assert 0.8 < result.of_best.value <= 1
+
+
+def test_what_is_not_in_the_queue_follows_in_slice_order(evaluation):
+    """The one wrong voxel of slice 0, about which nobody is in doubt, comes right after it."""
+    found = evaluation.of("all", "gross-errors").found.curve * evaluation.errors["all"]
+    assert found[34] == pytest.approx(48, abs=0.1)
+    assert found[50] == pytest.approx(49)
+
+
+def test_the_orders_to_compare_with(evaluation):
+    assert evaluation.of("all", RANDOM).found.at_share.value == pytest.approx(0.3)
+    assert evaluation.of("all", BEST).of_best.value == 1
+    assert evaluation.of("all", SLICES).found.area.value < 0.5
+
+
+def test_intervals_are_over_patients(studies, labels):
+    every_study = evaluate_queue(studies, labels, patient="(.+)")
+    one_patient = evaluate_queue(studies, labels, patient="(p)")
+    assert (every_study.patients, one_patient.patients) == (3, 1)
+    low, high = one_patient.of("all", SLICES).found.area.interval
+    assert low == pytest.approx(high)
+    low, high = every_study.of("all", SLICES).found.area.interval
+    assert low < high
+
+
+def test_labels_are_mapped_by_name(studies, labels, evaluation):
+    for file in labels.iterdir():
+        write_reference(file, (reference(4) > 0).astype(np.uint8))
+    content = {"labels": {"background": 0, "LV cavity": 1, "right ventricle": 2, "myocardium": 3}}
+    (labels / "dataset.json").write_text(json.dumps(content))
+    found = evaluate_queue(studies, labels)
+    assert found.errors["all"] == 3 * 16
+
+
+def test_a_cine_is_one_study_with_the_phases_that_have_labels(tmp_path):
+    phases = {1: doubtful(0), 2: doubtful(1), 4: doubtful(5)}
+    write(tmp_path / "studies", "p1_4d", phases)
+    write_reference(tmp_path / "labels" / "p1_frame01_gt.nii.gz", reference())
+    write_reference(tmp_path / "labels" / "p1_frame04_gt.nii.gz", reference(5))
+    found = evaluate_queue(tmp_path / "studies", tmp_path / "labels")
+    assert (found.studies, found.slices, found.errors["all"]) == (1, 12, 16)
+    assert found.notes == ("p1_4d has no labels of the phases 2, which were left out.",)
+    # The first of the two slices in doubt is right, and comes first of equals.
+    np.testing.assert_allclose(found.of("all", "entropy").found.curve[[8, 17]], [0, 1], atol=0.05)
+
+
+def test_a_study_without_labels_is_left_out_and_named(studies, labels):
+    (labels / "p1_frame01.nii.gz").unlink()
+    found = evaluate_queue(studies, labels)
+    assert found.studies == 2
+    assert found.notes == ("p1_frame01 has no labels and was left out.",)
+
+
+def test_a_phase_whose_posterior_is_lost_is_named(studies, labels):
+    (studies / "p1_frame01" / "posterior" / "volume.npz").unlink()
+    found = evaluate_queue(studies, labels)
+    assert found.studies == 2
+    assert "volume.npz is missing" in found.notes[0]
+
+
+def test_a_single_member_is_ordered_by_entropy(tmp_path, labels):
+    write(tmp_path / "studies", "p1_frame01", {None: [heart()]})
+    found = evaluate_queue(tmp_path / "studies", labels)
+    assert len(found.notes) == 3
+    assert found.notes[0].startswith("p1_frame01: A single model cannot disagree")
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("studies", "studies holds no studies; bayes-nnunet predict"),
+        ("labels", "No labels in .* are named like a study"),
+    ],
+)
+def test_nothing_to_judge_is_one_sentence(studies, labels, tmp_path, which, message):
+    (tmp_path / "empty" / which).mkdir(parents=True)
+    folders = {"studies": studies, "labels": labels, which: tmp_path / "empty" / which}
+    with pytest.raises(AppError, match=message):
+        evaluate_queue(**folders)
+
+
+@pytest.mark.parametrize("which", ["studies", "labels"])
+def test_a_folder_that_does_not_exist_is_one_sentence(studies, labels, tmp_path, which):
+    folders = {"studies": studies, "labels": labels, which: tmp_path / "nowhere"}
+    with pytest.raises(AppError, match="nowhere is no folder: it should hold the"):
+        evaluate_queue(**folders)
+
+
+def test_a_damaged_study_is_one_sentence(studies, labels):
+    (studies / "p1_frame09" / "study.json").write_text("{")
+    with pytest.raises(AppError, match=r"p1_frame09.*cut short or damaged"):
+        evaluate_queue(studies, labels)
+
+
+def test_a_study_whose_labels_are_lost_is_one_sentence(studies, labels):
+    (studies / "p1_frame09" / "prediction.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"prediction.nii.gz does not exist"):
+        evaluate_queue(studies, labels)
+
+
+def test_two_studies_of_one_case_are_refused(studies, labels):
+    write(studies / "again", "p1_frame01", {None: doubtful(4)})
+    with pytest.raises(AppError, match="both studies of p1_frame01: keep one"):
+        evaluate_queue(studies, labels)
+
+
+def test_a_reference_on_another_grid_is_refused(studies, labels):
+    write_reference(labels / "p1_frame01.nii.gz", reference(4)[:-1])
+    with pytest.raises(DataError, match="another grid"):
+        evaluate_queue(studies, labels)
+
+
+def test_a_pattern_that_is_none_is_refused(studies, labels):
+    with pytest.raises(DataError, match="no pattern for the patient's name"):
+        evaluate_queue(studies, labels, patient="(")

@@ -1,0 +1,103 @@
+"""The table, the picture and the sentences of a judged queue."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.queue import (
+    BEST,
+    KINDS,
+    RANDOM,
+    SLICES,
+    OrderResult,
+    QueueEvaluation,
+)
+from napari_bayes_nnunet.app.evaluation.queue_report import (
+    STYLES,
+    report_csv,
+    report_text,
+    write_report,
+)
+from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, SCORES
+from napari_bayes_nnunet.core.review.queue_yield import Review, queue_yield
+
+
+def result(errors, order, slices, *, border=False):
+    studies = [
+        Review(patient=name, errors=np.array(counts, float), order=np.array(slices))
+        for name, counts in (("a", [0, 6, 3, 1]), ("b", [0, 10, 0, 0]))
+    ]
+    found = queue_yield(studies)
+    at = found.at_share
+    return OrderResult(
+        errors=errors,
+        order=order,
+        leaves_out_border=border,
+        found=found,
+        times_random=at,
+        of_best=at,
+    )
+
+
+@pytest.fixture
+def evaluation():
+    rows = []
+    for kind in KINDS:
+        rows.append(result(kind, BEST, [1, 2, 3, 0]))
+        rows += [result(kind, s, [2, 1, 0, 3], border=b) for s in SCORES for b in (False, True)]
+        rows += [result(kind, order, [0, 1, 2, 3]) for order in (SLICES, RANDOM)]
+    return QueueEvaluation(
+        results=tuple(rows),
+        studies=2,
+        patients=2,
+        slices=8,
+        errors={"all": 20, "gross": 20},
+        notes=("c has no labels and was left out.",),
+    )
+
+
+def test_the_table_has_a_row_for_every_order(evaluation):
+    rows = list(csv.DictReader(io.StringIO(report_csv(evaluation))))
+    assert len(rows) == len(evaluation.results)
+    best = rows[0]
+    assert (best["errors"], best["order"], best["border"]) == ("gross", BEST, "counted")
+    assert float(best["found_at_30_percent"]) == pytest.approx(0.83, abs=1e-4)
+    assert float(best["found_at_30_percent_low"]) == pytest.approx(0.66, abs=1e-4)
+    assert float(best["found_at_30_percent_high"]) == pytest.approx(1)
+    assert [float(best[f"found_at_{step}"]) for step in (0, 50, 100)] == [0, 0.95, 1]
+    assert {row["border"] for row in rows if row["order"] == "entropy"} == {"counted", "left out"}
+
+
+def test_the_text_says_what_the_default_finds(evaluation):
+    text = report_text(evaluation).splitlines()
+    assert text[0].startswith("2 studies of 2 patients, 8 slices, 20 wrong voxels, 20 of them")
+    assert f"first 30 % of the slices by “{SCORES[DEFAULT_SCORE].title}”: 31 % (95 %" in text[1]
+    assert "best possible 83 %, random 30 %" in text[1]
+    assert text[-1] == "c has no labels and was left out."
+
+
+@pytest.mark.parametrize("name", ["report", "report.csv", "report.png", "a.b"])
+def test_table_and_picture_lie_side_by_side(evaluation, tmp_path, name):
+    table, picture = write_report(evaluation, tmp_path / "new folder" / name)
+    stem = name.removesuffix(".csv").removesuffix(".png")
+    assert (table.name, picture.name) == (f"{stem}.csv", f"{stem}.png")
+    assert table.read_text(encoding="utf-8") == report_csv(evaluation)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert sorted(table.parent.iterdir()) == [table, picture]
+
+
+def test_every_order_has_its_own_line():
+    assert set(STYLES) == {BEST, SLICES, RANDOM, *SCORES}
+    looks = {(s["color"], s.get("linestyle", "-")) for s in STYLES.values()}
+    assert len(looks) == len(STYLES)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(evaluation, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AppError, match="cannot be written: "):
+        write_report(evaluation, tmp_path / "file" / "report")

@@ -1,0 +1,282 @@
+"""Aggregates, tables and numbers for programs, against sums made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.evaluation.aggregates import (
+    difference,
+    mean_over_volumes,
+    pooled_bins,
+    pooled_ece,
+)
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.app.evaluation.measures import all_measures, failure_measures
+from napari_bayes_nnunet.app.evaluation.paper_tables import (
+    agreement_table,
+    calibration_table,
+    contour_table,
+    detection_table,
+    dice_table,
+    ece_table,
+    failure_table,
+    paired_table,
+    volume_table,
+)
+from napari_bayes_nnunet.app.evaluation.summary import cases_csv, summary
+from napari_bayes_nnunet.app.evaluation.tables import (
+    Block,
+    Cell,
+    evaluation_table,
+    html_table,
+    markdown_table,
+    text_table,
+)
+
+from ...helpers.evaluations import (
+    STRUCTURES,
+    answer,
+    heart,
+    made_case,
+    made_method,
+    other_method,
+    plain_bins,
+    plain_ece,
+)
+
+CLOSE = {"rel": 0, "abs": 1e-6}
+
+
+# Aggregates
+
+
+def voxels_of(seeds: Iterable[int]) -> float:
+    """Calibration error of all voxels of these made cases together."""
+    found = [plain_bins(answer(seed)["probabilities"], heart()) for seed in seeds]
+    counts, gaps = (np.sum(parts, axis=0) for parts in zip(*found, strict=True))
+    return float(np.abs(gaps).sum() / counts.sum())
+
+
+def test_pooled_calibration_error_is_of_all_voxels_together():
+    method = made_method(patients=6)
+    found = pooled_ece(method.cases)
+    assert found.value == pytest.approx(voxels_of(range(1, 7)), **CLOSE)
+    assert found.value == pytest.approx(pooled_bins(method.cases).ece, **CLOSE)
+    low, high = found.interval
+    assert low < found.value < high
+    assert math.isnan(found.deviation)
+    assert (found.volumes, found.patients, found.skipped) == (6, 6, 0)
+
+
+def test_a_mean_skips_and_counts_what_is_not_defined():
+    cases = [*made_method(patients=6).cases, made_case(7, probabilities=None)]
+    found = mean_over_volumes(lambda case: case.ece)(cases)
+    values = [plain_ece(answer(seed)["probabilities"], heart()) for seed in range(1, 7)]
+    assert found.value == pytest.approx(np.mean(values), **CLOSE)
+    assert found.deviation == pytest.approx(np.std(values, ddof=1), **CLOSE)
+    assert (found.volumes, found.patients, found.skipped) == (6, 6, 1)
+    assert pooled_ece(cases).skipped == 1
+
+
+def test_an_interval_is_over_patients_and_needs_five():
+    cases = made_method(patients=5).cases
+    assert not any(map(math.isnan, pooled_ece(cases).interval))
+    assert all(map(math.isnan, pooled_ece(cases[:4]).interval))
+    of_one = [made_case(n, patient="p") for n in range(1, 6)]
+    assert all(map(math.isnan, pooled_ece(of_one).interval))
+
+
+def test_no_volume_gives_nothing():
+    for measure in all_measures(["LV"]):
+        found = measure.aggregate([])
+        assert math.isnan(found.value)
+        assert (found.volumes, found.skipped) == (0, 0)
+    found = pooled_ece([made_case(1, probabilities=None)])
+    assert math.isnan(found.value)
+    assert (found.volumes, found.skipped) == (0, 1)
+
+
+def test_differences_are_of_the_same_draws():
+    one = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=6).cases)
+    same = difference(one, one)
+    assert same.value == 0
+    assert same.interval == (0, 0)
+    other = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=5).cases)
+    assert math.isnan(difference(one, other).value)
+
+
+def test_failures_are_found_by_a_score_that_knows_them():
+    """Agreement that is the Dice itself: the best order, a correlation of 1."""
+    cases = []
+    for seed in range(1, 7):
+        truth = made_case(seed)
+        knows = dict.fromkeys(STRUCTURES, truth.mean_dice)
+        cases.append(made_case(seed, pairwise_dice=knows))
+    found = {measure.key: measure.aggregate(cases) for measure in failure_measures()}
+    assert found["spearman_pairwise_dice"].value == pytest.approx(1)
+    risks = np.sort([1 - case.mean_dice for case in cases])
+    best = np.mean(np.cumsum(risks) / np.arange(1, 7))
+    assert found["aurc_pairwise_dice"].value == pytest.approx(best, **CLOSE)
+    assert found["aurc_entropy"].value >= best
+    assert -1 <= found["spearman_mutual_information"].value <= 1
+
+
+# Numbers for programs
+
+
+def test_the_summary_has_every_measure_of_every_method_and_group():
+    methods = [made_method("multi"), other_method()]
+    content = summary(methods)
+    json.dumps(content, allow_nan=False)
+    keys = {measure.key for measure in all_measures(["RV", "MYO", "LV"])}
+    assert content["structures"] == ["RV", "MYO", "LV"]
+    for name, method in zip(("multi", "vanilla"), methods, strict=True):
+        found = content["methods"][name]
+        assert (found["volumes"], found["patients"]) == (6, 6)
+        assert set(found["measures"]) == keys
+        assert set(found["groups"]["vendor"]) == {"A", "B"}
+        mean = np.mean([case.mean_dice for case in method.cases])
+        assert found["measures"]["dice_mean"]["value"] == pytest.approx(mean, **CLOSE)
+    nll = {n: found["measures"]["nll"]["value"] for n, found in content["methods"].items()}
+    differs = content["differences"]["of"]["vanilla"]["nll"]
+    assert differs["value"] == pytest.approx(nll["vanilla"] - nll["multi"])
+    assert differs["interval"][0] <= differs["value"] <= differs["interval"][1]
+
+
+def test_a_group_called_like_a_column_keeps_both():
+    method = made_method(patients=2)
+    cases = tuple(replace(c, groups={"dice": "cast", "vendor": "A"}) for c in method.cases)
+    rows = list(csv.reader(io.StringIO(cases_csv([replace(method, cases=cases)]))))
+    assert len(set(rows[0])) == len(rows[0])
+    assert rows[1][rows[0].index("group dice")] == "cast"
+
+
+def test_one_row_a_method_case_and_structure():
+    methods = [made_method(patients=2), other_method()]
+    rows = list(csv.DictReader(io.StringIO(cases_csv(methods))))
+    assert len(rows) == (2 + 6) * 4
+    case = methods[0].cases[0]
+    lv = next(r for r in rows if r["case"] == case.case and r["structure"] == "LV")
+    assert (lv["method"], lv["patient"], lv["vendor"]) == ("multi", "p1", "A")
+    assert float(lv["dice"]) == case.structures["LV"].dice
+    assert lv["ece"] == ""
+    whole = next(r for r in rows if r["case"] == case.case and r["structure"] == "all")
+    assert float(whole["ece"]) == case.ece
+    assert float(whole["dice"]) == case.mean_dice
+    assert float(whole["auroc entropy"]) == case.detection["entropy"].auroc
+    assert whole["hausdorff95_mm"] == ""
+    assert next(r for r in rows if r["method"] == "vanilla")["pairwise_dice"] == ""
+
+
+# Tables
+
+
+def test_table_1_has_the_papers_layout():
+    methods = [made_method("multi"), other_method()]
+    table = dice_table(methods)
+    assert table.heads == (("All (6 volumes)", ("RV", "MYO", "LV", "Mean")),)
+    assert [name for name, _ in table.rows] == ["multi", "vanilla"]
+    values = [case.structures["LV"].dice for case in methods[0].cases]
+    found = table.rows[0][1][2]
+    assert found.value == f"{np.mean(values):.3f}"
+    assert found.deviation == f"±{np.std(values, ddof=1):.3f}"
+    low, high = found.interval.split(" to ")
+    assert float(low) <= float(found.value) <= float(high)
+
+
+def test_groups_are_blocks_of_columns():
+    table = dice_table([made_method()], "vendor")
+    assert [title for title, _ in table.heads] == ["Vendor A (3 volumes)", "Vendor B (3 volumes)"]
+    assert table.columns[:4] == [
+        *(f"Vendor A (3 volumes): {name}" for name in ("RV", "MYO", "LV")),
+        "Vendor B (3 volumes): RV",
+    ]
+    values = [c.structures["RV"].dice for c in made_method().cases if c.groups["vendor"] == "B"]
+    assert table.rows[0][1][3].value == f"{np.mean(values):.3f}"
+    assert table.rows[0][1][3].interval == ""
+
+
+def test_table_2_is_in_percent_and_the_best_stands_out():
+    methods = [made_method("multi"), other_method()]
+    table = ece_table(methods)
+    assert table.heads[0][1] == ("Pooled, %", "Mean of volumes, %")
+    values = [100 * pooled_ece(method.cases).value for method in methods]
+    cells = [cells[0] for _, cells in table.rows]
+    assert [c.value for c in cells] == [f"{value:.2f}" for value in values]
+    assert [c.stands_out for c in cells] == [value == min(values) for value in values]
+
+
+def test_what_is_not_known_is_a_dash_and_what_is_skipped_is_counted():
+    table = failure_table([made_method(), other_method()])
+    assert str(table.rows[1][1][0]) == "–"
+    cases = (*made_method(patients=5).cases, made_case(6, probabilities=None))
+    cell = ece_table([MethodEvaluation(name="multi", cases=cases)]).rows[0][1][1]
+    assert cell.remark == "1 without"
+
+
+def test_differences_stand_out_beside_zero():
+    methods = [made_method("multi"), other_method(), made_method("same")]
+    table = paired_table(methods)
+    assert [name for name, _ in table.rows] == ["vanilla", "same"]
+    same = table.rows[1][1][0]
+    assert (same.value, same.interval, same.stands_out) == ("0.000", "0.000 to 0.000", False)
+    for cell in table.rows[0][1]:
+        low, high = (float(end.replace("−", "-")) for end in cell.interval.split(" to "))
+        assert cell.stands_out == (low > 0 or high < 0)
+        assert cell.value[0] in "+−0"
+
+
+def test_the_same_table_for_a_page_a_terminal_and_markdown():
+    table = dice_table([made_method("a|b <c>")])
+    cell = table.rows[0][1][0]
+    lines = markdown_table(table).splitlines()
+    assert lines[0] == "| Method | RV | MYO | LV | Mean |"
+    assert lines[1] == "| --- | --- | --- | --- | --- |"
+    assert lines[2].startswith(rf"| a\|b <c> | {cell} | ")
+    words = text_table(table).splitlines()
+    assert words[0].split() == ["RV", "MYO", "LV", "Mean"]
+    assert words[1].startswith(f"a|b <c>  {cell.value} {cell.deviation}")
+    page = html_table(table)
+    assert "a|b &lt;c&gt;" in page
+    assert f"<small>{cell.interval}</small>" in page
+
+
+def test_a_cell_in_words():
+    cell = Cell(value="1.0", deviation="±0.1", interval="0.9 to 1.1", stands_out=True)
+    assert str(cell) == "**1.0** ±0.1 (0.9 to 1.1)"
+
+
+def test_blocks_may_choose_cases():
+    method = made_method(patients=4)
+    measures = all_measures(["LV"])[:1]
+    block = Block(title="first", measures=measures, takes=lambda case: case.patient == "p1")
+    found = evaluation_table([method], [block]).rows[0][1][0]
+    assert found.value == f"{method.cases[0].structures['LV'].dice:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("table", "heads"),
+    [
+        (calibration_table, ["Class-wise ECE, %", "Adaptive ECE, %", "NLL, nat", "Brier"]),
+        (contour_table, ["RV, mm", "MYO, mm", "LV, mm"] * 2),
+        (volume_table, ["RV, mL", "MYO, mL", "LV, mL"] * 2),
+        (
+            detection_table,
+            ["AUROC, entropy", "AUROC, MI", "AUPRC, entropy", "AUPRC, MI"] * 2,
+        ),
+        (failure_table, ["Agreement", "Entropy", "MI"] * 2),
+        (agreement_table, ["RV", "MYO", "LV"]),
+    ],
+)
+def test_the_further_tables(table, heads):
+    found = table([made_method()])
+    assert [column for _, columns in found.heads for column in columns] == heads
+    assert all(cell.value for cell in found.rows[0][1])

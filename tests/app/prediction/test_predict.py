@@ -1,0 +1,541 @@
+"""``bayes-nnunet predict``: files in, files out, and one bad image stops no other."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.phases import parse_phases
+from napari_bayes_nnunet.app.prediction.predict import CaseOutcome, PredictionRequest, predict
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.search import case_image
+from napari_bayes_nnunet.io.study.study import find_image, read_study
+from tests.helpers import dicoms
+from tests.helpers.models import made_image, make_model
+
+AFFINE = np.array([[-1.2, 0.1, 0, 5], [0.1, 1.9, 0.5, -7], [0, 0.3, 7.9, 11], [0, 0, 0, 1]])
+
+
+def write_image(path: Path, voxels: np.ndarray, *, zooms=(1.2, 1.9, 8.0)) -> Path:
+    """A NIfTI file of (x, y, z[, t]) voxels whose qform is oblique."""
+    image = nib.Nifti1Image(voxels, None)
+    image.header.set_qform(AFFINE, code=1)
+    image.header.set_zooms((*zooms, *([45.0] if voxels.ndim == 4 else [])))
+    image.header.set_xyzt_units("mm", "msec")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "patient7_frame01_0000.nii.gz", made_image((40, 50, 4)))
+
+
+@pytest.fixture
+def cine(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "patient8_4d.nii.gz", made_image((40, 50, 4, 3)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+def run(*arguments) -> tuple[int, str]:
+    """Exit code and output of ``bayes-nnunet predict``."""
+    outcome = CliRunner().invoke(main, ["predict", *map(str, arguments)])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome.exit_code, outcome.output
+
+
+def test_full_precision_is_float32_and_not_what_another_has_made(model, image, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, image, "-o", out, "--precision", "full")[0] == 0
+    report = json.loads((out / "patient7_frame01.json").read_text())
+    assert report["precision"] == "float32"
+    again = (model, image, "-o", out, "--precision", "full", "--continue")
+    assert run(*again) == (0, "patient7_frame01: finished before\n")
+    report["precision"] = "bfloat16"
+    (out / "patient7_frame01.json").write_text(json.dumps(report))
+    code, said = run(*again)
+    assert code == 1
+    assert "was made with bfloat16, not with the full precision asked for now" in said
+    assert run(model, image, "-o", out, "--continue")[0] == 0
+
+
+def test_a_case_is_labels_and_report_on_the_grid_of_the_image(model, image, tmp_path):
+    out = tmp_path / "out"
+    code, _ = run(model, image, "-o", out, "--device", "cpu")
+    assert code == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "patient7_frame01.json",
+        "patient7_frame01.nii.gz",
+    ]
+    source, labels = nib.load(image), nib.load(out / "patient7_frame01.nii.gz")
+    assert labels.shape == source.shape
+    np.testing.assert_array_equal(labels.affine, source.affine)
+    for field in ("pixdim", "qform_code", "sform_code", "xyzt_units", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(labels.header[field], source.header[field])
+    report = json.loads((out / "patient7_frame01.json").read_text())
+    assert report["method"] == "multi"
+    assert report["member_epochs"] == [1, 2, 3]
+    assert report["ensemble_kind"] == "checkpoints"
+    assert report["mirroring"] == "full"
+    assert report["device"] == "cpu"
+    assert report["seconds"] >= 0
+    assert set(report["pairwise_dice"]) == set(report["volumes_ml"]) == {"RV", "MYO", "LV"}
+    voxels = np.asarray(labels.dataobj)
+    assert report["volumes_ml"]["LV"]["ensemble"] == pytest.approx(
+        (voxels == 3).sum() * 1.2 * 1.9 * 8.0 / 1000, rel=1e-5
+    )
+    assert {"mean", "standard_deviation", "minimum", "maximum"} < set(report["volumes_ml"]["LV"])
+    assert report["warnings"] == []
+
+
+def test_maps_on_request(model, image, tmp_path):
+    out = tmp_path / "out"
+    maps = "entropy,mutual-information,probabilities"
+    assert run(model, image, "-o", out, "--save", maps)[0] == 0
+    entropy = nib.load(out / "patient7_frame01_entropy.nii.gz")
+    information = nib.load(out / "patient7_frame01_mutual_information.nii.gz")
+    with np.load(out / "patient7_frame01_probabilities.npz") as file:
+        assert list(file) == ["probabilities"]
+        stored = dict(file)
+    assert stored["probabilities"].dtype == np.float32
+    assert stored["probabilities"].shape == (4, 4, 50, 40)
+    assert entropy.get_data_dtype() == information.get_data_dtype() == np.float32
+    p = stored["probabilities"].astype(float)
+    expected = -(p * np.log2(np.clip(p, 1e-30, None))).sum(axis=0)
+    np.testing.assert_allclose(entropy.get_fdata().T, expected, atol=1e-4)
+    assert (information.get_fdata() <= entropy.get_fdata() + 1e-6).all()
+    labels = np.asarray(nib.load(out / "patient7_frame01.nii.gz").dataobj).T
+    np.testing.assert_array_equal(labels, stored["probabilities"].argmax(axis=0))
+
+
+def test_an_unknown_map_is_refused(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--save", "variance")
+    assert code == 1
+    assert "--save takes entropy, mutual-information, probabilities, study, not variance" in said
+
+
+def test_further_channels_belong_to_the_first(tmp_path):
+    two = make_model(tmp_path / "model", channels=2, members=1)
+    first = write_image(tmp_path / "a_0000.nii.gz", made_image((40, 50, 4)))
+    second = write_image(tmp_path / "a_0001.nii.gz", made_image((40, 50, 4), seed=3))
+    out = tmp_path / "out"
+    assert run(two, first, second, "-o", out)[0] == 0
+    assert sorted(p.name for p in out.iterdir()) == ["a.json", "a.nii.gz"]
+
+
+def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out")
+    assert code == 0
+    assert "3 members were used: the method finds no more in this folder." in said
+
+
+def test_more_members_than_asked_are_used_and_said(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--members", 1)
+    assert code == 0
+    assert "All 3 members were used: there are no cycles" in said
+
+
+def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):
+    code, said = run(model, image, "-o", tmp_path / "out", "--method", "single")
+    assert code == 1
+    assert "no cycles" in said
+
+
+class TestExistingOutput:
+    def test_is_not_overwritten_unasked(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        before = (out / "patient7_frame01.nii.gz").stat().st_mtime_ns
+        code, said = run(model, image, "-o", out)
+        assert code == 1
+        assert "exists in" in said
+        assert "--overwrite" in said
+        assert (out / "patient7_frame01.nii.gz").stat().st_mtime_ns == before
+
+    def test_overwrite(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "patient7_frame01.nii.gz").write_text("mine")
+        assert run(model, image, "-o", out, "--overwrite")[0] == 0
+        assert nib.load(out / "patient7_frame01.nii.gz").shape == (40, 50, 4)
+
+    def test_continue_leaves_finished_cases_alone(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        before = (out / "patient7_frame01.json").stat().st_mtime_ns
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 0
+        assert "finished before" in said
+        assert (out / "patient7_frame01.json").stat().st_mtime_ns == before
+
+    @pytest.mark.parametrize("file", ["", "_entropy"])
+    def test_continue_redoes_a_case_whose_file_was_cut_short(self, model, image, tmp_path, file):
+        out = tmp_path / "out"
+        wanted = (model, image, "-o", out, "--save", "entropy")
+        run(*wanted)
+        damaged = out / f"patient7_frame01{file}.nii.gz"
+        before = damaged.read_bytes()
+        damaged.write_bytes(before[: len(before) // 2])
+        assert "patient7_frame01: done" in run(*wanted, "--continue")[1]
+        assert len(damaged.read_bytes()) == len(before)
+
+    @pytest.mark.parametrize("phases", ["all", "1,3", "ED,ES"])
+    def test_continue_does_not_read_a_finished_cine(
+        self, model, cine, tmp_path, phases, monkeypatch
+    ):
+        wanted = (model, cine, "-o", tmp_path / "out", "--phases", phases, "--save", "study")
+        assert run(*wanted)[0] == 0
+        monkeypatch.setattr(case_image, "read_channels", lambda path: pytest.fail("It was read."))
+        assert run(*wanted, "--continue") == (0, "patient8_4d: finished before\n")
+
+    def test_continue_refuses_the_results_of_another_image(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        write_image(image, made_image((40, 50, 4), seed=7))
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "was made of another image of this name: use --overwrite" in said
+        assert run(model, image, "-o", out, "--overwrite")[0] == 0
+        assert "finished before" in run(model, image, "-o", out, "--continue")[1]
+
+    def test_other_ed_and_es_leave_nothing_of_those_before(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        for phases in ("ED: 1\nES: 2\n", "ED: 2\nES: 3\n"):
+            (cine.parent / "Info.cfg").write_text(phases)
+            assert run(model, cine, "-o", out, "--phases", "ED,ES", "--overwrite")[0] == 0
+        names = sorted(file.name for file in out.glob("*.json"))
+        assert names == ["patient8_4d_frame02.json", "patient8_4d_frame03.json"]
+
+    def test_parts_of_a_study_that_was_never_whole_are_made_anew(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out, "--method", "vanilla", "--save", "study")
+        shutil.rmtree(out / "patient8_4d")
+        (out / "patient8_4d.nii.gz").unlink()
+        (out / "patient8_4d_frame03.json").unlink()
+        assert run(model, cine, "-o", out, "--save", "study", "--continue")[0] == 0
+        report = json.loads((out / "patient8_4d_frame01.json").read_text())
+        assert report["method"] == "multi"
+
+    @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--continue",)])
+    def test_an_image_is_never_replaced(self, model, cine, tmp_path, flags):
+        other = write_image(cine.with_name("patient8_4d_frame02.nii.gz"), made_image((40, 50, 4)))
+        before = other.read_bytes()
+        for more in ((), ("--jsonl",)):
+            out = ("-o", cine.parent, "--phases", "2", *more, *flags)
+            code, said = run(model, cine, *out)
+            assert code == 1
+            assert "exist" in said or "would replace" in said
+            assert other.read_bytes() == before
+
+    def test_results_never_lie_inside_a_study(self, model, image, cine, tmp_path):
+        run(model, cine, "-o", tmp_path / "out", "--phases", "2", "--save", "study")
+        code, said = run(model, image, "-o", tmp_path / "out" / "patient8_4d", "--continue")
+        assert code == 1
+        assert "The results would lie in the study" in said
+
+    def test_continue_redoes_a_study_whose_posterior_was_cut_short(self, model, cine, tmp_path):
+        wanted = (model, cine, "-o", tmp_path / "out", "--phases", "1", "--save", "study")
+        run(*wanted)
+        damaged = tmp_path / "out" / "patient8_4d" / "posterior" / "phase01.npz"
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+        assert "patient8_4d: done" in run(*wanted, "--continue")[1]
+        assert read_study(tmp_path / "out" / "patient8_4d").problems == ()
+
+    def test_continue_redoes_a_case_that_was_interrupted(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        (out / "patient7_frame01.json").unlink()
+        assert run(model, image, "-o", out, "--continue")[0] == 0
+        assert (out / "patient7_frame01.json").exists()
+
+    def test_continue_refuses_what_was_made_otherwise(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out, "--method", "vanilla")
+        before = (out / "patient7_frame01.json").read_bytes()
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "was made otherwise" in said
+        assert "vanilla, 1 members" in said
+        assert (out / "patient7_frame01.json").read_bytes() == before
+
+    def test_continue_refuses_the_results_of_other_members(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        run(model, image, "-o", out, "--members", 1)
+        report = json.loads((out / "patient7_frame01.json").read_text())
+        report["members"][0]["epoch"] += 100
+        (out / "patient7_frame01.json").write_text(json.dumps(report))
+        code, said = run(model, image, "-o", out, "--members", 1, "--continue")
+        assert code == 1
+        assert "was made by other members of the ensemble than are asked now" in said
+
+    def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
+        out = tmp_path / "out"
+        wanted = ("-o", out, "--until-stable", "--continue")
+        run(model, image, "-o", out, "--until-stable")
+        code, said = run(model, image, *wanted)
+        assert (code, "finished before" in said) == (0, True)
+        code, said = run(model, image, "-o", out, "--continue")
+        assert code == 1
+        assert "members, until stable, mirroring full" in said
+
+    def test_the_image_itself_is_never_replaced(self, model, tmp_path):
+        image = write_image(tmp_path / "heart.nii.gz", made_image((40, 50, 4)))
+        before = image.read_bytes()
+        code, said = run(model, image, "-o", tmp_path, "--overwrite")
+        assert code == 1
+        assert "replace the image itself" in said
+        assert image.read_bytes() == before
+
+
+def broken(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that cannot be segmented: name → (file, a part of the sentence)."""
+    good = made_image((40, 50, 4))
+    holes = good.copy()
+    holes[3, 4, 2] = np.nan
+    infinite = good.copy()
+    infinite[3, 4, 2] = np.inf
+    whole = write_image(folder / "whole.nii.gz", good).read_bytes()
+    cut = folder / "cut.nii.gz"
+    cut.write_bytes(whole[: len(whole) // 2])
+    text = folder / "text.nii.gz"
+    text.write_text("this is no image")
+    flat = write_image(folder / "zoom.nii", good)
+    content = bytearray(flat.read_bytes())
+    content[80:84] = np.float32(0).tobytes()  # pixdim[1]
+    flat.write_bytes(content)
+    return {
+        "nan": (write_image(folder / "nan.nii.gz", holes), "NaN"),
+        "inf": (write_image(folder / "inf.nii.gz", infinite), "infinite"),
+        "empty": (write_image(folder / "empty.nii.gz", np.zeros_like(good)), "empty"),
+        "2d": (write_image(folder / "flat.nii.gz", good[..., 0], zooms=(1.2, 1.9)), "2D"),
+        "cut": (cut, "cut short"),
+        "no nifti": (text, "no NIfTI"),
+        "zero spacing": (flat, "pacing"),
+        "missing": (folder / "missing.nii.gz", "not exist"),
+    }
+
+
+def test_every_bad_image_is_named_and_the_others_go_through(model, image, tmp_path):
+    files = broken(tmp_path)
+    out = tmp_path / "out"
+    request = PredictionRequest(images=(*(f for f, _ in files.values()), image), output=out)
+    outcomes = list(predict(Ensemble(model, device="cpu"), request))
+    for outcome, (file, words) in zip(outcomes, files.values(), strict=False):
+        assert file.name in outcome.failure
+        assert words.lower() in outcome.failure.lower()
+        assert "\n" not in outcome.failure
+    assert outcomes[-1].failure == ""
+    assert sorted(p.name for p in out.iterdir()) == [
+        "patient7_frame01.json",
+        "patient7_frame01.nii.gz",
+    ]
+
+
+def test_wrong_number_of_channels_is_named(image, tmp_path):
+    two = make_model(tmp_path / "model", channels=2, members=1)
+    code, said = run(two, image, "-o", tmp_path / "out")
+    assert code == 1
+    assert "takes 2 channel(s)" in said
+
+
+def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):
+    twin = write_image(tmp_path / "other" / image.name, made_image((40, 50, 4), seed=5))
+    code, said = run(model, image, twin, "-o", tmp_path / "out")
+    assert code == 1
+    assert "another image is called patient7_frame01 too" in said
+
+
+class TestCine:
+    def test_all_phases_are_3d_files_and_one_4d_file(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        assert run(model, cine, "-o", out)[0] == 0
+        names = [f"patient8_4d_frame{p:02d}" for p in (1, 2, 3)]
+        expected = [f"{n}{e}" for n in names for e in (".json", ".nii.gz")]
+        assert sorted(p.name for p in out.iterdir()) == sorted([*expected, "patient8_4d.nii.gz"])
+        whole, source = nib.load(out / "patient8_4d.nii.gz"), nib.load(cine)
+        assert whole.shape == source.shape
+        np.testing.assert_array_equal(whole.header["pixdim"], source.header["pixdim"])
+        for phase, name in enumerate(names):
+            frame = nib.load(out / f"{name}.nii.gz")
+            assert frame.shape == source.shape[:3]
+            np.testing.assert_array_equal(frame.affine, source.affine)
+            np.testing.assert_array_equal(
+                np.asarray(frame.dataobj), np.asarray(whole.dataobj)[..., phase]
+            )
+            assert json.loads((out / f"{name}.json").read_text())["phase"] == phase + 1
+
+    def test_a_finished_cine_is_left_alone(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out)
+        before = (out / "patient8_4d_frame02.json").stat().st_mtime_ns
+        assert run(model, cine, "-o", out, "--continue") == (0, "patient8_4d: finished before\n")
+        assert (out / "patient8_4d_frame02.json").stat().st_mtime_ns == before
+
+    def test_numbers_from_1(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        assert run(model, cine, "-o", out, "--phases", "1,3")[0] == 0
+        assert {p.name for p in out.glob("*.nii.gz")} == {
+            "patient8_4d_frame01.nii.gz",
+            "patient8_4d_frame03.nii.gz",
+        }
+
+    def test_phases_asked_together_are_the_same_files(self, model, cine, tmp_path, monkeypatch):
+        run(model, cine, "-o", tmp_path / "alone", "--save", "entropy")
+        monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
+        run(model, cine, "-o", tmp_path / "together", "--save", "entropy")
+        names = sorted(file.name for file in (tmp_path / "alone").glob("*.nii.gz"))
+        assert len(names) == 3 * 2 + 1
+        for name in names:
+            alone, together = (
+                np.asarray(nib.load(tmp_path / folder / name).dataobj)
+                for folder in ("alone", "together")
+            )
+            np.testing.assert_allclose(together, alone, atol=1e-5)
+
+    def test_one_phase_anew_leaves_no_labels_of_all_phases_behind(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        run(model, cine, "-o", out)
+        assert (out / "patient8_4d.nii.gz").exists()
+        assert run(model, cine, "-o", out, "--phases", "2", "--overwrite")[0] == 0
+        assert not (out / "patient8_4d.nii.gz").exists()
+        assert (out / "patient8_4d_frame01.nii.gz").exists()
+
+    @pytest.mark.parametrize("cine_first", [True, False])
+    def test_a_frame_and_an_image_of_one_name(self, model, cine, tmp_path, cine_first):
+        twin = write_image(tmp_path / "in" / "patient8_4d_frame02.nii.gz", made_image((40, 50, 4)))
+        images = (cine, twin) if cine_first else (twin, cine)
+        code, said = run(model, *images, "-o", tmp_path / "out", "--phases", "2", "--overwrite")
+        assert code == 1
+        assert "another image is called patient8_4d_frame02 too" in said
+
+    def test_a_phase_that_is_not_there(self, model, cine, tmp_path):
+        code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "4")
+        assert code == 1
+        assert "phases 1 to 3" in said
+
+    def test_ed_and_es_from_info_cfg(self, model, cine, tmp_path):
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\nGroup: DCM\n")
+        code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
+        assert code == 0
+        assert "ED is phase 1, ES is phase 3 (Info.cfg beside the image)." in said
+        report = json.loads((tmp_path / "out" / "patient8_4d_frame03.json").read_text())
+        assert (report["ED"], report["ES"]) == (1, 3)
+
+    def test_ed_and_es_found_by_the_lv_volume(self, model, cine, tmp_path):
+        ensemble = Ensemble(model, device="cpu")
+        request = PredictionRequest(images=(cine,), output=tmp_path / "out", phases="ED,ES")
+        (outcome,) = predict(ensemble, request)
+        stack = np.asarray(nib.load(cine).dataobj).T[None]
+        ed, es = ensemble.find_phases(stack, (8.0, 1.9, 1.2))
+        assert f"ED is phase {ed}, ES is phase {es} (largest and smallest LV" in outcome.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])
+def test_phases_that_are_none(text):
+    with pytest.raises(AppError, match="Phases are"):
+        parse_phases(text)
+
+
+def test_phases_that_are_some():
+    assert parse_phases("all") == "all"
+    assert parse_phases("ed, es") == "ED,ES"
+    assert parse_phases("8,1") == [1, 8]
+
+
+def test_as_a_command_without_any_nnunet_variable(model, image, tmp_path):
+    clean = {k: v for k, v in os.environ.items() if not k.lower().startswith("nnunet")}
+    command = [sys.executable, "-m", "napari_bayes_nnunet", "predict"]
+    done = subprocess.run(
+        [*command, model, image, "-o", tmp_path / "out"], env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "patient7_frame01: done" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+class TestDicom:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        """A cine of three phases, in a folder with the patient's name, a long axis beside it."""
+        voxels = made_image((40, 50, 4, 3)).T
+        voxels = (100 * (voxels - voxels.min())).astype(np.int16)
+        dicoms.write_cine(tmp_path / "Doe_Jane" / "a", voxels, series_per_slice=True)
+        for t in range(3):
+            file = tmp_path / "Doe_Jane" / f"lax{t}"
+            across = [*dicoms.ROW, *dicoms.TO_APEX]
+            about = {"description": "4ch", "ImageOrientationPatient": across}
+            dicoms.slice_file(file, voxels[t, 0], t=t, series=30, **about)
+        return tmp_path / "Doe_Jane"
+
+    def segment(self, model, folder, out, **asked) -> list[CaseOutcome]:
+        """What the folder itself comes to; the command searches it for studies instead."""
+        request = PredictionRequest(images=(folder,), output=out, **asked)
+        return list(predict(Ensemble(model, device="cpu"), request))
+
+    def test_a_folder_is_a_case_called_by_a_pseudonym(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        save = frozenset({"entropy", "study"})
+        (outcome,) = self.segment(model, folder, out, phases="1,3", save=save)
+        case = outcome.case
+        assert re.fullmatch(r"dicom-\w{16}", case)
+        assert outcome.phases == (1, 3)
+        volume = read_dicom(folder)
+        for phase in (1, 3):
+            labels = read_labels(out / f"{case}_frame{phase:02d}.nii.gz")
+            assert labels.geometry.same_grid(volume.geometry.frame())
+        report = json.loads((out / f"{case}_frame01.json").read_text())
+        assert (report["case"], report["image"]) == (f"{case}_frame01", case)
+        study = read_study(out / case)
+        assert study.info.image is None
+        image = read_volume(find_image(study.info, study.folder))
+        assert np.array_equal(image.voxels, volume.voxels)
+        (again,) = self.segment(model, folder, out, phases="1,3", save=save, skip_finished=True)
+        assert (again.skipped, again.failure, again.phases) == (True, "", (1, 3))
+
+    def test_no_name_of_the_patient_is_written(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        (outcome,) = self.segment(model, folder, out, phases="1", save=frozenset({"study"}))
+        assert outcome.failure == ""
+        for file in (one for one in out.rglob("*") if one.is_file()):
+            content = file.read_bytes()
+            content = gzip.decompress(content) if file.suffix == ".gz" else content
+            for word in (b"Doe", b"Jane", b"MRN-4711", b"1950"):
+                assert word not in content, file
+                assert word.decode() not in str(file.relative_to(out))
+
+    def test_named_by_the_folder_on_request(self, model, folder, tmp_path):
+        out = tmp_path / "out"
+        (outcome,) = self.segment(model, folder, out, phases="1", folder_names=True)
+        assert outcome.case == "Doe_Jane"
+        assert (out / "Doe_Jane_frame01.nii.gz").exists()
+
+    def test_two_cines_need_a_series(self, model, folder, tmp_path):
+        dicoms.write_cine(folder / "b", made_image((40, 50, 4, 3)).T.astype(np.int16), series=50)
+        out = tmp_path / "out"
+        (outcome,) = self.segment(model, folder, out)
+        assert "There are 2 short-axis cines; choose a series" in outcome.failure
+        (outcome,) = self.segment(model, folder, out, phases="1", series=50)
+        assert outcome.failure == ""
+
+    def test_a_folder_without_dicom(self, model, tmp_path):
+        (outcome,) = self.segment(model, tmp_path, tmp_path / "out")
+        assert "holds no DICOM images" in outcome.failure

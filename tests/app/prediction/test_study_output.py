@@ -1,0 +1,257 @@
+"""``predict --save study``: one study a case, and no reader's work is ever replaced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.prediction.study_output import has_study, posterior_of
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core.ensemble.posterior import most_probable
+from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.study.study import (
+    Decision,
+    ReviewState,
+    find_image,
+    list_studies,
+    read_study,
+    save_edited,
+    save_review,
+)
+from tests.helpers.models import made_image, make_model
+
+from .test_predict import run, write_image
+
+SPACING = (8.0, 1.2, 1.9)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"), members=4)
+
+
+@pytest.fixture(scope="module")
+def ensemble(model) -> Ensemble:
+    return Ensemble(model, device="cpu")
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "heart_0000.nii.gz", made_image((40, 50, 4)))
+
+
+@pytest.fixture
+def cine(tmp_path) -> Path:
+    return write_image(tmp_path / "in" / "cine.nii.gz", made_image((40, 50, 4, 3)))
+
+
+def finished(*arguments: Any, save: str = "study") -> str:
+    code, said = run(*arguments, "--save", save, "--device", "cpu")
+    assert code == 0, said
+    return said
+
+
+class TestMembers:
+    def test_are_kept_in_the_order_of_the_report_if_asked(self, ensemble) -> None:
+        image = made_image((4, 40, 50))
+        steps = ensemble.steps(image, SPACING, keep_members=True)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result = end.value
+                break
+        listed = ensemble.member_probabilities(image, SPACING, result.members)
+        expected = [np.asarray(most_probable(p)) for p in listed]
+        assert [m["epoch"] for m in result.report()["members"]] == [1, 2, 3, 4]
+        np.testing.assert_array_equal(result.member_labels, expected)
+        assert result.member_labels.dtype == np.uint8
+        assert pairwise_dice(expected, ensemble.structures) == pytest.approx(result.pairwise_dice)
+
+    def test_are_not_kept_otherwise(self, ensemble) -> None:
+        result = ensemble.segment(made_image((4, 40, 50)), SPACING)
+        assert result.member_labels is None
+        with pytest.raises(ValueError, match="keep_members"):
+            posterior_of(result)
+
+
+class TestVolume:
+    def test_becomes_a_study_beside_the_usual_files(self, model, image, tmp_path) -> None:
+        out = tmp_path / "out"
+        finished(model, image, "-o", out)
+        assert sorted(p.name for p in out.iterdir()) == ["heart", "heart.json", "heart.nii.gz"]
+        study = read_study(out / "heart")
+        assert study.problems == ()
+        assert study.info.case == "heart"
+        assert study.info.phases == (None,)
+        assert (study.info.structures, study.info.classes) == ({"RV": 1, "MYO": 2, "LV": 3}, 4)
+        assert study.info.reports[None] == json.loads((out / "heart.json").read_text())
+        assert find_image(study.info, study.folder) == image
+        labels = read_labels(out / "heart.nii.gz")
+        np.testing.assert_array_equal(study.prediction, labels.voxels)
+        np.testing.assert_array_equal(study.edited, labels.voxels)
+        assert labels.geometry.same_grid(study.info.geometry)
+
+    def test_what_the_members_said_is_what_the_maps_say(self, model, image, tmp_path) -> None:
+        out = tmp_path / "out"
+        maps = "entropy,mutual-information,probabilities"
+        finished(model, image, "-o", out, save=f"study,{maps}")
+        posterior = read_study(out / "heart").posteriors[None]
+        assert posterior.count == 4
+        for name, kept in (
+            ("entropy", posterior.entropy),
+            ("mutual_information", posterior.mutual_information),
+        ):
+            written = read_volume(out / f"heart_{name}.nii.gz", allow_blank=True).voxels
+            np.testing.assert_allclose(kept, written, atol=1 / 4096)
+        with np.load(out / "heart_probabilities.npz") as file:
+            mean = file["probabilities"]
+        for z in range(4):
+            np.testing.assert_allclose(posterior.at(z).probabilities, mean[:, z], atol=1 / 255)
+        assert list_studies(out)[0].quality == pytest.approx(
+            np.mean(list(json.loads((out / "heart.json").read_text())["pairwise_dice"].values()))
+        )
+
+    def test_the_same_labels_as_without_a_study(self, model, image, tmp_path) -> None:
+        finished(model, image, "-o", tmp_path / "with")
+        finished(model, image, "-o", tmp_path / "without", save="")
+        labels = [read_labels(tmp_path / f / "heart.nii.gz").voxels for f in ("with", "without")]
+        np.testing.assert_array_equal(*labels)
+        assert not (tmp_path / "without" / "heart").exists()
+
+
+class TestCine:
+    def test_is_one_study_with_all_phases(self, model, cine, tmp_path) -> None:
+        out = tmp_path / "out"
+        finished(model, cine, "-o", out)
+        study = read_study(out / "cine")
+        assert study.info.phases == (1, 2, 3)
+        assert (study.info.ed, study.info.es, study.review.ed) == (None, None, None)
+        np.testing.assert_array_equal(study.prediction, read_labels(out / "cine.nii.gz").voxels)
+        report = json.loads((out / "cine_frame02.json").read_text())
+        assert study.info.reports[2] == report
+
+    def test_of_some_phases_with_ed_and_es_from_the_info_file(self, model, cine, tmp_path) -> None:
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
+        finished(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
+        info = read_study(tmp_path / "out" / "cine").info
+        assert (info.phases, info.ed, info.es) == ((1, 3), 1, 3)
+        assert info.phases_from == "Info.cfg beside the image"
+
+    @pytest.mark.parametrize(
+        ("text", "known"),
+        [
+            ("ED: 1\nES: 3\n", (1, 3)),
+            ("ED: 1\n", (None, None)),
+            ("ED: 1\nES: 9\n", (None, None)),
+        ],
+    )
+    def test_ed_and_es_are_looked_up_where_nobody_asked(
+        self, model, cine, tmp_path, text, known
+    ) -> None:
+        (cine.parent / "Info.cfg").write_text(text)
+        finished(model, cine, "-o", tmp_path / "out", "--phases", "2")
+        info = read_study(tmp_path / "out" / "cine").info
+        assert (info.ed, info.es) == known
+
+
+class TestExistingStudy:
+    @pytest.fixture
+    def out(self, model, image, tmp_path) -> Path:
+        finished(model, image, "-o", tmp_path / "out")
+        return tmp_path / "out"
+
+    def test_is_not_overwritten_unasked(self, model, image, out) -> None:
+        (out / "heart.json").unlink()
+        (out / "heart.nii.gz").unlink()
+        code, said = run(model, image, "-o", out, "--save", "study")
+        assert code == 1
+        assert "The study heart exists in" in said
+        assert "--overwrite" in said
+
+    def test_overwrite(self, model, image, out) -> None:
+        before = read_study(out / "heart").info.created
+        finished(model, image, "-o", out, "--overwrite", "--method", "vanilla")
+        study = read_study(out / "heart")
+        assert study.posteriors[None].count == 1
+        assert study.info.created >= before
+
+    def test_continue_leaves_it_alone(self, model, image, out) -> None:
+        before = (out / "heart" / "study.json").stat().st_mtime_ns
+        assert "finished before" in finished(model, image, "-o", out, "--continue")
+        assert (out / "heart" / "study.json").stat().st_mtime_ns == before
+
+    def test_continue_makes_the_study_that_is_missing(self, model, image, tmp_path) -> None:
+        out = tmp_path / "later"
+        finished(model, image, "-o", out, save="")
+        finished(model, image, "-o", out, "--continue")
+        assert has_study(out / "heart", [None])
+
+    def test_continue_makes_a_study_that_was_killed(self, model, image, out) -> None:
+        (out / "heart" / "study.json").rename(out / "heart" / ".unfinished")
+        finished(model, image, "-o", out, "--continue")
+        assert read_study(out / "heart").problems == ()
+
+    def test_continue_adds_phases_to_a_study_nobody_worked_on(self, model, cine, out) -> None:
+        finished(model, cine, "-o", out, "--phases", "1")
+        finished(model, cine, "-o", out, "--phases", "1,3", "--continue")
+        assert read_study(out / "cine").info.phases == (1, 3)
+        finished(model, cine, "-o", out, "--phases", "3", "--continue")
+        assert read_study(out / "cine").info.phases == (1, 3)
+
+    @pytest.mark.parametrize("how", ["decision", "edit"])
+    @pytest.mark.parametrize("flag", ["--overwrite", "--continue"])
+    def test_corrections_are_never_overwritten(self, model, cine, out, how, flag) -> None:
+        finished(model, cine, "-o", out, "--phases", "1")
+        study = read_study(out / "cine")
+        if how == "edit":
+            study.edited[0, 1, 2, 3] = 3
+            save_edited(study.folder, study.edited, study.info.geometry)
+        else:
+            decided = ReviewState().deciding((1, 0), Decision(state="flagged"))
+            save_review(study.folder, decided)
+        before = {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()}
+        code, said = run(model, cine, "-o", out, "--save", "study", "--phases", "1,2", flag)
+        assert code == 1
+        assert "holds a reader's corrections, which are never replaced" in said
+        assert {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()} == before
+
+    def test_a_finished_study_with_corrections_does_not_disturb(self, model, image, out) -> None:
+        save_review(out / "heart", ReviewState(finished=True))
+        assert "finished before" in finished(model, image, "-o", out, "--continue")
+
+    def test_a_folder_of_other_files_stops_no_other_case(
+        self, ensemble, image, cine, tmp_path
+    ) -> None:
+        out = tmp_path / "new"
+        (out / "heart").mkdir(parents=True)
+        (out / "heart" / "notes.txt").write_text("mine")
+        request = PredictionRequest(
+            images=(image, cine), output=out, phases="1", save=frozenset({"study"})
+        )
+        first, second = predict(ensemble, request)
+        assert "holds other files (notes.txt)" in first.failure
+        assert second.failure == ""
+        assert [study.case for study in list_studies(out)] == ["cine"]
+
+
+def test_a_study_of_several_channels_is_of_the_first(tmp_path) -> None:
+    two = make_model(tmp_path / "model", channels=2, members=1)
+    first = write_image(tmp_path / "a_0000.nii.gz", made_image((40, 50, 4)))
+    write_image(tmp_path / "a_0001.nii.gz", made_image((40, 50, 4), seed=3))
+    finished(two, first, "-o", tmp_path / "out")
+    study = read_study(tmp_path / "out" / "a")
+    assert find_image(study.info, study.folder) == first
+    assert study.posteriors[None].count == 1
+
+
+def test_the_model_is_not_needed_any_more(model, image, tmp_path) -> None:
+    finished(model, image, "-o", tmp_path / "out")
+    content = (tmp_path / "out" / "heart" / "study.json").read_text()
+    assert str(model) not in content

@@ -1,0 +1,425 @@
+"""The same segmentation by another computer: a real scheduler and worker, with certificates."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_bayes_nnunet import Ensemble, find_ensemble, read_volume
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster import check as cluster_check
+from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app.prediction.study_output import posterior_of
+from napari_bayes_nnunet.app.remote import connection as remote_connection
+from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.remote.connection import RemoteConnection, what_is_there
+from napari_bayes_nnunet.app.remote.device import RemoteDevice
+from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
+from napari_bayes_nnunet.app.remote.packed_arrays import PackedArray
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.study.arrays import read_posterior, rounded
+from napari_bayes_nnunet.nnunet import Stopped
+from napari_bayes_nnunet.sample_data import CINE
+
+from ...helpers import remote_work
+from ...helpers.clusters import Cluster, cluster, make_certificates
+from ...helpers.command import environment
+from ...helpers.jobs import wait_until
+from ...helpers.line import line
+from ...helpers.models import make_model
+
+LOST = (
+    "The connection to {} was lost: see whether its scheduler and worker still run and the network "
+    "is there, then try again."
+)
+ASKED = {"method": "multi", "members": 5, "mirroring": "none", "temperature": None}
+CONTINUED = {**ASKED, "members": 9, "mirroring": "full"}
+"""Takes long enough to be interrupted."""
+
+
+@pytest.fixture(scope="module")
+def heart():
+    """Four slices of a real heart at end-diastole, and their spacing."""
+    cine = read_volume(CINE)
+    return cine.voxels[19, 3:7][None], cine.spacing
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> str:
+    return str(make_certificates(tmp_path_factory.mktemp("certificates") / "ours"))
+
+
+@pytest.fixture(scope="module")
+def server(certificates, tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("server"), certificates=Path(certificates)) as made:
+        made.add_workers(1)
+        wait_for_workers(made, certificates)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A cluster without certificates."""
+    with cluster(tmp_path_factory.mktemp("plain")) as made:
+        made.add_workers(1)
+        wait_for_workers(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def device(server, certificates) -> RemoteDevice:
+    return RemoteDevice(address=server.address, certificates=certificates)
+
+
+@pytest.fixture
+def remote(device):
+    made = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+    yield made
+    made.close()
+
+
+def wait_for_workers(made: Cluster, certificates: str | None = None) -> None:
+    with connect(made.address, certificates=Path(certificates) if certificates else None) as client:
+        client.wait_for_workers(1, timeout=60)
+
+
+def ask_worker(device: RemoteDevice, function):
+    """What a function says on the worker."""
+    certificates = Path(device.certificates) if device.certificates else None
+    with connect(device.address, certificates=certificates) as client:
+        (answer,) = client.run(function).values()
+        return answer
+
+
+def all_of(steps):
+    """Every snapshot, and the results."""
+    snapshots = []
+    while True:
+        try:
+            snapshots.append(next(steps))
+        except StopIteration as end:
+            return snapshots, end.value
+
+
+def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
+    image, spacing = heart
+    snapshots, (result,) = all_of(remote.phase_steps([image], spacing, keep_members=True, **ASKED))
+    here = Ensemble(BUILT_IN_FOLDER)
+    *_, (expected,) = all_of(here.phase_steps([image], spacing, keep_members=True, **ASKED))
+    done = [step[0].done for step in snapshots]
+    assert done == sorted(set(done))
+    assert {1, 2, 4, 5} <= set(done)
+    last = snapshots[-1][0]
+    np.testing.assert_array_equal(last.labels, expected.labels)
+    for name in ("entropy", "mutual_information"):
+        found, wanted = getattr(last, name), getattr(expected, name)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, rounded(wanted))
+        np.testing.assert_allclose(found, wanted, atol=1 / 8192 + 1e-6)
+    timing = {"device": f"cpu on {device.address}", "seconds": result.report()["seconds"]}
+    assert result.report() == {**expected.report(), **timing}
+    (tmp_path / "said.npz").write_bytes(result.posterior)
+    arrays = {name: rounded(getattr(last, name)) for name in ("entropy", "mutual_information")}
+    said = read_posterior(tmp_path / "said.npz", prediction=last.labels, **arrays)
+    assert_same(said, posterior_of(expected))
+
+
+def assert_same(found: StoredPosterior, expected: StoredPosterior) -> None:
+    assert found.box == expected.box
+    for name in ("prediction", "entropy", "mutual_information", "probabilities", "members"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_phases_are_asked_together_and_found(remote, heart):
+    cine = read_volume(CINE)
+    phases = [cine.voxels[t, 4:6][None] for t in (6, 19)]
+    snapshots, results = all_of(
+        remote.phase_steps(phases, cine.spacing, keep_members=True, **{**ASKED, "members": 2})
+    )
+    assert list(snapshots[0]) == [0, 1]
+    assert len(results) == 2
+    assert remote.phases_at_once(phases[0], "none") == 1
+    few = np.stack(phases, axis=1)
+    assert remote.find_phases(few, cine.spacing) == Ensemble(BUILT_IN_FOLDER).find_phases(
+        few, cine.spacing
+    )
+
+
+def test_only_the_image_goes_out_and_16_bit_come_back(heart, device):
+    image, spacing = heart
+    with line(device.address) as between:
+        there = RemoteDevice(address=between.address, certificates=device.certificates)
+        remote = RemoteEnsemble(BUILT_IN_FOLDER, device=there)
+        before, out = (between.up, between.down), len(PackedArray.of(image).content)
+        snapshots, (result,) = all_of(
+            remote.phase_steps([image], spacing, keep_members=True, **ASKED)
+        )
+        sent, received = between.up - before[0], between.down - before[1]
+        remote.close()
+    assert out < image.nbytes
+    assert out < sent < out + 30_000
+    each = (received - len(result.posterior)) / len(snapshots)
+    assert each < (1 + 2 + 2) * image.size / 2
+
+
+def test_torch_is_not_loaded_here(device):
+    script = (
+        "import sys, numpy as np\n"
+        "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
+        "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
+        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
+        "image = np.arange(2048).reshape(1, 2, 32, 32)\n"
+        "steps = ensemble.phase_steps([image], (8, 1.5, 1.5), members=1, keep_members=True)\n"
+        "assert [step[0].done for step in steps] == [1]\n"
+        "assert not {'torch', 'nnunetv2'} & set(sys.modules)\n"
+        "ensemble.close()\n"
+    )
+    command = [sys.executable, "-c", script, str(BUILT_IN_FOLDER), str(device)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stop_ends_it_within_a_member(remote, heart, device):
+    image, spacing = heart
+    large = np.concatenate([image] * 8, axis=1)
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        all_of(
+            remote.phase_steps(
+                *([large], spacing),
+                should_stop=lambda: time.monotonic() > began + 1.5,
+                keep_members=True,
+                **CONTINUED,
+            )
+        )
+    assert time.monotonic() < began + 10
+    assert_left(device)
+
+
+def assert_left(device: RemoteDevice) -> None:
+    """Nothing is held, and nothing computed."""
+    wait_until(lambda: ask_worker(device, remote_work.runs_held) == 0)
+    wait_until(lambda: not ask_worker(device, remote_work.is_computing))
+
+
+def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
+    np.save(tmp_path / "image.npy", np.concatenate([heart[0]] * 8, axis=1))
+    script = (
+        "import sys, numpy as np\n"
+        "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
+        "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
+        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
+        "image = np.load(sys.argv[3])\n"
+        "list(ensemble.phase_steps([image], (8, 1.5, 1.5), members=9, keep_members=True))\n"
+    )
+    arguments = [str(BUILT_IN_FOLDER), str(device), str(tmp_path / "image.npy")]
+    laptop = subprocess.Popen([sys.executable, "-c", script, *arguments], env=environment())
+    wait_until(lambda: ask_worker(device, remote_work.is_computing))
+    laptop.kill()
+    laptop.wait()
+    assert_left(device)
+
+
+@pytest.mark.parametrize("seen", [1, 2])
+def test_memory_is_freed_as_soon_as_the_run_is_dropped(device, heart, seen):
+    wait_until(lambda: ask_worker(device, remote_work.runs_held) == 0)
+    ask_worker(device, gc.collect)
+    ask_worker(device, gc.disable)
+    try:
+        remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+        steps = remote.phase_steps([heart[0]], heart[1], keep_members=True, **CONTINUED)
+        for _ in range(seen):
+            next(steps)
+        assert ask_worker(device, remote_work.runs_alive) == 1
+        steps.close()
+        remote.close()
+        wait_until(lambda: ask_worker(device, remote_work.runs_alive) == 0)
+    finally:
+        ask_worker(device, gc.enable)
+
+
+def test_two_laptops_take_turns(device, heart):
+    image, spacing = heart
+
+    def segment(count: int) -> list[int]:
+        ensemble = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+        asked = {**ASKED, "members": count}
+        _, (result,) = all_of(ensemble.phase_steps([image], spacing, keep_members=True, **asked))
+        ensemble.close()
+        return result.report()["member_epochs"]
+
+    with ThreadPoolExecutor(2) as laptops:
+        found = list(laptops.map(segment, (3, 6)))
+    assert list(map(len, found)) == [3, 6]
+
+
+def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
+    image, spacing = heart
+    steps = remote.phase_steps([image], spacing, keep_members=True, **CONTINUED)
+    next(steps)
+    began = time.monotonic()
+    os.kill(ask_worker(device, remote_work.process), signal.SIGKILL)
+    with pytest.raises(AppError) as caught:
+        all_of(steps)
+    assert str(caught.value) == LOST.format(device.address)
+    assert time.monotonic() < began + 30
+    wait_until(lambda: "1 worker; it has CPU" in said_of(device))  # its nanny starts another
+    _, results = all_of(remote.phase_steps([image], spacing, keep_members=True, **ASKED))
+    assert len(results) == 1
+
+
+def said_of(device: RemoteDevice) -> str:
+    try:
+        return what_is_there(device)
+    except AppError as error:
+        return str(error)
+
+
+def test_a_cut_network_is_said(device, heart):
+    with line(device.address) as between:
+        there = RemoteDevice(address=between.address, certificates=device.certificates)
+        assert_lost(RemoteEnsemble(BUILT_IN_FOLDER, device=there), there, heart, between.cut)
+    assert_left(device)
+
+
+def test_a_network_that_fell_silent_is_said(plain, heart, monkeypatch):
+    monkeypatch.setattr(remote_connection, "SILENT_FOR", 4.0)
+    monkeypatch.setattr(remote_connection, "BEATS_EVERY", 0.5)
+    with line(plain.address) as between:
+        there = RemoteDevice(address=between.address)
+        remote = RemoteEnsemble(BUILT_IN_FOLDER, device=there)
+        assert_lost(remote, there, heart, between.fall_silent)
+    assert_left(RemoteDevice(address=plain.address))
+
+
+def test_a_worker_that_fell_silent_is_said(plain, heart, monkeypatch):
+    monkeypatch.setattr(remote_connection, "SILENT_FOR", 4.0)
+    monkeypatch.setattr(remote_connection, "BEATS_EVERY", 0.5)
+    device = RemoteDevice(address=plain.address)
+    worker = ask_worker(device, remote_work.process)
+    remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+    try:
+        assert_lost(remote, device, heart, lambda: os.kill(worker, signal.SIGSTOP))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert_left(device)
+
+
+def test_every_laptop_has_a_worker_of_its_own_where_there_are_enough(plain):
+    plain.add_workers(1)
+    with connect(plain.address) as client:
+        client.wait_for_workers(2, timeout=60)
+    for _ in range(3):
+        laptops = [RemoteConnection(RemoteDevice(address=plain.address)) for _ in range(2)]
+        for laptop in laptops:
+            laptop.open()
+        assert laptops[0].worker != laptops[1].worker
+        for laptop in laptops:
+            laptop.close()
+
+
+def test_a_killed_scheduler_is_said(plain, heart):
+    device = RemoteDevice(address=plain.address)
+    remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+    assert_lost(remote, device, heart, plain.scheduler.kill)
+
+
+def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> None:
+    """Whoever loses the connection in the middle hears of it within seconds."""
+    image, spacing = heart
+    large = np.concatenate([image] * 8, axis=1)
+    steps = remote.phase_steps([large], spacing, keep_members=True, **CONTINUED)
+    threading.Timer(1.0, lose).start()
+    began = time.monotonic()
+    with pytest.raises(AppError) as caught:
+        all_of(steps)
+    assert str(caught.value) == LOST.format(device.address)
+    assert time.monotonic() < began + 30
+
+
+def test_the_folder_there_may_have_another_name(device, heart, tmp_path):
+    here, there = (shutil.copytree(BUILT_IN_FOLDER, tmp_path / name) for name in ("a", "b"))
+    named = RemoteDevice(**{**vars(device), "folder": str(there)})
+    remote = RemoteEnsemble(here, device=named)
+    assert remote.folder.path == here
+    shutil.rmtree(there)
+    with pytest.raises(AppError) as caught:
+        remote.phases_at_once(heart[0])
+    assert str(caught.value) == (
+        f"The other computer does not have the ensemble ({there} does not exist): copy it there, "
+        "and name its folder under Path there."
+    )
+
+
+def test_another_ensemble_is_refused(device, tmp_path):
+    here = shutil.copytree(BUILT_IN_FOLDER, tmp_path / "here")
+    there = make_model(tmp_path / "there")
+    with pytest.raises(AppError) as caught:
+        RemoteEnsemble(here, device=RemoteDevice(**{**vars(device), "folder": str(there)}))
+    assert str(caught.value) == (
+        f"{there} on the other computer is not the same ensemble as the one chosen here: copy it "
+        "there again, or name another folder under Path there."
+    )
+
+
+def test_members_refused_there_are_refused_here(device, tmp_path):
+    folder = make_model(tmp_path / "model")
+    last = find_ensemble(folder).members[-1].path
+    torch.save({"network_weights": {"other": torch.zeros(1)}}, last)
+    refused = [m for m in RemoteEnsemble(folder, device=device).folder.members if not m.usable]
+    assert [member.path for member in refused] == [last]
+
+
+def test_what_cannot_be_segmented_is_said_and_dask_writes_no_arguments(remote, heart, server):
+    image, spacing = heart
+    bad = np.full(image.shape, np.nan, np.float32)
+    with pytest.raises(AppError) as caught:
+        all_of(remote.phase_steps([bad], spacing, keep_members=True, **ASKED))
+    assert str(caught.value) == "The image holds NaN or infinite voxels; they cannot be segmented."
+    with pytest.raises(AppError, match=r"^Segmentation failed unexpectedly \(TypeError: "):
+        all_of(remote.phase_steps([image], spacing, unknown=True, **ASKED))
+    assert "Run Failed" not in server.logs
+
+
+def test_a_connection_is_tested(device):
+    assert what_is_there(device).startswith("1 worker; it has CPU, ")
+
+
+def test_a_worker_that_dies_during_the_test_is_said(device):
+    connection = RemoteConnection(device)
+    connection._client.run = answers_none
+    with pytest.raises(AppError) as caught:
+        connection.what_is_there()
+    connection.close()
+    assert str(caught.value) == LOST.format(device.address)
+
+
+def answers_none(*arguments, **options):
+    """What Dask says of workers that are gone."""
+    return {}
+
+
+def test_another_version_is_said(device, monkeypatch):
+    monkeypatch.setattr(cluster_check, "__version__", "99")
+    assert "install the same on both" in said_of(device)
+    with pytest.raises(AppError, match="install the same on both"):
+        RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+
+
+def test_a_scheduler_without_workers(tmp_path):
+    with cluster(tmp_path / "alone") as alone:
+        assert said_of(RemoteDevice(address=alone.address)) == (
+            f"The scheduler at {alone.address} has no workers yet: start one there."
+        )

@@ -1,0 +1,77 @@
+"""A reviewed study as DICOM beside the images it was made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app.review.dicom_export import export_dicom
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.dicom.seg import read_seg
+from napari_bayes_nnunet.io.study.study import read_study, save_edited
+
+from ...helpers.cines import ED, ES, LV, SHAPE, make_cine
+from ...helpers.dicoms import write_cine
+
+CASE = "dicom-1234"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """The DICOM folder that the study is of."""
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in" / "Doe", voxels, series_per_slice=True)
+    return tmp_path / "in" / "Doe"
+
+
+@pytest.fixture
+def study(images: Path, tmp_path: Path) -> Path:
+    """Two phases of four, one slice corrected."""
+    geometry = read_dicom(images).geometry
+    folder = make_cine(tmp_path / "study", geometry=geometry, case=CASE, ed=ED, es=ES)
+    edited = read_study(folder).edited
+    edited[ED - 1, 2, :5, :5] = LV
+    save_edited(folder, edited, geometry)
+    return folder
+
+
+def test_labels_of_every_phase_and_the_numbers(study: Path, images: Path, tmp_path: Path) -> None:
+    files = export_dicom(study, images, tmp_path / "out")
+    assert [file.name for file in files] == [
+        f"{CASE}_frame01_seg.dcm",
+        f"{CASE}_frame03_seg.dcm",
+        f"{CASE}_measurements.dcm",
+        f"{CASE}_numbers.csv",
+    ]
+    session = ReviewSession(read_study(study))
+    for file, phase in zip(files, (ED, ES), strict=False):
+        assert np.array_equal(read_seg(file).voxels, session.labels[phase - 1])
+    groups = hd.sr.srread(files[2]).content.get_image_measurement_groups()
+    values = {one.name.value: one.value for group in groups for one in group.get_measurements()}
+    assert values["8821-1"] == pytest.approx(session.measured()["LV EDV"].value, abs=0.01)
+    assert values["8811-2"] == pytest.approx(session.measured()["LV EF"].value, abs=0.01)
+    segment = hd.seg.segread(files[0]).SegmentSequence[0]
+    assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+    assert "Doe" not in files[3].read_text()
+
+
+def test_the_command(study: Path, images: Path, tmp_path: Path) -> None:
+    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) == 4
+
+
+def test_images_of_another_patient(study: Path, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(2).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "other", voxels)
+    with pytest.raises(DataError, match="dicom-1234 was not made of these DICOM images"):
+        export_dicom(study, tmp_path / "other", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

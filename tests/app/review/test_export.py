@@ -1,0 +1,233 @@
+"""What a reader takes out of a review."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.review import export as module
+from napari_bayes_nnunet.app.review.export import add_to_training_set, export, files_of, review_of
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import (
+    SPLITS,
+    patient_splits,
+    read_dataset,
+    read_splits,
+    splits_to_json,
+)
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume
+from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
+
+from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ...helpers.hearts import make_dataset
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def session(folder) -> ReviewSession:
+    return ReviewSession(read_study(folder))
+
+
+@pytest.fixture
+def image(folder) -> Volume:
+    return read_volume(image_of(folder))
+
+
+def edit(session: ReviewSession, place: tuple) -> None:
+    before = session.labels_in(place).copy()
+    session.labels_in(place)[:4, :5] = LV
+    session.note_change([place], tool="paint", before={place: before})
+
+
+def accept(session: ReviewSession, *phases: int | None, slices: range = range(4)) -> None:
+    for phase in phases:
+        for z in slices:
+            session.decide((phase, z), "accepted")
+
+
+def taken_out(session: ReviewSession, image: Volume | None, folder: Path) -> list[Path]:
+    return export(session, image, folder, queue=session.queue(session.scores()))
+
+
+# Files
+
+
+def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None:
+    edit(session, WORST)
+    files = taken_out(session, image, tmp_path / "out")
+    assert files == files_of(session, tmp_path / "out")
+    labels, numbers, report = files
+    found = read_labels(labels)
+    assert np.array_equal(found.voxels, session.labels)
+    assert found.geometry.same_grid(image.geometry)
+    assert found.geometry.frame_time == image.geometry.frame_time
+    with numbers.open(encoding="utf-8", newline="") as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert float(rows["LV EDV"]["reviewed"]) > float(rows["LV EDV"]["prediction"])
+    text = report.read_text(encoding="utf-8")
+    assert "data:image/png;base64," in text
+    assert "heart" in text
+
+
+def test_without_the_image_the_report_has_no_pictures_of_slices(session, tmp_path) -> None:
+    edit(session, WORST)
+    assert review_of(session, None, []).corrected is None
+    files = taken_out(session, None, tmp_path / "out")
+    assert all(file.is_file() for file in files)
+
+
+def test_what_is_only_shown_is_not_exported(session, image, tmp_path) -> None:
+    session.preview = WORST, session.labels_in(WORST).copy()
+    session.labels_in(WORST)[:] = LV
+    labels, *_ = taken_out(session, image, tmp_path / "out")
+    assert np.array_equal(read_labels(labels).voxels, session.study.prediction)
+
+
+def test_a_study_without_place_in_the_patient_goes_round_too(tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart", geometry=make_geometry((4, *SHAPE), SPACING))
+    session = ReviewSession(read_study(folder))
+    edit(session, WORST)
+    labels, *_ = taken_out(session, read_volume(image_of(folder)), tmp_path / "out")
+    assert np.array_equal(read_labels(labels).voxels, session.labels)
+    assert read_labels(labels).geometry.letters is None
+
+
+def test_the_image_is_never_overwritten(session, image, tmp_path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    target = files_of(session, out)[0]
+    target.hardlink_to(image.source)
+    before = target.read_bytes()
+    with pytest.raises(DataError, match="is the image itself"):
+        taken_out(session, image, out)
+    assert target.read_bytes() == before
+
+
+def test_an_export_that_fails_leaves_the_old_file(session, image, tmp_path, monkeypatch) -> None:
+    old, *_ = taken_out(session, image, tmp_path / "out")
+    before = old.read_bytes()
+    edit(session, WORST)
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.app.review.label_export.write_labels",
+        lambda file, labels, geometry: file.write_bytes(before),
+    )
+    with pytest.raises(DataError, match="20 voxels are others"):
+        taken_out(session, image, tmp_path / "out")
+    assert old.read_bytes() == before
+
+
+def test_the_report_tells_decisions_and_use_written_or_not(session, image, folder) -> None:
+    edit(session, WORST)
+    append_use(folder / USE_LOG, session.take_log()[0])
+    session.decide(WORST, "accepted")
+    review = review_of(session, image, session.queue(session.scores()))
+    assert review.decisions[WORST].state == "accepted"
+    assert review.use is not None
+    assert review.use.changed == 20
+    assert review.use.tools == {"paint": 20}
+    assert [(one.phase, one.z) for one in review.corrected or ()] == [WORST]
+    assert review.progress is not None
+    assert review.progress.done == 1
+    assert (review.ed, review.es) == (ED, ES)
+    assert review.papillary == module.PAPILLARY
+    assert np.array_equal(review.corrected[0].image, image.voxels[ED - 1, WORST[1]])
+    assert review.after["LV EDV"].value > review.before["LV EDV"].value
+
+
+def test_a_review_in_which_nothing_was_done_has_no_use(session, image) -> None:
+    assert review_of(session, image, []).use is None
+
+
+# Cases to train on
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    return make_dataset(tmp_path / "Dataset007_Hearts")
+
+
+def test_reviewed_phases_go_into_the_training_part_only(session, image, dataset) -> None:
+    file = dataset / SPLITS
+    splits = patient_splits([case.name for case in read_dataset(dataset).cases])
+    file.write_text(json.dumps(splits_to_json(splits)))
+    edit(session, WORST)
+    accept(session, ED, ES)
+    names = add_to_training_set(session, image, dataset)
+    assert names == ["heart_frame01", "heart_frame03"]
+    raw = read_dataset(dataset)
+    cases = {case.name: case for case in raw.cases}
+    labels = read_labels(cases["heart_frame01"].label)
+    assert np.count_nonzero(labels.voxels == raw.labels["LV"]) == np.count_nonzero(
+        session.labels[ED - 1] == LV
+    )
+    (channel,) = cases["heart_frame03"].images
+    assert np.array_equal(read_volume(channel).voxels, image.voxels[ES - 1])
+    found = read_splits(file, cases)
+    assert len(found) == len(splits)
+    for split, before in zip(found, splits, strict=True):
+        assert split.validation == before.validation
+        assert set(names) <= set(split.train)
+
+
+def test_phases_with_open_slices_are_refused(session, image, dataset) -> None:
+    accept(session, ED, slices=range(3))
+    before = read_dataset(dataset)
+    with pytest.raises(AppError, match="phase 1 has 1 left, phase 3 has 4 left"):
+        add_to_training_set(session, image, dataset)
+    assert read_dataset(dataset) == before
+    accept(session, ED)
+    assert add_to_training_set(session, image, dataset) == ["heart_frame01"]
+
+
+def test_a_flagged_slice_is_open(session, image, dataset) -> None:
+    accept(session, ED)
+    session.decide((ED, 0), "flagged")
+    with pytest.raises(AppError, match="phase 1 has 1 left"):
+        add_to_training_set(session, image, dataset)
+
+
+def test_a_queue_of_one_structure_does_not_hide_open_slices(session, image, dataset) -> None:
+    session.change(structure="MYO")
+    for item in session.queue(session.scores()):
+        session.decide((item.phase, item.z), "accepted")
+    with pytest.raises(AppError, match="Accept all slices"):
+        add_to_training_set(session, image, dataset)
+
+
+def test_a_phase_whose_posterior_is_lost_is_added_only_when_all_is_seen(
+    folder, image, dataset
+) -> None:
+    posterior_file(folder, ES).unlink()
+    session = ReviewSession(read_study(folder))
+    accept(session, ED)
+    accept(session, ES, slices=range(3))
+    assert add_to_training_set(session, image, dataset) == ["heart_frame01"]
+    accept(session, ES)
+    assert add_to_training_set(session, image, dataset) == ["heart_frame01", "heart_frame03"]
+
+
+def test_a_volume_is_one_case(tmp_path, dataset) -> None:
+    folder = make_cine(tmp_path / "still", phases=(None,))
+    session = ReviewSession(read_study(folder))
+    accept(session, None)
+    image = read_volume(image_of(folder))
+    assert add_to_training_set(session, image, dataset) == ["heart"]
+
+
+def test_a_folder_that_is_no_dataset_is_a_sentence(session, image, tmp_path) -> None:
+    accept(session, ED, ES)
+    with pytest.raises(DataError):
+        add_to_training_set(session, image, tmp_path)

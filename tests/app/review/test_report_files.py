@@ -1,0 +1,67 @@
+"""The files a review ends with."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app.review.report_files import write_numbers, write_report
+from napari_bayes_nnunet.io import DataError
+
+from ...helpers.reviews import AFTER, BEFORE, measured, numbers, review
+
+
+def test_numbers_for_a_spreadsheet(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.csv"
+    write_numbers(file, BEFORE, AFTER)
+    with file.open(encoding="ascii", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["name"] for row in rows] == ["LV EDV", "LV EF", "RV CO"]
+    assert rows[1] == {
+        "name": "LV EF",
+        "title": "Left ventricle, ejection fraction",
+        "unit": "%",
+        "prediction": "55.5",
+        "prediction_spread": "2.5",
+        "reviewed": "57.75",
+        "reviewed_spread": "1.25",
+    }
+
+
+def test_numbers_that_are_not_known_are_empty(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.csv"
+    write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")))
+    assert file.read_text(encoding="ascii").splitlines()[1] == (
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,'
+    )
+
+
+def test_the_report_is_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    write_report(file, review())
+    assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for write in (
+        lambda file: write_numbers(file, BEFORE, AFTER),
+        lambda file: write_report(file, review()),
+    ):
+        with pytest.raises(DataError, match=r"out cannot be written: "):
+            write(tmp_path / "file" / "out")
+
+
+def test_it_needs_neither_torch_nor_a_window_and_draws_late() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['nnunetv2'] = None\n"
+        "import napari_bayes_nnunet.app.review.report_files\n"
+        "assert not {'matplotlib', 'qtpy', 'napari'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,435 @@
+"""A reader's work on one study: queue, decisions, log and numbers, without a window."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.review import usage_recorder as module
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
+
+from ...helpers.cines import ED, ES, LV, RV, SHAPE, STRUCTURES, WORST, make_cine
+from ...helpers.command import environment
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def session(folder) -> ReviewSession:
+    return ReviewSession(read_study(folder))
+
+
+def queue_of(session: ReviewSession) -> list:
+    return session.queue(session.scores())
+
+
+def places(session: ReviewSession) -> list:
+    return [(item.phase, item.z) for item in queue_of(session)]
+
+
+def edit(session: ReviewSession, place: tuple, label: int = LV, tool: str = "paint") -> np.ndarray:
+    """Make one corner of the slice a structure; what the slice was before."""
+    before = session.labels_in(place).copy()
+    session.labels_in(place)[:4, :5] = label
+    session.note_change([place], tool=tool, before={place: before})
+    return before
+
+
+# Where things are
+
+
+def test_a_session_knows_the_phases_that_were_segmented(session) -> None:
+    assert session.phases == (ED, ES)
+    assert session.slices == 4
+    assert session.structures == STRUCTURES
+    assert session.base_is_first
+    assert session.has_place((2, 3))  # not segmented, but it can be looked at
+    assert not session.has_place((5, 0))
+    assert not session.has_place((ED, 4))
+    assert not session.has_place((None, 0))
+
+
+def test_ed_and_es_are_proposed_from_the_volumes(folder, session) -> None:
+    assert (session.state.ed, session.state.es) == (ED, ES)
+    known = make_cine(folder.parent / "known", ed=3, es=1)
+    assert ReviewSession(read_study(known)).state.ed == 3
+
+
+def test_landmarks_that_were_not_segmented_give_way_to_the_proposal(tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart", ed=2, es=4)
+    session = ReviewSession(read_study(folder))
+    assert (session.state.ed, session.state.es) == (ED, ES)
+    assert "LV EF" in session.measured()
+
+
+def test_a_volume_has_one_phase_without_a_number(tmp_path) -> None:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart", phases=(None,))))
+    assert session.phases == (None,)
+    assert {place[0] for place in places(session)} == {None}
+    assert "LV volume" in session.measured()
+    assert session.has_place((None, 3))
+
+
+def test_basal_slices_are_those_in_the_half_at_the_base(session) -> None:
+    assert [session.is_basal((ED, z)) for z in range(4)] == [True, True, False, False]
+    assert not session.is_basal((2, 0))  # nothing is known of a phase that was not segmented
+
+
+def test_the_most_uncertain_voxel_is_where_the_models_disagree(session) -> None:
+    y, x = session.most_uncertain_in(WORST)
+    information = session.study.mutual_information[ED - 1, WORST[1]]
+    assert information[y, x] == information.max() > 0
+
+
+def test_alternatives_are_kept_for_the_slice_asked_for(session) -> None:
+    found = session.alternatives_in(WORST)
+    assert len(found) > 1
+    assert session.alternatives_in(WORST) is found
+    assert session.alternatives_in((ED, 0)) is not found
+    assert session.alternatives_in((2, 0)) == []
+
+
+def test_volume_of_a_structure_in_one_slice(session) -> None:
+    voxels = np.count_nonzero(session.labels_in(WORST) == LV)
+    assert session.volume_in(WORST, LV) == pytest.approx(voxels * 8 * 1.5 * 1.25 / 1000)
+
+
+# The queue
+
+
+def test_the_queue_begins_with_the_worst_slice_of_ed_and_es(session) -> None:
+    found = places(session)
+    assert found[0] == WORST
+    assert len(found) == 8
+    assert {phase for phase, _ in found} == {ED, ES}
+
+
+def test_the_queue_can_be_of_all_phases_and_of_one_structure(tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart", phases=(1, 2, 3), ed=1, es=3)
+    session = ReviewSession(read_study(folder))
+    assert session.queue_phases == (1, 3)
+    session.change(all_phases=True)
+    assert session.queue_phases == (1, 2, 3)
+    session.change(structure="RV")
+    assert {item.structure for item in queue_of(session)} == {"RV"}
+
+
+def test_scores_are_counted_once_for_each_way_to_count(session, monkeypatch) -> None:
+    first = session.scores()
+    assert session.scores() is first
+    session.change(leave_out_border=True)
+    assert session.scores() is not first
+    session.change(score="area-spread", leave_out_border=False)
+    assert session.scores() is not first
+
+
+def test_a_single_model_falls_back_to_entropy_and_says_so(tmp_path) -> None:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart", members=1)))
+    session.change(score="disagreement")
+    assert session.score == "entropy"
+    assert "single model" in session.score_sentence
+    assert np.isnan(session.measured()["LV EF"].spread)
+    session.most_uncertain_in(WORST)
+    assert places(session) == []  # one that is sure of all
+
+
+def test_a_phase_whose_posterior_is_lost_is_not_in_the_queue(folder) -> None:
+    posterior_file(folder, ES).unlink()
+    session = ReviewSession(read_study(folder))
+    assert session.phases == (ED, ES)
+    assert {phase for phase, _ in places(session)} == {ED}
+    assert session.posterior_in((ES, 0)) is None
+    assert session.alternatives_in((ES, 0)) == []
+    edit(session, (ES, 0))
+    session.decide((ES, 0), "accepted")
+    assert session.marks()[(ES, 0)] == {"edited", "reviewed"}
+    session.most_uncertain_in((ES, 0))
+
+
+def test_after_goes_through_the_queue_and_stops_at_its_ends(session) -> None:
+    queue = queue_of(session)
+    first, second, last = (places(session)[i] for i in (0, 1, -1))
+    assert session.after(first, queue) == second
+    assert session.after(second, queue, step=-1) == first
+    assert session.after(last, queue) is None
+    assert session.after(first, queue, step=-1) is None
+    assert session.after((2, 0), queue) == first
+    assert session.after(None, []) is None
+
+
+def test_next_open_goes_round_and_leaves_out_what_is_accepted(session) -> None:
+    queue, (first, second, *others) = queue_of(session), places(session)
+    session.decide(second, "accepted")
+    assert session.next_open(first, queue) == others[0]
+    assert session.next_open(others[-1], queue) == first
+    session.decide(first, "flagged")
+    assert session.next_open(others[-1], queue) == first
+    for place in (first, *others):
+        session.decide(place, "accepted")
+    assert session.next_open(first, queue) is None
+
+
+# What the reader does
+
+
+def test_edits_are_marked_until_they_are_taken_back(session) -> None:
+    before = edit(session, WORST)
+    assert session.edited_places() == [WORST]
+    assert session.marks() == {WORST: {"edited"}}
+    session.labels_in(WORST)[:] = before
+    session.note_change([WORST], tool="undo or redo")
+    assert session.edited_places() == []
+    assert session.marks() == {}
+
+
+def test_edits_of_phases_that_were_not_segmented_are_found_again(folder, session) -> None:
+    edit(session, (2, 1))
+    save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
+    again = ReviewSession(read_study(folder))
+    assert again.edited_places() == [(2, 1)]
+    assert np.array_equal(again.labels, session.labels)
+
+
+def test_the_prediction_never_changes(session) -> None:
+    before = session.study.prediction.copy()
+    edit(session, WORST)
+    assert np.array_equal(session.study.prediction, before)
+    assert not np.shares_memory(session.labels, session.study.prediction)
+
+
+def test_decisions_keep_their_comment_and_know_of_later_edits(session) -> None:
+    session.comment_on(WORST, "base?")
+    assert session.state.decisions[WORST].state == "flagged"
+    session.decide(WORST, "accepted")
+    decision = session.state.decisions[WORST]
+    assert (decision.state, decision.comment, decision.edited) == ("accepted", "base?", False)
+    assert decision.when
+    before = edit(session, WORST)
+    assert session.state.decisions[WORST].edited
+    session.labels_in(WORST)[:] = before
+    session.note_change([WORST], tool="undo or redo")
+    assert not session.state.decisions[WORST].edited
+    session.decide(WORST, None)
+    assert WORST not in session.state.decisions
+
+
+def test_numbers_follow_every_edit(session) -> None:
+    before = session.measured()
+    edit(session, WORST)
+    after = session.measured()
+    assert after["LV EDV"].value == pytest.approx(before["LV EDV"].value + 20 * 0.015)
+    assert after["LV EF"].value > before["LV EF"].value
+    assert after["LV ESV"] == before["LV ESV"]
+    assert session.predicted() == before
+
+
+def test_the_spread_shrinks_when_slices_are_accepted(session) -> None:
+    spreads = [session.measured()["LV EDV"].spread]
+    for z in range(4):
+        session.decide((ED, z), "accepted")
+        spreads.append(session.measured()["LV EDV"].spread)
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[0] > 1
+    assert spreads[-1] == 0
+    session.decide((ED, 0), "flagged")
+    assert session.measured()["LV EDV"].spread > 0
+
+
+def test_progress_counts_slices_and_uncertain_volume(session) -> None:
+    queue = queue_of(session)
+    start = session.progress(queue)
+    assert (start.done, start.total, start.uncertain_share) == (0, 8, 0)
+    assert not start.suggest_stop or start.ef_spread < 2
+    session.decide(WORST, "accepted")
+    then = session.progress(queue)
+    assert then.done == 1
+    assert 0 < then.uncertain_share < 1
+    for place in places(session):
+        session.decide(place, "accepted")
+    end = session.progress(queue)
+    assert (end.done, end.uncertain_share, end.ef_spread) == (8, 1, 0)
+    assert end.suggest_stop
+
+
+def test_the_patient_gives_indices_and_output(session) -> None:
+    assert "LV CO" not in session.measured()
+    session.set_patient(Patient(height_cm=180, weight_kg=80, heart_rate=60))
+    assert {"LV CO", "LV EDVi"} <= set(session.measured())
+
+
+def test_a_review_goes_on_where_it_was(folder, session) -> None:
+    edit(session, WORST)
+    session.decide(WORST, "accepted")
+    session.look_at((ES, 1))
+    session.change(protected=("LV",), score="area-spread")
+    save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
+    again = ReviewSession(read_study(folder))
+    assert again.state == session.state
+    assert again.measured() == session.measured()
+    assert again.marks() == session.marks()
+    assert queue_of(again) == queue_of(session)
+    first = session.alternatives_in(WORST)[0]
+    assert np.array_equal(again.alternatives_in(WORST)[0].labels, first.labels)
+
+
+def test_decisions_on_slices_that_are_not_there_do_no_harm(folder) -> None:
+    decisions = {(ED, 99): Decision(state="accepted"), (77, 0): Decision(state="flagged")}
+    study = read_study(folder)
+    save_work(folder, study.edited, study.info.geometry, ReviewState(decisions=decisions))
+    session = ReviewSession(read_study(folder))
+    assert session.progress(queue_of(session)).done == 0
+
+
+# What is only shown
+
+
+def test_what_is_only_shown_is_not_saved(session) -> None:
+    base = session.labels_in(WORST).copy()
+    session.preview = WORST, base
+    session.labels_in(WORST)[:] = RV
+    saved = session.labels_to_save()
+    assert np.array_equal(saved, session.study.prediction)
+    assert (session.labels_in(WORST) == RV).all()
+    session.preview = None
+    assert (session.labels_to_save()[ED - 1, WORST[1]] == RV).all()
+
+
+def test_a_snapshot_stays_as_it_was(session) -> None:
+    edit(session, (ES, 0))
+    session.decide((ES, 0), "accepted")
+    session.preview = WORST, session.labels_in(WORST).copy()
+    session.labels_in(WORST)[:] = RV
+    session.recount([WORST])
+    snapshot = session.snapshot()
+    assert snapshot.edited_places() == [(ES, 0)]
+    numbers, labels = snapshot.measured(), snapshot.labels.copy()
+    session.decide((ED, 0), "accepted")
+    edit(session, (ED, 0))
+    assert snapshot.measured() == numbers != session.measured()
+    assert np.array_equal(snapshot.labels, labels)
+    assert snapshot.edited_places() == [(ES, 0)]
+    assert (ED, 0) not in snapshot.state.decisions
+    assert session.edited_places() == [(ED, 0), WORST, (ES, 0)]
+
+
+# The log of use
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """Seconds since the session was begun, to be set."""
+    now = [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_log_tells_time_tool_and_changed_voxels(clock, folder) -> None:
+    session = ReviewSession(read_study(folder))
+    session.look_at(WORST)
+    clock[0] = 12.0
+    edit(session, WORST, tool="level")
+    clock[0] = 15.0
+    session.decide(WORST, "accepted")
+    clock[0] = 19.0
+    session.look_at((ED, 0))
+    edited, accepted, looked = session.take_log()
+    assert (edited.tool, edited.seconds, edited.inside, edited.outside) == ("level", 12, 0, 20)
+    assert (accepted.state, accepted.seconds) == ("accepted", 3)
+    assert (looked.seconds, looked.tool, looked.state) == (4, "", "accepted")
+    assert {(row.phase, row.z) for row in (edited, accepted, looked)} == {WORST}
+    assert session.state.decisions[WORST].seconds == 15
+    assert session.take_log() == []
+
+
+def test_the_log_tells_voxels_inside_the_uncertain_region(session) -> None:
+    y, x = session.most_uncertain_in(WORST)
+    before = session.labels_in(WORST).copy()
+    session.labels_in(WORST)[y, x] += 1
+    session.note_change([WORST], tool="paint", before={WORST: before})
+    (row,) = session.take_log()
+    assert (row.inside, row.outside) == (1, 0)
+
+
+def test_short_looks_and_long_absences_are_not_logged_as_work(clock, folder) -> None:
+    session = ReviewSession(read_study(folder))
+    session.look_at(WORST)
+    clock[0] = 0.5
+    session.look_at((ED, 0))
+    assert session.take_log() == []
+    clock[0] = 50_000.0
+    session.look_at(WORST)
+    (row,) = session.take_log()
+    assert row.seconds == module.LONGEST_LOOK_S
+
+
+def test_rows_that_could_not_be_written_come_first_again(session) -> None:
+    session.decide((ED, 0), "accepted")
+    rows = session.take_log()
+    session.decide((ED, 1), "accepted")
+    session.give_back_log(rows)
+    assert [row.z for row in session.peek_log()] == [0, 1]
+    assert [row.z for row in session.take_log()] == [0, 1]
+
+
+# Killed
+
+REVIEWER = """
+import sys
+from pathlib import Path
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
+
+folder = Path(sys.argv[1])
+session = ReviewSession(read_study(folder))
+lock = open_study_lock(folder)
+for count in range(1, 100000):
+    z = count % 4
+    labels = session.labels_in((1, z))
+    labels[0, :] = count // 200
+    labels[1, :] = count % 200
+    session.note_change([(1, z)], tool="paint")
+    session.comment_on((1, z), str(count))
+    save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
+    print(count, flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.011, 0.02])
+def test_a_killed_review_reopens_as_last_saved(folder, delay) -> None:
+    """Whenever it is killed: all that was saved is there, and decisions have their labels."""
+    command = [sys.executable, "-c", REVIEWER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as child:
+        assert child.stdout is not None
+        saved = 0
+        while saved < 12:
+            saved = int(child.stdout.readline())
+        time.sleep(delay)
+        os.kill(child.pid, signal.SIGKILL)
+        rest = child.stdout.read().split()
+    last = int(rest[-1]) if rest else saved
+    session = ReviewSession(read_study(folder))
+    counted = max(int(d.comment) for d in session.state.decisions.values())
+    assert last <= counted <= last + 1
+    for place, decision in session.state.decisions.items():
+        labels = session.labels_in(place)
+        drawn = int(labels[0, 0]) * 200 + int(labels[1, 0])
+        assert int(decision.comment) <= drawn <= last + 1
+        assert (labels[0] == labels[0, 0]).all()
+        assert (labels[1] == labels[1, 0]).all()
+    open_study_lock(folder).release()  # the lock has ended with it
+    assert not [file for file in folder.iterdir() if file.name.startswith(".writing")]
+    assert session.labels.shape[-3:] == SHAPE

@@ -1,0 +1,267 @@
+"""The Python interface: an array in, maps and numbers out."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_bayes_nnunet import Ensemble
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.forward_pass import Pass, interleaved, passes_of
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.ensemble.posterior import entropy
+from napari_bayes_nnunet.core.ensemble.stability import Stability
+from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.nnunet.inference import Predictor
+from tests.helpers.models import made_image, make_model
+
+SPACING = (8.0, 1.2, 1.9)
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory) -> Ensemble:
+    return Ensemble(make_model(tmp_path_factory.mktemp("model"), members=4), device="cpu")
+
+
+def test_maps_are_those_of_the_mean(ensemble):
+    image = made_image((4, 40, 50))
+    result = ensemble.segment(image, SPACING)
+    members = list(ensemble.member_probabilities(image, SPACING, ensemble.folder.usable_members))
+    mean = np.mean([np.asarray(p) for p in members], axis=0)
+    np.testing.assert_allclose(result.probabilities, mean, atol=1e-6)
+    np.testing.assert_array_equal(result.labels, mean.argmax(axis=0))
+    np.testing.assert_allclose(result.entropy, entropy(mean), atol=1e-5)
+    labels = [np.asarray(p).argmax(axis=0) for p in members]
+    assert result.pairwise_dice == pytest.approx(pairwise_dice(labels, ensemble.structures))
+    ml = [np.count_nonzero(m == 3) * np.prod(SPACING) / 1000 for m in labels]
+    assert result.volume_spread["LV"].mean == pytest.approx(np.mean(ml))
+    assert result.volume_spread["LV"].standard_deviation == pytest.approx(np.std(ml, ddof=1))
+
+
+def test_snapshots_sharpen_to_the_result(ensemble):
+    steps = ensemble.steps(made_image((4, 40, 50)), SPACING)
+    seen = []
+    while True:
+        try:
+            snapshot = next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+        seen.append((snapshot.done, snapshot.labels.copy(), snapshot.entropy.copy()))
+    assert [done for done, _, _ in seen] == [1, 2, 3, 4]
+    np.testing.assert_array_equal(seen[-1][1], result.labels)
+    np.testing.assert_array_equal(seen[-1][2], result.entropy)
+
+
+def test_one_member_has_no_spread(ensemble):
+    report = ensemble.segment(made_image((4, 40, 50)), SPACING, method="vanilla").report()
+    assert report["pairwise_dice"]["LV"] is None
+    assert report["volumes_ml"]["LV"]["standard_deviation"] is None
+
+
+@pytest.mark.parametrize(
+    ("image", "spacing", "words"),
+    [
+        (np.full((3, 20, 20), np.nan, np.float32), SPACING, "NaN or infinite"),
+        (np.full((3, 20, 20), -1e30, np.float32), SPACING, r"holds voxels of 1e\+30"),
+        (np.zeros((3, 20, 20)), SPACING, "empty"),
+        (np.zeros((0, 20, 20)), SPACING, "Expected a"),
+        (np.ones((20, 20)), SPACING, "Expected a"),
+        (np.ones((3, 20, 20)), (8.0, 0.0, 1.9), "positive lengths"),
+    ],
+)
+def test_arrays_that_cannot_be_segmented(ensemble, image, spacing, words):
+    with pytest.raises(AppError, match=words):
+        ensemble.segment(image, spacing)
+
+
+def test_an_unknown_method_is_refused(ensemble):
+    with pytest.raises(AppError, match="must be one of multi, single, vanilla"):
+        ensemble.segment(made_image((3, 20, 20)), SPACING, method="best")
+
+
+def test_mean_weights_are_those_of_one_network(ensemble):
+    image = made_image((4, 40, 50))
+    folder = ensemble.folder
+    members = tuple(replace(member, cycle=0) for member in folder.members)
+    ensemble.folder = replace(folder, members=members)
+    result = ensemble.segment(image, SPACING, method="swa", mirroring="none")
+    ensemble.folder = folder
+    (expected,) = ensemble.pass_probabilities(image, SPACING, [Pass(members)], mirroring="none")
+    np.testing.assert_array_equal(result.probabilities, np.asarray(expected))
+    single = [
+        np.asarray(p)
+        for p in ensemble.member_probabilities(image, SPACING, members, mirroring="none")
+    ]
+    assert not np.allclose(result.probabilities, np.mean(single, axis=0), atol=1e-4)
+    assert len(result.members) == 4
+    assert np.isnan(result.pairwise_dice["LV"])
+
+
+def test_a_temperature_changes_the_certainty_and_not_the_labels(ensemble):
+    image = made_image((4, 40, 50))
+    plain = ensemble.segment(image, SPACING)
+    soft = ensemble.segment(image, SPACING, temperature=2)
+    expected = np.sqrt(plain.probabilities)
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(soft.probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(soft.entropy, entropy(expected), atol=1e-5)
+    np.testing.assert_array_equal(soft.labels, plain.labels)
+    np.testing.assert_array_equal(soft.mutual_information, plain.mutual_information)
+    assert (plain.report()["temperature"], soft.report()["temperature"]) == (1, 2)
+    vanilla = ensemble.segment(image, SPACING, method="vanilla", temperature=1.5)
+    papers = ensemble.segment(image, SPACING, method="temperature")
+    np.testing.assert_array_equal(papers.probabilities, vanilla.probabilities)
+    assert papers.report()["temperature"] == 1.5
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
+def test_a_temperature_is_a_number_above_0(ensemble, temperature):
+    with pytest.raises(AppError, match="temperature is a number above 0, not"):
+        ensemble.segment(made_image((3, 20, 20)), SPACING, temperature=temperature)
+
+
+def test_dropout_is_armed_and_drawn_alike_each_time(tmp_path):
+    import torch
+
+    folder = make_model(tmp_path, members=1, dropout=0.5)
+    ensemble = Ensemble(folder, device="cpu")
+    image = made_image((4, 40, 50))
+    state = torch.get_rng_state()
+    asked = {"method": "mc-dropout", "members": 3, "mirroring": "none"}
+    result = ensemble.segment(image, SPACING, **asked)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = ensemble.segment(image, SPACING, **asked)
+    np.testing.assert_array_equal(result.probabilities, again.probabilities)
+    assert result.mutual_information.max() > 0.01
+    assert len(result.members) == 3
+    sober = ensemble.segment(image, SPACING, method="vanilla", mirroring="none")
+    twice = ensemble.segment(image, SPACING, method="vanilla", mirroring="none")
+    np.testing.assert_array_equal(sober.probabilities, twice.probabilities)
+    assert not np.allclose(sober.probabilities, result.probabilities, atol=1e-3)
+
+
+def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
+    ensemble = Ensemble(make_model(tmp_path, members=1, dropout=0.5), device="cpu")
+    image = made_image((4, 40, 50))
+    steps = ensemble.steps(image, SPACING, method="mc-dropout", members=3, keep_members=True)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+    passes = passes_of(result.members, "dropout")
+    answers = ensemble.pass_probabilities(image, SPACING, passes)
+    expected = [np.asarray(p).argmax(axis=0) for p in answers]
+    np.testing.assert_array_equal(result.member_labels, expected)
+
+
+def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
+    ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu")
+    image = made_image((3, 40, 40))
+    whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
+    assert (len(whole.members), whole.members_asked, whole.until_stable) == (9, 9, True)
+    assert whole.notes == ()  # random weights come to no rest
+    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: True)
+    steps = ensemble.steps(image, SPACING, members=9, until_stable=True, keep_members=True)
+    snapshots = []
+    while True:
+        try:
+            snapshots.append(next(steps))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
+    assert result.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
+    order = interleaved(passes_of(choose_members(ensemble.folder, "multi", 9), "probabilities"))
+    first = [one.members[0] for one in order[:3]]
+    assert result.members == tuple(m for m in ensemble.folder.members if m in first)
+    report = result.report()
+    assert (len(report["members"]), report["members_asked"]) == (3, 9)
+    assert report["until_stable"] is True
+    expected = [p.numpy() for p in ensemble.member_probabilities(image, SPACING, result.members)]
+    np.testing.assert_allclose(result.probabilities, np.mean(expected, axis=0), atol=1e-6)
+    for labels, probabilities in zip(result.member_labels, expected, strict=True):
+        np.testing.assert_array_equal(labels, probabilities.argmax(axis=0))
+
+
+@pytest.fixture
+def as_on_a_card(monkeypatch):
+    """So many slices, tiles and mirrors at once as on a card."""
+
+    def start_over(predictor):
+        predictor.batch_size = 64
+
+    monkeypatch.setattr(Predictor, "start_over", start_over)
+    monkeypatch.setattr(Predictor, "sums_device", torch.device("cpu"), raising=False)
+
+
+def asked_together(ensemble, images, **asked):
+    """The results, and by how many members each image had been seen after every member."""
+    steps, seen = ensemble.phase_steps(images, (8, 1.5, 1.5), **asked), []
+    while True:
+        try:
+            seen.append({place: snapshot.done for place, snapshot in next(steps).items()})
+        except StopIteration as end:
+            return end.value, seen
+
+
+def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
+    ensemble = Ensemble(make_model(tmp_path, members=2), device="cpu", precision="full")
+    y, x = ensemble._predictor.patch_size
+    images = [made_image((2, y, x)), made_image((3, y, x + 9), seed=1)]
+    batches = []
+    ensemble._predictor.network.module.register_forward_pre_hook(
+        lambda module, given: batches.append(len(given[0]))
+    )
+    results, seen = asked_together(ensemble, images, keep_members=True)
+    assert batches == [(2 * 1 + 3 * 2) * 4] * 2  # slices, tiles and mirrors of both phases
+    assert seen == [{0: 1, 1: 1}, {0: 2, 1: 2}]
+    for image, together in zip(images, results, strict=True):
+        alone = ensemble.segment(image, (8, 1.5, 1.5))
+        np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-5)
+        np.testing.assert_allclose(together.entropy, alone.entropy, atol=1e-4)
+        assert together.members == alone.members
+        assert together.member_labels.shape == (2, *image.shape)
+
+
+def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, monkeypatch):
+    ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
+    images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
+    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: len(labels) == 2)
+    (first, second), seen = asked_together(ensemble, images, members=9, until_stable=True)
+    assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]
+    assert (len(first.members), len(second.members)) == (3, 9)
+    assert first.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
+    assert second.notes == ()
+
+
+def test_a_card_is_filled_with_phases(tmp_path, as_on_a_card):
+    ensemble = Ensemble(make_model(tmp_path, members=1), device="cpu")
+    volume = made_image((4, 40, 50))[None]
+    assert ensemble.phases_at_once(volume, "full") == 4
+    assert ensemble.phases_at_once(volume, "spread") == 16
+    assert ensemble.phases_at_once(np.ones((1, 40, 4, 5)), "full") == 1
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, napari_bayes_nnunet as b; b.RestartSchedule; b.find_ensemble;"
+        "print([m for m in ('torch', 'nnunetv2', 'napari', 'qtpy', 'pandas', 'matplotlib')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names():
+    import napari_bayes_nnunet
+
+    for name in napari_bayes_nnunet.__all__:
+        assert getattr(napari_bayes_nnunet, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        napari_bayes_nnunet.nonsense  # noqa: B018

@@ -1,0 +1,185 @@
+"""What ``bayes-nnunet inspect`` prints, at the first look and at the look into the weights."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_bayes_nnunet.app.segmentation.inspection import (
+    inspect,
+    inspection_json,
+    inspection_text,
+)
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    RunFolder,
+    TrainingRecord,
+    add_member,
+    write_record,
+)
+from napari_bayes_nnunet.nnunet.weights import expected_shapes, write_member
+
+from ...helpers.models import LABELS, plans
+
+DATASET = {"labels": LABELS, "channel_names": {"0": "cineMRI"}, "file_ending": ".nii.gz"}
+
+
+def make_model(path: Path) -> Path:
+    """Its configuration, 2d, stands in the record or comes first."""
+    path.mkdir(parents=True)
+    (path / "plans.json").write_text(json.dumps(plans()))
+    (path / "dataset.json").write_text(json.dumps(DATASET))
+    return path
+
+
+def make_weights(path: Path) -> Path:
+    """A whole zip archive, as far as the first look goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    return path
+
+
+def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19)) -> RunFolder:
+    """A run whose members hold the weights of its small network."""
+    run = RunFolder(make_model(path))
+    record = TrainingRecord(
+        name="hearts",
+        configuration="2d",
+        schedule=RestartSchedule(epochs=20, cycles=2),
+        selection=MemberSelection(per_cycle=2, step=1),
+        batch_size=2,
+        iterations_per_epoch=1,
+        labels=LABELS,
+        channels=["cineMRI"],
+        licence="CC-BY-NC-SA-4.0",
+    )
+    write_record(run.record, record)
+    shapes = expected_shapes(plans(), DATASET, "2d")
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    for epoch in epochs:
+        write_member(run.member("0", epoch), weights, configuration="2d", mirroring_axes=(0, 1))
+        add_member(run, "0", epoch)
+    return run
+
+
+def test_text_of_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    text = inspection_text(inspect(run.path))
+    lines = text.splitlines()
+    assert lines[0] == "hearts"
+    for part in (
+        f"Folder         {run.path}",
+        "Kind           checkpoint ensemble",
+        "Configuration  2d",
+        "Structures     RV 1, MYO 2, LV 3",
+        "Channels       cineMRI",
+        "Members        4 of 4 usable",
+        "Licence        CC-BY-NC-SA-4.0",
+        "fold  cycle  epoch  learning rate  size",
+        "multi (All cycles)       4 members: 2 of cycle 0, 2 of cycle 1",
+        "single (Last cycle)      2 members: 2 of cycle 1",
+        "vanilla (One network)    1 member: 1 of cycle 1",
+    ):
+        assert part in text
+    row = next(line for line in lines if "epoch_0019.pth" in line)
+    assert row.split()[:3] == ["0", "1", "19"]
+    assert row.endswith("usable")
+    assert "Left out" not in text
+    assert "training" not in text.partition("multi (")[0]
+
+
+def test_json_of_a_run_is_plain_and_complete(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    content = inspection_json(inspect(run.path))
+    assert json.loads(json.dumps(content)) == content
+    assert (content["name"], content["kind"]) == ("hearts", "checkpoint ensemble")
+    assert (content["labels"], content["channels"]) == (LABELS, ["cineMRI"])
+    assert (content["usable_members"], content["problems"]) == (4, [])
+    assert content["schedule"]["epochs"] == 20
+    member = content["members"][-1]
+    file = run.member("0", 19)
+    assert member == {
+        "file": str(file),
+        "training": "run",
+        "fold": "0",
+        "cycle": 1,
+        "epoch": 19,
+        "learning_rate": pytest.approx(RestartSchedule(epochs=20, cycles=2).learning_rate(19)),
+        "bytes": file.stat().st_size,
+        "usable": True,
+        "reason": "",
+    }
+    assert content["methods"]["single"] == {"available": True, "reason": "", "members": 2}
+
+
+def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    wrong = {"encoder.weight": torch.zeros(3)}
+    write_member(run.member("0", 18), wrong, configuration="2d", mirroring_axes=None)
+    add_member(run, "0", 18)
+    assert len(inspect(run.path, read_weights=False).usable_members) == 4
+    folder = inspect(run.path)
+    assert [m.epoch for m in folder.usable_members] == [8, 9, 19]
+    assert "refused: wrong architecture: it lacks encoder." in inspection_text(folder)
+    row = inspection_json(folder)["members"][2]
+    assert not row["usable"]
+    assert row["reason"].startswith("wrong architecture")
+
+
+def test_second_look_compares_checksums(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=[9])
+    file = run.member("0", 9)
+    content = bytearray(file.read_bytes())
+    place = content.index(b"\0" * 64)  # inside a tensor of zeros
+    content[place + 9] = 1
+    file.write_bytes(content)
+    assert "does not match its checksum" in inspect(run.path).members[0].refused
+
+
+def test_folder_without_cycles(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "plain")
+    for fold in "01":
+        make_weights(model / f"fold_{fold}" / "checkpoint_final.pth")
+    folder = inspect(model, read_weights=False)
+    text = inspection_text(folder)
+    assert "cross-validation ensemble" in text
+    assert "multi (All cycles)       2 members\n" in text
+    assert "single (Last cycle)      This method takes" in text
+    assert "cycle  epoch" not in text
+    assert "Licence" not in text
+    content = inspection_json(folder)
+    assert content["schedule"] is content["licence"] is None
+    assert not content["methods"]["single"]["available"]
+    assert content["methods"]["single"]["members"] == 0
+
+
+def test_several_trainings_and_what_was_left_out(tmp_path: Path) -> None:
+    for seed in ("seed1", "seed2", "seed3"):
+        make_weights(make_model(tmp_path / seed) / "fold_0" / "checkpoint_final.pth")
+    (tmp_path / "seed2" / "plans.json").unlink()
+    text = inspection_text(inspect(tmp_path, read_weights=False))
+    assert "2 of 3 usable" in text
+    assert "Left out\n  seed2 was left out: plans.json is missing" in text
+    assert "  seed3     0 " in text
+
+
+def test_folder_with_nothing_usable_is_still_shown(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "plain")
+    make_weights(model / "fold_0" / "checkpoint_final.pth").write_bytes(b"")
+    folder = inspect(model)
+    assert "refused: the file is empty" in inspection_text(folder)
+    assert "holds no usable member: checkpoint_final.pth: the file is empty" in json.dumps(
+        inspection_json(folder)
+    )
+
+
+def test_no_ensemble(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no training"):
+        inspect(tmp_path)

@@ -1,0 +1,128 @@
+"""A temperature is fitted on the cases a training held back, and found again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.temperature import FILE, calibrate, fitted_temperature
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.metrics.calibration import foreground_box
+from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from tests.helpers.models import make_model
+
+ASKED = ("--mirroring", "none", "--device", "cpu")
+
+
+def run(command: str, *arguments: object) -> tuple[int, str]:
+    outcome = CliRunner().invoke(main, [command, *map(str, arguments)])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome.exit_code, outcome.output
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run with the temperatures of two methods."""
+    copy = tmp_path_factory.mktemp("calibrated") / "run"
+    shutil.copytree(trained_run, copy, ignore=shutil.ignore_patterns("nnunet_data"))
+    for method in ("temperature", "multi"):
+        code, text = run("calibrate", copy, hearts, "--method", method, *ASKED)
+        assert code == 0, text
+        assert "Temperature " in text
+    return copy
+
+
+def test_it_is_fitted_on_the_validation_cases(calibrated: Path, hearts: Path) -> None:
+    ensemble = Ensemble(calibrated, device="cpu")
+    held_back = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
+    probabilities, labels = [], []
+    for case in read_dataset(hearts).cases:
+        if case.name in held_back:
+            (volume,) = read_channels(case.images[0])
+            result = ensemble.segment(
+                volume.voxels, volume.spacing, method="vanilla", mirroring="none"
+            )
+            reference = read_labels(case.label).voxels
+            box = foreground_box(reference)
+            probabilities.append(result.probabilities[(slice(None), *box)].reshape(4, -1))
+            labels.append(reference[box].ravel())
+    expected = fit_temperature(np.hstack(probabilities), np.hstack(labels))
+    found = fitted_temperature(ensemble.folder, "temperature", members=30, mirroring="none")
+    assert found == pytest.approx(expected, abs=1e-3)
+    same = fitted_temperature(ensemble.folder, "vanilla", members=1, mirroring="none")
+    assert same == found
+    rows = json.loads((calibrated / FILE).read_text())
+    assert [row["method"] for row in rows] == ["vanilla", "multi"]
+    assert rows[0]["cases"] == held_back
+
+
+def test_predict_takes_it(calibrated: Path, hearts: Path, tmp_path: Path) -> None:
+    image = read_dataset(hearts).cases[0].images[0]
+    start = (calibrated, image, "-o", tmp_path, "--method", "multi", *ASKED)
+    code, text = run("predict", *start, "--temperature", "fitted")
+    assert code == 0, text
+    rows = json.loads((calibrated / FILE).read_text())
+    (report,) = tmp_path.glob("*.json")
+    assert json.loads(report.read_text())["temperature"] == rows[1]["temperature"]
+    code, text = run("predict", *start, "--temperature", "2.5", "--continue")
+    assert code == 1
+    assert "made otherwise" in text
+    assert "temperature 2.5" in text
+
+
+def test_one_that_was_not_fitted_is_refused(calibrated: Path, hearts: Path, tmp_path: Path) -> None:
+    image = read_dataset(hearts).cases[0].images[0]
+    start = ("predict", calibrated, image, "-o", tmp_path, "--device", "cpu")
+    code, text = run(*start, "--temperature", "fitted")
+    assert code == 1
+    assert "No temperature was fitted for multi with 30 members and mirroring full" in text
+    assert "--method multi --members 30 --mirroring full first" in text
+    code, text = run(*start, "--temperature", "warm")
+    assert code == 2
+    assert "'warm' is neither a number nor 'fitted'" in text
+    code, text = run(*start, "--temperature", "0")
+    assert code == 1
+    assert "The temperature is a number above 0, not 0.0" in text
+
+
+def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> None:
+    model = make_model(tmp_path, members=1)
+    shutil.copytree(model / "fold_0", model / "fold_1")
+    ensemble = Ensemble(model, device="cpu")
+    with pytest.raises(AppError, match="from the folds 0, 1, so that some of them were trained"):
+        list(calibrate(ensemble, hearts, method="multi", members=3, mirroring="none"))
+
+
+def test_the_temperature_of_one_fold_is_not_that_of_another(calibrated: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
+    with pytest.raises(AppError, match="No temperature was fitted for multi"):
+        fitted_temperature(other, "multi", members=30, mirroring="none")
+
+
+def test_another_dataset_is_refused(tmp_path: Path, hearts: Path) -> None:
+    ensemble = Ensemble(make_model(tmp_path), device="cpu")
+    with pytest.raises(AppError, match="holds no case that the training of .* kept"):
+        list(calibrate(ensemble, hearts, method="multi", members=3, mirroring="none"))
+
+
+def test_a_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    (copy / FILE).write_text("[{}]")
+    folder = Ensemble(copy, device="cpu").folder
+    with pytest.raises(DataError, match=r"temperatures\.json is damaged"):
+        fitted_temperature(folder, "multi", members=30, mirroring="none")

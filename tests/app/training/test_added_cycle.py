@@ -1,0 +1,260 @@
+"""A finished training that goes on for one more cycle, with the real command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+
+from ...helpers.hearts import make_dataset
+
+SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
+FLAGS = (
+    *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--seed", 3),
+    *("--iterations-per-epoch", 1, "--batch-size", 2, "--jsonl"),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(planned_run, hearts, warm_command, tmp_path_factory) -> RunFolder:
+    """A finished training of three cycles; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    run = RunFolder(shutil.copytree(planned_run, folder / "run"))
+    done = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=folder)
+    assert done.code == 0, done.errors
+    return run
+
+
+@pytest.fixture(scope="module")
+def extended(finished, hearts, warm_command, tmp_path_factory) -> RunFolder:
+    """The same with a fourth cycle; not to be changed."""
+    folder = tmp_path_factory.mktemp("extended")
+    run = RunFolder(shutil.copytree(finished.path, folder / "run"))
+    assert add_cycle(warm_command, hearts, run, folder).code == 0
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> RunFolder:
+    return RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+
+
+def add_cycle(command, dataset, run, folder):
+    return command.run(
+        "train", dataset, "--output", run.path, "--add-cycle", "--jsonl", folder=folder
+    )
+
+
+def epochs(run):
+    lines = [json.loads(line) for line in run.progress.read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "epoch"]
+
+
+def test_it_has_the_rates_of_the_last_one_restart_included(extended):
+    rates = [row["learning_rate"] for row in epochs(extended)]
+    assert rates == [SCHEDULE.learning_rate(epoch) for epoch in [*range(12), *range(8, 12)]]
+    assert rates[12] == SCHEDULE.restart_lr
+    assert [row["cycle"] for row in epochs(extended)][12:] == [3] * 4
+
+
+def test_the_record_says_what_was_really_run(extended, finished, hearts):
+    before, after = read_record(finished.record), read_record(extended.record)
+    assert after.schedule == before.schedule == SCHEDULE  # T and T_c stay
+    assert after.schedule_of("0").all_cycles == 4
+    assert after.members("0")[: len(before.members("0"))] == before.members("0")
+    assert [(m.epoch, m.cycle) for m in after.members("0")][-2:] == [(14, 3), (15, 3)]
+    (cycle,) = after.added_cycles("0")
+    assert cycle["dataset"] == before.dataset
+    assert cycle["training_cases"] == before.training_cases("0")
+    assert cycle["command"].endswith("--add-cycle --jsonl")
+    assert after.is_complete("0")
+
+
+def test_the_validation_range_is_measured_anew(extended, finished):
+    before, after = read_record(finished.record), read_record(extended.record)
+    assert after.validation["0"]["members"] == 8  # two of each of four cycles
+    assert before.validation["0"]["members"] == 6
+    assert after.validation["0"]["structures"] != before.validation["0"]["structures"]
+
+
+def test_killed_in_it_a_resume_ends_with_the_very_same_members(
+    extended, run, hearts, warm_command, tmp_path
+):
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    process = warm_command.start(*start, "--add-cycle", folder=tmp_path)
+    process.wait_for('"epoch": 13')
+    process.kill()
+    refused = warm_command.run(*start, "--add-cycle", folder=tmp_path)
+    assert refused.code == 1
+    assert refused.errors.startswith("Error: The training of fold 0 is not finished: go on with")
+    done = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert done.code == 0, done.errors
+    found, expected = read_record(run.record), read_record(extended.record)
+    assert found.members("0") == expected.members("0")
+    assert [row["learning_rate"] for row in epochs(run)] == [
+        row["learning_rate"] for row in epochs(extended)
+    ]
+    assert (run.fold("0") / "checkpoint_final.pth").exists()
+    assert not (run.fold("0") / "checkpoint_latest.pth").exists()
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
+def test_killed_just_before_it_was_recorded_nothing_is_lost(
+    flag, run, hearts, warm_command, tmp_path
+):
+    final = run.fold("0") / "checkpoint_final.pth"
+    final.rename(final.with_name("checkpoint_latest.pth"))
+    start = ("train", hearts, "--output", run.path, "--jsonl", flag)
+    done = warm_command.run(*start, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert final.exists()
+    assert len(epochs(run)) == (12 if flag == "--resume" else 16)
+
+
+def test_an_unfinished_training_is_refused(planned_run, hearts, warm_command, tmp_path):
+    run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
+    refused = add_cycle(warm_command, hearts, run, tmp_path)
+    assert refused.code == 1
+    assert "The training of fold 0 is not finished" in refused.errors
+
+
+@pytest.mark.parametrize("flag", ["--add-cycle", "--resume"])
+def test_without_a_state_to_go_on_from_no_member_is_lost(
+    flag, finished, hearts, warm_command, tmp_path
+):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    (run.fold("0") / "checkpoint_final.pth").unlink()
+    members = sorted(run.members("0").iterdir())
+    record = run.record.read_bytes()
+    refused = warm_command.run(
+        "train", hearts, "--output", run.path, "--fold", "0", flag, folder=tmp_path
+    )
+    assert refused.code == 1
+    assert "holds members but no state to go on from" in refused.errors
+    assert sorted(run.members("0").iterdir()) == members
+    assert run.record.read_bytes() == record
+
+
+# A dataset that has grown
+
+
+@pytest.fixture
+def grown(hearts, finished, tmp_path) -> Path:
+    """The dataset with a new patient, and a new frame of a patient held back for validation."""
+    folder = Path(shutil.copytree(hearts, tmp_path / hearts.name))
+    held_back = read_record(finished.record).folds["0"]["validation_cases"][0]
+    other = make_dataset(tmp_path / "other", patients=1, frames=1)
+    for name in ("patient900_frame01", held_back.replace("frame01", "frame77")):
+        for kind, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+            source = other / kind / f"patient001_frame01{ending}"
+            shutil.copyfile(source, folder / kind / f"{name}{ending}")
+    return folder
+
+
+def test_new_cases_are_trained_on_but_not_those_of_validation_patients(
+    grown, run, warm_command, tmp_path
+):
+    before = read_record(run.record)
+    done = add_cycle(warm_command, grown, run, tmp_path)
+    assert done.code == 0, done.errors
+    record = read_record(run.record)
+    assert record.training_cases("0") == [*before.training_cases("0"), "patient900_frame01"]
+    assert record.folds["0"]["validation_cases"] == before.folds["0"]["validation_cases"]
+    assert record.folds["0"]["training_cases"] == before.folds["0"]["training_cases"]
+    split = json.loads(next(run.workspace.glob("preprocessed/*/splits_final.json")).read_text())
+    assert split[0]["train"] == record.training_cases("0")
+    assert next(run.workspace.glob("preprocessed/*/*/patient900_frame01.*"))
+    assert record.members("0")[-1].cycle == 3
+
+    # It is what a resume is compared with from now on.
+    again = warm_command.run(
+        "train", grown, "--output", run.path, "--resume", "--jsonl", folder=tmp_path
+    )
+    assert again.code == 0, again.errors
+
+
+def test_the_datasets_folder_may_have_another_name(grown, run, warm_command, tmp_path):
+    renamed = grown.rename(tmp_path / "Dataset102_More")
+    done = add_cycle(warm_command, renamed, run, tmp_path)
+    assert done.code == 0, done.errors
+    record = read_record(run.record)
+    assert record.added_cycles("0")[0]["dataset"]["name"] == "Dataset102_More"
+    assert next(run.workspace.glob("preprocessed/*/*/patient900_frame01.*"))
+    assert len(list(run.workspace.glob("preprocessed/*"))) == 1  # that of the run's beginning
+
+
+def test_killed_on_a_dataset_that_has_grown_a_renamed_copy_of_it_goes_on(
+    grown, run, warm_command, tmp_path
+):
+    start = ("train", grown, "--output", run.path, "--jsonl", "--add-cycle")
+    process = warm_command.start(*start, folder=tmp_path)
+    process.wait_for('"epoch": 13')
+    process.kill()
+    renamed = grown.rename(tmp_path / "Dataset102_Moved")
+    done = warm_command.run(
+        "train", renamed, "--output", run.path, "--resume", "--jsonl", folder=tmp_path
+    )
+    assert done.code == 0, done.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(16))
+
+
+@pytest.mark.parametrize("fault", ["label", "plans"])
+def test_what_fails_before_the_cycle_leaves_a_finished_training(
+    fault, grown, hearts, run, warm_command, tmp_path
+):
+    before = read_record(run.record)
+    if fault == "label":
+        file = grown / "labelsTr" / "patient900_frame01.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(np.full((48, 40, 4), 9, np.uint8), np.eye(4)), file)
+    else:
+        content = json.loads(run.plans.read_text())
+        content["configurations"]["2d"]["architecture"]["arch_kwargs"]["unknown"] = 1
+        run.plans.write_text(json.dumps(content))
+    failed = add_cycle(warm_command, grown, run, tmp_path)
+    assert failed.code == 1
+    assert failed.errors.count("\n") == 1
+    assert read_record(run.record) == before
+    assert (run.fold("0") / "checkpoint_final.pth").exists()
+
+
+def test_corrected_labels_of_training_cases_are_welcome(grown, run, warm_command, tmp_path):
+    case = read_record(run.record).training_cases("0")[0]
+    correct(grown / "labelsTr" / f"{case}.nii.gz")
+    assert add_cycle(warm_command, grown, run, tmp_path).code == 0
+
+
+@pytest.mark.parametrize("fault", ["validation case changed", "case gone"])
+def test_what_would_spoil_the_validation_is_refused(fault, grown, run, warm_command, tmp_path):
+    record = read_record(run.record)
+    if fault == "case gone":
+        case = record.training_cases("0")[0]
+        (grown / "labelsTr" / f"{case}.nii.gz").unlink()
+    else:
+        case = record.folds["0"]["validation_cases"][0]
+        correct(grown / "labelsTr" / f"{case}.nii.gz")
+    refused = add_cycle(warm_command, grown, run, tmp_path)
+    assert refused.code == 1
+    what = "gone" if fault == "case gone" else "changed"
+    assert f"no validation case may change: 1 {what} ({case})" in refused.errors
+    assert read_record(run.record) == record
+
+
+def correct(file):
+    image = nibabel.load(file)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[:2, :2] = 1
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
+
+
+def test_other_structures_are_refused(grown, run, warm_command, tmp_path):
+    content = json.loads((grown / "dataset.json").read_text())
+    content["labels"] = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
+    (grown / "dataset.json").write_text(json.dumps(content))
+    refused = add_cycle(warm_command, grown, run, tmp_path)
+    assert refused.code == 1
+    assert "The training began with the labels" in refused.errors

@@ -1,0 +1,210 @@
+"""The estimate of disk space, against files that nnU-Net and the trainer really wrote."""
+
+import os
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app.training import disk_space as disk_need
+from napari_bayes_nnunet.app.training.disk_space import (
+    DiskNeed,
+    estimate,
+    free_bytes,
+    member_bytes,
+    nearest_existing,
+    preprocessed_bytes,
+    size_text,
+)
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.dataset.check import CaseCheck, check_case
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+
+MB = 1_000_000
+VOXELS = 4.1 * 1_000_000 + 32 * (30_000 + 10_000)
+"""Bytes of a million voxels with three structures."""
+
+
+def a_check(spacing=(10.0, 1.5, 1.5), *, shape=(10, 250, 400), voxels=MB):
+    return CaseCheck("case", shape, spacing, (0, 1, 2, 3), voxels, ())
+
+
+def needed(request, hearts, *, settled=None):
+    dataset = read_dataset(hearts)
+    checks = [check_case(dataset, case) for case in dataset.cases]
+    return estimate(request, dataset, checks, fold="0", settled=settled, free_bytes=10**12)
+
+
+def folder_bytes(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+# Parts
+
+
+def test_a_paper_training(hearts, tmp_path):
+    need = needed(TrainingRequest(dataset=hearts, output=tmp_path), hearts)
+    # 30 members of each of 3 cycles, and 3 saved states as large as 4 members each.
+    assert need.parts["members"] == 90 * 67 * MB
+    assert need.parts["saved states"] == 12 * 67 * MB
+    assert need.needed_bytes == sum(need.parts.values())
+    assert need.free_bytes == 10**12
+
+
+def test_the_schedule_tells_the_number_of_members(hearts, tmp_path):
+    request = TrainingRequest(
+        dataset=hearts,
+        output=tmp_path,
+        preset="demo",
+        schedule=RestartSchedule(epochs=40, cycles=2),
+        selection=MemberSelection(per_cycle=3),
+    )
+    # The plateau of a cycle of 20 epochs has 4, of which every second is kept.
+    assert needed(request, hearts).parts["members"] == 2 * 2 * 2 * MB
+
+
+def test_the_size_of_a_member():
+    flat = [a_check(), a_check(), a_check(shape=(10, 512, 512))]
+    large = [a_check(shape=(10, 512, 400))]
+    assert member_bytes(flat, configuration="2d", small=False) == 67 * MB
+    assert member_bytes(large, configuration="2d", small=False) == 93 * MB
+    assert member_bytes([], configuration="2d", small=False) == 67 * MB
+    assert member_bytes(large, configuration="3d_fullres", small=False) == 63 * MB
+    assert member_bytes(large, configuration="2d", small=True) == 2 * MB
+    assert member_bytes(large, configuration="3d_fullres", small=True) == 5 * MB
+
+
+@pytest.mark.parametrize(
+    ("spacings", "configuration", "voxels"),
+    [
+        ([(10, 1.5, 1.5)] * 2, "2d", 2),
+        # The finer image keeps its size at the coarser median of three; slices stay apart in 2D.
+        ([(10, 1, 1), (10, 2, 2), (5, 2, 2)], "2d", 1 / 4 + 2),
+        # Slices are thick: resampled to thin ones among them, here 5 mm.
+        ([(5, 2, 2), *[(10, 2, 2)] * 9], "3d_fullres", 10 / 9.5 * 9 + 5 / 9.5),
+        # Not thick: to the median.
+        ([(2, 2, 2), (4, 2, 2), (4, 2, 2)], "3d_fullres", 2.5),
+    ],
+)
+def test_images_are_resampled_to_one_spacing(spacings, configuration, voxels, hearts):
+    checks = [a_check(tuple(map(float, spacing))) for spacing in spacings]
+    size = preprocessed_bytes(read_dataset(hearts), checks, configuration=configuration)
+    listed = 32 * (0.01 * voxels * MB + 30_000 * len(checks))
+    assert size == pytest.approx(4.1 * voxels * MB + listed, rel=1e-6)
+
+
+def test_channels_count_and_unread_cases_do_not(hearts):
+    dataset = read_dataset(hearts)
+    unread = replace(a_check(), shape=(), spacing=None, voxels=0)
+    one = preprocessed_bytes(dataset, [a_check(), unread], configuration="2d")
+    assert one == pytest.approx(VOXELS)
+    assert preprocessed_bytes(dataset, [unread], configuration="2d") == 0
+    two = replace(dataset, json={**dataset.json, "channel_names": {"0": "T1", "1": "T2"}})
+    assert preprocessed_bytes(two, [a_check()], configuration="2d") == pytest.approx(one + 4 * MB)
+
+
+def test_small_images_list_no_more_voxels_than_they_have(hearts):
+    checks = [a_check(voxels=1000)]
+    size = preprocessed_bytes(read_dataset(hearts), checks, configuration="2d")
+    assert size == 4100 + 32_000
+
+
+# A real run
+
+
+def test_the_estimate_is_above_what_a_real_training_wrote(hearts, trained_run, tmp_path):
+    run = RunFolder(trained_run)
+    record = read_record(run.record)
+    request = TrainingRequest(
+        dataset=hearts,
+        output=tmp_path / "new",
+        preset="demo",
+        schedule=record.schedule,
+        selection=record.selection,
+    )
+    parts = needed(request, hearts).parts
+    members = folder_bytes(run.members("0"))
+    assert members <= parts["members"] <= 3 * members  # of fewer stages than ACDC gets
+    assert folder_bytes(run.fold("0")) - members <= parts["saved states"]
+    preprocessed = folder_bytes(run.workspace / "preprocessed")
+    assert preprocessed <= parts["preprocessed images"] <= 6 * preprocessed
+
+
+def test_what_is_written_already_is_not_needed_again(hearts, trained_run):
+    record = read_record(RunFolder(trained_run).record)
+    request = TrainingRequest(dataset=hearts, output=trained_run, resume=True)
+    parts = needed(request, hearts, settled=record).parts
+    assert parts["members"] == 0
+    states = sum(file.stat().st_size for file in (trained_run / "fold_0").glob("checkpoint_*"))
+    size = max(member.bytes for member in record.members("0"))
+    assert parts["saved states"] == max(0, 12 * size - states)
+    more = needed(replace(request, add_cycle=True), hearts, settled=record).parts
+    assert more["members"] == 2 * size
+
+
+# Sentences
+
+
+def test_too_little_space_blocks():
+    parts = {"preprocessed images": 480 * MB, "members": 6030 * MB, "saved states": 804 * MB}
+    need = DiskNeed(needed_bytes=7314 * MB, free_bytes=2000 * MB, parts=parts)
+    problem = need.problem(Path("run"))
+    assert problem.text == (
+        "The training needs up to 7.3 GB of disk space (preprocessed images 480 MB, members "
+        "6.0 GB, saved states 804 MB), but only 2.0 GB are free at run: make room, choose an "
+        "output on another disk, or keep fewer members."
+    )
+    assert (problem.file, problem.blocks) == (Path("run"), True)
+
+
+def test_hardly_enough_space_is_a_warning():
+    need = DiskNeed(needed_bytes=1000 * MB, free_bytes=1199 * MB, parts={})
+    problem = need.problem(Path("run"))
+    assert problem.text == (
+        "The training needs up to 1.0 GB of disk space and 1.2 GB are free at run: make room "
+        "before anything else is written there."
+    )
+    assert not problem.blocks
+    assert replace(need, free_bytes=1200 * MB).problem(Path("run")) is None
+
+
+def test_sizes_in_words():
+    assert [size_text(size) for size in (0, 1_600_000, 999 * MB, 1_250 * MB)] == [
+        "0 MB", "2 MB", "999 MB", "1.2 GB",
+    ]  # fmt: skip
+
+
+# The disk
+
+
+def test_free_space_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
+    asked = []
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(
+        disk_need.shutil, "disk_usage", lambda place: asked.append(place) or usage(42)
+    )
+    assert free_bytes(tmp_path / "not" / "there") == 42
+    assert asked == [tmp_path]
+
+
+def test_real_free_space(tmp_path):
+    state = os.statvfs(tmp_path)
+    there = state.f_bavail * state.f_frsize
+    assert free_bytes(tmp_path / "run") == pytest.approx(there, rel=0.05)
+
+
+def test_a_disk_that_is_not_there_has_no_space(tmp_path, monkeypatch):
+    def fail(place):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(disk_need.shutil, "disk_usage", fail)
+    assert free_bytes(tmp_path) == 0
+
+
+def test_the_nearest_folder_of_a_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert nearest_existing(Path("a") / "b") == tmp_path
+    assert nearest_existing(tmp_path) == tmp_path

@@ -1,0 +1,366 @@
+"""What is said of a training before it starts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.training.preflight import assess, check, check_cases
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+
+from ...helpers.hearts import SHAPE, make_dataset, write_nifti
+
+ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
+PLENTY = 10**12
+TEN = [f"patient{patient:03d}_frame{frame:02d}" for patient in range(1, 6) for frame in (1, 2)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Five patients with two frames each."""
+    return make_dataset(tmp_path / "data", patients=5, frames=2)
+
+
+def ask(data, **changes):
+    return TrainingRequest(**{"dataset": data, "output": data.parent / "run", **changes})
+
+
+def finish(steps):
+    """What a generator returns, and all it yielded."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as end:
+            return end.value, yielded
+
+
+def judge(request, *, free=PLENTY):
+    dataset = read_dataset(request.dataset)
+    checks, _ = finish(check_cases(dataset))
+    return assess(request, dataset, checks, free=lambda output: free)
+
+
+def only(problems):
+    (problem,) = problems
+    return problem
+
+
+def write_splits(file, *splits):
+    file.write_text(json.dumps(splits_to_json([Split(*map(tuple, split)) for split in splits])))
+    return file
+
+
+# All of it
+
+
+def test_a_good_dataset_is_ready(data):
+    preflight, progress = finish(check(ask(data)))
+    assert progress == [(done, 10) for done in range(11)]
+    assert preflight.all_problems == ()
+    assert preflight.ready
+    assert preflight.dataset == read_dataset(data)
+    assert (preflight.fold, preflight.pattern) == ("0", r"^(.+?)(?=(?:_E[DS])?_frame)")
+    assert len(preflight.splits) == 5
+    assert preflight.split_file is None
+    assert [row.check.name for row in preflight.rows] == TEN
+    assert [row.patient for row in preflight.rows] == [name[:10] for name in TEN]
+    uses = {row.patient: row.use for row in preflight.rows}
+    assert sorted(uses.values()) == [*["training"] * 4, "validation"]
+    assert preflight.disk.free_bytes > 0
+
+
+def test_nothing_is_written(data):
+    finish(check(ask(data)))
+    assert not (data.parent / "run").exists()
+
+
+def test_no_dataset_at_all(tmp_path):
+    with pytest.raises(DataError, match=r"dataset\.json is missing"):
+        next(check(ask(tmp_path / "nothing")))
+
+
+def test_it_can_be_stopped_between_cases(data, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.app.training.preflight.check_case",
+        lambda dataset, case: looked_at.append(case.name),
+    )
+    steps = check(ask(data))
+    assert [next(steps) for _ in range(3)] == [(0, 10), (1, 10), (2, 10)]
+    steps.close()
+    assert looked_at == TEN[:2]
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_another_fold_or_pattern_reads_no_image_again(data):
+    dataset = read_dataset(data)
+    checks, _ = finish(check_cases(dataset))
+    first = assess(ask(data), dataset, checks)
+    for file in data.rglob("*.nii.gz"):
+        file.unlink()
+    again = assess(ask(data), dataset, checks)
+    assert (again.rows, again.splits) == (first.rows, first.splits)
+    second = assess(ask(data, fold="1"), dataset, checks)
+    assert second.fold == "1"
+    assert {row.patient for row in second.rows if row.use == "validation"} != {
+        row.patient for row in first.rows if row.use == "validation"
+    }
+    by_frame = assess(ask(data, patient="frame.."), dataset, checks)
+    assert by_frame.pattern == "frame.."
+    assert {row.patient for row in by_frame.rows} == {"frame01", "frame02"}
+    assert len(by_frame.splits) == 2
+
+
+# Cases
+
+
+def test_a_case_that_blocks_is_told_with_its_row(data):
+    file = data / "labelsTr" / f"{TEN[3]}.nii.gz"
+    write_nifti(file, np.full(SHAPE, 9, np.uint8))
+    preflight = judge(ask(data))
+    assert preflight.problems == ()
+    problem = only(preflight.rows[3].check.problems)
+    assert "holds the value 9" in problem.text
+    assert preflight.all_problems == (problem,)
+    assert not preflight.ready
+
+
+def test_a_warning_does_not_block(data):
+    write_nifti(data / "labelsTr" / f"{TEN[3]}.nii.gz", np.zeros(SHAPE, np.uint8))
+    preflight = judge(ask(data))
+    assert "shows no structure" in only(preflight.all_problems).text
+    assert preflight.ready
+
+
+def test_problems_of_the_dataset_come_first(tmp_path):
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "scar": 4}
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
+    write_nifti(data / "labelsTr" / f"{TEN[0]}.nii.gz", np.zeros(SHAPE, np.uint8))
+    structure, empty = judge(ask(data)).all_problems
+    assert "shows scar (4)" in structure.text
+    assert "shows no structure" in empty.text
+
+
+# The split
+
+
+def test_all_cases_are_trained_on_without_validation(data):
+    preflight = judge(ask(data, fold="all"))
+    assert preflight.splits is None
+    assert {row.use for row in preflight.rows} == {"training"}
+    assert preflight.ready
+
+
+def test_a_single_case(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1)
+    warning, problem = judge(ask(data)).problems
+    assert "holds a single case" in warning.text
+    assert problem.text == (
+        "The dataset holds one case, but one fold trains with at least two patients, one of them "
+        "held back for validation: add cases, or train on all of them (fold all)."
+    )
+    assert (problem.file, problem.blocks) == (data, True)
+    assert judge(ask(data, fold="all")).ready
+
+
+def test_cases_of_a_single_patient(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=2)
+    preflight = judge(ask(data))
+    assert only(preflight.problems).text == (
+        "All 2 cases belong to the patient patient001, but one fold trains with at least two "
+        "patients, one of them held back for validation: correct which part of the file name is "
+        "the patient, or train on all cases (fold all)."
+    )
+    assert (preflight.splits, preflight.ready) == (None, False)
+    assert {row.use for row in preflight.rows} == {"left out"}
+    assert judge(ask(data, fold="all")).ready
+    assert judge(ask(data, patient="frame..")).ready
+
+
+def test_a_pattern_that_is_none_is_told_once(data):
+    preflight = judge(ask(data, patient="("))
+    problem = only(preflight.problems)
+    assert problem.text.startswith("'(' is no pattern for the patient's name: ")
+    assert problem.blocks
+    assert [row.patient for row in preflight.rows] == TEN
+
+
+def test_a_pattern_that_matches_no_case(data):
+    problem = only(judge(ask(data, patient="^(heart)")).problems)
+    assert problem.text == (
+        "The pattern ^(heart) for the patient's name matches no case, such as patient001_frame01: "
+        "correct it."
+    )
+    assert problem.blocks
+
+
+def test_a_pattern_that_matches_some_cases(data):
+    preflight = judge(ask(data, patient=r"^(patient00[1-4])"))
+    problem = only(preflight.problems)
+    assert problem.text.startswith(
+        "The pattern ^(patient00[1-4]) for the patient's name does not match patient005_frame01, "
+        "patient005_frame02 (2 in all): each of them counts as a patient of its own"
+    )
+    assert not problem.blocks
+    assert preflight.ready
+
+
+def test_the_usual_pattern_need_not_match(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=3, frames=1)
+    for file in data.rglob("*_frame01*"):
+        file.rename(file.with_name(file.name.replace("_frame01", "")))
+    assert judge(ask(data)).problems == ()
+
+
+def test_a_fold_that_does_not_exist(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=3, frames=1)
+    assert only(judge(ask(data, fold="3")).problems).text == (
+        "Fold 3 does not exist: the split has the folds 0 to 2."
+    )
+
+
+def test_the_same_patient_on_both_sides(data, tmp_path):
+    file = write_splits(tmp_path / "given.json", (TEN[:7], TEN[7:]), (TEN[:6], TEN[6:]))
+    preflight = judge(ask(data, split=file))
+    problem = only(preflight.problems)
+    assert problem.text == (
+        "The patient patient004 is in the training (patient004_frame01) and in the validation "
+        f"(patient004_frame02) of fold 0 of {file}: put all cases of a patient on the same side."
+    )
+    assert (problem.file, problem.blocks) == (file, True)
+    assert (preflight.split_file, preflight.ready) == (file, False)
+    assert len(preflight.splits) == 2
+    assert judge(ask(data, split=file, fold="1")).ready
+
+
+def test_many_cases_of_a_patient_are_not_all_named(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=2, frames=5)
+    names = [case.name for case in read_dataset(data).cases]
+    write_splits(data / "splits_final.json", (names[:4], names[4:]))
+    assert (
+        "(patient001_frame01, patient001_frame02, patient001_frame03, …) and"
+        in only(judge(ask(data)).problems).text
+    )
+
+
+def test_the_datasets_own_split(data):
+    file = write_splits(data / "splits_final.json", (TEN[:6], TEN[6:8]))
+    preflight = judge(ask(data))
+    assert preflight.split_file == file
+    assert [row.use for row in preflight.rows] == [
+        *["training"] * 6, "validation", "validation", "left out", "left out",
+    ]  # fmt: skip
+    problem = only(preflight.problems)
+    assert problem.text == (
+        "The dataset's cases patient005_frame01, patient005_frame02 (2 in all) are neither in the "
+        f"training nor in the validation of fold 0 of {file}: they will not be used."
+    )
+    assert (problem.file, problem.blocks) == (file, False)
+    assert preflight.ready
+    torn = judge(ask(data, patient="frame..")).problems  # told so, a patient is on both sides
+    assert [problem.text.partition(" (")[0] for problem in torn if problem.blocks] == [
+        f"The patient {name} is in the training" for name in ("frame01", "frame02")
+    ]
+
+
+def test_a_split_that_cannot_be_read(data, tmp_path):
+    file = tmp_path / "given.json"
+    file.write_text("{")
+    problem = only(judge(ask(data, split=file)).problems)
+    assert f"{file} is no split file" in problem.text
+    assert (problem.file, problem.blocks) == (file, True)
+
+
+# The output
+
+
+def test_too_little_disk_space_blocks(data):
+    preflight = judge(ask(data), free=10**9)
+    problem = only(preflight.problems)
+    assert "but only 1.0 GB are free at" in problem.text
+    assert not preflight.ready
+    assert preflight.disk.free_bytes == 10**9
+
+
+def test_hardly_enough_disk_space_is_a_warning(data):
+    needed = judge(ask(data)).disk.needed_bytes
+    preflight = judge(ask(data), free=needed + 1)
+    assert "make room before anything else is written" in only(preflight.problems).text
+    assert preflight.ready
+
+
+def test_an_output_below_a_file(data):
+    file = data / "dataset.json"
+    problem = only(judge(ask(data, output=file / "run")).problems)
+    assert (
+        problem.text
+        == f"The folder of the ensemble cannot be made: {file} is a file, not a folder."
+    )
+    assert (problem.file, problem.blocks) == (file, True)
+
+
+def test_an_output_in_the_datasets_place(data):
+    problem = only(judge(ask(data, output=data)).problems)
+    assert problem.text == (
+        f"The folder of the ensemble must be another than that of the dataset {data}."
+    )
+    assert problem.blocks
+
+
+# A run that was started
+
+
+def test_a_fold_that_was_trained_is_not_trained_again(hearts, trained_run):
+    preflight = judge(ask(hearts, output=trained_run))
+    problem = only(preflight.problems)
+    assert problem.text == (
+        f"{trained_run} already holds a training of fold 0: resume that one, or choose another "
+        "folder for the ensemble."
+    )
+    assert (problem.file, problem.blocks) == (trained_run, True)
+
+
+def test_a_further_fold_keeps_the_split_and_the_settings(hearts, trained_run):
+    preflight = judge(ask(hearts, output=trained_run, fold="1"))
+    assert preflight.problems == ()
+    assert preflight.split_file == RunFolder(trained_run).splits
+    assert preflight.disk.parts["members"] < 20_000_000  # six of the small network
+    other = judge(ask(hearts, output=trained_run, fold="1", schedule=RestartSchedule(epochs=9)))
+    assert "was started with --epochs 12, not 9" in only(other.problems).text
+
+
+def test_a_new_case_is_trained_on_in_an_added_cycle(trained_run, tmp_path):
+    data = make_dataset(tmp_path / "data", patients=5, frames=2)
+    record = read_record(RunFolder(trained_run).record)
+    held_back = record.folds["0"]["validation_cases"]
+    preflight = judge(ask(data, output=trained_run, add_cycle=True))
+    assert preflight.problems == ()
+    assert {row.check.name for row in preflight.rows if row.use == "validation"} == set(held_back)
+    assert [row.use for row in preflight.rows[-2:]] == ["training", "training"]
+    assert "left out" not in {row.use for row in preflight.rows}
+
+
+def test_nothing_to_resume(data):
+    problem = only(judge(ask(data, resume=True)).problems)
+    assert "holds no training to go on with" in problem.text
+    assert problem.blocks
+
+
+@pytest.mark.skipif(not ACDC.is_dir(), reason="needs the ACDC dataset beside the checkout")
+def test_real_hearts(tmp_path):
+    dataset = read_dataset(ACDC)
+    dataset = replace(dataset, cases=dataset.cases[:6])
+    checks, _ = finish(check_cases(dataset))
+    request = TrainingRequest(dataset=ACDC, output=tmp_path / "run", preset="demo")
+    preflight = assess(request, dataset, checks, free=lambda output: PLENTY)
+    assert all("have no label" in problem.text for problem in preflight.all_problems)
+    assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
+    assert sum(row.use == "validation" for row in preflight.rows) == 2

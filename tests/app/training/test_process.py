@@ -1,0 +1,284 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from filelock import FileLock
+
+from napari_bayes_nnunet import cli
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import JobEnded
+from napari_bayes_nnunet.app.training import terminal as training_terminal
+from napari_bayes_nnunet.app.training.follower import Follower, LogTail
+from napari_bayes_nnunet.app.training.process import arguments, start
+from napari_bayes_nnunet.app.training.progress import progress_of
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.run_state import state_of
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+from ...helpers.command import environment
+from ...helpers.jobs import wait_until
+
+SCHEDULE = RestartSchedule(
+    epochs=12, cycles=2, gamma=0.55, initial_lr=1e-5, restart_lr=0.2, exponent=2.5,
+    decay_over="Tc", restart_first_cycle=False,
+)  # fmt: skip
+FULL = TrainingRequest(
+    dataset=Path("-my hearts"),
+    output=Path("-a run"),
+    configuration="3d_fullres",
+    fold="all",
+    preset="quick",
+    schedule=SCHEDULE,
+    selection=MemberSelection(per_cycle=7, step=3),
+    batch_size=3,
+    iterations_per_epoch=9,
+    dropout=0.2,
+    split=Path("some splits.json"),
+    patient="(p.*)_",
+    device="cpu",
+    seed=0,
+    resume=True,
+    add_cycle=True,
+    num_gpus=2,
+    keep_trajectory=True,
+    licence="CC BY 4.0",
+)
+PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))
+
+
+# The command line
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """``parsed(request)`` is the request that the real command makes of its arguments."""
+
+    def parse(request):
+        seen = []
+        monkeypatch.setattr(
+            training_terminal, "train_in_terminal", lambda told, *, jsonl: seen.append(told) or ""
+        )
+        result = CliRunner().invoke(cli.main, ["train", *arguments(request)])
+        assert result.exit_code == 0, result.output
+        return replace(seen[0], command="")
+
+    return parse
+
+
+def test_the_command_line_says_what_the_request_says(parsed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = TrainingRequest(dataset=FULL.dataset, output=FULL.output)
+    for field in fields(TrainingRequest):
+        if field.name in ("dataset", "output", "command", "resume", "add_cycle"):
+            continue
+        request = replace(plain, **{field.name: getattr(FULL, field.name)})
+        assert request != plain, field.name
+        rest = parsed(replace(plain, preset=request.preset))
+        assert parsed(request) == replace(rest, **{field.name: getattr(FULL, field.name)})
+
+
+@pytest.mark.parametrize(("shape", "cycles"), [("poly", 1), ("cosine", 3)])
+def test_only_what_the_shape_of_a_schedule_has_is_said(shape, cycles, parsed):
+    schedule = RestartSchedule(epochs=12, cycles=cycles, shape=shape, initial_lr=0.02)
+    request = replace(PLAIN, schedule=schedule)
+    assert "--gamma" not in arguments(request)
+    assert parsed(request).schedule == schedule
+
+
+@pytest.mark.parametrize("flag", ["resume", "add_cycle"])
+def test_a_training_that_goes_on(flag, parsed, trained_run):
+    request = TrainingRequest(dataset=Path("data"), output=trained_run, **{flag: True})
+    told = parsed(request)
+    assert getattr(told, flag)
+    assert told.schedule == RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
+    assert parsed(told) == told
+
+
+def test_only_what_is_given_is_said():
+    assert arguments(PLAIN) == ["--output", "run", "--", "data"]
+    assert arguments(replace(PLAIN, schedule=replace(SCHEDULE, added_cycles=1))) == arguments(
+        replace(PLAIN, schedule=SCHEDULE)
+    )
+    for flag in ("--resume", "--add-cycle", "--no-restart-first-cycle"):
+        assert flag in arguments(FULL)
+
+
+# Real processes
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch):
+    """What the children find in their environment."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def script(code):
+    return [sys.executable, "-c", code]
+
+
+def errors_of(started):
+    return started._errors
+
+
+def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
+    run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
+    request = TrainingRequest(
+        dataset=hearts, output=run.path, preset="demo", seed=3, device="cpu", batch_size=2,
+        iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, restart_first_cycle=False),
+        selection=MemberSelection(per_cycle=1),
+    )  # fmt: skip
+    begin = time.monotonic()
+    started = start(request)
+    assert time.monotonic() - begin < 1
+    assert started.pid != os.getpid()
+    assert not started.has_ended
+    wait_until(lambda: started.has_begun)
+    assert state_of(run).kind == "running"
+    assert os.getsid(started.pid) == started.pid
+
+    follower, messages = Follower(run), []
+    while not started.has_ended:
+        messages += follower.read().messages
+        time.sleep(0.02)
+    messages += follower.read().messages
+    progress = progress_of(messages)
+    assert [report.epoch for report in progress.reports] == list(range(6))
+    assert progress.members == 3
+    assert progress.ended == JobEnded(outcome="finished", text=state_of(run).text)
+    assert (state_of(run).kind, started.complaint()) == ("finished", None)
+    assert state_of(run).info.arguments == tuple(arguments(request))
+    assert LogTail(run).read().text
+    assert not errors_of(started).exists()
+    assert not psutil.pid_exists(started.pid)
+
+
+def test_a_training_that_is_refused_complains(hearts, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    with FileLock(run.lock):
+        busy = start(TrainingRequest(dataset=hearts, output=run.path))
+        missing = start(TrainingRequest(dataset=tmp_path / "none", output=tmp_path / "other"))
+        usage = start(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
+        assert busy.complaint() is None
+        assert all(started.wait(60) for started in (busy, missing, usage))
+    assert busy.complaint() == f"Another training is running in {run.path}."
+    assert "is no nnU-Net raw dataset: dataset.json is missing" in missing.complaint()
+    assert usage.complaint().startswith("Invalid value for '--batch-size'")
+    assert not busy.has_begun
+    assert not any(errors_of(started).exists() for started in (busy, missing, usage))
+
+
+def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_path):
+    run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
+    started = start(
+        TrainingRequest(dataset=hearts, output=run.path, preset="demo", device="a pocket watch")
+    )
+    assert started.wait(60)
+    assert started.complaint() is None
+    assert state_of(run).kind == "failed"
+    assert "a pocket watch" in state_of(run).text
+
+
+def test_one_that_dies_at_import_complains_and_keeps_the_details():
+    started = start(PLAIN, command=script("print('ä')\nimport no_such_module"))
+    assert started.wait(60)
+    assert started.complaint() == (
+        "The training could not start: ModuleNotFoundError: No module named 'no_such_module'. "
+        f"Details are in {errors_of(started)}."
+    )
+    assert "Traceback" in errors_of(started).read_text()
+    errors_of(started).unlink()
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("", None),
+        ("raise SystemExit(3)", "The training could not start: exit code 3."),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "The training could not start: it was killed (signal 9).",
+        ),
+        ("import sys; sys.exit('note\\nError: Zwölf, not ten.')", "Zwölf, not ten."),
+    ],
+)
+def test_the_last_words_of_other_ends(code, complaint):
+    started = start(PLAIN, command=script(code))
+    assert started.wait(60)
+    assert started.complaint() == complaint
+    assert not errors_of(started).exists()
+
+
+def test_a_program_that_is_not_there(tmp_path):
+    with pytest.raises(AppError, match="could not start: .*nowhere: No such file or directory"):
+        start(PLAIN, command=[str(tmp_path / "nowhere")])
+
+
+def test_paths_are_those_of_this_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started = start(PLAIN, command=script("import sys; sys.exit('Error: ' + '|'.join(sys.argv))"))
+    assert started.wait(60)
+    words = ["-c", "train", "--output", str(tmp_path / "run"), "--", str(tmp_path / "data")]
+    assert started.complaint().split("|") == words
+    assert started.run == RunFolder(tmp_path / "run")
+
+
+def test_nobody_has_to_ask_for_a_child_to_be_laid_to_rest():
+    started = start(PLAIN, command=script(""))
+    wait_until(lambda: not psutil.pid_exists(started.pid))
+
+
+WINDOW = """
+import sys, time
+from pathlib import Path
+from napari_bayes_nnunet.app.training.process import start
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+request = TrainingRequest(dataset=Path("data"), output=Path("run"))
+print(start(request, command=[sys.executable, "-c", sys.argv[1]]).pid, flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+TRAINING = """
+import os, sys, time
+while True:
+    print("out"), print("error", file=sys.stderr, flush=True)
+    open("alive", "a").write(".")
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "Ctrl-C", "closed"])
+def test_it_goes_on_when_the_window_is_gone(end, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", WINDOW, TRAINING, "0" if end == "closed" else "600"],
+        cwd=tmp_path,
+        env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as window:
+        child = psutil.Process(int(window.stdout.readline()))
+        if end != "closed":
+            number = signal.SIGKILL if end == "killed" else signal.SIGINT
+            os.killpg(window.pid, number)  # as a terminal does, which ends all its processes
+        complaint = window.stderr.read()
+        window.wait(30)
+    try:
+        assert ("KeyboardInterrupt" in complaint) == (end == "Ctrl-C")
+        assert "Warning" not in complaint
+        alive = tmp_path / "alive"
+        wait_until(alive.exists)
+        size = alive.stat().st_size
+        wait_until(lambda: alive.stat().st_size > size + 2)
+    finally:
+        child.kill()

@@ -1,0 +1,93 @@
+import time
+
+from napari_bayes_nnunet.app.messages import (
+    ChildReady,
+    JobEnded,
+    Notice,
+    StageStarted,
+    TrainingStarted,
+)
+from napari_bayes_nnunet.app.training.progress import NOTHING_YET, progress_of
+
+from ...helpers.jobs import epoch_done
+
+
+def started(epoch=0, *, fold="0", epochs=12, cycles=3):
+    return TrainingStarted(fold=fold, epoch=epoch, epochs=epochs, cycles=cycles)
+
+
+def epochs(progress):
+    return [report.epoch for report in progress.reports]
+
+
+def test_nothing_is_known_yet():
+    assert progress_of([]) == NOTHING_YET
+    assert (NOTHING_YET.fold, NOTHING_YET.reports, NOTHING_YET.members) == ("", (), 0)
+
+
+def test_a_training_from_its_start_to_its_end():
+    progress = progress_of([StageStarted(text="Planning")])
+    assert (progress.stage, progress.reports) == ("Planning", ())
+    progress = progress_of([StageStarted(text="Fold 0"), started()], progress)
+    assert (progress.fold, progress.epochs, progress.cycles) == ("0", 12, 3)
+    assert (progress.stage, progress.eta_seconds) == ("Fold 0", None)
+    messages = [epoch_done(number, memory_bytes=10 + number) for number in range(8)]
+    progress = progress_of(messages, progress)
+    assert progress.reports == tuple(messages)
+    assert (progress.eta_seconds, progress.memory_bytes, progress.members) == (13.0, 17, 2)
+    progress = progress_of([StageStarted(text="Measuring")], progress)
+    assert (progress.stage, progress.eta_seconds, progress.memory_bytes) == ("Measuring", None, 17)
+    stage = StageStarted(text="Measuring 2", done=1, total=4, eta_seconds=60.0)
+    progress = progress_of([stage], progress)
+    assert (progress.stage_done, progress.stage_total, progress.eta_seconds) == (1, 4, 60.0)
+    end = JobEnded(outcome="finished", text="Done.")
+    progress = progress_of([end], progress)
+    assert (progress.ended, progress.stage, progress.memory_bytes) == (end, "", None)
+    assert (progress.stage_total, progress.eta_seconds) == (0, None)
+    assert epochs(progress) == list(range(8))
+
+
+def test_messages_one_by_one_or_together():
+    messages = [started(), *map(epoch_done, range(3)), Notice(text="short"), JobEnded(outcome="x")]
+    progress = NOTHING_YET
+    for message in messages:
+        progress = progress_of([message], progress)
+    assert progress == progress_of(messages)
+    assert progress_of([]) == NOTHING_YET
+
+
+def test_a_resumed_training_repeats_no_epoch():
+    first = [started(), *map(epoch_done, range(6)), Notice(text="short"), JobEnded(outcome="died")]
+    progress = progress_of([*first, StageStarted(text="Starting")])
+    assert (progress.ended, progress.stage, progress.notices) == (None, "Starting", ())
+    assert epochs(progress) == list(range(6))
+    progress = progress_of([started(4)], progress)
+    assert epochs(progress) == [0, 1, 2, 3]
+    again = epoch_done(4, train_loss=-0.7)
+    progress = progress_of([again, epoch_done(5), again], progress)
+    assert epochs(progress) == [0, 1, 2, 3, 4]
+    assert progress.reports[-1] == again
+
+
+def test_an_added_cycle_counts():
+    progress = progress_of([started(), epoch_done(11), started(12, epochs=16, cycles=4)])
+    assert (progress.epochs, progress.cycles, epochs(progress)) == (16, 4, [11])
+
+
+def test_every_fold_keeps_its_epochs():
+    zero = [started(), *map(epoch_done, range(3)), JobEnded(outcome="stopped")]
+    one = [started(fold="1"), epoch_done(0, fold="1"), JobEnded(outcome="stopped")]
+    assert epochs(progress_of([*zero, *one])) == [0]
+    resumed = progress_of([*zero, *one, started(3), epoch_done(3)])
+    assert (resumed.fold, epochs(resumed)) == ("0", [0, 1, 2, 3])
+
+
+def test_notices_are_kept_and_other_messages_ignored():
+    progress = progress_of([Notice(text="a"), ChildReady(devices={}), Notice(text="b")])
+    assert progress.notices == ("a", "b")
+
+
+def test_1200_epochs_take_no_time():
+    begin = time.perf_counter()
+    progress_of([started(epochs=1200), *map(epoch_done, range(1200))])
+    assert time.perf_counter() - begin < 0.5

@@ -1,0 +1,190 @@
+"""What a run settles for good; what the command refuses is tested with the command."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.training.job import prepared
+from napari_bayes_nnunet.app.training.request import (
+    PRESETS,
+    TrainingRequest,
+    check_agreement,
+    choose_fold,
+    choose_splits,
+    dataset_difference,
+    has_begun,
+    settled_record,
+    starting_values,
+)
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
+
+from ...helpers.hearts import make_dataset
+
+RECORD = TrainingRecord(
+    name="run",
+    configuration="2d",
+    schedule=RestartSchedule(epochs=12),
+    selection=MemberSelection(step=1),
+    batch_size=4,
+    iterations_per_epoch=5,
+    labels={"background": 0, "LV": 1},
+    channels=["cine"],
+    preset="demo",
+    seed=7,
+    licence="CC0-1.0",
+    folds={"0": {"training_cases": [], "validation_cases": [], "members": []}},
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    write_record(run.record, RECORD)
+    return run
+
+
+def asked(dataset="data", output="run", **changes):
+    return TrainingRequest(dataset=dataset, output=output, **changes)
+
+
+def test_the_presets_are_the_papers_and_the_demos():
+    paper, demo = PRESETS["paper"], PRESETS["demo"]
+    assert paper.schedule == RestartSchedule(
+        epochs=1200, cycles=3, gamma=0.8, initial_lr=0.01, restart_lr=0.1, exponent=0.9,
+        decay_over="T", restart_first_cycle=True,
+    )  # fmt: skip
+    assert (paper.batch_size, paper.selection) == (20, MemberSelection(per_cycle=30, step=2))
+    assert demo.schedule == RestartSchedule(epochs=150, decay_over="T", restart_first_cycle=False)
+    assert demo.network == "small"
+    assert demo.selection.step == 1
+
+
+def test_a_run_that_saved_nothing_settles_nothing(run):
+    assert settled_record(run, resume=False) is None
+    assert settled_record(run, resume=True) == RECORD
+    assert starting_values(run.path, preset="demo", resume=False)[0].epochs == 150
+
+
+@pytest.mark.parametrize("file", ["checkpoint_best.pth", "members/epoch_0001.pth"])
+def test_a_run_that_saved_something_is_settled(file, run):
+    path = run.fold("0") / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert has_begun(run, "0")
+    assert not has_begun(run, "1")
+    assert settled_record(run, resume=False) == RECORD
+    assert starting_values(run.path, preset=None, resume=False) == (
+        RECORD.schedule,
+        RECORD.selection,
+    )
+
+
+def test_the_fold_of_a_resume_is_the_runs_only_one():
+    of_all = replace(RECORD, folds={"all": {}})
+    assert choose_fold(asked(), None) == "0"
+    assert choose_fold(asked(resume=True), of_all) == "all"
+    assert choose_fold(asked(fold="1"), of_all) == "1"
+    several = replace(RECORD, folds={"0": {}, "1": {}})
+    assert choose_fold(asked(resume=True, fold="1"), several) == "1"
+    with pytest.raises(AppError, match="holds trainings of the folds 0, 1: say with --fold"):
+        choose_fold(asked(resume=True), several)
+    with pytest.raises(AppError, match="trainings of the folds 0, 1, but none of fold 4 that"):
+        choose_fold(asked(resume=True, fold="4"), several)
+
+
+def test_what_is_not_asked_for_agrees():
+    check_agreement(asked(), RECORD)
+    check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD)
+    check_agreement(asked(preset="paper"), replace(RECORD, preset=""))  # of an older version
+
+
+def test_a_contradiction_names_the_flag_and_both_values():
+    schedule = replace(RECORD.schedule, restart_lr=0.05)
+    with pytest.raises(AppError, match=r"run was started with --restart-lr 0\.1, not 0\.05: leave"):
+        check_agreement(asked(schedule=schedule), RECORD)
+    with pytest.raises(AppError, match="--members-per-cycle 30, not 5"):
+        check_agreement(asked(selection=MemberSelection(per_cycle=5, step=1)), RECORD)
+
+
+def test_the_datasets_own_split_is_taken_unasked(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=3, frames=1))
+    by_patient = choose_splits(asked(), data, "0", frozen=None)
+    own = list(reversed(by_patient))
+    (data.path / "splits_final.json").write_text(json.dumps(splits_to_json(own)))
+    assert choose_splits(asked(), data, "0", frozen=None) == own
+    assert choose_splits(asked(patient="(.*)_"), data, "0", frozen=None) == own
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(splits_to_json(by_patient)))
+    assert choose_splits(asked(split=given), data, "0", frozen=None) == by_patient
+
+
+def test_a_split_that_tears_a_patient_apart_is_refused(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
+    torn = [Split(("patient001_frame01", "patient002_frame01"), ("patient001_frame02",))]
+    (data.path / "splits_final.json").write_text(json.dumps(splits_to_json(torn)))
+    request = asked(data.path, tmp_path / "run")
+    with (
+        pytest.raises(AppError, match=r"patient001 is in the training \(patient001_frame01\)"),
+        prepared(request),
+    ):
+        raise AssertionError
+    with prepared(replace(request, patient=".*")) as job:  # the names do not tell patients
+        assert job.record.patient == ".*"
+
+
+def test_a_run_keeps_its_split(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=3, frames=1))
+    splits = list(reversed(choose_splits(asked(), data, "0", frozen=None)))
+    frozen, other = tmp_path / "frozen.json", tmp_path / "other.json"
+    frozen.write_text(json.dumps(splits_to_json(splits)))
+    other.write_text(json.dumps(splits_to_json(splits[:2])))
+    assert choose_splits(asked(), data, "0", frozen=frozen) == splits
+    assert choose_splits(asked(split=frozen), data, "0", frozen=frozen) == splits
+    with pytest.raises(AppError, match="The folds of run were made otherwise"):
+        choose_splits(asked(split=other), data, "0", frozen=frozen)
+
+
+def test_all_cases_need_no_split(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
+    assert choose_splits(asked(), data, "all", frozen=None) is None
+
+
+def test_a_difference_of_datasets_in_words():
+    before = {name: {"image_bytes": [1], "label_sha256": name} for name in "abcdefg"}
+    now = {name: dict(before[name]) for name in "defg"} | {"x": {}}
+    now["d"]["label_sha256"] = "other"
+    assert dataset_difference(before, before) == ""
+    assert dataset_difference(before, now) == "1 added (x), 3 gone (a, b, c), 1 changed (d)"
+    assert dataset_difference(before, {}) == "7 gone (a, b, c, …)"
+
+
+def test_a_seed_is_drawn_and_recorded_where_none_is_given(hearts, tmp_path):
+    seeds = set()
+    for _ in range(3):
+        with prepared(asked(hearts, tmp_path / "run")) as job:
+            seeds.add(job.record.seed)
+    assert len(seeds) == 3
+    assert None not in seeds
+    with prepared(asked(hearts, tmp_path / "run", seed=3)) as job:
+        assert job.record.seed == 3
+
+
+def test_a_prepared_job_has_locked_its_folder_and_written_nothing_else(hearts, tmp_path):
+    request = asked(hearts, tmp_path / "run")
+    with prepared(request) as job:
+        assert [file.name for file in job.run.path.iterdir()] == ["training.lock"]
+        with pytest.raises(AppError, match="Another training is running in"), prepared(request):
+            pass
+    with prepared(request):
+        pass
+
+
+def test_a_damaged_record_is_named(hearts, run):
+    run.record.write_text("{")
+    with pytest.raises(DataError, match=r"ensemble\.json is not a record of a training"):
+        settled_record(run, resume=True)

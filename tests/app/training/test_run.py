@@ -1,0 +1,384 @@
+"""Trainings in real processes: killed, stopped, failing; each goes on where it should."""
+
+import json
+import random
+import shutil
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    EpochReport,
+    RunFolder,
+    read_record,
+    write_record,
+)
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
+
+SCHEDULE = RestartSchedule(epochs=30, gamma=0.5, restart_first_cycle=False)
+SELECTION = MemberSelection(per_cycle=30, step=1)
+TINY = ("--preset", "demo", "--iterations-per-epoch", 2, "--batch-size", 2, "--seed", 3)
+FLAGS = (*TINY, "--epochs", 30, "--gamma", 0.5)
+KILLS = 15
+
+
+@pytest.fixture
+def run(planned_run, tmp_path):
+    """A copy of a run in which nothing was trained yet."""
+    return RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(planned_run, hearts, warm_command, tmp_path_factory):
+    """A finished training with ``FLAGS`` that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    run = RunFolder(shutil.copytree(planned_run, folder / "run"))
+    done = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=folder)
+    assert done.code == 0, done.errors
+    return run
+
+
+def epochs(run):
+    """The epochs in progress.jsonl."""
+    lines = [json.loads(line) for line in run.progress.read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "epoch"]
+
+
+def timeless(rows):
+    """The reports without what differs from run to run: times and memory."""
+    return [
+        {k: v for k, v in row.items() if "seconds" not in k and "memory" not in k} for row in rows
+    ]
+
+
+def assert_usable(run):
+    """Every listed member is whole; returns them."""
+    members = read_record(run.record).members("0")
+    for member in members:
+        content = torch.load(run.path / member.file, weights_only=True)
+        assert all(bool(t.isfinite().all()) for t in content["network_weights"].values())
+        assert (run.path / member.file).stat().st_size == member.bytes
+    return members
+
+
+def test_kept_epochs_and_rates_are_those_of_the_schedule(uninterrupted):
+    members = assert_usable(uninterrupted)
+    assert [m.epoch for m in members] == list(SELECTION.epochs(SCHEDULE))
+    assert [m.epoch for m in members] == [*range(5, 10), *range(15, 20), *range(25, 30)]
+    assert [row["learning_rate"] for row in epochs(uninterrupted)] == [
+        SCHEDULE.learning_rate(epoch) for epoch in range(30)
+    ]
+    assert [m.cycle for m in members] == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_killed_at_random_it_ends_with_the_very_same_members(
+    uninterrupted, run, hearts, warm_command, tmp_path
+):
+    rng = random.Random(1)
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    flags, killed = FLAGS, 0
+    for _ in range(KILLS):
+        process = warm_command.start(*start, *flags, folder=tmp_path)
+        lines = rng.randint(1, 8)
+        process.wait(lambda p=process, n=lines: p.output.count("\n") >= n)
+        process.wait_a_moment(rng.uniform(0, 0.15))
+        process.kill()
+        assert process.code in (0, -signal.SIGKILL), process.errors
+        killed += process.code != 0
+        assert_usable(run)
+        flags = ("--resume",)
+    done = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert killed >= 5
+
+    expected, found = read_record(uninterrupted.record), read_record(run.record)
+    assert found.folds == expected.folds  # epochs, rates and checksums of the members
+    assert found.validation == expected.validation
+    assert timeless(epochs(run)) == timeless(epochs(uninterrupted))
+    assert list(run.path.rglob(".*")) == []  # nothing half written
+    assert_same_files(run.fold("0"), uninterrupted.fold("0"))
+
+
+def assert_same_files(folder, other):
+    logs = ("training_log", "debug", "progress")
+    names = [
+        {f.name for f in each.iterdir() if not f.name.startswith(logs)} for each in (folder, other)
+    ]
+    assert names[0] == names[1] == {"checkpoint_best.pth", "checkpoint_final.pth", "members"}
+
+
+def test_stopped_after_an_epoch_it_goes_on_with_the_next(
+    uninterrupted, run, hearts, warm_command, tmp_path
+):
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    process = warm_command.start(*start, *FLAGS, folder=tmp_path)
+    process.wait_for('"epoch": 11')
+    process.send(signal.SIGTERM)
+    process.wait()
+    assert process.code == 0
+    last = epochs(run)[-1]["epoch"]
+    assert 11 <= last < 29
+    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert ended(run) == ("stopped", process.errors.strip())
+    assert (run.fold("0") / "checkpoint_latest.pth").exists()
+
+    again = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert again.code == 0, again.errors
+    assert json.loads(again.output.splitlines()[0])["epoch"] == last + 1  # nothing was lost
+    assert timeless(epochs(run)) == timeless(epochs(uninterrupted))
+    assert ended(run)[0] == "finished"
+
+
+def test_a_renamed_copy_of_the_dataset_goes_on(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 6, "--jsonl")
+    start = ("train", hearts, "--output", run.path)
+    process = warm_command.start(*start, *flags, folder=tmp_path)
+    process.wait_for('"epoch": 2')
+    process.kill()
+    copy = shutil.copytree(hearts, tmp_path / "Dataset101_Copy")
+    again = ("train", copy, "--output", run.path, "--resume", "--jsonl")
+    assert warm_command.run(*again, folder=tmp_path).code == 0
+    shutil.rmtree(run.workspace)  # as on a computer that only got the run
+    (run.fold("0") / "checkpoint_final.pth").rename(run.fold("0") / "checkpoint_latest.pth")
+    done = warm_command.run(*again, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(6))
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "file"])
+def test_asked_to_stop_it_finishes_the_epoch(how, run, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    process = warm_command.start(*start, *FLAGS, folder=tmp_path)
+    process.wait_for('"epoch": 0')
+    if how == "file":
+        run.stop.touch()
+    else:
+        process.send_to_all(signal.SIGINT)
+    process.wait()
+    assert process.code == 0
+    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert ended(run)[0] == "stopped"
+    assert not run.stop.exists()
+    assert epochs(run)[-1]["epoch"] < 29
+
+
+def test_a_second_signal_ends_it_at_once(run, hearts, warm_command, tmp_path):
+    process = warm_command.start("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
+    process.wait(lambda: run.progress.exists() and '"epoch": 0' in run.progress.read_text())
+    process.send(signal.SIGSTOP)  # both signals arrive within one epoch
+    process.send(signal.SIGTERM)
+    process.send(signal.SIGCONT)
+    process.wait_a_moment(0.01)
+    process.send(signal.SIGINT)
+    process.wait()
+    assert process.code in (0, -signal.SIGINT)  # 0 where the epoch ended in between
+    assert_usable(run)
+
+
+def go_on(dataset, run):
+    return f"bayes-nnunet train '{dataset}' --output {run.path} --fold 0 --resume"
+
+
+def ended(run):
+    """Outcome and text of the last message."""
+    last = json.loads(run.progress.read_text().splitlines()[-1])
+    assert last["kind"] == "ended"
+    return last["outcome"], last["text"]
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 2])
+def test_interrupted_while_planning_it_leaves_at_once(seconds, hearts, warm_command, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    process = warm_command.start("train", hearts, "--output", run.path, folder=tmp_path)
+    process.wait((run.workspace / "preprocessed").exists)
+    process.wait_a_moment(seconds)
+    process.send_to_all(signal.SIGINT)
+    process.wait(seconds=60)  # planning takes longer only where nobody interrupts it
+    assert process.code == 0
+    outcome, text = ended(run)
+    assert (outcome, process.errors) == ("stopped", text + "\n")
+    # On a fast machine planning may be over by then.
+    begun = run.record.exists()
+    assert text.startswith(
+        "Stopped. Go on with: " if begun else "Stopped before the training began"
+    )
+    process.wait_for_children()
+
+
+def test_a_second_training_of_the_same_folder_is_refused(run, hearts, warm_command, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    first = warm_command.start(*start, *FLAGS, folder=tmp_path / "first")
+    first.wait_for('"epoch": 0')
+    second = warm_command.run(*start, "--resume", folder=tmp_path / "second")
+    assert second.code == 1
+    assert second.errors == f"Error: Another training is running in {run.path}.\n"
+    assert '"failed"' not in run.progress.read_text()
+    first.kill()
+    third = warm_command.start(*start, "--resume", folder=tmp_path / "second")
+    third.wait_for('"epoch": 3')  # the lock ended with the killed process
+    third.kill()
+
+
+def test_a_loss_that_is_no_number_ends_in_one_sentence(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 6, "--gamma", 0.5, "--restart-lr", 1e30)
+    failed = warm_command.run("train", hearts, "--output", run.path, *flags, folder=tmp_path)
+    assert failed.code == 1
+    sentence = failed.errors.removeprefix("Error: ").strip()
+    assert sentence.count("\n") == 0
+    assert "in epoch 2 at learning rate 1e+30. The members so far stay usable. With" in sentence
+    assert (
+        "--resume it would become so again: start anew, in another --output, with a lo" in sentence
+    )
+    assert "Traceback" not in failed.errors + failed.output
+    assert "Traceback" in run.log.read_text()
+    assert ended(run) == ("failed", sentence)
+    assert [m.epoch for m in assert_usable(run)] == [1]
+
+
+def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
+    for file in run.workspace.rglob("*.b2nd"):
+        file.write_bytes(b"no array")
+    failed = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
+    assert failed.code == 1
+    assert failed.errors.startswith("Error: The training failed unexpectedly: ")
+    assert failed.errors.endswith(f"Details are in {run.log}.\n")
+    assert failed.errors.count("\n") == 1
+    assert "Traceback" in run.log.read_text()
+    assert ended(run)[0] == "failed"
+
+
+def test_a_full_disk_ends_in_one_sentence_and_can_be_gone_on_from(
+    uninterrupted, run, hearts, warm_command, tmp_path
+):
+    sizes = [f.stat().st_size for f in uninterrupted.fold("0").rglob("*.pth")]
+    limit = (min(sizes) + max(sizes)) // 2  # a member fits, the saved state does not
+    start = ("train", hearts, "--output", run.path)
+    failed = warm_command.run(*start, *FLAGS, folder=tmp_path, largest_file=limit)
+    assert failed.code == 1
+    assert "checkpoint_best.pth could not be written: File too large" in failed.errors
+    assert "Once there is room, go on with --resume" in failed.errors
+    assert ended(run)[0] == "failed"
+    assert not list(run.fold("0").glob("*.pth"))
+    done = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert read_record(run.record).folds == read_record(uninterrupted.record).folds
+
+
+def test_a_full_disk_before_the_first_member(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 3, "--gamma", 0)
+    start = ("train", hearts, "--output", run.path, *flags)
+    failed = warm_command.run(*start, folder=tmp_path, largest_file=400_000)
+    assert failed.code == 1
+    assert "epoch_0000.pth could not be written: File too large" in failed.errors
+    assert "members so far" not in failed.errors
+    assert "free there). Once there is room, go on with --resume" in failed.errors
+
+
+def test_what_is_worth_a_look_is_said(run, hearts, warm_command, tmp_path):
+    data = shutil.copytree(hearts, tmp_path / "data")
+    image = data / "imagesTr" / "patient001_frame01_0000.nii.gz"
+    shutil.copyfile(image, image.with_name("patient900_frame01_0000.nii.gz"))
+    flags = (*TINY, "--epochs", 3, "--members-per-cycle", 7, "--patient", "^(patient00[1-3])")
+    process = warm_command.start(
+        "train", data, "--output", tmp_path / "run", *flags, folder=tmp_path
+    )
+    process.wait_for("Planning")
+    process.kill()
+    process.wait_for_children()
+    lines = process.output.splitlines()
+    assert lines[0] == "Checking the labels"
+    assert "does not match patient004_frame01, patient004_frame02 (2 in all)" in lines[1]
+    assert lines[2].endswith("1 member of each cycle will be kept, not 7.")
+    assert lines[3].endswith("and will not be used: patient900_frame01_0000.nii.gz.")
+
+
+def test_asked_to_stop_it_leaves_a_validation_case_unfinished(
+    uninterrupted, hearts, warm_command, tmp_path
+):
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "run"))
+    write_record(run.record, replace(read_record(run.record), validation={}))
+    start = ("train", hearts, "--output", run.path, "--resume")
+    process = warm_command.start(*start, folder=tmp_path)
+    process.wait_for("Measuring validation case 1 of 2")
+    run.stop.touch()
+    process.wait()
+    assert process.code == 0
+    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert "case 2" not in process.output
+    assert read_record(run.record).validation == {}
+
+
+def test_all_cases_are_trained_on_without_a_validation(run, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 3, "--fold", "all", "--jsonl")
+    done = warm_command.run("train", hearts, "--output", run.path, *flags, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert [(row["val_loss"], row["pseudo_dice"]) for row in epochs(run)] == [(None, {})] * 3
+    record = read_record(run.record)
+    assert record.validation == {}
+    assert len(record.folds["all"]["training_cases"]) == 8
+    assert record.folds["all"]["validation_cases"] == []
+    assert [m.epoch for m in record.members("all")] == [0, 1, 2]
+    assert not (run.fold("all") / "checkpoint_best.pth").exists()
+
+
+def test_a_second_fold_takes_its_settings_from_the_first(run, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", run.path)
+    flags = (*TINY, "--epochs", 3)
+    assert warm_command.run(*start, *flags, folder=tmp_path).code == 0
+    before = read_record(run.record)
+    done = warm_command.run(*start, "--fold", 1, folder=tmp_path)
+    assert done.code == 0, done.errors
+    after = read_record(run.record)
+    assert list(after.folds) == ["0", "1"]
+    assert after.folds["0"] == before.folds["0"]
+    assert after.schedule == before.schedule
+    assert after.seed == before.seed
+    assert [m.epoch for m in after.members("1")] == [0, 1, 2]
+    assert set(after.validation) == {"0", "1"}
+    held_back = [set(after.folds[fold]["validation_cases"]) for fold in "01"]
+    assert held_back[0].isdisjoint(held_back[1])
+
+
+# Several cards
+
+
+def test_too_few_cards_are_refused_before_anything_is_done(run, hearts, warm_command, tmp_path):
+    if torch.cuda.device_count() > 8:
+        pytest.skip("this machine has them")
+    start = ("train", hearts, "--output", run.path, *FLAGS)
+    for flags, sentence in (
+        ((), "--num-gpus 9 needs 9 CUDA cards, but this machine has "),
+        (("--device", "cpu"), "Only CUDA cards can share a training: leave out --num-gpus 9, or "),
+    ):
+        failed = warm_command.run(*start, "--num-gpus", 9, *flags, folder=tmp_path)
+        assert failed.code == 1
+        assert failed.errors.startswith(f"Error: {sentence}")
+        assert failed.errors.count("\n") == 1
+        assert ended(run) == ("failed", failed.errors.removeprefix("Error: ").strip())
+    assert epochs(run) == []
+
+
+def test_reports_that_were_not_passed_on_are_made_up_for(run, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", run.path, "--jsonl")
+    process = warm_command.start(*start, *FLAGS, folder=tmp_path)
+    process.wait_for('"epoch": 11')
+    process.send(signal.SIGTERM)
+    process.wait()
+    rows = epochs(run)
+    # As if the process of the command had been killed before the others saved the last epoch.
+    lines = run.progress.read_text().splitlines(keepends=True)
+    last = f'"epoch": {rows[-1]["epoch"]}'
+    run.progress.write_text("".join(line for line in lines if last not in line))
+    mailbox = Mailbox(run, "0")
+    for row in (*rows[-2:], {**rows[-1], "epoch": 29}):
+        mailbox.report(EpochReport(**{k: v for k, v in row.items() if k != "kind"}))
+    again = warm_command.run(*start, "--resume", folder=tmp_path)
+    assert again.code == 0, again.errors
+    assert [row["epoch"] for row in epochs(run)] == list(range(30))
+    assert timeless(epochs(run))[: len(rows)] == timeless(rows)
+    assert not (run.fold("0") / "ddp").exists()

@@ -1,0 +1,300 @@
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
+from napari_bayes_nnunet.app.training.follower import Follower
+from napari_bayes_nnunet.app.training.process_record import is_gone, read_info
+from napari_bayes_nnunet.app.training.progress_file import Journal, last_messages
+from napari_bayes_nnunet.app.training.run_state import kill, request_stop, state_of
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+from ...helpers.command import environment
+from ...helpers.jobs import enter, epoch_done, say, wait_until
+
+STARTING = StageStarted(text="Starting")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def make_old(run, *, minutes):
+    moment = time.time() - 60 * minutes
+    for file in (run.job, run.progress, run.log):
+        if file.exists():
+            os.utime(file, (moment, moment))
+
+
+# Told from the files
+
+
+def test_a_folder_without_a_training(run):
+    state = state_of(run)
+    assert (state.kind, state.host, state.heard, state.info) == ("none", None, None, None)
+    assert state.text == f"No training can be found, for there is no folder {run.path}."
+    run.path.mkdir()
+    assert state_of(run).text == f"No training was started in {run.path}."
+    assert not state.goes_on
+
+
+@pytest.mark.parametrize("outcome", ["finished", "stopped", "failed", "of a newer version"])
+def test_how_it_ended_is_its_last_word(outcome, run):
+    enter(run)  # even while its process still tidies up
+    say(run, STARTING, JobEnded(outcome=outcome, text="In words."))
+    state = state_of(run)
+    assert state.kind == (outcome if outcome in ("finished", "stopped") else "failed")
+    assert (state.text, state.info, state.goes_on) == ("In words.", read_info(run), False)
+
+
+def test_a_process_that_runs_here(run):
+    enter(run)
+    state = state_of(run)
+    assert (state.kind, state.text) == ("running", "Training on this computer.")
+    assert state.goes_on
+    assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
+    request_stop(run)
+    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
+    say(run, STARTING, epoch_done(0))
+    assert state_of(run).text == "Training on this computer. It stops after this epoch."
+    say(run, StageStarted(text="Measuring validation case 1 of 3", total=3))
+    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
+
+
+def test_one_that_has_just_started_again_runs(run):
+    say(run, JobEnded(outcome="stopped"))
+    enter(run)
+    say(run, STARTING)
+    assert state_of(run).kind == "running"
+
+
+@pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"process_started": 1.0}])
+def test_a_process_that_is_gone_or_of_which_another_has_the_number(changes, run):
+    enter(run, **changes)
+    say(run, epoch_done(0))
+    state = state_of(run)
+    assert (state.kind, state.goes_on) == ("died", False)
+    assert state.text.startswith("The training ended without a word: it was killed, the power")
+    assert state.text.endswith("It had saved nothing yet: start it again.")
+    run.record.touch()
+    assert state_of(run).text.endswith("Resume goes on after the last epoch that was saved.")
+
+
+def test_messages_of_a_version_that_did_not_say_who_it_is(run):
+    say(run, epoch_done(0))
+    assert state_of(run).kind == "died"
+
+
+def test_a_training_on_another_host(run):
+    enter(run, host="server 7", pid=1)
+    state = state_of(run)
+    assert (state.kind, state.host) == ("running", "server 7")
+    assert state.text == "Training on server 7, last heard 0 s ago."
+    make_old(run, minutes=3.2)
+    say(run, epoch_done(0))
+    make_old(run, minutes=3.2)
+    assert state_of(run).text == "Training on server 7, last heard 3 min ago."
+    run.log.touch()
+    assert state_of(run).text == "Training on server 7, last heard 0 s ago."
+    say(run, JobEnded(outcome="finished", text="Done."))
+    assert state_of(run).kind == "finished"
+
+
+def test_a_training_on_another_host_that_is_silent_for_long(run):
+    enter(run, host="server 7")
+    say(run, epoch_done(0, seconds=2.0))
+    make_old(run, minutes=25)
+    state = state_of(run)
+    assert (state.kind, state.goes_on) == ("silent", True)
+    assert state.text.startswith(
+        "A training was started on server 7, but nothing was heard of it for 25 min: look there"
+    )
+    say(run, epoch_done(1, seconds=160.0), epoch_done(2, seconds=3.0))
+    make_old(run, minutes=25)
+    assert state_of(run).kind == "running"
+    make_old(run, minutes=30)
+    assert state_of(run).kind == "silent"
+
+
+def test_a_host_whose_clock_is_ahead(run):
+    enter(run, host="server 7")
+    make_old(run, minutes=-30)
+    assert state_of(run).text == "Training on server 7, last heard 0 s ago."
+
+
+def test_to_look_never_touches_the_lock(run):
+    enter(run)
+    state_of(run)
+    assert [file.name for file in run.path.iterdir()] == ["job.json"]
+
+
+def test_a_folder_that_cannot_be_reached(tmp_path):
+    (tmp_path / "file").touch()
+    run = RunFolder(tmp_path / "file")
+    with pytest.raises(AppError, match="file cannot be read at the moment: Not a directory. Check"):
+        state_of(run)
+    with pytest.raises(AppError, match="cannot be asked to stop: Not a directory."):
+        request_stop(run)
+
+
+# Refusals to kill
+
+
+def test_only_a_training_that_runs_here_is_killed(run):
+    say(run, STARTING)
+    nothing = "No training runs in .* so there is nothing to kill: The training ended without"
+    with pytest.raises(AppError, match=nothing):
+        kill(run)
+    enter(run, process_started=1.0)
+    with pytest.raises(AppError, match=nothing):
+        kill(run)
+    enter(run, host="server 7")
+    with pytest.raises(AppError, match="runs on server 7 and can be killed only there"):
+        kill(run)
+    assert last_messages(run.progress) == [STARTING]
+
+
+def test_who_has_ended_and_tidies_up_is_left_alone(run):
+    enter(run)
+    say(run, STARTING, JobEnded(outcome="finished", text="Done."))
+    with pytest.raises(AppError, match=r"nothing to kill: Done\."):
+        kill(run)
+
+
+def test_the_training_of_another_user(run, monkeypatch):
+    def refuse(process):
+        raise psutil.AccessDenied(process.pid)
+
+    enter(run)
+    monkeypatch.setattr(psutil.Process, "suspend", refuse)
+    with pytest.raises(AppError, match="belongs to another user of this computer"):
+        kill(run)
+
+
+def test_one_that_does_not_end(run, monkeypatch):
+    for name in ("suspend", "kill"):
+        monkeypatch.setattr(psutil.Process, name, lambda process: None)
+    enter(run)
+    with pytest.raises(AppError, match="did not end within 0 s"):
+        kill(run, within=0.1)
+    assert last_messages(run.progress) == []
+
+
+# Real processes
+
+TREE = """
+import subprocess, sys, time
+from pathlib import Path
+from napari_bayes_nnunet.app.training.process_record import write_info
+from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.messages import JobEnded
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+if len(sys.argv) > 2:
+    run = RunFolder(Path(sys.argv[1]))
+    write_info(run, dataset="", fold="0", arguments=[])
+    with run.progress.open("ab") as file:
+        file.write(b'{"kind": "epo')
+depth = int(sys.argv[-1])
+children = [subprocess.Popen([sys.executable, __file__, str(depth - 1)]) for _ in range(depth)]
+Path(__file__).with_name(f"{children[0].pid if children else time.time_ns()}.started").touch()
+for child in children:
+    child.wait()
+    Journal(run.progress).append(JobEnded(outcome="failed"))
+time.sleep(600)
+"""
+
+
+def test_the_whole_tree_is_killed(run, tmp_path):
+    run.path.mkdir()
+    script = tmp_path / "tree.py"
+    script.write_text(TREE)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(run.path), "2"], env=environment()
+    ) as process:
+        wait_until(lambda: len(list(tmp_path.glob("*.started"))) == 5)
+        tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        assert len(tree) == 5
+        assert state_of(run).kind == "running"
+        kill(run)
+        assert all(map(is_gone, tree))
+    ended = JobEnded(outcome="stopped", text="Killed. It had saved nothing yet: start it again.")
+    assert last_messages(run.progress) == [ended]
+    assert run.progress.read_text().splitlines()[0] == '{"kind": "epo'
+    assert (state_of(run).kind, state_of(run).text) == ("stopped", ended.text)
+
+
+@pytest.fixture
+def training(planned_run, hearts, warm_command, tmp_path):
+    """A training of many epochs that has just been started, and its run folder."""
+    run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
+    flags = ("--preset", "demo", "--epochs", 3000, "--iterations-per-epoch", 1, "--batch-size", 2)
+    started = warm_command.start("train", hearts, "--output", run.path, *flags, folder=tmp_path)
+    yield started, run
+    started.kill()
+    started.wait_for_children()
+
+
+def test_a_training_is_followed_and_stopped(training):
+    started, run = training
+    follower, messages = Follower(run), []
+
+    def epochs():
+        update = follower.read()
+        messages[:] = update.messages if update.restarted else [*messages, *update.messages]
+        return sum(isinstance(message, EpochDone) for message in messages)
+
+    started.wait(lambda: epochs() >= 2)
+    assert state_of(run).kind == "running"
+    assert state_of(run).info.pid == started.pid
+    request_stop(run)
+    started.wait()
+    state = state_of(run)
+    assert (state.kind, started.code) == ("stopped", 0)
+    assert state.text.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert epochs() < 3000
+    assert messages == Follower(run).read().messages
+    assert messages[-1] == JobEnded(outcome="stopped", text=state.text)
+    assert not run.stop.exists()
+
+
+def test_a_training_is_killed_and_everybody_is_told(training):
+    started, run = training
+    follower = Follower(run)
+    started.wait(lambda: any(isinstance(m, EpochDone) for m in follower.read().messages))
+    begin = time.monotonic()
+    kill(run)
+    assert time.monotonic() - begin < 5
+    assert started.has_ended
+    assert follower.read().messages[-1] == JobEnded(
+        outcome="stopped", text="Killed. Resume goes on after the last epoch that was saved."
+    )
+    assert state_of(run).kind == "stopped"
+    with FileLock(run.lock, timeout=10):  # free for the next
+        pass
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_that_is_killed_by_others_at_any_moment_has_died(seed, training):
+    started, run = training
+    moment = random.Random(seed).uniform(0, 3)
+    started.wait(lambda: read_info(run).pid == started.pid)
+    assert state_of(run).kind == "running"
+    started.wait_a_moment(moment)
+    assert state_of(run).kind == "running"
+    started.kill()
+    state = state_of(run)
+    assert (state.kind, state.info.pid) == ("died", started.pid)
+    assert state.text.endswith("Resume goes on after the last epoch that was saved.")
+    Journal(run.progress).append(STARTING)
+    assert state_of(run).kind == "died"

@@ -1,0 +1,124 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import StageStarted, from_line
+from napari_bayes_nnunet.app.training import terminal as training_terminal
+from napari_bayes_nnunet.app.training.process import arguments
+from napari_bayes_nnunet.app.training.process_record import read_info
+from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.terminal import train_in_terminal
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+
+@pytest.fixture
+def request_and_run(hearts, tmp_path):
+    return TrainingRequest(dataset=hearts, output=tmp_path), RunFolder(tmp_path)
+
+
+def failing(error):
+    def run_job(job, tell, stop):
+        raise error
+
+    return run_job
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (AppError("What to do."), "What to do."),
+        (KeyError("x"), "The training failed unexpectedly: 'x'. Details are in {log}."),
+        (
+            AssertionError(),
+            "The training failed unexpectedly: AssertionError. Details are in {log}.",
+        ),
+        (OSError(28, "No space left on device", "file"), "file: No space left on device. Details"),
+    ],
+)
+def test_every_failure_is_a_sentence_and_a_message(
+    error, sentence, request_and_run, monkeypatch, capfd
+):
+    request, run = request_and_run
+    monkeypatch.setattr(training_terminal, "run_job", failing(error))
+    with pytest.raises(AppError) as caught:
+        train_in_terminal(request, jsonl=False)
+    assert str(caught.value).startswith(sentence.format(log=run.log))
+    last = from_line(run.progress.read_text().splitlines()[-1])
+    assert (last.outcome, last.text) == ("failed", str(caught.value))
+    assert "Traceback" in run.log.read_text()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeypatch):
+    request, run = request_and_run
+
+    def full(journal, message):
+        raise OSError(28, "No space left on device", str(run.progress))
+
+    monkeypatch.setattr(Journal, "append", full)
+    monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
+    with pytest.raises(AppError, match=r"progress\.jsonl: No space left on device"):
+        train_in_terminal(request, jsonl=False)
+
+
+def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
+    request, run = request_and_run
+
+    def run_job(job, tell, stop):
+        print("noise of nnU-Net")
+        tell(StageStarted(text="Planning"))
+        return True
+
+    monkeypatch.setattr(training_terminal, "run_job", run_job)
+    text = train_in_terminal(request, jsonl=False)
+    assert text == f"The training of fold 0 is finished. Its ensemble is in {run.path}."
+    print("to the terminal again")
+    assert capfd.readouterr().out == "Planning\nto the terminal again\n"
+    assert run.log.read_text() == "noise of nnU-Net\n"
+
+
+def test_the_command_to_go_on_with(hearts, tmp_path):
+    run = RunFolder(tmp_path / "a run")
+    job = SimpleNamespace(
+        run=run,
+        continuation=lambda: "the command",
+    )
+    ending = training_terminal._ending
+    assert ending(job, finished=False).startswith("Stopped before the training began")
+    run.path.mkdir()
+    run.record.touch()
+    assert ending(job, finished=False) == "Stopped. Go on with: the command"
+
+
+def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(tmp_path / "run")
+    seen = []
+
+    def run_job(job, tell, stop):
+        run.stop.touch()
+        seen.extend([read_info(run), run.progress.read_text(), bool(stop)])
+        return False
+
+    monkeypatch.setattr(training_terminal, "run_job", run_job)
+    request = TrainingRequest(dataset=hearts, output=Path("run"), fold="2", seed=1)
+    train_in_terminal(request, jsonl=False)
+    info, progress, asked_to_stop = seen
+    assert info.process() == psutil.Process()
+    assert (info.dataset, info.fold) == (str(hearts), "2")
+    assert list(info.arguments) == arguments(replace(request, output=run.path))
+    assert from_line(progress) == StageStarted(text="Starting")
+    assert asked_to_stop
+    assert read_info(run) == info
+
+
+def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):
+    request, run = request_and_run
+    with pytest.raises(AppError, match="no training to go on with"):
+        train_in_terminal(replace(request, resume=True), jsonl=False)
+    assert not any(file.exists() for file in (run.job, run.progress, run.log))

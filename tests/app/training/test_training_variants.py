@@ -1,0 +1,111 @@
+"""Trainings for the methods the paper compares with, by the same trainer, and asked afterwards."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
+from napari_bayes_nnunet.io.images.nifti import read_channels
+
+TINY = ("--preset", "demo", "--iterations-per-epoch", 1, "--batch-size", 2, "--seed", 3)
+
+
+@pytest.fixture(scope="module")
+def trained(planned_run, hearts, warm_command, tmp_path_factory):
+    """``trained(name, *flags)``: the finished run of a training with these flags."""
+
+    def train(name, *flags):
+        folder = tmp_path_factory.mktemp(name)
+        run = RunFolder(shutil.copytree(planned_run, folder / "run"))
+        start = ("train", hearts, "--output", run.path, *TINY, *flags)
+        done = warm_command.run(*start, folder=folder)
+        assert done.code == 0, done.errors
+        return run
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def cosine(trained):
+    """Three cosines of two epochs with dropout, whose way through the weights is kept."""
+    flags = ("--schedule", "cosine", "--epochs", 6, "--dropout", 0.2, "--keep-trajectory")
+    return trained("cosine", *flags)
+
+
+@pytest.fixture
+def heart(hearts):
+    (volume,) = read_channels(read_dataset(hearts).cases[0].images[0])
+    return volume
+
+
+def rates(run):
+    lines = [json.loads(line) for line in run.progress.read_text().splitlines()]
+    return [line["learning_rate"] for line in lines if line["kind"] == "epoch"]
+
+
+def test_cosine_restarts_give_one_member_a_cycle(cosine):
+    schedule = RestartSchedule(epochs=6, shape="cosine", restart_first_cycle=False)
+    assert rates(cosine) == [schedule.learning_rate(epoch) for epoch in range(6)]
+    assert rates(cosine) == pytest.approx([0.01, 0.005, 0.1, 0.05, 0.1, 0.05])
+    record = read_record(cosine.record)
+    assert [member.epoch for member in record.members("0")] == [1, 3, 5]
+    assert (record.schedule, record.dropout, record.keep_trajectory) == (schedule, 0.2, True)
+
+
+def test_poly_ends_with_one_member(trained):
+    run = trained("poly", "--schedule", "poly", "--epochs", 3)
+    assert rates(run) == pytest.approx([0.01, 0.01 * (2 / 3) ** 0.9, 0.01 * (1 / 3) ** 0.9])
+    assert [member.epoch for member in read_record(run.record).members("0")] == [2]
+
+
+def test_the_way_through_the_weights_has_every_epoch(cosine):
+    kept = read_trajectory(cosine.trajectory("0"))
+    assert kept.epochs.tolist() == list(range(6))
+    last = list(kept.layers)[-2]
+    assert last.startswith("decoder.stages.")
+    steps = np.linalg.norm(np.diff(kept.layers[last], axis=0), axis=1)
+    assert (steps > 0).all()
+
+
+def test_its_snapshots_are_averaged(cosine, heart):
+    result = Ensemble(cosine.path, device="cpu").segment(
+        heart.voxels, heart.spacing, method="snapshot", mirroring="none"
+    )
+    assert [member.epoch for member in result.members] == [1, 3, 5]
+
+
+def test_its_dropout_is_armed_and_disarmed(cosine, heart):
+    ensemble = Ensemble(cosine.path, device="cpu")
+    asked = {"mirroring": "none", "members": 3}
+    dropped = ensemble.segment(heart.voxels, heart.spacing, method="mc-dropout", **asked)
+    assert dropped.mutual_information.max() > 0
+    one, two = (
+        ensemble.segment(heart.voxels, heart.spacing, method="vanilla", **asked) for _ in range(2)
+    )
+    np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+@pytest.mark.parametrize("chance", ["nan", "1"])
+def test_a_chance_of_dropout_that_is_none(chance, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", tmp_path / "run", *TINY, "--dropout", chance)
+    done = warm_command.run(*start, folder=tmp_path)
+    assert done.code != 0
+    assert "Dropout is the chance" in done.errors or "is not in the range" in done.errors
+    assert not (tmp_path / "run" / "nnunet_data").exists()
+
+
+def test_going_on_with_another_variant_is_refused(cosine, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", cosine.path, "--resume")
+    for flags, words in (
+        (("--dropout", 0.3), "was started with --dropout 0.2, not 0.3"),
+        (("--schedule", "restarts"), "was started with --schedule cosine, not restarts"),
+    ):
+        done = warm_command.run(*start, *flags, folder=tmp_path)
+        assert done.code == 1
+        assert words in done.errors

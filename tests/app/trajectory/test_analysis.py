@@ -1,0 +1,235 @@
+"""The way of a training through its weights, of made runs and of one that was really trained."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.trajectory.analysis import analyse, chosen_layers
+from napari_bayes_nnunet.app.trajectory.weight_map import t_sne
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
+from napari_bayes_nnunet.nnunet import ModelError
+
+from ...helpers.trajectories import CYCLES, LAYERS, PLATEAU, make_run
+
+LAST = "decoder.stages.1.convs.0.conv.weight"
+
+
+@pytest.fixture(scope="module")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Three cycles around three places, every epoch kept; not to be changed."""
+    return make_run(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture
+def run(made_run: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of it."""
+    return RunFolder(shutil.copytree(made_run.path, tmp_path / "run"))
+
+
+# Distances
+
+
+def test_all_epochs_of_all_layers(run: RunFolder) -> None:
+    found = analyse(run.path)
+    assert found.epochs.tolist() == list(range(3 * CYCLES))
+    assert found.members.tolist() == [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
+    assert found.cycles.tolist() == [0] * CYCLES + [1] * CYCLES + [2] * CYCLES
+    assert [layer.name for layer in found.layers] == list(LAYERS)
+    assert (found.name, found.fold, found.is_whole) == ("made run", "0", True)
+    assert len(found.reports) == 3 * CYCLES
+    assert found.first.name == LAST
+
+
+def test_numbers_of_the_made_modes(run: RunFolder) -> None:
+    layer = analyse(run.path).first
+    # Modes 10 apart along one weight; within them every epoch is 0.1 from the one before.
+    assert layer.step == pytest.approx(0.1, rel=1e-5)
+    assert layer.modes.between == pytest.approx((10 + 10 + 20) / 3, rel=1e-3)
+    assert layer.modes.within == pytest.approx((3 * 0.1 + 2 * 0.2 + 0.3) / 6, rel=1e-4)
+    assert layer.restart == pytest.approx(10 - 0.1 * (CYCLES - 1), rel=1e-4)
+    assert layer.modes.silhouette > 0.95
+    assert layer.spreading.lags.tolist() == [1, 2, 3]
+    assert layer.spreading.exponent == pytest.approx(1, abs=1e-3)
+    assert layer.relative(layer.norm) == 1
+    assert replace(layer, norm=0).relative(1.0) is math.nan
+    assert np.isnan(layer.steps[0])
+
+
+def test_norms_are_those_of_the_members(run: RunFolder) -> None:
+    layer = analyse(run.path).layer("decoder.seg_layers.1.weight")
+    weights = read_trajectory(run.trajectory("0")).layers[layer.name].astype(float)
+    members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
+    assert layer.weights == weights.shape[1] == 16
+    assert layer.norm == pytest.approx(np.mean(np.sqrt((weights[members] ** 2).sum(axis=1))))
+
+
+# Maps
+
+
+def test_the_decoders_last_layer_is_drawn(run: RunFolder) -> None:
+    found = analyse(run.path)
+    assert list(found.maps) == [LAST]
+    maps = found.maps[LAST]
+    assert maps.epochs is not None
+    assert maps.members is not None
+    assert maps.epochs.places.shape == (3 * CYCLES, 2)
+    assert maps.members.places.shape == (12, 2)
+    assert (maps.epochs.perplexity, maps.members.perplexity) == (CYCLES / 2, 2)
+
+
+def test_a_map_is_the_same_each_time_and_keeps_cycles_together() -> None:
+    cycles = np.repeat([0, 1, 2], 20)
+    weights = np.random.default_rng(0).normal(size=(60, 30)).astype(np.float32)
+    weights += 50 * np.eye(30, dtype=np.float32)[cycles]
+    first, second = t_sne(weights, cycles), t_sne(weights, cycles)
+    assert (first.places == second.places).all()
+    centers = np.stack([first.places[cycles == c].mean(axis=0) for c in range(3)])
+    nearest = np.linalg.norm(first.places[:, None] - centers, axis=2).argmin(axis=1)
+    assert (nearest == cycles).all()
+
+
+def test_layers_are_drawn_in_the_order_asked_for(run: RunFolder) -> None:
+    found = analyse(run.path, layers=["seg_layers", "encoder", "seg_layers.1"])
+    names = ["decoder.seg_layers.1.weight", "encoder.stages.0.conv.weight"]
+    assert list(found.maps) == names
+    assert found.first.name == names[0]
+
+
+def test_parts_of_names() -> None:
+    kept = list(LAYERS)
+    assert chosen_layers(kept, []) == [LAST]
+    assert chosen_layers(["a", "b"], []) == ["b"]
+    assert chosen_layers(["a.1", "a.1.x"], ["a.1"]) == ["a.1"]  # the whole name comes first
+    with pytest.raises(AppError, match=re.escape(f"No layer is called like 'xyz'; {kept[0]}, ")):
+        chosen_layers(kept, ["xyz"])
+    message = (
+        "2 layers are called like 'decoder.stages'; decoder.stages.0.convs.0.conv.weight, "
+        f"{LAST} are to choose from."
+    )
+    with pytest.raises(AppError, match=re.escape(message)):
+        chosen_layers(kept, ["decoder.stages"])
+
+
+# What there is
+
+
+def test_without_a_trajectory_the_members_are_looked_at(trained_run: Path) -> None:
+    found = analyse(trained_run)
+    assert found.members.tolist() == found.epochs.tolist() == [2, 3, 6, 7, 10, 11]
+    assert not found.is_whole
+    assert list(found.cycles) == [0, 0, 1, 1, 2, 2]
+    (maps,) = found.maps.values()
+    assert maps.epochs is None
+    assert maps.members is not None
+    assert maps.members.places.shape == (6, 2)
+    layer = found.first
+    assert layer.name.startswith("decoder.stages.")
+    assert layer.modes.ratio > 1
+    assert len(found.reports) == 12
+    assert np.isfinite(layer.steps).tolist() == [False, True] * 3
+
+
+def test_a_kept_trajectory_is_that_of_the_members(
+    planned_run: Path, hearts: Path, warm_command: Any, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
+    flags = ("--preset", "demo", "--iterations-per-epoch", 2, "--batch-size", 2, "--seed", 3)
+    flags += ("--epochs", 6, "--gamma", 0.5, "--keep-trajectory")
+    done = warm_command.run("train", hearts, "--output", run.path, *flags, folder=tmp_path)
+    assert done.code == 0, done.errors
+    whole = analyse(run.path)
+    assert whole.epochs.tolist() == list(range(6))
+    assert whole.members.tolist() == [1, 3, 5]
+    (maps,) = whole.maps.values()
+    assert maps.epochs is not None
+    assert maps.members is None  # too few
+    # The weights of a member are those of its epoch, but for their half precision.
+    record = read_record(run.record)
+    shutil.rmtree(run.trajectory("0"))
+    with pytest.raises(AppError, match="3 epochs of .*fold_0 are known, and a t-SNE needs at lea"):
+        analyse(run.path)
+    rows = [{**row, "epoch": 10 * n} for n, row in enumerate(record.folds["0"]["members"] * 2)]
+    record.folds["0"]["members"] = rows
+    write_record(run.record, replace(record, schedule=replace(record.schedule, epochs=90)))
+    of_members = analyse(run.path)
+    assert [layer.name for layer in of_members.layers] == [layer.name for layer in whole.layers]
+    kept = whole.first.distances[np.ix_(whole.is_member, whole.is_member)]
+    assert of_members.first.distances[:3, :3] == pytest.approx(kept, rel=1e-2)
+
+
+def test_a_training_that_has_no_members_yet(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=6)
+    found = analyse(run.path)
+    (maps,) = found.maps.values()
+    assert maps.epochs is not None
+    assert maps.members is None
+    assert len(found.members) == 0
+    assert math.isnan(found.first.modes.ratio)
+    assert math.isnan(found.first.spreading.exponent)
+    assert found.first.norm > 0
+
+
+def test_added_cycles_are_cycles_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", cycles=4)
+    record = read_record(run.record)
+    record.folds["0"]["added_cycles"] = [{"training_cases": ["a"], "dataset": {}, "command": ""}]
+    write_record(
+        run.record, replace(record, schedule=replace(record.schedule, epochs=30, cycles=3))
+    )
+    found = analyse(run.path)
+    assert found.schedule.all_cycles == 4
+    assert np.unique(found.cycles).tolist() == [0, 1, 2, 3]
+
+
+def test_without_a_record_of_the_progress_there_are_no_reports(run: RunFolder) -> None:
+    run.progress.unlink()
+    assert analyse(run.path).reports == ()
+
+
+# What cannot be used
+
+
+def test_no_training(tmp_path: Path, run: RunFolder) -> None:
+    for folder, found in ((tmp_path, "no such file"), (tmp_path / "nowhere", "nothing")):
+        with pytest.raises(AppError, match=f"is no training: expected .*, found {found}"):
+            analyse(folder)
+    with pytest.raises(AppError, match=r"has no fold 3; it has 0\.$"):
+        analyse(run.path, fold="3")
+
+
+def test_nothing_was_kept(run: RunFolder) -> None:
+    shutil.rmtree(run.trajectory("0"))
+    record = read_record(run.record)
+    record.folds["0"]["members"] = []
+    write_record(run.record, record)
+    with pytest.raises(AppError, match="no members and no trajectory: train on until the first"):
+        analyse(run.path)
+
+
+def test_too_few_epochs(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=4)
+    with pytest.raises(AppError, match=r"^4 epochs of .* needs at least 5: train longer"):
+        analyse(run.path)
+
+
+def test_damaged_files(run: RunFolder) -> None:
+    (run.trajectory("0") / "epoch_0007.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"epoch_0007\.npz is damaged"):
+        analyse(run.path)
+    shutil.rmtree(run.trajectory("0"))
+    run.members("0").mkdir()
+    for member in read_record(run.record).members("0"):
+        (run.path / member.file).write_bytes(b"no weights")
+    with pytest.raises(ModelError, match=r"epoch_0006\.pth cannot be used"):
+        analyse(run.path)

@@ -1,0 +1,258 @@
+"""The page, the tables and the figures of a training's way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.report.output_folder import check_writable
+from napari_bayes_nnunet.app.trajectory.analysis import TrajectoryAnalysis, analyse
+from napari_bayes_nnunet.app.trajectory.distance_figures import draw_distances
+from napari_bayes_nnunet.app.trajectory.figures import cycle_colors, draw, draw_layers
+from napari_bayes_nnunet.app.trajectory.output_files import (
+    distances_csv,
+    drawn,
+    report_text,
+    trajectory_csv,
+    write_report,
+)
+from napari_bayes_nnunet.app.trajectory.page import way_of_members
+from napari_bayes_nnunet.core.ensemble.weight_space import Modes
+
+from ...helpers.trajectories import CYCLES, LAYERS, make_run
+from ..report.test_html import Balance
+from .test_member_comparison import made_case
+
+LAST = "decoder.stages.1.convs.0.conv.weight"
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> TrajectoryAnalysis:
+    return analyse(make_run(tmp_path_factory.mktemp("made") / "run").path)
+
+
+@pytest.fixture(scope="module")
+def members_alone(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
+    """As where the epochs between them were not kept."""
+    kept = np.flatnonzero(analysis.is_member)
+    layers = (
+        replace(layer, distances=layer.distances[np.ix_(kept, kept)], steps=layer.steps[kept])
+        for layer in analysis.layers
+    )
+    return replace(
+        analysis,
+        epochs=analysis.members,
+        is_member=np.ones(len(kept), bool),
+        is_whole=False,
+        layers=tuple(layers),
+        maps={name: replace(maps, epochs=None) for name, maps in analysis.maps.items()},
+    )
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# Tables
+
+
+def test_a_row_for_every_epoch(analysis: TrajectoryAnalysis) -> None:
+    rows = rows_of(trajectory_csv(analysis))
+    assert [int(row["epoch"]) for row in rows] == list(range(3 * CYCLES))
+    first, member = rows[0], rows[16]
+    assert (first["cycle"], first["member"], first["learning_rate"]) == ("0", "0", "0.1")
+    assert (first["pseudo_dice_RV"], first["pseudo_dice_LV"]) == ("0.5", "")
+    assert first[f"{LAST} step"] == first[f"{LAST} member_x"] == ""
+    assert (member["cycle"], member["member"], member["pseudo_dice_RV"]) == ("1", "1", "0.66")
+    assert float(member[f"{LAST} step"]) == pytest.approx(0.1, rel=1e-4)
+    maps = analysis.maps[LAST]
+    assert maps.epochs is not None
+    assert maps.members is not None
+    assert float(member[f"{LAST} x"]) == pytest.approx(maps.epochs.places[16, 0], rel=1e-5)
+    assert float(member[f"{LAST} member_y"]) == pytest.approx(maps.members.places[4, 1], rel=1e-5)
+
+
+def test_epochs_between_members_have_rates_but_no_places(members_alone: Any) -> None:
+    rows = rows_of(trajectory_csv(members_alone))
+    assert len(rows) == 3 * CYCLES
+    assert rows[0][f"{LAST} member_x"] == rows[0][f"{LAST} x"] == rows[6][f"{LAST} x"] == ""
+    assert rows[0]["pseudo_dice_RV"] == "0.5"
+    assert rows[6][f"{LAST} member_x"] != ""
+
+
+def test_a_row_for_every_layer(analysis: TrajectoryAnalysis) -> None:
+    rows = rows_of(distances_csv(analysis))
+    assert [row["layer"] for row in rows] == list(LAYERS)
+    layer, row = analysis.first, rows[2]
+    assert int(row["weights"]) == math.prod(LAYERS[LAST])
+    for name, value in (
+        ("step", layer.step), ("step_at_restart", layer.restart), ("norm", layer.norm),
+        ("within_modes", layer.modes.within), ("between_modes", layer.modes.between),
+        ("between_to_within", layer.modes.between / layer.modes.within),
+        ("within_modes_relative", layer.modes.within / layer.norm),
+        ("silhouette", layer.modes.silhouette), ("drift_exponent", layer.spreading.exponent),
+    ):  # fmt: skip
+        assert float(row[name]) == pytest.approx(value, rel=1e-4), name
+
+
+# Words
+
+
+def test_the_text_says_what_was_found(analysis: TrajectoryAnalysis, members_alone: Any) -> None:
+    first, second, third = report_text(analysis).splitlines()
+    assert first == f"made run, fold 0: 30 epochs known, 12 members of 3 cycles; {LAST}."
+    assert second.startswith("Members of different cycles are 80 ")
+    assert second.endswith("times as far apart as those of one (13.3 and 0.167); silhouette 0.98.")
+    assert third.endswith("power 1.00 of the epochs between them: they move on, nearly straight.")
+    assert "the members known" in report_text(members_alone)
+
+
+def test_the_control_stands_beside_it(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+    control = Modes(within=2.0, between=5.0, silhouette=0.25)
+    layers = tuple(replace(layer, control=control) for layer in analysis.layers)
+    controlled = replace(analysis, layers=layers)
+    assert "Without restarts the same epochs are 2.5 times as far apart; silhouette 0.25." in (
+        report_text(controlled)
+    )
+    row = rows_of(distances_csv(controlled))[0]
+    assert (row["control_between_to_within"], row["control_silhouette"]) == ("2.5", "0.25")
+    assert rows_of(distances_csv(analysis))[0]["control_silhouette"] == ""
+    page = write_report(controlled, tmp_path).read_text(encoding="utf-8")
+    assert "Control: silhouette" in page
+    assert "without restarts 2.50 ×" in page
+    assert "There is no control here" not in page
+
+
+@pytest.mark.parametrize(
+    ("power", "words"),
+    [(0.1, "bounce about one place."), (0.5, "like a random walk."), (0.9, "nearly straight.")],
+)
+def test_staying_and_moving_on(analysis: TrajectoryAnalysis, power: float, words: str) -> None:
+    spread = replace(analysis.first.spreading, distances=np.array([1, 2**power, 3**power]))
+    assert way_of_members(replace(analysis.first, spreading=spread)).endswith(words)
+
+
+def test_a_single_member_neither_stays_nor_moves(analysis: TrajectoryAnalysis) -> None:
+    nothing = replace(analysis.first.spreading, lags=np.array([], int), distances=np.array([]))
+    assert way_of_members(replace(analysis.first, spreading=nothing)) == ""
+
+
+# Figures
+
+
+def titles(figure: Any) -> list[str]:
+    return [panel.get_title(loc="left") for panel in figure.axes if panel.get_title(loc="left")]
+
+
+def test_the_figure_is_that_of_the_paper(analysis: TrajectoryAnalysis, members_alone: Any) -> None:
+    figure = draw(analysis)
+    assert titles(figure) == [
+        "(a) All epochs", "(b) Members", "(c) Learning rate", "(d) Pseudo Dice",
+    ]  # fmt: skip
+    everything, members = figure.axes[:2]
+    assert sum(len(dots.get_offsets()) for dots in everything.collections) == 3 * CYCLES
+    assert [len(dots.get_offsets()) for dots in members.collections] == [4, 4, 4]
+    (way,) = everything.lines
+    assert len(way.get_xdata()) == 3 * CYCLES
+    assert way.get_linestyle() != "-"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["cycle 1", "cycle 2", "cycle 3", "member"]
+    assert titles(draw(members_alone)) == [
+        "(a) Members", "(b) Learning rate", "(c) Pseudo Dice",
+    ]  # fmt: skip
+
+
+def test_a_color_for_each_cycle(analysis: TrajectoryAnalysis) -> None:
+    for count in (3, 8, 12):
+        schedule = replace(analysis.schedule, epochs=10 * count, cycles=count)
+        colors = cycle_colors(replace(analysis, schedule=schedule))
+        assert len({tuple(color) for color in colors}) == count
+
+
+def test_what_is_not_known_is_said(analysis: TrajectoryAnalysis) -> None:
+    few = {name: replace(maps, members=None) for name, maps in analysis.maps.items()}
+    figure = draw(replace(analysis, maps=few, reports=()))
+    said = {text.get_text() for panel in figure.axes for text in panel.texts}
+    assert {"12 members: too few for a t-SNE", "not known"} <= said
+
+
+def test_every_layer_has_a_column(analysis: TrajectoryAnalysis, members_alone: Any) -> None:
+    (maps,) = analysis.maps.values()
+    several = dict.fromkeys(LAYERS, maps)
+    figure = draw_layers(replace(analysis, maps=several))
+    assert titles(figure) == list(LAYERS)
+    assert len(figure.axes) == 8
+    (maps,) = members_alone.maps.values()
+    assert len(draw_layers(replace(members_alone, maps=dict.fromkeys(LAYERS, maps))).axes) == 4
+
+
+def test_distances_as_they_are(analysis: TrajectoryAnalysis, members_alone: Any) -> None:
+    figure = draw_distances(analysis)
+    matrix, stepwise, apart = figure.axes[:3]
+    assert matrix.images[0].get_array().shape == (3 * CYCLES, 3 * CYCLES)
+    assert [t.get_text() for t in matrix.get_xticklabels()] == ["0", "10", "20", "29"]
+    assert stepwise.get_yscale() == "log"
+    assert apart.lines[0].get_xdata().tolist() == [1, 2, 3]
+    few = draw_distances(members_alone).axes[0]
+    assert [t.get_text() for t in few.get_xticklabels()] == ["6", "16", "26", "29"]
+
+
+def test_figures_do_not_need_members(tmp_path: Path) -> None:
+    found = analyse(make_run(tmp_path / "run", epochs=6).path)
+    for figure in drawn(found, []).values():
+        figure.savefig(io.BytesIO())
+
+
+# Files
+
+
+def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+    report = tmp_path / "new folder" / "report"
+    (maps,) = analysis.maps.values()
+    two = replace(analysis, maps={LAST: maps, "encoder.stages.0.conv.weight": maps})
+    page = write_report(two, report, cases=[made_case()])
+    names = {"trajectory.html", "trajectory.csv", "distances.csv", "trajectory.png"}
+    names |= {"layers.png", "distances.png", "members_case_1.png"}
+    assert {file.name for file in report.iterdir()} == names
+    assert page == report / "trajectory.html"
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,") == 4
+    assert "http" not in text.replace("http-equiv", "")
+    balance = Balance()
+    balance.feed(text)
+    assert balance.open == []
+    for words in ("Fig. 2", "Fig. 1", "case&lt;1&gt;", "Silhouette", LAST, "slice 2: 40 bit"):
+        assert words in text
+    assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
+    write_report(analysis, report)  # of one layer
+    assert not (report / "layers.png").exists()
+
+
+def test_a_case_in_which_nothing_was_found(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+    page = write_report(analysis, tmp_path, cases=[replace(made_case(), shown=())])
+    assert "no structure was found, so there is no picture" in page.read_text(encoding="utf-8")
+    assert not list(tmp_path.glob("members_*"))
+
+
+def test_without_a_whole_trajectory_the_page_says_so(members_alone: Any, tmp_path: Path) -> None:
+    text = write_report(members_alone, tmp_path).read_text(encoding="utf-8")
+    assert "The epochs between the members were not kept" in text
+    assert "half precision" in text
+    assert "There is no control here: train once more with --schedule poly" in text
+
+
+def test_a_place_that_cannot_be_written(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "report"):
+        with pytest.raises(AppError, match="file is no folder: choose another one for the report"):
+            check_writable(place)
+        with pytest.raises(AppError, match="cannot be used as a folder for the report: "):
+            write_report(analysis, place)

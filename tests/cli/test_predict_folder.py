@@ -1,0 +1,191 @@
+"""``bayes-nnunet predict ENSEMBLE FOLDER``: a tree of studies, stopped and killed on the way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app.cohort import terminal as cohort_terminal
+from napari_bayes_nnunet.app.cohort.run import CohortRequest
+from napari_bayes_nnunet.app.messages import (
+    JobEnded,
+    Message,
+    StageStarted,
+    StudiesFound,
+    StudyDone,
+    from_line,
+)
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.cli import main
+
+from ..helpers.cohorts import write_dicom_study, write_volume
+from ..helpers.command import bayes_nnunet, start
+from ..helpers.models import make_model
+
+ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
+COUNT = 11
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"), members=2)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("studies") / "in"
+    for number in range(COUNT - 2):
+        write_volume(folder / f"site {number % 3}" / f"p{number:02d}.nii.gz", seed=number, phases=3)
+    write_dicom_study(folder / "Doe_Jane", name="Doe")
+    (folder / "broken.nii.gz").write_text("no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(model, tree, tmp_path_factory) -> Path:
+    """The results of a run that nothing disturbed."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    done = bayes_nnunet("predict", model, tree, "-o", output, *ASKED)
+    assert done.returncode == 1
+    assert f"Found {COUNT} studies: {COUNT - 1} NIfTI, 1 DICOM" in done.stdout
+    assert f"{COUNT - 1} of {COUNT} studies are segmented, 1 failed. Summary: {output}" in (
+        done.stdout
+    )
+    assert "broken: " in done.stderr
+    assert "is no NIfTI file" in done.stderr
+    assert "Traceback" not in done.stderr
+    return output
+
+
+def results(output: Path) -> dict[str, bytes]:
+    found = (file for file in output.rglob("*") if file.suffix in (".gz", ".png"))
+    return {str(file.relative_to(output)): file.read_bytes() for file in found}
+
+
+def table(output: Path) -> list[dict[str, str]]:
+    with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def messages(text: str) -> list[Message]:
+    return [from_line(line) for line in text.splitlines()]
+
+
+def test_a_study_for_each_image(whole):
+    assert len(list(whole.rglob("study.json"))) == COUNT - 1
+    assert len(table(whole)) == COUNT
+    assert (whole / "cohort.html").stat().st_size > 10_000
+
+
+def test_stopped_killed_and_continued(model, tree, whole, tmp_path):
+    """At most the study in work is lost, nothing is done twice, and the files are the same."""
+    output = tmp_path / "out"
+    command = ("predict", model, tree, "-o", output, *ASKED, "--jsonl")
+    finished: set[str] = set()
+    for number in (signal.SIGINT, signal.SIGKILL):
+        told = interrupt(number, command, new_studies=2)
+        command = (*command, "--continue") if not finished else command
+        studies = [message for message in told if isinstance(message, StudyDone)]
+        done_now = {study.case for study in studies if study.outcome == "done"}
+        assert not done_now & finished
+        finished |= done_now
+        rows = [row["study"] for row in table(output)]
+        assert len(rows) == len(set(rows)) < COUNT
+        assert {study.case for study in studies} <= set(rows)
+    again = bayes_nnunet(*command)
+    told = messages(again.stdout)
+    outcomes = {study.case: study.outcome for study in told if isinstance(study, StudyDone)}
+    assert again.returncode == 1
+    assert {outcomes[case] for case in finished} == {"finished before"}
+    # Of each run, one may have ended just before the signal without being told.
+    assert list(outcomes.values()).count("finished before") <= len(finished) + 2
+    assert len(outcomes) == COUNT
+    assert isinstance(told[-1], JobEnded)
+    assert told[-1].outcome == "finished"
+    assert results(output) == results(whole)
+
+
+def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> list[Message]:
+    """Send a signal after so many studies were segmented; returns all that was told."""
+    process = start(*command)
+    said = [process.stdout.readline()]
+    while sum('"outcome": "done"' in line for line in said) < new_studies:
+        said.append(process.stdout.readline())
+        assert said[-1], process.stderr.read()
+    # A terminal sends Ctrl-C to all processes of the command.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    rest, errors = process.communicate(timeout=60)
+    told = messages("".join(said) + rest)
+    assert told[0] == StageStarted(text="Looking for studies")
+    assert isinstance(told[1], StudiesFound)
+    assert told[2] == StageStarted(text="Starting the workers")
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        return told
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert isinstance(told[-1], JobEnded)
+    assert told[-1].outcome == "stopped"
+    assert "--continue goes on" in told[-1].text
+    return told
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
+    def terminated(request):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cohort_terminal, "find_cohort", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    asked = PredictionRequest(images=(tmp_path,), output=tmp_path / "out")
+    request = CohortRequest(ensemble=tmp_path, prediction=asked)
+    assert cohort_terminal.run_in_terminal(request, jsonl=True) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+    _, end = messages(capsys.readouterr().out)
+    assert end.outcome == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("given", "saved"),
+    [((), {"study"}), (("--save", ""), set()), (("--save", "labels,entropy"), {"entropy"})],
+)
+def test_a_folder_becomes_studies_unless_something_else_is_asked(monkeypatch, given, saved):
+    asked = {}
+
+    def fake(request, **options):
+        asked.update(options, save=request.prediction.save, series=request.prediction.series)
+        return 0
+
+    monkeypatch.setattr("napari_bayes_nnunet.app.cohort.terminal.run_in_terminal", fake)
+    flags = ["--series", "5", "--scheduler", "tcp://server:8786", "--resources", "GPU=1,slot=0.5"]
+    done = CliRunner().invoke(main, ["predict", "ensemble", ".", "-o", "out", *flags, *given])
+    assert done.exit_code == 0, done.output
+    assert asked["save"] == saved
+    assert asked["series"] == 5
+    assert asked["scheduler"] == "tcp://server:8786"
+    assert asked["resources"] == {"GPU": 1, "slot": 0.5}
+
+
+class TestRefused:
+    def test_what_belongs_to_a_scheduler(self, model, tree, tmp_path):
+        done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU=1")
+        assert done.returncode == 2
+        assert "--certificates and --resources belong to --scheduler" in done.stderr
+
+    def test_resources_that_are_none(self, model, tree, tmp_path):
+        done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU")
+        assert done.returncode == 2
+        assert "'GPU' is not like GPU=1" in done.stderr
+
+    def test_a_folder_without_studies(self, model, tmp_path):
+        (tmp_path / "in").mkdir()
+        asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
+        done = bayes_nnunet(*asked)
+        assert done.returncode == 1
+        assert "neither NIfTI (.nii.gz, .nii) nor DICOM" in done.stderr
+        _, end = messages(done.stdout)
+        assert (end.outcome, end.text in done.stderr) == ("failed", True)

@@ -1,0 +1,389 @@
+"""``bayes-nnunet train`` and ``schedule``, as a user calls them."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, sha256, write_record
+
+from ..helpers.command import bayes_nnunet, environment, start
+from ..helpers.hearts import LABELS, make_dataset
+
+KEYS = {
+    *("epoch", "cycle", "learning_rate", "train_loss", "val_loss", "pseudo_dice", "seconds"),
+    *("eta_seconds", "member"),
+}
+MEMBERS = [2, 3, 6, 7, 10, 11]
+
+
+def refusal(*arguments):
+    """The one sentence a request is refused with; torch is not even imported for it."""
+    result = CliRunner().invoke(main, ["train", *map(str, arguments)])
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("Error: ").strip()
+
+
+# The run all tests share
+
+
+def test_stdout_is_one_json_line_per_epoch_and_nothing_else(trained_run):
+    rows = list(map(json.loads, (trained_run.parent / "stdout.txt").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == list(range(12))
+    assert [row["cycle"] for row in rows] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [row["epoch"] for row in rows if row["member"]] == MEMBERS
+    for row in rows:
+        assert row.keys() >= KEYS
+        assert row["pseudo_dice"].keys() == {"RV", "MYO", "LV"}
+        assert row["seconds"] > 0
+    assert rows[-1]["eta_seconds"] == 0
+    assert (trained_run.parent / "stderr.txt").read_text() == (
+        f"The training of fold 0 is finished. Its ensemble is in {trained_run}.\n"
+    )
+
+
+def test_the_same_lines_stand_in_progress_jsonl(trained_run):
+    lines = (trained_run / "progress.jsonl").read_text().splitlines()
+    printed = (trained_run.parent / "stdout.txt").read_text().splitlines()
+    assert [line for line in lines if json.loads(line)["kind"] == "epoch"] == printed
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds.index("started") < kinds.index("epoch")
+    assert kinds[-1] == "ended"
+
+
+def test_the_record_says_what_was_trained(trained_run):
+    record = read_record(trained_run / "ensemble.json")
+    schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
+    assert record.name == "small run"
+    assert record.schedule == schedule
+    assert record.selection == MemberSelection(per_cycle=30, step=1)
+    assert (record.configuration, record.preset, record.seed) == ("2d", "demo", 7)
+    assert (record.batch_size, record.iterations_per_epoch) == (4, 4)
+    assert record.labels == LABELS
+    assert record.licence == "CC0-1.0"
+    assert record.software.keys() == {"torch", "nnunetv2"}
+    assert record.command.startswith("bayes-nnunet train ")
+    for member in record.members("0"):
+        assert member.learning_rate == schedule.learning_rate(member.epoch)
+        assert member.sha256 == sha256(trained_run / member.file)
+    assert [m.epoch for m in record.members("0")] == MEMBERS
+
+
+def test_patients_are_never_split(trained_run):
+    fold = read_record(trained_run / "ensemble.json").folds["0"]
+    patients = [{c[:10] for c in fold[name]} for name in ("training_cases", "validation_cases")]
+    assert patients[0].isdisjoint(patients[1])
+    assert [len(fold[name]) for name in ("training_cases", "validation_cases")] == [6, 2]
+    assert (
+        json.loads((trained_run / "splits_final.json").read_text())[0]["val"]
+        == (fold["validation_cases"])
+    )
+
+
+def test_the_validation_range_is_measured(trained_run):
+    measured = read_record(trained_run / "ensemble.json").validation["0"]
+    assert (measured["cases"], measured["members"]) == (2, 6)
+    for scores in measured["structures"].values():
+        low, high = scores["volume_ml"]
+        assert 0 <= low <= high
+
+
+def test_members_are_slim_and_safe_and_found(trained_run):
+    folder = find_ensemble(trained_run)
+    assert [m.epoch for m in folder.usable_members] == MEMBERS
+    state = trained_run / "fold_0" / "checkpoint_final.pth"
+    for member in folder.members:
+        content = torch.load(member.path, weights_only=True)
+        assert {t.dtype for t in content["network_weights"].values()} == {torch.float16}
+        assert member.bytes < state.stat().st_size / 3
+
+
+def test_nnunets_own_predictor_takes_a_member(trained_run, hearts, tmp_path):
+    script = """
+import sys, torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False)
+predictor.initialize_from_trained_model_folder(sys.argv[1], (0,), "members/epoch_0011.pth")
+predictor.predict_from_files_sequential([[sys.argv[2]]], [sys.argv[3]])
+"""
+    image = hearts / "imagesTr" / "patient001_frame01_0000.nii.gz"
+    arguments = [str(trained_run), str(image), str(tmp_path / "labels.nii.gz")]
+    subprocess.run([sys.executable, "-c", script, *arguments], env=environment(), check=True)
+    labels = np.asarray(nibabel.load(tmp_path / "labels.nii.gz").dataobj)
+    assert set(np.unique(labels)) <= set(LABELS.values())
+    assert labels.any()
+
+
+def test_resuming_a_finished_training_says_so_and_does_nothing(trained_run, hearts):
+    files = {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")}
+    record = (trained_run / "ensemble.json").read_text()
+    again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", "--jsonl")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr.startswith("The training of fold 0 is finished.")
+    assert {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")} == files
+    assert (trained_run / "ensemble.json").read_text() == record
+
+
+@pytest.fixture
+def unmeasured_run(trained_run, tmp_path):
+    """A copy of the run that was killed before its validation range was measured."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(trained_run, run.path, ignore=shutil.ignore_patterns("nnunet_data"))
+    record = read_record(run.record)
+    write_record(run.record, replace(record, validation={}))
+    return run
+
+
+def test_resuming_measures_a_missing_validation_range(
+    unmeasured_run, trained_run, hearts, warm_command, tmp_path
+):
+    resume = ("train", hearts, "--output", unmeasured_run.path, "--resume")
+    stopped = warm_command.start(*resume, folder=tmp_path)
+    stopped.wait_for("Measuring validation case 1 of 2")
+    stopped.send(signal.SIGTERM)
+    stopped.wait()
+    assert stopped.code == 0
+    assert stopped.errors.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert read_record(unmeasured_run.record).validation == {}
+
+    done = warm_command.run(*resume, folder=tmp_path)
+    assert done.code == 0, done.errors
+    first, second = done.output.splitlines()
+    assert first == "Measuring validation case 1 of 2"
+    assert re.fullmatch(r"Measuring validation case 2 of 2, 0:\d\d:\d\d left", second)
+    expected = read_record(trained_run / "ensemble.json").validation
+    assert read_record(unmeasured_run.record).validation == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "already holds a training of fold 0. Continue it with --resume"),
+        (["--resume", "--epochs", 15], "was started with --epochs 12, not 15"),
+        (["--resume", "--gamma", 0.8], "was started with --gamma 0.5, not 0.8"),
+        (["--resume", "--batch-size", 2], "was started with --batch-size 4, not 2"),
+        (["--resume", "--preset", "paper"], "was started with --preset demo, not paper"),
+        (["--resume", "--member-step", 2], "was started with --member-step 1, not 2"),
+        (["--resume", "--seed", 1], "was started with --seed 7, not 1"),
+        (["--resume", "--configuration", "3d_fullres"], "with --configuration 2d, not 3d_fullres"),
+        (["--resume", "--patient", "(.*)"], "The folds of"),
+        (["--resume", "--fold", "1"], "a training of fold 0, but none of fold 1 that could go on"),
+        (["--fold", "1", "--iterations-per-epoch", 9], "with --iterations-per-epoch 4, not 9"),
+        (["--resume", "--restart-first-cycle"], "with --restart-first-cycle False, not True"),
+    ],
+)
+def test_what_a_run_was_started_with_stays(flags, sentence, trained_run, hearts):
+    before = {f: f.stat().st_mtime_ns for f in trained_run.glob("*.js*")}
+    assert sentence in refusal(hearts, "--output", trained_run, *flags)
+    assert {f: f.stat().st_mtime_ns for f in trained_run.glob("*.js*")} == before
+
+
+def test_flags_that_repeat_the_start_are_no_contradiction(trained_run, hearts, warm_command):
+    flags = ["--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--batch-size", 4, "--seed", 7]
+    again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", *flags)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp_path):
+    changed = tmp_path / hearts.name
+    shutil.copytree(hearts, changed)
+    label = changed / "labelsTr" / "patient002_frame01.nii.gz"
+    shutil.copyfile(changed / "labelsTr" / "patient003_frame01.nii.gz", label)
+    for folder, name in (
+        ("labelsTr", "patient009_frame01"),
+        ("imagesTr", "patient009_frame01_0000"),
+    ):
+        shutil.copyfile(
+            changed / folder / name.replace("009", "001").__add__(".nii.gz"),
+            changed / folder / f"{name}.nii.gz",
+        )
+    (changed / "labelsTr" / "patient004_frame02.nii.gz").unlink()
+    sentence = refusal(changed, "--output", trained_run, "--resume")
+    assert "1 added (patient009_frame01), 1 gone (patient004_frame02)" in sentence
+    assert "1 changed (patient002_frame01)" in sentence
+
+
+# Requests that cannot be carried out
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
+def test_nothing_to_go_on_with(flag, hearts, tmp_path):
+    sentence = refusal(hearts, "--output", tmp_path / "run", flag)
+    assert sentence.endswith("to go on with: start one, without --resume and --add-cycle.")
+
+
+def test_no_dataset(tmp_path):
+    sentence = refusal(tmp_path / "none", "--output", tmp_path / "run")
+    assert "no nnU-Net raw dataset: dataset.json is missing" in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_output_is_not_the_dataset(hearts):
+    assert "another folder than the dataset" in refusal(hearts, "--output", hearts)
+
+
+def test_the_output_is_no_file(hearts, tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be written to" in refusal(hearts, "--output", tmp_path / "file")
+
+
+def test_the_output_holds_another_model(hearts, tmp_path):
+    (tmp_path / "plans.json").write_text("{}")
+    assert "holds a model that was not trained by this" in refusal(hearts, "--output", tmp_path)
+
+
+def test_no_cascades(hearts, tmp_path):
+    flags = ["--output", tmp_path / "run", "--configuration", "3d_cascade_fullres"]
+    assert refusal(hearts, *flags).startswith("Cascades are not supported")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--patient", "("], "'(' is no pattern for the patient's name"),
+        (["--patient", "pat"], "needs at least two patients, but all cases belong to pat. Train"),
+        (["--patient", "^(heart)"], "matches no case, such as patient001_frame01: correct it."),
+        (["--fold", "4"], "Fold 4 does not exist: the split has the folds 0 to 3."),
+        (["--split", "nowhere.json"], "nowhere.json is no split file"),
+    ],
+)
+def test_splits_that_cannot_be(flags, sentence, hearts, tmp_path):
+    assert sentence in refusal(hearts, "--output", tmp_path / "run", *flags)
+
+
+def test_a_dataset_of_one_patient(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1)
+    assert "Train with --fold all" in refusal(data, "--output", tmp_path / "run")
+
+
+def test_flags_out_of_range_are_usage_errors(hearts, tmp_path):
+    for flags in (["--batch-size", "0"], ["--epochs", "10"], ["--seed", "-1"], ["--fold", "7"]):
+        result = CliRunner().invoke(
+            main, ["train", str(hearts), "--output", str(tmp_path / "run"), *flags]
+        )
+        assert result.exit_code == 2, flags
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there(planned_run, hearts, warm_command, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    run = shutil.copytree(planned_run, tmp_path / "run")
+    failed = warm_command.run("train", hearts, "--output", run, "--device", "cuda", folder=tmp_path)
+    assert failed.code == 1
+    assert failed.errors == ("Error: This machine has no usable cuda device; choose auto or cpu.\n")
+
+
+# Other datasets
+
+
+def test_several_read_only_channels_in_3d_by_relative_paths(tmp_path):
+    data = make_dataset(tmp_path / "Dataset123_Two", patients=3, frames=1, channels=2)
+    for path in (*data.rglob("*"), data):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    flags = ["--configuration", "3d_fullres", "--preset", "demo", "--epochs", 3, "--seed", 1]
+    flags += ["--iterations-per-epoch", 1, "--batch-size", 2, "--licence", "CC BY 4.0"]
+    done = bayes_nnunet(
+        *("train", "Dataset123_Two", "--output", "a/b", "--fold", 2, *flags), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "a" / "b" / "ensemble.json")
+    assert (record.channels, record.licence) == (["cine 0", "cine 1"], "CC BY 4.0")
+    assert [m.epoch for m in record.members("2")] == [0, 1, 2]
+    assert record.validation["2"]["cases"] == 1
+    lines = done.stdout.splitlines()
+    assert lines[1].endswith("1 member of each cycle will be kept, not 30.")
+    assert (
+        lines[3] == "Fold 2: 2 cases (2 patients) for training, 1 cases (1 patients) for validation"
+    )
+    assert lines[4].startswith("cycle 1 of 3, epoch 1 of 3: ")
+
+
+def test_a_closed_terminal_does_not_end_it(planned_run, hearts, tmp_path):
+    run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
+    flags = ["--preset", "demo", "--epochs", 6, "--iterations-per-epoch", 1, "--batch-size", 2]
+    with start("train", hearts, "--output", run.path, *flags, "--jsonl") as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(120) == 0
+    assert (run.fold("0") / "checkpoint_final.pth").exists()
+
+
+# The schedule
+
+
+def printed_schedule(*flags):
+    result = CliRunner().invoke(main, ["schedule", *flags])
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+def test_the_papers_schedule_is_printed():
+    rows = printed_schedule("--epochs", "1200", "--cycles", "3", "--csv", "-")
+    assert list(rows[0]) == ["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"]
+    assert len(rows) == 1200
+    assert rows[400] == {
+        "epoch": "400", "cycle": "1", "epoch_in_cycle": "0", "learning_rate": "0.1",
+        "keeps_member": "0",
+    }  # fmt: skip
+    assert float(rows[399]["learning_rate"]) == pytest.approx(0.007564, abs=1e-6)
+    kept = [int(row["epoch"]) for row in rows if row["keeps_member"] == "1"]
+    assert kept == list(MemberSelection().epochs(RestartSchedule()))
+    assert len(kept) == 90
+
+
+def test_every_parameter_of_the_schedule_is_a_flag(tmp_path):
+    file = tmp_path / "schedule.csv"
+    flags = "--epochs 12 --cycles 2 --gamma 0.5 --initial-lr 0.02 --restart-lr 0.2 --exponent 2 "
+    flags += "--decay-over Tc --members-per-cycle 2 --member-step 1 --no-restart-first-cycle --csv"
+    assert printed_schedule(*flags.split(), str(file)) == []
+    schedule = RestartSchedule(
+        epochs=12, cycles=2, gamma=0.5, initial_lr=0.02, restart_lr=0.2, exponent=2,
+        decay_over="Tc", restart_first_cycle=False,
+    )  # fmt: skip
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == pytest.approx([schedule.learning_rate(e) for e in range(12)], rel=1e-8)
+    assert [int(row["epoch"]) for row in rows if row["keeps_member"] == "1"] == [4, 5, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("shape", "flag"),
+    [
+        ("poly", ["--gamma", "0.5"]),
+        ("poly", ["--restart-lr", "0.1"]),
+        ("poly", ["--no-restart-first-cycle"]),
+        ("cosine", ["--gamma", "0.5"]),
+        ("cosine", ["--exponent", "0.9"]),
+        ("cosine", ["--decay-over", "Tc"]),
+    ],
+)
+def test_a_parameter_that_a_schedule_does_not_have_is_refused(shape, flag):
+    result = CliRunner().invoke(main, ["schedule", "--schedule", shape, *flag])
+    assert result.exit_code == 2
+    name = flag[0].replace("--no-", "--")
+    assert f"{name} means nothing with --schedule {shape}: leave it out." in result.output
+
+
+def test_an_impossible_schedule_is_a_usage_error():
+    result = CliRunner().invoke(main, ["schedule", "--epochs", "10", "--cycles", "3"])
+    assert result.exit_code == 2
+    assert "10 epochs cannot be divided into 3 cycles" in result.stderr

@@ -1,0 +1,71 @@
+"""``bayes-nnunet trajectory`` in real processes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ..helpers.warm_command import WarmCommand
+
+
+def test_members_and_a_case(
+    trained_run: Path, hearts: Path, warm_command: WarmCommand, tmp_path: Path
+) -> None:
+    image = hearts / "imagesTr" / "patient001_frame01_0000.nii.gz"
+    report = tmp_path / "mein Bericht"
+    flags = ("-o", report, "--layers", "encoder.stages.0", "--device", "cpu")
+    done = warm_command.run("trajectory", trained_run, *flags, "--cases", image, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert done.errors == ""
+    assert done.output.startswith("small run, fold 0: the members known, 6 members of 3 cycles;")
+    assert done.output.endswith(f"Report: {report / 'trajectory.html'}\n")
+    names = {"trajectory.html", "trajectory.csv", "distances.csv", "trajectory.png"}
+    names |= {"distances.png", "members_patient001_frame01.png"}
+    assert {file.name for file in report.iterdir()} == names
+    with (report / "distances.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 3
+    assert all(float(row["between_to_within"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--layers", "nothing"], "No layer is called like 'nothing'; encoder.stages.0"),
+        (["--layers", "decoder"], "layers are called like 'decoder'; decoder.stages.0"),
+        (["--fold", "4"], "has no fold 4; it has 0."),
+        (["--cases", "a/x.nii.gz", "--cases", "b/x.nii.gz"], "Two images are called x: their"),
+        (["--cases", "nowhere.nii.gz", "--device", "cpu"], "nowhere.nii.gz does not exist"),
+    ],
+)
+def test_a_failure_is_one_sentence(
+    flags: list[str], sentence: str, trained_run: Path, warm_command: WarmCommand, tmp_path: Path
+) -> None:
+    start = ("trajectory", trained_run, "-o", tmp_path / "report")
+    done = warm_command.run(*start, *flags, folder=tmp_path)
+    assert done.code == 1
+    assert done.errors.startswith("Error: ")
+    assert sentence in done.errors
+    assert done.errors.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_is_no_training_and_where_nothing_can_be_written(
+    trained_run: Path, warm_command: WarmCommand, tmp_path: Path
+) -> None:
+    def errors(run: Path, report: str) -> str:
+        done = warm_command.run("trajectory", run, "-o", tmp_path / report, folder=tmp_path)
+        assert (done.code, done.errors.count("\n")) == (1, 1)
+        return done.errors
+
+    assert "is no training: expected the --output of bayes-nnunet train" in errors(tmp_path, "a")
+    (tmp_path / "file").write_text("")
+    expected = "is no folder: choose another one for the report.\n"
+    assert errors(trained_run, "file").endswith(expected)
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "fold_0" / "trajectory").mkdir()
+    (run / "fold_0" / "trajectory" / "epoch_0000.npz").write_text("damaged")
+    assert "epoch_0000.npz is damaged: " in errors(run, "b")

@@ -1,0 +1,281 @@
+"""The outline of a structure as handles, and applied: what changes and what does not."""
+
+import nibabel
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import napari_bayes_nnunet.sample_data as sample_data
+from napari_bayes_nnunet.core.editing.closed_curve import curve_through, filled
+from napari_bayes_nnunet.core.editing.contour import apply_contour, handles_of, outlined
+
+from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
+from .test_closed_curve import on_circle
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def circle(radius, at=(32.0, 36.0)):
+    return on_circle(400, radius, at)
+
+
+# Handles
+
+
+@pytest.mark.parametrize(("label", "inner"), [(RV, ()), (MYO, {LV}), (LV, ())])
+def test_few_handles_come_close_to_the_outline(label, inner):
+    region = outlined(heart(lv=12, wall=6, rv=20, shape=(96, 96), at=(48, 54)), label, inner=inner)
+    handles = handles_of(region)
+    assert 8 <= len(handles) <= 16
+    assert dice(filled(curve_through(handles), region.shape), region) >= 0.97
+
+
+@pytest.mark.parametrize("phase", ["ED", "ES"])
+def test_few_handles_come_close_on_a_real_heart(phase):
+    file = next(sample_data.FOLDER.glob(f"*_{phase}_gt.nii.gz"))
+    labels = np.asarray(nibabel.load(file).dataobj).astype(np.uint8).transpose(2, 1, 0)
+    slices = [(z, k) for z in range(len(labels)) for k in np.unique(labels[z][labels[z] > 0])]
+    assert len(slices) >= 8
+    for z, label in slices:
+        region = ndimage.binary_fill_holes(outlined(labels[z], label))
+        handles = handles_of(region)
+        assert len(handles) <= 16
+        assert dice(filled(curve_through(handles), region.shape), region) >= 0.97
+
+
+def test_a_crescent_has_handles_at_its_horns():
+    crescent = disk(20) & ~disk(20, at=(32, 46))
+    handles = handles_of(crescent)
+    assert dice(filled(curve_through(handles), crescent.shape), crescent) >= 0.97
+    y, x = np.nonzero(crescent)
+    for horn in ((y.min(), x[y == y.min()].mean()), (y.max(), x[y == y.max()].mean())):
+        assert np.linalg.norm(handles - horn, axis=1).min() < 3
+
+
+def test_there_are_as_many_handles_as_asked_for():
+    for count in (3, 5, 12, 20):
+        assert handles_of(disk(12), count=count).shape == (count, 2)
+
+
+def test_the_outline_is_the_outer_one_of_the_largest_piece():
+    ring = disk(12) & ~disk(7)
+    ring |= disk(2, at=(5, 5))
+    handles = handles_of(ring)
+    assert np.linalg.norm(handles - (32, 36), axis=1) == pytest.approx(12, abs=0.5)
+
+
+def test_a_structure_at_the_edge_of_the_slice_has_an_outline():
+    mask = np.zeros((20, 20), bool)
+    mask[:8, 12:] = True
+    assert dice(filled(curve_through(handles_of(mask)), mask.shape), mask) >= 0.95
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5), (3, 3)])
+def test_a_few_voxels_have_few_handles_and_come_back(size):
+    mask = np.zeros((12, 12), bool)
+    mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
+    handles = handles_of(mask)
+    assert 4 <= len(handles) <= 16
+    np.testing.assert_array_equal(filled(curve_through(handles), mask.shape), mask)
+
+
+def test_a_single_voxel_has_four_handles():
+    assert len(handles_of(disk(0))) == 4
+
+
+def test_an_absent_structure_has_no_handles():
+    with pytest.raises(ValueError, match="nothing to outline: the structure is absent"):
+        handles_of(np.zeros((8, 8), bool))
+
+
+def test_fewer_than_three_handles_are_refused():
+    with pytest.raises(ValueError, match="at least 3 handles, not 2"):
+        handles_of(disk(5), count=2)
+
+
+# What is outlined
+
+
+def test_the_myocardium_is_outlined_with_its_lv_also_where_the_ring_is_open():
+    labels = heart(rv=0)
+    labels[30:35, 40:][labels[30:35, 40:] == MYO] = 0
+    labels[30:35, :32][labels[30:35, :32] == MYO] = 0
+    assert np.count_nonzero(outlined(labels, MYO)) < np.count_nonzero(labels == MYO)
+    np.testing.assert_array_equal(outlined(labels, MYO, inner={LV}), labels > 0)
+
+
+# Apply
+
+
+def test_an_lv_that_grows_takes_background_and_stops_at_the_myocardium():
+    labels = heart(rv=0)
+    labels[disk(9) & (labels == MYO)] = 0
+    applied = apply_contour(labels, circle(11), label=LV)
+    np.testing.assert_array_equal(applied == MYO, labels == MYO)
+    np.testing.assert_array_equal(applied == LV, disk(9))
+
+
+def test_an_lv_contour_over_the_myocardium_moves_both_ways():
+    labels = heart(lv=8, wall=6)
+    for radius in (5.05, 8.05, 11.05):
+        applied = apply_contour(labels, circle(radius), label=LV, over={MYO})
+        np.testing.assert_array_equal(applied == LV, disk(radius))
+        np.testing.assert_array_equal(applied == MYO, disk(14) & ~disk(radius))
+        np.testing.assert_array_equal(applied == RV, labels == RV)
+
+
+def test_a_ring_around_an_lv_that_shrinks_leaves_no_hole():
+    applied = apply_contour(heart(lv=8, wall=6), circle(5.05), label=LV)
+    np.testing.assert_array_equal(applied == MYO, disk(14) & ~disk(5.05))
+
+
+def test_the_outer_outline_of_the_myocardium_leaves_its_lv():
+    labels = heart(rv=0, lv=8, wall=5)
+    for radius in (10.2, 16.2):
+        applied = apply_contour(labels, circle(radius), label=MYO, inner={LV})
+        np.testing.assert_array_equal(applied == LV, disk(8))
+        np.testing.assert_array_equal(applied == MYO, disk(radius) & ~disk(8))
+
+
+def test_other_structures_are_not_touched():
+    labels = heart()
+    applied = apply_contour(labels, circle(20.2), label=MYO, inner={LV})
+    np.testing.assert_array_equal(applied == RV, labels == RV)
+    np.testing.assert_array_equal(applied == LV, labels == LV)
+    assert (applied[disk(20) & (labels == 0)] == MYO).all()
+
+
+def test_an_rv_that_shrinks_at_its_free_wall_leaves_background():
+    labels = heart()
+    smaller = (labels == RV) & disk(11, at=(32, 24))
+    applied = apply_contour(labels, curve_through(handles_of(smaller)), label=RV)
+    assert dice(applied == RV, smaller) > 0.97
+    free_wall = (labels == RV) & ~disk(12, at=(32, 24))
+    assert not applied[free_wall].any()
+    np.testing.assert_array_equal(applied == LV, labels == LV)
+
+
+def test_protected_structures_neither_change_nor_are_gained():
+    labels = heart()
+    for radius in (4, 12):
+        applied = apply_contour(labels, circle(radius), label=LV, over={MYO}, protected={MYO})
+        np.testing.assert_array_equal(applied == MYO, labels == MYO)
+    assert (
+        apply_contour(labels, circle(4), label=LV, protected={MYO})[disk(8) & ~disk(5)] == 0
+    ).all()
+
+
+def test_a_protected_structure_keeps_its_contour():
+    labels = heart()
+    applied = apply_contour(labels, circle(4), label=LV, protected={LV})
+    np.testing.assert_array_equal(applied, labels)
+    assert applied is not labels
+
+
+def test_other_pieces_stay():
+    labels = heart()
+    labels[2:5, 2:5] = LV
+    applied = apply_contour(labels, circle(6), label=LV)
+    assert (applied[2:5, 2:5] == LV).all()
+
+
+def test_a_curve_draws_a_structure_that_is_absent():
+    applied = apply_contour(np.zeros((64, 64), np.uint8), circle(8.05), label=LV)
+    np.testing.assert_array_equal(applied == LV, disk(8.05))
+
+
+def test_a_curve_without_a_voxel_takes_the_piece_away():
+    labels = heart(rv=0)
+    applied = apply_contour(labels, circle(0.2, at=(32.5, 36.5)), label=LV)
+    np.testing.assert_array_equal(applied == MYO, labels > 0)
+
+
+def test_a_curve_may_leave_the_slice():
+    applied = apply_contour(heart(rv=0), circle(100), label=MYO, inner={LV})
+    assert (applied[heart(rv=0) != LV] == MYO).all()
+
+
+def large_heart():
+    return heart(lv=12, wall=6, rv=20, shape=(96, 96), at=(48, 54))
+
+
+CONTOURS = [(RV, ()), (MYO, {LV}), (LV, ())]
+
+
+@pytest.mark.parametrize(("label", "inner"), CONTOURS)
+def test_a_contour_that_was_not_moved_hardly_changes_anything(label, inner):
+    labels = large_heart()
+    curve = curve_through(handles_of(outlined(labels, label, inner=inner)))
+    applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO} - {label})
+    assert dice(applied == label, labels == label) > 0.97
+    told = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=curve)
+    np.testing.assert_array_equal(told, labels)
+
+
+def dragged(handles, factor):
+    """Handles of which two beside each other are moved from or towards their middle."""
+    moved = handles.copy()
+    moved[:2] += (factor - 1) * (handles[:2] - handles.mean(axis=0))
+    return moved
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.25])
+@pytest.mark.parametrize(("label", "inner"), CONTOURS)
+def test_what_a_dragged_curve_stays_away_from_does_not_change(label, inner, factor):
+    labels = large_heart()
+    handles = handles_of(outlined(labels, label, inner=inner))
+    start, curve = curve_through(handles), curve_through(dragged(handles, factor))
+    applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=start)
+    changed = applied != labels
+    passed = filled(start, labels.shape) ^ filled(curve, labels.shape)
+    assert changed.sum() > 5
+    far = ~ndimage.binary_dilation(passed, iterations=4)
+    assert far.sum() > passed.sum()
+    np.testing.assert_array_equal(applied[far], labels[far])
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.25])
+def test_where_a_curve_was_dragged_no_specks_stay_behind(factor):
+    rough = disk(12, at=(48, 48), shape=(96, 96))
+    rng = np.random.default_rng(0)
+    rim = ndimage.binary_dilation(rough, iterations=2) & ~ndimage.binary_erosion(rough)
+    rough = rough ^ (rim & (rng.random(rim.shape) < 0.3))
+    labels = np.where(disk(24, at=(48, 48), shape=(96, 96)), np.uint8(MYO), np.uint8(0))
+    labels[rough] = LV
+    handles = handles_of(rough)
+    start, curve = curve_through(handles), curve_through(dragged(handles, factor))
+    applied = apply_contour(labels, curve, label=LV, over={MYO}, start=start)
+    passed = filled(start, labels.shape) ^ filled(curve, labels.shape)
+    middle = ndimage.binary_dilation(ndimage.binary_erosion(passed), iterations=2)
+    inside = filled(curve, labels.shape)
+    pieces = outlined(labels, LV) | (labels == MYO)
+    assert (applied[middle & inside & pieces] == LV).all()
+    assert (applied[middle & ~inside & pieces] == MYO).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_on_any_labels_only_what_may_change_does(seed):
+    rng = np.random.default_rng(seed)
+    labels = random_labels(rng, (40, 44))
+    kept = labels.copy()
+    curve = curve_through(on_circle(7, 12, (20, 22)) + rng.normal(0, 3, (7, 2)))
+    applied = apply_contour(labels, curve, label=LV)
+    np.testing.assert_array_equal(labels, kept)
+    assert applied.dtype == np.uint8
+    inside = filled(curve, labels.shape)
+    others = (labels == RV) | (labels == MYO)
+    np.testing.assert_array_equal(applied[others], labels[others])
+    assert (applied[inside & ~others] == LV).all()
+    outside = ~inside & (applied != labels)
+    assert outlined(labels, LV)[outside].all()
+
+
+def test_what_is_no_slice_no_structure_and_no_curve_is_refused():
+    with pytest.raises(ValueError, match="in int64"):
+        apply_contour(heart().astype(np.int64), circle(5), label=LV)
+    with pytest.raises(ValueError, match="Label 0 is no structure"):
+        apply_contour(heart(), circle(5), label=0)
+    with pytest.raises(ValueError, match=r"\(n, 2\) finite numbers"):
+        apply_contour(heart(), np.zeros((5, 3)), label=LV)

@@ -1,0 +1,343 @@
+"""Eqs. 2 and 3 on NumPy arrays and torch tensors: sums against all members at once."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_bayes_nnunet.core.ensemble.posterior import (
+    Array,
+    RunningPosterior,
+    entropy,
+    most_probable,
+    tempered,
+)
+
+MakeArray = Callable[[NDArray[Any]], Array]
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def array(request: pytest.FixtureRequest) -> MakeArray:
+    """Turns a NumPy array into the kind of array under test."""
+    if request.param == "numpy":
+        return np.array
+    torch = pytest.importorskip("torch")
+
+    def tensor(values: NDArray[Any]) -> Array:
+        return torch.tensor(values)
+
+    return tensor
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=0))
+    return np.asarray(powers / powers.sum(axis=0), np.float32)
+
+
+def members(n: int, shape: tuple[int, ...] = (4, 3, 5, 6)) -> list[NDArray[np.float32]]:
+    rng = np.random.default_rng(n)
+    return [softmax(3 * rng.normal(size=shape)) for _ in range(n)]
+
+
+def exact_entropy(p: NDArray[Any]) -> NDArray[np.float64]:
+    p = p.astype(np.float64)
+    return np.asarray(-np.sum(p * np.log2(np.where(p > 0, p, 1)), axis=0))
+
+
+def exact_mean(all_members: list[NDArray[Any]]) -> NDArray[np.float64]:
+    return np.asarray(np.mean(all_members, axis=0, dtype=np.float64))
+
+
+def posterior_of(probabilities: list[NDArray[np.float32]], array: MakeArray) -> RunningPosterior:
+    posterior = RunningPosterior()
+    for p in probabilities:
+        posterior.add(array(p))
+    return posterior
+
+
+def test_mean_is_that_of_all_members_at_once(array: MakeArray) -> None:
+    all_members = members(30)
+    posterior = posterior_of(all_members, array)
+    expected = exact_mean(all_members)
+    assert posterior.count == 30
+    np.testing.assert_allclose(posterior.mean(), expected, atol=1e-6)
+    np.testing.assert_array_equal(posterior.labels(), expected.argmax(axis=0))
+
+
+def test_entropy_split_is_that_of_all_members_at_once(array: MakeArray) -> None:
+    all_members = members(30)
+    posterior = posterior_of(all_members, array)
+    total = exact_entropy(exact_mean(all_members))
+    expected = np.mean([exact_entropy(p) for p in all_members], axis=0)
+    np.testing.assert_allclose(posterior.total_entropy(), total, atol=5e-6)
+    np.testing.assert_allclose(posterior.expected_entropy(), expected, atol=5e-6)
+    np.testing.assert_allclose(posterior.mutual_information(), total - expected, atol=1e-5)
+
+
+def test_softmax_is_averaged_not_logits(array: MakeArray) -> None:
+    """Logits (12,0,0,0) and (0,3,0,0): p_max 0.522 by Eq. 2, 0.984 by the mean of the logits."""
+    logits = np.array([[12.0, 0, 0, 0], [0, 3.0, 0, 0]])[..., np.newaxis]
+    posterior = posterior_of([softmax(z) for z in logits], array)
+    assert float(posterior.mean().max()) == pytest.approx(0.522, abs=5e-4)
+
+
+def test_members_that_are_sure_but_disagree_are_all_mutual_information(array: MakeArray) -> None:
+    one_hot = np.eye(4, dtype=np.float32)[..., np.newaxis]
+    posterior = posterior_of(list(one_hot), array)
+    assert posterior.total_entropy().tolist() == [2.0]
+    assert posterior.expected_entropy().tolist() == [0.0]
+    assert posterior.mutual_information().tolist() == [2.0]
+
+
+@pytest.mark.parametrize("repeats", [1, 7, 30])
+def test_members_that_agree_have_no_mutual_information(array: MakeArray, repeats: int) -> None:
+    posterior = posterior_of(members(1) * repeats, array)
+    information = np.asarray(posterior.mutual_information())
+    assert information.min() >= 0
+    np.testing.assert_allclose(information, 0, atol=1e-6)
+
+
+def test_one_member_is_passed_through_exactly(array: MakeArray) -> None:
+    (member,) = members(1)
+    posterior = posterior_of([member], array)
+    np.testing.assert_array_equal(posterior.mean(), member)
+    np.testing.assert_array_equal(posterior.mutual_information(), 0)
+    np.testing.assert_array_equal(posterior.total_entropy(), posterior.expected_entropy())
+
+
+def test_results_are_the_members_kind_of_array(array: MakeArray) -> None:
+    member = array(members(1)[0])
+    posterior = RunningPosterior()
+    posterior.add(member)
+    for result in (posterior.mean(), posterior.total_entropy(), posterior.mutual_information()):
+        assert type(result) is type(member)
+        assert result.dtype == member.dtype
+    labels = posterior.labels()
+    assert type(labels) is type(member)
+    assert np.asarray(labels).dtype == np.uint8
+    assert tuple(labels.shape) == (3, 5, 6)
+
+
+def test_half_precision_members_are_summed_in_single(array: MakeArray) -> None:
+    half = [p.astype(np.float16) for p in members(30)]
+    posterior = RunningPosterior()
+    for p in half:
+        posterior.add(array(p))
+    assert np.asarray(posterior.mean()).dtype == np.float32
+    expected = exact_mean(half)
+    np.testing.assert_allclose(posterior.mean(), expected, atol=1e-6)
+    np.testing.assert_allclose(posterior.total_entropy(), exact_entropy(expected), atol=5e-6)
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 7), (3, 4, 5), (4, 2, 3, 4, 5)])
+def test_any_shape_after_the_classes(array: MakeArray, shape: tuple[int, ...]) -> None:
+    posterior = posterior_of(members(2, shape), array)
+    assert tuple(posterior.mean().shape) == shape
+    assert tuple(posterior.labels().shape) == tuple(posterior.total_entropy().shape) == shape[1:]
+
+
+def test_a_member_is_neither_changed_nor_kept(array: MakeArray) -> None:
+    member = array(members(1)[0])
+    before = np.asarray(member).copy()
+    posterior = RunningPosterior()
+    posterior.add(member)
+    posterior.add(array(members(2)[0]))
+    np.testing.assert_array_equal(member, before)
+    gone = weakref.ref(member)
+    del member
+    gc.collect()
+    assert gone() is None
+
+
+def test_reading_changes_nothing(array: MakeArray) -> None:
+    posterior = posterior_of(members(3), array)
+    first = [np.asarray(read()).copy() for read in reads(posterior)]
+    posterior.mean()[:] = 0
+    posterior.expected_entropy()[:] = 9
+    for before, read in zip(first, reads(posterior), strict=True):
+        np.testing.assert_array_equal(read(), before)
+
+
+def reads(posterior: RunningPosterior) -> list[Callable[[], Array]]:
+    return [
+        posterior.mean,
+        posterior.labels,
+        posterior.total_entropy,
+        posterior.expected_entropy,
+        posterior.mutual_information,
+    ]
+
+
+def test_memory_does_not_grow_with_the_members(array: MakeArray) -> None:
+    def size(posterior: RunningPosterior) -> int:
+        arrays = (value for value in vars(posterior).values() if hasattr(value, "nbytes"))
+        return sum(int(value.nbytes) for value in arrays)
+
+    sums = (4 + 1) * 3 * 5 * 6 * 4
+    assert size(posterior_of(members(1), array)) == sums
+    assert size(posterior_of(members(30), array)) == sums
+
+
+def test_members_of_inference_mode_are_added_outside_it() -> None:
+    torch = pytest.importorskip("torch")
+    posterior = RunningPosterior()
+    for p in members(2):
+        with torch.inference_mode():
+            member = torch.tensor(p) * 1
+        posterior.add(member)
+    np.testing.assert_allclose(posterior.mean(), np.mean(members(2), axis=0), atol=1e-6)
+
+
+def test_sums_of_disjoint_members_merge(array: MakeArray) -> None:
+    all_members = members(7)
+    merged = posterior_of(all_members[:3], array)
+    merged.merge(posterior_of(all_members[3:], array))
+    together = posterior_of(all_members, array)
+    assert merged.count == 7
+    np.testing.assert_allclose(merged.mean(), together.mean(), atol=1e-6)
+    np.testing.assert_allclose(
+        merged.mutual_information(), together.mutual_information(), atol=2e-6
+    )
+
+
+def test_merging_into_an_empty_posterior_copies(array: MakeArray) -> None:
+    part, total = posterior_of(members(2), array), RunningPosterior()
+    total.merge(RunningPosterior())
+    total.merge(part)
+    total.merge(RunningPosterior())
+    part.add(array(members(1)[0]))
+    assert total.count == 2
+    np.testing.assert_array_equal(total.mean(), posterior_of(members(2), array).mean())
+
+
+def test_kept_sums_are_taken_up_again(array: MakeArray) -> None:
+    all_members = members(4)
+    half = posterior_of(all_members[:2], array)
+    again = RunningPosterior(
+        probability_sum=half.probability_sum, entropy_sum=half.entropy_sum, count=half.count
+    )
+    for p in all_members[2:]:
+        again.add(array(p))
+    np.testing.assert_array_equal(again.mean(), posterior_of(all_members, array).mean())
+
+
+def test_no_members_no_posterior() -> None:
+    for read in reads(RunningPosterior()):
+        with pytest.raises(ValueError, match="at least one member"):
+            read()
+
+
+def test_another_shape_is_refused_and_leaves_the_sums(array: MakeArray) -> None:
+    posterior = posterior_of(members(2), array)
+    before = np.asarray(posterior.probability_sum).copy()
+    # (4, 1, 1, 6) would be broadcast silently.
+    for shape in ((4, 3, 5, 7), (4, 1, 1, 6), (3, 3, 5, 6)):
+        with pytest.raises(ValueError, match=r"probabilities are \(4, 3, 5, 6\), this one's are"):
+            posterior.add(array(members(1, shape)[0]))
+        with pytest.raises(ValueError, match=r"probabilities are \(4, 3, 5, 6\), this one's are"):
+            posterior.merge(posterior_of(members(1, shape), array))
+    assert posterior.count == 2
+    np.testing.assert_array_equal(posterior.probability_sum, before)
+
+
+@pytest.mark.parametrize("value", [0.0, 12.0, float("nan"), float("inf")])
+def test_what_are_no_probabilities_is_refused(array: MakeArray, value: float) -> None:
+    posterior = RunningPosterior()
+    with pytest.raises(ValueError, match="must sum to 1 over the classes"):
+        posterior.add(array(np.full((4, 2, 3, 3), value, np.float32)))
+    assert posterior.count == 0
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "bits"),
+    [
+        ([1, 0, 0, 0], 0.0),
+        ([0.5, 0.5, 0, 0], 1.0),
+        ([0.25, 0.25, 0.25, 0.25], 2.0),
+        ([0.5, 0.25, 0.25, 0], 1.5),
+        ([1 / 3, 1 / 3, 1 / 3], np.log2(3)),
+        ([0.9, 0.1], 0.468996),
+        ([1 - 1e-30, 1e-30], 0.0),
+        ([1.0, 1e-45], 0.0),
+    ],
+)
+def test_entropy_in_bit(array: MakeArray, probabilities: list[float], bits: float) -> None:
+    found = entropy(array(np.array(probabilities, np.float32)[:, np.newaxis]))
+    assert found.tolist() == pytest.approx([bits], abs=1e-6)
+
+
+def test_entropy_stays_between_0_and_log2_of_the_classes(array: MakeArray) -> None:
+    for classes in range(2, 12):
+        uniform = np.full((classes, 1), 1 / classes, np.float32)
+        # A softmax may round to slightly more than 1.
+        certain = np.zeros((classes, 1), np.float32)
+        certain[0] = np.nextafter(np.float32(1), np.float32(2))
+        found = np.asarray(entropy(array(np.concatenate([uniform, certain], axis=1))))
+        assert found[0] <= np.float32(np.log2(classes))
+        assert found[1] == 0
+
+
+def test_most_probable_takes_the_first_of_equals(array: MakeArray) -> None:
+    p = np.array([[0.4, 0.1, 0.25, 0.0], [0.4, 0.5, 0.25, 0.5], [0.2, 0.4, 0.5, 0.5]], np.float32)
+    assert most_probable(array(p)).tolist() == [0, 1, 2, 1]
+
+
+def test_most_probable_refuses_more_classes_than_uint8_can_number(array: MakeArray) -> None:
+    assert most_probable(array(np.eye(256, dtype=np.float32)))[255] == 255
+    with pytest.raises(ValueError, match="at most 256 classes, not 257"):
+        most_probable(array(np.eye(257, dtype=np.float32)))
+
+
+def test_torch_is_not_imported() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior\n"
+        "posterior = RunningPosterior()\n"
+        "posterior.add(np.full((2, 3), 0.5, np.float32))\n"
+        "posterior.mutual_information(), posterior.labels()\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tempered_is_the_softmax_of_divided_logits() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, size=(4, 3, 5, 6))
+    soft = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum(axis=0)
+    p = np.exp(logits) / np.exp(logits).sum(axis=0)
+    np.testing.assert_allclose(tempered(p, 1.5), soft, rtol=1e-10)
+    assert tempered(p, 1) is p
+    coldest = tempered(p.astype(np.float32), 1e-9)
+    np.testing.assert_array_equal(coldest, p == p.max(axis=0))
+    certain = np.array([[1.0], [0.0]])
+    np.testing.assert_array_equal(tempered(certain, 2), certain)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])
+def test_a_temperature_is_above_0(temperature: float) -> None:
+    with pytest.raises(ValueError, match="a number above 0"):
+        tempered(np.full((2, 3), 0.5), temperature)
+
+
+def test_a_temperature_calibrates_the_pool(array: MakeArray) -> None:
+    members = np.random.default_rng(2).dirichlet(np.ones(3), size=(2, 20)).transpose(0, 2, 1)
+    members = members.astype(np.float32)
+    plain, soft = RunningPosterior(), RunningPosterior(temperature=2)
+    for member in members:
+        for posterior in (plain, soft):
+            posterior.add(array(member))
+    expected = np.sqrt(members.mean(axis=0))
+    expected /= expected.sum(axis=0)
+    np.testing.assert_allclose(np.asarray(soft.mean()), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(soft.total_entropy()), np.asarray(entropy(expected)), atol=1e-5
+    )
+    for measure in (RunningPosterior.labels, RunningPosterior.mutual_information):
+        np.testing.assert_array_equal(np.asarray(measure(soft)), np.asarray(measure(plain)))

@@ -1,0 +1,203 @@
+"""Eq. 4 and the choice of members, against the values of the paper."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.schedule import (
+    DecayOver,
+    MemberSelection,
+    RestartSchedule,
+    latest_of_each,
+)
+
+PAPER = RestartSchedule()
+
+
+def by_cycle(schedule: RestartSchedule, selection: MemberSelection) -> dict[int, list[int]]:
+    kept = selection.epochs(schedule)
+    return {cycle: list(epochs) for cycle, epochs in groupby(kept, key=schedule.cycle)}
+
+
+def test_defaults_are_the_papers() -> None:
+    assert (PAPER.epochs, PAPER.cycles, PAPER.cycle_length) == (1200, 3, 400)
+    assert (PAPER.initial_lr, PAPER.restart_lr, PAPER.exponent) == (0.01, 0.1, 0.9)
+    assert (PAPER.gamma, PAPER.plateau_start, PAPER.decay_over) == (0.8, 320, "T")
+
+
+@pytest.mark.parametrize("cycle", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("t_c", "rate"),
+    [
+        (0, 0.1),
+        (1, 0.009992),
+        (100, 0.009247),
+        (319, 0.007572),
+        (320, 0.007564),
+        (321, 0.007564),
+        (399, 0.007564),
+    ],
+)
+def test_learning_rate_over_the_whole_training(cycle: int, t_c: int, rate: float) -> None:
+    assert PAPER.learning_rate(400 * cycle + t_c) == pytest.approx(rate, abs=5e-7)
+
+
+def test_learning_rate_over_one_cycle_has_a_lower_plateau() -> None:
+    schedule = RestartSchedule(decay_over="Tc")
+    assert schedule.learning_rate(399) == pytest.approx(0.002349, abs=5e-7)
+    assert schedule.learning_rate(100) == pytest.approx(0.01 * 0.75**0.9)
+    assert PAPER.learning_rate(399) / schedule.learning_rate(399) == pytest.approx(3.2, abs=0.05)
+
+
+def test_poly_is_nnunets_own() -> None:
+    schedule = RestartSchedule(epochs=1000, cycles=1, shape="poly")
+    rates = [schedule.learning_rate(epoch) for epoch in (0, 500, 999)]
+    assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.01 * 0.001**0.9])
+    assert by_cycle(schedule, MemberSelection()) == {0: [999]}
+    with pytest.raises(ValueError, match="poly is one long cycle, not 3 cycles"):
+        RestartSchedule(shape="poly")
+
+
+def test_cosine_is_that_of_snapshot_ensembles() -> None:
+    schedule = RestartSchedule(shape="cosine")
+    for cycle in range(3):
+        rates = [schedule.learning_rate(400 * cycle + t_c) for t_c in (0, 100, 200, 399)]
+        half = 0.05 * (2**-0.5 + 1)
+        assert rates == pytest.approx([0.1, half, 0.05, 0.0], abs=2e-6)
+    assert by_cycle(schedule, MemberSelection()) == {0: [399], 1: [799], 2: [1199]}
+    gently = RestartSchedule(shape="cosine", restart_first_cycle=False)
+    assert [gently.learning_rate(epoch) for epoch in (0, 400)] == pytest.approx([0.01, 0.1])
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="restarts, poly or cosine, not 'linear'"):
+        RestartSchedule(shape="linear")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("decay_over", ["T", "Tc"])
+def test_rate_is_constant_on_the_plateau_and_falls_before(decay_over: DecayOver) -> None:
+    schedule = RestartSchedule(decay_over=decay_over)
+    rates = [schedule.learning_rate(epoch) for epoch in range(1, 400)]
+    assert len(set(rates[319:])) == 1
+    assert all(later < earlier for earlier, later in pairwise(rates[:320]))
+
+
+def test_plateau_may_start_between_two_epochs() -> None:
+    schedule = RestartSchedule(epochs=9, cycles=3, gamma=0.5)
+    assert schedule.plateau_start == 2
+    assert schedule.learning_rate(2) == pytest.approx(0.01 * (1 - 1.5 / 9) ** 0.9)
+
+
+def test_every_cycle_restarts() -> None:
+    high = [epoch for epoch in range(1200) if PAPER.learning_rate(epoch) == 0.1]
+    assert high == [0, 400, 800]
+
+
+def test_first_cycle_without_restart_starts_at_the_initial_rate() -> None:
+    schedule = RestartSchedule(restart_first_cycle=False)
+    assert schedule.learning_rate(0) == 0.01
+    assert schedule.learning_rate(400) == schedule.learning_rate(800) == 0.1
+    assert schedule.learning_rate(1) == PAPER.learning_rate(1)
+
+
+def test_cycle_and_epoch_in_cycle_count_from_zero() -> None:
+    found = [(PAPER.cycle(e), PAPER.epoch_in_cycle(e)) for e in (0, 399, 400, 1199)]
+    assert found == [(0, 0), (0, 399), (1, 0), (2, 399)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "at least 1, not 0 and 3"),
+        ({"cycles": 0}, "at least 1, not 1200 and 0"),
+        ({"epochs": 1000}, "1000 epochs cannot be divided into 3 cycles"),
+        ({"gamma": -0.1}, "0 to 1, not -0.1"),
+        ({"gamma": 1.1}, "0 to 1, not 1.1"),
+        ({"gamma": float("nan")}, "0 to 1, not nan"),
+        ({"initial_lr": 0.0}, "initial learning rate must be a positive number, not 0.0"),
+        ({"restart_lr": -1.0}, "restart learning rate must be a positive number, not -1.0"),
+        ({"restart_lr": float("inf")}, "restart learning rate .* not inf"),
+        ({"exponent": -1.0}, "exponent must be 0 or more, not -1.0"),
+        ({"exponent": float("nan")}, "exponent must be 0 or more, not nan"),
+        ({"decay_over": "M"}, "'T' or 'Tc', not 'M'"),
+    ],
+)
+def test_schedule_refuses_what_eq_4_is_not_defined_for(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        RestartSchedule(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"per_cycle": 0}, {"step": 0}])
+def test_selection_refuses_less_than_one(changes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        MemberSelection(**changes)
+
+
+def test_papers_single_modal_members() -> None:
+    last_cycle = by_cycle(PAPER, MemberSelection())[2]
+    assert last_cycle == list(range(1141, 1200, 2))
+    assert len(last_cycle) == 30
+
+
+def test_papers_multi_modal_members() -> None:
+    members = latest_of_each(by_cycle(PAPER, MemberSelection()), 30)
+    in_cycle = list(range(381, 400, 2))
+    assert members == [400 * cycle + t_c for cycle in range(3) for t_c in in_cycle]
+
+
+def test_members_come_from_the_plateau_only() -> None:
+    kept = by_cycle(PAPER, MemberSelection(per_cycle=1000, step=1))
+    assert kept[0] == list(range(320, 400))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("length", [1, 2, 5, 50])
+def test_last_epoch_of_a_cycle_is_always_kept(step: int, gamma: float, length: int) -> None:
+    schedule = RestartSchedule(epochs=3 * length, cycles=3, gamma=gamma)
+    kept = list(MemberSelection(per_cycle=1, step=step).epochs(schedule))
+    assert kept == [length - 1, 2 * length - 1, 3 * length - 1]
+
+
+def test_keeps_agrees_with_epochs() -> None:
+    selection = MemberSelection(per_cycle=4, step=3)
+    kept = {epoch for epoch in range(1200) if selection.keeps(PAPER, epoch)}
+    assert kept == set(selection.epochs(PAPER))
+
+
+@pytest.mark.parametrize(
+    ("count", "taken"),
+    [
+        (0, []),
+        (1, [29]),
+        (3, [9, 19, 29]),
+        (4, [9, 19, 28, 29]),
+        (5, [9, 19, 27, 28, 29]),
+        (9, [7, 8, 9, 17, 18, 19, 27, 28, 29]),
+        (100, [7, 8, 9, 17, 18, 19, 27, 28, 29]),
+    ],
+)
+def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> None:
+    groups = {0: [7, 8, 9], 1: [17, 18, 19], 2: [27, 28, 29]}
+    assert latest_of_each(groups, count) == taken
+
+
+@pytest.mark.parametrize(
+    ("groups", "taken"),
+    [
+        ({0: [9], 1: [17, 18, 19], 2: [26, 27, 28, 29]}, [9, 18, 19, 27, 28, 29]),
+        ({0: [6, 7, 8, 9], 1: [17, 18, 19], 2: [29]}, [8, 9, 17, 18, 19, 29]),
+        ({0: [6, 7, 8, 9], 1: [], 2: [27, 28, 29]}, [7, 8, 9, 27, 28, 29]),
+        ({2: [27, 28, 29], 0: [7, 8, 9]}, [7, 8, 9, 27, 28, 29]),
+        ({}, []),
+    ],
+)
+def test_what_a_short_cycle_lacks_comes_from_the_latest_that_has_more(
+    groups: dict[int, list[int]], taken: list[int]
+) -> None:
+    assert latest_of_each(groups, 6) == taken

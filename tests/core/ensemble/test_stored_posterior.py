@@ -1,0 +1,83 @@
+"""What is kept of an ensemble: boxes, rounding, slices."""
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, most_probable
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+
+SHAPE = (4, 12, 10)
+
+
+@pytest.fixture
+def members():
+    """(n, C, Z, Y, X) probabilities with a structure in the slices 1 and 2."""
+    rng = np.random.default_rng(3)
+    logits = np.zeros((5, 3, *SHAPE), np.float32)
+    logits[:, 0] = 20
+    logits[:, :, 1:3, 4:9, 2:6] = rng.normal(0, 2, (5, 3, 2, 5, 4))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def running(members):
+    posterior = RunningPosterior()
+    for probabilities in members:
+        posterior.add(probabilities)
+    return posterior
+
+
+@pytest.fixture
+def stored(members, running):
+    return StoredPosterior.of(
+        running.mean(),
+        [most_probable(p) for p in members],
+        prediction=running.labels(),
+        entropy=running.total_entropy(),
+        mutual_information=running.mutual_information(),
+    )
+
+
+def test_it_keeps_the_box_of_what_is_not_certain(stored):
+    assert stored.box == (slice(1, 3), slice(4, 9), slice(2, 6))
+    assert stored.probabilities.shape == (3, 2, 5, 4)
+    assert stored.members.shape == (5, 2, 5, 4)
+    assert (stored.shape, stored.classes, stored.count) == (SHAPE, 3, 5)
+
+
+def test_a_slice_is_whole_and_rounded_to_255_steps(stored, running, members):
+    for z in range(SHAPE[0]):
+        slice_ = stored.at(z)
+        np.testing.assert_allclose(slice_.probabilities, running.mean()[:, z], atol=0.5 / 255)
+        expected = [most_probable(p)[z] for p in members]
+        np.testing.assert_array_equal(slice_.members, expected)
+        np.testing.assert_array_equal(slice_.prediction, running.labels()[z])
+        np.testing.assert_array_equal(slice_.entropy, running.total_entropy()[z])
+        np.testing.assert_array_equal(slice_.mutual_information, running.mutual_information()[z])
+
+
+def test_the_prediction_is_among_the_most_probable_after_rounding(stored):
+    for z in range(SHAPE[0]):
+        slice_ = stored.at(z)
+        chosen = np.take_along_axis(slice_.probabilities, slice_.prediction[None], 0)[0]
+        np.testing.assert_array_equal(chosen, slice_.probabilities.max(axis=0))
+
+
+def test_a_member_is_whole(stored, members):
+    for number, probabilities in enumerate(members):
+        np.testing.assert_array_equal(stored.member(number), most_probable(probabilities))
+
+
+def test_nothing_found_is_an_empty_box():
+    probabilities = np.zeros((3, *SHAPE), np.float32)
+    probabilities[0] = 1
+    zeros = np.zeros(SHAPE, np.float32)
+    labels = np.zeros(SHAPE, np.uint8)
+    stored = StoredPosterior.of(
+        probabilities, [labels], prediction=labels, entropy=zeros, mutual_information=zeros
+    )
+    assert stored.probabilities.size == 0
+    assert stored.at(2).probabilities[0].min() == 1
+    assert not stored.at(2).members.any()
+    assert not stored.member(0).any()

@@ -1,0 +1,103 @@
+"""Distances in the space of weights, computed by hand and by other libraries."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+from sklearn.metrics import silhouette_score
+
+from napari_bayes_nnunet.core.ensemble.weight_space import (
+    modes,
+    pairwise_distances,
+    spreading,
+    steps,
+)
+
+LINE = np.array([[0.0], [1.0], [3.0], [10.0], [12.0]])
+"""Five epochs on a line, the first three in cycle 0, the others in cycle 1."""
+EPOCHS = np.array([2, 3, 5, 8, 9])
+CYCLES = np.array([0, 0, 0, 1, 1])
+
+
+@pytest.fixture
+def distances():
+    return pairwise_distances(LINE)
+
+
+def test_distances_by_hand():
+    found = pairwise_distances(np.array([[0, 0, 1], [3, 4, 1], [0, 0, 1]], np.float32))
+    assert found == pytest.approx(np.array([[0, 5, 0], [5, 0, 5], [0, 5, 0]]))
+    assert found.dtype == np.float64
+
+
+def test_distances_of_many_weights_far_from_zero():
+    rng = np.random.default_rng(0)
+    weights = (100 + rng.normal(0, 0.01, (6, 9000))).astype(np.float32)
+    found = pairwise_distances(weights)
+    assert found == pytest.approx(squareform(pdist(weights.astype(np.float64))), rel=1e-9)
+    assert (found == found.T).all()
+    assert (np.diagonal(found) == 0).all()
+
+
+def test_a_step_needs_the_epoch_before(distances):
+    assert steps(distances, EPOCHS) == pytest.approx([math.nan, 1, math.nan, math.nan, 2], nan_ok=1)
+    assert steps(np.zeros((0, 0)), np.zeros(0, np.int64)).shape == (0,)
+
+
+def test_modes_by_hand(distances):
+    found = modes(distances, CYCLES)
+    assert found.within == pytest.approx((1 + 3 + 2 + 2) / 4)
+    assert found.between == pytest.approx((10 + 12 + 9 + 11 + 7 + 9) / 6)
+    assert found.ratio == pytest.approx(58 / 6 / 2)
+    # (b - a) / max(a, b) of each: a the mean distance to its own, b to the others.
+    own, others = np.array([2, 1.5, 2.5, 2, 2]), np.array([11, 10, 8, 26 / 3, 32 / 3])
+    assert found.silhouette == pytest.approx(np.mean(1 - own / others))
+
+
+def test_silhouette_is_that_of_the_weights():
+    weights = np.random.default_rng(1).normal(size=(12, 40))
+    cycles = np.repeat([0, 1, 2], 4)
+    found = modes(pairwise_distances(weights), cycles).silhouette
+    assert found == pytest.approx(silhouette_score(weights, cycles))
+
+
+@pytest.mark.parametrize(
+    ("cycles", "known"), [([0, 0, 0], "within"), ([0, 1, 2], "between"), ([], "")]
+)
+def test_what_has_no_pairs_is_not_a_number(cycles, known):
+    places = np.arange(len(cycles), dtype=float)[:, None]
+    found = modes(pairwise_distances(places), np.array(cycles, np.int64))
+    assert math.isnan(found.silhouette)
+    assert math.isnan(found.ratio)
+    assert {name for name in ("within", "between") if not math.isnan(getattr(found, name))} == (
+        {known} - {""}
+    )
+
+
+def test_members_that_are_all_the_same_have_no_ratio():
+    assert math.isnan(modes(np.zeros((4, 4)), np.array([0, 0, 1, 1])).ratio)
+
+
+def test_spreading_by_hand(distances):
+    found = spreading(distances, EPOCHS, CYCLES)
+    assert found.lags.tolist() == [1, 2, 3]
+    assert found.distances == pytest.approx([(1 + 2) / 2, 2, 3])
+
+
+@pytest.mark.parametrize("power", [0, 0.5, 1])
+def test_the_exponent_tells_bouncing_from_walking(power):
+    epochs = np.arange(10)
+    distances = np.abs(epochs[:, None] - epochs).astype(float) ** power * 0.3
+    np.fill_diagonal(distances, 0)
+    found = spreading(distances, epochs, np.zeros(10, np.int64))
+    assert found.exponent == pytest.approx(power, abs=1e-12)
+
+
+def test_too_few_members_have_no_exponent():
+    for count in (0, 1, 2):
+        epochs = np.arange(count)
+        found = spreading(np.zeros((count, count)), epochs, np.zeros(count, np.int64))
+        assert math.isnan(found.exponent)

@@ -1,0 +1,182 @@
+"""EF, output and mass, with the spread of the models."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.heart.ef_contributions import ef_contributions
+from napari_bayes_nnunet.core.heart.function import Patient, heart_function
+from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
+
+KNOWN = Patient(height_cm=180, weight_kg=80, heart_rate=60)
+
+
+def phase(reviewed: Sequence[int] = (), **structures: list[list[float]]) -> PhaseVolumes:
+    """Of each structure the slices by the labels, then by each member."""
+    volumes = {name: np.array(rows, float) for name, rows in structures.items()}
+    slices = next(iter(volumes.values())).shape[1]
+    return PhaseVolumes(
+        labels={name: rows[0] for name, rows in volumes.items()},  # type: ignore[misc]
+        members={name: rows[1:] for name, rows in volumes.items()},  # type: ignore[misc]
+        reviewed=np.isin(np.arange(slices), reviewed),
+    )
+
+
+ED = phase(
+    LV=[[60, 60], [58, 58], [62, 66]],
+    MYO=[[50, 50], [49, 49], [51, 51]],
+    RV=[[70, 80], [70, 78], [72, 80]],
+)
+ES = phase(
+    LV=[[30, 20], [30, 18], [30, 24]],
+    MYO=[[55, 55], [50, 50], [60, 60]],
+    RV=[[40, 40], [40, 40], [40, 40]],
+)
+
+
+def test_the_left_and_right_ventricle() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8)
+    values = {name: measured.value for name, measured in found.items()}
+    assert values == pytest.approx(
+        {
+            "LV EDV": 120, "LV ESV": 50, "LV SV": 70, "LV EF": 100 * 70 / 120, "LV mass": 105,
+            "RV EDV": 150, "RV ESV": 80, "RV SV": 70, "RV EF": 100 * 70 / 150,
+        }
+    )  # fmt: skip
+    assert [found[name].unit for name in ("LV EDV", "LV EF", "LV mass")] == ["mL", "%", "g"]
+    assert found["LV EF"].title == "Left ventricle, ejection fraction"
+    assert all(name == measured.name and measured.help for name, measured in found.items())
+
+
+def test_the_same_member_is_taken_at_ed_and_es() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8)
+    members = [100 * (116 - 48) / 116, 100 * (128 - 54) / 128]
+    assert found["LV EF"].spread == pytest.approx(statistics.stdev(members))
+    assert found["LV EDV"].spread == pytest.approx(statistics.stdev([116, 128]))
+    assert found["LV mass"].spread == pytest.approx(1.05 * statistics.stdev([98, 102]))
+
+
+def test_reviewed_slices_leave_no_spread() -> None:
+    some = heart_function({1: replace(ED, reviewed=np.array([True, False])), 8: ES}, ed=1, es=8)
+    assert some["LV EDV"].value == 120
+    assert some["LV EDV"].spread == pytest.approx(statistics.stdev([118, 126]))
+    seen = np.array([True, True])
+    every = {1: replace(ED, reviewed=seen), 8: replace(ES, reviewed=seen)}
+    assert {m.spread for m in heart_function(every, ed=1, es=8).values()} == {0.0}
+
+
+def test_output_needs_the_heart_rate() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=Patient(heart_rate=60))
+    assert (found["LV CO"].value, found["LV CO"].unit) == (pytest.approx(4.2), "L/min")
+    assert found["LV CO"].spread == pytest.approx(0.06 * statistics.stdev([68, 74]))
+    assert "LV CI" not in found
+
+
+def test_indexed_by_body_surface_area() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
+    for name, index in [
+        ("LV EDV", "LV EDVi"),
+        ("LV ESV", "LV ESVi"),
+        ("RV SV", "RV SVi"),
+        ("LV CO", "LV CI"),
+        ("LV mass", "LV mass index"),
+    ]:
+        assert found[index].value == pytest.approx(found[name].value / 2)
+        assert found[index].spread == pytest.approx(found[name].spread / 2)
+        assert found[index].unit == f"{found[name].unit}/m²"
+    assert "2.00 m²" in found["LV EDVi"].help
+    assert list(found)[:8] == [
+        "LV EDV", "LV ESV", "LV SV", "LV EF", "LV CO", "LV mass", "LV EDVi", "LV ESVi",
+    ]  # fmt: skip
+
+
+def test_of_one_phase_volumes_and_mass_are_known() -> None:
+    found = heart_function({None: ED}, patient=KNOWN)
+    assert {name: m.value for name, m in found.items() if "index" not in name} == pytest.approx(
+        {"LV volume": 120, "LV mass": 105, "RV volume": 150}
+    )
+    assert found["RV volume index"].value == pytest.approx(75)
+
+
+@pytest.mark.parametrize("es", [None, 1, 5])
+def test_without_end_systole_there_is_no_ef(es: int | None) -> None:
+    assert list(heart_function({1: ED}, ed=1, es=es)) == ["LV EDV", "LV mass", "RV EDV"]
+
+
+def test_without_end_diastole_there_is_no_mass() -> None:
+    assert list(heart_function({8: ES}, es=8)) == ["LV ESV", "RV ESV"]
+
+
+def test_what_the_labels_lack_is_left_out() -> None:
+    ed = phase(LV=[[60, 60], [58, 58]])
+    es = phase(LV=[[0, 0], [20, 20]])
+    assert list(heart_function({1: ed, 8: es}, ed=1, es=8)) == ["LV EDV"]
+    assert list(heart_function({1: es, 8: ed}, ed=1, es=8)) == ["LV ESV"]
+    assert heart_function({}, ed=1, es=8) == {}
+
+
+def test_a_member_without_the_ventricle_has_no_ef() -> None:
+    ed = phase(LV=[[60], [0], [58], [62]])
+    es = phase(LV=[[30], [30], [30], [30]])
+    found = heart_function({1: ed, 8: es}, ed=1, es=8)
+    members = [100 * 28 / 58, 100 * 32 / 62]
+    assert found["LV EF"].spread == pytest.approx(statistics.stdev(members))
+    assert found["LV EDV"].spread == pytest.approx(statistics.stdev([0, 58, 62]))
+
+
+def test_of_one_member_the_spread_is_unknown() -> None:
+    one = {1: phase(LV=[[60], [58]]), 8: phase(LV=[[30], [30]])}
+    found = heart_function(one, ed=1, es=8)
+    assert found["LV EF"].value == 50
+    assert all(math.isnan(measured.spread) for measured in found.values())
+
+
+def test_other_members_at_es_leave_the_spread_of_ef_unknown() -> None:
+    other = phase(LV=[[30, 20], [30, 18], [30, 24], [20, 10]])
+    found = heart_function({1: ED, 8: other}, ed=1, es=8)
+    assert found["LV EF"].value == pytest.approx(100 * 70 / 120)
+    assert math.isnan(found["LV EF"].spread)
+    assert found["LV ESV"].spread > 0
+
+
+def test_body_surface_area() -> None:
+    assert KNOWN.body_surface_area == pytest.approx(2.0)
+    assert Patient(height_cm=180).body_surface_area is None
+    assert Patient(weight_kg=80).body_surface_area is None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"height_cm": 1.8}, "The height must be 20 to 280 cm, not 1.8."),
+        ({"weight_kg": -3.0}, "The weight must be 0.3 to 650 kg, not -3."),
+        ({"heart_rate": 0.0}, "The heart rate must be 10 to 400 beats per minute, not 0."),
+        ({"height_cm": math.nan}, "The height must be 20 to 280 cm, not nan."),
+        ({"weight_kg": math.inf}, "The weight must be 0.3 to 650 kg, not inf."),
+    ],
+)
+def test_a_patient_no_human_could_be(given: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Patient(**given)
+
+
+def test_all_numbers_after_an_edit_take_less_than_20_ms() -> None:
+    rng = np.random.default_rng(0)
+    phases = {
+        number: phase(**{s: rng.uniform(1, 20, (31, 12)).tolist() for s in ("LV", "MYO", "RV")})
+        for number in (1, 8)
+    }
+    seconds = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        heart_function(phases, ed=1, es=8, patient=KNOWN)
+        ef_contributions(phases, ed=1, es=8)
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < 0.02

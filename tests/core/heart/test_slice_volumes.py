@@ -1,0 +1,140 @@
+"""Volumes slice by slice, of the labels and of the members."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.heart.measurements import volumes_ml
+from napari_bayes_nnunet.core.heart.slice_volumes import (
+    PhaseVolumes,
+    base_is_first,
+    heart_structures,
+    label_volumes,
+    member_slice_volumes,
+    slice_volumes,
+    standard_deviation,
+)
+
+SPACING = (10.0, 1.5, 1.25)
+MNMS = {"background": 0, "LV": 1, "myocardium": 2, "right ventricle": 3, "scar": 4}
+
+
+@pytest.fixture
+def members() -> np.ndarray:
+    """(n, Z, Y, X) labels with structures in the slices 1 to 3."""
+    labels = np.zeros((4, 5, 20, 16), np.uint8)
+    labels[:, 1:4, 5:15, 3:12] = np.random.default_rng(5).integers(0, 4, (4, 3, 10, 9))
+    return labels
+
+
+def stored(members: np.ndarray) -> StoredPosterior:
+    probabilities = np.stack([(members == label).mean(axis=0) for label in range(4)])
+    nothing = np.zeros(members.shape[1:], np.float32)
+    return StoredPosterior.of(
+        probabilities.astype(np.float32),
+        members,
+        prediction=probabilities.argmax(axis=0).astype(np.uint8),
+        entropy=nothing,
+        mutual_information=nothing,
+    )
+
+
+def test_slices_add_up_to_the_volume(members: np.ndarray) -> None:
+    found = slice_volumes(members[0], SPACING, 2)
+    assert found.shape == (5,)
+    assert found[[0, 4]].tolist() == [0, 0]
+    assert found.sum() == pytest.approx(volumes_ml(members[0], SPACING, {"": 2})[""])
+
+
+def test_a_slice_in_ml() -> None:
+    labels = np.zeros((3, 10, 10), np.uint8)
+    labels[1, :4, :5] = 3
+    assert slice_volumes(labels, SPACING, 3) == pytest.approx([0, 20 * 0.01875, 0])
+
+
+@pytest.mark.parametrize("spacing", [(10, 1), (0, 1, 1), (math.nan, 1, 1)])
+def test_a_spacing_that_is_none(spacing: tuple[float, ...], members: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="three lengths above 0 mm"):
+        slice_volumes(members[0], spacing, 1)
+    with pytest.raises(ValueError, match="three lengths above 0 mm"):
+        member_slice_volumes(stored(members), spacing, 1)
+
+
+def test_slices_need_three_dimensions() -> None:
+    with pytest.raises(ValueError, match=r"\(Z, Y, X\) labels"):
+        slice_volumes(np.zeros((5, 5), np.uint8), SPACING, 1)
+
+
+def test_members_are_counted_inside_the_box_as_if_whole(members: np.ndarray) -> None:
+    posterior = stored(members)
+    assert posterior.box[0] == slice(1, 4)
+    for label in (1, 2, 3):
+        expected = [slice_volumes(labels, SPACING, label) for labels in members]
+        np.testing.assert_allclose(member_slice_volumes(posterior, SPACING, label), expected)
+
+
+def test_an_empty_volume_has_empty_members() -> None:
+    posterior = stored(np.zeros((2, 5, 8, 8), np.uint8))
+    assert member_slice_volumes(posterior, SPACING, 1).tolist() == [[0] * 5] * 2
+
+
+def test_background_has_no_volume(members: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="Label 0 is background"):
+        member_slice_volumes(stored(members), SPACING, 0)
+
+
+def test_structures_are_found_by_name() -> None:
+    assert heart_structures(MNMS) == {"LV": 1, "MYO": 2, "RV": 3}
+    assert heart_structures({"liver": 1}) == {}
+    assert heart_structures({"LV": 5, "left ventricle": 6}) == {"LV": 5}
+
+
+def test_a_phase_from_its_labels_and_members(members: np.ndarray) -> None:
+    volumes = PhaseVolumes.of(members[0], stored(members), SPACING, MNMS)
+    assert volumes.labels.keys() == volumes.members.keys() == {"LV", "MYO", "RV"}
+    np.testing.assert_array_equal(volumes.labels["RV"], slice_volumes(members[0], SPACING, 3))
+    np.testing.assert_array_equal(volumes.members["RV"][0], volumes.labels["RV"])
+    assert not volumes.reviewed.any()
+    assert label_volumes(members[0], SPACING, MNMS).keys() == volumes.labels.keys()
+
+
+def phase(labels: list[float], members: list[list[float]], reviewed: list[int]) -> PhaseVolumes:
+    seen = np.isin(np.arange(len(labels)), reviewed)
+    return PhaseVolumes(
+        labels={"LV": np.array(labels)}, members={"LV": np.array(members)}, reviewed=seen
+    )
+
+
+def test_in_reviewed_slices_every_member_takes_the_readers_labels() -> None:
+    volumes = phase([10, 20], [[8, 18], [11, 23]], reviewed=[1])
+    assert volumes.of_members("LV").tolist() == [[8, 20], [11, 20]]
+    assert volumes.total("LV").tolist() == [30, 28, 31]  # type: ignore[union-attr]
+
+
+def test_what_the_labels_lack_has_no_volume() -> None:
+    volumes = phase([0, 0], [[8, 18], [11, 23]], reviewed=[])
+    assert volumes.total("LV") is None
+    assert volumes.total("RV") is None
+
+
+def test_spread_over_the_members() -> None:
+    values = np.array([[1.0, 4.0, 1.0], [3.0, np.nan, np.nan], [5.0, 8.0, np.nan]])
+    assert standard_deviation(values) == pytest.approx([2.0, 8**0.5, np.nan], nan_ok=True)
+    assert standard_deviation(values[:, 0]) == pytest.approx(2.0)
+    assert math.isnan(standard_deviation(np.array([])))
+
+
+def test_the_wide_end_is_the_base():
+    labels = np.zeros((2, 5, 8, 8), np.uint8)
+    for z, width in ((1, 6), (2, 4), (3, 2)):
+        labels[:, z, :width, :width] = 3
+    assert base_is_first(labels) is True
+    assert base_is_first(labels[:, ::-1]) is False
+    assert base_is_first(labels[0]) is True
+    assert base_is_first(np.zeros_like(labels)) is None
+    labels[:, 3] = labels[:, 1]
+    assert base_is_first(labels) is None

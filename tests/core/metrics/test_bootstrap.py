@@ -1,0 +1,126 @@
+"""Numbers and their intervals over drawn patients: by enumeration, and SciPy's bootstrap."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from napari_bayes_nnunet.core.metrics.bootstrap import (
+    Estimate,
+    bootstrap,
+    case_weights,
+    mean_estimate,
+)
+
+
+def numbered(n):
+    return [f"patient{i:03}" for i in range(n)]
+
+
+def weighted_mean(values):
+    return lambda weights: np.average(values, weights=weights)
+
+
+def test_as_many_patients_are_drawn_as_there_are_with_all_their_cases():
+    patients = ["b", "a", "b", "c"]
+    weights = case_weights(patients, resamples=500, seed=1)
+    assert weights.shape == (500, 4)
+    assert weights.dtype == np.int64
+    np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
+    np.testing.assert_array_equal(weights[:, [0, 1, 3]].sum(axis=1), 3)
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
+
+
+def test_two_patients_give_three_means():
+    """Both the same, or one of each: 0, 0.5 and 1 in a quarter, half and a quarter of draws."""
+    drawn = mean_estimate([0, 1], ["a", "b"]).resampled
+    values, counts = np.unique(drawn, return_counts=True)
+    np.testing.assert_array_equal(values, [0, 0.5, 1])
+    np.testing.assert_allclose(counts / 2000, [0.25, 0.5, 0.25], atol=0.04)
+
+
+def test_the_number_itself_counts_every_case_once():
+    values = [1.0, 2.0, 6.0]
+    found = bootstrap(weighted_mean(values), ["a", "a", "b"], resamples=10)
+    assert found.value == mean_estimate(values, ["a", "a", "b"]).value == 3
+    assert len(found.resampled) == 10
+
+
+def test_any_statistic_sees_the_cases_as_often_as_they_are_drawn():
+    values = np.random.default_rng(0).normal(size=12)
+    patients = ["a", "b", "c", "d"] * 3
+    found = bootstrap(lambda w: np.median(np.repeat(values, w)), patients, resamples=50)
+    weights = case_weights(patients, resamples=50, seed=2022)
+    expected = [
+        np.median([v for v, n in zip(values, w, strict=True) for _ in range(n)]) for w in weights
+    ]
+    np.testing.assert_allclose(found.resampled, expected)
+
+
+def test_means_are_those_of_the_loop():
+    values = np.random.default_rng(0).normal(size=30)
+    patients = numbered(15) * 2
+    found, expected = mean_estimate(values, patients), bootstrap(weighted_mean(values), patients)
+    assert found.value == pytest.approx(expected.value)
+    np.testing.assert_allclose(found.resampled, expected.resampled)
+
+
+def test_the_interval_is_that_of_scipy():
+    values = np.random.default_rng(4).gamma(2, size=40)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    found = mean_estimate(values, numbered(40), resamples=20_000).interval
+    assert found == pytest.approx((expected.low, expected.high), rel=0.01)
+
+
+def test_values_that_are_nan_are_skipped():
+    found = mean_estimate([1, np.nan, 3, 5], ["a", "a", "b", "c"])
+    expected = mean_estimate([1, 3, 5], ["a", "b", "c"])
+    assert found.value == 3
+    np.testing.assert_allclose(found.resampled, expected.resampled)
+
+
+def test_draws_without_a_value_are_left_out_of_the_interval():
+    found = mean_estimate([2, np.nan], ["a", "b"])
+    assert found.interval == (2, 2)
+    assert 0.15 < np.isnan(found.resampled).mean() < 0.35
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [np.nan, np.nan]])
+def test_without_a_value_there_is_no_mean(values):
+    found = mean_estimate(values, numbered(len(values)), resamples=5)
+    assert np.isnan([found.value, *found.interval]).all()
+    assert found.resampled.shape == (5,)
+
+
+def test_one_patient_has_no_spread():
+    found = mean_estimate([1, 2, 6], ["a"] * 3)
+    assert (found.value, *found.interval) == (3, 3, 3)
+
+
+def test_the_draws_can_be_repeated():
+    values, patients = np.arange(8.0), numbered(8)
+    found = mean_estimate(values, patients).resampled
+    np.testing.assert_array_equal(found, mean_estimate(values, patients).resampled)
+    assert (found != mean_estimate(values, patients, seed=1).resampled).any()
+
+
+def test_two_methods_are_compared_draw_by_draw():
+    values, patients = np.arange(1.0, 9), numbered(8)
+    ratio = mean_estimate(values, patients).relative_to(mean_estimate(2 * values, patients))
+    assert (ratio.value, *ratio.interval) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_an_estimate_without_draws_has_no_interval():
+    assert np.isnan(Estimate(1.0, np.zeros(0)).interval).all()
+    assert np.isnan(mean_estimate([1.0], ["a"], resamples=0).interval).all()
+
+
+def test_without_a_patient_nothing_is_drawn():
+    with pytest.raises(ValueError, match="at least one; there is none"):
+        bootstrap(np.sum, [])
+
+
+def test_values_without_patients_are_refused():
+    with pytest.raises(ValueError, match=r"\(2,\) values, 1 patients"):
+        mean_estimate([1, 2], ["a"])

@@ -1,0 +1,91 @@
+"""Uncertainty against errors: counted over all pairs of voxels, and which errors are gross."""
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.metrics.detection import ErrorDetection, error_detection, gross_errors
+from napari_bayes_nnunet.core.review.queue_yield import wrong_voxels
+
+
+def share_of_pairs(uncertainty, wrong):
+    """Pairs of a wrong and a right voxel in which the wrong one is less certain; equal ones ½."""
+    a, b = uncertainty[wrong][:, None], uncertainty[~wrong]
+    return ((a > b) + 0.5 * (a == b)).mean()
+
+
+def mean_precision(uncertainty, wrong):
+    """Mean over the wrong voxels of the share of errors among those at least as uncertain."""
+    return np.mean([wrong[uncertainty >= u].mean() for u in uncertainty[wrong]])
+
+
+def test_by_hand():
+    """The errors are first and third of four: 3 of 4 pairs; precision 1 and 2/3."""
+    found = error_detection(np.array([0.9, 0.8, 0.4, 0.1]), np.array([1, 0, 1, 0], bool))
+    assert found.auroc == pytest.approx(3 / 4)
+    assert found.auprc == pytest.approx((1 + 2 / 3) / 2)
+    assert (found.errors, found.voxels) == (2, 4)
+
+
+@pytest.mark.parametrize("steps", [4, 1000])
+def test_all_pairs_of_voxels(steps):
+    rng = np.random.default_rng(steps)
+    uncertainty = rng.integers(steps, size=(2, 10, 20)).astype(np.float32) / np.float32(steps)
+    wrong = rng.random(uncertainty.shape) < uncertainty / 3
+    found = error_detection(uncertainty, wrong)
+    assert found.auroc == pytest.approx(share_of_pairs(uncertainty, wrong))
+    assert found.auprc == pytest.approx(mean_precision(uncertainty, wrong))
+    assert (found.errors, found.voxels) == (wrong.sum(), 400)
+
+
+def test_equal_uncertainty_is_chance():
+    found = error_detection(np.ones((2, 5)), np.arange(10).reshape(2, 5) < 3)
+    assert found == ErrorDetection(auroc=0.5, auprc=0.3, errors=3, voxels=10)
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4)])
+def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_tell(value, shape):
+    found = error_detection(np.random.default_rng(0).random(shape), np.full(shape, value))
+    assert np.isnan([found.auroc, found.auprc]).all()
+    assert (found.errors, found.voxels) == (value * found.voxels, np.prod(shape))
+
+
+def test_no_voxels():
+    assert np.isnan(error_detection(np.zeros(0), np.zeros(0, bool)).auroc)
+
+
+def test_uncertainty_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"one shape, not \(2, 3\) and \(6,\)"):
+        error_detection(np.ones((2, 3)), np.ones(6, bool))
+
+
+def test_gross_errors_are_wrong_and_far_from_the_reference_contour():
+    """At 1 mm a voxel the contour is 1 … 5 mm away from what is too much; at 2 mm 2 … 10."""
+    reference = np.zeros((2, 1, 20), np.uint8)
+    reference[0, :, 10:] = 1
+    prediction = reference.copy()
+    prediction[0, :, 5:10] = 1
+    prediction[1, :, 0] = 2
+    for step, places in ((1.0, [5, 6]), (2.0, [5, 6, 7, 8])):
+        gross = gross_errors(prediction, reference, (10.0, 1.0, step))
+        assert gross.dtype == bool
+        np.testing.assert_array_equal(np.flatnonzero(gross[0, 0]), places)
+        np.testing.assert_array_equal(np.flatnonzero(gross[1, 0]), [0])
+
+
+def test_gross_errors_are_those_the_queue_is_judged_on():
+    rng = np.random.default_rng(0)
+    prediction, reference = rng.integers(0, 2, size=(2, 3, 9, 9)).repeat(4, axis=2).repeat(4, 3)
+    gross = gross_errors(prediction, reference, (10, 2, 1))
+    counted = wrong_voxels(prediction, reference, (10, 2, 1)).gross
+    np.testing.assert_array_equal(gross.sum(axis=(1, 2)), counted)
+    assert counted.any()
+
+
+def test_nothing_wrong_is_nothing_gross():
+    assert not gross_errors(np.ones((1, 1, 1), int), np.ones((1, 1, 1), int), (1, 1, 1)).any()
+
+
+def test_labels_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"shape of their reference, \(1, 2, 2\)"):
+        gross_errors(np.zeros((1, 2, 3), int), np.zeros((1, 2, 2), int), (1, 1, 1))

@@ -1,0 +1,99 @@
+"""Negative log-likelihood and Brier score: by hand, and scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss
+
+from napari_bayes_nnunet.core.metrics.proper_scores import (
+    SMALLEST,
+    brier_score,
+    negative_log_likelihood,
+)
+
+SCORES = [negative_log_likelihood, brier_score]
+
+
+def row(*voxels):
+    """(C, 1, 1, X) probabilities from those of each voxel."""
+    return np.array(voxels, np.float64).T[:, None, None]
+
+
+def noise(dtype, classes=4, shape=(3, 12, 14)):
+    """Probabilities and a reference whose foreground does not fill the image."""
+    rng = np.random.default_rng(3)
+    powers = np.exp(2 * rng.normal(size=(classes, *shape)))
+    reference = np.zeros(shape, np.uint8)
+    reference[1:, 2:-3, 4:] = rng.integers(0, classes, size=(2, 7, 10))
+    reference[1, 2, 4] = reference[-1, -4, -1] = 1
+    return (powers / powers.sum(axis=0)).astype(dtype), reference
+
+
+def test_by_hand():
+    probabilities = row([0.2, 0.5, 0.3], [0.1, 0.8, 0.1])
+    reference = np.array([[[2, 1]]])
+    nll = -(np.log(0.3) + np.log(0.8)) / 2
+    brier = ((0.04 + 0.25 + 0.49) + (0.01 + 0.04 + 0.01)) / 2
+    assert negative_log_likelihood(probabilities, reference) == pytest.approx(nll)
+    assert brier_score(probabilities, reference) == pytest.approx(brier)
+
+
+@pytest.mark.parametrize(
+    ("p", "nll", "brier"), [(1, 0, 0), (0.5, np.log(2), 0.5), (0, -np.log(SMALLEST), 2)]
+)
+def test_one_voxel(p, nll, brier):
+    probabilities, reference = row([1 - p, p]), np.ones((1, 1, 1), int)
+    assert negative_log_likelihood(probabilities, reference) == pytest.approx(nll)
+    assert brier_score(probabilities, reference) == pytest.approx(brier)
+    assert -np.log(SMALLEST) == pytest.approx(87.3, abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_are_those_of_scikit_learn(dtype):
+    probabilities, reference = noise(dtype)
+    truth = reference[1:, 2:-3, 4:].ravel()
+    p = probabilities[:, 1:, 2:-3, 4:].reshape(4, -1).astype(np.float64)
+    p /= p.sum(axis=0)
+    brier = sum(brier_score_loss(truth == k, p[k]) for k in range(4))
+    found = negative_log_likelihood(probabilities, reference)
+    assert found == pytest.approx(log_loss(truth, p.T, labels=range(4)), abs=1e-6)
+    assert brier_score(probabilities, reference) == pytest.approx(brier, abs=1e-6)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_only_the_box_of_the_reference_counts(score):
+    probabilities, reference = noise(np.float32)
+    expected = score(probabilities, reference)
+    probabilities[:, 0] = np.nan
+    assert score(probabilities, reference) == expected
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_true_probabilities_score_best(score):
+    """Three of four voxels are class 1: no other probability than 3/4 scores as well."""
+    reference = np.array([[[1, 1, 0, 1]]])
+    scores = {p: score(row(*[[1 - p, p]] * 4), reference) for p in np.arange(1, 20) / 20}
+    assert min(scores, key=scores.get) == 0.75
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_half_precision_is_summed_in_double(score):
+    probabilities = np.full((2, 4, 100, 100), 0.5, np.float16)
+    expected = np.log(2) if score is negative_log_likelihood else 0.5
+    assert score(probabilities, np.ones((4, 100, 100), np.uint8)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_empty_reference_is_nan(score):
+    assert np.isnan(score(noise(np.float32)[0], np.zeros((3, 12, 14), np.uint8)))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_labels_without_a_class_are_refused(score):
+    with pytest.raises(ValueError, match=r"2 classes judge labels 0 … 1, not 1 … 2"):
+        score(row([0.5, 0.5], [0.5, 0.5]), np.array([[[1, 2]]]))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_shapes_that_do_not_fit_are_refused(score):
+    with pytest.raises(ValueError, match="do not fit"):
+        score(row([0.5, 0.5]), np.ones((1, 1, 2), int))

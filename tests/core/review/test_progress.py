@@ -1,0 +1,65 @@
+"""How far a review has come."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.review.progress import Progress, progress, slice_uncertainty
+
+QUEUE = [(1, 2), (8, 0), (1, 0)]
+
+
+def posterior(count: int) -> StoredPosterior:
+    shape = (3, 4, 5)
+    bits = np.arange(3, dtype=np.float32)[:, None, None] * np.ones(shape, np.float32)
+    return StoredPosterior.of(
+        np.ones((1, *shape), np.float32),
+        np.zeros((count, *shape), np.uint8),
+        prediction=np.zeros(shape, np.uint8),
+        entropy=2 * bits,
+        mutual_information=bits,
+    )
+
+
+def test_uncertainty_of_slices() -> None:
+    spacing = (10.0, 1.5, 1.5)
+    assert slice_uncertainty(posterior(2), spacing) == pytest.approx([0, 450, 900])
+    assert slice_uncertainty(posterior(1), spacing) == pytest.approx([0, 900, 1800])
+
+
+def test_slices_done_and_uncertain_volume_reviewed() -> None:
+    found = progress(
+        QUEUE,
+        reviewed={1: np.array([True, True, False]), 8: np.array([True, False, False])},
+        uncertainty={1: np.array([10.0, 20, 30]), 8: np.array([40.0, 0, 0])},
+        ef_spread=3.0,
+    )
+    assert (found.done, found.total, found.ef_spread) == (2, 3, 3.0)
+    assert found.uncertain_share == pytest.approx(0.7)
+
+
+def test_phases_nobody_reviewed() -> None:
+    found = progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
+    assert (found.done, found.total, found.uncertain_share) == (0, 3, 0.0)
+    assert math.isnan(found.ef_spread)
+
+
+def test_where_nothing_is_uncertain_all_was_reviewed() -> None:
+    found = progress([], reviewed={}, uncertainty={None: np.zeros(3)})
+    assert (found.done, found.total, found.uncertain_share) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize(("spread", "stop"), [(1.99, True), (2.0, False), (math.nan, False)])
+def test_a_stop_is_suggested_below_two_points(spread: float, stop: bool) -> None:
+    found = Progress(done=1, total=3, uncertain_share=0.5, ef_spread=spread)
+    assert found.suggest_stop is stop
+
+
+def test_the_spread_left_in_words() -> None:
+    found = Progress(done=1, total=3, uncertain_share=0.5, ef_spread=3.14)
+    assert found.spread_left == "Models' spread left in EF: ± 3.1 points"
+    assert Progress(done=1, total=3, uncertain_share=0.5, ef_spread=math.nan).spread_left == ""

@@ -1,0 +1,82 @@
+"""The order of the queue, and what an ensemble of one member is ordered by."""
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.review.queue import (
+    DEFAULT_SCORE,
+    SCORES,
+    QueueItem,
+    review_queue,
+    usable_score,
+)
+
+from ...helpers.posteriors import posterior_of
+
+SCORED = {
+    1: {"RV": np.array([0.0, 2.0, 0.0]), "LV": np.array([1.0, 3.0, 0.0])},
+    8: {"RV": np.array([4.0, 0.0, 0.0]), "LV": np.array([0.0, 0.0, 6.0])},
+}
+EMPTY = np.zeros((2, 4, 4), np.uint8)
+
+
+def test_the_worst_slice_is_first_with_the_structure_that_contributes_most():
+    assert review_queue(SCORED) == [
+        QueueItem(phase=8, z=2, structure="LV", score=6.0),
+        QueueItem(phase=1, z=1, structure="LV", score=5.0),
+        QueueItem(phase=8, z=0, structure="RV", score=4.0),
+        QueueItem(phase=1, z=0, structure="LV", score=1.0),
+    ]
+
+
+def test_one_structure_alone():
+    queue = review_queue(SCORED, structure="RV")
+    assert [(item.phase, item.z, item.score) for item in queue] == [(8, 0, 4.0), (1, 1, 2.0)]
+    assert {item.structure for item in queue} == {"RV"}
+
+
+def test_equal_slices_stay_in_their_order():
+    queue = review_queue({None: {"LV": np.array([1.0, 2.0, 1.0, 2.0])}})
+    assert [(item.phase, item.z) for item in queue] == [(None, z) for z in (1, 3, 0, 2)]
+
+
+def test_slices_without_a_spread_are_not_queued():
+    assert review_queue({None: {"LV": np.array([np.nan, 0.0])}}) == []
+
+
+def test_a_structure_without_scores_is_named():
+    with pytest.raises(ValueError, match="MYO has no scores, only RV, LV have"):
+        review_queue(SCORED, structure="MYO")
+
+
+def test_every_score_says_what_it_is():
+    assert DEFAULT_SCORE in SCORES
+    for name, score in SCORES.items():
+        assert score.name == name
+        assert score.title
+        assert score.help.endswith(".")
+        assert score.unit in {"mm²", "mm²·bit", "mL", ""}
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_several_members_can_be_ordered_by_every_score(score):
+    assert usable_score([posterior_of([EMPTY, EMPTY])], score) == (score, "")
+
+
+@pytest.mark.parametrize("score", ["mutual-information", "disagreement", "area-spread"])
+def test_a_single_member_falls_back_to_entropy_and_says_so(score):
+    several, single = posterior_of([EMPTY, EMPTY]), posterior_of([EMPTY])
+    usable, sentence = usable_score([several, single], score)
+    assert usable == "entropy"
+    assert SCORES[score].title in sentence
+    assert SCORES["entropy"].title in sentence
+
+
+@pytest.mark.parametrize("score", [name for name, s in SCORES.items() if not s.needs_members])
+def test_what_compares_no_members_stays(score):
+    assert usable_score([posterior_of([EMPTY])], score) == (score, "")
+
+
+def test_an_unknown_score_is_named():
+    with pytest.raises(ValueError, match="no score 'luck'"):
+        usable_score([], "luck")

@@ -1,0 +1,44 @@
+"""The command a newcomer gives first: a real window, a real heart, the built-in ensemble."""
+
+import os
+import subprocess
+import sys
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.heart.structure_colors import structure_colors
+
+HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+@pytest.mark.skipif(sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb")
+def test_demo_shows_a_heart_with_every_structure_outlined(tmp_path):
+    picture = tmp_path / "demo.png"
+    command = [sys.executable, "-m", "napari_bayes_nnunet", "demo", "--screenshot", picture]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    pixels = iio.imread(picture)[..., :3].astype(int)
+    canvas = pixels[:, pixels.shape[1] // 4 : pixels.shape[1] * 3 // 4]
+    structures = {"RV": 1, "MYO": 2, "LV": 3}
+    for name, color in structure_colors(structures).items():
+        wanted = np.array([int(color.lstrip("#")[i : i + 2], 16) for i in (0, 2, 4)])
+        near = np.abs(canvas - wanted).max(axis=-1) <= 40
+        assert near.sum() > 300, name
+    # Red over blue beside the grey of the image: the rims of the entropy.
+    rims = (canvas[..., 0] - canvas[..., 1] > 40) & (canvas[..., 0] > 80)
+    assert rims.sum() > 300
+
+
+def test_without_any_display_it_says_what_is_missing(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("only Linux starts without a display")
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    bare = {key: value for key, value in os.environ.items() if key not in hidden}
+    command = [sys.executable, "-m", "napari_bayes_nnunet", "demo"]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "There is no display" in done.stderr
+    assert "Traceback" not in done.stderr

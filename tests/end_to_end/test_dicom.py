@@ -1,0 +1,115 @@
+"""From the scanner's folder dropped on the window to labels that a PACS can take."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pytest
+from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
+
+from napari_bayes_nnunet.io.dicom.headers import tolerant
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, stacks_in
+from napari_bayes_nnunet.io.dicom.seg import read_seg
+from napari_bayes_nnunet.io.images.nifti import read_volume
+from napari_bayes_nnunet.sample_data import CINE
+from tests.helpers.drops import drop
+
+from ..helpers.dicoms import NAME, PATIENT, write_cine
+from ..helpers.review_driver import reviewed
+
+TITLE = "Bayesian nnU-Net"
+SUNNYBROOK = Path(__file__).parents[3] / "shared" / "data" / "sunnybrook" / "dicom"
+HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+pytestmark = pytest.mark.skipif(
+    sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb"
+)
+
+
+class Patience:
+    """pytest-qt's waiting, as the driver of reviews asks for it."""
+
+    def __init__(self, qtbot: Any) -> None:
+        self._qtbot = qtbot
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        self._qtbot.waitUntil(is_so, timeout=120000)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A real cine of a scanner; where it is not at hand, the shipped one made into such."""
+    folder = tmp_path / "images"
+    if SUNNYBROOK.exists():
+        shutil.copytree(SUNNYBROOK, folder)
+    else:
+        write_cine(folder, read_volume(CINE).voxels.astype(np.int16))
+    return folder
+
+
+def segment(viewer: Any, wait: Patience) -> Any:
+    """ED and ES by one member of the built-in ensemble."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
+    dock.ensemble.choose_demo()
+    wait.until(lambda: dock.ensemble.folder is not None)
+    dock.method.members.setValue(1)
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    dock.image.phases.setCurrentIndex(dock.image.phases.findText("These:"))
+    dock.image.phase_numbers.setText("7,18")
+    dock.segment()
+    wait.until(lambda: not dock.job.is_running)
+    assert dock.run.status.text().startswith("Finished"), dock.run.status.text()
+    return dock
+
+
+def test_a_dropped_folder_is_segmented_reviewed_and_exported(
+    images: Path,
+    tmp_path: Path,
+    make_napari_viewer: Callable[..., Any],
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    wait = Patience(qtbot)
+    # Its own reader takes any folder, so that napari asks which to use.
+    monkeypatch.setattr(QtReaderDialog, "get_user_choices", lambda dialog: (TITLE, False))
+    drop(viewer.window._qt_viewer, images)
+    (layer,) = viewer.layers
+    volume = read_dicom(images)
+    assert np.array_equal(layer.data, volume.voxels)
+    dock = segment(viewer, wait)
+    desk = reviewed(viewer, dock, wait)  # type: ignore[arg-type]
+    wait.until(lambda: desk.place[0] in desk.session.phases)
+    phase, z = desk.place
+    desk.session.labels_in(desk.place)[5:9, 5:9] = 3
+    desk.session.note_change([desk.place], tool="paint")
+    (review,) = (w for w in viewer.window.dock_widgets.values() if getattr(w, "desk", None) is desk)
+    answers = iter([str(images), str(tmp_path / "out")])
+    monkeypatch.setattr(review, "_ask_folder", lambda *_: next(answers))
+    review.forms.export.dicom_button.click()
+    wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
+    check_export(tmp_path / "out", images, desk.session.labels_in(desk.place), phase, z)
+    assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
+    review.close_study()
+
+
+def check_export(out: Path, images: Path, drawn: np.ndarray, phase: int, z: int) -> None:
+    """highdicom reads the labels by the images they refer to; so does our reader."""
+    file = next(out.glob(f"*_frame{phase:02d}_seg.dcm"))
+    stack = choose_stack(stacks_in(images))
+    uids = [one[phase - 1].instance for one in stack.slices]
+    with tolerant():  # of identifiers that an anonymiser has made
+        written = hd.seg.segread(file)
+        pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
+    assert np.array_equal(pixels[z], drawn)
+    assert np.array_equal(read_seg(file).voxels, pixels)
+    assert (pixels[z, 5:9, 5:9] == 3).all()
+    (report,) = out.glob("*_measurements.dcm")
+    with tolerant():
+        assert hd.sr.srread(report).Modality == "SR"

@@ -1,0 +1,111 @@
+"""A review of a real heart with keys and mouse: killed in the middle, gone on with, exported."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.sample_data import CINE
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+
+from ..helpers.command import environment
+
+HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+pytestmark = pytest.mark.skipif(
+    sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb"
+)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The shipped cine, where a reader's files may be."""
+    for name in (CINE.name, "Info.cfg"):
+        shutil.copyfile(CINE.parent / name, tmp_path / name)
+    return tmp_path / CINE.name
+
+
+def killed_review(image: Path) -> dict[str, Any]:
+    """What the reader had done when the window was killed."""
+    command = [sys.executable, "-m", "tests.review_driver", str(image)]
+    with subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                assert process.stderr is not None
+                pytest.fail(process.stderr.read())
+        finally:
+            process.send_signal(signal.SIGKILL)
+    return dict(json.loads(line))
+
+
+def test_a_review_survives_its_window(
+    image: Path, tmp_path: Path, make_napari_viewer: Callable[..., Any], qtbot: Any
+) -> None:
+    done = killed_review(image)
+    expected = np.load(tmp_path / "labels.npy")
+    folder = Path(done["study"])
+    assert folder == image.with_name(f"{image.name.removesuffix('.nii.gz')}_study")
+
+    viewer = make_napari_viewer(show=True)
+    out = tmp_path / "out"
+    dock = ReviewWidget(viewer, ask_folder=lambda *_: str(out))
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock.desk is not None, timeout=60000)
+    desk = dock.desk
+    assert not desk.saver.read_only  # the lock ended with the window
+    place = tuple(done["place"])
+    assert desk.session.state.decisions[place].state == "accepted"
+    assert desk.place == tuple(done["shown"])
+    assert np.array_equal(desk.session.labels, expected)
+    numbers = {name: one.value for name, one in desk.session.measured().items()}
+    assert numbers == pytest.approx(done["numbers"])
+    desk.go_to(*place)  # level and alternatives are as before, without the model
+    assert len(desk.session.alternatives_in(place)) > 1
+    desk.show_level(0.0)
+    label = desk.label
+    shown, predicted = desk.session.labels_in(place), desk.session.predicted_in(place)
+    assert np.array_equal(shown == label, predicted == label)
+    desk.corrections.drop()
+
+    out.mkdir()
+    dock.forms.export.export_button.click()
+    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"), timeout=60000)
+    check_files(out, image, expected)
+    dock.close_study()
+
+
+def check_files(out: Path, image: Path, labels: np.ndarray) -> None:
+    """Labels on the image's grid, the numbers, and a report with pictures."""
+    (edited,) = out.glob("*_edited.nii.gz")
+    found, source = read_labels(edited), read_volume(image)
+    assert np.array_equal(found.voxels, labels)
+    assert found.geometry.same_grid(source.geometry)
+    (numbers,) = out.glob("*_numbers.csv")
+    lines = numbers.read_text(encoding="utf-8").splitlines()
+    rows = {row["name"]: row for row in csv.DictReader(lines)}
+    assert rows["LV EF"]["prediction"] != rows["LV EF"]["reviewed"]
+    (report,) = out.glob("*_report.html")
+    text = report.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,") >= 1
+    assert "not a clinical confidence interval" in text

@@ -1,0 +1,174 @@
+"""From two folders of images to a segmented heart, without a terminal: a user's first training."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from napari.plugins import _npe2
+from npe2 import PluginManager, PluginManifest
+
+import napari_bayes_nnunet
+from napari_bayes_nnunet.io.images.nifti import read_volume
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
+from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
+
+from ..helpers.hearts import make_dataset
+
+PACKAGE = Path(napari_bayes_nnunet.__file__).parent
+ACDC = Path(__file__).parents[3] / "shared" / "data" / "acdc"
+PATIENTS = 4
+SLOT_S = 0.1
+"""Longest time that a slot of ours may hold the main thread."""
+
+
+class SlotClock:
+    """Samples what the main thread does: how long a slot of this package holds it at a stretch."""
+
+    def __init__(self) -> None:
+        self._main = threading.main_thread().ident
+        self._is_over = threading.Event()
+        self.held: dict[str, float] = {}
+        """Longest time of every slot, seconds."""
+
+    @property
+    def too_long(self) -> dict[str, float]:
+        return {slot: seconds for slot, seconds in self.held.items() if seconds > SLOT_S}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._sample, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            thread.join()
+            self._is_over.clear()
+
+    def _sample(self) -> None:
+        held: Any = None
+        since = 0.0
+        while not self._is_over.wait(0.002):
+            slot = self._slot()
+            now = time.perf_counter()
+            if slot is None or slot is not held:
+                held, since = slot, now
+            else:
+                name = f"{Path(slot.f_code.co_filename).name}: {slot.f_code.co_name}"
+                self.held[name] = max(self.held.get(name, 0.0), now - since)
+
+    def _slot(self) -> Any:
+        """The frame of the slot that runs now: the outermost one of this package."""
+        frame = sys._current_frames().get(self._main or 0)
+        found = None
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(str(PACKAGE)):
+                found = frame
+            frame = frame.f_back
+        return found
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of images and one of labels: real hearts where they are at hand, else made ones."""
+    images, labels = tmp_path / "Bilder", tmp_path / "Konturen"
+    images.mkdir()
+    labels.mkdir()
+    source = ACDC if ACDC.is_dir() else make_dataset(tmp_path / "made", patients=PATIENTS)
+    for label in sorted((source / "labelsTr").iterdir())[: 2 * PATIENTS]:
+        name = label.name.removesuffix(".nii.gz")
+        shutil.copyfile(source / "imagesTr" / f"{name}_0000.nii.gz", images / f"{name}.nii.gz")
+        shutil.copyfile(label, labels / f"{name}_gt.nii.gz")
+    return images, labels
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A window in which napari knows this plugin and no other."""
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
+    manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
+    return make_napari_viewer(show=True)
+
+
+def test_two_folders_to_a_segmented_heart(
+    viewer: Any, folders: tuple[Path, Path], tmp_path: Path, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = Settings(tmp_path / "settings.json")
+    dock = TrainingWidget(viewer, settings=settings, ask_killing=lambda *_: True)
+    viewer.window.add_dock_widget(dock, name="Train", area="right")
+    clock = SlotClock()
+    with clock.running():
+        choose_data(dock, folders, qtbot)
+        choose_schedule(dock)
+        qtbot.waitUntil(dock.new.start_button.isEnabled, timeout=60000)
+        dock.new.start_button.click()
+        qtbot.waitUntil(dock.form.use_button.isEnabled, timeout=180000)
+    dock.form.use_button.click()
+    segment = use_in_segment(viewer, folders, qtbot)
+    assert dock.watch.started_here()  # it trained all the time
+    segment.close_child()
+    with clock.running():
+        dock.form.stop_button.click()
+        qtbot.waitUntil(lambda: not dock.watch.started_here(), timeout=60000)
+        qtbot.waitUntil(lambda: dock.state.kind == "stopped", timeout=20000)
+    assert "Stopped" in dock.form.status.text()
+    assert dock.form.resume_button.isEnabled()
+    print({slot: round(seconds, 3) for slot, seconds in clock.held.items() if seconds > 0.02})
+    assert not clock.too_long
+
+
+def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) -> None:
+    """Two folders, matched, named, and made a dataset of links."""
+    data = dock.new.data
+    data.source.setCurrentIndex(FOLDERS)
+    data.folders.images.choose(folders[0])
+    data.folders.labels.choose(folders[1])
+    qtbot.waitUntil(lambda: data.folders.match is not None, timeout=30000)
+    assert len(data.folders.match.pairs) == 2 * PATIENTS
+    qtbot.waitUntil(data.folders.new.make_button.isEnabled, timeout=10000)
+    data.folders.new.make_button.click()
+    qtbot.waitUntil(lambda: data.dataset is not None, timeout=30000)
+    qtbot.waitUntil(lambda: dock.new.preflight.preflight is not None, timeout=60000)
+    assert dock.new.preflight.preflight.ready
+
+
+def choose_schedule(dock: TrainingWidget) -> None:
+    """A quick look, and quicker still: two epochs a cycle, one iteration each."""
+    schedule = dock.new.schedule
+    assert not dock.new.start_button.isEnabled() or schedule.values()
+    schedule.choose_preset("quick")
+    for name, number in (("epochs", 300), ("iterations_per_epoch", 1), ("batch_size", 2)):
+        schedule.fields[name].set_value(number)
+    schedule.fields["gamma"].set_value(0.0)
+    assert schedule.problem == ""
+
+
+def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
+    """Segment one of the images with the members so far, in the dock that has opened."""
+    _, segment = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
+    qtbot.waitUntil(lambda: segment.ensemble.folder is not None, timeout=30000)
+    assert segment.ensemble.folder.usable_members
+    image = sorted(folders[0].iterdir())[0]
+    viewer.open(image, plugin="napari-bayes-nnunet")
+    segment.method.members.setValue(2)
+    segment.segment()
+    qtbot.waitUntil(lambda: not segment.job.is_running, timeout=120000)
+    assert segment.run.status.text().startswith("Finished"), segment.run.status.text()
+    (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
+    assert labels.data.shape == read_volume(image).shape
+    assert np.isin(labels.data, [0, 1, 2, 3]).all()
+    return segment

@@ -1,0 +1,99 @@
+"""Made studies to review: a beating heart of four slices, two of four phases, five models.
+
+The models draw it a little smaller and larger, and the last of them sees a piece of RV that is not
+there, of another size in every slice: the queue of expected gross errors begins at the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_image
+from napari_bayes_nnunet.io.study.study import (
+    ReviewState,
+    SourceImage,
+    StudyInfo,
+    save_review,
+    write_study,
+)
+
+from .posteriors import posterior_of
+from .studies import AFFINE, made_report
+
+SHAPE = (4, 40, 48)
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+RV, MYO, LV = STRUCTURES.values()
+SPACING = (8.0, 1.5, 1.25)
+CINE = make_geometry((4, *SHAPE), SPACING, frame_time=46, affine=AFFINE)
+VOLUME = make_geometry(SHAPE, SPACING, affine=AFFINE)
+ED, ES = 1, 3
+WORST = (ED, 2)
+"""First in the queue."""
+SLICE_SIZES = (1.0, 0.95, 0.8, 0.55)  # from base to apex
+
+
+def drawn(phase: int | None, member: int) -> np.ndarray:
+    """(Z, Y, X) labels of one model."""
+    y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    labels = np.zeros(SHAPE, np.uint8)
+    for z, size in enumerate(SLICE_SIZES):
+        size *= 0.75 * (1 - 0.03 * (member - 2)) if phase == ES else 1 + 0.06 * (member - 2)
+        away = np.hypot(y - 18, x - 26)
+        labels[z][np.hypot(y - 18, 1.4 * (x - 16)) < 10 * size] = RV
+        labels[z][away < 11 * size] = MYO
+        labels[z][away < 7 * size] = LV
+    if member == 4:
+        for z, height in enumerate(stray_heights(phase)):
+            labels[z, 36 - height : 36, 40:46] = RV
+    return labels
+
+
+def stray_heights(phase: int | None) -> Sequence[int]:
+    """Of the piece of RV that is not there."""
+    return (2, 4, 3, 1) if phase == ES else (3, 5, 7, 2)
+
+
+def posterior(phase: int | None = ED, *, members: int = 5) -> StoredPosterior:
+    """What the models say of one phase."""
+    numbers = range(5) if members > 1 else [2]
+    return posterior_of([drawn(phase, member) for member in numbers])
+
+
+def make_cine(
+    folder: Path,
+    *,
+    phases: tuple[int | None, ...] = (ED, ES),
+    members: int = 5,
+    geometry: Geometry | None = None,
+    **changes: Any,
+) -> Path:
+    """A study in ``folder`` and its image beside it: a cine, or a volume for the phase None."""
+    geometry = geometry or (VOLUME if phases == (None,) else CINE)
+    image = folder.parent / f"{folder.name}_image.nii.gz"
+    voxels = np.random.default_rng(1).integers(1, 400, geometry.shape, dtype=np.int16)
+    write_image(image, voxels, geometry)
+    given: dict[str, Any] = {
+        "case": "heart",
+        "image": SourceImage.of(image),
+        "geometry": geometry,
+        "structures": STRUCTURES,
+        "classes": 4,
+        "phases": phases,
+        "reports": {phase: made_report() for phase in phases},
+    }
+    said = {phase: posterior(phase, members=members) for phase in phases}
+    info = StudyInfo(**(given | changes))
+    write_study(folder, info, said)
+    save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
+    return folder
+
+
+def image_of(folder: Path) -> Path:
+    """The image of a study that `make_cine` has made."""
+    return folder.parent / f"{folder.name}_image.nii.gz"

@@ -1,0 +1,162 @@
+"""Real Dask clusters on this machine, of the commands a user would start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from .command import environment
+from .jobs import wait_until
+
+HERE = "127.0.0.1"
+NO_PAGES = ("--no-dashboard", "--dashboard-address", f"{HERE}:0")
+"""Without the second its web server would be open to the network, without its pages."""
+
+
+class Cluster:
+    """A scheduler and its workers; what they say is in ``folder``, a file for each."""
+
+    def __init__(
+        self, folder: Path, *, certificates: Path | None = None, before: Path | None = None
+    ) -> None:
+        self.folder = folder
+        self._tls = tls_options(certificates) if certificates else []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        found = folder / "scheduler.json"
+        protocol = "tls" if certificates else "tcp"
+        self.scheduler = self._start(
+            *("scheduler", "--host", HERE, "--port", 0, "--protocol", protocol),
+            *("--scheduler-file", found, *NO_PAGES),
+            before=before,
+        )
+        wait_until(lambda: found.exists() and found.read_text().endswith("}"))
+        self.address = json.loads(found.read_text())["address"]
+
+    def add_workers(
+        self, number: int = 1, *options: object, before: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start workers of one thread; they come back when they are killed.
+
+        Modules in the folder ``before`` stand before all others.
+        """
+        return self._start(
+            *("worker", self.address, "--host", HERE, "--nthreads", 1, "--nworkers", number),
+            *("--memory-limit", 0, *NO_PAGES, *options),
+            before=before,
+        )
+
+    @property
+    def logs(self) -> str:
+        """All that scheduler and workers said."""
+        return "".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        """End all processes."""
+        end_tree([process.pid for process in self._processes])
+        for process in self._processes:
+            process.wait()
+
+    def _start(self, *arguments: object, before: Path | None) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{len(self._processes)}.log").open("wb") as log:
+            tests = str(Path(__file__).parents[2])
+            given = environment().get("PYTHONPATH")
+            path = os.pathsep.join(str(folder) for folder in (before, given, tests) if folder)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *map(str, arguments), *self._tls],
+                env=environment(PYTHONPATH=path, DASK_DISTRIBUTED__LOGGING__DISTRIBUTED="debug"),
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+        self._processes.append(process)
+        return process
+
+
+@contextmanager
+def cluster(
+    folder: Path, *, certificates: Path | None = None, before: Path | None = None
+) -> Iterator[Cluster]:
+    """A scheduler without workers, which ends with the block, as do those that are added."""
+    folder.mkdir(exist_ok=True)
+    made = Cluster(folder, certificates=certificates, before=before)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def end_tree(pids: list[int]) -> None:
+    """Kill processes and all they started."""
+    for pid in pids:
+        if psutil.pid_exists(pid):
+            tree = psutil.Process(pid)
+            for process in [tree, *tree.children(recursive=True)]:
+                if process.is_running():
+                    process.send_signal(signal.SIGKILL)
+
+
+def tls_options(certificates: Path) -> list[str]:
+    """What `dask scheduler` and `dask worker` are told."""
+    files = {"ca-file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+    return [f"--tls-{option}={certificates / file}" for option, file in files.items()]
+
+
+def make_certificates(folder: Path) -> Path:
+    """A folder with ca.pem, cert.pem and key.pem of an authority of its own."""
+    folder.mkdir()
+    authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = _name(f"authority of {folder.name}")
+    (folder / "ca.pem").write_bytes(_pem(_certificate(root, root, authority, authority, True)))
+    (folder / "cert.pem").write_bytes(
+        _pem(_certificate(_name("cluster"), root, own, authority, False))
+    )
+    (folder / "key.pem").write_bytes(
+        own.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _certificate(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signed_by: ec.EllipticCurvePrivateKey,
+    is_authority: bool,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .sign(signed_by, hashes.SHA256())
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,39 @@
+"""A folder of studies and a command that pretends to segment them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from napari_bayes_nnunet.widgets.cohort.command import Asking, CohortCommand
+from napari_bayes_nnunet.widgets.layers.result import Question
+
+FAKE = str(Path(__file__).with_name("fake_predict.py"))
+
+
+def fake_predict(*flags: object) -> list[str]:
+    """The command line of the fake."""
+    return [sys.executable, FAKE, *map(str, flags)]
+
+
+def make_images(folder: Path, *names: str) -> Path:
+    """A folder of empty files; the fake does not look into them."""
+    for name in names or ("a", "b", "c"):
+        file = folder / f"{name}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return folder
+
+
+def made_asking(folder: Path) -> Asking:
+    """As the dock asks."""
+    question = Question(folder=folder, ensemble="made", method="multi", members=3, mirroring="full")
+    return Asking(question=question)
+
+
+def made_request(folder: Path, *names: str) -> CohortCommand:
+    """All studies of ``folder``/images into ``folder``/out."""
+    images = make_images(folder / "images", *names)
+    return CohortCommand(
+        asking=made_asking(folder / "ensemble"), images=images, output=folder / "out"
+    )

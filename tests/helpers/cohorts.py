@@ -1,0 +1,66 @@
+"""Trees of made studies, and a run over them without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.uid import generate_uid
+
+from napari_bayes_nnunet.app.cohort.row import StudyRow
+from napari_bayes_nnunet.app.cohort.run import CohortRequest, Work, find_cohort, run_cohort
+from napari_bayes_nnunet.app.cohort.task import StudyTask, segment_study
+from napari_bayes_nnunet.app.messages import StudyDone
+from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+
+from . import dicoms
+from .models import made_image
+
+
+def write_volume(file: Path, *, seed: int = 0, phases: int = 1) -> Path:
+    """A small NIfTI image, of several phases a cine."""
+    import nibabel
+
+    shape = (24, 20, 4, phases) if phases > 1 else (24, 20, 4)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(made_image(shape, seed=seed), np.diag([1.5, 1.5, 8, 1]))
+    nibabel.save(image, file)
+    return file
+
+
+def write_dicom_study(folder: Path, *, name: str, seed: int = 0, **entries: Any) -> str:
+    """A cine of 3 phases and 4 slices, a file each directly in ``folder``; returns its UID."""
+    voxels = made_image((24, 20, 4, 3), seed=seed).T
+    voxels = (100 * (voxels - voxels.min())).astype(np.int16)
+    study = entries.pop("StudyInstanceUID", None) or generate_uid(entropy_srcs=[name])
+    for z in range(4):
+        for t in range(3):
+            file = folder / f"{name}_{z}{t}"
+            place = {"z": z, "t": t, "number": 3 * z + t + 1}
+            dicoms.slice_file(file, voxels[t, z], StudyInstanceUID=study, **place, **entries)
+    return study
+
+
+def run_here(
+    ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
+) -> list[StudyDone]:
+    """Segment all studies in this process, one after the other."""
+    defaults = {"members": 2, "mirroring": "none", "save": frozenset({"study"})}
+    request = CohortRequest(
+        ensemble=ensemble.folder.path,
+        prediction=PredictionRequest(images=tuple(places), output=output, **(defaults | asked)),
+    )
+    work = partial(segment_study, ensemble)
+    return list(run_cohort(request, find_cohort(request), in_this_process, work=work))
+
+
+def in_this_process(
+    tasks: Iterable[StudyTask], work: Work
+) -> Iterator[tuple[StudyTask, StudyRow | str]]:
+    """What a cluster does, without one."""
+    for task in tasks:
+        yield task, work(task)

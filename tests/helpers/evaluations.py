@@ -1,0 +1,193 @@
+"""Made predictions with their references, and every measure once more in plain NumPy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+from napari_bayes_nnunet.app.prediction.output_files import files_of
+from napari_bayes_nnunet.app.prediction.predict import write_probabilities
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
+
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+SHAPE = (5, 24, 28)
+SPACING = (8.0, 1.5, 1.25)  # (z, y, x), mm
+
+
+def heart(*, size: float = 1.0, shift: int = 0) -> np.ndarray:
+    """(Z, Y, X) labels: an LV within its myocardium, and an RV beside it."""
+    _, y, x = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
+    radius = np.hypot(y - 12, x - 17 - shift)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[np.hypot(y - 12, x - 9 - shift) < 5 * size] = 1
+    labels[radius < 7 * size] = 2
+    labels[radius < 4 * size] = 3
+    labels[0] = 0
+    return labels
+
+
+def members(seed: int, *, count: int = 3, sure: float = 6.0) -> np.ndarray:
+    """(n, C, Z, Y, X) float32 probabilities of models that see the heart a little differently."""
+    rng = np.random.default_rng(seed)
+    answers = []
+    for _ in range(count):
+        labels = heart(size=rng.uniform(0.85, 1.1), shift=int(rng.integers(-1, 2)))
+        logits = np.stack(
+            [ndimage.gaussian_filter((labels == k).astype(float), (0, 1, 1)) for k in range(4)]
+        )
+        logits = sure * logits + rng.normal(0, 0.3, logits.shape)
+        softmax = np.exp(logits) / np.exp(logits).sum(axis=0)
+        answers.append(softmax.astype(np.float32))
+    return np.stack(answers)
+
+
+def plain_entropy(p: np.ndarray) -> np.ndarray:
+    """Over the axis of the classes, bit."""
+    p = p.astype(np.float64)
+    return -np.sum(np.where(p > 0, p * np.log2(np.maximum(p, 1e-300)), 0), axis=-4)
+
+
+def answer(seed: int, *, count: int = 3, sure: float = 6.0) -> dict[str, Any]:
+    """What an ensemble says: labels, probabilities, both maps, agreement."""
+    each = members(seed, count=count, sure=sure)
+    mean = each.mean(axis=0)
+    doubt = plain_entropy(mean)
+    return {
+        "labels": mean.argmax(axis=0).astype(np.uint8),
+        "probabilities": mean,
+        "entropy": doubt.astype(np.float32),
+        "mutual_information": (doubt - plain_entropy(each).mean(axis=0)).clip(0).astype(np.float32),
+        "pairwise_dice": {name: 0.9 + 0.01 * seed + 0.001 * k for name, k in STRUCTURES.items()},
+    }
+
+
+def made_case(seed: int = 1, **changes: Any) -> CaseEvaluation:
+    """The evaluation of a made case ``p<seed>_frame01``."""
+    given = {
+        "case": f"p{seed}_frame01",
+        "patient": f"p{seed}",
+        "reference": heart(),
+        "spacing": SPACING,
+        "structures": STRUCTURES,
+        **answer(seed),
+    }
+    return evaluate_case(**(given | changes))
+
+
+def made_method(name: str = "multi", *, patients: int = 6, **changes: Any) -> MethodEvaluation:
+    """A method with a volume of each patient; odd ones are of vendor A, even ones of B."""
+    groups = ({"vendor": "A" if n % 2 else "B"} for n in range(1, patients + 1))
+    cases = [made_case(n, groups=g, **changes) for n, g in enumerate(groups, start=1)]
+    return MethodEvaluation(name=name, cases=tuple(cases))
+
+
+def other_method() -> MethodEvaluation:
+    """A single model that is too sure."""
+    cases = []
+    for n in range(1, 7):
+        given = answer(n, count=1, sure=12)
+        groups = {"vendor": "A" if n % 2 else "B"}
+        cases.append(made_case(n, **{**given, "pairwise_dice": None}, groups=groups))
+    return MethodEvaluation(name="vanilla", cases=tuple(cases))
+
+
+def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: Any) -> None:
+    """The files of a case as ``bayes-nnunet predict`` writes them."""
+    geometry = make_geometry(given["labels"].shape, SPACING)
+    names = files_of(case, ["entropy", "mutual-information", "probabilities"])
+    files = {key: folder / name for key, name in names.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_labels(files["labels"], given["labels"], geometry)
+    if given.get("probabilities") is not None:
+        write_probabilities(files["probabilities"], given["probabilities"])
+    for key in ("entropy", "mutual-information"):
+        if (values := given.get(key.replace("-", "_"))) is not None:
+            write_map(files[key], values, geometry)
+    content = {"case": case, "phase": None, "pairwise_dice": given.get("pairwise_dice", {})}
+    text = json.dumps({**content, "labels": STRUCTURES, **report})
+    files["report"].write_text(text, encoding="utf-8")
+
+
+def write_reference(folder: Path, case: str, labels: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_labels(folder / f"{case}.nii.gz", labels, make_geometry(labels.shape, SPACING))
+
+
+def name_labels(folder: Path, numbers: Mapping[str, int] = STRUCTURES) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"labels": {"background": 0, **numbers}})
+    (folder / "dataset.json").write_text(text, encoding="utf-8")
+
+
+def box_of(reference: np.ndarray) -> tuple[slice, ...]:
+    places = np.nonzero(reference)
+    return tuple(slice(axis.min(), axis.max() + 1) for axis in places)
+
+
+def plain_dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def plain_bins(p: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels, and confidence less accuracy, of 100 bins; a loop over the bins."""
+    box = box_of(reference)
+    inside = p[(slice(None), *box)]
+    confidence = inside.max(axis=0).ravel().clip(max=1)  # a float32 sum may be 1 + 1e-7
+    right = (inside.argmax(axis=0) == reference[box]).ravel()
+    counts, gaps = np.zeros(100), np.zeros(100)
+    for s in range(100):
+        low, high = (np.asarray(edge / 100, p.dtype) for edge in (s, s + 1))
+        chosen = (confidence > low) & (confidence <= high)
+        counts[s] = chosen.sum()
+        gaps[s] = confidence[chosen].astype(np.float64).sum() - right[chosen].sum()
+    return counts, gaps
+
+
+def plain_ece(p: np.ndarray, reference: np.ndarray) -> float:
+    counts, gaps = plain_bins(p, reference)
+    return float(np.abs(gaps).sum() / counts.sum())
+
+
+def plain_nll(p: np.ndarray, reference: np.ndarray) -> float:
+    box = box_of(reference)
+    inside, truth = p[(slice(None), *box)].astype(np.float64), reference[box]
+    return -sum(np.log(inside[k][truth == k]).sum() for k in range(len(p))) / truth.size
+
+
+def plain_brier(p: np.ndarray, reference: np.ndarray) -> float:
+    box = box_of(reference)
+    inside, truth = p[(slice(None), *box)].astype(np.float64), reference[box]
+    one_hot = np.stack([truth == k for k in range(len(p))])
+    return float(((inside - one_hot) ** 2).sum() / truth.size)
+
+
+def plain_auroc(score: np.ndarray, wrong: np.ndarray) -> float:
+    """Chance that a wrong voxel has the higher score, by comparing all pairs."""
+    bad, good = score[wrong][:, None], score[~wrong][None]
+    return float((bad > good).mean() + 0.5 * (bad == good).mean())
+
+
+def plain_distances(
+    a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...] = SPACING
+) -> np.ndarray:
+    """From each surface voxel of either mask to the nearest of the other, by all pairs."""
+    surfaces = []
+    for mask in (a, b):
+        padded = np.pad(mask, 1)
+        inner = np.ones_like(mask)
+        for axis in range(3):
+            for step in (0, 2):
+                cut = [slice(1, -1)] * 3
+                cut[axis] = slice(step, step + mask.shape[axis])
+                inner &= padded[tuple(cut)]
+        surfaces.append(np.argwhere(mask & ~inner) * spacing)
+    apart = np.linalg.norm(surfaces[0][:, None] - surfaces[1][None], axis=2)
+    return np.concatenate([apart.min(axis=1), apart.min(axis=0)])

@@ -1,0 +1,89 @@
+"""A training that trains nothing: it writes what a real one writes, an epoch every moment.
+
+python fake_training.py [--epochs N] [--seconds S] [--late S] [--fail TEXT] [--refuse TEXT] train …
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted, TrainingStarted
+from napari_bayes_nnunet.app.training.process_record import write_info
+from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=0.05)
+    parser.add_argument("--late", type=float, default=0)
+    parser.add_argument("--fail", default="")
+    parser.add_argument("--refuse", default="")
+    mine, rest = parser.parse_known_args()
+    theirs = argparse.ArgumentParser()
+    theirs.add_argument("train")
+    theirs.add_argument("--output", type=Path)
+    theirs.add_argument("--resume", action="store_true")
+    theirs.add_argument("--add-cycle", action="store_true")
+    theirs.add_argument("dataset", nargs="?", default="")
+    flags, _ = theirs.parse_known_args([word for word in rest if word != "--"])
+    time.sleep(mine.late)
+    if mine.refuse:
+        sys.exit(f"Error: {mine.refuse}")
+    train(RunFolder(flags.output), mine, flags, sys.argv[1:])
+
+
+def train(
+    run: RunFolder, mine: argparse.Namespace, flags: argparse.Namespace, words: list[str]
+) -> None:
+    run.path.mkdir(parents=True, exist_ok=True)
+    schedule = RestartSchedule(epochs=mine.epochs, gamma=0.5)
+    before = run.progress.read_text().count('"epoch"') if run.progress.exists() else 0
+    added = int(flags.add_cycle)
+    entry = {"training_cases": [], "validation_cases": [], "added_cycles": [{}] * added}
+    record = TrainingRecord(
+        name=run.path.name, configuration="2d", schedule=schedule, selection=MemberSelection(),
+        batch_size=2, iterations_per_epoch=1, labels={"background": 0, "LV": 1}, channels=["cine"],
+        folds={"0": {**entry, "members": []}},
+    )  # fmt: skip
+    write_record(run.record, record)
+    dataset = words[words.index("--") + 1]
+    write_info(run, dataset=dataset, fold="0", arguments=words)
+    run.log.open("a").write(f"{' '.join(words)}\n")
+    journal = Journal(run.progress)
+    journal.append(StageStarted(text="Pretending"))
+    epochs = schedule.epochs + added * schedule.cycle_length
+    first = run.progress.read_text().count('"kind": "epoch"') if before else 0
+    journal.append(TrainingStarted(fold="0", epoch=first, epochs=epochs, cycles=3 + added))
+    for epoch in range(first, epochs):
+        time.sleep(mine.seconds)
+        journal.append(
+            EpochDone(
+                fold="0",
+                epoch=epoch,
+                cycle=schedule.cycle(epoch),
+                learning_rate=schedule.learning_rate(epoch),
+                train_loss=1 / (epoch + 1),
+                val_loss=1.1 / (epoch + 1),
+                pseudo_dice={"LV": 1 - 1 / (epoch + 2)},
+                seconds=mine.seconds,
+                eta_seconds=(epochs - epoch - 1) * mine.seconds,
+                member=record.selection.keeps(schedule, epoch),
+                memory_bytes=2**30,
+            )
+        )
+        if run.stop.exists():
+            run.stop.unlink()
+            journal.append(JobEnded(outcome="stopped", text="Stopped."))
+            return
+    outcome = "failed" if mine.fail else "finished"
+    journal.append(JobEnded(outcome=outcome, text=mine.fail or "All is trained."))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Small folders of images and labels, and what is matched of them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from napari_bayes_nnunet.io.dataset.matching import Match, match_folders
+
+from .hearts import write_nifti
+
+Result = TypeVar("Result")
+SHAPE = (6, 5, 3)  # (x, y, z)
+PHASES = 4
+
+
+def finish(steps: Generator[Any, None, Result]) -> tuple[list[Any], Result]:
+    """All progress, and the result."""
+    progress = []
+    while True:
+        try:
+            progress.append(next(steps))
+        except StopIteration as end:
+            return progress, end.value
+
+
+def match(images: Path, labels: Path) -> Match:
+    return finish(match_folders(images, labels))[1]
+
+
+def write(file: Path, voxels: np.ndarray) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(file, voxels)
+    return file
+
+
+def image(file: Path, shape: tuple[int, ...] = SHAPE) -> Path:
+    return write(file, np.arange(1, np.prod(shape) + 1, dtype=np.int16).reshape(shape))
+
+
+def cine(file: Path, phases: int = PHASES) -> Path:
+    return image(file, (*SHAPE, phases))
+
+
+def label(file: Path, *values: int, shape: tuple[int, ...] = SHAPE) -> Path:
+    voxels = np.zeros(shape, np.uint8)
+    voxels.flat[: len(values)] = values
+    return write(file, voxels)
+
+
+def cine_label(file: Path, frames: dict[int, tuple[int, ...]], phases: int = PHASES) -> Path:
+    voxels = np.zeros((*SHAPE, phases), np.uint8)
+    for frame, values in frames.items():
+        voxels[: len(values), 0, 0, frame - 1] = values
+    return write(file, voxels)
+
+
+def reasons(found: Match) -> dict[str, str]:
+    return {mismatch.file.name: mismatch.reason for mismatch in found.mismatches}
+
+
+def names(found: Match) -> list[str]:
+    return [pair.name for pair in found.pairs]
+
+
+def add_good(images: Path, labels: Path) -> None:
+    """A pair that is always found, so that the rest is seen to work."""
+    image(images / "good.nii.gz")
+    label(labels / "good.nii.gz", 1)

@@ -1,0 +1,54 @@
+"""Trainings that somebody else has begun: what stands in their run folders."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from napari_bayes_nnunet.app.messages import EpochDone, Message
+from napari_bayes_nnunet.app.training.process_record import write_info
+from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+
+def epoch_done(epoch: int, **changes: Any) -> EpochDone:
+    """A message as a training of four epochs a cycle gives it."""
+    return EpochDone(
+        **{
+            "fold": "0",
+            "epoch": epoch,
+            "cycle": epoch // 4,
+            "learning_rate": 0.01,
+            "train_loss": -0.5,
+            "val_loss": -0.4,
+            "pseudo_dice": {"LV": 0.9},
+            "seconds": 2.0,
+            "eta_seconds": 20.0 - epoch,
+            "member": epoch % 4 == 3,
+            **changes,
+        }
+    )
+
+
+def say(run: RunFolder, *messages: Message) -> None:
+    """Add messages to those of the run."""
+    run.path.mkdir(exist_ok=True)
+    for message in messages:
+        Journal(run.progress).append(message)
+
+
+def enter(run: RunFolder, **changes: Any) -> None:
+    """Enter this process as the one that trains in ``run``, or another by changing entries."""
+    run.path.mkdir(exist_ok=True)
+    write_info(run, dataset="data", fold="0", arguments=["--", "data"])
+    run.job.write_text(json.dumps({**json.loads(run.job.read_text()), **changes}))
+
+
+def wait_until(holds: Callable[[], object], *, seconds: float = 60) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)

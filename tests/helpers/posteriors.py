@@ -1,0 +1,25 @@
+"""Posteriors of members whose labels are given: each is certain of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+
+
+def posterior_of(members: Sequence[np.ndarray], *, classes: int = 4) -> StoredPosterior:
+    """From the (Z, Y, X) labels of each member; entropy and mutual information are equal."""
+    running = RunningPosterior()
+    for labels in members:
+        one_hot = np.stack([labels == label for label in range(classes)])
+        running.add(one_hot.astype(np.float32))
+    return StoredPosterior.of(
+        running.mean(),
+        members,
+        prediction=running.labels(),
+        entropy=running.total_entropy(),
+        mutual_information=running.mutual_information(),
+    )

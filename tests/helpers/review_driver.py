@@ -1,0 +1,190 @@
+"""A reader at work in a window of their own, to be killed: run as a script by a test.
+
+    python -m tests.review_driver IMAGE
+
+opens the image, segments it with the built-in ensemble, reviews the worst slice with keys and
+mouse, prints a line of JSON when all is on the disk, and goes on until it is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+import napari_bayes_nnunet
+from napari_bayes_nnunet.widgets.review.controller import ReviewDesk
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+
+from .canvas_mouse import CanvasMouse
+
+PATIENCE_S = 240
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+class Clock:
+    """Waits as pytest-qt's bot does."""
+
+    def wait(self, milliseconds: int) -> None:
+        QTest.qWait(milliseconds)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < end, "It took too long."
+            QTest.qWait(20)
+
+
+class Reader:
+    """Hands on keyboard and mouse."""
+
+    def __init__(self, viewer: Any, desk: ReviewDesk, clock: Clock) -> None:
+        self._clock = clock
+        self.desk = desk
+        self.mouse = CanvasMouse(viewer, clock)
+
+    def press(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self.mouse.canvas, key, modifier)
+        self._clock.wait(50)
+
+    def undo(self) -> None:
+        self.press(Qt.Key.Key_Z, CONTROL)
+
+    def redo(self) -> None:
+        self.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+
+    def labels(self) -> np.ndarray:
+        return self.desk.session.labels_in(self.desk.place).copy()
+
+
+def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
+    """ED and ES with three members of the built-in ensemble."""
+    viewer.open(image, plugin="napari-bayes-nnunet")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
+    dock.ensemble.choose_demo()
+    clock.until(lambda: dock.ensemble.folder is not None)
+    dock.method.members.setValue(3)
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    dock.segment()
+    clock.until(lambda: not dock.job.is_running)
+    assert dock.run.status.text().startswith("Finished"), dock.run.status.text()
+    return dock
+
+
+def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewDesk:
+    """The dock Review with the study that was made."""
+    segment.run.review_button.click()
+    found: list[ReviewWidget] = []
+
+    def is_open() -> bool:
+        found[:] = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewWidget)]
+        return bool(found) and found[0].desk is not None
+
+    clock.until(is_open)
+    desk = found[0].desk
+    assert desk is not None
+    return desk
+
+
+def take_an_alternative(reader: Reader) -> None:
+    """W shows the models' answers in turn; taking one is one step to undo."""
+    before = reader.labels()
+    assert len(reader.desk.session.alternatives_in(reader.desk.place)) > 1
+    reader.press(Qt.Key.Key_W)
+    for _ in range(8):
+        if not np.array_equal(reader.labels(), before):
+            break
+        reader.press(Qt.Key.Key_W)
+    assert not np.array_equal(reader.labels(), before)
+    reader.desk.forms.corrections.take_button.click()
+    taken = reader.labels()
+    reader.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert np.array_equal(reader.labels(), before)
+    reader.press(
+        Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    )
+    assert np.array_equal(reader.labels(), taken)
+
+
+def move_a_level(reader: Reader) -> None:
+    """The slider grows the structure; letting go of it is one step to undo."""
+    before = reader.labels()
+    label = reader.desk.label
+    slider = reader.desk.forms.corrections.level.slider
+    slider.setFocus()
+    for _ in range(3):
+        QTest.keyClick(slider, Qt.Key.Key_PageUp)
+        reader._clock.wait(20)
+    reader._clock.until(lambda: not reader.desk.corrections.is_preview)
+    assert np.count_nonzero(reader.labels() == label) != np.count_nonzero(before == label)
+
+
+def drag_a_handle(reader: Reader) -> None:
+    """The contour of the LV, one handle pulled outwards, applied with Enter."""
+    reader.desk.forms.corrections.set_structure("LV")
+    reader.desk._on_structure_chosen("LV")
+    before = reader.labels()
+    reader.desk.forms.corrections.edit_button.click()
+    handle = reader.desk.handles.handles[0]
+    centre = reader.desk.handles.handles.mean(axis=0)
+    away = handle + 6 * (handle - centre) / np.linalg.norm(handle - centre)
+    phase, z = reader.desk.place
+    image = reader.desk.picture.image
+    start, end = (reader.mouse.place_of(image, (phase - 1, z, *at)) for at in (handle, away))
+    reader.mouse.drag(start, end)
+    moved = reader.desk.handles.handles[0]
+    assert np.linalg.norm(moved - away) < 1.5, (handle, moved, away)
+    reader.press(Qt.Key.Key_Return)
+    assert not reader.desk.handles.is_active
+    after = reader.labels()
+    assert not np.array_equal(after, before)
+    assert np.array_equal(after == 1, before == 1)  # the RV did not move
+    reader.undo()
+    assert np.array_equal(reader.labels(), before)
+    reader.redo()
+    assert np.array_equal(reader.labels(), after)
+
+
+def main() -> None:
+    """Review the worst slice of the image named on the command line."""
+    clock = Clock()
+    plugin = Path(napari_bayes_nnunet.__file__).with_name("napari.yaml")
+    manager = PluginManager.instance()
+    if "napari-bayes-nnunet" not in manager:
+        manager.register(PluginManifest.from_file(plugin))
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 1000)
+    desk = reviewed(viewer, segmented(viewer, Path(sys.argv[1]), clock), clock)
+    reader = Reader(viewer, desk, clock)
+    worst = desk.view.queue[0]
+    assert desk.place == (worst.phase, worst.z)
+    take_an_alternative(reader)
+    move_a_level(reader)
+    drag_a_handle(reader)
+    place = desk.place
+    reader.press(Qt.Key.Key_A)
+    assert desk.place != place
+    clock.until(lambda: not desk.saver.has_unsaved)
+    told = {
+        "study": str(desk.session.study.folder),
+        "place": place,
+        "shown": desk.place,
+        "numbers": {name: one.value for name, one in desk.session.measured().items()},
+    }
+    np.save(Path(sys.argv[1]).with_name("labels.npy"), desk.session.labels)
+    print(json.dumps(told), flush=True)
+    clock.wait(600_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What the tests of the dock Review share: made studies, opened, and a hand on the brush."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from app_model.types import KeyBinding
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io.images.nifti import read_volume
+from napari_bayes_nnunet.io.study.arrays import of_phase
+from napari_bayes_nnunet.io.study.review_state import Place
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
+from napari_bayes_nnunet.widgets.layers.slice_place import index_of
+from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
+from napari_bayes_nnunet.widgets.review.controller import NUMBERS_AFTER_MS, ReviewDesk
+from napari_bayes_nnunet.widgets.review.forms import ReviewForms
+
+from .cines import image_of, make_cine
+
+
+def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
+    """A study as read, without a thread."""
+    voxels = read_volume(image_of(folder)) if image else None
+    return OpenedStudy(ReviewSession(read_study(folder)), voxels, lock=open_study_lock(folder))
+
+
+def steps_of(layer: Labels) -> int:
+    """How many steps can be undone."""
+    return len(layer._undo_history)
+
+
+def paint(layer: Labels, place: Place, y: int, x: int, label: int, qtbot: Any) -> None:
+    """One dab of the brush, and the moment in which it is noticed."""
+    layer.paint((*index_of(place), y, x), label)
+    qtbot.wait(1)
+
+
+def plane(session: ReviewSession, place: Place) -> np.ndarray:
+    """A copy of the labels of a slice."""
+    return session.labels_in(place).copy()
+
+
+def predicted(session: ReviewSession, place: Place) -> np.ndarray:
+    """The prediction of a slice."""
+    return np.asarray(of_phase(session.study.prediction, place[0])[place[1]])
+
+
+def press(viewer: Any, key: str) -> None:
+    """A key as napari hears it: the active layer is asked first, then the viewer."""
+    binding = KeyBinding.from_str(key)
+    for owner in (viewer.layers.selection.active, viewer):
+        if owner is not None and binding in owner.keymap:
+            owner.keymap[binding](owner)
+            return
+    raise AssertionError(f"Nothing is bound to {key}.")
+
+
+class Desk:
+    """A desk in a viewer without a window, and what it has said."""
+
+    def __init__(self, folder: Path, qtbot: Any, *, image: bool = True, **options: Any) -> None:
+        self.qtbot = qtbot
+        self.viewer = ViewerModel()
+        self.forms = ReviewForms()
+        qtbot.addWidget(self.forms)
+        options = {"every_ms": 1_000_000, **options}
+        self.desk = ReviewDesk(self.viewer, opened(folder, image=image), self.forms, **options)
+        self.said: list[str] = []
+        self.desk.said.connect(lambda sentence: self.said.append(sentence) if sentence else None)
+        self.session, self.layer = self.desk.session, self.desk.picture.edited
+
+    def press(self, key: str) -> None:
+        press(self.viewer, key)
+
+    def now(self, place: Any = None) -> np.ndarray:
+        return plane(self.session, place or self.desk.place)
+
+    def settle(self) -> None:
+        """Wait until the forms have followed."""
+        self.qtbot.wait(NUMBERS_AFTER_MS + 30)
+
+    def saved(self) -> None:
+        self.qtbot.waitUntil(lambda: not self.desk.saver.has_unsaved, timeout=10000)
+
+    def close(self) -> None:
+        if not self.desk.picture._is_closing:
+            self.desk.close()
+
+
+@pytest.fixture
+def make_desk(qtbot: Any, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """``make_desk(folder=None, image=True, **study)``."""
+    made: list[Desk] = []
+
+    def make(folder: Path | None = None, *, image: bool = True, **study: Any) -> Desk:
+        made.append(Desk(folder or make_cine(tmp_path / "heart", **study), qtbot, image=image))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk]) -> Desk:
+    """The desk of a made cine."""
+    return make_desk()

@@ -1,0 +1,74 @@
+"""Made reviews: one cine with two phases, two slices corrected in one of them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from napari_bayes_nnunet.app.review.outcome import CorrectedSlice, Review
+from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.io.study.review_state import Decision
+
+STRUCTURES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+PAPILLARY = "Papillary muscles are counted as blood."
+
+
+def measured(
+    name: str, value: float, spread: float = math.nan, unit: str = "mL", title: str = ""
+) -> Measured:
+    side = {"LV": "Left ventricle", "RV": "Right ventricle"}[name[:2]]
+    words = title or "end-diastolic volume"
+    return Measured(
+        name=name, title=f"{side}, {words}", value=value, spread=spread, unit=unit, help="Of it."
+    )
+
+
+def numbers(*found: Measured) -> dict[str, Measured]:
+    return {one.name: one for one in found}
+
+
+BEFORE = numbers(
+    measured("LV EDV", 120.04, 3.21),
+    measured("LV EF", 55.5, 2.5, "%", "ejection fraction"),
+    measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
+)
+AFTER = numbers(
+    measured("LV EDV", 118.0, 1.0),
+    measured("LV EF", 57.75, 1.25, "%", "ejection fraction"),
+    measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
+)
+
+
+def ring(center: tuple[int, int] = (30, 24), radius: int = 9) -> np.ndarray:
+    """(48, 60) labels of an LV in its myocardium."""
+    y, x = np.mgrid[:48, :60]
+    away = np.hypot(y - center[1], x - center[0])
+    return np.where(away < radius - 4, 3, np.where(away < radius, 2, 0)).astype(np.uint8)
+
+
+def corrected(z: int = 2, radius: int = 12) -> CorrectedSlice:
+    image = np.random.default_rng(z).integers(0, 400, (48, 60)).astype(np.int16)
+    return CorrectedSlice(phase=8, z=z, image=image, before=ring(), after=ring(radius=radius))
+
+
+def review(**changes: Any) -> Review:
+    content: dict[str, Any] = {
+        "study": "patient007",
+        "structures": STRUCTURES,
+        "spacing": (10.0, 1.5, 1.5),
+        "before": BEFORE,
+        "after": AFTER,
+        "papillary": PAPILLARY,
+        "made": datetime(2026, 7, 1, 10, 32),
+        "ed": 1,
+        "es": 8,
+        "corrected": (corrected(2), corrected(3)),
+        "decisions": {
+            (8, 2): Decision(state="accepted", comment="base"),
+            (1, 0): Decision(state="flagged"),
+        },
+    }
+    return Review(**(content | changes))

@@ -1,0 +1,372 @@
+import json
+import math
+import shutil
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+
+from ...helpers.hearts import SHAPE, SPACING, make_dataset, write_nifti
+
+ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
+FIRST = "patient001_frame01"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_dataset(tmp_path / "data", patients=2, frames=1)
+
+
+def complaint(data):
+    """What the terminal says."""
+    with pytest.raises(DataError) as caught:
+        check_labels(read_dataset(data))
+    return str(caught.value)
+
+
+def looked_at(data, number=0):
+    dataset = read_dataset(data)
+    return check_case(dataset, dataset.cases[number])
+
+
+def problems_of(data):
+    dataset = read_dataset(data)
+    return check_dataset(dataset, [check_case(dataset, case) for case in dataset.cases])
+
+
+def only(problems):
+    (problem,) = problems
+    return problem
+
+
+def label_file(data, case=FIRST):
+    return data / "labelsTr" / f"{case}.nii.gz"
+
+
+def image_file(data, case=FIRST, channel=0):
+    return data / "imagesTr" / f"{case}_{channel:04d}.nii.gz"
+
+
+def rewrite(file, affine, *, spacing=None):
+    """The same voxels with another affine, and with a spacing that may contradict it."""
+    image = nibabel.Nifti1Image(np.asanyarray(nibabel.load(file).dataobj), affine)
+    if spacing:
+        image.header["pixdim"][1:4] = spacing
+    image.to_filename(file)
+
+
+# A case
+
+
+def test_a_good_case(data):
+    check = looked_at(data)
+    assert check.name == FIRST
+    assert check.shape == SHAPE[::-1]
+    assert check.spacing == pytest.approx(SPACING[::-1])
+    assert check.values == (0, 1, 2, 3)
+    assert check.voxels == math.prod(SHAPE)
+    assert check.problems == ()
+    check_labels(read_dataset(data))
+
+
+def test_an_empty_label_is_a_warning_only(data):
+    write_nifti(label_file(data), np.zeros(SHAPE, np.uint8))
+    check = looked_at(data)
+    problem = only(check.problems)
+    assert problem.text.endswith(f"{FIRST}.nii.gz shows no structure, only background: "
+                                 "leave the case out unless that is so.")  # fmt: skip
+    assert (problem.file, problem.blocks) == (label_file(data), False)
+    assert check.values == (0,)
+    check_labels(read_dataset(data))
+
+
+def test_what_is_ignored_is_no_structure(tmp_path):
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
+    write_nifti(label_file(data), np.full(SHAPE, 4, np.uint8))
+    assert "shows no structure" in only(looked_at(data).problems).text
+
+
+def test_a_value_without_a_name(data):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[0, 0, 0] = 7
+    file = label_file(data, "patient002_frame01")
+    write_nifti(file, labels)
+    problem = only(looked_at(data, 1).problems)
+    assert "patient002_frame01.nii.gz holds the value 7, but dataset.json names" in problem.text
+    assert "0 (background), 1 (RV), 2 (MYO), 3 (LV)" in problem.text
+    assert (problem.file, problem.blocks) == (file, True)
+    assert problem.text == complaint(data)
+
+
+def test_many_values_without_a_name(data):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:8, 0, 0] = np.arange(8)
+    write_nifti(label_file(data), labels)
+    assert "holds the values 4, 5, 6, 7, but" in complaint(data)
+    labels[:40, 0, 0] = np.arange(40)
+    write_nifti(label_file(data), labels)
+    assert "holds the values 4, 5, 6, 7, 8, …, but" in complaint(data)
+
+
+def test_a_label_of_another_shape(data):
+    write_nifti(label_file(data), np.ones((48, 40, 3), np.uint8))
+    check = looked_at(data)
+    assert only(check.problems).text == complaint(data)
+    assert "has the shape (3, 40, 48) (z, y, x), but its image" in complaint(data)
+    assert "patient001_frame01_0000.nii.gz (4, 40, 48)" in complaint(data)
+    assert check.shape == (3, 40, 48)
+
+
+def test_a_label_of_another_spacing(data):
+    rewrite(label_file(data), np.diag([1.4, 1.4, 8, 1]))
+    problem = only(looked_at(data).problems)
+    assert problem.text == (
+        f"{FIRST}.nii.gz has the spacing 8 × 1.4 × 1.4 mm (z, y, x), but its image "
+        f"{FIRST}_0000.nii.gz 10 × 1.4 × 1.4 mm."
+    )
+    assert (problem.file, problem.blocks) == (label_file(data), True)
+    assert problem.text == complaint(data)
+
+
+def test_a_rounded_spacing_is_the_same(data):
+    rewrite(label_file(data), np.diag([1.4, 1.41, 10, 1]))
+    assert looked_at(data).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("affine", "distance"),
+    [
+        (np.array([[1.4, 0, 0, 0], [0, 1.4, 0, 0], [0, 0, 10, 40], [0, 0, 0, 1]]), "40"),
+        (np.diag([-1.4, 1.4, 10, 1]), "132"),  # mirrored: 2 × 47 voxels of 1.4 mm
+    ],
+    ids=["moved", "mirrored"],
+)
+def test_a_label_that_claims_to_lie_elsewhere_is_a_warning(affine, distance, data):
+    rewrite(label_file(data), affine)
+    problem = only(looked_at(data).problems)
+    assert problem.text == (
+        f"{FIRST}.nii.gz claims to lie up to {distance} mm away from its image "
+        f"{FIRST}_0000.nii.gz: see whether it fits when both are shown voxel on voxel."
+    )
+    assert (problem.file, problem.blocks) == (label_file(data), False)
+    check_labels(read_dataset(data))
+
+
+def test_a_shift_of_half_a_pixel_is_none(data):
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = 0.7
+    rewrite(label_file(data), affine)
+    assert looked_at(data).problems == ()
+
+
+def test_an_affine_whose_scale_lies_is_no_fault(data):
+    """The original ACDC images: unit scale in the affine, the true spacing in pixdim."""
+    rewrite(image_file(data), np.diag([-1.0, -1, 1, 1]), spacing=SPACING)
+    rewrite(label_file(data), np.diag([-1.4, -1.4, 10, 1]))
+    assert looked_at(data).problems == ()
+
+
+def test_a_label_without_any_place_fits(data):
+    image = nibabel.Nifti1Image(np.asanyarray(nibabel.load(label_file(data)).dataobj), None)
+    image.header.set_zooms(SPACING)
+    image.to_filename(label_file(data))
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = 300
+    rewrite(image_file(data), affine)
+    assert looked_at(data).problems == ()
+
+
+def test_channels_on_different_grids(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=3)
+    assert looked_at(data).problems == ()
+    rewrite(image_file(data, channel=1), np.diag([1.4, 1.4, 8, 1]))
+    problem = only(looked_at(data).problems)
+    assert problem.text.startswith(
+        f"{FIRST}_0001.nii.gz lies on another grid (48 x 40 x 4 voxels of 1.4 x 1.4 x 8 mm"
+    )
+    assert f"than the channel {FIRST}_0000.nii.gz (48 x 40 x 4 voxels" in problem.text
+    assert (problem.file, problem.blocks) == (image_file(data, channel=1), True)
+
+
+@pytest.mark.parametrize("which", [label_file, image_file])
+def test_a_file_that_cannot_be_read(which, data):
+    which(data).write_bytes(b"no image")
+    check = looked_at(data)
+    problem = only(check.problems)
+    assert f"{which(data)} is no NIfTI file" in problem.text
+    assert (problem.file, problem.blocks) == (which(data), True)
+    assert problem.text == complaint(data)
+    # The other file tells the shape all the same.
+    assert check.shape == SHAPE[::-1]
+    assert check.values == (() if which is label_file else (0, 1, 2, 3))
+
+
+def test_a_case_of_which_nothing_can_be_read(data):
+    for file in (label_file(data), image_file(data)):
+        file.write_bytes(b"")
+    check = looked_at(data)
+    assert (check.shape, check.spacing, check.values, check.voxels) == ((), None, (), 0)
+    assert [problem.file for problem in check.problems] == [label_file(data), image_file(data)]
+
+
+@pytest.mark.parametrize("which", [label_file, image_file])
+def test_a_file_cut_short(which, data):
+    content = which(data).read_bytes()
+    which(data).write_bytes(content[: len(content) - 20])
+    assert f"{which(data)} is cut short" in only(looked_at(data).problems).text
+
+
+def test_an_image_with_a_spacing_of_zero(data):
+    rewrite(image_file(data), np.diag([*SPACING, 1]), spacing=(1.4, 0, 10))
+    assert "has the spacing (x, y, z)" in only(looked_at(data).problems).text
+
+
+def test_an_image_with_holes(data):
+    image = np.ones(SHAPE, np.float32)
+    image[:2, 0, 0] = np.nan
+    write_nifti(image_file(data), image)
+    assert "has 2 voxels (of 7680) that are NaN or infinite" in only(looked_at(data).problems).text
+
+
+def test_a_label_of_fractions(data):
+    write_nifti(label_file(data), np.full(SHAPE, 0.5, np.float32))
+    assert "holds no labels" in only(looked_at(data).problems).text
+
+
+@pytest.mark.parametrize("which", [label_file, image_file])
+def test_a_cine(which, data):
+    write_nifti(which(data), np.ones((*SHAPE, 5), np.uint8))
+    problem = only(looked_at(data).problems)
+    assert problem.text == (
+        f"{which(data)} is a cine of 5 phases; a training needs one phase in a file: cut out those "
+        "that are labelled."
+    )
+    assert (problem.file, problem.blocks) == (which(data), True)
+
+
+def test_several_problems_of_a_case_are_all_told(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=2)
+    write_nifti(label_file(data), np.full((48, 40, 3), 9, np.uint8))
+    image_file(data, channel=1).write_bytes(b"no image")
+    texts = [problem.text for problem in looked_at(data).problems]
+    assert len(texts) == 3
+    assert "holds the value 9" in texts[0]
+    assert "is no NIfTI file" in texts[1]
+    assert "has the shape (3, 40, 48)" in texts[2]
+
+
+def test_images_are_read_one_at_a_time(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=4)
+    shape = (128, 128, 32)
+    for channel in range(4):
+        write_nifti(image_file(data, channel=channel), np.ones(shape, np.int16))
+    write_nifti(label_file(data), np.ones(shape, np.uint8))
+    tracemalloc.start()
+    try:
+        assert looked_at(data).problems == ()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * 2 * math.prod(shape)  # bytes: one image, unpacked and as an array
+
+
+# The dataset
+
+
+def test_good_datasets_have_no_problem(data):
+    assert problems_of(data) == []
+
+
+def test_a_structure_in_no_case(tmp_path):
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "scar": 4}
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
+    problem = only(problems_of(data))
+    assert problem.text.startswith(f"No label file of {data} shows scar (4): correct the labels")
+    assert (problem.file, problem.blocks) == (data / "dataset.json", True)
+    assert problem.text == complaint(data)
+    # It may be in a file that could not be read.
+    label_file(data).write_bytes(b"no image")
+    assert problems_of(data) == []
+
+
+def test_the_ignored_label_need_not_occur(tmp_path):
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
+    check_labels(read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)))
+
+
+def test_gaps_in_the_numbers(tmp_path):
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 5}
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
+    assert "number the labels from 0 without gaps, not 0, 1, 2, 5" in complaint(data)
+    first = problems_of(data)[0]
+    assert first.text == complaint(data)
+    assert (first.file, first.blocks) == (data / "dataset.json", True)
+
+
+def test_a_single_case_is_a_warning(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1)
+    problem = only(problems_of(data))
+    assert problem.text == (
+        f"{data} holds a single case: a network trained on it will hardly know another heart."
+    )
+    assert (problem.file, problem.blocks) == (data, False)
+    check_labels(read_dataset(data))
+
+
+def test_other_formats_are_left_to_nnunet(data):
+    for file in data.rglob("*.nii.gz"):
+        file.with_name(file.name.replace(".nii.gz", ".png")).write_bytes(b"")
+    content = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**content, "file_ending": ".png"}))
+    problem = only(problems_of(data))
+    assert problem.text == (
+        f"The files of {data} end in .png: they were not looked into, only .nii.gz and .nii are."
+    )
+    assert not problem.blocks
+    check = looked_at(data)
+    assert (check.shape, check.values, check.voxels, check.problems) == ((), (), 0, ())
+    check_labels(read_dataset(data))
+
+
+def test_images_without_a_label_are_named(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, channels=2)
+    for number in (3, 4):
+        for channel in (0, 1):
+            name = f"patient00{number}_frame01_000{channel}.nii.gz"
+            shutil.copyfile(image_file(data), data / "imagesTr" / name)
+        problem = only(problems_of(data))
+        assert problem.file == data / "imagesTr" / "patient003_frame01_0000.nii.gz"
+        assert not problem.blocks
+        assert only(check_labels(read_dataset(data))) == problem
+    assert problem.text == (
+        "2 images have no label in labelsTr and will not be used: "
+        "patient003_frame01_0000.nii.gz, patient004_frame01_0000.nii.gz."
+    )
+
+
+def test_the_terminal_names_the_first_fault(data):
+    dataset = read_dataset(data)
+    for case in dataset.cases:
+        case.label.write_bytes(b"no image")
+    with pytest.raises(DataError, match="patient002"):
+        check_labels(replace(dataset, cases=dataset.cases[::-1]))
+
+
+@pytest.mark.skipif(not ACDC.is_dir(), reason="needs the ACDC dataset beside the checkout")
+def test_real_hearts():
+    dataset = read_dataset(ACDC)
+    dataset = replace(dataset, cases=dataset.cases[:6])
+    checks = [check_case(dataset, case) for case in dataset.cases]
+    assert [problem for check in checks for problem in check.problems] == []
+    (problem,) = check_dataset(dataset, checks)
+    assert "154 images have no label" in problem.text  # the others, which were left out here
+    assert {check.values for check in checks} == {(0, 1, 2, 3)}
+    assert all(5 <= check.spacing[0] <= 10 for check in checks)

@@ -1,0 +1,81 @@
+"""The table that says of which vendor, pathology and phase a case is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.groups import patients_of, read_groups, write_groups
+
+ROWS = {
+    "p1_frame01": {"phase": "ED", "vendor": "A", "pathology": "Größe, andere"},
+    "p1_frame12": {"phase": "ES", "vendor": "A", "pathology": 'so "called"'},
+    "p2_frame01": {"phase": "ED", "vendor": "B"},
+}
+PATIENTS = {case: case[:2] for case in ROWS}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_groups(tmp_path, ROWS, patients=PATIENTS)
+    text = (tmp_path / "groups.csv").read_text(encoding="utf-8")
+    assert text.splitlines()[0] == "case,patient,phase,vendor,pathology"
+    assert text.splitlines()[3] == "p2_frame01,p2,ED,B,"
+    assert read_groups(tmp_path) == ROWS
+    assert read_groups(tmp_path / "groups.csv") == ROWS
+
+
+def test_labels_find_the_table_beside_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = tmp_path / "labelsTs"
+    labels.mkdir()
+    assert read_groups(labels) == {}
+    assert read_groups(tmp_path / "not there") == {}
+    write_groups(tmp_path, ROWS, patients=PATIENTS)
+    assert read_groups(labels) == ROWS
+    monkeypatch.chdir(labels)
+    assert read_groups(Path()) == ROWS
+    write_groups(labels, {"own": {"phase": "ES"}}, patients={"own": "own"})
+    assert read_groups(labels) == {"own": {"phase": "ES"}}
+
+
+def test_a_table_made_by_hand(tmp_path: Path) -> None:
+    text = "\ufeffsex,case\r\nf,p1\r\n,p2\r\n\r\n"
+    (tmp_path / "groups.csv").write_bytes(text.encode())
+    assert read_groups(tmp_path) == {"p1": {"sex": "f"}, "p2": {}}
+
+
+def test_patients_are_those_of_the_table(tmp_path: Path) -> None:
+    labels = tmp_path / "labelsTr"
+    labels.mkdir()
+    cases = ["p1_frame01", "p1_frame12", "p2_frame01", "p3_frame01"]
+    assert patients_of(cases, labels) == {case: case[:2] for case in cases}
+    same = dict.fromkeys(ROWS, "one and the same")
+    write_groups(tmp_path, ROWS, patients=same)
+    assert patients_of(cases, labels) == same | {"p3_frame01": "p3"}
+    assert patients_of(cases, labels, pattern="^(p)") == dict.fromkeys(cases, "p")
+    assert "patient" not in read_groups(labels)["p1_frame01"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "should have the column 'case'.*found none"),
+        (b"patient,phase\np1,ED\n", "should have the column 'case'.*found patient, phase"),
+        (b"case,phase,phase\np1,ED,ES\n", "all of other names; found case, phase, phase"),
+        (b"case,phase\np1,ED\np2\n", "Line 3 of .*fill 2 columns; found 'p2'"),
+        (b"case,phase\np1,ED,x\n", "Line 2 of .*found 'p1,ED,x'"),
+        (b"case,phase\n,ED\n", "Line 2 of .*should name a case"),
+        (b"case,phase\np1,ED\np2,ED\np1,ES\n", "Lines 2 and 4 of .*are both of p1"),
+        (b"case,phase\np1,\xff\xfe\n", "is no table of groups"),
+        (b'case,phase\n"p1,ED\n', "is no table of groups"),
+    ],
+)
+def test_damaged_tables(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "groups.csv").write_bytes(content)
+    with pytest.raises(DataError, match=problem) as failure:
+        read_groups(tmp_path)
+    assert str(tmp_path / "groups.csv") in str(failure.value)
+    assert "\n" not in str(failure.value)

@@ -1,0 +1,140 @@
+"""The M&Ms release as it is downloaded."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.mnms import read_mnms
+
+from ...helpers.releases import TABLE, make_mnms, mnms_patient, mnms_row, write_table
+
+
+def test_cases_of_all_subsets(tmp_path: Path) -> None:
+    release = read_mnms(make_mnms(tmp_path))
+    assert [(case.name, case.phase, case.held_out) for case in release.cases] == [
+        ("A0S9V9_frame01", "ED", False),
+        ("A0S9V9_frame04", "ES", False),
+        ("B1D0Q7_frame02", "ED", False),
+        ("B1D0Q7_frame03", "ES", False),
+        ("A5C2D2_frame01", "ED", True),
+        ("A5C2D2_frame04", "ES", True),
+        ("D1K2P5_frame01", "ED", True),
+        ("D1K2P5_frame04", "ES", True),
+    ]
+    assert all(case.in_cine for case in release.cases)
+    folder = tmp_path / "Training" / "Labeled" / "B1D0Q7"
+    assert release.cases[3].image == folder / "B1D0Q7_sa.nii.gz"
+    assert release.cases[3].label == folder / "B1D0Q7_sa_gt.nii.gz"
+    assert release.labels == {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
+    groups = {case.patient: dict(case.groups) for case in release.cases}
+    same = {"pathology": "HCM", "subset": "training"}
+    assert groups == {
+        "A0S9V9": {"vendor": "A", "centre": "1", **same},
+        "B1D0Q7": {"vendor": "B", "centre": "2", **same},
+        "A5C2D2": {"vendor": "A", "centre": "1", "pathology": "NOR", "subset": "validation"},
+        "D1K2P5": {"vendor": "D", "centre": "5", "pathology": "HCM", "subset": "testing"},
+    }
+    assert release.facts["B1D0Q7"] == {
+        "ED": "2",
+        "ES": "3",
+        "vendor_name": "Philips",
+        "age": "45",
+        "sex": "F",
+        "height": "170",
+        "weight": "70",
+    }
+
+
+def test_patients_without_labels_are_left_out(tmp_path: Path) -> None:
+    """Those of Training/Unlabeled have label files, all empty."""
+    root = make_mnms(tmp_path)
+    assert (root / "Training" / "Unlabeled" / "C2U4V1" / "C2U4V1_sa_gt.nii.gz").is_file()
+    mnms_patient(root / "Testing" / "E1", labelled=None)
+    mnms_patient(root / "Testing" / "E2", labelled=None)
+    assert read_mnms(root).notes == (
+        "1 patient of Training/Unlabeled has no labels and was left out: C2U4V1.",
+        "2 patients of Testing have no labels and were left out: E1, E2.",
+    )
+
+
+def test_an_older_table_without_pathology(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path)
+    shutil.rmtree(root / "Validation")
+    shutil.rmtree(root / "Testing")
+    (root / TABLE).unlink()
+    rows = [mnms_row(code) for code in ("A0S9V9", "B1D0Q7")]
+    older = [{k: v for k, v in row.items() if k not in ("Pathology", "Sex")} for row in rows]
+    write_table(root, older, "201014_M&Ms_Dataset_Information_-_opendataset.csv")
+    (root / "._copy.csv").write_bytes(b"\x00\x05\x16\x07")  # as macOS leaves them
+    release = read_mnms(root)
+    assert release.cases[0].groups["pathology"] == ""
+    assert release.facts["A0S9V9"]["sex"] == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"ED": "end"}, "should give the ED of A0S9V9 as a frame counted from 0; found 'end'"),
+        ({"ES": ""}, "should give the ES of A0S9V9 as a frame counted from 0; found ''"),
+        ({"ES": -1}, "found '-1'"),
+        ({"ED": "2.5"}, r"found '2\.5'"),
+        ({"ED": 3}, "calls frame 3 of A0S9V9 both ED and ES"),
+        ({"External code": "A0S9V8"}, "has no line for A0S9V9, a patient of Training/Labeled"),
+        ({"External code": "B1D0Q7"}, "has two lines for B1D0Q7"),
+    ],
+)
+def test_wrong_lines(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
+    root = make_mnms(tmp_path)
+    codes = ("B1D0Q7", "A5C2D2", "D1K2P5")
+    table = write_table(root, [mnms_row("A0S9V9", **changes), *map(mnms_row, codes)])
+    with pytest.raises(DataError, match=problem) as failure:
+        read_mnms(root)
+    assert str(failure.value).startswith(str(table))
+
+
+def test_frames_may_be_written_with_a_point(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path)
+    codes = ("B1D0Q7", "A5C2D2", "D1K2P5")
+    write_table(root, [mnms_row("A0S9V9", ED="0.0", ES="3.0"), *map(mnms_row, codes)])
+    assert [case.frame for case in read_mnms(root).cases[:2]] == [1, 4]
+
+
+def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path)
+    row = mnms_row("A0S9V9")
+    table = write_table(root, [{k: v for k, v in row.items() if k not in ("Vendor", "ES")}])
+    with pytest.raises(DataError, match=r"lacks the columns Vendor, ES: expected External code.*"):
+        read_mnms(root)
+    table.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="lacks the columns External code.*found none"):
+        read_mnms(root)
+    table.unlink()
+    with pytest.raises(DataError, match=r"should hold one table.*found Testing, Training, Valid"):
+        read_mnms(root)
+    for name in ("a.csv", "b.csv"):
+        write_table(root, [row], name)
+    with pytest.raises(DataError, match=r"should hold one table.*found a\.csv, b\.csv"):
+        read_mnms(root)
+
+
+def test_other_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is no folder: it should hold the M&Ms release"):
+        read_mnms(tmp_path / "nowhere")
+    (tmp_path / "training").mkdir()
+    problem = "expected patients in Training/Labeled, Validation, Testing, found training"
+    with pytest.raises(DataError, match=problem):
+        read_mnms(tmp_path)
+
+
+def test_a_patient_without_an_image(tmp_path: Path) -> None:
+    root = make_mnms(tmp_path)
+    image = root / "Validation" / "A5C2D2" / "A5C2D2_sa.nii.gz"
+    image.unlink()
+    with pytest.raises(DataError, match="A5C2D2 of Validation should have a cine") as failure:
+        read_mnms(root)
+    assert str(failure.value).startswith(f"{image} is missing")

@@ -1,0 +1,310 @@
+"""Raw datasets as nnU-Net lays them out, and splits in which no patient is on both sides."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import (
+    RawDataset,
+    Split,
+    extended_split,
+    patient_of,
+    patient_splits,
+    read_dataset,
+    read_groups,
+    read_splits,
+    splits_to_json,
+    stratified_holdout,
+    without_patient,
+)
+
+CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
+
+
+def make_dataset(path: Path, cases: list[str], *, channels: int = 1, **changes: Any) -> Path:
+    for folder in ("imagesTr", "labelsTr"):
+        (path / folder).mkdir(parents=True)
+    for case in cases:
+        (path / "labelsTr" / f"{case}.nii.gz").write_bytes(case.encode())
+        for channel in range(channels):
+            (path / "imagesTr" / f"{case}_{channel:04d}.nii.gz").write_bytes(b"12345")
+    content = {
+        "labels": {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
+        "channel_names": {str(c): f"channel {c}" for c in range(channels)},
+        "file_ending": ".nii.gz",
+    }
+    (path / "dataset.json").write_text(json.dumps(content | changes))
+    return path
+
+
+# Datasets
+
+
+def test_cases_with_several_channels(tmp_path: Path) -> None:
+    dataset = read_dataset(make_dataset(tmp_path / "acdc", CASES[1::-1], channels=2))
+    assert [case.name for case in dataset.cases] == CASES[:2]
+    first = dataset.cases[0]
+    assert [image.name for image in first.images] == [f"{CASES[0]}_000{c}.nii.gz" for c in "01"]
+    assert first.label == tmp_path / "acdc" / "labelsTr" / f"{CASES[0]}.nii.gz"
+    assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert dataset.channels == ["channel 0", "channel 1"]
+
+
+def test_hidden_and_foreign_files_are_no_cases(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1])
+    (path / "labelsTr" / "._patient001_frame01.nii.gz").touch()
+    (path / "labelsTr" / "notes.txt").touch()
+    assert len(read_dataset(path).cases) == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Dataset027_ACDC", "Dataset027_ACDC"),
+        ("acdc", "Dataset001_acdc"),
+        ("my hearts (2)", "Dataset001_my_hearts_2"),
+        ("---", "Dataset001_unnamed"),
+    ],
+)
+def test_name_as_nnunet_demands_it(tmp_path: Path, folder: str, name: str) -> None:
+    assert read_dataset(make_dataset(tmp_path / folder, CASES[:1])).nnunet_name == name
+
+
+def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:2])
+    before = read_dataset(path).signature()
+    assert before == read_dataset(path).signature()
+    (path / "labelsTr" / f"{CASES[0]}.nii.gz").write_bytes(b"corrected")
+    (path / "imagesTr" / f"{CASES[1]}_0000.nii.gz").write_bytes(b"1234567")
+    after = read_dataset(path).signature()
+    assert before[CASES[0]]["image_bytes"] == after[CASES[0]]["image_bytes"] == [5]
+    assert before[CASES[0]]["label_sha256"] != after[CASES[0]]["label_sha256"]
+    assert after[CASES[1]]["image_bytes"] == [7]
+
+
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_missing_folders_are_named(tmp_path: Path, folder: str) -> None:
+    path = make_dataset(tmp_path / "acdc", [])
+    (path / folder).rmdir()
+    with pytest.raises(DataError, match=f"the folder {folder} is missing"):
+        read_dataset(path)
+
+
+def test_dataset_without_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no label files ending in \.nii\.gz"):
+        read_dataset(make_dataset(tmp_path / "acdc", []))
+
+
+def test_label_without_its_second_channel(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1], channels=2)
+    (path / "imagesTr" / f"{CASES[0]}_0001.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"has no image patient001_frame01_0001\.nii\.gz"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"labels": {"background": 0, "heart": [1, 2]}}, "overlapping regions"),
+        ({"labels": {"0": "background", "1": "RV"}}, "but 0 is 'background'"),
+        ({"labels": ["background"]}, "must map names of structures to numbers"),
+    ],
+)
+def test_labels_that_cannot_be_trained(tmp_path: Path, changes: Any, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        read_dataset(make_dataset(tmp_path / "acdc", CASES[:1], **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, r"dataset\.json is missing"),
+        ("{", "cannot be read"),
+        ("[]", "must hold named entries, not a list"),
+        ("{}", "lacks labels, file_ending, channel_names"),
+        ('{"labels": {}, "file_ending": ".nii"}', "lacks channel_names"),
+    ],
+)
+def test_dataset_json_that_cannot_be_used(tmp_path: Path, text: str | None, reason: str) -> None:
+    if text is not None:
+        (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_dataset(tmp_path)
+
+
+def test_origins_of_corrections(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:2])
+    assert read_dataset(path).corrections == {}
+    origins = {CASES[0]: {"reader": "A"}, "cut short, so without a label": {"reader": "B"}}
+    (path / "corrections.json").write_text(json.dumps(origins))
+    assert read_dataset(path).corrections == {CASES[0]: {"reader": "A"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", r"corrections\.json cannot be read"),
+        ("[]", r"corrections\.json must name the origin of every corrected case"),
+        ('{"a": "reader A"}', r"must name the origin of every corrected case"),
+    ],
+)
+def test_damaged_corrections(tmp_path: Path, text: str, reason: str) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1])
+    (path / "corrections.json").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_dataset(path)
+
+
+# Patients and splits
+
+
+@pytest.mark.parametrize(
+    ("case", "pattern", "patient"),
+    [
+        ("patient001_frame01", None, "patient001"),
+        ("a_frame1_frame02", None, "a"),
+        ("SCD0000101_ED_frame19", None, "SCD0000101"),
+        ("no-frames", None, "no-frames"),
+        ("site3-017-ED", r"site\d+-(\d+)", "017"),
+        ("site3-017-ED", r"site\d+-\d+", "site3-017"),
+        ("017", r"(x)?017", "017"),
+    ],
+)
+def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None:
+    found = patient_of(case) if pattern is None else patient_of(case, pattern)
+    assert found == patient
+
+
+def test_pattern_that_is_none() -> None:
+    with pytest.raises(DataError, match=r"'\(' is no pattern for the patient's name"):
+        patient_of("a", "(")
+
+
+def test_splits_keep_patients_together_and_validate_each_once() -> None:
+    splits = patient_splits(CASES)
+    assert len(splits) == 5
+    validated = [case for split in splits for case in split.validation]
+    assert sorted(validated) == CASES
+    for split in splits:
+        assert not {patient_of(c) for c in split.train} & {patient_of(c) for c in split.validation}
+        assert sorted((*split.train, *split.validation)) == CASES
+    assert splits == patient_splits(CASES)
+    assert splits != patient_splits(CASES, seed=1)
+
+
+def test_few_patients_give_fewer_folds() -> None:
+    assert len(patient_splits(CASES[:6])) == 3
+    with pytest.raises(DataError, match=r"at least two patients, but .*patient001.*--fold all"):
+        patient_splits(CASES[:2])
+
+
+def test_training_only_cases_are_never_validated_with() -> None:
+    others = ["patient001_frame01_reviewed", "patient099_frame01"]
+    splits = patient_splits([others[1], *CASES, others[0]], training_only=set(others))
+    plain = patient_splits(CASES)
+    assert [split.validation for split in splits] == [split.validation for split in plain]
+    for split, before in zip(splits, plain, strict=True):
+        holds_back = "patient001_frame01" in before.validation
+        assert split.train == (*before.train, *(others[1:] if holds_back else others[::-1]))
+    assert patient_splits(CASES, training_only={"no case of these"}) == plain
+
+
+def test_training_only_patients_do_not_make_a_validation_fold() -> None:
+    with pytest.raises(DataError, match="at least two patients"):
+        patient_splits(CASES[:4], training_only=CASES[2:4])
+
+
+def test_split_takes_new_cases_where_their_patient_is_not_held_back() -> None:
+    splits = [Split(("a_frame01",), ("b_frame01",)), Split(("b_frame01",), ("a_frame01",))]
+    extended = extended_split(splits, ["a_frame02", "c"])
+    assert extended == [
+        Split(("a_frame01", "a_frame02", "c"), ("b_frame01",)),
+        Split(("b_frame01", "c"), ("a_frame01",)),
+    ]
+    assert extended_split(extended, ["a_frame02", "c"]) == extended
+    assert extended_split(splits, []) == splits
+    assert extended_split(splits, ["a-2"], pattern="^(.)")[1] == splits[1]
+
+
+def test_cases_whose_patient_is_not_found() -> None:
+    cases = ["a_frame01", "b", "_frame"]
+    assert without_patient(cases, "^([a-z])_") == ["b", "_frame"]
+    assert without_patient(cases, "^([a-z]?)") == ["_frame"]  # found, but nothing
+
+
+def test_what_a_run_calls_it_is_nnunets_name() -> None:
+    dataset = RawDataset(Path("Dataset102_Copy"), {}, ())
+    assert dataset.nnunet_name == "Dataset102_Copy"
+    assert replace(dataset, known_as="hearts").nnunet_name == "Dataset001_hearts"
+
+
+def test_split_that_no_new_case_fits() -> None:
+    splits = [Split(("a_frame01",), ("b_frame01",)), Split(("a_frame02",), ("b_frame02",))]
+    with pytest.raises(DataError, match="b_frame03 cannot be trained on: .* its patient b"):
+        extended_split(splits, ["a_frame03", "b_frame03"])
+
+
+def test_split_file_is_read_as_written(tmp_path: Path) -> None:
+    splits = patient_splits(CASES)
+    file = tmp_path / "splits_final.json"
+    file.write_text(json.dumps(splits_to_json(splits)))
+    assert read_splits(file, CASES) == splits
+    assert read_splits(file, [*CASES, "one more"]) == splits
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([], "holds no folds"),
+        ({"train": []}, "is no split file"),
+        ([{"train": ["a"]}], "is no split file"),
+        ("a text", r"is no split file: expected a list of folds such as \[\{\"train\": \["),
+        (["a", "b"], "is no split file: expected a list of folds"),
+        ([{"train": "ab", "val": ["b"]}], "is no split file: expected a list of folds"),
+        ([{"train": ["a"], "val": ["z"]}], r"Fold 0 of .* names cases that the dataset .* \(z\):"),
+        ([{"train": [*"uvwx"], "val": ["b"]}], r" does not have \(u, v, w, …\): choose the split"),
+        ([{"train": ["a"], "val": ["a"]}], "both trains on and validates with a."),
+        ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], "Fold 1 of .* no cases"),
+    ],
+)
+def test_split_file_that_does_not_fit(tmp_path: Path, rows: Any, reason: str) -> None:
+    file = tmp_path / "splits_final.json"
+    file.write_text(json.dumps(rows))
+    with pytest.raises(DataError, match=reason):
+        read_splits(file, ["a", "b"])
+
+
+def test_split_file_that_is_missing_or_broken(tmp_path: Path) -> None:
+    file = tmp_path / "splits_final.json"
+    with pytest.raises(DataError, match="is no split file"):
+        read_splits(file, CASES)
+    file.write_text("[{")
+    with pytest.raises(DataError, match="is no split file"):
+        read_splits(file, CASES)
+
+
+def test_holdout_is_drawn_from_every_group_in_proportion() -> None:
+    groups = {f"p{number:02d}": "ABCD"[number % 4] for number in range(40)}
+    kept, drawn = stratified_holdout(groups, count=8, seed=1)
+    assert sorted([*kept, *drawn]) == sorted(groups)
+    assert [sum(groups[p] == g for p in drawn) for g in "ABCD"] == [2, 2, 2, 2]
+    assert (kept, drawn) == stratified_holdout(groups, count=8, seed=1)
+    assert drawn != stratified_holdout(groups, count=8, seed=2)[1]
+
+
+def test_holdout_of_uneven_groups_has_the_asked_size() -> None:
+    groups = {f"a{n}": "A" for n in range(7)} | {f"b{n}": "B" for n in range(2)} | {"c": "C"}
+    drawn = stratified_holdout(groups, count=4, seed=0)[1]
+    assert len(drawn) == 4
+    assert sum(groups[patient] == "A" for patient in drawn) in (2, 3)
+
+
+def test_groups_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("patient,group,frames\np1,DCM,2\np2,NOR,2\n")
+    assert read_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}

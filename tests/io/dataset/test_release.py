@@ -1,0 +1,170 @@
+"""The volumes of one case of a release, and the grid that they get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.release import CaseReader, ReleaseCase, honest_geometry
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_volume
+
+from ...helpers.releases import (
+    PHASES,
+    SHAPE,
+    SHEARED,
+    SPACING,
+    TRUE,
+    acdc_patient,
+    image_of,
+    labels_of,
+    mnms_patient,
+    write,
+)
+
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+ZYX = SPACING[::-1]
+
+
+def case_of(folder: Path, *, in_cine: bool = False) -> ReleaseCase:
+    """The ES phase of a made patient."""
+    stem = "_sa" if in_cine else "_frame04"
+    return ReleaseCase(
+        patient=folder.name,
+        phase="ES",
+        frame=4,
+        image=folder / f"{folder.name}{stem}.nii.gz",
+        label=folder / f"{folder.name}{stem}_gt.nii.gz",
+        in_cine=in_cine,
+        held_out=False,
+        groups={},
+    )
+
+
+def forms_agree(geometry: Geometry) -> bool:
+    header = geometry.parsed()
+    steps = np.linalg.norm(header.get_sform()[:3, :3], axis=0)
+    return np.allclose(header.get_qform(), header.get_sform(), atol=1e-5) and np.allclose(
+        steps, header.get_zooms()[:3], rtol=1e-6
+    )
+
+
+def test_an_affine_of_unit_scale(tmp_path: Path) -> None:
+    lying = read_volume(write(tmp_path / "i.nii.gz", image_of(1))).geometry
+    assert np.allclose(np.abs(lying.affine[:3, :3]).diagonal(), 1)
+    honest = honest_geometry(lying)
+    assert np.allclose(honest.affine, TRUE, atol=1e-12)
+    assert np.array_equal(honest.affine, np.diag(honest.affine.diagonal()))
+    assert honest.spacing == ZYX
+    assert honest.letters == lying.letters
+    assert forms_agree(honest)
+
+
+def test_directions_that_are_not_orthonormal(tmp_path: Path) -> None:
+    file = write(tmp_path / "i.nii.gz", image_of(1), sform=SHEARED, qform=None)
+    honest = honest_geometry(read_volume(file).geometry)
+    axes = honest.affine[:3, :3] / SPACING
+    assert np.allclose(axes.T @ axes, np.eye(3), atol=1e-6)
+    assert np.abs(axes - SHEARED[:3, :3] / SPACING).max() < 0.15  # the closest such directions
+    assert np.allclose(honest.affine[:3, 3], SHEARED[:3, 3])
+    assert honest.spacing == ZYX
+    assert forms_agree(honest)
+
+
+@pytest.mark.parametrize("handed", [1, -1])
+def test_an_honest_oblique_affine_stays(handed: int) -> None:
+    turn = np.radians(30)
+    axes = np.array(
+        [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, handed]]
+    )
+    affine = np.eye(4)
+    affine[:3] = np.c_[axes * SPACING, [5, 6, 7]]
+    geometry = make_geometry(SHAPE[::-1], ZYX, affine=affine)
+    assert np.allclose(honest_geometry(geometry).affine, affine, atol=1e-5)
+    assert honest_geometry(geometry).same_grid(geometry)
+
+
+def test_a_cine_in_metres_gives_a_volume_in_mm() -> None:
+    header = make_geometry((PHASES, *SHAPE[::-1]), ZYX, affine=TRUE).parsed()
+    header["xyzt_units"] = 1
+    honest = honest_geometry(Geometry(header.binaryblock))
+    assert honest.shape == SHAPE[::-1]
+    assert np.allclose(honest.spacing, [1000 * step for step in ZYX])
+    assert forms_agree(honest)
+
+
+def test_a_file_that_claims_no_directions() -> None:
+    geometry = honest_geometry(make_geometry(SHAPE[::-1], ZYX))
+    assert geometry.letters is None
+    assert geometry.spacing == ZYX
+
+
+def test_volumes_of_frames_and_of_cines(tmp_path: Path) -> None:
+    for case, number in (
+        (case_of(acdc_patient(tmp_path / "patient001")), 1 + 4),
+        (case_of(mnms_patient(tmp_path / "A0", number=7), in_cine=True), 7 + 3),
+    ):
+        volumes = CaseReader(LABELS).read(case)
+        assert np.array_equal(volumes.image, image_of(number).T)
+        assert np.array_equal(volumes.labels, labels_of(number).T)
+        assert volumes.image.dtype == np.int16
+        assert volumes.geometry.spacing == ZYX
+
+
+def test_a_cine_is_read_once_for_both_phases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
+    reader = CaseReader(LABELS)
+    reader.read(replace(case, phase="ED", frame=1))
+    case.image.unlink()
+    case.label.unlink()
+    assert reader.read(case).labels.any()
+
+
+def test_an_empty_label_is_no_failure(tmp_path: Path) -> None:
+    case = case_of(mnms_patient(tmp_path / "A0", labelled=(0,)), in_cine=True)
+    assert not CaseReader(LABELS).read(case).labels.any()
+
+
+def test_labels_on_another_grid(tmp_path: Path) -> None:
+    case = case_of(acdc_patient(tmp_path / "patient001"))
+    write(case.label, labels_of(1, (6, 5, 4)))
+    with pytest.raises(DataError, match=r"_gt\.nii\.gz lies on another grid \(6 x 5 x 4 voxels"):
+        CaseReader(LABELS).read(case)
+    write(case.label, labels_of(1), spacing=(1.25, 1.5, 10), qform=None)
+    problem = r"of 1\.25 x 1\.5 x 10 mm\) than its image .*1\.25 x 1\.5 x 8 mm"
+    with pytest.raises(DataError, match=problem):
+        CaseReader(LABELS).read(case)
+    case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
+    write(case.label, labels_of(1))
+    with pytest.raises(DataError, match=rf"6 x 5 x 3 voxels.*6 x 5 x 3 x {PHASES} voxels"):
+        CaseReader(LABELS).read(case)
+
+
+def test_a_label_that_claims_another_place_is_taken_voxel_by_voxel(tmp_path: Path) -> None:
+    case = case_of(acdc_patient(tmp_path / "patient001"))
+    write(case.label, labels_of(9), sform=np.diag([1.0, 1, 1, 1]), qform=None)
+    volumes = CaseReader(LABELS).read(case)
+    assert np.array_equal(volumes.labels, labels_of(9).T)
+    assert np.allclose(volumes.geometry.affine, TRUE)
+
+
+def test_frames_that_are_not_there(tmp_path: Path) -> None:
+    case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
+    problem = "has 5 frames, but ES of A0 should be its frame 6, counted from 1"
+    with pytest.raises(DataError, match=problem):
+        CaseReader(LABELS).read(replace(case, frame=6))
+    with pytest.raises(DataError, match="is a cine of 5 frames; expected one of them"):
+        CaseReader(LABELS).read(replace(case, in_cine=False))
+
+
+def test_values_that_the_release_does_not_name(tmp_path: Path) -> None:
+    case = case_of(acdc_patient(tmp_path / "patient001"))
+    write(case.label, labels_of(1) + np.uint8(1))
+    with pytest.raises(DataError, match="holds the value 4; the release has only 0, 1, 2, 3"):
+        CaseReader(LABELS).read(case)

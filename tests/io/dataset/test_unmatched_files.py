@@ -1,0 +1,241 @@
+"""Files of two folders that are not used: every one with its reason, and the rest works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ...helpers.folders import (
+    SHAPE,
+    add_good,
+    cine,
+    cine_label,
+    image,
+    label,
+    match,
+    names,
+    reasons,
+    write,
+)
+
+
+def check(images: Path, labels: Path, expected: dict[str, str]) -> None:
+    add_good(images, labels)
+    found = match(images, labels)
+    assert "good" in names(found)
+    assert reasons(found) == expected
+
+
+def test_image_without_label_and_label_without_image(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz")
+    cine(tmp_path / "i" / "p2_4d.nii.gz")
+    label(tmp_path / "l" / "p3_seg.nii.gz", 1)
+    label(tmp_path / "l" / "p4_frame02_gt.nii.gz", 1)
+    check(
+        tmp_path / "i",
+        tmp_path / "l",
+        {
+            "p1.nii.gz": "has no label of its name",
+            "p2_4d.nii.gz": "has no label of its name",
+            "p3_seg.nii.gz": "has no image named p3",
+            "p4_frame02_gt.nii.gz": "has no image named p4_frame02, nor a cine named p4",
+        },
+    )
+
+
+def test_two_images_of_one_label(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz")
+    image(tmp_path / "i" / "p1.nii")
+    label(tmp_path / "l" / "p1_gt.nii.gz", 1)
+    used = "has the label p1_gt.nii.gz, which cannot be used"
+    several = "fits several images, p1.nii and p1.nii.gz: keep one of them"
+    check(
+        tmp_path / "i",
+        tmp_path / "l",
+        {"p1.nii": used, "p1.nii.gz": used, "p1_gt.nii.gz": several},
+    )
+
+
+def test_two_labels_of_one_image(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz")
+    label(tmp_path / "l" / "p1_gt.nii.gz", 1)
+    label(tmp_path / "l" / "p1_seg.nii.gz", 1)
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert found["p1_gt.nii.gz"] == (
+        "is a second label of p1, beside p1_seg.nii.gz: keep one of them"
+    )
+    assert "beside p1_gt.nii.gz" in found["p1_seg.nii.gz"]
+    assert "which cannot be used" in found["p1.nii.gz"]
+
+
+def test_two_labels_of_one_frame_leave_the_other_frames(tmp_path: Path) -> None:
+    cine(tmp_path / "i" / "p1.nii.gz")
+    cine_label(tmp_path / "l" / "p1.nii.gz", {1: (1,), 2: (1,)})
+    label(tmp_path / "l" / "p1_frame02.nii.gz", 1)
+    found = match(tmp_path / "i", tmp_path / "l")
+    assert names(found) == ["p1_frame01"]
+    assert "second label of p1_frame02" in reasons(found)["p1.nii.gz"]
+
+
+def test_empty_labels(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz")
+    cine(tmp_path / "i" / "p2.nii.gz")
+    label(tmp_path / "l" / "p1_gt.nii.gz")
+    cine_label(tmp_path / "l" / "p2_gt.nii.gz", {})
+    empty = "holds no labels: all its voxels are 0"
+    check(
+        tmp_path / "i",
+        tmp_path / "l",
+        {
+            "p1_gt.nii.gz": empty,
+            "p2_gt.nii.gz": empty,
+            "p1.nii.gz": "has the label p1_gt.nii.gz, which cannot be used",
+            "p2.nii.gz": "has the label p2_gt.nii.gz, which cannot be used",
+        },
+    )
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for folder in (tmp_path / "i", tmp_path / "l"):
+        folder.mkdir()
+    image(tmp_path / "i" / "p1.nii.gz")
+    (tmp_path / "l" / "p1_gt.nii.gz").write_bytes(b"no label")
+    (tmp_path / "i" / "p2.nii.gz").write_bytes(
+        image(tmp_path / "i" / "p3.nii.gz").read_bytes()[:99]
+    )
+    (tmp_path / "i" / "p3.nii.gz").write_bytes(b"no image")
+    (tmp_path / "i" / "p4_4d.nii.gz").write_bytes(b"no image")
+    for name in ("p2", "p3", "p4_frame01"):
+        label(tmp_path / "l" / f"{name}_gt.nii.gz", 1)
+    check(
+        tmp_path / "i",
+        tmp_path / "l",
+        {
+            "p1_gt.nii.gz": "is no NIfTI file: it does not begin with a whole NIfTI header",
+            "p1.nii.gz": "has the label p1_gt.nii.gz, which cannot be used",
+            "p4_4d.nii.gz": "is no NIfTI file: it does not begin with a whole NIfTI header",
+            "p4_frame01_gt.nii.gz": "has the image p4_4d.nii.gz, which cannot be used",
+            "p2.nii.gz": "is cut short: its compressed content has no end",
+            "p3.nii.gz": "is no NIfTI file: it does not begin with a whole NIfTI header",
+            "p2_gt.nii.gz": "has the image p2.nii.gz, which cannot be used",
+            "p3_gt.nii.gz": "has the image p3.nii.gz, which cannot be used",
+        },
+    )
+
+
+def test_a_file_with_the_wrong_ending_is_read(tmp_path: Path) -> None:
+    plain = cine(tmp_path / "i" / "p1.nii")
+    plain.rename(tmp_path / "i" / "p1.nii.gz")  # not compressed, in spite of its name
+    label(tmp_path / "l" / "p1_frame02.nii.gz", 1)
+    assert names(match(tmp_path / "i", tmp_path / "l")) == ["p1_frame02"]
+
+
+def test_files_that_are_no_labels(tmp_path: Path) -> None:
+    add_good(tmp_path / "i", tmp_path / "l")
+    (tmp_path / "l" / "p1_gt.nii.gz").write_bytes(b"no label")
+    image(tmp_path / "l" / "p2_gt.nii.gz")
+    write(tmp_path / "l" / "p3_gt.nii.gz", np.full(SHAPE, 0.5, np.float32))
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert "is no NIfTI file" in found["p1_gt.nii.gz"]
+    assert "has no image named p2" in found["p2_gt.nii.gz"]
+    assert "holds no labels: expected whole numbers" in found["p3_gt.nii.gz"]
+
+
+def test_an_image_in_the_place_of_a_label(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz", (10, 10, 5))
+    image(tmp_path / "l" / "p1_gt.nii.gz", (10, 10, 5))
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert found["p1_gt.nii.gz"] == (
+        "holds 500 different values: it seems to be an image, not a label"
+    )
+
+
+def test_frames_that_do_not_exist(tmp_path: Path) -> None:
+    for name in ("p1", "p2", "p3", "p4"):
+        cine(tmp_path / "i" / f"{name}.nii.gz")
+    label(tmp_path / "l" / "p1_frame00.nii.gz", 1)
+    label(tmp_path / "l" / "p1_frame04.nii.gz", 1)
+    label(tmp_path / "l" / "p1_frame05.nii.gz", 1)
+    label(tmp_path / "l" / "p2_gt.nii.gz", 1)
+    label(tmp_path / "l" / "p3_ED_gt.nii.gz", 1)
+    cine_label(tmp_path / "l" / "p4_gt.nii.gz", {1: (1,)}, phases=3)
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = match(tmp_path / "i", tmp_path / "l")
+    assert names(found) == ["good", "p1_frame04"]
+    labels = {name: why for name, why in reasons(found).items() if "label p" not in why}
+    assert labels == {
+        "p1_frame00.nii.gz": "is of frame 0, but p1.nii.gz has the frames 1 to 4",
+        "p1_frame05.nii.gz": "is of frame 5, but p1.nii.gz has the frames 1 to 4",
+        "p2_gt.nii.gz": (
+            "is a single volume, but p2.nii.gz is a cine of 4 frames: name the frame, as in "
+            "p2_frame01_gt.nii.gz"
+        ),
+        "p3_ED_gt.nii.gz": (
+            "is a single volume, but p3.nii.gz is a cine of 4 frames: name the frame, as in "
+            "p3_frame01_gt.nii.gz"
+        ),
+        "p4_gt.nii.gz": "is a cine of 3 frames, but p4.nii.gz of 4",
+    }
+
+
+def test_damaged_info_cfg(tmp_path: Path) -> None:
+    cine(tmp_path / "i" / "p1.nii.gz")
+    (tmp_path / "i" / "Info.cfg").write_text("ED: first")
+    label(tmp_path / "l" / "p1_ED_gt.nii.gz", 1)
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert "should name the phases as 'ED: 1'" in found["p1_ED_gt.nii.gz"]
+
+
+def test_cine_labels_of_a_volume(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz")
+    cine_label(tmp_path / "l" / "p1_gt.nii.gz", {1: (1,)})
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert found["p1_gt.nii.gz"] == ("is a cine of 4 frames, but p1.nii.gz is a single volume")
+
+
+def test_label_of_another_size(tmp_path: Path) -> None:
+    image(tmp_path / "i" / "p1.nii.gz", (7, 5, 3))
+    label(tmp_path / "l" / "p1_gt.nii.gz", 1)
+    add_good(tmp_path / "i", tmp_path / "l")
+    found = reasons(match(tmp_path / "i", tmp_path / "l"))
+    assert found["p1_gt.nii.gz"] == "has 6 x 5 x 3 voxels, but its image p1.nii.gz has 7 x 5 x 3"
+
+
+def test_channels_that_do_not_fit(tmp_path: Path) -> None:
+    for name in ("good", "fine"):
+        for channel in range(2):
+            image(tmp_path / "i" / f"{name}_000{channel}.nii.gz")
+        label(tmp_path / "l" / f"{name}.nii.gz", 1)
+    image(tmp_path / "i" / "p1_0000.nii.gz")
+    image(tmp_path / "i" / "p2_0000.nii.gz")
+    image(tmp_path / "i" / "p2_0001.nii.gz", (7, 5, 3))
+    image(tmp_path / "i" / "p3_0000.nii.gz")
+    image(tmp_path / "i" / "p3_0002.nii.gz")
+    for name in ("p1", "p2", "p3"):
+        label(tmp_path / "l" / f"{name}_gt.nii.gz", 1)
+    found = match(tmp_path / "i", tmp_path / "l")
+    assert names(found) == ["fine", "good"]
+    why = reasons(found)
+    assert why["p1_0000.nii.gz"] == "has channels up to _0000, others to _0001"
+    assert why["p1_gt.nii.gz"] == "has the image p1_0000.nii.gz, which cannot be used"
+    assert "channels of unlike size: p2_0001.nii.gz has 7 x 5 x 3" in why["p2_0000.nii.gz"]
+    assert "one between it and _0000 is missing" in why["p3_0002.nii.gz"]
+
+
+def test_a_sub_folder_that_cannot_be_opened(tmp_path: Path) -> None:
+    add_good(tmp_path / "i", tmp_path / "l")
+    locked = tmp_path / "i" / "locked"
+    locked.mkdir(mode=0)
+    try:
+        if not os.access(locked, os.R_OK):
+            assert reasons(match(tmp_path / "i", tmp_path / "l")) == {
+                "locked": "cannot be opened: Permission denied"
+            }
+    finally:
+        locked.chmod(0o700)

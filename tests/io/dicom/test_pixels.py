@@ -1,0 +1,76 @@
+"""The pixels of DICOM images, compressed in every way that is known here, and in others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG2MPML, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.headers import images_of
+from napari_bayes_nnunet.io.dicom.pixels import read_pixels
+
+from ...helpers.dicoms import made_voxels, slice_file, write_enhanced
+
+PIXELS = made_voxels((80, 64))
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
+def test_compressed_pixels(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
+    file = slice_file(tmp_path / "a", PIXELS)
+    image = pydicom.dcmread(file)
+    image.compress(syntax)
+    image.save_as(file)
+    assert np.array_equal(read_pixels(images_of(file))[0], PIXELS)
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm"])
+def test_older_jpeg_where_its_decoder_is_installed(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("libjpeg")
+    real = Path(pydicom.__file__).parent / "data" / "test_files" / name
+    if not real.exists():
+        pytest.skip("pydicom came without its test files")
+    (image,) = images_of(slice_file(tmp_path / "a", PIXELS))
+    assert read_pixels([replace(image, file=real)]).any()
+
+
+def test_pixels_that_cannot_be_unpacked(tmp_path: Path) -> None:
+    file = slice_file(tmp_path / "a", PIXELS)
+    image = pydicom.dcmread(file)
+    image.file_meta.TransferSyntaxUID = MPEG2MPML
+    image.PixelData = encapsulate([b"film"])
+    image["PixelData"].is_undefined_length = True
+    image.save_as(file)
+    with pytest.raises(
+        DataError, match=r"^a is compressed as MPEG2.*, which cannot be unpacked here: export the "
+    ):
+        read_pixels(images_of(file))
+
+
+def test_pixels_that_are_cut_short(tmp_path: Path) -> None:
+    file = slice_file(tmp_path / "a", PIXELS)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(
+        DataError, match=r"^a is cut short, damaged or badly compressed: its pixels"
+    ):
+        read_pixels(images_of(file))
+
+
+def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
+    voxels = made_voxels((1, 2, 6, 5))
+    write_enhanced(tmp_path / "a", voxels)
+    image = pydicom.dcmread(tmp_path / "a")
+    for number, groups in enumerate(image.PerFrameFunctionalGroupsSequence, 1):
+        scaling = pydicom.Dataset()
+        scaling.RescaleSlope, scaling.RescaleIntercept = 2 * number, -number
+        groups.PixelValueTransformationSequence = [scaling]
+    image.save_as(tmp_path / "a")
+    found = read_pixels(images_of(tmp_path / "a"))
+    assert found.dtype == np.float32
+    assert np.array_equal(found[0], 2 * voxels[0, 0] - 1)
+    assert np.array_equal(found[1], 4 * voxels[0, 1] - 2)

@@ -1,0 +1,301 @@
+"""DICOM folders as volumes: a real cine, and made ones as different scanners write them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.files import may_hold_dicom
+from napari_bayes_nnunet.io.dicom.reader import (
+    choose_stack,
+    read_dicom,
+    read_stack,
+    read_thumbnail,
+    stacks_in,
+)
+from napari_bayes_nnunet.io.images.nifti import read_volume, write_image
+
+from ...helpers import dicoms
+from ...helpers.dicoms import made_voxels, slice_file, write_cine, write_disc_index, write_enhanced
+
+SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook"
+
+
+def shuffled(index: int) -> int:
+    """Another order of 20 files."""
+    return random.Random(3).sample(range(20), 20)[index]
+
+
+# --- a real cine -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (SUNNYBROOK / "dicom").exists(), reason="the Sunnybrook files are not here")
+def test_a_real_cine_is_the_same_as_its_nifti_file() -> None:
+    volume = read_dicom(SUNNYBROOK / "dicom")
+    expected = read_volume(SUNNYBROOK / "SCD0000301_uncropped_4d.nii.gz")
+    assert volume.shape == expected.shape == (20, 10, 256, 256)
+    assert volume.voxels.dtype == expected.voxels.dtype == np.int16
+    assert np.array_equal(volume.voxels, expected.voxels)
+    assert volume.spacing == pytest.approx(expected.spacing, abs=1e-4)
+    assert volume.frame_time == expected.frame_time == 46
+    assert np.allclose(volume.geometry.affine, expected.geometry.affine, atol=1e-4)
+    assert volume.geometry.same_grid(expected.geometry)
+    assert "SCD" not in volume.source.name
+
+
+# --- made cines ------------------------------------------------------------------------------
+
+
+def check_is_made_cine(folder: Path, voxels: np.ndarray, **asked: Any) -> None:
+    volume = read_dicom(folder, **asked)
+    assert volume.shape == voxels.shape
+    assert volume.voxels.dtype == voxels.dtype
+    assert np.array_equal(volume.voxels, voxels)
+    assert volume.spacing == pytest.approx((dicoms.DISTANCE, *dicoms.PIXELS))
+    assert volume.frame_time == pytest.approx(dicoms.STEP)
+    affine = np.eye(4)
+    affine[:3, 0] = dicoms.PIXELS[1] * dicoms.ROW
+    affine[:3, 1] = dicoms.PIXELS[0] * dicoms.COLUMN
+    affine[:3, 2] = dicoms.DISTANCE * dicoms.TO_APEX
+    affine[:3, 3] = dicoms.CORNER
+    assert np.allclose(volume.geometry.affine, np.diag([-1, -1, 1, 1]) @ affine, atol=1e-4)
+
+
+def test_files_in_any_order_and_nested(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, order=shuffled)
+    assert len(list(tmp_path.glob("*/*"))) == 20
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_every_slice_a_series_of_its_own(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, series_per_slice=True, order=shuffled)
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_slices_acquired_from_the_apex(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, series_per_slice=True, number=1)
+    for file in tmp_path.glob("*/*"):
+        image = pydicom.dcmread(file)
+        image.SeriesNumber = 20 - image.SeriesNumber
+        image.save_as(file)
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_an_enhanced_file_of_many_frames(tmp_path: Path) -> None:
+    voxels = write_enhanced(tmp_path / "a.dcm")
+    check_is_made_cine(tmp_path, voxels)
+    check_is_made_cine(tmp_path / "a.dcm", voxels)
+
+
+def test_one_phase_is_a_volume(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, made_voxels((1, *dicoms.SHAPE[1:])))
+    volume = read_dicom(tmp_path)
+    assert volume.shape == dicoms.SHAPE[1:]
+    assert np.array_equal(volume.voxels, voxels[0])
+
+
+def test_written_as_nifti_it_is_the_same_volume(tmp_path: Path) -> None:
+    write_cine(tmp_path / "in")
+    volume = read_dicom(tmp_path / "in")
+    write_image(tmp_path / "a.nii.gz", volume.voxels, volume)
+    assert read_volume(tmp_path / "a.nii.gz").geometry.same_grid(volume.geometry)
+    assert read_volume(tmp_path / "a.nii.gz").frame_time == dicoms.STEP
+
+
+def test_without_trigger_times_the_beat_is_divided(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, TriggerTime=None, NominalInterval=1000)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
+    assert volume.frame_time == pytest.approx(200)
+
+
+def test_without_any_time_there_is_no_frame_time(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, TriggerTime=None, NominalInterval=None)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
+    assert volume.frame_time is None
+
+
+# --- what lies beside it ---------------------------------------------------------------------
+
+
+def test_localisers_and_long_axes_beside_and_in_the_same_series(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path / "cine")
+    rng = np.random.default_rng(0)
+    for t in range(5):
+        pixels = rng.integers(1, 99, (12, 10), dtype=np.int16)
+        across = [*dicoms.ROW, *dicoms.TO_APEX]
+        about = {"t": t, "number": 90 + t, "ImageOrientationPatient": across}
+        slice_file(tmp_path / f"lax{t}", pixels, series=9, description="4ch", **about)
+        slice_file(tmp_path / f"inside{t}", pixels, **about)
+    for z in range(3):
+        axial = {"z": z, "ImageOrientationPatient": dicoms.AXIAL, "description": "localizer"}
+        slice_file(tmp_path / f"loc{z}", pixels, series=1, **axial)
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_other_files_and_the_index_of_a_disc(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path)
+    (tmp_path / "notes.txt").write_text("Jane Doe")
+    (tmp_path / "short").write_bytes(b"DICM")
+    (tmp_path / "cut").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\0")
+    write_disc_index(tmp_path / "DICOMDIR")
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_the_same_file_twice_is_taken_once(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_of_a_phase_that_is_there_twice_the_later_is_taken(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path)
+    again = np.full((12, 10), 7, np.int16)
+    slice_file(tmp_path / "again", again, z=2, t=3, number=99)
+    voxels[3, 2] = again
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_a_slice_taken_again_replaces_the_first(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, series_per_slice=True)
+    for t in range(5):
+        again = np.full((12, 10), 7 + t, np.int16)
+        slice_file(tmp_path / f"again{t}", again, z=2, t=t, series=20)
+        voxels[t, 2] = again
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_a_trial_slice_between_the_others_is_left_aside(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, series_per_slice=True)
+    for t in range(5):
+        slice_file(tmp_path / f"trial{t}", np.ones((12, 10), np.int16), z=1.4, t=t, series=3)
+    check_is_made_cine(tmp_path, voxels)
+
+
+def test_two_short_axis_cines_need_a_choice(tmp_path: Path) -> None:
+    first = write_cine(tmp_path / "a", description="sax_pre")
+    second = write_cine(tmp_path / "b", first[::-1].copy(), series=30, description="sax_post")
+    with pytest.raises(DataError, match=r"2 short-axis cines.*series 5 'sax_pre': 4 slices × 5"):
+        read_dicom(tmp_path)
+    check_is_made_cine(tmp_path, first, series=5)
+    check_is_made_cine(tmp_path, second, series=30)
+    with pytest.raises(DataError, match=r"no series 6\. There is: series 5"):
+        read_dicom(tmp_path, series=6)
+
+
+def test_two_cines_with_a_series_for_every_slice_stay_apart(tmp_path: Path) -> None:
+    first = write_cine(tmp_path / "a", series_per_slice=True)
+    second = write_cine(tmp_path / "b", first[::-1].copy(), series=30, series_per_slice=True)
+    assert [len(stack.slices) for stack in stacks_in(tmp_path)] == [4, 4]
+    check_is_made_cine(tmp_path, first, series=5)
+    check_is_made_cine(tmp_path, second, series=31)
+
+
+# --- what is missing -------------------------------------------------------------------------
+
+
+def test_a_missing_phase_is_a_sentence(tmp_path: Path) -> None:
+    write_cine(tmp_path, leave_out=lambda z, t: (z, t) == (2, 3))
+    with pytest.raises(
+        DataError,
+        match=r"^Series 5 'CINE_SAX': .* cannot be read: slice 3 of 4 has 4 phases where the "
+        r"others have 5\. Export it again\.$",
+    ):
+        read_dicom(tmp_path)
+
+
+def test_a_phase_missing_in_every_slice_is_a_sentence(tmp_path: Path) -> None:
+    write_cine(tmp_path, leave_out=lambda z, t: t == 2)
+    with pytest.raises(DataError, match="between phase 2 and 3 lie 80 ms where the others are 40"):
+        read_dicom(tmp_path)
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_a_missing_slice_is_a_sentence(tmp_path: Path, each: bool) -> None:
+    voxels = made_voxels((5, 7, 6, 6))
+    write_cine(tmp_path, voxels, series_per_slice=each, leave_out=lambda z, t: z == 4)
+    with pytest.raises(
+        DataError, match=r"between slice 4 and 5 of 6 lie 16\.0 mm where the others are 8\.0 mm"
+    ):
+        read_dicom(tmp_path)
+
+
+def test_no_dicom_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(DataError, match="holds no DICOM images"):
+        read_dicom(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        read_dicom(tmp_path / "nowhere")
+
+
+def test_no_short_axis_among_several(tmp_path: Path) -> None:
+    for series in (1, 2):
+        slice_file(tmp_path / str(series), made_voxels((6, 6)), series=series, z=series)
+        slice_file(tmp_path / f"{series}b", made_voxels((6, 6)), series=series, t=series)
+    with pytest.raises(DataError, match=r"No short-axis cine was found; choose a series\."):
+        read_dicom(tmp_path)
+
+
+# --- voxels ----------------------------------------------------------------------------------
+
+
+def test_slope_and_intercept(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path, RescaleSlope=0.5, RescaleIntercept=-3)
+    volume = read_dicom(tmp_path)
+    assert volume.voxels.dtype == np.float32
+    assert np.allclose(volume.voxels, 0.5 * voxels - 3)
+
+
+def test_a_slope_of_1_leaves_whole_numbers(tmp_path: Path) -> None:
+    check_is_made_cine(tmp_path, write_cine(tmp_path, RescaleSlope=1, RescaleIntercept=0))
+
+
+def test_empty_images(tmp_path: Path) -> None:
+    write_cine(tmp_path, np.zeros(dicoms.SHAPE, np.int16))
+    with pytest.raises(DataError, match="is empty: all its voxels are 0"):
+        read_dicom(tmp_path)
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_the_name_is_a_pseudonym_that_stays_the_same(tmp_path: Path) -> None:
+    write_cine(tmp_path / "Doe_Jane" / "x", order=shuffled)
+    name = read_dicom(tmp_path / "Doe_Jane").source.name
+    assert name.startswith("dicom-")
+    assert (tmp_path / "Doe_Jane").rename(tmp_path / "elsewhere")
+    volume = read_dicom(tmp_path / "elsewhere")
+    assert volume.source == tmp_path / name
+    assert not volume.source.exists()
+    assert b"Doe" not in volume.geometry.header
+
+
+def test_a_picture_for_the_choice(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path)
+    stack = choose_stack(stacks_in(tmp_path))
+    assert np.array_equal(read_thumbnail(stack), voxels[0, 2])
+    assert str(stack) == "series 5 'CINE_SAX': 4 slices × 5 phases, 1.25 × 1.5 × 8 mm"
+
+
+def test_whether_a_folder_may_hold_dicom(tmp_path: Path) -> None:
+    assert not may_hold_dicom(tmp_path)
+    (tmp_path / "a.txt").write_text("hello")
+    assert not may_hold_dicom(tmp_path)
+    write_cine(tmp_path)
+    assert may_hold_dicom(tmp_path)
+    assert may_hold_dicom(next(tmp_path.glob("part 0/*")))
+
+
+def test_the_root_of_a_drive(tmp_path: Path) -> None:
+    dicoms.write_cine(tmp_path)
+    stack = choose_stack(stacks_in(tmp_path))
+    root = Path(tmp_path.anchor)
+    assert read_stack(stack, root).source == root / stack.pseudonym

@@ -1,0 +1,153 @@
+"""Labels as DICOM SEG: coded, referring to their images, and back on the same grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.headers import DicomImage, tolerant
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, geometry_of, stacks_in
+from napari_bayes_nnunet.io.dicom.seg import Origin, is_seg, read_seg, seg_files, write_seg
+from napari_bayes_nnunet.io.dicom.series import Stack
+
+from ...helpers import dicoms
+from ...helpers.dicoms import write_cine, write_enhanced
+
+SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+ORIGIN = Origin(algorithm="Bayesian nnU-Net (demo)", version="1.2", corrected=True)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    write_cine(tmp_path / "in", series_per_slice=True)
+    return choose_stack(stacks_in(tmp_path / "in"))
+
+
+def labels(stack: Stack) -> np.ndarray:
+    shape = geometry_of(stack).frame().shape
+    drawn = np.random.default_rng(2).integers(0, 4, shape).astype(np.uint8)
+    drawn[0] = 0
+    return drawn
+
+
+def phase(stack: Stack, number: int) -> Sequence[DicomImage]:
+    return [images[number - 1] for images in stack.slices]
+
+
+def test_labels_are_read_back_on_the_same_grid(stack: Stack, tmp_path: Path) -> None:
+    drawn = labels(stack)
+    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 3), STRUCTURES, origin=ORIGIN)
+    assert is_seg(tmp_path / "a.dcm")
+    found = read_seg(tmp_path / "a.dcm")
+    assert found.voxels.dtype == np.uint8
+    assert np.array_equal(found.voxels, drawn)
+    assert np.allclose(found.geometry.affine, geometry_of(stack).affine, atol=1e-4)
+    assert found.geometry.same_grid(geometry_of(stack).frame())
+
+
+def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path) -> None:
+    drawn, images = labels(stack), phase(stack, 3)
+    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN, number=4)
+    written = hd.seg.segread(tmp_path / "a.dcm")
+    assert [one.SegmentLabel for one in written.SegmentSequence] == ["RV", "MYO", "LV"]
+    kinds = [one.segmented_property_type for one in written.SegmentSequence]
+    assert [kind.scheme_designator for kind in kinds] == ["SCT"] * 3
+    assert [kind.value for kind in kinds] == ["53085002", "49848007", "87878005"]
+    first = written.SegmentSequence[0]
+    assert first.SegmentAlgorithmType == "SEMIAUTOMATIC"
+    assert first.SegmentAlgorithmName == "Bayesian nnU-Net (demo)"
+    assert (written.SeriesInstanceUID, written.InstanceNumber) == (ORIGIN.series, 4)
+    assert written.StudyInstanceUID == dicoms.STUDY
+    assert str(written.PatientName) == dicoms.NAME
+    uids = [image.instance for image in images]
+    pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
+    assert np.array_equal(pixels, drawn)
+
+
+def test_labels_of_a_phase_of_an_enhanced_file(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "in.dcm")
+    stack = choose_stack(stacks_in(tmp_path / "in.dcm"))
+    drawn, images = labels(stack), phase(stack, 2)
+    write_seg(tmp_path / "a.dcm", drawn, images, STRUCTURES, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a.dcm").voxels, drawn)
+    written = hd.seg.segread(tmp_path / "a.dcm")
+    frames = [image.frame + 1 for image in images]
+    pixels = written.get_pixels_by_source_frame(images[0].instance, frames, combine_segments=True)
+    assert np.array_equal(pixels, drawn)
+
+
+def test_other_numbers_become_segments_in_their_order(stack: Stack, tmp_path: Path) -> None:
+    drawn = labels(stack)
+    structures = {"LV": 4, "something else": 9}
+    numbers = np.array([0, 4, 9, 0], np.uint8)
+    write_seg(tmp_path / "a", numbers[drawn], phase(stack, 1), structures, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a").voxels, np.array([0, 1, 2, 0])[drawn])
+    described = hd.seg.segread(tmp_path / "a").SegmentSequence
+    assert [one.SegmentLabel for one in described] == ["LV", "something else"]
+
+
+def test_nothing_drawn_at_all(stack: Stack, tmp_path: Path) -> None:
+    nothing = np.zeros_like(labels(stack))
+    write_seg(tmp_path / "a", nothing, phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a").voxels, nothing)
+
+
+def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_path: Path) -> None:
+    write_cine(tmp_path / "in")
+    for number, file in enumerate((tmp_path / "in").glob("*/*")):
+        image = pydicom.dcmread(file)
+        image.FrameOfReferenceUID = f"1.2.{number}"
+        image.save_as(file)
+    stack = choose_stack(stacks_in(tmp_path / "in"))
+    drawn = labels(stack)
+    write_seg(tmp_path / "a", drawn, phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a").voxels, drawn)
+
+
+def test_an_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -> None:
+    gone = {"PatientID": None, "StudyID": None, "PatientBirthDate": None}
+    write_cine(tmp_path / "in", **gone)
+    stack = choose_stack(stacks_in(tmp_path / "in"))
+    drawn = labels(stack)
+    write_seg(tmp_path / "a", drawn, phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a").voxels, drawn)
+
+
+@pytest.mark.skipif(not SUNNYBROOK.exists(), reason="the Sunnybrook files are not here")
+def test_labels_of_a_real_cine(tmp_path: Path) -> None:
+    assert seg_files(SUNNYBROOK) == []
+    stack = choose_stack(stacks_in(SUNNYBROOK))
+    drawn = labels(stack)
+    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 7), STRUCTURES, origin=ORIGIN)
+    found = read_seg(tmp_path / "a.dcm")
+    assert np.array_equal(found.voxels, drawn)
+    assert found.geometry.same_grid(geometry_of(stack).frame())
+    uids = [image.instance for image in phase(stack, 7)]
+    with tolerant():  # of UIDs that an anonymiser made longer than they may be
+        written = hd.seg.segread(tmp_path / "a.dcm")
+        pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
+    assert np.array_equal(pixels, drawn)
+
+
+def test_the_segmentations_of_a_folder(stack: Stack, tmp_path: Path) -> None:
+    for name in ("b.dcm", "a.dcm"):
+        file = tmp_path / "out" / name
+        file.parent.mkdir(exist_ok=True)
+        write_seg(file, labels(stack), phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    assert [file.name for file in seg_files(tmp_path / "out")] == ["a.dcm", "b.dcm"]
+    assert seg_files(tmp_path / "in") == []
+    assert seg_files(tmp_path) == []
+
+
+def test_a_file_that_is_no_segmentation(stack: Stack, tmp_path: Path) -> None:
+    image = stack.first.file
+    assert not is_seg(image)
+    with pytest.raises(DataError, match="is no segmentation of evenly stacked slices"):
+        read_seg(image)

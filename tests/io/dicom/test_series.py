@@ -1,0 +1,77 @@
+"""Which stacks are taken for a short-axis cine, by their words and directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.io.dicom.headers import images_of
+from napari_bayes_nnunet.io.dicom.series import OTHER_VIEW, SHORT_AXIS, find_stacks
+
+from ...helpers import dicoms
+from ...helpers.dicoms import made_voxels, write_cine
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CINE_SAX", "cine_retro_sax_1", "SAX10", "Short Axis", "tfi sa 8mm", "KURZACHSE", "shax"],
+)
+def test_words_for_a_short_axis(text: str) -> None:
+    assert SHORT_AXIS.search(text)
+    assert not OTHER_VIEW.search(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cine_LAX", "4ch", "CINE 2-CH", "2 chamber", "3_Kammerblick", "LVOT", "localizer", "trans"],
+)
+def test_words_for_other_views(text: str) -> None:
+    assert OTHER_VIEW.search(text)
+    assert not SHORT_AXIS.search(text)
+
+
+@pytest.mark.parametrize("text", ["safe", "sag", "cine", "", "message", "shortly"])
+def test_other_words(text: str) -> None:
+    assert not SHORT_AXIS.search(text)
+
+
+@pytest.mark.parametrize(
+    ("phases", "slices", "about", "is_one"),
+    [
+        (5, 4, {"description": ""}, True),
+        (5, 4, {"description": "4ch"}, False),
+        (5, 4, {"description": "", "ImageOrientationPatient": dicoms.AXIAL}, False),
+        (5, 4, {"description": "sax", "ImageOrientationPatient": dicoms.AXIAL}, True),
+        (1, 4, {"description": "sax"}, False),
+        (5, 2, {"description": "sax"}, False),
+    ],
+)
+def test_candidates(
+    tmp_path: Path, phases: int, slices: int, about: dict[str, Any], is_one: bool
+) -> None:
+    write_cine(tmp_path, made_voxels((phases, slices, 4, 4)), **about)
+    images = [image for file in tmp_path.glob("*/*") for image in images_of(file)]
+    (stack,) = find_stacks(images)
+    assert stack.is_short_axis_cine is is_one
+
+
+def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_path: Path) -> None:
+    for room in range(2):
+        folder = tmp_path / str(room)
+        write_cine(folder, series=5 + room, FrameOfReferenceUID=f"1.2.{room}")
+    images = [image for file in tmp_path.glob("*/*/*") for image in images_of(file)]
+    assert len(find_stacks(images)) == 2
+
+
+def test_two_series_in_two_frames_of_reference_are_not_one_stack(tmp_path: Path) -> None:
+    for half, room in ((0, "1.2.3"), (1, "1.2.4")):
+        write_cine(
+            tmp_path / room,
+            series=5 + half,
+            FrameOfReferenceUID=room,
+            leave_out=lambda z, t, half=half: z // 2 != half,
+        )
+    images = [image for file in tmp_path.glob("*/*/*") for image in images_of(file)]
+    assert [len(stack.slices) for stack in find_stacks(images)] == [2, 2]

@@ -1,0 +1,73 @@
+"""Measurements as DICOM SR, read back by highdicom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import pytest
+
+from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, stacks_in
+from napari_bayes_nnunet.io.dicom.seg import Origin
+from napari_bayes_nnunet.io.dicom.series import Stack
+from napari_bayes_nnunet.io.dicom.structured_report import write_report
+
+from ...helpers import dicoms
+from ...helpers.dicoms import write_cine
+
+ORIGIN = Origin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    write_cine(tmp_path / "in")
+    return choose_stack(stacks_in(tmp_path / "in"))
+
+
+def measured(**values: float) -> dict[str, Measured]:
+    return {
+        name.replace("_", " "): Measured(
+            name=name, title="", value=value, spread=1.0, unit="", help=""
+        )
+        for name, value in values.items()
+    }
+
+
+def found_in(file: Path) -> dict[str, tuple[str, float, str]]:
+    content = hd.sr.srread(file).content
+    numbers: Any = (
+        one for group in content.get_image_measurement_groups() for one in group.get_measurements()
+    )
+    return {one.name.value: (one.name.meaning, one.value, one.unit.value) for one in numbers}
+
+
+def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
+    numbers = measured(LV_EDV=150.256, LV_ESV=60, LV_EF=60.07, LV_mass=99.5, RV_EF=55, LV_SV=90)
+    images = [images[0] for images in stack.slices]
+    write_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    assert found_in(tmp_path / "a.dcm") == {
+        "8821-1": ("Left Ventricular ED Volume", 150.26, "mL"),
+        "8823-7": ("Left Ventricular ES Volume", 60, "mL"),
+        "8811-2": ("Left ventricular ejection fraction by MR", 60.07, "%"),
+        "18087-7": ("Left Ventricle Mass", 99.5, "g"),
+        "8818-7": ("Right ventricular ejection fraction by MR", 55, "%"),
+    }
+    written = hd.sr.srread(tmp_path / "a.dcm")
+    assert written.StudyInstanceUID == dicoms.STUDY
+    assert written.VerificationFlag == "UNVERIFIED"
+    (study,) = written.CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    uids = {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence}
+    assert uids == {image.instance for image in images}
+
+
+def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -> None:
+    images = [images[0] for images in stack.slices]
+    numbers = measured(LV_EDV=0, LV_EF=float("nan"))
+    write_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    assert list(found_in(tmp_path / "a.dcm")) == ["8821-1"]
+    with pytest.raises(DataError, match="There are no measurements to report"):
+        write_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)

@@ -1,0 +1,398 @@
+"""Every kind of folder the user may choose, and every file in it that cannot be a member."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    RunFolder,
+    TrainingRecord,
+    add_member,
+    write_record,
+)
+
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+SCHEDULE = RestartSchedule(epochs=30, cycles=3)
+CONFIGURATIONS: dict[str, Any] = {
+    "2d": {"patch_size": [64, 64], "spacing": [1.5, 1.5]},
+    "3d_fullres": {"patch_size": [16, 64, 64], "spacing": [10.0, 1.5, 1.5]},
+}
+
+
+def make_weights(path: Path, content: bytes = b"weights") -> Path:
+    """A zip archive as torch.save lays it out; nobody unpickles it here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+    return path
+
+
+def make_model(
+    path: Path,
+    files: Iterable[str] = ("fold_0/checkpoint_final.pth",),
+    *,
+    labels: dict[str, Any] = LABELS,
+    configurations: dict[str, Any] = CONFIGURATIONS,
+) -> Path:
+    """A result folder of nnU-Net."""
+    for file in files:
+        make_weights(path / file)
+    path.mkdir(parents=True, exist_ok=True)
+    dataset = {"labels": labels, "channel_names": {"0": "cineMRI"}, "file_ending": ".nii.gz"}
+    (path / "dataset.json").write_text(json.dumps(dataset))
+    (path / "plans.json").write_text(json.dumps({"configurations": configurations}))
+    return path
+
+
+def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19, 28, 29), fold: str = "0") -> Path:
+    """A run of this package with the members of ``epochs`` entered into its record."""
+    make_model(path, files=())
+    run = RunFolder(path)
+    record = TrainingRecord(
+        name="acdc-demo",
+        configuration="2d",
+        schedule=SCHEDULE,
+        selection=MemberSelection(per_cycle=2, step=1),
+        batch_size=2,
+        iterations_per_epoch=1,
+        labels=LABELS,
+        channels=["cineMRI"],
+        folds={fold: {"members": []}},
+        validation={"0": {"structures": {"LV": {"volume_ml": [20, 250]}}}},
+    )
+    write_record(run.record, record)
+    run.fold(fold).mkdir()
+    for epoch in epochs:
+        make_weights(run.member(fold, epoch))
+        add_member(run, fold, epoch)
+    return path
+
+
+def names(folder: EnsembleFolder) -> list[str]:
+    return [f"{m.training}/{m.fold}/{m.path.name}" for m in folder.members if m.usable]
+
+
+def refusals(folder: EnsembleFolder) -> dict[str, str]:
+    return {m.path.name: m.refused for m in folder.members if not m.usable}
+
+
+def test_run_with_cycles(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_weights(run / "fold_0" / "checkpoint_final.pth")
+    make_weights(run / "fold_0" / "checkpoint_best.pth")
+    folder = find_ensemble(run)
+    assert (folder.kind, folder.name, folder.path) == ("checkpoint ensemble", "acdc-demo", run)
+    assert (folder.configuration, folder.labels) == ("2d", LABELS)
+    assert (folder.channels, folder.problems, folder.usable) == (["cineMRI"], (), True)
+    assert [m.epoch for m in folder.members] == [8, 9, 18, 19, 28, 29]
+    assert [m.cycle for m in folder.members] == [0, 0, 1, 1, 2, 2]
+    assert folder.members[-1].learning_rate == pytest.approx(SCHEDULE.learning_rate(29))
+    assert folder.members[0].bytes == folder.members[0].path.stat().st_size
+    assert all(
+        len(m.sha256) == 64 and m.fold == "0" and m.training == "run" for m in folder.members
+    )
+
+
+@pytest.mark.parametrize(
+    "chosen", ["", "fold_0", "fold_0/members", "fold_0/members/epoch_0009.pth"]
+)
+def test_any_place_in_a_run_finds_it(tmp_path: Path, chosen: str) -> None:
+    run = make_run(tmp_path / "run")
+    assert find_ensemble(run / chosen) == find_ensemble(run)
+
+
+def test_parent_of_one_training_finds_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "results" / "run")
+    (tmp_path / "results" / "notes").mkdir()
+    folder = find_ensemble(tmp_path)
+    assert (folder.path, folder.kind) == (run, "checkpoint ensemble")
+
+
+def test_members_not_entered_are_found_and_placed_by_the_schedule(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=[8])
+    make_weights(run / "fold_0/members/epoch_0019.pth")
+    make_weights(run / "fold_0/members/.writing-abc-epoch_0028.pth")
+    member = find_ensemble(run).members[-1]
+    assert (member.epoch, member.cycle, member.sha256) == (19, 1, "")
+    assert member.learning_rate == pytest.approx(SCHEDULE.learning_rate(19))
+
+
+def test_entered_member_that_is_missing_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "fold_0/members/epoch_0018.pth").unlink()
+    folder = find_ensemble(run)
+    assert folder.problems == ("fold_0/members/epoch_0018.pth is in ensemble.json, but missing.",)
+    assert len(folder.members) == 5
+    make_weights(run / "fold_1/members/epoch_0009.pth")
+    assert find_ensemble(run / "fold_1").problems == ()
+
+
+def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_weights(run / "fold_0/members/epoch_0009.pth", b"other weights")
+    folder = find_ensemble(run)
+    assert "ensemble.json says" in refusals(folder)["epoch_0009.pth"]
+    assert len(folder.usable_members) == 5
+
+
+def test_broken_record_costs_no_member(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "ensemble.json").write_text('{"format": 1')
+    folder = find_ensemble(run)
+    assert "is not a record of a training" in folder.problems[0]
+    assert (len(folder.usable_members), folder.record, folder.name) == (6, None, "run")
+
+
+def test_training_without_members_yet(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=[])
+    make_weights(run / "fold_0" / "checkpoint_latest.pth")
+    with pytest.raises(DataError, match=r"no members yet; training keeps the first at .* epoch 8"):
+        find_ensemble(run)
+
+
+def test_cycles_of_a_training_that_nnunet_started(tmp_path: Path) -> None:
+    files = [f"fold_0/members/epoch_{epoch:04d}.pth" for epoch in (9, 19)]
+    folder = make_model(tmp_path / "CheckpointEnsembleTrainer__nnUNetPlans__2d", files)
+    assert [m.cycle for m in find_ensemble(folder).members] == [0, 0]
+    entry = {"schedule": {"epochs": 30, "cycles": 3}}
+    plans = {"configurations": CONFIGURATIONS, "checkpoint_ensemble": entry}
+    (folder / "plans.json").write_text(json.dumps(plans))
+    assert [m.cycle for m in find_ensemble(folder).members] == [0, 1]
+
+
+def test_validation_range_is_that_of_the_one_fold(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    folder = find_ensemble(run)
+    assert folder.validation_range("LV", "volume_ml") == (20.0, 250.0)
+    assert folder.validation_range("RV", "volume_ml") is None
+    make_weights(run / "fold_1/members/epoch_0009.pth")
+    assert find_ensemble(run).validation_range("LV", "volume_ml") is None
+
+
+def test_plain_fold_with_several_checkpoints(tmp_path: Path) -> None:
+    files = ["checkpoint_final", "checkpoint_best", "checkpoint_latest", "model_ep_050"]
+    files += ["epoch_100", "checkpoint_epoch_12", ".writing-x-epoch_7"]
+    model = make_model(tmp_path / "model", [f"fold_0/{file}.pth" for file in files])
+    folder = find_ensemble(model)
+    assert (folder.kind, folder.name) == ("checkpoints", "model")
+    assert [(m.path.stem, m.epoch, m.cycle) for m in folder.members] == [
+        ("checkpoint_epoch_12", 12, None),
+        ("model_ep_050", 50, None),
+        ("epoch_100", 100, None),
+        ("checkpoint_final", None, None),
+    ]
+
+
+def test_checkpoint_latest_and_final_stand_in_where_there_is_nothing_better(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m", ["fold_0/checkpoint_latest.pth"])
+    for file in ("checkpoint_latest", "checkpoint_final", "members/epoch_0009"):
+        path = make_weights(model / f"fold_0/{file}.pth")
+        assert names(find_ensemble(model)) == [f"m/0/{path.name}"]
+
+
+@pytest.mark.parametrize("per_fold", [1, 2])
+def test_folds_are_a_cross_validation_ensemble(tmp_path: Path, per_fold: int) -> None:
+    files = ["checkpoint_final.pth", "model_ep_050.pth"][:per_fold]
+    model = make_model(
+        tmp_path / "Dataset027_ACDC/nnUNetTrainer__nnUNetPlans__3d_fullres",
+        [f"fold_{fold}/{file}" for fold in range(5) for file in files],
+    )
+    folder = find_ensemble(tmp_path / "Dataset027_ACDC")
+    assert (folder.kind, folder.configuration) == ("cross-validation ensemble", "3d_fullres")
+    assert folder.path == model
+    assert [m.fold for m in folder.members] == [str(f) for f in range(5) for _ in range(per_fold)]
+
+
+def test_a_chosen_fold_stands_for_itself(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "012"])
+    folder = find_ensemble(model / "fold_1")
+    assert (folder.kind, names(folder)) == ("checkpoints", ["m/1/checkpoint_final.pth"])
+    (model / "fold_4").mkdir()
+    with pytest.raises(DataError, match="fold_4 holds no members"):
+        find_ensemble(model / "fold_4")
+
+
+def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
+    model = make_model(
+        tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in ("0", "1", "all")]
+    )
+    folder = find_ensemble(model)
+    assert names(folder) == ["m/0/checkpoint_final.pth", "m/1/checkpoint_final.pth"]
+    assert "choose fold_all" in refusals(folder)["checkpoint_final.pth"]
+    assert names(find_ensemble(model / "fold_all")) == ["m/all/checkpoint_final.pth"]
+    alone = make_model(tmp_path / "alone", ["fold_all/checkpoint_final.pth"])
+    assert find_ensemble(alone).usable
+
+
+def test_checkpoint_best_is_never_a_member_even_when_chosen(tmp_path: Path) -> None:
+    files = ["fold_0/checkpoint_best.pth", "fold_0/checkpoint_final.pth"]
+    model = make_model(tmp_path / "m", files)
+    folder = find_ensemble(model / files[0])
+    assert names(folder) == ["m/0/checkpoint_final.pth"]
+    assert folder.problems[0].startswith("checkpoint_best.pth is never a member")
+    (model / files[1]).unlink()
+    with pytest.raises(DataError, match="its folds hold no members"):
+        find_ensemble(model)
+
+
+def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
+    for seed in (1, 2, 10):
+        make_model(tmp_path / "seeds" / f"seed{seed}")
+    folder = find_ensemble(tmp_path / "seeds")
+    assert (folder.kind, folder.name) == ("deep ensemble", "seeds")
+    assert [m.training for m in folder.members] == ["seed1", "seed2", "seed10"]
+    assert folder.path == tmp_path / "seeds" / "seed1"
+
+
+def test_trainings_of_equal_name_keep_apart(tmp_path: Path) -> None:
+    for seed in "ab":
+        make_model(tmp_path / seed / "nnUNetTrainer__nnUNetPlans__2d")
+    assert [m.training for m in find_ensemble(tmp_path).members] == [
+        "a/nnUNetTrainer__nnUNetPlans__2d",
+        "b/nnUNetTrainer__nnUNetPlans__2d",
+    ]
+
+
+def test_trainings_named_like_folds(tmp_path: Path) -> None:
+    for fold in "01":
+        make_model(tmp_path / f"fold_{fold}")
+    assert find_ensemble(tmp_path).kind == "deep ensemble"
+    assert names(find_ensemble(tmp_path / "fold_1")) == ["fold_1/0/checkpoint_final.pth"]
+
+
+def test_other_labels_than_the_rest(tmp_path: Path) -> None:
+    other = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
+    make_model(tmp_path / "a", labels=other)
+    make_model(tmp_path / "b")
+    make_model(tmp_path / "c", labels=dict(reversed(LABELS.items())))
+    folder = find_ensemble(tmp_path)
+    assert names(folder) == ["b/0/checkpoint_final.pth", "c/0/checkpoint_final.pth"]
+    assert (folder.labels, list(folder.labels)) == (LABELS, list(LABELS))
+    assert folder.members[0].refused == (f"other labels than the rest: {other} instead of {LABELS}")
+    assert folder.problems == (f"a was left out: {folder.members[0].refused}.",)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"patch_size": [32, 32]}, r"another patch_size than the rest: \[32, 32\] instead of"),
+        ({"spacing": [1.0, 1.0]}, "another spacing than the rest"),
+        ({"architecture": {"arch_kwargs": {"n_stages": 5}}}, "another architecture"),
+    ],
+)
+def test_other_plans_than_the_rest(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    for seed in "ab":
+        make_model(tmp_path / seed)
+    settings = {"2d": {**CONFIGURATIONS["2d"], **change}}
+    make_model(tmp_path / "c", configurations=settings)
+    folder = find_ensemble(tmp_path)
+    assert [m.training for m in folder.usable_members] == ["a", "b"]
+    assert re.match(reason, folder.members[-1].refused)
+
+
+def test_other_configuration_beside_it(tmp_path: Path) -> None:
+    for configuration in ("2d", "3d_fullres"):
+        make_model(tmp_path / f"nnUNetTrainer__nnUNetPlans__{configuration}")
+    folder = find_ensemble(tmp_path)
+    assert (folder.configuration, len(folder.usable_members)) == ("2d", 1)
+    assert folder.kind == "checkpoints"
+
+
+def test_unusable_trainings_leave_the_rest(tmp_path: Path) -> None:
+    make_model(tmp_path / "good")
+    make_model(tmp_path / "noplans")
+    (tmp_path / "noplans/plans.json").unlink()
+    make_model(tmp_path / "regions", labels={"background": 0, "heart": [1, 2], "LV": 2})
+    make_model(tmp_path / "empty", files=())
+    (tmp_path / "empty/fold_0").mkdir()
+    folder = find_ensemble(tmp_path)
+    assert names(folder) == ["good/0/checkpoint_final.pth"]
+    assert folder.kind == "checkpoints"
+    for part in ("noplans was left out: plans.json is missing", "empty was left out", "(heart)"):
+        assert part in " ".join(folder.problems)
+    assert [m.training for m in folder.members if m.refused] == ["noplans", "regions"]
+
+
+def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("Dataset001_A", "Dataset002_B"):
+        make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
+    with pytest.raises(DataError, match="several datasets; choose one of Dataset001_A, Dataset002"):
+        find_ensemble(tmp_path)
+
+
+def test_damaged_file_is_refused_and_the_rest_works(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m", [f"fold_0/epoch_{epoch}.pth" for epoch in range(2)])
+    file = model / "fold_0/epoch_0.pth"
+    file.write_bytes(file.read_bytes()[:-30])
+    folder = find_ensemble(model)
+    assert names(folder) == ["m/0/epoch_1.pth"]
+    assert refusals(folder) == {"epoch_0.pth": "the file is damaged or cut short"}
+
+
+def test_folder_of_refused_members_is_listed_but_not_usable(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m")
+    (model / "fold_0/checkpoint_final.pth").write_bytes(b"")
+    assert not find_ensemble(model).usable
+    assert len(find_ensemble(model).members) == 1
+
+
+@pytest.mark.parametrize("mark", ["plans.pkl", "fold_0/model_final_checkpoint.model"])
+def test_version_1_folder_is_named(tmp_path: Path, mark: str) -> None:
+    file = tmp_path / "nnUNet/2d/Task027_ACDC/nnUNetTrainerV2__nnUNetPlansv2.1" / mark
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match="is a model of nnU-Net v1"):
+        find_ensemble(tmp_path / "nnUNet/2d")
+
+
+def test_missing_folder_and_folder_without_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        find_ensemble(tmp_path / ("long" * 1000))
+    with pytest.raises(DataError, match=r"nowhere does not exist"):
+        find_ensemble(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"expected plans\.json.*found nothing"):
+        find_ensemble(tmp_path)
+    (tmp_path / "image.nii.gz").touch()
+    with pytest.raises(DataError, match=r"found image\.nii\.gz"):
+        find_ensemble(tmp_path / "image.nii.gz")
+
+
+def test_too_large_a_folder_is_not_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_bayes_nnunet.io.ensemble.ensemble_folder._MOST_FOLDERS", 3)
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+    with pytest.raises(DataError, match="too many folders to search"):
+        find_ensemble(tmp_path)
+
+
+def test_second_look_refuses_members(tmp_path: Path) -> None:
+    files = [f"fold_{fold}/checkpoint_final.pth" for fold in range(2)]
+    folder = find_ensemble(make_model(tmp_path / "m", files))
+    checked = folder.refusing({folder.members[0].path: "wrong architecture", Path("other"): "no"})
+    assert [m.refused for m in checked.members] == ["wrong architecture", ""]
+    assert (folder.kind, checked.kind) == ("cross-validation ensemble", "checkpoints")
+    assert checked.refusing({}) == checked
+
+
+def test_first_look_needs_no_torch(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    code = (
+        "import sys, pathlib; "
+        "from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble; "
+        f"find_ensemble(pathlib.Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

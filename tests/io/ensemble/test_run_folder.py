@@ -1,0 +1,162 @@
+"""The record of a training: what is entered, what is forgotten on resuming, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    RunFolder,
+    TrainingRecord,
+    add_member,
+    forget_from,
+    read_record,
+    sha256,
+    write_record,
+)
+
+SCHEDULE = RestartSchedule(epochs=30, cycles=3)
+
+
+def make_record(**changes: Any) -> TrainingRecord:
+    values: dict[str, Any] = {
+        "name": "run",
+        "configuration": "2d",
+        "schedule": SCHEDULE,
+        "selection": MemberSelection(per_cycle=2, step=1),
+        "batch_size": 20,
+        "iterations_per_epoch": 12,
+        "labels": {"background": 0, "RV": 1},
+        "channels": ["cineMRI"],
+        "seed": 3,
+        "licence": "CC0-1.0",
+        "folds": {"0": {"training_cases": ["a"], "validation_cases": ["b"], "members": []}},
+    }
+    return TrainingRecord(**(values | changes))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run with members at the end of each cycle, and its progress."""
+    run = RunFolder(tmp_path / "run")
+    write_record(run.record, make_record())
+    run.members("0").mkdir(parents=True)
+    for epoch in (29, 9, 19):
+        run.member("0", epoch).write_bytes(b"weights" * epoch)
+        add_member(run, "0", epoch)
+    return run
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_places_in_the_run_folder() -> None:
+    run = RunFolder(Path("run"))
+    assert run.member("all", 7) == Path("run/fold_all/members/epoch_0007.pth")
+    assert run.member("0", 12345).name == "epoch_12345.pth"
+    names = [p.name for p in (run.record, run.progress, run.log, run.stop, run.workspace)]
+    assert names == ["ensemble.json", "progress.jsonl", "train.log", "stop", "nnunet_data"]
+
+
+def test_record_survives_writing_and_reading(tmp_path: Path) -> None:
+    ranges = {"RV": {"volume_ml": [20.0, 150.0]}}
+    record = make_record(validation={"0": {"method": "multi", "structures": ranges}})
+    write_record(tmp_path / "ensemble.json", record)
+    assert read_record(tmp_path / "ensemble.json") == record
+
+
+def test_added_members_are_in_the_order_of_their_epochs(run: RunFolder) -> None:
+    members = read_record(run.record).members("0")
+    assert [m.epoch for m in members] == [9, 19, 29]
+    last = members[-1]
+    assert last.file == "fold_0/members/epoch_0029.pth"
+    assert (last.cycle, last.learning_rate) == (2, SCHEDULE.learning_rate(29))
+    content = b"weights" * 29
+    assert (last.bytes, last.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert sha256(run.member("0", 29)) == last.sha256
+
+
+def test_member_written_again_replaces_its_entry(run: RunFolder) -> None:
+    run.member("0", 19).write_bytes(b"other")
+    add_member(run, "0", 19)
+    members = read_record(run.record).members("0")
+    assert [(m.epoch, m.bytes) for m in members] == [(9, 63), (19, 5), (29, 203)]
+
+
+def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
+    run.members("1").mkdir(parents=True)
+    run.member("1", 9).write_bytes(b"x")
+    add_member(run, "1", 9)
+    record = read_record(run.record)
+    assert [m.epoch for m in record.members("1")] == [9]
+    assert [m.epoch for m in record.members("0")] == [9, 19, 29]
+    assert record.folds["0"]["training_cases"] == ["a"]
+    assert record.members("4") == []
+
+
+def test_resuming_forgets_what_will_be_made_anew(run: RunFolder) -> None:
+    lines = [{"kind": "epoch", "fold": "0", "epoch": epoch} for epoch in (17, 18, 19)]
+    lines += [{"kind": "stage", "text": "Training"}, {"kind": "epoch", "fold": "1", "epoch": 25}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    run.progress.write_text(text + '{"kind": "epo')
+    foreign = run.members("0") / "epoch_x.pth"
+    leftovers = [run.members("0") / ".writing-a-epoch_0029.pth", run.path / ".writing-b"]
+    leftovers.append(run.fold("0") / ".writing-c-checkpoint_latest.pth")
+    for file in (foreign, *leftovers):
+        file.touch()
+    forget_from(run, "0", 19)
+    assert [m.epoch for m in read_record(run.record).members("0")] == [9]
+    assert sorted(f.name for f in run.members("0").iterdir()) == ["epoch_0009.pth", "epoch_x.pth"]
+    assert not any(file.exists() for file in leftovers)
+    assert [json.loads(line) for line in run.progress.read_text().splitlines()] == [
+        line for line in lines if line.get("epoch") != 19
+    ]
+
+
+def test_forgetting_needs_no_progress_file(run: RunFolder) -> None:
+    forget_from(run, "0", 0)
+    assert read_record(run.record).members("0") == []
+    assert not run.progress.exists()
+
+
+def test_missing_record(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"ensemble\.json does not exist"):
+        read_record(tmp_path / "ensemble.json")
+
+
+def test_record_of_a_newer_version(run: RunFolder) -> None:
+    edit(run.record, format=2)
+    with pytest.raises(DataError, match="newer version"):
+        read_record(run.record)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": {"epochs": 10, "cycles": 3}},
+        {"schedule": None},
+        {"selection": {"per_cycle": 2, "stride": 1}},
+        {"unknown": 1},
+        {"folds": []},
+        {"folds": {"0": {"members": [{"file": "a.pth"}]}}},
+        {"folds": {"0": [1]}},
+    ],
+)
+def test_record_with_wrong_entries(run: RunFolder, changes: dict[str, Any]) -> None:
+    edit(run.record, **changes)
+    with pytest.raises(DataError, match="is not a record of a training"):
+        read_record(run.record)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "{", '"text"'])
+def test_file_that_is_no_record(run: RunFolder, text: str) -> None:
+    run.record.write_text(text)
+    with pytest.raises(DataError, match="is not a record of a training"):
+        read_record(run.record)

@@ -1,0 +1,126 @@
+"""Layers of every epoch: written, read in order, dropped on a resume, refused when damaged."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from, write_record
+from napari_bayes_nnunet.io.ensemble.trajectory import epoch_files, read_trajectory, write_epoch
+
+from .test_run_folder import make_record
+
+LAYERS = {"encoder.first": (2, 1, 3, 3), "decoder.last": (4, 2, 3, 3)}
+
+
+def layers_of(epoch: int) -> dict[str, Any]:
+    """Layers filled with the number of their epoch, the last weight of each with 100."""
+    made = {name: np.full(shape, epoch, np.float32) for name, shape in LAYERS.items()}
+    for layer in made.values():
+        layer.flat[-1] = 100
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Epochs 8 to 12, written in another order."""
+    for epoch in (9, 10, 8, 12, 11):
+        write_epoch(tmp_path / "fold_0" / "trajectory", epoch, layers_of(epoch))
+    return tmp_path / "fold_0" / "trajectory"
+
+
+def test_epochs_are_read_in_their_order(folder: Path) -> None:
+    found = read_trajectory(folder)
+    assert found.epochs.tolist() == [8, 9, 10, 11, 12]
+    assert list(found.layers) == list(LAYERS)  # as in the network
+    for name, shape in LAYERS.items():
+        weights = found.layers[name]
+        assert (weights.shape, weights.dtype) == ((5, np.prod(shape)), np.float32)
+        assert weights[:, 0].tolist() == [8, 9, 10, 11, 12]
+        assert (weights[:, -1] == 100).all()
+
+
+def test_numbers_of_more_digits_come_later(folder: Path) -> None:
+    write_epoch(folder, 12345, layers_of(12345))
+    assert [epoch for epoch, _ in epoch_files(folder)] == [8, 9, 10, 11, 12, 12345]
+
+
+def test_an_epoch_is_written_whole_and_again(folder: Path) -> None:
+    write_epoch(folder, 9, layers_of(7))
+    assert read_trajectory(folder).layers["decoder.last"][1, 0] == 7
+    assert sorted(f.name for f in folder.iterdir()) == [f"epoch_{n:04d}.npz" for n in range(8, 13)]
+
+
+def test_other_files_are_left_out(folder: Path) -> None:
+    for name in ("epoch_x.npz", ".writing-a-epoch_0020.npz", "notes.txt"):
+        (folder / name).write_text("no epoch")
+    assert len(read_trajectory(folder).epochs) == 5
+
+
+def test_resuming_forgets_the_epochs_that_come_again(folder: Path) -> None:
+    run = RunFolder(folder.parents[1])
+    write_record(run.record, make_record())
+    (folder / ".writing-a-epoch_0012.npz").touch()
+    (folder / "epoch_x.npz").touch()
+    write_epoch(run.trajectory("1"), 11, layers_of(11))
+    forget_from(run, "0", 10)
+    assert sorted(f.name for f in folder.iterdir()) == [
+        "epoch_0008.npz", "epoch_0009.npz", "epoch_x.npz",
+    ]  # fmt: skip
+    assert [epoch for epoch, _ in epoch_files(run.trajectory("1"))] == [11]
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, Path.mkdir])
+def test_nothing_kept(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    make(tmp_path / "trajectory")
+    with pytest.raises(DataError, match="is empty: train with --keep-trajectory"):
+        read_trajectory(tmp_path / "trajectory")
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-50])
+
+
+def change_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 255
+    file.write_bytes(content)
+
+
+def plain_array(file: Path) -> None:
+    with file.open("wb") as stream:
+        np.save(stream, np.zeros(3))
+
+
+def objects(file: Path) -> None:
+    np.savez(file, **{"decoder.last": np.array([{}], object)})
+
+
+def another_archive(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("readme.txt", "no array")
+
+
+DAMAGES = [
+    cut_short, change_a_byte, plain_array, objects, another_archive, lambda f: f.write_bytes(b""),
+    lambda f: f.write_text("text"), lambda f: (f.unlink(), f.mkdir()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(folder: Path, damage: Callable[[Path], Any]) -> None:
+    damage(folder / "epoch_0010.npz")
+    with pytest.raises(DataError, match=r"epoch_0010\.npz (is damaged|holds other layers)"):
+        read_trajectory(folder)
+
+
+def test_layers_of_another_network(folder: Path) -> None:
+    write_epoch(folder, 10, {"encoder.first": np.zeros((2, 1, 3, 3), np.float32)})
+    with pytest.raises(DataError, match=r"epoch_0010\.npz holds other layers than the epochs befo"):
+        read_trajectory(folder)

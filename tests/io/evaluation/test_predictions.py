@@ -1,0 +1,223 @@
+"""Folders of ours and of nnU-Net's own predictor; every damage is one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.prediction.output_files import files_of, frame_name
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases, read_prediction
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
+
+from ...helpers.evaluations import SHAPE, SPACING, STRUCTURES, answer, name_labels, plain_entropy
+from ...helpers.evaluations import write_answer as write
+
+ALL = ["entropy", "mutual-information", "probabilities"]
+
+
+@pytest.fixture
+def given() -> dict:
+    return answer(1)
+
+
+@pytest.fixture
+def ours(tmp_path: Path, given: dict) -> Path:
+    write(tmp_path / "predictions", "p1_frame01", given)
+    return tmp_path / "predictions"
+
+
+@pytest.fixture
+def nnunets(tmp_path: Path, given: dict) -> Path:
+    """As ``nnUNetv2_predict --save_probabilities`` leaves it."""
+    folder = tmp_path / "stock"
+    name_labels(folder)
+    write_labels(folder / "p1.nii.gz", given["labels"], make_geometry(SHAPE, SPACING))
+    np.savez_compressed(folder / "p1.npz", probabilities=given["probabilities"])
+    (folder / "p1.pkl").write_bytes(pickle.dumps({"spacing": SPACING}))
+    for name in ("plans.json", "predict_from_raw_data_args.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    return folder
+
+
+def test_all_that_was_saved_is_read(ours, given):
+    assert predicted_cases(ours) == ["p1_frame01"]
+    found = read_prediction(ours, "p1_frame01")
+    np.testing.assert_array_equal(found.labels.voxels, given["labels"])
+    np.testing.assert_array_equal(found.probabilities, given["probabilities"])
+    np.testing.assert_array_equal(found.entropy, given["entropy"])
+    np.testing.assert_array_equal(found.mutual_information, given["mutual_information"])
+    assert found.pairwise_dice == pytest.approx(given["pairwise_dice"])
+    assert found.structures == STRUCTURES
+    assert found.labels.spacing == pytest.approx(SPACING)
+    assert found.phase is None
+
+
+def test_the_files_are_called_as_predict_calls_them(ours):
+    named = set(files_of("p1_frame01", ALL).values())
+    assert named == {file.name for file in ours.iterdir()}
+
+
+def test_stock_nnunet_gives_entropy_but_no_mutual_information(nnunets, given):
+    assert predicted_cases(nnunets) == ["p1"]
+    found = read_prediction(nnunets, "p1")
+    np.testing.assert_allclose(found.entropy, plain_entropy(given["probabilities"]), atol=1e-5)
+    assert found.mutual_information is None
+    assert found.pairwise_dice == {}
+    assert found.structures == STRUCTURES
+
+
+def test_a_pickle_is_never_opened(nnunets):
+    (nnunets / "p1.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    assert read_prediction(nnunets, "p1").probabilities is not None
+
+
+def test_labels_alone_are_a_prediction(ours):
+    for file in ours.iterdir():
+        if file.name != "p1_frame01.nii.gz":
+            file.unlink()
+    found = read_prediction(ours, "p1_frame01")
+    assert (found.probabilities, found.entropy, found.mutual_information) == (None, None, None)
+    assert found.structures is None
+
+
+def test_what_the_labels_mean_is_said_by_the_report_first(ours):
+    other = {"LV": 1, "MYO": 2, "RV": 3}
+    name_labels(ours.parent, other)
+    assert read_prediction(ours, "p1_frame01").structures == STRUCTURES
+    report = ours / "p1_frame01.json"
+    content = json.loads(report.read_text())
+    del content["labels"]
+    report.write_text(json.dumps(content))
+    assert read_prediction(ours, "p1_frame01").structures == other
+    name_labels(ours, {"heart": 1})
+    assert read_prediction(ours, "p1_frame01").structures == {"heart": 1}
+
+
+def test_agreement_that_does_not_exist_is_nan(ours):
+    (ours / "p1_frame01.json").write_text('{"pairwise_dice": {"LV": null}}')
+    assert math.isnan(read_prediction(ours, "p1_frame01").pairwise_dice["LV"])
+
+
+def test_the_phases_of_a_cine_are_cases_and_the_whole_is_not(tmp_path, given):
+    for phase in (1, 7):
+        write(tmp_path, frame_name("p1", phase), given, phase=phase)
+    shutil.copy(tmp_path / "p1_frame01.nii.gz", tmp_path / "p1.nii.gz")
+    assert predicted_cases(tmp_path) == ["p1_frame01", "p1_frame07"]
+    assert read_prediction(tmp_path, "p1_frame07").phase == 7
+
+
+def test_a_case_may_be_called_like_a_map_of_no_other(tmp_path, given):
+    write(tmp_path, "high_entropy", given)
+    assert predicted_cases(tmp_path) == ["high_entropy"]
+
+
+def test_a_cine_without_its_phases_is_refused(tmp_path):
+    write_labels(
+        tmp_path / "p1.nii.gz", np.zeros((2, *SHAPE), np.uint8), make_geometry((2, *SHAPE), SPACING)
+    )
+    with pytest.raises(DataError, match="has 2 phases; expected one 3D image"):
+        read_prediction(tmp_path, "p1")
+
+
+def test_a_folder_without_labels_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no predictions: expected label files"):
+        predicted_cases(tmp_path)
+    with pytest.raises(DataError, match="is no folder: it should hold predictions"):
+        predicted_cases(tmp_path / "nowhere")
+
+
+def test_probabilities_of_another_grid_are_refused(ours, given):
+    file = ours / "p1_frame01_probabilities.npz"
+    for wrong in (given["probabilities"][:, 1:], given["probabilities"].astype(int)):
+        np.savez_compressed(file, probabilities=wrong)
+        with pytest.raises(DataError, match="expected floating-point probabilities of the class"):
+            read_prediction(ours, "p1_frame01")
+
+
+def test_probabilities_of_another_prediction_are_refused(ours, given):
+    """As when nnU-Net wrote them reoriented, or the labels were replaced later."""
+    turned = given["probabilities"][..., ::-1]
+    np.savez_compressed(ours / "p1_frame01_probabilities.npz", probabilities=turned)
+    with pytest.raises(DataError, match=r"is not of the labels p1_frame01\.nii\.gz: less than ha"):
+        read_prediction(ours, "p1_frame01")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p: np.log(p),
+        lambda p: 2 * p,
+        lambda p: p - 1,
+        lambda p: np.where(p > 0.99, np.nan, p),
+    ],
+    ids=["logits", "twice", "below 0", "NaN"],
+)
+def test_what_are_no_probabilities_is_refused(ours, given, wrong):
+    values = wrong(given["probabilities"])
+    np.savez(ours / "p1_frame01_probabilities.npz", probabilities=values)
+    with pytest.raises(DataError, match=r"p1_frame01_probabilities\.npz holds no probabilities: "):
+        read_prediction(ours, "p1_frame01")
+
+
+def test_rounded_probabilities_are_probabilities(ours, given):
+    rounded = given["probabilities"].astype(np.float16)
+    np.savez(ours / "p1_frame01_probabilities.npz", probabilities=rounded)
+    assert read_prediction(ours, "p1_frame01").probabilities.dtype == np.float16
+
+
+def test_an_array_without_its_archive_and_one_without_classes_are_refused(ours):
+    file = ours / "p1_frame01_probabilities.npz"
+    with file.open("wb") as stream:
+        np.save(stream, np.zeros((4, *SHAPE), np.float32))
+    with pytest.raises(DataError, match="should hold an array called probabilities"):
+        read_prediction(ours, "p1_frame01")
+    np.savez(file, probabilities=np.zeros((0, *SHAPE), np.float32))
+    with pytest.raises(DataError, match=r"holds float32 of shape \(0, "):
+        read_prediction(ours, "p1_frame01")
+
+
+@pytest.mark.parametrize("labels", ['{"RV": 70000}', '{"RV": 1, "LV": 1}', '{"RV": -1}'])
+def test_impossible_numbers_in_a_report_are_refused(ours, labels):
+    (ours / "p1_frame01.json").write_text(f'{{"labels": {labels}}}')
+    with pytest.raises(DataError, match=r"p1_frame01\.json is no report of a prediction"):
+        read_prediction(ours, "p1_frame01")
+
+
+def test_postprocessing_may_remove_a_part(ours, given):
+    labels = given["labels"].copy()
+    labels[1] = 0
+    write_labels(ours / "p1_frame01.nii.gz", labels, make_geometry(SHAPE, SPACING))
+    assert read_prediction(ours, "p1_frame01").probabilities is not None
+
+
+@pytest.mark.parametrize("content", [b"PK no zip", b"", None])
+def test_damaged_probabilities_are_one_sentence(ours, content):
+    file = ours / "p1_frame01_probabilities.npz"
+    if content is None:
+        np.savez(file, other=np.zeros(3))
+    else:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match="should hold an array called probabilities, and cannot"):
+        read_prediction(ours, "p1_frame01")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"labels": 3}', '{"phase": "ED"}'])
+def test_a_damaged_report_is_one_sentence(ours, text):
+    (ours / "p1_frame01.json").write_text(text)
+    with pytest.raises(DataError, match="is no report of a prediction"):
+        read_prediction(ours, "p1_frame01")
+
+
+def test_a_map_on_another_grid_is_refused(ours, given):
+    small = given["entropy"][1:]
+    write_map(ours / "p1_frame01_entropy.nii.gz", small, make_geometry(small.shape, SPACING))
+    with pytest.raises(DataError, match=r"another grid .* than the labels p1_frame01\.nii\.gz"):
+        read_prediction(ours, "p1_frame01")

@@ -1,0 +1,112 @@
+"""Files are whole or absent, whenever the writing process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.io.files.atomic import remove_leftovers, replacing, write_json, write_text
+
+WRITE_SLOWLY = """
+import sys, time
+from pathlib import Path
+from napari_bayes_nnunet.io.files.atomic import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    with temporary.open("w") as file:
+        file.write("half")
+        file.flush()
+        print("writing", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_file_is_written_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "a.txt"
+    write_text(file, "first")
+    write_text(file, "zweite äöü")
+    assert file.read_text(encoding="utf-8") == "zweite äöü"
+    assert [f.name for f in file.parent.iterdir()] == ["a.txt"]
+
+
+def test_json_is_readable(tmp_path: Path) -> None:
+    content = {"labels": {"RV": 1}, "rates": [0.1, None]}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == content
+    assert text.endswith("}\n")
+
+
+def test_temporary_name_keeps_the_suffixes_beside_the_target(tmp_path: Path) -> None:
+    with replacing(tmp_path / "case.nii.gz") as temporary:
+        assert temporary.name.endswith("-case.nii.gz")
+        assert temporary.name.startswith(".writing-")
+        assert temporary.parent == tmp_path
+        assert not (tmp_path / "case.nii.gz").exists()
+
+
+def test_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(file, "new, then what UTF-8 cannot hold: \ud800")
+    with pytest.raises(FileNotFoundError), replacing(file) as temporary:
+        temporary.unlink()
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_file_gets_the_users_usual_permissions(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_killed_write_keeps_the_old_content(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+    command = [sys.executable, "-c", WRITE_SLOWLY, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"writing\n"
+        child.kill()
+    assert file.read_text() == "old"
+    leftovers = [f for f in tmp_path.iterdir() if f != file]
+    assert len(leftovers) == 1
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot replace a file that is being read")
+def test_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
+    """A writer that replaces the file all the time, killed at the end, and a reader beside it."""
+    file = tmp_path / "a.json"
+    write_json(file, list(range(2000)))
+    code = (
+        "import sys, pathlib; from napari_bayes_nnunet.io.files.atomic import write_json\n"
+        "while True: write_json(pathlib.Path(sys.argv[1]), list(range(2000)))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(file)])
+    try:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            assert json.loads(file.read_text()) == list(range(2000))
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert json.loads(file.read_text()) == list(range(2000))
+
+
+def test_leftovers_of_a_folder_that_is_gone(tmp_path: Path) -> None:
+    remove_leftovers(tmp_path / "gone")

@@ -1,0 +1,118 @@
+"""What the names of image and label files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.io.files.case_names import (
+    belong_together,
+    image_names,
+    is_named_label,
+    label_names,
+    plain,
+    where,
+)
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("p1.nii.gz", "p1.nii"),
+        ("p1_0000.nii.gz", "p1.nii.gz"),
+        ("p1_0000.nii.gz", "p1_0000_gt.nii.gz"),
+        ("p1_0000.nii.gz", "p1_gt_0000.nii.gz"),
+        ("p1_frame01.nii.gz", "p1_frame01_gt.nii.gz"),
+        ("p1_frame01_0000.nii.gz", "p1_frame1_GT.NII.GZ"),
+        ("p1.nii.gz", "P1-label.nii.gz"),
+        ("p1.nii.gz", "p1_labels.nii.gz"),
+        ("p1.nii.gz", "p1_seg.nii.gz"),
+        ("p1.nii.gz", "p1.segmentation.nii.gz"),
+        ("p1.nii.gz", "p1_mask.nii.gz"),
+        ("p1.nii.gz", "p1_manual_seg.nii.gz"),
+        ("p1.nii.gz", "p1_ground_truth.nii.gz"),
+        ("p1_image.nii.gz", "p1_label.nii.gz"),
+        ("image_001.nii.gz", "label_001.nii.gz"),
+        ("volume-3.nii", "segmentation-3.nii"),
+        ("left_mask.nii.gz", "left_mask.nii.gz"),
+        ("imaging.nii.gz", "segmentation.nii.gz"),
+        ("p1_ED_frame20.nii.gz", "p1_ED_frame20_gt.nii.gz"),
+        ("p1_SA_ED.nii.gz", "p1_SA_ED_gt.nii.gz"),
+        ("p1_4d.nii.gz", "p1_4d_gt.nii.gz"),
+        ("p1_cine.nii.gz", "p1_gt.nii.gz"),
+    ],
+)
+def test_image_and_label_of_one_case(image: str, label: str) -> None:
+    names = {name.key for name in image_names(Path(image), is_channel=True)}
+    assert names & {name.key for name in label_names(Path(label))}
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("p1.nii.gz", "p2.nii.gz"),
+        ("p1.nii.gz", "p11_gt.nii.gz"),
+        ("p1_frame01.nii.gz", "p1_frame10_gt.nii.gz"),
+        ("p1_frame01.nii.gz", "p1_gt.nii.gz"),
+        ("p1_ED.nii.gz", "p1_ES_gt.nii.gz"),
+        ("p1.nii.gz", "p1smask.nii.gz"),
+    ],
+)
+def test_image_and_label_of_other_cases(image: str, label: str) -> None:
+    names = {name.key for name in image_names(Path(image), is_channel=True)}
+    assert not names & {name.key for name in label_names(Path(label))}
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [
+        ("patient001_frame01_0000.nii.gz", "patient001_frame01"),
+        ("patient001_4d.nii.gz", "patient001"),
+        ("SCD0000101_ED_frame19.nii.gz", "SCD0000101_frame19"),
+        ("SCD0000101_frame119.nii.gz", "SCD0000101_frame119"),
+        ("001_SA_es.nii.gz", "001_SA_frameES"),
+        ("Heart_Image.nii", "Heart"),
+    ],
+)
+def test_name_of_the_case(file: str, case: str) -> None:
+    assert str(image_names(Path(file), is_channel=True)[-1]) == case
+
+
+def test_a_number_that_counts_cases_stays() -> None:
+    assert [str(n) for n in image_names(Path("h_0000.nii"), is_channel=False)] == ["h_0000"]
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("p1_gt.nii.gz", True),
+        ("p1_gt_0000.nii.gz", True),
+        ("mask_7.nii.gz", True),
+        ("labelsTr/p1.nii.gz", True),
+        ("p1/Segmentations/a.nii.gz", True),
+        ("p1.nii.gz", False),
+        ("p1_0000.nii.gz", False),
+        ("imagesTr/p1.nii.gz", False),
+        ("labelsTs/p1.nii.gz", False),
+        ("gtx_1.nii.gz", False),
+    ],
+)
+def test_what_is_named_like_a_label(file: str, named: bool) -> None:
+    assert is_named_label(Path("gt", file), Path("gt")) is named
+
+
+def test_sub_folders_of_one_patient() -> None:
+    root = Path("data")
+    image = where(root / "p1" / "images" / "a.nii.gz", root)
+    label = where(root / "labels" / "p1" / "a.nii.gz", root)
+    assert image == label == ("p1",)
+    assert belong_together(image, ())
+    assert belong_together(image, ("p1", "reader B"))
+    assert not belong_together(image, ("p2",))
+    assert where(root / "imagesTs" / "a.nii.gz", root) == ("imagesTs",)
+
+
+def test_names_that_are_safe_in_paths() -> None:
+    assert plain("Herz 7 (ä):x") == "Herz_7_ä_x"
+    assert plain("..") == ""

@@ -1,0 +1,220 @@
+"""Geometry of an image: spacing, time, place in the patient, and whether two grids are one."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry, patient_letters
+
+nib: Any = nibabel
+# A double-oblique short axis as scanners store it (Sunnybrook SCD0000301).
+OBLIQUE = np.array(
+    [
+        [-0.918124, 0.396677, -5.047266, 14.07],
+        [-0.903803, -0.345218, 5.286889, 185.21],
+        [-0.044338, -1.176968, -3.251833, 110.47],
+        [0, 0, 0, 1],
+    ]
+)
+
+
+def of(shape: tuple[int, ...], change: Any = None) -> Geometry:
+    header: Any = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    if change is not None:
+        change(header)
+    return Geometry(header.binaryblock)
+
+
+@pytest.mark.parametrize(
+    ("file_shape", "shape"),
+    [
+        ((5, 4, 3), (3, 4, 5)),
+        ((5, 4, 3, 2), (2, 3, 4, 5)),
+        ((5, 4, 3, 1), (3, 4, 5)),
+        ((5, 4, 3, 2, 1), (2, 3, 4, 5)),
+        ((5, 4, 1), (1, 4, 5)),
+    ],
+)
+def test_shape_is_reversed_and_one_phase_is_a_volume(
+    file_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    geometry = of(file_shape)
+    assert geometry.shape == shape
+    assert geometry.file_shape == file_shape
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("mm", 1.0), ("meter", 1000.0), ("micron", 0.001), (None, 1.0)]
+)
+def test_spacing_and_place_are_in_mm_whatever_the_unit(unit: str | None, factor: float) -> None:
+    def change(header: Any) -> None:
+        header.set_sform(np.diag([2.0, 3.0, 8.0, 1.0]), code=1)
+        header.set_zooms((2.0, 3.0, 8.0))
+        header.set_xyzt_units(unit)
+
+    geometry = of((5, 4, 3), change)
+    assert geometry.spacing == pytest.approx((8 * factor, 3 * factor, 2 * factor))
+    assert np.allclose(geometry.affine, np.diag([2 * factor, 3 * factor, 8 * factor, 1]))
+
+
+@pytest.mark.parametrize(
+    ("unit", "step", "expected"),
+    [
+        ("msec", 46.0, 46.0),
+        ("sec", 0.046, 46.0),
+        ("usec", 46000.0, 46.0),
+        ("msec", 0.0, None),
+        ("hz", 46.0, None),
+        (None, 46.0, None),
+    ],
+)
+def test_frame_time_is_in_ms_or_unknown(
+    unit: str | None, step: float, expected: float | None
+) -> None:
+    def change(header: Any) -> None:
+        header.set_zooms((1, 1, 1, step))
+        header.set_xyzt_units("mm", unit)
+
+    found = of((5, 4, 3, 2), change).frame_time
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_volume_has_no_frame_time_and_an_infinite_one_is_unknown() -> None:
+    def change(header: Any) -> None:
+        header.set_xyzt_units("mm", "msec")
+        header["pixdim"][4] = np.inf
+
+    assert of((5, 4, 3), change).frame_time is None
+    assert of((5, 4, 3, 2), change).frame_time is None
+
+
+def test_codes_of_units_that_nifti_does_not_know_are_no_error() -> None:
+    def change(header: Any) -> None:
+        header["xyzt_units"] = 7 + 56
+
+    geometry = of((5, 4, 3, 2), change)
+    assert geometry.spacing == (1, 1, 1)
+    assert geometry.frame_time is None
+
+
+def test_frame_keeps_the_place_and_drops_time() -> None:
+    cine = make_geometry((20, 10, 192, 192), (8, 1.29, 1.29), frame_time=46, affine=OBLIQUE)
+    frame = cine.frame()
+    assert frame.shape == (10, 192, 192)
+    assert frame.frame_time is None
+    assert frame.spacing == cine.spacing
+    assert np.array_equal(frame.affine, cine.affine)
+    assert frame.frame() == frame
+
+
+def test_geometry_is_hashable_and_picklable() -> None:
+    geometry = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=OBLIQUE)
+    assert pickle.loads(pickle.dumps(geometry)) == geometry
+    assert len({geometry, Geometry(geometry.header)}) == 1
+    assert len(geometry.header) == 348
+
+
+@pytest.mark.parametrize(
+    ("affine", "letters"),
+    [
+        (np.eye(4), (("I", "S"), ("P", "A"), ("L", "R"))),
+        (np.diag([-1.5, -1.5, 8, 1]), (("I", "S"), ("A", "P"), ("R", "L"))),
+        (OBLIQUE, (("P", "A"), ("S", "I"), ("R", "L"))),
+        (np.array([[0, 0, 7, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]]),
+         (("L", "R"), ("A", "P"), ("I", "S"))),
+    ],
+)  # fmt: skip
+def test_letters_of_plain_flipped_turned_and_oblique_axes(
+    affine: np.ndarray[Any, Any], letters: Any
+) -> None:
+    assert patient_letters(affine) == letters
+
+
+def test_letters_do_not_depend_on_the_lying_scale_of_an_affine() -> None:
+    directions = OBLIQUE.copy()
+    directions[:3, :3] /= np.linalg.norm(OBLIQUE[:3, :3], axis=0)
+    assert patient_letters(directions) == patient_letters(OBLIQUE)
+
+
+def test_letters_name_every_patient_axis_once_at_45_degrees() -> None:
+    c = np.sqrt(0.5)
+    affine = np.array([[c, -c, 0, 0], [c, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    letters = patient_letters(affine)
+    assert letters is not None
+    assert {frozenset(ends) for ends in letters} == {frozenset(p) for p in ("RL", "AP", "SI")}
+
+
+def test_no_letters_where_nothing_is_known() -> None:
+    assert make_geometry((3, 4, 5), (8, 1.5, 1.5)).letters is None
+    assert patient_letters(np.zeros((4, 4))) is None
+    assert patient_letters(np.full((4, 4), np.nan)) is None
+
+
+def test_letters_of_the_qform_when_only_it_is_given() -> None:
+    def change(header: Any) -> None:
+        header.set_qform(OBLIQUE, code=1)
+
+    assert of((5, 4, 3), change).letters == patient_letters(OBLIQUE)
+
+
+def test_made_geometry_says_what_it_was_made_from() -> None:
+    geometry = make_geometry((2, 3, 4, 5), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
+    assert geometry.shape == (2, 3, 4, 5)
+    assert geometry.spacing == (8, 1.5, 1.25)
+    assert geometry.frame_time == 46
+    assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
+    assert make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)).frame_time is None
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 2, 3, 4, 5), (0, 4, 5)])
+def test_made_geometry_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"\(z, y, x\) or \(t, z, y, x\)"):
+        make_geometry(shape, (8, 1.5, 1.5))
+
+
+@pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
+def test_made_geometry_refuses_other_spacings(step: float) -> None:
+    with pytest.raises(DataError, match="spacing"):
+        make_geometry((3, 4, 5), (8, step, 1.5))
+
+
+def moved(millimetres: float) -> np.ndarray[Any, Any]:
+    affine = OBLIQUE.copy()
+    affine[0, 3] += millimetres
+    return affine
+
+
+def test_same_grid_tolerates_rounding_but_no_shift() -> None:
+    geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
+    near = make_geometry((3, 4, 5), (8.0001, 1.29, 1.29), affine=moved(0.01))
+    far = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=moved(1.0))
+    assert geometry.same_grid(near)
+    assert not geometry.same_grid(far)
+
+
+def test_same_grid_compares_shape_spacing_and_direction() -> None:
+    geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
+    flipped = OBLIQUE @ np.diag([1, 1, -1, 1])
+    assert not geometry.same_grid(make_geometry((3, 4, 6), (8, 1.29, 1.29), affine=OBLIQUE))
+    assert not geometry.same_grid(make_geometry((3, 4, 5), (10, 1.29, 1.29), affine=OBLIQUE))
+    assert not geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=flipped))
+
+
+def test_same_grid_believes_a_file_that_does_not_know_its_place() -> None:
+    geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
+    assert geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29)))
+
+
+def test_in_words() -> None:
+    geometry = make_geometry((20, 10, 192, 180), (8, 1.25, 1.5), affine=np.diag([1.5, 1.25, 8, 1]))
+    assert str(geometry) == (
+        "180 x 192 x 10 voxels of 1.5 x 1.25 x 8 mm, 20 phases, first voxel at 0.0, 0.0, 0.0 mm, "
+        "axes RAS"
+    )

@@ -1,0 +1,390 @@
+"""NIfTI files: what is read of them, and every refusal in its words."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import (
+    Phases,
+    case_name,
+    channel_files,
+    is_further_channel,
+    read_channels,
+    read_info_cfg,
+    read_labels,
+    read_volume,
+    write_labels,
+)
+
+nib: Any = nibabel
+sitk: Any = pytest.importorskip("SimpleITK")
+
+OBLIQUE = np.array(
+    [
+        [-0.918124, 0.396677, -5.047266, 14.07],
+        [-0.903803, -0.345218, 5.286889, 185.21],
+        [-0.044338, -1.176968, -3.251833, 110.47],
+        [0, 0, 0, 1],
+    ]
+)
+XYZ = np.arange(1, 61, dtype=np.int16).reshape(5, 4, 3)
+XYZT = np.arange(1, 121, dtype=np.int16).reshape(5, 4, 3, 2)
+Change = Callable[[Any], None]
+
+
+def save(path: Path, voxels: Any, affine: Any = OBLIQUE, change: Change | None = None) -> Path:
+    image = nib.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm", "msec")
+    if change is not None:
+        change(image)
+    nib.save(image, path)
+    return path
+
+
+def edit_header(path: Path, change: Change) -> Path:
+    """Write header fields as they are, without the repairs nibabel makes."""
+    content = path.read_bytes()
+    header = nib.Nifti1Header(content[:348], check=False)
+    change(header)
+    path.write_bytes(header.binaryblock + content[348:])
+    return path
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_voxels_are_as_stored_with_the_axes_reversed(tmp_path: Path, name: str) -> None:
+    volume = read_volume(save(tmp_path / name, XYZ))
+    assert volume.voxels.dtype == np.int16
+    assert np.array_equal(volume.voxels, XYZ.transpose(2, 1, 0))
+    assert volume.voxels.flags.c_contiguous
+    assert volume.shape == (3, 4, 5)
+    assert volume.source == tmp_path / name
+    assert not volume.is_cine
+    assert volume.phases == 1
+
+
+def test_voxels_agree_with_another_reader(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", XYZ)
+    other = sitk.ReadImage(str(path))
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, sitk.GetArrayFromImage(other))
+    assert volume.spacing == pytest.approx(other.GetSpacing()[::-1], rel=1e-5)
+
+
+def test_a_cine_has_time_first_and_frames_counted_from_1(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", XYZT, change=lambda i: i.header.set_zooms((1.28, 1.28, 8, 46)))
+    cine = read_volume(path)
+    assert cine.shape == (2, 3, 4, 5)
+    assert cine.is_cine
+    assert cine.phases == 2
+    assert cine.frame_time == 46
+    second = cine.frame(2)
+    assert np.array_equal(second.voxels, XYZT[..., 1].transpose(2, 1, 0))
+    assert second.shape == (3, 4, 5)
+    assert second.spacing == cine.spacing
+
+
+@pytest.mark.parametrize("phase", [0, 3, -1])
+def test_other_phases_are_refused(tmp_path: Path, phase: int) -> None:
+    cine = read_volume(save(tmp_path / "a.nii", XYZT))
+    with pytest.raises(DataError, match=rf"phases 1 to 2; there is no phase {phase}\."):
+        cine.frame(phase)
+
+
+def test_phase_1_of_a_volume_is_the_volume(tmp_path: Path) -> None:
+    volume = read_volume(save(tmp_path / "a.nii", XYZ))
+    assert np.array_equal(volume.frame(1).voxels, volume.voxels)
+    assert volume.frame(1).geometry == volume.geometry
+    with pytest.raises(DataError, match="no phase 2"):
+        volume.frame(2)
+
+
+@pytest.mark.parametrize("trailing", [(1,), (1, 1), (1, 1, 1)])
+def test_a_single_phase_is_a_volume(tmp_path: Path, trailing: tuple[int, ...]) -> None:
+    volume = read_volume(save(tmp_path / "a.nii", XYZ.reshape(*XYZ.shape, *trailing)))
+    assert np.array_equal(volume.voxels, XYZ.T)
+
+
+def test_a_cine_of_one_slice(tmp_path: Path) -> None:
+    cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1]))
+    assert cine.shape == (2, 1, 4, 5)
+
+
+def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path: Path) -> None:
+    path = edit_header(save(tmp_path / "a.nii", XYZ, np.diag([-1.0, -1.0, 1.0, 1.0])), acdc_like)
+    volume = read_volume(path)
+    assert volume.spacing == pytest.approx((10, 1.40625, 1.40625))
+    assert volume.geometry.letters == (("I", "S"), ("A", "P"), ("R", "L"))
+    assert sitk.ReadImage(str(path)).GetSpacing() == pytest.approx((1.40625, 1.40625, 10))
+
+
+def acdc_like(header: Any) -> None:
+    header["pixdim"][1:4] = (1.40625, 1.40625, 10)
+    header["sform_code"] = 2
+    header["qform_code"] = 0
+
+
+def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
+    def change(image: Any) -> None:
+        image.header.set_slope_inter(0.5, -3)
+
+    path = save(tmp_path / "a.nii", XYZ, change=change)
+    raw = nib.load(path).dataobj.get_unscaled()
+    volume = read_volume(path)
+    assert volume.voxels.dtype == np.float32
+    assert np.allclose(volume.voxels, (0.5 * raw - 3).T)
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">f4"])
+def test_big_endian_files(tmp_path: Path, dtype: str) -> None:
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.dtype(dtype))
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(XYZ.astype(dtype), OBLIQUE, header), path)
+    assert path.read_bytes()[:4] == b"\0\0\1\x5c"
+    volume = read_volume(path)
+    assert volume.voxels.dtype.isnative
+    assert np.array_equal(volume.voxels, XYZ.T)
+    assert np.allclose(volume.geometry.affine, OBLIQUE)
+
+
+def test_double_precision_becomes_single(tmp_path: Path) -> None:
+    assert read_volume(save(tmp_path / "a.nii", XYZ / 7)).voxels.dtype == np.float32
+
+
+def test_nifti_2_and_a_wrong_ending(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(gzip.compress(nib.Nifti2Image(XYZ, OBLIQUE).to_bytes()))
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, XYZ.T)
+    write_labels(tmp_path / "b.nii.gz", volume.voxels, volume)
+    assert isinstance(nib.load(tmp_path / "b.nii.gz"), nib.Nifti2Image)
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def refused(path: Path, words: str) -> None:
+    with pytest.raises(DataError, match=words) as error:
+        read_volume(path)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "nowhere.nii.gz", "does not exist")
+    refused(tmp_path, "cannot be read: Is a directory")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"x" * 1000, gzip.compress(b"x" * 1000)], ids=len
+)
+def test_no_nifti(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(content)
+    refused(path, "is no NIfTI file")
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_cut_short(tmp_path: Path, name: str, keep: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 2000, (16, 16, 8), dtype=np.int16)
+    path = save(tmp_path / name, noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    refused(path, "is cut short")
+
+
+def test_cut_short_by_the_last_bytes_of_gzip_only(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", XYZ)
+    path.write_bytes(path.read_bytes()[:-4])
+    refused(path, "is cut short")
+
+
+def test_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    content = bytearray(gzip.compress(nib.Nifti1Image(XYZ, OBLIQUE).to_bytes(), 0))
+    content[-40] ^= 1
+    path.write_bytes(content)
+    refused(path, "is damaged: CRC check failed")
+
+
+def test_damaged_compression(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", XYZ)
+    content = bytearray(path.read_bytes())
+    content[12:40] = b"\xff" * 28
+    path.write_bytes(content)
+    refused(path, "is damaged")
+
+
+@pytest.mark.parametrize(("shape", "words"), [((5, 4), "is a 2D image"), ((5,), "is a 1D image")])
+def test_too_few_axes(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    refused(save(tmp_path / "a.nii", np.ones(shape, np.int16), None), words)
+
+
+def test_too_many_axes(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", np.ones((2, 2, 2, 2, 3), np.int16))
+    refused(path, r"more than \(x, y, z, t\) axes")
+
+
+@pytest.mark.parametrize("length", [0, -4])
+@pytest.mark.parametrize("axis", [1, 3])
+def test_length_0(tmp_path: Path, axis: int, length: int) -> None:
+    def change(header: Any) -> None:
+        header["dim"][axis] = length
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), "is an empty volume: its lengths")
+
+
+def test_all_zero_unless_allowed(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", np.zeros_like(XYZ))
+    refused(path, "is an empty volume: all its voxels are 0")
+    assert not read_volume(path, allow_blank=True).voxels.any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinite_voxels_are_counted(tmp_path: Path, bad: float) -> None:
+    voxels = XYZ.astype(np.float32)
+    voxels[0, 0, :2] = bad
+    path = save(tmp_path / "a.nii.gz", voxels)
+    refused(path, r"has 2 voxels \(of 60\) that are NaN or infinite")
+
+
+def test_numbers_beyond_single_precision_are_infinite(tmp_path: Path) -> None:
+    refused(save(tmp_path / "a.nii", XYZ * 1e300), "60 voxels .* NaN or infinite")
+
+
+@pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_spacing_must_be_above_0(tmp_path: Path, axis: int, step: float) -> None:
+    def change(header: Any) -> None:
+        header["pixdim"][axis] = step
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), r"has the spacing \(x, y, z\)")
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_complex_and_colour(tmp_path: Path, dtype: Any) -> None:
+    path = save(tmp_path / "a.nii", np.zeros((5, 4, 3), dtype))
+    refused(path, "expected one real number per voxel")
+
+
+def test_unknown_voxel_type(tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header["datatype"] = 1234
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), "type code 1234, unknown")
+
+
+def test_impossible_orientation(tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header["sform_code"] = 0
+        header["qform_code"] = 1
+        header["quatern_b"] = header["quatern_c"] = 3
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), "damaged NIfTI header")
+
+
+def test_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.nii", XYZ)
+
+    def forbidden(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    refused(path, "cannot be read: Permission denied")
+
+
+# --- labels ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(3, np.uint8), (300, np.uint16)])
+def test_labels_are_read_as_the_smallest_type(tmp_path: Path, highest: int, dtype: Any) -> None:
+    stored = np.zeros((5, 4, 3), np.float64)
+    stored[1, 2, 1] = highest
+    labels = read_labels(save(tmp_path / "a.nii", stored))
+    assert labels.voxels.dtype == dtype
+    assert labels.voxels[1, 2, 1] == highest
+
+
+def test_labels_may_be_blank(tmp_path: Path) -> None:
+    assert not read_labels(save(tmp_path / "a.nii", np.zeros_like(XYZ))).voxels.any()
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 70000.0])
+def test_other_values_are_no_labels(tmp_path: Path, value: float) -> None:
+    path = save(tmp_path / "a.nii", np.full((5, 4, 3), value, np.float32))
+    with pytest.raises(DataError, match=rf"holds no labels: .*found {value}"):
+        read_labels(path)
+
+
+# --- cases and channels ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("p1.nii.gz", "p1"),
+        ("p1.NII", "p1"),
+        ("p1_0000.nii.gz", "p1"),
+        ("p1_0001.nii.gz", "p1_0001"),
+        ("p1_0000_0000.nii", "p1_0000"),
+        ("p.1.nii.gz", "p.1"),
+    ],
+)
+def test_case_name(name: str, case: str) -> None:
+    assert case_name(Path("folder") / name) == case
+
+
+def test_channels_are_the_siblings_without_a_gap(tmp_path: Path) -> None:
+    for name in ("a_0000", "a_0001", "a_0002", "a_0004", "b_0001", "ab_0001"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    files = channel_files(tmp_path / "a_0000.nii.gz")
+    assert [file.name for file in files] == [f"a_000{c}.nii.gz" for c in range(3)]
+    assert channel_files(tmp_path / "a_0001.nii.gz") == [tmp_path / "a_0001.nii.gz"]
+    assert channel_files(tmp_path / "a.nii.gz") == [tmp_path / "a.nii.gz"]
+    assert is_further_channel(tmp_path / "a_0002.nii.gz")
+    assert not is_further_channel(tmp_path / "a_0000.nii.gz")
+    assert not is_further_channel(tmp_path / "b_0001.nii.gz")
+    assert not is_further_channel(tmp_path / "a.nii.gz")
+
+
+def test_channels_are_read_in_order(tmp_path: Path) -> None:
+    for channel in range(3):
+        save(tmp_path / f"a_000{channel}.nii.gz", XYZ + channel)
+    volumes = read_channels(tmp_path / "a_0000.nii.gz")
+    assert [int(volume.voxels[0, 0, 0]) for volume in volumes] == [1, 2, 3]
+
+
+def test_channels_on_another_grid_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "a_0000.nii.gz", XYZ)
+    save(tmp_path / "a_0001.nii.gz", XYZ[:4])
+    with pytest.raises(DataError, match=r"a_0001\.nii\.gz lies on another grid \(4 x 4 x 3"):
+        read_channels(tmp_path / "a_0000.nii.gz")
+
+
+# --- Info.cfg --------------------------------------------------------------------------------
+
+
+def test_info_cfg(tmp_path: Path) -> None:
+    assert read_info_cfg(tmp_path) is None
+    content = "ED: 1\nES: 12\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n"
+    (tmp_path / "Info.cfg").write_text(content)
+    assert read_info_cfg(tmp_path) == Phases(ed=1, es=12)
+
+
+@pytest.mark.parametrize("content", ["", "ED: 1\n", "ED: one\nES: 12\n", "ED: 0\nES: 12\n"])
+def test_info_cfg_without_both_phases(tmp_path: Path, content: str) -> None:
+    (tmp_path / "Info.cfg").write_text(content)
+    with pytest.raises(DataError, match="should name the phases"):
+        read_info_cfg(tmp_path)

@@ -1,0 +1,264 @@
+"""Files written by the plugin: the grid of their source, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import (
+    read_labels,
+    read_volume,
+    write_image,
+    write_labels,
+    write_map,
+)
+
+nib: Any = nibabel
+sitk: Any = pytest.importorskip("SimpleITK")
+
+OBLIQUE = np.array(
+    [
+        [-0.918124, 0.396677, -5.047266, 14.07],
+        [-0.903803, -0.345218, 5.286889, 185.21],
+        [-0.044338, -1.176968, -3.251833, 110.47],
+        [0, 0, 0, 1],
+    ]
+)
+XYZ = np.arange(1, 61, dtype=np.int16).reshape(5, 4, 3)
+XYZT = np.arange(1, 121, dtype=np.int16).reshape(5, 4, 3, 2)
+GRID_FIELDS = (
+    "dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c",
+    "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+
+Change = Callable[[Any], None]
+
+
+def save(path: Path, voxels: Any, affine: Any = OBLIQUE, change: Change | None = None) -> Path:
+    image = nib.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm", "msec")
+    if change is not None:
+        change(image)
+    nib.save(image, path)
+    return path
+
+
+def edit_header(path: Path, change: Change) -> Path:
+    """Write header fields as they are, without the repairs nibabel makes."""
+    content = path.read_bytes()
+    header = nib.Nifti1Header(content[:348], check=False)
+    change(header)
+    path.write_bytes(header.binaryblock + content[348:])
+    return path
+
+
+def acdc_like(header: Any) -> None:
+    header["pixdim"][1:4] = (1.40625, 1.40625, 10)
+    header["sform_code"] = 2
+    header["qform_code"] = 0
+
+
+def qform_only(image: Any) -> None:
+    image.set_sform(None, code=0)
+    image.set_qform(OBLIQUE, code="scanner")
+
+
+def sform_only(image: Any) -> None:
+    image.set_sform(OBLIQUE, code="aligned")
+    image.set_qform(None, code=0)
+
+
+def both_forms_that_differ(image: Any) -> None:
+    image.set_qform(np.diag([-1.5, -1.5, 8.0, 1.0]), code="scanner")
+    image.set_sform(OBLIQUE, code="mni")
+
+
+def metres_and_seconds(image: Any) -> None:
+    image.set_sform(OBLIQUE, code="scanner")
+    image.header["pixdim"][1:5] = (0.0013, 0.0013, 0.008, 0.046)
+    image.header.set_xyzt_units("meter", "sec")
+
+
+def no_form(image: Any) -> None:
+    image.set_sform(None, code=0)
+    image.set_qform(None, code=0)
+
+
+def scaled_with_notes(image: Any) -> None:
+    image.header.set_slope_inter(2, 1)
+    image.header["descrip"] = b"a name"
+    image.header["cal_max"] = 900
+    image.header.set_intent("z score", name="z")
+
+
+CHANGES = [
+    qform_only, sform_only, both_forms_that_differ, metres_and_seconds, no_form, scaled_with_notes,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("voxels", [XYZ, XYZT, XYZ[..., np.newaxis]], ids=["3D", "4D", "T=1"])
+def test_labels_and_maps_have_the_sources_grid(tmp_path: Path, voxels: Any, change: Change) -> None:
+    source = save(tmp_path / "a.nii.gz", voxels, change=change)
+    check_round_trip(tmp_path, source)
+
+
+def test_the_lying_affine_of_acdc_is_kept(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", XYZ, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    check_round_trip(tmp_path, edit_header(path, acdc_like))
+
+
+def test_the_grid_of_a_big_endian_file_is_kept(tmp_path: Path) -> None:
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.dtype(">i2"))
+    nib.save(nib.Nifti1Image(XYZ.astype(">i2"), OBLIQUE, header), tmp_path / "a.nii")
+    check_round_trip(tmp_path, tmp_path / "a.nii")
+
+
+def check_round_trip(folder: Path, source: Path) -> None:
+    volume = read_volume(source)
+    labels = (np.arange(volume.voxels.size) % 4).reshape(volume.shape)
+    write_labels(folder / "labels.nii.gz", labels, volume)
+    write_map(folder / "map.nii", labels / 3, volume.geometry)
+    for name, dtype, expected in (
+        ("labels.nii.gz", np.uint8, labels),
+        ("map.nii", np.float32, labels / 3),
+    ):
+        check_same_grid(source, folder / name)
+        saved = nib.load(folder / name)
+        assert saved.header.get_data_dtype() == dtype
+        shape = nib.load(source).shape
+        assert np.allclose(np.asanyarray(saved.dataobj), expected.T.reshape(shape))
+        assert np.allclose(read_volume(folder / name).voxels, expected)
+
+
+def check_same_grid(source: Path, written: Path) -> None:
+    before, after = raw_header(source), raw_header(written)
+    for field in GRID_FIELDS:
+        assert np.array_equal(before[field], after[field]), field
+    assert np.array_equal(nib.load(source).affine, nib.load(written).affine)
+    assert nib.load(source).header.get_zooms() == nib.load(written).header.get_zooms()
+    assert (after["scl_slope"], after["scl_inter"]) == (1, 0)
+    assert after["descrip"] == b""
+    assert after["cal_max"] == 0
+
+
+def raw_header(path: Path) -> Any:
+    content = path.read_bytes()
+    content = gzip.decompress(content) if path.suffix == ".gz" else content
+    return nib.Nifti1Header(content[:348], check=False)
+
+
+def test_another_program_reads_the_labels_where_the_image_is(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.nii.gz", XYZ, change=qform_only)
+    labels = (np.arange(60) % 4).reshape(3, 4, 5)
+    write_labels(tmp_path / "l.nii.gz", labels, read_volume(source))
+    image, written = sitk.ReadImage(str(source)), sitk.ReadImage(str(tmp_path / "l.nii.gz"))
+    assert np.array_equal(sitk.GetArrayFromImage(written), labels)
+    assert written.GetOrigin() == image.GetOrigin()
+    assert written.GetDirection() == image.GetDirection()
+    assert written.GetSpacing() == image.GetSpacing()
+
+
+def test_the_labels_of_a_frame_have_3_axes(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.nii", XYZT, change=qform_only)
+    frame = read_volume(source).frame(2)
+    write_labels(tmp_path / "l.nii", np.ones((3, 4, 5), np.uint8), frame)
+    written = nib.load(tmp_path / "l.nii")
+    assert written.shape == (5, 4, 3)
+    assert np.array_equal(written.affine, nib.load(source).affine)
+
+
+def test_labels_are_marked_as_such_and_maps_are_not(tmp_path: Path) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    write_labels(tmp_path / "l.nii", np.zeros((3, 4, 5), bool), like)
+    labels = read_volume(tmp_path / "l.nii", allow_blank=True)
+    assert labels.geometry.is_label_image
+    write_map(tmp_path / "m.nii", np.ones((3, 4, 5)), labels)
+    assert not read_volume(tmp_path / "m.nii").geometry.is_label_image
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(255, np.uint8), (256, np.uint16)])
+def test_label_type_is_as_small_as_it_can_be(tmp_path: Path, highest: int, dtype: Any) -> None:
+    labels = np.full((3, 4, 5), highest)
+    write_labels(tmp_path / "l.nii", labels, make_geometry((3, 4, 5), (8, 1.5, 1.5)))
+    assert nib.load(tmp_path / "l.nii").header.get_data_dtype() == dtype
+    assert read_labels(tmp_path / "l.nii").voxels.max() == highest
+
+
+@pytest.mark.parametrize(
+    ("voxels", "dtype"),
+    [(XYZ.T, np.int16), (XYZ.T.astype(np.uint16), np.uint16), (XYZ.T / 7, np.float32)],
+)
+def test_images_keep_whole_numbers(tmp_path: Path, voxels: Any, dtype: Any) -> None:
+    write_image(tmp_path / "i.nii", voxels, make_geometry((3, 4, 5), (8, 1.5, 1.5)))
+    written = read_volume(tmp_path / "i.nii")
+    assert written.voxels.dtype == dtype
+    assert np.allclose(written.voxels, voxels)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (3, 4), (2, 3, 4, 5)])
+def test_another_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    with pytest.raises(DataError, match=r"its image's shape \(3, 4, 5\), not"):
+        write_labels(tmp_path / "l.nii", np.zeros(shape, np.uint8), like)
+    with pytest.raises(DataError, match=r"its image's shape \(3, 4, 5\), not"):
+        write_map(tmp_path / "m.nii", np.zeros(shape), like)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [-1, 65536, 1.0])
+def test_values_that_are_no_labels_are_not_written(tmp_path: Path, value: float) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    with pytest.raises(DataError, match="whole numbers from 0 to 65535, not"):
+        write_labels(tmp_path / "l.nii", np.full((3, 4, 5), value), like)
+
+
+def test_paths_may_be_strings(tmp_path: Path) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    write_labels(f"{tmp_path}/l.nii", np.ones((3, 4, 5), np.uint8), like)
+    assert read_labels(f"{tmp_path}/l.nii").source == tmp_path / "l.nii"
+
+
+def test_other_endings_are_not_written(tmp_path: Path) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    with pytest.raises(DataError, match=r"must end in \.nii\.gz or \.nii"):
+        write_map(tmp_path / "m.tif", np.zeros((3, 4, 5)), like)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    path = tmp_path / "l.nii.gz"
+    write_labels(path, np.full((3, 4, 5), 1), like)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="cannot be written: No space left on device"):
+        write_labels(path, np.full((3, 4, 5), 2), like)
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_labels(path).voxels.max() == 1
+
+
+def test_written_files_are_the_same_every_time(tmp_path: Path) -> None:
+    like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
+    for folder in ("one", "two"):
+        write_labels(tmp_path / folder / "l.nii.gz", np.full((3, 4, 5), 1), like)
+    one, two = (read(tmp_path / folder / "l.nii.gz") for folder in ("one", "two"))
+    assert one == two
+
+
+def read(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes())

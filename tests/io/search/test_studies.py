@@ -1,0 +1,319 @@
+"""A tree is searched for studies: which files are images, and what their results are called."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.cohort.table import CohortTable
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
+from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
+from napari_bayes_nnunet.io.search.case_image import study_image
+from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
+from tests.helpers import dicoms
+from tests.helpers.cohorts import write_dicom_study, write_volume
+from tests.helpers.studies import make_study
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def find(*places: Path, **asked) -> FoundStudies:
+    return find_studies(places, output=places[0].parent / "out", **asked)
+
+
+def names(found: FoundStudies) -> list[str]:
+    return [study.name for study in found.inputs]
+
+
+class TestNifti:
+    def test_results_repeat_the_tree_so_that_equal_names_do_not_collide(self, tree):
+        for folder in ("a/b", "a", "c"):
+            write_volume(tree / folder / "heart.nii.gz")
+        found = find(tree)
+        assert names(found) == ["a/heart", "a/b/heart", "c/heart"]
+        assert {study.kind for study in found.inputs} == {"NIfTI"}
+        assert pickle.loads(pickle.dumps(found)) == found
+
+    def test_trees_of_equal_names_do_not_collide(self, tree, tmp_path):
+        write_volume(tree / "heart.nii")
+        write_volume(tmp_path / "other" / "in" / "heart.nii")
+        assert names(find(tree, tmp_path / "other" / "in")) == ["in/heart", "in_2/heart"]
+
+    def test_what_is_no_image_is_left_out_with_its_reason(self, tree):
+        image = write_volume(tree / "p1_0000.nii.gz")
+        for file in (
+            *("p1_0001.nii.gz", "p1_gt.nii.gz", "p1_seg.nii.gz", "p1_mask.nii.gz"),
+            *("labelsTr/p1.nii.gz", "labelsTs/p1.nii.gz", "labels/p1.nii.gz", "p1_entropy.nii.gz"),
+            *(".hidden/p3.nii.gz", "._p1.nii.gz"),
+        ):
+            write_volume(tree / file)
+        volume = read_volume(image)
+        write_labels(tree / "drawn.nii.gz", np.ones(volume.shape, np.uint8), volume)
+        found = find(tree)
+        assert names(found) == ["p1"]
+        assert found.left_out == (
+            "NIfTI files that are labels or maps by their names, folders or headers: 8",
+            "NIfTI files that are further channels of an image: 1",
+        )
+
+    def test_phases_beside_their_cine_are_left_out(self, tree):
+        write_volume(tree / "p1" / "p1_4d.nii.gz", phases=3)
+        write_volume(tree / "p1" / "p1_frame01.nii.gz")
+        write_volume(tree / "p1" / "p1_frame03_0000.nii.gz")
+        write_volume(tree / "p2" / "p2_frame01.nii.gz")
+        (tree / "p3").mkdir()
+        (tree / "p3" / "p3_4d.nii.gz").write_text("damaged")
+        write_volume(tree / "p3" / "p3_frame01.nii.gz")
+        found = find(tree)
+        assert names(found) == ["p1/p1_4d", "p2/p2_frame01", "p3/p3_4d"]
+        assert found.left_out == ("NIfTI files that are single phases of a cine beside them: 3",)
+
+    def test_results_are_no_inputs(self, tree):
+        write_volume(tree / "heart.nii.gz")
+        make_study(tree / "a study")
+        write_volume(tree / "out" / "heart.nii.gz")
+        write_volume(tree / "older" / "heart.nii.gz")
+        CohortTable(tree / "older")
+        write_volume(tree / "saved again" / "heart.nii.gz")
+        table = (tree / "older" / "cohort.csv").read_text(encoding="utf-8").replace(",", ";")
+        (tree / "saved again" / "cohort.csv").write_text(table, encoding="utf-8-sig")
+        found = find_studies([tree], output=tree / "out")
+        assert names(found) == ["a study_image", "heart"]
+        assert found.left_out == ("Folders with results of this program: 4",)
+
+    def test_a_table_of_patients_beside_images_is_no_result(self, tree):
+        write_volume(tree / "heart.nii.gz")
+        (tree / "cohort.csv").write_text("study,patient,outcome\n1,2,alive\n")
+        (tree / "a").mkdir()
+        write_volume(tree / "a" / "heart.nii.gz")
+        (tree / "a" / "cohort.csv").mkdir()
+        found = find(tree)
+        assert names(found) == ["heart", "a/heart"]
+        assert found.left_out == ()
+
+    def test_links_in_circles(self, tree):
+        write_volume(tree / "a" / "heart.nii.gz")
+        (tree / "a" / "again").symlink_to(tree)
+        (tree / "b").symlink_to(tree / "a")
+        assert names(find(tree)) == ["a/heart"]
+
+    def test_a_second_image_of_a_name_is_numbered(self, tree):
+        for name in ("heart.nii", "heart.nii.gz", "heart-2.nii.gz"):
+            write_volume(tree / name)
+        called = {study.paths[0].name: study.case for study in find(tree).inputs}
+        assert called == {
+            "heart.nii": "heart",
+            "heart.nii.gz": "heart-3",
+            "heart-2.nii.gz": "heart-2",
+        }
+
+    def test_an_image_called_like_a_folder_of_others(self, tree):
+        """Its study would lie among the results of those in the folder."""
+        write_volume(tree / "sub-01.nii.gz")
+        write_volume(tree / "sub-01" / "anat" / "heart.nii.gz")
+        assert names(find(tree)) == ["sub-01-2", "sub-01/anat/heart"]
+
+    def test_many_images_of_a_name(self, tree):
+        files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
+        assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
+
+    def test_many_files_in_a_folder_are_each_opened_once_at_most(self, tree, monkeypatch):
+        opened: list[Path] = []
+
+        def header(file):
+            opened.append(file)
+
+        monkeypatch.setattr(nifti_inputs, "nifti_header", header)
+        for number in range(2000):
+            (tree / f"p{number:04d}.nii.gz").touch()
+            (tree / f"p{number:04d}_gt.nii.gz").touch()
+        assert len(find(tree).inputs) == 2000
+        assert len(opened) == len(set(opened)) == 2000
+        assert not [file for file in opened if "_gt" in file.name]
+
+    def test_a_file_that_was_named_is_an_image_whatever_it_is_called(self, tree):
+        file = write_volume(tree / "p1_seg.nii.gz")
+        write_volume(tree / "more" / "heart.nii.gz")
+        assert names(find(file, tree / "more")) == ["p1_seg", "more/heart"]
+
+    def test_nothing_to_segment(self, tree):
+        write_volume(tree / "labels" / "p1.nii.gz")
+        (tree / "notes.txt").write_text("nothing")
+        with pytest.raises(DataError, match=r"neither NIfTI .* nor DICOM; NIfTI files .*: 1\.$"):
+            find(tree)
+
+    def test_a_folder_that_cannot_be_opened(self, tree, monkeypatch):
+        write_volume(tree / "heart.nii.gz")
+        (tree / "closed").mkdir()
+        scandir = os.scandir
+
+        def refusing(path):
+            if str(path).endswith("closed"):  # to root, who may run this, nothing is closed
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+        assert find(tree).left_out == ("Folders that cannot be opened (Permission denied): 1",)
+
+
+class TestDicom:
+    def test_a_study_is_one_input_over_several_folders(self, tree):
+        study = write_dicom_study(tree / "Doe_Jane" / "s1", name="one")
+        write_dicom_study(
+            tree / "Doe_Jane" / "s2", name="two", StudyInstanceUID=study, description="4ch"
+        )
+        (one,) = find(tree).inputs
+        assert one.kind == "DICOM"
+        assert [path.name for path in one.paths] == ["s1", "s2"]
+
+    def test_one_slice_per_folder_is_read_as_one_volume(self, tree):
+        voxels = dicoms.write_cine(tree / "all", series_per_slice=True)
+        for number, file in enumerate(sorted(f for f in (tree / "all").rglob("*") if f.is_file())):
+            target = tree / f"series {number % 4}" / file.name
+            target.parent.mkdir(exist_ok=True)
+            file.rename(target)
+        (one,) = find(tree).inputs
+        assert len(one.paths) == 4
+        (volume,) = study_image(one).read()
+        assert np.array_equal(volume.voxels, voxels)
+
+    def test_a_flat_folder_of_several_patients(self, tree):
+        for name, seed in (("x", 1), ("y", 2)):
+            write_dicom_study(tree, name=name, seed=seed)
+        found = find(tree)
+        first, second = (study_image(study).read()[0].voxels for study in found.inputs)
+        assert not np.array_equal(first, second)
+        assert len(set(names(found))) == 2
+
+    def test_a_patient_between_the_files_of_another(self, tree):
+        """Every file is looked at, and read for its own study only."""
+        study = write_dicom_study(tree, name="a")
+        write_dicom_study(tree, name="m")
+        write_dicom_study(tree, name="z", StudyInstanceUID=study, series=6)
+        write_dicom_study(tree / "other", name="b")
+        dicoms.write_disc_index(tree / "DICOMDIR")
+        (tree / "a.txt").write_text("text")
+        first, second, alone = (one.paths for one in find(tree).inputs)
+        assert sorted((len(first), len(second))) == [12, 24]
+        of_second = {path.name[0] for path in min(first, second, key=len)}
+        assert of_second == {"m"}
+        assert {path.name[0] for path in max(first, second, key=len)} == {"a", "z"}
+        assert alone == (tree / "other",)
+
+    def test_names_are_pseudonyms_that_stay(self, tree, tmp_path):
+        study = write_dicom_study(tree / "Doe_Jane", name="one")
+        (one,) = find(tree).inputs
+        tree.rename(tmp_path / "moved")
+        (again,) = find(tmp_path / "moved").inputs
+        (of_series,) = find(tmp_path / "moved", series=5).inputs
+        assert one.name == again.name != of_series.name
+        assert re.fullmatch(r"dicom-[0-9a-f]{16}", one.name)
+        assert one.folder == one.case == one.name
+        assert one.study == study
+
+    def test_a_study_without_a_uid_is_called_by_its_content(self, tree, tmp_path):
+        """A pseudonym made of the folder's name could be guessed back."""
+        for place in (tree / "Doe_Jane", tree / "Smith_John", tmp_path / "other" / "Roe"):
+            write_dicom_study(place, name="a")
+            for file in sorted(place.iterdir()):
+                file.write_bytes((tree / "Doe_Jane" / file.name).read_bytes()[:300])
+        write_dicom_study(tree / "third", name="b")
+        for file in (tree / "third").iterdir():
+            file.write_bytes(file.read_bytes()[:300])
+        jane, john, third = find(tree).inputs
+        (again,) = find(tmp_path / "other").inputs
+        assert jane.name == again.name
+        assert john.name == f"{jane.name}/{jane.name}-2"
+        assert third.name != jane.name
+        assert [one.study for one in (jane, john, third)] == ["", "", ""]
+
+    def test_a_nifti_file_called_like_a_study(self, tree):
+        write_dicom_study(tree / "Doe_Jane", name="one")
+        (one,) = find(tree).inputs
+        write_volume(tree / f"{one.name}.nii.gz")
+        write_volume(tree / one.name / f"{one.name}.nii.gz")
+        found = find(tree).inputs
+        assert len({study.name for study in found}) == 3
+        assert len({study.place for study in found}) == 3
+        assert not {study.place for study in found} & {study.folder for study in found}
+
+    def test_names_of_folders_on_request(self, tree):
+        study = write_dicom_study(tree / "a" / "Doe_Jane" / "s1", name="one")
+        write_dicom_study(tree / "a" / "Doe_Jane" / "s2", name="two", StudyInstanceUID=study)
+        write_dicom_study(tree / "b" / "mixed", name="three")
+        write_dicom_study(tree / "b" / "mixed", name="four")
+        one, three, four = names(find(tree, folder_names=True))
+        assert one == "a/Doe_Jane"
+        assert three.startswith("b/mixed-dicom-")
+        assert four.startswith("b/mixed-dicom-")
+        assert three != four
+        assert names(find(tree / "a" / "Doe_Jane", folder_names=True)) == ["Doe_Jane"]
+
+    def test_folders_that_have_no_path_in_common(self, tree, tmp_path, monkeypatch):
+        """One tree is named from here, the other from the root: as on two drives of Windows."""
+        monkeypatch.chdir(tmp_path)
+        study = write_dicom_study(tree / "s1", name="one")
+        write_dicom_study(tmp_path / "more" / "s2", name="two", StudyInstanceUID=study)
+        found = find_studies([tree, Path("more")], output=tmp_path / "out", folder_names=True)
+        assert names(found) == [tmp_path.name]
+
+    def test_damaged_files_are_an_input_that_says_so_without_a_path(self, tree):
+        folder = tree / "Doe_Jane"
+        write_dicom_study(folder, name="Doe")
+        for file in folder.iterdir():
+            file.write_bytes(file.read_bytes()[:200])
+        (one,) = find(tree).inputs
+        assert one.name.startswith("dicom-")
+        with pytest.raises(DataError, match="holds no DICOM images") as raised:
+            study_image(one).read()
+        assert "Doe" not in str(raised.value)
+
+    def test_a_damaged_file_is_named_nowhere(self, tree):
+        write_dicom_study(tree / "Doe_Jane", name="Doe")
+        file = tree / "Doe_Jane" / "Doe_12"
+        file.write_bytes(file.read_bytes()[:-100])
+        (one,) = find(tree).inputs
+        with pytest.raises(DataError, match="One of the files is cut short") as raised:
+            study_image(one).read()
+        assert "Doe" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("descriptions", "phase_missing", "series", "told"),
+        [
+            (("sax Doe", "sax Doe 2"), False, None, "There are 2 short-axis cines"),
+            (("3ch Doe", "4ch Doe"), False, None, "No short-axis cine was found"),
+            (("sax Doe", "4ch Doe"), False, 7, "There is no series 7. There is: series 5: 4 sl"),
+            (("sax Doe", "4ch Doe"), True, None, "Series 5: 4 slices .* cannot be read"),
+        ],
+    )
+    def test_no_description_of_a_series_is_told(
+        self, tree, descriptions, phase_missing, series, told
+    ):
+        """It is free text, and a scanner's staff writes names there, too."""
+        for number, description in enumerate(descriptions, start=5):
+            folder, entries = tree / f"s{number}", {"description": description, "series": number}
+            study = write_dicom_study(folder, name="a", StudyInstanceUID=dicoms.STUDY, **entries)
+        if phase_missing:
+            (tree / "s5" / "a_12").unlink()
+        (one,) = find(tree, series=series).inputs
+        with pytest.raises(DataError, match=told) as raised:
+            study_image(one, series=series).read()
+        assert "Doe" not in str(raised.value)
+        assert study not in str(raised.value)
+
+    def test_files_in_folders_below_are_not_looked_at(self, tree):
+        study = write_dicom_study(tree, name="one")
+        write_dicom_study(tree / "again", name="one", seed=4, StudyInstanceUID=study)
+        write_dicom_study(tree / "other", name="two")
+        found = find(tree)
+        assert [len(one.paths) for one in found.inputs] == [2, 1]

@@ -1,0 +1,176 @@
+"""Posteriors and labels of a study survive their files, and bad files are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
+from napari_bayes_nnunet.io.study.arrays import (
+    foreign_values,
+    phase_name,
+    read_posterior,
+    rounded,
+    save_edited,
+    write_posterior,
+)
+
+from ...helpers.studies import STRUCTURES, VOLUME, made_posterior
+
+
+@pytest.fixture
+def posterior() -> StoredPosterior:
+    return made_posterior()
+
+
+def read_back(file: Path, of: StoredPosterior, **changes: object) -> StoredPosterior:
+    given = {name: getattr(of, name) for name in ("prediction", "entropy", "mutual_information")}
+    return read_posterior(file, **(given | changes))
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_posterior_survives_the_file(tmp_path, posterior, compressed: bool) -> None:
+    file = tmp_path / "posterior" / "phase08.npz"
+    write_posterior(file, posterior, compressed=compressed)
+    found = read_back(file, posterior)
+    assert found.box == posterior.box
+    for name in ("probabilities", "members"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(posterior, name))
+        assert getattr(found, name).dtype == np.uint8
+    for z in range(found.shape[0]):
+        np.testing.assert_array_equal(found.at(z).members, posterior.at(z).members)
+
+
+def test_an_empty_posterior_survives_too(tmp_path) -> None:
+    shape = (2, 3, 4)
+    nothing = np.zeros(shape, np.float32)
+    probabilities = np.stack([nothing + 1, nothing])
+    empty = StoredPosterior.of(
+        probabilities,
+        np.zeros((2, *shape), np.uint8),
+        prediction=np.zeros(shape, np.uint8),
+        entropy=nothing,
+        mutual_information=nothing,
+    )
+    write_posterior(tmp_path / "volume.npz", empty)
+    found = read_back(tmp_path / "volume.npz", empty)
+    assert (found.count, found.classes, found.probabilities.size) == (2, 2, 0)
+    assert not found.member(1).any()
+
+
+def test_a_posterior_cut_short_anywhere_is_one_sentence(tmp_path, posterior) -> None:
+    file = tmp_path / "volume.npz"
+    write_posterior(file, posterior)
+    whole = file.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        file.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"volume\.npz is cut short or damaged"):
+            read_back(file, posterior)
+
+
+def test_a_posterior_with_changed_bytes_is_one_sentence(tmp_path, posterior) -> None:
+    file = tmp_path / "volume.npz"
+    write_posterior(file, posterior)
+    content = bytearray(file.read_bytes())
+    middle = content.index(b"members.npy") + 60
+    content[middle : middle + 8] = bytes(8)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"volume\.npz is cut short or damaged"):
+        read_back(file, posterior)
+
+
+def test_a_missing_posterior_is_one_sentence(tmp_path, posterior) -> None:
+    with pytest.raises(DataError, match=r"volume\.npz is missing\.$"):
+        read_back(tmp_path / "volume.npz", posterior)
+
+
+def test_a_posterior_of_another_volume_is_one_sentence(tmp_path, posterior) -> None:
+    write_posterior(tmp_path / "volume.npz", posterior)
+    other = np.zeros((4, 20, 25), np.uint8)
+    with pytest.raises(DataError, match="does not belong to this study"):
+        read_back(tmp_path / "volume.npz", posterior, prediction=other)
+    arrays = dict(np.load(tmp_path / "volume.npz"))
+    for change in (
+        {"members": arrays["members"][:, :1]},
+        {"probabilities": arrays["probabilities"].astype(np.float32)},
+        {"box": arrays["box"] + 20},
+        {"box": arrays["box"][:2]},
+    ):
+        np.savez(tmp_path / "volume.npz", **(arrays | change))
+        with pytest.raises(DataError, match="does not belong to this study"):
+            read_back(tmp_path / "volume.npz", posterior)
+
+
+def test_a_file_of_other_arrays_is_one_sentence(tmp_path, posterior) -> None:
+    np.savez(tmp_path / "volume.npz", probabilities=np.ones(3))
+    with pytest.raises(DataError, match="damaged"):
+        read_back(tmp_path / "volume.npz", posterior)
+
+
+def test_maps_are_rounded_by_less_than_anybody_sees() -> None:
+    values = np.random.default_rng(0).uniform(0, 2, 1000).astype(np.float32)
+    kept = rounded(values)
+    assert kept.dtype == np.float32
+    np.testing.assert_allclose(kept, values, atol=0.5 / 4096)
+    np.testing.assert_array_equal(rounded(kept), kept)
+
+
+def test_names_of_phases() -> None:
+    assert [phase_name(phase) for phase in (None, 1, 12)] == ["volume", "phase01", "phase12"]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_labels_that_are_no_structures(kind: type) -> None:
+    labels = np.array([0, 1, 2, 3, 3], kind)
+    assert foreign_values(labels, STRUCTURES) == {}
+    labels[:2] = 7
+    labels[2] = 255
+    assert foreign_values(labels, STRUCTURES) == {7: 2, 255: 1}
+
+
+class TestSavingCorrections:
+    LABELS = np.ones(VOLUME.shape, np.uint8)
+
+    def test_they_are_written_and_written_again(self, tmp_path) -> None:
+        for value in (1, 2):
+            save_edited(tmp_path, self.LABELS * value, VOLUME)
+            saved = read_labels(tmp_path / "edited.nii.gz")
+            assert (saved.voxels == value).all()
+            assert saved.geometry.same_grid(VOLUME)
+        assert [file.name for file in tmp_path.iterdir()] == ["edited.nii.gz"]
+
+    def test_a_damaged_file_is_not_replaced(self, tmp_path) -> None:
+        save_edited(tmp_path, self.LABELS, VOLUME)
+        file = tmp_path / "edited.nii.gz"
+        for length in (0, 10, len(file.read_bytes()) - 3):
+            cut = file.read_bytes()[:length]
+            file.write_bytes(cut)
+            with pytest.raises(DataError, match=r"edited\.nii\.gz"):
+                save_edited(tmp_path, self.LABELS, VOLUME)
+            assert file.read_bytes() == cut
+            file.unlink()
+            save_edited(tmp_path, self.LABELS, VOLUME)
+
+    def test_labels_on_another_grid_are_not_replaced(self, tmp_path) -> None:
+        moved = VOLUME.affine.copy()
+        moved[0, 3] += 5
+        file = tmp_path / "edited.nii.gz"
+        write_labels(file, self.LABELS, make_geometry(VOLUME.shape, VOLUME.spacing, affine=moved))
+        before = file.read_bytes()
+        with pytest.raises(DataError, match="lies on another grid .* than the image of its study"):
+            save_edited(tmp_path, self.LABELS, VOLUME)
+        assert file.read_bytes() == before
+
+    def test_labels_of_another_shape_are_refused(self, tmp_path) -> None:
+        with pytest.raises(DataError, match="needs an array of its image's shape"):
+            save_edited(tmp_path, self.LABELS[:2], VOLUME)
+
+    def test_a_folder_that_is_gone_is_not_made_again(self, tmp_path) -> None:
+        with pytest.raises(DataError, match="is not there any more"):
+            save_edited(tmp_path / "gone", self.LABELS, VOLUME)
+        assert not (tmp_path / "gone").exists()

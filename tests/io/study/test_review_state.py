@@ -1,0 +1,146 @@
+"""What a reader decided survives the file, and files of other programs are told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.review_state import (
+    Decision,
+    ReviewState,
+    read_review,
+    write_review,
+)
+
+FLAGGED = Decision(
+    state="flagged", comment="Base? „ja“", seconds=4.5, when="2026-03-01T12:00:00+01:00"
+)
+ACCEPTED = Decision(state="accepted", edited=True)
+REVIEW = ReviewState(
+    decisions={(12, 0): ACCEPTED, (1, 3): FLAGGED},
+    ed=1,
+    es=12,
+    patient=Patient(height_cm=172, weight_kg=70.5),
+    score="entropy",
+    structure="LV",
+    leave_out_border=True,
+    all_phases=True,
+    protected=("RV",),
+    current=(12, 2),
+    finished=True,
+)
+
+
+def content(folder: Path) -> dict:
+    return json.loads((folder / "review.json").read_text(encoding="utf-8"))
+
+
+def change(folder: Path, **changes: object) -> None:
+    (folder / "review.json").write_text(json.dumps(content(folder) | changes), encoding="utf-8")
+
+
+def test_all_of_it_survives_the_file(tmp_path: Path) -> None:
+    write_review(tmp_path, REVIEW)
+    assert read_review(tmp_path) == REVIEW
+
+
+def test_a_3d_image_has_the_phase_none(tmp_path: Path) -> None:
+    review = ReviewState(decisions={(None, 2): ACCEPTED}, current=(None, 2))
+    write_review(tmp_path, review)
+    assert read_review(tmp_path) == review
+
+
+def test_a_review_that_was_not_begun(tmp_path: Path) -> None:
+    assert read_review(tmp_path) is None
+    write_review(tmp_path, ReviewState())
+    assert read_review(tmp_path) == ReviewState()
+
+
+def test_the_file_counts_slices_from_1_in_order(tmp_path: Path) -> None:
+    write_review(tmp_path, REVIEW)
+    rows = content(tmp_path)["decisions"]
+    assert [(row["phase"], row["slice"], row["state"]) for row in rows] == [
+        (1, 4, "flagged"),
+        (12, 1, "accepted"),
+    ]
+    assert rows[0]["comment"] == FLAGGED.comment
+
+
+def test_what_newer_versions_have_added_is_kept(tmp_path: Path) -> None:
+    write_review(tmp_path, REVIEW)
+    rows = [row | {"tool": "brush"} for row in content(tmp_path)["decisions"]]
+    change(tmp_path, decisions=rows, second_reader={"name": "B"})
+    review = read_review(tmp_path)
+    assert review == replace(REVIEW, other={"second_reader": {"name": "B"}})
+    write_review(tmp_path, review)
+    assert content(tmp_path)["second_reader"] == {"name": "B"}
+
+
+def test_what_older_versions_did_not_write_has_its_default(tmp_path: Path) -> None:
+    (tmp_path / "review.json").write_text('{"format": 1, "decisions": []}')
+    assert read_review(tmp_path) == ReviewState()
+
+
+def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
+    write_review(tmp_path, REVIEW)
+    change(tmp_path, format=2)
+    with pytest.raises(DataError, match=r"review\.json was written by a newer version .* update"):
+        read_review(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "decisions": [{"phase": 1}]}',
+        '{"format": 1, "decisions": [{"phase": 1, "slice": 0, "state": "flagged"}]}',
+        '{"format": 1, "decisions": [{"phase": 1, "slice": 1, "state": "perhaps"}]}',
+        '{"format": 1, "decisions": [], "patient": {"height_cm": -3}}',
+    ],
+)
+def test_a_damaged_file_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "review.json").write_text(text)
+    with pytest.raises(DataError, match=r"review\.json is cut short or damaged .* rename it"):
+        read_review(tmp_path)
+
+
+def test_a_file_cut_short_is_one_sentence(tmp_path: Path) -> None:
+    write_review(tmp_path, REVIEW)
+    file = tmp_path / "review.json"
+    whole = file.read_text(encoding="utf-8")
+    for length in range(len(whole) - 2):
+        file.write_text(whole[:length], encoding="utf-8")
+        with pytest.raises(DataError, match="cut short"):
+            read_review(tmp_path)
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "review.json").mkdir()
+    with pytest.raises(DataError, match=r"review\.json cannot be written"):
+        write_review(tmp_path, REVIEW)
+    with pytest.raises(DataError, match=r"review\.json cannot be read"):
+        read_review(tmp_path)
+
+
+def test_deciding_leaves_the_other_slices_and_the_old_state(tmp_path: Path) -> None:
+    review = REVIEW.deciding((1, 3), ACCEPTED).deciding((1, 0), FLAGGED)
+    assert review.decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED, (1, 0): FLAGGED}
+    assert (review.count("accepted"), review.count("flagged")) == (2, 1)
+    assert review.deciding((1, 0), None).decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED}
+    assert REVIEW.decisions[1, 3] == FLAGGED
+
+
+def test_when_a_review_is_begun() -> None:
+    settings = ReviewState(ed=1, es=8, score="entropy", current=(1, 0), all_phases=True)
+    assert not settings.is_begun
+    assert replace(settings, finished=True).is_begun
+    assert replace(settings, patient=Patient(heart_rate=60)).is_begun
+    assert settings.deciding((1, 0), FLAGGED).is_begun

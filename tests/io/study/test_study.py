@@ -1,0 +1,530 @@
+"""A study is whole or none, opens without torch, and never loses a reader's work."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
+from napari_bayes_nnunet.io.study.study import (
+    Decision,
+    ReviewState,
+    Study,
+    check_replaceable,
+    find_image,
+    has_corrections,
+    is_study,
+    open_study_lock,
+    read_study,
+    save_edited,
+    save_review,
+    save_work,
+    write_study,
+)
+
+from ...helpers.studies import CINE, VOLUME, made_image, made_info, made_posterior, make_study
+
+ACCEPTED = Decision(state="accepted", edited=True)
+BEGUN = ReviewState(decisions={(None, 1): ACCEPTED})
+FORKS = pytest.mark.skipif(sys.platform == "win32", reason="forks")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_study(tmp_path / "heart")
+
+
+def same(one: StoredPosterior, other: StoredPosterior) -> None:
+    assert one.box == other.box
+    for name in ("prediction", "probabilities", "members", "entropy", "mutual_information"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestWriting:
+    def test_a_volume_survives_the_folder(self, folder) -> None:
+        study = read_study(folder)
+        same(study.posteriors[None], made_posterior())
+        np.testing.assert_array_equal(study.prediction, made_posterior().prediction)
+        np.testing.assert_array_equal(study.edited, study.prediction)
+        assert study.edited is not study.prediction
+        np.testing.assert_array_equal(study.entropy, made_posterior().entropy)
+        np.testing.assert_array_equal(study.mutual_information, made_posterior().mutual_information)
+        assert study.problems == ()
+        assert study.review == ReviewState()
+        assert find_image(study.info, folder) == folder.parent / "heart_image.nii.gz"
+
+    def test_a_cine_has_zeros_in_phases_that_were_not_segmented(self, tmp_path) -> None:
+        study = read_study(make_study(tmp_path / "heart", phases=(4, 2), ed=4, es=2))
+        assert set(study.posteriors) == {2, 4}
+        for phase in (2, 4):
+            same(study.posteriors[phase], made_posterior(shift=phase % 3))
+        assert study.prediction.shape == study.entropy.shape == CINE.shape
+        others = np.delete(study.prediction, [1, 3], axis=0)
+        assert not others.any()
+        assert not np.delete(study.entropy, [1, 3], axis=0).any()
+        assert (study.review.ed, study.review.es) == (4, 2)
+
+    def test_the_files_are_these(self, folder, tmp_path) -> None:
+        assert files(folder) - {"study.lock"} == {
+            "study.json",
+            "prediction.nii.gz",
+            "entropy.nii.gz",
+            "mutual_information.nii.gz",
+            "edited.nii.gz",
+            "posterior/volume.npz",
+        }
+        cine = make_study(tmp_path / "cine", phases=(1, 5))
+        assert {"posterior/phase01.npz", "posterior/phase05.npz"} < files(cine)
+
+    def test_labels_and_maps_are_files_for_everybody(self, folder) -> None:
+        labels, entropy = (read_volume(folder / f"{n}.nii.gz") for n in ("edited", "entropy"))
+        assert labels.geometry.same_grid(VOLUME)
+        assert labels.geometry.is_label_image
+        assert entropy.voxels.dtype == np.float32
+        assert entropy.geometry.same_grid(VOLUME)
+
+    def test_an_image_without_a_file_goes_into_the_study(self, tmp_path) -> None:
+        folder = tmp_path / "drawn"
+        voxels = np.arange(np.prod(VOLUME.shape), dtype=np.float64).reshape(VOLUME.shape)
+        info = made_info(None, geometry=make_geometry(VOLUME.shape, VOLUME.spacing))
+        write_study(folder, info, {None: made_posterior()}, image=voxels)
+        study = read_study(folder)
+        found = find_image(study.info, folder)
+        assert found == folder / "image.nii.gz"
+        np.testing.assert_array_equal(read_volume(found).voxels, voxels.astype(np.float32))
+        with pytest.raises(DataError, match="needs its image, or the file it came from"):
+            write_study(tmp_path / "other", info, {None: made_posterior()})
+
+    def test_no_patient_name_reaches_the_disk(self, tmp_path) -> None:
+        header = VOLUME.parsed()
+        for field in ("descrip", "db_name", "intent_name", "aux_file"):
+            header[field] = b"DOE^JANE"
+        info = made_info(None, geometry=Geometry(header.binaryblock))
+        image = np.ones(VOLUME.shape, np.int16)
+        write_study(tmp_path / "s", info, {None: made_posterior()}, image=image)
+        for file in (p for p in (tmp_path / "s").rglob("*") if p.is_file()):
+            content = file.read_bytes()
+            assert b"DOE" not in (gzip.decompress(content) if file.suffix == ".gz" else content)
+
+    def test_every_phase_needs_its_posterior(self, tmp_path) -> None:
+        info = made_info(made_image(tmp_path / "a.nii.gz", CINE), phases=(1, 2))
+        with pytest.raises(DataError, match="needs the posterior of every phase"):
+            write_study(tmp_path / "s", info, {1: made_posterior()})
+        assert not (tmp_path / "s").exists()
+
+    def test_a_single_member_makes_a_study_too(self, tmp_path) -> None:
+        info = made_info(made_image(tmp_path / "a.nii.gz"))
+        write_study(tmp_path / "s", info, {None: made_posterior(members=1)})
+        assert read_study(tmp_path / "s").posteriors[None].count == 1
+
+    def test_a_full_disk_is_one_sentence(self, tmp_path, monkeypatch) -> None:
+        def full(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(np, "savez_compressed", full)
+        info = made_info(made_image(tmp_path / "a.nii.gz"))
+        with pytest.raises(DataError, match="cannot be written to: the disk is full"):
+            write_study(tmp_path / "s", info, {None: made_posterior()})
+        monkeypatch.undo()
+        assert not is_study(tmp_path / "s")
+        write_study(tmp_path / "s", info, {None: made_posterior()})
+        assert read_study(tmp_path / "s").problems == ()
+
+
+class TestReplacing:
+    def again(self, folder: Path, **changes: Any) -> None:
+        info = made_info(folder.parent / "heart_image.nii.gz", **changes)
+        write_study(folder, info, {None: made_posterior(shift=2)})
+
+    def test_a_study_nobody_worked_on_is_replaced(self, folder) -> None:
+        (folder / "use_log.csv").write_text("time\n")
+        save_review(folder, ReviewState(score="entropy", ed=1))
+        self.again(folder, case="again")
+        study = read_study(folder)
+        assert study.info.case == "again"
+        same(study.posteriors[None], made_posterior(shift=2))
+        assert study.review == ReviewState()
+        assert (folder / "use_log.csv").read_text() == "time\n"
+
+    def test_a_study_of_other_phases_leaves_no_posterior_behind(self, tmp_path) -> None:
+        cine = make_study(tmp_path / "cine", phases=(1, 2))
+        info = made_info(tmp_path / "cine_image.nii.gz", phases=(5,))
+        write_study(cine, info, {5: made_posterior()})
+        assert [p.name for p in (cine / "posterior").iterdir()] == ["phase05.npz"]
+
+    def test_decisions_are_never_replaced(self, folder) -> None:
+        save_review(folder, BEGUN)
+        before = {name: (folder / name).read_bytes() for name in files(folder)}
+        with pytest.raises(DataError, match="holds a reader's corrections, which are never repl"):
+            self.again(folder)
+        assert {name: (folder / name).read_bytes() for name in files(folder)} == before
+
+    def test_corrected_labels_are_never_replaced(self, folder) -> None:
+        edited = read_study(folder).edited
+        edited[1, 2, 3] = 1
+        save_edited(folder, edited, VOLUME)
+        with pytest.raises(DataError, match="which are never replaced"):
+            self.again(folder)
+        assert read_study(folder).edited[1, 2, 3] == 1
+
+    @pytest.mark.parametrize("name", ["edited.nii.gz", "review.json"])
+    def test_what_cannot_be_read_is_never_replaced(self, folder, name) -> None:
+        (folder / name).write_bytes(b"damaged")
+        with pytest.raises(DataError, match="which are never replaced"):
+            self.again(folder)
+        assert (folder / name).read_bytes() == b"damaged"
+
+    def test_corrections_without_their_study_are_never_replaced(self, folder) -> None:
+        save_review(folder, BEGUN)
+        (folder / "study.json").unlink()
+        with pytest.raises(DataError, match="which are never replaced"):
+            self.again(folder)
+
+    def test_a_folder_of_other_files_is_left_alone(self, folder, tmp_path) -> None:
+        other = tmp_path / "patient"
+        other.mkdir()
+        (other / "image.nii.gz").write_bytes(b"mine")
+        with pytest.raises(DataError, match=r"holds other files \(image\.nii\.gz\)"):
+            self.again(other)
+        assert files(other) == {"image.nii.gz"}
+
+    def test_a_file_of_that_name(self, folder, tmp_path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(DataError, match="cannot be used for a study"):
+            self.again(tmp_path / "file")
+
+    def test_while_it_is_open_in_a_window(self, folder) -> None:
+        with open_study_lock(folder), pytest.raises(DataError, match="open in another window"):
+            self.again(folder)
+        assert read_study(folder).info.case == "heart"
+
+    def test_equal_labels_in_another_file_are_no_corrections(self, folder) -> None:
+        save_edited(folder, read_study(folder).edited, VOLUME)
+        with gzip.open(folder / "edited.nii.gz") as stream:
+            content = stream.read()
+        (folder / "edited.nii.gz").write_bytes(gzip.compress(content, 9))
+        assert not has_corrections(folder)
+        check_replaceable(folder)
+        (folder / "edited.nii.gz").unlink()
+        assert not has_corrections(folder)
+
+
+class TestBadDays:
+    def test_an_edited_file_cut_short(self, folder) -> None:
+        file = folder / "edited.nii.gz"
+        file.write_bytes(cut := file.read_bytes()[:-20])
+        with pytest.raises(
+            DataError, match=r"edited\.nii\.gz is cut short: .* rename it to begin the corrections"
+        ):
+            read_study(folder)
+        with pytest.raises(DataError, match="cut short"):
+            save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
+        assert file.read_bytes() == cut
+
+    def test_an_edited_file_on_another_grid(self, folder) -> None:
+        other = make_geometry((4, 20, 25), (8, 1.5, 1.25))
+        write_labels(folder / "edited.nii.gz", np.zeros(other.shape, np.uint8), other)
+        with pytest.raises(DataError, match=r"lies on another grid .* rename it"):
+            read_study(folder)
+
+    def test_an_edited_file_that_is_missing(self, folder) -> None:
+        (folder / "edited.nii.gz").unlink()
+        study = read_study(folder)
+        np.testing.assert_array_equal(study.edited, study.prediction)
+        (problem,) = study.problems
+        assert problem.endswith("is missing: the corrections begin anew from the prediction.")
+
+    def test_labels_that_are_no_structures(self, folder) -> None:
+        edited = read_study(folder).edited
+        edited[0, 0, :3] = 9
+        save_edited(folder, edited, VOLUME)
+        study = read_study(folder)
+        np.testing.assert_array_equal(study.edited, edited)
+        (problem,) = study.problems
+        assert "(9 in 3 voxels; known are RV 1, MYO 2, LV 3): paint over them." in problem
+
+    @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 damaged"])
+    def test_a_posterior_that_is_lost(self, tmp_path, content) -> None:
+        folder = make_study(tmp_path / "heart", phases=(1, 2))
+        file = folder / "posterior" / "phase02.npz"
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        study = read_study(folder)
+        assert set(study.posteriors) == {1}
+        assert study.prediction[1].any()
+        (problem,) = study.problems
+        assert "phase02.npz is " in problem
+        assert problem.endswith(": phase 2 can be corrected by hand only.")
+
+    @pytest.mark.parametrize("name", ["entropy", "mutual_information"])
+    def test_a_map_that_is_lost(self, folder, name) -> None:
+        file = folder / f"{name}.nii.gz"
+        file.write_bytes(file.read_bytes()[:-9])
+        study = read_study(folder)
+        assert not getattr(study, name).any()
+        assert study.posteriors[None].members.any()
+        (problem,) = study.problems
+        assert problem.endswith(": it counts as 0, so that no slice is ranked by it.")
+        file.unlink()
+        assert "does not exist" in read_study(folder).problems[0]
+
+    def test_a_prediction_that_is_lost(self, folder) -> None:
+        (folder / "prediction.nii.gz").unlink()
+        with pytest.raises(DataError, match=r"prediction\.nii\.gz does not exist"):
+            read_study(folder)
+
+    def test_a_review_that_is_damaged(self, folder) -> None:
+        (folder / "review.json").write_text("{")
+        with pytest.raises(DataError, match=r"review\.json is cut short or damaged"):
+            read_study(folder)
+
+    def test_a_folder_that_is_no_study(self, tmp_path) -> None:
+        with pytest.raises(DataError, match="is no study"):
+            read_study(tmp_path)
+        with pytest.raises(DataError, match="is not there any more"):
+            save_review(tmp_path / "gone", BEGUN)
+
+    def test_two_windows(self, folder) -> None:
+        first = open_study_lock(folder)
+        with pytest.raises(
+            DataError, match="is open in another window: here it can be looked at, but not changed"
+        ):
+            open_study_lock(folder)
+        assert read_study(folder).problems == ()
+        first.release()
+        open_study_lock(folder).release()
+
+    def test_a_window_in_another_process(self, folder) -> None:
+        code = (
+            "import sys, time; from pathlib import Path\n"
+            "from napari_bayes_nnunet.io.study.study import open_study_lock\n"
+            "lock = open_study_lock(Path(sys.argv[1])); print('has it', flush=True)\n"
+            "time.sleep(60)"
+        )
+        command = [sys.executable, "-c", code, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as window:
+            assert window.stdout is not None
+            assert window.stdout.readline() == "has it\n"
+            with pytest.raises(DataError, match="open in another window"):
+                open_study_lock(folder)
+            window.kill()  # the system gives the lock back
+            window.wait()
+        open_study_lock(folder).release()
+
+    def test_a_read_only_folder_can_be_looked_at(self, folder, monkeypatch) -> None:
+        really = os.open
+
+        def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+            if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(folder)):
+                raise PermissionError(13, "Permission denied")
+            return really(path, flags, *rest, **more)
+
+        monkeypatch.setattr(os, "open", refusing)
+        with pytest.raises(
+            DataError, match="cannot be written to .*: the study can be looked at, but not changed"
+        ):
+            open_study_lock(folder)
+        study = read_study(folder)
+        with pytest.raises(DataError, match=r"edited\.nii\.gz cannot be written: Permission"):
+            save_edited(folder, study.edited, VOLUME)
+        with pytest.raises(DataError, match=r"review\.json cannot be written: Permission"):
+            save_review(folder, BEGUN)
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "nnunetv2", "napari", "qtpy"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
+study = read_study(Path(sys.argv[1]))
+slice_ = study.posteriors[None].at(1)
+assert slice_.members.shape == (3, 20, 24) and slice_.probabilities.shape == (4, 20, 24)
+assert find_image(study.info, study.folder) is not None
+print(len(list_studies(study.folder.parent)), study.problems)
+"""
+
+
+def test_it_opens_without_torch_and_without_a_window(folder) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1 ()\n"
+
+
+SAVES_FOR_EVER = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+from napari_bayes_nnunet.io.study.study import Decision, ReviewState, read_study, save_work
+sys.path.insert(0, sys.argv[2])
+from tests.studies import VOLUME, made_info, made_posterior
+from napari_bayes_nnunet.io.study.study import write_study
+
+folder = Path(sys.argv[1])
+
+def review_for_ever():
+    study = read_study(folder)
+    labels, review = study.edited, study.review
+    print("begins", flush=True)
+    for number in range(len(review.decisions), 1000):
+        labels[0, 0, :5] = [number // 4**i % 4 for i in range(5)]
+        decision = Decision(state="accepted", comment=str(number), edited=True)
+        review = review.deciding((None, number), decision)
+        save_work(folder, labels, VOLUME, review)
+
+def write_for_ever():
+    info = made_info(folder.parent / "heart_image.nii.gz")
+    posterior = made_posterior()
+    print("begins", flush=True)
+    while True:
+        write_study(folder, info, {None: posterior})
+        time.sleep(0.02)
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        print(os.getpid(), flush=True)
+        {"review": review_for_ever, "write": write_for_ever}[line.strip()]()
+        os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Saver:
+    """A process that saves for ever, in forks of one that has imported all it needs."""
+
+    def __init__(self, folder: Path) -> None:
+        root = Path(__file__).parents[3]
+        command = [sys.executable, "-c", SAVES_FOR_EVER, str(folder), str(root)]
+        self._parent = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def killed_after(self, seconds: float, what: str) -> None:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.write(f"{what}\n")
+        self._parent.stdin.flush()
+        child = int(self._parent.stdout.readline())
+        assert self._parent.stdout.readline() == "begins\n"
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        assert int(self._parent.stdout.readline()) == -signal.SIGKILL
+
+    def close(self) -> None:
+        self._parent.communicate()
+
+
+@pytest.fixture
+def saver(folder: Path) -> Iterator[Saver]:
+    made = Saver(folder)
+    yield made
+    made.close()
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def saved_number(study: Study) -> int:
+    """Number of the last labels that were saved; 0 before the first of them, too."""
+    return sum(int(digit) * 4**i for i, digit in enumerate(study.edited[0, 0, :5]))
+
+
+@FORKS
+def test_killed_at_any_moment_a_review_is_never_inconsistent(folder, saver) -> None:
+    """At most one slice is lost, and no decision is without its labels."""
+    longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
+    dice = random.Random(7)
+    ahead = set()
+    decided = 0
+    for _ in range(60):
+        saver.killed_after(dice.uniform(0, longest), "review")
+        study = read_study(folder)
+        assert study.problems == ()
+        before, decided = decided, len(study.review.decisions)
+        assert decided >= before
+        assert [d.comment for d in study.review.decisions.values()] == [
+            str(number) for number in range(decided)
+        ]
+        ahead.add(saved_number(study) - max(decided - 1, 0))
+        assert ahead <= {0, 1}
+        untouched = study.edited.copy()
+        untouched[0, 0, :5] = 0
+        np.testing.assert_array_equal(untouched, study.prediction)
+    assert ahead == {0, 1}, "no child was killed between both writes"
+    open_study_lock(folder).release()
+    assert not list(folder.glob(".writing-*"))
+
+
+@FORKS
+def test_killed_while_it_is_written_a_study_is_whole_or_none(folder, saver) -> None:
+    info = made_info(folder.parent / "heart_image.nii.gz")
+    longest = 3 * seconds_of(lambda: write_study(folder, info, {None: made_posterior()}))
+    dice = random.Random(8)
+    whole = 0
+    for _ in range(30):
+        saver.killed_after(dice.uniform(0, longest), "write")
+        if is_study(folder):
+            study = read_study(folder)
+            assert study.problems == ()
+            same(study.posteriors[None], made_posterior())
+            whole += 1
+        else:
+            with pytest.raises(DataError, match="is no study"):
+                read_study(folder)
+        check_replaceable(folder)
+    assert 0 < whole < 30
+    write_study(folder, info, {None: made_posterior()})
+    assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
+
+
+def test_saving_is_labels_first(folder, monkeypatch) -> None:
+    """A failure between both leaves labels without a decision, never the other way."""
+
+    def failing(*_: Any) -> None:
+        raise DataError("The disk is full.")
+
+    monkeypatch.setattr("napari_bayes_nnunet.io.study.study.write_review", failing)
+    edited = np.ones(VOLUME.shape, np.uint8)
+    with pytest.raises(DataError, match="full"):
+        save_work(folder, edited, VOLUME, BEGUN)
+    study = read_study(folder)
+    assert (study.edited == 1).all()
+    assert study.review.decisions == {}
+    monkeypatch.undo()
+    save_work(folder, edited, VOLUME, replace(BEGUN, finished=True))
+    assert read_study(folder).review == replace(BEGUN, finished=True)
+    assert (read_labels(folder / "edited.nii.gz").voxels == 1).all()

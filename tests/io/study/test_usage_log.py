@@ -1,0 +1,183 @@
+"""The log of use: what is written, what a kill leaves, what it says."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.usage_log import (
+    UseRow,
+    append_use,
+    changed_voxels,
+    read_use,
+    summary,
+)
+
+ROW = UseRow(
+    time=datetime(2026, 7, 1, 9, 30, 5, tzinfo=UTC),
+    phase=8,
+    z=2,
+    seconds=12.3,
+    tool="level",
+    inside=40,
+    outside=10,
+    state="accepted",
+)
+LOOKED = replace(ROW, phase=None, z=0, tool="", inside=0, outside=0, state="")
+
+APPEND_FOR_EVER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from napari_bayes_nnunet.io.study.usage_log import UseRow, append_use
+for z in range(100_000):
+    append_use(Path(sys.argv[1]), UseRow(time=datetime.now(UTC), phase=1, z=z, seconds=1))
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "use_log.csv"
+
+
+def test_a_spreadsheet_can_read_it(file: Path) -> None:
+    append_use(file, ROW)
+    append_use(file, LOOKED)
+    assert file.read_text(encoding="utf-8") == (
+        "time,phase,slice,seconds,tool,voxels_changed_inside,voxels_changed_outside,"
+        "uncertain_above_bit,state\n"
+        "2026-07-01T09:30:05+00:00,8,3,12.3,level,40,10,0.2,accepted\n"
+        "2026-07-01T09:30:05+00:00,,1,12.3,,0,0,0.2,\n"
+    )
+
+
+def test_what_was_written_is_read_back(file: Path) -> None:
+    rows = [ROW, LOOKED, replace(ROW, tool='brush, 3 "px"', state="für später")]
+    for row in rows:
+        append_use(file, row)
+    assert read_use(file) == rows
+
+
+def test_words_of_several_lines_stay_on_one(file: Path) -> None:
+    append_use(file, replace(ROW, tool="a\nb", state="c\r\nd"))
+    assert [(row.tool, row.state) for row in read_use(file)] == [("a b", "c d")]
+
+
+def test_without_a_log_there_are_no_rows(file: Path) -> None:
+    assert read_use(file) == []
+
+
+def test_wherever_a_line_was_cut_only_its_row_is_lost(file: Path) -> None:
+    append_use(file, ROW)
+    first = file.stat().st_size
+    append_use(file, LOOKED)
+    whole = file.read_bytes()
+    for end in range(first, len(whole)):
+        file.write_bytes(whole[:end])
+        assert read_use(file) == [ROW]
+        append_use(file, LOOKED)
+        assert file.read_bytes() == whole
+
+
+def test_titles_that_were_cut_are_written_anew(file: Path) -> None:
+    file.write_bytes(b"time,pha")
+    append_use(file, ROW)
+    assert file.read_text().startswith("time,phase,slice")
+    assert read_use(file) == [ROW]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\0\0\0\n", b"1,2,3\n", b"\xff\xfe\n", b"\n", b'a,b,c,d,e,f,g,h,"\n']
+)
+def test_damaged_lines_are_left_out(file: Path, damage: bytes) -> None:
+    append_use(file, ROW)
+    file.write_bytes(file.read_bytes() + damage)
+    append_use(file, LOOKED)
+    assert read_use(file) == [ROW, LOOKED]
+
+
+def test_lines_of_a_windows_editor(file: Path) -> None:
+    append_use(file, ROW)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_use(file) == [ROW]
+
+
+def test_a_kill_at_any_moment_loses_one_row_at_most(file: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", APPEND_FOR_EVER, str(file)]) as child:
+        end = time.monotonic() + 60
+        while len(read_use(file)) < 20 and time.monotonic() < end:
+            time.sleep(0.01)
+        child.kill()
+    before = [row.z for row in read_use(file)]
+    assert len(before) >= 20
+    assert before == list(range(len(before)))
+    append_use(file, ROW)
+    assert [row.z for row in read_use(file)] == [*before, ROW.z]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"use_log.csv cannot be written: No such file"):
+        append_use(tmp_path / "gone" / "use_log.csv", ROW)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows says it in other words")
+def test_a_log_that_cannot_be_read(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(DataError, match="use_log.csv cannot be read: Is a directory"):
+        read_use(file)
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_full_disk_is_said_and_loses_one_row(file: Path, room: int) -> None:
+    resource = pytest.importorskip("resource")
+    append_use(file, ROW)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + room, limits[1]))
+    try:
+        with pytest.raises(DataError, match="use_log.csv cannot be written"):
+            append_use(file, LOOKED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    append_use(file, ROW)
+    assert read_use(file) == [ROW, ROW]
+
+
+def test_voxels_changed_inside_and_outside_the_uncertain_region() -> None:
+    before, after = np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8)
+    after[1, :4] = 3
+    entropy = np.zeros((4, 5), np.float32)
+    entropy[:, 0], entropy[:, 1], entropy[:, 2] = 0.9, 0.21, 0.19
+    assert changed_voxels(before, after, entropy) == (2, 2)
+    assert changed_voxels(before, after, entropy, threshold=0.5) == (1, 3)
+    assert changed_voxels(after, after, entropy) == (0, 0)
+
+
+def test_what_a_log_says() -> None:
+    rows = [
+        replace(ROW, seconds=10),
+        replace(ROW, seconds=20, tool="brush", inside=20, outside=30),
+        replace(LOOKED, seconds=6),
+    ]
+    found = summary(rows)
+    assert (found.slices, found.corrected) == (2, 1)
+    assert (found.seconds, found.seconds_per_slice) == (36, 18)
+    assert (found.changed, found.inside_share) == (100, 0.6)
+    assert dict(found.tools) == {"level": 50, "brush": 50}
+    assert found.thresholds == (0.2,)
+
+
+def test_an_empty_log_says_nothing() -> None:
+    found = summary([])
+    assert (found.slices, found.seconds, found.changed, found.tools) == (0, 0, 0, {})
+    assert math.isnan(found.seconds_per_slice)
+    assert math.isnan(found.inside_share)

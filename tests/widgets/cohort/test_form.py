@@ -1,0 +1,61 @@
+"""Folders and phases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.widgets.cohort.form import CohortForm
+
+
+@pytest.fixture
+def form(qtbot: Any) -> CohortForm:
+    made = CohortForm()
+    qtbot.addWidget(made)
+    return made
+
+
+def test_results_are_proposed_beside_the_images(form, tmp_path) -> None:
+    assert form.results.path is None
+    form.images.choose(tmp_path / "acdc")
+    assert form.results.path == tmp_path / "acdc_segmented"
+    form.images.choose(tmp_path / "mnms")
+    assert form.results.path == tmp_path / "mnms_segmented"
+
+
+def test_a_folder_of_ones_own_stays_until_the_images_are_others(form, tmp_path) -> None:
+    form.results.choose(tmp_path / "mine")
+    form.images.choose(tmp_path / "acdc")
+    assert form.results.path == tmp_path / "mine"
+    form.images.choose(tmp_path / "mnms")
+    assert form.results.path == tmp_path / "mnms_segmented"
+    form.images.choose(None)
+    assert form.results.path == tmp_path / "mnms_segmented"
+
+
+def test_what_was_chosen_can_be_shown_again(form, tmp_path, qtbot) -> None:
+    form.images.choose(tmp_path / "acdc")
+    form.results.choose(tmp_path / "mine")
+    form.phases.setCurrentIndex(1)
+    kept = form.choices()
+    expected = {"images": tmp_path / "acdc", "results": tmp_path / "mine", "phases": "all"}
+    assert kept == {name: str(value) for name, value in expected.items()}
+    other = CohortForm()
+    qtbot.addWidget(other)
+    other.set_choices(kept)
+    assert other.choices() == kept
+    other.images.choose(tmp_path / "mnms")
+    assert other.results.path == tmp_path / "mnms_segmented"
+
+
+@pytest.mark.parametrize("kept", [{}, {"images": 3, "phases": None}, {"results": []}])
+def test_what_somebody_else_has_written_counts_as_nothing(form, kept) -> None:
+    form.set_choices(kept)
+    assert form.choices() == {"phases": "ED,ES"}
+
+
+def test_everything_says_what_it_is(form) -> None:
+    for part in (form.images, form.results, form.phases):
+        assert part.toolTip()
+    assert [form.phases.itemText(i) for i in range(2)] == ["ED and ES", "All"]

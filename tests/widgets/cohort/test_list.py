@@ -1,0 +1,116 @@
+"""The table of studies, and what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.app.messages import StudyDone
+from napari_bayes_nnunet.widgets.cohort.list import CohortList
+
+
+@pytest.fixture
+def table(qtbot: Any) -> CohortList:
+    made = CohortList()
+    qtbot.addWidget(made)
+    made.resize(340, 400)
+    made.show()
+    return made
+
+
+def add(table: CohortList, case: str, outcome: str = "done", text: str = "") -> None:
+    table.add(StudyDone(case=case, outcome=outcome, text=text, done=1, total=9))
+
+
+def cases(table: CohortList) -> list[str]:
+    return [row.cells[0] for row in table.table.rows]
+
+
+def test_failed_ones_come_first_and_then_the_latest(table) -> None:
+    add(table, "a")
+    add(table, "b", "failed", "It is damaged.")
+    add(table, "c", "finished before")
+    assert cases(table) == []
+    table.refresh()
+    assert cases(table) == ["b", "c", "a"]
+    assert [row.level for row in table.table.rows] == ["blocking", "done", "fine"]
+    assert table.table.rows[0].cells == ("b", "failed", "It is damaged.")
+    assert (table.done, table.failed) == (2, 1)
+
+
+def test_a_row_that_is_chosen_is_told_in_full_and_stays_chosen(table) -> None:
+    add(table, "a", "failed", "Its image is damaged.\nIt ends too early.")
+    add(table, "b")
+    table.refresh()
+    table.table.selectRow(0)
+    assert table.detail.text() == "a: Its image is damaged.\nIt ends too early."
+    add(table, "c", "failed", "So is this.")
+    add(table, "d")
+    table.refresh()
+    assert table.table.rows[table.table.currentIndex().row()].cells[0] == "a"
+    assert table.detail.isVisible()
+    table.table.selectRow(2)
+    assert table.detail.text() == "d: done."
+
+
+def test_what_is_in_sight_stays_in_sight(table, qtbot) -> None:
+    for number in range(60):
+        add(table, str(number), "failed", "Damaged.")
+    table.refresh()
+    qtbot.wait(20)
+    bar = table.table.verticalScrollBar()
+    bar.setValue(bar.maximum() // 2)
+    before = bar.value()
+    add(table, "new", "failed", "Damaged.")
+    table.refresh()
+    assert bar.value() == before > 0
+
+
+def test_flags_are_said_in_words(table) -> None:
+    text = "a.json was made otherwise: use --overwrite, or another output folder."
+    add(table, "a", "failed", text)
+    table.refresh()
+    expected = "a.json was made otherwise: choose another folder for the results."
+    assert table.table.rows[0].cells[2] == expected
+
+
+def test_files_are_named_as_seen_from_the_images(table, tmp_path) -> None:
+    table.clear(tmp_path)
+    add(table, "a/b", "failed", f"{tmp_path / 'a' / 'b.nii.gz'} is cut short.")
+    table.refresh()
+    name = str(Path("a") / "b.nii.gz")
+    assert table.table.rows[0].cells[2] == f"{name} is cut short."
+
+
+def test_what_was_left_out_is_one_sentence(table, qtbot) -> None:
+    assert not table.left_out.isVisible()
+    table.set_left_out(["labels or maps: 3", "localisers: 2"])
+    assert table.left_out.text() == "Left out: labels or maps: 3; localisers: 2."
+    qtbot.waitUntil(lambda: table.left_out.y() < 50, timeout=1000)  # while there is no table
+    table.clear()
+    assert not table.left_out.isVisible()
+
+
+def test_a_wide_window_shows_more_of_a_name(table, qtbot) -> None:
+    add(table, "a folder/another folder/a patient of whom the name is long")
+    table.refresh()
+    narrow = table.table.columnWidth(0)
+    assert narrow <= 0.5 * table.width()
+    table.resize(700, 400)
+    qtbot.waitUntil(lambda: table.table.columnWidth(0) > narrow, timeout=1000)
+    assert table.table.isVisible()
+    table.clear()
+    assert not table.table.isVisible()
+
+
+def test_ten_thousand_studies_are_shown_in_a_moment(table) -> None:
+    for number in range(10_000):
+        add(table, f"patient{number}", "finished before")
+    started = perf_counter()
+    table.refresh()
+    assert perf_counter() - started < 2
+    table.clear()
+    assert cases(table) == []

@@ -1,0 +1,206 @@
+"""The command is started, listened to, stopped and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
+from napari_bayes_nnunet.widgets.cohort import process as cohort_run
+from napari_bayes_nnunet.widgets.cohort.process import COMMAND, CohortRun, last_words
+
+from ...helpers.cohort_docks import fake_predict, made_request
+from ..segment.test_worker_process import is_alive
+
+
+class Heard:
+    """A run of the fake command, and what it has told."""
+
+    def __init__(self, *flags: object, command: list[str] | None = None) -> None:
+        self.run = CohortRun(command or fake_predict(*flags))
+        self.found: list[StudiesFound] = []
+        self.studies: list[StudyDone] = []
+        self.said: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+        self.run.found.connect(self.found.append)
+        self.run.study_done.connect(self.studies.append)
+        self.run.stage_started.connect(lambda stage: self.said.append(stage.text))
+        self.run.noticed.connect(self.said.append)
+        self.run.ended.connect(lambda *how: self.ended.append(how))
+
+
+@pytest.fixture
+def make(qapp: Any):
+    made: list[Heard] = []
+
+    def heard(*flags: object, command: list[str] | None = None) -> Heard:
+        made.append(Heard(*flags, command=command))
+        return made[-1]
+
+    yield heard
+    for one in made:
+        one.run.close()
+
+
+def wait_end(heard: Heard, qtbot: Any) -> tuple[str, str]:
+    qtbot.waitUntil(lambda: bool(heard.ended), timeout=20000)
+    assert not heard.run.is_running
+    return heard.ended.pop()
+
+
+def wait_study(heard: Heard, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: bool(heard.studies), timeout=20000)
+
+
+def test_it_is_the_command_that_is_started() -> None:
+    assert (sys.executable, "-P", "-m", "napari_bayes_nnunet") == COMMAND
+
+
+def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:
+    heard = make("--notice", "One member is not used.")
+    assert heard.run.pid is None
+    heard.run.start(made_request(tmp_path, "a", "b/a", "broken", "seg"))
+    assert wait_end(heard, qtbot) == ("finished", "")
+    (found,) = heard.found
+    assert (found.studies, list(found.left_out)) == (3, ["files that are labels: 1"])
+    assert [study.case for study in heard.studies] == ["a", "b/a", "broken"]
+    assert [study.outcome for study in heard.studies] == ["done", "done", "failed"]
+    assert heard.said == ["Looking into the folder", "One member is not used."]
+
+
+def test_starting_again_goes_on(make, tmp_path, qtbot) -> None:
+    request = made_request(tmp_path)
+    heard = make()
+    for outcome in ("done", "finished before"):
+        heard.run.start(request)
+        assert wait_end(heard, qtbot) == ("finished", "")
+        assert {study.outcome for study in heard.studies} == {outcome}
+        heard.studies.clear()
+
+
+def test_starting_twice_starts_one(make, tmp_path, qtbot) -> None:
+    heard = make("--seconds", 0.1)
+    heard.run.start(made_request(tmp_path, "a"))
+    pid = heard.run.pid
+    heard.run.start(made_request(tmp_path, "a"))
+    assert heard.run.pid == pid
+    wait_end(heard, qtbot)
+    assert len(heard.studies) == 1
+
+
+def test_stop_asks_the_command_to_end(make, tmp_path, qtbot) -> None:
+    heard = make("--seconds", 60)
+    request = made_request(tmp_path)
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "study.json").touch()
+    heard.run.start(request)
+    wait_study(heard, qtbot)
+    pid, started = heard.run.pid, time.perf_counter()
+    heard.run.stop()
+    heard.run.stop()
+    assert wait_end(heard, qtbot)[0] == "stopped"
+    assert time.perf_counter() - started < cohort_run.STOPS_WITHIN_MS / 1000
+    assert not is_alive(pid)
+
+
+def test_a_command_that_does_not_end_is_killed(make, tmp_path, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(cohort_run, "STOPS_WITHIN_MS", 200)
+    heard = make("--seconds", 60, "--deaf")
+    heard.run.start(made_request(tmp_path))
+    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    pid = heard.run.pid
+    heard.run.stop()
+    assert wait_end(heard, qtbot) == ("stopped", "")
+    assert not is_alive(pid)
+
+
+def test_stop_before_the_command_listens(make, tmp_path, qtbot) -> None:
+    heard = make("--seconds", 60)
+    heard.run.start(made_request(tmp_path))
+    heard.run.stop()
+    assert wait_end(heard, qtbot)[0] == "stopped"
+    heard.run.stop()
+    assert heard.ended == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--deaf",)])
+def test_closing_ends_it_at_once_and_tells_nothing(
+    make, tmp_path, qtbot, monkeypatch, flags
+) -> None:
+    monkeypatch.setattr(cohort_run, "CLOSES_WITHIN_MS", 200)
+    heard = make("--seconds", 60, *flags)
+    heard.run.start(made_request(tmp_path))
+    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    pid = heard.run.pid
+    heard.run.close()
+    assert not is_alive(pid)
+    assert not heard.run.is_running
+    assert heard.ended == []
+
+
+def test_a_killed_command_is_missed(make, tmp_path, qtbot) -> None:
+    heard = make("--seconds", 60)
+    heard.run.start(made_request(tmp_path))
+    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    os.kill(heard.run.pid, signal.SIGKILL)
+    expected = "The segmentation ended unexpectedly (killed, perhaps because memory ran out)."
+    assert wait_end(heard, qtbot) == ("failed", expected)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ("--dies-at", 2),
+            "The segmentation ended unexpectedly (exit code 3): RuntimeError: fake crash.",
+        ),
+        (("--refuses", "There is no such ensemble."), "There is no such ensemble."),
+        (("--fails", "The disk is full."), "The disk is full."),
+    ],
+)
+def test_its_last_words_are_told(make, tmp_path, qtbot, flags, sentence) -> None:
+    heard = make(*flags)
+    heard.run.start(made_request(tmp_path))
+    assert wait_end(heard, qtbot) == ("failed", sentence)
+
+
+def test_a_command_that_is_not_there(make, tmp_path, qtbot) -> None:
+    heard = make(command=["/not/there"])
+    heard.run.start(made_request(tmp_path))
+    expected = ("failed", "The segmentation could not be started: /not/there.")
+    assert wait_end(heard, qtbot) == expected
+
+
+def test_without_words_there_is_a_sentence_all_the_same() -> None:
+    assert last_words("", code=1) == "The segmentation ended unexpectedly (exit code 1)."
+    assert last_words("x\nError: Two\nlines.\n", code=1) == "Two lines."
+
+
+def test_it_ends_with_a_window_that_is_killed(tmp_path) -> None:
+    """At its next message: nobody listens any more."""
+    script = (
+        "import sys, pathlib; from qtpy.QtCore import QCoreApplication\n"
+        "from tests.widgets.cohorts import fake_predict, made_request\n"
+        "from napari_bayes_nnunet.widgets.cohort.process import CohortRun\n"
+        "app = QCoreApplication([]); run = CohortRun(fake_predict('--seconds', 0.2))\n"
+        "run.study_done.connect(lambda m: print(run.pid, flush=True))\n"
+        "run.start(made_request(pathlib.Path(sys.argv[1]), *map(str, range(200)))); app.exec()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as window:
+        assert window.stdout is not None
+        pid = int(window.stdout.readline())
+        assert is_alive(pid)
+        window.kill()
+    until = time.perf_counter() + 10
+    while is_alive(pid) and time.perf_counter() < until:
+        time.sleep(0.05)
+    assert not is_alive(pid)

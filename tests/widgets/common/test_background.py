@@ -1,0 +1,113 @@
+"""Work in a thread, results in the window's thread."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from qtpy.QtCore import QObject
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.widgets.common.background import MISTAKE, Background
+
+
+@pytest.fixture
+def background(qapp):
+    parent = QObject()
+    yield Background(parent)
+    parent.deleteLater()
+
+
+def outcome(background, work, qtbot) -> tuple[str, object]:
+    arrived: list[tuple[str, object]] = []
+    background.run(
+        work,
+        lambda value: arrived.append(("result", value)),
+        lambda sentence: arrived.append(("error", sentence)),
+    )
+    assert not arrived
+    qtbot.waitUntil(lambda: bool(arrived), timeout=2000)
+    return arrived[0]
+
+
+def test_a_result_arrives_in_the_windows_thread(background, qtbot) -> None:
+    places = []
+    background.run(
+        lambda: places.append(threading.current_thread()),
+        lambda _: places.append(threading.current_thread()),
+        places.append,
+    )
+    qtbot.waitUntil(lambda: len(places) == 2, timeout=2000)
+    assert places[0] is not threading.main_thread()
+    assert places[1] is threading.main_thread()
+
+
+def test_tasks_come_in_order(background, qtbot) -> None:
+    arrived: list[int] = []
+    for number in range(5):
+        background.run(lambda n=number: n, arrived.append, print)
+    qtbot.waitUntil(lambda: len(arrived) == 5, timeout=2000)
+    assert arrived == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", [DataError, AppError, OSError])
+def test_expected_errors_arrive_as_a_sentence(background, qtbot, kind) -> None:
+    def work() -> None:
+        raise kind("It is broken.")
+
+    assert outcome(background, work, qtbot) == ("error", "It is broken.")
+
+
+def test_too_little_memory_is_a_sentence(background, qtbot) -> None:
+    def work() -> None:
+        raise MemoryError
+
+    assert outcome(background, work, qtbot) == (
+        "error",
+        "This computer has not enough memory for that.",
+    )
+
+
+def test_a_mistake_is_told_to_who_waits_and_raised_in_the_window(background, qtbot) -> None:
+    def work() -> None:
+        raise ZeroDivisionError
+
+    told: list[str] = []
+    with qtbot.captureExceptions() as raised:
+        background.run(work, print, told.append)
+        qtbot.waitUntil(lambda: bool(raised), timeout=2000)
+    assert raised[0][0] is ZeroDivisionError
+    assert told == [MISTAKE.format(error=ZeroDivisionError())]
+
+
+def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
+    parent = QObject()
+    background = Background(parent)
+    arrived: list[object] = []
+    background.run(lambda: time.sleep(0.1), arrived.append, arrived.append)
+    thread = background._thread
+    parent.deleteLater()
+    del background
+    gc.collect()
+    qtbot.wait(200)
+    assert arrived == []
+    assert not thread.is_alive()
+
+
+def test_a_window_whose_work_is_done_is_not_kept(background, qtbot) -> None:
+    class Window:
+        def arrive(self, value: object) -> None:
+            arrived.append(value)
+
+    arrived: list[object] = []
+    window = Window()
+    background.run(lambda: 1, window.arrive, window.arrive)
+    qtbot.waitUntil(lambda: arrived == [1], timeout=2000)
+    gone = weakref.ref(window)
+    del window
+    gc.collect()
+    assert gone() is None

@@ -1,0 +1,119 @@
+"""A table of rows: choosing, opening, what is in sight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
+from qtpy.QtWidgets import QApplication, QToolTip
+
+from napari_bayes_nnunet.widgets.common.rows_table import COLORS, SHARE_ROLE, Row, RowsTable
+from napari_bayes_nnunet.widgets.segment.members_table import Column
+
+COLUMNS = (Column("Case", "The case."), Column("State", "How it is."))
+ROWS = [Row((f"case {number}", "fine"), share=number / 40) for number in range(40)]
+
+
+@pytest.fixture
+def table(qtbot: Any) -> RowsTable:
+    made = RowsTable(COLUMNS, rows_shown=4)
+    qtbot.addWidget(made)
+    made.set_rows(ROWS)
+    made.show()
+    qtbot.waitExposed(made)
+    return made
+
+
+@pytest.fixture
+def heard(table: RowsTable) -> list[Row | None]:
+    rows: list[Row | None] = []
+    table.row_chosen.connect(rows.append)
+    return rows
+
+
+def is_in_sight(table: RowsTable, place: int) -> bool:
+    return (
+        table.viewport().rect().contains(table.visualRect(table.model().index(place, 0)).center())
+    )
+
+
+def click(table: RowsTable, place: int, qtbot: Any, *, double: bool = False) -> None:
+    press = qtbot.mouseDClick if double else qtbot.mouseClick
+    index = table.model().index(place, 0)
+    press(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center())
+
+
+def test_a_click_chooses_a_row(table: RowsTable, heard: Any, qtbot: Any) -> None:
+    click(table, 2, qtbot)
+    assert heard == [ROWS[2]]
+
+
+def test_a_row_is_chosen_from_outside_without_a_signal(table: RowsTable, heard: Any) -> None:
+    table.choose_row(30)
+    assert table.currentIndex().row() == 30
+    assert [index.row() for index in table.selectionModel().selectedRows()] == [30]
+    assert is_in_sight(table, 30)
+    table.choose_row(None)
+    assert not table.currentIndex().isValid()
+    assert not table.selectionModel().hasSelection()
+    assert heard == []
+
+
+def test_nothing_is_chosen_by_tabbing_in(table: RowsTable, heard: Any, qtbot: Any) -> None:
+    QApplication.sendEvent(table, QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.TabFocusReason))
+    assert heard == []
+    assert not table.currentIndex().isValid()
+    qtbot.keyClick(table, Qt.Key.Key_Down)
+    assert heard == [ROWS[0]]
+
+
+def test_a_double_click_and_return_open_a_row(table: RowsTable, qtbot: Any) -> None:
+    opened: list[Row] = []
+    table.row_opened.connect(opened.append)
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert opened == []
+    click(table, 1, qtbot)
+    click(table, 1, qtbot, double=True)
+    qtbot.keyClick(table, Qt.Key.Key_Down)
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert opened == [ROWS[1], ROWS[2]]
+
+
+def test_a_double_click_copies_the_path_of_a_file(
+    table: RowsTable, qtbot: Any, qapp: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
+    table.set_rows([Row(("heart", ""), file=Path("data") / "heart.nii.gz")])
+    click(table, 0, qtbot)
+    click(table, 0, qtbot, double=True)
+    assert qapp.clipboard().text() == str(Path("data") / "heart.nii.gz")
+
+
+def test_only_as_many_rows_are_in_sight_as_was_asked(table: RowsTable) -> None:
+    assert is_in_sight(table, 3)
+    assert not is_in_sight(table, 5)
+    high = table.height()
+    table.set_rows(ROWS[:2])
+    assert table.height() < high
+
+
+def test_the_share_and_the_colour_of_a_row_can_be_asked_for(table: RowsTable) -> None:
+    table.set_rows([Row(("a", "b"), share=0.25, level="done"), Row(("c", "d"))])
+    model = table.model()
+    assert [model.index(place, 1).data(SHARE_ROLE) for place in (0, 1)] == [0.25, None]
+    color = model.index(0, 0).data(Qt.ItemDataRole.ForegroundRole)
+    assert color.name().upper() == COLORS["done"]
+    assert model.index(1, 0).data(Qt.ItemDataRole.ForegroundRole) is None
+
+
+def test_without_a_bar_the_last_column_is_cut_where_the_table_ends(
+    table: RowsTable, qtbot: Any
+) -> None:
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.resize(200, table.height())
+    table.set_rows([Row(("case", "a very long state that nobody can read in a narrow dock"))])
+    header = table.horizontalHeader()
+    qtbot.waitUntil(lambda: header.length() == table.viewport().width(), timeout=2000)

@@ -1,0 +1,82 @@
+"""What the docks remember."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from napari_bayes_nnunet.widgets.common.settings import KEPT, Settings, default_path
+
+
+def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    settings = Settings(tmp_path / "config" / "settings.json")
+    for folder in (*folders, folders[0]):
+        settings.add_recent_folder(folder)
+    assert settings.recent_folders() == [folders[0], folders[2], folders[1]]
+    assert Settings(tmp_path / "config" / "settings.json").recent_folders()[0] == folders[0]
+
+
+def test_only_a_few_are_kept(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    for number in range(KEPT + 3):
+        (tmp_path / str(number)).mkdir()
+        settings.add_recent_folder(tmp_path / str(number))
+    assert len(settings.recent_folders()) == KEPT
+
+
+def test_folders_that_are_gone_are_not_offered(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    settings.add_recent_folder(tmp_path / "gone")
+    assert settings.recent_folders() == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"recent_ensembles": [1, null]}'])
+def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    assert Settings(tmp_path / "settings.json").recent_folders() == []
+
+
+def test_what_others_keep_in_the_file_stays(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"other": 1}')
+    Settings(file).add_recent_folder(tmp_path)
+    assert json.loads(file.read_text())["other"] == 1
+
+
+def test_a_config_folder_that_cannot_be_written_to_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings(tmp_path / "file" / "settings.json")
+    settings.add_recent_folder(tmp_path)
+    assert settings.recent_folders() == []
+
+
+def test_the_folders_of_the_last_evaluation_are_kept(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    assert settings.last_evaluation() == {}
+    settings.add_recent_folder(tmp_path)
+    settings.keep_evaluation({"labels": "/a"})
+    settings.keep_evaluation({"labels": "/b"})
+    again = Settings(tmp_path / "settings.json")
+    assert again.last_evaluation() == {"labels": "/b"}
+    assert again.recent_folders() == [tmp_path]
+
+
+def test_the_last_folder_of_studies_is_kept(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    assert settings.last_cohort() == {}
+    settings.keep_evaluation({"labels": "/a"})
+    settings.keep_cohort({"images": "/b"})
+    again = Settings(tmp_path / "settings.json")
+    assert again.last_cohort() == {"images": "/b"}
+    assert again.last_evaluation() == {"labels": "/a"}
+
+
+def test_the_file_lies_in_the_users_config_folder() -> None:
+    assert default_path().is_relative_to(platformdirs.user_config_path())
+    assert default_path().name == "settings.json"

@@ -1,0 +1,200 @@
+"""The form of the corrections tells what the reader wants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton
+
+from napari_bayes_nnunet.widgets.common.dock import WIDTH
+from napari_bayes_nnunet.widgets.editing.correction_form import (
+    ALL,
+    COPIES,
+    HELP,
+    NO_STUDY,
+    THRESHOLD,
+    CorrectionForm,
+)
+
+HEART = {"RV": 1, "MYO": 2, "LV": 3}
+
+
+@pytest.fixture
+def form(qtbot) -> CorrectionForm:
+    """Ready for a study with ED and ES."""
+    made = CorrectionForm()
+    qtbot.addWidget(made)
+    made.set_structures(HEART)
+    made.set_unusable({})
+    made.set_alternative(0, 4, 0, 30)
+    return made
+
+
+def buttons(form: CorrectionForm) -> list[Any]:
+    return [*form.findChildren(QPushButton), *form.findChildren(QToolButton)]
+
+
+def test_nothing_can_be_used_without_a_study(qtbot) -> None:
+    form = CorrectionForm()
+    qtbot.addWidget(form)
+    form.set_structures(HEART)
+    widgets = [*buttons(form), *form.findChildren(QCheckBox), form.threshold, form.level]
+    assert not any(widget.isEnabled() for widget in widgets)
+    assert form.interpolate_button.toolTip() == NO_STUDY
+    assert form.level.toolTip() == NO_STUDY
+
+
+def test_keys_are_printed_on_their_buttons(form) -> None:
+    texts = [button.text() for button in form.findChildren(QPushButton)]
+    for text in (
+        *("Q", "W", "Take it  A", "Interpolate  I", "Revert slice  R", "Absent here  D"),
+        *("Outline or fill  H", "Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
+    ):
+        assert text in texts
+
+
+@pytest.mark.parametrize(
+    ("button", "signal", "carried"),
+    [
+        ("previous_button", "alternative_requested", [-1]),
+        ("next_button", "alternative_requested", [1]),
+        ("edit_button", "contour_requested", []),
+        ("interpolate_button", "interpolate_requested", []),
+        ("revert_button", "revert_requested", []),
+        ("absent_button", "absent_requested", []),
+        ("outline_button", "outline_requested", []),
+        ("uncertain_button", "most_uncertain_requested", []),
+        ("landmark_button", "landmark_requested", []),
+        ("play_button", "play_requested", []),
+    ],
+)
+def test_buttons_tell(qtbot, form, button: str, signal: str, carried: list[Any]) -> None:
+    with qtbot.waitSignal(getattr(form, signal)) as told:
+        getattr(form, button).click()
+    assert [arg for arg in told.args if arg is not False] == carried
+
+
+def test_an_alternative_is_taken_only_where_one_is_shown(qtbot, form) -> None:
+    assert form.alternative.text() == "4 answers of 30 models"
+    assert not form.take_button.isEnabled()
+    form.set_alternative(2, 4, 11, 30)
+    assert form.alternative.text() == "Alternative 2 of 4: 11 of 30 models"
+    with qtbot.waitSignal(form.alternative_taken):
+        form.take_button.click()
+    form.set_alternative(0, 0, 0, 0)
+    assert form.alternative.text() == "No answers of the models here"
+    form.set_alternative(0, 1, 0, 1)
+    assert form.alternative.text() == "1 answer of 1 model"
+
+
+def test_a_contour_is_edited_and_then_applied_or_cancelled(qtbot, form) -> None:
+    def enabled() -> list[bool]:
+        three = (form.edit_button, form.apply_button, form.cancel_button)
+        return [button.isEnabled() for button in three]
+
+    assert enabled() == [True, False, False]
+    form.set_contour_active(True)
+    assert enabled() == [False, True, True]
+    with qtbot.waitSignal(form.contour_applied):
+        form.apply_button.click()
+    with qtbot.waitSignal(form.contour_cancelled):
+        form.cancel_button.click()
+    form.set_unusable({"contour": "Not here."})
+    assert enabled() == [False, False, False]
+
+
+def test_structure_level_and_protection_go_both_ways(form) -> None:
+    told: list[Any] = []
+    form.structure_chosen.connect(told.append)
+    form.protection_toggled.connect(lambda *args: told.append(args))
+    form.level_moved.connect(told.append)
+    form.set_structure("LV")
+    form.set_protected({"RV"})
+    form.set_level(0.5)
+    form.set_volume(12.0)
+    assert form.structure == "LV"
+    assert told == []
+    assert "12.0 mL" in form.level.value.text()
+    form.structures.chips["MYO"].click()
+    form.finished.boxes["RV"].click()
+    form.level.slider.setValue(form.level.slider.maximum())
+    assert told == ["MYO", ("RV", False), -1.0]
+
+
+def test_the_brush_is_limited_by_an_entropy(form) -> None:
+    told: list[Any] = []
+    form.brush_limited.connect(told.append)
+    assert form.brush_limit is None
+    form.only_uncertain.click()
+    form.threshold.setValue(0.5)
+    assert form.brush_limit == 0.5
+    form.only_uncertain.click()
+    assert told == [THRESHOLD, 0.5, None]
+    form.set_largest_entropy(0.3)
+    assert form.threshold.value() == 0.3
+    assert len(told) == 3
+
+
+def test_copies_come_from_the_neighbours(form) -> None:
+    told: list[str] = []
+    form.copy_requested.connect(told.append)
+    actions = form.copy_button.menu().actions()
+    assert [action.text() for action in actions] == [
+        "Slice above",
+        "Slice below",
+        "Phase before",
+        "Phase after",
+    ]
+    for action in actions:
+        action.trigger()
+    assert told == [*COPIES]
+    form.set_unusable({"phase before": "A volume has one phase."})
+    assert [action.isEnabled() for action in actions] == [True, True, False, True]
+    assert actions[2].toolTip() == "A volume has one phase."
+
+
+def test_what_cannot_be_used_says_why(form) -> None:
+    reasons = {part: f"No {part} here." for part in HELP}
+    form.set_unusable(reasons)
+    for button, part in (
+        (form.next_button, "alternatives"),
+        (form.level, "level"),
+        (form.threshold, "uncertain brush"),
+        (form.landmark_button, "ED or ES"),
+        (form.revert_button, "revert"),
+    ):
+        assert not button.isEnabled()
+        assert button.toolTip() == f"No {part} here."
+    form.set_unusable({"alternatives": "One model gives one answer."})
+    assert form.revert_button.isEnabled()
+    assert form.revert_button.toolTip() == HELP["revert"]
+    form.set_alternative(1, 2, 3, 4)
+    assert not form.take_button.isEnabled()
+    form.set_unusable({ALL: NO_STUDY})
+    assert not form.structures.isEnabled()
+    assert form.revert_button.toolTip() == NO_STUDY
+
+
+def test_unknown_parts_are_refused(form) -> None:
+    with pytest.raises(ValueError, match="There is no brush among the corrections"):
+        form.set_unusable({"brush": "no"})
+
+
+def test_play_turns_into_stop_and_says_how_fast(form) -> None:
+    form.set_playing(True, "22 pictures a second, as acquired")
+    assert form.play_button.text() == "Stop"
+    assert form.play_button.toolTip().endswith("contours. 22 pictures a second, as acquired.")
+    form.set_playing(False)
+    assert form.play_button.text() == "Play"
+    assert form.play_button.toolTip() == HELP["play"]
+
+
+def test_a_click_leaves_the_keyboard_to_the_picture(form) -> None:
+    for button in buttons(form):
+        assert not button.focusPolicy() & Qt.FocusPolicy.ClickFocus
+
+
+def test_it_fits_into_a_narrow_dock(form) -> None:
+    assert form.minimumSizeHint().width() <= WIDTH - 20

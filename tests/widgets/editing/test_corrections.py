@@ -1,0 +1,492 @@
+"""Corrections: each one step to undo, none of what is protected, and nothing taken unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from app_model.types import KeyBinding
+from napari.components import ViewerModel
+
+from napari_bayes_nnunet.core.editing.closed_curve import curve_through
+from napari_bayes_nnunet.core.editing.level import at_level
+from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.widgets.editing import corrections as module
+from napari_bayes_nnunet.widgets.editing.corrections import Corrections
+from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top
+
+from ...helpers.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
+from ...helpers.reviewing import opened, paint, plane, predicted, steps_of
+from ..conftest import image_layer
+
+BASE, APEX = (ED, 0), (ED, 3)
+
+
+class Bench:
+    """Corrections of a made study in a viewer without a window."""
+
+    def __init__(self, folder: Path) -> None:
+        self.viewer = ViewerModel()
+        self.session = opened(folder).session
+        geometry = self.session.study.info.geometry
+        image = self.viewer.add_layer(image_layer(folder.parent, geometry, "shown"))
+        self.layer = edited_layer(image, self.session.labels, STRUCTURES, geometry)
+        put_on_top(self.viewer, self.layer, active=True)
+        self.corrections = Corrections(self.viewer, self.session, self.layer)
+        self.said: list[str] = []
+        self.changes: list[None] = []
+        self.corrections.said.connect(self.said.append)
+        self.corrections.changed.connect(lambda: self.changes.append(None))
+
+    def now(self, place: Any = WORST) -> np.ndarray:
+        return plane(self.session, place)
+
+
+@pytest.fixture
+def make_bench(qapp, tmp_path) -> Callable[..., Bench]:
+    made: list[Bench] = []
+
+    def make(folder: Path | None = None, **study: Any) -> Bench:
+        made.append(Bench(folder or make_cine(tmp_path / "heart", **study)))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.corrections.close()
+
+
+@pytest.fixture
+def bench(make_bench) -> Bench:
+    return make_bench()
+
+
+def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.ndarray]:
+    """The contour of a structure, and the same with its first handle pulled outwards."""
+    handles = bench.corrections.handles(WORST, label)
+    assert handles is not None
+    away = handles[0] - handles.mean(axis=0)
+    moved = handles.copy()
+    moved[0] += growth * away / np.linalg.norm(away)
+    return curve_through(handles), curve_through(moved)
+
+
+def move_contour(bench: Bench, label: int = LV) -> None:
+    start, moved = curve_of(bench, label, 4)
+    bench.corrections.contour(WORST, label, moved, start=start)
+
+
+def level(bench: Bench) -> None:
+    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.settle()
+
+
+def alternative(bench: Bench) -> None:
+    before = bench.now()
+    for _ in bench.session.alternatives_in(WORST):
+        bench.corrections.step_alternative(WORST, 1)
+        if not np.array_equal(bench.now(), before):
+            break
+    bench.corrections.settle()
+
+
+def interpolate(bench: Bench) -> None:
+    for z in (1, 3):
+        bench.session.decide((ED, z), "accepted")
+    bench.corrections.interpolate(WORST, LV)
+
+
+EDITS: dict[str, Callable[[Bench], None]] = {
+    "level": level,
+    "alternative": alternative,
+    "contour": move_contour,
+    "interpolate": interpolate,
+    "copy": lambda bench: bench.corrections.copy(WORST, (ES, 2), LV),
+    "absent": lambda bench: bench.corrections.remove(WORST, LV),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_every_edit_is_one_step_to_undo_and_all_follows(bench, name) -> None:
+    session, before = bench.session, bench.now()
+    EDITS[name](bench)
+    after, numbers = bench.now(), session.measured()
+    assert not np.array_equal(after, before)
+    assert steps_of(bench.layer) == 1
+    assert session.edited_places() == [WORST]
+    assert "edited" in session.marks()[WORST]
+    assert session.peek_log()[-1].tool == name
+    assert bench.changes
+    assert numbers["LV EDV"].value != session.predicted()["LV EDV"].value
+    bench.layer.undo()
+    assert np.array_equal(bench.now(), before)
+    assert session.edited_places() == []
+    assert "edited" not in session.marks().get(WORST, set())
+    assert session.measured()["LV EDV"].value == session.predicted()["LV EDV"].value
+    assert session.peek_log()[-1].tool == module.UNDO
+    bench.layer.redo()
+    assert np.array_equal(bench.now(), after)
+    assert session.measured() == numbers
+    assert session.edited_places() == [WORST]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_no_edit_changes_a_protected_structure_or_the_prediction(bench, name) -> None:
+    prediction = bench.session.study.prediction.copy()
+    bench.session.change(protected=("MYO", "RV"))
+    before = bench.now()
+    EDITS[name](bench)
+    for label in (MYO, RV):
+        assert np.array_equal(bench.now() == label, before == label)
+    assert np.array_equal(bench.session.study.prediction, prediction)
+
+
+@pytest.mark.parametrize("name", [name for name in EDITS if name != "alternative"])
+def test_the_structure_itself_can_be_protected(bench, name) -> None:
+    bench.session.change(protected=("LV",))
+    before = bench.now()
+    EDITS[name](bench)
+    assert np.array_equal(bench.now(), before)
+    assert steps_of(bench.layer) == 0
+
+
+def test_reverting_is_one_step_and_leaves_what_is_protected(bench) -> None:
+    bench.corrections.remove(WORST, RV)
+    bench.corrections.remove(WORST, LV)
+    bench.session.change(protected=("RV",))
+    bench.corrections.revert(WORST)
+    assert steps_of(bench.layer) == 3
+    wanted = predicted(bench.session, WORST)
+    assert np.array_equal(bench.now() == LV, wanted == LV)
+    assert not (bench.now() == RV).any()
+    bench.session.change(protected=())
+    bench.corrections.revert(WORST)
+    assert np.array_equal(bench.now(), wanted)
+    assert bench.session.edited_places() == []
+
+
+def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:
+    seen: list[Any] = []
+    bench.corrections.undone.connect(seen.append)
+    bench.corrections.remove(WORST, RV)
+    bench.corrections.remove((ES, 1), RV)
+    assert bench.session.edited_places() == [WORST, (ES, 1)]
+    bench.layer.undo()
+    assert bench.session.edited_places() == [WORST]
+    bench.layer.undo()
+    assert bench.session.edited_places() == []
+    assert seen == [[(ES, 1)], [WORST]]
+
+
+# What is only shown
+
+
+def test_a_level_is_shown_in_place_and_taken_as_one_step(bench) -> None:
+    base, posterior = bench.now(), bench.session.posterior_in(WORST)
+    for margin in (-0.2, -0.9, 0.4, -0.5):
+        bench.corrections.level(WORST, LV, margin)
+        wanted = at_level(posterior, base, label=LV, margin=margin)
+        assert np.array_equal(bench.now(), wanted)  # to and fro adds nothing up
+        assert bench.corrections.is_preview
+        assert steps_of(bench.layer) == 0
+        assert np.array_equal(bench.session.labels_to_save(), bench.session.study.prediction)
+    bench.corrections.settle()
+    assert not bench.corrections.is_preview
+    assert steps_of(bench.layer) == 1
+    assert np.array_equal(bench.session.labels_to_save(), bench.session.labels)
+    bench.layer.undo()
+    assert np.array_equal(bench.now(), base)
+
+
+def test_the_level_zero_is_the_prediction_and_no_step(bench) -> None:
+    bench.corrections.level(WORST, LV, -0.4)
+    bench.corrections.level(WORST, LV, 0.0)
+    assert np.array_equal(bench.now(), predicted(bench.session, WORST))
+    bench.corrections.settle()
+    assert steps_of(bench.layer) == 0
+    assert bench.session.edited_places() == []
+
+
+def test_numbers_follow_what_is_shown(bench) -> None:
+    before = bench.session.measured()["LV EDV"].value
+    bench.corrections.level(WORST, LV, -0.5)
+    assert bench.session.measured()["LV EDV"].value > before
+    bench.corrections.drop()
+    assert bench.session.measured()["LV EDV"].value == before
+    assert bench.session.edited_places() == []
+    assert bench.session.peek_log() == []  # nothing was done
+
+
+def test_the_level_of_a_structure_is_remembered_until_the_slice_changes_otherwise(bench) -> None:
+    corrections = bench.corrections
+    level(bench)
+    assert corrections.margin_at(WORST, LV) == -0.5
+    assert corrections.margin_at(WORST, RV) == corrections.margin_at(BASE, LV) == 0
+    bench.layer.undo()
+    assert corrections.margin_at(WORST, LV) == 0
+    level(bench)
+    corrections.remove(WORST, RV)
+    assert corrections.margin_at(WORST, LV) == 0
+    corrections.level(WORST, LV, -0.3)
+    corrections.drop()
+    assert corrections.margin_at(WORST, LV) == 0
+
+
+def test_alternatives_come_in_turn_and_end_with_the_labels_as_they_were(bench) -> None:
+    bench.corrections.remove(WORST, RV)
+    base, answers = bench.now(), bench.session.alternatives_in(WORST)
+    assert len(answers) > 1
+    for number, answer in enumerate(answers, start=1):
+        bench.corrections.step_alternative(WORST, 1)
+        assert bench.corrections.shown_alternative == number
+        assert np.array_equal(bench.now(), answer.labels)
+    bench.corrections.step_alternative(WORST, 1)
+    assert bench.corrections.shown_alternative == 0
+    assert np.array_equal(bench.now(), base)
+    bench.corrections.step_alternative(WORST, -1)
+    assert bench.corrections.shown_alternative == len(answers)
+    bench.corrections.drop()
+    assert bench.corrections.shown_alternative == 0
+    assert np.array_equal(bench.now(), base)
+    assert steps_of(bench.layer) == 1
+
+
+def test_ctrl_z_puts_back_what_is_shown_before_it_undoes(bench) -> None:
+    undo = bench.layer.keymap[KeyBinding.from_int(module.UNDO_KEY)]
+    start = bench.now()
+    bench.corrections.remove(WORST, RV)
+    without = bench.now()
+    bench.corrections.step_alternative(WORST, 1)
+    undo(bench.layer)
+    assert np.array_equal(bench.now(), without)
+    undo(bench.layer)
+    assert np.array_equal(bench.now(), start)
+    bench.corrections.step_alternative(WORST, 1)
+    bench.layer.keymap[KeyBinding.from_int(module.REDO_KEY)](bench.layer)
+    assert np.array_equal(bench.now(), without)
+    bench.corrections.close()
+    assert KeyBinding.from_int(module.UNDO_KEY) not in bench.layer.keymap
+
+
+def test_an_undo_by_a_script_is_not_lost_under_what_is_shown(bench) -> None:
+    start = bench.now()
+    bench.corrections.remove(WORST, RV)
+    bench.corrections.level(WORST, LV, -0.5)
+    bench.layer.undo()
+    bench.corrections.drop()
+    assert np.array_equal(bench.now(), start)
+
+
+def test_another_tool_takes_what_is_shown_first(bench) -> None:
+    bench.corrections.level(WORST, LV, -0.5)
+    shown = bench.now()
+    bench.corrections.remove(WORST, RV)
+    assert steps_of(bench.layer) == 2
+    bench.layer.undo()
+    assert np.array_equal(bench.now(), shown)
+    bench.corrections.step_alternative(WORST, 1)
+    bench.corrections.level(WORST, MYO, -0.2)
+    bench.corrections.drop()
+    assert np.array_equal(bench.now(), bench.session.alternatives_in(WORST)[0].labels)
+
+
+def test_only_what_is_named_is_settled(bench) -> None:
+    bench.corrections.step_alternative(WORST, 1)
+    bench.corrections.settle(module.LEVEL)
+    assert bench.corrections.is_preview
+    bench.corrections.settle(module.ALTERNATIVE)
+    assert not bench.corrections.is_preview
+
+
+def test_reverting_drops_what_is_shown(bench) -> None:
+    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.revert(WORST)
+    assert np.array_equal(bench.now(), predicted(bench.session, WORST))
+    assert steps_of(bench.layer) == 0
+
+
+def test_closing_puts_back_what_is_only_shown(bench) -> None:
+    bench.corrections.level(WORST, LV, -0.5)
+    callbacks = len(bench.viewer.mouse_drag_callbacks)
+    bench.corrections.close()
+    assert np.array_equal(bench.session.labels, bench.session.study.prediction)
+    assert len(bench.viewer.mouse_drag_callbacks) == callbacks - 1
+
+
+def test_the_brush_takes_what_is_shown(bench) -> None:
+    bench.corrections.level(WORST, LV, -0.5)
+    press = bench.viewer.mouse_drag_callbacks[0]
+    press(bench.viewer, None)  # dragging moves the picture
+    assert bench.corrections.is_preview
+    bench.layer.mode = "paint"
+    press(bench.viewer, None)
+    assert not bench.corrections.is_preview
+    assert steps_of(bench.layer) == 1
+
+
+# napari's own tools
+
+
+def test_the_brush_is_noted_with_its_name(bench, qtbot) -> None:
+    bench.layer.mode = "paint"
+    paint(bench.layer, WORST, 3, 3, LV, qtbot)
+    assert bench.session.edited_places() == [WORST]
+    row = bench.session.peek_log()[-1]
+    assert (row.tool, row.inside) == ("paint", 0)
+    assert row.outside > 10
+    bench.layer.undo()
+    assert bench.session.edited_places() == []
+
+
+def test_the_brush_leaves_protected_structures_alone(bench, qtbot) -> None:
+    before = bench.now()
+    bench.session.change(protected=("MYO",))
+    y, x = np.argwhere(before == LV)[0]
+    paint(bench.layer, WORST, y, x, RV, qtbot)
+    assert np.array_equal(bench.now() == MYO, before == MYO)
+    assert ((before == LV) & (bench.now() == RV)).any()
+    assert steps_of(bench.layer) == 1
+    paint(bench.layer, WORST, 3, 3, MYO, qtbot)  # nor is it gained
+    assert np.array_equal(bench.now() == MYO, before == MYO)
+    bench.layer.undo()
+    assert np.array_equal(bench.now(), before)
+
+
+def test_fill_and_polygon_leave_protected_structures_alone(bench, qtbot) -> None:
+    before = bench.now()
+    bench.session.change(protected=("MYO",))
+    y, x = np.argwhere(before == MYO)[0]
+    bench.layer.fill((ED - 1, WORST[1], y, x), LV)
+    qtbot.wait(1)
+    assert np.array_equal(bench.now(), before)
+    corners = [[ED - 1, WORST[1], *corner] for corner in ((1, 1), (1, 45), (38, 45), (38, 1))]
+    bench.layer.paint_polygon(corners, LV)
+    qtbot.wait(1)
+    assert np.array_equal(bench.now() == MYO, before == MYO)
+    assert (bench.now() == LV).sum() > (before == LV).sum()
+
+
+def test_the_uncertain_brush_paints_only_where_the_entropy_is_above(bench, qtbot) -> None:
+    before, entropy = bench.now(), bench.session.entropy_in(WORST)
+    bench.corrections.threshold = 0.3
+    y, x = bench.session.most_uncertain_in(WORST)
+    bench.layer.brush_size = 15
+    paint(bench.layer, WORST, y, x, LV, qtbot)
+    changed = bench.now() != before
+    assert changed.any()
+    assert (entropy[changed] > 0.3).all()
+    assert steps_of(bench.layer) == 1
+    bench.corrections.threshold = None
+    paint(bench.layer, WORST, y, x, LV, qtbot)
+    assert (entropy[bench.now() != before] <= 0.3).any()
+
+
+# The single tools
+
+
+def test_the_contour_of_an_untouched_structure_changes_nothing(bench) -> None:
+    for label in (RV, MYO, LV):
+        start, _ = curve_of(bench, label, 0)
+        bench.corrections.contour(WORST, label, start, start=start)
+    assert steps_of(bench.layer) == 0
+
+
+def test_the_contour_of_the_lv_moves_the_endocardium_and_nothing_else(bench) -> None:
+    before = bench.now()
+    move_contour(bench)
+    assert np.array_equal(bench.now() == RV, before == RV)
+    assert np.count_nonzero(bench.now() == LV) > np.count_nonzero(before == LV)
+
+
+def test_the_contour_of_the_myocardium_leaves_the_lv_alone(bench) -> None:
+    before = bench.now()
+    move_contour(bench, MYO)
+    assert np.array_equal(bench.now() == LV, before == LV)
+    assert not np.array_equal(bench.now() == MYO, before == MYO)
+
+
+def test_the_contour_of_an_absent_structure_is_a_sentence(bench) -> None:
+    bench.corrections.remove(WORST, RV)
+    assert bench.corrections.handles(WORST, RV) is None
+    assert bench.said[-1] == "The RV is not in this slice: paint it, or take an alternative."
+
+
+def test_absent_at_the_base_takes_lv_and_wall_together(bench) -> None:
+    bench.corrections.remove(BASE, LV)
+    assert set(np.unique(bench.now(BASE))) == {0, RV}
+    assert steps_of(bench.layer) == 1
+
+
+def test_absent_at_the_base_leaves_a_protected_wall(bench) -> None:
+    bench.session.change(protected=("MYO",))
+    before = bench.now(BASE)
+    bench.corrections.remove(BASE, LV)
+    assert np.array_equal(bench.now(BASE) == MYO, before == MYO)
+    assert not (bench.now(BASE) == LV).any()
+
+
+def test_absent_at_the_apex_closes_the_wall(bench) -> None:
+    before = bench.now(APEX)
+    bench.corrections.remove(APEX, LV)
+    assert np.array_equal(bench.now(APEX) == MYO, (before == MYO) | (before == LV))
+
+
+def test_what_is_absent_already_is_a_sentence_and_no_step(bench) -> None:
+    bench.corrections.remove(WORST, RV)
+    bench.corrections.remove(WORST, RV)
+    assert steps_of(bench.layer) == 1
+    assert bench.said == ["The RV is not in this slice."]
+
+
+def test_interpolation_asks_for_corrected_slices_on_either_side(bench) -> None:
+    bench.corrections.interpolate(WORST, LV)
+    assert "can be interpolated once a slice on either side of it is corrected" in bench.said[-1]
+    assert steps_of(bench.layer) == 0
+    bench.corrections.remove((ED, 1), RV)  # corrected, not accepted
+    bench.session.decide(APEX, "accepted")  # accepted, not corrected
+    before = bench.now()
+    bench.corrections.interpolate(WORST, LV)
+    assert not np.array_equal(bench.now(), before)
+    assert np.array_equal(bench.now() == RV, before == RV)
+
+
+def test_a_structure_is_copied_from_another_phase(bench) -> None:
+    bench.corrections.copy(WORST, (ES, 2), LV)
+    source = plane(bench.session, (ES, 2)) == LV
+    assert np.array_equal(bench.now() == LV, source)
+
+
+def test_a_lost_posterior_is_a_sentence_and_all_else_works(make_bench, tmp_path) -> None:
+    folder = make_cine(tmp_path / "lost")
+    posterior_file(folder, ED).unlink()
+    bench = make_bench(folder)
+    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.step_alternative(WORST, 1)
+    assert ["not there: paint instead" in sentence for sentence in bench.said] == [True, True]
+    assert not bench.corrections.is_preview
+    move_contour(bench)
+    bench.corrections.remove(WORST, RV)
+    bench.corrections.copy(WORST, (ES, 2), LV)
+    bench.corrections.revert(WORST)
+    assert np.array_equal(bench.now(), predicted(bench.session, WORST))
+
+
+def test_a_volume_is_corrected_as_a_cine_is(make_bench) -> None:
+    bench, place = make_bench(phases=(None,)), (None, 2)
+    assert bench.layer.data.shape == VOLUME.shape
+    bench.corrections.level(place, LV, -0.5)
+    bench.corrections.settle()
+    bench.corrections.remove(place, RV)
+    assert bench.session.edited_places() == [place]
+    bench.layer.undo()
+    bench.layer.undo()
+    assert np.array_equal(bench.session.labels, bench.session.study.prediction)
+    assert CINE.shape[1:] == VOLUME.shape
+
+
+def test_structures_by_other_names_are_known(make_bench) -> None:
+    bench = make_bench(structures={"RVC": RV, "LVM": MYO, "LVC": LV})
+    bench.corrections.remove(BASE, LV)
+    assert not (bench.now(BASE) == MYO).any()

@@ -1,0 +1,287 @@
+"""Every change of the edited labels is told once."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_bayes_nnunet.widgets.editing.edit_watch import EditWatch, SliceChange
+from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slice
+
+from ...helpers.canvas_mouse import CanvasMouse
+from ..conftest import CINE, VOLUME, image_layer
+
+
+class Told:
+    """What the watch has said."""
+
+    def __init__(self, watch: EditWatch) -> None:
+        self.all: list[tuple[list[SliceChange], bool]] = []
+        watch.changed.connect(lambda changes, painted: self.all.append((changes, painted)))
+
+    def take(self) -> tuple[list[SliceChange], bool]:
+        """The one thing that was told since."""
+        (told,) = self.all
+        self.all.clear()
+        return told
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def layer(viewer, tmp_path) -> Labels:
+    image = viewer.add_layer(image_layer(tmp_path, CINE))
+    made = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"MYO": 2, "LV": 3}, CINE)
+    put_on_top(viewer, made, active=True)
+    viewer.dims.set_point([0, 1], [46, 24])
+    return made
+
+
+@pytest.fixture
+def watch(viewer, layer) -> EditWatch:
+    made = EditWatch(viewer, layer)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def told(watch) -> Told:
+    return Told(watch)
+
+
+def square(label: int = 3) -> np.ndarray:
+    labels = np.zeros(CINE.shape[-2:], np.uint8)
+    labels[4:8, 5:9] = label
+    return labels
+
+
+def test_a_set_slice_its_undo_and_its_redo_are_told_at_once(layer, told) -> None:
+    set_slice(layer, (2, 3), square())
+    changes, painted = told.take()
+    (change,) = changes
+    assert not painted
+    assert change.place == (2, 3)
+    assert len(change.rows) == 16
+    assert (square()[change.rows, change.columns] == 3).all()
+    assert set(change.before) == {0}
+    assert set(change.after) == {3}
+    layer.undo()
+    ((change,), painted) = told.take()
+    assert (change.place, painted) == ((2, 3), False)
+    assert set(change.before) == {3}
+    layer.redo()
+    ((change,), _) = told.take()
+    assert set(change.after) == {3}
+
+
+def test_undo_is_told_where_another_slice_is_shown(viewer, layer, told) -> None:
+    set_slice(layer, (2, 3), square())
+    told.take()
+    viewer.dims.set_point([0, 1], [0, 0])
+    assert told.all == []
+    layer.undo()
+    ((change,), _) = told.take()
+    assert change.place == (2, 3)
+
+
+def test_naparis_tools_are_told_when_they_have_ended(qtbot, layer, told) -> None:
+    layer.selected_label = 3
+    layer.paint((1, 3, 8, 10), 3)
+    assert told.all == []
+    qtbot.waitUntil(lambda: bool(told.all))
+    ((change,), painted) = told.take()
+    assert painted
+    assert change.place == (2, 3)
+    count = len(change.rows)
+    layer.fill((1, 3, 0, 0), 2)
+    qtbot.waitUntil(lambda: bool(told.all))
+    ((change,), painted) = told.take()
+    assert painted
+    assert len(change.rows) == 16 * 20 - count
+    layer.paint_polygon([[1, 3, 0, 0], [1, 3, 0, 5], [1, 3, 5, 5]], 0)
+    qtbot.waitUntil(lambda: bool(told.all))
+    ((change,), painted) = told.take()
+    assert painted
+    assert set(change.after) == {0}
+    layer.undo()
+    ((change,), painted) = told.take()
+    assert not painted
+    assert set(change.before) == {0}
+
+
+def test_several_slices_are_told_together(qtbot, layer, told) -> None:
+    layer.n_edit_dimensions = 3
+    layer.brush_size = 16
+    layer.paint((1, 2, 8, 10), 3)
+    qtbot.waitUntil(lambda: bool(told.all))
+    changes, _ = told.take()
+    assert [change.place for change in changes] == [(2, 1), (2, 2), (2, 3)]
+
+
+def test_moving_about_tells_nothing(qtbot, viewer, layer, told) -> None:
+    for phase in range(5):
+        viewer.dims.set_point(0, 46 * phase)
+    layer.contour = 0
+    layer.refresh()
+    qtbot.wait(20)
+    assert told.all == []
+
+
+def test_what_is_written_into_the_array_is_found_by_looking(layer, watch, told) -> None:
+    layer.data[0, 0, 5, 5] = 2
+    watch.check()
+    ((change,), painted) = told.take()
+    assert (change.place, painted) == ((1, 0), False)
+    watch.check()
+    assert told.all == []
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_a_new_array_becomes_that_which_is_saved(layer, told, kind) -> None:
+    saved = layer.data
+    new = saved.astype(kind)  # as napari's menu does
+    new[3, 1] = square()
+    layer.data = new
+    ((change,), _) = told.take()
+    assert change.place == (4, 1)
+    assert layer.data is saved
+    assert np.array_equal(saved[3, 1], square())
+    set_slice(layer, (1, 0), square())
+    assert told.take()[0][0].place == (1, 0)
+    assert np.array_equal(saved[0, 0], square())
+
+
+def test_an_array_of_another_grid_is_put_back(layer, told) -> None:
+    saved = layer.data
+    layer.data = np.zeros((2, 4, 16, 20), np.uint8)
+    assert layer.data is saved
+    assert told.all == []
+
+
+def test_what_was_not_told_yet_can_be_asked_for(layer, watch, told) -> None:
+    layer.data[0, 0] = square()
+    assert told.all == []
+    watch.flush()
+    assert told.take()[0][0].place == (1, 0)
+    layer.paint((1, 3, 8, 6), 3)
+    watch.flush()
+    assert told.take()[1]
+
+
+def test_a_volume_has_changes_too(qapp, tmp_path) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_layer(image_layer(tmp_path, VOLUME))
+    layer = edited_layer(image, np.zeros(VOLUME.shape, np.uint8), {"LV": 3}, VOLUME)
+    put_on_top(viewer, layer)
+    watch = EditWatch(viewer, layer)
+    told = Told(watch)
+    set_slice(layer, (None, 2), square())
+    ((change,), _) = told.take()
+    assert change.place == (None, 2)
+    watch.close()
+    layer.undo()
+    assert told.all == []
+
+
+def only_right(change: SliceChange) -> Any:
+    return change.columns >= 10
+
+
+def test_painting_is_limited_and_stays_one_step(qtbot, layer, watch, told) -> None:
+    set_slice(layer, (2, 3), square(2))
+    told.take()
+    watch.limit = only_right
+    layer.brush_size = 6
+    with layer.block_history():
+        for column in range(6, 14):
+            layer.paint((1, 3, 8, column), 3)
+    qtbot.waitUntil(lambda: bool(told.all))
+    ((change,), painted) = told.take()
+    assert painted
+    assert (change.columns >= 10).all()
+    _, columns = np.nonzero(layer.data[1, 3] == 3)
+    assert columns.min() == 10
+    assert len(change.rows) == len(columns)
+    painted_labels = layer.data.copy()
+    layer.undo()
+    assert (layer.data[1, 3] == square(2)).all()
+    ((change,), _) = told.take()
+    assert len(change.rows) == len(columns)
+    layer.redo()
+    assert (layer.data == painted_labels).all()
+    layer.undo()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_painting_within_the_limits_is_left_alone(qtbot, layer, watch, told) -> None:
+    watch.limit = only_right
+    layer.paint((1, 3, 8, 14), 3)
+    qtbot.waitUntil(lambda: bool(told.all))
+    told.take()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_painting_outside_of_the_limits_changes_nothing(qtbot, layer, watch, told) -> None:
+    watch.limit = only_right
+    layer.brush_size = 3
+    layer.paint((1, 3, 8, 3), 3)
+    layer.paint((1, 3, 8, 6), 3)
+    qtbot.wait(30)
+    assert told.all == []
+    assert not layer.data.any()
+    layer.undo()
+    assert not layer.data.any()
+    layer.redo()
+    assert not layer.data.any()
+
+
+def test_a_stroke_of_the_mouse(qtbot, make_napari_viewer, tmp_path) -> None:
+    viewer = make_napari_viewer(show=True)
+    image = viewer.add_layer(image_layer(tmp_path, CINE))
+    layer = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"LV": 3}, CINE)
+    put_on_top(viewer, layer, active=True)
+    layer.mode = "paint"
+    layer.brush_size = 3
+    watch = EditWatch(viewer, layer, limit=only_right)
+    told = Told(watch)
+    mouse = CanvasMouse(viewer, qtbot)
+    mouse.settle()
+    before = viewer.dims.point
+    phase, z = (int(i) for i in np.round(layer.world_to_data(before))[:2])
+    start, end = (mouse.place_of(layer, (phase, z, 8, column)) for column in (5, 15))
+    mouse.press(start)
+    mouse.move(np.add(start, np.subtract(end, start) / 2))
+    assert told.all == []
+    mouse.move(end)
+    mouse.release(end)
+    qtbot.waitUntil(lambda: bool(told.all))
+    ((change,), painted) = told.take()
+    assert painted
+    assert change.place == (phase + 1, z)
+    _, columns = np.nonzero(layer.data[phase, z])
+    assert (columns.min(), columns.max()) == (10, 16)
+    layer.undo()
+    assert not layer.data.any()
+    watch.close()
+
+
+def test_a_whole_cine_is_compared_in_no_time(qapp) -> None:
+    """About 1 ms on an idle machine; the limit leaves room for a busy one."""
+    viewer = ViewerModel()
+    layer = viewer.add_labels(np.zeros((25, 12, 256, 256), np.uint8))
+    watch = EditWatch(viewer, layer)
+    start = perf_counter()
+    for _ in range(5):
+        watch.check()
+    assert (perf_counter() - start) / 5 < 0.05
+    watch.close()

@@ -1,0 +1,99 @@
+"""The slider along the posterior."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
+
+from napari_bayes_nnunet.widgets.editing.level_slider import STEPS, LevelSlider
+
+
+@pytest.fixture
+def level(qtbot) -> LevelSlider:
+    made = LevelSlider()
+    qtbot.addWidget(made)
+    made.resize(260, made.sizeHint().height())
+    made.show()
+    return made
+
+
+@pytest.fixture
+def told(level) -> list[float]:
+    margins: list[float] = []
+    level.level_moved.connect(margins.append)
+    return margins
+
+
+def test_to_the_right_the_structure_grows(level, told) -> None:
+    level.slider.setValue(STEPS)
+    level.slider.setValue(-STEPS)
+    assert told == [-1, 1]
+    assert level.margin == 1
+
+
+def test_around_the_prediction_it_is_caught(level, told) -> None:
+    for value in (2, -3, 4):
+        level.slider.setValue(value)
+    assert told == [0, 0, -4 / STEPS]
+
+
+def test_margin_and_volume_are_said(level) -> None:
+    assert level.value.text() == "margin 0.00"
+    level.set_level(-0.32)
+    level.set_volume(14.23)
+    assert level.value.text() == "margin −0.32, 14.2 mL in this slice"
+    level.set_level(0.5)
+    level.set_volume(None)
+    assert level.value.text() == "margin +0.50"
+
+
+def test_setting_it_is_silent(level, told) -> None:
+    level.set_level(0.25)
+    level.set_volume(3)
+    assert level.margin == pytest.approx(0.25, abs=1 / STEPS)
+    assert told == []
+
+
+def test_back_to_the_prediction_by_the_word_or_a_double_click(qtbot, level, told) -> None:
+    level.set_level(0.5)
+    level.zero_button.click()
+    assert level.margin == 0
+    level.set_level(0.5)
+    with qtbot.waitSignal(level.level_released):
+        qtbot.mouseDClick(level.slider, Qt.MouseButton.LeftButton)
+    assert level.margin == 0
+    assert level.value.text() == "margin 0.00"
+    assert told == [0, 0]
+
+
+def test_letting_go_is_told_whichever_way_it_was_moved(qtbot, level, told) -> None:
+    left = Qt.MouseButton.LeftButton
+    middle = level.slider.height() // 2
+    for at in (level.slider.width() // 2, level.slider.width() - 4):
+        with qtbot.waitSignal(level.level_released):
+            qtbot.mouseClick(level.slider, left, pos=QPoint(at, middle))
+    assert len(told) == 1
+    with qtbot.waitSignal(level.level_released):
+        qtbot.keyClick(level.slider, Qt.Key.Key_Left)
+    assert len(told) == 2
+    with qtbot.assertNotEmitted(level.level_released):
+        qtbot.keyClick(level.slider, Qt.Key.Key_N)
+
+
+def test_the_wheel_scrolls_the_dock_only(level, told) -> None:
+    event = QWheelEvent(
+        QPointF(50, 5),
+        level.slider.mapToGlobal(QPointF(50, 5)),
+        QPoint(),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(level.slider, event)
+    assert level.margin == 0
+    assert told == []
+    assert not event.isAccepted()

@@ -1,0 +1,80 @@
+"""The buttons of the slice in sight, and its comment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons, with_key
+
+
+@pytest.fixture
+def buttons(qtbot: Any) -> SliceButtons:
+    made = SliceButtons()
+    qtbot.addWidget(made)
+    made.show()
+    qtbot.waitExposed(made)
+    return made
+
+
+@pytest.mark.parametrize("name", ["previous", "next", "accept", "flag"])
+def test_a_click_asks_for_its_action(buttons: SliceButtons, name: str, qtbot: Any) -> None:
+    with qtbot.waitSignal(getattr(buttons, f"{name}_requested"), timeout=1000):
+        qtbot.mouseClick(getattr(buttons, f"{name}_button"), Qt.MouseButton.LeftButton)
+
+
+def test_the_key_stands_on_every_button(buttons: SliceButtons) -> None:
+    parts = (
+        buttons.previous_button, buttons.next_button, buttons.accept_button, buttons.flag_button,
+    )  # fmt: skip
+    texts = [button.text() for button in parts]
+    assert texts == ["Previous  Shift+N", "Next  N", "Accept  A", "Flag  K"]
+    assert all(button.toolTip().endswith(".") for button in parts)
+    assert with_key("Revert", "revert") == "Revert  R"
+
+
+def test_what_was_decided_stands_on_the_buttons(buttons: SliceButtons) -> None:
+    buttons.set_slice(reviewed=True, flagged=True, comment="papillary muscle")
+    assert buttons.accept_button.text() == "Accepted  A"
+    assert buttons.flag_button.text() == "Flagged  K"
+    assert buttons.comment.text() == "papillary muscle"
+    buttons.set_slice(reviewed=False, flagged=False, comment="")
+    assert buttons.accept_button.text() == "Accept  A"
+    assert buttons.flag_button.text() == "Flag  K"
+    assert buttons.comment.text() == ""
+
+
+def test_every_letter_of_a_comment_is_told(buttons: SliceButtons, qtbot: Any) -> None:
+    heard: list[str] = []
+    buttons.comment_changed.connect(heard.append)
+    buttons.set_slice(reviewed=False, flagged=False, comment="R")
+    qtbot.keyClicks(buttons.comment, "V?")
+    assert heard == ["RV", "RV?"]
+
+
+def test_the_cursor_stays_in_a_comment_that_is_stored(buttons: SliceButtons, qtbot: Any) -> None:
+    qtbot.keyClicks(buttons.comment, "apex")
+    buttons.comment.setCursorPosition(1)
+    buttons.set_slice(reviewed=False, flagged=True, comment="apex")
+    assert buttons.comment.cursorPosition() == 1
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
+def test_return_and_escape_give_the_keyboard_back(
+    buttons: SliceButtons, key: Qt.Key, qtbot: Any
+) -> None:
+    buttons.activateWindow()
+    buttons.comment.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is buttons.comment, timeout=2000)
+    with qtbot.waitSignal(buttons.comment_left, timeout=1000):
+        qtbot.keyClick(buttons.comment, key)
+    assert not buttons.comment.hasFocus()
+
+
+def test_the_ends_of_the_queue_are_closed(buttons: SliceButtons) -> None:
+    buttons.set_queue(has_previous=False, has_next=True)
+    assert not buttons.previous_button.isEnabled()
+    assert buttons.next_button.isEnabled()

@@ -1,0 +1,85 @@
+"""One structure is chosen, others are finished."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.widgets.editing.structure_chips import FinishedBoxes, StructureChips
+
+HEART = {"RV": 1, "MYO": 2, "LV": 3}
+
+
+@pytest.fixture
+def chips(qtbot) -> StructureChips:
+    made = StructureChips()
+    qtbot.addWidget(made)
+    made.set_structures(HEART)
+    return made
+
+
+@pytest.fixture
+def boxes(qtbot) -> FinishedBoxes:
+    made = FinishedBoxes()
+    qtbot.addWidget(made)
+    made.set_structures(HEART)
+    return made
+
+
+def test_exactly_one_is_chosen_by_a_click(chips) -> None:
+    told: list[str] = []
+    chips.structure_chosen.connect(told.append)
+    assert chips.structure == "RV"
+    chips.chips["LV"].click()
+    chips.chips["LV"].click()
+    assert chips.structure == "LV"
+    assert [chip.isChecked() for chip in chips.chips.values()] == [False, False, True]
+    assert told == ["LV", "LV"]
+
+
+def test_choosing_from_outside_is_silent(chips) -> None:
+    told: list[str] = []
+    chips.structure_chosen.connect(told.append)
+    chips.set_structure("MYO")
+    chips.set_structure("aorta")
+    assert chips.structure == "MYO"
+    assert told == []
+
+
+def test_chips_have_the_colour_and_the_name_of_the_structure(chips) -> None:
+    chip = chips.chips["LV"]
+    image = chip.icon().pixmap(12, 12).toImage()
+    assert image.pixelColor(6, 6).name().upper() == CARDIAC["LV"]
+    assert CARDIAC["LV"] in chip.styleSheet()
+    assert chip.toolTip() == "Correct LV (left ventricle, cavity)."
+
+
+def test_other_structures_keep_the_choice_where_they_can(chips) -> None:
+    chips.set_structure("LV")
+    chips.set_structures({"MYO": 1, "LV": 2})
+    assert chips.structure == "LV"
+    assert [*chips.chips] == ["MYO", "LV"]
+    chips.set_structures({"aorta": 1, "LA": 2, "RA": 3, "PA": 4})
+    assert chips.structure == "aorta"
+    chips.set_structures({})
+    assert chips.structure == ""
+
+
+def test_finished_structures_are_told(boxes) -> None:
+    told: list[tuple[str, bool]] = []
+    boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
+    boxes.boxes["RV"].click()
+    boxes.boxes["LV"].click()
+    boxes.boxes["RV"].click()
+    assert told == [("RV", True), ("LV", True), ("RV", False)]
+    assert boxes.protected == ("LV",)
+
+
+def test_showing_what_is_finished_is_silent(boxes) -> None:
+    told: list[tuple[str, bool]] = []
+    boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
+    boxes.set_protected({"RV", "MYO"})
+    assert boxes.protected == ("RV", "MYO")
+    boxes.set_structures({"MYO": 1, "LV": 2})
+    assert boxes.protected == ("MYO",)
+    assert told == []

@@ -1,0 +1,216 @@
+"""The heart beats at its own rate."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.widgets.layers.cine_player import CinePlayer, frame_time_of
+from napari_bayes_nnunet.widgets.layers.slice_place import show_place, shown_place
+from napari_bayes_nnunet.widgets.layers.viewing import current_phase, turn
+
+from ..conftest import CINE, OBLIQUE, VOLUME, image_layer
+
+
+class Clock:
+    """Stands until it is moved, so that the rate does not depend on the machine."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_ms(self, milliseconds: float) -> None:
+        self.seconds += milliseconds / 1000
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def viewer(tmp_path) -> ViewerModel:
+    """A cine of 5 phases, 46 ms apart."""
+    model = ViewerModel()
+    turn(model, model.add_layer(image_layer(tmp_path, CINE)))
+    show_place(model, model.layers[0], (1, 2))
+    return model
+
+
+@pytest.fixture
+def player(viewer, clock, qapp) -> CinePlayer:
+    made = CinePlayer(viewer, now=clock)
+    made.set_layer(viewer.layers[0])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def phase_after(qtbot, viewer, player, clock):
+    """The phase shown when so many ms have passed."""
+
+    def after(milliseconds: float) -> int:
+        clock.pass_ms(milliseconds)
+        with qtbot.waitSignal(player._timer.timeout, timeout=2000):
+            pass
+        return current_phase(viewer, viewer.layers[0])
+
+    return after
+
+
+def test_phases_follow_each_other_at_their_distance(player, phase_after) -> None:
+    player.start()
+    assert [phase_after(46) for _ in range(7)] == [2, 3, 4, 5, 1, 2, 3]
+
+
+def test_pictures_are_left_out_where_drawing_is_slow(player, phase_after) -> None:
+    player.start()
+    assert phase_after(3 * 46) == 4
+    assert phase_after(46) == 5
+    assert phase_after(5 * 46) == 5
+    assert phase_after(20) == 5
+
+
+def test_the_slice_stays(viewer, player, phase_after) -> None:
+    player.start()
+    phase_after(92)
+    assert shown_place(viewer, viewer.layers[0]) == (3, 2)
+
+
+def test_the_slice_can_be_changed_and_the_phase_too_while_it_plays(
+    viewer, player, phase_after
+) -> None:
+    player.start()
+    phase_after(46)
+    show_place(viewer, viewer.layers[0], (4, 0))
+    assert phase_after(46) == 4
+    assert phase_after(46) == 5
+    assert shown_place(viewer, viewer.layers[0]) == (5, 0)
+
+
+def test_start_stop_and_toggle(qtbot, viewer, player, phase_after) -> None:
+    told: list[bool] = []
+    player.playing_changed.connect(told.append)
+    player.start()
+    player.start()
+    assert player.is_playing
+    phase_after(46)
+    player.stop()
+    player.stop()
+    assert not player.is_playing
+    player.toggle()
+    assert phase_after(46) == 3
+    player.toggle()
+    assert told == [True, False, True, False]
+    qtbot.wait(100)
+    assert current_phase(viewer, viewer.layers[0]) == 3
+
+
+def test_it_stops_when_the_image_goes(viewer, player) -> None:
+    told: list[bool] = []
+    player.playing_changed.connect(told.append)
+    player.start()
+    viewer.layers.clear()
+    assert told == [True, False]
+    player.start()
+    assert not player.is_playing
+    assert player.rate == ""
+
+
+def test_it_stops_where_time_is_on_the_screen(qtbot, viewer, player, clock) -> None:
+    player.start()
+    viewer.dims.order = (1, 2, 0, 3)
+    clock.pass_ms(46)
+    with qtbot.waitSignal(player.playing_changed) as stopped:
+        pass
+    assert stopped.args == [False]
+    assert not player.is_playing
+    player.start()
+    assert not player.is_playing
+
+
+def test_a_stack_stored_in_another_order_plays_too(tmp_path, qtbot, clock) -> None:
+    affine = OBLIQUE[:, [2, 0, 1, 3]]
+    stack = make_geometry((5, 16, 20, 4), (1.5, 1.25, 8), frame_time=40, affine=affine)
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, stack))
+    turn(viewer, layer)
+    assert viewer.dims.order != (0, 1, 2, 3)
+    player = CinePlayer(viewer, now=clock)
+    player.set_layer(layer)
+    before = viewer.dims.point
+    player.start()
+    clock.pass_ms(80)
+    qtbot.waitUntil(lambda: current_phase(viewer, layer) == 3)
+    assert viewer.dims.point[1:] == before[1:]
+    player.close()
+
+
+def test_it_plays_beside_a_layer_with_more_axes(qtbot, viewer, player, clock) -> None:
+    viewer.add_image(np.zeros((2, *CINE.shape)), scale=(1, 46, 8, 1.5, 1.25))
+    player.start()
+    clock.pass_ms(46)
+    qtbot.waitUntil(lambda: current_phase(viewer, viewer.layers[0]) == 2)
+
+
+def test_a_volume_has_nothing_to_play(tmp_path, viewer, player) -> None:
+    player.set_layer(viewer.add_layer(image_layer(tmp_path, VOLUME, "volume")))
+    player.start()
+    assert not player.is_playing
+    assert player.rate == ""
+    assert player.count == 1
+
+
+def test_the_rate_is_said(viewer, player) -> None:
+    assert player.rate == "22 pictures a second, as acquired"
+
+
+def test_a_cine_without_a_time_beats_once_a_second(tmp_path, viewer, player) -> None:
+    geometry = make_geometry((25, 4, 16, 20), (8, 1.5, 1.25), affine=OBLIQUE)
+    player.set_layer(viewer.add_layer(image_layer(tmp_path, geometry, "timeless")))
+    assert player.rate == (
+        "25 pictures a second: the file does not say how fast, so a beat takes a second"
+    )
+
+
+def test_layers_of_other_readers_say_the_time_by_their_scale(viewer) -> None:
+    units = ("s", "mm", "mm", "mm")
+    layer = viewer.add_image(np.zeros((5, 4, 16, 20)), scale=(0.04, 8, 1, 1), units=units)
+    assert frame_time_of(layer) == pytest.approx(40)
+    assert frame_time_of(viewer.add_image(np.zeros((5, 4, 16, 20)))) is None
+
+
+def test_closing_stops_and_lets_go(viewer, player) -> None:
+    player.start()
+    player.close()
+    assert not player.is_playing
+    viewer.layers.events.removed.connect(player._on_removed)  # the fixture closes it again
+
+
+def test_a_real_window_keeps_the_rate(tmp_path, make_napari_viewer, qtbot) -> None:
+    """Three beats of 5 × 46 ms, measured by the clock on the wall."""
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    player = CinePlayer(viewer)
+    player.set_layer(layer)
+    seen: list[tuple[float, int]] = []
+    viewer.dims.events.point.connect(
+        lambda: seen.append((perf_counter(), current_phase(viewer, layer)))
+    )
+    show_place(viewer, layer, (1, 1))
+    seen.clear()
+    player.start()
+    start = perf_counter()
+    qtbot.wait(3 * 5 * 46)
+    player.close()
+    late = [(when - start) * 1000 / 46 - (phase - 1) for when, phase in seen]
+    # How far behind the heart each picture was when it was shown, in phases of one beat.
+    behind = [phases % 5 for phases in late]
+    assert len(seen) > 3
+    assert np.median(behind) < 1.5

@@ -1,0 +1,124 @@
+"""Lines over one slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_bayes_nnunet.widgets.layers.line_layer import Line, LineLayer, segments_of
+
+from ..conftest import CINE, VOLUME, image_layer
+
+SQUARE = np.array([[4.0, 5], [4, 9], [8, 9], [8, 5]])
+RED, FAINT = (1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 0.25)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer, tmp_path) -> Image:
+    return viewer.add_layer(image_layer(tmp_path, CINE))
+
+
+@pytest.fixture
+def lines(viewer, image) -> LineLayer:
+    return LineLayer(viewer, image, "outlines", pixels=2)
+
+
+def test_a_line_is_closed_and_lies_in_its_slice() -> None:
+    vectors, colors = segments_of([Line(SQUARE, RED)], (3, 2))
+    assert vectors.shape == (4, 2, 4)
+    assert (vectors[:, 0, :2] == (3, 2)).all()
+    assert (vectors[:, 1, :2] == 0).all()
+    np.testing.assert_array_equal(vectors[:, 0, 2:], SQUARE)
+    np.testing.assert_array_equal(
+        vectors[:, 0, 2:] + vectors[:, 1, 2:], np.roll(SQUARE, -1, axis=0)
+    )
+    assert (colors == RED).all()
+
+
+def test_every_other_piece_of_a_dotted_line_is_left_out() -> None:
+    vectors, colors = segments_of([Line(SQUARE, RED, dotted=True), Line(SQUARE, FAINT)], (2,))
+    assert vectors.shape == (6, 2, 3)
+    np.testing.assert_array_equal(vectors[:2, 0, 1:], SQUARE[::2])
+    assert colors.tolist() == [list(RED)] * 2 + [list(FAINT)] * 4
+
+
+def test_lines_are_drawn_over_the_image_on_its_grid(viewer, image, lines) -> None:
+    viewer.layers.selection.active = image
+    lines.draw([Line(SQUARE, RED)], (3, 1))
+    layer = lines.layer
+    assert [*viewer.layers] == [image, layer]
+    assert viewer.layers.selection.active is image
+    assert layer.scale == pytest.approx(image.scale)
+    assert layer.units == image.units
+    assert layer.axis_labels == image.axis_labels
+    assert layer.metadata["bayes"]["role"] == "outlines"
+    assert layer.metadata["bayes"]["image"] == image.unique_id
+    assert layer.name == "heart outlines"
+
+
+def test_they_are_seen_in_their_slice_only(viewer, image, lines) -> None:
+    lines.draw([Line(SQUARE, RED)], (3, 1))
+    for phase, z, seen in ((2, 1, 4), (2, 2, 0), (1, 1, 0)):
+        viewer.dims.set_point([0, 1], [46 * phase, 8 * z])
+        assert len(lines.layer._view_data) == seen
+
+
+def test_other_lines_replace_them(viewer, image, lines) -> None:
+    lines.draw([Line(SQUARE, RED)], (3, 1))
+    layer, extent = lines.layer, viewer.dims.range
+    for many in ([Line(SQUARE, FAINT)] * 3, [Line(SQUARE[:3], RED)], [], [Line(SQUARE, FAINT)]):
+        lines.draw(many, (2, 0))
+        vectors, colors = segments_of(many, (1, 0))
+        assert lines.layer is layer
+        np.testing.assert_array_equal(layer.data, vectors)
+        if many:
+            np.testing.assert_allclose(layer.edge_color, colors)
+    assert viewer.dims.range == extent
+
+
+def test_nothing_can_be_drawn_first(viewer, image, lines) -> None:
+    lines.draw([], (2, 0))
+    lines.draw([Line(SQUARE, FAINT)], (2, 0))
+    np.testing.assert_allclose(lines.layer.edge_color, [FAINT] * 4)
+
+
+def test_a_volume_has_lines_too(viewer, tmp_path) -> None:
+    image = viewer.add_layer(image_layer(tmp_path, VOLUME))
+    lines = LineLayer(viewer, image, "outlines", pixels=2)
+    lines.draw([Line(SQUARE, RED)], (None, 2))
+    assert (lines.layer.data[:, 0, 0] == 2).all()
+
+
+def test_the_width_on_the_screen_stays(viewer, image, lines) -> None:
+    def pixels() -> float:
+        step = np.mean(image.scale[-2:])
+        return float(lines.layer.edge_width * step * viewer.scene.camera.zoom)
+
+    viewer.scene.camera.zoom = 3
+    lines.draw([Line(SQUARE, RED)], (3, 1))
+    assert pixels() == pytest.approx(2)
+    for zoom in (3.1, 6, 40, 0.5):
+        viewer.scene.camera.zoom = zoom
+        assert pixels() == pytest.approx(2, rel=0.21)
+
+
+def test_lines_go_and_may_be_gone_already(viewer, image, lines) -> None:
+    lines.draw([Line(SQUARE, RED)], (3, 1))
+    viewer.layers.remove(lines.layer)
+    viewer.scene.camera.zoom = 9
+    lines.draw([], (3, 1))
+    lines.remove()
+    assert [*viewer.layers] == [image]
+    viewer.scene.camera.zoom = 1
+    other = LineLayer(viewer, image, "outlines", pixels=1)
+    other.draw([Line(SQUARE, RED)], (3, 1))
+    other.remove()
+    assert [*viewer.layers] == [image]
+    assert viewer.layers.selection.active is image

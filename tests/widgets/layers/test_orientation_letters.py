@@ -1,0 +1,90 @@
+"""Letters R L A P S I at the edges of the canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, edge_letters
+from napari_bayes_nnunet.widgets.layers.viewing import turn
+
+from ..conftest import CINE, image_layer
+
+LETTERS = (("P", "A"), ("S", "I"), ("R", "L"))
+
+
+@pytest.mark.parametrize(
+    ("displayed", "directions", "expected"),
+    [
+        ((1, 2), ("down", "right"), "SIRL"),
+        ((1, 2), ("up", "right"), "ISRL"),
+        ((1, 2), ("down", "left"), "SILR"),
+        ((2, 1), ("down", "right"), "RLSI"),
+        ((0, 2), ("down", "right"), "PARL"),
+    ],
+)
+def test_letters_of_the_displayed_axes(displayed, directions, expected) -> None:
+    edges = edge_letters(LETTERS, displayed, directions)
+    assert "".join(edges[edge] for edge in ("top", "bottom", "left", "right")) == expected
+
+
+def letters(viewer: ViewerModel) -> str:
+    """Top, bottom, left, right as shown; empty where hidden."""
+    overlays = [
+        viewer.canvas.overlays[f"patient_letter_{edge}"]
+        for edge in ("top", "bottom", "left", "right")
+    ]
+    return "".join(overlay.text for overlay in overlays if overlay.visible)
+
+
+@pytest.fixture
+def viewer(tmp_path) -> ViewerModel:
+    model = ViewerModel()
+    model.add_layer(image_layer(tmp_path, CINE))
+    return model
+
+
+@pytest.fixture(autouse=True)
+def shown(viewer) -> PatientLetters:
+    made = PatientLetters(viewer)
+    made.set_layer(viewer.layers[0])
+    return made
+
+
+def test_letters_follow_the_view(viewer) -> None:
+    assert letters(viewer) == "SIRL"
+    viewer.dims.order = (0, 1, 3, 2)
+    assert letters(viewer) == "RLSI"
+    viewer.scene.camera.orientation2d = ("up", "left")
+    assert letters(viewer) == "LRIS"
+    turn(viewer, viewer.layers[0])
+    assert letters(viewer) == "SIRL"
+
+
+def test_letters_are_hidden_in_3d_and_where_time_is_displayed(viewer) -> None:
+    viewer.dims.ndisplay = 3
+    assert letters(viewer) == ""
+    viewer.dims.ndisplay = 2
+    assert letters(viewer) == "SIRL"
+    viewer.dims.order = (1, 2, 0, 3)
+    assert letters(viewer) == ""
+
+
+def test_an_image_without_orientation_has_no_letters(viewer, shown) -> None:
+    layer = viewer.add_image(np.ones((4, 5, 6)))
+    shown.set_layer(layer)
+    assert letters(viewer) == ""
+    shown.set_layer(None)
+    assert letters(viewer) == ""
+
+
+def test_letters_survive_a_viewer_of_more_axes(viewer) -> None:
+    viewer.add_image(np.ones((2, 5, 4, 16, 20)))
+    assert letters(viewer) == "SIRL"
+
+
+def test_closing_takes_them_away(viewer, shown) -> None:
+    shown.close()
+    viewer.dims.ndisplay = 3
+    assert not [key for key in viewer.canvas.overlays if key.startswith("patient_letter")]

@@ -1,0 +1,376 @@
+"""NIfTI files as layers, and bad files in one sentence."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, stacks_in
+from napari_bayes_nnunet.io.dicom.seg import Origin, write_seg
+from napari_bayes_nnunet.io.dicom.series import Stack
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_volume, write_image, write_labels, write_map
+from napari_bayes_nnunet.io.study.study import read_study, save_edited, write_study
+from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
+from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, geometry_of, get_reader, grid_of
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+
+from ...helpers import dicoms
+from ...helpers.dicoms import write_cine, write_enhanced
+from ...helpers.studies import VOLUME as STUDY_GRID
+from ...helpers.studies import made_info, made_posterior, make_study
+
+OBLIQUE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
+VOLUME = make_geometry((3, 4, 5), (8, 1.5, 1.25), affine=OBLIQUE)
+CINE = make_geometry((2, 3, 4, 5), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
+
+
+def voxels(geometry: Geometry) -> Any:
+    return np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
+
+
+def image_file(path: Path, geometry: Geometry = VOLUME) -> Path:
+    write_image(path, voxels(geometry), geometry)
+    return path
+
+
+def layers_of(*paths: Path) -> list[Layer]:
+    given = str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
+    reader = get_reader(given)
+    assert reader is not None
+    return [layer if isinstance(layer, Layer) else Layer.create(*layer) for layer in reader(given)]
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
+def test_a_volume_is_an_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> None:
+    (layer,) = layers_of(image_file(tmp_path / name))
+    assert isinstance(layer, Image)
+    assert np.array_equal(layer.data, voxels(VOLUME))
+    assert layer.scale == pytest.approx([8, 1.5, 1.25])
+    assert layer.axis_labels == ("z", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert np.array_equal(layer.affine.affine_matrix, np.eye(4))
+    assert np.array_equal(layer.translate, np.zeros(3))
+
+
+def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
+    (layer,) = layers_of(image_file(tmp_path / "a.nii.gz", CINE))
+    assert layer.data.shape == (2, 3, 4, 5)
+    assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
+    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["millisecond"] + ["millimeter"] * 3
+
+
+def test_a_cine_without_frame_time_has_steps_of_1() -> None:
+    grid = grid_of(make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)))
+    assert grid["scale"] == (1.0, 8, 1.5, 1.25)
+    assert grid["units"] == ("ms", "mm", "mm", "mm")
+
+
+def test_the_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -> None:
+    path = image_file(tmp_path / "patient001_0000.nii.gz")
+    (layer,) = layers_of(path)
+    ours = layer.metadata["bayes"]
+    assert (ours["role"], ours["case"], ours["source"]) == ("image", "patient001", str(path))
+    assert layer.name == "patient001"
+    geometry = geometry_of(layer.metadata)
+    assert geometry == read_volume(path).geometry
+    assert geometry is not None
+    assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
+    assert pickle.loads(pickle.dumps(layer.metadata)) == layer.metadata
+
+
+def test_no_geometry_in_foreign_metadata() -> None:
+    assert geometry_of({}) is None
+    assert geometry_of({"bayes": None}) is None
+    assert geometry_of({"bayes": {"geometry": "elsewhere"}}) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["a_gt.nii.gz", "a_seg.nii", "a-labels.nii.gz", "a_mask.nii.gz", "labelsTr/a.nii.gz"]
+)
+def test_labels_by_name_or_folder(tmp_path: Path, name: str) -> None:
+    path = image_file(tmp_path / name)
+    (layer,) = layers_of(path)
+    assert isinstance(layer, Labels)
+    assert layer.data.dtype == np.uint8
+    assert layer.metadata["bayes"]["role"] == "labels"
+
+
+def test_labels_by_what_the_file_says(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.nii.gz", np.full((3, 4, 5), 300), VOLUME)
+    (layer,) = layers_of(tmp_path / "a.nii.gz")
+    assert isinstance(layer, Labels)
+    assert layer.data.dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", ["a.nii", "weight.nii", "labels_of_a.nii.gz", "labelled/a.nii"])
+def test_other_whole_numbers_are_images(tmp_path: Path, name: str) -> None:
+    assert isinstance(layers_of(image_file(tmp_path / name))[0], Image)
+
+
+def test_a_soft_mask_is_an_image(tmp_path: Path) -> None:
+    write_map(tmp_path / "a_mask.nii.gz", np.full((3, 4, 5), 0.5), VOLUME)
+    assert isinstance(layers_of(tmp_path / "a_mask.nii.gz")[0], Image)
+
+
+def test_a_map_of_zeros_can_be_opened(tmp_path: Path) -> None:
+    write_map(tmp_path / "a_mutual_information.nii.gz", np.zeros((3, 4, 5)), VOLUME)
+    (layer,) = layers_of(tmp_path / "a_mutual_information.nii.gz")
+    assert not layer.data.any()
+
+
+def test_single_bright_voxels_do_not_set_the_contrast(tmp_path: Path) -> None:
+    geometry = make_geometry((10, 40, 40), (8, 1.5, 1.5))
+    bright = np.random.default_rng(0).integers(0, 100, geometry.shape).astype(np.int16)
+    bright[0, 0, 0] = 5000
+    write_image(tmp_path / "a.nii", bright, geometry)
+    (layer,) = layers_of(tmp_path / "a.nii")
+    assert layer.contrast_limits[1] < 101
+
+
+def test_several_paths_are_several_layers(tmp_path: Path) -> None:
+    names = ("b.nii", "a.nii")
+    layers = layers_of(*(image_file(tmp_path / name) for name in names))
+    assert [layer.name for layer in layers] == ["b", "a"]
+
+
+@pytest.mark.parametrize("path", ["a.tif", "a.gz", "folder", "a.nii.txt", [], ["a.nii", "b.tif"]])
+def test_other_files_are_left_to_other_readers(path: Any) -> None:
+    assert get_reader(path) is None
+
+
+def test_without_a_window_a_bad_file_is_an_exception(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"a\.nii is no NIfTI file"):
+        layers_of(tmp_path / "a.nii")
+
+
+def test_in_a_window_a_bad_file_is_one_sentence_and_the_others_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    (tmp_path / "bad.nii").write_bytes(b"hello")
+    paths = [str(tmp_path / "bad.nii"), str(image_file(tmp_path / "good.nii"))]
+    reader = get_reader(paths)
+    assert reader is not None
+    before = len(notification_manager.records)
+    assert [layer[1]["name"] for layer in reader(paths)] == ["good"]
+    (shown,) = notification_manager.records[before:]
+    assert shown.severity.value == "error"
+    assert shown.message == (
+        f"{paths[0]} is no NIfTI file: it does not begin with a whole NIfTI header."
+    )
+    assert reader(paths[0]) == [NO_LAYER]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study of two phases of a cine, one voxel of it corrected."""
+    folder = make_study(tmp_path / "heart", phases=(2, 5))
+    edited = read_study(folder).edited
+    edited[1, 0, 0, 0] = 1
+    save_edited(folder, edited, read_study(folder).info.geometry)
+    return folder
+
+
+def test_a_study_is_image_entropy_prediction_and_corrected_labels(study: Path) -> None:
+    layers = layers_of(study)
+    assert [type(layer) for layer in layers] == [Image, Image, Labels, Labels]
+    assert [layer.name for layer in layers] == [
+        "heart",
+        "heart entropy",
+        "heart prediction",
+        "heart edited",
+    ]
+    image, entropy, prediction, edited = layers
+    for layer in layers:
+        assert layer.scale == pytest.approx(image.scale)
+        assert layer.axis_labels == ("t", "z", "y", "x")
+        assert np.array_equal(layer.extent.world, image.extent.world)
+    read = read_study(study)
+    assert np.array_equal(image.data, read_volume(study.parent / "heart_image.nii.gz").voxels)
+    assert np.array_equal(entropy.data, read.entropy)
+    assert entropy.contrast_limits == [0, 2]
+    assert np.array_equal(prediction.data, read.prediction)
+    assert np.array_equal(edited.data, read.edited)
+    assert edited.data[1, 0, 0, 0] == 1
+
+
+def test_the_layers_of_a_study_say_so(study: Path) -> None:
+    layers = layers_of(study)
+    about = [layer.metadata["bayes"] for layer in layers]
+    assert [one["role"] for one in about] == ["image", "entropy", "prediction", "edited"]
+    assert {one["study"] for one in about} == {str(study)}
+    assert {one["image"] for one in about[1:]} == {layers[0].unique_id}
+    for layer in layers:
+        assert geometry_of(layer.metadata).same_grid(read_study(study).info.geometry)
+    viewer = ViewerModel()
+    for layer in layers:
+        viewer.add_layer(layer)
+    assert set(result_layers(viewer, layers[0])) == {"entropy", "prediction"}
+
+
+def test_what_would_not_be_saved_cannot_be_painted(study: Path) -> None:
+    _, _, prediction, edited = layers_of(study)
+    assert not prediction.editable
+    assert not edited.editable
+    assert edited.visible
+    assert edited.contour > 0
+    assert not prediction.visible
+
+
+def test_a_study_whose_image_came_from_no_file(tmp_path: Path) -> None:
+    voxels = np.arange(np.prod(STUDY_GRID.shape), dtype=np.int16).reshape(STUDY_GRID.shape)
+    write_study(tmp_path / "s", made_info(None), {None: made_posterior()}, image=voxels)
+    image, *_ = layers_of(tmp_path / "s")
+    assert np.array_equal(image.data, voxels)
+
+
+def test_a_study_whose_image_is_gone(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "drawn")
+    (tmp_path / "drawn_image.nii.gz").rename(tmp_path / "other.nii.gz")
+    with pytest.raises(
+        DataError, match=r"drawn_image\.nii\.gz was not found: put it beside .* dock Review"
+    ):
+        layers_of(folder)
+
+
+def test_a_study_whose_image_has_changed(study: Path) -> None:
+    image_file(study.parent / "heart_image.nii.gz")
+    with pytest.raises(DataError, match=r"heart_image\.nii\.gz has changed since this study"):
+        layers_of(study)
+
+
+def test_a_damaged_study_is_one_sentence_in_a_window(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    (study / "study.json").write_text("{")
+    reader = get_reader(str(study))
+    assert reader is not None
+    before = len(notification_manager.records)
+    assert reader(str(study)) == [NO_LAYER]
+    (shown,) = notification_manager.records[before:]
+    assert "study.json is cut short or damaged" in shown.message
+
+
+def test_folders_that_are_no_studies_are_left_to_other_readers(tmp_path: Path) -> None:
+    assert get_reader(str(tmp_path)) is None
+    (tmp_path / "posterior").mkdir()
+    image_file(tmp_path / "a.nii.gz")
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(tmp_path), str(tmp_path / "a.nii.gz")]) is None
+
+
+def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
+    cine = write_cine(tmp_path / "Doe", series_per_slice=True)
+    (layer,) = layers_of(tmp_path / "Doe")
+    assert isinstance(layer, Image)
+    assert np.array_equal(layer.data, cine)
+    assert layer.scale == pytest.approx([dicoms.STEP, dicoms.DISTANCE, *dicoms.PIXELS])
+    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert layer.name.startswith("dicom-")
+    ours = layer.metadata["bayes"]
+    assert ours["case"] == layer.name
+    assert ours["source"] == str(tmp_path / layer.name)
+    geometry = geometry_of(layer.metadata)
+    assert geometry is not None
+    assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
+
+
+def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:
+    cine = write_enhanced(tmp_path / "a.dcm")
+    (layer,) = layers_of(tmp_path / "a.dcm")
+    assert np.array_equal(layer.data, cine)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_of_several_cines_the_user_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    first = write_cine(tmp_path / "a")
+    write_cine(tmp_path / "b", first[::-1].copy(), series=30)
+    with pytest.raises(DataError, match="There are 2 short-axis cines"):
+        layers_of(tmp_path)
+    offered = []
+
+    def ask(stacks: list[Stack]) -> Stack | None:
+        offered.extend(stacks)
+        return stacks[1] if accepted else None
+
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    monkeypatch.setattr(stack_chooser, "ask_for_stack", ask)
+    reader = get_reader(str(tmp_path))
+    assert reader is not None
+    layers = reader(str(tmp_path))
+    assert [stack.series_numbers for stack in offered] == [(5,), (30,)]
+    if accepted:
+        assert np.array_equal(layers[0][0], first[::-1])
+    else:
+        assert layers == [NO_LAYER]
+
+
+def test_labels_written_as_dicom_are_a_labels_layer(tmp_path: Path) -> None:
+    write_cine(tmp_path / "in")
+    stack = choose_stack(stacks_in(tmp_path / "in"))
+    drawn = np.ones((4, 12, 10), np.uint8)
+    images = [images[0] for images in stack.slices]
+    origin = Origin(algorithm="a", version="1")
+    (tmp_path / "out").mkdir()
+    write_seg(tmp_path / "out" / "heart.dcm", drawn, images, {"LV": 1}, origin=origin)
+    for path in (tmp_path / "out", tmp_path / "out" / "heart.dcm"):
+        (layer,) = layers_of(path)
+        assert isinstance(layer, Labels)
+        assert layer.name == "heart"
+        assert np.array_equal(layer.data, drawn)
+
+
+def test_files_that_are_no_dicom_do_not_wait_for_highdicom() -> None:
+    command = (
+        "import sys, napari_bayes_nnunet.widgets.layers.reader; print('highdicom' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "nnunetv2"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+from napari_bayes_nnunet.widgets.layers.reader import get_reader
+print(len(get_reader(sys.argv[1])(sys.argv[1])))
+"""
+
+
+def test_a_study_opens_without_torch(study: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(study)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "4\n"
+
+
+def test_reading_needs_no_torch_and_no_window() -> None:
+    code = (
+        "import sys, napari_bayes_nnunet.widgets.layers.reader, "
+        "napari_bayes_nnunet.widgets.layers.writer, "
+        "napari_bayes_nnunet.widgets.layers.sample_data; "
+        "print({'torch', 'nnunetv2', 'napari', 'qtpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

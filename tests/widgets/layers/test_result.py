@@ -1,0 +1,139 @@
+"""Results that grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.messages import PhaseDone
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.arrays import write_posterior
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.layers.result import Result, delete_files, phase_names
+
+from ...helpers.studies import made_posterior, make_study
+from ..conftest import CINE, VOLUME, grow, make_result
+
+
+def done_message(folder, *, phase: int | None = None) -> PhaseDone:
+    """The message of a phase whose members all have answered, with its file."""
+    file = folder / "said.npz"
+    write_posterior(file, made_posterior(VOLUME.shape), compressed=False)
+    return PhaseDone(job=1, phase=phase, report={"method": "multi"}, posterior=str(file))
+
+
+def test_a_snapshot_is_read_and_its_files_are_deleted(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    assert (result.labels == 3).all()
+    assert (result.entropy == 1).all()
+    assert (result.mutual_information == 0.5).all()
+    assert list(tmp_path.iterdir()) == []
+    assert result.phases[None].done == 1
+
+
+def test_one_phase_never_spreads_over_the_others(tmp_path) -> None:
+    result = make_result(CINE)
+    grow(result, tmp_path, phase=2)
+    assert (result.labels[1] == 3).all()
+    assert not np.delete(result.labels, 1, axis=0).any()
+    assert not np.delete(result.entropy, 1, axis=0).any()
+    assert (result.of_phase(result.labels, 2) == 3).all()
+
+
+def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    result.finish(None, {"method": "multi"})
+    assert result.phases[None].report == {"method": "multi"}
+    assert result.phases[None].done == result.phases[None].total == 2
+
+
+def test_warnings_say_of_which_phases_they_are() -> None:
+    result = make_result(CINE)
+    assert result.warnings == []
+    both = {"warnings": ["Small."], "notes": ["Half precision."]}
+    reports = {2: both, 4: {"warnings": ["Small.", "Cut off."], "notes": ["Half precision."]}}
+    for phase, report in reports.items():
+        result.count(phase, 2, 2)
+        result.finish(phase, report)
+    assert result.warnings == ["Small.", "Half precision.", "Phase 4: Cut off."]
+    result.count(5, 1, 2)  # stopped before its end
+    expected = ["Phases 2, 4: Small.", "Phases 2, 4: Half precision.", "Phase 4: Cut off."]
+    assert result.warnings == expected
+
+
+def test_the_warnings_of_one_phase_or_volume_need_no_name(tmp_path) -> None:
+    for geometry, phase in ((VOLUME, None), (CINE, 3)):
+        result = make_result(geometry)
+        grow(result, tmp_path, phase=phase)
+        result.finish(phase, {"warnings": ["Small."], "notes": ["Small."]})
+        assert result.warnings == ["Small."]
+
+
+def test_many_phases_are_only_counted() -> None:
+    assert phase_names([20, 7]) == "phases 7, 20"
+    assert phase_names(range(1, 26)) == "25 phases"
+
+
+def test_the_largest_entropy_is_log2_of_the_classes() -> None:
+    assert make_result().largest_entropy == 2
+
+
+def test_what_the_members_said_is_read_and_its_file_is_deleted(tmp_path) -> None:
+    result = make_result(CINE)
+    grow(result, tmp_path, phase=2)
+    message = done_message(tmp_path, phase=2)
+    posterior = result.read_posterior(message, 2)
+    assert result.posteriors == {}
+    result.finish(2, message.report, posterior)
+    assert list(tmp_path.iterdir()) == []
+    kept = result.posteriors[2]
+    np.testing.assert_array_equal(kept.members, made_posterior(VOLUME.shape).members)
+    np.testing.assert_array_equal(kept.prediction, result.labels[1])
+    np.testing.assert_array_equal(kept.entropy, result.entropy[1])
+
+
+def test_a_later_answer_leaves_the_posterior_alone_and_drops_it(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    result.finish(None, {}, result.read_posterior(done_message(tmp_path), None))
+    kept = result.posteriors[None]
+    grow(result, tmp_path, label=1)
+    assert result.posteriors == {}
+    assert (kept.prediction == 3).all()
+
+
+def test_without_a_file_there_is_no_posterior(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    message = PhaseDone(job=1, phase=None, report={})
+    assert result.read_posterior(message, None) is None
+    result.finish(None, message.report, None)
+    assert result.posteriors == {}
+
+
+def test_a_file_that_does_not_fit_is_told(tmp_path) -> None:
+    result = make_result(CINE, shape=(5, 4, 16, 21))
+    with pytest.raises(DataError, match="does not belong"):
+        result.read_posterior(done_message(tmp_path, phase=1), 1)
+
+
+def test_files_nobody_waits_for_are_deleted(tmp_path) -> None:
+    message = done_message(tmp_path)
+    delete_files(message)
+    delete_files(message)
+    delete_files(PhaseDone(job=1, phase=None, report={}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_is_a_result(tmp_path) -> None:
+    study = read_study(make_study(tmp_path / "heart", phases=(1, 4)))
+    result = Result.of_study(study)
+    assert result.labels is study.prediction
+    assert result.entropy is study.entropy
+    assert result.largest_entropy == 2
+    assert set(result.phases) == set(result.posteriors) == {1, 4}
+    assert (result.question.ensemble, result.question.members) == ("made", 3)
+    assert result.source == tmp_path / "heart_image.nii.gz"
+    assert result.geometry == study.info.geometry

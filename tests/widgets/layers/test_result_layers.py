@@ -1,0 +1,211 @@
+"""The layers of a result, in a viewer model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.widgets.layers.result import Result
+from napari_bayes_nnunet.widgets.layers.result_layers import (
+    put_result,
+    refresh_result,
+    result_layers,
+    show_mutual_information,
+)
+from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
+
+from ..conftest import CINE, VOLUME, grow, image_layer, make_result
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer: ViewerModel, tmp_path: Path) -> Image:
+    return viewer.add_layer(image_layer(tmp_path, CINE))
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Result:
+    made = make_result(CINE)
+    grow(made, tmp_path, phase=2)
+    return made
+
+
+def names(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=True)
+    assert names(viewer) == [
+        "heart",
+        "heart entropy",
+        "heart mutual information",
+        "heart prediction",
+    ]
+    for layer in viewer.layers:
+        assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
+        assert [str(unit) for unit in layer.units] == ["millisecond", *["millimeter"] * 3]
+        assert layer.axis_labels == ("t", "z", "y", "x")
+        np.testing.assert_array_equal(layer.extent.world, image.extent.world)
+    assert viewer.layers.selection.active is image
+
+
+def test_a_moved_image_moves_its_results_too(viewer, image, result) -> None:
+    image.translate = (0, 1, 2, 3)
+    put_result(viewer, image, result, mutual_information=False)
+    assert viewer.layers["heart prediction"].translate == pytest.approx([0, 1, 2, 3])
+
+
+def test_the_prediction_is_guarded_outlined_and_named(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    layer = viewer.layers["heart prediction"]
+    assert isinstance(layer, Labels)
+    assert not layer.editable
+    assert layer.locked
+    assert layer.contour > 0
+    for label, structure in ((1, "RV"), (2, "MYO"), (3, "LV")):
+        expected = [int(CARDIAC[structure][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        assert layer.get_color(label)[:3] == pytest.approx(expected, abs=0.01)
+    assert layer.colormap.color_dict[0][3] == 0
+    viewer.dims.set_point(0, 46)
+    inside = layer.get_status(layer.data_to_world((1, 2, 8, 8)), world=True)
+    assert inside["value"] == "3; structure: LV (left ventricle, cavity)"
+
+
+def test_the_user_cannot_delete_the_prediction(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    viewer.layers.selection = {viewer.layers["heart prediction"]}
+    viewer.layers.remove_selected()
+    assert "heart prediction" in names(viewer)
+
+
+@pytest.mark.parametrize("classes", [4, 2])
+def test_the_entropy_scale_is_fixed(viewer, image, tmp_path, classes: int) -> None:
+    result = make_result(CINE, classes=classes)
+    put_result(viewer, image, result, mutual_information=True)
+    for role in ("entropy", "mutual information"):
+        layer = viewer.layers[f"heart {role}"]
+        assert layer.contrast_limits == [0, np.log2(classes)]
+        assert layer.colormap.name == "inferno"
+        assert layer.blending == "additive"
+        assert layer.data.dtype == np.float32
+    grow(result, tmp_path, phase=1)
+    refresh_result(viewer, image, result)
+    assert viewer.layers["heart entropy"].contrast_limits == [0, np.log2(classes)]
+    assert viewer.layers["heart entropy"].colorbar.visible
+
+
+def test_layers_are_refined_in_place(viewer, image, result, tmp_path) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    layer = viewer.layers["heart prediction"]
+    viewer.dims.set_point(0, 46)
+    before = (viewer.dims.point, viewer.scene.camera.zoom, layer.contour, id(layer))
+    layer.contour = 0
+    seen = []
+    layer.events.set_data.connect(lambda event: seen.append(layer._slice.image.view.max()))
+    grow(result, tmp_path, phase=2, label=1)
+    refresh_result(viewer, image, result)
+    assert seen == [1]
+    assert (viewer.dims.point, viewer.scene.camera.zoom, 1, id(layer)) == before
+    assert layer.contour == 0  # what the user chose stays
+
+
+def test_other_phases_of_a_cine_stay_empty(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    layer = viewer.layers["heart prediction"]
+    assert layer.data.shape == CINE.shape
+    assert not np.delete(layer.data, 1, axis=0).any()
+
+
+def test_layers_are_found_when_renamed_and_told_apart_by_image(viewer, image, tmp_path) -> None:
+    other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    put_result(viewer, other, make_result(CINE, case="other"), mutual_information=False)
+    viewer.layers["heart prediction"].name = "mine"
+    assert {layer.name for layer in result_layers(viewer, image).values()} == {
+        "mine",
+        "heart entropy",
+    }
+    assert result_layers(viewer, other)["prediction"].name == "other prediction"
+
+
+def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=True)
+    painted = viewer.add_labels(np.ones(CINE.shape, np.uint8), name="heart edited")
+    painted.metadata["bayes"] = {"role": "edited", "image": image.unique_id}
+    unknown = viewer.add_labels(np.ones(CINE.shape, np.uint8), name="heart prediction")
+    new = make_result(CINE)
+    put_result(viewer, image, new, mutual_information=False)
+    layers = result_layers(viewer, image)
+    assert layers["prediction"].data is new.labels
+    assert set(layers) == {"prediction", "entropy"}
+    assert painted in viewer.layers
+    assert unknown in viewer.layers
+
+
+def test_what_the_user_deletes_does_not_come_back_while_it_is_refined(
+    viewer, image, result, tmp_path
+) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    viewer.layers.remove("heart entropy")
+    grow(result, tmp_path, phase=2)
+    refresh_result(viewer, image, result)
+    assert names(viewer) == ["heart", "heart prediction"]
+
+
+def test_nothing_is_shown_over_an_image_that_is_gone(viewer, image, result) -> None:
+    viewer.layers.remove(image)
+    put_result(viewer, image, result, mutual_information=False)
+    assert names(viewer) == []
+
+
+def test_mutual_information_comes_and_goes(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    show_mutual_information(viewer, image, result, True)
+    show_mutual_information(viewer, image, result, True)
+    assert names(viewer).count("heart mutual information") == 1
+    assert names(viewer).index("heart mutual information") == 2
+    show_mutual_information(viewer, image, result, False)
+    assert "heart mutual information" not in names(viewer)
+
+
+def test_the_prediction_layer_can_be_saved_by_napari(viewer, tmp_path) -> None:
+    image = viewer.add_layer(image_layer(tmp_path))
+    result = make_result()
+    grow(result, tmp_path)
+    put_result(viewer, image, result, mutual_information=False)
+    data, attributes, _ = viewer.layers["heart prediction"].as_layer_data_tuple()
+    (saved,) = write_labels_layer(str(tmp_path / "saved.nii.gz"), data, attributes)
+    assert read_labels(Path(saved)).geometry.same_grid(VOLUME)
+
+
+def test_reports_are_in_the_metadata(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    result.finish(2, {"method": "multi"})
+    refresh_result(viewer, image, result)
+    about = viewer.layers["heart prediction"].metadata["bayes"]
+    assert about["reports"] == {2: {"method": "multi"}}
+    assert about["role"] == "prediction"
+    assert about["structures"] == {"RV": 1, "MYO": 2, "LV": 3}
+
+
+def test_the_import_that_would_freeze_the_window_can_be_done_before() -> None:
+    script = (
+        "import sys; from napari_bayes_nnunet.widgets.layers.result_layers import prepare\n"
+        "before = 'pandas' in sys.modules; prepare(); print(before, 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False", "True"]

@@ -1,0 +1,141 @@
+"""Stacks lie on the screen as a reader expects them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_volume
+from napari_bayes_nnunet.sample_data import CINE as SAMPLE
+from napari_bayes_nnunet.widgets.layers.orientation_letters import edge_letters
+from napari_bayes_nnunet.widgets.layers.viewing import (
+    View,
+    current_phase,
+    go_to_phase,
+    look_closely,
+    turn,
+    view_of,
+)
+
+from ..conftest import CINE, VOLUME, image_layer
+
+AXES = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}  # fmt: skip # noqa: E501
+
+
+def geometry(x: str, y: str, z: str, spacing=(8.0, 1.5, 1.5)):
+    """A volume whose axes x, y, z run towards these patient directions."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([AXES[x], AXES[y], AXES[z]], float).T * np.array(spacing)[::-1]
+    return make_geometry((4, 16, 20), spacing, affine=affine)
+
+
+def shown(stack) -> tuple[str, str]:
+    """What is at the left and at the top of the screen."""
+    view = view_of(stack)
+    edges = edge_letters(stack.letters, view.order[1:], (view.vertical, view.horizontal))
+    return edges["left"], edges["top"]
+
+
+EXPECTED = {"S": ("R", "A"), "A": ("R", "S"), "R": ("A", "S")}
+"""Through-plane direction → left and top of axial, coronal and sagittal slices."""
+
+
+@pytest.mark.parametrize("through", ["S", "A", "R"])
+def test_slices_of_every_storage_order_look_the_same(through: str) -> None:
+    pairs = [("R", "L"), ("A", "P"), ("S", "I")]
+    others = [pair for pair in pairs if through not in pair]
+    ways = itertools.product(*others, next(p for p in pairs if through in p))
+    for one, other, normal in ways:
+        for x, y in ((one, other), (other, one)):
+            assert shown(geometry(x, y, normal)) == EXPECTED[through]
+
+
+def test_the_sample_lies_as_a_reader_expects_already() -> None:
+    assert view_of(read_volume(SAMPLE).geometry) == View((0, 1, 2), "down", "right")
+
+
+@pytest.mark.parametrize("slider", [0, 1, 2])
+def test_the_slider_is_the_through_plane_axis(slider: int) -> None:
+    spacing = [1.5, 1.5, 1.5]
+    spacing[slider] = 8
+    view = view_of(make_geometry((4, 5, 6), spacing))
+    assert view.order[0] == slider
+    assert (view.vertical, view.horizontal) == ("down", "right")
+
+
+def test_without_a_stack_the_first_axis_is_the_slider() -> None:
+    assert view_of(make_geometry((4, 5, 6), (1, 1.1, 1))).order == (0, 1, 2)
+
+
+def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
+    """The same short-axis slices with (z, y, x) stored as (y, x, z), x and y mirrored."""
+    affine = VOLUME.affine[:, [2, 0, 1, 3]]
+    affine[:, [1, 2]] *= -1
+    stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
+    view = view_of(stack)
+    assert view == View((2, 0, 1), "up", "left")
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, stack))
+    turn(viewer, layer)
+    assert viewer.dims.order == (2, 0, 1)
+    assert [str(d) for d in viewer.scene.camera.orientation2d] == ["up", "left"]
+
+
+def test_time_stays_the_first_slider(tmp_path) -> None:
+    affine = VOLUME.affine[:, [2, 0, 1, 3]]
+    stack = make_geometry((5, 16, 20, 4), (1.5, 1.25, 8), frame_time=40, affine=affine)
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, stack))
+    turn(viewer, layer)
+    assert viewer.dims.order == (0, 3, 1, 2)
+
+
+def test_an_image_without_geometry_is_left_as_it_is() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.ones((4, 5, 6)))
+    viewer.dims.order = (2, 1, 0)
+    turn(viewer, layer)
+    assert viewer.dims.order == (2, 1, 0)
+
+
+def test_going_to_a_phase_shows_its_middle_slice(tmp_path) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    viewer.dims.set_point(1, 0)
+    for phase in (5, 1, 3):
+        go_to_phase(viewer, layer, phase)
+        assert current_phase(viewer, layer) == phase
+        assert layer.world_to_data(viewer.dims.point)[1] == 2
+
+
+def test_phases_are_counted_right_beside_a_layer_with_more_axes(tmp_path) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    viewer.add_image(np.ones((2, 5, 4, 16, 20)))
+    go_to_phase(viewer, layer, 4)
+    assert current_phase(viewer, layer) == 4
+    assert viewer.dims.ndim == 5
+
+
+def test_looking_closely_centres_on_what_is_labelled() -> None:
+    data = np.zeros((3, 100, 100), np.uint8)
+    data[1, 20:30, 60:80] = 1
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(data, scale=(8, 2, 1)))
+    viewer.dims.set_point(0, 8)
+    look_closely(viewer, labels)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((49, 69.5))
+    assert viewer.scene.camera.zoom == pytest.approx(0.55 * min(800 / 19, 600 / 20))
+
+
+def test_looking_closely_at_nothing_leaves_the_view() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(np.zeros((3, 10, 10), np.uint8)))
+    before = viewer.scene.camera.zoom
+    look_closely(viewer, labels)
+    assert viewer.scene.camera.zoom == before

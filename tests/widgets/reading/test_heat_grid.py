@@ -1,0 +1,318 @@
+"""The navigator: slices × phases."""
+
+from __future__ import annotations
+
+from statistics import median
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from qtpy.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QPixmap
+from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
+
+from napari_bayes_nnunet.widgets.reading.heat_grid import HELP, HeatGrid
+from napari_bayes_nnunet.widgets.reading.heat_scale import HeatScale
+
+SLICES, PHASES = 12, 25
+UNIT = "mm²·bit"
+SCORES = np.arange(SLICES * PHASES, dtype=float).reshape(SLICES, PHASES)
+
+
+@pytest.fixture
+def make_grid(qtbot: Any) -> Any:
+    def make(scores: Any = SCORES, phases: Any = range(1, PHASES + 1)) -> HeatGrid:
+        grid = HeatGrid()
+        qtbot.addWidget(grid)
+        grid.set_scores(np.asarray(scores), list(phases), UNIT)
+        grid.resize(340, grid.sizeHint().height())
+        grid.show()
+        qtbot.waitExposed(grid)
+        return grid
+
+    return make
+
+
+@pytest.fixture
+def grid(make_grid: Any) -> HeatGrid:
+    return make_grid()
+
+
+@pytest.fixture
+def chosen(grid: HeatGrid) -> list[tuple[int | None, int]]:
+    return listen(grid)
+
+
+def listen(grid: HeatGrid) -> list[tuple[int | None, int]]:
+    heard: list[tuple[int | None, int]] = []
+    grid.cell_chosen.connect(lambda phase, z: heard.append((phase, z)))
+    return heard
+
+
+def click(grid: HeatGrid, phase: int | None, z: int, qtbot: Any) -> None:
+    point = grid.cell_rect(phase, z).center()
+    qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=point)
+
+
+def color_at(grid: HeatGrid, phase: int | None, z: int) -> QColor:
+    return picture(grid).pixelColor(grid.cell_rect(phase, z).center())
+
+
+def picture(grid: HeatGrid) -> QImage:
+    pixmap = QPixmap(grid.size())
+    grid.render(pixmap)
+    return pixmap.toImage()
+
+
+def test_a_click_chooses_phase_and_slice(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
+    click(grid, 1, 0, qtbot)
+    click(grid, 25, 11, qtbot)
+    click(grid, 10, 3, qtbot)
+    assert chosen == [(1, 0), (25, 11), (10, 3)]
+    assert grid.current == (10, 3)
+
+
+def test_a_click_beside_the_cells_chooses_nothing(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
+    for point in (QPoint(2, 2), QPoint(339, 60), QPoint(100, grid.height() - 2)):
+        qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=point)
+    qtbot.mouseClick(grid, Qt.MouseButton.RightButton, pos=grid.cell_rect(3, 3).center())
+    assert chosen == []
+
+
+def test_where_the_last_slice_is_the_base_it_is_above(grid: HeatGrid, qtbot: Any) -> None:
+    grid.set_ends(False)
+    assert grid.cell_rect(1, 11).top() < grid.cell_rect(1, 0).top()
+    heard = listen(grid)
+    click(grid, 4, 11, qtbot)
+    qtbot.keyClick(grid, Qt.Key.Key_Down)
+    assert heard == [(4, 11), (4, 10)]
+
+
+def test_arrow_keys_go_to_the_neighbours_and_stop_at_the_ends(
+    grid: HeatGrid, chosen: Any, qtbot: Any
+) -> None:
+    grid.set_current(24, 10)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Down):
+        qtbot.keyClick(grid, key)
+    assert chosen == [(25, 10), (25, 10), (25, 11), (25, 11)]
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Up):
+        qtbot.keyClick(grid, key)
+    assert chosen[-2:] == [(24, 11), (24, 10)]
+
+
+def test_arrow_keys_begin_at_the_base(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
+    qtbot.keyClick(grid, Qt.Key.Key_Right)
+    grid.set_current(99, 3)
+    qtbot.keyClick(grid, Qt.Key.Key_Down)
+    assert chosen == [(1, 0), (1, 0)]
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_N, Qt.Key.Key_A, Qt.Key.Key_K])
+def test_other_keys_are_left_to_the_window(grid: HeatGrid, chosen: Any, key: Qt.Key) -> None:
+    control = Qt.KeyboardModifier.ControlModifier
+    assert not is_taken(grid, key)
+    assert not is_taken(grid, Qt.Key.Key_Left, control)
+    assert is_taken(grid, Qt.Key.Key_Left)
+    assert chosen == [(1, 0)]
+
+
+def is_taken(widget: QWidget, key: Qt.Key, modifier: Any = Qt.KeyboardModifier.NoModifier) -> bool:
+    """Press a key; whether the widget did not leave it to others."""
+    event = QKeyEvent(QEvent.Type.KeyPress, key, modifier)
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()
+
+
+def test_phases_that_were_not_segmented_are_skipped(make_grid: Any, qtbot: Any) -> None:
+    scores = SCORES.copy()
+    scores[:, 4] = np.nan
+    grid = make_grid(scores)
+    heard = listen(grid)
+    click(grid, 5, 3, qtbot)
+    assert heard == []
+    grid.set_current(4, 3)
+    qtbot.keyClick(grid, Qt.Key.Key_Right)
+    assert heard == [(6, 3)]
+    assert grid.reading(5, 3) == "Slice 4, phase 5: not segmented"
+
+
+def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
+    grid.set_current(3, 4)
+    grid.set_marks({(3, 4): {"reviewed"}})
+    grid.set_landmarks(1, 10)
+    grid.set_ends(True)
+    grid.set_scores(SCORES[:, :2], [1, 10], "mL")
+    assert chosen == []
+    assert grid.current == (3, 4)
+    grid.set_current(None, None)
+    assert grid.current is None
+
+
+def test_a_reading_says_slice_phase_score_and_state(grid: HeatGrid) -> None:
+    grid.set_landmarks(1, 10)
+    grid.set_marks({(10, 2): {"edited", "reviewed"}, (11, 2): {"flagged"}, (12, 2): set()})
+    assert grid.reading(10, 2) == "Slice 3, phase 10 (ES): 59.0 mm²·bit\nreviewed, edited"
+    assert grid.reading(11, 2) == "Slice 3, phase 11: 60.0 mm²·bit\nflagged"
+    assert grid.reading(12, 2).endswith("not reviewed")
+    grid.set_marks({})
+    assert grid.reading(10, 2).endswith("not reviewed")
+
+
+def test_pointing_shows_the_reading(grid: HeatGrid, monkeypatch: Any) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.widgets.reading.heat_grid.QToolTip.showText",
+        lambda _point, text, _widget: shown.append(text),
+    )
+    for point in (grid.cell_rect(2, 1).center(), QPoint(1, 1)):
+        help_event = QHelpEvent(QEvent.Type.ToolTip, point, grid.mapToGlobal(point))
+        QApplication.sendEvent(grid, help_event)
+    assert shown == [grid.reading(2, 1), HELP]
+
+
+def test_cells_have_the_colours_of_the_scale(grid: HeatGrid) -> None:
+    scale = HeatScale(SCORES.max(), UNIT)
+    for phase, z in ((1, 0), (13, 6), (25, 11)):
+        assert color_at(grid, phase, z) == scale.color(SCORES[z, phase - 1])
+    grid.set_scores(SCORES, range(1, PHASES + 1), UNIT, top=10 * SCORES.max())
+    assert color_at(grid, 25, 11) == HeatScale(10 * SCORES.max(), UNIT).color(SCORES.max())
+
+
+def test_marks_outline_and_headings_are_drawn(grid: HeatGrid) -> None:
+    def changes(act: Any, *arguments: Any) -> QRect:
+        """Around all that a call has changed in the picture."""
+        before = pixels(picture(grid))
+        act(*arguments)
+        y, x = np.nonzero((pixels(picture(grid)) != before).any(axis=2))
+        return QRect(QPoint(x.min(), y.min()), QPoint(x.max(), y.max()))
+
+    cell = grid.cell_rect(7, 5)
+    assert cell.contains(changes(grid.set_marks, {(7, 5): {"reviewed"}}))
+    assert changes(grid.set_current, 7, 5).contains(cell.adjusted(0, 0, -1, -1))
+    heading = changes(grid.set_landmarks, 7, None)
+    assert heading.bottom() < grid.cell_rect(7, 0).top()
+    assert abs(heading.center().x() - cell.center().x()) < cell.width()
+
+
+def pixels(image: QImage) -> Any:
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    data = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+    lines = data.reshape(image.height(), image.bytesPerLine())
+    return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+
+def test_cells_are_crisp_on_dense_screens(grid: HeatGrid) -> None:
+    dense = QPixmap(2 * grid.size())
+    dense.setDevicePixelRatio(2)
+    grid.render(dense)
+    image, color = dense.toImage(), HeatScale(SCORES.max(), UNIT).color(SCORES[6, 12])
+    cell = grid.cell_rect(13, 6)
+    rows = [
+        image.pixelColor(2 * cell.center().x(), y) for y in range(2 * cell.top(), 2 * cell.bottom())
+    ]
+    assert set(map(QColor.name, rows)) == {color.name()}
+
+
+@pytest.mark.parametrize(
+    ("scores", "phases"),
+    [
+        (SCORES[:10, :1], [None]),
+        (SCORES[:10, :2], [1, 10]),
+        (np.zeros((10, 2)), [1, 10]),
+        (np.full((3, 2), np.nan), [1, 2]),
+        (np.ones((18, 110)), range(1, 111)),
+        (np.ones((90, 1)), [None]),
+        (np.zeros((0, 0)), []),
+    ],
+    ids=[
+        "3D",
+        "ED and ES",
+        "no disagreement",
+        "nothing known",
+        "many phases",
+        "many slices",
+        "empty",
+    ],
+)
+@pytest.mark.parametrize("base_first", [True, False, None])
+def test_all_kinds_of_studies_fit_a_narrow_dock(
+    make_grid: Any, scores: Any, phases: Any, base_first: bool | None, qtbot: Any
+) -> None:
+    grid = make_grid(scores, phases)
+    grid.set_ends(base_first)
+    grid.set_landmarks(1, 2)
+    for z in range(len(scores)):
+        for phase in phases:
+            assert grid.rect().contains(grid.cell_rect(phase, z))
+            assert grid.cell_rect(phase, z).width() <= 44
+    picture(grid)
+    qtbot.keyClick(grid, Qt.Key.Key_Down)
+
+
+def test_a_volume_has_no_phase(make_grid: Any, qtbot: Any) -> None:
+    grid = make_grid(SCORES[:10, :1], [None])
+    heard = listen(grid)
+    click(grid, None, 4, qtbot)
+    assert heard == [(None, 4)]
+    assert grid.reading(None, 4).startswith("Slice 5: 100 mm²·bit")
+
+
+def test_a_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
+    area, inner, grid = QScrollArea(), QWidget(), HeatGrid()
+    qtbot.addWidget(area)
+    column = QVBoxLayout(inner)
+    column.addWidget(grid)
+    column.addStretch()
+    area.setWidgetResizable(True)
+    area.setWidget(inner)
+    area.show()
+    grid.set_scores(SCORES, range(1, PHASES + 1), UNIT)
+    qtbot.waitUntil(lambda: grid.height() == grid.sizeHint().height(), timeout=2000)
+    before = grid.height()
+    grid.set_scores(SCORES[:6], range(1, PHASES + 1), UNIT)
+    qtbot.waitUntil(lambda: grid.height() < before - 60, timeout=2000)
+
+
+def test_wrong_input_is_refused(grid: HeatGrid) -> None:
+    with pytest.raises(ValueError, match=r"The scores of 3 phases are \(Z, 3\): \(12, 25\)"):
+        grid.set_scores(SCORES, [1, 2, 3], UNIT)
+    with pytest.raises(ValueError, match=r"reviewed, flagged, edited; not seen"):
+        grid.set_marks({(1, 1): {"seen", "edited"}})
+
+
+class Painted(QObject):
+    """Records what a widget is asked to paint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[QRect] = []
+
+    def eventFilter(self, _: Any, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint:
+            self.places.append(event.rect())
+        return False
+
+
+def test_only_what_has_changed_is_painted(grid: HeatGrid) -> None:
+    grid.set_marks({(2, 3): {"reviewed"}})
+    QApplication.processEvents()
+    painted = Painted()
+    grid.installEventFilter(painted)
+    grid.set_marks({(2, 3): {"reviewed"}, (20, 9): {"flagged"}})
+    QApplication.processEvents()
+    cell = grid.cell_rect(20, 9)
+    assert [place.contains(cell) for place in painted.places] == [True]
+    assert painted.places[0].width() < 3 * cell.width()
+
+
+def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
+    QApplication.processEvents()
+    times = []
+    for step in range(30):
+        start = process_time()
+        grid.set_current(1 + step % PHASES, step % SLICES)
+        grid.set_marks({(1 + step % PHASES, step % SLICES): {"reviewed", "edited"}})
+        QApplication.processEvents()
+        times.append(process_time() - start)
+    assert median(times) < 0.01

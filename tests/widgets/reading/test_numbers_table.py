@@ -1,0 +1,114 @@
+"""The measured numbers, one a row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.widgets.reading.numbers_table import HEADINGS, NumbersTable, value_text
+
+
+def measured(name: str, value: float, spread: float = 1.0, unit: str = "mL") -> Measured:
+    return Measured(
+        name=name, title=f"Title of {name}", value=value, spread=spread, unit=unit, help="Help."
+    )
+
+
+def numbers(*found: Measured) -> dict[str, Measured]:
+    return {one.name: one for one in found}
+
+
+PREDICTED = numbers(
+    measured("LV EDV", 142.34, 3.12),
+    measured("LV EF", 57.0, 1.66, "%"),
+    measured("LV CO", 5.2, 0.3),
+)
+
+
+@pytest.fixture
+def table(qtbot: Any) -> NumbersTable:
+    made = NumbersTable()
+    qtbot.addWidget(made)
+    made.set_numbers(PREDICTED, PREDICTED)
+    return made
+
+
+def test_a_row_says_name_value_spread_and_unit(table: NumbersTable) -> None:
+    assert table.texts("LV EDV") == ("LV EDV", "142.3", "± 3.1", "mL", "")
+    assert table.texts("LV EF") == ("LV EF", "57.0", "± 1.7", "%", "")
+    assert table.texts("LV CO") == ("LV CO", "5.20", "± 0.30", "mL", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (142.34, "142.3"),
+        (9.99, "9.99"),
+        (9.999, "10.0"),
+        (0.0, "0.00"),
+        (-3.2, "-3.20"),
+        (math.nan, "–"),
+    ],
+)
+def test_values_have_the_digits_that_matter(value: float, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_an_unknown_spread_is_a_dash(table: NumbersTable) -> None:
+    table.set_numbers(numbers(measured("LV EDV", 142.34, math.nan)))
+    assert table.texts("LV EDV")[2] == "± –"
+
+
+def test_what_an_edit_has_changed_is_lit_up_and_shown_with_what_it_was(
+    table: NumbersTable, qtbot: Any
+) -> None:
+    table._timer.setInterval(50)
+    assert table.lit == set()
+    table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
+    assert table.lit == {"LV EDV"}
+    assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "142.3")
+    assert table.texts("LV EF")[-1] == ""
+    qtbot.waitUntil(lambda: not table.lit, timeout=2000)
+    assert table.texts("LV EDV")[-1] == "142.3"
+
+
+def test_the_next_edit_lights_up_only_what_it_has_changed(table: NumbersTable) -> None:
+    changed = PREDICTED | numbers(measured("LV EDV", 145.0))
+    table.set_numbers(changed, PREDICTED)
+    table.set_numbers(changed | numbers(measured("LV EF", 58.0)), PREDICTED)
+    assert table.lit == {"LV EF"}
+    assert table.texts("LV EDV")[-1] == "142.3"
+
+
+def test_an_undone_edit_leaves_nothing_behind(table: NumbersTable) -> None:
+    table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0)), PREDICTED)
+    table.set_numbers(PREDICTED, PREDICTED)
+    assert table.texts("LV EDV")[-1] == ""
+
+
+def test_other_numbers_take_the_place_of_those_before(table: NumbersTable, qtbot: Any) -> None:
+    table.set_numbers(numbers(measured("RV EDV", 150.0)), None)
+    assert table.lit == set()
+    with pytest.raises(KeyError):
+        table.texts("LV EDV")
+    table.set_numbers({})
+    table.show()
+    table.grab()
+
+
+def test_names_and_headings_are_explained(table: NumbersTable) -> None:
+    line = table._lines["LV EDV"]
+    assert line.name.toolTip() == "Title of LV EDV: Help."
+    assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
+
+
+def test_all_numbers_fit_a_narrow_dock(table: NumbersTable) -> None:
+    names = ("LV mass index", "RV volume index", "LV CO")
+    table.set_numbers(
+        numbers(*(measured(name, 188.8, 22.2, "mL/m²") for name in names)),
+        numbers(*(measured(name, 177.7, 22.2, "mL/m²") for name in names)),
+    )
+    assert table.minimumSizeHint().width() <= 330

@@ -1,0 +1,261 @@
+"""Image, contours and uncertainty of a study, in whatever window it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.reader import get_reader
+from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
+from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy, ReviewPicture
+from napari_bayes_nnunet.widgets.review.open_study import open_study
+
+from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def make_picture(viewer, folder) -> Callable[..., ReviewPicture]:
+    made: list[ReviewPicture] = []
+
+    def make(opened: OpenedStudy | None = None) -> ReviewPicture:
+        made.append(ReviewPicture(viewer, opened or open_study(folder)))
+        return made[-1]
+
+    yield make
+    for picture in made:
+        if not picture._is_closing:
+            picture.close()
+
+
+def layers_of(path: Path) -> list[Layer]:
+    reader = get_reader(str(path))
+    assert reader is not None
+    return [one if isinstance(one, Layer) else Layer.create(*one) for one in reader(str(path))]
+
+
+def images(viewer: ViewerModel) -> list[Image]:
+    return [layer for layer in viewer.layers if ours(layer).get("role") == "image"]
+
+
+def test_the_edited_labels_are_on_top_and_painted_in(viewer, make_picture) -> None:
+    picture = make_picture()
+    assert viewer.layers[-1] is picture.edited
+    assert viewer.layers.selection.active is picture.edited
+    assert picture.edited.data is picture._session.labels
+    shown = [layer for layer in viewer.layers if layer.visible]
+    assert shown == [picture.image, picture.edited]
+    assert not result_layers(viewer, picture.image)["prediction"].editable
+
+
+def test_all_layers_lie_on_the_grid_of_the_image(viewer, make_picture) -> None:
+    picture = make_picture()
+    picture.add_map("mutual information")
+    assert len({tuple(layer.scale) for layer in viewer.layers}) == 1
+    assert len({tuple(map(str, layer.units)) for layer in viewer.layers}) == 1
+
+
+def test_going_to_a_slice_shows_it_and_tells_it_once(viewer, make_picture, qtbot) -> None:
+    picture, told = make_picture(), []
+    picture.moved.connect(told.append)
+    center, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
+    picture.go_to(WORST)
+    picture.go_to(WORST)
+    qtbot.wait(5)
+    assert told == [WORST]
+    assert picture.place == WORST
+    assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == (center, zoom)
+    viewer.dims.set_current_step((0, 1), (ES - 1, 0))
+    qtbot.waitUntil(lambda: told == [WORST, (ES, 0)])
+
+
+def test_going_to_a_slice_makes_the_edited_labels_active_again(viewer, make_picture) -> None:
+    picture = make_picture()
+    viewer.layers.selection.active = picture.image
+    picture.go_to(WORST)
+    assert viewer.layers.selection.active is picture.edited
+
+
+def test_an_image_that_is_open_is_not_opened_twice(viewer, folder, make_picture) -> None:
+    (image,) = (viewer.add_layer(layer) for layer in layers_of(image_of(folder)))
+    assert make_picture().image is image
+    assert images(viewer) == [image]
+
+
+def test_a_study_that_was_dropped_on_the_window_goes_on_with_its_image(
+    viewer, folder, make_picture
+) -> None:
+    for layer in layers_of(folder):
+        viewer.add_layer(layer)
+    picture = make_picture()
+    assert len(images(viewer)) == 1
+    names = [layer.name for layer in viewer.layers]
+    assert len(names) == len(set(names)) == 4
+    assert picture.edited.editable
+
+
+def test_an_image_of_the_same_file_name_that_changed_is_not_taken(
+    viewer, folder, make_picture
+) -> None:
+    file = image_of(folder)
+    (image,) = (viewer.add_layer(layer) for layer in layers_of(file))
+    file.write_bytes(file.read_bytes() + b"more")
+    opened = open_study(folder)
+    assert opened.image is None
+    assert make_picture(opened).image is not image
+
+
+def test_an_image_from_no_file_is_known_by_its_voxels(viewer, folder, make_picture) -> None:
+    own = image_of(folder).read_bytes()
+    text = (folder / "study.json").read_text()
+    start = text.index('"image": {')
+    end = text.index("}", start) + 1
+    (folder / "study.json").write_text(f'{text[:start]}"image": null{text[end:]}')
+    (folder / "image.nii.gz").write_bytes(own)
+    opened = open_study(folder)
+    other = viewer.add_image(opened.image.voxels + 1, name="other")
+    same = viewer.add_image(opened.image.voxels.copy(), name="from a script")
+    assert make_picture(opened).image is same is not other
+
+
+def test_without_the_image_the_labels_lie_on_black(viewer, folder, make_picture) -> None:
+    image_of(folder).unlink()
+    picture = make_picture(open_study(folder))
+    assert picture.image.name == "heart (image not found)"
+    assert not np.asarray(picture.image.data).any()
+    picture.go_to(WORST)
+    assert picture.place == WORST
+    picture.take_away()
+    assert list(viewer.layers) == []  # black is nothing to look at
+
+
+def test_an_image_without_a_place_in_the_patient(viewer, tmp_path, make_picture) -> None:
+    folder = make_cine(tmp_path / "still", geometry=make_geometry((4, *SHAPE), SPACING))
+    picture = make_picture(open_study(folder))
+    picture.go_to((ES, 2))
+    assert picture.place == (ES, 2)
+    picture.centre_on(3, 4)
+
+
+def test_phases_that_were_not_segmented_can_be_looked_at(make_picture) -> None:
+    picture = make_picture()
+    picture.go_to((2, 3))
+    assert picture.place == (2, 3)
+    assert not picture._session.labels_in((2, 3)).any()
+
+
+def test_a_volume_has_slices_only(viewer, tmp_path, make_picture) -> None:
+    picture = make_picture(open_study(make_cine(tmp_path / "still", phases=(None,))))
+    picture.go_to((None, 2))
+    assert picture.place == (None, 2)
+
+
+def test_the_place_is_right_beside_layers_with_more_axes(viewer, make_picture) -> None:
+    picture = make_picture()
+    viewer.add_image(np.zeros((2, 3, 4, 40, 48)))
+    picture.go_to(WORST)
+    assert picture.place == WORST
+
+
+def test_centring_keeps_the_zoom(viewer, make_picture) -> None:
+    picture = make_picture()
+    picture.go_to(WORST)
+    zoom = viewer.scene.camera.zoom
+    picture.centre_on(10, 20)
+    shown = [picture.image.data_to_world((0, 0, 10, 20))[a] for a in viewer.dims.displayed]
+    assert tuple(viewer.scene.camera.center)[-2:] == pytest.approx(shown)
+    assert viewer.scene.camera.zoom == zoom
+
+
+def test_outline_or_filled(make_picture) -> None:
+    picture = make_picture()
+    assert picture.edited.contour == CONTOUR_WIDTH
+    picture.toggle_fill()
+    assert picture.edited.contour == 0
+    assert picture.edited.opacity < 1
+    picture.toggle_fill()
+    assert (picture.edited.contour, picture.edited.opacity) == (CONTOUR_WIDTH, 1)
+
+
+def test_the_brush_paints_the_chosen_structure(make_picture) -> None:
+    picture = make_picture()
+    picture.set_structure(LV)
+    assert picture.edited.selected_label == LV
+
+
+def test_a_map_is_added_hidden_and_only_once(viewer, make_picture) -> None:
+    picture = make_picture()
+    picture.add_map("mutual information")
+    picture.add_map("mutual information")
+    layer = result_layers(viewer, picture.image)["mutual information"]
+    assert not layer.visible
+    assert len(viewer.layers) == 5
+    viewer.layers.remove(result_layers(viewer, picture.image)["entropy"])
+    prediction = result_layers(viewer, picture.image)["prediction"]
+    viewer.layers.remove(prediction)
+    picture.add_map("entropy")
+    assert not result_layers(viewer, picture.image)["entropy"].visible
+    assert not result_layers(viewer, picture.image)["prediction"].visible
+
+
+@pytest.mark.parametrize(
+    ("which", "what"), [("edited", "edited labels"), ("image", "voxels of the image")]
+)
+def test_a_layer_that_is_removed_is_told_once(viewer, make_picture, which: str, what: str) -> None:
+    picture, told = make_picture(), []
+    picture.lost.connect(told.append)
+    viewer.layers.remove(getattr(picture, which))
+    assert told == [what]
+    viewer.layers.clear()
+    assert told == [what]
+
+
+def test_a_layer_that_is_renamed_is_still_ours(viewer, make_picture) -> None:
+    picture, told = make_picture(), []
+    picture.lost.connect(told.append)
+    for layer in viewer.layers:
+        layer.name = f"my {layer.name}"
+    picture.go_to(WORST)
+    picture.add_map("mutual information")
+    assert len(viewer.layers) == 5
+    assert told == []
+
+
+def test_taking_away_leaves_image_and_prediction(viewer, make_picture, qtbot) -> None:
+    picture, told = make_picture(), []
+    picture.lost.connect(told.append)
+    picture.moved.connect(told.append)
+    picture.take_away()
+    assert picture.edited not in viewer.layers
+    assert result_layers(viewer, picture.image)["prediction"].visible
+    viewer.dims.set_current_step(0, 2)
+    qtbot.wait(5)
+    assert told == []
+
+
+def test_looking_closely_zooms_in_on_the_heart(viewer, make_picture) -> None:
+    picture = make_picture()
+    picture.go_to((ED, 1))
+    before = viewer.scene.camera.zoom
+    picture.look_closely()
+    first = viewer.scene.camera.zoom
+    picture.go_to((ED, 3))  # the apex: the zoom is that of the whole heart
+    picture.look_closely()
+    assert viewer.scene.camera.zoom == first
+    assert first != before

@@ -1,0 +1,66 @@
+"""How far a review has come, in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.review.progress import Progress
+from napari_bayes_nnunet.widgets.reading.progress import ALL_DONE, ENOUGH, STEPS, ReviewProgress
+
+
+def progress(**changes: Any) -> Progress:
+    given: dict[str, Any] = {"done": 12, "total": 20, "uncertain_share": 0.639, "ef_spread": 3.1}
+    return Progress(**(given | changes))
+
+
+@pytest.fixture
+def widget(qtbot: Any) -> ReviewProgress:
+    made = ReviewProgress()
+    qtbot.addWidget(made)
+    made.resize(330, 100)
+    return made
+
+
+def test_without_a_study_there_is_nothing(widget: ReviewProgress) -> None:
+    assert widget.isHidden()
+    widget.set_progress(progress())
+    assert not widget.isHidden()
+    widget.set_progress(None)
+    assert widget.isHidden()
+
+
+def test_slices_volume_and_spread_are_said(widget: ReviewProgress) -> None:
+    widget.set_progress(progress())
+    assert widget.slices.text() == "12 of 20 slices"
+    assert widget.share.text() == "63 % of the uncertain volume"
+    assert widget.bar.value() == int(0.639 * STEPS)
+    assert widget.spread.text() == "Models' spread left in EF: ± 3.1 points"
+    assert widget.advice.isHidden()
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
+def test_only_all_is_100_percent(widget: ReviewProgress, share: float, text: str) -> None:
+    widget.set_progress(progress(uncertain_share=share))
+    assert widget.share.text().startswith(text)
+
+
+def test_a_stop_is_suggested_below_2_points(widget: ReviewProgress) -> None:
+    widget.set_progress(progress(ef_spread=2.0))
+    assert widget.advice.text() == ""
+    widget.set_progress(progress(ef_spread=1.9))
+    assert widget.advice.text() == ENOUGH
+    assert "below 2 points" in ENOUGH
+
+
+def test_an_unknown_spread_is_not_mentioned(widget: ReviewProgress) -> None:
+    widget.set_progress(progress(ef_spread=math.nan))
+    assert widget.spread.isHidden()
+    assert widget.advice.isHidden()
+
+
+def test_the_end_is_said(widget: ReviewProgress) -> None:
+    widget.set_progress(progress(done=20, ef_spread=1.0))
+    assert widget.advice.text() == ALL_DONE

@@ -1,0 +1,96 @@
+"""What the queue goes by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_bayes_nnunet.widgets.reading.queue_form import ALL, QueueForm
+
+SCORES = {
+    "mutual-information": ("Mutual information", "mm²·bit", "What the models disagree on."),
+    "disagreement": ("Disagreement", "", "1 − mean Dice of all pairs of models."),
+}
+
+
+@pytest.fixture
+def form(qtbot: Any) -> QueueForm:
+    made = QueueForm(SCORES)
+    qtbot.addWidget(made)
+    made.set_structures(["RV", "MYO", "LV"])
+    made.show()
+    return made
+
+
+@pytest.fixture
+def changes(form: QueueForm) -> list[int]:
+    heard: list[int] = []
+    form.changed.connect(lambda *_: heard.append(1))
+    return heard
+
+
+def test_the_first_score_is_chosen_and_explained(form: QueueForm) -> None:
+    assert (form.score, form.unit) == ("mutual-information", "mm²·bit")
+    assert "What the models disagree on. In mm²·bit." in form.scores.toolTip()
+    assert "probability of error" in form.scores.toolTip()
+    role = Qt.ItemDataRole.ToolTipRole
+    assert form.scores.itemData(1, role) == "1 − mean Dice of all pairs of models."
+
+
+def test_another_score_is_told(form: QueueForm, changes: Any) -> None:
+    form.set_score("disagreement", "The ensemble has one member.")
+    assert (form.score, form.unit, changes) == ("disagreement", "", [])
+    assert form.note.text() == "The ensemble has one member."
+    form.scores.setCurrentIndex(0)
+    assert (form.score, changes) == ("mutual-information", [1])
+    assert form.note.text() == ""
+    assert form.scores.toolTip().startswith("What the models disagree on.")
+
+
+def test_an_unknown_score_is_refused(form: QueueForm) -> None:
+    with pytest.raises(KeyError):
+        form.set_score("guess")
+
+
+def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
+    titles = [form.structures.itemText(place) for place in range(form.structures.count())]
+    assert titles == [ALL, "RV", "MYO", "LV"]
+    assert form.structure is None
+    form.structures.setCurrentIndex(3)
+    assert (form.structure, changes) == ("LV", [1])
+    role = Qt.ItemDataRole.ToolTipRole
+    assert form.structures.itemData(3, role) == "LV (left ventricle, cavity)"
+
+
+def test_the_structure_stays_where_the_next_study_has_it(form: QueueForm, changes: Any) -> None:
+    form.set_structure("LV")
+    form.set_structures(["LV", "MYO"])
+    assert form.structure == "LV"
+    form.set_structures(["scar"])
+    assert form.structure is None
+    assert changes == []
+
+
+def test_switches(form: QueueForm, changes: Any, qtbot: Any) -> None:
+    assert (form.takes_all_phases, form.leaves_out_borders) == (False, False)
+    form.set_switches(all_phases=True, leave_out_borders=True)
+    assert (form.takes_all_phases, form.leaves_out_borders, changes) == (True, True, [])
+    for switch in (form.phases_switch, form.borders_switch):
+        switch.setFocus()
+        qtbot.keyClick(switch, Qt.Key.Key_Space)
+    assert (form.takes_all_phases, form.leaves_out_borders, changes) == (False, False, [1, 1])
+
+
+@pytest.mark.parametrize(("phases", "is_offered"), [(1, False), (2, False), (25, True)])
+def test_all_phases_are_offered_where_there_are_more_than_two(
+    form: QueueForm, phases: int, is_offered: bool
+) -> None:
+    form.set_phases(phases)
+    assert form.phases_switch.isVisible() == is_offered
+
+
+def test_everything_is_explained(form: QueueForm) -> None:
+    parts = (form.scores, form.structures, form.phases_switch, form.borders_switch)
+    assert all(part.toolTip().endswith(".") for part in parts)

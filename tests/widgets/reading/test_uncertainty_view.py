@@ -1,0 +1,238 @@
+"""The uncertainty in one of five views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.result_layers import put_result, show_mutual_information
+from napari_bayes_nnunet.widgets.layers.slice_place import show_place
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, OutlineLayers, View
+
+from ..conftest import CINE, grow, image_layer, make_result
+
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+VIEWS = [*View]
+
+
+def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
+    """Slices 1 to 3: squares of sides 4, 5, 6 … around one corner, a step larger per member."""
+    labels = np.zeros((members, 4, 16, 20), np.uint8)
+    for member in range(members):
+        labels[member, 1:, 4 : 8 + member, 5 : 9 + member] = label
+    shares = np.stack([(labels == c).mean(axis=0) for c in range(4)]).astype(np.float32)
+    flat = np.zeros(labels.shape[1:], np.float32)
+    return StoredPosterior.of(
+        shares,
+        labels,
+        prediction=shares.argmax(axis=0).astype(np.uint8),
+        entropy=flat,
+        mutual_information=flat,
+    )
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer, tmp_path) -> Image:
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    show_place(viewer, layer, (2, 1))
+    return layer
+
+
+@pytest.fixture
+def asked() -> list[int | None]:
+    """The phases whose posterior was asked for."""
+    return []
+
+
+@pytest.fixture
+def outlines(viewer, image, asked) -> OutlineLayers:
+    known = {2: posterior(), 3: posterior(label=1)}
+
+    def posterior_of(phase: int | None) -> StoredPosterior | None:
+        asked.append(phase)
+        return known.get(phase)
+
+    made = OutlineLayers(viewer)
+    made.set_image(image, posterior_of, STRUCTURES)
+    made.set_structure("LV")
+    yield made
+    made.close()
+
+
+def drawn(viewer: ViewerModel, role: str = "outlines") -> Any:
+    found = [layer for layer in viewer.layers if ours(layer).get("role") == role]
+    return found[0] if found else None
+
+
+def test_at_first_nothing_is_drawn(viewer, image, outlines) -> None:
+    assert outlines.view == View.NOTHING
+    assert [*viewer.layers] == [image]
+
+
+def test_all_members_are_thin_lines_in_the_colour_of_the_structure(viewer, outlines) -> None:
+    outlines.set_view(View.MEMBERS)
+    layer = drawn(viewer)
+    assert drawn(viewer, "strong outlines") is None
+    ends = layer.data[:, 0, 2:].max(axis=0)
+    assert ends.tolist() == [10.5, 11.5]
+    assert (layer.data[:, 0, :2] == (1, 1)).all()
+    rgb = [int(CARDIAC["LV"][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    assert layer.edge_color[0] == pytest.approx([*rgb, 0.4])
+
+
+def test_inclusion_is_dotted_plain_and_strong(viewer, outlines) -> None:
+    outlines.set_view(View.INCLUSION)
+    thin, strong = drawn(viewer), drawn(viewer, "strong outlines")
+    assert strong.edge_width > thin.edge_width
+    faint, plain = np.unique(thin.edge_color[:, 3])
+    dotted = thin.data[thin.edge_color[:, 3] == faint]
+    whole = thin.data[thin.edge_color[:, 3] == plain]
+    gaps = np.diff(dotted[:, 0, 2:], axis=0) - dotted[:-1, 1, 2:]
+    assert np.abs(gaps).sum(axis=1).min() > 0
+    assert np.abs(np.diff(whole[:, 0, 2:], axis=0) - whole[:-1, 1, 2:]).max() < 1e-5
+    sizes = [part[:, 0, 2].max() for part in (dotted, whole, strong.data)]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> None:
+    outlines.set_view(View.MEMBERS)
+    count = len(drawn(viewer).data)
+    for place, structure, seen in (
+        ((2, 0), "LV", False),
+        ((2, 3), "LV", True),
+        ((2, 3), "RV", False),
+        ((3, 3), "RV", True),
+        ((5, 3), "RV", False),
+        ((2, 1), "LV", True),
+    ):
+        show_place(viewer, image, place)
+        outlines.set_structure(structure)
+        layer = drawn(viewer)
+        assert len(layer.data) == (count if seen else 0), (place, structure)
+        assert len(layer._view_data) == len(layer.data)
+
+
+def test_what_was_drawn_is_kept_until_the_posterior_changes(viewer, image, outlines, asked) -> None:
+    outlines.set_view(View.MEMBERS)
+    show_place(viewer, image, (3, 1))
+    asked.clear()
+    show_place(viewer, image, (2, 1))
+    show_place(viewer, image, (3, 1))
+    outlines.set_view(View.MEMBERS)
+    assert asked == []
+    outlines.refresh()
+    assert asked == [3]
+
+
+def test_maps_are_shown_one_at_a_time(viewer, image, outlines, tmp_path) -> None:
+    result = make_result(CINE)
+    grow(result, tmp_path, phase=2)
+    put_result(viewer, image, result, mutual_information=True)
+    entropy, mutual = drawn(viewer, "entropy"), drawn(viewer, "mutual information")
+    for view in (*VIEWS, *VIEWS[::-1]):
+        outlines.set_view(view)
+        assert outlines.view == view
+        assert entropy.visible == (view == View.ENTROPY)
+        assert mutual.visible == (view == View.MUTUAL_INFORMATION)
+        lines = drawn(viewer)
+        assert (lines is not None and lines.visible) == (view in (View.INCLUSION, View.MEMBERS))
+        assert drawn(viewer, "prediction").visible
+
+
+def test_a_map_that_is_not_there_is_asked_for(viewer, image, outlines, tmp_path) -> None:
+    result = make_result(CINE)
+    put_result(viewer, image, result, mutual_information=False)
+    wanted: list[str] = []
+    outlines.map_wanted.connect(wanted.append)
+    outlines.set_view(View.MUTUAL_INFORMATION)
+    assert wanted == ["mutual information"]
+    outlines.set_view(View.NOTHING)
+    outlines.map_wanted.connect(lambda _: show_mutual_information(viewer, image, result, True))
+    outlines.set_view(View.MUTUAL_INFORMATION)
+    assert drawn(viewer, "mutual information").visible
+
+
+def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_path) -> None:
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    outlines.set_view(View.MEMBERS)
+    lines, entropy = drawn(viewer), drawn(viewer, "entropy")
+    outlines.peek(True)
+    outlines.peek(True)
+    assert outlines.view == View.MEMBERS
+    assert (entropy.visible, lines.visible) == (True, False)
+    show_place(viewer, image, (2, 2))
+    outlines.peek(False)
+    outlines.peek(False)
+    assert (entropy.visible, drawn(viewer).visible) == (False, True)
+    assert drawn(viewer) is lines
+    assert (lines.data[:, 0, 1] == 2).all()
+    outlines.peek(True)
+    outlines.set_view(View.NOTHING)
+    assert entropy.visible
+    outlines.peek(False)
+    assert not entropy.visible
+    assert not drawn(viewer).visible
+
+
+def test_who_deletes_the_outlines_sees_nothing(viewer, image, outlines) -> None:
+    told: list[View] = []
+    outlines.view_changed.connect(told.append)
+    outlines.set_view(View.INCLUSION)
+    viewer.layers.remove(drawn(viewer))
+    assert told == [View.NOTHING]
+    assert outlines.view == View.NOTHING
+    assert [*viewer.layers] == [image]
+    outlines.set_view(View.INCLUSION)
+    assert drawn(viewer) is not None
+
+
+def test_outlines_go_with_their_image(viewer, image, outlines) -> None:
+    outlines.set_view(View.INCLUSION)
+    viewer.layers.remove(image)
+    assert [*viewer.layers] == []
+    outlines.set_view(View.MEMBERS)
+    outlines.refresh()
+    assert [*viewer.layers] == []
+
+
+def test_another_image_has_the_same_view(viewer, image, outlines, tmp_path) -> None:
+    outlines.set_view(View.MEMBERS)
+    other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
+    outlines.set_image(other, lambda phase: posterior(label=1), {"RV": 1})
+    layer = drawn(viewer)
+    assert ours(layer)["image"] == other.unique_id
+    assert len(layer.data)
+    outlines.set_image(None, lambda phase: None, {})
+    assert drawn(viewer) is None
+
+
+def test_nothing_is_left_when_it_is_closed(viewer, image) -> None:
+    outlines = OutlineLayers(viewer)
+    outlines.set_image(image, lambda phase: posterior(), STRUCTURES)
+    outlines.set_view(View.INCLUSION)
+    outlines.close()
+    show_place(viewer, image, (3, 2))
+    assert [*viewer.layers] == [image]
+
+
+def test_the_selection_stays(viewer, image, outlines) -> None:
+    edited = viewer.add_labels(np.zeros(CINE.shape, np.uint8), scale=image.scale)
+    outlines.set_view(View.INCLUSION)
+    outlines.set_view(View.NOTHING)
+    assert viewer.layers.selection.active is edited
+
+
+def test_every_view_is_explained() -> None:
+    assert set(EXPLAINED) == set(View)

@@ -1,0 +1,52 @@
+"""The switch between the ways to see the uncertainty."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, View
+from napari_bayes_nnunet.widgets.reading.view_form import ViewForm
+
+
+@pytest.fixture
+def form(qtbot) -> ViewForm:
+    made = ViewForm()
+    qtbot.addWidget(made)
+    return made
+
+
+def choose(form: ViewForm, view: View) -> None:
+    """As the user does."""
+    index = form.views.findText(view.value)
+    form.views.setCurrentIndex(index)
+    form.views.activated.emit(index)
+
+
+def test_all_views_are_offered_and_explained(form) -> None:
+    count = form.views.count()
+    assert [form.views.itemText(i) for i in range(count)] == [view.value for view in View]
+    tips = [form.views.itemData(i, Qt.ItemDataRole.ToolTipRole) for i in range(count)]
+    assert tips == [EXPLAINED[view] for view in View]
+
+
+def test_nothing_is_shown_at_first(form) -> None:
+    assert form.views.currentText() == View.NOTHING.value
+    assert form.explained.text() == ""
+
+
+def test_a_choice_is_told_and_explained(form, qtbot) -> None:
+    with qtbot.waitSignal(form.view_chosen) as told:
+        choose(form, View.ENTROPY)
+    assert told.args == [View.ENTROPY]
+    assert form.explained.text() == EXPLAINED[View.ENTROPY]
+    assert "not a probability of error" in form.views.toolTip()
+    choose(form, View.NOTHING)
+    assert form.explained.text() == ""
+
+
+def test_setting_is_silent(form, qtbot) -> None:
+    with qtbot.assertNotEmitted(form.view_chosen):
+        form.set_view(View.MEMBERS)
+    assert form.views.currentText() == View.MEMBERS.value
+    assert form.explained.text() == EXPLAINED[View.MEMBERS]

@@ -1,0 +1,250 @@
+"""The keys of the dock Review reach their actions, and are given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_bayes_nnunet.widgets.review.keys import KEYS, ReviewKeys, is_typing
+
+PRESSES = {
+    "next": (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier),
+    "previous": (Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier),
+    "accept": (Qt.Key.Key_A, Qt.KeyboardModifier.NoModifier),
+    "flag": (Qt.Key.Key_K, Qt.KeyboardModifier.NoModifier),
+    "most uncertain": (Qt.Key.Key_G, Qt.KeyboardModifier.NoModifier),
+    "outline or fill": (Qt.Key.Key_H, Qt.KeyboardModifier.NoModifier),
+    "previous alternative": (Qt.Key.Key_Q, Qt.KeyboardModifier.NoModifier),
+    "next alternative": (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier),
+    "interpolate": (Qt.Key.Key_I, Qt.KeyboardModifier.NoModifier),
+    "revert": (Qt.Key.Key_R, Qt.KeyboardModifier.NoModifier),
+    "ED or ES": (Qt.Key.Key_T, Qt.KeyboardModifier.NoModifier),
+    "absent": (Qt.Key.Key_D, Qt.KeyboardModifier.NoModifier),
+    "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
+    "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
+}
+VOLUME = np.zeros((4, 16, 20), np.uint8)
+LAYERS: dict[str, Callable[..., Layer]] = {
+    "image": lambda **kw: Image(VOLUME, **kw),
+    "prediction": lambda **kw: Labels(VOLUME, **kw),
+    "edited": lambda **kw: Labels(VOLUME.copy(), **kw),
+    "entropy": lambda **kw: Image(VOLUME.astype(np.float32), **kw),
+    "outlines": lambda **kw: Vectors(ndim=3, **kw),
+    "contour": lambda **kw: Shapes(ndim=3, **kw),
+    "contour handles": lambda **kw: Points(ndim=3, **kw),
+}
+
+
+def make(role: str) -> Layer:
+    return LAYERS[role](name=role, metadata={"bayes": {"role": role}})
+
+
+class Told:
+    """What the keys have called."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.peeks: list[bool] = []
+
+    def keys(self, viewer: Any) -> ReviewKeys:
+        names = [name for name in KEYS if name != "peek"]
+        actions = {name: lambda name=name: self.names.append(name) for name in names}
+        return ReviewKeys(viewer, actions, {"peek": self.peeks.append})
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def keymaps(viewer: Any) -> list[dict[Any, Any]]:
+    return [dict(owner.keymap) for owner in (viewer, *viewer.layers)]
+
+
+@pytest.fixture
+def window(make_napari_viewer, told) -> Iterator[Any]:
+    """A shown viewer with all our layers, and a dock with fields."""
+    viewer = make_napari_viewer(show=True)
+    for role in LAYERS:
+        viewer.add_layer(make(role))
+    viewer.layers.selection.clear()
+    keys = told.keys(viewer)
+    yield viewer
+    keys.close()
+
+
+@pytest.fixture
+def canvas(window) -> QWidget:
+    return window.window._qt_viewer.canvas.native
+
+
+def test_every_key_works_whatever_of_ours_is_active(qtbot, window, canvas, told) -> None:
+    for active in (None, *window.layers):
+        window.layers.selection.active = active
+        told.names.clear()
+        for key, modifier in PRESSES.values():
+            qtbot.keyClick(canvas, key, modifier)
+        assert told.names == [*PRESSES], active
+        assert active is None or active.mode == "pan_zoom"
+    edited = window.layers["edited"]
+    window.layers.selection.active = edited
+    for mode in ("paint", "erase", "fill", "polygon"):
+        edited.mode = mode
+        told.names.clear()
+        qtbot.keyClick(canvas, Qt.Key.Key_A)
+        qtbot.keyClick(canvas, Qt.Key.Key_D)
+        assert told.names == ["accept", "absent"], mode
+        assert edited.mode == mode
+
+
+def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) -> None:
+    qtbot.keyPress(canvas, Qt.Key.Key_U)
+    assert told.peeks == [True]
+    window.layers.selection.active = window.layers["entropy"]
+    qtbot.keyRelease(canvas, Qt.Key.Key_U)
+    qtbot.keyRelease(canvas, Qt.Key.Key_U)
+    assert told.peeks == [True, False]
+    # A release that goes to another application.
+    told.peeks.clear()
+    qtbot.keyPress(canvas, Qt.Key.Key_U)
+    qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationInactive)
+    assert told.peeks == [True, False]
+    qtbot.keyPress(canvas, Qt.Key.Key_U)
+    qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
+    assert told.peeks == [True, False, True]
+    qtbot.keyRelease(canvas, Qt.Key.Key_U)
+    assert told.peeks == [True, False, True, False]
+
+
+def test_layers_of_others_keep_their_keys(qtbot, window, canvas, told) -> None:
+    points = window.add_points(np.zeros((1, 3)), name="theirs")
+    assert window.layers.selection.active is points
+    assert points.keymap == {}
+    qtbot.keyClick(canvas, Qt.Key.Key_A)
+    assert told.names == []
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert told.names == ["next"]
+
+
+@pytest.fixture
+def dock(window) -> QWidget:
+    made = QWidget()
+    column = QVBoxLayout(made)
+    made.fields = {  # type: ignore[attr-defined]
+        "line": QLineEdit(),
+        "text": QPlainTextEdit(),
+        "number": QSpinBox(),
+        "combo": QComboBox(),
+        "button": QPushButton("A button"),
+    }
+    made.fields["combo"].setEditable(True)  # type: ignore[attr-defined]
+    for field in made.fields.values():  # type: ignore[attr-defined]
+        column.addWidget(field)
+    window.window.add_dock_widget(made, name="fields", area="right")
+    return made
+
+
+def test_what_is_typed_in_a_field_does_nothing_else(
+    qtbot, window, canvas, told, dock, monkeypatch
+) -> None:
+    for name in ("line", "text", "number", "combo"):
+        field = dock.fields[name]
+        monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda field=field: field))
+        assert is_typing()
+        for key, modifier in PRESSES.values():
+            qtbot.keyClick(field, key, modifier)
+            # What a field has no use for, such as Enter, Qt sends on to the window.
+            qtbot.keyClick(canvas, key, modifier)
+        qtbot.keyClick(canvas, Qt.Key.Key_U)
+        assert told.names == []
+        assert told.peeks == []
+    dock.fields["text"].setReadOnly(True)
+    for name in ("button", "text"):
+        field = dock.fields[name]
+        monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda field=field: field))
+        assert not is_typing()
+        qtbot.keyClick(field, Qt.Key.Key_N)
+    assert told.names == ["next", "next"]
+
+
+def test_all_keys_are_given_back(told) -> None:
+    viewer = ViewerModel()
+    for role in LAYERS:
+        viewer.add_layer(make(role))
+    others = viewer.add_points(np.zeros((1, 3)))
+    done: list[str] = []
+    viewer.bind_key("n", lambda _: done.append("mine"))
+    viewer.layers["edited"].bind_key("Shift-N", lambda _: done.append("mine too"))
+    viewer.layers["image"].bind_key("j", lambda _: None)
+    before = keymaps(viewer)
+    keys = told.keys(viewer)
+    assert len(viewer.layers["contour handles"].keymap) == len(KEYS)
+    assert keymaps(viewer) != before
+    assert dict(others.keymap) == before[-1]
+    keys.close()
+    assert keymaps(viewer) == before
+    assert told.peeks == []
+
+
+def test_a_key_taken_by_somebody_meanwhile_stays_theirs(told) -> None:
+    viewer = ViewerModel()
+    keys = told.keys(viewer)
+
+    def theirs(_: Any) -> None:
+        """Bound by a user while the dock is open."""
+
+    viewer.bind_key("k", theirs, overwrite=True)
+    viewer.bind_key("n", None)
+    keys.close()
+    assert [*viewer.keymap.values()] == [theirs]
+
+
+def test_layers_inserted_later_get_the_keys_and_removed_ones_give_them_back(told) -> None:
+    viewer = ViewerModel()
+    keys = told.keys(viewer)
+    handles = viewer.add_layer(make("contour handles"))
+    assert len(handles.keymap) == len(KEYS)
+    viewer.layers.remove(handles)
+    assert handles.keymap == {}
+    late = viewer.add_labels(VOLUME)
+    assert late.keymap == {}
+    late.metadata["bayes"] = {"role": "edited"}
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = late
+    assert len(late.keymap) == len(KEYS)
+    keys.close()
+    assert late.keymap == {}
+    viewer.add_layer(handles)
+    assert handles.keymap == {}
+
+
+def test_closing_ends_a_hold(qtbot, make_napari_viewer, told) -> None:
+    viewer = make_napari_viewer(show=True)
+    keys = told.keys(viewer)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyPress(canvas, Qt.Key.Key_U)
+    keys.close()
+    assert told.peeks == [True, False]
+    qtbot.keyRelease(canvas, Qt.Key.Key_U)
+    assert told.peeks == [True, False]
+
+
+def test_only_known_actions_have_keys() -> None:
+    with pytest.raises(ValueError, match=r"Actions are next, .*, not jump\."):
+        ReviewKeys(ViewerModel(), {"jump": lambda: None})

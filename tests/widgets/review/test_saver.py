@@ -1,0 +1,275 @@
+"""What is done in a review is on the disk soon, in order, and is never replaced by older work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
+from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
+from napari_bayes_nnunet.widgets.review import saver as module
+from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, StudySaver
+
+from ...helpers.cines import ED, ES, LV, WORST, make_cine
+
+NEVER = 1_000_000
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def session(folder) -> ReviewSession:
+    return ReviewSession(read_study(folder))
+
+
+@pytest.fixture
+def make_saver(qapp, session) -> Callable[..., StudySaver]:
+    made: list[StudySaver] = []
+
+    def make(**options: Any) -> StudySaver:
+        try:
+            lock = open_study_lock(session.study.folder)
+        except DataError:
+            lock = None
+        made.append(StudySaver(session, lock, **{"every_ms": NEVER, **options}))
+        return made[-1]
+
+    yield make
+    for saver in made:
+        saver.close()
+
+
+class Failing:
+    """Writing that fails until it is allowed, and can be held up."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.fails = False
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.labels: list[np.ndarray] = []
+        self._really = module.save_work
+        monkeypatch.setattr(module, "save_work", self)
+
+    def __call__(self, folder: Path, labels: np.ndarray, *rest: Any) -> None:
+        assert self.go_on.wait(10)
+        if self.fails:
+            raise DataError("The disk is full.")
+        self._really(folder, labels, *rest)
+        self.labels.append(labels)
+
+
+@pytest.fixture
+def disk(monkeypatch) -> Failing:
+    return Failing(monkeypatch)
+
+
+def edit(session: ReviewSession, place: Any = WORST, label: int = LV) -> None:
+    before = session.labels_in(place).copy()
+    session.labels_in(place)[:4, :5] = label
+    session.note_change([place], tool="paint", before={place: before})
+
+
+def on_disk(folder: Path) -> ReviewSession:
+    return ReviewSession(read_study(folder))
+
+
+def wait(saver: StudySaver, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not saver.has_unsaved, timeout=10000)
+
+
+def test_labels_decisions_and_log_are_saved(make_saver, session, folder, qtbot) -> None:
+    saver = make_saver()
+    edit(session)
+    session.decide(WORST, "accepted")
+    saver.note()
+    assert saver.has_unsaved
+    with qtbot.waitSignal(saver.told) as told:
+        saver.save()
+    assert told.args[0].startswith("Saved ")
+    assert not saver.has_unsaved
+    saved = on_disk(folder)
+    assert np.array_equal(saved.labels, session.labels)
+    assert saved.state == session.state
+    assert [row.tool for row in read_use(folder / USE_LOG)] == ["paint", ""]
+    assert session.peek_log() == []
+
+
+def test_it_saves_every_half_minute(make_saver, session, folder, qtbot) -> None:
+    assert EVERY_MS == 30_000
+    saver = make_saver(every_ms=30)
+    edit(session)
+    saver.note()
+    wait(saver, qtbot)
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+
+
+def test_what_has_not_changed_is_not_written(make_saver, disk, qtbot) -> None:
+    saver = make_saver(every_ms=5)
+    qtbot.wait(60)
+    saver.save()
+    saver.save_now()
+    saver.close()
+    assert disk.labels == []
+
+
+def test_what_is_only_shown_is_not_saved(make_saver, session, folder, qtbot) -> None:
+    saver = make_saver()
+    session.preview = WORST, session.labels_in(WORST).copy()
+    session.labels_in(WORST)[:] = LV
+    saver.note()
+    saver.save()
+    wait(saver, qtbot)
+    assert np.array_equal(on_disk(folder).labels, session.study.prediction)
+
+
+def test_the_window_goes_on_while_it_is_saved(make_saver, session, disk, folder, qtbot) -> None:
+    saver = make_saver()
+    disk.go_on.clear()
+    edit(session, (ED, 0))
+    saver.note()
+    saver.save()
+    edit(session, (ED, 1))
+    saver.note()
+    saver.save()  # asks for one more when this one has ended
+    assert saver.has_unsaved
+    disk.go_on.set()
+    wait(saver, qtbot)
+    assert len(disk.labels) == 2
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+    assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
+
+
+def test_a_failed_save_is_told_and_tried_again_with_its_log(
+    make_saver, session, disk, folder, qtbot
+) -> None:
+    told: list[str] = []
+    saver = make_saver(every_ms=40)
+    saver.told.connect(told.append)
+    saver.failed.connect(told.append)
+    disk.fails = True
+    edit(session, (ED, 0))
+    saver.note()
+    saver.save()
+    qtbot.waitUntil(lambda: len(told) > 1, timeout=10000)
+    assert told[0] == "Not saved: The disk is full. It is tried again every half minute."
+    assert saver.has_unsaved
+    assert not (folder / USE_LOG).exists()
+    edit(session, (ED, 1))
+    saver.note()
+    disk.fails = False
+    wait(saver, qtbot)
+    assert told[-1].startswith("Saved")
+    assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+
+
+def test_a_log_that_cannot_be_written_is_tried_again_from_where_it_failed(
+    make_saver, session, folder, monkeypatch, qtbot
+) -> None:
+    saver = make_saver()
+    really, count = module.append_use, [0]
+
+    def failing(file: Path, row: Any) -> None:
+        count[0] += 1
+        if count[0] == 2:
+            raise DataError("The log cannot be written.")
+        really(file, row)
+
+    monkeypatch.setattr(module, "append_use", failing)
+    for z in range(3):
+        edit(session, (ED, z))
+    saver.note()
+    with pytest.raises(DataError, match="The log cannot be written"):
+        saver.save_now()
+    assert saver.has_unsaved
+    assert [row.z for row in session.peek_log()] == [1, 2]
+    saver.save_now()
+    assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1, 2]
+
+
+def test_an_old_save_never_replaces_a_newer_one(make_saver, session, disk, folder, qtbot) -> None:
+    saver = make_saver()
+    edit(session, (ED, 0))
+    saver.note()
+    old = saver._work()
+    edit(session, (ED, 1))
+    saver.save_now()
+    old()  # the thread has been slow
+    assert len(disk.labels) == 1
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+    assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
+
+
+def test_closing_waits_for_the_thread_and_saves_the_rest(make_saver, session, disk, folder) -> None:
+    saver = make_saver()
+    disk.go_on.clear()
+    edit(session, (ED, 0))
+    saver.note()
+    saver.save()
+    edit(session, (ES, 1))
+    saver.note()
+    threading.Timer(0.1, disk.go_on.set).start()
+    saver.close()
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+    assert sorted(row.z for row in read_use(folder / USE_LOG)) == [0, 1]
+    open_study_lock(folder).release()  # others can have it
+
+
+def test_closing_tells_where_it_cannot_save_and_lets_go(make_saver, session, disk, folder) -> None:
+    saver = make_saver()
+    edit(session)
+    saver.note()
+    disk.fails = True
+    with pytest.raises(DataError, match="The disk is full"):
+        saver.close()
+    assert saver.has_unsaved
+    assert session.peek_log()
+    open_study_lock(folder).release()
+    saver.close()  # a second time does nothing
+
+
+def test_saving_now_tells_where_it_cannot_and_is_tried_again(
+    make_saver, session, disk, folder, qtbot
+) -> None:
+    saver = make_saver(every_ms=40)
+    edit(session)
+    saver.note()
+    disk.fails = True
+    with pytest.raises(DataError, match="The disk is full"):
+        saver.save_now()
+    disk.fails = False
+    wait(saver, qtbot)
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+
+
+def test_a_study_of_another_window_is_only_looked_at(make_saver, session, disk) -> None:
+    first, second = make_saver(), make_saver(every_ms=5)
+    assert not first.read_only
+    assert second.read_only
+    edit(session)
+    second.note()
+    second.save()
+    second.save_now()
+    second.close()
+    assert disk.labels == []
+
+
+def test_a_folder_that_is_gone_is_told(make_saver, session, folder, qtbot) -> None:
+    saver = make_saver()
+    folder.rename(folder.with_name("elsewhere"))
+    edit(session)
+    saver.note()
+    with qtbot.waitSignal(saver.failed) as told:
+        saver.save()
+    assert "is not there any more" in told.args[0]
+    folder.with_name("elsewhere").rename(folder)

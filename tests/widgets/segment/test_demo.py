@@ -1,0 +1,172 @@
+"""The demo, in processes of its own: it runs napari's event loop and ends it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imageio.v3 import imread
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.widgets.segment.demo import check_display, run_demo
+
+from ...helpers import HELPERS
+from ..conftest import make_folder
+
+SCRIPT = """
+import sys
+from functools import partial
+from pathlib import Path
+from qtpy.QtCore import QTimer
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.widgets.segment.demo import run_demo
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.common.settings import Settings
+
+picture, demo, timeout, closes, *command = sys.argv[1:]
+
+def make(viewer):
+    if int(closes):
+        QTimer.singleShot(int(closes), viewer.close)
+    settings = Settings(Path(demo).parent / "settings.json")
+    return SegmentWidget(viewer, command=command, settings=settings, demo=Path(demo))
+
+try:
+    run_demo(Path(picture) if picture else None, make_dock=make, timeout_s=float(timeout))
+except AppError as error:
+    sys.exit(str(error))
+"""
+
+
+def demo(
+    folder: Path, *flags: object, picture: str = "", timeout: float = 60, closes: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run the demo with a fake child on the ensemble in ``folder``."""
+    fake = str(HELPERS / "fake_child.py")
+    arguments = [picture, folder, timeout, closes, sys.executable, fake, *flags]
+    command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "demo")
+
+
+def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
+    done = demo(ensemble, picture=str(tmp_path / "new" / "picture.png"))
+    assert done.returncode == 0, done.stderr
+    picture = imread(tmp_path / "new" / "picture.png")[..., :3].astype(int)
+    height, width = picture.shape[:2]
+    assert width >= 1200
+    assert height >= 700
+    rv = np.array([0x56, 0xB4, 0xE9])
+    outline = np.argwhere(np.abs(picture - rv).sum(axis=-1) < 12)
+    middle = outline[(outline[:, 1] > 0.25 * width) & (outline[:, 1] < 0.75 * width)]
+    assert len(middle) > 500  # the outline is drawn, large, in the middle
+    assert np.ptp(middle, axis=0).min() > 0.3 * height
+
+
+def test_without_picture_it_runs_until_the_window_is_closed(ensemble) -> None:
+    done = demo(ensemble, closes=3000)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "sentence"),
+    [
+        (["--fails", "The image is empty."], {}, "The image is empty."),
+        (["--dies-at", 2], {}, "The segmentation process ended unexpectedly (exit code 3)"),
+        (["--hangs-at", 1], {"timeout": 3}, "The demo was not finished within 3 seconds."),
+        (["--hangs-at", 1], {"closes": 3000}, "The window was closed before the picture was taken"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(ensemble, tmp_path, flags, options, sentence) -> None:
+    done = demo(ensemble, *flags, picture=str(tmp_path / "picture.png"), **options)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(sentence)
+    assert not (tmp_path / "picture.png").exists()
+
+
+def test_a_missing_demo_ensemble_is_one_sentence(tmp_path) -> None:
+    done = demo(tmp_path / "none", picture=str(tmp_path / "picture.png"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("The built-in ensemble is missing")
+
+
+def test_a_demo_ensemble_without_usable_members_is_one_sentence(tmp_path) -> None:
+    folder = make_folder(tmp_path / "broken", epochs=(), damaged=True)
+    done = demo(folder, picture=str(tmp_path / "picture.png"))
+    assert done.returncode == 1
+    assert "holds no usable member" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform"),
+    [
+        ({"DISPLAY": ":0"}, "linux"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux"),
+        ({"QT_QPA_PLATFORM": "offscreen"}, "linux"),
+        ({"QT_QPA_PLATFORM": "vnc:size=1000x800"}, "linux"),
+        ({}, "darwin"),
+        ({}, "win32"),
+    ],
+)
+def test_where_there_is_a_display(environment, platform) -> None:
+    check_display(environment, platform)
+
+
+@pytest.mark.parametrize("environment", [{}, {"DISPLAY": ""}, {"QT_QPA_PLATFORM": "xcb"}])
+def test_where_there_is_none(environment) -> None:
+    with pytest.raises(AppError, match=r"no display .* xvfb-run"):
+        check_display(environment, "linux")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others always have a display")
+def test_without_display_the_demo_ends_in_one_sentence_and_not_in_an_abort(ensemble) -> None:
+    bare = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    }
+    script = "from napari_bayes_nnunet.widgets.segment.demo import run_demo; run_demo()"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=bare)
+    assert done.returncode == 1
+    assert "AppError: There is no display" in done.stderr.splitlines()[-1]
+
+
+def test_without_qt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setitem(sys.modules, "qtpy.QtWidgets", None)
+    with pytest.raises(AppError, match=r'pip install "napari-bayes-nnunet\[all\]"'):
+        run_demo()
+
+
+def test_a_picture_that_cannot_be_written_is_said_before_anything_begins(tmp_path) -> None:
+    file = tmp_path / "a file"
+    file.write_text("")
+    for picture, sentence in (
+        (tmp_path / "picture", "must end in one of .png"),
+        (file / "new" / "picture.png", "cannot be written"),
+    ):
+        with pytest.raises(AppError, match=sentence):
+            run_demo(picture)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(AppError, match="is a folder: name a file"):
+        run_demo(tmp_path / "folder.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux")
+def test_a_display_that_nobody_answers_for_is_one_sentence(ensemble, monkeypatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":4711")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    done = demo(ensemble)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The display (DISPLAY=:4711) cannot be used: check it")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,897 @@
+"""The dock Segment in a real viewer, with a fake child."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.plugins import _npe2
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
+
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.study.study import (
+    Decision,
+    ReviewState,
+    is_study,
+    read_info,
+    read_study,
+    save_review,
+)
+from napari_bayes_nnunet.widgets.layers.viewing import current_phase
+from napari_bayes_nnunet.widgets.segment import ensemble_form
+from napari_bayes_nnunet.widgets.segment.dock import NO_LV, STILL_LOOKING, WIDTH
+from napari_bayes_nnunet.widgets.segment.new_study import NOTHING_DONE, PACKAGE
+from napari_bayes_nnunet.widgets.segment.result_actions import PLUGIN, REVIEW
+from tests.helpers.drops import drop
+
+from ...helpers import HELPERS
+from ...helpers.cohort_docks import fake_predict, make_images
+from ...helpers.studies import make_study
+from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
+from .test_worker_process import is_alive
+
+
+def names(dock) -> list[str]:
+    return [layer.name for layer in dock._viewer.layers]
+
+
+def wait_until(condition, qtbot) -> None:
+    qtbot.waitUntil(condition, timeout=10000)
+
+
+def begin(dock, qtbot) -> None:
+    """Press Segment and wait for the first member."""
+    with qtbot.waitSignal(dock.job.progressed, timeout=10000):
+        dock.run.segment_button.click()
+
+
+# Opening
+
+
+def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
+    name = "a very long name of an image that another reader has given it.tif"
+    dock = make_dock(Image(np.ones((4, 8, 8)), name=name), window=True)
+    for seed in (1, 2):
+        make_folder(tmp_path / "deep" / f"seed{seed}", channels=("bSSFP cine", "T2 weighted"))
+    choose(dock, tmp_path / "deep", qtbot)
+    dock.run.say("x" * 30, "A sentence that goes on for quite a while and needs two lines.")
+    qtbot.wait(50)
+    area = dock.findChild(QScrollArea)
+    room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
+    assert 320 <= WIDTH <= 360
+    assert dock.minimumSizeHint().width() <= WIDTH
+    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, CINE)))
+    dock.image.phases.setCurrentIndex(3)
+    qtbot.wait(50)
+    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    assert dock.minimumSizeHint().height() < 300
+
+
+def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) -> None:
+    dock = make_dock()
+    assert dock.child.pid is None
+    dock.show()
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
+    assert dock.method.device.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
+
+
+def test_a_folder_is_opened_by_the_child_as_soon_as_it_is_found(ready, qtbot) -> None:
+    dock = ready(flags=["--refuses", "its weights have other shapes"])
+    wait_until(lambda: len(dock.ensemble.folder.usable_members) == 2, qtbot)
+    assert dock.method.members.maximum() == 2
+
+
+# What is missing is said
+
+
+def test_without_ensemble_or_image_it_says_what_to_do(make_dock, ensemble_folder, qtbot) -> None:
+    dock = make_dock()
+    dock.segment()
+    assert dock.run.status.text() == "Open a 3D image or a 4D cine, then choose its layer."
+    dock._viewer.add_image(np.ones((3, 4, 5)))
+    dock.segment()
+    assert dock.run.status.text() == "Choose an ensemble first."
+    assert not dock.job.is_running
+
+
+def test_an_ensemble_without_usable_members(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    choose(dock, make_folder(tmp_path / "broken", epochs=(), damaged=True), qtbot)
+    dock.segment()
+    assert "holds no usable member; see the table." in dock.run.status.text()
+
+
+def test_an_ensemble_without_lv_cannot_find_phases(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path, CINE))
+    folder = make_folder(tmp_path / "tumours", labels={"background": 0, "tumour": 1})
+    choose(dock, folder, qtbot)
+    assert dock.image.phases.model().item(0).toolTip() == NO_LV
+
+
+def test_a_failure_is_said_and_nothing_is_shown(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--fails", "The image is empty."])
+    assert run(dock, qtbot) == "The image is empty."
+    assert names(dock) == ["heart"]
+    assert dock.run.segment_button.isEnabled()
+
+
+def test_notices_are_said(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--notice", "Memory was short."])
+    assert run(dock, qtbot).splitlines()[0] == "Memory was short."
+
+
+# Pressed too early
+
+
+@pytest.fixture
+def slow(monkeypatch) -> threading.Event:
+    """An ensemble is found only once this is set."""
+    goes_on = threading.Event()
+
+    def find(path: Path) -> EnsembleFolder:
+        goes_on.wait(10)
+        return find_ensemble(path)
+
+    monkeypatch.setattr(ensemble_form, "find_ensemble", find)
+    return goes_on
+
+
+def wish(dock, folder: Path) -> None:
+    """Choose an ensemble and press Segment at once."""
+    dock.ensemble.choose(folder)
+    dock.run.segment_button.click()
+    assert dock.run.progress_text.text() == "Waiting for the ensemble to be looked through…"
+    assert not dock.run.segment_button.isEnabled()
+    assert not dock.job.is_running
+
+
+def test_segment_begins_once_the_ensemble_is_found(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot
+) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    wish(dock, ensemble_folder)
+    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+        slow.set()
+    assert dock.run.status.text().startswith("Finished")
+    assert dock.run.segment_button.isEnabled()
+
+
+def test_a_failure_of_the_ensemble_drops_the_wish(make_dock, slow, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    (tmp_path / "empty").mkdir()
+    wish(dock, tmp_path / "empty")
+    slow.set()
+    wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
+    assert dock.run.status.text() == dock.ensemble.problems.text() != ""
+    assert not dock.job.is_running
+
+
+@pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
+def test_stop_or_another_choice_drops_the_wish(
+    make_dock, ensemble_folder, slow, tmp_path, qtbot, how
+) -> None:
+    dock = make_dock(image_layer(tmp_path), image_layer(tmp_path, name="other"))
+    wish(dock, ensemble_folder)
+    if how == "stop":
+        dock.run.stop_button.click()
+        assert dock.run.status.text() == "Stopped."
+    elif how == "other":
+        dock.ensemble.choose(make_folder(tmp_path / "b"))
+    elif how == "nothing":
+        dock.ensemble.folders.activated.emit(0)
+    elif how == "image":
+        dock.image.choose(dock._viewer.layers["other"])
+    else:
+        dock.close_child()
+    assert dock.run.segment_button.isEnabled()
+    assert not dock.run.stop_button.isEnabled()
+    slow.set()
+    wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
+    qtbot.wait(50)
+    assert not dock.job.is_running
+
+
+# Segmenting
+
+
+def test_a_volume_is_segmented(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    finished, warning = run(dock, qtbot).splitlines()
+    assert finished.startswith("Finished in 0:0")
+    assert warning == "Look twice."
+    assert names(dock) == ["heart", "heart entropy", "heart prediction"]
+    prediction, entropy = dock._viewer.layers[2].data, dock._viewer.layers[1].data
+    assert prediction[1:3, 4:12, 5:15].min() == 1
+    assert entropy.max() == 1
+    assert dock.result.phases[None].report["members"] == 3
+
+
+def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.3])
+    begin(dock, qtbot)
+    assert dock.job.is_running
+    layer = dock._viewer.layers["heart entropy"]
+    assert layer.data.max() == pytest.approx(1 / 3)
+    assert dock.run.progress_text.text() == "Member 1 of 3, 0:04 left"
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert dock._viewer.layers["heart entropy"] is layer
+    assert layer.data.max() == 1
+
+
+def test_a_cine_is_segmented_in_the_phases_found_and_shown_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    viewer = dock._viewer
+    viewer.dims.set_point((0, 1), (0, 0))
+    assert run(dock, qtbot).splitlines()[0] == (
+        "ED is phase 5, ES is phase 2 (largest and smallest LV volume found by one member)."
+    )
+    prediction = viewer.layers["heart prediction"]
+    assert prediction.data.shape == CINE.shape
+    assert [bool(frame.any()) for frame in prediction.data] == [False, True, False, False, True]
+    assert current_phase(viewer, viewer.layers["heart"]) == 5
+    assert viewer.layers["heart"].world_to_data(viewer.dims.point)[1] == 2
+
+
+def test_who_looks_at_a_phase_with_result_is_left_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    dock._viewer.dims.set_point((0, 1), (46 * 2, 8))
+    dock.image.phases.setCurrentIndex(2)
+    run(dock, qtbot)
+    assert list(dock.result.phases) == [3]
+    assert dock._viewer.dims.point[:2] == (46 * 2, 8)
+
+
+def test_phases_of_the_info_cfg(ready, tmp_path, qtbot) -> None:
+    (tmp_path / "Info.cfg").write_text("ED: 4\nES: 2\n")
+    dock = ready(image_layer(tmp_path, CINE))
+    run(dock, qtbot)
+    assert list(dock.result.phases) == [4, 2]
+    assert dock.result.phases_from == "Info.cfg beside the image"
+
+
+def test_phases_add_up_while_the_question_stays(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    dock.image.phases.setCurrentIndex(3)
+    for text in ("1", "3"):
+        dock.image.phase_numbers.setText(text)
+        run(dock, qtbot)
+    layer = dock._viewer.layers["heart prediction"]
+    assert [bool(frame.any()) for frame in layer.data] == [True, False, True, False, False]
+    dock.method.members.setValue(1)
+    run(dock, qtbot)
+    layer = dock._viewer.layers["heart prediction"]
+    assert [bool(frame.any()) for frame in layer.data] == [False, False, True, False, False]
+    assert len(names(dock)) == 3
+
+
+def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    painted = dock._viewer.add_labels(np.ones(VOLUME.shape, np.uint8), name="heart edited")
+    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    run(dock, qtbot)
+    assert painted in dock._viewer.layers
+    assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
+    assert names(dock) == ["heart", "heart entropy", "heart prediction", "heart edited"]
+
+
+def test_the_spacing_typed_in_is_used(ready, qtbot) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    assert dock.result.phases[None].report["spacing"] == [9, 2, 3]
+    assert dock._viewer.layers["pixels prediction"].units == dock._viewer.layers[0].units
+
+
+def test_several_channels_are_sent_together(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path, name="cine"), image_layer(tmp_path, name="t2"))
+    choose(dock, make_folder(tmp_path / "ensemble", channels=("cine", "T2")), qtbot)
+    assert [combo.currentText() for combo in dock.image.channels] == ["cine", "t2"]
+    run(dock, qtbot)
+    assert dock.result.phases[None].report["shape"] == [2, *VOLUME.shape]
+    assert "cine prediction" in names(dock)
+
+
+def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> None:
+    computed: list[float] = []
+
+    def slow(block: np.ndarray) -> np.ndarray:
+        computed.append(time.perf_counter())
+        time.sleep(0.8)
+        computed.append(time.perf_counter())
+        return block
+
+    volume = da.ones((4, 8, 8), chunks=(4, 8, 8)).map_blocks(slow, meta=np.ones(()))
+    dock = ready(Image(volume, name="lazy", contrast_limits=(0, 1), visible=False))
+    beats: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start(10)
+    assert computed == []
+    run(dock, qtbot)
+    timer.stop()
+    (began, ended) = computed
+    assert sum(began < beat < ended for beat in beats) > 20
+    assert "lazy prediction" in names(dock)
+
+
+# Stopping, crashing, closing
+
+
+def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
+    begin(dock, qtbot)
+    started = time.perf_counter()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    assert time.perf_counter() - started < 1
+    assert dock.run.status.text() == "Stopped after 1 of 3 members; what was found is kept."
+    assert dock._viewer.layers["heart prediction"].data.any()
+    assert not dock.run.stop_button.isEnabled()
+
+
+def test_a_child_that_does_not_answer_is_replaced_within_a_second(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--hangs-at", 2])
+    begin(dock, qtbot)
+    pid, started = dock.child.pid, time.perf_counter()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    assert time.perf_counter() - started < 1
+    assert not is_alive(pid)
+    assert dock.child.pid is not None
+    begin(dock, qtbot)
+
+
+def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    pid = dock.child.pid
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        os.kill(pid, signal.SIGKILL)
+    assert dock.run.status.text().startswith("The segmentation process ended unexpectedly")
+    assert "heart prediction" in names(dock)
+    assert run(dock, qtbot).startswith("Finished")
+    assert dock.child.pid != pid
+
+
+def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
+    dock = ready(window=True)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
+    pid = dock.child.pid
+    frame = dock.parent()
+    assert isinstance(frame, QDockWidget)
+    frame.close()
+    assert not is_alive(pid)
+    frame.show()
+    wait_until(lambda: dock.child.pid not in (None, pid), qtbot)
+
+
+def test_a_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
+    begin(dock, qtbot)
+    assert not dock.run.save_button.isEnabled()
+    dock.parent().close()
+    assert not dock.job.is_running
+    assert dock.run.segment_button.isEnabled()
+    assert run(dock, qtbot).startswith("Finished")
+
+
+def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
+    begin(dock, qtbot)
+    dock.hide()
+    assert dock.job.is_running
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert dock.run.status.text().startswith("Finished")
+
+
+def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), window=True)
+    wait_until(lambda: dock.method.device.count() == 4, qtbot)
+    viewer, pid = dock._viewer, dock.child.pid
+    viewer.window.remove_dock_widget(dock.parent())
+    assert not is_alive(pid)
+    assert not [key for key in viewer.canvas.overlays if "patient_letter" in key]
+    viewer.add_image(np.ones((3, 4, 5)))
+    viewer.layers.clear()
+    dock.deleteLater()
+
+
+def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
+    """In a process of its own: only there Qt really destroys the window."""
+    script = (
+        "import sys, pathlib, napari\n"
+        "from qtpy.QtCore import QTimer\n"
+        "from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget\n"
+        "from napari_bayes_nnunet.widgets.common.settings import Settings\n"
+        "viewer = napari.Viewer()\n"
+        "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"
+        "dock = SegmentWidget(viewer, command=command, cohort_command=[*cohort, '--seconds', '60'],"
+        " settings=Settings(pathlib.Path(sys.argv[1])))\n"
+        "viewer.window.add_dock_widget(dock, name='Segment')\n"
+        "def told(_):\n"
+        "    print(dock.child.pid, dock.cohort.pid, dock.child.scratch, flush=True)\n"
+        "    QTimer.singleShot(0, viewer.close)\n"
+        "def found(_):\n"
+        "    dock.run.folder_button.click()\n"
+        "    dock.cohort_window.form.images.choose(pathlib.Path(sys.argv[2]))\n"
+        "    dock.cohort.found.connect(told)\n"
+        "    dock.cohort_window.start()\n"
+        "dock.ensemble.found.connect(found)\n"
+        "dock.ensemble.choose_demo()\n"
+        "napari.run()\n"
+    )
+    fakes = [str(HELPERS / name) for name in ("fake_child.py", "fake_predict.py")]
+    arguments = [str(tmp_path / "settings.json"), str(make_images(tmp_path / "images")), *fakes]
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    pid, cohort, scratch = done.stdout.split()
+    assert not is_alive(int(pid))
+    assert not is_alive(int(cohort))
+    assert not Path(scratch).exists()
+
+
+def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.1])
+    begin(dock, qtbot)
+    dock._viewer.layers.clear()  # what napari does first when it closes
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert names(dock) == []
+
+
+def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock._viewer.layers.remove("heart")
+    assert dock.run.status.text().startswith("The image was removed.")
+    assert names(dock) == ["heart entropy", "heart prediction"]
+
+
+def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    dock._viewer.layers.remove("heart entropy")
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert names(dock) == ["heart", "heart prediction"]
+
+
+def test_ensemble_and_image_can_be_changed_while_it_runs(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, name="other")))
+    choose(dock, make_folder(tmp_path / "b", labels={"background": 0, "LV": 1}), qtbot)
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert "other prediction" not in names(dock)
+    assert dock.result is None
+    assert not dock.run.save_button.isEnabled()
+    dock.image.choose(dock._viewer.layers["heart"])
+    assert dict(dock.result.structures) == {"RV": 1, "MYO": 2, "LV": 3}
+    assert dock.result.labels.any()
+    assert dock.run.save_button.isEnabled()
+
+
+# The view
+
+
+def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qtbot) -> None:
+    affine = VOLUME.affine[:, [2, 0, 1, 3]]
+    stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
+    dock = make_dock(image_layer(tmp_path, stack))
+    viewer = dock._viewer
+    assert viewer.dims.order == (2, 0, 1)
+    overlays = viewer.canvas.overlays
+    edges = [overlays[f"patient_letter_{edge}"] for edge in ("top", "bottom", "left", "right")]
+    assert [edge.text for edge in edges] == ["S", "I", "R", "L"]
+    assert all(edge.visible for edge in edges)
+    viewer.dims.order = (0, 1, 2)
+    other = viewer.add_image(np.ones((3, 4, 5)))
+    dock.image.choose(other)
+    assert not any(edge.visible for edge in edges)
+    dock.image.choose(viewer.layers[0])
+    assert viewer.dims.order == (0, 1, 2)
+
+
+def test_letters_are_drawn_on_the_canvas(make_dock, tmp_path) -> None:
+    dock = make_dock(image_layer(tmp_path), window=True)
+    viewer = dock._viewer
+    viewer.layers[0].visible = False
+    with_letters = viewer.screenshot(canvas_only=True, flash=False)
+    dock.image.set_channels(("image",))
+    dock._letters.set_layer(None)
+    without = viewer.screenshot(canvas_only=True, flash=False)
+    changed = np.argwhere((with_letters != without).any(axis=-1))
+    height, width = with_letters.shape[:2]
+    assert changed[:, 0].min() < 0.1 * height
+    assert changed[:, 0].max() > 0.9 * height
+    assert changed[:, 1].min() < 0.1 * width
+    assert changed[:, 1].max() > 0.9 * width
+
+
+def test_outlines_and_entropy_are_drawn(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), window=True)
+    run(dock, qtbot)
+    picture = dock._viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    rv = np.array([0x56, 0xB4, 0xE9])
+    assert (np.abs(picture - rv).sum(axis=-1) < 30).sum() > 100
+    red_over_blue = picture[..., 0] - picture[..., 2]
+    assert (red_over_blue > 40).sum() > 100
+
+
+def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    dock.run.mutual_information.setChecked(True)
+    run(dock, qtbot)
+    assert "heart mutual information" in names(dock)
+    assert dock._viewer.layers["heart mutual information"].data.max() == 0.5
+    dock.run.mutual_information.setChecked(False)
+    assert "heart mutual information" not in names(dock)
+    dock.run.mutual_information.setChecked(True)
+    assert "heart mutual information" in names(dock)
+
+
+# Saving
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path) -> Path:
+    """The folder chosen in the dialog."""
+    folder = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(folder))
+    return folder
+
+
+def save(dock, qtbot) -> str:
+    dock.run.save_button.click()
+    wait_until(lambda: not dock.run.status.text().startswith("Saving"), qtbot)
+    return dock.run.status.text()
+
+
+def test_a_result_is_saved(ready, tmp_path, qtbot, asked) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    assert save(dock, qtbot) == f"Saved 3 files in {asked}."
+    labels = read_labels(asked / "heart.nii.gz")
+    assert labels.geometry.same_grid(VOLUME)
+    np.testing.assert_array_equal(labels.voxels, dock.result.labels)
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_files_are_replaced_only_when_the_user_says_so(
+    ready, tmp_path, qtbot, asked, monkeypatch, answer
+) -> None:
+    asked.mkdir()
+    (asked / "heart.json").write_text("old")
+    questions: list[str] = []
+
+    def question(parent, title, text):
+        questions.append(text)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    save(dock, qtbot)
+    assert questions == [f"Replace these files in {asked}?\n\nheart.json"]
+    assert ((asked / "heart.json").read_text() == "old") is (answer == "No")
+
+
+def test_saving_is_refused_without_geometry_and_over_the_image(
+    ready, tmp_path, qtbot, monkeypatch
+) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    run(dock, qtbot)
+    assert save(dock, qtbot).startswith("pixels does not know its place in the patient")
+    dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path)))
+    run(dock, qtbot)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path))
+    assert save(dock, qtbot) == "heart.nii.gz is the image itself: choose another folder."
+
+
+# Reviewing
+
+
+class FakeReview:
+    """A dock Review, and the window it is in."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.opened: list[Path] = []
+        self.in_front = 0
+
+    def add_plugin_dock_widget(self, plugin: str, name: str, tabify: bool = False):
+        assert tabify
+        self.asked.append((plugin, name))
+        return self, self
+
+    def show(self) -> None:
+        self.in_front += 1
+
+    def raise_(self) -> None:
+        self.in_front += 1
+
+    def open(self, folder: Path) -> None:
+        self.opened.append(folder)
+
+
+@pytest.fixture
+def review(monkeypatch) -> FakeReview:
+    """The dock that is opened, of a viewer without a window."""
+    made = FakeReview()
+    monkeypatch.setattr(ViewerModel, "window", made, raising=False)
+    return made
+
+
+@pytest.fixture
+def no_dialog(monkeypatch) -> None:
+    def fail(*_: object) -> str:
+        raise AssertionError("Nothing is to be asked.")
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", fail)
+
+
+def review_of(dock, qtbot) -> str:
+    """Press Review… and wait for what becomes of it; what the dock says then."""
+    dock.run.say()
+    dock.run.review_button.click()
+    wait_until(lambda: dock.run.status.text() and not dock.actions.makes_study, qtbot)
+    return dock.run.status.text()
+
+
+def test_a_result_is_reviewed_beside_its_image(ready, tmp_path, qtbot, review, no_dialog) -> None:
+    dock = ready(image_layer(tmp_path, CINE))
+    run(dock, qtbot)
+    folder = tmp_path / "heart_study"
+    assert review_of(dock, qtbot) == f"The study is in {folder}."
+    assert review.opened == [folder]
+    assert review.asked == [(PLUGIN, REVIEW)]
+    assert review.in_front == 2
+    study = read_study(folder)
+    assert set(study.posteriors) == {2, 5}
+    assert study.info.image.name == "heart.nii.gz"
+    np.testing.assert_array_equal(study.prediction, dock.result.labels)
+
+
+def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialog) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    review_of(dock, qtbot)
+    folder = tmp_path / "heart_study"
+    begun = ReviewState(decisions={(None, 1): Decision(state="accepted")})
+    save_review(folder, begun)
+    created = read_info(folder)
+    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    run(dock, qtbot)
+    assert "it goes on with what was segmented then" in review_of(dock, qtbot)
+    assert read_info(folder) == created
+    assert read_study(folder).review == begun
+    assert review.opened == [folder, folder]
+
+
+def test_where_nothing_can_be_beside_the_image_it_is_asked(
+    ready, tmp_path, qtbot, review, asked, monkeypatch
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    dock.result.source = PACKAGE / "data" / "heart.nii.gz"
+    asked.mkdir()
+    review_of(dock, qtbot)
+    assert review.opened == [asked / "heart_study"]
+    assert is_study(asked / "heart_study")
+    dock.result.source = None
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
+    dock.run.review_button.click()
+    assert not dock.actions.makes_study
+    assert len(review.opened) == 1
+
+
+def test_an_image_that_came_from_no_file_goes_into_its_study(
+    ready, tmp_path, qtbot, review, asked
+) -> None:
+    """With the voxel size it was segmented with, whatever the form shows by now."""
+    voxels = np.random.default_rng(0).integers(1, 99, (4, 8, 8)).astype(np.int16)
+    dock = ready(Image(voxels, name="pixels"))
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    other = dock._viewer.add_image(np.ones((3, 4, 5)))
+    dock.image.choose(other)
+    dock.image.choose(dock._viewer.layers["pixels"])
+    assert dock.image.spacing.value() != (9, 2, 3)
+    asked.mkdir()
+    review_of(dock, qtbot)
+    study = read_study(asked / "pixels_study")
+    assert study.info.image is None
+    assert study.info.geometry.spacing == (9, 2, 3)
+    assert (study.folder / "image.nii.gz").is_file()
+
+
+def test_another_voxel_size_is_another_result(ready, qtbot) -> None:
+    dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
+    run(dock, qtbot)
+    first = dock.result
+    dock.image.spacing.set_value((9, 2, 3))
+    run(dock, qtbot)
+    assert dock.result is not first
+    assert dock.result.spacing == (9, 2, 3)
+
+
+def test_other_files_in_the_folder_are_a_sentence(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    (tmp_path / "heart_study").mkdir()
+    (tmp_path / "heart_study" / "thesis.doc").touch()
+    assert "holds other files (thesis.doc)" in review_of(dock, qtbot)
+    assert review.opened == []
+    (tmp_path / "heart_study" / "thesis.doc").unlink()
+    assert review_of(dock, qtbot).startswith("The study is in")
+
+
+def test_before_a_phase_is_done_there_is_nothing_to_review(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
+    begin(dock, qtbot)
+    assert not dock.run.review_button.isEnabled()
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    dock.result.source = None  # nobody is asked for a folder in vain
+    assert review_of(dock, qtbot) == NOTHING_DONE
+    assert not (tmp_path / "heart_study").exists()
+
+
+def test_a_second_press_does_not_write_over_what_is_being_opened(
+    ready, tmp_path, qtbot, review, no_dialog
+) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    dock.run.review_button.click()
+    assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
+    dock.run.review_button.click()
+    wait_until(lambda: not dock.actions.makes_study, qtbot)
+    qtbot.wait(100)
+    assert len(review.opened) == 1
+
+
+@pytest.fixture
+def our_plugin(monkeypatch) -> None:
+    """Napari knows this plugin and no other."""
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
+    manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
+
+
+def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE), window=True)
+    run(dock, qtbot)
+    review_of(dock, qtbot)
+    frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    wait_until(lambda: opened.desk is not None, qtbot)
+    assert opened.desk.session.study.folder == tmp_path / "heart_study"
+    assert frame.isVisible()
+    # Once more while it is open, and behind the dock Segment
+    dock.parent().raise_()
+    first = opened.desk
+    assert "it goes on" in review_of(dock, qtbot)
+    wait_until(lambda: opened.desk not in (None, first), qtbot)
+    assert not opened.desk.saver.read_only
+    opened.close_study()
+
+
+# A folder of studies
+
+
+@pytest.fixture
+def cohort(ready, tmp_path, monkeypatch):
+    """The window for a folder of studies, of a dock with image and ensemble, and the dock."""
+
+    def make(*flags: object, window: bool = False):
+        finished = tmp_path / "images_segmented" / "a"
+        finished.mkdir(parents=True)
+        (finished / "study.json").touch()
+        dock = ready(image_layer(tmp_path), window=window)
+        monkeypatch.setattr(dock.cohort, "_command", fake_predict(*flags))
+        dock.run.folder_button.click()
+        dock.cohort_window.form.images.choose(make_images(tmp_path / "images"))
+        return dock.cohort_window, dock
+
+    return make
+
+
+def test_a_folder_is_asked_as_the_dock_says(cohort, qtbot) -> None:
+    window, dock = cohort()
+    assert window.isVisible()
+    assert window.isWindow()
+    assert window.asked.text() == (
+        f"Asked as chosen in the dock: {dock.ensemble.folder.name}, multi, 3 members, mirroring "
+        "full."
+    )
+    dock.method.members.setValue(2)
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    assert window.asked.text().endswith("multi, 2 members, mirroring none.")
+    dock.ensemble.choose(dock.ensemble.path)
+    assert window.asked.text() == STILL_LOOKING
+    wait_until(lambda: dock.ensemble.folder is not None, qtbot)
+    assert window.asked.text().endswith("mirroring none.")
+    dock.ensemble.folders.activated.emit(0)
+    assert window.asked.text() == "Choose an ensemble first."
+
+
+def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder… 1 of 3"
+    assert run(dock, qtbot).startswith("Finished")
+    assert window.is_busy
+    window.close()
+    dock.run.folder_button.click()  # the same window again
+    assert dock.cohort_window is window
+    assert window.isVisible()
+    window.stop_button.click()
+    wait_until(lambda: not window.is_busy, qtbot)
+    assert dock.run.folder_button.text() == "Segment a folder…"
+
+
+def test_the_studies_of_a_folder_are_listed_in_the_dock_review(
+    our_plugin, cohort, tmp_path, qtbot
+) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    make_study(tmp_path / "images_segmented" / "b" / "heart")
+    window.start_button.click()
+    wait_until(window.review_button.isEnabled, qtbot)
+    window.review_button.click()
+    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    wait_until(lambda: bool(review.cases.studies), qtbot)
+    assert review.cases.folder.path == tmp_path / "images_segmented"
+    assert review.cases.isVisible()
+    assert window.is_busy
+
+
+def test_taking_out_the_dock_ends_the_folder(cohort, qtbot) -> None:
+    window, dock = cohort("--seconds", 60, window=True)
+    window.start_button.click()
+    wait_until(lambda: window.table.done == 1, qtbot)
+    pid = dock.cohort.pid
+    dock.parent().close()  # only hidden
+    assert is_alive(pid)
+    dock._viewer.window.remove_dock_widget(dock.parent())
+    assert not is_alive(pid)
+    assert not window.isVisible()
+    dock.deleteLater()
+
+
+# Drag and drop
+
+
+def test_a_folder_dropped_on_the_dock_is_chosen(make_dock, ensemble_folder, qtbot) -> None:
+    dock = make_dock()
+    assert dock.acceptDrops()
+    with qtbot.waitSignal(dock.ensemble.found, timeout=5000):
+        assert drop(dock, ensemble_folder).isAccepted()
+    assert dock.ensemble.path == ensemble_folder
+
+
+def test_other_files_are_not_for_the_dock(make_dock, tmp_path) -> None:
+    (tmp_path / "image.nii.gz").write_bytes(b"")
+    dock = make_dock()
+    assert not drop(dock, tmp_path / "image.nii.gz").isAccepted()
+    assert dock.ensemble.path is None

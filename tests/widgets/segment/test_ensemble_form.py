@@ -1,0 +1,161 @@
+"""Choosing an ensemble."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_bayes_nnunet.widgets.segment.ensemble_form import (
+    DEMO_TITLE,
+    NO_DEMO,
+    EnsembleForm,
+    demo_folder,
+)
+
+from ..conftest import LABELS, make_folder
+
+
+@pytest.fixture
+def make_form(settings, qtbot, tmp_path):
+    def make(demo=None) -> EnsembleForm:
+        form = EnsembleForm(settings, demo=demo or tmp_path / "no_demo")
+        qtbot.addWidget(form)
+        return form
+
+    return make
+
+
+@pytest.fixture
+def form(make_form) -> EnsembleForm:
+    return make_form()
+
+
+def choose(form: EnsembleForm, path, qtbot) -> None:
+    with qtbot.waitSignals([form.found], timeout=5000):
+        form.choose(path)
+
+
+def entries(form: EnsembleForm) -> list[str]:
+    return [form.folders.itemText(i) for i in range(form.folders.count())]
+
+
+def test_a_folder_is_looked_into(form, ensemble_folder, qtbot) -> None:
+    changes: list[object] = []
+    form.ensemble_changed.connect(changes.append)
+    choose(form, ensemble_folder, qtbot)
+    assert form.folder is not None
+    assert changes == [None, form.folder]
+    assert form.path == ensemble_folder
+    assert form.summary.text().startswith("Checkpoints (2d), 3 usable members.")
+    for name, color in (("RV", "#56B4E9"), ("MYO", "#009E73"), ("LV", "#F0E442")):
+        assert f"<span style='color:{color}'>■</span>&nbsp;{name}" in form.summary.text()
+    assert not form.problems.text()
+
+
+def test_the_folder_is_offered_next_time(form, make_form, ensemble_folder, qtbot) -> None:
+    choose(form, ensemble_folder, qtbot)
+    assert entries(form)[-1] == "ensemble"
+    again = make_form()
+    assert entries(again)[-1] == "ensemble"
+    assert again.folders.itemData(2, Qt.ItemDataRole.ToolTipRole) == str(ensemble_folder)
+    with qtbot.waitSignal(again.found, timeout=5000):
+        again.folders.setCurrentIndex(2)
+        again.folders.activated.emit(2)
+    assert again.folder is not None
+
+
+def test_a_folder_is_listed_only_once(form, ensemble_folder, qtbot) -> None:
+    for _ in range(2):
+        choose(form, ensemble_folder, qtbot)
+    assert entries(form).count("ensemble") == 1
+
+
+def test_the_picker(form, ensemble_folder, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(ensemble_folder))
+    with qtbot.waitSignal(form.found, timeout=5000):
+        form.choose_button.click()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: "")
+    form.choose_button.click()
+    assert form.folder is not None
+
+
+def test_problems_are_sentences(form, tmp_path, qtbot) -> None:
+    choose(form, make_folder(tmp_path / "damaged", damaged=True), qtbot)
+    assert "3 of 4 members usable" in form.summary.text()
+    assert form.problems.text() == "checkpoint_epoch_99.pth: the file is damaged or cut short."
+
+
+def test_many_problems_are_summed_up(form, tmp_path, qtbot) -> None:
+    folder = make_folder(tmp_path / "damaged")
+    for file in folder.rglob("*.pth"):
+        for number in range(2):
+            file.with_stem(f"{file.stem}{number}").write_bytes(b"")
+    choose(form, folder, qtbot)
+    assert form.problems.text().splitlines()[-1] == "… and 3 more, see the table."
+
+
+def test_a_folder_without_ensemble_is_a_sentence(form, tmp_path, qtbot) -> None:
+    (tmp_path / "nothing").mkdir()
+    with qtbot.waitSignal(form.failed, timeout=5000) as failed:
+        form.choose(tmp_path / "nothing")
+    assert "holds no training: expected plans.json" in failed.args[0]
+    assert form.problems.text() == failed.args[0]
+    assert form.folder is None
+    assert not form.table.isVisibleTo(form)
+
+
+def test_members_the_child_refuses_are_shown(form, ensemble_folder, qtbot) -> None:
+    choose(form, ensemble_folder, qtbot)
+    first = str(form.folder.members[0].path)
+    changes: list[object] = []
+    form.ensemble_changed.connect(changes.append)
+    form.refuse(str(ensemble_folder), {first: "its weights have other shapes"})
+    form.refuse(str(ensemble_folder), {first: "its weights have other shapes"})
+    assert len(changes) == 1
+    assert len(form.folder.usable_members) == 2
+    assert form.problems.text() == "checkpoint_epoch_0.pth: its weights have other shapes."
+    form.refuse("another", {str(form.folder.members[1].path): "late"})
+    assert len(form.folder.usable_members) == 2
+
+
+def test_only_the_last_choice_counts(form, ensemble_folder, tmp_path, qtbot) -> None:
+    other = make_folder(tmp_path / "other", labels={"background": 0, "LV": 1})
+    form.choose(ensemble_folder)
+    choose(form, other, qtbot)
+    qtbot.wait(50)
+    assert form.folder.labels == {"background": 0, "LV": 1}
+
+
+def test_choosing_nothing_again(form, ensemble_folder, qtbot) -> None:
+    choose(form, ensemble_folder, qtbot)
+    form.folders.setCurrentIndex(0)
+    form.folders.activated.emit(0)
+    assert form.folder is None
+    assert form.path is None
+
+
+def test_the_demo_is_greyed_out_where_it_is_missing(form) -> None:
+    item = form.folders.model().item(1)
+    assert item.text() == DEMO_TITLE
+    assert not item.isEnabled()
+    assert item.toolTip() == NO_DEMO
+    failures: list[str] = []
+    form.failed.connect(failures.append)
+    form.choose_demo()
+    assert failures == [NO_DEMO]
+    assert form.problems.text() == NO_DEMO
+
+
+def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot) -> None:
+    form = make_form(ensemble_folder)
+    with qtbot.waitSignal(form.found, timeout=5000):
+        form.choose_demo()
+    assert form.folder.labels == LABELS
+    assert form.folders.currentText() == DEMO_TITLE
+    assert settings.recent_folders() == []
+
+
+def test_the_demo_lies_in_the_package() -> None:
+    assert demo_folder().name == "demo_ensemble"
+    assert demo_folder().parent.name == "napari_bayes_nnunet"

@@ -1,0 +1,305 @@
+"""One job at a time, in order, with late answers dropped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from qtpy.QtCore import QObject
+
+from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
+from napari_bayes_nnunet.io.images.nifti import Phases
+from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
+from napari_bayes_nnunet.widgets.segment.job import (
+    Progress,
+    SegmentationJob,
+    clock,
+    stopped_sentence,
+)
+from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
+
+from ..conftest import CINE, VOLUME, fake_command, make_result
+
+
+class Heard:
+    """A job with a fake child, and what it has told."""
+
+    def __init__(self, *flags: object) -> None:
+        self.parent = QObject()
+        self.child = InferenceChild(fake_command(*flags))
+        self.job = SegmentationJob(self.child, parent=self.parent)
+        self.progress: list[Progress] = []
+        self.sentences: list[str] = []
+        self.stages: list[str] = []
+        self.grown: list[int | None] = []
+        self.ended: list[tuple[str, str]] = []
+        self.job.progressed.connect(self.progress.append)
+        self.job.noticed.connect(self.sentences.append)
+        self.job.stage_started.connect(self.stages.append)
+        self.job.result_grown.connect(lambda result, phase: self.grown.append(phase))
+        self.job.ended.connect(lambda outcome, text: self.ended.append((outcome, text)))
+
+    def start(self, **changes: Any) -> Any:
+        shape = changes.pop("shape", VOLUME.shape)
+        voxels = changes.pop("voxels", np.ones(shape, np.int16))
+        result = make_result(CINE if len(shape) == 4 else VOLUME)
+        image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), **changes)
+        self.job.start(image, result, device="auto")
+        return result
+
+
+@pytest.fixture
+def make(qapp):
+    made: list[Heard] = []
+
+    def make_one(*flags: object) -> Heard:
+        made.append(Heard(*flags))
+        return made[-1]
+
+    yield make_one
+    for heard in made:
+        heard.job.forget()
+        heard.child.close()
+        heard.parent.deleteLater()
+
+
+def wait_end(heard: Heard, qtbot: Any, count: int = 1) -> None:
+    qtbot.waitUntil(lambda: len(heard.ended) == count, timeout=10000)
+
+
+def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
+    heard = make()
+    result = heard.start()
+    assert heard.job.is_running
+    wait_end(heard, qtbot)
+    assert heard.ended == [("finished", "")]
+    assert heard.stages == [
+        "Preparing the image",
+        "Waiting for the first member",
+        "Loading the ensemble",
+    ]
+    assert [str(p) for p in heard.progress] == [
+        "Member 1 of 2, 0:02 left",
+        "Member 2 of 2, 0:00 left",
+    ]
+    assert [p.fraction for p in heard.progress] == [0.5, 1.0]
+    assert result.labels.max() == 1
+    assert result.phases[None].report["method"] == "multi"
+    assert result.posteriors[None].count == 2
+    np.testing.assert_array_equal(result.posteriors[None].member(0), result.labels)
+    assert list(heard.child.scratch.iterdir()) == []
+    assert not heard.job.is_running
+
+
+def test_phases_found_by_the_ensemble(make, qtbot) -> None:
+    heard = make()
+    result = heard.start(shape=CINE.shape)
+    with qtbot.waitSignal(heard.job.phases_found, timeout=10000) as found:
+        pass
+    assert found.args == [5, 2]
+    wait_end(heard, qtbot)
+    assert list(result.phases) == [5, 2]
+    assert result.known_phases == Phases(5, 2)
+    assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
+    assert str(heard.progress[2]) == "Phase 2: member 1 of 2, 0:02 left"
+
+
+def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
+    heard = make()
+    result = heard.start(shape=CINE.shape, phases=(4, 3))
+    wait_end(heard, qtbot)
+    assert list(result.phases) == [4, 3]
+    assert [p.phase for p in heard.progress] == [4, 4, 3, 3]
+    assert [int(frame.max()) for frame in result.labels] == [0, 0, 2, 1, 0]
+    assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
+
+
+def test_a_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None:
+    heard = make("--no-posterior")
+    result = heard.start()
+    wait_end(heard, qtbot)
+    assert heard.ended == [("finished", "")]
+    assert result.labels.any()
+    assert result.posteriors == {}
+
+
+def test_a_failure_is_told(make, qtbot) -> None:
+    heard = make("--fails", "The image is empty: all its voxels are 0.")
+    heard.start()
+    wait_end(heard, qtbot)
+    assert heard.ended == [("failed", "The image is empty: all its voxels are 0.")]
+
+
+def test_an_image_that_cannot_be_loaded_fails(make, qtbot) -> None:
+    def broken(block: Any) -> Any:
+        raise KeyError("lost")
+
+    heard = make()
+    heard.start(voxels=da.ones(VOLUME.shape).map_blocks(broken, dtype=float, meta=np.ones(())))
+    wait_end(heard, qtbot)
+    assert heard.ended == [("failed", "The voxels of the image could not be loaded: 'lost'")]
+
+
+def test_notices_are_told(make, qtbot) -> None:
+    heard = make("--notice", "Memory was short.")
+    heard.start()
+    wait_end(heard, qtbot)
+    assert heard.sentences == ["Memory was short."]
+
+
+def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
+    heard = make("--seconds", 60)
+    result = heard.start()
+    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
+    pid, started = heard.child.pid, time.perf_counter()
+    heard.job.stop()
+    wait_end(heard, qtbot)
+    assert time.perf_counter() - started < 1
+    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
+    assert heard.child.pid == pid
+    assert result.phases[None].done == 1
+    assert result.labels.any()
+    assert result.posteriors == {}
+
+
+def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
+    heard = make("--hangs-at", 2)
+    result = heard.start()
+    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
+    pid, started = heard.child.pid, time.perf_counter()
+    heard.job.stop()
+    wait_end(heard, qtbot)
+    assert time.perf_counter() - started < 1
+    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
+    assert heard.child.pid not in (None, pid)
+    assert result.labels.any()
+    heard.start()
+    qtbot.waitUntil(lambda: len(heard.grown) == 2, timeout=10000)
+
+
+def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
+    def slow(block: Any) -> Any:
+        time.sleep(0.3)
+        return block
+
+    heard = make()
+    heard.start(voxels=da.ones(VOLUME.shape).map_blocks(slow, dtype=float, meta=np.ones(())))
+    heard.job.stop()
+    assert heard.ended == [("stopped", "Stopped.")]
+    qtbot.wait(400)
+    assert heard.child.pid is None
+    assert list(heard.child.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "phases", "where"),
+    [
+        ({None: 7}, 1, "after 7 of 30 members"),
+        ({3: 7}, 1, "after 7 of 30 members"),
+        ({7: 30, 20: 7}, 2, "in phase 20 after 7 of 30 members"),
+        ({7: 30}, 2, "in phase 7 after 30 of 30 members"),
+        ({20: 7, 7: 7}, 2, "in phases 7, 20 after 7 of 30 members"),
+        ({7: 8, 20: 7}, 2, "in phases 7, 20 after at least 7 of 30 members"),
+        (dict.fromkeys(range(1, 26), 9), 25, "in 25 phases after 9 of 30 members"),
+    ],
+)
+def test_it_says_how_far_it_was_when_it_was_stopped(shown, phases, where) -> None:
+    found = [Progress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
+    assert stopped_sentence(found, phases=phases) == f"Stopped {where}; what was found is kept."
+    assert stopped_sentence([], phases=phases) == "Stopped."
+
+
+def test_stop_without_a_job_does_nothing(make) -> None:
+    heard = make()
+    heard.job.stop()
+    assert heard.ended == []
+
+
+def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> None:
+    heard = make("--seconds", 0.5)
+    result = heard.start()
+    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
+    os.kill(heard.child.pid, signal.SIGKILL)
+    wait_end(heard, qtbot)
+    assert heard.ended[0][0] == "failed"
+    assert heard.ended[0][1].startswith("The segmentation process ended unexpectedly")
+    assert heard.ended[0][1].endswith("Segment starts a new one. What was found is kept.")
+    assert result.labels.any()
+    heard.start()
+    wait_end(heard, qtbot, count=2)
+    assert heard.ended[1] == ("finished", "")
+
+
+def test_a_crash_between_jobs_is_only_noticed(make, qtbot) -> None:
+    heard = make()
+    heard.child.start()
+    with qtbot.waitSignal(heard.job.devices_found, timeout=10000):
+        pass
+    with qtbot.waitSignal(heard.job.noticed, timeout=5000):
+        os.kill(heard.child.pid, signal.SIGKILL)
+    assert heard.ended == []
+
+
+def late_snapshot(folder: Path, job: int) -> SnapshotReady:
+    files = {}
+    for name in ("labels", "entropy", "mutual_information"):
+        files[name] = str(folder / f"late-{name}.npy")
+        np.save(files[name], np.ones(VOLUME.shape))
+    return SnapshotReady(job=job, phase=None, done=1, total=2, eta_seconds=0, **files)
+
+
+def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
+    heard = make()
+    result = heard.start()
+    wait_end(heard, qtbot)
+    before = result.labels.copy()
+    late = late_snapshot(heard.child.scratch, job=1)
+    heard.child.message_received.emit(late)
+    said = heard.child.scratch / "late.npz"
+    said.write_bytes(b"")
+    done = PhaseDone(job=1, phase=None, report={}, posterior=str(said))
+    heard.child.message_received.emit(done)
+    heard.child.message_received.emit(JobEnded(outcome="finished", job=1))
+    qtbot.wait(100)
+    assert list(heard.child.scratch.iterdir()) == []
+    np.testing.assert_array_equal(result.labels, before)
+    assert len(heard.ended) == 1
+
+
+def test_an_old_job_does_not_end_the_new_one(make, qtbot) -> None:
+    heard = make("--seconds", 0.1)
+    heard.start()
+    wait_end(heard, qtbot)
+    heard.start()
+    heard.child.message_received.emit(JobEnded(outcome="failed", text="old", job=1))
+    wait_end(heard, qtbot, count=2)
+    assert heard.ended[1] == ("finished", "")
+
+
+def test_looking_into_a_folder(make, qtbot, ensemble_folder: Path) -> None:
+    heard = make("--refuses", "wrong architecture")
+    with qtbot.waitSignal(heard.job.members_refused, timeout=10000) as refused:
+        heard.job.look_into(ensemble_folder, "auto")
+    path, reasons = refused.args
+    assert path == str(ensemble_folder)
+    assert list(reasons.values()) == ["wrong architecture"]
+
+
+def test_an_ensemble_that_cannot_be_loaded_is_noticed(make, qtbot) -> None:
+    heard = make()
+    heard.child.message_received.emit(JobEnded(outcome="failed", text="It is broken."))
+    assert heard.sentences == ["It is broken."]
+    assert heard.ended == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (21.4, "0:21"), (59.6, "1:00"), (754, "12:34")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

@@ -1,0 +1,81 @@
+"""The dock Segment and a server: a real child, a real scheduler, a real worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.sample_data import CINE
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+
+from ...helpers import remote_work
+from ...helpers.clusters import cluster
+from ..conftest import choose
+
+
+@pytest.fixture
+def server(tmp_path):
+    with cluster(tmp_path / "server") as made:
+        made.add_workers(1)
+        with connect(made.address) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield made
+
+
+@pytest.fixture
+def dock(make_napari_viewer, settings, server, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.open(CINE, plugin="napari-bayes-nnunet")
+    made = SegmentWidget(viewer, settings=settings)
+    viewer.window.add_dock_widget(made, name="Segment", area="right")
+    made.image.phases.setCurrentIndex(3)
+    made.image.phase_numbers.setText("20")
+    method = made.method
+    method.mirroring.setCurrentIndex(method.mirroring.findData("none"))
+    method.device.setCurrentIndex(method.device.count() - 1)
+    method.remote.address.setText(server.address)
+    choose(made, BUILT_IN_FOLDER, qtbot)
+    yield made
+    made.close_child()
+
+
+def test_a_heart_is_segmented_there_stopped_and_lost(dock, server, qtbot) -> None:
+    heard: list[int] = []
+    dock.job.progressed.connect(lambda progress: heard.append(progress.done))
+    with qtbot.waitSignal(dock.job.connection_tested, timeout=60000):
+        dock.method.remote.test_button.click()
+    assert dock.method.remote.status.text().startswith("1 worker; it has CPU")
+    with qtbot.waitSignal(dock.job.ended, timeout=120000):
+        dock.run.segment_button.click()
+    assert dock.run.status.text().startswith("Finished in ")
+    assert {1, 2, 4, 8, 9} <= set(heard)
+    assert heard == sorted(heard)
+    assert dock.result.phases[20].report["device"] == f"cpu on {server.address}"
+    assert dock.result.posteriors[20].count == 9
+    labels = dock._viewer.layers["SCD0000301_cine prediction"].data
+    assert len(set(labels[19].ravel())) == 4
+
+    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("full"))
+    begin(dock, qtbot)
+    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+        dock.run.stop_button.click()
+    assert dock.run.status.text().endswith("of 9 members; what was found is kept.")
+
+    begin(dock, qtbot)
+    with qtbot.waitSignal(dock.job.ended, timeout=20000):
+        with connect(server.address) as client:
+            (pid,) = client.run(remote_work.process).values()
+        os.kill(pid, signal.SIGKILL)
+    assert f"The connection to {server.address} was lost" in dock.run.status.text()
+    assert dock.run.status.text().endswith("What was found is kept.")
+    assert dock.result.labels[19].any()
+    assert dock.run.segment_button.isEnabled()
+
+
+def begin(dock: SegmentWidget, qtbot) -> None:
+    with qtbot.waitSignal(dock.job.progressed, timeout=60000):
+        dock.run.segment_button.click()

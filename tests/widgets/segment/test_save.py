@@ -1,0 +1,137 @@
+"""Results as files, the same as those of the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import Phases, read_labels, read_volume, write_labels
+from napari_bayes_nnunet.widgets.segment.save import check_savable, files_of, save
+
+from ..conftest import CINE, VOLUME, grow, make_result
+
+
+def files(folder) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
+    result = make_result(source=tmp_path / "heart_0000.nii.gz")
+    grow(result, tmp_path)
+    result.finish(None, {"method": "multi", "volumes_ml": {}})
+    out = tmp_path / "out"
+    saved = save(result, out, mutual_information=False)
+    assert files(out) == ["heart.json", "heart.nii.gz", "heart_entropy.nii.gz"]
+    assert sorted(file.name for file in saved) == files(out)
+    labels = read_labels(out / "heart.nii.gz")
+    assert labels.geometry.same_grid(VOLUME)
+    np.testing.assert_array_equal(labels.voxels, result.labels)
+    entropy = read_volume(out / "heart_entropy.nii.gz")
+    assert entropy.voxels.dtype == np.float32
+    np.testing.assert_array_equal(entropy.voxels, result.entropy)
+    assert json.loads((out / "heart.json").read_text()) == {
+        "case": "heart",
+        "image": "heart_0000.nii.gz",
+        "phase": None,
+        "method": "multi",
+        "volumes_ml": {},
+    }
+
+
+def test_mutual_information_is_saved_where_it_is_shown(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    save(result, tmp_path / "out", mutual_information=True)
+    values = read_volume(tmp_path / "out" / "heart_mutual_information.nii.gz").voxels
+    assert (values == 0.5).all()
+
+
+def test_a_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
+    result = make_result(CINE)
+    result.known_phases, result.phases_from = Phases(5, 2), "Info.cfg beside the image"
+    for phase in (5, 2):
+        grow(result, tmp_path, phase=phase, label=phase)
+        result.finish(phase, {})
+    out = tmp_path / "out"
+    save(result, out, mutual_information=False)
+    assert files(out) == [
+        f"heart_frame{phase}{ending}"
+        for phase in ("02", "05")
+        for ending in (".json", ".nii.gz", "_entropy.nii.gz")
+    ]
+    labels = read_labels(out / "heart_frame05.nii.gz")
+    assert labels.geometry.same_grid(CINE.frame())
+    assert (labels.voxels == 5).all()
+    report = json.loads((out / "heart_frame02.json").read_text())
+    assert report == {
+        "case": "heart_frame02",
+        "image": "",
+        "phase": 2,
+        "ED": 5,
+        "ES": 2,
+        "phases_from": "Info.cfg beside the image",
+    }
+
+
+def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
+    result = make_result(CINE)
+    for phase in range(1, 6):
+        grow(result, tmp_path, phase=phase, label=phase)
+    save(result, tmp_path / "out", mutual_information=False)
+    labels = read_labels(tmp_path / "out" / "heart.nii.gz")
+    assert labels.geometry.same_grid(CINE)
+    assert [int(frame.max()) for frame in labels.voxels] == [1, 2, 3, 4, 5]
+
+
+def test_a_stopped_phase_says_so(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    save(result, tmp_path / "out", mutual_information=False)
+    report = json.loads((tmp_path / "out" / "heart.json").read_text())
+    assert report["warnings"] == ["Stopped after 1 of 2 members."]
+    assert report["ensemble"] == "made"
+
+
+def test_without_geometry_nothing_is_invented(tmp_path) -> None:
+    result = make_result(None)
+    grow(result, tmp_path)
+    with pytest.raises(AppError, match="heart does not know its place in the patient"):
+        save(result, tmp_path / "out", mutual_information=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_image_itself_is_never_replaced(tmp_path) -> None:
+    source = tmp_path / "heart.nii.gz"
+    write_labels(source, np.ones(VOLUME.shape, np.uint8), VOLUME)
+    result = make_result(source=source)
+    grow(result, tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(AppError, match=r"heart.nii.gz is the image itself: choose another folder"):
+        save(result, tmp_path, mutual_information=False)
+    assert source.read_bytes() == before
+    check_savable(result, tmp_path / "elsewhere")
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_sentence(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    result = make_result()
+    grow(result, tmp_path)
+    with pytest.raises((DataError, OSError), match="file"):
+        save(result, tmp_path / "file", mutual_information=False)
+
+
+def test_files_are_known_beforehand(tmp_path) -> None:
+    result = make_result(CINE)
+    assert files_of(result, tmp_path, mutual_information=True) == []
+    grow(result, tmp_path, phase=3)
+    names = [file.name for file in files_of(result, tmp_path, mutual_information=True)]
+    assert names == [
+        "heart_frame03.nii.gz",
+        "heart_frame03_entropy.nii.gz",
+        "heart_frame03_mutual_information.nii.gz",
+        "heart_frame03.json",
+    ]

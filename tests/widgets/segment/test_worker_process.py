@@ -1,0 +1,182 @@
+"""The child is started, spoken to, replaced and ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from napari_bayes_nnunet.app.messages import ChildReady, JobEnded, SegmentImage, SnapshotReady
+from napari_bayes_nnunet.widgets.segment.worker_process import COMMAND, InferenceChild
+
+from ..conftest import fake_command
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def make_child(qapp):
+    made: list[InferenceChild] = []
+
+    def make(*flags: object, command: list[str] | None = None) -> InferenceChild:
+        made.append(InferenceChild(command or fake_command(*flags)))
+        return made[-1]
+
+    yield make
+    for child in made:
+        child.close()
+
+
+@pytest.fixture
+def messages(make_child):
+    """A child and what it has said."""
+
+    def make(*flags: object, command: list[str] | None = None):
+        child = make_child(*flags, command=command)
+        said: list[object] = []
+        child.message_received.connect(said.append)
+        return child, said
+
+    return make
+
+
+def wait_for(kind: type, said: list[object], qtbot) -> None:
+    qtbot.waitUntil(lambda: any(isinstance(m, kind) for m in said), timeout=10000)
+
+
+def request(child: InferenceChild, shape=(1, 4, 8, 8), **changes) -> SegmentImage:
+    import numpy as np
+
+    np.save(child.scratch / "image.npy", np.ones(shape))
+    given = {"job": 1, "spacing": (1.0, 1.0, 1.0), "folder": "x", "members": 2}
+    return SegmentImage(image=str(child.scratch / "image.npy"), **(given | changes))
+
+
+def test_it_is_the_inference_child_that_is_started() -> None:
+    assert COMMAND[0] == sys.executable
+    assert COMMAND[-2:] == ("-m", "napari_bayes_nnunet.app.worker")
+
+
+def test_a_conversation(messages, qtbot) -> None:
+    child, said = messages()
+    assert child.pid is None
+    child.send(request(child))
+    wait_for(JobEnded, said, qtbot)
+    assert isinstance(said[0], ChildReady)
+    assert said[0].devices["cpu"] == "CPU"
+    snapshots = [m for m in said if isinstance(m, SnapshotReady)]
+    assert [m.done for m in snapshots] == [1, 2]
+    assert said[-1] == JobEnded(outcome="finished", job=1)
+
+
+def test_starting_twice_starts_one(messages, qtbot) -> None:
+    child, said = messages()
+    child.start()
+    pid = child.pid
+    child.start()
+    wait_for(ChildReady, said, qtbot)
+    assert child.pid == pid
+
+
+def test_closing_ends_the_child_and_removes_the_scratch_folder(messages, qtbot) -> None:
+    child, said = messages()
+    child.start()
+    wait_for(ChildReady, said, qtbot)
+    pid, scratch = child.pid, child.scratch
+    child.close()
+    assert not is_alive(pid)
+    assert not scratch.exists()
+    assert child.pid is None
+
+
+def test_closing_ends_a_child_that_is_busy(messages, qtbot) -> None:
+    child, said = messages("--hangs-at", 1)
+    child.send(request(child))
+    wait_for(ChildReady, said, qtbot)
+    pid = child.pid
+    started = time.perf_counter()
+    child.close()
+    assert time.perf_counter() - started < 1
+    assert not is_alive(pid)
+
+
+def test_a_killed_child_is_missed_and_the_next_message_starts_another(messages, qtbot) -> None:
+    child, said = messages()
+    child.start()
+    wait_for(ChildReady, said, qtbot)
+    pid = child.pid
+    (child.scratch / "left.npy").write_bytes(b"")
+    with qtbot.waitSignal(child.died, timeout=5000) as died:
+        os.kill(pid, signal.SIGKILL)
+    assert died.args == [
+        "The segmentation process ended unexpectedly (killed, perhaps because memory ran out). "
+        "Segment starts a new one."
+    ]
+    assert list(child.scratch.iterdir()) == []
+    child.send(request(child))
+    wait_for(JobEnded, said, qtbot)
+    assert child.pid != pid
+
+
+def test_its_last_words_are_told(messages, qtbot) -> None:
+    child, _ = messages("--dies-at", 1)
+    with qtbot.waitSignal(child.died, timeout=10000) as died:
+        child.send(request(child))
+    assert died.args == [
+        "The segmentation process ended unexpectedly (exit code 3): RuntimeError: fake crash. "
+        "Segment starts a new one."
+    ]
+
+
+def test_a_command_that_is_not_there(messages, qtbot) -> None:
+    child, _ = messages(command=["/not/there"])
+    with qtbot.waitSignal(child.died, timeout=5000) as died:
+        child.start()
+    assert died.args == ["The segmentation process could not be started: /not/there."]
+
+
+def test_restarting_does_not_wait_for_a_busy_child(messages, qtbot) -> None:
+    child, said = messages("--hangs-at", 1)
+    child.send(request(child))
+    wait_for(ChildReady, said, qtbot)
+    pid = child.pid
+    said.clear()
+    started = time.perf_counter()
+    child.restart()
+    assert time.perf_counter() - started < 0.5
+    assert not is_alive(pid)
+    wait_for(ChildReady, said, qtbot)
+
+
+def test_a_child_does_not_outlive_a_killed_window(tmp_path) -> None:
+    """The child's input closes when its parent is gone, whatever ended that."""
+    script = (
+        "import sys; from qtpy.QtCore import QCoreApplication\n"
+        "from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild\n"
+        "app = QCoreApplication([]); child = InferenceChild(sys.argv[1:])\n"
+        "child.message_received.connect(lambda m: print(child.pid, child.scratch, flush=True))\n"
+        "child.start(); app.exec()"
+    )
+    command = [sys.executable, "-c", script, *fake_command()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as window:
+        assert window.stdout is not None
+        pid, scratch = window.stdout.readline().split()
+        pid = int(pid)
+        assert is_alive(pid)
+        window.kill()
+    until = time.perf_counter() + 5
+    while is_alive(pid) and time.perf_counter() < until:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+    shutil.rmtree(scratch)  # the killed window could not

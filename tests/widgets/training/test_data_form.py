@@ -1,0 +1,633 @@
+"""Choosing what to train on."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
+from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
+from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
+from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.training.data_form import (
+    DATASET,
+    FOLDERS,
+    SOURCES,
+    STUDIES,
+    TrainingDataForm,
+)
+from napari_bayes_nnunet.widgets.training.dataset_form import DatasetFolderForm
+from napari_bayes_nnunet.widgets.training.folders_form import (
+    HINT,
+    NOT_WRITTEN,
+    STOPPED,
+    FoldersForm,
+)
+from napari_bayes_nnunet.widgets.training.label_names import EMPTY, FIXED, TWICE, LabelNames
+from napari_bayes_nnunet.widgets.training.new_dataset_form import (
+    CANNOT_WRITE,
+    CHANNELS,
+    COPIES,
+    COPIES_HELP,
+    IS_FILE,
+    LINKS,
+    LINKS_HELP,
+    NO_CHANNEL,
+    NO_TARGET,
+    NOT_EMPTY,
+    WHOLE_PATH,
+    NewDatasetForm,
+    free_folder,
+)
+
+from ...helpers.hearts import make_dataset
+from .test_preflight_form import Stopwatch
+
+NAMES = {0: "background", 1: "RV", 2: "MYO"}
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "hearts", patients=2)
+
+
+@pytest.fixture
+def folders(hearts, tmp_path) -> tuple[Path, Path]:
+    """Images and labels of 4 cases in two folders."""
+    images, labels = tmp_path / "study" / "images", tmp_path / "study" / "labels"
+    images.mkdir(parents=True)
+    for file in (hearts / "imagesTr").iterdir():
+        shutil.copy(file, images / file.name.replace("_0000", ""))
+    shutil.copytree(hearts / "labelsTr", labels)
+    return images, labels
+
+
+@pytest.fixture
+def make_form(qtbot):
+    def make(**fakes: Any) -> TrainingDataForm:
+        form = TrainingDataForm(folders=FoldersForm(**fakes) if fakes else None)
+        qtbot.addWidget(form)
+        return form
+
+    return make
+
+
+@pytest.fixture
+def form(make_form) -> TrainingDataForm:
+    return make_form()
+
+
+def made_match(pairs: int = 3, mismatches: int = 1, channels: int = 1) -> Match:
+    images, labels = Path("/no/images"), Path("/no/labels")
+    found = tuple(
+        Pair(
+            f"case{number:04d}",
+            tuple(images / f"case{number:04d}_{channel:04d}.nii" for channel in range(channels)),
+            labels / f"case{number:04d}.nii",
+            None if number else 4,
+            None,
+            (0, 1, 2),
+        )
+        for number in range(pairs)
+    )
+    odd = tuple(
+        Mismatch(labels / f"odd{number}.nii", "belongs to no image") for number in range(mismatches)
+    )
+    return Match(images, labels, found, odd, ((1, "RV"), (2, "MYO")))
+
+
+def fake_match(match: Match):
+    def steps(images: Path, labels: Path):
+        yield 0, 1
+        return match
+
+    return steps
+
+
+def endless(ended: threading.Event):
+    """Work that only ends when it is stopped, and needs a moment to clean up."""
+
+    def steps(*_: object, **__: object):
+        try:
+            while True:
+                time.sleep(0.01)
+                yield 12, 160
+        finally:
+            time.sleep(0.1)
+            ended.set()
+
+    return steps
+
+
+def choose_folders(form: TrainingDataForm, images: Path, labels: Path) -> None:
+    form.source.setCurrentIndex(FOLDERS)
+    form.folders.images.choose(images)
+    form.folders.labels.choose(labels)
+
+
+def match(form: TrainingDataForm, qtbot: Any, images: Path, labels: Path) -> None:
+    """Choose both folders and wait until they are matched and the target is looked at."""
+    choose_folders(form, images, labels)
+    new = form.folders.new
+    qtbot.waitUntil(lambda: form.folders.match is not None, timeout=5000)
+    qtbot.waitUntil(lambda: new.problem != NO_TARGET, timeout=5000)
+
+
+def fill(form: TrainingDataForm, qtbot: Any, tmp_path: Path, **fakes: Any) -> None:
+    """Match two made folders and choose a target that can be written to."""
+    match(form, qtbot, Path("/no/images"), Path("/no/labels"))
+    form.folders.new.target.choose(tmp_path / "new")
+    qtbot.waitUntil(form.folders.new.make_button.isEnabled, timeout=3000)
+
+
+def texts(form: TrainingDataForm) -> list[tuple[str, ...]]:
+    return [row.cells for row in form.folders.table.rows]
+
+
+def drop(widget: Any, *paths: Path) -> bool:
+    """Drop files on a widget; whether it wants them."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    how = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton)
+    keys = Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(1, 1), *how, keys)
+    enter.ignore()
+    QApplication.sendEvent(widget, enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(widget, QDropEvent(QPointF(1, 1), *how, keys))
+    return bool(enter.isAccepted())
+
+
+# An nnU-Net dataset
+
+
+def test_the_sources(form) -> None:
+    titles = [form.source.itemText(index) for index in range(form.source.count())]
+    assert titles == [title for title, _ in SOURCES]
+    forms = {DATASET: form.folder, FOLDERS: form.folders, STUDIES: form.studies}
+    assert form.folder.isVisibleTo(form)
+    for source, shown in forms.items():
+        assert form.source.model().item(source).isEnabled()
+        form.source.setCurrentIndex(source)
+        assert [each for each in forms.values() if each.isVisibleTo(form)] == [shown]
+        assert form.source.toolTip() == SOURCES[source][1]
+
+
+def test_a_dataset_is_read(form, hearts, qtbot) -> None:
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000) as changed:
+        form.choose(hearts)
+        assert form.folder.summary.text() == "Looking into hearts…"
+    assert changed.args == [form.dataset]
+    assert form.dataset == read_dataset(hearts)
+    assert form.folder.summary.text() == "4 cases of cine 0, with RV, MYO, LV."
+
+
+def test_what_is_no_dataset_is_a_sentence(form, hearts, tmp_path, qtbot) -> None:
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+        form.choose(hearts)
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000) as changed:
+        form.choose(tmp_path)
+    assert changed.args == [None]
+    summary = form.folder.summary
+    qtbot.waitUntil(lambda: "dataset.json is missing" in summary.text(), timeout=3000)
+    assert form.dataset is None
+
+
+def test_only_the_last_folder_counts(qtbot, hearts) -> None:
+    released = threading.Event()
+
+    def read(path: Path) -> RawDataset:
+        if path.name == "slow":
+            released.wait(5)
+            raise DataError("Too late.")
+        return read_dataset(path)
+
+    form = DatasetFolderForm(read=read)
+    qtbot.addWidget(form)
+    form.folder.choose(Path("/slow"))
+    with qtbot.waitSignal(form.dataset_changed, timeout=2000):
+        form.folder.choose(hearts)
+    released.set()
+    qtbot.wait(60)
+    assert form.dataset is not None
+    assert form.summary.text().startswith("4 cases")
+    form.folder.choose(None)
+    assert form.dataset is None
+    assert form.summary.text() == ""
+
+
+def test_a_folder_can_be_dropped_anywhere(form, hearts, folders, qtbot) -> None:
+    form.source.setCurrentIndex(FOLDERS)
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+        assert drop(form, hearts)
+    assert form.source.currentIndex() == DATASET
+    assert form.dataset.path == hearts
+    assert not drop(form, hearts / "dataset.json")
+    assert not drop(form, *folders)
+
+
+def test_a_folder_dropped_beside_the_studies_is_theirs(form, hearts, tmp_path) -> None:
+    form.source.setCurrentIndex(STUDIES)
+    assert drop(form, hearts)
+    assert form.source.currentIndex() == STUDIES
+    assert form.studies.target.folder.path == hearts
+    assert drop(form, tmp_path)
+    assert form.studies.folder.path == tmp_path
+
+
+# A row with a folder
+
+
+@pytest.fixture
+def row(qtbot) -> FolderRow:
+    row = FolderRow("Folder")
+    qtbot.addWidget(row)
+    return row
+
+
+def test_a_folder_is_picked(row, tmp_path, monkeypatch) -> None:
+    chosen: list[object] = []
+    row.chosen.connect(chosen.append)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    row.button.click()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
+    row.button.click()
+    assert chosen == [tmp_path]
+    assert row.edit.text() == row.edit.toolTip() == str(tmp_path)
+
+
+def test_a_folder_is_written(row, tmp_path) -> None:
+    chosen: list[object] = []
+    row.chosen.connect(chosen.append)
+    for text in (f" {tmp_path} ", str(tmp_path), "~/hearts", ""):
+        row.edit.setText(text)
+        row.edit.editingFinished.emit()
+    assert chosen == [tmp_path, Path.home() / "hearts", None]
+
+
+def test_a_folder_is_dropped_on_its_row(row, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    assert drop(row, tmp_path)
+    assert row.path == tmp_path
+    assert not drop(row, tmp_path / "file")
+    assert not row.edit.acceptDrops()
+
+
+# Two folders
+
+
+def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
+    images, labels = folders
+    shutil.copy(next(images.iterdir()), images / "lonely.nii.gz")
+    form.source.setCurrentIndex(FOLDERS)
+    assert form.folders.summary.text() == HINT
+    form.folders.images.choose(images)
+    assert form.folders.summary.text() == HINT
+    assert not form.folders.new.isVisibleTo(form)
+    match(form, qtbot, images, labels)
+    assert form.folders.summary.text() == "4 cases matched; 1 file left out."
+    assert texts(form)[0][0] == "lonely.nii.gz"
+    file = "patient001_frame01.nii.gz"
+    assert ("patient001_frame01", file, file) in texts(form)
+    new = form.folders.new
+    assert set(new.names.names) == {0, 1, 2, 3}
+    for row, name in enumerate(("RV", "MYO", "LV"), start=1):
+        new.names.table.item(row, 1).setText(name)
+    assert new.target.path == images.parent / "study_dataset"
+    qtbot.waitUntil(new.make_button.isEnabled, timeout=3000)
+    with qtbot.waitSignal(form.dataset_changed, timeout=5000):
+        new.make_button.click()
+        assert form.folders.is_writing
+    dataset = form.dataset
+    assert dataset == read_dataset(images.parent / "study_dataset")
+    assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert dataset.channels == ["MRI"]
+    assert all(case.images[0].is_symlink() for case in dataset.cases)
+    assert form.folders.summary.text() == f"{dataset.path} holds 4 cases now."
+    assert not new.isVisibleTo(form)
+    assert not form.folders.progress.isVisibleTo(form)
+
+
+def test_a_cine_is_cut_into_frames(form, tmp_path, qtbot) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    for folder in (images, labels):
+        folder.mkdir()
+    volume = np.ones((6, 5, 4), np.int16)
+    cine = np.stack([volume * frame for frame in range(1, 8)], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(cine, np.eye(4)), images / "patient001_4d.nii.gz")
+    label = np.zeros((6, 5, 4), np.uint8)
+    label[2:4] = 1
+    for frame in (1, 5):
+        file = labels / f"patient001_frame{frame:02d}_gt.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), file)
+    match(form, qtbot, images, labels)
+    assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, frame 5")
+    qtbot.waitUntil(form.folders.new.make_button.isEnabled, timeout=3000)
+    with qtbot.waitSignal(form.dataset_changed, timeout=5000):
+        form.folders.new.make_button.click()
+    second = nibabel.load(form.dataset.cases[1].images[0])
+    assert set(np.unique(np.asarray(second.dataobj))) == {5}
+
+
+def test_folders_without_a_match_are_a_sentence(form, folders, tmp_path, qtbot) -> None:
+    (tmp_path / "empty").mkdir()
+    choose_folders(form, folders[0], tmp_path / "empty")
+    summary = form.folders.summary
+    qtbot.waitUntil(lambda: "empty" in summary.text(), timeout=3000)
+    assert not form.folders.table.isVisibleTo(form)
+    assert not form.folders.new.isVisibleTo(form)
+    assert not form.folders.progress.isVisibleTo(form)
+
+
+def test_what_does_not_match_is_told(make_form, qtbot) -> None:
+    form = make_form(match=fake_match(made_match()))
+    match(form, qtbot, Path("/no/images"), Path("/no/labels"))
+    assert texts(form)[0] == ("odd0.nii", "belongs to no image")
+    assert texts(form)[1] == ("case0000", "case0000_0000.nii, frame 4", "case0000.nii")
+    table = form.folders.table
+    assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
+    color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)
+    assert color.name().upper() == COLORS["warning"]
+    table.selectRow(0)
+    assert form.folders.detail.text() == "odd0.nii belongs to no image."
+    table.selectRow(2)
+    assert form.folders.detail.text() == ""
+
+
+def test_the_progress_of_a_match_and_its_stop(make_form, qtbot) -> None:
+    ended = threading.Event()
+    form = make_form(match=endless(ended))
+    choose_folders(form, Path("/no/images"), Path("/no/labels"))
+    progress = form.folders.progress
+    assert progress.text.text() == "Looking at file…"
+    qtbot.waitUntil(lambda: progress.text.text() == "Looking at file 12 of 160", timeout=3000)
+    assert (progress.bar.value(), progress.bar.maximum()) == (12, 160)
+    progress.stop_button.click()
+    assert progress.text.text() == "Stopping…"
+    summary = form.folders.summary
+    qtbot.waitUntil(lambda: summary.text() == STOPPED, timeout=3000)
+    assert ended.is_set()
+    assert not progress.isVisibleTo(form)
+
+
+def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
+    ended = threading.Event()
+    forever, other = endless(ended), fake_match(made_match())
+    form = make_form(match=lambda a, b: forever(a, b) if a.name == "slow" else other(a, b))
+    choose_folders(form, Path("/slow"), Path("/no/labels"))
+    qtbot.wait(50)
+    match(form, qtbot, Path("/no/images"), Path("/no/labels"))
+    assert ended.wait(2)
+    assert form.folders.summary.text() == "3 cases matched; 1 file left out."
+    form.folders.images.choose(None)
+    assert form.folders.match is None
+    assert form.folders.summary.text() == HINT
+
+
+def test_a_match_ends_with_the_window(qtbot) -> None:
+    ended = threading.Event()
+    form = TrainingDataForm(folders=FoldersForm(match=endless(ended)))
+    choose_folders(form, Path("/no/images"), Path("/no/labels"))
+    qtbot.wait(50)
+    assert not ended.is_set()
+    form.deleteLater()
+    qtbot.wait(50)
+    assert ended.wait(2)
+
+
+def test_writing_is_told_what_to_write(make_form, tmp_path, qtbot) -> None:
+    told: list[Any] = []
+    found = made_match(channels=2)
+    dataset = RawDataset(tmp_path, {}, (TrainingCase("a", (), tmp_path),))
+
+    def write(*arguments: Any, **named: Any):
+        told.append((arguments, named))
+        yield 0, 1
+        return dataset
+
+    form = make_form(match=fake_match(found), write=write)
+    fill(form, qtbot, tmp_path)
+    new = form.folders.new
+    new.channel.setText("T1, T2")
+    new.files.setCurrentIndex(COPIES)
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+        new.make_button.click()
+    named = {"names": NAMES, "channels": ["T1", "T2"], "link": False}
+    assert told == [((found, tmp_path / "new"), named)]
+    assert form.dataset is dataset
+    assert form.folders.summary.text() == f"{tmp_path} holds 1 case now."
+    form.folders.labels.choose(Path("/no/labels"))
+    assert form.dataset is None
+
+
+def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
+    ended = threading.Event()
+    form = make_form(match=fake_match(made_match()), write=endless(ended))
+    fill(form, qtbot, tmp_path)
+    form.folders.new.make_button.click()
+    progress = form.folders.progress
+    assert not form.folders.images.isEnabled()
+    assert not form.folders.new.isEnabled()
+    qtbot.waitUntil(lambda: progress.text.text() == "Writing case 12 of 160", timeout=3000)
+    progress.stop_button.click()
+    assert not progress.stop_button.isEnabled()
+    summary = form.folders.summary
+    qtbot.waitUntil(lambda: summary.text() == NOT_WRITTEN, timeout=3000)
+    assert ended.is_set()
+    assert form.folders.images.isEnabled()
+    assert form.folders.new.make_button.isEnabled()
+    assert form.dataset is None
+
+
+def test_writing_that_fails_is_a_sentence(make_form, tmp_path, qtbot) -> None:
+    def fail(*_: object, **__: object):
+        yield 0, 1
+        raise DataError("The disk is full; make room and try again.")
+
+    form = make_form(match=fake_match(made_match()), write=fail)
+    fill(form, qtbot, tmp_path)
+    form.folders.new.make_button.click()
+    summary = form.folders.summary
+    text = "The disk is full; make room and try again."
+    qtbot.waitUntil(lambda: summary.text() == text, timeout=3000)
+    assert form.folders.new.make_button.isEnabled()
+
+
+def test_only_the_source_that_is_shown_counts(form, hearts, qtbot) -> None:
+    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+        form.choose(hearts)
+    with qtbot.waitSignal(form.dataset_changed) as changed:
+        form.source.setCurrentIndex(FOLDERS)
+    assert changed.args == [None]
+    with qtbot.waitSignal(form.dataset_changed):
+        form.source.setCurrentIndex(DATASET)
+    assert form.dataset is not None
+    with qtbot.waitSignal(form.dataset_changed) as changed:
+        form.source.setCurrentIndex(STUDIES)
+    assert changed.args == [None]
+
+
+def test_the_dataset_that_studies_were_added_to_is_trained_on(form, hearts, qtbot) -> None:
+    dataset = read_dataset(hearts)
+    form.source.setCurrentIndex(STUDIES)
+    with qtbot.waitSignal(form.dataset_changed) as changed:
+        form.studies._set_dataset(dataset)
+    assert changed.args == [dataset]
+    assert form.dataset is dataset
+
+
+def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
+    found = made_match(2000, 2000)
+    form = make_form(match=fake_match(found))
+    form.resize(360, 800)
+    form.show()
+    watch = Stopwatch()
+    watch.call(choose_folders, form, Path("/no/images"), Path("/no/labels"))
+    watch.until(lambda: form.folders.match is not None)
+    form.folders.table.scrollToBottom()
+    watch.until(lambda: form.folders.new.problem != NO_TARGET)
+    assert watch.longest < 0.1
+
+
+# What the new dataset is called
+
+
+@pytest.fixture
+def names(qtbot) -> LabelNames:
+    names = LabelNames()
+    qtbot.addWidget(names)
+    names.set_names(NAMES)
+    return names
+
+
+def test_names_are_asked_for(names) -> None:
+    changes: list[int] = []
+    names.changed.connect(lambda: changes.append(1))
+    assert names.names == NAMES
+    assert names.problem == ""
+    names.table.item(1, 1).setText("  right ventricle ")
+    assert names.names[1] == "right ventricle"
+    assert changes == [1]
+    assert not names.table.item(0, 1).flags() & Qt.ItemFlag.ItemIsEditable
+    assert names.table.item(0, 1).toolTip() == FIXED
+    assert not names.table.item(1, 0).flags() & Qt.ItemFlag.ItemIsEditable
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "problem"),
+    [
+        (2, " ", EMPTY.format(value=2)),
+        (2, "RV", TWICE.format(name="RV")),
+        (1, "myo", TWICE.format(name="myo")),
+        (1, "Background", TWICE.format(name="background")),
+    ],
+)
+def test_wrong_names_are_told_at_the_field(names, row, name, problem) -> None:
+    names.table.item(row, 1).setText(name)
+    assert names.problem == problem
+    assert names.table.item(row, 1).toolTip()
+    assert names.table.item(row, 1).foreground().color().name().upper() == COLORS["blocking"]
+    names.table.item(row, 1).setText("apex")
+    assert names.problem == ""
+    assert names.table.item(row, 1).toolTip() == ""
+
+
+@pytest.fixture
+def new(qtbot, tmp_path) -> NewDatasetForm:
+    new = NewDatasetForm()
+    qtbot.addWidget(new)
+    assert new.problem == NO_TARGET
+    new.ask(NAMES, channels=1, target=tmp_path / "new")
+    qtbot.waitUntil(new.make_button.isEnabled, timeout=3000)
+    return new
+
+
+def test_wrong_names_keep_the_dataset_from_being_made(new) -> None:
+    new.names.table.item(1, 1).setText("")
+    assert new.problem == EMPTY.format(value=1)
+    assert not new.make_button.isEnabled()
+    new.names.table.item(1, 1).setText("RV")
+    assert new.make_button.isEnabled()
+
+
+def test_names_that_were_given_stay(new, tmp_path) -> None:
+    new.names.table.item(1, 1).setText("right")
+    new.ask(NAMES, channels=1, target=tmp_path / "new")
+    assert new.names.names[1] == "right"
+    new.ask({0: "background", 1: "LV"}, channels=1, target=tmp_path / "new")
+    assert new.names.names == {0: "background", 1: "LV"}
+
+
+def test_channels_are_named(new, tmp_path, qtbot) -> None:
+    assert new.channels == ["MRI"]
+    new.channel.setText(" ")
+    assert new.problem_text.text() == NO_CHANNEL
+    assert not new.make_button.isEnabled()
+    new.ask(NAMES, channels=2, target=tmp_path / "new")
+    assert new.channels == ["MRI 1", "MRI 2"]
+    for text in ("T1", "T1,", "T1, T2, T3"):
+        new.channel.setText(text)
+        assert new.problem_text.text() == CHANNELS.format(count=2)
+
+
+def test_links_or_copies(new) -> None:
+    assert new.link
+    assert new.files.itemData(LINKS, Qt.ItemDataRole.ToolTipRole) == LINKS_HELP
+    assert new.files.itemData(COPIES, Qt.ItemDataRole.ToolTipRole) == COPIES_HELP
+    new.files.setCurrentIndex(COPIES)
+    assert not new.link
+
+
+def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "empty").mkdir()
+    below = CANNOT_WRITE.format(place=tmp_path / "file", reason="Not a directory")
+    for path, problem in (
+        (None, NO_TARGET),
+        (tmp_path / "file", IS_FILE.format(name="file")),
+        (tmp_path / "file" / "below", below),
+        (tmp_path / "full", NOT_EMPTY.format(name="full")),
+        (Path("somewhere"), WHOLE_PATH),
+        (tmp_path / "empty", ""),
+        (tmp_path / "not" / "there", ""),
+    ):
+        new.target.choose(path)
+        assert not new.make_button.isEnabled()
+        qtbot.wait(60)
+        assert new.problem_text.text() == problem
+        assert new.make_button.isEnabled() == (not problem)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+def test_the_target_must_be_writable(new, qtbot) -> None:
+    new.target.choose(Path("/proc/new folder"))
+    qtbot.waitUntil(lambda: "Nothing can be written to /proc: " in new.problem_text.text())
+    assert not new.make_button.isEnabled()
+
+
+def test_a_target_that_cannot_be_looked_at_is_a_sentence(new, tmp_path, qtbot) -> None:
+    new.target.choose(tmp_path / ("long" * 100))
+    qtbot.waitUntil(lambda: "too long" in new.problem_text.text(), timeout=3000)
+    assert not new.make_button.isEnabled()
+
+
+def test_a_free_folder_beside_the_images(tmp_path) -> None:
+    images = tmp_path / "study" / "images"
+    assert free_folder(images) == tmp_path / "study" / "study_dataset"
+    for name in ("study_dataset", "study_dataset_2"):
+        (tmp_path / "study" / name).mkdir(parents=True)
+    assert free_folder(images) == tmp_path / "study" / "study_dataset_3"
+    assert free_folder(Path("/images")) == Path("/nnunet_dataset")

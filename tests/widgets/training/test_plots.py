@@ -1,0 +1,211 @@
+"""The curves of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport
+from napari_bayes_nnunet.widgets.training.plots import (
+    TRAINING,
+    VALIDATION,
+    History,
+    TrainingPlots,
+    colors_of,
+)
+
+SCHEDULE = RestartSchedule(epochs=30, gamma=0.5)
+SELECTION = MemberSelection(per_cycle=2, step=2)
+
+
+def report(epoch: int, *, schedule: RestartSchedule = SCHEDULE, **changes: Any) -> EpochReport:
+    learned = 1 - math.exp(-epoch / 10)
+    given: dict[str, Any] = {
+        "fold": "0",
+        "epoch": epoch,
+        "cycle": schedule.cycle(epoch),
+        "learning_rate": schedule.learning_rate(epoch),
+        "train_loss": -0.9 * learned,
+        "val_loss": -0.8 * learned,
+        "pseudo_dice": {"RV": 0.8 * learned, "MYO": 0.7 * learned, "LV": 0.9 * learned},
+        "seconds": 1.0,
+        "eta_seconds": 1.0,
+        "member": SELECTION.keeps(schedule, epoch),
+    }
+    return EpochReport(**(given | changes))
+
+
+def reports(epochs: Sequence[int], **changes: Any) -> list[EpochReport]:
+    return [report(epoch, **changes) for epoch in epochs]
+
+
+@pytest.fixture
+def plots(qtbot: Any) -> TrainingPlots:
+    made = TrainingPlots()
+    qtbot.addWidget(made)
+    made.resize(340, 460)
+    made.set_schedule(SCHEDULE, SELECTION)
+    return made
+
+
+def points(item: Any) -> list[int]:
+    return [int(x) for x in item.getData()[0]]
+
+
+def test_what_was_reported_is_drawn(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(12)))
+    epochs, losses = plots.loss_plot.line(TRAINING)
+    assert epochs.tolist() == list(range(12))
+    assert losses.tolist() == [report(t).train_loss for t in range(12)]
+    assert plots.loss_plot.line(VALIDATION)[1][-1] == report(11).val_loss
+    assert plots.dice_plot.line("LV")[1][-1] == report(11).pseudo_dice["LV"]
+
+
+def test_rates_are_done_and_to_come_and_members_kept_and_planned(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(18)))
+    assert points(plots.rate_plot._past) == list(range(18))
+    assert points(plots.rate_plot._filled) == [7, 9, 17]
+    assert points(plots.rate_plot._hollow) == [19, 27, 29]
+
+
+def test_a_member_that_was_not_kept_has_no_dot(plots: TrainingPlots) -> None:
+    plots.set_reports([*reports(range(9)), report(9, member=False)])
+    assert points(plots.rate_plot._filled) == [7]
+
+
+def test_reports_come_one_by_one(plots: TrainingPlots) -> None:
+    for epoch in range(5):
+        plots.add_report(report(epoch))
+        assert plots.loss_plot.line(TRAINING)[0].size == epoch + 1
+    assert points(plots.loss_plot._lines[TRAINING][1]) == [4]
+
+
+def test_what_is_not_known_is_a_gap(plots: TrainingPlots) -> None:
+    plots.add_report(report(0))
+    plots.add_report(report(1, val_loss=None, pseudo_dice={"RV": None, "MYO": 0.5, "LV": 0.5}))
+    plots.add_report(report(2))
+    assert np.isnan(plots.loss_plot.line(VALIDATION)[1]).tolist() == [False, True, False]
+    assert np.isnan(plots.dice_plot.line("RV")[1]).tolist() == [False, True, False]
+    assert plots.loss_plot.reading(1) == f"Epoch 1: training {report(1).train_loss:.3f}"
+    plots.show()
+    plots.grab()
+
+
+def test_without_any_validation_there_is_still_the_loss(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(6), fold="all", val_loss=None, pseudo_dice={}))
+    plots.show()
+    plots.grab()
+    assert plots.loss_plot.line(TRAINING)[0].size == 6
+    assert plots.dices.names == []
+    assert points(plots.loss_plot._lines[VALIDATION][1]) == []
+
+
+def test_a_resumed_training_takes_the_place_of_what_it_does_anew(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(10)))
+    plots.add_report(report(8, train_loss=3.0))
+    epochs, losses = plots.loss_plot.line(TRAINING)
+    assert epochs.size == 9
+    assert losses[8] == 3.0
+    assert points(plots.rate_plot._filled) == [7]
+    plots.add_report(report(9))
+    assert points(plots.rate_plot._filled) == [7, 9]
+
+
+def test_another_fold_begins_anew(plots: TrainingPlots) -> None:
+    plots.set_reports([*reports(range(10)), *reports(range(3), fold="1")])
+    assert plots.loss_plot.line(TRAINING)[0].size == 3
+    plots.add_report(report(0, fold="2"))
+    assert plots.loss_plot.line(TRAINING)[0].size == 1
+
+
+def test_another_run_takes_the_place_of_the_last(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(10)))
+    plots.set_reports([])
+    assert plots.losses.done == 0
+    assert points(plots.rate_plot._filled) == []
+    plots.set_reports(reports(range(4), pseudo_dice={"scar": 0.5}))
+    assert plots.dices.names == ["scar"]
+    assert list(plots.dice_plot._lines) == ["scar"]
+
+
+def test_an_added_cycle_is_planned_beyond_what_is_done(plots: TrainingPlots) -> None:
+    plots.set_reports(reports(range(30)))
+    plots.set_schedule(RestartSchedule(epochs=30, gamma=0.5, added_cycles=1), SELECTION)
+    assert points(plots.rate_plot._hollow) == [37, 39]
+    plots.add_report(report(30))
+    assert points(plots.rate_plot._past)[-1] == 30
+    assert plots.loss_plot.line(TRAINING)[0].size == 31
+
+
+def test_structures_have_their_colours_and_a_legend(plots: TrainingPlots) -> None:
+    plots.add_report(report(0))
+    assert colors_of(["RV", "MYO", "LV"]) == {name: CARDIAC[name] for name in CARDIAC}
+    legend = plots.dice_legend.text()
+    for name, color in CARDIAC.items():
+        assert name in legend
+        assert color in legend
+    plots.add_report(report(0, pseudo_dice={"a<b": 0.5}))
+    assert "a&lt;b" in plots.dice_legend.text()
+
+
+def test_all_three_show_the_same_epochs(plots: TrainingPlots) -> None:
+    plots.show()
+    QApplication.processEvents()
+    shown = [p.viewRange()[0] for p in (plots.rate_plot, plots.loss_plot, plots.dice_plot)]
+    assert shown[0] == pytest.approx(shown[1])
+    assert shown[0] == pytest.approx(shown[2])
+    assert shown[0][0] <= 0
+    assert shown[0][1] >= 29
+    lefts = {p.getViewBox().sceneBoundingRect().left() for p in (plots.rate_plot, plots.dice_plot)}
+    assert len(lefts) == 1
+
+
+def test_epochs_pointed_at_are_read_out(plots: TrainingPlots) -> None:
+    assert plots.dice_plot.reading(0) == ""
+    plots.set_reports(reports(range(3)))
+    assert plots.dice_plot.reading(2) == "Epoch 2: RV 0.145, MYO 0.127, LV 0.163"
+    assert plots.dice_plot.reading(3) == plots.dice_plot.reading(-1) == ""
+
+
+def test_plots_stay_fluent_at_1200_epochs(qtbot: Any) -> None:
+    paper = RestartSchedule()
+    plots = TrainingPlots()
+    qtbot.addWidget(plots)
+    plots.resize(340, 460)
+    plots.set_schedule(paper, MemberSelection())
+    plots.set_reports(reports(range(1180), schedule=paper))
+    plots.show()
+    QApplication.processEvents()
+    viewports = [p.viewport() for p in (plots.rate_plot, plots.loss_plot, plots.dice_plot)]
+    times = []
+    for epoch in range(1180, 1200):
+        started = perf_counter()
+        plots.add_report(report(epoch, schedule=paper))
+        for viewport in viewports:
+            viewport.repaint()
+        times.append(perf_counter() - started)
+    print(f"\nadd_report with repaint: median {1000 * median(times):.1f} ms")
+    assert median(times) < 0.1
+
+
+def test_a_history_grows_and_forgets() -> None:
+    history = History(2)
+    for epoch in range(5):
+        history.put(epoch, {"a": epoch})
+    history.put(5, {"a": 5, "late": 1})
+    assert history.of("a").tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.isnan(history.of("late")[:5]).all()
+    history.put(2, {"a": None})
+    assert history.done == 3
+    history.put(4, {"a": 9})
+    assert np.isnan(history.of("a")[2:4]).all()
+    assert history.of("a")[4] == 9

@@ -1,0 +1,638 @@
+"""Looking at a dataset before a training."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.training.preflight import assess, check_cases
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.check import CaseCheck, Problem
+from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
+from napari_bayes_nnunet.widgets.common.device_box import LOOKING
+from napari_bayes_nnunet.widgets.common.dock import WIDTH
+from napari_bayes_nnunet.widgets.common.patient_pattern import (
+    GIVEN,
+    NO_PATTERN,
+    ONE_GROUP,
+    OWN,
+    pattern_problem,
+)
+from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.training.preflight_form import NO_DATA, PreflightForm
+from napari_bayes_nnunet.widgets.training.preflight_rows import COLUMNS, PROBLEM, short_text
+
+from ...helpers.hearts import make_dataset
+
+DEVICES = {"cuda:0": "Some card, 7.1 of 8.0 GiB free", "cpu": "CPU, 4 threads, 9.0 GiB free"}
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    """5 patients with 2 frames each, nothing wrong."""
+    return read_dataset(make_dataset(tmp_path_factory.mktemp("data") / "hearts", patients=5))
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    """One case with a value that has no name, and one without any structure."""
+    path = make_dataset(tmp_path_factory.mktemp("data") / "faulty", patients=4)
+    change_label(path, "patient003_frame02", lambda voxels: voxels.__setitem__((0, 0, 0), 7))
+    change_label(path, "patient002_frame02", lambda voxels: voxels.fill(0))
+    return read_dataset(path)
+
+
+def change_label(path: Path, case: str, change: Any) -> None:
+    file = path / "labelsTr" / f"{case}.nii.gz"
+    image = nibabel.load(file)
+    voxels = np.asarray(image.dataobj).astype(np.uint8)
+    change(voxels)
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
+
+
+@pytest.fixture
+def make_form(qtbot):
+    def make(**fakes: Any) -> PreflightForm:
+        form = PreflightForm(**({"find_devices": lambda: DEVICES} | fakes))
+        qtbot.addWidget(form)
+        return form
+
+    return make
+
+
+@pytest.fixture
+def form(make_form) -> PreflightForm:
+    return make_form()
+
+
+def wait_for(form: PreflightForm, qtbot: Any, act: Any, *arguments: Any) -> None:
+    """Do something and wait until there is a preflight again."""
+    act(*arguments)
+    qtbot.waitUntil(lambda: form.preflight is not None, timeout=5000)
+
+
+def check(form: PreflightForm, dataset: RawDataset, qtbot: Any) -> None:
+    wait_for(form, qtbot, form.set_dataset, dataset)
+
+
+def column(form: PreflightForm, title: str) -> list[str]:
+    index = [column.title for column in COLUMNS].index(title)
+    return [row.cells[index] for row in form.table.rows]
+
+
+def made(cases: int = 10, *, text: str = "") -> tuple[RawDataset, tuple[CaseCheck, ...]]:
+    """A dataset without files, two frames a patient; every third case has a problem."""
+    names = [f"patient{number // 2:04d}_frame{number % 2:02d}" for number in range(cases)]
+    path = Path("/no/dataset")
+    content = {"labels": {"background": 0, "LV": 1}, "channel_names": {"0": "MRI"}}
+    dataset = RawDataset(
+        path,
+        {**content, "file_ending": ".nii.gz"},
+        tuple(TrainingCase(name, (path / name,), path / name) for name in names),
+    )
+    problem = (Problem(text, path / "labelsTr" / "file"),) if text else ()
+    checks = tuple(
+        CaseCheck(name, (10, 256, 216), (10, 1.4, 1.4), (0, 1), 552960, problem * (not i % 3))
+        for i, name in enumerate(names)
+    )
+    return dataset, checks
+
+
+def fake_check(checks: tuple[CaseCheck, ...]):
+    def steps(dataset):
+        yield 0, len(checks)
+        return checks
+
+    return steps
+
+
+def test_at_first_there_is_nothing(form) -> None:
+    assert form.preflight is None
+    assert form.summary.text() == NO_DATA
+    assert not form.table.isVisibleTo(form)
+    assert not form.settings.isVisibleTo(form)
+    assert (form.fold, form.patient, form.split, form.device) == ("0", None, None, "auto")
+
+
+def test_a_dataset_is_checked(form, hearts, qtbot) -> None:
+    with qtbot.waitSignals([form.changed, form.changed], timeout=5000):
+        form.set_dataset(hearts)
+        assert form.progress.isVisibleTo(form)
+    assert form.preflight.ready
+    assert form.preflight.dataset is hearts
+    assert not form.progress.isVisibleTo(form)
+    assert form.summary.text() == "10 cases of 5 patients: 8 to train on, 2 to validate with."
+    assert form.problems.text() == ""
+    assert form.table.isColumnHidden(PROBLEM)
+    assert column(form, "Case")[0] == "patient001_frame01"
+    assert set(column(form, "Shape")) == {"4 × 40 × 48"}
+    assert set(column(form, "Spacing")) == {"10 × 1.4 × 1.4"}
+    assert set(column(form, "Labels")) == {"0 1 2 3"}
+    assert column(form, "Patient")[:3] == ["patient001", "patient001", "patient002"]
+    assert sorted(set(column(form, "Use"))) == ["training", "validation"]
+    assert form.split_text.text() == "Split by patient into 5 folds."
+
+
+def test_the_progress_is_told(make_form, hearts, qtbot) -> None:
+    go_on = threading.Event()
+
+    def slow(dataset):
+        yield 0, 160
+        yield 12, 160
+        while not go_on.is_set():
+            time.sleep(0.01)
+            yield 12, 160
+        return tuple(iter(()))
+
+    form = make_form(check=slow)
+    form.set_dataset(hearts)
+    assert form.progress.text.text() == "Checking case…"
+    told = form.progress.text
+    qtbot.waitUntil(lambda: told.text() == "Checking case 12 of 160", timeout=3000)
+    assert (form.progress.bar.value(), form.progress.bar.maximum()) == (12, 160)
+    go_on.set()
+    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form), timeout=3000)
+
+
+def test_problems_stand_first_in_their_colours(form, faulty, qtbot) -> None:
+    check(form, faulty, qtbot)
+    assert not form.preflight.ready
+    assert form.summary.text().endswith(" 1 case to mend first (red), 1 case to look at (amber).")
+    assert column(form, "Case")[:3] == [
+        "patient003_frame02", "patient002_frame02", "patient001_frame01"
+    ]  # fmt: skip
+    assert not form.table.isColumnHidden(PROBLEM)
+    texts = column(form, "Problem")
+    assert texts[0].startswith("patient003_frame02.nii.gz holds the value 7, but dataset.json")
+    assert texts[1].startswith("patient002_frame02.nii.gz shows no structure")
+    assert not any(texts[2:])
+    model = form.table.model()
+    for row, level in enumerate(("blocking", "warning")):
+        color = model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole)
+        assert color.name().upper() == COLORS[level]
+    assert model.index(2, 0).data(Qt.ItemDataRole.ForegroundRole) is None
+
+
+def test_the_problems_of_the_first_cases_are_sentences_below(form, faulty, qtbot) -> None:
+    check(form, faulty, qtbot)
+    first, second = form.problems.text().split("</p>")[:-1]
+    assert "patient003_frame02.nii.gz holds the value 7, but dataset.json names only" in first
+    assert COLORS["blocking"] in first
+    assert "patient002_frame02.nii.gz shows no structure" in second
+    form.problems.linkActivated.emit("1")
+    file = faulty.path / "labelsTr" / "patient002_frame02.nii.gz"
+    assert QApplication.clipboard().text() == str(file)
+
+
+def test_shape_and_spacing_are_in_sight(form, hearts, qtbot) -> None:
+    form.resize(WIDTH, 800)
+    form.show()
+    check(form, hearts, qtbot)
+    header, titles = form.table.horizontalHeader(), [column.title for column in COLUMNS]
+    for title in ("Shape", "Spacing"):
+        index = titles.index(title)
+        right = header.sectionPosition(index) + header.sectionSize(index)
+        assert right <= form.table.viewport().width()
+
+
+def test_of_the_problems_of_many_cases_a_few_are_shown(make_form, qtbot) -> None:
+    dataset, checks = made(30, text="A bad case.")
+    form = make_form(check=fake_check(checks))
+    check(form, dataset, qtbot)
+    lines = form.problems.text().split("</p>")[:-1]
+    assert len(lines) == 4
+    assert lines[-1].endswith("… and 7 more in the table.")
+
+
+def test_a_chosen_row_tells_all(form, faulty, qtbot) -> None:
+    check(form, faulty, qtbot)
+    file = faulty.path / "labelsTr" / "patient003_frame02.nii.gz"
+    form.table.selectRow(0)
+    assert form.detail.text().startswith(f"{file} holds the value 7")
+    assert form.detail.toolTip() == str(file)
+    form.table.selectRow(4)
+    assert form.detail.text() == ""
+
+
+def test_a_double_click_copies_the_path(form, faulty, qtbot, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(QToolTip, "showText", lambda place, text, *_: told.append(text))
+    check(form, faulty, qtbot)
+    file = faulty.path / "labelsTr" / "patient003_frame02.nii.gz"
+    form.table.doubleClicked.emit(form.table.model().index(0, 0))
+    assert QApplication.clipboard().text() == str(file)
+    assert told == [f"{file.name} lies in\n{file.parent}\nIts path is copied."]
+    form.table.doubleClicked.emit(form.table.model().index(5, 0))
+    assert len(told) == 1
+
+
+def test_the_problems_of_the_dataset_are_sentences(form, tmp_path, qtbot, monkeypatch) -> None:
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "scar": 4}
+    dataset = read_dataset(make_dataset(tmp_path / "hearts", patients=2, labels=labels))
+    check(form, dataset, qtbot)
+    assert not form.preflight.ready
+    assert "No label file of hearts shows scar (4)" in form.problems.text()
+    assert COLORS["blocking"] in form.problems.text()
+    assert form.problems.toolTip().startswith(f"No label file of {dataset.path} shows scar")
+    monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
+    form.problems.linkActivated.emit("0")
+    assert QApplication.clipboard().text() == str(dataset.path / "dataset.json")
+
+
+def test_many_problems_are_cut_short(make_form, qtbot) -> None:
+    dataset, checks = made()
+    problems = tuple(Problem(f"Bad thing {number}.", None, blocks=False) for number in range(8))
+
+    def judge(*arguments):
+        found = assess(*arguments)
+        return type(found)(**{**found.__dict__, "problems": (*problems, Problem("Worst.", None))})
+
+    form = make_form(check=fake_check(checks), assess=judge)
+    check(form, dataset, qtbot)
+    lines = form.problems.text().split("</p>")[:-1]
+    assert "Worst." in lines[0]
+    assert lines[-1].endswith("… and 6 more.")
+    assert COLORS["warning"] in lines[1]
+    form.problems.linkActivated.emit("0")  # it has no file to show
+
+
+def test_the_patients_part_of_a_name(form, hearts, qtbot) -> None:
+    check(form, hearts, qtbot)
+    assert form.patients.example.text() == "patient001_frame01 → patient001; 5 patients."
+    for index, patient, count in (
+        (1, "patient001", "5 patients"), (2, "patient001", "5 patients"),
+        (3, "patient001_frame01", "10 patients"), (0, "patient001", "5 patients"),
+    ):  # fmt: skip
+        form.patients.choice.setCurrentIndex(index)
+        assert form.preflight is None
+        wait_for(form, qtbot, print)
+        assert form.patients.example.text() == f"patient001_frame01 → {patient}; {count}."
+        assert form.patient == (None if index == 0 else form.patients.choice.currentData())
+
+
+def test_an_own_pattern(form, hearts, qtbot) -> None:
+    check(form, hearts, qtbot)
+    form.patients.choice.setCurrentIndex(form.patients.choice.findData(OWN))
+    assert form.patients.own.isVisibleTo(form)
+    assert form.patients.problem_text.text() == ONE_GROUP
+    changes: list[object] = []
+    form.changed.connect(lambda: changes.append(form.preflight))
+    form.patients.own.setText("(frame")
+    assert form.patients.problem_text.text().startswith(NO_PATTERN.split("{")[0])
+    assert form.patients.example.text() == ""
+    assert form.patients.pattern is None
+    assert changes == [None]
+    wait_for(form, qtbot, form.patients.own.setText, r"(frame\d+)")
+    assert form.patients.problem_text.text() == ""
+    assert form.patients.example.text() == "patient001_frame01 → frame01; 2 patients."
+    assert form.patient == r"(frame\d+)"
+    assert form.split_text.text() == "Split by patient into 2 folds."
+    assert form.folds.model().item(1).isEnabled()
+    assert not form.folds.model().item(2).isEnabled()
+    assert form.folds.model().item(2).toolTip() == "This split has 2 folds only."
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"), [("(a)(b)", ONE_GROUP), ("a", ONE_GROUP), (r"(a\d+)", "")]
+)
+def test_a_pattern_has_one_group(pattern, problem) -> None:
+    assert pattern_problem(pattern) == problem
+
+
+def test_the_fold(form, hearts, qtbot) -> None:
+    check(form, hearts, qtbot)
+    first = column(form, "Use")
+    wait_for(form, qtbot, form.folds.setCurrentIndex, 1)
+    assert form.fold == form.preflight.fold == "1"
+    assert column(form, "Use") != first
+    wait_for(form, qtbot, form.folds.setCurrentIndex, 5)
+    assert form.fold == "all"
+    assert form.summary.text() == "10 cases of 5 patients: 10 to train on, 0 to validate with."
+    assert form.split_text.text() == "Every case is trained on; none is left to validate with."
+
+
+def split_file(file: Path, dataset: RawDataset, held_back: str) -> Path:
+    names = [case.name for case in dataset.cases]
+    split = {
+        "train": [name for name in names if held_back not in name],
+        "val": [name for name in names if held_back in name],
+    }
+    file.write_text(json.dumps([split]))
+    return file
+
+
+def test_the_datasets_own_split_is_used_unasked(form, tmp_path, qtbot) -> None:
+    dataset = read_dataset(make_dataset(tmp_path / "hearts", patients=3))
+    form.patients.choice.setCurrentIndex(1)
+    split_file(dataset.path / "splits_final.json", dataset, "patient002")
+    check(form, dataset, qtbot)
+    assert form.preflight.ready
+    assert form.split_text.text() == "The split is the dataset's own splits_final.json."
+    assert form.split is None
+
+
+def test_a_training_that_goes_on_keeps_its_patients(form, hearts, tmp_path, qtbot) -> None:
+    check(form, hearts, qtbot)
+    form.patients.choice.setCurrentIndex(1)
+    with qtbot.waitSignal(form.changed):
+        form.set_plan(tmp_path / "run", "quick", None, None, "2d", add_cycle=True)
+    assert form.patient is None
+    assert not form.patients.choice.isEnabled()
+    assert form.patients.choice.toolTip() == GIVEN
+
+
+def test_a_split_file(form, hearts, tmp_path, qtbot, monkeypatch) -> None:
+    check(form, hearts, qtbot)
+    file = split_file(tmp_path / "mine.json", hearts, "frame01")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    wait_for(form, qtbot, form.split_button.click)
+    assert form.split == file
+    assert form.split_text.text() == "The split is that of mine.json."
+    assert form.no_split_button.isVisibleTo(form)
+    assert not form.preflight.ready
+    assert "patient001 is in the training" in form.problems.text()
+    wait_for(form, qtbot, form.no_split_button.click)
+    assert form.split is None
+    assert form.preflight.ready
+    assert form.split_text.text() == "Split by patient into 5 folds."
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    form.split_button.click()
+    assert form.preflight is not None
+
+
+def test_a_split_file_goes_with_its_dataset(form, hearts, faulty, tmp_path, qtbot) -> None:
+    check(form, hearts, qtbot)
+    wait_for(form, qtbot, form.choose_split, split_file(tmp_path / "a.json", hearts, "patient001"))
+    check(form, faulty, qtbot)
+    assert form.split is None
+    assert not form.no_split_button.isVisibleTo(form)
+
+
+def test_a_damaged_split_file_is_a_problem(form, hearts, tmp_path, qtbot) -> None:
+    check(form, hearts, qtbot)
+    (tmp_path / "split.json").write_text("{")
+    wait_for(form, qtbot, form.choose_split, tmp_path / "split.json")
+    assert not form.preflight.ready
+    assert "split.json is no split file" in form.problems.text()
+
+
+def test_the_disk_follows_the_plan(form, hearts, tmp_path, qtbot) -> None:
+    check(form, hearts, qtbot)
+    assert form.disk.text().startswith("needs ")
+    assert form.disk.text().endswith(" free")
+    small = RestartSchedule(epochs=6, cycles=2), MemberSelection(per_cycle=1)
+    wait_for(form, qtbot, form.set_plan, tmp_path, "quick", *small, "2d")
+    quick = form.preflight.disk
+    assert "members: 4 MB" in form.disk.toolTip()
+    wait_for(form, qtbot, form.set_plan, tmp_path, "paper", None, None, "3d_fullres")
+    assert form.preflight.disk.needed_bytes > 10 * quick.needed_bytes
+    preflight = form.preflight
+    form.set_plan(tmp_path, "paper", None, None, "3d_fullres")
+    assert form.preflight is preflight
+
+
+def test_the_judgement_is_asked_for_the_plan(make_form, tmp_path, qtbot) -> None:
+    dataset, checks = made()
+    asked: list[Any] = []
+
+    def judge(request, *others):
+        asked.append(request)
+        return assess(request, *others)
+
+    form = make_form(check=fake_check(checks), assess=judge)
+    form.folds.setCurrentIndex(1)
+    check(form, dataset, qtbot)
+    assert asked[-1].output == Path("/no/dataset training")
+    schedule, selection = RestartSchedule(epochs=6), MemberSelection(step=3)
+    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", schedule, selection, "3d_fullres")
+    request = asked[-1]
+    assert (request.output, request.preset, request.fold) == (tmp_path, "demo", "1")
+    assert (request.schedule, request.selection) == (schedule, selection)
+    assert (request.configuration, request.add_cycle) == ("3d_fullres", False)
+    plan = (tmp_path, "demo", schedule, selection, "2d")
+    with qtbot.waitSignal(form.changed, timeout=3000):
+        form.set_plan(*plan, add_cycle=True)
+    assert asked[-1].add_cycle
+    assert asked[-1].fold is None
+
+
+def test_nothing_is_read_again(make_form, hearts, tmp_path, qtbot) -> None:
+    reads: list[RawDataset] = []
+
+    def counted(dataset):
+        reads.append(dataset)
+        return check_cases(dataset)
+
+    form = make_form(check=counted)
+    check(form, hearts, qtbot)
+    wait_for(form, qtbot, form.folds.setCurrentIndex, 2)
+    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", None, None, "2d")
+    assert reads == [hearts]
+
+
+def test_a_chosen_row_stays_when_only_the_disk_changes(form, faulty, tmp_path, qtbot) -> None:
+    check(form, faulty, qtbot)
+    form.table.selectRow(1)
+    detail = form.detail.text()
+    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", None, None, "2d")
+    assert detail
+    assert form.detail.text() == detail
+
+
+def test_only_the_last_dataset_counts(make_form, hearts, faulty, qtbot) -> None:
+    ended = threading.Event()
+
+    def check_slowly(dataset):
+        if dataset is hearts:
+            try:
+                while True:
+                    time.sleep(0.01)
+                    yield 1, 9999
+            finally:
+                ended.set()
+        return (yield from check_cases(dataset))
+
+    form = make_form(check=check_slowly)
+    form.set_dataset(hearts)
+    qtbot.wait(50)
+    check(form, faulty, qtbot)
+    assert form.preflight.dataset is faulty
+    assert ended.wait(2)
+    form.set_dataset(None)
+    assert form.preflight is None
+    assert form.summary.text() == NO_DATA
+    assert list(form.table.rows) == []
+    qtbot.wait(50)
+    assert form.preflight is None
+
+
+def test_a_hanging_drive_does_not_hold_up_the_next_dataset(make_form, hearts, faulty, qtbot):
+    released = threading.Event()
+
+    def hang(dataset):
+        if dataset is hearts:
+            released.wait(5)
+        return (yield from check_cases(dataset))
+
+    form = make_form(check=hang)
+    form.set_dataset(hearts)
+    check(form, faulty, qtbot)
+    released.set()
+    qtbot.wait(80)
+    assert form.preflight.dataset is faulty
+
+
+def test_a_check_that_fails_is_a_sentence(make_form, hearts, qtbot) -> None:
+    def fail(dataset):
+        yield 0, 1
+        raise DataError("The drive is gone; connect it again.")
+
+    form = make_form(check=fail)
+    changes: list[object] = []
+    form.changed.connect(lambda: changes.append(form.preflight))
+    form.set_dataset(hearts)
+    qtbot.waitUntil(lambda: bool(form.problems.text()), timeout=3000)
+    assert "The drive is gone; connect it again." in form.problems.text()
+    assert not form.progress.isVisibleTo(form)
+    assert changes == [None, None]
+
+
+def test_a_judgement_that_fails_is_a_sentence(make_form, qtbot) -> None:
+    dataset, checks = made()
+
+    def refuse(*_):
+        raise AppError("The output folder cannot be looked at.")
+
+    form = make_form(check=fake_check(checks), assess=refuse)
+    form.set_dataset(dataset)
+    qtbot.waitUntil(lambda: bool(form.problems.text()), timeout=3000)
+    assert "The output folder cannot be looked at." in form.problems.text()
+    assert form.preflight is None
+
+
+def test_a_mistake_is_told_and_raised(make_form, hearts, qtbot) -> None:
+    def wrong(dataset):
+        yield 0, 1
+        raise ZeroDivisionError("division by zero")
+
+    form = make_form(check=wrong)
+    with qtbot.captureExceptions() as raised:
+        form.set_dataset(hearts)
+        qtbot.waitUntil(lambda: bool(raised), timeout=3000)
+    assert raised[0][0] is ZeroDivisionError
+    assert "mistake of the program" in form.problems.text()
+    assert not form.progress.isVisibleTo(form)
+
+
+def test_the_check_ends_with_the_window(qtbot, hearts) -> None:
+    ended = threading.Event()
+
+    def endless(dataset):
+        try:
+            while True:
+                time.sleep(0.01)
+                yield 1, 2
+        finally:
+            ended.set()
+
+    form = PreflightForm(check=endless, find_devices=dict)
+    form.set_dataset(hearts)
+    qtbot.wait(50)
+    assert not ended.is_set()
+    form.deleteLater()
+    qtbot.wait(50)
+    assert ended.wait(2)
+
+
+def test_the_devices_are_looked_for_when_the_form_is_seen(make_form, qtbot) -> None:
+    asked: list[object] = []
+
+    def find() -> dict[str, str]:
+        asked.append(1)
+        return DEVICES
+
+    form = make_form(find_devices=find)
+    assert form.devices.itemData(0, Qt.ItemDataRole.ToolTipRole) == LOOKING
+    assert not asked
+    form.show()
+    qtbot.waitUntil(lambda: form.devices.count() == 3, timeout=3000)
+    texts = [form.devices.itemText(index) for index in range(3)]
+    assert texts == ["Automatic (cuda:0)", f"cuda:0: {DEVICES['cuda:0']}", DEVICES["cpu"]]
+    assert form.device == "auto"
+    with qtbot.waitSignal(form.changed):
+        form.devices.setCurrentIndex(1)
+    assert form.device == "cuda:0"
+    form.devices.set_devices(DEVICES)
+    assert form.device == "cuda:0"
+    form.hide()
+    form.show()
+    assert len(asked) == 1
+
+
+def test_unknown_devices_are_explained(make_form, qtbot) -> None:
+    def fail() -> dict[str, str]:
+        raise AppError("The devices could not be found out.")
+
+    form = make_form(find_devices=fail)
+    form.show()
+    tip = "The devices could not be found out."
+    qtbot.waitUntil(lambda: form.devices.toolTip() == tip, timeout=3000)
+    assert form.device == "auto"
+
+
+def test_a_path_is_cut_down_to_its_name() -> None:
+    file = Path("/data/hearts/dataset.json")
+    assert short_text(Problem(f"{file} lacks labels.", file)) == "dataset.json lacks labels."
+    assert short_text(Problem("/data/hearts is one.", file)) == "hearts is one."
+    assert short_text(Problem("/data is one.", None)) == "/data is one."
+    assert short_text(Problem("/ is one.", Path("/"))) == "/ is one."
+
+
+class Stopwatch:
+    """The longest time, s, in which the window could not react."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    def call(self, act: Any, *arguments: Any) -> None:
+        started = time.thread_time()  # what other programs take of the processor does not count
+        act(*arguments)
+        self.longest = max(self.longest, time.thread_time() - started)
+
+    def until(self, condition: Any) -> None:
+        end = time.perf_counter() + 20
+        while not condition() and time.perf_counter() < end:
+            self.call(QApplication.processEvents)
+            time.sleep(0.001)
+        assert condition()
+
+
+def test_2000_cases_do_not_freeze_the_window(make_form, tmp_path) -> None:
+    dataset, checks = made(2000, text="/no/dataset/labelsTr/file holds the value 7, which is bad.")
+    form = make_form(check=fake_check(checks))
+    form.resize(360, 800)
+    form.show()
+    watch = Stopwatch()
+    watch.call(form.set_dataset, dataset)
+    watch.until(lambda: form.preflight is not None)
+    for act in (
+        lambda: form.folds.setCurrentIndex(3),
+        lambda: form.patients.choice.setCurrentIndex(2),
+        lambda: form.set_plan(tmp_path, "demo", None, None, "2d"),
+        lambda: form.table.scrollToBottom(),
+    ):
+        watch.call(act)
+        watch.until(lambda: form.preflight is not None)
+    assert form.table.model().rowCount() == 2000
+    assert watch.longest < 0.1

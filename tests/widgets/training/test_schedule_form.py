@@ -1,0 +1,317 @@
+"""Presets, numbers and problems of a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
+
+from napari_bayes_nnunet.app.training.request import PRESETS, PresetValues
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.widgets.training.schedule_fields import FIELDS, MORE_FIELDS, number_in
+from napari_bayes_nnunet.widgets.training.schedule_form import NO_RUN, ScheduleForm, ScheduleValues
+
+from .test_schedule_plot import turn
+
+SMALL = PresetValues(
+    RestartSchedule(epochs=30, restart_first_cycle=False),
+    MemberSelection(per_cycle=2, step=1),
+    4,
+    5,
+    network="small",
+)
+TRAINED = RestartSchedule(epochs=60, gamma=0.5, restart_lr=0.05)
+
+
+@pytest.fixture
+def form(qtbot: Any) -> ScheduleForm:
+    made = ScheduleForm({"paper": PRESETS["paper"], "demo": PRESETS["demo"], "quick": SMALL})
+    qtbot.addWidget(made)
+    return made
+
+
+def valid(form: ScheduleForm) -> ScheduleValues:
+    values = form.values()
+    assert values is not None, form.problem
+    return values
+
+
+def type_in(form: ScheduleForm, **numbers: Any) -> None:
+    for name, value in numbers.items():
+        form.fields[name].set_value(value)
+
+
+def shown_problems(form: ScheduleForm) -> dict[str, str]:
+    return {n: f.problem.text() for n, f in form.fields.items() if not f.problem.isHidden()}
+
+
+def test_it_starts_with_the_paper(form: ScheduleForm) -> None:
+    assert valid(form) == ScheduleValues(
+        preset="paper",
+        schedule=RestartSchedule(),
+        selection=MemberSelection(),
+        batch_size=20,
+        iterations_per_epoch=250,
+    )
+    assert form.summary.text() == "3 cycles × 400 epochs, 90 members kept (30 per cycle)"
+    assert form.problem == ""
+
+
+def test_all_presets_of_the_program_are_offered(qtbot: Any) -> None:
+    form = ScheduleForm()
+    qtbot.addWidget(form)
+    for name, preset in PRESETS.items():
+        form.choose_preset(name)
+        assert valid(form).preset == name
+        assert valid(form).schedule == preset.schedule
+
+
+def test_a_preset_fills_all_numbers(form: ScheduleForm) -> None:
+    form.choose_preset("quick")
+    assert valid(form) == ScheduleValues(
+        preset="quick",
+        schedule=SMALL.schedule,
+        selection=SMALL.selection,
+        batch_size=4,
+        iterations_per_epoch=5,
+    )
+    assert "minutes on a CPU" in form.explanation.text()
+    assert not form.fields["restart_first_cycle"].value()
+
+
+def test_every_number_can_be_edited(form: ScheduleForm) -> None:
+    type_in(
+        form, cycles=2, epochs=10, per_cycle=3, step=1, batch_size=6, iterations_per_epoch=7,
+        gamma="0.5", initial_lr="2e-2", restart_lr="0,2", exponent="1", decay_over="Tc",
+        restart_first_cycle=False,
+    )  # fmt: skip
+    assert valid(form) == ScheduleValues(
+        preset="paper",
+        schedule=RestartSchedule(
+            cycles=2, epochs=10, gamma=0.5, initial_lr=0.02, restart_lr=0.2, exponent=1,
+            decay_over="Tc", restart_first_cycle=False,
+        ),
+        selection=MemberSelection(per_cycle=3, step=1),
+        batch_size=6,
+        iterations_per_epoch=7,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e-2", 0.01), (" 0,05 ", 0.05), ("5", 5.0), ("much", "much"), ("", "")]
+)
+def test_numbers_are_read_as_people_type_them(text: str, number: float | str) -> None:
+    assert number_in(text) == number
+
+
+@pytest.mark.parametrize(
+    ("typed", "problems"),
+    [
+        ({"epochs": 1000}, {"epochs": "1000 epochs cannot be divided into 3 cycles of equal"}),
+        ({"cycles": 0}, {"cycles": "Epochs and cycles must be at least 1, not 1200 and 0."}),
+        ({"epochs": 0}, {"epochs": "Epochs and cycles must be at least 1, not 0 and 3."}),
+        ({"gamma": "1.5"}, {"gamma": "Gamma is a fraction of the cycle, 0 to 1, not 1.5."}),
+        ({"gamma": "nan"}, {"gamma": "Gamma is a fraction of the cycle, 0 to 1, not nan."}),
+        ({"initial_lr": "0"}, {"initial_lr": "The initial learning rate must be a positive"}),
+        ({"restart_lr": "-1"}, {"restart_lr": "The restart learning rate must be a positive"}),
+        ({"exponent": "-0.1"}, {"exponent": "The decay exponent must be 0 or more, not -0.1."}),
+        ({"exponent": "x"}, {"exponent": "A number such as 0.9 was expected, not “x”."}),
+        ({"per_cycle": 0}, {"per_cycle": "Members per cycle and their step must be at least 1"}),
+        ({"step": 0}, {"step": "Members per cycle and their step must be at least 1"}),
+        ({"batch_size": 0}, {"batch_size": "Batch size must be at least 1, not 0."}),
+        ({"iterations_per_epoch": 0}, {"iterations_per_epoch": "Iterations must be at least 1"}),
+        (
+            {"epochs": 7, "gamma": "2", "step": 0},
+            {"epochs": "7 epochs", "gamma": "Gamma", "step": "Members"},
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_at_the_field(
+    form: ScheduleForm, typed: dict[str, Any], problems: dict[str, str]
+) -> None:
+    type_in(form, **typed)
+    found = shown_problems(form)
+    assert found.keys() == problems.keys()
+    for name, text in problems.items():
+        assert found[name].startswith(text)
+        assert "border" in form.fields[name].editor.styleSheet()
+    assert form.values() is None
+    assert next(iter(problems.values())) in form.problem
+
+
+def test_what_is_odd_is_noted_at_the_field(form: ScheduleForm) -> None:
+    def notes() -> dict[str, str]:
+        return {n: f.note.text() for n, f in form.fields.items() if not f.note.isHidden()}
+
+    assert notes() == {}
+    type_in(form, per_cycle=100, restart_lr="5")
+    assert set(notes()) == {"per_cycle", "restart_lr"}
+    assert notes()["per_cycle"].endswith("40 members of each cycle will be kept, not 100.")
+    assert valid(form).selection.per_cycle == 100
+    form.choose_preset("demo")  # which asks for more than its cycles have, and says “up to”
+    assert notes() == {}
+
+
+def test_a_problem_goes_when_it_is_mended(form: ScheduleForm) -> None:
+    type_in(form, epochs=1000)
+    assert form.plot.is_greyed
+    type_in(form, cycles=4)
+    assert shown_problems(form) == {}
+    assert form.fields["epochs"].editor.styleSheet() == ""
+    assert form.summary.text() == "4 cycles × 250 epochs, 100 members kept (25 per cycle)"
+    assert not form.plot.is_greyed
+
+
+def test_the_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
+    editor = form.fields["epochs"].editor
+    editor.selectAll()
+    sizes = []
+    with qtbot.waitSignals([form.changed] * 3):
+        for key in "120":
+            qtbot.keyClicks(editor, key)
+            assert form.plot.curve is not None
+            sizes.append((form.plot.curve.rates.size, form.plot.is_greyed))
+    assert sizes == [(1200, True), (12, False), (120, False)]
+
+
+def test_changed_comes_once_for_a_preset_and_for_every_edit(form: ScheduleForm) -> None:
+    seen: list[ScheduleValues | None] = []
+    form.changed.connect(lambda: seen.append(form.values()))
+    form.choose_preset("demo")
+    type_in(form, epochs=151)
+    assert [values and values.preset for values in seen] == ["demo", None]
+
+
+def test_a_changed_preset_can_be_reset(form: ScheduleForm, qtbot: Any) -> None:
+    assert form.reset_button.isHidden()
+    type_in(form, gamma="0.5", epochs=900)
+    assert not form.reset_button.isHidden()
+    qtbot.mouseClick(form.reset_button, Qt.MouseButton.LeftButton)
+    assert valid(form).schedule == RestartSchedule()
+    assert form.reset_button.isHidden()
+
+
+def test_another_way_to_write_a_number_is_no_change(form: ScheduleForm) -> None:
+    type_in(form, initial_lr="1e-2")
+    assert form.reset_button.isHidden()
+
+
+def test_the_rarely_changed_fold_away_unless_one_is_wrong(form: ScheduleForm, qtbot: Any) -> None:
+    form.show()
+    assert not form.fields["gamma"].isVisible()
+    assert form.fields["cycles"].isVisible()
+    qtbot.mouseClick(form.more, Qt.MouseButton.LeftButton)
+    assert form.fields["gamma"].isVisible()
+    form.more.setChecked(False)
+    type_in(form, gamma="2")
+    assert form.fields["gamma"].problem.isVisible()
+
+
+def test_one_more_cycle_needs_a_run(form: ScheduleForm) -> None:
+    item = form.preset.model().item(form.preset.findData("add_cycle"))
+    assert not item.isEnabled()
+    assert item.toolTip() == NO_RUN
+    form.set_extension(None, reason="The run still goes on.")
+    assert item.toolTip() == "The run still goes on."
+
+
+def test_one_more_cycle_shows_the_run_and_the_added_cycle(form: ScheduleForm) -> None:
+    few = MemberSelection(per_cycle=4, step=1)
+    form.set_extension(TRAINED, few, preset="quick", batch_size=3, iterations_per_epoch=9)
+    assert form.preset.model().item(form.preset.findData("add_cycle")).isEnabled()
+    assert valid(form).schedule == RestartSchedule()  # offered, not chosen
+    form.choose_preset("add_cycle")
+    values = valid(form)
+    assert values == ScheduleValues(
+        preset="quick",
+        schedule=TRAINED,
+        selection=few,
+        batch_size=3,
+        iterations_per_epoch=9,
+        add_cycle=True,
+    )
+    assert values.planned.all_epochs == 80
+    assert not any(field.isEnabled() for field in form.fields.values())
+    assert form.fields["restart_lr"].value() == 0.05
+    assert form.summary.text().startswith("4 cycles × 20 epochs, the last one new, 16 members")
+    assert form.plot.curve is not None
+    assert form.plot.curve.rates.size == 80
+    form.choose_preset("paper")
+    assert all(field.isEnabled() for field in form.fields.values())
+    assert not valid(form).add_cycle
+
+
+def test_a_run_that_was_extended_before_is_extended_again(form: ScheduleForm) -> None:
+    form.set_extension(RestartSchedule(epochs=60, added_cycles=1))
+    form.choose_preset("add_cycle")
+    assert valid(form).schedule.added_cycles == 1
+    assert valid(form).planned.all_cycles == 5
+
+
+def test_another_run_to_extend_is_shown_at_once_and_none_ends_it(form: ScheduleForm) -> None:
+    form.set_extension(TRAINED)
+    form.choose_preset("add_cycle")
+    form.set_extension(RestartSchedule(epochs=90))
+    assert valid(form).schedule.epochs == 90
+    form.set_extension(None)
+    assert valid(form).preset == "paper"
+    assert not valid(form).add_cycle
+    assert form.fields["epochs"].isEnabled()
+
+
+def test_a_run_of_an_unknown_preset_is_extended_too(form: ScheduleForm) -> None:
+    form.set_extension(TRAINED, preset="")
+    form.choose_preset("add_cycle")
+    assert valid(form).preset == "paper"
+
+
+def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
+    for field in (*FIELDS, *MORE_FIELDS):
+        assert form.fields[field.name].editor.toolTip() == field.help
+        assert field.help.endswith(".")
+    helps = " ".join(field.help for field in (*FIELDS, *MORE_FIELDS))
+    for symbol in ("M in", "T in", "γ", "α0", "αr", "ε", "Tc"):
+        assert symbol in helps
+
+
+def test_the_wheel_over_a_number_is_left_to_the_scroll_area(form: ScheduleForm) -> None:
+    before = valid(form)
+    for name in ("cycles", "decay_over"):
+        assert not turn(form.fields[name].editor)
+    assert not turn(form.preset)
+    assert valid(form) == before
+
+
+def test_singular_and_plural(form: ScheduleForm) -> None:
+    type_in(form, cycles=1, epochs=1)
+    assert form.summary.text() == "1 cycle × 1 epoch, 1 member kept (1 per cycle)"
+
+
+def test_it_can_be_disabled_as_a_whole(form: ScheduleForm) -> None:
+    form.setEnabled(False)
+    assert not form.fields["epochs"].editor.isEnabled()
+
+
+def test_it_fits_a_narrow_dock_of_napari_and_leaves_nothing(
+    make_napari_viewer: Callable[..., Any],
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    form = ScheduleForm()
+    area.setWidget(form)
+    dock: QDockWidget = viewer.window.add_dock_widget(area, name="Train", area="right")
+    type_in(form, epochs=1000, gamma="much")
+    QApplication.processEvents()
+    parts: list[QWidget] = [form, form.folded, *form.fields.values()]
+    assert max(part.minimumSizeHint().width() for part in parts) <= 340
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        QApplication.processEvents()
+        text = form.plot.getAxis("left").textPen().color()
+        assert text == form.summary.palette().color(form.summary.foregroundRole())
+        assert (text.lightness() > 128) == (theme == "dark")
+    viewer.window.remove_dock_widget(dock)

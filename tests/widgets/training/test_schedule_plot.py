@@ -1,0 +1,236 @@
+"""The drawn curve of Eq. 4."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import qtpy
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QColor, QPalette, QWheelEvent
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.widgets.common.plotting import pg
+from napari_bayes_nnunet.widgets.training.schedule_plot import SchedulePlot, schedule_curve
+
+PAPER = RestartSchedule()
+SMALL = RestartSchedule(epochs=30, gamma=0.5)
+FEW = MemberSelection(per_cycle=2, step=2)
+
+
+@pytest.fixture
+def plot(qtbot: Any) -> SchedulePlot:
+    made = SchedulePlot()
+    qtbot.addWidget(made)
+    made.resize(340, made.height())
+    return made
+
+
+def points(item: Any) -> list[int]:
+    return [int(x) for x in item.getData()[0]]
+
+
+def test_the_curve_is_that_of_the_schedule() -> None:
+    curve = schedule_curve(PAPER, MemberSelection())
+    assert curve.rates.tolist() == [PAPER.learning_rate(t) for t in range(1200)]
+    assert curve.members.size == 90
+    assert curve.members[-1] == 1199
+    assert curve.borders.tolist() == [400, 800]
+    assert curve.restarts.tolist() == [0, 400, 800]
+
+
+def test_restarts_do_not_flatten_the_curve() -> None:
+    curve = schedule_curve(PAPER, MemberSelection())
+    assert curve.is_cut
+    assert curve.top == pytest.approx(1.25 * 0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        RestartSchedule(epochs=30, restart_lr=0.011),
+        RestartSchedule(epochs=3),
+        RestartSchedule(epochs=1, cycles=1, restart_first_cycle=False),
+    ],
+    ids=["as low as the others", "nothing but restarts", "a single epoch"],
+)
+def test_all_is_shown_where_restarts_are_not_high(schedule: RestartSchedule) -> None:
+    curve = schedule_curve(schedule, FEW)
+    assert not curve.is_cut
+    assert curve.top > curve.rates.max()
+
+
+def test_every_member_has_a_dot_at_its_rate(plot: SchedulePlot) -> None:
+    plot.set_schedule(SMALL, FEW)
+    epochs, rates = plot._hollow.getData()
+    assert epochs.tolist() == [7, 9, 17, 19, 27, 29]
+    assert rates.tolist() == [SMALL.learning_rate(int(t)) for t in epochs]
+    assert points(plot._filled) == []
+
+
+def test_high_restarts_are_marked_and_numbered(plot: SchedulePlot) -> None:
+    plot.set_schedule(SMALL, FEW)
+    assert points(plot._cut) == [0, 10, 20]
+    assert plot._restart.isVisible()
+    assert plot._restart.toPlainText() == "0.1"
+    plot.set_schedule(RestartSchedule(epochs=30, restart_lr=0.011), FEW)
+    assert points(plot._cut) == []
+    assert not plot._restart.isVisible()
+
+
+def test_what_is_done_is_solid_and_its_members_filled(plot: SchedulePlot) -> None:
+    plot.set_schedule(SMALL, FEW)
+    plot.set_done(18)
+    assert points(plot._past) == list(range(18))
+    assert points(plot._planned) == list(range(17, 30))
+    assert points(plot._filled) == [7, 9, 17]
+    assert points(plot._hollow) == [19, 27, 29]
+    plot.set_done(18, kept=[7, 17])
+    assert points(plot._filled) == [7, 17]
+    assert plot.reading(7).endswith(", member")
+    assert "member" not in plot.reading(9)
+    plot.set_done(99)
+    assert points(plot._past) == list(range(30))
+
+
+def test_the_plan_is_dashed_once_something_is_done(plot: SchedulePlot) -> None:
+    plot.set_schedule(SMALL, FEW)
+    plot.show()
+    assert plot._planned.opts["pen"].style() == Qt.PenStyle.SolidLine
+    plot.set_done(4)
+    assert plot._planned.opts["pen"].style() == Qt.PenStyle.DashLine
+
+
+def test_without_a_valid_schedule_the_last_one_is_greyed(plot: SchedulePlot) -> None:
+    plot.set_schedule(None)
+    assert plot.curve is None
+    plot.set_schedule(SMALL, FEW)
+    assert not plot.is_greyed
+    plot.set_schedule(None)
+    assert plot.is_greyed
+    assert plot.curve is not None
+    plot.set_schedule(PAPER, MemberSelection())
+    assert not plot.is_greyed
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e300])
+def test_absurd_rates_can_be_drawn(plot: SchedulePlot, rate: float) -> None:
+    plot.set_schedule(RestartSchedule(initial_lr=rate, restart_lr=rate, epochs=30), FEW)
+    plot.grab()
+
+
+def test_the_longest_training_is_drawn_while_typing(plot: SchedulePlot) -> None:
+    plot.set_schedule(RestartSchedule(epochs=20_000, cycles=1), MemberSelection())
+    assert plot.curve is not None
+    assert plot.curve.rates.size == 20_000
+    plot.grab()
+
+
+def test_an_epoch_pointed_at_is_read_out(plot: SchedulePlot, monkeypatch: Any, qtbot: Any) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.widgets.common.plotting.QToolTip.showText",
+        lambda _point, text, _widget: shown.append(text),
+    )
+    plot.set_schedule(PAPER, MemberSelection())
+    plot.show()
+    qtbot.waitExposed(plot)
+    QApplication.processEvents()
+    box = plot.getViewBox()
+    there = plot.mapFromScene(box.mapViewToScene(QPointF(399, 0.005)))
+    assert plot.epoch_at(there.x(), there.y()) == pytest.approx(399, abs=3)
+    qtbot.mouseMove(plot.viewport(), there)
+    qtbot.waitUntil(lambda: any(text.startswith("Epoch ") for text in shown), timeout=2000)
+    assert plot.epoch_at(1, 1) is None
+
+
+def test_readings_say_what_an_epoch_is(plot: SchedulePlot) -> None:
+    assert plot.reading(0) == ""
+    plot.set_schedule(PAPER, MemberSelection())
+    assert plot.reading(0) == "Epoch 0: rate 0.1, restart"
+    assert plot.reading(100) == "Epoch 100: rate 0.00925"
+    assert plot.reading(399) == "Epoch 399: rate 0.00756, member"
+    assert plot.reading(-1) == plot.reading(1200) == ""
+
+
+def test_the_wheel_is_left_to_the_scroll_area(plot: SchedulePlot) -> None:
+    plot.set_schedule(PAPER, MemberSelection())
+    plot.show()
+    QApplication.processEvents()
+    before = plot.viewRange()
+    for name in ("left", "bottom"):
+        axis = plot.getAxis(name).sceneBoundingRect().center()
+        assert not turn(plot.viewport(), plot.mapFromScene(axis))
+    assert not turn(plot.viewport())
+    assert plot.viewRange() == before
+
+
+def turn(widget: QWidget, point: QPoint | None = None) -> bool:
+    """Turn the wheel over a widget, one notch down; whether it did not leave this to others."""
+    there = widget.rect().center() if point is None else point
+    event = QWheelEvent(
+        QPointF(there),
+        QPointF(widget.mapToGlobal(there)),
+        QPoint(0, 0),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    event.ignore()
+    QApplication.sendEvent(widget, event)
+    return bool(event.isAccepted())
+
+
+def test_dragging_does_not_move_it(plot: SchedulePlot, qtbot: Any) -> None:
+    plot.set_schedule(PAPER, MemberSelection())
+    plot.show()
+    QApplication.processEvents()
+    before = np.array(plot.viewRange())
+    middle = plot.viewport().rect().center()
+    qtbot.mousePress(plot.viewport(), Qt.MouseButton.LeftButton, pos=middle)
+    qtbot.mouseMove(plot.viewport(), middle + QPoint(60, 20))
+    qtbot.mouseRelease(plot.viewport(), Qt.MouseButton.LeftButton, pos=middle + QPoint(60, 20))
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.RightButton, pos=middle)
+    assert np.array_equal(plot.viewRange(), before)
+
+
+def test_it_takes_the_colours_of_the_theme(plot: SchedulePlot) -> None:
+    plot.set_schedule(SMALL, FEW)
+    plot.show()
+    for color in ("#f0f1f2", "#3b3a39"):
+        palette = plot.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(color))
+        plot.setPalette(palette)
+        assert plot._past.opts["pen"].color().name() == color
+        assert plot.getAxis("left").textPen().color().name() == color
+
+
+def test_pyqtgraph_has_the_qt_of_the_window() -> None:
+    assert pg.Qt.QT_LIB == qtpy.API_NAME
+
+
+def test_the_qt_of_the_window_is_taken_whatever_the_environment_says() -> None:
+    script = (
+        "import os, sys\n"
+        "from napari_bayes_nnunet.widgets.common.plotting import pg\n"
+        "import qtpy\n"
+        "assert pg.Qt.QT_LIB == qtpy.API_NAME, pg.Qt.QT_LIB\n"
+        "assert os.environ['PYQTGRAPH_QT_LIB'] == 'PySide2'\n"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)\n"
+    )
+    environment = os.environ | {"PYQTGRAPH_QT_LIB": "PySide2", "QT_API": qtpy.API}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
