@@ -2,7 +2,7 @@
 
 python -m benchmarks.cohort_plan STUDY STUDY … [--studies 100000] [--phases 50] [--speedups 10 30]
 
-Each STUDY is a folder of predict --save study. The seconds are those of docs/speed.csv: the
+Each STUDY is a folder of predict --save study. The seconds are those of docs/explanation/speed.csv: the
 full-size network and 30 members on two CPU cores. No GPU was measured: the rows of GPUs are those
 seconds divided by a speed-up that is assumed.
 """
@@ -20,7 +20,7 @@ from zipfile import ZipFile
 from napari_bayes_nnunet.io.study.arrays import POSTERIOR
 from napari_bayes_nnunet.io.study.info import read_info
 
-SPEED = Path(__file__).parents[1] / "docs" / "speed.csv"
+SPEED = Path(__file__).parents[1] / "docs" / "explanation" / "speed.csv"
 MACHINES = (1, 8, 64)
 MEMBERS = 30
 MIRRORS = ("full", "spread")

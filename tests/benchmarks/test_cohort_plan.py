@@ -7,7 +7,7 @@ from ..helpers.studies import made_report, make_study
 
 
 def test_the_seconds_are_those_of_the_measurement():
-    """docs/performance.md: 77.8 with four mirrors, 19.5 with spread ones."""
+    """docs/explanation/performance.md: 77.8 with four mirrors, 19.5 with spread ones."""
     assert volume_seconds("full") == pytest.approx(77.8, abs=0.1)
     assert volume_seconds("spread") == pytest.approx(19.5, abs=0.1)
 

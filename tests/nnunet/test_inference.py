@@ -68,7 +68,8 @@ def test_one_member_equals_nnunets_predictor(
     )
     assert resolved.max() <= TOLERANCE[precision]
     assert np.mean(difference > TOLERANCE[precision]) < 0.02
-    # Random weights leave many voxels undecided; of trained ones docs/performance.md tells more.
+    # Random weights leave many voxels undecided; for trained ones see
+    # docs/explanation/performance.md.
     assert np.mean(result.labels != labels) < 0.005
 
 

@@ -1,7 +1,7 @@
 """How unsure an ensemble is of each slice of a volume, structure by structure.
 
 Every score comes from the posterior alone. How well each finds the wrong voxels was measured: see
-docs/review_queue.md.
+docs/explanation/review_queue.md.
 """
 
 from __future__ import annotations
