@@ -2,9 +2,9 @@
 
 python -m benchmarks.cohort_plan STUDY STUDY … [--studies 100000] [--phases 50] [--speedups 10 30]
 
-Each STUDY is a folder of predict --save study. The seconds are those of docs/explanation/speed.csv: the
-full-size network and 30 members on two CPU cores. No GPU was measured: the rows of GPUs are those
-seconds divided by a speed-up that is assumed.
+Each STUDY is a folder of predict --save study. The seconds are those of
+docs/explanation/speed.csv: the full-size network and 30 members on two CPU cores. No GPU was
+measured: the rows of GPUs are those seconds divided by a speed-up that is assumed.
 """
 
 from __future__ import annotations

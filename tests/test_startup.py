@@ -1,6 +1,6 @@
 """What the plugin costs before it is used: nothing heavy at napari's start, docks at once.
 
-How many milliseconds it adds is measured in docs/explanation/performance.md; here what would add seconds.
+docs/explanation/performance.md has the milliseconds it adds; here is what would add seconds.
 """
 
 import pytest

@@ -35,7 +35,7 @@ class Score:
 
 
 DEFAULT_SCORE: Final = "mutual-information"
-"""Finds the most gross errors in the first 30 % of the slices (docs/explanation/review_queue.md)."""
+"""Finds the most gross errors in 30 % of the slices: see docs/explanation/review_queue.md."""
 
 SCORES: Final[Mapping[str, Score]] = MappingProxyType(
     {
