@@ -1,15 +1,22 @@
-"""Pictures of the docks Train and Review for the README.
+"""Pictures of the docks for the README and the tutorials.
 
+python benchmarks/pictures.py all DATASET RUN     (all pictures of docs/images)
+python benchmarks/pictures.py segment             (the sample cine and the demo ensemble)
+python benchmarks/pictures.py review              (the same, as a study)
 python benchmarks/pictures.py train DATASET RUN   (an nnU-Net raw dataset, a run trained on it)
-python benchmarks/pictures.py review              (the sample cine and the demo ensemble)
+python benchmarks/pictures.py evaluate DATASET    (validation cases of ACDC, the demo ensemble)
+
+Without a screen: xvfb-run -a -s "-screen 0 1600x1300x24" python benchmarks/pictures.py …
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +30,31 @@ from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predic
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
+from napari_bayes_nnunet.widgets.layers.viewing import look_closely
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import View
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.segment.demo import run_demo
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
-WIDTH, PATIENCE_MS = 400, 120_000
+SPLIT = Path(__file__).parent / "acdc_splits_final.json"
+WIDTH, PATIENCE_MS, DRAWN_AFTER_MS = 400, 900_000, 1500
 WINDOW = (1500, 1180)
+EVALUATED_CASES = 8
+
+images_folder = Path(__file__).parents[1] / "docs" / "images"
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Let Qt work until something holds."""
-    loop, timer = QEventLoop(), QTimer()
+    loop, timer, limit = QEventLoop(), QTimer(), QTimer()
     timer.timeout.connect(lambda: loop.quit() if is_so() else None)
     timer.start(50)
-    QTimer.singleShot(PATIENCE_MS, loop.quit)
+    limit.setSingleShot(True)
+    limit.timeout.connect(loop.quit)
+    limit.start(PATIENCE_MS)
     loop.exec()
     if not is_so():
         raise click.ClickException("It took too long.")
@@ -51,9 +67,14 @@ def wait(milliseconds: int) -> None:
     loop.exec()
 
 
+def picture(name: str) -> str:
+    """Return the path of a picture."""
+    return str(images_folder / f"{name}.png")
+
+
 @contextmanager
 def shown(make: Callable[[Any], QWidget], name: str) -> Iterator[tuple[Any, Any]]:
-    """A window with one of the docks: the viewer and the dock."""
+    """Show a window with one of the docks; yields the viewer and the dock."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW)
     dock = make(viewer)
@@ -62,17 +83,37 @@ def shown(make: Callable[[Any], QWidget], name: str) -> Iterator[tuple[Any, Any]
     viewer.close()
 
 
+@contextmanager
+def temporary_settings() -> Iterator[Settings]:
+    """Yield settings that end with the program, so that no earlier choice is in a picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Settings(Path(folder) / "settings.json")
+
+
 def take_all_of(dock: QWidget, name: str) -> None:
-    """A picture of all that is in the dock, however long it is."""
+    """Take a picture of all that is in the dock, however long it is."""
     content = dock.layout().itemAt(0).widget().widget()
     content.setFixedWidth(WIDTH)
     QApplication.processEvents()
     height = content.layout().heightForWidth(WIDTH)
-    content.grab(QRect(0, 0, WIDTH, height)).save(str(IMAGES / f"{name}.png"))
+    content.grab(QRect(0, 0, WIDTH, height)).save(picture(name))
+
+
+def take_part(part: QWidget, name: str) -> None:
+    """Take a picture of one part of a dock."""
+    QApplication.processEvents()
+    part.grab().save(picture(name))
+
+
+def write_predictions(request: PredictionRequest) -> None:
+    """Segment with the demo ensemble; a failure ends the program."""
+    for outcome in predict(Ensemble(DEMO), request):
+        if outcome.failure:
+            raise click.ClickException(outcome.failure)
 
 
 def make_study(folder: Path) -> Path:
-    """The sample cine's ED and ES as a study."""
+    """Make a study of the sample cine's ED and ES."""
     for file in (CINE, CINE.with_name("Info.cfg")):
         shutil.copyfile(file, folder / file.name)
     request = PredictionRequest(
@@ -81,29 +122,46 @@ def make_study(folder: Path) -> Path:
         phases="ED,ES",
         save=frozenset({"study"}),
     )
-    for outcome in predict(Ensemble(DEMO), request):
-        if outcome.failure:
-            raise click.ClickException(outcome.failure)
+    write_predictions(request)
     (study,) = (file.parent for file in (folder / "out").glob("*/study.json"))
     return study
 
 
 @click.group
-def main() -> None:
+@click.option("--output", type=click.Path(path_type=Path), help="Instead of docs/images.")
+def main(output: Path | None) -> None:
     """Take the pictures in docs/images."""
+    global images_folder
+    images_folder = (output or images_folder).absolute()
+    images_folder.mkdir(parents=True, exist_ok=True)
+
+
+@main.command
+def segment() -> None:
+    """Take demo.png and segment.png."""
+    run_demo(images_folder / "demo.png", make_dock=_dock_that_is_pictured)
+
+
+def _dock_that_is_pictured(viewer: Any) -> SegmentWidget:
+    """Return the demo's dock, which takes a picture of itself after the last member."""
+    dock = SegmentWidget(viewer)
+
+    def take(outcome: str, _: str) -> None:
+        if outcome == "finished":
+            QTimer.singleShot(0, lambda: take_part(dock, "segment"))
+
+    dock.job.ended.connect(take)
+    return dock
 
 
 @main.command
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True))
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 def train(dataset: Path, run: Path) -> None:
-    """Take docs/images/train_*.png."""
+    """Take train_new.png and train_watch.png."""
     with (
-        tempfile.TemporaryDirectory() as temporary,
-        shown(
-            lambda viewer: TrainingWidget(viewer, settings=Settings(Path(temporary) / "s.json")),
-            "Train",
-        ) as (_, dock),
+        temporary_settings() as settings,
+        shown(lambda viewer: TrainingWidget(viewer, settings=settings), "Train") as (_, dock),
     ):
         dock.new.data.choose(dataset)
         dock.new.schedule.choose_preset("quick")
@@ -116,7 +174,7 @@ def train(dataset: Path, run: Path) -> None:
 
 @main.command
 def review() -> None:
-    """Take docs/images/review.png."""
+    """Take the pictures review*.png."""
     with (
         tempfile.TemporaryDirectory() as temporary,
         shown(ReviewWidget, "Review") as (viewer, dock),
@@ -128,9 +186,62 @@ def review() -> None:
         desk.outlines.set_view(View.INCLUSION)
         dock.forms.view.set_view(View.INCLUSION)
         viewer.window._qt_viewer.dockLayerControls.hide()
-        wait(1500)
-        viewer.screenshot(str(IMAGES / "review.png"), canvas_only=False)
+        wait(DRAWN_AFTER_MS)
+        look_closely(viewer, desk.picture.edited)
+        wait(DRAWN_AFTER_MS)
+        viewer.screenshot(picture("review"), canvas_only=False)
+        desk.step_alternative(1)
+        wait(DRAWN_AFTER_MS)
+        viewer.screenshot(picture("review_answer"))
+        take_part(dock.forms.corrections, "review_correct")
+        desk.corrections.drop()
+        take_part(dock.forms.numbers, "review_numbers")
+        dock.forms.export.parentWidget().show()
+        take_part(dock.forms.export, "review_export")
         dock.close_study()
+
+
+@main.command
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True))
+def evaluate(dataset: Path) -> None:
+    """Take evaluate.png: two methods on validation cases the demo ensemble was not trained on."""
+    cases = json.loads(SPLIT.read_text(encoding="utf-8"))[0]["val"][:EVALUATED_CASES]
+    files = tuple(dataset.absolute() / "imagesTr" / f"{case}_0000.nii.gz" for case in cases)
+    with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
+        for method in ("multi", "vanilla"):
+            request = PredictionRequest(
+                images=files,
+                output=Path(method),
+                method=method,
+                mirroring="none",
+                save=frozenset({"probabilities", "entropy", "mutual-information"}),
+            )
+            write_predictions(request)
+        os.symlink(dataset.absolute() / "labelsTr", "labelsTr")
+        with (
+            temporary_settings() as settings,
+            shown(lambda v: EvaluationWidget(v, settings=settings), "Evaluate") as (_, dock),
+        ):
+            dock.form.methods.set_methods([("", Path("multi")), ("", Path("vanilla"))])
+            dock.form.labels.choose(Path("labelsTr"))
+            dock.form.report.choose(Path("report"))
+            wait_until(lambda: dock.preview is not None)
+            dock.evaluate()
+            wait_until(lambda: dock.results.outcome is not None)
+            wait(DRAWN_AFTER_MS)
+            take_all_of(dock, "evaluate")
+
+
+@main.command("all")
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True))
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
+@click.pass_context
+def take_all(context: click.Context, dataset: Path, run: Path) -> None:
+    """Take every picture."""
+    context.invoke(train, dataset=dataset, run=run)
+    context.invoke(review)
+    context.invoke(evaluate, dataset=dataset)
+    context.invoke(segment)  # the last, since napari's event loop ends with its window
 
 
 if __name__ == "__main__":
