@@ -49,13 +49,6 @@ def test_name_is_that_of_the_distribution(manifest: Any) -> None:
     assert manifest.display_name == "Bayesian nnU-Net"
 
 
-def test_the_package_links_to_the_top_level_file() -> None:
-    link = ROOT / "src" / "napari_bayes_nnunet" / "napari.yaml"
-    assert link.is_symlink()
-    assert not link.readlink().is_absolute()
-    assert link.resolve() == (ROOT / "napari.yaml").resolve()
-
-
 def test_every_python_name_can_be_imported(manifest: Any) -> None:
     for command in manifest.contributions.commands:
         assert callable(import_python_name(command.python_name)), command.id

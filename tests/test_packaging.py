@@ -1,0 +1,75 @@
+"""A build puts the top-level napari.yaml into the package."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGE = Path("src", "napari_bayes_nnunet")
+MANIFEST = PACKAGE / "napari.yaml"
+LINK = "../../napari.yaml"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The files that a build reads, with the manifest as git writes a link where it makes none."""
+    files = [
+        *(Path(name) for name in ("pyproject.toml", "hatch_build.py", "README.md", "napari.yaml")),
+        *(Path(name) for name in PROJECT["project"]["license-files"]),
+        *(PACKAGE / name for name in ("__init__.py",)),
+    ]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    (tmp_path / MANIFEST).write_text(LINK, encoding="utf-8")
+    return tmp_path
+
+
+def build_wheel(root: Path) -> ZipFile:
+    (built,) = WheelBuilder(str(root)).build(directory=str(root / "dist"), versions=["standard"])
+    return ZipFile(built)
+
+
+def test_wheel_holds_the_manifest_once(checkout: Path) -> None:
+    wheel = build_wheel(checkout)
+    assert wheel.namelist().count("napari_bayes_nnunet/napari.yaml") == 1
+    assert wheel.read("napari_bayes_nnunet/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
+
+
+def test_build_without_link_copies_the_manifest(checkout: Path) -> None:
+    build_wheel(checkout)
+    assert (checkout / MANIFEST).read_bytes() == (ROOT / "napari.yaml").read_bytes()
+
+
+def test_build_of_the_sdist_copies_the_manifest(checkout: Path, tmp_path: Path) -> None:
+    (sdist,) = SdistBuilder(str(checkout)).build(directory=str(tmp_path / "dist"))
+    shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
+    (root,) = (tmp_path / "unpacked").iterdir()
+    assert not (root / MANIFEST).exists()
+    build_wheel(root)
+    assert (root / MANIFEST).read_bytes() == (ROOT / "napari.yaml").read_bytes()
+
+
+def test_build_leaves_a_link_alone(checkout: Path) -> None:
+    (checkout / MANIFEST).unlink()
+    try:
+        (checkout / MANIFEST).symlink_to(LINK)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    build_wheel(checkout)
+    assert (checkout / MANIFEST).readlink().as_posix() == LINK
+
+
+def test_packaged_manifest_is_the_top_level_one() -> None:
+    packaged = ROOT / MANIFEST
+    assert packaged.read_bytes() == (ROOT / "napari.yaml").read_bytes()
+    if packaged.is_symlink():
+        assert packaged.readlink().as_posix() == LINK
