@@ -1,15 +1,19 @@
-"""A build puts the top-level napari.yaml into the package."""
+"""Version and manifest: the places that repeat each other agree."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
+from email import message_from_bytes
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+
+import napari_bayes_nnunet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -24,7 +28,7 @@ def checkout(tmp_path: Path) -> Path:
     files = [
         *(Path(name) for name in ("pyproject.toml", "hatch_build.py", "README.md", "napari.yaml")),
         *(Path(name) for name in PROJECT["project"]["license-files"]),
-        *(PACKAGE / name for name in ("__init__.py",)),
+        *(PACKAGE / name for name in ("__init__.py", "py.typed")),
     ]
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +42,12 @@ def build_wheel(root: Path) -> ZipFile:
     return ZipFile(built)
 
 
-def test_wheel_holds_the_manifest_once(checkout: Path) -> None:
+def test_wheel_has_version_types_and_manifest(checkout: Path) -> None:
+    version = napari_bayes_nnunet.__version__
     wheel = build_wheel(checkout)
+    metadata = wheel.read(f"napari_bayes_nnunet-{version}.dist-info/METADATA")
+    assert message_from_bytes(metadata)["Version"] == version
+    assert "napari_bayes_nnunet/py.typed" in wheel.namelist()
     assert wheel.namelist().count("napari_bayes_nnunet/napari.yaml") == 1
     assert wheel.read("napari_bayes_nnunet/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
 
@@ -73,3 +81,10 @@ def test_packaged_manifest_is_the_top_level_one() -> None:
     assert packaged.read_bytes() == (ROOT / "napari.yaml").read_bytes()
     if packaged.is_symlink():
         assert packaged.readlink().as_posix() == LINK
+
+
+def test_changelog_names_the_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## .*?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == napari_bayes_nnunet.__version__

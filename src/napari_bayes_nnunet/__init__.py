@@ -11,7 +11,7 @@ The names below are loaded on first use; importing the package imports neither t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Ensemble": "app.segmentation.ensemble",
