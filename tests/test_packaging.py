@@ -1,4 +1,4 @@
-"""Version and manifest: the places that repeat each other agree."""
+"""Version, tool versions and manifest: the places that repeat each other agree."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import shutil
 import tomllib
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
@@ -88,3 +90,12 @@ def test_changelog_names_the_version() -> None:
     newest = re.search(r"^## .*?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
     assert newest is not None
     assert newest[1] == napari_bayes_nnunet.__version__
+
+
+def test_pre_commit_has_the_versions_of_tox() -> None:
+    groups: dict[str, list[Any]] = PROJECT["dependency-groups"]
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    repeated = {name for hook in hooks for name in hook["additional_dependencies"]}
+    assert repeated - {"tox>=4.22"} == {*groups["lint"], *groups["manifest"]}
+    assert "tox -e types" in {hook["entry"] for hook in hooks}
