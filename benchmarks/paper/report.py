@@ -35,13 +35,13 @@ SUNNYBROOK = "sunnybrook"
 INTRODUCTION = """# The paper's experiment: tables
 
 Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
-T = {epochs} epochs of {iterations} iterations. What it says is read in [paper.md](paper.md).
+T = {epochs} epochs of {iterations} iterations. [paper.md](paper.md) discusses them.
 {patients} validation patients, {volumes} volumes; 95 % intervals over patients, which do not cover
 the chance of a training; ± standard deviation over volumes. In the claims about slices, those of
-ACDC and of all shifts are taken together; a slice has failed where its RV Dice is below 0.5, and a
-failure escapes where less than half of what is wrong has an entropy above 0.5 bit. The area
-uncertain of the RV is that where "RV or not" has more than 0.5 bit; that of anything has the rims
-of LV and myocardium in it too.
+ACDC and of all shifts are taken together; a slice has failed if its RV Dice is below 0.5, and a
+failure escapes if less than half of the wrong voxels have an entropy above 0.5 bit. The
+uncertain area of the RV is the area where "RV or not" has more than 0.5 bit; the uncertain area of
+anything contains the borders of LV and myocardium too.
 
 {temperatures}
 """
