@@ -22,8 +22,10 @@ PACKAGE = ROOT / "src" / "napari_bayes_nnunet"
 README = ROOT / "README.md"
 API = DOCS / "reference" / "api.md"
 ARCHITECTURE = DOCS / "architecture.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+GUIDES = [CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "CODE_OF_CONDUCT.md"]
 PAGES = sorted(DOCS.rglob("*.md"))
-TEXTS = [README, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
+TEXTS = [README, *GUIDES, PACKAGE / "demo_ensemble" / "README.md", *PAGES]
 MOST_README_LINES = 130
 LAYERS_WITH_ROOMS = ("core", "io", "app", "widgets")
 TERMS = (
@@ -142,7 +144,7 @@ def test_benchmarks_in_code_exist(page: Path) -> None:
     assert [f for f in files if not (f.is_dir() or f.with_suffix(".py").is_file())] == []
 
 
-@pytest.mark.parametrize("page", [README, *PAGES], ids=names)
+@pytest.mark.parametrize("page", [README, *GUIDES, *PAGES], ids=names)
 def test_links_lead_somewhere(page: Path) -> None:
     broken = [
         (file, anchor)
@@ -213,6 +215,18 @@ def test_architecture_names_files_that_exist() -> None:
     files = re.findall(r"`((?:core|io|nnunet|app|widgets|cli)/[\w/]+\.py)`", text_of(ARCHITECTURE))
     assert files
     assert [file for file in files if not (PACKAGE / file).is_file()] == []
+
+
+def test_contributing_names_fixtures_and_helpers_that_exist() -> None:
+    table = text_of(CONTRIBUTING).partition("| Fixture or helper |")[2].partition("\n\n")[0]
+    spans = {span for row in table.splitlines() for span in SPAN.findall(row.rpartition(" | ")[0])}
+    helpers = {Path(span).name for span in spans if span.endswith(".py")} - {"conftest.py"}
+    tests = ROOT / "tests"
+    assert helpers <= {file.name for file in (tests / "helpers").glob("*.py")}
+    code = "".join(map(text_of, tests.rglob("conftest.py")))
+    fixtures = {span for span in spans if span.isidentifier()} - {"make_napari_viewer", "qtbot"}
+    assert fixtures
+    assert {name for name in fixtures if f"def {name}(" not in code} == set()
 
 
 def test_architecture_names_every_kind_of_message() -> None:
