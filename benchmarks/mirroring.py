@@ -27,7 +27,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 )
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.core.metrics.failure_detection import rank_correlation
+from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, patient_of
 from napari_bayes_nnunet.io.images.nifti import read_labels
 

@@ -64,7 +64,7 @@ def test_widgets_never_import_torch():
 def test_files_and_functions_stay_short():
     for file in FILES:
         text = file.read_text(encoding="utf-8")
-        assert text.count("\n") <= 400, file
+        assert text.count("\n") <= 600, file
         assert "TODO" not in text, file
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, FUNCTIONS):

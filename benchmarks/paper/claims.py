@@ -15,7 +15,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 )
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
-from napari_bayes_nnunet.core.metrics.failure_detection import rank_correlation
+from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
 from .rows import FIRST, Row
 from .rv_slices import RVSlice

@@ -17,8 +17,7 @@ from napari_bayes_nnunet.app.evaluation.measures import (
     failure_measures,
 )
 from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table, markdown_table
-from napari_bayes_nnunet.app.trajectory.analysis import analyse
-from napari_bayes_nnunet.app.trajectory.control import with_control
+from napari_bayes_nnunet.app.trajectory.analysis import analyse, with_control
 
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.core.metrics.calibration import foreground_box
-from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.io.files.atomic import write_json
 from napari_bayes_nnunet.io.images.nifti import read_labels
 

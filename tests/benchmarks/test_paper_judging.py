@@ -19,8 +19,7 @@ from benchmarks.paper.trainings import Preset
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.core.metrics.calibration import foreground_box
-from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 

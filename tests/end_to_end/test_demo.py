@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.structure_colors import structure_colors
+from napari_bayes_nnunet.core.heart.structures import structure_colors
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 

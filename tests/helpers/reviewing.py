@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.arrays import of_phase
 from napari_bayes_nnunet.io.study.review_state import Place
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
-from napari_bayes_nnunet.widgets.layers.slice_place import index_of
+from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.review.controller import NUMBERS_AFTER_MS, ReviewDesk
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms

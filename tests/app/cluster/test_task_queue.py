@@ -11,8 +11,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import task_queue as study_cluster
 from napari_bayes_nnunet.app.cluster import worker_call as study_parcel
-from napari_bayes_nnunet.app.cluster.check import count_slots
-from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app.cluster.connection import connect, count_slots
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 
 from ...helpers import cluster_work
@@ -278,7 +277,7 @@ def test_workers_without_the_resources_need_not_have_the_package(tmp_path):
 
 
 def test_another_version_on_the_cluster(trio, monkeypatch):
-    monkeypatch.setattr("napari_bayes_nnunet.app.cluster.check.__version__", "99.0")
+    monkeypatch.setattr("napari_bayes_nnunet.app.cluster.connection.__version__", "99.0")
     with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
         next(run_tasks(client, [1], cluster_work.square))
     assert str(caught.value).endswith(

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 )
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.measures import all_measures, failure_measures
+from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, summary
 from napari_bayes_nnunet.app.evaluation.paper_tables import (
     agreement_table,
     calibration_table,
@@ -31,7 +32,6 @@ from napari_bayes_nnunet.app.evaluation.paper_tables import (
     paired_table,
     volume_table,
 )
-from napari_bayes_nnunet.app.evaluation.summary import cases_csv, summary
 from napari_bayes_nnunet.app.evaluation.tables import (
     Block,
     Cell,

@@ -15,8 +15,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.temperature import FILE, calibrate, fitted_temperature
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.core.metrics.calibration import foreground_box
-from napari_bayes_nnunet.core.metrics.temperature import fit_temperature
+from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record

@@ -16,9 +16,9 @@ from napari_bayes_nnunet import cli
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.app.training import terminal as training_terminal
-from napari_bayes_nnunet.app.training.follower import Follower, LogTail
 from napari_bayes_nnunet.app.training.process import arguments, start
 from napari_bayes_nnunet.app.training.progress import progress_of
+from napari_bayes_nnunet.app.training.progress_file import Follower, LogTail
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.run_state import state_of
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule

@@ -1,14 +1,26 @@
+""""""
+
 import json
+import os
+import shutil
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, from_line
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted, from_line
 from napari_bayes_nnunet.app.training.progress_file import (
+    FIRST_LOG_BYTES,
     LAST_BYTES,
+    Follower,
     Journal,
+    LogTail,
     end_in,
     last_messages,
 )
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from
+from napari_bayes_nnunet.io.files.atomic import write_text
+
+from ...helpers.jobs import epoch_done, say
 
 
 def test_it_grows_by_a_line_a_message(tmp_path):
@@ -59,3 +71,171 @@ def test_the_end_is_the_last_word():
     assert end_in([stage, end]) == end
     assert end_in([end, stage]) is None
     assert end_in([]) is None
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    return run
+
+
+@pytest.fixture
+def follower(run):
+    return Follower(run)
+
+
+def news(follower):
+    update = follower.read()
+    return update.messages, update.restarted
+
+
+# Messages
+
+
+def test_only_what_is_new_is_read(run, follower):
+    assert news(follower) == ([], False)
+    first, second = StageStarted(text="eins ä"), StageStarted(text="zwei")
+    say(run, first)
+    assert news(follower) == ([first], False)
+    assert news(follower) == ([], False)
+    say(run, second, first)
+    assert news(follower) == ([second, first], False)
+
+
+def test_half_a_line_waits_for_the_rest(run, follower):
+    message = StageStarted(text="ä" * 10)
+    line = message.to_line().encode() + b"\n"
+    for end in (1, 40, len(line) - 1):
+        run.progress.write_bytes(line[:end])
+        assert news(follower) == ([], False)
+    run.progress.write_bytes(line + line[:30])
+    assert news(follower) == ([message], False)
+    run.progress.write_bytes(line + line)
+    assert news(follower) == ([message], False)
+
+
+def test_damaged_lines_are_skipped(run, follower):
+    run.progress.write_text('{"kind": "epo\n{"kind": "of a newer version"}\n')
+    say(run, StageStarted(text="on"))
+    assert news(follower) == ([StageStarted(text="on")], False)
+
+
+def test_a_shorter_file_is_read_from_its_start(run, follower):
+    messages = [epoch_done(number) for number in range(5)]
+    say(run, *messages)
+    follower.read()
+    run.progress.write_text("")
+    say(run, *messages[:2])
+    assert news(follower) == (messages[:2], True)
+    assert news(follower) == ([], False)
+
+
+def test_another_file_of_the_same_length_is_noticed(run, follower):
+    say(run, StageStarted(text="one"))
+    follower.read()
+    write_text(run.progress, StageStarted(text="two").to_line() + "\n")
+    assert news(follower) == ([StageStarted(text="two")], True)
+
+
+def test_another_longer_file_with_the_same_inode_is_noticed(run, follower):
+    say(run, *map(epoch_done, range(30)))
+    follower.read()
+    others = [epoch_done(number, seconds=9.0) for number in range(40)]
+    inode = run.progress.stat().st_ino
+    run.progress.write_text("".join(message.to_line() + "\n" for message in others))
+    assert run.progress.stat().st_ino == inode
+    assert news(follower) == (others, True)
+
+
+def test_a_file_that_is_gone_is_another_one(run, follower):
+    say(run, StageStarted(text="one"))
+    follower.read()
+    run.progress.unlink()
+    assert news(follower) == ([], True)
+    assert news(follower) == ([], False)
+    say(run, StageStarted(text="one"))
+    assert news(follower) == ([StageStarted(text="one")], False)
+
+
+def test_a_resume_that_forgets_epochs_is_followed(trained_run, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(trained_run, run.path, ignore=shutil.ignore_patterns("nnunet_data"))
+    follower = Follower(run)
+    before = follower.read().messages
+    assert before[0] == StageStarted(text="Starting")
+    assert isinstance(before[-1], JobEnded)
+    assert any(isinstance(message, TrainingStarted) for message in before)
+    forget_from(run, "0", 10)
+    messages, restarted = news(follower)
+    assert restarted
+    assert messages == [m for m in before if getattr(m, "epoch", 0) < 10]
+
+
+def test_a_drive_that_goes_and_comes_back(run, follower, tmp_path):
+    say(run, StageStarted(text="one"))
+    follower.read()
+    run.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(AppError, match=r"run cannot be read at the moment: No such file"):
+        follower.read()
+    (tmp_path / "elsewhere").rename(run.path)
+    say(run, StageStarted(text="two"))
+    assert news(follower) == ([StageStarted(text="two")], False)
+
+
+def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    for follower in (Follower(RunFolder(tmp_path / "file")), LogTail(RunFolder(tmp_path / "file"))):
+        with pytest.raises(AppError, match=r"Not a directory\. Check that its drive is connected"):
+            follower.read()
+
+
+def test_a_folder_that_is_still_to_be_made_is_no_error(tmp_path):
+    assert news(Follower(RunFolder(tmp_path / "later"))) == ([], False)
+
+
+# The log
+
+
+def log_news(tail):
+    update = tail.read()
+    return update.text, update.restarted
+
+
+def test_the_log_is_followed_by_lines(run):
+    tail = LogTail(run)
+    assert log_news(tail) == ("", False)
+    run.log.write_bytes("one\nzwei ä\nthr".encode())
+    assert log_news(tail) == ("one\nzwei ä\n", False)
+    with run.log.open("ab") as file:
+        file.write(b"ee\r\n\xff\n")
+    assert log_news(tail) == ("three\n\ufffd\n", False)
+    assert log_news(tail) == ("", False)
+
+
+def test_of_a_progress_bar_the_last_state_is_shown(run):
+    run.log.write_bytes(b"before\n\r 0%\r50%\r100%\nafter\n")
+    assert log_news(LogTail(run)) == ("before\n100%\nafter\n", False)
+
+
+def test_of_a_long_log_the_end_is_read(run):
+    lines = [f"line {number:06d}\n" for number in range(30_000)]
+    run.log.write_text("".join(lines))
+    tail = LogTail(run)
+    text, restarted = log_news(tail)
+    assert FIRST_LOG_BYTES - 20 < len(text) <= FIRST_LOG_BYTES
+    assert text == "".join(lines)[-len(text) :]
+    assert text.startswith("line ")
+    assert not restarted
+    with run.log.open("a") as file:
+        file.write("more\n")
+    assert log_news(tail) == ("more\n", False)
+
+
+def test_a_new_log_is_read_from_its_start(run):
+    run.log.write_text("a long line of the log before\n")
+    tail = LogTail(run)
+    tail.read()
+    run.log.write_text("new\n")
+    os.utime(run.log)
+    assert log_news(tail) == ("new\n", True)

@@ -13,9 +13,8 @@ from filelock import FileLock
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
-from napari_bayes_nnunet.app.training.follower import Follower
 from napari_bayes_nnunet.app.training.process_record import is_gone, read_info
-from napari_bayes_nnunet.app.training.progress_file import Journal, last_messages
+from napari_bayes_nnunet.app.training.progress_file import Follower, Journal, last_messages
 from napari_bayes_nnunet.app.training.run_state import kill, request_stop, state_of
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 

@@ -13,11 +13,17 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.trajectory.analysis import analyse, chosen_layers
-from napari_bayes_nnunet.app.trajectory.weight_map import t_sne
+from napari_bayes_nnunet.app.trajectory.analysis import (
+    TrajectoryAnalysis,
+    analyse,
+    chosen_layers,
+    t_sne,
+    with_control,
+)
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
-from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
+from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory, write_epoch
 from napari_bayes_nnunet.nnunet import ModelError
 
 from ...helpers.trajectories import CYCLES, LAYERS, PLATEAU, make_run
@@ -68,7 +74,7 @@ def test_numbers_of_the_made_modes(run: RunFolder) -> None:
 
 def test_norms_are_those_of_the_members(run: RunFolder) -> None:
     layer = analyse(run.path).layer("decoder.seg_layers.1.weight")
-    weights = read_trajectory(run.trajectory("0")).layers[layer.name].astype(float)
+    weights = read_trajectory(made_run.trajectory("0")).layers[layer.name].astype(float)
     members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert layer.weights == weights.shape[1] == 16
     assert layer.norm == pytest.approx(np.mean(np.sqrt((weights[members] ** 2).sum(axis=1))))
@@ -233,3 +239,67 @@ def test_damaged_files(run: RunFolder) -> None:
         (run.path / member.file).write_bytes(b"no weights")
     with pytest.raises(ModelError, match=r"epoch_0006\.pth cannot be used"):
         analyse(run.path)
+
+
+@pytest.fixture(scope="module")
+def analysis(made_run: RunFolder) -> TrajectoryAnalysis:
+    return analyse(made_run.path)
+
+
+def straight_on(folder: Path, epochs: int = 3 * CYCLES) -> Path:
+    """A run of the same layers that goes 0.1 an epoch along one weight, and never restarts."""
+    for epoch in range(epochs):
+        weights = {"only": np.array([[epoch / 10, 1]], np.float32)}
+        write_epoch(RunFolder(folder).trajectory("0"), epoch, weights)
+    return folder
+
+
+def as_poly(folder: Path, like: RunFolder) -> Path:
+    """The folder, with a record that says it never restarted."""
+    schedule = RestartSchedule(epochs=3 * CYCLES, cycles=1, shape="poly")
+    write_record(RunFolder(folder).record, replace(read_record(like.record), schedule=schedule))
+    return folder
+
+
+def with_one_layer(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
+    return replace(analysis, layers=(replace(analysis.first, name="only", weights=2),))
+
+
+def test_the_control_of_itself_is_itself(
+    analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
+) -> None:
+    same = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "same")), made_run)
+    for layer in with_control(analysis, same).layers:
+        assert layer.control is not None
+        assert layer.control.ratio == pytest.approx(layer.modes.ratio)
+        assert layer.control.silhouette == pytest.approx(layer.modes.silhouette)
+
+
+def test_weights_that_move_on_form_groups_too(
+    analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
+) -> None:
+    control = as_poly(straight_on(tmp_path / "poly"), made_run)
+    (layer,) = with_control(with_one_layer(analysis), control).layers
+    assert layer.control is not None
+    assert layer.control.between == pytest.approx((1 + 1 + 2) / 3, rel=1e-5)
+    assert layer.control.within == pytest.approx((3 * 0.1 + 2 * 0.2 + 0.3) / 6, rel=1e-5)
+    assert layer.control.silhouette > 0.8
+
+
+def test_what_is_no_control(
+    analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(AppError, match="is no training: expected the --output of bayes-nnunet tr"):
+        with_control(analysis, tmp_path)
+    with pytest.raises(AppError, match="was trained with restarts .* one of --schedule poly"):
+        with_control(analysis, made_run.path)
+    (tmp_path / "nothing kept").mkdir()
+    with pytest.raises(DataError, match="train with --keep-trajectory"):
+        with_control(analysis, as_poly(tmp_path / "nothing kept", made_run))
+    with pytest.raises(AppError, match="is of another network: its encoder.stages.0.conv.weight"):
+        with_control(analysis, as_poly(straight_on(tmp_path / "other"), made_run))
+    short = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "short")), made_run)
+    (RunFolder(short).trajectory("0") / "epoch_0027.npz").unlink()
+    with pytest.raises(AppError, match="has kept no epoch 27, which is a member here"):
+        with_control(analysis, short)
+    assert len(read_trajectory(made_run.trajectory("0")).epochs) == 3 * CYCLES

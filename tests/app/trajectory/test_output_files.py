@@ -15,8 +15,12 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.report.output_folder import check_writable
 from napari_bayes_nnunet.app.trajectory.analysis import TrajectoryAnalysis, analyse
-from napari_bayes_nnunet.app.trajectory.distance_figures import draw_distances
-from napari_bayes_nnunet.app.trajectory.figures import cycle_colors, draw, draw_layers
+from napari_bayes_nnunet.app.trajectory.figures import (
+    cycle_colors,
+    draw,
+    draw_distances,
+    draw_layers,
+)
 from napari_bayes_nnunet.app.trajectory.output_files import (
     distances_csv,
     drawn,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.editing.closed_curve import filled
-from napari_bayes_nnunet.core.editing.outlines import outlines_of
+from napari_bayes_nnunet.core.editing.outlines import member_outlines, outlines_at, outlines_of
 
-from ...helpers.slices import disk
+from ...helpers.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
 
 def test_a_voxel_is_outlined_half_way_to_its_neighbours():
@@ -50,3 +50,70 @@ def test_the_end_is_left_open():
 
 def test_below_the_level_there_is_no_outline():
     assert outlines_of(np.full((4, 5), 0.4), 0.5) == []
+
+
+RADII = (6, 7, 8, 9, 10)
+
+
+def area(outline):
+    y, x = outline.T
+    return abs(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1))) / 2
+
+
+def test_inclusion_outlines_lie_in_each_other():
+    slice_ = slice_of_members([heart(lv=radius) for radius in RADII])
+    found = outlines_at(slice_, LV)
+    assert [len(outlines) for outlines in found] == [1, 1, 1]
+    areas = [area(outlines[0]) for outlines in found]
+    assert areas[0] > areas[1] > areas[2]
+    assert areas[0] == pytest.approx(disk(10).sum(), rel=0.05)
+    assert areas[2] == pytest.approx(disk(6).sum(), rel=0.05)
+
+
+def test_levels_can_be_chosen():
+    y, x = np.mgrid[:64, :64]
+    lv = np.clip(1 - np.hypot(y - 32, x - 36) / 20, 0, 1)
+    slice_ = slice_of(np.stack([1 - lv, 0 * lv, 0 * lv, lv]), [disk(10).astype(np.uint8) * LV])
+    ((quarter,), (three_quarters,)) = outlines_at(slice_, LV, (0.25, 0.75))
+    assert np.linalg.norm(quarter - (32, 36), axis=1) == pytest.approx(15, abs=0.1)
+    assert np.linalg.norm(three_quarters - (32, 36), axis=1) == pytest.approx(5, abs=0.1)
+
+
+def test_every_member_has_its_outlines():
+    members = [heart(lv=radius) for radius in RADII]
+    found = member_outlines(slice_of_members(members), LV)
+    assert len(found) == len(members)
+    for (outline,), labels in zip(found, members, strict=True):
+        assert area(outline) == pytest.approx(np.count_nonzero(labels == LV), rel=0.03)
+
+
+def test_a_ring_has_an_inner_and_an_outer_outline():
+    slice_ = slice_of_members([heart(rv=0)])
+    assert len(member_outlines(slice_, MYO)[0]) == 2
+    assert [len(outlines) for outlines in outlines_at(slice_, MYO)] == [2, 2, 2]
+
+
+def test_a_member_without_the_structure_has_none():
+    slice_ = slice_of_members([heart(rv=0), heart(), heart(rv=0)])
+    assert [len(outlines) for outlines in member_outlines(slice_, RV)] == [0, 1, 0]
+    assert [len(outlines) for outlines in outlines_at(slice_, RV)] == [1, 0, 0]
+
+
+def test_an_empty_slice_has_none():
+    slice_ = slice_of_members([np.zeros((8, 9), np.uint8)])
+    assert outlines_at(slice_, LV) == [[], [], []]
+    assert member_outlines(slice_, LV) == [[]]
+
+
+@pytest.mark.parametrize("label", [0, 4])
+def test_a_label_the_posterior_does_not_have_is_refused(label):
+    slice_ = slice_of_members([heart()])
+    for function in (outlines_at, member_outlines):
+        with pytest.raises(ValueError, match=f"no structure {label}; the posterior has 1 to 3"):
+            function(slice_, label)
+
+
+@pytest.mark.parametrize("level", [0, 1, 50])
+def test_a_level_that_is_no_inclusion_is_refused(level):
+    with pytest.raises(ValueError, match="probability between 0 and 1, not"):
+        outlines_at(slice_of_members([heart()]), LV, (0.5, level))

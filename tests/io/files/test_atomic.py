@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.io.files.atomic import remove_leftovers, replacing, write_json, write_text
+from napari_bayes_nnunet.io.files.atomic import (
+    null_for_nan,
+    remove_leftovers,
+    replacing,
+    write_json,
+    write_text,
+)
 
 WRITE_SLOWLY = """
 import sys, time
@@ -110,3 +117,11 @@ def test_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_folder_that_is_gone(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "gone")
+
+
+def test_null_for_nan():
+    assert null_for_nan({"a": [math.nan, 1.5], "b": (math.inf,), "c": "text"}) == {
+        "a": [None, 1.5],
+        "b": [None],
+        "c": "text",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.editing.structure_chips import FinishedBoxes, StructureChips
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}

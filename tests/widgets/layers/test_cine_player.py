@@ -10,8 +10,7 @@ from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.layers.cine_player import CinePlayer, frame_time_of
-from napari_bayes_nnunet.widgets.layers.slice_place import show_place, shown_place
-from napari_bayes_nnunet.widgets.layers.viewing import current_phase, turn
+from napari_bayes_nnunet.widgets.layers.viewing import current_phase, show_place, shown_place, turn
 
 from ..conftest import CINE, OBLIQUE, VOLUME, image_layer
 

@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.result import Result
 from napari_bayes_nnunet.widgets.layers.result_layers import (

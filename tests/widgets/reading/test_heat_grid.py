@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from time import process_time
 from typing import Any
@@ -9,11 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
-from qtpy.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QPixmap
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QHelpEvent, QImage, QKeyEvent, QPainter, QPixmap
 from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 
-from napari_bayes_nnunet.widgets.reading.heat_grid import HELP, HeatGrid
-from napari_bayes_nnunet.widgets.reading.heat_scale import HeatScale
+from napari_bayes_nnunet.widgets.reading.heat_grid import (
+    HELP,
+    WIDEST,
+    Frame,
+    HeatGrid,
+    HeatPainter,
+    HeatPlan,
+    HeatScale,
+    arranged,
+    height_of,
+    number_text,
+    plan_of,
+    small_font,
+)
 
 SLICES, PHASES = 12, 25
 UNIT = "mm²·bit"
@@ -316,3 +329,192 @@ def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
         QApplication.processEvents()
         times.append(process_time() - start)
     assert median(times) < 0.01
+
+
+CINE = Frame(phases=tuple(range(1, 26)))
+GROUND = QColor("#262930")
+
+
+@pytest.fixture
+def metrics(qapp: Any) -> QFontMetrics:
+    return QFontMetrics(QFont())
+
+
+def drawn(frame: Frame, slices: int, room: QRect, metrics: QFontMetrics) -> bool:
+    """Whether the frame of a grid draws anything in a part of the widget."""
+    plan = arranged(frame, slices, width=340, metrics=metrics)
+    picture = QImage(340, height_of(plan, metrics), QImage.Format.Format_RGB32)
+    picture.fill(GROUND)
+    painter = QPainter(picture)
+    painter.setFont(QFont())
+    HeatPainter(painter, plan, frame, HeatScale(1, ""), QColor("white")).draw_frame()
+    painter.end()
+    part = picture.copy(room)
+    places = ((x, y) for x in range(part.width()) for y in range(part.height()))
+    return any(part.pixelColor(x, y) != GROUND for x, y in places)
+
+
+def test_there_is_room_for_numbers_and_a_legend(metrics: QFontMetrics) -> None:
+    plan = arranged(CINE, 12, width=340, metrics=metrics)
+    assert plan.left >= metrics.horizontalAdvance("12")
+    assert plan.top >= 2 * metrics.height()
+    assert plan.area.right() < 340
+    assert height_of(plan, metrics) >= plan.area.bottom() + 2 * metrics.height()
+
+
+def test_a_volume_needs_no_line_of_phases(metrics: QFontMetrics) -> None:
+    volume = arranged(Frame(phases=(None,)), 12, width=340, metrics=metrics)
+    assert volume.top < arranged(CINE, 12, width=340, metrics=metrics).top
+    assert not Frame(phases=(None,)).has_phases
+
+
+def test_base_and_apex_are_named_where_they_are_known(metrics: QFontMetrics) -> None:
+    known = Frame(phases=CINE.phases, base_first=True)
+    plan = arranged(known, 12, width=340, metrics=metrics)
+    below = QRect(0, plan.area.bottom() + 2, plan.left, metrics.height())
+    assert drawn(known, 12, below, metrics)
+    assert not drawn(CINE, 12, below, metrics)
+
+
+def test_ed_and_es_stand_above_even_where_they_are_neighbours(metrics: QFontMetrics) -> None:
+    plan = arranged(CINE, 12, width=340, metrics=metrics)
+    line = QRect(0, 0, 340, plan.top - metrics.height() - 2)
+    assert not drawn(CINE, 12, line, metrics)
+    frame = Frame(phases=CINE.phases, landmarks={"ED": 1, "ES": 2})
+    beyond = line.adjusted(plan.left + metrics.horizontalAdvance("ED"), 0, 0, 0)
+    assert drawn(frame, 12, beyond, metrics)
+    elsewhere = Frame(phases=CINE.phases, landmarks={"ED": 40})
+    assert not drawn(elsewhere, 12, line, metrics)
+
+
+def test_letters_are_a_little_smaller_than_in_the_dock(qapp: Any) -> None:
+    points, pixels = QFont(), QFont()
+    points.setPointSizeF(10)
+    pixels.setPixelSize(20)
+    assert small_font(points).pointSizeF() == pytest.approx(8.5)
+    assert small_font(pixels).pixelSize() == 17
+
+
+def test_what_is_not_known_is_hatched(metrics: QFontMetrics) -> None:
+    plan = arranged(CINE, 12, width=340, metrics=metrics)
+    picture = QImage(40, 40, QImage.Format.Format_RGB32)
+    picture.fill(GROUND)
+    painter = QPainter(picture)
+    drawing = HeatPainter(painter, plan, CINE, HeatScale(1, ""), QColor("white"))
+    drawing.draw_cell(QRect(0, 0, 40, 40), math.nan, {"reviewed"})
+    painter.end()
+    colors = {picture.pixelColor(x, 20).name() for x in range(38)}
+    assert GROUND.name() in colors
+    assert len(colors) > 1
+
+
+def plan(slices: int, phases: int, *, base_first: bool = True, room: int = 300) -> HeatPlan:
+    return plan_of(slices, phases, left=30, top=20, room=room, base_first=base_first)
+
+
+@pytest.mark.parametrize(
+    ("slices", "phases"), [(12, 25), (10, 1), (10, 2), (18, 50), (9, 110), (60, 1)]
+)
+@pytest.mark.parametrize("base_first", [True, False])
+def test_every_cell_is_found_where_it_lies(slices: int, phases: int, base_first: bool) -> None:
+    made = plan(slices, phases, base_first=base_first)
+    for z in range(slices):
+        for column in range(phases):
+            cell = made.cell(z, column)
+            assert cell.width() >= 1
+            assert made.area.contains(cell)
+            assert made.at(cell.center()) == (z, column)
+
+
+def test_there_is_no_cell_beside_the_grid() -> None:
+    made = plan(12, 25)
+    right, below = made.area.right() + 1, made.area.bottom() + 1
+    for x, y in ((29, 30), (40, 19), (right, 30), (40, below)):
+        assert made.at(QPoint(x, y)) is None
+
+
+@pytest.mark.parametrize("phases", [1, 2, 12, 25, 50, 110])
+def test_columns_fit_a_narrow_dock_and_are_never_beams(phases: int) -> None:
+    made = plan(12, phases)
+    assert made.area.width() <= 300
+    assert made.width <= WIDEST
+
+
+def test_columns_of_a_usual_cine_are_all_alike() -> None:
+    widths = {plan(12, 25).cell(0, column).width() for column in range(25)}
+    assert widths == {12}
+
+
+def test_many_slices_get_low_rows() -> None:
+    assert plan(12, 25).area.height() > 180
+    assert plan(60, 1).area.height() <= 300
+
+
+def test_the_base_is_above() -> None:
+    assert plan(4, 1).cell(0, 0).top() == 20
+    assert plan(4, 1, base_first=False).cell(3, 0).top() == 20
+
+
+def test_an_empty_grid_has_no_area() -> None:
+    made = plan(0, 0)
+    assert made.area.isEmpty()
+    assert made.at(QPoint(31, 21)) is None
+
+
+def lightness(color: QColor) -> float:
+    return 0.21 * color.redF() + 0.72 * color.greenF() + 0.07 * color.blueF()
+
+
+def test_the_higher_the_score_the_lighter() -> None:
+    scale = HeatScale(200, "mm²·bit")
+    levels = [lightness(scale.color(score)) for score in range(0, 201, 4)]
+    assert levels == sorted(levels)
+    assert levels[0] < 0.02
+    assert levels[-1] > 0.9
+
+
+def test_scores_beyond_the_ends_have_the_colour_of_the_end() -> None:
+    scale = HeatScale(2, "mL")
+    assert scale.color(-1) == scale.color(0)
+    assert scale.color(7) == scale.color(2)
+
+
+@pytest.mark.parametrize("top", [0.0, -1.0, math.nan, math.inf])
+def test_without_any_disagreement_all_is_dark(top: float) -> None:
+    scale = HeatScale(top, "")
+    assert scale.top == 1
+    assert lightness(scale.color(0)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (0, "0"),
+        (1240.4, "1240"),
+        (213.6, "214"),
+        (3.21, "3.21"),
+        (0.0471, "0.0471"),
+        (math.nan, "–"),
+    ],
+)
+def test_scores_have_three_digits_and_no_exponent(score: float, text: str) -> None:
+    assert number_text(score) == text
+
+
+def test_tiny_scores_do_not_become_long_texts() -> None:
+    assert number_text(1e-9) == "0.0000"
+
+
+def test_scores_are_told_with_their_unit() -> None:
+    assert HeatScale(1, "mL").text(0.5) == "0.500 mL"
+    assert HeatScale(1, "").text(0.5) == "0.500"
+
+
+def test_the_bar_goes_from_dark_to_light(qapp) -> None:
+    picture = QImage(100, 10, QImage.Format.Format_RGB32)
+    painter = QPainter(picture)
+    HeatScale(1, "").draw(painter, QRect(0, 0, 100, 10))
+    painter.end()
+    levels = [lightness(picture.pixelColor(x, 5)) for x in range(0, 100, 9)]
+    assert levels == sorted(levels)
+    assert levels[-1] - levels[0] > 0.8

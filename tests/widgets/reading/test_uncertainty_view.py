@@ -10,10 +10,10 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
-from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.layers.image_input import ours
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result, show_mutual_information
-from napari_bayes_nnunet.widgets.layers.slice_place import show_place
+from napari_bayes_nnunet.widgets.layers.viewing import show_place
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, OutlineLayers, View
 
 from ..conftest import CINE, grow, image_layer, make_result

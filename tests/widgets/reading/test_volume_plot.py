@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.heart.measurements import Structure
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
-from napari_bayes_nnunet.widgets.reading.volume_plot import VolumePlot
+from napari_bayes_nnunet.widgets.reading.volume_plot import PhaseBox, VolumePlot
 
 PHASES = tuple(phase for phase in range(1, 26) if phase != 21)
 
@@ -183,3 +183,46 @@ def test_a_volume_without_phases_has_no_curve(plot: VolumePlot) -> None:
 
 def test_it_fits_a_narrow_dock(plot: VolumePlot) -> None:
     assert plot.minimumSizeHint().width() <= 330
+
+
+@pytest.fixture
+def box(qtbot: Any) -> PhaseBox:
+    made = PhaseBox()
+    qtbot.addWidget(made)
+    made.set_phases([1, 2, 4])
+    return made
+
+
+@pytest.fixture
+def chosen_phases(box: PhaseBox) -> list[int | None]:
+    phases: list[int | None] = []
+    box.chosen.connect(lambda: phases.append(box.phase))
+    return phases
+
+
+def test_phases_are_offered_and_none_is_chosen_at_first(box: PhaseBox) -> None:
+    assert [box.itemText(place) for place in range(box.count())] == ["1", "2", "4"]
+    assert box.phase is None
+
+
+def test_only_the_user_is_heard(box: PhaseBox, chosen_phases: Any) -> None:
+    box.set_phase(4)
+    assert (box.phase, chosen_phases) == (4, [])
+    box.setCurrentIndex(1)
+    assert chosen_phases == [2]
+
+
+def test_a_phase_that_is_not_offered_is_none(box: PhaseBox) -> None:
+    box.set_phase(3)
+    assert box.phase is None
+    box.set_phase(None)
+    assert box.phase is None
+
+
+def test_the_same_phases_again_keep_the_choice(box: PhaseBox, chosen_phases: Any) -> None:
+    box.set_phase(2)
+    box.set_phases([1, 2, 4])
+    assert box.phase == 2
+    box.set_phases([1, 2])
+    assert box.phase is None
+    assert chosen_phases == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.study.arrays import posterior_file
-from napari_bayes_nnunet.widgets.reading.numbers_form import NOT_CLINICAL
+from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.review.view import EDITS, LOST, NOT_SEGMENTED, ONE_PHASE
 
 from ...helpers.cines import ED, ES, WORST, make_cine

@@ -13,7 +13,7 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.heart.structure_colors import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport
 from napari_bayes_nnunet.widgets.training.plots import (
     TRAINING,

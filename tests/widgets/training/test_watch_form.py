@@ -15,8 +15,8 @@ from napari_bayes_nnunet.app.messages import (
     StageStarted,
     TrainingStarted,
 )
-from napari_bayes_nnunet.app.training.follower import LogUpdate
 from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress_of
+from napari_bayes_nnunet.app.training.progress_file import LogUpdate
 from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.widgets.training.watch_form import WatchForm, duration, place_of
 

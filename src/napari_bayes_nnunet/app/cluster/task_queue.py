@@ -19,8 +19,7 @@ from distributed import Client, Future, KilledWorker
 from distributed.utils import silence_logging_cmgr
 
 from .. import AppError
-from .check import address_of, check_cluster, count_slots
-from .connection import connect
+from .connection import address_of, check_cluster, connect, count_slots
 from .local_cluster import embedded_cluster
 from .worker_call import Answer, Parcel, in_a_line, open_parcel
 

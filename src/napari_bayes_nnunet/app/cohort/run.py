@@ -19,8 +19,7 @@ from ..prediction.predict import PredictionRequest, check_request
 from ..report.output_folder import unwritable
 from .page import CohortPage
 from .row import StudyRow, failed_row
-from .summary import CohortSummary
-from .table import CohortTable
+from .summary import CohortSummary, CohortTable
 from .task import StudyTask, run_study
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ...io import DataError
 from ...io.files.atomic import replacing
 from ...io.images.nifti import read_labels

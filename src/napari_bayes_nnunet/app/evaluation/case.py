@@ -22,7 +22,7 @@ from ...core.metrics.detection import ErrorDetection, error_detection, gross_err
 from ...core.metrics.overlap import LabelMap, dice
 from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
 from ...core.metrics.surface_distance import surface_distances
-from ...io.files.plain_json import null_for_nan
+from ...io.files.atomic import null_for_nan
 
 Probabilities = NDArray[np.floating]
 UncertaintyMap = NDArray[np.floating]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ..report.pictures import Box, around
 from .example_cases import ShownCase, ShownMethod
 from .figures import DPI, INK, MUTED, WIDTH, png

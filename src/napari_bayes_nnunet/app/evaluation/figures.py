@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
-from ...core.metrics.failure_detection import rank_correlation, risk_coverage
+from ...core.metrics.detection import rank_correlation, risk_coverage
 from .aggregates import pooled_bins, risk
 from .evaluate import MethodEvaluation
 from .measures import SCORES, CaseScore

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.metrics.failure_detection import area_under_risk_coverage, rank_correlation
+from ...core.metrics.detection import area_under_risk_coverage, rank_correlation
 from .aggregates import Aggregation, OfCase, mean_over_volumes, of_scores, pooled_ece
 from .case import ENTROPY, GROSS, MUTUAL_INFORMATION, CaseEvaluation
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, Final
 
-from ...io.files.atomic import write_json, write_text
+from ...io.files.atomic import null_for_nan, write_json, write_text
 from ..report.output_folder import unwritable
+from .aggregates import Aggregate, difference
+from .case import CaseEvaluation, StructureResult
+from .evaluate import MethodEvaluation, judged_structures
 from .example_cases import ShownCase
+from .measures import Measure, all_measures, failure_measures
 from .page import evaluation_page
 from .paper_tables import Methods, dice_table, ece_table
-from .summary import cases_csv, summary
-from .tables import extent, text_table
+from .tables import extent, groups_of, text_table
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 
@@ -37,3 +45,121 @@ def report_text(methods: Methods) -> str:
     parts.append(text_table(ece_table(methods)))
     notes = [f"{method.name}: {note}" for method in methods for note in method.notes]
     return "\n".join([*parts, *notes])
+
+
+INTERVAL: Final = "95 % of 2000 draws of as many patients, with all their volumes"
+ALL: Final = "all"
+"""The structure of the rows that are about a whole case."""
+_OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
+_OF_CASE: Final = (
+    *("ece", "classwise_ece", "adaptive_ece", "nll", "brier"),
+    *("mean_entropy", "mean_mutual_information"),
+)
+
+
+def summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
+    """Every measure of every method, of all cases and of each group, for JSON; NaN is null.
+
+    Fractions stay fractions: an ``ece_pooled`` of 0.02 is 2 %. ``differences`` are those from the
+    first method.
+    """
+    structures = judged_structures(methods)
+    measures = all_measures(structures)
+    found = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
+    first, *others = (m.name for m in methods)
+    content = {
+        "interval": INTERVAL,
+        "structures": structures,
+        "cases": [case.case for case in methods[0].cases],
+        "methods": {m.name: _of_method(m, found[m.name], structures) for m in methods},
+        "differences": {
+            "from": first,
+            "of": {name: _differences(found[name], found[first]) for name in others},
+        },
+    }
+    return dict(null_for_nan(content))
+
+
+def _of_method(
+    method: MethodEvaluation, found: dict[str, Aggregate], structures: Sequence[str]
+) -> dict[str, Any]:
+    whole = {measure.key for measure in failure_measures()}  # of too few cases in a group
+    measures = [m for m in all_measures(structures) if m.key not in whole]
+    return {
+        "volumes": len(method.cases),
+        "patients": method.patients,
+        "notes": list(method.notes),
+        "measures": {key: _numbers(aggregate) for key, aggregate in found.items()},
+        "groups": {
+            group: dict(_of_group(method, group, measures)) for group in groups_of([method])
+        },
+    }
+
+
+def _of_group(
+    method: MethodEvaluation, group: str, measures: Sequence[Measure]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for value in sorted({case.groups.get(group, "") for case in method.cases} - {""}):
+        cases = [case for case in method.cases if case.groups.get(group) == value]
+        yield value, {m.key: _numbers(m.aggregate(cases)) for m in measures}
+
+
+def _numbers(found: Aggregate) -> dict[str, Any]:
+    return {
+        "value": found.value,
+        "standard_deviation": found.deviation,
+        "interval": list(found.interval),
+        "volumes": found.volumes,
+        "patients": found.patients,
+        "skipped": found.skipped,
+    }
+
+
+def _differences(found: dict[str, Aggregate], base: dict[str, Aggregate]) -> dict[str, Any]:
+    differs = {key: difference(aggregate, base[key]) for key, aggregate in found.items()}
+    return {k: {"value": d.value, "interval": list(d.interval)} for k, d in differs.items()}
+
+
+def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
+    """One row a method, case and structure, and one of the whole case (structure "all").
+
+    A number that is not defined is an empty field. Dice of the whole case is the mean over the
+    structures, and so is pairwise Dice.
+    """
+    groups = sorted({name for m in methods for case in m.cases for name in case.groups})
+    detection = sorted({name for m in methods for case in m.cases for name in case.detection})
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
+    others = ("method", "case", "patient", "structure", *_OF_STRUCTURE, *_OF_CASE)
+    of_groups = (f"group {name}" if name in others else name for name in groups)
+    head = (*others[:3], *of_groups, *others[3:])
+    rows.writerow([*head, *of_detection])
+    for method in methods:
+        for case in method.cases:
+            start = [
+                method.name,
+                case.case,
+                case.patient,
+                *(case.groups.get(g, "") for g in groups),
+            ]
+            for name, numbers in _rows_of(case, detection):
+                rows.writerow([*start, name, *map(_field, numbers)])
+    return file.getvalue()
+
+
+def _rows_of(case: CaseEvaluation, detection: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+    nothing = [math.nan] * (len(_OF_CASE) + 2 * len(detection))
+    for name, result in case.structures.items():
+        yield name, [*(getattr(result, field) for field in _OF_STRUCTURE), *nothing]
+    of_all = {"dice": case.mean_dice, "pairwise_dice": case.mean_pairwise_dice}
+    numbers = [of_all.get(field, math.nan) for field in _OF_STRUCTURE]
+    numbers += [getattr(case, field) for field in _OF_CASE]
+    for name in detection:
+        found = case.detection.get(name)
+        numbers += [found.auroc, found.auprc] if found else [math.nan, math.nan]
+    yield ALL, numbers
+
+
+def _field(number: float) -> str:
+    return "" if math.isnan(number) else repr(float(number))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from ...core.heart.structure_colors import structure_colors, structure_title
+from ...core.heart.structures import structure_colors, structure_title
 from ..report.html import Html, bullets, page, picture, section, tag
 from ..review.report_page import RESEARCH_USE
 from .evaluate import judged_structures

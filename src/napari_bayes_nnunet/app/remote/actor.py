@@ -27,8 +27,7 @@ from .. import AppError
 from ..cluster.ensemble_cache import keeper
 from ..segmentation.forward_pass import Mirroring
 from ..segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Snapshot, is_due
-from .packed_arrays import PackedArray
-from .wire_format import PackedSnapshot, RemoteSegmentation, Step
+from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
 
 if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble

@@ -15,8 +15,7 @@ from typing import Any
 
 from ...nnunet import Stopped
 from .. import AppError
-from ..cluster.check import check_cluster
-from ..cluster.connection import connect
+from ..cluster.connection import check_cluster, connect
 from .actor import Failure, RemoteRun, call, describe, holds
 from .device import RemoteDevice
 

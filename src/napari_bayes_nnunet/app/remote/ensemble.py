@@ -16,8 +16,7 @@ from ..segmentation.forward_pass import Mirroring
 from .actor import BUILT_IN, BUILT_IN_FOLDER, AskedEnsemble
 from .connection import RemoteConnection, never
 from .device import RemoteDevice
-from .packed_arrays import PackedArray
-from .wire_format import RemoteSegmentation, RemoteSnapshot
+from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
 
 Image = NDArray[Any]
 Spacing = tuple[float, float, float]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.structure_colors import CARDIAC
+from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ...io.images.geometry import Letters
 

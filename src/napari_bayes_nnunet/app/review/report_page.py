@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...core.heart.structure_colors import structure_colors, structure_title
+from ...core.heart.structures import structure_colors, structure_title
 from ...io.study.review_state import Decision, Place
 from ...io.study.usage_log import UseSummary
 from ..report.html import Html, bullets, page, picture, section, tag

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
-from ...io.files.plain_json import null_for_nan
+from ...io.files.atomic import null_for_nan
 from .member_statistics import Tally
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25

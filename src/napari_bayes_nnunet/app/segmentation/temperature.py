@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.metrics.calibration import foreground_box
-from ...core.metrics.temperature import fit_temperature
+from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...io import DataError
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member

@@ -25,8 +25,7 @@ from ...io.files.atomic import write_json
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
 from ..signals import Stopped, StopRequest
 from .job import TrainingJob, prepared
-from .request import PRESETS, TrainingRequest, pattern_warning
-from .schedule_notes import schedule_notes
+from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation_range
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from .. import AppError
 from ..messages import EpochDone
 from ..training.progress import progress_of
 from ..training.progress_file import messages_in, unreachable
-from .weight_map import FEWEST, WeightMap, t_sne
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -251,3 +251,71 @@ def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
     except OSError as error:
         raise unreachable(folder.path, error) from error
     return progress_of(messages_in(lines)).reports_of.get(fold, ())
+
+
+def with_control(
+    analysis: TrajectoryAnalysis, run: Path, *, fold: str | None = None
+) -> TrajectoryAnalysis:
+    """Add the modes that the members' epochs of another training ``run`` form, layer by layer.
+
+    It should differ in its rates alone (train --schedule poly --keep-trajectory), and ``fold`` is
+    that of the analysis unless another is named. Raises AppError where it has restarts, or lacks
+    such epochs or layers, DataError where it kept none.
+    """
+    _check_never_restarted(run)
+    control = read_trajectory(RunFolder(run).trajectory(fold or analysis.fold))
+    missing = np.setdiff1d(analysis.members, control.epochs)
+    if len(missing):
+        raise AppError(f"{run} has kept no epoch {missing[0]}, which is a member here: train on.")
+    places = np.searchsorted(control.epochs, analysis.members)
+    cycles = analysis.cycles[analysis.is_member]
+    layers = []
+    for layer in analysis.layers:
+        weights = control.layers.get(layer.name)
+        if weights is None or weights.shape[1] != layer.weights:
+            raise AppError(f"{run} is of another network: its {layer.name} is not the same.")
+        found = modes(pairwise_distances(weights[places]), cycles)
+        layers.append(replace(layer, control=found))
+    return replace(analysis, layers=tuple(layers))
+
+
+def _check_never_restarted(run: Path) -> None:
+    record = RunFolder(run).record
+    if not record.exists():
+        raise AppError(f"{run} is no training: expected the --output of bayes-nnunet train.")
+    schedule = read_record(record).schedule
+    if schedule.shape != "poly" and schedule.all_cycles > 1:
+        raise AppError(
+            f"{run} was trained with restarts and shows nothing about a training without: choose "
+            "one of --schedule poly."
+        )
+
+
+FEWEST: Final = 5
+"""Sets of weights below which a t-SNE shows nothing."""
+PERPLEXITY: Final = 15.0
+"""Neighbours that each epoch of a t-SNE is kept near to, at most: a part of a cycle."""
+SEED: Final = 2022
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightMap:
+    """t-SNE of n sets of weights: ``places`` (n, 2), which have no unit, at a ``perplexity``."""
+
+    places: NDArray[np.float64]
+    perplexity: float
+
+
+def t_sne(weights: NDArray[np.float32], cycles: NDArray[np.int64]) -> WeightMap:
+    """Map of n (n, P) sets of weights of (n,) cycles, the same each time; n at least ``FEWEST``.
+
+    The perplexity is half as many as a cycle has, within limits: with more neighbours than there
+    are of its own cycle, every cycle would shrink to a point.
+    """
+    from sklearn.manifold import TSNE
+
+    of_cycle = len(weights) / len(np.unique(cycles))
+    perplexity = min(PERPLEXITY, max(2.0, of_cycle / 2))
+    machine = TSNE(init="pca", perplexity=perplexity, random_state=SEED)
+    places = machine.fit_transform(weights)
+    return WeightMap(places=places.astype(np.float64), perplexity=perplexity)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ...io.files.case_names import plain
 from ..evaluation.figures import DPI, INK, MUTED
 from ..report.pictures import around, show_image

@@ -16,8 +16,7 @@ from ...io.files.atomic import replacing, write_text
 from ..evaluation.figures import png
 from ..report.output_folder import unwritable
 from .analysis import LayerDistances, TrajectoryAnalysis
-from .distance_figures import draw_distances
-from .figures import draw, draw_layers
+from .figures import draw, draw_distances, draw_layers
 from .member_comparison import MemberCase
 from .member_comparison_picture import draw_members, picture_name
 from .page import trajectory_page, way_of_members

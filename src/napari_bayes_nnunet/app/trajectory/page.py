@@ -11,10 +11,9 @@ import numpy as np
 
 from ..report.html import Html, bullets, page, picture, section, tag
 from ..review.report_page import RESEARCH_USE
-from .analysis import LayerDistances, TrajectoryAnalysis
+from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .member_comparison import MemberCase
 from .member_comparison_picture import picture_name
-from .weight_map import SEED
 
 UNKNOWN: Final = "–"
 STYLE: Final = """

@@ -15,8 +15,7 @@ from .. import AppError
 from ..report.output_folder import check_writable
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Snapshot
-from .analysis import analyse
-from .control import with_control
+from .analysis import analyse, with_control
 from .member_comparison import MemberCase, member_case, read_image
 from .output_files import report_text, write_report
 

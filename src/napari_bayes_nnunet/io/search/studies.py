@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from .. import DataError
-from ..dicom.files import content_of, is_dicom, pseudonym
-from ..dicom.studies import studies_among
+from ..dicom.files import content_of, is_dicom, pseudonym, studies_among
 from ..images.nifti import case_name
 from .folder_walk import Folder, folders_in
 from .nifti_files import images_among, is_nifti

@@ -15,10 +15,10 @@ from ...app import AppError
 from ...app.messages import StageStarted, StudiesFound, StudyDone
 from ..common.background import Background
 from ..common.cli_wording import duration, in_the_window
+from ..common.dock import Sentence
 from ..common.folder_row import dropped_directory
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import COLORS
-from ..common.sentence import Sentence
 from ..common.settings import Settings
 from .command import NO_IMAGES, NO_RESULTS, Asking, CohortCommand, check_folders
 from .form import CohortForm

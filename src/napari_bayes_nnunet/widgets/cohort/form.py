@@ -9,8 +9,8 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from ..common.dock import form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.form_rows import form_layout, row_label
 from .command import ALL, ED_AND_ES, results_beside
 
 IMAGES_HELP = (

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.messages import StudyDone
 from ..common.cli_wording import in_the_window
+from ..common.dock import Sentence
 from ..common.rows_table import Level, Row, RowsTable
-from ..common.sentence import Sentence
 from ..segment.members_table import Column
 
 COLUMNS = (

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QToolButton,
+    QWidget,
+)
 
 WIDTH = 360
 """Of a dock at its narrowest, pixels; laptops have no more to spare."""
@@ -31,3 +39,86 @@ def scrolling(content: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+class Docked(QWidget):
+    """Base of the docks. Tabs in front of a dock only hide it, and are not told of."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Tell when the dock is closed."""
+        if event.type() == QEvent.Type.Close:
+            self._on_dock_closed()
+        return bool(super().eventFilter(watched, event))
+
+    def event(self, event: QEvent) -> bool:
+        """Watch the dock this comes into; tell when it is taken out again."""
+        if event.type() == QEvent.Type.ParentChange:
+            dock = self.parent()
+            if isinstance(dock, QDockWidget):
+                dock.installEventFilter(self)
+            elif dock is None:
+                self._on_taken_out()
+        return bool(super().event(event))
+
+    def _on_dock_closed(self) -> None:
+        """The dock is closed; showing it goes on."""
+
+    def _on_taken_out(self) -> None:
+        """The dock is gone: let go of the viewer."""
+
+
+LABEL_WIDTH = 74
+
+
+def form_layout(parent: QWidget | None = None) -> QFormLayout:
+    """An empty form without margins whose fields take all the width there is."""
+    rows = QFormLayout(parent)
+    rows.setContentsMargins(0, 0, 0, 0)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return rows
+
+
+def row_label(text: str) -> QLabel:
+    """The label of a row, shortened where it is too long."""
+    label = QLabel(text)
+    room = LABEL_WIDTH - 10  # napari's font is a little wider than the one measured here
+    label.setText(label.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
+    label.setFixedWidth(LABEL_WIDTH)
+    label.setToolTip(text)
+    return label
+
+
+class FoldButton(QToolButton):
+    """Shows and hides ``folded``, which is hidden at first."""
+
+    def __init__(self, text: str, folded: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._folded = folded
+        self.setCheckable(True)
+        self.setText(text)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setAutoRaise(True)
+        self.toggled.connect(self._on_toggled)
+        self._on_toggled(False)
+
+    def _on_toggled(self, shown: bool) -> None:
+        self._folded.setVisible(shown)
+        self.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+
+
+class Sentence(QLabel):
+    """Wrapped to the dock's width; its text can be copied."""
+
+    def __init__(self, text: str = "", *, color: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setMinimumSize(QSize(0, 0))
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        if color:
+            self.setStyleSheet(f"color: {color}")
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show ``text`` instead of what was there before."""
+        self.setText(text)
+        self.setVisible(bool(text))

@@ -8,9 +8,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
-from .form_rows import row_label
+from .dock import Sentence, row_label
 from .rows_table import COLORS
-from .sentence import Sentence
 
 OWN = "own"
 PATTERNS = {

@@ -20,7 +20,7 @@ from ...core.editing.closed_curve import FEWEST, add_handle, curve_through, remo
 from ..layers.double_click import DoubleClick
 from ..layers.line_layer import Line, LineLayer
 from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, take_away
-from ..layers.slice_place import Place, index_of, shown_place
+from ..layers.viewing import Place, index_of, shown_place
 from ..review.keys import is_typing
 
 Handles = NDArray[np.float64]

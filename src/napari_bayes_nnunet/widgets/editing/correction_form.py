@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..common.form_rows import form_layout, row_label
+from ..common.dock import form_layout, row_label
 from .contour_handles import HELP as CONTOUR_HELP
 from .level_slider import LevelSlider
 from .slice_buttons import with_key

@@ -20,7 +20,7 @@ from ...core.heart.measurements import canonical_structure
 from ...io.study.arrays import of_phase
 from ...io.study.review_state import Place
 from ..layers.review_layers import set_slice
-from ..layers.slice_place import index_of
+from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
 
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..layers.review_layers import set_slices
-from ..layers.slice_place import Place, index_of
+from ..layers.viewing import Place, index_of
 
 Mask = NDArray[np.bool_]
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QWidget
 
-from ...core.heart.structure_colors import structure_colors, structure_title
+from ...core.heart.structures import structure_colors, structure_title
 
 PER_ROW = 3
 SWATCH = 12

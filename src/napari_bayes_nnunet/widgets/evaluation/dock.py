@@ -20,12 +20,10 @@ from ...app.evaluation.request import (
     preview,
 )
 from ..common.dialogs import ask_to_replace
-from ..common.dock import scrolling
-from ..common.docked import Docked
+from ..common.dock import Docked, Sentence, scrolling
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import COLORS
-from ..common.sentence import Sentence
 from ..common.settings import Settings
 from .form import EvaluationForm
 from .job import EvaluationJob

@@ -10,8 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.evaluation.request import EvaluationRequest
-from ..common.dock import heading
-from ..common.fold_button import FoldButton
+from ..common.dock import FoldButton, heading
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import PatientForm, labelled_row
 from .methods_form import MethodsForm

@@ -15,7 +15,7 @@ from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 
 from .review_layers import Role, lines_layer, put_on_top, take_away
-from .slice_place import Place, index_of
+from .viewing import Place, index_of
 
 Color = tuple[float, float, float, float]
 NOTICED = 1.2

@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from ...core.heart.structure_colors import structure_colors, structure_title
+from ...core.heart.structures import structure_colors, structure_title
 from .image_input import ours
 from .reader import LayerData
 from .result import Result

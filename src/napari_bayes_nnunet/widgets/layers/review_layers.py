@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...io.images.geometry import Geometry
 from .image_input import case_of, ours, source_of
 from .result_layers import CONTOUR_WIDTH, frame_of, labels_look
-from .slice_place import Place, index_of
+from .viewing import Place, index_of
 
 Role: TypeAlias = Literal["edited", "outlines", "strong outlines", "contour", "contour handles"]
 

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
     QFontMetrics,
     QHelpEvent,
     QKeyEvent,
+    QLinearGradient,
     QMouseEvent,
     QPainter,
     QPaintEvent,
     QPalette,
+    QPen,
     QResizeEvent,
 )
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from .heat_painter import NOT_SEGMENTED, Frame, HeatPainter, arranged, height_of, small_font
-from .heat_scale import HeatScale
-from .marks import MARKS
+from ..common.plotting import faint, pg
+from .marks import MARKS, draw_mark, draw_marks
 
 Phase: TypeAlias = int | None
 Cell: TypeAlias = tuple[Phase, int]
 """Phase, from 1, None in a 3D image; and slice, from 0."""
 OUTLINE = 3
-STEPS: Mapping[Qt.Key, tuple[int, int]] = {
+ARROW_STEPS: Mapping[Qt.Key, tuple[int, int]] = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
     Qt.Key.Key_Left: (0, -1),
@@ -178,7 +184,7 @@ class HeatGrid(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Go to a neighbour; all other keys are left to the window."""
-        step = STEPS.get(Qt.Key(event.key()))
+        step = ARROW_STEPS.get(Qt.Key(event.key()))
         if step is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
             super().keyPressEvent(event)
             return
@@ -252,3 +258,270 @@ class HeatGrid(QWidget):
                 if np.isfinite(self._scores[z, column]):
                     return phase, z
         return None
+
+
+SMALLER = 0.85
+"""Size of the letters around the grid, next to those of the dock."""
+EVERY = (1, 5, 10, 20, 50, 100)
+GAP, SPACE = 4, 12
+SCALE_WIDTH = 90
+BASE, APEX = "base", "apex"
+NOT_SEGMENTED = "not segmented"
+LEFT, RIGHT, CENTRE = (
+    Qt.AlignmentFlag.AlignVCenter | side
+    for side in (
+        Qt.AlignmentFlag.AlignLeft,
+        Qt.AlignmentFlag.AlignRight,
+        Qt.AlignmentFlag.AlignHCenter,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands around the cells: phases (None in a 3D image), ED and ES, base and apex."""
+
+    phases: Sequence[int | None] = ()
+    landmarks: Mapping[str, int] = field(default_factory=dict)
+    base_first: bool | None = None
+    has_gaps: bool = False
+    """Whether some cells were not segmented."""
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether the columns have numbers."""
+        return any(phase is not None for phase in self.phases)
+
+
+def small_font(font: QFont) -> QFont:
+    """A little smaller than the text of the dock."""
+    small = QFont(font)
+    if font.pointSizeF() > 0:
+        small.setPointSizeF(SMALLER * font.pointSizeF())
+    else:
+        small.setPixelSize(max(round(SMALLER * font.pixelSize()), 1))
+    return small
+
+
+def arranged(frame: Frame, slices: int, *, width: int, metrics: QFontMetrics) -> HeatPlan:
+    """The cells in a widget ``width`` px wide, with room for ``frame`` around them."""
+    texts = (str(slices), BASE, APEX)[: 1 if frame.base_first is None else 3]
+    left = max(metrics.horizontalAdvance(text) for text in texts) + GAP
+    lines = 2 if frame.has_phases else 1
+    return plan_of(
+        slices,
+        len(frame.phases),
+        left=left,
+        top=lines * metrics.height() + 2,
+        room=width - left - 2,
+        base_first=frame.base_first is not False,
+    )
+
+
+def height_of(plan: HeatPlan, metrics: QFontMetrics) -> int:
+    """Of the whole widget, px: below the grid there are three lines."""
+    return int(plan.top + plan.slices * plan.height + 3 * (metrics.height() + GAP))
+
+
+class HeatPainter:
+    """Draws one grid; ``ink`` is the colour of the words."""
+
+    def __init__(
+        self, painter: QPainter, plan: HeatPlan, frame: Frame, scale: HeatScale, ink: QColor
+    ) -> None:
+        self._painter, self._plan, self._frame, self._scale = painter, plan, frame, scale
+        self._ink = ink
+        self._hatching = QBrush(faint(ink), Qt.BrushStyle.BDiagPattern)
+        self._line = painter.fontMetrics().height()
+
+    def draw_cell(self, room: QRect, score: float, marks: Set[str]) -> None:
+        """A cell in the colour of its score, hatched where that is not known, with its marks."""
+        gap = 1 if min(room.width(), room.height()) > 4 else 0
+        inside = room.adjusted(0, 0, -gap, -gap)
+        known = math.isfinite(score)
+        self._painter.fillRect(inside, self._scale.color(score) if known else self._hatching)
+        draw_marks(self._painter, marks, QRectF(inside))
+
+    def draw_outline(self, room: QRect) -> None:
+        """Around the cell that is looked at, to be seen on every colour."""
+        self._painter.setBrush(Qt.BrushStyle.NoBrush)
+        for color, width in (("black", 4), ("white", 2)):
+            pen = QPen(QColor(color), width)
+            pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+            self._painter.setPen(pen)
+            self._painter.drawRect(room.adjusted(-1, -1, 0, 0))
+
+    def draw_frame(self) -> None:
+        """Numbers of slices and phases, ED and ES, base and apex."""
+        plan, area = self._plan, self._plan.area
+        for z in _shown(plan.slices, plan.height, self._line - 3):
+            top = plan.cell(z, 0).center().y() - self._line // 2
+            self._write_beside(top, str(z + 1))
+        if self._frame.base_first is not None:
+            self._write_beside(area.top() - self._line - 1, BASE)
+            self._write_beside(area.bottom() + 2, APEX)
+        if self._frame.has_phases:
+            self._draw_phases(area.top() - self._line - 1)
+
+    def draw_legend(self) -> None:
+        """The scale with its unit, and what the marks mean."""
+        scale, x = self._scale, self._plan.left
+        top = self._plan.area.top() + self._plan.area.height() + GAP
+        if self._frame.base_first is not None:
+            top += self._line  # below "apex"
+        x = self._write(x, top, "0") + GAP
+        scale.draw(self._painter, QRect(x, top + 3, SCALE_WIDTH, self._line - 6))
+        self._write(x + SCALE_WIDTH + GAP, top, scale.text(scale.top))
+        x, top = self._plan.left, top + self._line + GAP
+        side = self._line - 4
+        for mark in MARKS:
+            draw_mark(self._painter, mark, QRectF(x, top + 2, side, side))
+            x = self._write(x + side + GAP, top, mark) + SPACE
+        if self._frame.has_gaps:
+            self._painter.fillRect(QRect(x, top + 2, side, side), self._hatching)
+            self._write(x + side + GAP, top, NOT_SEGMENTED)
+
+    def _draw_phases(self, top: int) -> None:
+        widest = max(self._advance(str(phase)) for phase in self._frame.phases)
+        for column in _shown(len(self._frame.phases), self._plan.width, widest + GAP):
+            self._write_above(column, top, str(self._frame.phases[column]))
+        taken = 0
+        for name, phase in sorted(self._frame.landmarks.items(), key=lambda item: item[1]):
+            if phase in self._frame.phases:
+                column = self._frame.phases.index(phase)
+                taken = self._write_above(column, top - self._line, name, after=taken) + GAP
+
+    def _write_beside(self, top: int, text: str) -> None:
+        room = QRect(0, top, self._plan.left - GAP, self._line)
+        self._painter.setPen(self._ink)
+        self._painter.drawText(room, RIGHT, text)
+
+    def _write_above(self, column: int, top: int, text: str, *, after: int = 0) -> int:
+        """Write in the middle of a column, right of ``after``; where the text ends."""
+        middle = self._plan.cell(0, column).center().x() + 1
+        return self._write(max(middle - self._advance(text) // 2, after), top, text)
+
+    def _write(self, x: int, top: int, text: str) -> int:
+        """Write at ``x``; where the text ends."""
+        width = self._advance(text)
+        self._painter.setPen(self._ink)
+        self._painter.drawText(QRect(x, top, width + 2, self._line), LEFT, text)
+        return x + width
+
+    def _advance(self, text: str) -> int:
+        return int(self._painter.fontMetrics().horizontalAdvance(text))
+
+
+def _shown(count: int, room: float, needed: float) -> list[int]:
+    """Which of ``count`` rows or columns are numbered where each has ``room`` px: 1, 5, 10, …"""
+    every = next((step for step in EVERY if step * room >= needed), EVERY[-1])
+    return [place for place in range(count) if place == 0 or (place + 1) % every == 0]
+
+
+WIDEST, NARROWEST = 44, 2
+"""Of a column, px: a few phases must not become beams, a hundred must still fit a dock."""
+HEIGHTS = ((12, 17), (16, 15), (24, 12), (40, 8))
+"""Up to so many slices, each so many px high."""
+LOWEST = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatPlan:
+    """A grid of (slices, phases) cells, px.
+
+    The first row is the base's: where ``base_first`` is False that is the last slice.
+    """
+
+    slices: int
+    phases: int
+    left: int
+    top: int
+    width: float
+    height: int
+    base_first: bool = True
+
+    @property
+    def area(self) -> QRect:
+        """Around all cells."""
+        right, below = round(self.phases * self.width), self.slices * self.height
+        return QRect(self.left, self.top, right, below)
+
+    def cell(self, z: int, column: int) -> QRect:
+        """The room of a cell, the gap to its neighbours included."""
+        left, right = round(column * self.width), round((column + 1) * self.width)
+        top = self.top + self.row(z) * self.height
+        return QRect(self.left + left, top, right - left, self.height)
+
+    def at(self, point: QPoint) -> tuple[int, int] | None:
+        """Slice and column at ``point``, None beside the cells."""
+        if not self.area.contains(point):
+            return None
+        column = int((point.x() - self.left + 0.5) / self.width)
+        row = (point.y() - self.top) // self.height
+        return self.row(row), min(column, self.phases - 1)
+
+    def row(self, z: int) -> int:
+        """The row of a slice, and the slice of a row."""
+        return z if self.base_first else self.slices - 1 - z
+
+
+def plan_of(
+    slices: int, phases: int, *, left: int, top: int, room: int, base_first: bool = True
+) -> HeatPlan:
+    """The largest seemly cells for ``room`` px beside ``left``."""
+    share = room / max(phases, 1)
+    # Whole px keep all columns alike; very narrow ones take what there is.
+    width = min(float(int(share)) if share >= 4 else max(share, NARROWEST), WIDEST)
+    return HeatPlan(
+        slices=slices,
+        phases=phases,
+        left=left,
+        top=top,
+        width=width,
+        height=next((height for most, height in HEIGHTS if slices <= most), LOWEST),
+        base_first=base_first,
+    )
+
+
+COLORMAP = "inferno"
+"""As the entropy map has in the picture."""
+COLOR_STEPS = 256
+
+
+class HeatScale:
+    """Colours of the scores from 0 to ``top``, in ``unit``."""
+
+    def __init__(self, top: float, unit: str) -> None:
+        self.top = top if math.isfinite(top) and top > 0 else 1.0
+        self.unit = unit
+        self._colors = _colors()
+
+    def color(self, score: float) -> QColor:
+        """The colour of a score; beyond the ends that of the end."""
+        step = round(score / self.top * (COLOR_STEPS - 1))
+        return self._colors[min(max(step, 0), COLOR_STEPS - 1)]
+
+    def text(self, score: float) -> str:
+        """A score with its unit: "214 mm²·bit"."""
+        return f"{number_text(score)} {self.unit}".strip()
+
+    def draw(self, painter: QPainter, place: QRect) -> None:
+        """A bar of the colours, from 0 on the left to the top on the right."""
+        gradient = QLinearGradient(place.left(), 0, place.right(), 0)
+        for step in range(0, COLOR_STEPS, 15):
+            gradient.setColorAt(step / (COLOR_STEPS - 1), self._colors[step])
+        painter.fillRect(place, gradient)
+
+
+@cache
+def _colors() -> tuple[QColor, ...]:
+    table = pg.colormap.get(COLORMAP).getLookupTable(nPts=COLOR_STEPS, alpha=False)
+    return tuple(QColor(*map(int, color)) for color in table)
+
+
+def number_text(score: float) -> str:
+    """A score in three digits, without an exponent: "1240", "214", "3.2", "0.047"."""
+    if not score or not math.isfinite(score):
+        return "0" if not score else "–"
+    digits = max(2 - math.floor(math.log10(abs(score))), 0)
+    return f"{score:.{min(digits, 4)}f}"

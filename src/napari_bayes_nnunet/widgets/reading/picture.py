@@ -18,8 +18,7 @@ from ..layers.reader import layer_of
 from ..layers.result import Result
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
 from ..layers.review_layers import edited_layer, find_layer, put_on_top, take_away
-from ..layers.slice_place import show_place, shown_place
-from ..layers.viewing import look_closely, turn
+from ..layers.viewing import look_closely, show_place, shown_place, turn
 
 MISSING_IMAGE: Final = "image not found"
 

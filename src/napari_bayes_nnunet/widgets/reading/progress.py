@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from ...core.review.progress import ENOUGH_POINTS, Progress
-from ..common.sentence import Sentence
+from ..common.dock import Sentence
 
 STEPS = 1000
 SHARE_HELP = (

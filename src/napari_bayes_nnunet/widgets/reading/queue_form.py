@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from ...core.heart.structure_colors import structure_title
+from ...core.heart.structures import structure_title
+from ..common.dock import Sentence
 from ..common.patient_pattern import labelled_row
-from ..common.sentence import Sentence
 
 ALL = "All"
 SCORE_HELP = (

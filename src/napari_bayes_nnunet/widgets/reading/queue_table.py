@@ -14,10 +14,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..common.dock import Sentence
 from ..common.rows_table import SHARE_ROLE, Level, Row, RowsTable
-from ..common.sentence import Sentence
 from ..segment.members_table import Column
-from .heat_scale import number_text
+from .heat_grid import number_text
 from .marks import FLAGGED, REVIEWED
 
 COLUMNS = (

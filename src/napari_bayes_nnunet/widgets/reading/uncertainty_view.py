@@ -14,12 +14,12 @@ from napari.layers import Image
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject, Signal
 
-from ...core.editing.inclusion import member_outlines, outlines_at
+from ...core.editing.outlines import member_outlines, outlines_at
 from ...core.ensemble.stored_posterior import StoredPosterior
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ..layers.line_layer import Color, Line, LineLayer
 from ..layers.review_layers import find_layer, take_away
-from ..layers.slice_place import Place, shown_place
+from ..layers.viewing import Place, shown_place
 
 PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
 """The posterior of a phase, None where it was not segmented."""

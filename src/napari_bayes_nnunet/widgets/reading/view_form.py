@@ -5,8 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from ..common.form_rows import form_layout, row_label
-from ..common.sentence import Sentence
+from ..common.dock import Sentence, form_layout, row_label
 from .uncertainty_view import EXPLAINED, View
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...core.heart.function import Patient
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ...io.study.review_state import Phase, Place
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
@@ -18,8 +18,8 @@ from ..layers.cine_player import CinePlayer
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
 from ..reading.uncertainty_view import OutlineLayers
+from .export import HandingOn
 from .forms import ReviewForms
-from .handing_on import HandingOn
 from .keys import ReviewKeys
 from .saver import EVERY_MS, StudySaver
 from .view import ReviewView

@@ -28,11 +28,8 @@ from ...io import DataError
 from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
-from ..common.dock import WIDTH, scrolling
-from ..common.docked import Docked
-from ..common.fold_button import FoldButton
+from ..common.dock import WIDTH, Docked, FoldButton, Sentence, scrolling
 from ..common.folder_row import dropped_directory
-from ..common.sentence import Sentence
 from ..layers.image_input import ours
 from ..layers.result_layers import prepare
 from ..reading.picture import OpenedStudy

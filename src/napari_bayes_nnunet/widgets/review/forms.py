@@ -5,12 +5,11 @@ from __future__ import annotations
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import SCORES
-from ..common.dock import heading
-from ..common.fold_button import FoldButton
+from ..common.dock import FoldButton, heading
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
 from ..reading.heat_grid import HeatGrid
-from ..reading.numbers_form import NumbersForm
+from ..reading.numbers import NumbersForm
 from ..reading.progress import ReviewProgress
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable

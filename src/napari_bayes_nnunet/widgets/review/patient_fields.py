@@ -11,8 +11,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
 from ...core.heart.function import Patient
+from ..common.dock import Sentence
 from ..common.rows_table import COLORS
-from ..common.sentence import Sentence
 
 FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "height_cm": (

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.study.summary import StudySummary, list_studies
 from ..common.background import Background
+from ..common.dock import Sentence
 from ..common.folder_row import FolderRow, dropped_directory
 from ..common.rows_table import Level, Row, RowsTable
-from ..common.sentence import Sentence
 from ..segment.members_table import Column
 
 COLUMNS = (

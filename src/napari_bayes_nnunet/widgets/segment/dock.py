@@ -20,8 +20,7 @@ from ..cohort.command import Asking
 from ..cohort.process import COMMAND as COHORT_COMMAND
 from ..cohort.process import CohortRun
 from ..common.background import Background
-from ..common.dock import WIDTH, heading, line, scrolling
-from ..common.docked import Docked
+from ..common.dock import WIDTH, Docked, heading, line, scrolling
 from ..common.settings import Settings
 from ..layers.image_input import ImageInput, case_of, geometry_of_layer, source_of
 from ..layers.orientation_letters import PatientLetters

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
 from ..common.settings import Settings

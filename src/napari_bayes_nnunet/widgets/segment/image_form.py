@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from ...app import AppError
 from ...io import DataError
 from ...io.images.nifti import Phases
-from ..common.form_rows import form_layout, row_label
+from ..common.dock import form_layout, row_label
 from ..layers.image_input import (
     ImageInput,
     Spacing,

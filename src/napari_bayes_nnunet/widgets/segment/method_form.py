@@ -20,7 +20,7 @@ from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, available, choos
 from ...app.segmentation.temperature import fitted_temperature
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
-from ..common.form_rows import form_layout, row_label
+from ..common.dock import form_layout, row_label
 from ..common.settings import Settings
 from .remote_form import HELP, TITLE, RemoteForm
 

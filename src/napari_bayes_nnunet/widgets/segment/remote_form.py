@@ -9,9 +9,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ...app.remote.device import RemoteDevice, is_remote
+from ..common.dock import Sentence, form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.form_rows import form_layout, row_label
-from ..common.sentence import Sentence
 from ..common.settings import Settings
 
 TITLE = "Another computer…"

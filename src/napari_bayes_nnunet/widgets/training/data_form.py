@@ -9,8 +9,8 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
+from ..common.dock import form_layout, row_label
 from ..common.folder_row import dropped_directory
-from ..common.form_rows import form_layout, row_label
 from .dataset_form import HELP, DatasetFolderForm
 from .folders_form import FoldersForm
 from .studies_form import StudiesForm

@@ -11,9 +11,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
+from ..common.dock import Sentence, form_layout, row_label
 from ..common.folder_row import HINT, FolderRow
-from ..common.form_rows import form_layout, row_label
-from ..common.sentence import Sentence
 
 HELP = "A folder with imagesTr, labelsTr and dataset.json."
 

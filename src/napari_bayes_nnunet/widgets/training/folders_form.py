@@ -11,12 +11,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...io.dataset.matching import Match, Mismatch, Pair, match_folders, write_dataset
 from ...io.dataset.raw_dataset import RawDataset
+from ..common.dock import Sentence, form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.form_rows import form_layout, row_label
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Row, RowsTable
-from ..common.sentence import Sentence
 from ..segment.members_table import Column
 from .new_dataset_form import NewDatasetForm, free_folder
 

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..common.dock import Sentence
 from ..common.rows_table import COLORS, ROW_HEIGHT, ROWS_SHOWN
-from ..common.sentence import Sentence
 
 BACKGROUND = "background"
 EMPTY = "Name the structure that has the value {value}."

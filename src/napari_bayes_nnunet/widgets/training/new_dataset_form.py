@@ -12,10 +12,9 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidg
 
 from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
+from ..common.dock import Sentence, form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.form_rows import form_layout, row_label
 from ..common.rows_table import COLORS
-from ..common.sentence import Sentence
 from .label_names import LabelNames
 
 LINKS, COPIES = range(2)

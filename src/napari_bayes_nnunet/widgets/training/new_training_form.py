@@ -16,10 +16,8 @@ from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
-from ..common.dock import heading
+from ..common.dock import Sentence, form_layout, heading, row_label
 from ..common.folder_row import FolderRow
-from ..common.form_rows import form_layout, row_label
-from ..common.sentence import Sentence
 from .data_form import TrainingDataForm
 from .preflight_form import PreflightForm
 from .schedule_form import ScheduleForm

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.heart.structure_colors import structure_colors
+from ...core.heart.structures import structure_colors
 from ...io.ensemble.run_folder import EpochReport
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, pen, pg
 from .schedule_plot import SchedulePlot

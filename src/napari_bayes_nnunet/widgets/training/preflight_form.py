@@ -21,11 +21,11 @@ from ...io.dataset.check import CaseCheck, Problem
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
+from ..common.dock import Sentence
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import COLORS, Row, RowsTable, copy_path
-from ..common.sentence import Sentence
 from .preflight_rows import (
     COLUMNS,
     PROBLEM,

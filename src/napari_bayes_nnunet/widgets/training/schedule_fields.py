@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox, QVBoxLayou
 
 from ...app.training.request import PresetValues
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..common.dock import Sentence
 from ..common.rows_table import COLORS
-from ..common.sentence import Sentence
 
 Numbers = dict[str, Any]
 """Name of a field of RestartSchedule, MemberSelection or PresetValues → its value."""

@@ -16,12 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.training.request import PRESETS, Preset, PresetValues
-from ...app.training.schedule_notes import schedule_notes
+from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..common.fold_button import FoldButton
-from ..common.form_rows import form_layout, row_label
-from ..common.sentence import Sentence
+from ..common.dock import FoldButton, Sentence, form_layout, row_label
 from .schedule_fields import (
     FIELDS,
     MORE_FIELDS,

@@ -13,12 +13,11 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.study.review_state import Phase
+from ..common.dock import Sentence, form_layout, row_label
 from ..common.folder_row import FolderRow, dropped_directory
-from ..common.form_rows import form_layout, row_label
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Row, RowsTable
-from ..common.sentence import Sentence
 from ..segment.members_table import Column
 from .dataset_form import DatasetFolderForm
 

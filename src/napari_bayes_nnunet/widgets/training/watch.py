@@ -11,9 +11,9 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app import AppError
-from ...app.training.follower import Follower, LogTail, LogUpdate
 from ...app.training.process import COMMAND, StartedTraining, start
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
+from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState, kill, request_stop, state_of
 from ...io import DataError

@@ -16,14 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.training.follower import LogUpdate
 from ...app.training.progress import NOTHING_YET, TrainingProgress
+from ...app.training.progress_file import LogUpdate
 from ...app.training.run_state import RunState
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.cli_wording import duration, in_the_window
-from ..common.fold_button import FoldButton
-from ..common.sentence import Sentence
+from ..common.dock import FoldButton, Sentence
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")

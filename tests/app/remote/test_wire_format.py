@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.remote.packed_arrays import PackedArray, packed_map, unpacked_map
+from napari_bayes_nnunet.app.remote.wire_format import PackedArray, packed_map, unpacked_map
 from napari_bayes_nnunet.io.study.arrays import rounded
 
 
