@@ -18,7 +18,7 @@ from statistics import mean
 from zipfile import ZipFile
 
 from napari_bayes_nnunet.io.study.arrays import POSTERIOR
-from napari_bayes_nnunet.io.study.info import read_info
+from napari_bayes_nnunet.io.study.info import read_study_info
 
 SPEED = Path(__file__).parents[1] / "docs" / "explanation" / "speed.csv"
 MACHINES = (1, 8, 64)
@@ -65,7 +65,7 @@ class Stored:
     @classmethod
     def of(cls, study: Path) -> Stored:
         """Measure the folder of a study."""
-        info = read_info(study)
+        info = read_study_info(study)
         return cls(
             name=study.name,
             phases=len(info.phases),

@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     patient_of,
     read_dataset,
-    read_groups,
+    read_pathology_groups,
     stratified_holdout,
 )
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("dataset", type=Path)
     folder = parser.parse_args().dataset
-    groups = read_groups(folder / "cases.csv")
+    groups = read_pathology_groups(folder / "cases.csv")
     kept, drawn = stratified_holdout(groups, count=VALIDATION_PATIENTS, seed=SEED)
     names = [case.name for case in read_dataset(folder).cases]
     split = {

@@ -20,7 +20,7 @@ import numpy as np
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
-    difference,
+    aggregate_difference,
     mean_over_volumes,
     of_scores,
     pooled_ece,
@@ -121,7 +121,7 @@ def told(mine: Aggregate, other: Aggregate, scale: float, digits: int, *, alone:
     value = f"{scale * mine.value:.{digits}f}"
     if alone:
         return value
-    change = difference(mine, other).estimate
+    change = aggregate_difference(mine, other).estimate
     low, high = (scale * end for end in change.interval)
     return f"{value} ({low:+.{digits}f} to {high:+.{digits}f})"
 

@@ -32,7 +32,7 @@ from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
 from napari_bayes_nnunet.widgets.layers.viewing import look_closely
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import View
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
@@ -183,8 +183,8 @@ def review() -> None:
         wait_until(lambda: dock.desk is not None)
         desk = dock.desk
         desk.accept()
-        desk.outlines.set_view(View.INCLUSION)
-        dock.forms.view.set_view(View.INCLUSION)
+        desk.outlines.set_view(UncertaintyView.INCLUSION)
+        dock.forms.view.set_view(UncertaintyView.INCLUSION)
         viewer.window._qt_viewer.dockLayerControls.hide()
         wait(DRAWN_AFTER_MS)
         look_closely(viewer, desk.picture.edited)

@@ -24,7 +24,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.study import SourceImage, StudyInfo, write_study
-from napari_bayes_nnunet.widgets.review.controller import ReviewDesk
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 SHAPE = (25, 12, 256, 256)
@@ -92,7 +92,7 @@ def make_study(folder: Path) -> Path:
     return folder / "study"
 
 
-def opened(viewer: napari.Viewer, study: Path) -> ReviewDesk:
+def opened(viewer: napari.Viewer, study: Path) -> ReviewController:
     """The study in the dock, with all phases in its queue."""
     dock = ReviewWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Review", area="right")

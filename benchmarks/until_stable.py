@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import look_after
+from napari_bayes_nnunet.app.segmentation.forward_pass import stability_interval
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import dice
@@ -52,7 +52,7 @@ def measure(
     image, spacing = image_of(case)
     reference = read_labels(case.label).voxels
     stability, stopped, stop = Stability(), None, members
-    every = look_after(choose_members(ensemble.folder, "multi", members))
+    every = stability_interval(choose_members(ensemble.folder, "multi", members))
     for snapshot in ensemble.steps(image, spacing, members=members, mirroring=mirroring):
         labels = snapshot.labels
         looks = stopped is None and snapshot.done % every == 0

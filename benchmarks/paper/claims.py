@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
-    difference,
+    aggregate_difference,
     mean_over_volumes,
     pooled_ece,
 )
@@ -88,7 +88,7 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
         yield Finding(
             claim=claim,
             measured=f"{what} of {find[one].title} less that of {find[other].title}, {where}",
-            estimate=difference(a, b).estimate,
+            estimate=aggregate_difference(a, b).estimate,
             expected=expected,
             unit="%" if what == "ECE" else "",
             scale=100 if what == "ECE" else 1,

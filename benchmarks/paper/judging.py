@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from napari_bayes_nnunet.app.evaluation.case import evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import Pass, passes_of
-from napari_bayes_nnunet.app.segmentation.member_statistics import Tally
+from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, passes_of
+from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
@@ -117,7 +117,7 @@ def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     return [(row, _line(task.case, tally, reference)) for row, tally in tallies(task).items()]
 
 
-def tallies(task: Task) -> dict[Row, Tally]:
+def tallies(task: Task) -> dict[Row, MemberStatistics]:
     """What every row says of the case."""
     ensemble = _ensemble(task.folder, task.device)
     image, spacing = _image(task.case)
@@ -134,7 +134,7 @@ def tallies(task: Task) -> dict[Row, Tally]:
     found = {}
     for row, passes in ways.items():
         temperature = task.fitted if row.is_fitted else METHODS[row.method].temperature
-        found[row] = Tally(
+        found[row] = MemberStatistics(
             structures=ensemble.structures,
             spacing=spacing,
             posterior=RunningPosterior(temperature=temperature),
@@ -196,13 +196,17 @@ def _image(case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:
 
 
 def _answers(
-    ensemble: Ensemble, image: np.ndarray, spacing: Any, passes: Sequence[Pass], mirroring: str
-) -> dict[Pass, np.ndarray]:
+    ensemble: Ensemble,
+    image: np.ndarray,
+    spacing: Any,
+    passes: Sequence[ForwardPass],
+    mirroring: str,
+) -> dict[ForwardPass, np.ndarray]:
     found = ensemble.pass_probabilities(image, spacing, passes, mirroring=mirroring)
     return {one: np.asarray(p.cpu()) for one, p in zip(passes, found, strict=True)}
 
 
-def _line(case: Case, tally: Tally, reference: np.ndarray) -> dict[str, Any]:
+def _line(case: Case, tally: MemberStatistics, reference: np.ndarray) -> dict[str, Any]:
     labels, entropy, probabilities = (
         tally.measure(RunningPosterior.labels),
         tally.measure(RunningPosterior.total_entropy),

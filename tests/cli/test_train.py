@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, sha256, write_record
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.io.files.checksum import sha256
 
 from ..helpers.command import bayes_nnunet, environment, start
 from ..helpers.hearts import LABELS, make_dataset

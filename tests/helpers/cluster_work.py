@@ -12,7 +12,7 @@ import numpy as np
 from distributed import Scheduler, get_worker
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleKeeper, keeper
+from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache, worker_cache
 from napari_bayes_nnunet.app.cohort import task as study_task
 from napari_bayes_nnunet.app.cohort.row import StudyRow
 from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
@@ -84,7 +84,7 @@ def break_cuda_once(task: StudyTask) -> StudyRow:
 
 def load_in_vain(task: StudyTask) -> StudyRow:
     """As `run_study`, but the drive with the ensemble is away."""
-    with patch.object(EnsembleKeeper, "_load", side_effect=OSError(116, "Stale file handle")):
+    with patch.object(EnsembleCache, "_load", side_effect=OSError(116, "Stale file handle")):
         return run_study(task)
 
 
@@ -124,6 +124,6 @@ def noise(seed: int) -> NDArray[np.float32]:
 def segment_noise(task: tuple[Path, int]) -> tuple[int, int, NDArray[np.uint8]]:
     """The process, its ensemble and the labels of three members, by the worker's ensemble."""
     folder, seed = task
-    with keeper().ensemble(folder, device="cpu", precision="full") as ensemble:
+    with worker_cache().ensemble(folder, device="cpu", precision="full") as ensemble:
         labels = ensemble.segment(noise(seed), (8.0, 1.5, 1.5), members=3).labels
         return os.getpid(), id(ensemble), labels

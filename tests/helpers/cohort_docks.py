@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from napari_bayes_nnunet.widgets.cohort.command import Asking, CohortCommand
+from napari_bayes_nnunet.widgets.cohort.command import CohortCommand, CohortSettings
 from napari_bayes_nnunet.widgets.layers.result import Question
 
 FAKE = str(Path(__file__).with_name("fake_predict.py"))
@@ -25,10 +25,10 @@ def make_images(folder: Path, *names: str) -> Path:
     return folder
 
 
-def made_asking(folder: Path) -> Asking:
+def made_asking(folder: Path) -> CohortSettings:
     """As the dock asks."""
     question = Question(folder=folder, ensemble="made", method="multi", members=3, mirroring="full")
-    return Asking(question=question)
+    return CohortSettings(question=question)
 
 
 def made_request(folder: Path, *names: str) -> CohortCommand:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
-from napari_bayes_nnunet.app.prediction.output_files import files_of
+from napari_bayes_nnunet.app.prediction.output_files import case_files
 from napari_bayes_nnunet.app.prediction.predict import write_probabilities
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
@@ -102,7 +102,7 @@ def other_method() -> MethodEvaluation:
 def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: Any) -> None:
     """The files of a case as ``bayes-nnunet predict`` writes them."""
     geometry = make_geometry(given["labels"].shape, SPACING)
-    names = files_of(case, ["entropy", "mutual-information", "probabilities"])
+    names = case_files(case, ["entropy", "mutual-information", "probabilities"])
     files = {key: folder / name for key, name in names.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_labels(files["labels"], given["labels"], geometry)

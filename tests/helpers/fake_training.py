@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted, TrainingStarted
-from napari_bayes_nnunet.app.training.process_record import write_info
-from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.training.process_record import write_process_record
+from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
@@ -53,9 +53,9 @@ def train(
     )  # fmt: skip
     write_record(run.record, record)
     dataset = words[words.index("--") + 1]
-    write_info(run, dataset=dataset, fold="0", arguments=words)
+    write_process_record(run, dataset=dataset, fold="0", arguments=words)
     run.log.open("a").write(f"{' '.join(words)}\n")
-    journal = Journal(run.progress)
+    journal = ProgressFile(run.progress)
     journal.append(StageStarted(text="Pretending"))
     epochs = schedule.epochs + added * schedule.cycle_length
     first = run.progress.read_text().count('"kind": "epoch"') if before else 0

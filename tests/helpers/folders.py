@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_bayes_nnunet.io.dataset.matching import Match, match_folders
+from napari_bayes_nnunet.io.dataset.matching import match_folders
+from napari_bayes_nnunet.io.dataset.pairs import Match
 
 from .hearts import write_nifti
 

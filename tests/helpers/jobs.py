@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_bayes_nnunet.app.messages import EpochDone, Message
-from napari_bayes_nnunet.app.training.process_record import write_info
-from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.training.process_record import write_process_record
+from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 
@@ -36,13 +36,13 @@ def say(run: RunFolder, *messages: Message) -> None:
     """Add messages to those of the run."""
     run.path.mkdir(exist_ok=True)
     for message in messages:
-        Journal(run.progress).append(message)
+        ProgressFile(run.progress).append(message)
 
 
 def enter(run: RunFolder, **changes: Any) -> None:
     """Enter this process as the one that trains in ``run``, or another by changing entries."""
     run.path.mkdir(exist_ok=True)
-    write_info(run, dataset="data", fold="0", arguments=["--", "data"])
+    write_process_record(run, dataset="data", fold="0", arguments=["--", "data"])
     run.job.write_text(json.dumps({**json.loads(run.job.read_text()), **changes}))
 
 

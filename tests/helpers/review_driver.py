@@ -22,7 +22,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 import napari_bayes_nnunet
-from napari_bayes_nnunet.widgets.review.controller import ReviewDesk
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
@@ -48,7 +48,7 @@ class Clock:
 class Reader:
     """Hands on keyboard and mouse."""
 
-    def __init__(self, viewer: Any, desk: ReviewDesk, clock: Clock) -> None:
+    def __init__(self, viewer: Any, desk: ReviewController, clock: Clock) -> None:
         self._clock = clock
         self.desk = desk
         self.mouse = CanvasMouse(viewer, clock)
@@ -81,7 +81,7 @@ def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
     return dock
 
 
-def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewDesk:
+def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewController:
     """The dock Review with the study that was made."""
     segment.run.review_button.click()
     found: list[ReviewWidget] = []

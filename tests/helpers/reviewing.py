@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io.study.review_state import Place
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
-from napari_bayes_nnunet.widgets.review.controller import NUMBERS_AFTER_MS, ReviewDesk
+from napari_bayes_nnunet.widgets.review.controller import NUMBERS_AFTER_MS, ReviewController
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 
 from .cines import image_of, make_cine
@@ -71,7 +71,9 @@ class Desk:
         self.forms = ReviewForms()
         qtbot.addWidget(self.forms)
         options = {"every_ms": 1_000_000, **options}
-        self.desk = ReviewDesk(self.viewer, opened(folder, image=image), self.forms, **options)
+        self.desk = ReviewController(
+            self.viewer, opened(folder, image=image), self.forms, **options
+        )
         self.said: list[str] = []
         self.desk.said.connect(lambda sentence: self.said.append(sentence) if sentence else None)
         self.session, self.layer = self.desk.session, self.desk.picture.edited

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_bayes_nnunet.app.review.outcome import CorrectedSlice, Review
+from napari_bayes_nnunet.app.review.outcome import CorrectedSlice, ReviewOutcome
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.io.study.review_state import Decision
 
@@ -54,7 +54,7 @@ def corrected(z: int = 2, radius: int = 12) -> CorrectedSlice:
     return CorrectedSlice(phase=8, z=z, image=image, before=ring(), after=ring(radius=radius))
 
 
-def review(**changes: Any) -> Review:
+def review(**changes: Any) -> ReviewOutcome:
     content: dict[str, Any] = {
         "study": "patient007",
         "structures": STRUCTURES,
@@ -71,4 +71,4 @@ def review(**changes: Any) -> Review:
             (1, 0): Decision(state="flagged"),
         },
     }
-    return Review(**(content | changes))
+    return ReviewOutcome(**(content | changes))

@@ -16,14 +16,14 @@ import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-from napari_bayes_nnunet.io.ensemble.run_folder import sha256
+from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.weights import (
     check_member,
     expected_shapes,
-    halve,
     mean_weights,
     read_checkpoint,
+    to_half_precision,
     trajectory_layers,
     without_prefixes,
     write_member,
@@ -109,12 +109,14 @@ def test_member_takes_two_bytes_a_parameter(member: Path, network: torch.nn.Modu
 
 def test_halved_tensors_stay_shared_and_only_they(network: torch.nn.Module) -> None:
     state = network.state_dict()
-    halved = halve(state)
+    halved = to_half_precision(state)
     assert len({t.data_ptr() for t in halved.values()}) == len(
         {t.data_ptr() for t in state.values()}
     )
     buffer = torch.arange(1000, dtype=torch.float32)
-    views = halve({"a": buffer[:4], "b": buffer[:2], "count": torch.tensor(3), "c": buffer[:4]})
+    views = to_half_precision(
+        {"a": buffer[:4], "b": buffer[:2], "count": torch.tensor(3), "c": buffer[:4]}
+    )
     assert views["a"] is views["c"]
     assert views["b"].tolist() == [0, 1]
     assert (views["a"].dtype, views["count"].dtype) == (torch.float16, torch.int64)

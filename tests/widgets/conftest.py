@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
-from napari_bayes_nnunet.widgets.layers.result import Question, Result
+from napari_bayes_nnunet.widgets.layers.result import Question, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
 from ..helpers import HELPERS
@@ -78,7 +78,7 @@ def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") 
     return layer
 
 
-def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> Result:
+def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> SegmentationResult:
     """An empty result of the case "heart"."""
     question = Question(
         folder=Path("ensemble"), ensemble="made", method="multi", members=2, mirroring="full"
@@ -91,10 +91,12 @@ def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> Result:
         "question": question,
         "geometry": geometry,
     }
-    return Result(**(given | changes))
+    return SegmentationResult(**(given | changes))
 
 
-def grow(result: Result, folder: Path, *, phase: int | None = None, label: int = 3) -> None:
+def grow(
+    result: SegmentationResult, folder: Path, *, phase: int | None = None, label: int = 3
+) -> None:
     """Put a snapshot with one label everywhere and 1 bit of entropy into ``result``."""
     shape = result.shape[-3:]
     arrays = {

@@ -42,12 +42,17 @@ from .messages import (
     TestConnection,
     from_line,
 )
-from .prediction.study_output import posterior_of
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble, Image
-from .segmentation.prediction_cache import KeptAnswers
-from .segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Segmentation, Snapshot, is_due
+from .segmentation.prediction_cache import PredictionCache
+from .segmentation.result import (
+    SECONDS_BETWEEN_SNAPSHOTS,
+    Segmentation,
+    Snapshot,
+    is_due,
+    posterior_of,
+)
 
 if TYPE_CHECKING:
     from .remote.ensemble import RemoteEnsemble
@@ -103,7 +108,7 @@ class Worker:
             show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
             return RemoteEnsemble(folder, device=RemoteDevice.of(device), show_stage=show_stage)
         notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
-        kept = KeptAnswers(self.scratch / "answers")
+        kept = PredictionCache(self.scratch / "answers")
         return Ensemble(folder, device=device, notify=notify, kept=kept)
 
     def _test(self, device: str) -> None:

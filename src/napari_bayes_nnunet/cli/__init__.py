@@ -268,11 +268,11 @@ def evaluate_queue(studies: Path, labels: Path, output: Path, patient: str | Non
     NAME_gt.nii.gz for a study called NAME. Writes REPORT.csv and the picture REPORT.png.
     """
     from ..app.evaluation.queue import evaluate_queue
-    from ..app.evaluation.queue_report import report_text, write_report
+    from ..app.evaluation.queue_report import queue_text, write_queue_report
 
     evaluation = evaluate_queue(studies, labels, **({"patient": patient} if patient else {}))
-    write_report(evaluation, output)
-    click.echo(report_text(evaluation))
+    write_queue_report(evaluation, output)
+    click.echo(queue_text(evaluation))
 
 
 @main.command(cls=Command)

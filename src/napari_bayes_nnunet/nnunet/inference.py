@@ -37,7 +37,7 @@ DAMAGED_PLANS = (
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedImage:
     """An image ready for the network: (channels, Z, Y, X) float32, at least one patch large."""
 
     data: torch.Tensor
@@ -106,7 +106,7 @@ class Predictor:
         """Patch of the network: (y, x) for 2D, (z, y, x) for 3D plans."""
         return tuple(self._configuration.patch_size)
 
-    def prepare(self, image: NDArray[Any], spacing: tuple[float, ...]) -> Prepared:
+    def prepare(self, image: NDArray[Any], spacing: tuple[float, ...]) -> PreparedImage:
         """Crop, normalise and resample ``image`` (channels, Z, Y, X) with ``spacing`` (z, y, x) mm.
 
         Raises ModelError when the number of channels is not the network's.
@@ -125,11 +125,11 @@ class Predictor:
         )
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return Prepared(self.on_device(padded), (slice(None), *unpad[1:]), properties)
+        return PreparedImage(self.on_device(padded), (slice(None), *unpad[1:]), properties)
 
     def probabilities(
         self,
-        images: Sequence[Prepared],
+        images: Sequence[PreparedImage],
         weights: StateDict,
         *,
         mirrors: list[tuple[int, ...]],

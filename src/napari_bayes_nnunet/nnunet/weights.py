@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..io.ensemble.model_folder import why_unreadable
-from ..io.ensemble.run_folder import sha256 as checksum
 from ..io.files.atomic import replacing
+from ..io.files.checksum import sha256 as checksum
 from . import ModelError
 
 StateDict = dict[str, torch.Tensor]
@@ -62,7 +62,7 @@ def write_member(
 ) -> None:
     """Write ``weights`` as a member, atomically."""
     content = {
-        "network_weights": halve(weights),
+        "network_weights": to_half_precision(weights),
         "trainer_name": "nnUNetTrainer",
         "init_args": {"configuration": configuration},
         "inference_allowed_mirroring_axes": mirroring_axes,
@@ -75,7 +75,7 @@ def write_member(
         temporary.write_bytes(buffer.getbuffer())
 
 
-def halve(weights: StateDict) -> StateDict:
+def to_half_precision(weights: StateDict) -> StateDict:
     """The same state dict in float16 on the CPU, with tensors that were shared still shared."""
     done: dict[tuple[Any, ...], torch.Tensor] = {}
     halved: StateDict = {}

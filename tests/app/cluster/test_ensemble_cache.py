@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleKeeper
+from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io import DataError
@@ -37,7 +37,7 @@ def loads(monkeypatch):
 
 @pytest.fixture
 def keeper():
-    return EnsembleKeeper()
+    return EnsembleCache()
 
 
 def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, keeper, loads):

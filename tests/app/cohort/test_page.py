@@ -10,14 +10,14 @@ import pytest
 
 from napari_bayes_nnunet.app.cohort import page as cohort_page
 from napari_bayes_nnunet.app.cohort.page import CohortPage
-from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row, row_of
+from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row, study_row
 
 VOLUMES = {"LV": {"ensemble": 80.0, "members": [78.0, 82.0]}}
 REPORT = {"volumes_ml": VOLUMES, "seconds": 1.0, "device": "cpu"}
 
 
 def row(case: str, quality: float | None = 0.9, **changes) -> StudyRow:
-    return replace(row_of(case, "done", {None: REPORT}), quality=quality, **changes)
+    return replace(study_row(case, "done", {None: REPORT}), quality=quality, **changes)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, row_of
+from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, study_row
 from tests.helpers.studies import made_report
 
 
@@ -23,7 +23,7 @@ def report(lv: tuple[float, ...], *, myo: float = 100.0, **changes):
 def test_ed_and_es_are_found_by_the_volumes():
     volumes = {1: (80, 78, 82), 2: (100, 98, 104), 3: (40, 41, 39)}
     phases = {phase: report(lv, phases=3) for phase, lv in volumes.items()}
-    row = row_of("a/heart", "done", phases)
+    row = study_row("a/heart", "done", phases)
     assert (row.ed, row.es) == (2, 3)
     ef = row.numbers["LV EF"]
     assert ef.value == pytest.approx(60)
@@ -38,7 +38,7 @@ def test_ed_and_es_are_found_by_the_volumes():
 
 def test_ed_and_es_are_those_of_the_reports():
     told = {"ED": 1, "ES": 3}
-    row = row_of("heart", "done", {1: report((80, 1), **told), 3: report((90, 1), **told)})
+    row = study_row("heart", "done", {1: report((80, 1), **told), 3: report((90, 1), **told)})
     assert (row.ed, row.es) == (1, 3)
     assert row.numbers["LV EDV"].value == 80
 
@@ -47,13 +47,13 @@ def test_some_phases_have_no_ejection_fraction():
     some = {1: report((80, 78, 82), phases=20), 2: report((100, 98, 104), phases=20)}
     told = {phase: {**each, "ED": 1, "ES": 8} for phase, each in some.items()}
     for reports in (some, told):
-        row = row_of("a/heart", "done", reports)
+        row = study_row("a/heart", "done", reports)
         assert (row.ed, row.es) == (None, None)
         assert "LV EF" not in row.numbers
 
 
 def test_a_volume_has_no_ejection_fraction():
-    row = row_of("heart", "done", {None: report((80, 78, 82))})
+    row = study_row("heart", "done", {None: report((80, 78, 82))})
     assert set(row.numbers) == {"LV volume", "LV mass"}
     assert (row.ed, row.es) == (None, None)
 
@@ -61,7 +61,7 @@ def test_a_volume_has_no_ejection_fraction():
 def test_reports_of_before_have_no_volumes_of_members():
     old = report((80,))
     del old["volumes_ml"]["LV"]["members"]
-    row = row_of("heart", "done", {None: old})
+    row = study_row("heart", "done", {None: old})
     assert row.numbers["LV volume"].value == 80
     assert math.isnan(row.numbers["LV volume"].spread)
 
@@ -69,20 +69,22 @@ def test_reports_of_before_have_no_volumes_of_members():
 def test_quality_and_warnings_are_those_of_all_phases():
     phases = {1: report((80, 1), warnings=["odd"]), 2: report((40, 1), warnings=["odd", "dark"])}
     phases[2]["pairwise_dice"] = {"LV": 0.5, "RV": None}
-    row = row_of("heart", "done", phases)
+    row = study_row("heart", "done", phases)
     assert row.quality == pytest.approx((3 * 0.9 + 0.5) / 4)
     assert row.warnings == ("odd", "dark")
-    assert row_of("heart", "done", {None: report((8, 1)) | {"pairwise_dice": {}}}).quality is None
+    assert (
+        study_row("heart", "done", {None: report((8, 1)) | {"pairwise_dice": {}}}).quality is None
+    )
 
 
 def test_rows_travel_between_processes():
-    for row in (row_of("heart", "done", {None: report((8, 7, 9))}), failed_row("b", "Broken.")):
+    for row in (study_row("heart", "done", {None: report((8, 7, 9))}), failed_row("b", "Broken.")):
         assert pickle.loads(pickle.dumps(row)) == row
 
 
 def test_the_worst_come_first_and_the_unknown_last():
-    rows = [row_of(name, "done", {None: report((8, 7))}) for name in "ab"]
-    unknown = row_of("0", "done", {None: report((8, 7)) | {"pairwise_dice": {}}})
-    worst = row_of("z", "done", {None: report((8, 7)) | {"pairwise_dice": {"LV": 0.1}}})
+    rows = [study_row(name, "done", {None: report((8, 7))}) for name in "ab"]
+    unknown = study_row("0", "done", {None: report((8, 7)) | {"pairwise_dice": {}}})
+    worst = study_row("z", "done", {None: report((8, 7)) | {"pairwise_dice": {"LV": 0.1}}})
     rows += [unknown, worst]
     assert [row.case for row in sorted(rows, key=lambda row: row.worst_first)] == list("zab0")

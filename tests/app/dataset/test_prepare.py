@@ -19,7 +19,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.dataset import prepare as preparation
-from napari_bayes_nnunet.app.dataset.prepare import Prepared, prepare, prepared_text
+from napari_bayes_nnunet.app.dataset.prepare import PreparedDataset, prepare_dataset, prepared_text
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
 from napari_bayes_nnunet.io.dataset.groups import read_groups
@@ -44,8 +44,8 @@ from ...helpers.releases import (
 READERS = [SimpleITKIO, NibabelIO, NibabelIOWithReorient]
 
 
-def make(release: str, source: Path, output: Path, **options: Any) -> Prepared:
-    return finish(prepare(release, source, output, **options))[1]
+def make(release: str, source: Path, output: Path, **options: Any) -> PreparedDataset:
+    return finish(prepare_dataset(release, source, output, **options))[1]
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, int]]:
@@ -67,7 +67,7 @@ def acdc(tmp_path: Path) -> Path:
 
 def test_acdc(acdc: Path, tmp_path: Path) -> None:
     before = files_below(acdc)
-    progress, prepared = finish(prepare("acdc", acdc, tmp_path / "new" / "ACDC"))
+    progress, prepared = finish(prepare_dataset("acdc", acdc, tmp_path / "new" / "ACDC"))
     assert progress == [(done, 6) for done in range(7)]
     folder = tmp_path / "new" / "ACDC"
     assert names_in(folder) == [
@@ -340,7 +340,7 @@ def test_the_old_dataset_comes_back_where_the_last_step_fails(
 
 @pytest.mark.parametrize("steps", [1, 4, 7])
 def test_an_interrupted_one_leaves_nothing(acdc: Path, tmp_path: Path, steps: int) -> None:
-    running = prepare("acdc", acdc, tmp_path / "d")
+    running = prepare_dataset("acdc", acdc, tmp_path / "d")
     for _ in range(steps):
         next(running)
     (building,) = tmp_path.glob(".writing-d-*")
@@ -379,7 +379,7 @@ def test_a_killed_one_is_cleaned_up_by_the_next(acdc: Path, tmp_path: Path) -> N
 
 
 def test_two_at_once_do_not_mix(acdc: Path, tmp_path: Path) -> None:
-    first = prepare("acdc", acdc, tmp_path / "d")
+    first = prepare_dataset("acdc", acdc, tmp_path / "d")
     next(first), next(first)
     make("acdc", acdc, tmp_path / "d")
     before = files_below(tmp_path / "d")

@@ -12,8 +12,8 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import (
+    EvaluationProgress,
     MethodEvaluation,
-    Progress,
     evaluate,
     evaluate_methods,
     in_common,
@@ -83,7 +83,7 @@ def test_every_case_is_measured_as_its_arrays_are(predictions, labels):
 def test_progress_is_told_of_all_methods(predictions, labels):
     both = {"one": predictions, "two": predictions}
     steps, methods = finish(evaluate_methods(both, labels))
-    assert steps == [Progress(n, 6, case) for n, case in enumerate(CASES * 2, start=1)]
+    assert steps == [EvaluationProgress(n, 6, case) for n, case in enumerate(CASES * 2, start=1)]
     assert [method.name for method in methods] == ["one", "two"]
 
 

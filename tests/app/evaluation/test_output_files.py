@@ -25,14 +25,14 @@ from napari_bayes_nnunet.app.evaluation.example_cases import (
 )
 from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.app.evaluation.figures import (
-    DPI,
     WIDTH,
     doubt_picture,
     reliability_picture,
     risk_coverage_picture,
 )
-from napari_bayes_nnunet.app.evaluation.output_files import report_text, write_report
+from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 
@@ -116,7 +116,7 @@ class Page(HTMLParser):
 
 
 def test_the_folder_has_table_summary_and_page(methods, tmp_path):
-    page = write_report(methods, tmp_path / "new" / "report")
+    page = write_evaluation(methods, tmp_path / "new" / "report")
     assert page == tmp_path / "new" / "report" / "report.html"
     names = {file.name for file in page.parent.iterdir()}
     assert names == {"cases.csv", "summary.json", "report.html"}
@@ -127,15 +127,15 @@ def test_the_folder_has_table_summary_and_page(methods, tmp_path):
 
 
 def test_a_report_is_replaced(methods, bare, tmp_path):
-    write_report(methods, tmp_path)
-    write_report(bare, tmp_path)
+    write_evaluation(methods, tmp_path)
+    write_evaluation(bare, tmp_path)
     assert "multi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_file_in_the_way_is_one_sentence(bare, tmp_path):
     (tmp_path / "report").write_text("mine")
     with pytest.raises(AppError, match="cannot be used as a folder for the report"):
-        write_report(bare, tmp_path / "report")
+        write_evaluation(bare, tmp_path / "report")
 
 
 def test_the_page_needs_nothing_from_outside_and_is_whole(methods):
@@ -173,11 +173,11 @@ def test_many_methods_are_counted_in_the_heading(methods):
 
 
 def test_tables_and_notes_in_the_terminal(methods, bare):
-    lines = report_text(methods).splitlines()
+    lines = evaluation_text(methods).splitlines()
     assert lines[0] == "6 volumes of 6 patients"
     assert lines[1] == "Dice"
     assert lines[3].startswith("multi <n = 3>  0.")
-    assert report_text(bare).splitlines()[-1] == "labels: Nothing was saved."
+    assert evaluation_text(bare).splitlines()[-1] == "labels: Nothing was saved."
 
 
 @pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, doubt_picture])

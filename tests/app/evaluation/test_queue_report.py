@@ -19,17 +19,17 @@ from napari_bayes_nnunet.app.evaluation.queue import (
 )
 from napari_bayes_nnunet.app.evaluation.queue_report import (
     STYLES,
+    queue_text,
     report_csv,
-    report_text,
-    write_report,
+    write_queue_report,
 )
 from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, SCORES
-from napari_bayes_nnunet.core.review.queue_yield import Review, queue_yield
+from napari_bayes_nnunet.core.review.queue_yield import ReviewedSlices, queue_yield
 
 
 def result(errors, order, slices, *, border=False):
     studies = [
-        Review(patient=name, errors=np.array(counts, float), order=np.array(slices))
+        ReviewedSlices(patient=name, errors=np.array(counts, float), order=np.array(slices))
         for name, counts in (("a", [0, 6, 3, 1]), ("b", [0, 10, 0, 0]))
     ]
     found = queue_yield(studies)
@@ -74,7 +74,7 @@ def test_the_table_has_a_row_for_every_order(evaluation):
 
 
 def test_the_text_says_what_the_default_finds(evaluation):
-    text = report_text(evaluation).splitlines()
+    text = queue_text(evaluation).splitlines()
     assert text[0].startswith("2 studies of 2 patients, 8 slices, 20 wrong voxels, 20 of them")
     assert f"first 30 % of the slices by “{SCORES[DEFAULT_SCORE].title}”: 31 % (95 %" in text[1]
     assert "best possible 83 %, random 30 %" in text[1]
@@ -83,7 +83,7 @@ def test_the_text_says_what_the_default_finds(evaluation):
 
 @pytest.mark.parametrize("name", ["report", "report.csv", "report.png", "a.b"])
 def test_table_and_picture_lie_side_by_side(evaluation, tmp_path, name):
-    table, picture = write_report(evaluation, tmp_path / "new folder" / name)
+    table, picture = write_queue_report(evaluation, tmp_path / "new folder" / name)
     stem = name.removesuffix(".csv").removesuffix(".png")
     assert (table.name, picture.name) == (f"{stem}.csv", f"{stem}.png")
     assert table.read_text(encoding="utf-8") == report_csv(evaluation)
@@ -100,4 +100,4 @@ def test_every_order_has_its_own_line():
 def test_a_place_that_cannot_be_written_is_one_sentence(evaluation, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AppError, match="cannot be written: "):
-        write_report(evaluation, tmp_path / "file" / "report")
+        write_queue_report(evaluation, tmp_path / "file" / "report")

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
-    difference,
+    aggregate_difference,
     mean_over_volumes,
     pooled_bins,
     pooled_ece,
 )
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.measures import all_measures, failure_measures
-from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, summary
+from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, evaluation_summary
 from napari_bayes_nnunet.app.evaluation.paper_tables import (
     agreement_table,
     calibration_table,
@@ -34,7 +34,7 @@ from napari_bayes_nnunet.app.evaluation.paper_tables import (
 )
 from napari_bayes_nnunet.app.evaluation.tables import (
     Block,
-    Cell,
+    TableCell,
     evaluation_table,
     html_table,
     markdown_table,
@@ -106,11 +106,11 @@ def test_no_volume_gives_nothing():
 
 def test_differences_are_of_the_same_draws():
     one = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=6).cases)
-    same = difference(one, one)
+    same = aggregate_difference(one, one)
     assert same.value == 0
     assert same.interval == (0, 0)
     other = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=5).cases)
-    assert math.isnan(difference(one, other).value)
+    assert math.isnan(aggregate_difference(one, other).value)
 
 
 def test_failures_are_found_by_a_score_that_knows_them():
@@ -134,7 +134,7 @@ def test_failures_are_found_by_a_score_that_knows_them():
 
 def test_the_summary_has_every_measure_of_every_method_and_group():
     methods = [made_method("multi"), other_method()]
-    content = summary(methods)
+    content = evaluation_summary(methods)
     json.dumps(content, allow_nan=False)
     keys = {measure.key for measure in all_measures(["RV", "MYO", "LV"])}
     assert content["structures"] == ["RV", "MYO", "LV"]
@@ -250,7 +250,7 @@ def test_the_same_table_for_a_page_a_terminal_and_markdown():
 
 
 def test_a_cell_in_words():
-    cell = Cell(value="1.0", deviation="±0.1", interval="0.9 to 1.1", stands_out=True)
+    cell = TableCell(value="1.0", deviation="±0.1", interval="0.9 to 1.1", stands_out=True)
     assert str(cell) == "**1.0** ±0.1 (0.9 to 1.1)"
 
 

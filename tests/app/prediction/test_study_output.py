@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
-from napari_bayes_nnunet.app.prediction.study_output import has_study, posterior_of
+from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.result import posterior_of
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume

@@ -21,13 +21,13 @@ from napari_bayes_nnunet import Ensemble, find_ensemble, read_volume
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import connection as cluster_check
 from napari_bayes_nnunet.app.cluster.connection import connect
-from napari_bayes_nnunet.app.prediction.study_output import posterior_of
 from napari_bayes_nnunet.app.remote import connection as remote_connection
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.remote.connection import RemoteConnection, what_is_there
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
+from napari_bayes_nnunet.app.segmentation.result import posterior_of
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.study.arrays import read_posterior, rounded
 from napari_bayes_nnunet.nnunet import Stopped

@@ -17,8 +17,8 @@ from napari_bayes_nnunet.app.review import export as module
 from napari_bayes_nnunet.app.review.export import (
     add_to_training_set,
     export,
+    export_files,
     export_labels,
-    files_of,
     review_of,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
@@ -78,7 +78,7 @@ def taken_out(session: ReviewSession, image: Volume | None, folder: Path) -> lis
 def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None:
     edit(session, WORST)
     files = taken_out(session, image, tmp_path / "out")
-    assert files == files_of(session, tmp_path / "out")
+    assert files == export_files(session, tmp_path / "out")
     labels, numbers, report = files
     found = read_labels(labels)
     assert np.array_equal(found.voxels, session.labels)
@@ -118,7 +118,7 @@ def test_a_study_without_place_in_the_patient_goes_round_too(tmp_path) -> None:
 def test_the_image_is_never_overwritten(session, image, tmp_path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    target = files_of(session, out)[0]
+    target = export_files(session, out)[0]
     target.hardlink_to(image.source)
     before = target.read_bytes()
     with pytest.raises(DataError, match="is the image itself"):

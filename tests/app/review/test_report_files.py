@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.app.review.report_files import write_numbers, write_report
+from napari_bayes_nnunet.app.review.report_files import write_numbers, write_review_report
 from napari_bayes_nnunet.io import DataError
 
 from ...helpers.reviews import AFTER, BEFORE, measured, numbers, review
@@ -43,7 +43,7 @@ def test_numbers_that_are_not_known_are_empty(tmp_path: Path) -> None:
 def test_the_report_is_one_file(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text("old")
-    write_report(file, review())
+    write_review_report(file, review())
     assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert list(tmp_path.iterdir()) == [file]
 
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for write in (
         lambda file: write_numbers(file, BEFORE, AFTER),
-        lambda file: write_report(file, review()),
+        lambda file: write_review_report(file, review()),
     ):
         with pytest.raises(DataError, match=r"out cannot be written: "):
             write(tmp_path / "file" / "out")

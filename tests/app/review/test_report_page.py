@@ -7,16 +7,12 @@ from datetime import datetime
 
 import pytest
 
-from napari_bayes_nnunet.app.review.report_page import (
-    NO_IMAGE,
-    NO_INTERVAL,
-    RESEARCH_USE,
-    report_page,
-)
+from napari_bayes_nnunet.app.report.html import RESEARCH_USE
+from napari_bayes_nnunet.app.review.report_page import NO_IMAGE, NO_INTERVAL, report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
-from napari_bayes_nnunet.core.review.progress import Progress
+from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
-from napari_bayes_nnunet.io.study.usage_log import UseRow, summary
+from napari_bayes_nnunet.io.study.usage_log import UseRow, usage_summary
 
 from ...helpers.reviews import PAPILLARY, STRUCTURES, review
 
@@ -50,7 +46,7 @@ def test_the_folder_of_the_study_is_not_told() -> None:
 
 
 def test_the_first_numbers_seen() -> None:
-    progress = Progress(done=9, total=24, uncertain_share=0.839, ef_spread=1.2)
+    progress = ReviewProgress(done=9, total=24, uncertain_share=0.839, ef_spread=1.2)
     text = text_of(report_page(review(progress=progress)))
     assert "LV EF 57.8 ± 1.2 % prediction 55.5" in text
     assert "Slices reviewed 9 of 24 83 % of uncertain volume" in text
@@ -141,7 +137,7 @@ def test_the_log_of_use_in_sentences() -> None:
     made = datetime(2026, 7, 1)
     looked = UseRow(time=made, phase=1, z=0, seconds=12.4)
     worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=40, outside=10)
-    text = text_of(report_page(review(use=summary([looked, worked]))))
+    text = text_of(report_page(review(use=usage_summary([looked, worked]))))
     assert "2 slices looked at in 25 s, 12 s a slice; 1 of them corrected." in text
     assert "80 % of the 50 changed voxels were where the models were uncertain (entropy above" in (
         text
@@ -150,7 +146,7 @@ def test_the_log_of_use_in_sentences() -> None:
 
 
 def test_a_review_that_changed_nothing() -> None:
-    text = text_of(report_page(review(corrected=(), decisions={}, use=summary([]))))
+    text = text_of(report_page(review(corrected=(), decisions={}, use=usage_summary([]))))
     assert "No slice was changed." in text
     for title in ("Decisions", "Log of use", "How the prediction", "Warnings", "heart cycle"):
         assert title not in text

@@ -10,7 +10,7 @@ import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.forward_pass import Pass, interleaved, passes_of
+from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, interleaved, passes_of
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
@@ -90,7 +90,9 @@ def test_mean_weights_are_those_of_one_network(ensemble):
     ensemble.folder = replace(folder, members=members)
     result = ensemble.segment(image, SPACING, method="swa", mirroring="none")
     ensemble.folder = folder
-    (expected,) = ensemble.pass_probabilities(image, SPACING, [Pass(members)], mirroring="none")
+    (expected,) = ensemble.pass_probabilities(
+        image, SPACING, [ForwardPass(members)], mirroring="none"
+    )
     np.testing.assert_array_equal(result.probabilities, np.asarray(expected))
     single = [
         np.asarray(p)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app.segmentation.forward_pass import (
-    Pass,
+    ForwardPass,
     interleaved,
-    look_after,
     passes_of,
+    stability_interval,
 )
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 
@@ -30,9 +30,15 @@ def member(epoch: int, *, cycle: int = 0) -> Member:
 
 def test_combining() -> None:
     first, second = member(1), member(2)
-    assert passes_of([first, second], "probabilities") == [Pass((first,)), Pass((second,))]
-    assert passes_of([first, second], "weights") == [Pass((first, second))]
-    assert passes_of([first, first], "dropout") == [Pass((first,), 0), Pass((first,), 1)]
+    assert passes_of([first, second], "probabilities") == [
+        ForwardPass((first,)),
+        ForwardPass((second,)),
+    ]
+    assert passes_of([first, second], "weights") == [ForwardPass((first, second))]
+    assert passes_of([first, first], "dropout") == [
+        ForwardPass((first,), 0),
+        ForwardPass((first,), 1),
+    ]
 
 
 def test_cycle_by_cycle_the_last_first() -> None:
@@ -65,6 +71,6 @@ def test_mirrors_are_dealt_out_where_they_are_spread_alone() -> None:
 
 def test_a_look_is_worth_it_once_all_modes_were_asked() -> None:
     of_fold = [replace(member(1, cycle=c), fold=f) for f in "01234" for c in range(3)]
-    assert look_after(of_fold) == 15
-    assert look_after([member(1, cycle=c) for c in range(4)]) == 4
-    assert look_after([member(1), member(2)]) == 3
+    assert stability_interval(of_fold) == 15
+    assert stability_interval([member(1, cycle=c) for c in range(4)]) == 4
+    assert stability_interval([member(1), member(2)]) == 3

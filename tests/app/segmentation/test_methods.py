@@ -12,7 +12,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, available, choose_members
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Kind, Member
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, EnsembleKind, Member
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord
 
 PAPER = RestartSchedule()
@@ -37,7 +37,9 @@ def make_members(
         )
 
 
-def make_folder(members: Iterable[Member], kind: Kind = "checkpoint ensemble") -> EnsembleFolder:
+def make_folder(
+    members: Iterable[Member], kind: EnsembleKind = "checkpoint ensemble"
+) -> EnsembleFolder:
     return EnsembleFolder(
         path=Path("run"),
         name="run",

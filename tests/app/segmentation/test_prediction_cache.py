@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.segmentation import (
     prediction_cache as kept_answers,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.prediction_cache import KeptAnswers, image_digest
+from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache, image_digest
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.models import made_image, make_model
 
@@ -26,12 +26,12 @@ IMAGE = made_image((4, 40, 50))
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> KeptAnswers:
-    return KeptAnswers(tmp_path / "answers")
+def kept(tmp_path: Path) -> PredictionCache:
+    return PredictionCache(tmp_path / "answers")
 
 
 @pytest.fixture
-def ensemble(tmp_path: Path, kept: KeptAnswers, monkeypatch: pytest.MonkeyPatch) -> Ensemble:
+def ensemble(tmp_path: Path, kept: PredictionCache, monkeypatch: pytest.MonkeyPatch) -> Ensemble:
     """An ensemble of 3 members; ``looks`` counts how often its network looks at an image."""
     made = Ensemble(make_model(tmp_path / "model", members=3), device="cpu", kept=kept)
     probabilities = made._predictor.probabilities
@@ -100,7 +100,7 @@ def test_what_is_known_says_nothing_about_the_time_that_is_left(ensemble, monkey
 
 def test_the_oldest_goes_where_room_is_short(tmp_path) -> None:
     answer = np.ones((4, 2, 8, 8), np.float32)
-    kept = KeptAnswers(tmp_path, limit=3 * (answer.nbytes + 128))
+    kept = PredictionCache(tmp_path, limit=3 * (answer.nbytes + 128))
     for n, name in enumerate("abc"):
         kept.keep(name, answer)
         os.utime(tmp_path / f"{name}.npy", (n, n))
@@ -114,7 +114,7 @@ def test_the_oldest_goes_where_room_is_short(tmp_path) -> None:
 
 
 def test_a_full_disk_is_left_to_others(tmp_path, monkeypatch) -> None:
-    kept = KeptAnswers(tmp_path / "answers")
+    kept = PredictionCache(tmp_path / "answers")
     answer = np.ones((4, 2, 8, 8), np.float32)
     kept.keep("a", answer)
     full = SimpleNamespace(free=2**29)
@@ -124,13 +124,13 @@ def test_a_full_disk_is_left_to_others(tmp_path, monkeypatch) -> None:
 
 
 def test_a_damaged_or_impossible_file_is_as_none(tmp_path) -> None:
-    kept = KeptAnswers(tmp_path)
+    kept = PredictionCache(tmp_path)
     kept.keep("a", np.ones((4, 2, 8, 8), np.float32))
     file = tmp_path / "a.npy"
     file.write_bytes(file.read_bytes()[:200])
     assert kept.find("a") is None
     (tmp_path / "file").write_text("")
-    nowhere = KeptAnswers(tmp_path / "file")
+    nowhere = PredictionCache(tmp_path / "file")
     nowhere.keep("a", np.ones((4, 2, 8, 8), np.float32))
     assert nowhere.find("a") is None
 

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.training.process import arguments, start
 from napari_bayes_nnunet.app.training.progress import progress_of
 from napari_bayes_nnunet.app.training.progress_file import Follower, LogTail
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.app.training.run_state import state_of
+from napari_bayes_nnunet.app.training.run_state import read_run_state
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
@@ -143,7 +143,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert started.pid != os.getpid()
     assert not started.has_ended
     wait_until(lambda: started.has_begun)
-    assert state_of(run).kind == "running"
+    assert read_run_state(run).kind == "running"
     assert os.getsid(started.pid) == started.pid
 
     follower, messages = Follower(run), []
@@ -154,9 +154,9 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     progress = progress_of(messages)
     assert [report.epoch for report in progress.reports] == list(range(6))
     assert progress.members == 3
-    assert progress.ended == JobEnded(outcome="finished", text=state_of(run).text)
-    assert (state_of(run).kind, started.complaint()) == ("finished", None)
-    assert state_of(run).info.arguments == tuple(arguments(request))
+    assert progress.ended == JobEnded(outcome="finished", text=read_run_state(run).text)
+    assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
+    assert read_run_state(run).info.arguments == tuple(arguments(request))
     assert LogTail(run).read().text
     assert not errors_of(started).exists()
     assert not psutil.pid_exists(started.pid)
@@ -185,8 +185,8 @@ def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_pa
     )
     assert started.wait(60)
     assert started.complaint() is None
-    assert state_of(run).kind == "failed"
-    assert "a pocket watch" in state_of(run).text
+    assert read_run_state(run).kind == "failed"
+    assert "a pocket watch" in read_run_state(run).text
 
 
 def test_one_that_dies_at_import_complains_and_keeps_the_details():

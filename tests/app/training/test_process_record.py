@@ -10,7 +10,7 @@ import pytest
 from napari_bayes_nnunet.app.training.process_record import (
     SAME_PROCESS,
     is_gone,
-    read_info,
+    read_process_record,
     this_host,
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -25,7 +25,7 @@ def run(tmp_path):
 
 def test_what_is_written_is_read(run):
     enter(run)
-    info = read_info(run)
+    info = read_process_record(run)
     assert (info.pid, info.host, info.is_here) == (os.getpid(), this_host(), True)
     assert (info.dataset, info.fold, info.arguments) == ("data", "0", ("--", "data"))
     age = datetime.now().astimezone() - datetime.fromisoformat(info.started_at)
@@ -36,7 +36,7 @@ def test_what_is_written_is_read(run):
 def test_a_later_start_replaces_it(run):
     enter(run, pid=1)
     enter(run)
-    assert read_info(run).pid == os.getpid()
+    assert read_process_record(run).pid == os.getpid()
     assert [file.name for file in run.path.iterdir()] == ["job.json"]
 
 
@@ -44,38 +44,38 @@ def test_a_later_start_replaces_it(run):
 def test_a_folder_that_does_not_say(content, run):
     if content is not None:
         run.job.write_text(content)
-    assert read_info(run) is None
+    assert read_process_record(run) is None
 
 
 def test_entries_of_newer_versions_are_ignored(run):
     enter(run, coffee="black")
-    assert read_info(run).pid == os.getpid()
+    assert read_process_record(run).pid == os.getpid()
 
 
 def test_another_process_of_the_same_number_is_not_the_one(run):
     started = psutil.Process().create_time()
     for later, same in ((SAME_PROCESS / 2, True), (-2 * SAME_PROCESS, False)):
         enter(run, process_started=started + later)
-        assert (read_info(run).process() is not None) == same
+        assert (read_process_record(run).process() is not None) == same
 
 
 def test_a_process_of_another_host_is_not_looked_for_here(run):
     enter(run, host="another")
-    assert not read_info(run).is_here
-    assert read_info(run).process() is None
+    assert not read_process_record(run).is_here
+    assert read_process_record(run).process() is None
 
 
 def test_a_process_that_waits_for_its_parent_is_gone(run):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
         enter(run, pid=child.pid, process_started=process.create_time())
-        assert read_info(run).process() == process
+        assert read_process_record(run).process() == process
         child.stdin.close()
         wait_until(lambda: is_gone(process))
         assert process.status() == psutil.STATUS_ZOMBIE
-        assert read_info(run).process() is None
+        assert read_process_record(run).process() is None
     assert is_gone(process)
-    assert read_info(run).process() is None
+    assert read_process_record(run).process() is None
 
 
 def test_it_is_plain_json(run):

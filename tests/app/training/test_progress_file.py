@@ -12,8 +12,8 @@ from napari_bayes_nnunet.app.training.progress_file import (
     FIRST_LOG_BYTES,
     LAST_BYTES,
     Follower,
-    Journal,
     LogTail,
+    ProgressFile,
     end_in,
     last_messages,
 )
@@ -24,7 +24,7 @@ from ...helpers.jobs import epoch_done, say
 
 
 def test_it_grows_by_a_line_a_message(tmp_path):
-    journal = Journal(tmp_path / "progress.jsonl")
+    journal = ProgressFile(tmp_path / "progress.jsonl")
     for text in ("one", "zwei\nDrei"):
         journal.append(StageStarted(text=text))
     lines = (tmp_path / "progress.jsonl").read_text().splitlines()
@@ -34,7 +34,7 @@ def test_it_grows_by_a_line_a_message(tmp_path):
 def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text('{"kind": "stage", "text": "one"}\n{"kind": "epo')
-    Journal(file).append(StageStarted(text="two"))
+    ProgressFile(file).append(StageStarted(text="two"))
     assert [json.loads(line)["text"] for line in file.read_text().splitlines()[::2]] == [
         "one",
         "two",
@@ -45,7 +45,7 @@ def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
 def test_an_empty_or_whole_file_gets_no_empty_line(content, tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text(content)
-    Journal(file).append(StageStarted(text="one"))
+    ProgressFile(file).append(StageStarted(text="one"))
     assert file.read_text() == content + StageStarted(text="one").to_line() + "\n"
 
 

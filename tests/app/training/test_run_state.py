@@ -13,9 +13,9 @@ from filelock import FileLock
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
-from napari_bayes_nnunet.app.training.process_record import is_gone, read_info
-from napari_bayes_nnunet.app.training.progress_file import Follower, Journal, last_messages
-from napari_bayes_nnunet.app.training.run_state import kill, request_stop, state_of
+from napari_bayes_nnunet.app.training.process_record import is_gone, read_process_record
+from napari_bayes_nnunet.app.training.progress_file import Follower, ProgressFile, last_messages
+from napari_bayes_nnunet.app.training.run_state import kill, read_run_state, request_stop
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.command import environment
@@ -40,11 +40,11 @@ def make_old(run, *, minutes):
 
 
 def test_a_folder_without_a_training(run):
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.host, state.heard, state.info) == ("none", None, None, None)
     assert state.text == f"No training can be found, for there is no folder {run.path}."
     run.path.mkdir()
-    assert state_of(run).text == f"No training was started in {run.path}."
+    assert read_run_state(run).text == f"No training was started in {run.path}."
     assert not state.goes_on
 
 
@@ -52,89 +52,89 @@ def test_a_folder_without_a_training(run):
 def test_how_it_ended_is_its_last_word(outcome, run):
     enter(run)  # even while its process still tidies up
     say(run, STARTING, JobEnded(outcome=outcome, text="In words."))
-    state = state_of(run)
+    state = read_run_state(run)
     assert state.kind == (outcome if outcome in ("finished", "stopped") else "failed")
-    assert (state.text, state.info, state.goes_on) == ("In words.", read_info(run), False)
+    assert (state.text, state.info, state.goes_on) == ("In words.", read_process_record(run), False)
 
 
 def test_a_process_that_runs_here(run):
     enter(run)
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.text) == ("running", "Training on this computer.")
     assert state.goes_on
     assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
     request_stop(run)
-    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
+    assert read_run_state(run).text == "Training on this computer. It stops as soon as it can."
     say(run, STARTING, epoch_done(0))
-    assert state_of(run).text == "Training on this computer. It stops after this epoch."
+    assert read_run_state(run).text == "Training on this computer. It stops after this epoch."
     say(run, StageStarted(text="Measuring validation case 1 of 3", total=3))
-    assert state_of(run).text == "Training on this computer. It stops as soon as it can."
+    assert read_run_state(run).text == "Training on this computer. It stops as soon as it can."
 
 
 def test_one_that_has_just_started_again_runs(run):
     say(run, JobEnded(outcome="stopped"))
     enter(run)
     say(run, STARTING)
-    assert state_of(run).kind == "running"
+    assert read_run_state(run).kind == "running"
 
 
 @pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"process_started": 1.0}])
 def test_a_process_that_is_gone_or_of_which_another_has_the_number(changes, run):
     enter(run, **changes)
     say(run, epoch_done(0))
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.goes_on) == ("died", False)
     assert state.text.startswith("The training ended without a word: it was killed, the power")
     assert state.text.endswith("It had saved nothing yet: start it again.")
     run.record.touch()
-    assert state_of(run).text.endswith("Resume goes on after the last epoch that was saved.")
+    assert read_run_state(run).text.endswith("Resume goes on after the last epoch that was saved.")
 
 
 def test_messages_of_a_version_that_did_not_say_who_it_is(run):
     say(run, epoch_done(0))
-    assert state_of(run).kind == "died"
+    assert read_run_state(run).kind == "died"
 
 
 def test_a_training_on_another_host(run):
     enter(run, host="server 7", pid=1)
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.host) == ("running", "server 7")
     assert state.text == "Training on server 7, last heard 0 s ago."
     make_old(run, minutes=3.2)
     say(run, epoch_done(0))
     make_old(run, minutes=3.2)
-    assert state_of(run).text == "Training on server 7, last heard 3 min ago."
+    assert read_run_state(run).text == "Training on server 7, last heard 3 min ago."
     run.log.touch()
-    assert state_of(run).text == "Training on server 7, last heard 0 s ago."
+    assert read_run_state(run).text == "Training on server 7, last heard 0 s ago."
     say(run, JobEnded(outcome="finished", text="Done."))
-    assert state_of(run).kind == "finished"
+    assert read_run_state(run).kind == "finished"
 
 
 def test_a_training_on_another_host_that_is_silent_for_long(run):
     enter(run, host="server 7")
     say(run, epoch_done(0, seconds=2.0))
     make_old(run, minutes=25)
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.goes_on) == ("silent", True)
     assert state.text.startswith(
         "A training was started on server 7, but nothing was heard of it for 25 min: look there"
     )
     say(run, epoch_done(1, seconds=160.0), epoch_done(2, seconds=3.0))
     make_old(run, minutes=25)
-    assert state_of(run).kind == "running"
+    assert read_run_state(run).kind == "running"
     make_old(run, minutes=30)
-    assert state_of(run).kind == "silent"
+    assert read_run_state(run).kind == "silent"
 
 
 def test_a_host_whose_clock_is_ahead(run):
     enter(run, host="server 7")
     make_old(run, minutes=-30)
-    assert state_of(run).text == "Training on server 7, last heard 0 s ago."
+    assert read_run_state(run).text == "Training on server 7, last heard 0 s ago."
 
 
 def test_to_look_never_touches_the_lock(run):
     enter(run)
-    state_of(run)
+    read_run_state(run)
     assert [file.name for file in run.path.iterdir()] == ["job.json"]
 
 
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_reached(tmp_path):
     (tmp_path / "file").touch()
     run = RunFolder(tmp_path / "file")
     with pytest.raises(AppError, match="file cannot be read at the moment: Not a directory. Check"):
-        state_of(run)
+        read_run_state(run)
     with pytest.raises(AppError, match="cannot be asked to stop: Not a directory."):
         request_stop(run)
 
@@ -224,13 +224,13 @@ def test_the_whole_tree_is_killed(run, tmp_path):
         wait_until(lambda: len(list(tmp_path.glob("*.started"))) == 5)
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         assert len(tree) == 5
-        assert state_of(run).kind == "running"
+        assert read_run_state(run).kind == "running"
         kill(run)
         assert all(map(is_gone, tree))
     ended = JobEnded(outcome="stopped", text="Killed. It had saved nothing yet: start it again.")
     assert last_messages(run.progress) == [ended]
     assert run.progress.read_text().splitlines()[0] == '{"kind": "epo'
-    assert (state_of(run).kind, state_of(run).text) == ("stopped", ended.text)
+    assert (read_run_state(run).kind, read_run_state(run).text) == ("stopped", ended.text)
 
 
 @pytest.fixture
@@ -254,11 +254,11 @@ def test_a_training_is_followed_and_stopped(training):
         return sum(isinstance(message, EpochDone) for message in messages)
 
     started.wait(lambda: epochs() >= 2)
-    assert state_of(run).kind == "running"
-    assert state_of(run).info.pid == started.pid
+    assert read_run_state(run).kind == "running"
+    assert read_run_state(run).info.pid == started.pid
     request_stop(run)
     started.wait()
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, started.code) == ("stopped", 0)
     assert state.text.startswith("Stopped. Go on with: bayes-nnunet train")
     assert epochs() < 3000
@@ -278,7 +278,7 @@ def test_a_training_is_killed_and_everybody_is_told(training):
     assert follower.read().messages[-1] == JobEnded(
         outcome="stopped", text="Killed. Resume goes on after the last epoch that was saved."
     )
-    assert state_of(run).kind == "stopped"
+    assert read_run_state(run).kind == "stopped"
     with FileLock(run.lock, timeout=10):  # free for the next
         pass
 
@@ -287,13 +287,13 @@ def test_a_training_is_killed_and_everybody_is_told(training):
 def test_one_that_is_killed_by_others_at_any_moment_has_died(seed, training):
     started, run = training
     moment = random.Random(seed).uniform(0, 3)
-    started.wait(lambda: read_info(run).pid == started.pid)
-    assert state_of(run).kind == "running"
+    started.wait(lambda: read_process_record(run).pid == started.pid)
+    assert read_run_state(run).kind == "running"
     started.wait_a_moment(moment)
-    assert state_of(run).kind == "running"
+    assert read_run_state(run).kind == "running"
     started.kill()
-    state = state_of(run)
+    state = read_run_state(run)
     assert (state.kind, state.info.pid) == ("died", started.pid)
     assert state.text.endswith("Resume goes on after the last epoch that was saved.")
-    Journal(run.progress).append(STARTING)
-    assert state_of(run).kind == "died"
+    ProgressFile(run.progress).append(STARTING)
+    assert read_run_state(run).kind == "died"

@@ -9,8 +9,8 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import StageStarted, from_line
 from napari_bayes_nnunet.app.training import terminal as training_terminal
 from napari_bayes_nnunet.app.training.process import arguments
-from napari_bayes_nnunet.app.training.process_record import read_info
-from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.training.process_record import read_process_record
+from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.terminal import train_in_terminal
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -60,7 +60,7 @@ def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeyp
     def full(journal, message):
         raise OSError(28, "No space left on device", str(run.progress))
 
-    monkeypatch.setattr(Journal, "append", full)
+    monkeypatch.setattr(ProgressFile, "append", full)
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
     with pytest.raises(AppError, match=r"progress\.jsonl: No space left on device"):
         train_in_terminal(request, jsonl=False)
@@ -102,7 +102,7 @@ def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch)
 
     def run_job(job, tell, stop):
         run.stop.touch()
-        seen.extend([read_info(run), run.progress.read_text(), bool(stop)])
+        seen.extend([read_process_record(run), run.progress.read_text(), bool(stop)])
         return False
 
     monkeypatch.setattr(training_terminal, "run_job", run_job)
@@ -114,7 +114,7 @@ def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch)
     assert list(info.arguments) == arguments(replace(request, output=run.path))
     assert from_line(progress) == StageStarted(text="Starting")
     assert asked_to_stop
-    assert read_info(run) == info
+    assert read_process_record(run) == info
 
 
 def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):

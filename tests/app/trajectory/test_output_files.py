@@ -24,9 +24,9 @@ from napari_bayes_nnunet.app.trajectory.figures import (
 from napari_bayes_nnunet.app.trajectory.output_files import (
     distances_csv,
     drawn,
-    report_text,
     trajectory_csv,
-    write_report,
+    trajectory_text,
+    write_trajectory,
 )
 from napari_bayes_nnunet.app.trajectory.page import way_of_members
 from napari_bayes_nnunet.core.ensemble.weight_space import Modes
@@ -111,12 +111,12 @@ def test_a_row_for_every_layer(analysis: TrajectoryAnalysis) -> None:
 
 
 def test_the_text_says_what_was_found(analysis: TrajectoryAnalysis, members_alone: Any) -> None:
-    first, second, third = report_text(analysis).splitlines()
+    first, second, third = trajectory_text(analysis).splitlines()
     assert first == f"made run, fold 0: 30 epochs known, 12 members of 3 cycles; {LAST}."
     assert second.startswith("Members of different cycles are 80 ")
     assert second.endswith("times as far apart as those of one (13.3 and 0.167); silhouette 0.98.")
     assert third.endswith("power 1.00 of the epochs between them: they move on, nearly straight.")
-    assert "the members known" in report_text(members_alone)
+    assert "the members known" in trajectory_text(members_alone)
 
 
 def test_the_control_stands_beside_it(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ def test_the_control_stands_beside_it(analysis: TrajectoryAnalysis, tmp_path: Pa
     layers = tuple(replace(layer, control=control) for layer in analysis.layers)
     controlled = replace(analysis, layers=layers)
     assert "Without restarts the same epochs are 2.5 times as far apart; silhouette 0.25." in (
-        report_text(controlled)
+        trajectory_text(controlled)
     )
     row = rows_of(distances_csv(controlled))[0]
     assert (row["control_between_to_within"], row["control_silhouette"]) == ("2.5", "0.25")
     assert rows_of(distances_csv(analysis))[0]["control_silhouette"] == ""
-    page = write_report(controlled, tmp_path).read_text(encoding="utf-8")
+    page = write_trajectory(controlled, tmp_path).read_text(encoding="utf-8")
     assert "Control: silhouette" in page
     assert "without restarts 2.50 ×" in page
     assert "There is no control here" not in page
@@ -222,7 +222,7 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     report = tmp_path / "new folder" / "report"
     (maps,) = analysis.maps.values()
     two = replace(analysis, maps={LAST: maps, "encoder.stages.0.conv.weight": maps})
-    page = write_report(two, report, cases=[made_case()])
+    page = write_trajectory(two, report, cases=[made_case()])
     names = {"trajectory.html", "trajectory.csv", "distances.csv", "trajectory.png"}
     names |= {"layers.png", "distances.png", "members_case_1.png"}
     assert {file.name for file in report.iterdir()} == names
@@ -236,18 +236,18 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     for words in ("Fig. 2", "Fig. 1", "case&lt;1&gt;", "Silhouette", LAST, "slice 2: 40 bit"):
         assert words in text
     assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
-    write_report(analysis, report)  # of one layer
+    write_trajectory(analysis, report)  # of one layer
     assert not (report / "layers.png").exists()
 
 
 def test_a_case_in_which_nothing_was_found(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
-    page = write_report(analysis, tmp_path, cases=[replace(made_case(), shown=())])
+    page = write_trajectory(analysis, tmp_path, cases=[replace(made_case(), shown=())])
     assert "no structure was found, so there is no picture" in page.read_text(encoding="utf-8")
     assert not list(tmp_path.glob("members_*"))
 
 
 def test_without_a_whole_trajectory_the_page_says_so(members_alone: Any, tmp_path: Path) -> None:
-    text = write_report(members_alone, tmp_path).read_text(encoding="utf-8")
+    text = write_trajectory(members_alone, tmp_path).read_text(encoding="utf-8")
     assert "The epochs between the members were not kept" in text
     assert "half precision" in text
     assert "There is no control here: train once more with --schedule poly" in text
@@ -259,4 +259,4 @@ def test_a_place_that_cannot_be_written(analysis: TrajectoryAnalysis, tmp_path: 
         with pytest.raises(AppError, match="file is no folder: choose another one for the report"):
             check_writable(place)
         with pytest.raises(AppError, match="cannot be used as a folder for the report: "):
-            write_report(analysis, place)
+            write_trajectory(analysis, place)

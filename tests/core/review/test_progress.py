@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
-from napari_bayes_nnunet.core.review.progress import Progress, progress, slice_uncertainty
+from napari_bayes_nnunet.core.review.progress import ReviewProgress, progress, slice_uncertainty
 
 QUEUE = [(1, 2), (8, 0), (1, 0)]
 
@@ -55,11 +55,13 @@ def test_where_nothing_is_uncertain_all_was_reviewed() -> None:
 
 @pytest.mark.parametrize(("spread", "stop"), [(1.99, True), (2.0, False), (math.nan, False)])
 def test_a_stop_is_suggested_below_two_points(spread: float, stop: bool) -> None:
-    found = Progress(done=1, total=3, uncertain_share=0.5, ef_spread=spread)
+    found = ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=spread)
     assert found.suggest_stop is stop
 
 
 def test_the_spread_left_in_words() -> None:
-    found = Progress(done=1, total=3, uncertain_share=0.5, ef_spread=3.14)
+    found = ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=3.14)
     assert found.spread_left == "Models' spread left in EF: ± 3.1 points"
-    assert Progress(done=1, total=3, uncertain_share=0.5, ef_spread=math.nan).spread_left == ""
+    assert (
+        ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=math.nan).spread_left == ""
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.core.review.queue_yield import (
-    Review,
+    ReviewedSlices,
     in_best_order,
     in_random_order,
     in_slice_order,
@@ -21,7 +21,9 @@ SPACING = (10.0, 2.0, 1.0)
 
 def review(errors, order=None, patient="a"):
     order = range(len(errors)) if order is None else order
-    return Review(patient=patient, errors=np.array(errors, float), order=np.array(list(order)))
+    return ReviewedSlices(
+        patient=patient, errors=np.array(errors, float), order=np.array(list(order))
+    )
 
 
 def test_wrong_voxels_are_counted_per_slice():

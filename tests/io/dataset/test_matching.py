@@ -11,7 +11,8 @@ import nibabel
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.matching import Pair, match_folders
+from napari_bayes_nnunet.io.dataset.matching import match_folders
+from napari_bayes_nnunet.io.dataset.pairs import Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of
 
 from ...helpers.folders import (

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     patient_of,
     patient_splits,
     read_dataset,
-    read_groups,
+    read_pathology_groups,
     read_splits,
     splits_to_json,
     stratified_holdout,
@@ -307,4 +307,4 @@ def test_holdout_of_uneven_groups_has_the_asked_size() -> None:
 
 def test_groups_of_a_table(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("patient,group,frames\np1,DCM,2\np2,NOR,2\n")
-    assert read_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}
+    assert read_pathology_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}

@@ -17,8 +17,9 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_labels
-from napari_bayes_nnunet.io.dataset.matching import match_folders, write_dataset
+from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset
+from napari_bayes_nnunet.io.dataset.writer import write_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 
 from ...helpers.folders import SHAPE, cine, cine_label, finish, image, label, match, write
@@ -292,7 +293,8 @@ def test_stopped_writing_leaves_nothing(tmp_path: Path, steps_done: int) -> None
 KILLED = """
 import sys
 from pathlib import Path
-from napari_bayes_nnunet.io.dataset.matching import match_folders, write_dataset
+from napari_bayes_nnunet.io.dataset.matching import match_folders
+from napari_bayes_nnunet.io.dataset.writer import write_dataset
 root, steps = Path(sys.argv[1]), match_folders(Path(sys.argv[1]) / "i", Path(sys.argv[1]) / "l")
 try:
     while True:

@@ -12,7 +12,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import DicomImage, tolerant
-from napari_bayes_nnunet.io.dicom.reader import choose_stack, geometry_of, stacks_in
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, stack_geometry, stacks_in
 from napari_bayes_nnunet.io.dicom.seg import Origin, is_seg, read_seg, seg_files, write_seg
 from napari_bayes_nnunet.io.dicom.series import Stack
 
@@ -31,7 +31,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def labels(stack: Stack) -> np.ndarray:
-    shape = geometry_of(stack).frame().shape
+    shape = stack_geometry(stack).frame().shape
     drawn = np.random.default_rng(2).integers(0, 4, shape).astype(np.uint8)
     drawn[0] = 0
     return drawn
@@ -48,8 +48,8 @@ def test_labels_are_read_back_on_the_same_grid(stack: Stack, tmp_path: Path) -> 
     found = read_seg(tmp_path / "a.dcm")
     assert found.voxels.dtype == np.uint8
     assert np.array_equal(found.voxels, drawn)
-    assert np.allclose(found.geometry.affine, geometry_of(stack).affine, atol=1e-4)
-    assert found.geometry.same_grid(geometry_of(stack).frame())
+    assert np.allclose(found.geometry.affine, stack_geometry(stack).affine, atol=1e-4)
+    assert found.geometry.same_grid(stack_geometry(stack).frame())
 
 
 def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_labels_of_a_real_cine(tmp_path: Path) -> None:
     write_seg(tmp_path / "a.dcm", drawn, phase(stack, 7), STRUCTURES, origin=ORIGIN)
     found = read_seg(tmp_path / "a.dcm")
     assert np.array_equal(found.voxels, drawn)
-    assert found.geometry.same_grid(geometry_of(stack).frame())
+    assert found.geometry.same_grid(stack_geometry(stack).frame())
     uids = [image.instance for image in phase(stack, 7)]
     with tolerant():  # of UIDs that an anonymiser made longer than they may be
         written = hd.seg.segread(tmp_path / "a.dcm")

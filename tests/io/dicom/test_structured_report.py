@@ -13,7 +13,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, stacks_in
 from napari_bayes_nnunet.io.dicom.seg import Origin
 from napari_bayes_nnunet.io.dicom.series import Stack
-from napari_bayes_nnunet.io.dicom.structured_report import write_report
+from napari_bayes_nnunet.io.dicom.structured_report import write_structured_report
 
 from ...helpers import dicoms
 from ...helpers.dicoms import write_cine
@@ -47,7 +47,7 @@ def found_in(file: Path) -> dict[str, tuple[str, float, str]]:
 def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
     numbers = measured(LV_EDV=150.256, LV_ESV=60, LV_EF=60.07, LV_mass=99.5, RV_EF=55, LV_SV=90)
     images = [images[0] for images in stack.slices]
-    write_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
     assert found_in(tmp_path / "a.dcm") == {
         "8821-1": ("Left Ventricular ED Volume", 150.26, "mL"),
         "8823-7": ("Left Ventricular ES Volume", 60, "mL"),
@@ -67,7 +67,7 @@ def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
 def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -> None:
     images = [images[0] for images in stack.slices]
     numbers = measured(LV_EDV=0, LV_EF=float("nan"))
-    write_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
     assert list(found_in(tmp_path / "a.dcm")) == ["8821-1"]
     with pytest.raises(DataError, match="There are no measurements to report"):
-        write_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)
+        write_structured_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import (
     configuration_in,
-    difference,
+    model_difference,
     read_model,
     why_unreadable,
 )
@@ -280,7 +280,7 @@ def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
 
 def test_equal_models_have_no_difference(tmp_path: Path) -> None:
     one, other = read_model(make(tmp_path / "a")), read_model(make(tmp_path / "b", plans_name="x"))
-    assert difference(one, other) == ""
+    assert model_difference(one, other) == ""
 
 
 def test_difference_names_the_one_setting(tmp_path: Path) -> None:
@@ -288,11 +288,13 @@ def test_difference_names_the_one_setting(tmp_path: Path) -> None:
     kwargs = {**NETWORK["arch_kwargs"], "n_stages": 7}
     settings = {**SETTINGS, "architecture": {**NETWORK, "arch_kwargs": kwargs}}
     model = read_model(make(tmp_path / "b", configurations={"2d": settings}))
-    assert difference(model, rest) == (
+    assert model_difference(model, rest) == (
         "another architecture.arch_kwargs.n_stages than the rest: 7 instead of 6"
     )
     model = read_model(make(tmp_path / "c", channels={"0": "CT"}))
-    assert difference(model, rest) == "other channels than the rest: ['CT'] instead of ['cine']"
+    assert (
+        model_difference(model, rest) == "other channels than the rest: ['CT'] instead of ['cine']"
+    )
 
 
 def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
@@ -303,9 +305,11 @@ def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
         return read_model(make(tmp_path / name, configurations={"2d": settings}, **plans))
 
     scheme = "ZScoreNormalization"
-    assert difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == ""
+    assert model_difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == ""
     scheme = "CTNormalization"
-    assert "0.mean than the rest" in difference(model("a", scheme, 1.0), model("b", scheme, 2.0))
+    assert "0.mean than the rest" in model_difference(
+        model("a", scheme, 1.0), model("b", scheme, 2.0)
+    )
 
 
 def test_schedule_of_unsound_plans_is_none(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     add_member,
     forget_from,
     read_record,
-    sha256,
     write_record,
 )
+from napari_bayes_nnunet.io.files.checksum import sha256
 
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
 

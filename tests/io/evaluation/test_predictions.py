@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.prediction.output_files import files_of, frame_name
+from napari_bayes_nnunet.app.prediction.output_files import case_files, frame_name
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases, read_prediction
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -61,7 +61,7 @@ def test_all_that_was_saved_is_read(ours, given):
 
 
 def test_the_files_are_called_as_predict_calls_them(ours):
-    named = set(files_of("p1_frame01", ALL).values())
+    named = set(case_files("p1_frame01", ALL).values())
     assert named == {file.name for file in ours.iterdir()}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import (
-    Phases,
+    CardiacPhases,
     case_name,
     channel_files,
     is_further_channel,
@@ -380,7 +380,7 @@ def test_info_cfg(tmp_path: Path) -> None:
     assert read_info_cfg(tmp_path) is None
     content = "ED: 1\nES: 12\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n"
     (tmp_path / "Info.cfg").write_text(content)
-    assert read_info_cfg(tmp_path) == Phases(ed=1, es=12)
+    assert read_info_cfg(tmp_path) == CardiacPhases(ed=1, es=12)
 
 
 @pytest.mark.parametrize("content", ["", "ED: 1\n", "ED: one\nES: 12\n", "ED: 0\nES: 12\n"])

@@ -16,8 +16,8 @@ from napari_bayes_nnunet.io.study.info import (
     SourceImage,
     find_image,
     is_study,
-    read_info,
-    write_info,
+    read_study_info,
+    write_study_info,
 )
 
 from ...helpers.studies import CINE, VOLUME, made_image, made_info, made_report
@@ -42,8 +42,8 @@ def change(folder: Path, **changes: Any) -> None:
 
 def test_it_survives_the_file(folder, image) -> None:
     info = made_info(image)
-    write_info(folder, info)
-    found = read_info(folder)
+    write_study_info(folder, info)
+    found = read_study_info(folder)
     assert found.image is not None
     assert found.image.relative_path == "../../images/heart_0000.nii.gz"
     for name in ("case", "structures", "classes", "phases", "reports", "ed", "es", "created"):
@@ -56,15 +56,15 @@ def test_it_survives_the_file(folder, image) -> None:
 def test_a_cine_has_phases_from_1(folder, tmp_path) -> None:
     image = made_image(tmp_path / "cine.nii.gz", CINE)
     info = made_info(image, phases=(1, 5), ed=1, es=5, phases_from="Info.cfg beside the image")
-    write_info(folder, info)
-    found = read_info(folder)
+    write_study_info(folder, info)
+    found = read_study_info(folder)
     assert (found.phases, found.ed, found.es, found.slices) == ((1, 5), 1, 5, 8)
     assert set(found.reports) == {1, 5}
     assert found.shape == CINE.shape
 
 
 def test_the_file_can_be_read_by_others(folder, image) -> None:
-    write_info(folder, made_info(image))
+    write_study_info(folder, made_info(image))
     content = json.loads((folder / "study.json").read_text())
     assert content["format"] == 1
     assert content["phases"] is None
@@ -77,8 +77,8 @@ def test_the_header_keeps_no_name(folder, image) -> None:
     header = VOLUME.parsed()
     for name, text in (("descrip", b"DOE^JANE"), ("db_name", b"DOE"), ("intent_name", b"JANE")):
         header[name] = text
-    write_info(folder, made_info(image, geometry=Geometry(header.binaryblock)))
-    found = read_info(folder).geometry
+    write_study_info(folder, made_info(image, geometry=Geometry(header.binaryblock)))
+    found = read_study_info(folder).geometry
     assert found.same_grid(VOLUME)
     assert b"DOE" not in found.header
     assert b"JANE" not in found.header
@@ -104,30 +104,30 @@ class TestBadFile:
     def test_none(self, folder) -> None:
         assert not is_study(folder)
         with pytest.raises(DataError, match=r"is no study, or not a whole one: it has no study"):
-            read_info(folder)
+            read_study_info(folder)
         with pytest.raises(DataError, match="is no study"):
-            read_info(folder / "nowhere")
+            read_study_info(folder / "nowhere")
 
     def test_cut_short_anywhere(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         file = folder / "study.json"
         whole = file.read_text()
         for length in range(0, len(whole) - 2, 7):
             file.write_text(whole[:length])
             with pytest.raises(DataError, match=r"study\.json is cut short or damaged"):
-                read_info(folder)
+                read_study_info(folder)
 
     def test_of_a_newer_version(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         change(folder, format=2)
         with pytest.raises(DataError, match="was written by a newer version of this program"):
-            read_info(folder)
+            read_study_info(folder)
 
     def test_keys_of_later_versions_are_passed_over(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         content = json.loads((folder / "study.json").read_text())
         change(folder, colour="blue", image=content["image"] | {"colour": "blue"})
-        assert read_info(folder).case == "heart"
+        assert read_study_info(folder).case == "heart"
 
     @pytest.mark.parametrize(
         "changes",
@@ -142,75 +142,75 @@ class TestBadFile:
         ],
     )
     def test_damaged(self, folder, image, changes) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         change(folder, **changes)
         with pytest.raises(DataError, match="cut short or damaged"):
-            read_info(folder)
+            read_study_info(folder)
 
     @pytest.mark.parametrize("phases", [[], [0, 1], [6]])
     def test_phases_the_cine_does_not_have(self, folder, tmp_path, phases) -> None:
         image = made_image(tmp_path / "cine.nii.gz", CINE)
-        write_info(folder, made_info(image, phases=(1,)))
+        write_study_info(folder, made_info(image, phases=(1,)))
         change(folder, phases=phases, reports={f"phase{p:02d}": {} for p in phases})
         with pytest.raises(DataError, match="cut short or damaged"):
-            read_info(folder)
+            read_study_info(folder)
 
     def test_that_cannot_be_read(self, folder) -> None:
         (folder / "study.json").mkdir()
         with pytest.raises(DataError, match="cannot be read"):
-            read_info(folder)
+            read_study_info(folder)
 
 
 class TestFindingTheImage:
     def test_where_it_was(self, folder, image) -> None:
-        write_info(folder, made_info(image))
-        assert find_image(read_info(folder), folder) == image
+        write_study_info(folder, made_info(image))
+        assert find_image(read_study_info(folder), folder) == image
 
     @pytest.mark.parametrize("place", ["studies", "."])
     def test_beside_the_study_or_one_folder_above(self, folder, image, tmp_path, place) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         moved = tmp_path / place / image.name
         shutil.move(image, moved)
-        assert find_image(read_info(folder), folder) == moved
+        assert find_image(read_study_info(folder), folder) == moved
 
     def test_both_moved_together(self, folder, image, tmp_path) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         others = tmp_path / "other computer"
         others.mkdir()
         shutil.move(tmp_path / "images", others)
         shutil.move(tmp_path / "studies", others)
         moved = others / "studies" / "heart"
-        found = find_image(read_info(moved), moved)
+        found = find_image(read_study_info(moved), moved)
         assert found is not None
         assert found.resolve() == others / "images" / image.name
 
     def test_nowhere(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         image.unlink()
-        assert find_image(read_info(folder), folder) is None
+        assert find_image(read_study_info(folder), folder) is None
 
     def test_a_changed_image_is_refused(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         made_image(image, CINE)
         with pytest.raises(DataError, match=r"heart_0000\.nii\.gz has changed .* or segment"):
-            find_image(read_info(folder), folder)
+            find_image(read_study_info(folder), folder)
 
     def test_changed_bytes_of_the_same_size_are_seen(self, folder, image) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         content = bytearray(image.read_bytes())
         content[-9] ^= 1
         image.write_bytes(content)
         with pytest.raises(DataError, match="has changed"):
-            find_image(read_info(folder), folder)
+            find_image(read_study_info(folder), folder)
 
     def test_another_of_the_same_name_does_not_hide_the_right_one(
         self, folder, image, tmp_path
     ) -> None:
-        write_info(folder, made_info(image))
+        write_study_info(folder, made_info(image))
         right = tmp_path / image.name
         shutil.move(image, right)
         made_image(tmp_path / "studies" / image.name, CINE)
-        assert find_image(read_info(folder), folder) == right
+        assert find_image(read_study_info(folder), folder) == right
 
     def test_in_the_study(self, folder) -> None:
         info = made_info(None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.io.study.info import write_info
+from napari_bayes_nnunet.io.study.info import write_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.summary import list_studies, summary_of
 
@@ -18,7 +18,7 @@ def make(folder: Path, dice: float | None, **changes: Any) -> Path:
     """The JSON file of a study and nothing else: no more is read."""
     folder.mkdir(parents=True)
     info = made_info(None, case=folder.name, reports={None: made_report(dice, **changes)})
-    write_info(folder, info)
+    write_study_info(folder, info)
     return folder
 
 

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.study.usage_log import (
     append_use,
     changed_voxels,
     read_use,
-    summary,
+    usage_summary,
 )
 
 ROW = UseRow(
@@ -168,7 +168,7 @@ def test_what_a_log_says() -> None:
         replace(ROW, seconds=20, tool="brush", inside=20, outside=30),
         replace(LOOKED, seconds=6),
     ]
-    found = summary(rows)
+    found = usage_summary(rows)
     assert (found.slices, found.corrected) == (2, 1)
     assert (found.seconds, found.seconds_per_slice) == (36, 18)
     assert (found.changed, found.inside_share) == (100, 0.6)
@@ -177,7 +177,7 @@ def test_what_a_log_says() -> None:
 
 
 def test_an_empty_log_says_nothing() -> None:
-    found = summary([])
+    found = usage_summary([])
     assert (found.slices, found.seconds, found.changed, found.tools) == (0, 0, 0, {})
     assert math.isnan(found.seconds_per_slice)
     assert math.isnan(found.inside_share)

@@ -11,19 +11,19 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.cohort import command as cohort_command
 from napari_bayes_nnunet.widgets.cohort.command import (
-    Asking,
     CohortCommand,
+    CohortSettings,
     check_folders,
     results_beside,
 )
 from napari_bayes_nnunet.widgets.layers.result import Question
 
 
-def asking(**changes: object) -> Asking:
+def asking(**changes: object) -> CohortSettings:
     given = {"folder": Path("ensemble"), "ensemble": "Demo", "method": "multi", "members": 30}
     question = {"mirroring": "full", "temperature": 1.0}
     device = str(changes.pop("device", "auto"))
-    return Asking(question=Question(**(given | question | changes)), device=device)
+    return CohortSettings(question=Question(**(given | question | changes)), device=device)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS, SHARE_ROLE, Row, RowsTable
-from napari_bayes_nnunet.widgets.segment.members_table import Column
+from napari_bayes_nnunet.widgets.common.rows_table import COLORS, SHARE_ROLE, Column, Row, RowsTable
 
 COLUMNS = (Column("Case", "The case."), Column("State", "How it is."))
 ROWS = [Row((f"case {number}", "fine"), share=number / 40) for number in range(40)]

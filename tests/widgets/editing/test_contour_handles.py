@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_bayes_nnunet.core.editing.closed_curve import curve_through
 from napari_bayes_nnunet.widgets.editing.contour_handles import ContourHandles
-from napari_bayes_nnunet.widgets.layers.image_input import ours
-from napari_bayes_nnunet.widgets.layers.viewing import turn
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
+from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 from napari_bayes_nnunet.widgets.layers.window_level import WindowLevel
 
 from ...helpers.canvas_mouse import RIGHT, CanvasMouse
@@ -53,7 +53,7 @@ def seen(viewer: Any) -> list[Any]:
 
 
 def layer_of(viewer: Any, role: str) -> Any:
-    (found,) = [layer for layer in viewer.layers if ours(layer).get("role") == role]
+    (found,) = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
     return found
 
 
@@ -65,7 +65,7 @@ def viewer(qapp) -> ViewerModel:
 @pytest.fixture
 def image(viewer, tmp_path) -> Image:
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     viewer.dims.set_point([0, 1], [46 * 2, 8 * 2])
     return layer
 
@@ -80,7 +80,7 @@ def test_handles_and_a_smooth_curve_are_shown_in_their_slice(viewer, image) -> N
         assert layer.scale == pytest.approx(image.scale)
         assert layer.units == image.units
         assert layer.axis_labels == image.axis_labels
-        assert ours(layer)["image"] == image.unique_id
+        assert bayes_metadata(layer)["image"] == image.unique_id
     assert curve.edge_color[0] == pytest.approx(YELLOW)
     assert len(points._view_data) == 6
     viewer.dims.set_point(1, 0)
@@ -196,7 +196,7 @@ def test_another_image_has_layers_of_its_own(viewer, image, tmp_path) -> None:
     handles, _ = begin(viewer, image)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     handles.start(other, RING, place=PLACE, color=COLOR)
-    assert ours(layer_of(viewer, "contour"))["image"] == other.unique_id
+    assert bayes_metadata(layer_of(viewer, "contour"))["image"] == other.unique_id
     assert len(viewer.layers) == 4
 
 
@@ -262,7 +262,7 @@ def test_naparis_own_tools_are_followed(viewer, image) -> None:
 def window(make_napari_viewer, tmp_path) -> Any:
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     viewer.dims.set_point([0, 1], [46 * 2, 8 * 2])
     return viewer
 

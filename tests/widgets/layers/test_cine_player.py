@@ -10,7 +10,12 @@ from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.layers.cine_player import CinePlayer, frame_time_of
-from napari_bayes_nnunet.widgets.layers.viewing import current_phase, show_place, shown_place, turn
+from napari_bayes_nnunet.widgets.layers.viewing import (
+    current_phase,
+    show_in_reading_orientation,
+    show_place,
+    shown_place,
+)
 
 from ..conftest import CINE, OBLIQUE, VOLUME, image_layer
 
@@ -37,7 +42,7 @@ def clock() -> Clock:
 def viewer(tmp_path) -> ViewerModel:
     """A cine of 5 phases, 46 ms apart."""
     model = ViewerModel()
-    turn(model, model.add_layer(image_layer(tmp_path, CINE)))
+    show_in_reading_orientation(model, model.add_layer(image_layer(tmp_path, CINE)))
     show_place(model, model.layers[0], (1, 2))
     return model
 
@@ -139,7 +144,7 @@ def test_a_stack_stored_in_another_order_plays_too(tmp_path, qtbot, clock) -> No
     stack = make_geometry((5, 16, 20, 4), (1.5, 1.25, 8), frame_time=40, affine=affine)
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     assert viewer.dims.order != (0, 1, 2, 3)
     player = CinePlayer(viewer, now=clock)
     player.set_layer(layer)

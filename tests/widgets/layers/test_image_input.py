@@ -13,18 +13,20 @@ from napari.layers import Image, Labels, Layer
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.io.images.nifti import Phases
+from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers import image_input
 from napari_bayes_nnunet.widgets.layers.image_input import (
     ImageInput,
-    case_of,
     check_same_grid,
-    geometry_of_layer,
     is_segmentable,
     parse_phase_numbers,
     phases_beside,
-    source_of,
-    spacing_of,
+)
+from napari_bayes_nnunet.widgets.layers.metadata import (
+    layer_case,
+    layer_geometry,
+    layer_source,
+    layer_spacing,
 )
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 
@@ -65,54 +67,54 @@ def test_a_dicom_cine_gives_what_a_file_gives(tmp_path: Path) -> None:
     (data,) = reader(str(tmp_path / "Doe"))
     layer = Layer.create(*data)
     assert is_segmentable(layer)
-    assert spacing_of(layer) == pytest.approx((dicoms.DISTANCE, *dicoms.PIXELS))
-    assert geometry_of_layer(layer) is not None
-    assert case_of(layer) == layer.name
-    assert source_of(layer) == tmp_path / layer.name
+    assert layer_spacing(layer) == pytest.approx((dicoms.DISTANCE, *dicoms.PIXELS))
+    assert layer_geometry(layer) is not None
+    assert layer_case(layer) == layer.name
+    assert layer_source(layer) == tmp_path / layer.name
     assert phases_beside(layer) is None
-    image = ImageInput(channels=(layer.data,), spacing=spacing_of(layer), phases=(2, 4))
+    image = ImageInput(channels=(layer.data,), spacing=layer_spacing(layer), phases=(2, 4))
     image.write(tmp_path / "sent.npy")
     assert np.array_equal(np.load(tmp_path / "sent.npy")[0], voxels[[1, 3]])
 
 
 def test_spacing_is_that_of_the_file(tmp_path: Path) -> None:
-    assert spacing_of(image_layer(tmp_path)) == pytest.approx((8, 1.5, 1.25))
-    assert spacing_of(image_layer(tmp_path, CINE)) == pytest.approx((8, 1.5, 1.25))
+    assert layer_spacing(image_layer(tmp_path)) == pytest.approx((8, 1.5, 1.25))
+    assert layer_spacing(image_layer(tmp_path, CINE)) == pytest.approx((8, 1.5, 1.25))
 
 
 def test_spacing_of_other_readers_is_converted_to_mm() -> None:
     layer = grey(3, 4, 5, scale=(-0.8, 150, 125), units=("cm", "um", "um"))
-    assert spacing_of(layer) == pytest.approx((8, 0.15, 0.125))
+    assert layer_spacing(layer) == pytest.approx((8, 0.15, 0.125))
 
 
 def test_pixels_are_no_spacing() -> None:
-    assert spacing_of(grey(3, 4, 5, scale=(8, 1, 1))) is None
-    assert spacing_of(grey(3, 4, 5, units=("ms", "mm", "mm"))) is None
+    assert layer_spacing(grey(3, 4, 5, scale=(8, 1, 1))) is None
+    assert layer_spacing(grey(3, 4, 5, units=("ms", "mm", "mm"))) is None
 
 
 def test_geometry_is_forgotten_when_the_voxels_were_cropped(tmp_path: Path) -> None:
     layer = image_layer(tmp_path)
-    geometry = geometry_of_layer(layer)
+    geometry = layer_geometry(layer)
     assert geometry is not None
     assert geometry.same_grid(VOLUME)
     layer.data = layer.data[1:]
-    assert geometry_of_layer(layer) is None
+    assert layer_geometry(layer) is None
 
 
 def test_case_and_source(tmp_path: Path) -> None:
     layer = image_layer(tmp_path)
-    assert case_of(layer) == "heart"
-    assert source_of(layer) == tmp_path / "heart.nii.gz"
-    assert case_of(grey(3, 4, 5, name="a/b:c.nii.gz")) == "a_b_c"
-    assert case_of(grey(3, 4, 5, name="..")) == "image"
-    assert source_of(grey(3, 4, 5)) is None
+    assert layer_case(layer) == "heart"
+    assert layer_source(layer) == tmp_path / "heart.nii.gz"
+    assert layer_case(grey(3, 4, 5, name="a/b:c.nii.gz")) == "a_b_c"
+    assert layer_case(grey(3, 4, 5, name="..")) == "image"
+    assert layer_source(grey(3, 4, 5)) is None
 
 
 def test_phases_of_an_info_cfg_beside_the_image(tmp_path: Path) -> None:
     layer = image_layer(tmp_path, CINE)
     assert phases_beside(layer) is None
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 4\n")
-    assert phases_beside(layer) == Phases(1, 4)
+    assert phases_beside(layer) == CardiacPhases(1, 4)
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 9\n")
     with pytest.raises(DataError, match="names phases 1 and 9, but the image has 5"):
         phases_beside(layer)

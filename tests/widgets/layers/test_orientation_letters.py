@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, edge_letters
-from napari_bayes_nnunet.widgets.layers.viewing import turn
+from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 
 from ..conftest import CINE, image_layer
 
@@ -58,7 +58,7 @@ def test_letters_follow_the_view(viewer) -> None:
     assert letters(viewer) == "RLSI"
     viewer.scene.camera.orientation2d = ("up", "left")
     assert letters(viewer) == "LRIS"
-    turn(viewer, viewer.layers[0])
+    show_in_reading_orientation(viewer, viewer.layers[0])
     assert letters(viewer) == "SIRL"
 
 

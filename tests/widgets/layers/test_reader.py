@@ -22,7 +22,8 @@ from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_image, write_labels, write_map
 from napari_bayes_nnunet.io.study.study import read_study, save_edited, write_study
 from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
-from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, geometry_of, get_reader, grid_of
+from napari_bayes_nnunet.widgets.layers.metadata import layer_grid, metadata_geometry
+from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 
 from ...helpers import dicoms
@@ -72,7 +73,7 @@ def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
 
 
 def test_a_cine_without_frame_time_has_steps_of_1() -> None:
-    grid = grid_of(make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)))
+    grid = layer_grid(make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)))
     assert grid["scale"] == (1.0, 8, 1.5, 1.25)
     assert grid["units"] == ("ms", "mm", "mm", "mm")
 
@@ -83,7 +84,7 @@ def test_the_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -
     ours = layer.metadata["bayes"]
     assert (ours["role"], ours["case"], ours["source"]) == ("image", "patient001", str(path))
     assert layer.name == "patient001"
-    geometry = geometry_of(layer.metadata)
+    geometry = metadata_geometry(layer.metadata)
     assert geometry == read_volume(path).geometry
     assert geometry is not None
     assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
@@ -91,9 +92,9 @@ def test_the_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -
 
 
 def test_no_geometry_in_foreign_metadata() -> None:
-    assert geometry_of({}) is None
-    assert geometry_of({"bayes": None}) is None
-    assert geometry_of({"bayes": {"geometry": "elsewhere"}}) is None
+    assert metadata_geometry({}) is None
+    assert metadata_geometry({"bayes": None}) is None
+    assert metadata_geometry({"bayes": {"geometry": "elsewhere"}}) is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_the_layers_of_a_study_say_so(study: Path) -> None:
     assert {one["study"] for one in about} == {str(study)}
     assert {one["image"] for one in about[1:]} == {layers[0].unique_id}
     for layer in layers:
-        assert geometry_of(layer.metadata).same_grid(read_study(study).info.geometry)
+        assert metadata_geometry(layer.metadata).same_grid(read_study(study).info.geometry)
     viewer = ViewerModel()
     for layer in layers:
         viewer.add_layer(layer)
@@ -284,7 +285,7 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
     ours = layer.metadata["bayes"]
     assert ours["case"] == layer.name
     assert ours["source"] == str(tmp_path / layer.name)
-    geometry = geometry_of(layer.metadata)
+    geometry = metadata_geometry(layer.metadata)
     assert geometry is not None
     assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
 

@@ -9,7 +9,7 @@ from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.arrays import write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
-from napari_bayes_nnunet.widgets.layers.result import Result, delete_files, phase_names
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files, phase_names
 
 from ...helpers.studies import made_posterior, make_study
 from ..conftest import CINE, VOLUME, grow, make_result
@@ -129,7 +129,7 @@ def test_files_nobody_waits_for_are_deleted(tmp_path) -> None:
 
 def test_a_study_is_a_result(tmp_path) -> None:
     study = read_study(make_study(tmp_path / "heart", phases=(1, 4)))
-    result = Result.of_study(study)
+    result = SegmentationResult.of_study(study)
     assert result.labels is study.prediction
     assert result.entropy is study.entropy
     assert result.largest_entropy == 2

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.widgets.layers.result import Result
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
     put_result,
     refresh_result,
@@ -36,7 +36,7 @@ def image(viewer: ViewerModel, tmp_path: Path) -> Image:
 
 
 @pytest.fixture
-def result(tmp_path: Path) -> Result:
+def result(tmp_path: Path) -> SegmentationResult:
     made = make_result(CINE)
     grow(made, tmp_path, phase=2)
     return made

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
@@ -60,7 +60,7 @@ def test_the_edited_layer_lies_over_the_image_and_is_painted_slice_by_slice(
     assert edited.selected_label == 1
     assert not edited.preserve_labels
     assert viewer.layers.selection.active is edited
-    about = ours(edited)
+    about = bayes_metadata(edited)
     assert about["role"] == "edited"
     assert about["image"] == image.unique_id
     assert about["case"] == "heart"
@@ -108,7 +108,7 @@ def test_an_image_without_geometry_has_one_too(viewer) -> None:
     image = viewer.add_image(np.zeros((3, 8, 8)), name="a/b.nii.gz")
     layer = edited_layer(image, np.zeros((3, 8, 8), np.uint8), {}, None)
     assert layer.name == "a_b edited"
-    assert ours(layer)["geometry"] is None
+    assert bayes_metadata(layer)["geometry"] is None
 
 
 def square(label: int) -> np.ndarray:

@@ -14,14 +14,14 @@ from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE as SAMPLE
 from napari_bayes_nnunet.widgets.layers.orientation_letters import edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import (
-    View,
+    StackOrientation,
     current_phase,
     go_to_phase,
     index_of,
     look_closely,
+    show_in_reading_orientation,
     show_place,
     shown_place,
-    turn,
     view_of,
 )
 
@@ -59,7 +59,7 @@ def test_slices_of_every_storage_order_look_the_same(through: str) -> None:
 
 
 def test_the_sample_lies_as_a_reader_expects_already() -> None:
-    assert view_of(read_volume(SAMPLE).geometry) == View((0, 1, 2), "down", "right")
+    assert view_of(read_volume(SAMPLE).geometry) == StackOrientation((0, 1, 2), "down", "right")
 
 
 @pytest.mark.parametrize("slider", [0, 1, 2])
@@ -81,10 +81,10 @@ def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
     affine[:, [1, 2]] *= -1
     stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
     view = view_of(stack)
-    assert view == View((2, 0, 1), "up", "left")
+    assert view == StackOrientation((2, 0, 1), "up", "left")
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     assert viewer.dims.order == (2, 0, 1)
     assert [str(d) for d in viewer.scene.camera.orientation2d] == ["up", "left"]
 
@@ -94,7 +94,7 @@ def test_time_stays_the_first_slider(tmp_path) -> None:
     stack = make_geometry((5, 16, 20, 4), (1.5, 1.25, 8), frame_time=40, affine=affine)
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     assert viewer.dims.order == (0, 3, 1, 2)
 
 
@@ -102,7 +102,7 @@ def test_an_image_without_geometry_is_left_as_it_is() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.ones((4, 5, 6)))
     viewer.dims.order = (2, 1, 0)
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     assert viewer.dims.order == (2, 1, 0)
 
 
@@ -149,7 +149,7 @@ def test_a_place_is_shown_and_found_again(tmp_path, extra_axes) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
     viewer.add_image(np.zeros((2,) * extra_axes + CINE.shape), scale=(1,) * extra_axes + (1,) * 4)
-    turn(viewer, layer)
+    show_in_reading_orientation(viewer, layer)
     for place in ((5, 3), (1, 0), (3, 2)):
         show_place(viewer, layer, place)
         assert shown_place(viewer, layer) == place

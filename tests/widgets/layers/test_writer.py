@@ -13,7 +13,8 @@ from napari.layers import Image, Labels, Layer
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_image
-from napari_bayes_nnunet.widgets.layers.reader import grid_of, read_layers
+from napari_bayes_nnunet.widgets.layers.metadata import layer_grid
+from napari_bayes_nnunet.widgets.layers.reader import read_layers
 from napari_bayes_nnunet.widgets.layers.writer import write_image_layer, write_labels_layer
 
 nib: Any = nibabel
@@ -112,7 +113,7 @@ def test_no_geometry_no_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_layer_of_naparis_new_labels_button_is_refused(tmp_path: Path) -> None:
-    copied = Labels(np.zeros(VOLUME.shape, np.uint8), name="new", **grid_of(VOLUME))
+    copied = Labels(np.zeros(VOLUME.shape, np.uint8), name="new", **layer_grid(VOLUME))
     with pytest.raises(DataError, match="Layer 'new' does not know its place"):
         write(copied, tmp_path / "l.nii.gz")
 

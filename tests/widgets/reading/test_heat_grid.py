@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 from napari_bayes_nnunet.widgets.reading.heat_grid import (
     HELP,
     WIDEST,
-    Frame,
+    HeatAxes,
     HeatGrid,
     HeatPainter,
     HeatPlan,
@@ -331,7 +331,7 @@ def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
     assert median(times) < 0.01
 
 
-CINE = Frame(phases=tuple(range(1, 26)))
+CINE = HeatAxes(phases=tuple(range(1, 26)))
 GROUND = QColor("#262930")
 
 
@@ -340,7 +340,7 @@ def metrics(qapp: Any) -> QFontMetrics:
     return QFontMetrics(QFont())
 
 
-def drawn(frame: Frame, slices: int, room: QRect, metrics: QFontMetrics) -> bool:
+def drawn(frame: HeatAxes, slices: int, room: QRect, metrics: QFontMetrics) -> bool:
     """Whether the frame of a grid draws anything in a part of the widget."""
     plan = arranged(frame, slices, width=340, metrics=metrics)
     picture = QImage(340, height_of(plan, metrics), QImage.Format.Format_RGB32)
@@ -363,13 +363,13 @@ def test_there_is_room_for_numbers_and_a_legend(metrics: QFontMetrics) -> None:
 
 
 def test_a_volume_needs_no_line_of_phases(metrics: QFontMetrics) -> None:
-    volume = arranged(Frame(phases=(None,)), 12, width=340, metrics=metrics)
+    volume = arranged(HeatAxes(phases=(None,)), 12, width=340, metrics=metrics)
     assert volume.top < arranged(CINE, 12, width=340, metrics=metrics).top
-    assert not Frame(phases=(None,)).has_phases
+    assert not HeatAxes(phases=(None,)).has_phases
 
 
 def test_base_and_apex_are_named_where_they_are_known(metrics: QFontMetrics) -> None:
-    known = Frame(phases=CINE.phases, base_first=True)
+    known = HeatAxes(phases=CINE.phases, base_first=True)
     plan = arranged(known, 12, width=340, metrics=metrics)
     below = QRect(0, plan.area.bottom() + 2, plan.left, metrics.height())
     assert drawn(known, 12, below, metrics)
@@ -380,10 +380,10 @@ def test_ed_and_es_stand_above_even_where_they_are_neighbours(metrics: QFontMetr
     plan = arranged(CINE, 12, width=340, metrics=metrics)
     line = QRect(0, 0, 340, plan.top - metrics.height() - 2)
     assert not drawn(CINE, 12, line, metrics)
-    frame = Frame(phases=CINE.phases, landmarks={"ED": 1, "ES": 2})
+    frame = HeatAxes(phases=CINE.phases, landmarks={"ED": 1, "ES": 2})
     beyond = line.adjusted(plan.left + metrics.horizontalAdvance("ED"), 0, 0, 0)
     assert drawn(frame, 12, beyond, metrics)
-    elsewhere = Frame(phases=CINE.phases, landmarks={"ED": 40})
+    elsewhere = HeatAxes(phases=CINE.phases, landmarks={"ED": 40})
     assert not drawn(elsewhere, 12, line, metrics)
 
 

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy, ReviewPicture
@@ -51,7 +51,7 @@ def layers_of(path: Path) -> list[Layer]:
 
 
 def images(viewer: ViewerModel) -> list[Image]:
-    return [layer for layer in viewer.layers if ours(layer).get("role") == "image"]
+    return [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == "image"]
 
 
 def test_the_edited_labels_are_on_top_and_painted_in(viewer, make_picture) -> None:

@@ -7,24 +7,29 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.core.review.progress import Progress
-from napari_bayes_nnunet.widgets.reading.progress import ALL_DONE, ENOUGH, STEPS, ReviewProgress
+from napari_bayes_nnunet.core.review.progress import ReviewProgress
+from napari_bayes_nnunet.widgets.reading.progress import (
+    ALL_DONE,
+    ENOUGH,
+    STEPS,
+    ReviewProgressPanel,
+)
 
 
-def progress(**changes: Any) -> Progress:
+def progress(**changes: Any) -> ReviewProgress:
     given: dict[str, Any] = {"done": 12, "total": 20, "uncertain_share": 0.639, "ef_spread": 3.1}
-    return Progress(**(given | changes))
+    return ReviewProgress(**(given | changes))
 
 
 @pytest.fixture
-def widget(qtbot: Any) -> ReviewProgress:
-    made = ReviewProgress()
+def widget(qtbot: Any) -> ReviewProgressPanel:
+    made = ReviewProgressPanel()
     qtbot.addWidget(made)
     made.resize(330, 100)
     return made
 
 
-def test_without_a_study_there_is_nothing(widget: ReviewProgress) -> None:
+def test_without_a_study_there_is_nothing(widget: ReviewProgressPanel) -> None:
     assert widget.isHidden()
     widget.set_progress(progress())
     assert not widget.isHidden()
@@ -32,7 +37,7 @@ def test_without_a_study_there_is_nothing(widget: ReviewProgress) -> None:
     assert widget.isHidden()
 
 
-def test_slices_volume_and_spread_are_said(widget: ReviewProgress) -> None:
+def test_slices_volume_and_spread_are_said(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
     assert widget.slices.text() == "12 of 20 slices"
     assert widget.share.text() == "63 % of the uncertain volume"
@@ -42,12 +47,12 @@ def test_slices_volume_and_spread_are_said(widget: ReviewProgress) -> None:
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
-def test_only_all_is_100_percent(widget: ReviewProgress, share: float, text: str) -> None:
+def test_only_all_is_100_percent(widget: ReviewProgressPanel, share: float, text: str) -> None:
     widget.set_progress(progress(uncertain_share=share))
     assert widget.share.text().startswith(text)
 
 
-def test_a_stop_is_suggested_below_2_points(widget: ReviewProgress) -> None:
+def test_a_stop_is_suggested_below_2_points(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(ef_spread=2.0))
     assert widget.advice.text() == ""
     widget.set_progress(progress(ef_spread=1.9))
@@ -55,12 +60,12 @@ def test_a_stop_is_suggested_below_2_points(widget: ReviewProgress) -> None:
     assert "below 2 points" in ENOUGH
 
 
-def test_an_unknown_spread_is_not_mentioned(widget: ReviewProgress) -> None:
+def test_an_unknown_spread_is_not_mentioned(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(ef_spread=math.nan))
     assert widget.spread.isHidden()
     assert widget.advice.isHidden()
 
 
-def test_the_end_is_said(widget: ReviewProgress) -> None:
+def test_the_end_is_said(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(done=20, ef_spread=1.0))
     assert widget.advice.text() == ALL_DONE

@@ -11,15 +11,19 @@ from napari.layers import Image
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
-from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result, show_mutual_information
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, OutlineLayers, View
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
+    EXPLAINED,
+    OutlineLayers,
+    UncertaintyView,
+)
 
 from ..conftest import CINE, grow, image_layer, make_result
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
-VIEWS = [*View]
+VIEWS = [*UncertaintyView]
 
 
 def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
@@ -72,17 +76,17 @@ def outlines(viewer, image, asked) -> OutlineLayers:
 
 
 def drawn(viewer: ViewerModel, role: str = "outlines") -> Any:
-    found = [layer for layer in viewer.layers if ours(layer).get("role") == role]
+    found = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
     return found[0] if found else None
 
 
 def test_at_first_nothing_is_drawn(viewer, image, outlines) -> None:
-    assert outlines.view == View.NOTHING
+    assert outlines.view == UncertaintyView.NOTHING
     assert [*viewer.layers] == [image]
 
 
 def test_all_members_are_thin_lines_in_the_colour_of_the_structure(viewer, outlines) -> None:
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     layer = drawn(viewer)
     assert drawn(viewer, "strong outlines") is None
     ends = layer.data[:, 0, 2:].max(axis=0)
@@ -93,7 +97,7 @@ def test_all_members_are_thin_lines_in_the_colour_of_the_structure(viewer, outli
 
 
 def test_inclusion_is_dotted_plain_and_strong(viewer, outlines) -> None:
-    outlines.set_view(View.INCLUSION)
+    outlines.set_view(UncertaintyView.INCLUSION)
     thin, strong = drawn(viewer), drawn(viewer, "strong outlines")
     assert strong.edge_width > thin.edge_width
     faint, plain = np.unique(thin.edge_color[:, 3])
@@ -107,7 +111,7 @@ def test_inclusion_is_dotted_plain_and_strong(viewer, outlines) -> None:
 
 
 def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> None:
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     count = len(drawn(viewer).data)
     for place, structure, seen in (
         ((2, 0), "LV", False),
@@ -125,12 +129,12 @@ def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> N
 
 
 def test_what_was_drawn_is_kept_until_the_posterior_changes(viewer, image, outlines, asked) -> None:
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     show_place(viewer, image, (3, 1))
     asked.clear()
     show_place(viewer, image, (2, 1))
     show_place(viewer, image, (3, 1))
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     assert asked == []
     outlines.refresh()
     assert asked == [3]
@@ -144,10 +148,12 @@ def test_maps_are_shown_one_at_a_time(viewer, image, outlines, tmp_path) -> None
     for view in (*VIEWS, *VIEWS[::-1]):
         outlines.set_view(view)
         assert outlines.view == view
-        assert entropy.visible == (view == View.ENTROPY)
-        assert mutual.visible == (view == View.MUTUAL_INFORMATION)
+        assert entropy.visible == (view == UncertaintyView.ENTROPY)
+        assert mutual.visible == (view == UncertaintyView.MUTUAL_INFORMATION)
         lines = drawn(viewer)
-        assert (lines is not None and lines.visible) == (view in (View.INCLUSION, View.MEMBERS))
+        assert (lines is not None and lines.visible) == (
+            view in (UncertaintyView.INCLUSION, UncertaintyView.MEMBERS)
+        )
         assert drawn(viewer, "prediction").visible
 
 
@@ -156,21 +162,21 @@ def test_a_map_that_is_not_there_is_asked_for(viewer, image, outlines, tmp_path)
     put_result(viewer, image, result, mutual_information=False)
     wanted: list[str] = []
     outlines.map_wanted.connect(wanted.append)
-    outlines.set_view(View.MUTUAL_INFORMATION)
+    outlines.set_view(UncertaintyView.MUTUAL_INFORMATION)
     assert wanted == ["mutual information"]
-    outlines.set_view(View.NOTHING)
+    outlines.set_view(UncertaintyView.NOTHING)
     outlines.map_wanted.connect(lambda _: show_mutual_information(viewer, image, result, True))
-    outlines.set_view(View.MUTUAL_INFORMATION)
+    outlines.set_view(UncertaintyView.MUTUAL_INFORMATION)
     assert drawn(viewer, "mutual information").visible
 
 
 def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_path) -> None:
     put_result(viewer, image, make_result(CINE), mutual_information=False)
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     lines, entropy = drawn(viewer), drawn(viewer, "entropy")
     outlines.peek(True)
     outlines.peek(True)
-    assert outlines.view == View.MEMBERS
+    assert outlines.view == UncertaintyView.MEMBERS
     assert (entropy.visible, lines.visible) == (True, False)
     show_place(viewer, image, (2, 2))
     outlines.peek(False)
@@ -179,7 +185,7 @@ def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_pa
     assert drawn(viewer) is lines
     assert (lines.data[:, 0, 1] == 2).all()
     outlines.peek(True)
-    outlines.set_view(View.NOTHING)
+    outlines.set_view(UncertaintyView.NOTHING)
     assert entropy.visible
     outlines.peek(False)
     assert not entropy.visible
@@ -187,32 +193,32 @@ def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_pa
 
 
 def test_who_deletes_the_outlines_sees_nothing(viewer, image, outlines) -> None:
-    told: list[View] = []
+    told: list[UncertaintyView] = []
     outlines.view_changed.connect(told.append)
-    outlines.set_view(View.INCLUSION)
+    outlines.set_view(UncertaintyView.INCLUSION)
     viewer.layers.remove(drawn(viewer))
-    assert told == [View.NOTHING]
-    assert outlines.view == View.NOTHING
+    assert told == [UncertaintyView.NOTHING]
+    assert outlines.view == UncertaintyView.NOTHING
     assert [*viewer.layers] == [image]
-    outlines.set_view(View.INCLUSION)
+    outlines.set_view(UncertaintyView.INCLUSION)
     assert drawn(viewer) is not None
 
 
 def test_outlines_go_with_their_image(viewer, image, outlines) -> None:
-    outlines.set_view(View.INCLUSION)
+    outlines.set_view(UncertaintyView.INCLUSION)
     viewer.layers.remove(image)
     assert [*viewer.layers] == []
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     outlines.refresh()
     assert [*viewer.layers] == []
 
 
 def test_another_image_has_the_same_view(viewer, image, outlines, tmp_path) -> None:
-    outlines.set_view(View.MEMBERS)
+    outlines.set_view(UncertaintyView.MEMBERS)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     outlines.set_image(other, lambda phase: posterior(label=1), {"RV": 1})
     layer = drawn(viewer)
-    assert ours(layer)["image"] == other.unique_id
+    assert bayes_metadata(layer)["image"] == other.unique_id
     assert len(layer.data)
     outlines.set_image(None, lambda phase: None, {})
     assert drawn(viewer) is None
@@ -221,7 +227,7 @@ def test_another_image_has_the_same_view(viewer, image, outlines, tmp_path) -> N
 def test_nothing_is_left_when_it_is_closed(viewer, image) -> None:
     outlines = OutlineLayers(viewer)
     outlines.set_image(image, lambda phase: posterior(), STRUCTURES)
-    outlines.set_view(View.INCLUSION)
+    outlines.set_view(UncertaintyView.INCLUSION)
     outlines.close()
     show_place(viewer, image, (3, 2))
     assert [*viewer.layers] == [image]
@@ -229,10 +235,10 @@ def test_nothing_is_left_when_it_is_closed(viewer, image) -> None:
 
 def test_the_selection_stays(viewer, image, outlines) -> None:
     edited = viewer.add_labels(np.zeros(CINE.shape, np.uint8), scale=image.scale)
-    outlines.set_view(View.INCLUSION)
-    outlines.set_view(View.NOTHING)
+    outlines.set_view(UncertaintyView.INCLUSION)
+    outlines.set_view(UncertaintyView.NOTHING)
     assert viewer.layers.selection.active is edited
 
 
 def test_every_view_is_explained() -> None:
-    assert set(EXPLAINED) == set(View)
+    assert set(EXPLAINED) == set(UncertaintyView)

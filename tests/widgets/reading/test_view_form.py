@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, View
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import EXPLAINED, UncertaintyView
 from napari_bayes_nnunet.widgets.reading.view_form import ViewForm
 
 
@@ -16,7 +16,7 @@ def form(qtbot) -> ViewForm:
     return made
 
 
-def choose(form: ViewForm, view: View) -> None:
+def choose(form: ViewForm, view: UncertaintyView) -> None:
     """As the user does."""
     index = form.views.findText(view.value)
     form.views.setCurrentIndex(index)
@@ -25,28 +25,30 @@ def choose(form: ViewForm, view: View) -> None:
 
 def test_all_views_are_offered_and_explained(form) -> None:
     count = form.views.count()
-    assert [form.views.itemText(i) for i in range(count)] == [view.value for view in View]
+    assert [form.views.itemText(i) for i in range(count)] == [
+        view.value for view in UncertaintyView
+    ]
     tips = [form.views.itemData(i, Qt.ItemDataRole.ToolTipRole) for i in range(count)]
-    assert tips == [EXPLAINED[view] for view in View]
+    assert tips == [EXPLAINED[view] for view in UncertaintyView]
 
 
 def test_nothing_is_shown_at_first(form) -> None:
-    assert form.views.currentText() == View.NOTHING.value
+    assert form.views.currentText() == UncertaintyView.NOTHING.value
     assert form.explained.text() == ""
 
 
 def test_a_choice_is_told_and_explained(form, qtbot) -> None:
     with qtbot.waitSignal(form.view_chosen) as told:
-        choose(form, View.ENTROPY)
-    assert told.args == [View.ENTROPY]
-    assert form.explained.text() == EXPLAINED[View.ENTROPY]
+        choose(form, UncertaintyView.ENTROPY)
+    assert told.args == [UncertaintyView.ENTROPY]
+    assert form.explained.text() == EXPLAINED[UncertaintyView.ENTROPY]
     assert "not a probability of error" in form.views.toolTip()
-    choose(form, View.NOTHING)
+    choose(form, UncertaintyView.NOTHING)
     assert form.explained.text() == ""
 
 
 def test_setting_is_silent(form, qtbot) -> None:
     with qtbot.assertNotEmitted(form.view_chosen):
-        form.set_view(View.MEMBERS)
-    assert form.views.currentText() == View.MEMBERS.value
-    assert form.explained.text() == EXPLAINED[View.MEMBERS]
+        form.set_view(UncertaintyView.MEMBERS)
+    assert form.views.currentText() == UncertaintyView.MEMBERS.value
+    assert form.explained.text() == EXPLAINED[UncertaintyView.MEMBERS]

@@ -19,8 +19,8 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, StudyInfo, read_study, save_review
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import View
-from napari_bayes_nnunet.widgets.review.controller import ReviewDesk
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.keys import KEYS
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED, ONE_PHASE
@@ -277,17 +277,17 @@ def test_u_peeks_at_the_entropy(desk) -> None:
     assert not entropy.visible
 
 
-@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("view", list(UncertaintyView))
 def test_one_switch_shows_the_uncertainty(desk, view) -> None:
     desk.forms.view.view_chosen.emit(view)
     assert desk.desk.outlines.view == view
     visible = {layer.name for layer in desk.viewer.layers if layer.visible}
     wanted = {
-        View.NOTHING: set(),
-        View.INCLUSION: {"heart outlines", "heart strong outlines"},
-        View.MEMBERS: {"heart outlines"},
-        View.ENTROPY: {"heart entropy"},
-        View.MUTUAL_INFORMATION: {"heart mutual information"},
+        UncertaintyView.NOTHING: set(),
+        UncertaintyView.INCLUSION: {"heart outlines", "heart strong outlines"},
+        UncertaintyView.MEMBERS: {"heart outlines"},
+        UncertaintyView.ENTROPY: {"heart entropy"},
+        UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information"},
     }[view]
     assert visible == {"heart", "heart edited"} | wanted
 
@@ -689,7 +689,7 @@ def test_what_follows_an_edit_of_a_large_cine_is_not_felt(qtbot, tmp_path) -> No
     session = ReviewSession(large_study(tmp_path))
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
-    desk = ReviewDesk(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
+    desk = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
     desk.step(1)
     times = []
     for number in range(9):

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
-from napari_bayes_nnunet.widgets.layers.image_input import ours
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import CLOSE_AGAIN, NO_STUDY, ReviewWidget
@@ -396,7 +396,7 @@ def test_the_image_is_found_by_hand(dock, folder, asked, tmp_path, qtbot) -> Non
     assert dock.problems.text() == ""
     assert dock.image_button.isHidden()
     assert np.array_equal(dock.desk.session.labels, labels)
-    assert [ours(layer).get("role") for layer in dock._viewer.layers].count("image") == 1
+    assert [bayes_metadata(layer).get("role") for layer in dock._viewer.layers].count("image") == 1
 
 
 def test_a_wrong_image_leaves_the_study_open_on_black(dock, folder, asked, tmp_path, qtbot) -> None:

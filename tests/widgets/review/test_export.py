@@ -13,7 +13,7 @@ from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.widgets.review.export import NO_IMAGE, ExportForm, HandingOn
+from napari_bayes_nnunet.widgets.review.export import NO_IMAGE, ExportForm, ReviewExporter
 
 from ...helpers.cines import ED, ES, LV, SHAPE, WORST, make_cine
 from ...helpers.dicoms import write_cine
@@ -62,8 +62,8 @@ def session(study) -> ReviewSession:
 
 
 @pytest.fixture
-def outcome(study, form) -> HandingOn:
-    return HandingOn(study.session, study.image, form)
+def outcome(study, form) -> ReviewExporter:
+    return ReviewExporter(study.session, study.image, form)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_open_slices_are_not_trained_on(outcome, session, said, tmp_path) -> Non
 
 
 def test_without_the_image_nothing_is_trained_on(session, form, tmp_path: Path) -> None:
-    HandingOn(session, None, form).add_to_training_set(tmp_path)
+    ReviewExporter(session, None, form).add_to_training_set(tmp_path)
     assert form.status.text() == NO_IMAGE
 
 
@@ -136,7 +136,7 @@ def test_dicom_files_beside_their_images(form, said, tmp_path) -> None:
     write_cine(tmp_path / "in", voxels)
     folder = make_cine(tmp_path / "heart", geometry=read_dicom(tmp_path / "in").geometry)
     study = opened(folder)
-    outcome = HandingOn(study.session, study.image, form)
+    outcome = ReviewExporter(study.session, study.image, form)
     outcome.export_dicom_to(tmp_path / "out", images=tmp_path / "in")
     assert said("Saved ").startswith("Saved heart_frame01_seg.dcm, heart_frame03_seg.dcm, heart_")
     assert (tmp_path / "out" / "heart_measurements.dcm").exists()

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.summary import StudySummary
-from napari_bayes_nnunet.widgets.review.study_list import LOOKING, NOTHING, CaseList, row_of
+from napari_bayes_nnunet.widgets.review.study_list import LOOKING, NOTHING, CaseList, study_list_row
 
 
 def summary(case: str, quality: float | None = None, **known: Any) -> StudySummary:
@@ -75,15 +75,15 @@ def test_the_order_is_that_of_the_list(cases: CaseList) -> None:
 
 
 def test_a_row_says_case_quality_slices_and_state() -> None:
-    assert row_of(GOOD).cells == ("good", "0.93", "0 of 24", "new")
-    assert row_of(BAD).cells == ("⚠ bad", "0.71", "7 of 24", "2 flagged")
-    assert row_of(DONE).cells == ("done", "0.88", "24 of 24", "finished")
-    assert row_of(replace(DONE, flagged=1)).cells[-1] == "1 flagged"
-    assert row_of(replace(DONE, flagged=1)).level == "fine"
-    assert row_of(replace(GOOD, reviewed=1)).cells[-1] == "begun"
-    assert row_of(UNKNOWN).cells == ("unknown", "–", "–", "new")
-    assert row_of(BROKEN).cells == ("⚠ broken", "–", "–", "not usable")
-    assert [row_of(study).level for study in (GOOD, BAD, DONE, BROKEN)] == [
+    assert study_list_row(GOOD).cells == ("good", "0.93", "0 of 24", "new")
+    assert study_list_row(BAD).cells == ("⚠ bad", "0.71", "7 of 24", "2 flagged")
+    assert study_list_row(DONE).cells == ("done", "0.88", "24 of 24", "finished")
+    assert study_list_row(replace(DONE, flagged=1)).cells[-1] == "1 flagged"
+    assert study_list_row(replace(DONE, flagged=1)).level == "fine"
+    assert study_list_row(replace(GOOD, reviewed=1)).cells[-1] == "begun"
+    assert study_list_row(UNKNOWN).cells == ("unknown", "–", "–", "new")
+    assert study_list_row(BROKEN).cells == ("⚠ broken", "–", "–", "not usable")
+    assert [study_list_row(study).level for study in (GOOD, BAD, DONE, BROKEN)] == [
         "fine", "warning", "done", "blocking",
     ]  # fmt: skip
 
@@ -100,7 +100,7 @@ def test_cases_of_one_name_are_told_apart_by_their_folders(make_list, tmp_path, 
 
 
 def test_a_warning_is_told_at_the_row(cases: CaseList, qtbot: Any) -> None:
-    assert row_of(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
+    assert study_list_row(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
     click(cases, 1, qtbot)
     assert cases.detail.text() == OUT_OF_RANGE
     click(cases, 3, qtbot)

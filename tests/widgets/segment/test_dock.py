@@ -27,8 +27,8 @@ from napari_bayes_nnunet.io.study.study import (
     Decision,
     ReviewState,
     is_study,
-    read_info,
     read_study,
+    read_study_info,
     save_review,
 )
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
@@ -675,11 +675,11 @@ def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialo
     folder = tmp_path / "heart_study"
     begun = ReviewState(decisions={(None, 1): Decision(state="accepted")})
     save_review(folder, begun)
-    created = read_info(folder)
+    created = read_study_info(folder)
     dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
     run(dock, qtbot)
     assert "it goes on with what was segmented then" in review_of(dock, qtbot)
-    assert read_info(folder) == created
+    assert read_study_info(folder) == created
     assert read_study(folder).review == begun
     assert review.opened == [folder, folder]
 

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.io.images.nifti import Phases
+from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CURRENT,
@@ -118,7 +118,7 @@ def test_phases_of_an_info_cfg_are_used_and_said(form, viewer, tmp_path) -> None
     assert form.phases.itemText(ED_ES) == "ED and ES (phases 4 and 2)"
     assert form.hint.text() == "ED and ES are those of the Info.cfg beside the image."
     assert form.image().phases == (4, 2)
-    assert form.known_phases == Phases(4, 2)
+    assert form.known_phases == CardiacPhases(4, 2)
     form.phases.setCurrentIndex(ALL)
     assert form.known_phases is None
     assert form.hint.text() == "5 phases along the first axis."

@@ -14,11 +14,11 @@ import pytest
 from qtpy.QtCore import QObject
 
 from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
-from napari_bayes_nnunet.io.images.nifti import Phases
+from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
 from napari_bayes_nnunet.widgets.segment.job import (
-    Progress,
     SegmentationJob,
+    SegmentationProgress,
     clock,
     stopped_sentence,
 )
@@ -34,7 +34,7 @@ class Heard:
         self.parent = QObject()
         self.child = InferenceChild(fake_command(*flags))
         self.job = SegmentationJob(self.child, parent=self.parent)
-        self.progress: list[Progress] = []
+        self.progress: list[SegmentationProgress] = []
         self.sentences: list[str] = []
         self.stages: list[str] = []
         self.grown: list[int | None] = []
@@ -105,7 +105,7 @@ def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     assert found.args == [5, 2]
     wait_end(heard, qtbot)
     assert list(result.phases) == [5, 2]
-    assert result.known_phases == Phases(5, 2)
+    assert result.known_phases == CardiacPhases(5, 2)
     assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
     assert str(heard.progress[2]) == "Phase 2: member 1 of 2, 0:02 left"
 
@@ -210,7 +210,7 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
     ],
 )
 def test_it_says_how_far_it_was_when_it_was_stopped(shown, phases, where) -> None:
-    found = [Progress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
+    found = [SegmentationProgress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
     assert stopped_sentence(found, phases=phases) == f"Stopped {where}; what was found is kept."
     assert stopped_sentence([], phases=phases) == "Stopped."
 

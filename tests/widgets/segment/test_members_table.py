@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
-from napari_bayes_nnunet.widgets.segment.members_table import COLUMNS, MembersTable, row_of
+from napari_bayes_nnunet.widgets.segment.members_table import COLUMNS, MembersTable, member_row
 
 from ..conftest import make_folder
 
@@ -29,7 +29,7 @@ def test_a_row_says_all_that_is_known() -> None:
         learning_rate=0.002512,
         bytes=1_730_000,
     )
-    assert row_of(member) == ("run", "0", "1", "399", "0.0025", "1.7 MB", "usable")
+    assert member_row(member) == ("run", "0", "1", "399", "0.0025", "1.7 MB", "usable")
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -43,7 +43,7 @@ def test_what_is_not_known_is_a_dash() -> None:
         bytes=0,
         refused="the file is empty",
     )
-    assert row_of(member) == ("run", "all", "–", "–", "–", "0.0 MB", "refused")
+    assert member_row(member) == ("run", "all", "–", "–", "–", "0.0 MB", "refused")
 
 
 def test_members_found_are_listed_and_refused_ones_explained(table, tmp_path) -> None:

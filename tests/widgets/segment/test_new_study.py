@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
-from napari_bayes_nnunet.io.images.nifti import Phases, read_volume
+from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
 from napari_bayes_nnunet.io.study.study import (
     Decision,
     ReviewState,
@@ -26,7 +26,7 @@ from napari_bayes_nnunet.io.study.study import (
     read_study,
     save_review,
 )
-from napari_bayes_nnunet.widgets.layers.result import PhaseState, Result
+from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.new_study import (
     NOTHING_DONE,
     PACKAGE,
@@ -47,7 +47,7 @@ def result_of(
     geometry: Geometry | None = VOLUME,
     phases: tuple[int | None, ...] = (None,),
     **changes: Any,
-) -> Result:
+) -> SegmentationResult:
     """A result of the case "heart" whose ``phases`` are done."""
     result = make_result(geometry, source=image, **({"shape": VOLUME.shape} | changes))
     for phase in phases:
@@ -62,7 +62,7 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def result(image: Path) -> Result:
+def result(image: Path) -> SegmentationResult:
     return result_of(image)
 
 
@@ -134,7 +134,7 @@ def test_of_a_cine_the_phases_that_are_done(tmp_path) -> None:
     image = made_image(tmp_path / "heart.nii.gz", CINE)
     result = result_of(image, CINE, (4, 2), shape=CINE.shape)
     result.phases[1] = PhaseState(1, 3)  # was stopped
-    result.known_phases, result.phases_from = Phases(4, 1), "Info.cfg beside the image"
+    result.known_phases, result.phases_from = CardiacPhases(4, 1), "Info.cfg beside the image"
     info = read_study(study_of(result, tmp_path / "study", image=None).folder).info
     assert info.phases == (2, 4)
     assert (info.ed, info.es, info.phases_from) == (4, 1, "Info.cfg beside the image")

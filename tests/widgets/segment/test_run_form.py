@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.widgets.segment.job import Progress
+from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import RunForm
 
 
@@ -34,7 +34,7 @@ def test_progress_says_member_and_time_left(form) -> None:
     form.show_stage("Loading the ensemble")
     assert form.progress.maximum() == 0
     assert form.progress_text.text() == "Loading the ensemble…"
-    form.show_progress(Progress(4, 30, 21, None, 4 / 30))
+    form.show_progress(SegmentationProgress(4, 30, 21, None, 4 / 30))
     assert form.progress_text.text() == "Member 4 of 30, 0:21 left"
     assert form.progress.value() / form.progress.maximum() == pytest.approx(4 / 30, abs=1e-3)
 

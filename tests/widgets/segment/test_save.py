@@ -9,8 +9,13 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.images.nifti import Phases, read_labels, read_volume, write_labels
-from napari_bayes_nnunet.widgets.segment.save import check_savable, files_of, save
+from napari_bayes_nnunet.io.images.nifti import (
+    CardiacPhases,
+    read_labels,
+    read_volume,
+    write_labels,
+)
+from napari_bayes_nnunet.widgets.segment.save import check_savable, result_files, save
 
 from ..conftest import CINE, VOLUME, grow, make_result
 
@@ -52,7 +57,7 @@ def test_mutual_information_is_saved_where_it_is_shown(tmp_path) -> None:
 
 def test_a_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
     result = make_result(CINE)
-    result.known_phases, result.phases_from = Phases(5, 2), "Info.cfg beside the image"
+    result.known_phases, result.phases_from = CardiacPhases(5, 2), "Info.cfg beside the image"
     for phase in (5, 2):
         grow(result, tmp_path, phase=phase, label=phase)
         result.finish(phase, {})
@@ -126,9 +131,9 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(tmp_path) -> None:
 
 def test_files_are_known_beforehand(tmp_path) -> None:
     result = make_result(CINE)
-    assert files_of(result, tmp_path, mutual_information=True) == []
+    assert result_files(result, tmp_path, mutual_information=True) == []
     grow(result, tmp_path, phase=3)
-    names = [file.name for file in files_of(result, tmp_path, mutual_information=True)]
+    names = [file.name for file in result_files(result, tmp_path, mutual_information=True)]
     assert names == [
         "heart_frame03.nii.gz",
         "heart_frame03_entropy.nii.gz",

@@ -16,7 +16,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
+from napari_bayes_nnunet.io.dataset.pairs import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.rows_table import COLORS
@@ -48,7 +48,7 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import (
     NOT_EMPTY,
     WHOLE_PATH,
     NewDatasetForm,
-    free_folder,
+    new_dataset_folder,
 )
 
 from ...helpers.hearts import make_dataset
@@ -626,8 +626,8 @@ def test_a_target_that_cannot_be_looked_at_is_a_sentence(new, tmp_path, qtbot) -
 
 def test_a_free_folder_beside_the_images(tmp_path) -> None:
     images = tmp_path / "study" / "images"
-    assert free_folder(images) == tmp_path / "study" / "study_dataset"
+    assert new_dataset_folder(images) == tmp_path / "study" / "study_dataset"
     for name in ("study_dataset", "study_dataset_2"):
         (tmp_path / "study" / name).mkdir(parents=True)
-    assert free_folder(images) == tmp_path / "study" / "study_dataset_3"
-    assert free_folder(Path("/images")) == Path("/nnunet_dataset")
+    assert new_dataset_folder(images) == tmp_path / "study" / "study_dataset_3"
+    assert new_dataset_folder(Path("/images")) == Path("/nnunet_dataset")

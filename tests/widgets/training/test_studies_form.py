@@ -24,8 +24,8 @@ from napari_bayes_nnunet.widgets.training.studies_form import (
     NOT_READY,
     STOPPED,
     StudiesForm,
+    corrected_study_row,
     phases_text,
-    row_of,
 )
 
 from ...helpers.hearts import make_dataset
@@ -102,7 +102,7 @@ def test_a_row_says_what_is_ready_and_what_is_open(make_form, qtbot) -> None:
         ("new", "–", "not begun"),
         ("broken", "not usable"),
     ]
-    assert row_of(replace(NEW, open_slices={None: 3})).cells == ("new", "–", "3")
+    assert corrected_study_row(replace(NEW, open_slices={None: 3})).cells == ("new", "–", "3")
     assert form.summary.text() == "4 images of 3 studies can be trained on."
     assert form.table.rows[0].help == str(READY.folder)
 

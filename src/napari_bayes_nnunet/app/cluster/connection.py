@@ -13,7 +13,8 @@ from distributed.utils import sync
 
 from ... import __version__
 from .. import AppError
-from .worker_call import in_a_line, why_unfit
+from ..study_parcel import why_unfit
+from .worker_call import in_a_line
 
 if TYPE_CHECKING:
     from distributed import Scheduler

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble
 
 
-class EnsembleKeeper(WorkerPlugin):
+class EnsembleCache(WorkerPlugin):
     """One loaded ensemble a worker process; tasks that need it wait for one another."""
 
     name = "napari-bayes-nnunet-ensemble"
@@ -60,17 +60,17 @@ class EnsembleKeeper(WorkerPlugin):
         return self._ensemble
 
 
-def keeper() -> EnsembleKeeper:
+def worker_cache() -> EnsembleCache:
     """The keeper of the worker this task runs on, made with the first that asks."""
     worker = get_worker()
-    kept: EnsembleKeeper = sync(worker.loop, _keeper_of, worker)
+    kept: EnsembleCache = sync(worker.loop, _keeper_of, worker)
     return kept
 
 
-async def _keeper_of(worker: Worker) -> EnsembleKeeper:
+async def _keeper_of(worker: Worker) -> EnsembleCache:
     """In the worker's own loop, where nothing else is done meanwhile."""
-    if EnsembleKeeper.name not in worker.plugins:
-        await worker.plugin_add(EnsembleKeeper())
-    plugin = worker.plugins[EnsembleKeeper.name]
-    assert isinstance(plugin, EnsembleKeeper)
+    if EnsembleCache.name not in worker.plugins:
+        await worker.plugin_add(EnsembleCache())
+    plugin = worker.plugins[EnsembleCache.name]
+    assert isinstance(plugin, EnsembleCache)
     return plugin

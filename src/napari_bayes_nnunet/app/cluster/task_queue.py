@@ -21,7 +21,7 @@ from distributed.utils import silence_logging_cmgr
 from .. import AppError
 from .connection import address_of, check_cluster, connect, count_slots
 from .local_cluster import embedded_cluster
-from .worker_call import Answer, Parcel, in_a_line, open_parcel
+from .worker_call import WorkerAnswer, WorkerCall, in_a_line, run_on_worker
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -168,11 +168,11 @@ class _Run(Generic[Task, Result]):
         return self.again.popleft() if self.again and not self.running else None
 
     def _hand_in(self, attempt: _Attempt[Task]) -> None:
-        parcel = Parcel(
+        parcel = WorkerCall(
             work=self.work, task=attempt.task, folders=self.folders, pause=attempt.pause
         )
         future = self.client.submit(
-            *(open_parcel, parcel),
+            *(run_on_worker, parcel),
             key=f"study-{uuid4().hex}",  # Dask writes keys into its logs: they must name nobody
             resources=self.resources or None,
             workers=list(attempt.workers) or None,
@@ -186,7 +186,7 @@ class _Run(Generic[Task, Result]):
         if attempt is None:  # it was handed in anew meanwhile
             return
         try:
-            answer: Answer[Result] = future.result(timeout=GATHERS_WITHIN)
+            answer: WorkerAnswer[Result] = future.result(timeout=GATHERS_WITHIN)
         except TimeoutError:  # its worker died with the result, and another makes it anew
             future.add_done_callback(self.ended.put)
             return
@@ -197,7 +197,7 @@ class _Run(Generic[Task, Result]):
         except CancelledError as error:
             raise self._lost() from error
         except Exception as error:  # what Dask itself could not do, such as reading the task
-            answer = Answer(failure=f"No worker could begin ({in_a_line(error)}).")
+            answer = WorkerAnswer(failure=f"No worker could begin ({in_a_line(error)}).")
         del self.running[future]
         future.release()
         if answer.unfit:
@@ -208,7 +208,7 @@ class _Run(Generic[Task, Result]):
             self.unfit.pop(answer.worker, None)
             yield attempt.task, answer.failure or answer.result
 
-    def _note_unfit(self, answer: Answer[Result]) -> None:
+    def _note_unfit(self, answer: WorkerAnswer[Result]) -> None:
         """Remember why a worker gave its task back; said once."""
         before = self.unfit.get(answer.worker)
         self.unfit[answer.worker] = _Unfit(

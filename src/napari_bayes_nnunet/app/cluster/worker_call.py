@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Parcel:
+class WorkerCall:
     """``work`` to do with ``task``, by a worker of this version that sees the ``folders``.
 
     A worker that cannot do it waits ``pause`` seconds before it says so.
@@ -36,7 +36,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Generic[Result]):
+class WorkerAnswer(Generic[Result]):
     """What became of a parcel on ``worker``: a result, or the sentence why there is none.
 
     ``unfit`` is the sentence why this worker can do none at all; ``refuses`` if the ensemble, or
@@ -50,7 +50,7 @@ class Answer(Generic[Result]):
     worker: str = ""
 
 
-def open_parcel(parcel: Parcel) -> Answer[Any]:
+def run_on_worker(parcel: WorkerCall) -> WorkerAnswer[Any]:
     """Do the work on a worker; errors come back as answers, for Dask would log their texts.
 
     An unfit worker is busy for the pause, so that Dask gives the others of its tasks to others.
@@ -58,15 +58,15 @@ def open_parcel(parcel: Parcel) -> Answer[Any]:
     worker = get_worker().address
     refuses = False
     try:
-        unfit = why_unfit(parcel.version, parcel.folders)
+        unfit = worker_problem(parcel.version, parcel.folders)
         if not unfit:
-            return Answer(result=parcel.work(parcel.task), worker=worker)
+            return WorkerAnswer(result=parcel.work(parcel.task), worker=worker)
     except (AppError, DataError, ModelError) as error:
         refuses, unfit = True, f"{gethostname()} cannot use the ensemble: {error}"
     except Exception as error:  # one study must not stop the others
-        return Answer(failure=f"It failed ({in_a_line(error)}).", worker=worker)
+        return WorkerAnswer(failure=f"It failed ({in_a_line(error)}).", worker=worker)
     sleep(parcel.pause)
-    return Answer(unfit=unfit, refuses=refuses, worker=worker)
+    return WorkerAnswer(unfit=unfit, refuses=refuses, worker=worker)
 
 
 def in_a_line(error: BaseException) -> str:
@@ -74,7 +74,7 @@ def in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def why_unfit(version: str, folders: Sequence[Path] = ()) -> str:
+def worker_problem(version: str, folders: Sequence[Path] = ()) -> str:
     """Why this process cannot work for a command of ``version``, a sentence; "" where it can."""
     if version != __version__:
         return (

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from ...io.files.atomic import write_text
-from ..report.html import Html, bullets, page, picture, section, tag
+from ..report.html import RESEARCH_USE, Html, bullets, page, picture, section, tag
 from ..review.report_numbers import UNKNOWN, number, with_spread
-from ..review.report_page import RESEARCH_USE
 from .row import NUMBERS, StudyRow
 
 PAGE: Final = "cohort.html"

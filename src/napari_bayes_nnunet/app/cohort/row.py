@@ -58,7 +58,7 @@ def read_reports(files: Mapping[Phase, Path]) -> dict[Phase, dict[str, Any]]:
     return {phase: json.loads(file.read_text("utf-8")) for phase, file in files.items()}
 
 
-def row_of(
+def study_row(
     case: str,
     outcome: Outcome,
     reports: Mapping[Phase, Mapping[str, Any]],

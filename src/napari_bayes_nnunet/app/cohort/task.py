@@ -23,13 +23,13 @@ from ...io.search.studies import StudyInput
 from ...io.study.info import STUDY
 from ...nnunet import ModelError
 from .. import AppError
-from ..cluster.ensemble_cache import keeper
+from ..cluster.ensemble_cache import worker_cache
 from ..cluster.worker_call import in_a_line
-from ..prediction.output_files import MAPS, files_of, frame_name
+from ..prediction.output_files import MAPS, case_files, frame_name
 from ..prediction.predict import PredictionRequest, predict_case
 from ..report.pictures import around, thumbnail
 from ..segmentation.ensemble import Ensemble
-from .row import Outcome, StudyRow, failed_row, read_reports, row_of
+from .row import Outcome, StudyRow, failed_row, read_reports, study_row
 
 if TYPE_CHECKING:
     from ...nnunet.network import Precision
@@ -66,7 +66,7 @@ class StudyTask:
     def has_results(self) -> bool:
         """Whether there are labels, a report or a study of it, whatever made them."""
         case = self.study.case
-        known = (*files_of(case, MAPS).values(), f"{case}/{STUDY}")
+        known = (*case_files(case, MAPS).values(), f"{case}/{STUDY}")
         # Last what the whole folder is listed for.
         return any((self.output / name).exists() for name in known) or any(
             self.output.glob(f"{glob.escape(case)}_frame*")
@@ -83,7 +83,7 @@ def run_study(task: StudyTask) -> StudyRow:
 
     folder, device, precision = task.ensemble, task.device, task.precision
     try:
-        with keeper().ensemble(folder, device=device, precision=precision) as ensemble:
+        with worker_cache().ensemble(folder, device=device, precision=precision) as ensemble:
             return segment_study(ensemble, task)
     except (DataError, ModelError, AppError):
         raise
@@ -106,10 +106,10 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
         outcome = predict_case(ensemble, request, image, seen=set())
         names = {phase: frame_name(study.case, phase) for phase in outcome.phases}
         reports = read_reports(
-            {phase: task.output / files_of(name, ())["report"] for phase, name in names.items()}
+            {phase: task.output / case_files(name, ())["report"] for phase, name in names.items()}
         )
         ended: Outcome = "finished before" if outcome.skipped else "done"
-        row = row_of(study.name, ended, reports)
+        row = study_row(study.name, ended, reports)
         row = replace(row, notes=_without(outcome.notes, row.warnings))
         if not (outcome.skipped and task.picture.exists()):
             phase = row.ed if row.ed in names else outcome.phases[0]
@@ -140,7 +140,7 @@ def _write_picture(
     with suppress(Exception):  # a study without its picture is none the worse
         volume = image.read()[0]
         voxels = (volume if phase is None else volume.frame(phase)).voxels
-        name = files_of(frame_name(task.study.case, phase), ())["labels"]
+        name = case_files(frame_name(task.study.case, phase), ())["labels"]
         labels = read_labels(task.output / name).voxels
         heart: NDArray[np.bool_] = labels > 0
         (found,) = np.nonzero(heart.any(axis=(1, 2)))

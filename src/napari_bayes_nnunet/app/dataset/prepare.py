@@ -36,7 +36,7 @@ OURS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS, PATIENTS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class PreparedDataset:
     """What was written. ``groups``: group → value → number of cases.
 
     ``notes`` says, a sentence each, what was left out.
@@ -50,9 +50,9 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(
+def prepare_dataset(
     release: str, source: Path, output: Path, *, overwrite: bool = False
-) -> Generator[tuple[int, int], None, Prepared]:
+) -> Generator[tuple[int, int], None, PreparedDataset]:
     """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
 
     Yields (done, total) cases. ``output`` appears when it is complete, ``dataset.json`` last in
@@ -85,7 +85,7 @@ def prepare(
     return _prepared(output, cases, (*found.notes, *notes))
 
 
-def prepared_text(prepared: Prepared) -> str:
+def prepared_text(prepared: PreparedDataset) -> str:
     """What was written and what was left out, a line a sentence."""
     cases = prepared.training_cases + prepared.held_out_cases
     counts = "; ".join(
@@ -214,13 +214,13 @@ def _moved_aside(output: Path) -> Path | None:
     return output.rename(old)
 
 
-def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> Prepared:
+def _prepared(output: Path, cases: list[ReleaseCase], notes: tuple[str, ...]) -> PreparedDataset:
     groups: dict[str, Counter[str]] = {}
     for case in cases:
         for name, value in _all_groups(case).items():
             groups.setdefault(name, Counter())[value or "unknown"] += 1
     held_out = sum(case.held_out for case in cases)
-    return Prepared(
+    return PreparedDataset(
         folder=output,
         training_cases=len(cases) - held_out,
         held_out_cases=held_out,

@@ -113,7 +113,7 @@ def of_scores(
     return aggregate
 
 
-def difference(one: Aggregate, other: Aggregate) -> Aggregate:
+def aggregate_difference(one: Aggregate, other: Aggregate) -> Aggregate:
     """``one`` less ``other``, draw by draw; nothing where they are not of the same volumes."""
     comparable = one.places == other.places
     return Aggregate(

@@ -25,7 +25,7 @@ ORDER: Final = ("RV", "MYO", "LV")
 
 
 @dataclass(frozen=True)
-class Progress:
+class EvaluationProgress:
     """``done`` of ``total`` cases of all methods; ``case`` is the one just measured."""
 
     done: int
@@ -53,7 +53,7 @@ class MethodEvaluation:
 
 def evaluate_methods(
     methods: Mapping[str, Path], labels: Path, *, patient: str = DEFAULT_PATIENT
-) -> Generator[Progress, None, tuple[MethodEvaluation, ...]]:
+) -> Generator[EvaluationProgress, None, tuple[MethodEvaluation, ...]]:
     """Evaluate folders of predictions (by the name of their method), on the cases all of them have.
 
     Raises AppError and DataError, one sentence, as `evaluate` does, and where no case is common.
@@ -101,15 +101,15 @@ def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
 
 
 def _as_part(
-    steps: Generator[Progress, None, MethodEvaluation], *, before: int, total: int
-) -> Generator[Progress, None, MethodEvaluation]:
+    steps: Generator[EvaluationProgress, None, MethodEvaluation], *, before: int, total: int
+) -> Generator[EvaluationProgress, None, MethodEvaluation]:
     """The steps of one method as steps of all."""
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        yield Progress(before + step.done, total, step.case)
+        yield EvaluationProgress(before + step.done, total, step.case)
 
 
 def evaluate(
@@ -119,7 +119,7 @@ def evaluate(
     name: str,
     patient: str = DEFAULT_PATIENT,
     only: frozenset[str] | None = None,
-) -> Generator[Progress, None, MethodEvaluation]:
+) -> Generator[EvaluationProgress, None, MethodEvaluation]:
     """Measure every prediction in a folder that has reference labels.
 
     ``predictions`` and ``labels`` as in ``io.prediction_folder`` and ``io.reference_labels``;
@@ -143,7 +143,7 @@ def evaluate(
             remarks[remark].append(case)
         if pair.reference is not None:
             cases.append(_evaluated(pair, pair.reference, whose[case], groups.get(case, {})))
-        yield Progress(done, len(names), case)
+        yield EvaluationProgress(done, len(names), case)
     if not cases:
         raise AppError(
             f"No labels in {labels} are named like a prediction in {predictions}: a case called "

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ..report.pictures import Box, around
+from ..report.figures import DPI, INK, MUTED, png
+from ..report.pictures import CropBox, around
 from .example_cases import ShownCase, ShownMethod
-from .figures import DPI, INK, MUTED, WIDTH, png
+from .figures import WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def case_pictures(shown: ShownCase, structures: Sequence[str]) -> Iterator[bytes
 
 
 def _picture(
-    shown: ShownCase, methods: Sequence[ShownMethod], structures: Sequence[str], box: Box
+    shown: ShownCase, methods: Sequence[ShownMethod], structures: Sequence[str], box: CropBox
 ) -> bytes:
     from matplotlib.figure import Figure
 
@@ -95,7 +96,7 @@ class _Places:
             self._figure.text(x, y, text, fontsize=size, color=color, fontweight=weight)
 
 
-def _show_image(axes: Axes, image: NDArray[Any], box: Box) -> None:
+def _show_image(axes: Axes, image: NDArray[Any], box: CropBox) -> None:
     part = image[box]
     low, high = np.percentile(part, (1, 99.5))
     axes.imshow(
@@ -105,7 +106,11 @@ def _show_image(axes: Axes, image: NDArray[Any], box: Box) -> None:
 
 
 def _show_labels(
-    axes: Axes, image: NDArray[Any], labels: NDArray[np.integer], colors: dict[int, str], box: Box
+    axes: Axes,
+    image: NDArray[Any],
+    labels: NDArray[np.integer],
+    colors: dict[int, str],
+    box: CropBox,
 ) -> None:
     from matplotlib.colors import to_rgba
 
@@ -117,7 +122,7 @@ def _show_labels(
 
 
 def _show_entropy(
-    axes: Axes, entropy: NDArray[Any] | None, shape: tuple[int, ...], box: Box
+    axes: Axes, entropy: NDArray[Any] | None, shape: tuple[int, ...], box: CropBox
 ) -> None:
     values = np.zeros(shape) if entropy is None else entropy
     axes.imshow(

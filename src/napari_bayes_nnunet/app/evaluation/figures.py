@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
+from ..report.figures import COLORS, DPI, GRID, INK, MUTED, png
 from .aggregates import pooled_bins, risk
 from .evaluate import MethodEvaluation
 from .measures import SCORES, CaseScore
@@ -20,19 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS: Final = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
-    *("#7A4B00", "#5A6675"),
-)
-"""Of the methods in their order; colour-blind readers tell them apart (Okabe and Ito)."""
 DASHES: Final = ("-", "--", ":")
 BARS: Final = 20
 """Bins of a reliability diagram; the calibration error is of 100."""
 TOO_SURE: Final = "#c0392b"
-INK: Final = "#18212c"
-MUTED: Final = "#5a6675"
-GRID: Final = "#e3e8ee"
-DPI: Final = 160
 WIDTH: Final = 9.6
 PER_ROW: Final = 4
 
@@ -184,10 +175,3 @@ def _grid(
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=8.5, colors=MUTED, labelcolor=INK, labelbottom=True)
     return figure, panels[:count]
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    file = BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...io.files.atomic import null_for_nan, write_json, write_text
 from ..report.output_folder import unwritable
-from .aggregates import Aggregate, difference
+from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation, StructureResult
 from .evaluate import MethodEvaluation, judged_structures
 from .example_cases import ShownCase
@@ -24,7 +24,7 @@ from .tables import extent, groups_of, text_table
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 
 
-def write_report(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:
+def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:
     """Write the files into the folder ``report``, replacing those of before; returns the page.
 
     ``shown`` are the cases with pictures. Raises AppError where they cannot be written.
@@ -32,14 +32,14 @@ def write_report(methods: Methods, report: Path, *, shown: Iterable[ShownCase] =
     page = evaluation_page(methods, list(shown))
     try:
         write_text(report / CASES, cases_csv(methods))
-        write_json(report / SUMMARY, summary(methods))
+        write_json(report / SUMMARY, evaluation_summary(methods))
         write_text(report / PAGE, page)
     except OSError as error:
         raise unwritable(report, error) from error
     return report / PAGE
 
 
-def report_text(methods: Methods) -> str:
+def evaluation_text(methods: Methods) -> str:
     """Tables 1 and 2 for a terminal, and what was left out."""
     parts = [extent(methods), "Dice", text_table(dice_table(methods)), "Calibration error"]
     parts.append(text_table(ece_table(methods)))
@@ -57,7 +57,7 @@ _OF_CASE: Final = (
 )
 
 
-def summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
+def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
     """Every measure of every method, of all cases and of each group, for JSON; NaN is null.
 
     Fractions stay fractions: an ``ece_pooled`` of 0.02 is 2 %. ``differences`` are those from the
@@ -116,7 +116,7 @@ def _numbers(found: Aggregate) -> dict[str, Any]:
 
 
 def _differences(found: dict[str, Aggregate], base: dict[str, Aggregate]) -> dict[str, Any]:
-    differs = {key: difference(aggregate, base[key]) for key, aggregate in found.items()}
+    differs = {key: aggregate_difference(aggregate, base[key]) for key, aggregate in found.items()}
     return {k: {"value": d.value, "interval": list(d.interval)} for k, d in differs.items()}
 
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Final
 
 from ...core.heart.structures import structure_colors, structure_title
-from ..report.html import Html, bullets, page, picture, section, tag
-from ..review.report_page import RESEARCH_USE
+from ..report.figures import DPI
+from ..report.html import RESEARCH_USE, Html, bullets, page, picture, section, tag
 from .evaluate import judged_structures
 from .example_cases import ShownCase
 from .example_picture import case_pictures
-from .figures import DPI, doubt_picture, reliability_picture, risk_coverage_picture
+from .figures import doubt_picture, reliability_picture, risk_coverage_picture
 from .measures import ECE, Measure, dice_measures
 from .paper_tables import (
     Methods,
@@ -26,7 +26,7 @@ from .paper_tables import (
     paired_table,
     volume_table,
 )
-from .tables import Cell, Table, cell, extent, groups_of, html_table
+from .tables import Table, TableCell, cell, extent, groups_of, html_table
 
 STYLE: Final = """
 body { max-width: 82rem; }
@@ -100,7 +100,7 @@ def _tiles(methods: Methods) -> Iterator[Html]:
     yield _tile("Volumes", str(len(methods[0].cases)), "", f"{methods[0].patients} patients")
 
 
-def _best(methods: Methods, measure: Measure) -> tuple[str, Cell] | None:
+def _best(methods: Methods, measure: Measure) -> tuple[str, TableCell] | None:
     """Name of the best method and its number."""
     found = [(m.name, measure.aggregate(m.cases)) for m in methods]
     known = [(name, aggregate) for name, aggregate in found if aggregate.volumes]

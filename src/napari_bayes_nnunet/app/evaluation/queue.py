@@ -14,7 +14,7 @@ from ...core.metrics.bootstrap import Estimate
 from ...core.review.queue import SCORES, QueueItem, review_queue, slice_scores, usable_score
 from ...core.review.queue_yield import (
     QueueYield,
-    Review,
+    ReviewedSlices,
     WrongVoxels,
     in_best_order,
     in_random_order,
@@ -82,14 +82,14 @@ class _Judged:
     wrong: Mapping[Phase, WrongVoxels]
     queues: Mapping[tuple[str, bool], Sequence[QueueItem]]
 
-    def review(self, errors: Errors, queue: Sequence[QueueItem] = ()) -> Review:
+    def review(self, errors: Errors, queue: Sequence[QueueItem] = ()) -> ReviewedSlices:
         """The queue, and after it all slices that are not in it."""
         counts = {phase: getattr(wrong, errors) for phase, wrong in self.wrong.items()}
         places = [(phase, z) for phase, count in counts.items() for z in range(len(count))]
         number = {place: n for n, place in enumerate(places)}
         first = [number[item.phase, item.z] for item in queue]
         order = [*first, *(n for n in number.values() if n not in set(first))]
-        return Review(
+        return ReviewedSlices(
             patient=self.patient,
             errors=np.concatenate(list(counts.values())),
             order=np.array(order, dtype=np.intp),
@@ -203,7 +203,7 @@ def _results(judged: Sequence[_Judged], errors: Errors) -> Iterator[OrderResult]
     """All orders, the best possible first."""
     reviews = [study.review(errors) for study in judged]
 
-    def pooled(order: Callable[[Review], Review]) -> QueueYield:
+    def pooled(order: Callable[[ReviewedSlices], ReviewedSlices]) -> QueueYield:
         return queue_yield([order(review) for review in reviews])
 
     best, random = pooled(in_best_order), pooled(in_random_order)

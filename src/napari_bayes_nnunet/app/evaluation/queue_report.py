@@ -35,7 +35,7 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 """Colours that colour-blind readers tell apart (Okabe and Ito)."""
 
 
-def write_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
+def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
     """Write ``report``.csv and the picture ``report``.png; returns both. A .csv may be named.
 
     Raises AppError where they cannot be written.
@@ -82,7 +82,7 @@ def report_csv(evaluation: QueueEvaluation) -> str:
     return file.getvalue()
 
 
-def report_text(evaluation: QueueEvaluation) -> str:
+def queue_text(evaluation: QueueEvaluation) -> str:
     """What was judged, and what the default score finds."""
     lines = [
         f"{evaluation.studies} studies of {evaluation.patients} patients, {evaluation.slices} "

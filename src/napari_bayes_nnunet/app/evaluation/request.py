@@ -22,7 +22,7 @@ from .evaluate import MethodEvaluation, evaluate_methods, judged_structures, ref
 from .example_cases import shown_cases
 from .figures import reliability_picture
 from .measures import ECE, dice_measures
-from .output_files import CASES, PAGE, SUMMARY, write_report
+from .output_files import CASES, PAGE, SUMMARY, write_evaluation
 from .tables import Block, Table, evaluation_table, extent
 
 FILES = (PAGE, CASES, SUMMARY)
@@ -143,7 +143,7 @@ def files_there(report: Path) -> list[Path]:
 def run(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]:
     """Measure every case, then write the report; until its very end nothing is written.
 
-    Raises AppError and DataError, one sentence, as `evaluate_methods` and `write_report` do.
+    Raises AppError and DataError, one sentence, as `evaluate_methods` and `write_evaluation` do.
     """
     methods = yield from _measured(request)
     yield Stage("Drawing the pictures")
@@ -157,7 +157,7 @@ def run(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]
     )
     yield Stage("Making the report")
     with tempfile.TemporaryDirectory() as scratch:
-        write_report(methods, Path(scratch), shown=shown)
+        write_evaluation(methods, Path(scratch), shown=shown)
         yield Stage("Writing the report", is_last=True)
         _place(Path(scratch), request.report)
     return outcome

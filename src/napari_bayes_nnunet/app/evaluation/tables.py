@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..report.html import Html, tag
-from .aggregates import Aggregate, difference
+from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
 from .measures import Measure
@@ -26,7 +26,7 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """A number as it is written: "0.911", "±0.052", its interval "0.893 to 0.927".
 
     ``remark`` says how many volumes have no such number; ``stands_out`` in bold.
@@ -49,7 +49,7 @@ class Table:
     """``heads``: title of each block and of its columns; ``rows``: method and its cells."""
 
     heads: tuple[tuple[str, tuple[str, ...]], ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[TableCell, ...]], ...]
 
     @property
     def columns(self) -> list[str]:
@@ -129,12 +129,12 @@ def extent(methods: Sequence[MethodEvaluation]) -> str:
     return f"{volumes(len(methods[0].cases))} of {of}"
 
 
-def cell(found: Aggregate, measure: Measure) -> Cell:
+def cell(found: Aggregate, measure: Measure) -> TableCell:
     """An aggregate as the measure is written."""
     if math.isnan(found.value):
-        return Cell(value=UNKNOWN)
+        return TableCell(value=UNKNOWN)
     deviation = _written(found.deviation, measure)
-    return Cell(
+    return TableCell(
         value=_written(found.value, measure),
         deviation=f"±{deviation}" if deviation != UNKNOWN else "",
         interval=_interval(found, measure),
@@ -189,14 +189,16 @@ def _last_of_blocks(table: Table) -> set[int]:
     return {sum(counts[: n + 1]) - 1 for n in range(len(counts) - 1)}
 
 
-def _html_cell(cell: Cell, class_: str) -> Html:
+def _html_cell(cell: TableCell, class_: str) -> Html:
     value = tag("b" if cell.stands_out else "span", cell.value)
     below = " · ".join(filter(None, (cell.interval, cell.remark)))
     return tag("td", value, tag("i", cell.deviation), tag("small", below), class_=class_)
 
 
 def _table(
-    methods: Sequence[MethodEvaluation], blocks: Sequence[Block], columns: Iterable[Sequence[Cell]]
+    methods: Sequence[MethodEvaluation],
+    blocks: Sequence[Block],
+    columns: Iterable[Sequence[TableCell]],
 ) -> Table:
     rows = zip(*columns, strict=True)
     return Table(
@@ -209,7 +211,9 @@ def _head(measure: Measure) -> str:
     return f"{measure.title}, {measure.unit}" if measure.unit else measure.title
 
 
-def _best_marked(cells: Sequence[Cell], found: Sequence[Aggregate], measure: Measure) -> list[Cell]:
+def _best_marked(
+    cells: Sequence[TableCell], found: Sequence[Aggregate], measure: Measure
+) -> list[TableCell]:
     """The cells, with those in bold that are written like the best."""
     keys = {
         "higher": lambda value: value,
@@ -223,12 +227,12 @@ def _best_marked(cells: Sequence[Cell], found: Sequence[Aggregate], measure: Mea
     return [replace(c, stands_out=c.value == best) for c in cells]
 
 
-def _difference_cell(found: Aggregate, base: Aggregate, measure: Measure) -> Cell:
-    differs = difference(found, base)
+def _difference_cell(found: Aggregate, base: Aggregate, measure: Measure) -> TableCell:
+    differs = aggregate_difference(found, base)
     if math.isnan(differs.value):
-        return Cell(value=UNKNOWN)
+        return TableCell(value=UNKNOWN)
     low, high = (round(end * measure.scale, measure.digits) for end in differs.interval)
-    return Cell(
+    return TableCell(
         value=_signed(differs.value, measure),
         interval=_interval(differs, measure, _signed),
         stands_out=low > 0 or high < 0,

@@ -14,7 +14,7 @@ from .. import AppError
 from ..report.output_folder import check_writable
 from .evaluate import MethodEvaluation, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
-from .output_files import report_text, write_report
+from .output_files import evaluation_text, write_evaluation
 
 
 def evaluate_in_terminal(
@@ -40,8 +40,8 @@ def evaluate_in_terminal(
     refuse_same_folders(methods, labels)
     check_writable(report)
     found = _with_bar(methods, labels, patient or DEFAULT_PATIENT)
-    page = write_report(found, report, shown=shown_cases(found, labels, images=images))
-    click.echo(report_text(found))
+    page = write_evaluation(found, report, shown=shown_cases(found, labels, images=images))
+    click.echo(evaluation_text(found))
     click.echo(f"Report: {page}")
 
 

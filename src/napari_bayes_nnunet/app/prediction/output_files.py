@@ -17,7 +17,7 @@ def frame_name(case: str, phase: int | None) -> str:
     return case if phase is None else f"{case}_frame{phase:02d}"
 
 
-def files_of(name: str, maps: Collection[str]) -> dict[str, str]:
+def case_files(name: str, maps: Collection[str]) -> dict[str, str]:
     """What is written of a 3D image: labels, maps asked for, last the report → file name."""
     names = {
         "labels": f"{name}.nii.gz",

@@ -17,7 +17,7 @@ from .output_files import FOUND_BY_VOLUME, INFO_CFG, frame_name
 
 
 @dataclass(frozen=True)
-class Frame:
+class PhaseImage:
     """One 3D image to segment: a volume, or a phase of a cine."""
 
     name: str
@@ -83,11 +83,13 @@ def _known_phases(image: Path, count: int) -> dict[str, Any]:
     return {"ED": known.ed, "ES": known.es, "phases_from": INFO_CFG}
 
 
-def frames_of(case: str, channels: tuple[Volume, ...], phases: list[int] | None) -> list[Frame]:
+def frames_of(
+    case: str, channels: tuple[Volume, ...], phases: list[int] | None
+) -> list[PhaseImage]:
     """The 3D images to segment: the phases of a cine, or the volume where these are None."""
     if phases is None:
-        return [Frame(case, None, channels)]
+        return [PhaseImage(case, None, channels)]
     return [
-        Frame(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
+        PhaseImage(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
         for phase in phases
     ]

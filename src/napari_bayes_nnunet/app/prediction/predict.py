@@ -34,8 +34,8 @@ from ..segmentation.forward_pass import Mirroring
 from ..segmentation.methods import METHODS, choose_members
 from ..segmentation.result import Segmentation, Snapshot
 from ..segmentation.temperature import fitted_temperature
-from .output_files import MAPS, STUDY, files_of, frame_name
-from .phases import Frame, choose_phases, frames_of, parse_phases
+from .output_files import MAPS, STUDY, case_files, frame_name
+from .phases import PhaseImage, choose_phases, frames_of, parse_phases
 from .resume_check import Question, phases_done
 from .study_output import StudyParts, has_study, study_to_make
 
@@ -245,7 +245,7 @@ def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
 
 
 def _study_to_make(
-    request: PredictionRequest, case: str, frames: Sequence[Frame]
+    request: PredictionRequest, case: str, frames: Sequence[PhaseImage]
 ) -> StudyParts | None:
     """What the study is collected in; None where none is to be written."""
     if not request.makes_studies:
@@ -272,7 +272,7 @@ def _is_finished(
 
     Raises AppError where it was made in another way than is asked for now.
     """
-    files = {key: request.output / file for key, file in files_of(name, request.save).items()}
+    files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
     question = Question(
@@ -291,7 +291,7 @@ def _is_finished(
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
-    frames: Sequence[Frame],
+    frames: Sequence[PhaseImage],
     on_member: Callable[[str, Snapshot], None],
 ) -> list[Segmentation]:
     steps = ensemble.phase_steps(
@@ -313,15 +313,15 @@ def _segment(
 
 
 def _write(
-    request: PredictionRequest, frame: Frame, result: Segmentation, about: dict[str, Any]
+    request: PredictionRequest, frame: PhaseImage, result: Segmentation, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
-    files = {k: request.output / f for k, f in files_of(frame.name, request.save).items()}
+    files = {k: request.output / f for k, f in case_files(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
     report |= result.report()
     try:
-        for outdated in files_of(frame.name, frozenset(MAPS)).values():
+        for outdated in case_files(frame.name, frozenset(MAPS)).values():
             (request.output / outdated).unlink(missing_ok=True)  # of another result
         if "entropy" in files:
             write_map(files["entropy"], result.entropy, like)
@@ -343,7 +343,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
 
 
 def _write_cine(
-    request: PredictionRequest, case: str, like: Volume, frames: Sequence[Frame]
+    request: PredictionRequest, case: str, like: Volume, frames: Sequence[PhaseImage]
 ) -> None:
     """All phases' labels as one 4D file, read back from the frames: some may be from before."""
     parts = [read_labels(request.output / f"{frame.name}.nii.gz").voxels for frame in frames]
@@ -352,7 +352,7 @@ def _write_cine(
 
 def _refuse_existing(names: Sequence[str], request: PredictionRequest, image: Path) -> None:
     files = [
-        request.output / file for name in names for file in files_of(name, request.save).values()
+        request.output / file for name in names for file in case_files(name, request.save).values()
     ]
     existing = [file for file in files if file.exists()]
     if any(file.samefile(image) for file in existing):
@@ -377,11 +377,11 @@ def _refuse_inside_a_study(output: Path) -> None:
 
 
 def _remove_other_phases(
-    request: PredictionRequest, case: str, phases: int, frames: Sequence[Frame]
+    request: PredictionRequest, case: str, phases: int, frames: Sequence[PhaseImage]
 ) -> None:
     """Results of what were ED and ES before: they would be taken for these."""
     for phase in set(range(1, phases + 1)) - {frame.phase for frame in frames}:
-        files = files_of(frame_name(case, phase), MAPS)
+        files = case_files(frame_name(case, phase), MAPS)
         if (request.output / files["report"]).is_file():
             for file in files.values():
                 (request.output / file).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io import DataError
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume
-from ...io.study.arrays import rounded
 from ...io.study.study import (
     Phase,
     SourceImage,
@@ -19,11 +18,11 @@ from ...io.study.study import (
     check_replaceable,
     files_of_study,
     is_study,
-    read_info,
+    read_study_info,
     write_study,
 )
 from .. import AppError
-from ..segmentation.result import Segmentation
+from ..segmentation.result import Segmentation, posterior_of
 
 WAITS: Final = 30.0
 """Seconds for another process: a worker that was cut off may still write the same study."""
@@ -72,23 +71,10 @@ class StudyParts:
         return None, None, ""
 
 
-def posterior_of(result: Segmentation) -> StoredPosterior:
-    """What is stored of a result whose members were kept; maps in steps of 1/4096 bit."""
-    if result.member_labels is None:
-        raise ValueError("A study needs the labels of the members: segment with keep_members.")
-    return StoredPosterior.of(
-        result.probabilities,
-        result.member_labels,
-        prediction=result.labels,
-        entropy=rounded(result.entropy),
-        mutual_information=rounded(result.mutual_information),
-    )
-
-
 def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
     """Whether the folder is a study of at least these phases, and none of its files cut short."""
     try:
-        info = read_info(folder)
+        info = read_study_info(folder)
     except DataError:
         return False
     return set(phases) <= set(info.phases) and all(map(is_whole, files_of_study(folder, info)))

@@ -24,7 +24,7 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...nnunet import ModelError, Stopped
 from .. import AppError
-from ..cluster.ensemble_cache import keeper
+from ..cluster.ensemble_cache import worker_cache
 from ..segmentation.forward_pass import Mirroring
 from ..segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Snapshot, is_due
 from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
@@ -38,7 +38,7 @@ BUILT_IN_FOLDER = Path(__file__).parents[2] / "demo_ensemble"
 
 
 @dataclass(frozen=True)
-class AskedEnsemble:
+class EnsembleReference:
     """A folder of the worker's computer, or `BUILT_IN`, and the fingerprint it must have."""
 
     folder: str
@@ -58,26 +58,26 @@ class RemoteRun:
     def __init__(self, key: str) -> None:
         # Without `self`: a suspended generator has it, and memory is to be freed at once.
         self._is_left = partial(_is_left, get_worker(), key)
-        self._keeper = keeper()
+        self._keeper = worker_cache()
         self._thread = ThreadPoolExecutor(1)
         self._steps: Iterator[dict[int, Snapshot]] = iter(())
         self._ahead: Future[Step] = Future()
 
-    def load(self, asked: AskedEnsemble) -> dict[int, str]:
+    def load(self, asked: EnsembleReference) -> dict[int, str]:
         """Open all members: place of a member → why it cannot be used."""
         with self._ensemble(asked) as ensemble:
             members = enumerate(ensemble.folder.members)
             return {place: member.refused for place, member in members if not member.usable}
 
     def phases_at_once(
-        self, asked: AskedEnsemble, shape: tuple[int, ...], mirroring: Mirroring
+        self, asked: EnsembleReference, shape: tuple[int, ...], mirroring: Mirroring
     ) -> int:
         """How many phases of this shape fill the device when asked together."""
         with self._ensemble(asked) as ensemble:
             return ensemble.phases_at_once(np.broadcast_to(np.uint8(0), shape), mirroring)
 
     def find_phases(
-        self, asked: AskedEnsemble, cine: PackedArray, spacing: tuple[float, float, float]
+        self, asked: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
     ) -> tuple[int, int]:
         """End-diastole and end-systole."""
         voxels = cine.unpacked()
@@ -86,7 +86,7 @@ class RemoteRun:
 
     def begin(
         self,
-        asked: AskedEnsemble,
+        asked: EnsembleReference,
         images: Sequence[PackedArray],
         spacing: tuple[float, float, float],
         options: dict[str, Any],
@@ -125,7 +125,7 @@ class RemoteRun:
                     return {place: PackedSnapshot.of(each) for place, each in snapshots.items()}
 
     @contextmanager
-    def _ensemble(self, asked: AskedEnsemble) -> Generator[Ensemble]:
+    def _ensemble(self, asked: EnsembleReference) -> Generator[Ensemble]:
         """The ensemble asked for, if it is here. Raises AppError where it is not."""
         folder = BUILT_IN_FOLDER if asked.folder == BUILT_IN else Path(asked.folder)
         try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ..segmentation.forward_pass import Mirroring
-from .actor import BUILT_IN, BUILT_IN_FOLDER, AskedEnsemble
+from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never
 from .device import RemoteDevice
 from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
@@ -41,7 +41,7 @@ class RemoteEnsemble:
         self._show_stage = show_stage
         self._connection: RemoteConnection | None = None
         found = find_ensemble(Path(folder))
-        self._asked = AskedEnsemble(_folder_there(Path(folder), device), fingerprint(found))
+        self._asked = EnsembleReference(_folder_there(Path(folder), device), fingerprint(found))
         with self._connected(never) as there:
             reasons: dict[int, str] = there.ask("load", self._asked)
         self.folder = found.refusing({found.members[n].path: why for n, why in reasons.items()})

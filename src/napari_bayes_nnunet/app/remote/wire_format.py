@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.study.arrays import STEPS_PER_BIT, dump_posterior
-from ..prediction.study_output import posterior_of
-from ..segmentation.result import Segmentation, Snapshot
+from ..segmentation.result import Segmentation, Snapshot, posterior_of
 
 
 @dataclass(frozen=True, kw_only=True)

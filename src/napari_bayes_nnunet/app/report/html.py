@@ -132,3 +132,8 @@ def _meta() -> Html:
 
 def _style() -> Html:
     return Html(f"<style>{STYLE}</style>")
+
+
+RESEARCH_USE: Final = (
+    "For research use only. Not a medical device: not for diagnosis or for decisions on treatment."
+)

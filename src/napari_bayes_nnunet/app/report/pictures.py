@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Labels: TypeAlias = NDArray[np.integer]
-Box: TypeAlias = tuple[slice, slice]
+CropBox: TypeAlias = tuple[slice, slice]
 
 MARGIN_MM: Final = 12.0
 SMALLEST_MM: Final = 70.0
@@ -36,7 +36,7 @@ def slice_picture(
     *,
     spacing: tuple[float, float],
     colors: Mapping[int, str],
-    box: Box,
+    box: CropBox,
     letters: Letters | None = None,
 ) -> bytes:
     """The part ``box`` of a slice twice, with the outlines ``before`` and ``after`` the review.
@@ -67,7 +67,7 @@ def thumbnail(
     *,
     spacing: tuple[float, float],
     colors: Mapping[int, str],
-    box: Box,
+    box: CropBox,
 ) -> bytes:
     """The part ``box`` of a slice with outlines, small; all as for `slice_picture`."""
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ def thumbnail(
     return _png(figure)
 
 
-def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> Box:
+def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
     """The part of a slice to show: what is true with a margin, all of it where nothing is."""
     sides = []
     for axis, step in enumerate(spacing):

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
-from ...io.dicom.reader import geometry_of, read_stack, stacks_in
+from ...io.dicom.reader import read_stack, stack_geometry, stacks_in
 from ...io.dicom.seg import MAKER, Origin, read_seg, write_seg
 from ...io.dicom.series import Stack
-from ...io.dicom.structured_report import CONCEPTS, write_report
+from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
 from ...io.study.arrays import of_phase
 from ...io.study.study import Study, find_image, read_study
@@ -61,7 +61,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.state.ed or session.state.es or session.phases[0])
-    write_report(output / report, measured, slices, files, origin=origin)
+    write_structured_report(output / report, measured, slices, files, origin=origin)
     return [*files, output / report, output / table]
 
 
@@ -71,7 +71,7 @@ def stack_of(study: Study, images: Path) -> Stack:
     fitting = [
         stack
         for stack in stacks
-        if not stack.problem and geometry_of(stack).same_grid(study.info.geometry)
+        if not stack.problem and stack_geometry(stack).same_grid(study.info.geometry)
     ]
     own = find_image(study.info, study.folder)
     expected = None if own is None else read_volume(own, allow_blank=True).voxels

@@ -16,16 +16,16 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import of_phase
 from ...io.study.study import find_image
-from ...io.study.usage_log import USE_LOG, read_use, summary
+from ...io.study.usage_log import USE_LOG, read_use, usage_summary
 from .corrected_studies import add_phases, check_ready, open_slices, ready_phases, whole_queue
-from .outcome import CorrectedSlice, Review
-from .report_files import write_numbers, write_report
+from .outcome import CorrectedSlice, ReviewOutcome
+from .report_files import write_numbers, write_review_report
 from .session import ReviewSession
 
 PAPILLARY = "Papillary muscles are counted as in the labels that the ensemble was trained on."
 
 
-def files_of(session: ReviewSession, folder: Path) -> list[Path]:
+def export_files(session: ReviewSession, folder: Path) -> list[Path]:
     """The files ``export`` would write: labels, numbers and report."""
     case = session.study.info.case
     return [folder / f"{case}_{name}" for name in ("edited.nii.gz", "numbers.csv", "report.html")]
@@ -38,20 +38,22 @@ def export(
 
     Raises DataError where something cannot be written, or would not be read back the same.
     """
-    labels, numbers, report = files_of(session, folder)
+    labels, numbers, report = export_files(session, folder)
     info = session.study.info
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     write_numbers(numbers, session.predicted(), session.measured())
-    write_report(report, review_of(session, image, queue))
+    write_review_report(report, review_of(session, image, queue))
     return [labels, numbers, report]
 
 
-def review_of(session: ReviewSession, image: Volume | None, queue: list[QueueItem]) -> Review:
+def review_of(
+    session: ReviewSession, image: Volume | None, queue: list[QueueItem]
+) -> ReviewOutcome:
     """All that the report tells; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
     rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
-    return Review(
+    return ReviewOutcome(
         study=info.case,
         structures=session.structures,
         spacing=session.spacing,
@@ -65,7 +67,7 @@ def review_of(session: ReviewSession, image: Volume | None, queue: list[QueueIte
         progress=session.progress(queue),
         corrected=None if image is None else _corrected(session, image),
         decisions=state.decisions,
-        use=summary(rows) if rows else None,
+        use=usage_summary(rows) if rows else None,
         predictions=info.reports,
         warnings=info.warnings,
         letters=info.geometry.letters,

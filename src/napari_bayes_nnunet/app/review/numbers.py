@@ -15,7 +15,7 @@ from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Measured, Patient, heart_function
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
-from ...core.review.progress import Progress, progress, slice_uncertainty
+from ...core.review.progress import ReviewProgress, progress, slice_uncertainty
 
 Phase = int | None
 
@@ -94,7 +94,7 @@ class StudyNumbers:
             return []
         return ef_contributions(self._edited, ed=ed, es=es)
 
-    def progress(self, queue: Iterable[tuple[Phase, int]], ed: Phase, es: Phase) -> Progress:
+    def progress(self, queue: Iterable[tuple[Phase, int]], ed: Phase, es: Phase) -> ReviewProgress:
         """How much of the queue and of its phases' uncertain volume is reviewed."""
         cells = list(queue)
         phases = {phase for phase, _ in cells}

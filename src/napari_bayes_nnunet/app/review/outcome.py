@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.function import Measured
 from ...core.heart.volume_curve import VolumeCurve
-from ...core.review.progress import Progress
+from ...core.review.progress import ReviewProgress
 from ...io.images.geometry import Letters
 from ...io.study.review_state import Decision, Place
 from ...io.study.usage_log import UseSummary
@@ -30,7 +30,7 @@ class CorrectedSlice:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Review:
+class ReviewOutcome:
     """The review of one image.
 
     ``study`` is the pseudonymous name; of a path only the last part is told. ``spacing`` (z, y, x)
@@ -50,7 +50,7 @@ class Review:
     ed: int | None = None
     es: int | None = None
     curves: Sequence[VolumeCurve] = ()
-    progress: Progress | None = None
+    progress: ReviewProgress | None = None
     corrected: Sequence[CorrectedSlice] | None = ()
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
     use: UseSummary | None = None

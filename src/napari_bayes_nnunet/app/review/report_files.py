@@ -12,7 +12,7 @@ from typing import Final
 from ...core.heart.function import Measured
 from ...io import DataError
 from ...io.files.atomic import write_text
-from .outcome import Review, all_names
+from .outcome import ReviewOutcome, all_names
 from .report_page import report_page
 
 _COLUMNS: Final = (
@@ -39,7 +39,7 @@ def write_numbers(
     _write(file, text.getvalue())
 
 
-def write_report(file: Path, review: Review) -> None:
+def write_review_report(file: Path, review: ReviewOutcome) -> None:
     """Write the report: one HTML file with its pictures, in need of nothing else.
 
     Raises DataError where the file cannot be written.

@@ -12,15 +12,12 @@ import numpy as np
 from ...core.heart.structures import structure_colors, structure_title
 from ...io.study.review_state import Decision, Place
 from ...io.study.usage_log import UseSummary
-from ..report.html import Html, bullets, page, picture, section, tag
-from ..report.pictures import Box, around, curve_picture, slice_picture
+from ..report.html import RESEARCH_USE, Html, bullets, page, picture, section, tag
+from ..report.pictures import CropBox, around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
-from .outcome import CorrectedSlice, Review
+from .outcome import CorrectedSlice, ReviewOutcome
 from .report_numbers import number, numbers_table, with_spread
 
-RESEARCH_USE: Final = (
-    "For research use only. Not a medical device: not for diagnosis or for decisions on treatment."
-)
 NO_INTERVAL: Final = (
     "± is the spread of the models: the standard deviation over the members of the ensemble, after "
     "the review only of what was not reviewed. The spread of the models is not a clinical "
@@ -30,7 +27,7 @@ NO_IMAGE: Final = "The image was not at hand, so there are no pictures of the co
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
 
 
-def report_page(review: Review) -> str:
+def report_page(review: ReviewOutcome) -> str:
     """The report as an HTML document."""
     parts = (
         *_heading(review),
@@ -44,7 +41,7 @@ def report_page(review: Review) -> str:
     return page(f"{review.name}: reviewed segmentation", parts)
 
 
-def _heading(review: Review) -> Iterator[Html]:
+def _heading(review: ReviewOutcome) -> Iterator[Html]:
     roles = (("ED", review.ed), ("ES", review.es))
     facts = [f"{review.made:%Y-%m-%d %H:%M}"]
     facts += [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
@@ -58,7 +55,7 @@ def _heading(review: Review) -> Iterator[Html]:
     yield tag("div", *_tiles(review), class_="tiles")
 
 
-def _warnings(review: Review) -> Iterator[str]:
+def _warnings(review: ReviewOutcome) -> Iterator[str]:
     of_phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
     yield from (s for s in dict.fromkeys(review.warnings) if s not in of_phases)
     for phase, report in review.predictions.items():
@@ -67,7 +64,7 @@ def _warnings(review: Review) -> Iterator[str]:
             yield f"{title}: {sentence}" if title else sentence
 
 
-def _tiles(review: Review) -> Iterator[Html]:
+def _tiles(review: ReviewOutcome) -> Iterator[Html]:
     for name in [name for name in _KEY_FIGURES if name in review.after][:3]:
         after, before = review.after[name], review.before.get(name)
         value, unit = with_spread(after)
@@ -88,7 +85,7 @@ def _tile(label: str, value: str, unit: str, below: str) -> Html:
     )
 
 
-def _numbers(review: Review) -> Html:
+def _numbers(review: ReviewOutcome) -> Html:
     if not review.before and not review.after:
         return section("Numbers", tag("p", "No ventricle was found: nothing could be measured."))
     notes = (NO_INTERVAL, review.papillary)
@@ -96,7 +93,7 @@ def _numbers(review: Review) -> Html:
     return section("Numbers", table, bullets(notes, class_="notes"))
 
 
-def _curve(review: Review) -> Iterator[Html]:
+def _curve(review: ReviewOutcome) -> Iterator[Html]:
     curves = [curve for curve in review.curves if len(curve.phases) > 1]
     if not curves:
         return
@@ -112,7 +109,7 @@ def _figure(png: bytes, description: str, *caption: str) -> Html:
     return tag("figure", picture(png, description), tag("figcaption", *caption))
 
 
-def _corrected(review: Review) -> Iterator[Html]:
+def _corrected(review: ReviewOutcome) -> Iterator[Html]:
     if not review.corrected:
         why = NO_IMAGE if review.corrected is None else "No slice was changed."
         yield section("Corrected slices", tag("p", why))
@@ -137,7 +134,7 @@ def _legend(structures: Mapping[str, int], colors: Mapping[int, str]) -> Html:
 
 
 def _corrected_slice(
-    review: Review, part: CorrectedSlice, colors: Mapping[int, str], box: Box
+    review: ReviewOutcome, part: CorrectedSlice, colors: Mapping[int, str], box: CropBox
 ) -> Html:
     png = slice_picture(
         part.image,
@@ -164,7 +161,7 @@ def _emphasis(state: str) -> str:
     return "flagged" if state == "flagged" else ""
 
 
-def _decisions(review: Review) -> Iterator[Html]:
+def _decisions(review: ReviewOutcome) -> Iterator[Html]:
     if not review.decisions:
         return
     head = (tag("th", title) for title in ("Slice", "Decision", "Comment"))
@@ -231,7 +228,7 @@ def _temperature(value: Any) -> str:
     return "" if value == 1 else f"{value:g}"
 
 
-def _origin(review: Review) -> Iterator[Html]:
+def _origin(review: ReviewOutcome) -> Iterator[Html]:
     """How the prediction was made; what differs between phases is told of each."""
     lines = []
     for title, of_report in _ORIGIN.items():

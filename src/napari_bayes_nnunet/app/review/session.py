@@ -17,7 +17,7 @@ from ...core.editing.alternatives import Alternative, alternatives
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
 from ...core.heart.slice_volumes import base_is_first
-from ...core.review.progress import Progress
+from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
     SCORES,
@@ -33,7 +33,7 @@ from ...io.study.usage_log import UseRow, changed_voxels
 from .numbers import StudyNumbers
 from .usage_recorder import UseRecorder
 
-Scores: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
+ScoresByPhase: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
 
 
@@ -62,7 +62,7 @@ class ReviewSession:
         self.preview: tuple[Place, NDArray[Any]] | None = None
         """A slice whose labels are only shown, and what they really are: that is what is saved."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
-        self._scores: tuple[tuple[str, bool], Scores] | None = None
+        self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
         self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
@@ -187,7 +187,7 @@ class ReviewSession:
         chosen = self.state.score if self.state.score in SCORES else DEFAULT_SCORE
         return usable_score(self.study.posteriors.values(), chosen)
 
-    def scores(self) -> Scores:
+    def scores(self) -> ScoresByPhase:
         """Phase → structure → (Z,), of all phases whose posterior is there; kept."""
         key = self.score, self.state.leave_out_border
         if self._scores is None or self._scores[0] != key:
@@ -199,7 +199,7 @@ class ReviewSession:
             self._scores = key, found
         return self._scores[1]
 
-    def queue(self, scores: Scores) -> list[QueueItem]:
+    def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
         """The slices to look at, the worst first."""
         asked = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
         return review_queue(asked, structure=self.state.structure)
@@ -347,7 +347,7 @@ class ReviewSession:
         """As the ensemble had predicted."""
         return self.numbers.predicted(self.state.ed, self.state.es, self.state.patient)
 
-    def progress(self, queue: list[QueueItem]) -> Progress:
+    def progress(self, queue: list[QueueItem]) -> ReviewProgress:
         """How far the review is."""
         places = [(item.phase, item.z) for item in queue]
         return self.numbers.progress(places, self.state.ed, self.state.es)

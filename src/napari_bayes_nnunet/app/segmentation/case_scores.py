@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 
-Scores = dict[str, dict[str, float]]
+CaseScores = dict[str, dict[str, float]]
 """Structure → name of a score → value."""
 DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
 """Decimals that are told of each score."""
@@ -16,7 +16,7 @@ DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
 
 def case_scores(
     volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
-) -> Scores:
+) -> CaseScores:
     """Structure → ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml``."""
     return {
         name: {
@@ -28,7 +28,7 @@ def case_scores(
     }
 
 
-def score_ranges(cases: Iterable[Scores]) -> dict[str, dict[str, list[float]]]:
+def score_ranges(cases: Iterable[CaseScores]) -> dict[str, dict[str, list[float]]]:
     """Lowest and highest of every score over the validation cases: structure → score → range."""
     seen: dict[str, dict[str, list[float]]] = {}
     for case in cases:

@@ -21,13 +21,13 @@ from ...core.heart.measurements import (
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from .. import AppError
 from .case_scores import validation_warnings
-from .forward_pass import Mirroring, Pass
+from .forward_pass import ForwardPass, Mirroring
 from .inspection import why_refused
-from .member_predictions import AskedImage, MemberAnswers
-from .member_statistics import Tally, to_numpy
+from .member_predictions import InputImage, MemberPredictor
+from .member_statistics import MemberStatistics, to_numpy
 from .methods import choose_members
-from .pass_plan import Course, Pace, Traveller
-from .prediction_cache import KeptAnswers
+from .pass_plan import ImageProgress, PassPlan, StepTimer
+from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Ensemble:
         device: str = "auto",
         precision: Precision = "auto",
         notify: Callable[[str], None] = lambda sentence: None,
-        kept: KeptAnswers | None = None,
+        kept: PredictionCache | None = None,
     ) -> None:
         from ...nnunet.device import choose_device
         from ...nnunet.inference import Predictor
@@ -73,7 +73,7 @@ class Ensemble:
         )
         self.is_exact = precision == "full"
         self.folder = found.refusing(why_refused(found))
-        self._answers = MemberAnswers(self._predictor, self.folder, kept)
+        self._answers = MemberPredictor(self._predictor, self.folder, kept)
 
     @property
     def device(self) -> str:
@@ -157,7 +157,7 @@ class Ensemble:
         results have the labels of every member, a byte per member and voxel (24 MB for 30 members
         of 12 x 256 x 256 voxels); without it memory does not grow with them.
         """
-        course = Course(
+        course = PassPlan(
             folder=self.folder,
             method=method,
             members=members,
@@ -174,7 +174,7 @@ class Ensemble:
             self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
             for image in images
         ]
-        pace = Pace()
+        pace = StepTimer()
         for done, one in enumerate(order, start=1):
             under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
             answers = self._answers.of(
@@ -204,7 +204,7 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one member after the other, tensors on the device."""
-        passes = [Pass((member,)) for member in members]
+        passes = [ForwardPass((member,)) for member in members]
         return self.pass_probabilities(
             image, spacing, passes, mirroring=mirroring, should_stop=should_stop
         )
@@ -213,13 +213,13 @@ class Ensemble:
         self,
         image: Image,
         spacing: Spacing,
-        passes: Iterable[Pass],
+        passes: Iterable[ForwardPass],
         *,
         mirroring: Mirroring = "full",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
-        asked = AskedImage(_checked(image, spacing), spacing)
+        asked = InputImage(_checked(image, spacing), spacing)
         for one in passes:
             yield from self._answers.of(one, [asked], mirroring=mirroring, should_stop=should_stop)
 
@@ -240,8 +240,8 @@ class Ensemble:
         for first in range(0, cine.shape[1], together):
             images = np.moveaxis(cine[:, first : first + together], 1, 0)
             answers = self._answers.of(
-                Pass((member,)),
-                [AskedImage(_checked(image, spacing), spacing) for image in images],
+                ForwardPass((member,)),
+                [InputImage(_checked(image, spacing), spacing) for image in images],
                 mirroring="none",
                 should_stop=should_stop,
             )
@@ -259,17 +259,17 @@ class Ensemble:
 
     def _traveller(
         self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
-    ) -> Traveller:
-        tally = Tally(
+    ) -> ImageProgress:
+        tally = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
             posterior=_posterior(temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
-        return Traveller(AskedImage(_checked(image, spacing), spacing), tally)
+        return ImageProgress(InputImage(_checked(image, spacing), spacing), tally)
 
-    def _result(self, traveller: Traveller, course: Course, seconds: float) -> Segmentation:
+    def _result(self, traveller: ImageProgress, course: PassPlan, seconds: float) -> Segmentation:
         tally = traveller.tally
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)

@@ -18,7 +18,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """One look at the image, with the mean of the weights of ``members``: one, but for SWA.
 
     With ``dropout_seed`` the network's dropout is armed and drawn from that seed. ``turn`` is the
@@ -32,24 +32,24 @@ class Pass:
 
 def passes_of(
     members: Sequence[Member], combine: Combine, *, mirroring: Mirroring = "full"
-) -> list[Pass]:
+) -> list[ForwardPass]:
     """The passes that the chosen members are combined by, in the order of the members.
 
     Spread mirrors are dealt out in turn, in every cycle from its last member on and from cycle to
     cycle: how often each of four is seen in a cycle, and in all, differs by one at most.
     """
     if combine == "weights":
-        passes = [Pass(tuple(members))]
+        passes = [ForwardPass(tuple(members))]
     elif combine == "dropout":
-        passes = [Pass((member,), seed) for seed, member in enumerate(members)]
+        passes = [ForwardPass((member,), seed) for seed, member in enumerate(members)]
     else:
-        passes = [Pass((member,)) for member in members]
+        passes = [ForwardPass((member,)) for member in members]
     if mirroring != "spread":
         return passes
     return [replace(one, turn=turn) for one, turn in zip(passes, _turns(passes), strict=True)]
 
 
-def _turns(passes: Sequence[Pass]) -> list[int]:
+def _turns(passes: Sequence[ForwardPass]) -> list[int]:
     places: dict[Mode, list[int]] = {}
     for place, one in enumerate(passes):
         places.setdefault(mode_of(one.members[-1]), []).append(place)
@@ -68,12 +68,12 @@ def mode_of(member: Member) -> Mode:
     return member.training, member.fold, member.cycle
 
 
-def look_after(members: Sequence[Member]) -> int:
+def stability_interval(members: Sequence[Member]) -> int:
     """After so many members another look shows whether the answer rests: once round the modes."""
     return max(FEWEST, len({mode_of(member) for member in members}))
 
 
-def interleaved(passes: Sequence[Pass]) -> list[Pass]:
+def interleaved(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
     """The passes in an order that visits all modes early: the last of each cycle first."""
     seen: dict[Mode, int] = {}
     ranks = []

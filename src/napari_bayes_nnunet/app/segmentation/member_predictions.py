@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
-from .forward_pass import Mirroring, Pass
+from .forward_pass import ForwardPass, Mirroring
 from .member_statistics import to_numpy
-from .prediction_cache import Files, KeptAnswers, files_of, image_digest, question
+from .prediction_cache import Files, PredictionCache, cache_key, image_digest, member_files
 
 if TYPE_CHECKING:
-    from ...nnunet.inference import Predictor, Prepared
+    from ...nnunet.inference import Predictor, PreparedImage
     from ...nnunet.weights import StateDict
 
 
@@ -26,20 +26,20 @@ class _Opened(NamedTuple):
 
 
 @dataclass
-class AskedImage:
+class InputImage:
     """An image (channels, Z, Y, X), its spacing (z, y, x) in mm, and what was made of it."""
 
     channels: Any
     spacing: tuple[float, float, float]
     digest: str = ""
-    prepared: Prepared | None = None
+    prepared: PreparedImage | None = None
 
 
-class MemberAnswers:
+class MemberPredictor:
     """Asks the members of ``folder``; each is read once, and only when it is asked."""
 
     def __init__(
-        self, predictor: Predictor, folder: EnsembleFolder, kept: KeptAnswers | None
+        self, predictor: Predictor, folder: EnsembleFolder, kept: PredictionCache | None
     ) -> None:
         self._predictor = predictor
         self._kept = kept
@@ -48,8 +48,8 @@ class MemberAnswers:
 
     def of(
         self,
-        one: Pass,
-        images: Sequence[AskedImage],
+        one: ForwardPass,
+        images: Sequence[InputImage],
         *,
         mirroring: Mirroring,
         should_stop: Callable[[], bool],
@@ -65,7 +65,7 @@ class MemberAnswers:
         computed = iter(self._compute(one, unknown, mirroring, should_stop) if unknown else ())
         return [next(computed) if answer is None else answer for answer in known]
 
-    def _find(self, one: Pass, image: AskedImage, mirroring: Mirroring) -> Any:
+    def _find(self, one: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
         if self._kept is None:
             return None
         answer = self._kept.find(self._question(one, image, mirroring))
@@ -75,8 +75,8 @@ class MemberAnswers:
 
     def _compute(
         self,
-        one: Pass,
-        images: Sequence[AskedImage],
+        one: ForwardPass,
+        images: Sequence[InputImage],
         mirroring: Mirroring,
         should_stop: Callable[[], bool],
     ) -> list[Any]:
@@ -95,19 +95,19 @@ class MemberAnswers:
                 self._kept.keep(self._question(one, image, mirroring), to_numpy(answer))
         return answers
 
-    def _prepared(self, image: AskedImage) -> Prepared:
+    def _prepared(self, image: InputImage) -> PreparedImage:
         if image.prepared is None:
             image.prepared = self._predictor.prepare(image.channels, image.spacing)
         return image.prepared
 
-    def _question(self, one: Pass, image: AskedImage, mirroring: Mirroring) -> str:
+    def _question(self, one: ForwardPass, image: InputImage, mirroring: Mirroring) -> str:
         """What tells an answer from others; of opened members the files that were read count."""
         image.digest = image.digest or image_digest(image.channels, image.spacing)
         opened = self._opened.get(one.members)
-        files = opened.files if opened else files_of(one.members)
+        files = opened.files if opened else member_files(one.members)
         network = self._predictor.network
         computed = f"{network.device} {network.dtype}"
-        return question(
+        return cache_key(
             *(image.digest, self._plans, one, files), mirroring=mirroring, computed=computed
         )
 
@@ -116,7 +116,7 @@ class MemberAnswers:
         from ...nnunet.weights import mean_weights, read_checkpoint
 
         if members not in self._opened:
-            files = files_of(members)
+            files = member_files(members)
             checkpoints = [read_checkpoint(member.path) for member in members]
             axes = checkpoints[-1].get("inference_allowed_mirroring_axes")
             weights = mean_weights([checkpoint["network_weights"] for checkpoint in checkpoints])

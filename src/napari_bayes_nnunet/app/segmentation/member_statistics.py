@@ -21,7 +21,7 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class MemberStatistics:
     """What is kept of the members: their sums, and the volumes and agreement of their labels.
 
     ``volumes`` maps a structure to the mL of every member, ``member_labels`` are the (Z, Y, X)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from .forward_pass import Mirroring, Pass, interleaved, look_after, passes_of
-from .member_predictions import AskedImage
-from .member_statistics import Tally
+from .forward_pass import ForwardPass, Mirroring, interleaved, passes_of, stability_interval
+from .member_predictions import InputImage
+from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class PassPlan:
     """Which passes a method makes with how many members of an ensemble, and in which order."""
 
     folder: EnsembleFolder
@@ -41,20 +41,20 @@ class Course:
         return choose_members(self.folder, self.method, self.members)
 
     @cached_property
-    def passes(self) -> list[Pass]:
+    def passes(self) -> list[ForwardPass]:
         """The passes in the order of the members."""
         return passes_of(self.chosen, self.way.combine, mirroring=self.mirroring)
 
     @cached_property
-    def order(self) -> list[Pass]:
+    def order(self) -> list[ForwardPass]:
         """The passes in the order in which they are made, of all modes early."""
         return interleaved(self.passes)
 
     def looks_after(self, done: int) -> bool:
         """Whether it is time to look if the answers rest."""
-        return self.until_stable and done % look_after(self.chosen) == 0
+        return self.until_stable and done % stability_interval(self.chosen) == 0
 
-    def taken(self, done: int) -> list[Pass]:
+    def taken(self, done: int) -> list[ForwardPass]:
         """The passes that were made first, in the order of the members."""
         seen = set(self.order[:done])
         return [one for one in self.passes if one in seen]
@@ -72,11 +72,11 @@ class Course:
 
 
 @dataclass(eq=False)
-class Traveller:
+class ImageProgress:
     """One image on a course: what was found of it so far, by how many passes."""
 
-    image: AskedImage
-    tally: Tally
+    image: InputImage
+    tally: MemberStatistics
     done: int = 0
     rests: bool = False
     _stability: Stability = field(default_factory=Stability)
@@ -92,7 +92,7 @@ class Traveller:
         entropy = self.tally.measure(RunningPosterior.total_entropy)
         self.rests = self._stability.look(labels, entropy)
 
-    def member_labels(self, course: Course) -> NDArray[np.uint8] | None:
+    def member_labels(self, course: PassPlan) -> NDArray[np.uint8] | None:
         """(n, Z, Y, X) labels of the passes in the order of the members, where they were kept."""
         if not self.tally.member_labels:
             return None
@@ -104,7 +104,7 @@ LATEST = 5
 """Passes whose time tells that of the next ones; the very first also waits for what all need."""
 
 
-class Pace:
+class StepTimer:
     """How long the passes take; those that were kept, in no time, do not count."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.ensemble.ensemble_folder import Member
-from .forward_pass import Pass
+from .forward_pass import ForwardPass
 
 LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
@@ -28,7 +28,7 @@ Files = tuple[tuple[str, int, int], ...]
 """Path, time of the last change in ns, and size of each."""
 
 
-class KeptAnswers:
+class PredictionCache:
     """Probabilities (C, Z, Y, X) float32 of passes, in ``folder`` with at most ``limit`` bytes."""
 
     def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
@@ -36,7 +36,7 @@ class KeptAnswers:
         self._limit = limit
 
     def find(self, question: str) -> NDArray[np.float32] | None:
-        """The answer to a `question`, None where it was never given or has been dropped."""
+        """The answer to a `cache_key`, None where it was never given or has been dropped."""
         file = self._file(question)
         try:
             answer: NDArray[np.float32] = np.load(file)
@@ -82,8 +82,8 @@ def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
     return digest.hexdigest()
 
 
-def question(
-    image: str, network: str, one: Pass, files: Files, *, mirroring: str, computed: str
+def cache_key(
+    image: str, network: str, one: ForwardPass, files: Files, *, mirroring: str, computed: str
 ) -> str:
     """What tells a pass over an image (its digest) with a network (its plans') from others.
 
@@ -95,7 +95,7 @@ def question(
     return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
 
 
-def files_of(members: Sequence[Member]) -> Files:
+def member_files(members: Sequence[Member]) -> Files:
     """The members' files as they are now; time and size are 0 where one is gone."""
     return tuple(_file(member.path) for member in members)
 

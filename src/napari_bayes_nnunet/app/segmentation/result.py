@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
+from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
-from .member_statistics import Tally
+from ...io.study.arrays import rounded
+from .member_statistics import MemberStatistics
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
 
@@ -29,7 +31,7 @@ class Snapshot:
     done: int
     total: int
     eta_seconds: float
-    tally: Tally
+    tally: MemberStatistics
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -118,3 +120,16 @@ class Segmentation:
             "notes": list(self.notes),
         }
         return dict(null_for_nan(report))
+
+
+def posterior_of(result: Segmentation) -> StoredPosterior:
+    """What is stored of a result whose members were kept; maps in steps of 1/4096 bit."""
+    if result.member_labels is None:
+        raise ValueError("A study needs the labels of the members: segment with keep_members.")
+    return StoredPosterior.of(
+        result.probabilities,
+        result.member_labels,
+        prediction=result.labels,
+        entropy=rounded(result.entropy),
+        mutual_information=rounded(result.mutual_information),
+    )

@@ -17,7 +17,7 @@ from typing import Any
 from ...core.ensemble.schedule import UNUSED, RestartSchedule
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
-from .process_record import read_info
+from .process_record import read_process_record
 from .progress_file import end_in, last_messages
 from .request import TrainingRequest
 
@@ -131,7 +131,7 @@ class StartedTraining:
     def has_begun(self) -> bool:
         """Whether it was let into the run folder; from then on ``state_of`` speaks of it."""
         with suppress(OSError):
-            info = read_info(self.run)
+            info = read_process_record(self.run)
             return info is not None and info.is_here and info.pid == self.pid
         return False
 

@@ -68,7 +68,9 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def write_info(run: RunFolder, *, dataset: str, fold: str, arguments: Sequence[str]) -> None:
+def write_process_record(
+    run: RunFolder, *, dataset: str, fold: str, arguments: Sequence[str]
+) -> None:
     """Enter this process as the one that trains in ``run``."""
     info = JobInfo(
         pid=os.getpid(),
@@ -82,7 +84,7 @@ def write_info(run: RunFolder, *, dataset: str, fold: str, arguments: Sequence[s
     write_json(run.job, asdict(info))
 
 
-def read_info(run: RunFolder) -> JobInfo | None:
+def read_process_record(run: RunFolder) -> JobInfo | None:
     """Who trains in ``run``, None where nobody said so. Raises OSError for an unreachable drive."""
     try:
         content = json.loads(run.job.read_text(encoding="utf-8"))

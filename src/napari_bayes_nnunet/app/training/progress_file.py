@@ -16,7 +16,7 @@ LAST_BYTES = 65536
 """More than the last hundred epochs of a training."""
 
 
-class Journal:
+class ProgressFile:
     """The file of messages. Who follows it sees whole lines, one a message."""
 
     def __init__(self, file: Path) -> None:

@@ -17,15 +17,15 @@ import psutil
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
 from ..messages import EpochDone, JobEnded, Message, TrainingStarted
-from .process_record import JobInfo, is_gone, read_info
-from .progress_file import Journal, end_in, last_messages, unreachable
+from .process_record import JobInfo, is_gone, read_process_record
+from .progress_file import ProgressFile, end_in, last_messages, unreachable
 
-Kind = Literal[
+RunStatus = Literal[
     "none", "starting", "refused", "running", "silent", "finished", "stopped", "failed", "died"
 ]
 """Starting and refused are what only who started a process knows: it has not yet written."""
 
-OUTCOMES: dict[str, Kind] = {"finished": "finished", "stopped": "stopped"}
+OUTCOMES: dict[str, RunStatus] = {"finished": "finished", "stopped": "stopped"}
 SILENT_AFTER = 600.0
 """Seconds without a word after which a training on another host is called silent."""
 SILENT_EPOCHS = 10
@@ -43,7 +43,7 @@ class RunState:
     user. ``heard`` is when the training last wrote something, ``host`` where it runs or ran.
     """
 
-    kind: Kind
+    kind: RunStatus
     text: str
     host: str | None = None
     heard: datetime | None = None
@@ -55,7 +55,7 @@ class RunState:
         return self.kind in ("starting", "running", "silent")
 
 
-def state_of(run: RunFolder) -> RunState:
+def read_run_state(run: RunFolder) -> RunState:
     """Whether a training runs in ``run``, or how the last one ended.
 
     For the process on this computer its number and its start are looked up. A training on another
@@ -64,7 +64,7 @@ def state_of(run: RunFolder) -> RunState:
     minutes too much or too little. Raises AppError when the folder cannot be reached.
     """
     try:
-        info, heard = read_info(run), _last_heard(run)
+        info, heard = read_process_record(run), _last_heard(run)
         kind, text = _kind_and_text(run, info, last_messages(run.progress), heard)
     except OSError as error:
         raise unreachable(run.path, error) from error
@@ -112,13 +112,13 @@ def kill(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
         time.sleep(0.02)
     with suppress(OSError):  # gone it is; without this line it counts as died
         if end_in(last_messages(run.progress)) is None:
-            Journal(run.progress).append(
+            ProgressFile(run.progress).append(
                 JobEnded(outcome="stopped", text=f"Killed. {_what_next(run)}")
             )
 
 
 def _process_to_kill(run: RunFolder) -> psutil.Process:
-    state = state_of(run)
+    state = read_run_state(run)
     process = state.info.process() if state.info and state.goes_on else None
     if process is None:
         if state.goes_on:
@@ -153,7 +153,7 @@ def _last_heard(run: RunFolder) -> float | None:
 
 def _kind_and_text(
     run: RunFolder, info: JobInfo | None, messages: list[Message], heard: float | None
-) -> tuple[Kind, str]:
+) -> tuple[RunStatus, str]:
     if end := end_in(messages):
         return OUTCOMES.get(end.outcome, "failed"), end.text
     if info is None and not messages:

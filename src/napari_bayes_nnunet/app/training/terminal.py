@@ -18,8 +18,8 @@ from ..messages import JobEnded, Message, StageStarted
 from ..signals import StopRequest
 from .job import TrainingJob, prepared
 from .process import arguments
-from .process_record import write_info
-from .progress_file import Journal
+from .process_record import write_process_record
+from .progress_file import ProgressFile
 from .request import TrainingRequest
 from .run import run_job
 from .terminal_output import TrainingView, choose_view
@@ -41,7 +41,7 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
 
 
 def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
-    journal = Journal(job.run.progress)
+    journal = ProgressFile(job.run.progress)
     stop = StopRequest(job.run.stop)
 
     def tell(message: Message) -> None:
@@ -72,7 +72,7 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
     return text
 
 
-def _enter(job: TrainingJob, journal: Journal) -> None:
+def _enter(job: TrainingJob, journal: ProgressFile) -> None:
     """Make known who trains here. From now on a file RUN/stop is heard.
 
     The first message at once: what stands before it says how an earlier training ended, and much is
@@ -81,7 +81,7 @@ def _enter(job: TrainingJob, journal: Journal) -> None:
     journal.append(StageStarted(text="Starting"))
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
     dataset = str(job.dataset.path)
-    write_info(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
+    write_process_record(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
 
 
 def _sentence(job: TrainingJob, error: Exception) -> str:

@@ -16,7 +16,7 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels
 from ..messages import StageStarted
-from ..segmentation.case_scores import Scores, case_scores, score_ranges
+from ..segmentation.case_scores import CaseScores, case_scores, score_ranges
 from ..segmentation.ensemble import Ensemble, Image, Spacing
 from ..segmentation.result import Segmentation
 from ..signals import Stopped, StopRequest
@@ -64,7 +64,7 @@ def _score(
     names: list[Any],
     tell: Callable[[StageStarted], None],
     stop: StopRequest,
-) -> Iterator[Scores]:
+) -> Iterator[CaseScores]:
     wanted = [case for case in dataset.cases if case.name in set(names)]
     started = monotonic()
     for done, case in enumerate(wanted):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ..evaluation.figures import COLORS, DPI, GRID, INK, MUTED
+from ..report.figures import COLORS, DPI, GRID, INK, MUTED
 from .analysis import FEWEST, LayerDistances, LayerMaps, TrajectoryAnalysis, WeightMap
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
 from ...io.files.case_names import plain
-from ..evaluation.figures import DPI, INK, MUTED
+from ..report.figures import DPI, INK, MUTED
 from ..report.pictures import around, show_image
 from .member_comparison import MemberCase, MemberSlice
 

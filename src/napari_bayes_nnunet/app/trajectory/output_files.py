@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.files.atomic import replacing, write_text
-from ..evaluation.figures import png
+from ..report.figures import png
 from ..report.output_folder import unwritable
 from .analysis import LayerDistances, TrajectoryAnalysis
 from .figures import draw, draw_distances, draw_layers
@@ -29,7 +29,7 @@ PAPER_DPI: Final = 300
 _OF_LAYER: Final = ("x", "y", "member_x", "member_y", "step")
 
 
-def write_report(
+def write_trajectory(
     analysis: TrajectoryAnalysis, report: Path, *, cases: Sequence[MemberCase] = ()
 ) -> Path:
     """Write the files into the folder ``report``, replacing those of before; returns the page.
@@ -137,7 +137,7 @@ def _written(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
-def report_text(analysis: TrajectoryAnalysis) -> str:
+def trajectory_text(analysis: TrajectoryAnalysis) -> str:
     """What was found of the first layer, for a terminal."""
     layer = analysis.first
     known = f"{len(analysis.epochs)} epochs" if analysis.is_whole else "the members"

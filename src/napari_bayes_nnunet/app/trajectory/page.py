@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ..report.html import Html, bullets, page, picture, section, tag
-from ..review.report_page import RESEARCH_USE
+from ..report.html import RESEARCH_USE, Html, bullets, page, picture, section, tag
 from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .member_comparison import MemberCase
 from .member_comparison_picture import picture_name

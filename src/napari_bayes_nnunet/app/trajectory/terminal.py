@@ -17,7 +17,7 @@ from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Snapshot
 from .analysis import analyse, with_control
 from .member_comparison import MemberCase, member_case, read_image
-from .output_files import report_text, write_report
+from .output_files import trajectory_text, write_trajectory
 
 
 def trajectory_in_terminal(
@@ -45,8 +45,8 @@ def trajectory_in_terminal(
         analysis = with_control(analysis, control)
     check_writable(report)
     shown = list(_with_bars(RunFolder(run).fold(fold), cases, device)) if cases else []
-    page = write_report(analysis, report, cases=shown)
-    click.echo(report_text(analysis))
+    page = write_trajectory(analysis, report, cases=shown)
+    click.echo(trajectory_text(analysis))
     click.echo(f"Report: {page}")
 
 

@@ -24,7 +24,7 @@ _NEVER = -10 * STEPS
 _Ranks = NDArray[np.int16]
 
 
-def at_level(
+def labels_at_margin(
     slice_: SlicePosterior,
     labels: Labels,
     *,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..metrics.overlap import LabelMap
 
-Box: TypeAlias = tuple[slice, slice, slice]
+VoxelBox: TypeAlias = tuple[slice, slice, slice]
 CERTAIN = 255
 """What is stored for a probability of 1."""
 
@@ -47,7 +47,7 @@ class StoredPosterior:
     prediction: NDArray[np.uint8]
     entropy: NDArray[np.float32]
     mutual_information: NDArray[np.float32]
-    box: Box
+    box: VoxelBox
     probabilities: NDArray[np.uint8]
     members: NDArray[np.uint8]
 
@@ -116,7 +116,7 @@ class StoredPosterior:
         return labels
 
 
-def _box_of(mask: NDArray[Any]) -> Box:
+def _box_of(mask: NDArray[Any]) -> VoxelBox:
     """The smallest box around what is true; an empty one where nothing is."""
     sides = []
     for axis in range(3):

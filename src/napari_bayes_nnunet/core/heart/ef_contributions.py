@@ -8,7 +8,7 @@ import numpy as np
 
 from .function import ejection_fraction
 from .measurements import Structure
-from .slice_volumes import Phases, Values, standard_deviation
+from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
 _ROUNDING = 1e-9
 
@@ -23,7 +23,7 @@ class Contribution:
 
 
 def ef_contributions(
-    phases: Phases, *, ed: int, es: int, structure: Structure = "LV"
+    phases: VolumesByPhase, *, ed: int, es: int, structure: Structure = "LV"
 ) -> list[Contribution]:
     """The slices whose review would narrow the spread of the EF, the most first.
 
@@ -55,11 +55,11 @@ def ef_contributions(
     return sorted(found, key=lambda part: -part.points)
 
 
-def _is_found(phases: Phases, phase: int, structure: Structure) -> bool:
+def _is_found(phases: VolumesByPhase, phase: int, structure: Structure) -> bool:
     return phase in phases and phases[phase].total(structure) is not None
 
 
-def _if_reviewed(phases: Phases, phase: int, structure: Structure) -> Values:
+def _if_reviewed(phases: VolumesByPhase, phase: int, structure: Structure) -> Values:
     """(n, Z + 1) mL of each member, if slice z were reviewed; last as things are."""
     volumes = phases[phase]
     members = volumes.of_members(structure)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from .measurements import Structure
-from .slice_volumes import Phases, Values, standard_deviation
+from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
 MYOCARDIUM_G_PER_ML: Final = 1.05
 _SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right ventricle"}
@@ -109,7 +109,11 @@ _INDEX_TITLES: Final = {"CO": "cardiac index"}
 
 
 def heart_function(
-    phases: Phases, *, ed: int | None = None, es: int | None = None, patient: Patient | None = None
+    phases: VolumesByPhase,
+    *,
+    ed: int | None = None,
+    es: int | None = None,
+    patient: Patient | None = None,
 ) -> dict[str, Measured]:
     """What can be measured of both ventricles, by name ("LV EDV", "LV EF", …), in reading order.
 
@@ -135,7 +139,7 @@ def ejection_fraction(edv: Values, esv: Values) -> Values:
 
 
 def _measured(
-    side: Structure, phases: Phases, ed: int | None, es: int | None, patient: Patient
+    side: Structure, phases: VolumesByPhase, ed: int | None, es: int | None, patient: Patient
 ) -> Iterator[Measured]:
     values = dict(_values(side, phases, ed, es, patient))
     for name, value in values.items():
@@ -158,7 +162,7 @@ def _index_of(name: str, area: float) -> _Quantity:
 
 
 def _values(
-    side: Structure, phases: Phases, ed: int | None, es: int | None, patient: Patient
+    side: Structure, phases: VolumesByPhase, ed: int | None, es: int | None, patient: Patient
 ) -> Iterator[tuple[str, Values]]:
     """Quantity → (1 + n,): by the labels, then by each member."""
     edv, esv = (_total(phases, phase, side) for phase in (ed, es))
@@ -179,13 +183,13 @@ def _values(
         yield from _mass(phases, ed)
 
 
-def _mass(phases: Phases, ed: int | None) -> Iterator[tuple[str, Values]]:
+def _mass(phases: VolumesByPhase, ed: int | None) -> Iterator[tuple[str, Values]]:
     wall = phases[None].total("MYO") if None in phases else _total(phases, ed, "MYO")
     if wall is not None:
         yield "mass", wall * MYOCARDIUM_G_PER_ML
 
 
-def _total(phases: Phases, phase: int | None, structure: Structure) -> Values | None:
+def _total(phases: VolumesByPhase, phase: int | None, structure: Structure) -> Values | None:
     if phase is None or phase not in phases:
         return None
     return phases[phase].total(structure)

@@ -62,7 +62,7 @@ class PhaseVolumes:
         return np.append(self.labels[structure].sum(), self.of_members(structure).sum(axis=1))
 
 
-Phases: TypeAlias = Mapping[int | None, PhaseVolumes]
+VolumesByPhase: TypeAlias = Mapping[int | None, PhaseVolumes]
 """By phase, from 1; the one phase of a 3D image is None."""
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from .measurements import Structure, end_diastole_and_systole
-from .slice_volumes import Phases, standard_deviation
+from .slice_volumes import VolumesByPhase, standard_deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class VolumeCurve:
     es: int | None
 
 
-def volume_curve(phases: Phases, *, structure: Structure = "LV") -> VolumeCurve:
+def volume_curve(phases: VolumesByPhase, *, structure: Structure = "LV") -> VolumeCurve:
     """The curve through those of ``phases`` that have the structure; empty for a 3D image."""
     totals = {
         phase: total

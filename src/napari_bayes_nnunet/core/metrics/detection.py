@@ -71,7 +71,7 @@ def gross_errors(prediction: LabelMap, reference: LabelMap, spacing: Sequence[fl
     return np.asarray(far & (prediction != reference), bool)
 
 
-Numbers: TypeAlias = Sequence[float] | NDArray[np.floating]
+FloatSeries: TypeAlias = Sequence[float] | NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +85,7 @@ class RiskCoverage:
     risk: NDArray[np.float64]
 
 
-def risk_coverage(confidence: Numbers, risk: Numbers) -> RiskCoverage:
+def risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> RiskCoverage:
     """Risk, as 1 - Dice, of (n,) cases when only the most confident are kept.
 
     Equal confidences have no order: the curve is the mean over all of theirs, exactly, so each of
@@ -102,13 +102,13 @@ def risk_coverage(confidence: Numbers, risk: Numbers) -> RiskCoverage:
     )
 
 
-def area_under_risk_coverage(confidence: Numbers, risk: Numbers) -> float:
+def area_under_risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> float:
     """AURC: mean of the n risks of `risk_coverage`, less is better; NaN without a case."""
     risks = risk_coverage(confidence, risk).risk
     return float(risks.mean()) if len(risks) else math.nan
 
 
-def rank_correlation(score: Numbers, quality: Numbers) -> float:
+def rank_correlation(score: FloatSeries, quality: FloatSeries) -> float:
     """Spearman's correlation of (n,) scores with what they promise, -1 … 1.
 
     Cases where either number is NaN are left out. NaN for less than three cases, and where all
@@ -122,7 +122,9 @@ def rank_correlation(score: Numbers, quality: Numbers) -> float:
     return float(stats.spearmanr(score, quality).statistic)
 
 
-def _pairs(first: Numbers, second: Numbers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pairs(
+    first: FloatSeries, second: FloatSeries
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64, without the cases where either is NaN."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 1 or a.shape != b.shape:

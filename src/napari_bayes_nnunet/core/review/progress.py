@@ -18,7 +18,7 @@ ENOUGH_POINTS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class ReviewProgress:
     """Slices ``done`` of the ``total`` in the queue, and what is left.
 
     ``uncertain_share`` is the part, 0 … 1, of the uncertain volume that was reviewed; ``ef_spread``
@@ -59,7 +59,7 @@ def progress(
     reviewed: Mapping[int | None, NDArray[np.bool_]],
     uncertainty: Mapping[int | None, Values],
     ef_spread: float = math.nan,
-) -> Progress:
+) -> ReviewProgress:
     """Of the (phase, z) in the queue, and of the uncertain volume.
 
     Per phase ``reviewed``, (Z,), and ``uncertainty``, (Z,) mm³·bit, from `slice_uncertainty`.
@@ -73,7 +73,7 @@ def progress(
         for phase, bits in uncertainty.items()
         if phase in reviewed
     )
-    return Progress(
+    return ReviewProgress(
         done=sum(done),
         total=len(done),
         uncertain_share=seen / total if total > 0 else 1.0,

@@ -61,7 +61,7 @@ SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                     "contour, by the probabilities of the ensemble: the blur of the borders does "
                     "not count. It needs no second model."
                 ),
-                measure=measures.gross_errors,
+                measure=measures.gross_error_score,
                 needs_members=False,
             ),
             Score(
@@ -93,7 +93,7 @@ SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                     "Entropy, summed over the voxels that any model labels as the structure. It "
                     "counts the blur of every border too, so slices with long borders come first."
                 ),
-                measure=measures.entropy,
+                measure=measures.entropy_score,
                 needs_members=False,
             ),
         )

@@ -18,7 +18,7 @@ CURVE_STEPS = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Review:
+class ReviewedSlices:
     """The slices of one study in an order of review.
 
     ``errors`` (S,) wrong voxels of each slice, ``order`` (S,) the slices, first to be looked at
@@ -67,23 +67,23 @@ def wrong_voxels(
     return WrongVoxels(all=_per_slice(wrong), gross=_per_slice(gross))
 
 
-def in_best_order(review: Review) -> Review:
+def in_best_order(review: ReviewedSlices) -> ReviewedSlices:
     """The same slices, those with the most wrong voxels first: no queue finds them earlier."""
     return replace(review, order=np.argsort(-review.errors, kind="stable"))
 
 
-def in_slice_order(review: Review) -> Review:
+def in_slice_order(review: ReviewedSlices) -> ReviewedSlices:
     """The same slices as they lie in the study."""
     return replace(review, order=np.arange(len(review.errors)))
 
 
-def in_random_order(review: Review) -> Review:
+def in_random_order(review: ReviewedSlices) -> ReviewedSlices:
     """What the mean over all orders finds, exactly: every slice has the mean of the errors."""
     return replace(review, errors=np.full(len(review.errors), review.errors.mean()))
 
 
 def queue_yield(
-    reviews: Sequence[Review], *, resamples: int = 2000, seed: int = 2022
+    reviews: Sequence[ReviewedSlices], *, resamples: int = 2000, seed: int = 2022
 ) -> QueueYield:
     """Share of all wrong voxels found after reviewing a share of the slices of every study.
 
@@ -111,7 +111,7 @@ def _per_slice(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(np.count_nonzero(mask, axis=(1, 2)), dtype=np.float64)
 
 
-def _numbers(review: Review, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _numbers(review: ReviewedSlices, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Wrong voxels found after ``shares`` and after `SHARE`, the area, and all wrong voxels."""
     found = np.concatenate([[0.0], np.cumsum(review.errors[review.order])])
     place = np.linspace(0, 1, len(found))

@@ -82,7 +82,7 @@ def mutual_information(votes: Votes) -> SliceScores:
     return _sum(posterior.mutual_information[posterior.box], votes.disputed, votes)
 
 
-def entropy(votes: Votes) -> SliceScores:
+def entropy_score(votes: Votes) -> SliceScores:
     """(z,) entropy of the voxels that any member or the prediction labels so, mm²·bit."""
     boxed = votes.boxed
     drawn = boxed.prediction == votes.label
@@ -91,7 +91,7 @@ def entropy(votes: Votes) -> SliceScores:
     return _sum(boxed.posterior.entropy[boxed.posterior.box], drawn | (votes.count > 0), votes)
 
 
-def gross_errors(votes: Votes) -> SliceScores:
+def gross_error_score(votes: Votes) -> SliceScores:
     """(z,) expected area that is wrong and more than 3 mm from every drawn contour, mm².
 
     Of a voxel drawn as the structure the probability that it is something else, of any other the

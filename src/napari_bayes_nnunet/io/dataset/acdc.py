@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import DataError
-from ..images.nifti import Phases, read_info_cfg
-from .release import Phase, Release, ReleaseCase, contents, left_out, require_file
+from ..images.nifti import CardiacPhases, read_info_cfg
+from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 LICENCE = "CC BY-NC-SA 4.0"
@@ -89,7 +89,7 @@ def _info(patient: Path) -> dict[str, str]:
     return dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))
 
 
-def _phases(patient: Path) -> Phases:
+def _phases(patient: Path) -> CardiacPhases:
     phases = read_info_cfg(patient)
     assert phases is not None  # _info has found the file
     if phases.ed == phases.es:
@@ -99,8 +99,8 @@ def _phases(patient: Path) -> Phases:
     return phases
 
 
-def _cases(patient: Path, phases: Phases, groups: dict[str, str]) -> Iterator[ReleaseCase]:
-    numbered: tuple[tuple[Phase, int], ...] = (("ED", phases.ed), ("ES", phases.es))
+def _cases(patient: Path, phases: CardiacPhases, groups: dict[str, str]) -> Iterator[ReleaseCase]:
+    numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", phases.ed), ("ES", phases.es))
     for phase, frame in numbered:
         stem, why = f"{patient.name}_frame{frame:02d}", f"Info.cfg calls frame {frame} {phase}"
         yield ReleaseCase(

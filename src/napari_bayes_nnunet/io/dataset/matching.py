@@ -15,66 +15,14 @@ from .. import DataError
 from ..files.case_names import CaseName, Where, belong_together, label_names, plain, stem, where
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
 from .folder_contents import FolderFiles, ImageFiles, look_into
-from .writer import file_shape, write_dataset
-
-__all__ = ["Match", "Mismatch", "Pair", "match_folders", "write_dataset"]
+from .pairs import Match, Mismatch, Pair
+from .writer import file_shape
 
 MOST_VALUES = 255
 """An image that is taken for a label holds more."""
 _UNUSABLE = "has the image {image}, which cannot be used"
 
-Progress: TypeAlias = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One labelled image: what will be a case of the dataset.
-
-    ``images`` are its channels. ``image_frame`` and ``label_frame`` are the frames, from 1, to be
-    cut out of a cine, None for a volume. ``values`` are the label values that occur, and 0.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    label: Path
-    image_frame: int | None
-    label_frame: int | None
-    values: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A file that will not be used, and why, in words that follow its name."""
-
-    file: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Match:
-    """What two folders hold, by name. ``known_names`` of values are those of a dataset.json."""
-
-    images: Path
-    labels: Path
-    pairs: tuple[Pair, ...]
-    mismatches: tuple[Mismatch, ...]
-    known_names: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """Label values that occur in any pair, 0 included."""
-        return tuple(sorted({value for pair in self.pairs for value in pair.values}))
-
-    @property
-    def suggested_names(self) -> dict[int, str]:
-        """Name of every value: that of a dataset.json in or above the folders, else a number."""
-        known, names = dict(self.known_names), {0: "background"}
-        for value in self.values:
-            if value:
-                name = known.get(value, "")
-                taken = name.casefold() in {"", *(given.casefold() for given in names.values())}
-                names[value] = f"structure {value}" if taken else name
-        return names
+MatchingProgress: TypeAlias = tuple[int, int]
 
 
 class _CannotUseError(Exception):
@@ -100,7 +48,7 @@ class _Found:
         return plain("_".join(filter(None, parts))) or plain(stem(self.image.files[0]))
 
 
-def match_folders(images: Path, labels: Path) -> Generator[Progress, None, Match]:
+def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, None, Match]:
     """Find the image of every label, by name, in two folders and their sub-folders.
 
     Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from .. import DataError
 from .raw_dataset import named
-from .release import Phase, Release, ReleaseCase, contents, left_out, require_file
+from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
 
 LABELS = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
 LICENCE = "see the terms of M&Ms, https://www.ub.edu/mnms/"
@@ -33,7 +33,7 @@ NEEDED = (CODE, "Vendor", "Centre", "ED", "ES")
 GROUPS = {"vendor": "Vendor", "centre": "Centre", "pathology": "Pathology"}
 FACTS = {"vendor_name": "VendorName", **{k.lower(): k for k in ("Age", "Sex", "Height", "Weight")}}
 
-Row: TypeAlias = Mapping[str, str]
+CsvRow: TypeAlias = Mapping[str, str]
 
 
 def read_mnms(folder: Path) -> Release:
@@ -102,7 +102,7 @@ def _find_table(folder: Path) -> Path:
     return tables[0]
 
 
-def _read_table(file: Path) -> dict[str, Row]:
+def _read_table(file: Path) -> dict[str, CsvRow]:
     """A line of the table for every patient."""
     try:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
@@ -118,7 +118,7 @@ def _read_table(file: Path) -> dict[str, Row]:
             f"{file} lacks the columns {', '.join(missing)}: expected {', '.join(NEEDED)}, found "
             f"{', '.join(filter(None, columns)) or 'none'}."
         )
-    rows: dict[str, Row] = {}
+    rows: dict[str, CsvRow] = {}
     for line in lines:
         row = {key: (value or "").strip() for key, value in line.items() if key}
         if row[CODE] in rows:
@@ -127,13 +127,13 @@ def _read_table(file: Path) -> dict[str, Row]:
     return rows
 
 
-def _cases(patient: Path, place: str, row: Row, table: Path) -> Iterator[ReleaseCase]:
+def _cases(patient: Path, place: str, row: CsvRow, table: Path) -> Iterator[ReleaseCase]:
     ed, es = _frame(row, "ED", table), _frame(row, "ES", table)
     if ed == es:
         raise DataError(
             f"{table} calls frame {row['ED']} of {patient.name} both ED and ES; they should differ."
         )
-    numbered: tuple[tuple[Phase, int], ...] = (("ED", ed), ("ES", es))
+    numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", ed), ("ES", es))
     image = patient / f"{patient.name}_sa.nii.gz"
     subset = SUBSETS[place]
     groups = {name: row.get(column, "") for name, column in GROUPS.items()} | {"subset": subset}
@@ -150,7 +150,7 @@ def _cases(patient: Path, place: str, row: Row, table: Path) -> Iterator[Release
         )
 
 
-def _frame(row: Row, phase: Phase, table: Path) -> int:
+def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
     """Frame from 1 of a phase that the table counts from 0."""
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
         raise DataError(

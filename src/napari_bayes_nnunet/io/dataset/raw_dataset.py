@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import DataError
-from ..ensemble.run_folder import sha256
+from ..files.checksum import sha256
 
 CORRECTIONS = "corrections.json"
 FOLDS = 5
@@ -248,7 +248,7 @@ def stratified_holdout(
     return sorted(set(groups) - set(drawn)), drawn
 
 
-def read_groups(path: Path) -> dict[str, str]:
+def read_pathology_groups(path: Path) -> dict[str, str]:
     """Column ``group`` of a table with one row a patient (``cases.csv``)."""
     with path.open(newline="", encoding="utf-8") as stream:
         return {row["patient"]: row["group"] for row in csv.DictReader(stream)}

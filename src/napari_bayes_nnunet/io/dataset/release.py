@@ -22,7 +22,7 @@ from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import Array, Volume, read_labels, read_volume
 from .raw_dataset import named
 
-Phase = Literal["ED", "ES"]
+CardiacPhase = Literal["ED", "ES"]
 SAME_SPACING = 1e-3
 """Relative difference up to which two spacings are one."""
 
@@ -36,7 +36,7 @@ class ReleaseCase:
     """
 
     patient: str
-    phase: Phase
+    phase: CardiacPhase
     frame: int
     image: Path
     label: Path

@@ -25,7 +25,7 @@ from .check import IGNORE
 from .raw_dataset import RawDataset, read_dataset
 
 if TYPE_CHECKING:
-    from .matching import Match, Pair
+    from .pairs import Match, Pair
 
 BACKGROUND = "background"
 ENDING = ".nii.gz"

@@ -81,7 +81,7 @@ def read_stack(
     """
     if stack.problem:
         raise DataError(f"{_begin(tell(stack))} cannot be read: {stack.problem}. Export it again.")
-    geometry = geometry_of(stack)
+    geometry = stack_geometry(stack)
     images = [one[phase] for phase in range(stack.phases) for one in stack.slices]
     voxels = read_pixels(images).reshape(geometry.shape)
     if not np.isfinite(voxels).all() or not voxels.any():
@@ -95,7 +95,7 @@ def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.gene
     return np.asarray(read_pixels([middle])[0])
 
 
-def geometry_of(stack: Stack) -> Geometry:
+def stack_geometry(stack: Stack) -> Geometry:
     """Where the voxels of a stack lie."""
     shape = (len(stack.slices), *stack.first.shape)
     return make_geometry(

@@ -35,7 +35,7 @@ CONCEPTS: Final[Mapping[str, tuple[Any, Any]]] = {
 SITES: Final = {"LV": codes.SCT.LeftVentricle, "RV": codes.SCT.RightVentricle}
 
 
-def write_report(
+def write_structured_report(
     file: Path,
     measured: Mapping[str, Measured],
     images: Sequence[DicomImage],

@@ -24,14 +24,16 @@ from .. import DataError
 from .model_folder import (
     EXPECTED,
     ModelFolder,
-    difference,
     is_version_1,
+    model_difference,
     read_model,
     why_unreadable,
 )
 from .run_folder import RECORD, MemberRecord, TrainingRecord
 
-Kind = Literal["checkpoint ensemble", "cross-validation ensemble", "deep ensemble", "checkpoints"]
+EnsembleKind = Literal[
+    "checkpoint ensemble", "cross-validation ensemble", "deep ensemble", "checkpoints"
+]
 
 _FOLD = re.compile(r"fold_(all|\d+)")
 _OURS = re.compile(r"epoch_\d+")
@@ -76,7 +78,7 @@ class EnsembleFolder:
 
     path: Path
     name: str
-    kind: Kind
+    kind: EnsembleKind
     configuration: str
     plans: dict[str, Any]
     dataset_json: dict[str, Any]
@@ -184,7 +186,7 @@ def _listed(training: _Training) -> Iterable[Member]:
     return (replace(m, refused=m.refused or training.refused) for m in training.members)
 
 
-def _kind(members: Sequence[Member]) -> Kind:
+def _kind(members: Sequence[Member]) -> EnsembleKind:
     """What the usable members are together; of all members where none is usable."""
     used = [m for m in members if m.usable] or members
     if len({m.training for m in used}) > 1:
@@ -367,7 +369,7 @@ def _agreeing(trainings: Sequence[_Training]) -> list[_Training]:
     shared = [json.dumps(m.shared(), sort_keys=True) for m in models]
     rest = models[shared.index(Counter(shared).most_common(1)[0][0])]
     return [
-        replace(t, refused=difference(t.model, rest)) if t.model and not t.refused else t
+        replace(t, refused=model_difference(t.model, rest)) if t.model and not t.refused else t
         for t in trainings
     ]
 

@@ -118,7 +118,7 @@ def is_version_1(path: Path) -> bool:
     return (path / "plans.pkl").is_file() or any(path.glob("fold_*/*.model"))
 
 
-def difference(model: ModelFolder, rest: ModelFolder) -> str:
+def model_difference(model: ModelFolder, rest: ModelFolder) -> str:
     """Why ``model`` cannot segment together with ``rest``: the first difference, "" for none."""
     ours, theirs = model.shared(), rest.shared()
     for key in ours:

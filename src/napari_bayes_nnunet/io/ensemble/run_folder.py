@@ -6,7 +6,6 @@ fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_json, write_text
+from ..files.checksum import sha256
 from .trajectory import epoch_files
 
 RECORD = "ensemble.json"
@@ -241,12 +241,6 @@ def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
     if run.progress.exists():
         lines = run.progress.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(run.progress, "".join(line for line in lines if _is_before(line, fold, epoch)))
-
-
-def sha256(file: Path) -> str:
-    """Checksum of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _write_members(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-Phase: TypeAlias = int | str | None
+NamedPhase: TypeAlias = int | str | None
 """Frame of a cine, from 1; "ED" or "ES" where the name says only that; None where nothing."""
 
 Where: TypeAlias = tuple[str, ...]
@@ -29,7 +29,7 @@ class CaseName(NamedTuple):
     """Name of a case and the phase that is meant; ``key`` compares without upper case."""
 
     base: str
-    phase: Phase = None
+    phase: NamedPhase = None
 
     def __str__(self) -> str:
         if self.phase is None:
@@ -106,7 +106,7 @@ def _distinct(spellings: Iterable[str]) -> list[CaseName]:
 
 
 def _parsed(spelled: str) -> CaseName:
-    phase: Phase = None
+    phase: NamedPhase = None
     if found := _FRAME.fullmatch(spelled):
         spelled, phase = found[1], int(found[2])
     elif found := _PHASE.fullmatch(spelled):

@@ -74,7 +74,7 @@ class Volume:
         return Volume(voxels, self.geometry.frame(), self.source)
 
 
-class Phases(NamedTuple):
+class CardiacPhases(NamedTuple):
     """End-diastole and end-systole of a cine, phases counted from 1."""
 
     ed: int
@@ -190,7 +190,7 @@ def write_image(path: Path | str, voxels: Array, like: Volume | Geometry) -> Non
     _write(path, voxels if voxels.dtype.kind in "ui" else voxels.astype(np.float32), like)
 
 
-def read_info_cfg(folder: Path) -> Phases | None:
+def read_info_cfg(folder: Path) -> CardiacPhases | None:
     """ED and ES from the ``Info.cfg`` of an ACDC patient; None where the folder has none.
 
     Raises DataError when the file does not say both.
@@ -202,7 +202,7 @@ def read_info_cfg(folder: Path) -> Phases | None:
     found = {key: int(n) for key, n in re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, re.M)}
     if min(found.get("ED", 0), found.get("ES", 0)) < 1:
         raise DataError(f"{file} should name the phases as 'ED: 1' and 'ES: 12', but does not.")
-    return Phases(found["ED"], found["ES"])
+    return CardiacPhases(found["ED"], found["ES"])
 
 
 def _stem(path: Path) -> str:

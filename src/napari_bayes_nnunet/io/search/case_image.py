@@ -11,7 +11,7 @@ from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, stacks_in
 from ..dicom.series import Stack
-from ..ensemble.run_folder import sha256
+from ..files.checksum import sha256
 from ..images.nifti import Volume, case_name, read_channels
 from .studies import StudyInput
 

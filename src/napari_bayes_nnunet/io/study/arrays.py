@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.stored_posterior import Box, StoredPosterior
+from ...core.ensemble.stored_posterior import StoredPosterior, VoxelBox
 from .. import DataError
 from ..files.atomic import replacing
 from ..images.geometry import Geometry
@@ -146,7 +146,7 @@ def save_edited(folder: Path, labels: Array, geometry: Geometry) -> None:
     write_labels(file, labels, geometry)
 
 
-def _checked_box(file: Path, arrays: Mapping[str, Array], shape: tuple[int, ...]) -> Box:
+def _checked_box(file: Path, arrays: Mapping[str, Array], shape: tuple[int, ...]) -> VoxelBox:
     """The box, if all arrays fit it and the volume."""
     probabilities, members, sides = arrays["probabilities"], arrays["members"], arrays["box"]
     fits = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import DataError
-from ..ensemble.run_folder import sha256
 from ..files.atomic import write_json
+from ..files.checksum import sha256
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_kinds
 from .arrays import IMAGE, phase_name
@@ -133,7 +133,7 @@ def is_study(folder: Path) -> bool:
     return (folder / STUDY).is_file()
 
 
-def read_info(folder: Path) -> StudyInfo:
+def read_study_info(folder: Path) -> StudyInfo:
     """Read ``study.json``.
 
     Raises DataError where it is missing, damaged or of a newer version.
@@ -158,7 +158,7 @@ def read_info(folder: Path) -> StudyInfo:
         ) from error
 
 
-def write_info(folder: Path, info: StudyInfo) -> None:
+def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
     is_cine = info.phases != (None,)
     about = {

@@ -44,7 +44,15 @@ from .arrays import (
     save_edited,
     write_posterior,
 )
-from .info import STUDY, SourceImage, StudyInfo, find_image, is_study, read_info, write_info
+from .info import (
+    STUDY,
+    SourceImage,
+    StudyInfo,
+    find_image,
+    is_study,
+    read_study_info,
+    write_study_info,
+)
 from .review_state import REVIEW, Decision, Phase, Place, ReviewState, read_review, write_review
 from .summary import StudySummary, list_studies
 
@@ -63,8 +71,8 @@ __all__ = [
     "is_study",
     "list_studies",
     "open_study_lock",
-    "read_info",
     "read_study",
+    "read_study_info",
     "save_edited",
     "save_review",
     "save_work",
@@ -153,7 +161,7 @@ def write_study(
             if image is not None and info.image is None:
                 write_image(folder / IMAGE, image, info.geometry)
             _write_arrays(folder, info, posteriors)
-            write_info(folder, info)
+            write_study_info(folder, info)
             (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         full = error.errno == errno.ENOSPC
@@ -177,7 +185,7 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     What is lost of the uncertainty is named in ``problems``. Raises DataError where the study or
     its labels cannot be used: it is never begun anew over what can perhaps be rescued.
     """
-    info = read_info(folder)
+    info = read_study_info(folder)
     problems: list[str] = []
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
     study = Study(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import DataError
-from .info import is_study, read_info
+from .info import is_study, read_study_info
 from .review_state import ReviewState, read_review
 
 
@@ -43,7 +43,7 @@ def list_studies(folder: Path) -> list[StudySummary]:
 def summary_of(folder: Path) -> StudySummary:
     """One study; a study that cannot be opened says why."""
     try:
-        info = read_info(folder)
+        info = read_study_info(folder)
         review = read_review(folder) or ReviewState()
     except DataError as error:
         return StudySummary(folder=folder, case=folder.name, problem=str(error))

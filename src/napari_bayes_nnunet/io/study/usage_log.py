@@ -118,7 +118,7 @@ def read_use(file: Path) -> list[UseRow]:
     return [row for row in rows if row is not None]
 
 
-def summary(rows: Iterable[UseRow]) -> UseSummary:
+def usage_summary(rows: Iterable[UseRow]) -> UseSummary:
     """What the rows say together; a slice that was visited again counts once."""
     rows = list(rows)
     slices = {(row.phase, row.z) for row in rows}

@@ -21,7 +21,7 @@ SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class CohortSettings:
     """How the dock asks an ensemble, and where: ``device`` may name another computer."""
 
     question: Question
@@ -59,7 +59,7 @@ class Asking:
 class CohortCommand:
     """All studies in the folder ``images``, in ``phases``, into the folder ``output``."""
 
-    asking: Asking
+    asking: CohortSettings
     images: Path
     output: Path
     phases: str = ED_AND_ES

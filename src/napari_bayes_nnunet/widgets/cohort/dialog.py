@@ -15,12 +15,12 @@ from ...app import AppError
 from ...app.messages import StageStarted, StudiesFound, StudyDone
 from ..common.background import Background
 from ..common.cli_wording import duration, in_the_window
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.folder_row import dropped_directory
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import COLORS
 from ..common.settings import Settings
-from .command import NO_IMAGES, NO_RESULTS, Asking, CohortCommand, check_folders
+from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
 from .form import CohortForm
 from .list import CohortList
 from .process import FAILED, FINISHED, CohortRun
@@ -50,7 +50,7 @@ class CohortWindow(QWidget):
         run: CohortRun,
         settings: Settings,
         *,
-        asking: Callable[[], Asking],
+        asking: Callable[[], CohortSettings],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent, Qt.WindowType.Window)
@@ -63,12 +63,12 @@ class CohortWindow(QWidget):
         self._shower.setSingleShot(True)
         self._shower.setInterval(SHOWN_AFTER_MS)
         self.form = CohortForm()
-        self.asked = Sentence()
+        self.asked = MessageLabel()
         self.start_button = QPushButton("Start")
         self.stop_button = QPushButton("Stop")
         self.review_button = QPushButton("Open in Review")
         self.progress = ProgressRow(can_stop=False)
-        self.status = Sentence()
+        self.status = MessageLabel()
         self.table = CohortList()
         self._explain()
         self._lay_out()

@@ -12,9 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.messages import StudyDone
 from ..common.cli_wording import in_the_window
-from ..common.dock import Sentence
-from ..common.rows_table import Level, Row, RowsTable
-from ..segment.members_table import Column
+from ..common.dock import MessageLabel
+from ..common.rows_table import Column, Level, Row, RowsTable
 
 COLUMNS = (
     Column("Study", "Where its results are, seen from the folder of the results."),
@@ -42,8 +41,8 @@ class CohortList(QWidget):
         self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Studies, those that failed first")
-        self.detail = Sentence()
-        self.left_out = Sentence()
+        self.detail = MessageLabel()
+        self.left_out = MessageLabel()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table, 1)
@@ -72,7 +71,7 @@ class CohortList(QWidget):
 
     def add(self, study: StudyDone) -> None:
         """Take in a study that has ended."""
-        row = row_of(study, images=self._images)
+        row = cohort_row(study, images=self._images)
         (self._failed if study.outcome == FAILED else self._others).append(row)
 
     def refresh(self) -> None:
@@ -108,7 +107,7 @@ class CohortList(QWidget):
         self.detail.say(row.help if row is not None else "")
 
 
-def row_of(study: StudyDone, *, images: Path | None = None) -> Row:
+def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
     """Study, outcome, and what there is to know; files are named as seen from ``images``."""
     text = in_the_window(study.text)
     if images is not None:

@@ -41,7 +41,7 @@ def scrolling(content: QWidget) -> QScrollArea:
     return area
 
 
-class Docked(QWidget):
+class DockContent(QWidget):
     """Base of the docks. Tabs in front of a dock only hide it, and are not told of."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -106,7 +106,7 @@ class FoldButton(QToolButton):
         self.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 
 
-class Sentence(QLabel):
+class MessageLabel(QLabel):
     """Wrapped to the dock's width; its text can be copied."""
 
     def __init__(self, text: str = "", *, color: str = "", parent: QWidget | None = None) -> None:

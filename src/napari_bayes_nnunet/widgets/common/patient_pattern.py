@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
-from .dock import Sentence, row_label
+from .dock import MessageLabel, row_label
 from .rows_table import COLORS
 
 OWN = "own"
@@ -41,8 +41,8 @@ class PatientForm(QWidget):
         super().__init__(parent)
         self.choice = QComboBox()
         self.own = QLineEdit()
-        self.example = Sentence()
-        self.problem_text = Sentence(color=COLORS["blocking"])
+        self.example = MessageLabel()
+        self.problem_text = MessageLabel(color=COLORS["blocking"])
         self.choice.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )

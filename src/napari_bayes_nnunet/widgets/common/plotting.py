@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import qtpy
@@ -128,3 +130,16 @@ def faint(color: QColor) -> QColor:
     thin = QColor(color)
     thin.setAlpha(90)
     return thin
+
+
+def legend(title: str, colors: Mapping[str, str]) -> str:
+    """``title``, marked as having more to tell, and the names with a square of its colour each."""
+    parts = [
+        f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
+        for name, color in colors.items()
+    ]
+    return " &nbsp; ".join([f"{title} {MORE}", *parts])
+
+
+MORE = "(?)"
+"""Behind a title that explains itself when the mouse points at it."""

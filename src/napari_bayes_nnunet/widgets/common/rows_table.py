@@ -18,8 +18,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..segment.members_table import Column
-
 Level = Literal["fine", "warning", "blocking", "done"]
 COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
 """Amber, red, and grey for what needs nobody any more: all readable on napari's dark ground."""
@@ -31,6 +29,14 @@ MEASURED_ROWS = 60
 SHARE_ROLE = Qt.ItemDataRole.UserRole
 """Asks the model for the share of a row."""
 OPENING = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading and what the heading means."""
+
+    title: str
+    help: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...app.review.session import ReviewSession
 from ...core.editing.contour import apply_contour, handles_of, outlined
-from ...core.editing.level import at_level
+from ...core.editing.level import labels_at_margin
 from ...core.editing.slice_edits import copied, interpolated, nearest_sources, with_structure_absent
 from ...core.heart.measurements import canonical_structure
 from ...io.study.arrays import of_phase
@@ -96,7 +96,7 @@ class Corrections(QObject):
             self.said.emit("The probabilities of this phase are not there: paint instead.")
             return
         base = self._base(place, LEVEL)
-        labels = at_level(
+        labels = labels_at_margin(
             posterior, base, label=label, margin=margin, protected=self._protected_labels()
         )
         self._show(place, base, labels, LEVEL)

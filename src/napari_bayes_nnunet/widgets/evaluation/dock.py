@@ -20,7 +20,7 @@ from ...app.evaluation.request import (
     preview,
 )
 from ..common.dialogs import ask_to_replace
-from ..common.dock import Docked, Sentence, scrolling
+from ..common.dock import DockContent, MessageLabel, scrolling
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import COLORS
@@ -34,7 +34,7 @@ LOOKING = "Looking into the folders…"
 STOPPED = "Stopped; nothing was written."
 
 
-class EvaluationWidget(Docked):
+class EvaluationWidget(DockContent):
     """Coordinates the form, the work in the background and the results.
 
     ``may_replace`` asks whether files may be replaced, ``open_path`` opens a file or a folder.
@@ -58,10 +58,10 @@ class EvaluationWidget(Docked):
         self.job = job or EvaluationJob()
         self.job.setParent(self)
         self.form = EvaluationForm()
-        self.hint = Sentence()
+        self.hint = MessageLabel()
         self.evaluate_button = QPushButton("Evaluate")
         self.progress = ProgressRow()
-        self.status = Sentence()
+        self.status = MessageLabel()
         self.results = EvaluationResults(open_path=open_path)
         self._lay_out()
         self.form.set_folders(self._settings.last_evaluation())

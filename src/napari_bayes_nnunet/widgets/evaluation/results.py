@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
-from ...app.evaluation.tables import Cell, Table
+from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
-from ..common.dock import FoldButton, Sentence, heading
+from ..common.dock import FoldButton, MessageLabel, heading
 from ..common.picture_flow import PictureFlow
 from ..common.rows_table import ROW_HEIGHT
 
@@ -53,17 +53,17 @@ class EvaluationResults(QWidget):
         super().__init__(parent)
         self._open_path = open_path
         self._outcome: EvaluationOutcome | None = None
-        self.made = Sentence()
+        self.made = MessageLabel()
         self.table = EvaluationTable()
-        self.bold = Sentence(BOLD)
-        self.reading = Sentence()
+        self.bold = MessageLabel(BOLD)
+        self.reading = MessageLabel()
         self.pictures = PictureFlow()
         self.notes = QWidget()
-        self.notes_text = Sentence()
+        self.notes_text = MessageLabel()
         self.notes_fold = FoldButton("", self.notes)
         self.report_button = QPushButton("Open the report")
         self.folder_button = QPushButton("Open folder")
-        self.problem = Sentence()
+        self.problem = MessageLabel()
         self.pictures.setAccessibleName("Reliability diagrams")
         self._lay_out()
         self.report_button.clicked.connect(self._on_report_clicked)
@@ -221,7 +221,7 @@ class EvaluationTable(QTableWidget):
             self.setFixedHeight(height)
 
 
-def cell_text(cell: Cell) -> str:
+def cell_text(cell: TableCell) -> str:
     """All that is known of a number, in one line."""
     interval = f"95 % interval {cell.interval}" if cell.interval else ""
     first = " ".join(filter(None, (cell.value, cell.deviation)))

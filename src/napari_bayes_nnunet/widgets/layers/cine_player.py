@@ -9,7 +9,7 @@ from typing import Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
-from .image_input import geometry_of_layer, voxels_of
+from .metadata import layer_geometry, layer_voxels
 from .viewing import current_phase
 
 BEAT = 1000.0
@@ -57,7 +57,7 @@ class CinePlayer(QObject):
         """Number of phases, 1 for a volume, 0 without an image."""
         if self._layer is None:
             return 0
-        return int(voxels_of(self._layer).shape[0]) if self._layer.ndim == 4 else 1
+        return int(layer_voxels(self._layer).shape[0]) if self._layer.ndim == 4 else 1
 
     @property
     def rate(self) -> str:
@@ -152,7 +152,7 @@ def frame_time_of(layer: Image | None) -> float | None:
     """Time between two phases, ms, from the file or the layer's own scale; None if not known."""
     if layer is None or layer.ndim != 4:
         return None
-    geometry = geometry_of_layer(layer)
+    geometry = layer_geometry(layer)
     if geometry is not None:
         return geometry.frame_time
     step = abs(float(layer.scale[0]))

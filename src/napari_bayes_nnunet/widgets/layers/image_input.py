@@ -8,18 +8,16 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer
 
 from ...app import AppError
 from ...io import DataError
-from ...io.images.geometry import Geometry
-from ...io.images.nifti import ENDINGS, Phases, read_info_cfg
-from .reader import geometry_of
+from ...io.images.nifti import CardiacPhases, read_info_cfg
+from .metadata import Spacing, bayes_metadata, layer_geometry, layer_source, layer_voxels
 
-Spacing: TypeAlias = tuple[float, float, float]
 SCRATCH_LIMIT = 8 * 2**30
 """Bytes of the largest image that is handed to the child."""
 
@@ -76,18 +74,7 @@ def is_segmentable(layer: Layer) -> bool:
     """Whether a layer is a grey-value image of 3 or 4 dimensions and none of our results."""
     if not isinstance(layer, Image) or layer.rgb or layer.ndim not in (3, 4):
         return False
-    return str(ours(layer).get("role", "image")) == "image"
-
-
-def ours(layer: Layer) -> dict[str, Any]:
-    """The metadata of this plugin on a layer; empty where it has none."""
-    found = layer.metadata.get("bayes")
-    return found if isinstance(found, dict) else {}
-
-
-def voxels_of(layer: Image) -> Any:
-    """The array of a layer at full resolution, not computed where it is lazy."""
-    return layer.data[0] if layer.multiscale else layer.data
+    return str(bayes_metadata(layer).get("role", "image")) == "image"
 
 
 def computed(array: Any) -> Any:
@@ -98,47 +85,11 @@ def computed(array: Any) -> Any:
         raise DataError(f"The voxels of the image could not be loaded: {error}") from error
 
 
-def geometry_of_layer(layer: Image) -> Geometry | None:
-    """The geometry of the file a layer came from, unless its voxels were cropped or replaced."""
-    geometry = geometry_of(layer.metadata)
-    same = geometry is not None and geometry.shape == tuple(voxels_of(layer).shape)
-    return geometry if same else None
-
-
-def spacing_of(layer: Image) -> Spacing | None:
-    """(z, y, x) in mm, or None where the units of the layer are no lengths (napari's "pixel")."""
-    geometry = geometry_of_layer(layer)
-    if geometry is not None:
-        return geometry.spacing
-    units = layer.units[-3:]
-    if not all(unit.is_compatible_with("millimeter") for unit in units):
-        return None
-    z, y, x = (
-        abs(float((step * unit).to("millimeter").magnitude))
-        for step, unit in zip(layer.scale[-3:], units, strict=True)
-    )
-    return z, y, x
-
-
-def case_of(layer: Image) -> str:
-    """The name of the case: the reader's, else the layer's without its ending and slashes."""
-    name = str(ours(layer).get("case") or layer.name)
-    for ending in ENDINGS:
-        name = name.removesuffix(ending)
-    return re.sub(r"[\\/:*?\"<>|]+", "_", name).strip(" .") or "image"
-
-
-def source_of(layer: Image) -> Path | None:
-    """The file a layer came from, where it knows it."""
-    source = ours(layer).get("source") or layer.source.path
-    return Path(source) if source else None
-
-
-def phases_beside(layer: Image) -> Phases | None:
+def phases_beside(layer: Image) -> CardiacPhases | None:
     """ED and ES from an ACDC ``Info.cfg`` beside the source. Raises DataError for a wrong one."""
-    source = source_of(layer)
+    source = layer_source(layer)
     known = read_info_cfg(source.parent) if source is not None else None
-    count = voxels_of(layer).shape[0]
+    count = layer_voxels(layer).shape[0]
     if known is not None and max(known) > count:
         raise DataError(
             f"Info.cfg beside {layer.name} names phases {known.ed} and {known.es}, but the image "
@@ -167,13 +118,13 @@ def check_same_grid(layers: Sequence[Image]) -> None:
     """Raise AppError where the channels of one image differ in shape or lie elsewhere."""
     first = layers[0]
     for other in layers[1:]:
-        shapes = [tuple(voxels_of(layer).shape) for layer in (first, other)]
+        shapes = [tuple(layer_voxels(layer).shape) for layer in (first, other)]
         if shapes[0] != shapes[1]:
             raise AppError(
                 f"The channels must have one grid: '{first.name}' is {shapes[0]}, "
                 f"'{other.name}' is {shapes[1]}."
             )
-        grids = [geometry_of_layer(layer) for layer in (first, other)]
+        grids = [layer_geometry(layer) for layer in (first, other)]
         if grids[0] is not None and grids[1] is not None and not grids[0].same_grid(grids[1]):
             raise AppError(
                 f"The channels must have one grid: '{first.name}' and '{other.name}' lie at "

@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 
-from .review_layers import Role, lines_layer, put_on_top, take_away
+from .review_layers import ReviewRole, lines_layer, put_on_top, take_away
 from .viewing import Place, index_of
 
 Color = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ class Line:
 class LineLayer:
     """The layer of one ``role`` over ``image``, ``pixels`` wide; there from the first drawing."""
 
-    def __init__(self, viewer: Any, image: Image, role: Role, *, pixels: float) -> None:
+    def __init__(self, viewer: Any, image: Image, role: ReviewRole, *, pixels: float) -> None:
         self._viewer = viewer
         self._image = image
         self._role = role

@@ -9,7 +9,7 @@ from napari.components.overlays import TextOverlay
 from napari.layers import Image
 
 from ...io.images.geometry import Letters
-from .image_input import geometry_of_layer
+from .metadata import layer_geometry
 
 EDGES: Final[Mapping[str, str]] = {
     "top": "top_center",
@@ -78,7 +78,7 @@ class PatientLetters:
             overlay.visible = bool(shown)
 
     def _letters(self) -> dict[str, str]:
-        geometry = geometry_of_layer(self._layer) if self._layer is not None else None
+        geometry = layer_geometry(self._layer) if self._layer is not None else None
         dims = self._viewer.dims
         if geometry is None or geometry.letters is None or dims.ndisplay != 2:
             return {}

@@ -7,23 +7,22 @@ hidden axes, as that of an oblique short-axis stack does. The true geometry is i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
-from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
 from ...io.study.info import is_study
+from .metadata import LayerData, layer_data
 
 if TYPE_CHECKING:
     from ...io.dicom.series import Stack
 
-LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 NO_LAYER: Any = (None,)
 """What napari takes for "read, but there is nothing to show"."""
 DICOM_ENDING = ".dcm"
@@ -56,51 +55,6 @@ def read_layers(path: str | Sequence[str]) -> list[Any]:
     return layers or [NO_LAYER]
 
 
-def layer_of(
-    volume: Volume, *, case: str = "", role: Literal["image", "labels"] = "image"
-) -> LayerData:
-    """Turn a volume into napari's (data, attributes, layer type), named after its case."""
-    name = case or case_name(volume.source)
-    attributes = {
-        "name": name,
-        **grid_of(volume.geometry),
-        "metadata": {
-            "bayes": {
-                "role": role,
-                "case": name,
-                "source": str(volume.source),
-                "geometry": volume.geometry,
-            }
-        },
-    }
-    if role == "image":
-        attributes |= _window(volume.voxels)
-    return volume.voxels, attributes, role
-
-
-def grid_of(geometry: Geometry) -> dict[str, Any]:
-    """``scale``, ``units`` and ``axis_labels`` of every layer on this grid.
-
-    (z, y, x) in mm; before it t in ms for a cine, one step 1 where its frame time is unknown.
-    """
-    grid = {
-        "scale": geometry.spacing,
-        "units": ("mm", "mm", "mm"),
-        "axis_labels": ("z", "y", "x"),
-    }
-    if len(geometry.shape) == 3:
-        return grid
-    time = {"scale": (geometry.frame_time or 1.0,), "units": ("ms",), "axis_labels": ("t",)}
-    return {key: (*time[key], *grid[key]) for key in grid}
-
-
-def geometry_of(metadata: Mapping[str, Any]) -> Geometry | None:
-    """Return the geometry in the metadata of a layer, or None where there is none."""
-    ours = metadata.get("bayes")
-    geometry = ours.get("geometry") if isinstance(ours, Mapping) else None
-    return geometry if isinstance(geometry, Geometry) else None
-
-
 def _listed(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
 
@@ -124,11 +78,11 @@ def _read_dicom(path: Path) -> list[Any]:
     )
     from ...io.dicom.seg import read_seg, seg_files
 
-    labels = [layer_of(read_seg(file), case=file.stem, role="labels") for file in seg_files(path)]
+    labels = [layer_data(read_seg(file), case=file.stem, role="labels") for file in seg_files(path)]
     if labels:
         return labels
     stack = _the_stack(path)
-    return [] if stack is None else [layer_of(read_stack(stack, path))]
+    return [] if stack is None else [layer_data(read_stack(stack, path))]
 
 
 def _the_stack(path: Path) -> Stack | None:
@@ -151,8 +105,8 @@ def _read(file: Path) -> LayerData:
     volume = read_volume(file, allow_blank=True)
     if _is_label_file(volume) and holds_labels(volume.voxels):
         kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
-        return layer_of(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
-    return layer_of(volume)
+        return layer_data(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
+    return layer_data(volume)
 
 
 def _read_study(folder: Path) -> list[Any]:
@@ -168,13 +122,6 @@ def _is_label_file(volume: Volume) -> bool:
         or LABEL_NAME.search(case_name(volume.source)) is not None
         or volume.source.parent.name in ("labelsTr", "labelsTs")
     )
-
-
-def _window(voxels: Any) -> dict[str, Any]:
-    """Contrast limits up to the 99.5th percentile: fat near the coil would darken the heart."""
-    some = voxels[..., ::2, ::2]
-    low, high = float(some.min()), float(np.percentile(some, 99.5))
-    return {"contrast_limits": (low, high)} if high > low else {}
 
 
 def _report(error: DataError) -> None:

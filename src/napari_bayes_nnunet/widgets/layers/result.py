@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...app.messages import Message, PhaseDone, SnapshotReady
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.geometry import Geometry
-from ...io.images.nifti import Phases
+from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, rounded
 from ...io.study.study import Study
 
@@ -44,7 +44,7 @@ class PhaseState:
 
 
 @dataclass(kw_only=True, eq=False)
-class Result:
+class SegmentationResult:
     """Labels and uncertainty of an image, on its grid (Z, Y, X), for a cine (T, Z, Y, X).
 
     ``labels`` uint8, ``entropy`` and ``mutual_information`` float32 in bit; 0 in phases that were
@@ -62,7 +62,7 @@ class Result:
     source: Path | None = None
     geometry: Geometry | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    known_phases: Phases | None = None
+    known_phases: CardiacPhases | None = None
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Result:
         self.mutual_information = np.zeros(self.shape, np.float32)
 
     @classmethod
-    def of_study(cls, study: Study) -> Result:
+    def of_study(cls, study: Study) -> SegmentationResult:
         """What a study says, its arrays shared."""
         info = study.info
         members = max((posterior.count for posterior in study.posteriors.values()), default=0)

@@ -15,19 +15,18 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
-from .image_input import ours
-from .reader import LayerData
-from .result import Result
+from .metadata import LayerData, bayes_metadata
+from .result import SegmentationResult
 
-Role: TypeAlias = Literal["entropy", "mutual information", "prediction"]
-ROLES: Final[tuple[Role, ...]] = ("entropy", "mutual information", "prediction")
+ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
+ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "prediction")
 """From bottom to top."""
 CONTOUR_WIDTH = 1
 """Voxels; a wider outline would cover the rims of the entropy."""
 ENTROPY_OPACITY = 0.6
 
 
-def prepare() -> None:
+def warm_up_imports() -> None:
     """Import what napari imports for its first labels, half a second long; for a thread."""
     import_module("pandas")
 
@@ -37,7 +36,9 @@ def add_image(viewer: Any, data: LayerData) -> Layer:
     return viewer.add_layer(Layer.create(*data))
 
 
-def put_result(viewer: Any, image: Image, result: Result, *, mutual_information: bool) -> None:
+def put_result(
+    viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
+) -> None:
     """Show ``result`` over ``image`` in place of an earlier one; painted layers stay untouched."""
     for role, layer in result_layers(viewer, image).items():
         if layer.data is not _array(result, role):
@@ -50,18 +51,20 @@ def put_result(viewer: Any, image: Image, result: Result, *, mutual_information:
     refresh_result(viewer, image, result)
 
 
-def refresh_result(viewer: Any, image: Image, result: Result) -> None:
+def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> None:
     """Redraw the layers whose arrays ``result`` has changed in place, and nothing else.
 
     Layers the user has deleted meanwhile do not come back.
     """
     for role, layer in result_layers(viewer, image).items():
         if layer.data is _array(result, role):
-            ours(layer)["reports"] = _reports(result)
+            bayes_metadata(layer)["reports"] = _reports(result)
             layer.refresh(extent=False)
 
 
-def show_mutual_information(viewer: Any, image: Image, result: Result, shown: bool) -> None:
+def show_mutual_information(
+    viewer: Any, image: Image, result: SegmentationResult, shown: bool
+) -> None:
     """Add or remove the layer of the part of the entropy the members disagree on."""
     present = result_layers(viewer, image).get("mutual information")
     if shown and present is None:
@@ -70,23 +73,23 @@ def show_mutual_information(viewer: Any, image: Image, result: Result, shown: bo
         viewer.layers.remove(present)
 
 
-def result_layers(viewer: Any, image: Image) -> dict[Role, Layer]:
+def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
     """The layers this plugin has made for ``image``, by role."""
-    found: dict[Role, Layer] = {}
+    found: dict[ResultRole, Layer] = {}
     for layer in viewer.layers:
-        about = ours(layer)
+        about = bayes_metadata(layer)
         if about.get("image") == image.unique_id and about.get("role") in ROLES:
             found[about["role"]] = layer
     return found
 
 
-def result_layer(image: Image, result: Result, role: Role) -> Layer:
+def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> Layer:
     """Make the layer of one of the arrays of ``result``, which it shares, over ``image``."""
     make = _prediction if role == "prediction" else _map
     return make(image, result, role)
 
 
-def _add(viewer: Any, image: Image, result: Result, role: Role) -> None:
+def _add(viewer: Any, image: Image, result: SegmentationResult, role: ResultRole) -> None:
     """Insert the layer above the image and the results below it in ``ROLES``; keep the selection.
 
     A result of an image that was removed meanwhile is not shown.
@@ -102,11 +105,11 @@ def _add(viewer: Any, image: Image, result: Result, role: Role) -> None:
     viewer.layers.selection.active = active
 
 
-def _is_below(one: Role, other: Role) -> bool:
+def _is_below(one: ResultRole, other: ResultRole) -> bool:
     return ROLES.index(one) < ROLES.index(other)
 
 
-def _prediction(image: Image, result: Result, role: Role) -> Labels:
+def _prediction(image: Image, result: SegmentationResult, role: ResultRole) -> Labels:
     layer = Labels(
         result.labels,
         **_common(image, result, role),
@@ -120,7 +123,7 @@ def _prediction(image: Image, result: Result, role: Role) -> Labels:
     return layer
 
 
-def _map(image: Image, result: Result, role: Role) -> Image:
+def _map(image: Image, result: SegmentationResult, role: ResultRole) -> Image:
     """An uncertainty map. Its scale is fixed, so that cases can be compared."""
     layer = Image(
         _array(result, role),
@@ -137,7 +140,7 @@ def _map(image: Image, result: Result, role: Role) -> Image:
     return layer
 
 
-def _common(image: Image, result: Result, role: Role) -> dict[str, Any]:
+def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[str, Any]:
     about = {
         "role": role,
         "case": result.case,
@@ -184,14 +187,14 @@ def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _reports(result: Result) -> dict[int | None, Any]:
+def _reports(result: SegmentationResult) -> dict[int | None, Any]:
     return {
         phase: state.report for phase, state in result.phases.items() if state.report is not None
     }
 
 
-def _array(result: Result, role: Role) -> NDArray[Any]:
-    arrays: dict[Role, NDArray[Any]] = {
+def _array(result: SegmentationResult, role: ResultRole) -> NDArray[Any]:
+    arrays: dict[ResultRole, NDArray[Any]] = {
         "entropy": result.entropy,
         "mutual information": result.mutual_information,
         "prediction": result.labels,

@@ -14,11 +14,13 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from ...io.images.geometry import Geometry
-from .image_input import case_of, ours, source_of
+from .metadata import bayes_metadata, layer_case, layer_source
 from .result_layers import CONTOUR_WIDTH, frame_of, labels_look
 from .viewing import Place, index_of
 
-Role: TypeAlias = Literal["edited", "outlines", "strong outlines", "contour", "contour handles"]
+ReviewRole: TypeAlias = Literal[
+    "edited", "outlines", "strong outlines", "contour", "contour handles"
+]
 
 BRUSH_MM = 8.0
 """Width of the brush at first: half a myocardium."""
@@ -43,7 +45,7 @@ def edited_layer(
         labels,
         **frame_of(image),
         **labels_look(structures),
-        name=f"{case_of(image)} edited",
+        name=f"{layer_case(image)} edited",
         metadata=_about(
             image,
             "edited",
@@ -62,7 +64,7 @@ def edited_layer(
 
 def lines_layer(
     image: Image,
-    role: Role,
+    role: ReviewRole,
     vectors: NDArray[np.float64],
     colors: NDArray[np.float64],
     *,
@@ -73,7 +75,7 @@ def lines_layer(
         vectors,
         ndim=image.ndim,
         **frame_of(image),
-        name=f"{case_of(image)} {role}",
+        name=f"{layer_case(image)} {role}",
         metadata=_about(image, role),
         edge_color=colors if len(colors) else "white",
         edge_width=width,
@@ -89,7 +91,7 @@ def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
         points,
         ndim=image.ndim,
         **frame_of(image),
-        name=f"{case_of(image)} contour handles",
+        name=f"{layer_case(image)} contour handles",
         metadata=_about(image, "contour handles"),
         size=1,
         canvas_size_limits=(HANDLE_PIXELS, HANDLE_PIXELS),
@@ -133,7 +135,7 @@ def take_away(viewer: Any, *layers: Layer | None) -> None:
 def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
     """The layer of this role over ``image``, whatever it is called."""
     for layer in viewer.layers:
-        about = ours(layer)
+        about = bayes_metadata(layer)
         if about.get("role") == role and about.get("image") == image.unique_id:
             return layer
     return None
@@ -163,13 +165,13 @@ def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
     return changed
 
 
-def _about(image: Image, role: Role, **more: Any) -> dict[str, Any]:
+def _about(image: Image, role: ReviewRole, **more: Any) -> dict[str, Any]:
     return {
         "bayes": {
             "role": role,
-            "case": case_of(image),
+            "case": layer_case(image),
             "image": image.unique_id,
-            "source": str(source_of(image) or ""),
+            "source": str(layer_source(image) or ""),
             **more,
         }
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from ...io import DataError
 from ...io.images.nifti import read_info_cfg, read_volume
 from ...sample_data import CINE, FOLDER
-from .reader import LayerData, layer_of
+from .metadata import LayerData, layer_data
 
 PATIENT = "SCD0000301"
 
 
 def cine() -> list[LayerData]:
     """Open the whole cine, (T, Z, Y, X)."""
-    return [layer_of(read_volume(CINE), case=f"{PATIENT}_cine")]
+    return [layer_data(read_volume(CINE), case=f"{PATIENT}_cine")]
 
 
 def end_diastole() -> list[LayerData]:
@@ -20,4 +20,4 @@ def end_diastole() -> list[LayerData]:
     phases = read_info_cfg(FOLDER)
     if phases is None:
         raise DataError(f"The package is incomplete: {FOLDER} has no Info.cfg.")
-    return [layer_of(read_volume(CINE).frame(phases.ed), case=f"{PATIENT}_ED")]
+    return [layer_data(read_volume(CINE).frame(phases.ed), case=f"{PATIENT}_ED")]

@@ -9,8 +9,8 @@ from napari.layers import Image, Labels, Layer
 from ...io import DataError
 from ...io.images.nifti import read_volume
 from ...io.study.study import Study, find_image, read_study
-from .reader import layer_of
-from .result import Result
+from .metadata import layer_data
+from .result import SegmentationResult
 from .result_layers import result_layer
 from .review_layers import edited_layer
 
@@ -23,7 +23,7 @@ def study_layers(folder: Path) -> list[Layer]:
     """
     study = read_study(folder, posteriors=False)
     image = _image(study)
-    result = Result.of_study(study)
+    result = SegmentationResult.of_study(study)
     entropy = result_layer(image, result, "entropy")
     prediction = result_layer(image, result, "prediction")
     prediction.visible = False  # most of its outlines are those of the edited labels
@@ -43,7 +43,7 @@ def _image(study: Study) -> Image:
             "Review and choose the image there."
         )
     volume = read_volume(file, allow_blank=True)
-    image = Layer.create(*layer_of(volume, case=info.case))
+    image = Layer.create(*layer_data(volume, case=info.case))
     assert isinstance(image, Image)
     return image
 

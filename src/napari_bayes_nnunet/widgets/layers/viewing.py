@@ -18,7 +18,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from ...io.images.geometry import Geometry
-from .image_input import geometry_of_layer, voxels_of
+from .metadata import layer_geometry, layer_voxels
 
 Vertical = Literal["down", "up"]
 Horizontal = Literal["right", "left"]
@@ -34,7 +34,7 @@ CLOSE = 0.55
 
 
 @dataclass(frozen=True)
-class View:
+class StackOrientation:
     """``order`` of the spatial axes (z, y, x) = (0, 1, 2), the slider's first, and directions."""
 
     order: tuple[int, int, int] = (0, 1, 2)
@@ -42,12 +42,12 @@ class View:
     horizontal: Horizontal = "right"
 
 
-def view_of(geometry: Geometry) -> View:
+def view_of(geometry: Geometry) -> StackOrientation:
     """The view a reader expects; without a known orientation only the slider is chosen."""
     slider = _through_plane(geometry.spacing)
     first, second = (axis for axis in range(3) if axis != slider)
     if geometry.letters is None:
-        return View((slider, first, second))
+        return StackOrientation((slider, first, second))
     # Columns of the affine are (x, y, z); its scale may lie, its directions do not.
     steps = geometry.affine[:3, :3].T[::-1]
     directions = steps / np.linalg.norm(steps, axis=1, keepdims=True)
@@ -56,14 +56,14 @@ def view_of(geometry: Geometry) -> View:
         key=lambda way: _score(directions, *way),
     )
     (rows, columns), down, right = best
-    return View(
+    return StackOrientation(
         (slider, rows, columns), "down" if down > 0 else "up", "right" if right > 0 else "left"
     )
 
 
-def turn(viewer: Any, layer: Image) -> None:
+def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     """Show ``layer`` as a reader expects it, in 2D and fitted to the canvas."""
-    geometry = geometry_of_layer(layer)
+    geometry = layer_geometry(layer)
     if geometry is None:
         return
     view = view_of(geometry)
@@ -76,12 +76,12 @@ def turn(viewer: Any, layer: Image) -> None:
 def current_phase(viewer: Any, layer: Image) -> int:
     """The phase of a cine that is shown, from 1."""
     place = layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]
-    return int(np.clip(round(float(place)), 0, voxels_of(layer).shape[0] - 1)) + 1
+    return int(np.clip(round(float(place)), 0, layer_voxels(layer).shape[0] - 1)) + 1
 
 
 def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
     """Show a phase of a cine, in the middle slice."""
-    lengths = voxels_of(layer).shape
+    lengths = layer_voxels(layer).shape
     slider = viewer.dims.order[-3] - (viewer.dims.ndim - layer.ndim)
     index = [float(length // 2) for length in lengths]
     index[0] = phase - 1.0

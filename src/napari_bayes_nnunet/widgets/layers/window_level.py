@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from .double_click import DoubleClick
-from .image_input import voxels_of
+from .metadata import layer_voxels
 
 Limits = tuple[float, float]
 
@@ -119,7 +119,7 @@ class WindowLevel:
 
 def automatic_limits(layer: Image) -> Limits:
     """From the darkest voxel to a bright one; of a lazily loaded cine only one phase is read."""
-    voxels = voxels_of(layer)
+    voxels = layer_voxels(layer)
     if not isinstance(voxels, np.ndarray) and layer.ndim == 4:
         voxels = voxels[voxels.shape[0] // 2]
     some = np.asarray(voxels).ravel()

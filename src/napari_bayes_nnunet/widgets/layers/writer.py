@@ -11,7 +11,7 @@ import numpy as np
 from ...io import DataError
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, write_image, write_labels
-from .reader import geometry_of
+from .metadata import metadata_geometry
 
 
 def write_image_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
@@ -46,7 +46,7 @@ def _full_resolution(data: Any, attributes: Mapping[str, Any]) -> Any:
 def _geometry(shape: tuple[int, ...], attributes: Mapping[str, Any]) -> Geometry:
     """Geometry of the layer; (Z, Y, X) data of a cine takes the geometry of one phase."""
     name = attributes.get("name", "")
-    geometry = geometry_of(attributes.get("metadata", {}))
+    geometry = metadata_geometry(attributes.get("metadata", {}))
     if geometry is None:
         raise DataError(
             f"Layer '{name}' does not know its place in the patient, so it cannot be saved as "

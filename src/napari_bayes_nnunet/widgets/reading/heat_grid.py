@@ -62,7 +62,7 @@ class HeatGrid(QWidget):
         self._scores: NDArray[np.float64] = np.zeros((0, 0))
         self._marks: Mapping[Cell, Set[str]] = {}
         self._current: Cell | None = None
-        self._frame = Frame()
+        self._frame = HeatAxes()
         self._scale = HeatScale(1.0, "")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -278,7 +278,7 @@ LEFT, RIGHT, CENTRE = (
 
 
 @dataclass(frozen=True)
-class Frame:
+class HeatAxes:
     """What stands around the cells: phases (None in a 3D image), ED and ES, base and apex."""
 
     phases: Sequence[int | None] = ()
@@ -303,7 +303,7 @@ def small_font(font: QFont) -> QFont:
     return small
 
 
-def arranged(frame: Frame, slices: int, *, width: int, metrics: QFontMetrics) -> HeatPlan:
+def arranged(frame: HeatAxes, slices: int, *, width: int, metrics: QFontMetrics) -> HeatPlan:
     """The cells in a widget ``width`` px wide, with room for ``frame`` around them."""
     texts = (str(slices), BASE, APEX)[: 1 if frame.base_first is None else 3]
     left = max(metrics.horizontalAdvance(text) for text in texts) + GAP
@@ -327,7 +327,7 @@ class HeatPainter:
     """Draws one grid; ``ink`` is the colour of the words."""
 
     def __init__(
-        self, painter: QPainter, plan: HeatPlan, frame: Frame, scale: HeatScale, ink: QColor
+        self, painter: QPainter, plan: HeatPlan, frame: HeatAxes, scale: HeatScale, ink: QColor
     ) -> None:
         self._painter, self._plan, self._frame, self._scale = painter, plan, frame, scale
         self._ink = ink

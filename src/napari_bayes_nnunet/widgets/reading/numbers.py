@@ -12,10 +12,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
-from ..common.dock import Sentence
-from ..common.rows_table import COLORS, Row, RowsTable
+from ..common.dock import MessageLabel
+from ..common.rows_table import COLORS, Column, Row, RowsTable
 from ..review.patient_fields import PatientFields
-from ..segment.members_table import Column
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
 NO_NUMBERS = "No numbers: they need the labels RV, MYO or LV."
@@ -41,11 +40,11 @@ class NumbersForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._contributions: tuple[Contribution, ...] = ()
-        self.nothing = Sentence(NO_NUMBERS)
+        self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
         self.patient = PatientFields()
-        self.caveat = Sentence(NOT_CLINICAL)
-        self.papillary = Sentence(PAPILLARY)
+        self.caveat = MessageLabel(NOT_CLINICAL)
+        self.papillary = MessageLabel(PAPILLARY)
         self.most = QLabel(MOST)
         self.most.setWordWrap(True)
         self.most.setToolTip(MOST_HELP)

@@ -13,12 +13,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ...io.study.review_state import Place
-from ..layers.image_input import ours
-from ..layers.reader import layer_of
-from ..layers.result import Result
+from ..layers.metadata import bayes_metadata, layer_data
+from ..layers.result import SegmentationResult
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
 from ..layers.review_layers import edited_layer, find_layer, put_on_top, take_away
-from ..layers.viewing import look_closely, show_place, shown_place, turn
+from ..layers.viewing import look_closely, show_in_reading_orientation, show_place, shown_place
 
 MISSING_IMAGE: Final = "image not found"
 
@@ -148,7 +147,7 @@ class ReviewPicture(QObject):
         if volume is None:
             return None
         for layer in self._viewer.layers:
-            if isinstance(layer, Image) and ours(layer).get("role", "image") == "image":
+            if isinstance(layer, Image) and bayes_metadata(layer).get("role", "image") == "image":
                 fits = not layer.multiscale and layer.data.shape == volume.shape
                 if fits and self._is_of(layer, volume):
                     return layer
@@ -156,7 +155,7 @@ class ReviewPicture(QObject):
 
     def _is_of(self, layer: Image, volume: Volume) -> bool:
         """Whether a layer of the same shape shows the image of the study."""
-        study, about = self._session.study, ours(layer)
+        study, about = self._session.study, bayes_metadata(layer)
         if about.get("study") == str(study.folder) or about.get("source") == str(volume.source):
             return True
         # An image from no file is in the study, and perhaps also still in the window.
@@ -171,16 +170,16 @@ class ReviewPicture(QObject):
         if volume is None:
             voxels = np.zeros(info.shape, np.uint8)
             volume = Volume(voxels, info.geometry, self._session.study.folder)
-        image = add_image(self._viewer, layer_of(volume, case=info.case))
+        image = add_image(self._viewer, layer_data(volume, case=info.case))
         assert isinstance(image, Image)
         if opened.image is None:
             image.name = f"{info.case} ({MISSING_IMAGE})"
-        turn(self._viewer, image)
+        show_in_reading_orientation(self._viewer, image)
         return image
 
-    def _result(self) -> Result:
+    def _result(self) -> SegmentationResult:
         """The study as the Segment dock shows a result."""
-        self._shown = Result.of_study(self._session.study)
+        self._shown = SegmentationResult.of_study(self._session.study)
         return self._shown
 
     def _show_only_edited(self) -> None:

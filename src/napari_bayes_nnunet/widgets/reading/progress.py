@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from ...core.review.progress import ENOUGH_POINTS, Progress
-from ..common.dock import Sentence
+from ...core.review.progress import ENOUGH_POINTS, ReviewProgress
+from ..common.dock import MessageLabel
 
 STEPS = 1000
 SHARE_HELP = (
@@ -23,7 +23,7 @@ ENOUGH = (
 ALL_DONE = "All slices of the queue are reviewed."
 
 
-class ReviewProgress(QWidget):
+class ReviewProgressPanel(QWidget):
     """Words, a bar of the uncertain volume, and a suggestion to stop."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -31,8 +31,8 @@ class ReviewProgress(QWidget):
         self.slices = QLabel()
         self.share = QLabel()
         self.bar = QProgressBar()
-        self.spread = Sentence()
-        self.advice = Sentence()
+        self.spread = MessageLabel()
+        self.advice = MessageLabel()
         self.bar.setRange(0, STEPS)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
@@ -51,7 +51,7 @@ class ReviewProgress(QWidget):
             column.addWidget(part)
         self.set_progress(None)
 
-    def set_progress(self, progress: Progress | None) -> None:
+    def set_progress(self, progress: ReviewProgress | None) -> None:
         """Show ``progress``; nothing where there is no study."""
         self.setVisible(progress is not None)
         if progress is None:

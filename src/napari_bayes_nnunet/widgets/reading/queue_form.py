@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.heart.structures import structure_title
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.patient_pattern import labelled_row
 
 ALL = "All"
@@ -54,7 +54,7 @@ class QueueForm(QWidget):
         self.structures = QComboBox()
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Leave out borders")
-        self.note = Sentence()
+        self.note = MessageLabel()
         for combo in (self.scores, self.structures):
             combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
         self._fill()

@@ -14,9 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..common.dock import Sentence
-from ..common.rows_table import SHARE_ROLE, Level, Row, RowsTable
-from ..segment.members_table import Column
+from ..common.dock import MessageLabel
+from ..common.rows_table import SHARE_ROLE, Column, Level, Row, RowsTable
 from .heat_grid import number_text
 from .marks import FLAGGED, REVIEWED
 
@@ -68,7 +67,7 @@ class QueueTable(QWidget):
         self.table.setItemDelegateForColumn(SCORE, ScoreBar(self.table))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Queue of slices")
-        self.nothing = Sentence(NOTHING)
+        self.nothing = MessageLabel(NOTHING)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)

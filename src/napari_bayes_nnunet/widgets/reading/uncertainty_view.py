@@ -27,7 +27,7 @@ _Lines: TypeAlias = tuple[list[Line], list[Line]]
 """Thin and strong ones."""
 
 
-class View(StrEnum):
+class UncertaintyView(StrEnum):
     """What is seen of the uncertainty, in the words of the switch."""
 
     NOTHING = "Nothing"
@@ -37,20 +37,25 @@ class View(StrEnum):
     MUTUAL_INFORMATION = "Disagreement"
 
 
-EXPLAINED: Final[Mapping[View, str]] = {
-    View.NOTHING: "The labels only.",
-    View.INCLUSION: "Where the structure is at least 10 % (dotted), 50 % and 90 % (strong) "
-    "probable.",
-    View.MEMBERS: "The outline every single model gives.",
-    View.ENTROPY: "How unsure the ensemble is, in bit. It is not a probability of error.",
-    View.MUTUAL_INFORMATION: "The part of the entropy on which the models disagree, in bit.",
+EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
+    UncertaintyView.NOTHING: "The labels only.",
+    UncertaintyView.INCLUSION: (
+        "Where the structure is at least 10 % (dotted), 50 % and 90 % (strong) probable."
+    ),
+    UncertaintyView.MEMBERS: "The outline every single model gives.",
+    UncertaintyView.ENTROPY: (
+        "How unsure the ensemble is, in bit. It is not a probability of error."
+    ),
+    UncertaintyView.MUTUAL_INFORMATION: (
+        "The part of the entropy on which the models disagree, in bit."
+    ),
 }
-MAPS: Final[Mapping[View, str]] = {
-    View.ENTROPY: "entropy",
-    View.MUTUAL_INFORMATION: "mutual information",
+MAPS: Final[Mapping[UncertaintyView, str]] = {
+    UncertaintyView.ENTROPY: "entropy",
+    UncertaintyView.MUTUAL_INFORMATION: "mutual information",
 }
 """View → role of the layer that shows it."""
-OUTLINES = (View.INCLUSION, View.MEMBERS)
+OUTLINES = (UncertaintyView.INCLUSION, UncertaintyView.MEMBERS)
 LEVELS = (0.1, 0.5, 0.9)
 OPACITIES = (0.7, 0.9, 1.0)
 """Of the outlines at these levels."""
@@ -81,8 +86,8 @@ class OutlineLayers(QObject):
         self._posterior_of: PosteriorOf = _none
         self._structures: Mapping[str, int] = {}
         self._structure = ""
-        self._view = View.NOTHING
-        self._peeked_from: View | None = None
+        self._view = UncertaintyView.NOTHING
+        self._peeked_from: UncertaintyView | None = None
         self._thin: LineLayer | None = None
         self._strong: LineLayer | None = None
         self._drawn: tuple[Any, ...] | None = None
@@ -91,7 +96,7 @@ class OutlineLayers(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
-    def view(self) -> View:
+    def view(self) -> UncertaintyView:
         """What is seen; while peeking still what was chosen."""
         return self._peeked_from or self._view
 
@@ -111,7 +116,7 @@ class OutlineLayers(QObject):
         self._structure = name
         self._draw()
 
-    def set_view(self, view: View) -> None:
+    def set_view(self, view: UncertaintyView) -> None:
         """Show this and nothing else."""
         if self._peeked_from is not None:
             self._peeked_from = view
@@ -122,7 +127,7 @@ class OutlineLayers(QObject):
         """Show the entropy for as long as a key is held."""
         if on and self._peeked_from is None:
             self._peeked_from = self._view
-            self._change(View.ENTROPY)
+            self._change(UncertaintyView.ENTROPY)
         elif not on and self._peeked_from is not None:
             view, self._peeked_from = self._peeked_from, None
             self._change(view)
@@ -139,7 +144,7 @@ class OutlineLayers(QObject):
         self._viewer.dims.events.point.disconnect(self._on_moved)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def _change(self, view: View) -> None:
+    def _change(self, view: UncertaintyView) -> None:
         self._view = view
         self._show()
 
@@ -195,7 +200,7 @@ class OutlineLayers(QObject):
             return [], []
         color = structure_colors(self._structures)[label]
         slice_ = posterior.at(z)
-        if self._view == View.MEMBERS:
+        if self._view == UncertaintyView.MEMBERS:
             faint = _rgba(color, MEMBER_OPACITY)
             outlines = member_outlines(slice_, label)
             return [Line(points, faint) for member in outlines for points in member], []
@@ -228,7 +233,7 @@ class OutlineLayers(QObject):
         if event.value is self._image:
             self._leave()
         elif any(lines.layer is event.value for lines in self._layers()):
-            self._view = View.NOTHING
+            self._view = UncertaintyView.NOTHING
             self._take_away()
             self.view_changed.emit(self._view)
 

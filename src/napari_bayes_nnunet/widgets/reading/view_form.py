@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from ..common.dock import Sentence, form_layout, row_label
-from .uncertainty_view import EXPLAINED, View
+from ..common.dock import MessageLabel, form_layout, row_label
+from .uncertainty_view import EXPLAINED, UncertaintyView
 
 
 class ViewForm(QWidget):
@@ -18,8 +18,8 @@ class ViewForm(QWidget):
         super().__init__(parent)
         self.views = QComboBox()
         self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
-        self.explained = Sentence()
-        for view in View:
+        self.explained = MessageLabel()
+        for view in UncertaintyView:
             self.views.addItem(view.value, view)
             self.views.setItemData(
                 self.views.count() - 1, EXPLAINED[view], Qt.ItemDataRole.ToolTipRole
@@ -30,19 +30,19 @@ class ViewForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
         column.addWidget(self.explained)
-        self.set_view(View.NOTHING)
+        self.set_view(UncertaintyView.NOTHING)
         self.views.activated.connect(self._on_activated)
 
-    def set_view(self, view: View) -> None:
+    def set_view(self, view: UncertaintyView) -> None:
         """Show that this view is seen."""
-        self.views.setCurrentIndex(list(View).index(view))
+        self.views.setCurrentIndex(list(UncertaintyView).index(view))
         self._explain(view)
 
     def _on_activated(self, index: int) -> None:
-        view = list(View)[index]
+        view = list(UncertaintyView)[index]
         self._explain(view)
         self.view_chosen.emit(view)
 
-    def _explain(self, view: View) -> None:
+    def _explain(self, view: UncertaintyView) -> None:
         self.views.setToolTip(EXPLAINED[view])
-        self.explained.say("" if view is View.NOTHING else EXPLAINED[view])
+        self.explained.say("" if view is UncertaintyView.NOTHING else EXPLAINED[view])

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ..training.plots import legend
+from ..common.plotting import legend
 from .curves_plot import CurvesPlot
 
 HELP = (

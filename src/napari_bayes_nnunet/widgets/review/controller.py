@@ -18,7 +18,7 @@ from ..layers.cine_player import CinePlayer
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
 from ..reading.uncertainty_view import OutlineLayers
-from .export import HandingOn
+from .export import ReviewExporter
 from .forms import ReviewForms
 from .keys import ReviewKeys
 from .saver import EVERY_MS, StudySaver
@@ -28,7 +28,7 @@ NUMBERS_AFTER_MS: Final = 40
 """Numbers and lists follow an edit when the picture has been drawn."""
 
 
-class ReviewDesk(QObject):
+class ReviewController(QObject):
     """Carries out what the reader wants with the study, and keeps forms and picture up to date.
 
     ``said`` carries sentences for the reader, ``lost`` the name of a layer that was removed by
@@ -59,7 +59,7 @@ class ReviewDesk(QObject):
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
         self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
-        self.outcome = HandingOn(self.session, opened.image, forms.export, self)
+        self.outcome = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
         self.picture.edited.editable = not self.saver.read_only

@@ -23,17 +23,17 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.prediction.output_files import dicom_files_of
-from ...app.review.export import files_of
+from ...app.review.export import export_files
 from ...io import DataError
 from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
-from ..common.dock import WIDTH, Docked, FoldButton, Sentence, scrolling
+from ..common.dock import WIDTH, DockContent, FoldButton, MessageLabel, scrolling
 from ..common.folder_row import dropped_directory
-from ..layers.image_input import ours
-from ..layers.result_layers import prepare
+from ..layers.metadata import bayes_metadata
+from ..layers.result_layers import warm_up_imports
 from ..reading.picture import OpenedStudy
-from .controller import ReviewDesk
+from .controller import ReviewController
 from .forms import ReviewForms
 from .open_study import open_study
 from .saver import EVERY_MS
@@ -63,7 +63,7 @@ def choose_image(parent: QWidget, title: str) -> str:
     return str(QFileDialog.getOpenFileName(parent, title, "", "NIfTI (*.nii *.nii.gz)")[0])
 
 
-class ReviewWidget(Docked):
+class ReviewWidget(DockContent):
     """Opens and closes studies; what is done with one is up to its desk.
 
     ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is how often is saved.
@@ -88,23 +88,25 @@ class ReviewWidget(Docked):
         self._refused = ""
         self._opening: Path | None = None
         self._refused_at = -math.inf
-        self.desk: ReviewDesk | None = None
+        self.desk: ReviewController | None = None
         self.cases = CaseList()
         self.title = QLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open study…")
         self.close_button = QPushButton("Close study")
         self.image_button = QPushButton("Find image…")
-        self.problems = Sentence(color=WARNING_COLOR)
-        self.status = Sentence(NO_STUDY)
-        self.saved = Sentence()
-        self.unsaved = Sentence(color=WARNING_COLOR)
+        self.problems = MessageLabel(color=WARNING_COLOR)
+        self.status = MessageLabel(NO_STUDY)
+        self.saved = MessageLabel()
+        self.unsaved = MessageLabel(color=WARNING_COLOR)
         self._lay_out()
         self._connect()
         self._show_study(None)
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(lambda: self._background.run(prepare, _ignore, _ignore))
+        self._warm_up.timeout.connect(
+            lambda: self._background.run(warm_up_imports, _ignore, _ignore)
+        )
         self._warm_up.start(WARM_UP_AFTER_MS)
         self._open_what_is_shown()
 
@@ -179,7 +181,9 @@ class ReviewWidget(Docked):
         self._refused = ""
         every_ms = self._every_ms
         try:
-            self.desk = ReviewDesk(self._viewer, opened, forms, every_ms=every_ms, parent=self)
+            self.desk = ReviewController(
+                self._viewer, opened, forms, every_ms=every_ms, parent=self
+            )
         except Exception:
             opened.dismiss()
             forms.deleteLater()
@@ -235,7 +239,7 @@ class ReviewWidget(Docked):
         self._open_study_of(event.value)
 
     def _open_study_of(self, layer: Any) -> None:
-        folder = ours(layer).get("study")
+        folder = bayes_metadata(layer).get("study")
         if folder and self.desk is None and self._opening is None and is_study(Path(folder)):
             self.open(Path(folder))
 
@@ -297,7 +301,7 @@ class ReviewWidget(Docked):
         chosen = self._ask_folder(self, "Save labels, numbers and report in")
         if not chosen:
             return
-        if self._is_free(files_of(self.desk.session, Path(chosen))):
+        if self._is_free(export_files(self.desk.session, Path(chosen))):
             self.desk.outcome.export_to(Path(chosen))
 
     def _on_dicom_requested(self) -> None:

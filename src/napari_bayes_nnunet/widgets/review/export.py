@@ -12,7 +12,7 @@ from ...app.review.export import add_to_training_set, export
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 
 EXPORT_HELP = (
     "Labels as NIfTI on the grid of the image, the numbers as CSV, and a report with pictures of "
@@ -41,7 +41,7 @@ class ExportForm(QWidget):
         self.export_button = QPushButton("Labels, numbers and report…")
         self.dicom_button = QPushButton("DICOM SEG and SR…")
         self.training_button = QPushButton("Add to training set…")
-        self.status = Sentence()
+        self.status = MessageLabel()
         self.export_button.setToolTip(EXPORT_HELP)
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)
@@ -61,7 +61,7 @@ class ExportForm(QWidget):
 NO_IMAGE = "The image is needed to train on: choose it with Find image…."
 
 
-class HandingOn(QObject):
+class ReviewExporter(QObject):
     """Files and training cases of one session, as it is when they are asked for."""
 
     def __init__(

@@ -10,7 +10,7 @@ from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
 from ..reading.heat_grid import HeatGrid
 from ..reading.numbers import NumbersForm
-from ..reading.progress import ReviewProgress
+from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable
 from ..reading.view_form import ViewForm
@@ -27,7 +27,7 @@ class ReviewForms(QWidget):
         self.grid = HeatGrid()
         self.table = QueueTable()
         self.slice = SliceButtons()
-        self.progress = ReviewProgress()
+        self.progress = ReviewProgressPanel()
         self.corrections = CorrectionForm()
         self.view = ViewForm()
         self.volumes = VolumePlot()

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QTextEdit,
 )
 
-from ..layers.image_input import ours
+from ..layers.metadata import bayes_metadata
 
 Action: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
@@ -107,7 +107,7 @@ class ReviewKeys:
             self._application = None
 
     def _bind_ours(self, layer: Layer) -> None:
-        if ours(layer) and not any(binding.owner is layer for binding in self._bindings):
+        if bayes_metadata(layer) and not any(binding.owner is layer for binding in self._bindings):
             self._bind(layer)
 
     def _bind(self, owner: Any) -> None:

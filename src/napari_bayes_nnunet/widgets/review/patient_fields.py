@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
 from ...core.heart.function import Patient
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.rows_table import COLORS
 
 FIELDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -43,7 +43,7 @@ class PatientFields(QWidget):
         super().__init__(parent)
         self._patient = Patient()
         self.fields = {name: QLineEdit() for name in FIELDS}
-        self.problem = Sentence(color=COLORS["blocking"])
+        self.problem = MessageLabel(color=COLORS["blocking"])
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)

@@ -13,10 +13,9 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.study.summary import StudySummary, list_studies
 from ..common.background import Background
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.folder_row import FolderRow, dropped_directory
-from ..common.rows_table import Level, Row, RowsTable
-from ..segment.members_table import Column
+from ..common.rows_table import Column, Level, Row, RowsTable
 
 COLUMNS = (
     Column("Case", "The study. A double click opens it; ⚠ has something to know first."),
@@ -59,7 +58,7 @@ class CaseList(QWidget):
         self._studies: list[StudySummary] = []
         self.folder = FolderRow("Folder of studies", hint=HINT)
         self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
-        self.detail = Sentence()
+        self.detail = MessageLabel()
         self.open_button = QPushButton("Open")
         self.refresh_button = QPushButton("Refresh")
         self._lay_out()
@@ -127,7 +126,7 @@ class CaseList(QWidget):
         chosen = self._chosen()
         self._studies = studies
         self._alike = Counter(study.case for study in studies)
-        self.table.set_rows([row_of(study, name=self._name_of(study)) for study in studies])
+        self.table.set_rows([study_list_row(study, name=self._name_of(study)) for study in studies])
         header = self.table.horizontalHeader()
         header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
         self.table.setVisible(bool(studies))
@@ -157,7 +156,7 @@ class CaseList(QWidget):
             self.study_chosen.emit(study.folder)
 
 
-def row_of(study: StudySummary, *, name: str = "") -> Row:
+def study_list_row(study: StudySummary, *, name: str = "") -> Row:
     """Case (or another ``name`` of it), quality, slices done and state."""
     sign = f"{WARNING} " if study.warnings or study.problem else ""
     quality = UNKNOWN if study.quality is None else f"{study.quality:.2f}"

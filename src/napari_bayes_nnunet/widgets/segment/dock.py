@@ -16,17 +16,23 @@ from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
-from ..cohort.command import Asking
+from ..cohort.command import CohortSettings
 from ..cohort.process import COMMAND as COHORT_COMMAND
 from ..cohort.process import CohortRun
 from ..common.background import Background
-from ..common.dock import WIDTH, Docked, heading, line, scrolling
+from ..common.dock import WIDTH, DockContent, heading, line, scrolling
 from ..common.settings import Settings
-from ..layers.image_input import ImageInput, case_of, geometry_of_layer, source_of
+from ..layers.image_input import ImageInput
+from ..layers.metadata import layer_case, layer_geometry, layer_source
 from ..layers.orientation_letters import PatientLetters
-from ..layers.result import Question, Result
-from ..layers.result_layers import prepare, put_result, refresh_result, show_mutual_information
-from ..layers.viewing import current_phase, go_to_phase, turn
+from ..layers.result import Question, SegmentationResult
+from ..layers.result_layers import (
+    put_result,
+    refresh_result,
+    show_mutual_information,
+    warm_up_imports,
+)
+from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
@@ -42,7 +48,7 @@ STILL_LOOKING = "The ensemble is still being looked through: try again in a mome
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
-class SegmentWidget(Docked):
+class SegmentWidget(DockContent):
     """Coordinates the forms, the child process and the layers; each of them does its own part."""
 
     def __init__(
@@ -56,7 +62,7 @@ class SegmentWidget(Docked):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._results: dict[Any, Result] = {}
+        self._results: dict[Any, SegmentationResult] = {}
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._is_first = self._is_wished = False
@@ -79,12 +85,12 @@ class SegmentWidget(Docked):
         self._on_image_changed(self.image.layer)
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> SegmentationResult | None:
         """What is known of the chosen image."""
         layer = self.image.layer
         return self._results.get(layer.unique_id) if layer is not None else None
 
-    def _chosen(self) -> tuple[Image, Result] | None:
+    def _chosen(self) -> tuple[Image, SegmentationResult] | None:
         layer, result = self.image.layer, self.result
         return None if layer is None or result is None else (layer, result)
 
@@ -105,7 +111,7 @@ class SegmentWidget(Docked):
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
         result = self._result_for(image, question)
-        self._background.run(prepare, _ignore, _ignore)
+        self._background.run(warm_up_imports, _ignore, _ignore)
         self.run.say()
         self.run.set_running(True)
         self.job.start(image, result, device=self.method.device_name)
@@ -156,21 +162,21 @@ class SegmentWidget(Docked):
             temperature=self.method.temperature.value(),
         )
 
-    def _result_for(self, image: ImageInput, question: Question) -> Result:
+    def _result_for(self, image: ImageInput, question: Question) -> SegmentationResult:
         """The image's result so far, if the question is the same, else a new one."""
         layer, folder = self.image.layer, self.ensemble.folder
         assert layer is not None
         assert folder is not None
         result = self._results.get(layer.unique_id)
         if result is None or result.question != question or not _same_grid(result, image):
-            result = Result(
-                case=case_of(layer),
+            result = SegmentationResult(
+                case=layer_case(layer),
                 shape=image.shape,
                 classes=len(folder.labels),
                 structures={name: label for name, label in folder.labels.items() if label},
                 question=question,
-                source=source_of(layer),
-                geometry=geometry_of_layer(layer),
+                source=layer_source(layer),
+                geometry=layer_geometry(layer),
                 spacing=image.spacing,
             )
         if self.image.known_phases is not None:
@@ -249,12 +255,12 @@ class SegmentWidget(Docked):
         self._offer_result()
         if layer is not None and layer.unique_id not in self._turned:
             self._turned.add(layer.unique_id)
-            turn(self._viewer, layer)
+            show_in_reading_orientation(self._viewer, layer)
 
     def _on_phases_found(self, ed: int, es: int) -> None:
         self.run.say_also(f"ED is phase {ed}, ES is phase {es} ({FOUND_BY_VOLUME}).")
 
-    def _on_result_grown(self, result: Result, phase: int | None) -> None:
+    def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
         layer = self._running
         if layer is None or layer not in self._viewer.layers:
             return
@@ -263,7 +269,7 @@ class SegmentWidget(Docked):
         else:
             refresh_result(self._viewer, layer, result)
 
-    def _show_first(self, layer: Image, result: Result, phase: int | None) -> None:
+    def _show_first(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
         """Put the layers there, and go where there is something to see."""
         self._is_first = False
         self._results[layer.unique_id] = result
@@ -306,8 +312,8 @@ class SegmentWidget(Docked):
         window.review_requested.connect(self._on_cohort_review_requested)
         return window
 
-    def _asking(self) -> Asking:
-        return Asking(question=self._question(), device=self.method.device_name)
+    def _asking(self) -> CohortSettings:
+        return CohortSettings(question=self._question(), device=self.method.device_name)
 
     def _on_cohort_review_requested(self, results: Path) -> None:
         shown_review(self._viewer).list_studies(results)
@@ -360,7 +366,7 @@ def dropped_folder(event: QDropEvent) -> Path | None:
     return path if path is not None and (path.is_dir() or path.suffix == ".pth") else None
 
 
-def _same_grid(result: Result, image: ImageInput) -> bool:
+def _same_grid(result: SegmentationResult, image: ImageInput) -> bool:
     return (result.shape, result.spacing) == (image.shape, image.spacing)
 
 

@@ -19,18 +19,16 @@ from qtpy.QtWidgets import (
 
 from ...app import AppError
 from ...io import DataError
-from ...io.images.nifti import Phases
+from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
 from ..layers.image_input import (
     ImageInput,
-    Spacing,
     check_same_grid,
     is_segmentable,
     parse_phase_numbers,
     phases_beside,
-    spacing_of,
-    voxels_of,
 )
+from ..layers.metadata import Spacing, layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
@@ -48,7 +46,7 @@ class ImageForm(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._layer: Image | None = None
-        self._known: Phases | None = None
+        self._known: CardiacPhases | None = None
         self._problem = ""
         self._cannot_find = ""
         self.channels: list[QComboBox] = []
@@ -69,7 +67,7 @@ class ImageForm(QWidget):
         return self._layer
 
     @property
-    def known_phases(self) -> Phases | None:
+    def known_phases(self) -> CardiacPhases | None:
         """ED and ES from an ``Info.cfg`` beside the image, where the user wants these two."""
         return self._known if self.phases.currentIndex() == ED_ES else None
 
@@ -103,8 +101,8 @@ class ImageForm(QWidget):
             raise AppError(f"{NO_IMAGE}, then choose its layer.")
         check_same_grid(layers)
         return ImageInput(
-            channels=tuple(voxels_of(layer) for layer in layers),
-            spacing=spacing_of(self._layer) or self.spacing.value(),
+            channels=tuple(layer_voxels(layer) for layer in layers),
+            spacing=layer_spacing(self._layer) or self.spacing.value(),
             phases=self._chosen_phases(self._layer),
         )
 
@@ -131,7 +129,7 @@ class ImageForm(QWidget):
         self._channel_rows = form_layout()
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
-        self._rows.addRow(row_label("Phases"), which)
+        self._rows.addRow(row_label("CardiacPhases"), which)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self._channel_rows, self._rows):
@@ -189,7 +187,7 @@ class ImageForm(QWidget):
 
     def _show_rows(self) -> None:
         layer = self._layer
-        asks = layer is not None and spacing_of(layer) is None
+        asks = layer is not None and layer_spacing(layer) is None
         is_cine = layer is not None and layer.ndim == 4
         if asks and layer is not None:
             self.spacing.set_value(tuple(layer.scale[-3:]))
@@ -199,14 +197,14 @@ class ImageForm(QWidget):
 
     def _show_hint(self) -> None:
         sentences = []
-        if self._layer is not None and spacing_of(self._layer) is None:
+        if self._layer is not None and layer_spacing(self._layer) is None:
             sentences.append("The layer does not say its voxel size in mm: please check it.")
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
             sentences.append("ED and ES are those of the Info.cfg beside the image.")
         elif self._layer is not None and self._layer.ndim == 4:
-            sentences.append(f"{voxels_of(self._layer).shape[0]} phases along the first axis.")
+            sentences.append(f"{layer_voxels(self._layer).shape[0]} phases along the first axis.")
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
 
@@ -222,7 +220,7 @@ class ImageForm(QWidget):
             return None if self._known is None else tuple(dict.fromkeys(self._known))
         if choice == CURRENT:
             return (current_phase(self._viewer, layer),)
-        count = voxels_of(layer).shape[0]
+        count = layer_voxels(layer).shape[0]
         if choice == ALL:
             return tuple(range(1, count + 1))
         return parse_phase_numbers(self.phase_numbers.text(), count)

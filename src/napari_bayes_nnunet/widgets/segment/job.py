@@ -28,10 +28,10 @@ from ...app.messages import (
     TestConnection,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
-from ...io.images.nifti import Phases
+from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
 from ..layers.image_input import ImageInput
-from ..layers.result import Result, delete_files, phase_names
+from ..layers.result import SegmentationResult, delete_files, phase_names
 from .worker_process import InferenceChild
 
 STOP_WITHIN_MS = 600
@@ -43,7 +43,7 @@ BUSY = "Test the connection when the segmentation has ended."
 
 
 @dataclass(frozen=True)
-class Progress:
+class SegmentationProgress:
     """How far a job is: ``done`` of ``total`` members in a phase, ``fraction`` (0 … 1) in all."""
 
     done: int
@@ -72,12 +72,12 @@ class _Job:
 
     number: int
     image: ImageInput
-    result: Result
+    result: SegmentationResult
     device: str
     file: Path
     phases: int
     shares: dict[int | None, float] = field(default_factory=dict)
-    shown: dict[int | None, Progress] = field(default_factory=dict)
+    shown: dict[int | None, SegmentationProgress] = field(default_factory=dict)
     is_sent: bool = False
     gives_up: threading.Event = field(default_factory=threading.Event)
 
@@ -143,7 +143,7 @@ class SegmentationJob(QObject):
         else:
             self._child.send(TestConnection(device=device))
 
-    def start(self, image: ImageInput, result: Result, *, device: str) -> None:
+    def start(self, image: ImageInput, result: SegmentationResult, *, device: str) -> None:
         """Segment ``image`` into ``result``, as its question says."""
         self._number += 1
         phases = len(image.phases or ()) or (2 if image.is_cine else 1)
@@ -206,7 +206,7 @@ class SegmentationJob(QObject):
     def _on_phases(self, message: PhasesFound) -> None:
         assert self._job is not None
         result = self._job.result
-        result.known_phases = Phases(message.end_diastole, message.end_systole)
+        result.known_phases = CardiacPhases(message.end_diastole, message.end_systole)
         result.phases_from = FOUND_BY_VOLUME
         self.phases_found.emit(message.end_diastole, message.end_systole)
 
@@ -217,11 +217,11 @@ class SegmentationJob(QObject):
         job.shares[phase] = message.done / message.total
         fraction = sum(job.shares.values()) / job.phases
         counts = (message.done, message.total, message.eta_seconds)
-        progress = Progress(*counts, phase, fraction)
+        progress = SegmentationProgress(*counts, phase, fraction)
         read = partial(job.result.read, message, phase)
         self._background.run(read, partial(self._on_read, job, progress), self._failing(job))
 
-    def _on_read(self, job: _Job, progress: Progress, _: object) -> None:
+    def _on_read(self, job: _Job, progress: SegmentationProgress, _: object) -> None:
         job.result.count(progress.phase, progress.done, progress.total)
         job.shown[progress.phase] = progress
         self.result_grown.emit(job.result, progress.phase)
@@ -287,7 +287,7 @@ class SegmentationJob(QObject):
         self.ended.emit(outcome, sentence)
 
 
-def stopped_sentence(shown: Collection[Progress], *, phases: int) -> str:
+def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) -> str:
     """How far a job of so many phases was when it was stopped."""
     if not shown:
         return STOPPED_EARLY

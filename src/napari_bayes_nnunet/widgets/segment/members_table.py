@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ..common.rows_table import Column
 
 ROWS_SHOWN = 5
 TRAINING_WIDTH = 64
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its heading and what the heading means."""
-
-    title: str
-    help: str
 
 
 COLUMNS = (
@@ -33,7 +25,7 @@ COLUMNS = (
 )
 
 
-def row_of(member: Member) -> tuple[str, ...]:
+def member_row(member: Member) -> tuple[str, ...]:
     """The texts of ``COLUMNS``; a dash where something is not known."""
     return (
         member.training,
@@ -81,7 +73,7 @@ class MembersTable(QTableWidget):
         self._fit(members)
 
     def _fill(self, row: int, member: Member) -> None:
-        for column, text in enumerate(row_of(member)):
+        for column, text in enumerate(member_row(member)):
             item = QTableWidgetItem(text)
             item.setToolTip(f"{member.path}\n{member.refused or 'usable'}")
             if not member.usable:

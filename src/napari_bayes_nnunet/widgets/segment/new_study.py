@@ -20,11 +20,11 @@ from ...io.study.study import (
     has_corrections,
     is_study,
     open_study_lock,
-    read_info,
+    read_study_info,
     write_study,
 )
 from ..layers.image_input import computed
-from ..layers.result import Result
+from ..layers.result import SegmentationResult
 
 PACKAGE = Path(__file__).parents[2]
 NOTHING_DONE = "Let the segmentation of one phase end first: then it can be reviewed."
@@ -47,7 +47,7 @@ class ResultStudy:
         )
 
 
-def folder_beside(result: Result) -> Path | None:
+def folder_beside(result: SegmentationResult) -> Path | None:
     """``<case>_study`` beside the image; None where nothing may or can be written there."""
     if result.source is None:
         return None
@@ -57,12 +57,12 @@ def folder_beside(result: Result) -> Path | None:
     return parent / _name(result)
 
 
-def folder_in(result: Result, chosen: Path) -> Path:
+def folder_in(result: SegmentationResult, chosen: Path) -> Path:
     """``<case>_study`` in a folder the user has chosen, or beside it where that is a study."""
     return (chosen.parent if is_study(chosen) else chosen) / _name(result)
 
 
-def study_of(result: Result, folder: Path, *, image: Any) -> ResultStudy:
+def study_of(result: SegmentationResult, folder: Path, *, image: Any) -> ResultStudy:
     """Write a study of the phases all members have answered for; for a thread.
 
     A study that a reader has worked on, or that is open in a window, is never replaced: it is
@@ -81,11 +81,11 @@ def study_of(result: Result, folder: Path, *, image: Any) -> ResultStudy:
     return ResultStudy(folder, is_new=True)
 
 
-def _name(result: Result) -> str:
+def _name(result: SegmentationResult) -> str:
     return f"{result.case}_study"
 
 
-def _info(result: Result) -> StudyInfo:
+def _info(result: SegmentationResult) -> StudyInfo:
     known = result.known_phases
     geometry = result.geometry or make_geometry(result.shape, result.spacing)
     return StudyInfo(
@@ -102,7 +102,7 @@ def _info(result: Result) -> StudyInfo:
     )
 
 
-def _image_file(result: Result) -> SourceImage | None:
+def _image_file(result: SegmentationResult) -> SourceImage | None:
     """The file of the image, unless it is gone or the layer shows something else than it."""
     file = result.source if result.geometry is not None else None
     return SourceImage.of(file) if file is not None and file.is_file() else None
@@ -117,9 +117,9 @@ def _is_open(folder: Path) -> bool:
     return False
 
 
-def _check_same_image(result: Result, folder: Path, image: Any) -> None:
+def _check_same_image(result: SegmentationResult, folder: Path, image: Any) -> None:
     """Raise DataError where the review that was begun is one of another image."""
-    info, file = read_info(folder), _image_file(result)
+    info, file = read_study_info(folder), _image_file(result)
     if info.image is not None and file is not None:
         same = (info.image.bytes, info.image.sha256) == (file.bytes, file.sha256)
     else:

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ...app.remote.device import RemoteDevice, is_remote
-from ..common.dock import Sentence, form_layout, row_label
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.settings import Settings
 
@@ -56,7 +56,7 @@ class RemoteForm(QWidget):
         self.folder = QLineEdit(kept.folder)
         self.folder.setPlaceholderText("The same folder as here")
         self.test_button = QPushButton("Test connection")
-        self.status = Sentence()
+        self.status = MessageLabel()
         self._lay_out()
         self.address.textChanged.connect(self._on_changed)
         self.folder.textChanged.connect(self._on_changed)

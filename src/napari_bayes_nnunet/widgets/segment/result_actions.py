@@ -13,11 +13,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ...app import AppError
 from ..common.background import Background
-from ..layers.image_input import voxels_of
-from ..layers.result import Result
+from ..layers.metadata import layer_voxels
+from ..layers.result import SegmentationResult
 from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
 from .run_form import RunForm
-from .save import check_savable, files_of, save
+from .save import check_savable, result_files, save
 
 PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
 
@@ -33,7 +33,7 @@ class ResultActions(QObject):
         viewer: Any,
         run: RunForm,
         *,
-        chosen: Callable[[], tuple[Image, Result] | None],
+        chosen: Callable[[], tuple[Image, SegmentationResult] | None],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
@@ -52,7 +52,7 @@ class ResultActions(QObject):
         return self._makes_study
 
     @property
-    def _result(self) -> Result | None:
+    def _result(self) -> SegmentationResult | None:
         chosen = self._chosen()
         return chosen[1] if chosen is not None else None
 
@@ -74,7 +74,7 @@ class ResultActions(QObject):
         layer, result = chosen
         self._makes_study = True  # a second press would write over what is being opened
         self._run.say(f"Making a study in {folder}…")
-        work = partial(study_of, result, folder, image=voxels_of(layer))
+        work = partial(study_of, result, folder, image=layer_voxels(layer))
         self._background.run(work, self._on_study_made, self._on_no_study_made)
 
     def _on_save_requested(self) -> None:
@@ -97,7 +97,7 @@ class ResultActions(QObject):
         if folder is not None:
             self.review_in(folder)
 
-    def _ask_for_folder(self, result: Result) -> Path | None:
+    def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
         """Where the study shall be, if it cannot be beside the image."""
         title = f"A folder for the study of {result.case}"
         chosen = QFileDialog.getExistingDirectory(self._window, title)
@@ -112,7 +112,7 @@ class ResultActions(QObject):
         self._makes_study = False
         self._run.say(sentence)
 
-    def _refuses(self, result: Result, folder: Path | None) -> bool:
+    def _refuses(self, result: SegmentationResult, folder: Path | None) -> bool:
         """Say why the result cannot be saved, if so."""
         try:
             check_savable(result, folder)
@@ -126,7 +126,7 @@ class ResultActions(QObject):
         result = self._result
         assert result is not None
         both = self._run.mutual_information.isChecked()
-        files = files_of(result, folder, mutual_information=both)
+        files = result_files(result, folder, mutual_information=both)
         names = [file.name for file in files if file.exists()]
         if not names:
             return True

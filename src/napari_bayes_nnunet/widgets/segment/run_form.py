@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .job import Progress
+from .job import SegmentationProgress
 
 STEPS = 1000
 A_FOLDER = "Segment a folder…"
@@ -75,7 +75,7 @@ class RunForm(QWidget):
         self.progress_text.setText(f"{text}…")
         self.progress.setRange(0, 0)
 
-    def show_progress(self, progress: Progress) -> None:
+    def show_progress(self, progress: SegmentationProgress) -> None:
         """Show how many members are done."""
         self.progress_text.setText(str(progress))
         self.progress.setRange(0, STEPS)

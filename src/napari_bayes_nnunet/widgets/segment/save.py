@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ...app import AppError
-from ...app.prediction.output_files import files_of as names_of
+from ...app.prediction.output_files import case_files as names_of
 from ...app.prediction.output_files import frame_name
 from ...io.files.atomic import write_json
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import write_labels, write_map
-from ..layers.result import PhaseState, Result
+from ..layers.result import PhaseState, SegmentationResult
 
 MAPS = ("entropy", "mutual-information")
 
 
-def check_savable(result: Result, folder: Path | None = None) -> None:
+def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
     """Raise AppError, one sentence, where ``result`` cannot be saved as NIfTI (in ``folder``)."""
     if result.geometry is None:
         raise AppError(
@@ -26,12 +26,14 @@ def check_savable(result: Result, folder: Path | None = None) -> None:
         )
     if folder is None or result.source is None or not result.source.exists():
         return
-    for file in files_of(result, folder, mutual_information=True):
+    for file in result_files(result, folder, mutual_information=True):
         if file.exists() and file.samefile(result.source):
             raise AppError(f"{file.name} is the image itself: choose another folder.")
 
 
-def files_of(result: Result, folder: Path, *, mutual_information: bool) -> list[Path]:
+def result_files(
+    result: SegmentationResult, folder: Path, *, mutual_information: bool
+) -> list[Path]:
     """All files ``save`` would write."""
     maps = MAPS if mutual_information else MAPS[:1]
     parts = _parts(result)
@@ -39,7 +41,7 @@ def files_of(result: Result, folder: Path, *, mutual_information: bool) -> list[
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
-def save(result: Result, folder: Path, *, mutual_information: bool) -> list[Path]:
+def save(result: SegmentationResult, folder: Path, *, mutual_information: bool) -> list[Path]:
     """Write labels, maps and report of every phase that was segmented; all phases also as 4D.
 
     The report is written last, so that a case with one is whole. Raises AppError without
@@ -55,11 +57,16 @@ def save(result: Result, folder: Path, *, mutual_information: bool) -> list[Path
         write_json(folder / f"{name}.json", _report(result, phase, name, state))
     if _is_whole_cine(result):
         write_labels(folder / f"{result.case}.nii.gz", result.labels, result.geometry)
-    return files_of(result, folder, mutual_information=mutual_information)
+    return result_files(result, folder, mutual_information=mutual_information)
 
 
 def _save_maps(
-    result: Result, folder: Path, phase: int | None, name: str, like: Geometry, both: bool
+    result: SegmentationResult,
+    folder: Path,
+    phase: int | None,
+    name: str,
+    like: Geometry,
+    both: bool,
 ) -> None:
     files = names_of(name, MAPS)
     write_map(folder / files["entropy"], result.of_phase(result.entropy, phase), like)
@@ -68,17 +75,19 @@ def _save_maps(
         write_map(folder / files["mutual-information"], values, like)
 
 
-def _parts(result: Result) -> Iterator[tuple[int | None, str, PhaseState]]:
+def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseState]]:
     """Phase, file name and state of every 3D image that was segmented."""
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
         yield phase, frame_name(result.case, phase), state
 
 
-def _is_whole_cine(result: Result) -> bool:
+def _is_whole_cine(result: SegmentationResult) -> bool:
     return len(result.shape) == 4 and len(result.phases) == result.shape[0]
 
 
-def _report(result: Result, phase: int | None, name: str, state: PhaseState) -> dict[str, Any]:
+def _report(
+    result: SegmentationResult, phase: int | None, name: str, state: PhaseState
+) -> dict[str, Any]:
     source = result.source.name if result.source is not None else ""
     about: dict[str, Any] = {"case": name, "image": source, "phase": phase}
     known = result.known_phases
@@ -89,7 +98,7 @@ def _report(result: Result, phase: int | None, name: str, state: PhaseState) -> 
     return about | dict(state.report)
 
 
-def _unfinished(result: Result, state: PhaseState) -> dict[str, Any]:
+def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
     """What is known of a phase that was stopped."""
     question = result.question
     return {

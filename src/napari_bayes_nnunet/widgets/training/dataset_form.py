@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
-from ..common.dock import Sentence, form_layout, row_label
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import HINT, FolderRow
 
 HELP = "A folder with imagesTr, labelsTr and dataset.json."
@@ -35,7 +35,7 @@ class DatasetFolderForm(QWidget):
         self._background = Background(self)
         self._dataset: RawDataset | None = None
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
-        self.summary = Sentence()
+        self.summary = MessageLabel()
         self.folder.setToolTip(HELP)
         rows = form_layout()
         rows.addRow(row_label(label), self.folder)
@@ -52,7 +52,7 @@ class DatasetFolderForm(QWidget):
 
     def show_dataset(self, dataset: RawDataset) -> None:
         """Show what is by now in the dataset that was chosen."""
-        self.summary.say(summary(dataset))
+        self.summary.say(dataset_summary(dataset))
         self._set_dataset(dataset)
 
     def _on_chosen(self, path: Path | None) -> None:
@@ -80,7 +80,7 @@ class DatasetFolderForm(QWidget):
             self.dataset_changed.emit(dataset)
 
 
-def summary(dataset: RawDataset) -> str:
+def dataset_summary(dataset: RawDataset) -> str:
     """Cases, channels and structures of a dataset."""
     count = len(dataset.cases)
     structures = ", ".join(name for name, value in dataset.labels.items() if value)

@@ -9,15 +9,16 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...io.dataset.matching import Match, Mismatch, Pair, match_folders, write_dataset
+from ...io.dataset.matching import match_folders
+from ...io.dataset.pairs import Match, Mismatch, Pair
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import Sentence, form_layout, row_label
+from ...io.dataset.writer import write_dataset
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import Row, RowsTable
-from ..segment.members_table import Column
-from .new_dataset_form import NewDatasetForm, free_folder
+from ..common.rows_table import Column, Row, RowsTable
+from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
 COLUMNS = (
     Column("Case", "The name the case gets in the dataset."),
@@ -49,9 +50,9 @@ class FoldersForm(QWidget):
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
         self.progress = ProgressRow()
-        self.summary = Sentence(HINT)
+        self.summary = MessageLabel(HINT)
         self.table = RowsTable(COLUMNS)
-        self.detail = Sentence()
+        self.detail = MessageLabel()
         self.new = NewDatasetForm()
         self._lay_out()
         self._connect()
@@ -161,7 +162,7 @@ class FoldersForm(QWidget):
 
 def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
     found = yield from match(images, labels)
-    return found, free_folder(images)
+    return found, new_dataset_folder(images)
 
 
 def _rows(match: Match) -> list[Row]:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.rows_table import COLORS, ROW_HEIGHT, ROWS_SHOWN
 
 BACKGROUND = "background"
@@ -43,7 +43,7 @@ class LabelNames(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
         self.table.setToolTip("Click on a name to change it.")
-        self.problem_text = Sentence(color=COLORS["blocking"])
+        self.problem_text = MessageLabel(color=COLORS["blocking"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)

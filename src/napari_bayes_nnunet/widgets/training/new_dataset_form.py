@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidg
 
 from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
-from ..common.dock import Sentence, form_layout, row_label
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.rows_table import COLORS
 from .label_names import LabelNames
@@ -50,7 +50,7 @@ class NewDatasetForm(QWidget):
         self.channel = QLineEdit("MRI")
         self.files = QComboBox()
         self.target = FolderRow("Folder of the new dataset", hint="A new or an empty folder")
-        self.problem_text = Sentence(color=COLORS["blocking"])
+        self.problem_text = MessageLabel(color=COLORS["blocking"])
         self.make_button = QPushButton("Make dataset")
         self._explain()
         self._lay_out()
@@ -151,7 +151,7 @@ def target_problem(path: Path | None) -> str:
         return CANNOT_WRITE.format(place=place, reason=error.strerror)
 
 
-def free_folder(images: Path) -> Path:
+def new_dataset_folder(images: Path) -> Path:
     """A folder beside the folder of images that is not there yet. Asks the disk."""
     name = f"{images.parent.name or 'nnunet'}_dataset"
     numbered = (images.parent / f"{name}_{number}" for number in range(2, 1000))

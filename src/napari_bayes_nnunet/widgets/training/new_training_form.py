@@ -16,7 +16,7 @@ from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
-from ..common.dock import Sentence, form_layout, heading, row_label
+from ..common.dock import MessageLabel, form_layout, heading, row_label
 from ..common.folder_row import FolderRow
 from .data_form import TrainingDataForm
 from .preflight_form import PreflightForm
@@ -50,8 +50,8 @@ class NewTrainingForm(QWidget):
         self.schedule = ScheduleForm()
         self.output = FolderRow("Folder of the ensemble", hint="Where the ensemble will be")
         self.start_button = QPushButton("Start training")
-        self.missing = Sentence()
-        self.advice = Sentence()
+        self.missing = MessageLabel()
+        self.advice = MessageLabel()
         self._lay_out()
         self._connect()
         self._extend(None)
@@ -137,7 +137,7 @@ class NewTrainingForm(QWidget):
 
     def _on_dataset_changed(self, dataset: RawDataset | None) -> None:
         if dataset is not None and self.output.path is None:
-            self.output.choose(free_folder(dataset.path.parent, f"{dataset.path.name}_ensemble"))
+            self.output.choose(new_run_folder(dataset.path.parent, f"{dataset.path.name}_ensemble"))
         self._tell_plan()
         self.preflight.set_dataset(dataset)
         self._on_changed()
@@ -201,7 +201,7 @@ class NewTrainingForm(QWidget):
             self.start_requested.emit(request)
 
 
-def free_folder(parent: Path, name: str) -> Path:
+def new_run_folder(parent: Path, name: str) -> Path:
     """``name`` in ``parent``, with a number where there is such a folder already."""
     path, number = parent / name, 2
     while path.exists():

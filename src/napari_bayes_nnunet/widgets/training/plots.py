@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,12 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.run_folder import EpochReport
-from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, pen, pg
+from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, MORE, EpochPlot, legend, pen, pg
 from .schedule_plot import SchedulePlot
 
 TRAINING, VALIDATION = "training", "validation"
 LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}
 HEIGHT = 120
-MORE = "(?)"
-"""Behind a title that explains itself when the mouse points at it."""
 RATE_HELP = (
     "The learning rate of Eq. 4, done and to come. The weights of the dotted epochs are kept as "
     "members of the ensemble."
@@ -204,12 +201,3 @@ def colors_of(structures: Sequence[str]) -> dict[str, str]:
     """Structure → "#RRGGBB", as everywhere else, if these come in the order of their labels."""
     colors = structure_colors({name: label for label, name in enumerate(structures, start=1)})
     return dict(zip(structures, colors.values(), strict=True))
-
-
-def legend(title: str, colors: Mapping[str, str]) -> str:
-    """``title``, marked as having more to tell, and the names with a square of its colour each."""
-    parts = [
-        f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
-        for name, color in colors.items()
-    ]
-    return " &nbsp; ".join([f"{title} {MORE}", *parts])

@@ -21,7 +21,7 @@ from ...io.dataset.check import CaseCheck, Problem
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
@@ -161,17 +161,17 @@ class PreflightForm(QWidget):
 
     def _make_parts(self) -> None:
         self.progress = ProgressRow(can_stop=False)
-        self.summary = Sentence()
+        self.summary = MessageLabel()
         self.table = RowsTable(COLUMNS)
-        self.detail = Sentence()
-        self.problems = Sentence()
+        self.detail = MessageLabel()
+        self.problems = MessageLabel()
         self.patients = PatientForm()
         self.folds = QComboBox()
         self.split_button = QPushButton("Split file…")
         self.no_split_button = QPushButton("×")
-        self.split_text = Sentence()
+        self.split_text = MessageLabel()
         self.devices = DeviceBox()
-        self.disk = Sentence()
+        self.disk = MessageLabel()
         for fold in (*map(str, range(FOLDS)), ALL):
             self.folds.addItem(fold, fold)
         self.folds.setToolTip(FOLD_HELP)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from ...app.training.preflight import LEFT_OUT, TRAINING, VALIDATION, Preflight, PreflightRow
 from ...io.dataset.check import Problem
 from ..common.cli_wording import in_the_window
-from ..common.rows_table import Level, Row
-from ..segment.members_table import Column
+from ..common.rows_table import Column, Level, Row
 
 COLUMNS = (
     Column("Case", "Name of the case. A double click copies the path of the file in question."),

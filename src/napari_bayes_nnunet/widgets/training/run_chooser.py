@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from ...app.training.run_state import RunState, state_of
+from ...app.training.run_state import RunState, read_run_state
 from ...io.ensemble.run_folder import RunFolder
 from ..common.background import Background
 from ..common.settings import Settings
@@ -37,7 +37,7 @@ class RunChooser(QWidget):
     def refresh(self) -> None:
         """List the runs seen before that are still there, and how each of them is."""
         for path in self._settings.recent_runs():
-            work = partial(state_of, RunFolder(path))
+            work = partial(read_run_state, RunFolder(path))
             self._background.run(work, partial(self._on_state, path), _ignore)
 
     def show_run(self, path: Path) -> None:

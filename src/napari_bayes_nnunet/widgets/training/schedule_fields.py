@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox, QVBoxLayou
 
 from ...app.training.request import PresetValues
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..common.dock import Sentence
+from ..common.dock import MessageLabel
 from ..common.rows_table import COLORS
 
-Numbers = dict[str, Any]
+FieldValues = dict[str, Any]
 """Name of a field of RestartSchedule, MemberSelection or PresetValues → its value."""
 
 PROBLEM_COLOR = COLORS["blocking"]
@@ -116,7 +116,7 @@ MORE_FIELDS = (
 TITLES = {field.name: field.title for field in (*FIELDS, *MORE_FIELDS)}
 
 
-def numbers_of(values: PresetValues) -> Numbers:
+def numbers_of(values: PresetValues) -> FieldValues:
     """All numbers of a preset."""
     return {
         **asdict(values.schedule),
@@ -179,8 +179,8 @@ class NumberField(QWidget):
         self.editor = _editor(field)
         self.editor.setToolTip(field.help)
         self.editor.installEventFilter(WheelGuard(self.editor))
-        self.problem = Sentence(color=PROBLEM_COLOR)
-        self.note = Sentence(color=COLORS["warning"])
+        self.problem = MessageLabel(color=PROBLEM_COLOR)
+        self.note = MessageLabel(color=COLORS["warning"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

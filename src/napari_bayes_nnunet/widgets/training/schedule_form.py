@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..common.dock import FoldButton, Sentence, form_layout, row_label
+from ..common.dock import FoldButton, MessageLabel, form_layout, row_label
 from .schedule_fields import (
     FIELDS,
     MORE_FIELDS,
     TITLES,
     Field,
+    FieldValues,
     NumberField,
-    Numbers,
     WheelGuard,
     find_problems,
     numbers_of,
@@ -104,14 +104,14 @@ class ScheduleForm(QWidget):
     ) -> None:
         super().__init__(parent)
         self._presets = presets
-        self._run: tuple[Preset, Numbers] | None = None
+        self._run: tuple[Preset, FieldValues] | None = None
         self._values: ScheduleValues | None = None
         self._problem = ""
         self._is_filling = False
         self.preset = QComboBox()
         self.reset_button = QPushButton("Reset to preset")
-        self.explanation = Sentence()
-        self.summary = Sentence()
+        self.explanation = MessageLabel()
+        self.summary = MessageLabel()
         self.plot = SchedulePlot()
         self.fields = {field.name: NumberField(field) for field in (*FIELDS, *MORE_FIELDS)}
         self.folded = QWidget()
@@ -176,7 +176,7 @@ class ScheduleForm(QWidget):
         return bool(self.preset.currentData() == EXTENSION and self._run is not None)
 
     @property
-    def _start(self) -> tuple[Preset, Numbers]:
+    def _start(self) -> tuple[Preset, FieldValues]:
         """Preset and numbers the form was filled with."""
         if self._run is not None and self._adds_cycle:
             return self._run
@@ -208,7 +208,7 @@ class ScheduleForm(QWidget):
         self._show_values()
         self.changed.emit()
 
-    def _read(self, preset: Preset, numbers: Numbers) -> ScheduleValues:
+    def _read(self, preset: Preset, numbers: FieldValues) -> ScheduleValues:
         return ScheduleValues(
             preset=preset,
             schedule=schedule_of(numbers),
@@ -218,7 +218,7 @@ class ScheduleForm(QWidget):
             add_cycle=self._adds_cycle,
         )
 
-    def _show_notes(self, start: Numbers) -> None:
+    def _show_notes(self, start: FieldValues) -> None:
         """What is to be said of the numbers, but for those the form was filled with."""
         usual = schedule_notes(schedule_of(start), selection_of(start))
         values = self._values

@@ -13,12 +13,11 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.study.review_state import Phase
-from ..common.dock import Sentence, form_layout, row_label
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow, dropped_directory
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import Row, RowsTable
-from ..segment.members_table import Column
+from ..common.rows_table import Column, Row, RowsTable
 from .dataset_form import DatasetFolderForm
 
 if TYPE_CHECKING:
@@ -41,14 +40,14 @@ NOT_ALL = "Stopped; what was added until then stays in the dataset."
 FAILURES_SHOWN = 3
 
 
-def find_corrected(folder: Path) -> Steps:
+def find_corrected_later(folder: Path) -> Steps:
     """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
     from ...app.review import corrected_studies
 
     return (yield from corrected_studies.find_corrected(folder))
 
 
-def add_studies(folders: Sequence[Path], dataset: Path) -> Steps:
+def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
     """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
     from ...app.review import corrected_studies
 
@@ -63,8 +62,8 @@ class StudiesForm(QWidget):
     def __init__(
         self,
         *,
-        find: Callable[[Path], Steps] = find_corrected,
-        add: Callable[[Sequence[Path], Path], Steps] = add_studies,
+        find: Callable[[Path], Steps] = find_corrected_later,
+        add: Callable[[Sequence[Path], Path], Steps] = add_studies_later,
         target: DatasetFolderForm | None = None,
         parent: QWidget | None = None,
     ) -> None:
@@ -74,9 +73,9 @@ class StudiesForm(QWidget):
         self._dataset: RawDataset | None = None
         self._work = LongWork(self)
         self.folder = FolderRow("Folder of studies", hint="Choose or drop a folder of studies")
-        self.summary = Sentence(HINT)
+        self.summary = MessageLabel(HINT)
         self.table = RowsTable(COLUMNS)
-        self.detail = Sentence()
+        self.detail = MessageLabel()
         self.target = target or DatasetFolderForm(
             label="Add to", hint="The dataset the ensemble was trained on"
         )
@@ -228,7 +227,9 @@ class StudiesForm(QWidget):
         done, wrong = added or {}, failed or {}
         self.table.set_rows(
             [
-                row_of(study, added=study.folder in done, failure=wrong.get(study.folder, ""))
+                corrected_study_row(
+                    study, added=study.folder in done, failure=wrong.get(study.folder, "")
+                )
                 for study in studies
             ]
         )
@@ -242,7 +243,7 @@ class StudiesForm(QWidget):
             self.dataset_changed.emit(dataset)
 
 
-def row_of(study: CorrectedStudy, *, added: bool = False, failure: str = "") -> Row:
+def corrected_study_row(study: CorrectedStudy, *, added: bool = False, failure: str = "") -> Row:
     """Case, phases that are ready or were added, and what is open of the others."""
     problem = failure or study.problem
     ready = phases_text(study.ready) if study.ready else "–"

@@ -15,7 +15,7 @@ from ...app.training.process import COMMAND, StartedTraining, start
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
 from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
-from ...app.training.run_state import RunState, kill, request_stop, state_of
+from ...app.training.run_state import RunState, kill, read_run_state, request_stop
 from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
@@ -24,7 +24,7 @@ POLL_MS = 500
 
 
 @dataclass(frozen=True)
-class Look:
+class RunSnapshot:
     """What one look at a run folder has found. ``log`` is None where nobody reads it."""
 
     state: RunState
@@ -181,7 +181,7 @@ class TrainingWatch(QObject):
         )
         self._background.run(work, self._on_look, self._on_failed)
 
-    def _on_look(self, look: Look) -> None:
+    def _on_look(self, look: RunSnapshot) -> None:
         self._is_looking = False
         self._progress = look.progress
         if look.state.kind == "running":  # what was refused before must not be told after it
@@ -205,14 +205,14 @@ def _look(
     is_starting: bool,
     before: TrainingProgress,
     reads_log: bool,
-) -> Look:
+) -> RunSnapshot:
     state = _state(
         run, process, is_starting
     )  # first: what ended has then written all it has to say
     update = readers.messages.read()
     record = readers.record.read()
     progress = progress_of(update.messages, NOTHING_YET if update.restarted else before)
-    return Look(
+    return RunSnapshot(
         state=state,
         progress=_with_length(progress, record),
         restarted=update.restarted,
@@ -226,7 +226,7 @@ def _state(run: RunFolder, process: StartedTraining | None, is_starting: bool) -
 
     Where a training runs, started by whomever, it is this one that can be stopped.
     """
-    state = state_of(run)
+    state = read_run_state(run)
     if state.kind == "running":
         return state
     if is_starting or (process and not process.has_ended and not process.has_begun):

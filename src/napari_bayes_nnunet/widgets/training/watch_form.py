@@ -22,7 +22,7 @@ from ...app.training.run_state import RunState
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.cli_wording import duration, in_the_window
-from ..common.dock import FoldButton, Sentence
+from ..common.dock import FoldButton, MessageLabel
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
@@ -54,7 +54,7 @@ class WatchForm(QWidget):
         self.name = QLabel()
         self.place = QLabel()
         self.bar = QProgressBar()
-        self.status = Sentence()
+        self.status = MessageLabel()
         self.stop_button = QPushButton()
         self.kill_button = QPushButton("Kill…")
         self.resume_button = QPushButton("Resume")

@@ -1,0 +1,26 @@
+"""Colours, resolution and encoding that all figures of the reports share."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#7A4B00", "#5A6675"),
+)
+"""Of the methods in their order; colour-blind readers tell them apart (Okabe and Ito)."""
+INK: Final = "#18212c"
+MUTED: Final = "#5a6675"
+GRID: Final = "#e3e8ee"
+DPI: Final = 160
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
