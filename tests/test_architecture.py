@@ -69,3 +69,52 @@ def test_files_and_functions_stay_short():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, FUNCTIONS):
                 assert node.end_lineno - node.lineno < 60, f"{file}: {node.name}"
+
+
+def test_no_room_is_crowded():
+    for room in {file.parent for file in FILES}:
+        assert len(list(room.glob("*.py"))) <= 22, room
+
+
+def test_a_public_name_is_defined_once():
+    places: dict[str, list[Path]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            for name in _defined(node):
+                if not name.startswith("_"):
+                    places.setdefault(name, []).append(file)
+    del places["main"]  # of the three programs that are started by their paths
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Also none that is hidden in a function or behind TYPE_CHECKING."""
+    modules = {_module(file): file for file in FILES}
+    arrows = {name: set(_imported(file)) & set(modules) - {name} for name, file in modules.items()}
+    while leaves := {name for name, targets in arrows.items() if not targets}:
+        arrows = {name: targets - leaves for name, targets in arrows.items() if name not in leaves}
+    assert arrows == {}
+
+
+def _module(file: Path) -> tuple[str, ...]:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def _imported(file: Path) -> Iterator[tuple[str, ...]]:
+    package = file.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            target = (*base, *(node.module.split(".") if node.module else ()))
+            for alias in node.names:
+                whole = (*target, alias.name)
+                is_module = PACKAGE.joinpath(*whole).with_suffix(".py").exists()
+                yield whole if is_module or PACKAGE.joinpath(*whole).is_dir() else target

@@ -3,7 +3,8 @@ import signal
 
 import pytest
 
-from napari_bayes_nnunet.app.signals import Stopped, StopRequest
+from napari_bayes_nnunet.app.signals import StopRequest
+from napari_bayes_nnunet.nnunet import Stopped
 
 
 class Left(Exception):

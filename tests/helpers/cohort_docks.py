@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from napari_bayes_nnunet.widgets.cohort.command import CohortCommand, CohortSettings
-from napari_bayes_nnunet.widgets.layers.result import Question
+from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion
 
 FAKE = str(Path(__file__).with_name("fake_predict.py"))
 
@@ -27,7 +27,9 @@ def make_images(folder: Path, *names: str) -> Path:
 
 def made_asking(folder: Path) -> CohortSettings:
     """As the dock asks."""
-    question = Question(folder=folder, ensemble="made", method="multi", members=3, mirroring="full")
+    question = SegmentationQuestion(
+        folder=folder, ensemble="made", method="multi", members=3, mirroring="full"
+    )
     return CohortSettings(question=question)
 
 

@@ -13,9 +13,9 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.arrays import of_phase
-from napari_bayes_nnunet.io.study.review_state import Place
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy

@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
-from napari_bayes_nnunet.widgets.layers.result import Question, SegmentationResult
+from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
 from ..helpers import HELPERS
@@ -80,7 +80,7 @@ def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") 
 
 def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> SegmentationResult:
     """An empty result of the case "heart"."""
-    question = Question(
+    question = SegmentationQuestion(
         folder=Path("ensemble"), ensemble="made", method="multi", members=2, mirroring="full"
     )
     given: dict[str, Any] = {

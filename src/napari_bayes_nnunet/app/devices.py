@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from . import AppError
 
 # Without -P a file such as random.py in the present folder would be imported by the child.
-COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet", "devices", "--json")
+_COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet", "devices", "--json")
 TIMEOUT = 120.0
 """Seconds; importing torch from a network drive for the first time takes more than one minute."""
 
 
-def find_devices(command: Sequence[str] = COMMAND, *, timeout: float = TIMEOUT) -> dict[str, str]:
+def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT) -> dict[str, str]:
     """Devices a training can run on, the fastest first: name → text with model and free memory.
 
     {"cuda:0": "NVIDIA A100, 78.1 of 79.2 GiB free", "cpu": "CPU, 16 threads, 20.1 GiB free"}.

@@ -9,11 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from ..nnunet import Stopped
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stopped(Exception):
-    """The training was asked to stop before or after its epochs."""
 
 
 class StopRequest:

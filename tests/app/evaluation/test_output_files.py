@@ -25,7 +25,7 @@ from napari_bayes_nnunet.app.evaluation.example_cases import (
 )
 from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.app.evaluation.figures import (
-    WIDTH,
+    FIGURE_WIDTH,
     doubt_picture,
     reliability_picture,
     risk_coverage_picture,
@@ -186,7 +186,7 @@ def test_a_figure_for_any_number_of_methods(methods, bare, draw):
     sizes = [draw(some) for some in (methods[:1], methods, many)]
     for png in sizes:
         assert png.startswith(PNG)
-        assert int.from_bytes(png[16:20]) <= WIDTH * DPI + 1
+        assert int.from_bytes(png[16:20]) <= FIGURE_WIDTH * DPI + 1
     assert draw(bare) is None
     assert draw([bare[0], methods[0]]).startswith(PNG)
 
@@ -306,7 +306,7 @@ def test_five_methods_a_picture(count, pictures):
     made = list(case_pictures(shown(count), ["RV", "MYO", "LV"]))
     assert len(made) == pictures
     widths = [int.from_bytes(png[16:20]) for png in made]
-    assert widths[0] == pytest.approx((1 + min(count, 5)) * WIDTH * DPI / 6, abs=2)
+    assert widths[0] == pytest.approx((1 + min(count, 5)) * FIGURE_WIDTH * DPI / 6, abs=2)
 
 
 def test_a_picture_without_image_entropy_or_heart():

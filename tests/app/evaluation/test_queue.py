@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.evaluation.queue import (
     QueueEvaluation,
     evaluate_queue,
 )
-from napari_bayes_nnunet.core.review.queue import SCORES
+from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels
@@ -108,11 +108,11 @@ def test_it_says_what_was_judged(evaluation):
 @pytest.mark.parametrize("errors", ["all", "gross"])
 def test_every_order_is_there(evaluation, errors):
     orders = [(r.order, r.leaves_out_border) for r in evaluation.results if r.errors == errors]
-    by_score = [(name, border) for name in SCORES for border in (False, True)]
+    by_score = [(name, border) for name in REVIEW_SCORES for border in (False, True)]
     assert orders == [(BEST, False), *by_score, (SLICES, False), (RANDOM, False)]
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", REVIEW_SCORES)
 def test_a_queue_that_leads_to_the_errors_finds_them(evaluation, score):
     """Both slices in doubt are among the first 30 %, and hold all gross errors."""
     result = evaluation.of("gross", score)

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.app.evaluation.queue_report import (
     report_csv,
     write_queue_report,
 )
-from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, SCORES
+from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, REVIEW_SCORES
 from napari_bayes_nnunet.core.review.queue_yield import ReviewedSlices, queue_yield
 
 
@@ -49,7 +49,9 @@ def evaluation():
     rows = []
     for kind in KINDS:
         rows.append(result(kind, BEST, [1, 2, 3, 0]))
-        rows += [result(kind, s, [2, 1, 0, 3], border=b) for s in SCORES for b in (False, True)]
+        rows += [
+            result(kind, s, [2, 1, 0, 3], border=b) for s in REVIEW_SCORES for b in (False, True)
+        ]
         rows += [result(kind, order, [0, 1, 2, 3]) for order in (SLICES, RANDOM)]
     return QueueEvaluation(
         results=tuple(rows),
@@ -76,7 +78,9 @@ def test_the_table_has_a_row_for_every_order(evaluation):
 def test_the_text_says_what_the_default_finds(evaluation):
     text = queue_text(evaluation).splitlines()
     assert text[0].startswith("2 studies of 2 patients, 8 slices, 20 wrong voxels, 20 of them")
-    assert f"first 30 % of the slices by “{SCORES[DEFAULT_SCORE].title}”: 31 % (95 %" in text[1]
+    assert (
+        f"first 30 % of the slices by “{REVIEW_SCORES[DEFAULT_SCORE].title}”: 31 % (95 %" in text[1]
+    )
     assert "best possible 83 %, random 30 %" in text[1]
     assert text[-1] == "c has no labels and was left out."
 
@@ -92,7 +96,7 @@ def test_table_and_picture_lie_side_by_side(evaluation, tmp_path, name):
 
 
 def test_every_order_has_its_own_line():
-    assert set(STYLES) == {BEST, SLICES, RANDOM, *SCORES}
+    assert set(STYLES) == {BEST, SLICES, RANDOM, *REVIEW_SCORES}
     looks = {(s["color"], s.get("linestyle", "-")) for s in STYLES.values()}
     assert len(looks) == len(STYLES)
 

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     reliability_pictures,
     run,
 )
-from napari_bayes_nnunet.cli import evaluate
+from napari_bayes_nnunet.cli.evaluate import evaluate_command
 from napari_bayes_nnunet.io import DataError
 
 from ...helpers.evaluations import (
@@ -50,7 +50,7 @@ def changed(request: EvaluationRequest, **changes: object) -> EvaluationRequest:
 def test_the_arguments_are_those_of_the_command_line(request_, tmp_path):
     both = {"A = b": tmp_path / "multi", "-x": tmp_path / "other"}
     request = changed(request_, methods=both, images=tmp_path, patient="^(p)")
-    found = evaluate.make_context("evaluate", request.arguments).params
+    found = evaluate_command.make_context("evaluate", request.arguments).params
     assert found == {
         "predictions": tmp_path / "multi",
         "labels": request.labels,
@@ -60,9 +60,9 @@ def test_the_arguments_are_those_of_the_command_line(request_, tmp_path):
         "patient": "^(p)",
         "images": tmp_path,
     }
-    plain = evaluate.make_context("evaluate", request_.arguments).params
+    plain = evaluate_command.make_context("evaluate", request_.arguments).params
     assert (plain["compare"], plain["patient"], plain["images"]) == ((), None, None)
-    assert isinstance(evaluate, click.Command)
+    assert isinstance(evaluate_command, click.Command)
 
 
 def test_a_preview_counts_cases_labels_and_patients(request_, tmp_path):

@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.review.corrected_studies import (
     whole_queue,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     patient_splits,
@@ -32,7 +33,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     splits_to_json,
 )
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
-from napari_bayes_nnunet.io.study.review_state import Decision, Place, ReviewState, State
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, State
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 
 from ...helpers.hearts import make_dataset

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from napari_bayes_nnunet.app.report.html import RESEARCH_USE
-from napari_bayes_nnunet.app.review.report_page import NO_IMAGE, NO_INTERVAL, report_page
+from napari_bayes_nnunet.app.review.report_page import NO_INTERVAL, NO_PICTURES, report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
@@ -101,7 +101,7 @@ def test_a_warning_of_a_phase_is_not_told_twice() -> None:
 
 def test_without_the_image_it_does_not_claim_that_nothing_was_changed() -> None:
     text = text_of(report_page(review(corrected=None)))
-    assert NO_IMAGE in text
+    assert NO_PICTURES in text
     assert "No slice was changed" not in text
 
 

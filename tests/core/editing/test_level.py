@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.editing.level import STEPS, labels_at_margin
+from napari_bayes_nnunet.core.editing.level import LEVEL_STEPS, labels_at_margin
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
 from ...helpers.slices import (
@@ -80,7 +80,9 @@ def test_just_below_0_come_the_ties_the_prediction_gave_to_others():
     assert (slice_.prediction == RV).all()
     at_zero = labels_at_margin(slice_, slice_.prediction, label=LV, margin=0)
     assert (at_zero == RV).all()
-    assert (labels_at_margin(slice_, slice_.prediction, label=LV, margin=-1 / STEPS) == LV).all()
+    assert (
+        labels_at_margin(slice_, slice_.prediction, label=LV, margin=-1 / LEVEL_STEPS) == LV
+    ).all()
 
 
 def test_what_the_ensemble_gives_less_than_2_percent_is_never_gained():

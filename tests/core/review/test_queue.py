@@ -5,7 +5,7 @@ import pytest
 
 from napari_bayes_nnunet.core.review.queue import (
     DEFAULT_SCORE,
-    SCORES,
+    REVIEW_SCORES,
     QueueItem,
     review_queue,
     usable_score,
@@ -50,15 +50,15 @@ def test_a_structure_without_scores_is_named():
 
 
 def test_every_score_says_what_it_is():
-    assert DEFAULT_SCORE in SCORES
-    for name, score in SCORES.items():
+    assert DEFAULT_SCORE in REVIEW_SCORES
+    for name, score in REVIEW_SCORES.items():
         assert score.name == name
         assert score.title
         assert score.help.endswith(".")
         assert score.unit in {"mm²", "mm²·bit", "mL", ""}
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", REVIEW_SCORES)
 def test_several_members_can_be_ordered_by_every_score(score):
     assert usable_score([posterior_of([EMPTY, EMPTY])], score) == (score, "")
 
@@ -68,11 +68,13 @@ def test_a_single_member_falls_back_to_entropy_and_says_so(score):
     several, single = posterior_of([EMPTY, EMPTY]), posterior_of([EMPTY])
     usable, sentence = usable_score([several, single], score)
     assert usable == "entropy"
-    assert SCORES[score].title in sentence
-    assert SCORES["entropy"].title in sentence
+    assert REVIEW_SCORES[score].title in sentence
+    assert REVIEW_SCORES["entropy"].title in sentence
 
 
-@pytest.mark.parametrize("score", [name for name, s in SCORES.items() if not s.needs_members])
+@pytest.mark.parametrize(
+    "score", [name for name, s in REVIEW_SCORES.items() if not s.needs_members]
+)
 def test_what_compares_no_members_stays(score):
     assert usable_score([posterior_of([EMPTY])], score) == (score, "")
 

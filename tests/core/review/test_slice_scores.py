@@ -7,7 +7,7 @@ import pytest
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
-from napari_bayes_nnunet.core.review.queue import SCORES, slice_scores
+from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES, slice_scores
 
 from ...helpers.posteriors import posterior_of
 
@@ -38,7 +38,7 @@ def scores(posterior, score, spacing=SPACING, structures=STRUCTURES, **options):
     return slice_scores(posterior, structures, spacing, score=score, **options)
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", REVIEW_SCORES)
 def test_only_the_slice_and_structure_in_doubt_score(posterior, score):
     found = scores(posterior, score)
     assert list(found) == ["RV", "LV"]
@@ -121,7 +121,7 @@ def test_a_structure_that_is_not_drawn_at_all_is_far_from_everything():
     assert found["LV"][1] == pytest.approx(9 * 2.0 / 3, rel=0.01)
 
 
-@pytest.mark.parametrize("score", sorted(set(SCORES) - {"gross-errors"}))
+@pytest.mark.parametrize("score", sorted(set(REVIEW_SCORES) - {"gross-errors"}))
 def test_the_border_of_the_prediction_can_be_left_out(score):
     """The members differ by one column beside the predicted contour, and nowhere else."""
     members = np.zeros((3, 1, 8, 12), np.uint8)
@@ -132,14 +132,14 @@ def test_the_border_of_the_prediction_can_be_left_out(score):
     assert scores(blurred, score, leave_out_border=True)["LV"][0] == 0
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", REVIEW_SCORES)
 def test_a_single_member_has_no_spread(score):
     found = scores(posterior_of([square(3)]), score)["LV"]
-    assert np.isnan(found).all() == SCORES[score].needs_members
+    assert np.isnan(found).all() == REVIEW_SCORES[score].needs_members
     assert len(found) == 3
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", REVIEW_SCORES)
 def test_a_volume_in_which_nothing_was_found(score):
     nothing = np.zeros(SHAPE, np.uint8)
     found = scores(posterior_of([nothing, nothing]), score)
@@ -158,7 +158,7 @@ def test_every_score_is_of_the_whole_slice_whatever_the_box(posterior):
         ).astype(np.uint8),
         members=np.stack([posterior.member(n) for n in range(posterior.count)]),
     )
-    for score in SCORES:
+    for score in REVIEW_SCORES:
         for border in (False, True):
             expected = scores(posterior, score, leave_out_border=border)
             found = scores(whole, score, leave_out_border=border)

@@ -16,14 +16,16 @@ from napari_bayes_nnunet.widgets.cohort.command import (
     check_folders,
     results_beside,
 )
-from napari_bayes_nnunet.widgets.layers.result import Question
+from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion
 
 
 def asking(**changes: object) -> CohortSettings:
     given = {"folder": Path("ensemble"), "ensemble": "Demo", "method": "multi", "members": 30}
     question = {"mirroring": "full", "temperature": 1.0}
     device = str(changes.pop("device", "auto"))
-    return CohortSettings(question=Question(**(given | question | changes)), device=device)
+    return CohortSettings(
+        question=SegmentationQuestion(**(given | question | changes)), device=device
+    )
 
 
 @pytest.mark.parametrize(

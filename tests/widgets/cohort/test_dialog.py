@@ -18,7 +18,7 @@ from napari_bayes_nnunet.widgets.cohort import dialog as cohort_window
 from napari_bayes_nnunet.widgets.cohort.command import NO_IMAGES, NO_RESULTS
 from napari_bayes_nnunet.widgets.cohort.dialog import SUMMARY, CohortWindow
 from napari_bayes_nnunet.widgets.cohort.process import CohortRun
-from napari_bayes_nnunet.widgets.common.dock import WIDTH
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from tests.helpers.drops import drop
 
@@ -161,10 +161,10 @@ def test_a_slow_drive_holds_nothing_up(make, images, qtbot, monkeypatch) -> None
 
 def test_it_fits_beside_a_dock(make, images, qtbot) -> None:
     window = make()
-    window.resize(WIDTH, 500)
+    window.resize(DOCK_WIDTH, 500)
     window.start_button.click()
     wait_end(window, qtbot)
-    assert window.minimumSizeHint().width() <= WIDTH
+    assert window.minimumSizeHint().width() <= DOCK_WIDTH
     assert window.isWindow()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
 from napari_bayes_nnunet.widgets.cohort import process as cohort_run
-from napari_bayes_nnunet.widgets.cohort.process import COMMAND, CohortRun, last_words
+from napari_bayes_nnunet.widgets.cohort.process import PREDICT_COMMAND, CohortRun, last_words
 
 from ...helpers.cohort_docks import fake_predict, made_request
 from ..segment.test_worker_process import is_alive
@@ -60,7 +60,7 @@ def wait_study(heard: Heard, qtbot: Any) -> None:
 
 
 def test_it_is_the_command_that_is_started() -> None:
-    assert (sys.executable, "-P", "-m", "napari_bayes_nnunet") == COMMAND
+    assert (sys.executable, "-P", "-m", "napari_bayes_nnunet") == PREDICT_COMMAND
 
 
 def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:

@@ -10,7 +10,13 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS, SHARE_ROLE, Column, Row, RowsTable
+from napari_bayes_nnunet.widgets.common.rows_table import (
+    LEVEL_COLORS,
+    SHARE_ROLE,
+    Column,
+    Row,
+    RowsTable,
+)
 
 COLUMNS = (Column("Case", "The case."), Column("State", "How it is."))
 ROWS = [Row((f"case {number}", "fine"), share=number / 40) for number in range(40)]
@@ -104,7 +110,7 @@ def test_the_share_and_the_colour_of_a_row_can_be_asked_for(table: RowsTable) ->
     model = table.model()
     assert [model.index(place, 1).data(SHARE_ROLE) for place in (0, 1)] == [0.25, None]
     color = model.index(0, 0).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == COLORS["done"]
+    assert color.name().upper() == LEVEL_COLORS["done"]
     assert model.index(1, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 

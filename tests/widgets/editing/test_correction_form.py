@@ -8,12 +8,12 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton
 
-from napari_bayes_nnunet.widgets.common.dock import WIDTH
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
-    ALL,
     COPIES,
-    HELP,
-    NO_STUDY,
+    CORRECTION_HELP,
+    EVERY_STRUCTURE,
+    NOTHING_TO_CORRECT,
     THRESHOLD,
     CorrectionForm,
 )
@@ -42,8 +42,8 @@ def test_nothing_can_be_used_without_a_study(qtbot) -> None:
     form.set_structures(HEART)
     widgets = [*buttons(form), *form.findChildren(QCheckBox), form.threshold, form.level]
     assert not any(widget.isEnabled() for widget in widgets)
-    assert form.interpolate_button.toolTip() == NO_STUDY
-    assert form.level.toolTip() == NO_STUDY
+    assert form.interpolate_button.toolTip() == NOTHING_TO_CORRECT
+    assert form.level.toolTip() == NOTHING_TO_CORRECT
 
 
 def test_keys_are_printed_on_their_buttons(form) -> None:
@@ -156,7 +156,7 @@ def test_copies_come_from_the_neighbours(form) -> None:
 
 
 def test_what_cannot_be_used_says_why(form) -> None:
-    reasons = {part: f"No {part} here." for part in HELP}
+    reasons = {part: f"No {part} here." for part in CORRECTION_HELP}
     form.set_unusable(reasons)
     for button, part in (
         (form.next_button, "alternatives"),
@@ -169,12 +169,12 @@ def test_what_cannot_be_used_says_why(form) -> None:
         assert button.toolTip() == f"No {part} here."
     form.set_unusable({"alternatives": "One model gives one answer."})
     assert form.revert_button.isEnabled()
-    assert form.revert_button.toolTip() == HELP["revert"]
+    assert form.revert_button.toolTip() == CORRECTION_HELP["revert"]
     form.set_alternative(1, 2, 3, 4)
     assert not form.take_button.isEnabled()
-    form.set_unusable({ALL: NO_STUDY})
+    form.set_unusable({EVERY_STRUCTURE: NOTHING_TO_CORRECT})
     assert not form.structures.isEnabled()
-    assert form.revert_button.toolTip() == NO_STUDY
+    assert form.revert_button.toolTip() == NOTHING_TO_CORRECT
 
 
 def test_unknown_parts_are_refused(form) -> None:
@@ -188,7 +188,7 @@ def test_play_turns_into_stop_and_says_how_fast(form) -> None:
     assert form.play_button.toolTip().endswith("contours. 22 pictures a second, as acquired.")
     form.set_playing(False)
     assert form.play_button.text() == "Play"
-    assert form.play_button.toolTip() == HELP["play"]
+    assert form.play_button.toolTip() == CORRECTION_HELP["play"]
 
 
 def test_a_click_leaves_the_keyboard_to_the_picture(form) -> None:
@@ -197,4 +197,4 @@ def test_a_click_leaves_the_keyboard_to_the_picture(form) -> None:
 
 
 def test_it_fits_into_a_narrow_dock(form) -> None:
-    assert form.minimumSizeHint().width() <= WIDTH - 20
+    assert form.minimumSizeHint().width() <= DOCK_WIDTH - 20

@@ -7,7 +7,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.widgets.editing.level_slider import STEPS, LevelSlider
+from napari_bayes_nnunet.widgets.editing.level_slider import SLIDER_STEPS, LevelSlider
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def told(level) -> list[float]:
 
 
 def test_to_the_right_the_structure_grows(level, told) -> None:
-    level.slider.setValue(STEPS)
-    level.slider.setValue(-STEPS)
+    level.slider.setValue(SLIDER_STEPS)
+    level.slider.setValue(-SLIDER_STEPS)
     assert told == [-1, 1]
     assert level.margin == 1
 
@@ -36,7 +36,7 @@ def test_to_the_right_the_structure_grows(level, told) -> None:
 def test_around_the_prediction_it_is_caught(level, told) -> None:
     for value in (2, -3, 4):
         level.slider.setValue(value)
-    assert told == [0, 0, -4 / STEPS]
+    assert told == [0, 0, -4 / SLIDER_STEPS]
 
 
 def test_margin_and_volume_are_said(level) -> None:
@@ -52,7 +52,7 @@ def test_margin_and_volume_are_said(level) -> None:
 def test_setting_it_is_silent(level, told) -> None:
     level.set_level(0.25)
     level.set_volume(3)
-    assert level.margin == pytest.approx(0.25, abs=1 / STEPS)
+    assert level.margin == pytest.approx(0.25, abs=1 / SLIDER_STEPS)
     assert told == []
 
 

@@ -25,7 +25,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     run,
 )
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.evaluation.dock import STOPPED, EvaluationWidget
+from napari_bayes_nnunet.widgets.evaluation.dock import EVALUATION_STOPPED, EvaluationWidget
 from napari_bayes_nnunet.widgets.evaluation.form import NO_LABELS
 from napari_bayes_nnunet.widgets.evaluation.job import EvaluationJob
 from napari_bayes_nnunet.widgets.evaluation.methods_form import NO_OTHERS, NO_PREDICTIONS
@@ -545,7 +545,7 @@ def test_stop_ends_at_once_and_writes_nothing(words, ready, folders, qtbot) -> N
     dock = ready(halting=halting)
     begin(dock, halting, words, qtbot)
     dock.progress.stop_button.click()
-    assert dock.status.text() == STOPPED
+    assert dock.status.text() == EVALUATION_STOPPED
     assert dock.progress.isHidden()
     assert dock.form.isEnabled()
     halting.may_go_on.set()
@@ -600,7 +600,7 @@ def test_closing_the_dock_while_it_runs(how, ready, folders, qtbot) -> None:
     viewer.add_image(np.ones((3, 4, 5)))
     if how == "close":
         frame.show()
-        assert dock.status.text() == STOPPED
+        assert dock.status.text() == EVALUATION_STOPPED
         assert dock.evaluate_button.isEnabled()
     else:
         dock.deleteLater()

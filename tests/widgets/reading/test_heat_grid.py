@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QFont, QFontMetrics, QHelpEvent, QImage, QKeyEven
 from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 
 from napari_bayes_nnunet.widgets.reading.heat_grid import (
-    HELP,
+    HEAT_HELP,
     WIDEST,
     HeatAxes,
     HeatGrid,
@@ -181,7 +181,7 @@ def test_pointing_shows_the_reading(grid: HeatGrid, monkeypatch: Any) -> None:
     for point in (grid.cell_rect(2, 1).center(), QPoint(1, 1)):
         help_event = QHelpEvent(QEvent.Type.ToolTip, point, grid.mapToGlobal(point))
         QApplication.sendEvent(grid, help_event)
-    assert shown == [grid.reading(2, 1), HELP]
+    assert shown == [grid.reading(2, 1), HEAT_HELP]
 
 
 def test_cells_have_the_colours_of_the_scale(grid: HeatGrid) -> None:

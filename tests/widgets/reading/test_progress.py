@@ -10,8 +10,8 @@ import pytest
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.widgets.reading.progress import (
     ALL_DONE,
+    BAR_STEPS,
     ENOUGH,
-    STEPS,
     ReviewProgressPanel,
 )
 
@@ -41,7 +41,7 @@ def test_slices_volume_and_spread_are_said(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
     assert widget.slices.text() == "12 of 20 slices"
     assert widget.share.text() == "63 % of the uncertain volume"
-    assert widget.bar.value() == int(0.639 * STEPS)
+    assert widget.bar.value() == int(0.639 * BAR_STEPS)
     assert widget.spread.text() == "Models' spread left in EF: ± 3.1 points"
     assert widget.advice.isHidden()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.widgets.reading.queue_form import ALL, QueueForm
+from napari_bayes_nnunet.widgets.reading.queue_form import ALL_STRUCTURES, QueueForm
 
 SCORES = {
     "mutual-information": ("Mutual information", "mm²·bit", "What the models disagree on."),
@@ -56,7 +56,7 @@ def test_an_unknown_score_is_refused(form: QueueForm) -> None:
 
 def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
     titles = [form.structures.itemText(place) for place in range(form.structures.count())]
-    assert titles == [ALL, "RV", "MYO", "LV"]
+    assert titles == [ALL_STRUCTURES, "RV", "MYO", "LV"]
     assert form.structure is None
     form.structures.setCurrentIndex(3)
     assert (form.structure, changes) == ("LV", [1])

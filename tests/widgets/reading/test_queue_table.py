@@ -11,12 +11,12 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.reading.queue_table import (
     BAR_COLOR,
-    COLUMNS,
-    NOTHING,
+    NOTHING_QUEUED,
     PHASE,
+    QUEUE_COLUMNS,
     SCORE,
     QueueRow,
     QueueTable,
@@ -105,7 +105,7 @@ def test_states_are_coloured(table: QueueTable) -> None:
     table.set_items([QueueRow(1, z, "LV", 1.0, state) for z, state in enumerate(states)])
     levels = [row.level for row in table.table.rows]
     assert levels == ["warning", "done", "warning", "fine", "fine"]
-    assert set(levels) - set(COLORS) == {"fine"}
+    assert set(levels) - set(LEVEL_COLORS) == {"fine"}
 
 
 def test_the_bar_is_as_long_as_the_score_is_high(table: QueueTable) -> None:
@@ -138,7 +138,7 @@ def test_a_volume_has_no_column_of_phases(table: QueueTable, heard: Any, qtbot: 
 def test_an_empty_queue_says_so(table: QueueTable) -> None:
     table.set_items([])
     assert table.table.isHidden()
-    assert table.nothing.text() == NOTHING
+    assert table.nothing.text() == NOTHING_QUEUED
     table.set_items(ITEMS)
     assert not table.table.isHidden()
     assert table.nothing.isHidden()
@@ -155,7 +155,7 @@ def test_letters_are_left_to_the_window(table: QueueTable, heard: Any, key: Qt.K
 
 def test_every_heading_is_whole_and_explained(table: QueueTable) -> None:
     header = table.table.horizontalHeader()
-    for place, column in enumerate(COLUMNS):
+    for place, column in enumerate(QUEUE_COLUMNS):
         assert column.help.endswith(".")
         width = header.fontMetrics().horizontalAdvance(column.title)
         assert header.sectionSize(place) > width, column.title

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.widgets.review.export import NO_IMAGE, ExportForm, ReviewExporter
+from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED, ExportForm, ReviewExporter
 
 from ...helpers.cines import ED, ES, LV, SHAPE, WORST, make_cine
 from ...helpers.dicoms import write_cine
@@ -128,7 +128,7 @@ def test_open_slices_are_not_trained_on(outcome, session, said, tmp_path) -> Non
 
 def test_without_the_image_nothing_is_trained_on(session, form, tmp_path: Path) -> None:
     ReviewExporter(session, None, form).add_to_training_set(tmp_path)
-    assert form.status.text() == NO_IMAGE
+    assert form.status.text() == IMAGE_NEEDED
 
 
 def test_dicom_files_beside_their_images(form, said, tmp_path) -> None:

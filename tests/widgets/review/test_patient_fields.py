@@ -9,7 +9,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.heart.function import Patient
-from napari_bayes_nnunet.widgets.review.patient_fields import FIELDS, NO_NUMBER, PatientFields, read
+from napari_bayes_nnunet.widgets.review.patient_fields import (
+    NO_NUMBER,
+    PATIENT_FIELDS,
+    PatientFields,
+    read,
+)
 
 
 @pytest.fixture
@@ -113,7 +118,7 @@ def test_the_fields_are_reached_by_keyboard_and_explained(
     qtbot.waitUntil(lambda: QApplication.focusWidget() is first, timeout=2000)
     qtbot.keyClick(first, Qt.Key.Key_Tab)
     assert QApplication.focusWidget() is second
-    assert all(help_text.endswith(".") for _, help_text in FIELDS.values())
+    assert all(help_text.endswith(".") for _, help_text in PATIENT_FIELDS.values())
 
 
 @pytest.mark.parametrize(("text", "value"), [("", None), ("  ", None), ("1e2", 100.0)])

@@ -15,7 +15,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.summary import StudySummary
-from napari_bayes_nnunet.widgets.review.study_list import LOOKING, NOTHING, CaseList, study_list_row
+from napari_bayes_nnunet.widgets.review.study_list import (
+    NO_STUDIES,
+    SEARCHING,
+    CaseList,
+    study_list_row,
+)
 
 
 def summary(case: str, quality: float | None = None, **known: Any) -> StudySummary:
@@ -139,8 +144,8 @@ def test_without_a_folder_there_is_nothing_to_do(make_list: Any) -> None:
 def test_a_folder_without_studies_says_so(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
     cases = make_list(lambda _: [])
     cases.set_folder(tmp_path)
-    assert cases.detail.text() == LOOKING
-    qtbot.waitUntil(lambda: cases.detail.text() == NOTHING, timeout=2000)
+    assert cases.detail.text() == SEARCHING
+    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES, timeout=2000)
 
 
 def test_a_folder_that_cannot_be_read_says_why(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -209,4 +214,4 @@ def test_a_real_folder_is_looked_into(qtbot: Any, tmp_path: Path) -> None:
     cases = CaseList()
     qtbot.addWidget(cases)
     cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: cases.detail.text() == NOTHING, timeout=2000)
+    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES, timeout=2000)

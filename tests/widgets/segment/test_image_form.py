@@ -12,7 +12,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CURRENT,
     ED_ES,
-    NO_IMAGE,
+    NO_IMAGE_OPEN,
     THESE,
     ImageForm,
 )
@@ -42,7 +42,7 @@ def shows(form: ImageForm, widget) -> bool:
 
 
 def test_without_an_image_it_says_what_is_needed(form) -> None:
-    assert offered(form) == [NO_IMAGE]
+    assert offered(form) == [NO_IMAGE_OPEN]
     assert not shows(form, form.phases)
     assert not shows(form, form.spacing)
     with pytest.raises(AppError, match="Open a 3D image or a 4D cine, then choose its layer"):

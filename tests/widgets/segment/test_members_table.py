@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
-from napari_bayes_nnunet.widgets.segment.members_table import COLUMNS, MembersTable, member_row
+from napari_bayes_nnunet.widgets.segment.members_table import (
+    MEMBER_COLUMNS,
+    MembersTable,
+    member_row,
+)
 
 from ..conftest import make_folder
 
@@ -68,5 +72,5 @@ def test_several_trainings_are_named(table, tmp_path) -> None:
 
 
 def test_every_heading_is_explained(table) -> None:
-    assert all(column.help.endswith(".") for column in COLUMNS)
-    assert table.horizontalHeaderItem(2).toolTip() == COLUMNS[2].help
+    assert all(column.help.endswith(".") for column in MEMBER_COLUMNS)
+    assert table.horizontalHeaderItem(2).toolTip() == MEMBER_COLUMNS[2].help

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from napari_bayes_nnunet.app.messages import ChildReady, JobEnded, SegmentImage, SnapshotReady
-from napari_bayes_nnunet.widgets.segment.worker_process import COMMAND, InferenceChild
+from napari_bayes_nnunet.widgets.segment.worker_process import WORKER_COMMAND, InferenceChild
 
 from ..conftest import fake_command
 
@@ -64,8 +64,8 @@ def request(child: InferenceChild, shape=(1, 4, 8, 8), **changes) -> SegmentImag
 
 
 def test_it_is_the_inference_child_that_is_started() -> None:
-    assert COMMAND[0] == sys.executable
-    assert COMMAND[-2:] == ("-m", "napari_bayes_nnunet.app.worker")
+    assert WORKER_COMMAND[0] == sys.executable
+    assert WORKER_COMMAND[-2:] == ("-m", "napari_bayes_nnunet.app.worker")
 
 
 def test_a_conversation(messages, qtbot) -> None:

@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.pairs import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.training.data_form import (
     DATASET,
     FOLDERS,
@@ -29,9 +29,9 @@ from napari_bayes_nnunet.widgets.training.data_form import (
 )
 from napari_bayes_nnunet.widgets.training.dataset_form import DatasetFolderForm
 from napari_bayes_nnunet.widgets.training.folders_form import (
-    HINT,
+    FOLDERS_HINT,
+    MATCHING_STOPPED,
     NOT_WRITTEN,
-    STOPPED,
     FoldersForm,
 )
 from napari_bayes_nnunet.widgets.training.label_names import EMPTY, FIXED, TWICE, LabelNames
@@ -291,9 +291,9 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     images, labels = folders
     shutil.copy(next(images.iterdir()), images / "lonely.nii.gz")
     form.source.setCurrentIndex(FOLDERS)
-    assert form.folders.summary.text() == HINT
+    assert form.folders.summary.text() == FOLDERS_HINT
     form.folders.images.choose(images)
-    assert form.folders.summary.text() == HINT
+    assert form.folders.summary.text() == FOLDERS_HINT
     assert not form.folders.new.isVisibleTo(form)
     match(form, qtbot, images, labels)
     assert form.folders.summary.text() == "4 cases matched; 1 file left out."
@@ -358,7 +358,7 @@ def test_what_does_not_match_is_told(make_form, qtbot) -> None:
     table = form.folders.table
     assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
     color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == COLORS["warning"]
+    assert color.name().upper() == LEVEL_COLORS["warning"]
     table.selectRow(0)
     assert form.folders.detail.text() == "odd0.nii belongs to no image."
     table.selectRow(2)
@@ -376,7 +376,7 @@ def test_the_progress_of_a_match_and_its_stop(make_form, qtbot) -> None:
     progress.stop_button.click()
     assert progress.text.text() == "Stopping…"
     summary = form.folders.summary
-    qtbot.waitUntil(lambda: summary.text() == STOPPED, timeout=3000)
+    qtbot.waitUntil(lambda: summary.text() == MATCHING_STOPPED, timeout=3000)
     assert ended.is_set()
     assert not progress.isVisibleTo(form)
 
@@ -392,7 +392,7 @@ def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
     assert form.folders.summary.text() == "3 cases matched; 1 file left out."
     form.folders.images.choose(None)
     assert form.folders.match is None
-    assert form.folders.summary.text() == HINT
+    assert form.folders.summary.text() == FOLDERS_HINT
 
 
 def test_a_match_ends_with_the_window(qtbot) -> None:
@@ -537,7 +537,7 @@ def test_wrong_names_are_told_at_the_field(names, row, name, problem) -> None:
     names.table.item(row, 1).setText(name)
     assert names.problem == problem
     assert names.table.item(row, 1).toolTip()
-    assert names.table.item(row, 1).foreground().color().name().upper() == COLORS["blocking"]
+    assert names.table.item(row, 1).foreground().color().name().upper() == LEVEL_COLORS["blocking"]
     names.table.item(row, 1).setText("apex")
     assert names.problem == ""
     assert names.table.item(row, 1).toolTip() == ""

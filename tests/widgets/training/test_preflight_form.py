@@ -21,7 +21,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import CaseCheck, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.device_box import LOOKING
-from napari_bayes_nnunet.widgets.common.dock import WIDTH
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.patient_pattern import (
     GIVEN,
     NO_PATTERN,
@@ -29,9 +29,13 @@ from napari_bayes_nnunet.widgets.common.patient_pattern import (
     OWN,
     pattern_problem,
 )
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.training.preflight_form import NO_DATA, PreflightForm
-from napari_bayes_nnunet.widgets.training.preflight_rows import COLUMNS, PROBLEM, short_text
+from napari_bayes_nnunet.widgets.training.preflight_rows import (
+    PREFLIGHT_COLUMNS,
+    PROBLEM,
+    short_text,
+)
 
 from ...helpers.hearts import make_dataset
 
@@ -87,7 +91,7 @@ def check(form: PreflightForm, dataset: RawDataset, qtbot: Any) -> None:
 
 
 def column(form: PreflightForm, title: str) -> list[str]:
-    index = [column.title for column in COLUMNS].index(title)
+    index = [column.title for column in PREFLIGHT_COLUMNS].index(title)
     return [row.cells[index] for row in form.table.rows]
 
 
@@ -180,7 +184,7 @@ def test_problems_stand_first_in_their_colours(form, faulty, qtbot) -> None:
     model = form.table.model()
     for row, level in enumerate(("blocking", "warning")):
         color = model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole)
-        assert color.name().upper() == COLORS[level]
+        assert color.name().upper() == LEVEL_COLORS[level]
     assert model.index(2, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 
@@ -188,7 +192,7 @@ def test_the_problems_of_the_first_cases_are_sentences_below(form, faulty, qtbot
     check(form, faulty, qtbot)
     first, second = form.problems.text().split("</p>")[:-1]
     assert "patient003_frame02.nii.gz holds the value 7, but dataset.json names only" in first
-    assert COLORS["blocking"] in first
+    assert LEVEL_COLORS["blocking"] in first
     assert "patient002_frame02.nii.gz shows no structure" in second
     form.problems.linkActivated.emit("1")
     file = faulty.path / "labelsTr" / "patient002_frame02.nii.gz"
@@ -196,10 +200,10 @@ def test_the_problems_of_the_first_cases_are_sentences_below(form, faulty, qtbot
 
 
 def test_shape_and_spacing_are_in_sight(form, hearts, qtbot) -> None:
-    form.resize(WIDTH, 800)
+    form.resize(DOCK_WIDTH, 800)
     form.show()
     check(form, hearts, qtbot)
-    header, titles = form.table.horizontalHeader(), [column.title for column in COLUMNS]
+    header, titles = form.table.horizontalHeader(), [column.title for column in PREFLIGHT_COLUMNS]
     for title in ("Shape", "Spacing"):
         index = titles.index(title)
         right = header.sectionPosition(index) + header.sectionSize(index)
@@ -243,7 +247,7 @@ def test_the_problems_of_the_dataset_are_sentences(form, tmp_path, qtbot, monkey
     check(form, dataset, qtbot)
     assert not form.preflight.ready
     assert "No label file of hearts shows scar (4)" in form.problems.text()
-    assert COLORS["blocking"] in form.problems.text()
+    assert LEVEL_COLORS["blocking"] in form.problems.text()
     assert form.problems.toolTip().startswith(f"No label file of {dataset.path} shows scar")
     monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
     form.problems.linkActivated.emit("0")
@@ -263,7 +267,7 @@ def test_many_problems_are_cut_short(make_form, qtbot) -> None:
     lines = form.problems.text().split("</p>")[:-1]
     assert "Worst." in lines[0]
     assert lines[-1].endswith("… and 6 more.")
-    assert COLORS["warning"] in lines[1]
+    assert LEVEL_COLORS["warning"] in lines[1]
     form.problems.linkActivated.emit("0")  # it has no file to show
 
 

@@ -11,7 +11,11 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
 from napari_bayes_nnunet.app.training.request import PRESETS, PresetValues
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.widgets.training.schedule_fields import FIELDS, MORE_FIELDS, number_in
+from napari_bayes_nnunet.widgets.training.schedule_fields import (
+    MORE_FIELDS,
+    SCHEDULE_FIELDS,
+    number_in,
+)
 from napari_bayes_nnunet.widgets.training.schedule_form import NO_RUN, ScheduleForm, ScheduleValues
 
 from .test_schedule_plot import turn
@@ -269,10 +273,10 @@ def test_a_run_of_an_unknown_preset_is_extended_too(form: ScheduleForm) -> None:
 
 
 def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
-    for field in (*FIELDS, *MORE_FIELDS):
+    for field in (*SCHEDULE_FIELDS, *MORE_FIELDS):
         assert form.fields[field.name].editor.toolTip() == field.help
         assert field.help.endswith(".")
-    helps = " ".join(field.help for field in (*FIELDS, *MORE_FIELDS))
+    helps = " ".join(field.help for field in (*SCHEDULE_FIELDS, *MORE_FIELDS))
     for symbol in ("M in", "T in", "γ", "α0", "αr", "ε", "Tc"):
         assert symbol in helps
 

@@ -16,13 +16,13 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import save_review
-from napari_bayes_nnunet.widgets.common.rows_table import COLORS
+from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.training.studies_form import (
-    HINT,
-    NO_STUDY,
+    NO_REVIEWED_STUDY,
     NOT_ALL,
     NOT_READY,
-    STOPPED,
+    SEARCH_STOPPED,
+    STUDIES_HINT,
     StudiesForm,
     corrected_study_row,
     phases_text,
@@ -110,7 +110,7 @@ def test_a_row_says_what_is_ready_and_what_is_open(make_form, qtbot) -> None:
 def test_a_study_that_cannot_be_used_says_why(make_form, qtbot) -> None:
     form = listed(make_form(find=finds(ALL)), qtbot)
     color = form.table.model().index(5, 0).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == COLORS["blocking"]
+    assert color.name().upper() == LEVEL_COLORS["blocking"]
     form.table.selectRow(5)
     assert form.detail.text() == "It is cut short."
     form.table.selectRow(0)
@@ -120,7 +120,7 @@ def test_a_study_that_cannot_be_used_says_why(make_form, qtbot) -> None:
 @pytest.mark.parametrize(
     ("studies", "sentence"),
     [
-        ([], NO_STUDY),
+        ([], NO_REVIEWED_STUDY),
         ([OPEN, NEW, BROKEN], NOT_READY),
         ([VOLUME], "1 image of 1 study can be trained on."),
     ],
@@ -133,13 +133,13 @@ def test_it_says_whether_there_is_anything_to_train_on(make_form, studies, sente
 
 def test_without_a_folder_there_is_nothing_to_do(make_form, qtbot) -> None:
     form = make_form(find=finds(ALL))
-    assert form.summary.text() == HINT
+    assert form.summary.text() == STUDIES_HINT
     assert not form.refresh_button.isEnabled()
     assert not form.add_button.isEnabled()
     listed(form, qtbot)
     assert form.refresh_button.isEnabled()
     form.folder.choose(None)
-    assert form.summary.text() == HINT
+    assert form.summary.text() == STUDIES_HINT
     assert cells(form) == []
 
 
@@ -159,7 +159,7 @@ def test_a_search_shows_how_far_it_is_and_can_be_stopped(make_form, qtbot) -> No
     words = "Looking at study 12 of 160"
     qtbot.waitUntil(lambda: form.progress.text.text() == words, timeout=3000)
     form.progress.stop_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == STOPPED, timeout=3000)
+    qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED, timeout=3000)
     assert ended.is_set()
 
 

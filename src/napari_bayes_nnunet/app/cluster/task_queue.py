@@ -24,13 +24,13 @@ from .local_cluster import embedded_cluster
 from .worker_call import WorkerAnswer, WorkerCall, in_a_line, run_on_worker
 
 Task = TypeVar("Task")
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 AHEAD: Final = 2
 """Tasks at the scheduler for each that can run: workers need not wait for this process."""
 ROUNDS: Final = 4
 """How often a task is handed in; every time Dask tries several workers (allowed-failures)."""
-LOOKS_EVERY: Final = 1.0
+_LOOKS_EVERY: Final = 1.0
 """Seconds between two looks at which workers there are."""
 SAYS_AFTER: Final = 10.0
 """Seconds without any worker after which that is said."""
@@ -61,12 +61,12 @@ def open_cluster(
 def run_tasks(
     client: Client,
     tasks: Iterable[Task],
-    work: Callable[[Task], Result],
+    work: Callable[[Task], _Result],
     *,
     resources: Mapping[str, float] | None = None,
     folders: Sequence[Path] = (),
     notify: Callable[[str], None] = lambda sentence: None,
-) -> Iterator[tuple[Task, Result | str]]:
+) -> Iterator[tuple[Task, _Result | str]]:
     """What ``work`` makes of every task, in the order of their ends; a sentence where it failed.
 
     ``work`` is a function of a module, which the workers have installed. ``resources`` is what a
@@ -114,13 +114,13 @@ class _Unfit:
 
 
 @dataclass(kw_only=True)
-class _Run(Generic[Task, Result]):
+class _Run(Generic[Task, _Result]):
     """The tasks of one call: a few at the scheduler, the others waiting here."""
 
     client: Client
     address: str
     tasks: Iterator[Task]
-    work: Callable[[Task], Result]
+    work: Callable[[Task], _Result]
     resources: dict[str, float]
     folders: tuple[Path, ...]
     notify: Callable[[str], None]
@@ -133,11 +133,11 @@ class _Run(Generic[Task, Result]):
     looked: float = 0.0
     idle_since: float | None = None
 
-    def outcomes(self) -> Iterator[tuple[Task, Result | str]]:
+    def outcomes(self) -> Iterator[tuple[Task, _Result | str]]:
         """Every task with its result, or the sentence why there is none."""
         while self._fill():
             try:
-                future = self.ended.get(timeout=LOOKS_EVERY)
+                future = self.ended.get(timeout=_LOOKS_EVERY)
             except Empty:
                 continue
             yield from self._settle(future)
@@ -180,13 +180,13 @@ class _Run(Generic[Task, Result]):
         self.running[future] = attempt
         future.add_done_callback(self.ended.put)
 
-    def _settle(self, future: Future[Any]) -> Iterator[tuple[Task, Result | str]]:
+    def _settle(self, future: Future[Any]) -> Iterator[tuple[Task, _Result | str]]:
         """Yield the task with its outcome, unless it is to be tried again."""
         attempt = self.running.get(future)
         if attempt is None:  # it was handed in anew meanwhile
             return
         try:
-            answer: WorkerAnswer[Result] = future.result(timeout=GATHERS_WITHIN)
+            answer: WorkerAnswer[_Result] = future.result(timeout=GATHERS_WITHIN)
         except TimeoutError:  # its worker died with the result, and another makes it anew
             future.add_done_callback(self.ended.put)
             return
@@ -208,7 +208,7 @@ class _Run(Generic[Task, Result]):
             self.unfit.pop(answer.worker, None)
             yield attempt.task, answer.failure or answer.result
 
-    def _note_unfit(self, answer: WorkerAnswer[Result]) -> None:
+    def _note_unfit(self, answer: WorkerAnswer[_Result]) -> None:
         """Remember why a worker gave its task back; said once."""
         before = self.unfit.get(answer.worker)
         self.unfit[answer.worker] = _Unfit(
@@ -234,7 +234,7 @@ class _Run(Generic[Task, Result]):
 
     def _after_deaths(
         self, attempt: _Attempt[Task], deaths: int
-    ) -> Iterator[tuple[Task, Result | str]]:
+    ) -> Iterator[tuple[Task, _Result | str]]:
         """Put the task behind all others, or give it up."""
         attempt.rounds += 1
         attempt.deaths += deaths
@@ -251,7 +251,7 @@ class _Run(Generic[Task, Result]):
         """Count what can run at once, and say it where that has been nothing for a while."""
         if self.client.status != "running":
             raise self._lost()
-        if monotonic() - self.looked < LOOKS_EVERY:
+        if monotonic() - self.looked < _LOOKS_EVERY:
             return
         try:
             self.slots = count_slots(self.client, self.resources)

@@ -16,7 +16,7 @@ from ...io import DataError
 from ...nnunet import ModelError
 from .. import AppError
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -36,14 +36,14 @@ class WorkerCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerAnswer(Generic[Result]):
+class WorkerAnswer(Generic[_Result]):
     """What became of a parcel on ``worker``: a result, or the sentence why there is none.
 
     ``unfit`` is the sentence why this worker can do none at all; ``refuses`` if the ensemble, or
     its device, is what it cannot use.
     """
 
-    result: Result = field(default=None, repr=False)  # type: ignore[assignment]
+    result: _Result = field(default=None, repr=False)  # type: ignore[assignment]
     failure: str = field(default="", repr=False)
     unfit: str = field(default="", repr=False)
     refuses: bool = False

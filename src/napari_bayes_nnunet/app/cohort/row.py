@@ -14,10 +14,10 @@ from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Structure, canonical_structure
 from ...core.heart.slice_volumes import PhaseVolumes, Values
 from ...core.heart.volume_curve import volume_curve
+from ...core.types import Phase
 from ...io.study.info import predicted_quality, warnings_in
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
-Phase: TypeAlias = int | None
 
 NUMBERS: Final = (
     *("LV EF", "LV EDV", "LV ESV", "RV EF", "RV EDV", "RV ESV", "LV mass", "LV volume"),

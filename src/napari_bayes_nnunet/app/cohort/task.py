@@ -20,7 +20,7 @@ from ...io.files.atomic import replacing
 from ...io.images.nifti import read_labels
 from ...io.search.case_image import CaseImage, study_image
 from ...io.search.studies import StudyInput
-from ...io.study.info import STUDY
+from ...io.study.info import STUDY_FILE
 from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
@@ -34,8 +34,8 @@ from .row import Outcome, StudyRow, failed_row, read_reports, study_row
 if TYPE_CHECKING:
     from ...nnunet.network import Precision
 
-LOGGER = logging.getLogger(__name__)
-PICTURE: Final = "_picture.png"
+_LOGGER = logging.getLogger(__name__)
+_PICTURE: Final = "_picture.png"
 """End of the name of a study's small picture."""
 
 
@@ -60,13 +60,13 @@ class StudyTask:
     @property
     def picture(self) -> Path:
         """The small picture of the study."""
-        return self.output / f"{self.study.case}{PICTURE}"
+        return self.output / f"{self.study.case}{_PICTURE}"
 
     @property
     def has_results(self) -> bool:
         """Whether there are labels, a report or a study of it, whatever made them."""
         case = self.study.case
-        known = (*case_files(case, MAPS).values(), f"{case}/{STUDY}")
+        known = (*case_files(case, MAPS).values(), f"{case}/{STUDY_FILE}")
         # Last what the whole folder is listed for.
         return any((self.output / name).exists() for name in known) or any(
             self.output.glob(f"{glob.escape(case)}_frame*")
@@ -122,7 +122,7 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
 
         if is_broken(error):  # all others would fail here, too
             raise
-        LOGGER.debug("%s", study.name, exc_info=True)
+        _LOGGER.debug("%s", study.name, exc_info=True)
         # The text may have a path in it, and the folders of DICOM files are often called as people.
         told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
         return failed_row(study.name, f"It could not be segmented ({type(error).__name__}{told}).")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...io.dataset.acdc import read_acdc
-from ...io.dataset.groups import GROUPS, write_groups
+from ...io.dataset.groups import GROUPS_FILE, write_groups
 from ...io.dataset.mnms import read_mnms
 from ...io.dataset.raw_dataset import SPLITS, patient_splits, splits_to_json
 from ...io.dataset.release import CaseReader, CaseVolumes, Release, ReleaseCase
@@ -32,7 +32,7 @@ from .. import AppError
 READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
 PATIENTS: Final = "patients.csv"
 FOLDERS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-OURS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS, PATIENTS}
+OURS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
 
 
 @dataclass(frozen=True, kw_only=True)

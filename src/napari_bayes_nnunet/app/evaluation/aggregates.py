@@ -18,9 +18,9 @@ Cases: TypeAlias = Sequence[CaseEvaluation]
 OfCase: TypeAlias = Callable[[CaseEvaluation], float]
 Aggregation: TypeAlias = Callable[[Cases], "Aggregate"]
 
-FEWEST: Final = 5
+_FEWEST: Final = 5
 """Patients that an interval needs: drawn from fewer, it would be far too narrow."""
-NOTHING: Final = Estimate(math.nan, np.full(1, math.nan))
+_NOTHING: Final = Estimate(math.nan, np.full(1, math.nan))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,8 +50,8 @@ class Aggregate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval over patients; NaN for less than `FEWEST` of them."""
-        return self.estimate.interval if self.patients >= FEWEST else (math.nan, math.nan)
+        """The 95 % interval over patients; NaN for less than `_FEWEST` of them."""
+        return self.estimate.interval if self.patients >= _FEWEST else (math.nan, math.nan)
 
 
 def mean_over_volumes(of_case: OfCase) -> Aggregation:
@@ -62,7 +62,7 @@ def mean_over_volumes(of_case: OfCase) -> Aggregation:
         there = np.flatnonzero(~np.isnan(values)).tolist()
         known = values[there]
         return Aggregate(
-            estimate=mean_estimate(values, [c.patient for c in cases]) if cases else NOTHING,
+            estimate=mean_estimate(values, [c.patient for c in cases]) if cases else _NOTHING,
             deviation=float(known.std(ddof=1)) if len(known) > 1 else math.nan,
             places=tuple(there),
             patients=len({cases[n].patient for n in there}),
@@ -121,7 +121,7 @@ def aggregate_difference(one: Aggregate, other: Aggregate) -> Aggregate:
             one.value - other.value, one.estimate.resampled - other.estimate.resampled
         )
         if comparable
-        else NOTHING,
+        else _NOTHING,
         deviation=math.nan,
         places=one.places if comparable else (),
         patients=one.patients if comparable else 0,
@@ -135,7 +135,7 @@ def _of_all(
     """A number of all volumes that are ``there``, which has no deviation over them."""
     patients = [cases[n].patient for n in there]
     return Aggregate(
-        estimate=bootstrap(statistic, patients) if patients else NOTHING,
+        estimate=bootstrap(statistic, patients) if patients else _NOTHING,
         deviation=math.nan,
         places=tuple(there),
         patients=len(set(patients)),

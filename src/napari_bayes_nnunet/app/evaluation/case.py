@@ -27,8 +27,8 @@ from ...io.files.atomic import null_for_nan
 Probabilities = NDArray[np.floating]
 UncertaintyMap = NDArray[np.floating]
 
-ENTROPY: Final = "entropy"
-MUTUAL_INFORMATION: Final = "mutual-information"
+ENTROPY_DETECTION: Final = "entropy"
+MUTUAL_INFORMATION_DETECTION: Final = "mutual-information"
 GROSS: Final = ", gross"
 """Ends the name of a detection that is asked for gross errors only."""
 
@@ -160,7 +160,7 @@ def evaluate_case(
     """
     if mutual_information is not None and not mutual_information.any():
         mutual_information = None
-    maps = {ENTROPY: entropy, MUTUAL_INFORMATION: mutual_information}
+    maps = {ENTROPY_DETECTION: entropy, MUTUAL_INFORMATION_DETECTION: mutual_information}
     given = {name: values for name, values in maps.items() if values is not None}
     _check_shapes(reference, {"labels": labels, **given})
     judged, truth = _numbered(labels, structures), _numbered(reference, structures)
@@ -174,8 +174,8 @@ def evaluate_case(
         groups=dict(groups or {}),
         structures=results,
         detection=_detection(given, judged, truth, spacing),
-        mean_entropy=_mean_in_box(given.get(ENTROPY), labels),
-        mean_mutual_information=_mean_in_box(given.get(MUTUAL_INFORMATION), labels),
+        mean_entropy=_mean_in_box(given.get(ENTROPY_DETECTION), labels),
+        mean_mutual_information=_mean_in_box(given.get(MUTUAL_INFORMATION_DETECTION), labels),
         **measured,
     )
 

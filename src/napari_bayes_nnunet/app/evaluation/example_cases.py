@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io import DataError
-from ...io.images.nifti import ENDINGS, Array, read_volume
+from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from .. import AppError
 from .case import CaseEvaluation
 from .case_pair import CasePair, read_pair
@@ -28,7 +28,7 @@ class ShownMethod:
 
     name: str
     labels: NDArray[np.integer]
-    entropy: Array | None
+    entropy: VoxelArray | None
     dice: float
 
 
@@ -44,7 +44,7 @@ class ShownCase:
     z: int
     slices: int
     is_good: bool
-    image: Array | None
+    image: VoxelArray | None
     reference: NDArray[np.integer]
     methods: tuple[ShownMethod, ...]
     spacing: tuple[float, float]
@@ -135,7 +135,7 @@ def _shown(
     )
 
 
-def _numbered(labels: Array, pair: CasePair, titles: Sequence[str]) -> NDArray[np.uint8]:
+def _numbered(labels: VoxelArray, pair: CasePair, titles: Sequence[str]) -> NDArray[np.uint8]:
     """The judged structures as 1, 2 … in the order of ``titles``."""
     numbered = np.zeros(labels.shape, np.uint8)
     for number, title in enumerate(titles, start=1):
@@ -158,7 +158,7 @@ def _has_reference(image: Path) -> bool:
     return stem.endswith("_0000") or any(twin.is_file() for twin in twins)
 
 
-def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> Array | None:
+def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> VoxelArray | None:
     """(Z, Y, X) image of a case, None where none can be read or it lies on another grid.
 
     ``labels_too``: the folder holds the references as well.

@@ -12,7 +12,7 @@ from ...core.heart.structures import structure_colors
 from ..report.figures import DPI, INK, MUTED, png
 from ..report.pictures import CropBox, around
 from .example_cases import ShownCase, ShownMethod
-from .figures import WIDTH
+from .figures import FIGURE_WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def _picture(
     rows, columns = (side.stop - side.start for side in box)
     aspect = rows * shown.spacing[0] / (columns * shown.spacing[1])
     # All are as wide, so that few methods are not drawn larger than many.
-    width = WIDTH / _COLUMNS
+    width = FIGURE_WIDTH / _COLUMNS
     height = width * aspect
     figure = Figure(
         figsize=((1 + len(methods)) * width, 2 * height + _TITLE), dpi=DPI, facecolor="white"

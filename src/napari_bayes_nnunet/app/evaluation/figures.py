@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
-from ..report.figures import COLORS, DPI, GRID, INK, MUTED, png
+from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, png
 from .aggregates import pooled_bins, risk
 from .evaluate import MethodEvaluation
-from .measures import SCORES, CaseScore
+from .measures import CASE_SCORES, CaseScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ DASHES: Final = ("-", "--", ":")
 BARS: Final = 20
 """Bins of a reliability diagram; the calibration error is of 100."""
 TOO_SURE: Final = "#c0392b"
-WIDTH: Final = 9.6
-PER_ROW: Final = 4
+FIGURE_WIDTH: Final = 9.6
+_PER_ROW: Final = 4
 
 
 def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
@@ -36,10 +36,10 @@ def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
         return None
     figure, panels = _grid(len(known), height=2.85)
     for place, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
-        _reliability(panel, bins, COLORS[n % len(COLORS)])
+        _reliability(panel, bins, METHOD_COLORS[n % len(METHOD_COLORS)])
         _title(panel, method.name)
         panel.set_xlabel("confidence, %", fontsize=9)
-        if place % PER_ROW == 0:
+        if place % _PER_ROW == 0:
             panel.set_ylabel("correct, %", fontsize=9)
     return png(figure)
 
@@ -83,10 +83,10 @@ def _coarser(bins: ReliabilityBins) -> ReliabilityBins:
 
 def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     """Error of the cases that are kept, when those least promising by a score are set aside."""
-    scores = [s for s in SCORES if any(_pairs(method, s.of) for method in methods)]
+    scores = [s for s in CASE_SCORES if any(_pairs(method, s.of) for method in methods)]
     if not scores:
         return None
-    figure, panels = _grid(len(scores), height=3.5, per_row=len(SCORES), share=True)
+    figure, panels = _grid(len(scores), height=3.5, per_row=len(CASE_SCORES), share=True)
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
             _risk_curve(panel, method, score, n)
@@ -98,7 +98,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     shown = [lines[method.name] for method in methods if method.name in lines]
     figure.legend(
-        handles=shown, loc="outside lower center", ncols=PER_ROW, fontsize=9, frameon=False
+        handles=shown, loc="outside lower center", ncols=_PER_ROW, fontsize=9, frameon=False
     )
     return png(figure)
 
@@ -107,7 +107,10 @@ def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int)
     pairs = _pairs(method, score.of)
     if not pairs:
         return
-    color, dashes = COLORS[n % len(COLORS)], DASHES[n // len(COLORS) % len(DASHES)]
+    color, dashes = (
+        METHOD_COLORS[n % len(METHOD_COLORS)],
+        DASHES[n // len(METHOD_COLORS) % len(DASHES)],
+    )
     confidence, risks = zip(*pairs, strict=True)
     curve = risk_coverage(confidence, risks)
     panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes, label=method.name)
@@ -124,10 +127,12 @@ def doubt_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     figure, panels = _grid(len(known), height=2.9, share=True)
     for place, (panel, (n, method, pairs)) in enumerate(zip(panels, known, strict=True)):
         entropy, risks = zip(*pairs, strict=True)
-        panel.scatter(entropy, risks, s=22, color=COLORS[n % len(COLORS)], alpha=0.75, lw=0)
+        panel.scatter(
+            entropy, risks, s=22, color=METHOD_COLORS[n % len(METHOD_COLORS)], alpha=0.75, lw=0
+        )
         _title(panel, method.name)
         panel.set_xlabel("mean entropy, bit", fontsize=9)
-        if place % PER_ROW == 0:
+        if place % _PER_ROW == 0:
             panel.set_ylabel("1 − Dice", fontsize=9)
         _say_correlation(panel, rank_correlation(entropy, risks))
     return png(figure)
@@ -154,7 +159,7 @@ def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[
 
 
 def _grid(
-    count: int, *, height: float, per_row: int = PER_ROW, share: bool = False
+    count: int, *, height: float, per_row: int = _PER_ROW, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, in rows."""
     from matplotlib.figure import Figure
@@ -162,7 +167,7 @@ def _grid(
     columns = min(max(count, 2), per_row)
     rows = math.ceil(count / columns)
     figure = Figure(
-        figsize=(WIDTH * columns / per_row, rows * height), dpi=DPI, layout="constrained",
+        figsize=(FIGURE_WIDTH * columns / per_row, rows * height), dpi=DPI, layout="constrained",
         facecolor="white",
     )  # fmt: skip
     panels = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.metrics.detection import area_under_risk_coverage, rank_correlation
 from .aggregates import Aggregation, OfCase, mean_over_volumes, of_scores, pooled_ece
-from .case import ENTROPY, GROSS, MUTUAL_INFORMATION, CaseEvaluation
+from .case import ENTROPY_DETECTION, GROSS, MUTUAL_INFORMATION_DETECTION, CaseEvaluation
 
 Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
 MEAN: Final = "mean"
@@ -41,7 +41,7 @@ class CaseScore:
     of: OfCase
 
 
-SCORES: Final = (
+CASE_SCORES: Final = (
     CaseScore(
         "pairwise_dice", "Agreement", "Agreement of the members", lambda c: c.mean_pairwise_dice
     ),
@@ -51,7 +51,7 @@ SCORES: Final = (
         lambda c: -c.mean_mutual_information,
     ),
 )  # fmt: skip
-MAPS: Final = {ENTROPY: "entropy", MUTUAL_INFORMATION: "MI"}
+_MAPS: Final = {ENTROPY_DETECTION: "entropy", MUTUAL_INFORMATION_DETECTION: "MI"}
 
 
 def dice_measures(structures: Sequence[str]) -> list[Measure]:
@@ -160,7 +160,7 @@ def detection_measures(*, gross: bool) -> list[Measure]:
             aggregate=mean_over_volumes(of_map(name, attribute)),
         )
         for attribute in ("auroc", "auprc")
-        for name, short in MAPS.items()
+        for name, short in _MAPS.items()
     ]
 
 
@@ -173,7 +173,7 @@ def failure_measures() -> list[Measure]:
             aggregate=of_scores(area_under_risk_coverage, score.of),
             better="lower",
         )
-        for score in SCORES
+        for score in CASE_SCORES
     ]
     of_rank = [
         Measure(
@@ -182,7 +182,7 @@ def failure_measures() -> list[Measure]:
             aggregate=of_scores(_rank_with_quality, score.of),
             digits=2,
         )
-        for score in SCORES
+        for score in CASE_SCORES
     ]
     return [*of_area, *of_rank]
 

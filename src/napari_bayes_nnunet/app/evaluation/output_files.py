@@ -48,7 +48,7 @@ def evaluation_text(methods: Methods) -> str:
 
 
 INTERVAL: Final = "95 % of 2000 draws of as many patients, with all their volumes"
-ALL: Final = "all"
+_ALL: Final = "all"
 """The structure of the rows that are about a whole case."""
 _OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
 _OF_CASE: Final = (
@@ -158,7 +158,7 @@ def _rows_of(case: CaseEvaluation, detection: Sequence[str]) -> Iterator[tuple[s
     for name in detection:
         found = case.detection.get(name)
         numbers += [found.auroc, found.auprc] if found else [math.nan, math.nan]
-    yield ALL, numbers
+    yield _ALL, numbers
 
 
 def _field(number: float) -> str:

@@ -28,7 +28,7 @@ from .paper_tables import (
 )
 from .tables import Table, TableCell, cell, extent, groups_of, html_table
 
-STYLE: Final = """
+_STYLE: Final = """
 body { max-width: 82rem; }
 .wide { overflow-x: auto; margin: .9rem 0 1.3rem; }
 .wide table { width: auto; min-width: 60%; font-size: .93rem; }
@@ -50,7 +50,7 @@ figure { margin: 1rem 0 1.6rem; }
 @media print { .wide { overflow: visible; font-size: 8pt; }
   .scale { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
-READING: Final = (
+_READING: Final = (
     "A number is the mean over the volumes, ± is their standard deviation. Below stands the 95 % "
     "interval: as many patients were drawn again and again, with all their volumes, and the number "
     "lay within it in 95 % of the draws. Fewer than 5 patients give no interval. “2 without” "
@@ -63,7 +63,7 @@ READING: Final = (
 def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
     """The report as an HTML document; ``shown`` are the cases with pictures."""
     parts = (
-        Html(f"<style>{STYLE}</style>"),
+        Html(f"<style>{_STYLE}</style>"),
         *_heading(methods),
         section("Table 1. Dice: how well the structures are drawn", *_dice(methods)),
         section("Table 2. Calibration error: is the confidence true?", *_ece(methods)),
@@ -86,7 +86,7 @@ def _heading(methods: Methods) -> Iterator[Html]:
     yield tag("p", " · ".join(facts), class_="muted")
     yield tag("p", RESEARCH_USE, class_="use")
     yield tag("div", *_tiles(methods), class_="tiles")
-    yield section("How to read the tables", *(tag("p", sentence) for sentence in READING))
+    yield section("How to read the tables", *(tag("p", sentence) for sentence in _READING))
 
 
 def _tiles(methods: Methods) -> Iterator[Html]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.metrics.bootstrap import Estimate
-from ...core.review.queue import SCORES, QueueItem, review_queue, slice_scores, usable_score
+from ...core.review.queue import REVIEW_SCORES, QueueItem, review_queue, slice_scores, usable_score
 from ...core.review.queue_yield import (
     QueueYield,
     ReviewedSlices,
@@ -51,7 +51,11 @@ class OrderResult:
     @property
     def title(self) -> str:
         """The order in words."""
-        return SCORES[self.order].title if self.order in SCORES else self.order.capitalize()
+        return (
+            REVIEW_SCORES[self.order].title
+            if self.order in REVIEW_SCORES
+            else self.order.capitalize()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,7 +181,7 @@ def _unlabelled(study: Study, wrong: Mapping[Phase, WrongVoxels]) -> list[str]:
 def _judge(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _Judged:
     posteriors = {phase: study.posteriors[phase] for phase in wrong}
     queues = {}
-    for name in SCORES:
+    for name in REVIEW_SCORES:
         usable, _ = usable_score(posteriors.values(), name)
         for leaves_out_border in (False, True):
             scores = {
@@ -195,7 +199,7 @@ def _judge(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _J
 
 
 def _fallbacks(study: Study) -> list[str]:
-    sentences = (usable_score(study.posteriors.values(), name)[1] for name in SCORES)
+    sentences = (usable_score(study.posteriors.values(), name)[1] for name in REVIEW_SCORES)
     return [f"{study.info.case}: {sentence}" for sentence in sentences if sentence]
 
 

@@ -18,7 +18,7 @@ from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvalua
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORDS: Final[dict[Errors, str]] = {
+_WORDS: Final[dict[Errors, str]] = {
     "gross": "Gross errors (more than 3 mm from the contour)",
     "all": "All wrong voxels",
 }
@@ -93,7 +93,7 @@ def queue_text(evaluation: QueueEvaluation) -> str:
         mine, best = evaluation.of(kind, DEFAULT_SCORE), evaluation.of(kind, BEST)
         low, high = mine.found.at_share.interval
         lines.append(
-            f"{WORDS[kind]} in the first {_percent(SHARE)} of the slices by “{mine.title}”: "
+            f"{_WORDS[kind]} in the first {_percent(SHARE)} of the slices by “{mine.title}”: "
             f"{_percent(mine.found.at_share.value)} (95 % interval over patients {_percent(low)} "
             f"to {_percent(high)}); best possible {_percent(best.found.at_share.value)}, random "
             f"{_percent(SHARE)}."
@@ -111,7 +111,7 @@ def _draw(evaluation: QueueEvaluation, file: Path) -> None:
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, kind in zip(panels, KINDS, strict=True):
-        _draw_panel(panel, [r for r in evaluation.results if r.errors == kind], WORDS[kind])
+        _draw_panel(panel, [r for r in evaluation.results if r.errors == kind], _WORDS[kind])
     panels[0].set_ylabel("found, % of these errors")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(file, dpi=120)

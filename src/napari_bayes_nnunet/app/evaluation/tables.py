@@ -13,7 +13,7 @@ from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
 from .measures import Measure
 
-UNKNOWN: Final = "–"
+_UNKNOWN: Final = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +132,11 @@ def extent(methods: Sequence[MethodEvaluation]) -> str:
 def cell(found: Aggregate, measure: Measure) -> TableCell:
     """An aggregate as the measure is written."""
     if math.isnan(found.value):
-        return TableCell(value=UNKNOWN)
+        return TableCell(value=_UNKNOWN)
     deviation = _written(found.deviation, measure)
     return TableCell(
         value=_written(found.value, measure),
-        deviation=f"±{deviation}" if deviation != UNKNOWN else "",
+        deviation=f"±{deviation}" if deviation != _UNKNOWN else "",
         interval=_interval(found, measure),
         remark=f"{found.skipped} without" if found.skipped else "",
     )
@@ -220,7 +220,7 @@ def _best_marked(
         "lower": lambda value: -value,
         "nearer to 0": lambda value: -abs(value),
     }
-    known = [(f.value, c.value) for f, c in zip(found, cells, strict=True) if c.value != UNKNOWN]
+    known = [(f.value, c.value) for f, c in zip(found, cells, strict=True) if c.value != _UNKNOWN]
     if not measure.better or len(known) < 2:
         return list(cells)
     _, best = max(known, key=lambda pair: keys[measure.better](pair[0]))
@@ -230,7 +230,7 @@ def _best_marked(
 def _difference_cell(found: Aggregate, base: Aggregate, measure: Measure) -> TableCell:
     differs = aggregate_difference(found, base)
     if math.isnan(differs.value):
-        return TableCell(value=UNKNOWN)
+        return TableCell(value=_UNKNOWN)
     low, high = (round(end * measure.scale, measure.digits) for end in differs.interval)
     return TableCell(
         value=_signed(differs.value, measure),
@@ -256,6 +256,6 @@ def _signed(value: float, measure: Measure) -> str:
 
 def _written(value: float, measure: Measure) -> str:
     if math.isnan(value):
-        return UNKNOWN
+        return _UNKNOWN
     text = f"{value * measure.scale:.{measure.digits}f}"
     return (text if text.strip("-0.") else text.lstrip("-")).replace("-", "−")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 MAPS = ("entropy", "mutual-information", "probabilities")
-STUDY = "study"
+STUDY_OUTPUT = "study"
 """What ``--save`` calls the folder of a case for its review."""
 INFO_CFG = "Info.cfg beside the image"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"

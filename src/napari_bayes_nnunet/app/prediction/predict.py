@@ -34,12 +34,12 @@ from ..segmentation.forward_pass import Mirroring
 from ..segmentation.methods import METHODS, choose_members
 from ..segmentation.result import Segmentation, Snapshot
 from ..segmentation.temperature import fitted_temperature
-from .output_files import MAPS, STUDY, case_files, frame_name
+from .output_files import MAPS, STUDY_OUTPUT, case_files, frame_name
 from .phases import PhaseImage, choose_phases, frames_of, parse_phases
 from .resume_check import Question, phases_done
 from .study_output import StudyParts, has_study, study_to_make
 
-LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class PredictionRequest:
     @property
     def makes_studies(self) -> bool:
         """Whether every case is to become a study."""
-        return STUDY in self.save
+        return STUDY_OUTPUT in self.save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def predict(
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
         except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
-            LOGGER.debug("%s", case, exc_info=True)
+            _LOGGER.debug("%s", case, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
@@ -146,7 +146,7 @@ def _channels_of(image: Path) -> list[Path]:
 def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
     """Make the output folder. Raises AppError where the request cannot be met by the ensemble."""
     parse_phases(request.phases)
-    known = (*MAPS, STUDY)
+    known = (*MAPS, STUDY_OUTPUT)
     unknown = sorted(request.save - set(known))
     if unknown:
         raise AppError(f"--save takes {', '.join(known)}, not {', '.join(unknown)}.")

@@ -19,7 +19,7 @@ from ..cluster.connection import check_cluster, connect
 from .actor import Failure, RemoteRun, call, describe, holds
 from .device import RemoteDevice
 
-LOOKS_EVERY = 0.05
+_LOOKS_EVERY = 0.05
 """Seconds until a wish to stop is seen."""
 BEATS_EVERY = 2.0
 SILENT_FOR = 12.0
@@ -130,7 +130,7 @@ class RemoteConnection:
         """Wait for it as long as the scheduler answers at all."""
         heard = perf_counter()
         beat: Future[Any] | None = None
-        while not wait([coming], LOOKS_EVERY).done:
+        while not wait([coming], _LOOKS_EVERY).done:
             if should_stop():
                 raise Stopped
             now = perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ..segmentation.forward_pass import Mirroring
@@ -17,9 +18,6 @@ from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never
 from .device import RemoteDevice
 from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
-
-Image = NDArray[Any]
-Spacing = tuple[float, float, float]
 
 
 class RemoteEnsemble:
@@ -56,13 +54,13 @@ class RemoteEnsemble:
         if connection is not None:
             connection.close()
 
-    def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
+    def phases_at_once(self, image: NDArray[Any], mirroring: Mirroring = "full") -> int:
         """How many phases of this size fill the device there when asked together."""
         with self._connected(never) as there:
             return int(there.ask("phases_at_once", self._asked, image.shape, mirroring))
 
     def find_phases(
-        self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = never
+        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never
     ) -> tuple[int, int]:
         """As `Ensemble.find_phases`: the whole cine goes there."""
         with self._connected(should_stop) as there:
@@ -74,7 +72,7 @@ class RemoteEnsemble:
 
     def phase_steps(
         self,
-        images: Sequence[Image],
+        images: Sequence[NDArray[Any]],
         spacing: Spacing,
         *,
         should_stop: Callable[[], bool] = never,

@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-STYLE: Final = """
+_STYLE: Final = """
 :root { color-scheme: light; --ink: #18212c; --muted: #5a6675; --line: #d8dee6; --soft: #f4f6f9; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem 2rem 4rem; max-width: 62rem; color: var(--ink);
@@ -131,7 +131,7 @@ def _meta() -> Html:
 
 
 def _style() -> Html:
-    return Html(f"<style>{STYLE}</style>")
+    return Html(f"<style>{_STYLE}</style>")
 
 
 RESEARCH_USE: Final = (

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
+from ...core.metrics.overlap import LabelMap
 from ...io.images.geometry import Letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Labels: TypeAlias = NDArray[np.integer]
 CropBox: TypeAlias = tuple[slice, slice]
 
 MARGIN_MM: Final = 12.0
@@ -31,8 +31,8 @@ _INK: Final = "#18212c"
 
 def slice_picture(
     image: NDArray[Any],
-    before: Labels,
-    after: Labels,
+    before: LabelMap,
+    after: LabelMap,
     *,
     spacing: tuple[float, float],
     colors: Mapping[int, str],
@@ -63,7 +63,7 @@ def slice_picture(
 
 def thumbnail(
     image: NDArray[Any],
-    labels: Labels,
+    labels: LabelMap,
     *,
     spacing: tuple[float, float],
     colors: Mapping[int, str],
@@ -139,7 +139,7 @@ def show_image(axes: Axes, image: NDArray[Any]) -> None:
     )  # fmt: skip
 
 
-def _outline(axes: Axes, labels: Labels, colors: Mapping[int, str], **line: Any) -> None:
+def _outline(axes: Axes, labels: LabelMap, colors: Mapping[int, str], **line: Any) -> None:
     # Padded, so that an outline is closed where the structure reaches the edge of the picture.
     padded = np.pad(labels, 1)
     rows, columns = (np.arange(-1, length + 1) for length in labels.shape)

@@ -15,19 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from ...core.review.queue import QueueItem, review_queue, slice_scores
+from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.corrected_cases import add_training_case
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ...io.images.nifti import Volume, read_volume
 from ...io.study.arrays import of_phase
-from ...io.study.review_state import Phase, ReviewState, read_review
+from ...io.study.review_state import ReviewState, read_review
 from ...io.study.study import Study, find_image, read_study
 from ...io.study.summary import StudySummary, list_studies
 from .. import AppError
 from ..prediction.output_files import frame_name
 from .session import ReviewSession
 
-TWICE = (
+_TWICE = (
     "{case} is also in {other}: the one would replace the other. Choose a folder that holds only "
     "the one to train on."
 )
@@ -211,7 +212,7 @@ def _told_apart(studies: Sequence[CorrectedStudy]) -> list[CorrectedStudy]:
         replace(
             study,
             ready=(),
-            problem=TWICE.format(case=study.case, other=_other(study, first[study.case])),
+            problem=_TWICE.format(case=study.case, other=_other(study, first[study.case])),
         )
         if study.ready and len(first[study.case]) > 1
         else study

@@ -16,8 +16,7 @@ from ...core.heart.function import Measured, Patient, heart_function
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
 from ...core.review.progress import ReviewProgress, progress, slice_uncertainty
-
-Phase = int | None
+from ...core.types import Phase
 
 
 class StudyNumbers:

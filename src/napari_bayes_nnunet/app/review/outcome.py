@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ...core.heart.function import Measured
 from ...core.heart.volume_curve import VolumeCurve
 from ...core.review.progress import ReviewProgress
+from ...core.types import Place
 from ...io.images.geometry import Letters
-from ...io.study.review_state import Decision, Place
+from ...io.study.review_state import Decision
 from ...io.study.usage_log import UseSummary
 
 

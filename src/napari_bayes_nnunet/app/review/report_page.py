@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from ...core.heart.structures import structure_colors, structure_title
-from ...io.study.review_state import Decision, Place
+from ...core.types import Place
+from ...io.study.review_state import Decision
 from ...io.study.usage_log import UseSummary
 from ..report.html import RESEARCH_USE, Html, bullets, page, picture, section, tag
 from ..report.pictures import CropBox, around, curve_picture, slice_picture
@@ -23,7 +24,7 @@ NO_INTERVAL: Final = (
     "the review only of what was not reviewed. The spread of the models is not a clinical "
     "confidence interval: models that agree can be wrong together."
 )
-NO_IMAGE: Final = "The image was not at hand, so there are no pictures of the corrected slices."
+NO_PICTURES: Final = "The image was not at hand, so there are no pictures of the corrected slices."
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
 
 
@@ -111,7 +112,7 @@ def _figure(png: bytes, description: str, *caption: str) -> Html:
 
 def _corrected(review: ReviewOutcome) -> Iterator[Html]:
     if not review.corrected:
-        why = NO_IMAGE if review.corrected is None else "No slice was changed."
+        why = NO_PICTURES if review.corrected is None else "No slice was changed."
         yield section("Corrected slices", tag("p", why))
         return
     colors = structure_colors(review.structures)

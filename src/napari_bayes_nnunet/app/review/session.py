@@ -20,14 +20,15 @@ from ...core.heart.slice_volumes import base_is_first
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
-    SCORES,
+    REVIEW_SCORES,
     QueueItem,
     review_queue,
     slice_scores,
     usable_score,
 )
+from ...core.types import Phase, Place
 from ...io.study.arrays import of_phase
-from ...io.study.review_state import Decision, Phase, Place, ReviewState, State
+from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
 from .numbers import StudyNumbers
@@ -184,7 +185,7 @@ class ReviewSession:
 
     @property
     def _usable(self) -> tuple[str, str]:
-        chosen = self.state.score if self.state.score in SCORES else DEFAULT_SCORE
+        chosen = self.state.score if self.state.score in REVIEW_SCORES else DEFAULT_SCORE
         return usable_score(self.study.posteriors.values(), chosen)
 
     def scores(self) -> ScoresByPhase:

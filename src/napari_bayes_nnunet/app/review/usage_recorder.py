@@ -8,7 +8,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Final
 
-from ...io.study.review_state import Place
+from ...core.types import Place
 from ...io.study.usage_log import UseRow
 
 LONGEST_LOOK_S: Final = 300.0

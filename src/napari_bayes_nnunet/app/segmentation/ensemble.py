@@ -18,6 +18,7 @@ from ...core.heart.measurements import (
     spread,
     volumes_ml,
 )
+from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from .. import AppError
 from .case_scores import validation_warnings
@@ -33,10 +34,9 @@ from .result import Segmentation, Snapshot
 if TYPE_CHECKING:
     from ...nnunet.network import Precision
 
-LARGEST = 1e18
+_LARGEST = 1e18
 """Of a voxel: the variance of larger ones is no float32, and no scanner makes such."""
 Image = NDArray[Any]
-Spacing = tuple[float, float, float]
 
 
 class Ensemble:
@@ -313,7 +313,7 @@ def _checked(image: Image, spacing: Spacing) -> Image:
     if not np.isfinite(channels).all():
         raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
     largest = max(abs(float(channels.min())), abs(float(channels.max())))
-    if largest > LARGEST:
+    if largest > _LARGEST:
         raise AppError(f"The image holds voxels of {largest:.3g}: check how it was converted.")
     if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
         raise AppError(f"The spacing must be three positive lengths in mm, not {spacing}.")

@@ -13,7 +13,7 @@ Combine = Literal["probabilities", "weights", "dropout"]
 Mirroring = Literal["full", "spread", "none"]
 """Which mirrors of the image a pass sees: all, one in turn with the others, or the image alone."""
 Mode = tuple[str, str, int | None]
-FEWEST = 3
+_FEWEST = 3
 """Members between two looks, where there are fewer modes."""
 
 
@@ -70,7 +70,7 @@ def mode_of(member: Member) -> Mode:
 
 def stability_interval(members: Sequence[Member]) -> int:
     """After so many members another look shows whether the answer rests: once round the modes."""
-    return max(FEWEST, len({mode_of(member) for member in members}))
+    return max(_FEWEST, len({mode_of(member) for member in members}))
 
 
 def interleaved(passes: Sequence[ForwardPass]) -> list[ForwardPass]:

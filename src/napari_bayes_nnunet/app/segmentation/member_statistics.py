@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior, most_probable
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.overlap import PairwiseDice
-
-Spacing = tuple[float, float, float]
+from ...core.types import Spacing
 
 
 def _raise(error: Exception) -> None:

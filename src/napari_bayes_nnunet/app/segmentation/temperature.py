@@ -18,7 +18,7 @@ from ...io import DataError
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.files.atomic import write_json
-from ...io.images.nifti import Array, read_channels, read_labels
+from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
 from .ensemble import Ensemble
 from .forward_pass import Mirroring
@@ -162,7 +162,9 @@ def _held_back(
     return found
 
 
-def _segment(ensemble: Ensemble, case: TrainingCase, **asked: Any) -> tuple[Segmentation, Array]:
+def _segment(
+    ensemble: Ensemble, case: TrainingCase, **asked: Any
+) -> tuple[Segmentation, VoxelArray]:
     channels = [read_channels(image)[0] for image in case.images]
     image = np.stack([channel.voxels for channel in channels])
     result = ensemble.segment(image, channels[0].spacing, temperature=1, **asked)

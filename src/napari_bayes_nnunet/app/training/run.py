@@ -22,8 +22,9 @@ from ...io.ensemble.run_folder import (
     write_record,
 )
 from ...io.files.atomic import write_json
+from ...nnunet import Stopped
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
-from ..signals import Stopped, StopRequest
+from ..signals import StopRequest
 from .job import TrainingJob, prepared
 from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation_range

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import nnunet
+from ...core.types import Spacing
 from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.ensemble_folder import find_ensemble
@@ -17,9 +17,9 @@ from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels
 from ..messages import StageStarted
 from ..segmentation.case_scores import CaseScores, case_scores, score_ranges
-from ..segmentation.ensemble import Ensemble, Image, Spacing
+from ..segmentation.ensemble import Ensemble, Image
 from ..segmentation.result import Segmentation
-from ..signals import Stopped, StopRequest
+from ..signals import StopRequest
 
 MEMBERS = 9
 """More members change the range little, and a training on a CPU has to end some time."""
@@ -88,5 +88,3 @@ def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopReque
             next(steps)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    except nnunet.Stopped as error:
-        raise Stopped from error

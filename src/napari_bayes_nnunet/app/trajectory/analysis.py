@@ -119,10 +119,11 @@ def analyse(run: Path, *, fold: str = "0", layers: Sequence[str] = ()) -> Trajec
     record = _record(folder, fold)
     trajectory = _known_weights(folder, record, fold)
     names = chosen_layers(list(trajectory.layers), layers)
-    if len(trajectory.epochs) < FEWEST:
+    if len(trajectory.epochs) < FEWEST_EPOCHS:
         raise AppError(
             f"{len(trajectory.epochs)} epochs of {folder.fold(fold)} are known, and a t-SNE needs "
-            f"at least {FEWEST}: train longer, or with --keep-trajectory, which keeps every epoch."
+            f"at least {FEWEST_EPOCHS}: train longer, or with "
+            "--keep-trajectory, which keeps every epoch."
         )
     members = [member.epoch for member in record.members(fold)]
     is_member = np.isin(trajectory.epochs, members)
@@ -236,7 +237,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 def _maps(
     weights: NDArray[np.float32], is_member: NDArray[np.bool_], cycles: NDArray[np.int64]
 ) -> LayerMaps:
-    enough = np.count_nonzero(is_member) >= FEWEST
+    enough = np.count_nonzero(is_member) >= FEWEST_EPOCHS
     return LayerMaps(
         epochs=None if is_member.all() else t_sne(weights, cycles),
         members=t_sne(weights[is_member], cycles[is_member]) if enough else None,
@@ -291,7 +292,7 @@ def _check_never_restarted(run: Path) -> None:
         )
 
 
-FEWEST: Final = 5
+FEWEST_EPOCHS: Final = 5
 """Sets of weights below which a t-SNE shows nothing."""
 PERPLEXITY: Final = 15.0
 """Neighbours that each epoch of a t-SNE is kept near to, at most: a part of a cycle."""
@@ -307,7 +308,9 @@ class WeightMap:
 
 
 def t_sne(weights: NDArray[np.float32], cycles: NDArray[np.int64]) -> WeightMap:
-    """Map of n (n, P) sets of weights of (n,) cycles, the same each time; n at least ``FEWEST``.
+    """Map n (n, P) sets of weights of (n,) cycles, the same way each time.
+
+    n is at least ``FEWEST_EPOCHS``.
 
     The perplexity is half as many as a cycle has, within limits: with more neighbours than there
     are of its own cycle, every cycle would shrink to a point.

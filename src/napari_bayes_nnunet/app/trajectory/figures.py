@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ..report.figures import COLORS, DPI, GRID, INK, MUTED
-from .analysis import FEWEST, LayerDistances, LayerMaps, TrajectoryAnalysis, WeightMap
+from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED
+from .analysis import FEWEST_EPOCHS, LayerDistances, LayerMaps, TrajectoryAnalysis, WeightMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH: Final = 11.0
+_WIDTH: Final = 11.0
 _FRAME: Final = "#aab4c0"
 _BAND: Final = 0.10
 _FAINTEST: Final = 0.25
@@ -73,7 +73,7 @@ def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
     from matplotlib import colormaps
 
     count = analysis.schedule.all_cycles
-    return list(COLORS[:count]) if count <= len(COLORS) else list(
+    return list(METHOD_COLORS[:count]) if count <= len(METHOD_COLORS) else list(
         colormaps["viridis"](np.linspace(0, 0.95, count))
     )  # fmt: skip
 
@@ -91,8 +91,8 @@ def _draw_epochs(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> 
     panel.scatter(x[~kept], y[~kept], s=16, color=colors[~kept], lw=0, zorder=3)
     panel.scatter(x[kept], y[kept], s=24, color=colors[kept], lw=0.7, ec=INK, zorder=4)
     _finish_map(panel, found)
-    _name(panel, "first", found.places[:FEWEST][::-1])
-    _name(panel, "last", found.places[-FEWEST:])
+    _name(panel, "first", found.places[:FEWEST_EPOCHS][::-1])
+    _name(panel, "last", found.places[-FEWEST_EPOCHS:])
 
 
 def _draw_members(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
@@ -212,7 +212,7 @@ def _cycle_marks(analysis: TrajectoryAnalysis) -> Sequence[Any]:
     return [*marks, Line2D([], [], label="member", **member)]
 
 
-def new_figure(*, height: float, width: float = WIDTH) -> Figure:
+def new_figure(*, height: float, width: float = _WIDTH) -> Figure:
     """An empty figure; inches."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

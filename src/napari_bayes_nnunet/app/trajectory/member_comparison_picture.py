@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH: Final = 11.0
+_WIDTH: Final = 11.0
 _GAP: Final = 0.04
 _TITLE: Final = 0.4
 _FOOT: Final = 0.36
@@ -39,10 +39,10 @@ def draw_members(case: MemberCase) -> Figure:
 
     box = around(np.any([row.heart for row in case.shown], axis=0), case.spacing)
     rows, columns = len(case.shown), 3 + len(case.members)
-    width = (WIDTH - _LEFT) / columns
+    width = (_WIDTH - _LEFT) / columns
     sides = [side.stop - side.start for side in box]
     height = width * sides[0] * case.spacing[0] / (sides[1] * case.spacing[1])
-    figure = Figure(figsize=(WIDTH, rows * height + _TITLE + _FOOT), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(_WIDTH, rows * height + _TITLE + _FOOT), dpi=DPI, facecolor="white")
     highest = max(0.1, *(float(row.entropy[box].max()) for row in case.shown))
     for number, row in enumerate(case.shown):
         bottom = _FOOT + (rows - 1 - number) * height

@@ -14,8 +14,8 @@ from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .member_comparison import MemberCase
 from .member_comparison_picture import picture_name
 
-UNKNOWN: Final = "–"
-STYLE: Final = """
+_UNKNOWN: Final = "–"
+_STYLE: Final = """
 body { max-width: 76rem; }
 figure { margin: 1rem 0 1.8rem; }
 figcaption, p { max-width: 60rem; }
@@ -63,7 +63,7 @@ def trajectory_page(
 ) -> str:
     """The report as an HTML document; ``figures`` are PNG by file name."""
     parts = (
-        Html(f"<style>{STYLE}</style>"),
+        Html(f"<style>{_STYLE}</style>"),
         *_heading(analysis),
         section("Fig. 2. The way of the weights", *_way(analysis, figures)),
         *_layers(analysis, figures),
@@ -231,5 +231,5 @@ def _figure(png: bytes, description: str, caption: str) -> Html:
 def _number(value: float) -> str:
     """Three digits."""
     if math.isnan(value):
-        return UNKNOWN
+        return _UNKNOWN
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

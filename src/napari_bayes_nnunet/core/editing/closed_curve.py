@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .slice_checks import Mask
+from ..types import Mask
 
 Points = NDArray[np.float64]
 """(n, 2) places (y, x)."""
 
-FEWEST = 3
+FEWEST_POINTS = 3
 """Handles a curve must keep."""
 
 # Handles that lie on each other still have a curve through them.
@@ -46,8 +46,8 @@ def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
 def remove_handle(handles: ArrayLike, index: int) -> Points:
     """(k - 1, 2) handles without that at ``index``. ValueError where three are left."""
     handles = _checked(handles)
-    if len(handles) == FEWEST:
-        raise ValueError(f"A contour keeps at least {FEWEST} handles.")
+    if len(handles) == FEWEST_POINTS:
+        raise ValueError(f"A contour keeps at least {FEWEST_POINTS} handles.")
     return np.delete(handles, index, axis=0)
 
 
@@ -99,6 +99,6 @@ def _points(points: ArrayLike) -> Points:
 
 def _checked(handles: ArrayLike) -> Points:
     points = _points(handles)
-    if len(points) < FEWEST:
-        raise ValueError(f"A contour needs at least {FEWEST} handles, not {len(points)}.")
+    if len(points) < FEWEST_POINTS:
+        raise ValueError(f"A contour needs at least {FEWEST_POINTS} handles, not {len(points)}.")
     return points

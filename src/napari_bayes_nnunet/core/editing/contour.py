@@ -11,17 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from .closed_curve import FEWEST, Points, curve_through, filled, knots_of, spline_through
+from ..types import Mask
+from .closed_curve import FEWEST_POINTS, Points, curve_through, filled, knots_of, spline_through
 from .outlines import outlines_of
-from .slice_checks import (
-    Labels,
-    Mask,
-    are_of,
-    checked_slice,
-    checked_structures,
-    give_up,
-    largest_piece,
-)
+from .slice_checks import Labels, are_of, checked_slice, checked_structures, give_up, largest_piece
 
 # An LV is close enough with 8, the horns of an RV may need more.
 _COUNTS = range(8, 17)
@@ -53,8 +46,8 @@ def handles_of(mask: Mask, *, count: int | None = None) -> Points:
     mask = np.asarray(mask, np.bool_)
     if mask.ndim != 2 or not mask.any():
         raise ValueError("There is nothing to outline: the structure is absent in this slice.")
-    if count is not None and count < FEWEST:
-        raise ValueError(f"A contour needs at least {FEWEST} handles, not {count}.")
+    if count is not None and count < FEWEST_POINTS:
+        raise ValueError(f"A contour needs at least {FEWEST_POINTS} handles, not {count}.")
     ((y, x),) = ndimage.find_objects(mask.astype(np.uint8))
     piece = ndimage.binary_fill_holes(largest_piece(np.pad(mask[y, x], 1)))
     handles = _closest(piece, [count] if count else _counts(piece))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .slice_checks import Labels, Mask, are_of, checked_same_shape, checked_slice, holes, nearest
+from ..types import Mask
+from .slice_checks import Labels, are_of, checked_same_shape, checked_slice, holes, nearest
 
 _Depth = NDArray[np.float64]
 

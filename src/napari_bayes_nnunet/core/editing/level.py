@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ensemble.stored_posterior import CERTAIN, SlicePosterior
-from .slice_checks import Labels, Mask, are_of, checked_same_shape, checked_slice
+from ..types import Mask
+from .slice_checks import Labels, are_of, checked_same_shape, checked_slice
 
-STEPS = 2 * CERTAIN
+LEVEL_STEPS = 2 * CERTAIN
 """Steps of the level between a margin of 0 and 1: probabilities are kept in 255, a tie is half."""
 
 # What the ensemble gives less than about 2 % is never gained. The rule by itself asks only that
@@ -20,7 +21,7 @@ STEPS = 2 * CERTAIN
 # than with none.
 _FLOOR = 5
 
-_NEVER = -10 * STEPS
+_NEVER = -10 * LEVEL_STEPS
 _Ranks = NDArray[np.int16]
 
 
@@ -82,7 +83,7 @@ def _rank_of(margin: float) -> int:
     if not -1 <= margin <= 1:
         raise ValueError(f"The level is a margin between -1 and 1, not {margin}.")
     # A margin that is meant as n steps may lie a rounding error above n.
-    return math.ceil(margin * STEPS - 1e-6)
+    return math.ceil(margin * LEVEL_STEPS - 1e-6)
 
 
 def _allowed(slice_: SlicePosterior, refused: Collection[int]) -> list[int]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..types import Mask
+
 Labels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 
 def checked_slice(labels: Labels) -> Labels:

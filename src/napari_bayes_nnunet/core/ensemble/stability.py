@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS: Final = 0.01
+LABELS_TOLERANCE: Final = 0.01
 """Share of the foreground whose label may still differ from one look to the next."""
-ENTROPY: Final = 0.1
+ENTROPY_TOLERANCE: Final = 0.1
 """Share of the summed entropy that may still move, voxel by voxel."""
 VOLUME: Final = 0.02
 """Share of its volume by which a structure may still grow or shrink."""
@@ -21,7 +21,7 @@ class Stability:
     """Looks at an answer again and again, and says whether it has come to rest.
 
     It is at rest between two looks where labels, entropy and the volume of every structure have
-    moved by no more than `LABELS`, `ENTROPY` and `VOLUME`.
+    moved by no more than `LABELS_TOLERANCE`, `ENTROPY_TOLERANCE` and `VOLUME`.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def _rests(
     )
     changes = np.abs(new_volumes - volumes)
     return bool(
-        differing <= LABELS * foreground
-        and moved <= ENTROPY * entropy.sum(dtype=np.float64)
+        differing <= LABELS_TOLERANCE * foreground
+        and moved <= ENTROPY_TOLERANCE * entropy.sum(dtype=np.float64)
         and (changes <= VOLUME * volumes).all()
     )

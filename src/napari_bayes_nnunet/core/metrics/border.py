@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..types import Mask
 from .overlap import LabelMap
-
-Mask: TypeAlias = NDArray[np.bool_]
 
 GROSS_MM: Final = 3.0
 """Farther than this from a contour, an error is gross, and doubt more than a border's blur."""

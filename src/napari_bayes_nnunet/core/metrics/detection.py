@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .border import GROSS_MM, Mask, far_from_contours
+from ..types import Mask
+from .border import GROSS_MM, far_from_contours
 from .overlap import LabelMap
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .border import Mask
+from ..types import Mask
 from .calibration import foreground_box
 from .overlap import LabelMap
 

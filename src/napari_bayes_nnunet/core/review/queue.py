@@ -6,16 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
 from ..ensemble.stored_posterior import StoredPosterior
+from ..types import Phase
 from . import slice_scores as measures
 from .slice_scores import Boxed, SliceScores, Votes
-
-Phase: TypeAlias = int | None
-"""Counted from 1; None for an image that has no phases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Score:
 DEFAULT_SCORE: Final = "mutual-information"
 """Finds the most gross errors in 30 % of the slices: see docs/explanation/review_queue.md."""
 
-SCORES: Final[Mapping[str, Score]] = MappingProxyType(
+REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
     {
         score.name: score
         for score in (
@@ -172,11 +170,11 @@ def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str
         return score, ""
     return "entropy", (
         f"A single model cannot disagree with itself: the slices are ordered by "
-        f"“{SCORES['entropy'].title}” instead of “{chosen.title}”."
+        f"“{REVIEW_SCORES['entropy'].title}” instead of “{chosen.title}”."
     )
 
 
 def _score(name: str) -> Score:
-    if name not in SCORES:
-        raise ValueError(f"There is no score {name!r}, only {', '.join(SCORES)}.")
-    return SCORES[name]
+    if name not in REVIEW_SCORES:
+        raise ValueError(f"There is no score {name!r}, only {', '.join(REVIEW_SCORES)}.")
+    return REVIEW_SCORES[name]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ensemble.stored_posterior import CERTAIN, StoredPosterior
-from ..metrics.border import Mask, border_band, far_from_contours
+from ..metrics.border import border_band, far_from_contours
+from ..types import Mask
 
 SliceScores: TypeAlias = NDArray[np.float64]
 """(Z,) one number a slice, 0 or more: the higher, the sooner it should be looked at."""

@@ -16,9 +16,9 @@ from .. import DataError
 from ..images.nifti import CardiacPhases, read_info_cfg
 from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
 
-LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-LICENCE = "CC BY-NC-SA 4.0"
-REFERENCE = (
+_LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+_LICENCE = "CC BY-NC-SA 4.0"
+_REFERENCE = (
     "O. Bernard, A. Lalande, C. Zotti, F. Cervenansky, et al.: Deep Learning Techniques for "
     "Automatic MRI Cardiac Multi-structures Segmentation and Diagnosis: Is the Problem Solved? "
     "IEEE Transactions on Medical Imaging 37(11), 2514-2525, 2018, doi:10.1109/TMI.2018.2837502"
@@ -52,9 +52,9 @@ def read_acdc(folder: Path) -> Release:
         }
     return Release(
         name="ACDC",
-        labels=LABELS,
-        licence=LICENCE,
-        reference=REFERENCE,
+        labels=_LABELS,
+        licence=_LICENCE,
+        reference=_REFERENCE,
         cases=tuple(cases),
         facts=facts,
         notes=left_out(without, TESTING),

@@ -19,7 +19,7 @@ from .raw_dataset import RawDataset, TrainingCase, named
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
-SAME_SPACING = 0.01
+_SAME_SPACING = 0.01
 """Spacings of an image and its label may differ by this fraction."""
 
 
@@ -220,7 +220,7 @@ def _grid_problems(file: Path, label: Geometry, image_file: Path, image: Geometr
             f"{image.shape}."
         )
         return [Problem(text, file)]
-    if not np.allclose(label.spacing, image.spacing, rtol=SAME_SPACING, atol=0):
+    if not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
         text = (
             f"{file.name} has the spacing {_steps(label)} mm (z, y, x), but its image "
             f"{image_file.name} {_steps(image)} mm."

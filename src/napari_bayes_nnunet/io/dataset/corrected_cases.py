@@ -16,8 +16,8 @@ from .. import DataError
 from ..files.atomic import write_json
 from ..images.nifti import (
     ENDINGS,
-    Array,
     Volume,
+    VoxelArray,
     holds_labels,
     read_volume,
     write_image,
@@ -44,7 +44,7 @@ def add_training_case(
     *,
     name: str,
     images: Sequence[Volume],
-    labels: Volume | Array,
+    labels: Volume | VoxelArray,
     names: Mapping[str, int],
     origin: Mapping[str, Any],
     pattern: str = DEFAULT_PATIENT,
@@ -120,7 +120,7 @@ def _check_images(raw: RawDataset, images: Sequence[Volume]) -> None:
             )
 
 
-def _on_grid(labels: Volume | Array, image: Volume) -> Array:
+def _on_grid(labels: Volume | VoxelArray, image: Volume) -> VoxelArray:
     if isinstance(labels, Volume) and labels.shape == image.shape:
         if not labels.geometry.same_grid(image.geometry):
             raise DataError(
@@ -140,7 +140,7 @@ def _on_grid(labels: Volume | Array, image: Volume) -> Array:
     return array.astype(np.uint16)
 
 
-def _renumbered(labels: Array, names: Mapping[str, int], raw: RawDataset) -> Array:
+def _renumbered(labels: VoxelArray, names: Mapping[str, int], raw: RawDataset) -> VoxelArray:
     """The labels with the numbers that the dataset has for the same structures."""
     called = {value: name for name, value in names.items()}
     table = np.zeros(1 << 16, np.uint16)
@@ -200,7 +200,7 @@ def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
             )
 
 
-def _values(image: Volume) -> Array:
+def _values(image: Volume) -> VoxelArray:
     """Voxels as a file holds them."""
     kept = image.voxels.dtype.kind in "ui"
     return image.voxels if kept else image.voxels.astype(np.float32)

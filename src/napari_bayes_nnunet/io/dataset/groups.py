@@ -11,7 +11,7 @@ from .. import DataError
 from ..files.atomic import write_text
 from .raw_dataset import DEFAULT_PATIENT, patient_of
 
-GROUPS = "groups.csv"
+GROUPS_FILE = "groups.csv"
 CASE, PATIENT = "case", "patient"
 """Columns that are no groups: who it is, not of what kind."""
 
@@ -50,11 +50,11 @@ def write_groups(
     table.writerow([CASE, PATIENT, *names])
     for case, values in groups.items():
         table.writerow([case, patients[case], *(values.get(name, "") for name in names)])
-    write_text(folder / GROUPS, text.getvalue())
+    write_text(folder / GROUPS_FILE, text.getvalue())
 
 
 def _find(path: Path) -> Path | None:
-    candidates = (path, path / GROUPS, path.absolute().parent / GROUPS)
+    candidates = (path, path / GROUPS_FILE, path.absolute().parent / GROUPS_FILE)
     return next((file for file in candidates if file.is_file()), None)
 
 

@@ -19,9 +19,9 @@ from .. import DataError
 from .raw_dataset import named
 from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
 
-LABELS = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
-LICENCE = "see the terms of M&Ms, https://www.ub.edu/mnms/"
-REFERENCE = (
+_LABELS = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
+_LICENCE = "see the terms of M&Ms, https://www.ub.edu/mnms/"
+_REFERENCE = (
     "V. M. Campello, P. Gkontra, C. Izquierdo, C. Martín-Isla, et al.: Multi-Centre, Multi-Vendor "
     "and Multi-Disease Cardiac Segmentation: The M&Ms Challenge. IEEE Transactions on Medical "
     "Imaging 40(12), 3543-3554, 2021, doi:10.1109/TMI.2021.3090082"
@@ -30,7 +30,7 @@ SUBSETS = {"Training/Labeled": "training", "Validation": "validation", "Testing"
 UNLABELLED = "Training/Unlabeled"
 CODE = "External code"
 NEEDED = (CODE, "Vendor", "Centre", "ED", "ES")
-GROUPS = {"vendor": "Vendor", "centre": "Centre", "pathology": "Pathology"}
+_GROUPS = {"vendor": "Vendor", "centre": "Centre", "pathology": "Pathology"}
 FACTS = {"vendor_name": "VendorName", **{k.lower(): k for k in ("Age", "Sex", "Height", "Weight")}}
 
 CsvRow: TypeAlias = Mapping[str, str]
@@ -64,9 +64,9 @@ def read_mnms(folder: Path) -> Release:
         }
     return Release(
         name="M&Ms",
-        labels=LABELS,
-        licence=LICENCE,
-        reference=REFERENCE,
+        labels=_LABELS,
+        licence=_LICENCE,
+        reference=_REFERENCE,
         cases=tuple(cases),
         facts=facts,
         notes=tuple(note for place, of in without.items() for note in left_out(of, place)),
@@ -136,7 +136,7 @@ def _cases(patient: Path, place: str, row: CsvRow, table: Path) -> Iterator[Rele
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", ed), ("ES", es))
     image = patient / f"{patient.name}_sa.nii.gz"
     subset = SUBSETS[place]
-    groups = {name: row.get(column, "") for name, column in GROUPS.items()} | {"subset": subset}
+    groups = {name: row.get(column, "") for name, column in _GROUPS.items()} | {"subset": subset}
     for phase, frame in numbered:
         yield ReleaseCase(
             patient=patient.name,

@@ -19,11 +19,11 @@ import numpy as np
 from .. import DataError
 from ..files.case_names import CaseName
 from ..images.geometry import Geometry, make_geometry
-from ..images.nifti import Array, Volume, read_labels, read_volume
+from ..images.nifti import Volume, VoxelArray, read_labels, read_volume
 from .raw_dataset import named
 
 CardiacPhase = Literal["ED", "ES"]
-SAME_SPACING = 1e-3
+_SAME_SPACING = 1e-3
 """Relative difference up to which two spacings are one."""
 
 
@@ -70,8 +70,8 @@ class Release:
 class CaseVolumes(NamedTuple):
     """(Z, Y, X) image and labels of one case, both on ``geometry``."""
 
-    image: Array
-    labels: Array
+    image: VoxelArray
+    labels: VoxelArray
     geometry: Geometry
 
 
@@ -142,7 +142,7 @@ def left_out(patients: Sequence[Path], place: str) -> tuple[str, ...]:
 
 
 def _check_grids(image: Volume, labels: Volume) -> None:
-    same_steps = np.allclose(image.spacing, labels.spacing, rtol=SAME_SPACING, atol=0)
+    same_steps = np.allclose(image.spacing, labels.spacing, rtol=_SAME_SPACING, atol=0)
     if image.shape != labels.shape or not same_steps:
         raise DataError(
             f"{labels.source} lies on another grid ({_grid(labels)}) than its image "

@@ -20,14 +20,14 @@ from .. import DataError
 from ..files.atomic import replacing, write_json
 from ..images.geometry import Geometry
 from ..images.nibabel_types import damaged_nifti
-from ..images.nifti import Array, Volume, read_labels, read_volume, write_image, write_labels
+from ..images.nifti import Volume, VoxelArray, read_labels, read_volume, write_image, write_labels
 from .check import IGNORE
 from .raw_dataset import RawDataset, read_dataset
 
 if TYPE_CHECKING:
     from .pairs import Match, Pair
 
-BACKGROUND = "background"
+_BACKGROUND = "background"
 ENDING = ".nii.gz"
 BUILDING = ".writing-"
 
@@ -55,7 +55,7 @@ def write_dataset(
     channel_names = _channel_names(match, channels)
     content = {
         "channel_names": channel_names,
-        "labels": {names.get(value, BACKGROUND): number for value, number in numbers.items()},
+        "labels": {names.get(value, _BACKGROUND): number for value, number in numbers.items()},
         "numTraining": len(match.pairs),
         "file_ending": ENDING,
         **({"licence": licence} if licence else {}),
@@ -122,7 +122,7 @@ class _CaseWriter:
             labels = self._renumbered(volume.voxels, pair.label)
             write_labels(target, labels, volume_geometry(volume.geometry))
 
-    def _renumbered(self, labels: Array, file: Path) -> Array:
+    def _renumbered(self, labels: VoxelArray, file: Path) -> VoxelArray:
         table = np.full(1 << 16, -1)
         table[list(self.numbers)] = list(self.numbers.values())
         numbered = table[labels]
@@ -155,7 +155,7 @@ def _is_as_needed(file: Path) -> bool:
 
 def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
     """Number in the dataset of every label value: without gaps, what is to be ignored last."""
-    given = {**names, 0: names.get(0, BACKGROUND)}
+    given = {**names, 0: names.get(0, _BACKGROUND)}
     values = {0, *match.values}
     if unknown := sorted(given.keys() - values):
         raise DataError(
@@ -172,8 +172,8 @@ def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
                 f"{name}: give each a name of its own."
             )
         seen[name.strip().casefold()] = value
-    if seen.get(BACKGROUND) != 0:
-        raise DataError(f"The label value 0 is the {BACKGROUND}; it cannot be called {given[0]}.")
+    if seen.get(_BACKGROUND) != 0:
+        raise DataError(f"The label value 0 is the {_BACKGROUND}; it cannot be called {given[0]}.")
     ordered = sorted(values, key=lambda value: (given[value] == IGNORE, value))
     return {value: number for number, value in enumerate(ordered)}
 

@@ -21,7 +21,7 @@ MOMENTS: Final[tuple[Moment, ...]] = (
 """What can tell the time of an image, the best first."""
 
 
-GAP: Final = 1.75
+_GAP: Final = 1.75
 """Times the usual time between two phases, from which on one is missing."""
 FEWEST_PHASES: Final = 4
 
@@ -78,7 +78,7 @@ def _gap_in_time(slices: Sequence[Slice]) -> str:
     steps = [[later - earlier for earlier, later in pairwise(one)] for one in known]
     each = [median(step) for step in zip(*steps, strict=True)]
     widest = max(range(len(each)), key=each.__getitem__)
-    if each[widest] < GAP * median(each):
+    if each[widest] < _GAP * median(each):
         return ""
     return (
         f"between phase {widest + 1} and {widest + 2} lie {each[widest]:.0f} ms where the others "

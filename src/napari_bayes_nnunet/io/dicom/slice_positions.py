@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .headers import DicomImage
 from .phases import Slice
 
-SAME_PLACE: Final = 0.1
+_SAME_PLACE: Final = 0.1
 """Positions closer than this, in mm, are one slice."""
 UNEVEN: Final = 0.02
 """How far the distances between slices may differ, as a part of their mean."""
@@ -42,7 +42,7 @@ def by_place(images: Iterable[DicomImage]) -> list[Slice]:
     slices: list[list[DicomImage]] = []
     last = -np.inf
     for index in np.argsort(along, kind="stable"):
-        if along[index] - last > SAME_PLACE:
+        if along[index] - last > _SAME_PLACE:
             slices.append([])
         slices[-1].append(given[index])
         last = along[index]
@@ -92,7 +92,7 @@ def evenly_stacked(places: Sequence[float]) -> list[int]:
             step = (along[high] - along[low]) / parts
             steps = (along - along[low]) / step
             away = np.abs(steps - steps.round()) * step
-            on = np.flatnonzero(away <= max(UNEVEN * step, SAME_PLACE))
+            on = np.flatnonzero(away <= max(UNEVEN * step, _SAME_PLACE))
             count = 2 * len(on) - (steps[on[-1]] - steps[on[0]]).round() - 1
             if count > most:
                 best, most = [int(index) for index in on], count

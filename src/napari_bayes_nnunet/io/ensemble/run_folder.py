@@ -18,7 +18,7 @@ from ..files.checksum import sha256
 from .trajectory import epoch_files
 
 RECORD = "ensemble.json"
-FORMAT = 1
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def read_record(path: Path) -> TrainingRecord:
     """Read ``ensemble.json``. Raises DataError when it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
+        if content.pop("format") != _FORMAT:
             raise DataError(f"{path} was written by a newer version of this program.")
         content["schedule"] = RestartSchedule(**content["schedule"])
         content["selection"] = MemberSelection(**content["selection"])
@@ -204,7 +204,7 @@ def read_record(path: Path) -> TrainingRecord:
 
 def write_record(path: Path, record: TrainingRecord) -> None:
     """Write ``ensemble.json`` atomically."""
-    write_json(path, {"format": FORMAT, **asdict(record)})
+    write_json(path, {"format": _FORMAT, **asdict(record)})
 
 
 def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:

@@ -20,11 +20,11 @@ import numpy as np
 
 from ...core.ensemble.posterior import entropy, most_probable
 from .. import DataError
-from ..images.nifti import ENDINGS, Array, Volume, read_labels, read_volume
+from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from .references import checked_numbers, structure_numbers
 
-ENTROPY: Final = "_entropy"
-MUTUAL_INFORMATION: Final = "_mutual_information"
+ENTROPY_SUFFIX: Final = "_entropy"
+MUTUAL_INFORMATION_SUFFIX: Final = "_mutual_information"
 PROBABILITIES: Final = "_probabilities.npz"
 ROUNDING: Final = 0.02
 """Probabilities that were rounded, to float16 for example, may miss 0, 1 and their sum by it."""
@@ -44,9 +44,9 @@ class Prediction:
     case: str
     labels: Volume
     structures: Mapping[str, int] | None
-    probabilities: Array | None = None
-    entropy: Array | None = None
-    mutual_information: Array | None = None
+    probabilities: VoxelArray | None = None
+    entropy: VoxelArray | None = None
+    mutual_information: VoxelArray | None = None
     pairwise_dice: dict[str, float] = field(default_factory=dict)
     phase: int | None = None
 
@@ -61,7 +61,7 @@ def predicted_cases(folder: Path) -> list[str]:
         raise DataError(f"{folder} is no folder: it should hold predictions, <case>.nii.gz.")
     files = (file for file in folder.iterdir() if not file.name.startswith("."))
     names = {_stem(file) for file in files if file.name.endswith(ENDINGS)}
-    maps = {name + end for name in names for end in (ENTROPY, MUTUAL_INFORMATION)}
+    maps = {name + end for name in names for end in (ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX)}
     cines = {found[1] for name in names if (found := re.fullmatch(r"(.+)_frame\d+", name))}
     if not (cases := sorted(names - maps - cines)):
         raise DataError(f"{folder} holds no predictions: expected label files <case>.nii.gz.")
@@ -87,7 +87,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         raise DataError(f"{labels.source} has {labels.phases} phases; expected one 3D image.")
     report = _report(folder / f"{case}.json")
     probabilities = _probabilities(folder, case, labels)
-    doubt = _map(folder, case + ENTROPY, labels)
+    doubt = _map(folder, case + ENTROPY_SUFFIX, labels)
     if doubt is None and probabilities is not None:
         doubt = entropy(probabilities)
     return Prediction(
@@ -96,7 +96,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         structures=report.labels or structure_numbers(folder),
         probabilities=probabilities,
         entropy=doubt,
-        mutual_information=_map(folder, case + MUTUAL_INFORMATION, labels),
+        mutual_information=_map(folder, case + MUTUAL_INFORMATION_SUFFIX, labels),
         pairwise_dice=report.pairwise_dice,
         phase=report.phase,
     )
@@ -130,14 +130,14 @@ def _report(file: Path) -> _Report:
         ) from error
 
 
-def _probabilities(folder: Path, case: str, labels: Volume) -> Array | None:
+def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None:
     files = (folder / f"{case}{PROBABILITIES}", folder / f"{case}.npz")
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return None
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            found: Array = content["probabilities"]
+            found: VoxelArray = content["probabilities"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{file} should hold an array called probabilities, and cannot be read "
@@ -147,7 +147,7 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> Array | None:
     return found
 
 
-def _check_probabilities(file: Path, found: Array, labels: Volume) -> None:
+def _check_probabilities(file: Path, found: VoxelArray, labels: Volume) -> None:
     if found.shape[1:] != labels.shape or len(found) == 0 or found.dtype.kind != "f":
         raise DataError(
             f"{file} holds {found.dtype} of shape {found.shape}; expected floating-point "
@@ -169,7 +169,7 @@ def _check_probabilities(file: Path, found: Array, labels: Volume) -> None:
         )
 
 
-def _map(folder: Path, name: str, labels: Volume) -> Array | None:
+def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
     if not any((folder / f"{name}{ending}").is_file() for ending in ENDINGS):
         return None
     found = read_volume(_image_file(folder, name), allow_blank=True)

@@ -13,7 +13,7 @@ from ...core.heart.structures import same_structure
 from .. import DataError
 from ..dataset.check import IGNORE
 from ..images.geometry import Geometry
-from ..images.nifti import ENDINGS, Array, Volume, read_labels
+from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
 
 
 class Reference(NamedTuple):
@@ -22,7 +22,7 @@ class Reference(NamedTuple):
     ``is_named``: whether a ``dataset.json`` says what its values mean.
     """
 
-    labels: Array
+    labels: VoxelArray
     structures: dict[str, int]
     is_named: bool
 
@@ -34,7 +34,7 @@ def reference_labels(
     *,
     structures: Mapping[str, int],
     geometry: Geometry,
-) -> Array | None:
+) -> VoxelArray | None:
     """(Z, Y, X) labels of a phase, with the numbers of ``structures`` and 0 for all else.
 
     ``folder`` holds ``<case>.nii.gz`` or ``<case>_gt.nii.gz``; the phases of a cine as one 4D file
@@ -156,7 +156,7 @@ def _frame(labels: Volume, phase: int) -> Volume | None:
 
 def _renumbered(
     labels: Volume, structures: Mapping[str, int], reference: Mapping[str, int] | None
-) -> Array:
+) -> VoxelArray:
     numbers = structures if reference is None else reference
     unknown = set(np.unique(labels.voxels).tolist()) - {0, *numbers.values()}
     if unknown:

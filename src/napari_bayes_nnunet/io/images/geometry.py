@@ -20,7 +20,7 @@ MM_OF_UNIT = {1: 1e3, 2: 1.0, 3: 1e-3}
 MS_OF_UNIT = {8: 1e3, 16: 1.0, 24: 1e-3}
 """s, ms and µs, by the code in the next three bits."""
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
-SAME_PLACE = 0.1
+_SAME_PLACE = 0.1
 """Two grids are one if no corner is further apart than this fraction of a voxel."""
 
 AxisEnds: TypeAlias = tuple[str, str]
@@ -117,7 +117,7 @@ class Geometry:
         apart = (self.affine - other.affine) @ np.vstack([corners, np.ones(8)])
         # Steps as the affine has them, so that the tolerance fits an affine whose scale lies too.
         step = np.linalg.norm(self.affine[:3, :3], axis=0).min()
-        return bool(np.linalg.norm(apart[:3], axis=0).max() <= SAME_PLACE * step)
+        return bool(np.linalg.norm(apart[:3], axis=0).max() <= _SAME_PLACE * step)
 
 
 def patient_letters(affine: npt.NDArray[np.float64]) -> Letters | None:

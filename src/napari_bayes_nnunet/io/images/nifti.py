@@ -25,7 +25,7 @@ from .nibabel_types import damaged_nifti, nifti_kinds
 
 ENDINGS = (".nii.gz", ".nii")
 
-Array: TypeAlias = npt.NDArray[Any]
+VoxelArray: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Volume:
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
     """
 
-    voxels: Array
+    voxels: VoxelArray
     geometry: Geometry
     source: Path
 
@@ -119,7 +119,7 @@ def read_labels(path: Path | str) -> Volume:
     return replace(volume, voxels=volume.voxels.astype(_label_type(volume.voxels)))
 
 
-def holds_labels(voxels: Array) -> bool:
+def holds_labels(voxels: VoxelArray) -> bool:
     """Whether all values are whole numbers that label files can hold (0 to 65535)."""
     whole = voxels.dtype.kind in "bui" or bool((voxels == np.floor(voxels)).all())
     return whole and (voxels.size == 0 or bool(voxels.min() >= 0 and voxels.max() <= 65535))
@@ -161,7 +161,7 @@ def read_channels(path: Path) -> tuple[Volume, ...]:
     return (first, *others)
 
 
-def write_labels(path: Path | str, labels: Array, like: Volume | Geometry) -> None:
+def write_labels(path: Path | str, labels: VoxelArray, like: Volume | Geometry) -> None:
     """Write (Z, Y, X) or (T, Z, Y, X) labels, uint8 or uint16, with the geometry of ``like``.
 
     Raises DataError for another grid, for values that are no labels, and when writing fails.
@@ -174,7 +174,7 @@ def write_labels(path: Path | str, labels: Array, like: Volume | Geometry) -> No
     _write(path, labels.astype(_label_type(labels)), like, intent="label")
 
 
-def write_map(path: Path | str, values: Array, like: Volume | Geometry) -> None:
+def write_map(path: Path | str, values: VoxelArray, like: Volume | Geometry) -> None:
     """Write a (Z, Y, X) or (T, Z, Y, X) map as float32 with the geometry of ``like``.
 
     Raises DataError for another grid and when writing fails.
@@ -182,7 +182,7 @@ def write_map(path: Path | str, values: Array, like: Volume | Geometry) -> None:
     _write(path, values.astype(np.float32), like)
 
 
-def write_image(path: Path | str, voxels: Array, like: Volume | Geometry) -> None:
+def write_image(path: Path | str, voxels: VoxelArray, like: Volume | Geometry) -> None:
     """Write image intensities with the geometry of ``like``: integers as they are, else float32.
 
     Raises DataError for another grid and when writing fails.
@@ -247,7 +247,7 @@ def _check_header(path: Path, header: Any, size: int) -> None:
         raise DataError(f"{path} is cut short: it holds {size} of {expected:.0f} bytes.")
 
 
-def _plain(stored: Array) -> Array:
+def _plain(stored: VoxelArray) -> VoxelArray:
     """Give the same numbers in this machine's byte order, floats in single precision."""
     if stored.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -255,7 +255,7 @@ def _plain(stored: Array) -> Array:
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
-def _check_voxels(path: Path, voxels: Array, allow_blank: bool) -> None:
+def _check_voxels(path: Path, voxels: VoxelArray, allow_blank: bool) -> None:
     bad = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
     if bad:
         raise DataError(f"{path} has {bad} voxels (of {voxels.size}) that are NaN or infinite.")
@@ -263,12 +263,12 @@ def _check_voxels(path: Path, voxels: Array, allow_blank: bool) -> None:
         raise DataError(f"{path} is an empty volume: all its voxels are 0.")
 
 
-def _label_type(labels: Array) -> type[np.uint8] | type[np.uint16]:
+def _label_type(labels: VoxelArray) -> type[np.uint8] | type[np.uint16]:
     return np.uint16 if labels.size and labels.max() > 255 else np.uint8
 
 
 def _write(
-    path: Path | str, array: Array, like: Volume | Geometry, *, intent: str = "none"
+    path: Path | str, array: VoxelArray, like: Volume | Geometry, *, intent: str = "none"
 ) -> None:
     path = Path(path)
     geometry = like.geometry if isinstance(like, Volume) else like

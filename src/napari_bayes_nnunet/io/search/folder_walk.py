@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ..study.info import STUDY
+from ..study.info import STUDY_FILE
 
 COHORT: Final = "cohort.csv"
 """The table in the output folder of a run over many studies: no results are looked for inputs."""
@@ -51,7 +51,7 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
             folder, status = Path(path), os.stat(path)
             identity = status.st_dev, status.st_ino
             results = (
-                STUDY in names
+                STUDY_FILE in names
                 or (COHORT in names and is_of_a_run(folder / COHORT))
                 or folder.resolve() == output
             )

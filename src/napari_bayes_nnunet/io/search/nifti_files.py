@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..evaluation.predictions import ENTROPY, MUTUAL_INFORMATION
+from ..evaluation.predictions import ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX
 from ..files.case_names import CaseName, image_names, is_named_label, stem
 from ..images.geometry import LABEL_INTENT
 from ..images.integrity import nifti_header, phases_of
 from ..images.nifti import ENDINGS, is_further_channel
 
-LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
-CHANNELS: Final = "NIfTI files that are further channels of an image"
+_LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
+_CHANNELS: Final = "NIfTI files that are further channels of an image"
 FRAMES: Final = "NIfTI files that are single phases of a cine beside them"
 _LABELS_OF_TEST = re.compile(r"labels?_?ts", re.IGNORECASE)
 
@@ -35,13 +35,13 @@ def images_among(files: Sequence[Path], folder: str, left_out: Counter[str]) -> 
     cines: set[str] = set()
     for file in filter(is_nifti, files):
         if is_further_channel(file):
-            left_out[CHANNELS] += 1
+            left_out[_CHANNELS] += 1
             continue
         # A file is opened for what its name does not tell.
         named = _is_called_label(Path(folder, file.name))
         header = None if named else nifti_header(file)
         if named or (header is not None and int(header["intent_code"]) == LABEL_INTENT):
-            left_out[LABELS] += 1
+            left_out[_LABELS] += 1
             continue
         images[file] = name = image_names(file, is_channel=True)[0].key
         if name.phase is None and _is_cine(file, name, header):
@@ -57,7 +57,7 @@ def _is_called_label(place: Path) -> bool:
     return (
         is_named_label(place, Path())
         or any(_LABELS_OF_TEST.fullmatch(part) for part in place.parts[:-1])
-        or stem(place).endswith((ENTROPY, MUTUAL_INFORMATION))
+        or stem(place).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
     )
 
 

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.stored_posterior import StoredPosterior, VoxelBox
+from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import replacing
 from ..images.geometry import Geometry
-from ..images.nifti import Array, read_labels, read_volume, write_labels
-from .review_state import Phase
+from ..images.nifti import VoxelArray, read_labels, read_volume, write_labels
 
 PREDICTION: Final = "prediction.nii.gz"
 EDITED: Final = "edited.nii.gz"
-ENTROPY: Final = "entropy.nii.gz"
-MUTUAL_INFORMATION: Final = "mutual_information.nii.gz"
+ENTROPY_FILE: Final = "entropy.nii.gz"
+MUTUAL_INFORMATION_FILE: Final = "mutual_information.nii.gz"
 IMAGE: Final = "image.nii.gz"
 POSTERIOR: Final = "posterior"
 STEPS_PER_BIT: Final = 4096
@@ -101,7 +101,7 @@ def read_posterior(
     )
 
 
-def read_labels_on(file: Path, geometry: Geometry) -> Array:
+def read_labels_on(file: Path, geometry: Geometry) -> VoxelArray:
     """Labels of ``file``. Raises DataError where they lie on another grid, too."""
     labels = read_labels(file)
     check_grid(file, labels.geometry, geometry)
@@ -123,7 +123,7 @@ def check_grid(file: Path, found: Geometry, expected: Geometry) -> None:
         )
 
 
-def foreign_values(labels: Array, structures: Mapping[str, int]) -> dict[int, int]:
+def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[int, int]:
     """Label → number of voxels, of the labels that are neither background nor a structure."""
     is_foreign = np.ones(int(np.iinfo(labels.dtype).max) + 1, bool)
     is_foreign[[0, *structures.values()]] = False
@@ -131,7 +131,7 @@ def foreign_values(labels: Array, structures: Mapping[str, int]) -> dict[int, in
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
-def save_edited(folder: Path, labels: Array, geometry: Geometry) -> None:
+def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
     """Write the corrected labels, (Z, Y, X) or (T, Z, Y, X), whole numbers on the image's grid.
 
     Save them before the decisions that speak of them. Raises DataError when writing fails, and
@@ -146,7 +146,7 @@ def save_edited(folder: Path, labels: Array, geometry: Geometry) -> None:
     write_labels(file, labels, geometry)
 
 
-def _checked_box(file: Path, arrays: Mapping[str, Array], shape: tuple[int, ...]) -> VoxelBox:
+def _checked_box(file: Path, arrays: Mapping[str, VoxelArray], shape: tuple[int, ...]) -> VoxelBox:
     """The box, if all arrays fit it and the volume."""
     probabilities, members, sides = arrays["probabilities"], arrays["members"], arrays["box"]
     fits = (

@@ -11,16 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import write_json
 from ..files.checksum import sha256
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_kinds
 from .arrays import IMAGE, phase_name
-from .review_state import Phase
 
-STUDY: Final = "study.json"
-FORMAT: Final = 1
+STUDY_FILE: Final = "study.json"
+_FORMAT: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def is_study(folder: Path) -> bool:
     """Whether the folder holds a whole study; only looks for the file that is written last."""
-    return (folder / STUDY).is_file()
+    return (folder / STUDY_FILE).is_file()
 
 
 def read_study_info(folder: Path) -> StudyInfo:
@@ -138,17 +138,19 @@ def read_study_info(folder: Path) -> StudyInfo:
 
     Raises DataError where it is missing, damaged or of a newer version.
     """
-    file = folder / STUDY
+    file = folder / STUDY_FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
+        if content["format"] > _FORMAT:
             raise DataError(
                 f"{file} was written by a newer version of this program: update it to open the "
                 "study."
             )
         return _info(content)
     except FileNotFoundError as error:
-        raise DataError(f"{folder} is no study, or not a whole one: it has no {STUDY}.") from error
+        raise DataError(
+            f"{folder} is no study, or not a whole one: it has no {STUDY_FILE}."
+        ) from error
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -162,7 +164,7 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
     is_cine = info.phases != (None,)
     about = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "case": info.case,
         "image": None if info.image is None else asdict(_seen_from(folder, info.image)),
         "shape": list(info.shape),
@@ -176,7 +178,7 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
         "created": info.created,
         "reports": {phase_name(phase): dict(info.reports[phase]) for phase in info.phases},
     }
-    write_json(folder / STUDY, about)
+    write_json(folder / STUDY_FILE, about)
 
 
 def find_image(info: StudyInfo, folder: Path) -> Path | None:

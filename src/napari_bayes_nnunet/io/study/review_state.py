@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from ...core.heart.function import Patient
+from ...core.types import Phase, Place
 from .. import DataError
 from ..files.atomic import write_json
 
-Phase: TypeAlias = int | None
-Place: TypeAlias = tuple[Phase, int]
-"""Phase (from 1, None for a 3D image) and slice (from 0; from 1 in the file)."""
 State: TypeAlias = Literal["accepted", "flagged"]
 
 REVIEW: Final = "review.json"
-FORMAT: Final = 1
+_FORMAT: Final = 1
 _PLAIN: Final = ("score", "structure", "leave_out_border", "all_phases", "finished")
 """Fields that are the same in the file."""
 _KEYS: Final = {"format", "decisions", "ED", "ES", "patient", "protected", "current", *_PLAIN}
@@ -86,7 +84,7 @@ def read_review(folder: Path) -> ReviewState | None:
     file = folder / REVIEW
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
+        if content["format"] > _FORMAT:
             raise DataError(
                 f"{file} was written by a newer version of this program: update it to go on with "
                 "the review."
@@ -115,7 +113,7 @@ def write_review(folder: Path, review: ReviewState) -> None:
 def _content(review: ReviewState) -> dict[str, Any]:
     return {
         **review.other,
-        "format": FORMAT,
+        "format": _FORMAT,
         **{name: getattr(review, name) for name in _PLAIN},
         "ED": review.ed,
         "ES": review.es,

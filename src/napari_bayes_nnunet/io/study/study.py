@@ -23,15 +23,16 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.types import Phase, Place
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_text
 from ..images.geometry import Geometry
-from ..images.nifti import Array, read_labels, write_image, write_labels, write_map
+from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
     EDITED,
-    ENTROPY,
+    ENTROPY_FILE,
     IMAGE,
-    MUTUAL_INFORMATION,
+    MUTUAL_INFORMATION_FILE,
     POSTERIOR,
     PREDICTION,
     foreign_values,
@@ -45,7 +46,7 @@ from .arrays import (
     write_posterior,
 )
 from .info import (
-    STUDY,
+    STUDY_FILE,
     SourceImage,
     StudyInfo,
     find_image,
@@ -53,7 +54,7 @@ from .info import (
     read_study_info,
     write_study_info,
 )
-from .review_state import REVIEW, Decision, Phase, Place, ReviewState, read_review, write_review
+from .review_state import REVIEW, Decision, ReviewState, read_review, write_review
 from .summary import StudySummary, list_studies
 
 __all__ = [
@@ -80,7 +81,7 @@ __all__ = [
 ]
 
 LOCK: Final = "study.lock"
-UNFINISHED: Final = ".unfinished"
+_UNFINISHED: Final = ".unfinished"
 """A file of this name is in a folder that was to become a study when its writing was killed."""
 
 
@@ -98,7 +99,7 @@ class Study:
     info: StudyInfo
     posteriors: Mapping[Phase, StoredPosterior]
     prediction: NDArray[np.uint8]
-    edited: Array
+    edited: VoxelArray
     entropy: NDArray[np.float32]
     mutual_information: NDArray[np.float32]
     review: ReviewState
@@ -134,7 +135,7 @@ def write_study(
     info: StudyInfo,
     posteriors: Mapping[Phase, StoredPosterior],
     *,
-    image: Array | None = None,
+    image: VoxelArray | None = None,
     wait: float = 0,
 ) -> None:
     """Write a new study, in place of one that nobody has worked on.
@@ -162,7 +163,7 @@ def write_study(
                 write_image(folder / IMAGE, image, info.geometry)
             _write_arrays(folder, info, posteriors)
             write_study_info(folder, info)
-            (folder / UNFINISHED).unlink(missing_ok=True)
+            (folder / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         full = error.errno == errno.ENOSPC
         reason = "the disk is full" if full else error.strerror or str(error)
@@ -194,8 +195,8 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
         posteriors={},
         prediction=prediction,
         edited=_edited(folder, info, prediction, problems),
-        entropy=_map_or_zeros(folder / ENTROPY, info.geometry, problems),
-        mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION, info.geometry, problems),
+        entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
+        mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
         review=read_review(folder) or ReviewState(ed=info.ed, es=info.es),
     )
     found = _posteriors(study, problems) if posteriors else {}
@@ -209,7 +210,7 @@ def save_review(folder: Path, review: ReviewState) -> None:
     write_review(folder, review)
 
 
-def save_work(folder: Path, labels: Array, geometry: Geometry, review: ReviewState) -> None:
+def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:
     """Save labels and decisions in the order in which a kill between them loses nothing.
 
     Raises DataError as ``save_edited`` and ``save_review`` do.
@@ -220,7 +221,7 @@ def save_work(folder: Path, labels: Array, geometry: Geometry, review: ReviewSta
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
     """The files of labels, maps and posteriors without which a study does not open whole."""
-    files = [folder / name for name in (PREDICTION, ENTROPY, MUTUAL_INFORMATION, EDITED)]
+    files = [folder / name for name in (PREDICTION, ENTROPY_FILE, MUTUAL_INFORMATION_FILE, EDITED)]
     files += [posterior_file(folder, phase) for phase in info.phases]
     return files if info.image is not None else [*files, folder / IMAGE]
 
@@ -253,7 +254,7 @@ def check_replaceable(folder: Path) -> None:
             "another folder."
         )
     others = sorted(name for name in names - {LOCK} if not name.startswith("."))
-    if others and not names & {STUDY, UNFINISHED}:
+    if others and not names & {STUDY_FILE, _UNFINISHED}:
         raise DataError(
             f"{folder} holds other files ({others[0]}): choose another folder for the study."
         )
@@ -264,8 +265,8 @@ def _clear(folder: Path) -> None:
 
     Until then labels that were not corrected can be told from such as were.
     """
-    write_text(folder / UNFINISHED, "The writing of this study has not ended.\n")
-    for name in (STUDY, REVIEW, EDITED, PREDICTION):
+    write_text(folder / _UNFINISHED, "The writing of this study has not ended.\n")
+    for name in (STUDY_FILE, REVIEW, EDITED, PREDICTION):
         (folder / name).unlink(missing_ok=True)
     for file in (folder / POSTERIOR).glob("*.npz"):
         file.unlink()
@@ -284,8 +285,8 @@ def _write_arrays(
         information[place] = rounded(posterior.mutual_information)
         write_posterior(posterior_file(folder, phase), posterior)
     write_labels(folder / PREDICTION, prediction, info.geometry)
-    write_map(folder / ENTROPY, entropy, info.geometry)
-    write_map(folder / MUTUAL_INFORMATION, information, info.geometry)
+    write_map(folder / ENTROPY_FILE, entropy, info.geometry)
+    write_map(folder / MUTUAL_INFORMATION_FILE, information, info.geometry)
     write_labels(folder / EDITED, prediction, info.geometry)
 
 
@@ -319,7 +320,7 @@ def _map_or_zeros(file: Path, geometry: Geometry, problems: list[str]) -> NDArra
 
 def _edited(
     folder: Path, info: StudyInfo, prediction: NDArray[np.uint8], problems: list[str]
-) -> Array:
+) -> VoxelArray:
     """The corrected labels, and what is wrong with them."""
     file = folder / EDITED
     if not file.exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...app import AppError
 from ...app.remote.device import RemoteDevice, is_remote
-from ..layers.result import Question
+from ..layers.result import SegmentationQuestion
 
 ED_AND_ES, ALL = "ED,ES", "all"
 NO_IMAGES = "Choose the folder of the images first."
@@ -24,7 +24,7 @@ SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
 class CohortSettings:
     """How the dock asks an ensemble, and where: ``device`` may name another computer."""
 
-    question: Question
+    question: SegmentationQuestion
     device: str = "auto"
 
     def __str__(self) -> str:

@@ -18,19 +18,19 @@ from ..common.cli_wording import duration, in_the_window
 from ..common.dock import MessageLabel
 from ..common.folder_row import dropped_directory
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import COLORS
+from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
 from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
 from .form import CohortForm
 from .list import CohortList
 from .process import FAILED, FINISHED, CohortRun
 
-TITLE = "Segment a folder"
+_TITLE = "Segment a folder"
 SIZE = (600, 520)
 SHOWN_AFTER_MS = 100
 """Studies that were finished before come by the thousand, and are shown together."""
 AS_IN_THE_DOCK = "Asked as chosen in the dock: {asking}."
-LOOKING = "Looking for studies"
+_LOOKING = "Looking for studies"
 NOTICES_SHOWN = 3
 SUMMARY = "cohort.html in the folder of the results sums them up."
 GOES_ON = "What is finished is kept, and Start goes on from there."
@@ -98,13 +98,13 @@ class CohortWindow(QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._say(str(error), COLORS["blocking"])
+            self._say(str(error), LEVEL_COLORS["blocking"])
             return
         self.refresh_asking()
         self._checked = request
         self._say("")
         self._set_running(True)
-        self.progress.begin(LOOKING)
+        self.progress.begin(_LOOKING)
         check = partial(check_folders, request.images, request.output)
         arrived = partial(self._on_checked, request), partial(self._on_refused, request)
         self._background.run(check, *arrived)
@@ -139,7 +139,7 @@ class CohortWindow(QWidget):
         )
 
     def _lay_out(self) -> None:
-        self.setWindowTitle(TITLE)
+        self.setWindowTitle(_TITLE)
         self.resize(*SIZE)
         self.setAcceptDrops(True)
         # A long text is cut off and does not widen the window.
@@ -181,7 +181,7 @@ class CohortWindow(QWidget):
         if request is self._checked:
             self._checked = None
             self._set_running(False)
-            self._say(sentence, COLORS["blocking"])
+            self._say(sentence, LEVEL_COLORS["blocking"])
 
     def _on_found(self, message: StudiesFound) -> None:
         self._studies = message.studies
@@ -222,7 +222,9 @@ class CohortWindow(QWidget):
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")
-        self._say(self._ending(outcome, sentence), COLORS["blocking"] if outcome == FAILED else "")
+        self._say(
+            self._ending(outcome, sentence), LEVEL_COLORS["blocking"] if outcome == FAILED else ""
+        )
 
     def _ending(self, outcome: str, sentence: str) -> str:
         done, failed = self.table.done, self.table.failed

@@ -13,7 +13,7 @@ from ..common.dock import form_layout, row_label
 from ..common.folder_row import FolderRow
 from .command import ALL, ED_AND_ES, results_beside
 
-IMAGES_HELP = (
+_IMAGES_HELP = (
     "Everything in this folder and the folders in it is looked through for NIfTI files and DICOM "
     "series. It is only read. It can be dropped on this window."
 )
@@ -40,7 +40,7 @@ class CohortForm(QWidget):
         self.images = FolderRow("Folder of images")
         self.results = FolderRow("Folder for the results")
         self.phases = QComboBox()
-        self.images.setToolTip(IMAGES_HELP)
+        self.images.setToolTip(_IMAGES_HELP)
         self.results.setToolTip(RESULTS_HELP)
         for name, (title, help_text) in PHASES.items():
             self.phases.addItem(title, name)

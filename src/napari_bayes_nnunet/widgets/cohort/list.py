@@ -15,18 +15,18 @@ from ..common.cli_wording import in_the_window
 from ..common.dock import MessageLabel
 from ..common.rows_table import Column, Level, Row, RowsTable
 
-COLUMNS = (
+_COLUMNS = (
     Column("Study", "Where its results are, seen from the folder of the results."),
     Column("Outcome", "done, finished before (its results were there already), or failed."),
     Column("Remarks", "Why it failed, or what there is to know. Click a row to read all of it."),
 )
 STUDY, STUDY_SHARE = 0, 0.42
-ROWS_SHOWN = 8
+_ROWS_SHOWN = 8
 FEWEST_ROWS_HEIGHT = 120
 WITHOUT_LIMIT = 16777215
 """QWIDGETSIZE_MAX, which Qt does not tell Python."""
 DONE, BEFORE, FAILED = "done", "finished before", "failed"
-LEVELS: dict[str, Level] = {FAILED: "blocking", BEFORE: "done"}
+_LEVELS: dict[str, Level] = {FAILED: "blocking", BEFORE: "done"}
 
 
 class CohortList(QWidget):
@@ -38,7 +38,7 @@ class CohortList(QWidget):
         self._others: list[Row] = []
         self._images: Path | None = None
         self._study_width = 0
-        self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
+        self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Studies, those that failed first")
         self.detail = MessageLabel()
@@ -114,4 +114,4 @@ def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
         text = text.replace(f"{images.absolute()}{os.sep}", "")
     line = " ".join(text.split())
     help_text = f"{study.case}: {text}" if text else f"{study.case}: {study.outcome}."
-    return Row((study.case, study.outcome, line), help_text, LEVELS.get(study.outcome, "fine"))
+    return Row((study.case, study.outcome, line), help_text, _LEVELS.get(study.outcome, "fine"))

@@ -22,10 +22,10 @@ from ...app.messages import (
 )
 from .command import CohortCommand
 
-LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 # Without -P a file such as random.py in the present folder would be imported by the command.
-COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet")
-LAST_WORDS = 4000
+PREDICT_COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet")
+_LAST_WORDS = 4000
 """Characters of the error output that are kept."""
 STOPS_WITHIN_MS = 5000
 CLOSES_WITHIN_MS = 1000
@@ -47,7 +47,9 @@ class CohortRun(QObject):
     noticed = Signal(str)
     ended = Signal(str, str)
 
-    def __init__(self, command: Sequence[str] = COMMAND, *, parent: QObject | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str] = PREDICT_COMMAND, *, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._command = list(command)
         self._process: QProcess | None = None
@@ -114,15 +116,15 @@ class CohortRun(QObject):
             try:
                 message = from_line(line)
             except AppError as error:  # printed by a library
-                LOGGER.debug("%s", error)  # napari would show a warning as a notification
+                _LOGGER.debug("%s", error)  # napari would show a warning as a notification
                 continue
             self._answers.get(type(message), _ignore)(message)
 
     def _on_error_output(self) -> None:
         if self._process is not None:
             text = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
-            LOGGER.debug("%s", text)
-            self._last_words = (self._last_words + text)[-LAST_WORDS:]
+            _LOGGER.debug("%s", text)
+            self._last_words = (self._last_words + text)[-_LAST_WORDS:]
 
     def _on_notice(self, message: Notice) -> None:
         self.noticed.emit(message.text)

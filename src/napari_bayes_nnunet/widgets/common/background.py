@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 from ...app import AppError
 from ...io import DataError
 
-POLL_MS = 20
+_POLL_MS = 20
 MISTAKE = "This failed by a mistake of the program ({error!r}); the log of napari tells more."
 
 
@@ -40,7 +40,7 @@ class Background(QObject):
         self._waiting = 0
         self._thread: threading.Thread | None = None
         self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
+        self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._on_timeout)
         weakref.finalize(self, self._tasks.put, None)  # ends the thread
 

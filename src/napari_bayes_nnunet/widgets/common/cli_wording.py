@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-WORDS = (
+_WORDS = (
     (r"Go on with: bayes-nnunet .*", "Resume goes on from there."),
     (r"Stopped before the training began: .*", "Stopped before the training began: start it anew."),
     (
@@ -48,7 +48,7 @@ WORDS = (
 
 def in_the_window(sentence: str) -> str:
     """``sentence`` with buttons and fields instead of flags."""
-    for flag, words in WORDS:
+    for flag, words in _WORDS:
         sentence = re.sub(flag, words, sentence)
     return sentence
 

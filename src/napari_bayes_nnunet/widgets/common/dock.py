@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-WIDTH = 360
+DOCK_WIDTH = 360
 """Of a dock at its narrowest, pixels; laptops have no more to spare."""
 
 

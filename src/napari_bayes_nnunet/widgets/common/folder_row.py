@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
-HINT = "Choose or drop a folder"
+DROP_HINT = "Choose or drop a folder"
 
 
 class FolderRow(QWidget):
@@ -16,7 +16,7 @@ class FolderRow(QWidget):
 
     chosen = Signal(object)
 
-    def __init__(self, title: str, *, hint: str = HINT, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, *, hint: str = DROP_HINT, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title = title
         self._path: Path | None = None

@@ -15,7 +15,7 @@ from .background import MISTAKE, Background
 
 Steps = Generator[tuple[int, int], None, Any]
 """Yields (done, total) and returns the result."""
-POLL_MS = 50
+_POLL_MS = 50
 
 
 class _Run:
@@ -53,7 +53,7 @@ class LongWork(QObject):
         self._background = Background(self)
         self._run: _Run | None = None
         self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
+        self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._on_timeout)
         self.destroyed.connect(self._closed.set)
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidg
 
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
 from .dock import MessageLabel, row_label
-from .rows_table import COLORS
+from .rows_table import LEVEL_COLORS
 
 OWN = "own"
 PATTERNS = {
@@ -19,7 +19,7 @@ PATTERNS = {
     r"^(.+)$": "The whole name",
     OWN: "Own pattern…",
 }
-HELP = (
+_HELP = (
     "Cases of one patient look alike: they must not be trained on and validated with at the same "
     "time. So say which part of a case's name names the patient."
 )
@@ -42,7 +42,7 @@ class PatientForm(QWidget):
         self.choice = QComboBox()
         self.own = QLineEdit()
         self.example = MessageLabel()
-        self.problem_text = MessageLabel(color=COLORS["blocking"])
+        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         self.choice.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -51,7 +51,7 @@ class PatientForm(QWidget):
             last = self.choice.count() - 1
             tip = OWN_HELP if pattern == OWN else pattern
             self.choice.setItemData(last, tip, Qt.ItemDataRole.ToolTipRole)
-        self.choice.setToolTip(HELP)
+        self.choice.setToolTip(_HELP)
         self.own.setToolTip(OWN_HELP)
         self.own.setPlaceholderText(r"(patient\d+)")
         self.own.hide()
@@ -76,7 +76,7 @@ class PatientForm(QWidget):
         """Whether a training goes on, so that nothing is to be chosen here."""
         for part in (self.choice, self.own):
             part.setEnabled(not given)
-        self.choice.setToolTip(GIVEN if given else HELP)
+        self.choice.setToolTip(GIVEN if given else _HELP)
 
     def show_example(self, text: str) -> None:
         """Show what the pattern makes of the dataset's names."""

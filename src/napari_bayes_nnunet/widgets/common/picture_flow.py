@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 NARROWEST, WIDEST = 165, 260
 """Of a picture in the dock, pixels: narrower, nobody can read it."""
-GAP = 6
+_GAP = 6
 
 
 class PictureFlow(QWidget):
@@ -41,12 +41,12 @@ class PictureFlow(QWidget):
         """Where each picture is."""
         if not self._pictures:
             return []
-        columns = max(1, min(len(self._pictures), (self.width() + GAP) // (NARROWEST + GAP)))
-        width = min(WIDEST, (self.width() - (columns - 1) * GAP) // columns)
+        columns = max(1, min(len(self._pictures), (self.width() + _GAP) // (NARROWEST + _GAP)))
+        width = min(WIDEST, (self.width() - (columns - 1) * _GAP) // columns)
         size = self._pictures[0].size()
         height = round(width * size.height() / max(1, size.width()))
         return [
-            QRect((n % columns) * (width + GAP), (n // columns) * (height + GAP), width, height)
+            QRect((n % columns) * (width + _GAP), (n // columns) * (height + _GAP), width, height)
             for n in range(len(self._pictures))
         ]
 

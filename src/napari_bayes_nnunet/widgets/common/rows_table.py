@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 Level = Literal["fine", "warning", "blocking", "done"]
-COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
+LEVEL_COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
 """Amber, red, and grey for what needs nobody any more: all readable on napari's dark ground."""
 ROW_HEIGHT = 22
 ROWS_SHOWN = 6
@@ -60,7 +60,7 @@ class RowsModel(QAbstractTableModel):
     def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._columns = tuple(columns)
-        self._colors = {level: QColor(color) for level, color in COLORS.items()}
+        self._colors = {level: QColor(color) for level, color in LEVEL_COLORS.items()}
         self.rows: Sequence[Row] = ()
 
     def set_rows(self, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.closed_curve import curve_through
-from ...io.study.review_state import Place
+from ...core.types import Place
 from .contour_handles import ContourHandles
 from .corrections import Corrections
 

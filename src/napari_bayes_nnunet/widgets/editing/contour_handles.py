@@ -16,17 +16,18 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ...core.editing.closed_curve import FEWEST, add_handle, curve_through, remove_handle
+from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, curve_through, remove_handle
+from ...core.types import Place
 from ..layers.double_click import DoubleClick
 from ..layers.line_layer import Line, LineLayer
 from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, take_away
-from ..layers.viewing import Place, index_of, shown_place
+from ..layers.viewing import index_of, shown_place
 from ..review.keys import is_typing
 
 Handles = NDArray[np.float64]
 """(k, 2) places (y, x) in voxels."""
 
-HELP: Final = (
+CONTOUR_HELP: Final = (
     "Drag a handle to move it. Double click on the curve to add one; right click a handle to "
     "remove it, or press Delete for the one moved last. Ctrl+Z takes the last change back. Enter "
     "applies the contour, Escape leaves the labels as they were."
@@ -34,7 +35,7 @@ HELP: Final = (
 LEFT, RIGHT = 1, 2
 REACH = 10
 """Pixels around a handle in which it is grabbed, and beside the curve in which it is hit."""
-DEAD_ZONE = 3
+_DEAD_ZONE = 3
 """Pixels a right click may move."""
 CURVE_PIXELS = 2.0
 LINGER_MS = 5000
@@ -146,7 +147,7 @@ class ContourHandles(QObject):
 
     def remove_handle(self, index: int) -> None:
         """One handle less; three stay."""
-        if len(self._handles) > FEWEST:
+        if len(self._handles) > FEWEST_POINTS:
             self._change(remove_handle(self._handles, index), chosen=None)
 
     def close(self) -> None:
@@ -287,7 +288,7 @@ class ContourHandles(QObject):
         yield
         while event.type == "mouse_move":
             yield
-        if np.abs(np.subtract(event.pos, start)).max() <= DEAD_ZONE:
+        if np.abs(np.subtract(event.pos, start)).max() <= _DEAD_ZONE:
             self.remove_handle(at)
 
     def _on_hover(self, layer: Points, event: Any) -> None:
@@ -363,7 +364,7 @@ def _followed(handles: Handles, places: Handles) -> Handles:
     if len(places) >= len(handles):
         return handles
     stays = (handles[:, None] == places).all(axis=2).any(axis=1)
-    return handles[stays] if stays.sum() >= FEWEST else handles
+    return handles[stays] if stays.sum() >= FEWEST_POINTS else handles
 
 
 def _unless_typing(action: Callable[[], None]) -> Callable[[Any], None]:

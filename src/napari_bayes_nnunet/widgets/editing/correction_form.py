@@ -20,18 +20,18 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import form_layout, row_label
-from .contour_handles import HELP as CONTOUR_HELP
+from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
 from .level_slider import LevelSlider
 from .slice_buttons import with_key
 from .structure_chips import FinishedBoxes, StructureChips
 
-NO_STUDY: Final = "Segment an image or open a study first."
-ALL: Final = "all"
+NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
+EVERY_STRUCTURE: Final = "all"
 COPIES: Final = ("slice above", "slice below", "phase before", "phase after")
 THRESHOLD = 0.2
 """Of the brush at first, bit."""
 
-HELP: Final[Mapping[str, str]] = {
+CORRECTION_HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along what the models think possible. "
     "Double click: back to the prediction.",
     "alternatives": "The distinct answers the models give for this slice, those of most models "
@@ -97,7 +97,7 @@ class CorrectionForm(QWidget):
         self.landmark_button = _button("ED ↔ ES", "ED or ES")
         self.play_button = _button("Play")
         self._copies = self._copy_menu()
-        self._reasons: dict[str, str] = {ALL: NO_STUDY}
+        self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
         self._is_contour_active = False
         self._number = 0
         self._rate = ""
@@ -171,8 +171,11 @@ class CorrectionForm(QWidget):
         self._enable()
 
     def set_unusable(self, reasons: Mapping[str, str]) -> None:
-        """Part, as in ``HELP`` or ``COPIES`` or "all" → why it cannot be used; others can be."""
-        unknown = set(reasons) - {ALL, *HELP, *COPIES}
+        """Set why parts cannot be used; all others can be.
+
+        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all".
+        """
+        unknown = set(reasons) - {EVERY_STRUCTURE, *CORRECTION_HELP, *COPIES}
         if unknown:
             raise ValueError(f"There is no {', '.join(sorted(unknown))} among the corrections.")
         self._reasons = dict(reasons)
@@ -181,7 +184,7 @@ class CorrectionForm(QWidget):
     def _enable(self) -> None:
         """Enable what can be used, and say in the tooltips of the rest why it cannot."""
         for part, widgets in self._parts().items():
-            reason = self._reasons.get(ALL) or self._reasons.get(part, "")
+            reason = self._reasons.get(EVERY_STRUCTURE) or self._reasons.get(part, "")
             for widget in widgets:
                 widget.setEnabled(not reason)
                 widget.setToolTip(reason or self._help(part))
@@ -189,7 +192,7 @@ class CorrectionForm(QWidget):
             action.setEnabled(name not in self._reasons)
             action.setToolTip(self._reasons.get(name, ""))
         for choice in (self.structures, self.finished):
-            choice.setEnabled(ALL not in self._reasons)
+            choice.setEnabled(EVERY_STRUCTURE not in self._reasons)
         self.take_button.setEnabled(self.take_button.isEnabled() and self._number > 0)
         active, usable = self._is_contour_active, self.edit_button.isEnabled()
         self.edit_button.setEnabled(usable and not active)
@@ -197,7 +200,7 @@ class CorrectionForm(QWidget):
             button.setEnabled(usable and active)
 
     def _help(self, part: str) -> str:
-        return HELP[part] + (self._rate if part == "play" else "")
+        return CORRECTION_HELP[part] + (self._rate if part == "play" else "")
 
     def _parts(self) -> dict[str, Iterable[QWidget]]:
         return {

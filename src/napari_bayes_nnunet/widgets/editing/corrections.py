@@ -17,8 +17,8 @@ from ...core.editing.contour import apply_contour, handles_of, outlined
 from ...core.editing.level import labels_at_margin
 from ...core.editing.slice_edits import copied, interpolated, nearest_sources, with_structure_absent
 from ...core.heart.measurements import canonical_structure
+from ...core.types import Place
 from ...io.study.arrays import of_phase
-from ...io.study.review_state import Place
 from ..layers.review_layers import set_slice
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange

@@ -16,10 +16,9 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ...core.types import Mask, Place
 from ..layers.review_layers import set_slices
-from ..layers.viewing import Place, index_of
-
-Mask = NDArray[np.bool_]
+from ..layers.viewing import index_of
 
 
 @dataclass(frozen=True, eq=False)

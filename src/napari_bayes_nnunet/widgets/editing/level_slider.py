@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
-STEPS = 255
+SLIDER_STEPS = 255
 """Of the slider on each side of the prediction, as fine as probabilities are stored."""
 CATCH = 3
 """Steps around 0 in which the slider stays at the prediction."""
@@ -30,7 +30,7 @@ class LevelSlider(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.slider = _Slider(Qt.Orientation.Horizontal)
-        self.slider.setRange(-STEPS, STEPS)
+        self.slider.setRange(-SLIDER_STEPS, SLIDER_STEPS)
         self.slider.setSingleStep(5)
         self.slider.setPageStep(25)
         self.slider.setAccessibleName("Level")
@@ -52,12 +52,12 @@ class LevelSlider(QWidget):
     def margin(self) -> float:
         """−1 … 1; above 0 the structure is smaller than predicted."""
         steps = self.slider.value()
-        return 0.0 if abs(steps) <= CATCH else -steps / STEPS
+        return 0.0 if abs(steps) <= CATCH else -steps / SLIDER_STEPS
 
     def set_level(self, margin: float) -> None:
         """Show a margin without telling."""
         before = self.slider.blockSignals(True)
-        self.slider.setValue(round(-margin * STEPS))
+        self.slider.setValue(round(-margin * SLIDER_STEPS))
         self.slider.blockSignals(before)
         self._show()
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QW
 
 from ...core.heart.structures import structure_colors, structure_title
 
-PER_ROW = 3
+_PER_ROW = 3
 SWATCH = 12
 """Pixels."""
 FINISHED_HELP = "Finished: {name} is protected, and no tool and no brush changes it any more."
@@ -116,7 +116,7 @@ def _replace(grid: QGridLayout, old: Iterable[QWidget], new: Iterable[QWidget]) 
         grid.removeWidget(widget)
         widget.deleteLater()
     for number, widget in enumerate(new):
-        row, column = divmod(number, PER_ROW)
+        row, column = divmod(number, _PER_ROW)
         grid.addWidget(widget, row, column)
         grid.setColumnStretch(column, 1)
 

@@ -23,15 +23,15 @@ from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, MessageLabel, scrolling
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import COLORS
+from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
 from .form import EvaluationForm
 from .job import EvaluationJob
 from .results import EvaluationResults, open_path
 
 NARROWEST = 300
-LOOKING = "Looking into the folders…"
-STOPPED = "Stopped; nothing was written."
+_LOOKING = "Looking into the folders…"
+EVALUATION_STOPPED = "Stopped; nothing was written."
 
 
 class EvaluationWidget(DockContent):
@@ -110,7 +110,7 @@ class EvaluationWidget(DockContent):
         self.job.progressed.connect(self._on_progressed)
         self.job.finished.connect(self._on_finished)
         self.job.failed.connect(self._on_failed)
-        self.job.stopped.connect(partial(self._end, STOPPED))
+        self.job.stopped.connect(partial(self._end, EVALUATION_STOPPED))
 
     def _on_changed(self) -> None:
         """Look into the folders in the background: they may lie on a slow drive."""
@@ -136,8 +136,8 @@ class EvaluationWidget(DockContent):
     def _tell(self) -> None:
         """Whether Evaluate can be pressed, and why not."""
         request, found = self.form.request(), self._preview
-        text = self.form.missing or self._problem or LOOKING
-        self.hint.setStyleSheet(f"color: {COLORS['blocking']}" if self._problem else "")
+        text = self.form.missing or self._problem or _LOOKING
+        self.hint.setStyleSheet(f"color: {LEVEL_COLORS['blocking']}" if self._problem else "")
         self.hint.say(text if found is None else _summary(found))
         self.evaluate_button.setEnabled(found is not None and not self.job.is_running)
         command = request.arguments if request is not None else []
@@ -169,7 +169,7 @@ class EvaluationWidget(DockContent):
         QTimer.singleShot(0, self._show_results)
 
     def _on_failed(self, sentence: str) -> None:
-        self._end(sentence, COLORS["blocking"])
+        self._end(sentence, LEVEL_COLORS["blocking"])
 
     def _end(self, sentence: str, color: str = "") -> None:
         self._set_running(False)

@@ -21,7 +21,7 @@ LABELS_HELP = (
     "dataset.json that says what their numbers mean. A groups.csv beside them (case, vendor, …) "
     "divides the tables."
 )
-IMAGES_HELP = (
+_IMAGES_HELP = (
     "For the pictures of the best and the worst cases; not needed. By default the folder beside "
     "the labels that is called like it: imagesTr for labelsTr."
 )
@@ -49,7 +49,7 @@ class EvaluationForm(QWidget):
         self.patient = PatientForm()
         self.more = FoldButton("More", self.patient)
         self.labels.setToolTip(LABELS_HELP)
-        self.images.setToolTip(IMAGES_HELP)
+        self.images.setToolTip(_IMAGES_HELP)
         self.report.setToolTip(REPORT_HELP)
         self.patient.choice.setToolTip(PATIENT_HELP)
         self._lay_out()

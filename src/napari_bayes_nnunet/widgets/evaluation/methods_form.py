@@ -88,7 +88,7 @@ class MethodsForm(QWidget):
         self.changed.emit()
 
 
-FOLDER_HELP = (
+_FOLDER_HELP = (
     "A folder that “bayes-nnunet predict --save probabilities,entropy,mutual-information” or "
     "“nnUNetv2_predict --save_probabilities” has made. Labels alone give Dice, but no calibration."
 )
@@ -106,7 +106,7 @@ class MethodRow(QWidget):
         self.folder = FolderRow("Folder of predictions")
         self.name_edit = QLineEdit()
         self.remove_button = QPushButton("×")
-        self.folder.setToolTip(FOLDER_HELP)
+        self.folder.setToolTip(_FOLDER_HELP)
         self.name_edit.setToolTip(NAME_HELP)
         self.name_edit.setPlaceholderText("As its folder")
         self.name_edit.setAccessibleName("Name of the method")

@@ -126,15 +126,15 @@ class EvaluationResults(QWidget):
         self.problem.say("" if opened else NOT_OPENED.format(path=path))
 
 
-ROWS_SHOWN = 8
-ROOM = 12
+_ROWS_SHOWN = 8
+_ROOM = 12
 """Beside the text of a cell, pixels."""
 NARROWEST_NAME = 56
 ECE_HELP = (
     "Expected calibration error over the voxels of all volumes: how far the confidence is from the "
     "share of voxels that are right. 0 is perfect."
 )
-DICE_HELP = "Dice of the {structure}: its overlap with the reference. 1 is perfect."
+_DICE_HELP = "Dice of the {structure}: its overlap with the reference. 1 is perfect."
 
 
 class EvaluationTable(QTableWidget):
@@ -204,7 +204,7 @@ class EvaluationTable(QTableWidget):
             widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
             text = self.horizontalHeaderItem(column).text()
             title = header.fontMetrics().horizontalAdvance(text)
-            header.resizeSection(column, max(widest, title) + ROOM)
+            header.resizeSection(column, max(widest, title) + _ROOM)
         self._share_room()
 
     def _share_room(self) -> None:
@@ -213,7 +213,7 @@ class EvaluationTable(QTableWidget):
         name = max(NARROWEST_NAME, self.viewport().width() - numbers)
         if self.columnCount() and header.sectionSize(0) != name:
             header.resizeSection(0, name)
-        rows = min(max(self.rowCount(), 1), ROWS_SHOWN) * ROW_HEIGHT
+        rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * ROW_HEIGHT
         scrolls = NARROWEST_NAME + numbers > self.viewport().width()
         bar = self.horizontalScrollBar().sizeHint().height() if scrolls else 0
         height = header.sizeHint().height() + rows + bar + 2 * self.frameWidth() + 2
@@ -229,5 +229,5 @@ def cell_text(cell: TableCell) -> str:
 
 
 def _help(block: str, title: str) -> str:
-    texts = {DICE: DICE_HELP.format(structure=structure_title(title)), CALIBRATION: ECE_HELP}
+    texts = {DICE: _DICE_HELP.format(structure=structure_title(title)), CALIBRATION: ECE_HELP}
     return texts[block]

@@ -14,9 +14,10 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ...app import AppError
+from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.nifti import CardiacPhases, read_info_cfg
-from .metadata import Spacing, bayes_metadata, layer_geometry, layer_source, layer_voxels
+from .metadata import bayes_metadata, layer_geometry, layer_source, layer_voxels
 
 SCRATCH_LIMIT = 8 * 2**30
 """Bytes of the largest image that is handed to the child."""

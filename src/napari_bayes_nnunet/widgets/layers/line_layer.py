@@ -14,8 +14,9 @@ import numpy as np
 from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 
+from ...core.types import Place
 from .review_layers import ReviewRole, lines_layer, put_on_top, take_away
-from .viewing import Place, index_of
+from .viewing import index_of
 
 Color = tuple[float, float, float, float]
 NOTICED = 1.2

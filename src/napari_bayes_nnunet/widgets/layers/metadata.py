@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from ...core.types import Spacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, Volume, case_name
 
@@ -68,9 +69,6 @@ def _window(voxels: Any) -> dict[str, Any]:
     some = voxels[..., ::2, ::2]
     low, high = float(some.min()), float(np.percentile(some, 99.5))
     return {"contrast_limits": (low, high)} if high > low else {}
-
-
-Spacing: TypeAlias = tuple[float, float, float]
 
 
 def bayes_metadata(layer: Layer) -> dict[str, Any]:

@@ -23,7 +23,7 @@ PHASES_NAMED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SegmentationQuestion:
     """How the ensemble was asked. Results of equal questions go into the same layers."""
 
     folder: Path
@@ -58,7 +58,7 @@ class SegmentationResult:
     shape: tuple[int, ...]
     classes: int
     structures: Mapping[str, int]
-    question: Question
+    question: SegmentationQuestion
     source: Path | None = None
     geometry: Geometry | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -81,7 +81,7 @@ class SegmentationResult:
         """What a study says, its arrays shared."""
         info = study.info
         members = max((posterior.count for posterior in study.posteriors.values()), default=0)
-        question = Question(
+        question = SegmentationQuestion(
             folder=study.folder,
             ensemble=info.ensemble,
             method=info.method,

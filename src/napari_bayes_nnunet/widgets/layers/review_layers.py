@@ -13,10 +13,11 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
+from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import bayes_metadata, layer_case, layer_source
 from .result_layers import CONTOUR_WIDTH, frame_of, labels_look
-from .viewing import Place, index_of
+from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
     "edited", "outlines", "strong outlines", "contour", "contour handles"

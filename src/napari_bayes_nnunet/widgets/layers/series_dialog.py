@@ -24,7 +24,7 @@ from ...io.dicom.reader import read_thumbnail
 from ...io.dicom.series import Stack
 
 ReadPicture: TypeAlias = Callable[[Stack], Any]
-PICTURE = 96
+_PICTURE = 96
 MAYBE = "Several series could be the short-axis cine. Which one is to be opened?"
 NONE_FOUND = "None of these series looks like a short-axis cine. Which one is to be opened?"
 
@@ -48,7 +48,7 @@ class StackChooser(QDialog):
         found = any(stack.is_short_axis_cine for stack in stacks)
         self.question = QLabel(MAYBE if found else NONE_FOUND)
         self.list = QListWidget()
-        self.list.setIconSize(QSize(PICTURE, PICTURE))
+        self.list.setIconSize(QSize(_PICTURE, _PICTURE))
         self.list.setMinimumSize(QSize(560, 340))
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
@@ -102,7 +102,7 @@ def picture_of(pixels: Any) -> QPixmap:
     rows, columns = grey.shape
     image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
     return QPixmap.fromImage(image).scaled(
-        QSize(PICTURE, PICTURE),
+        QSize(_PICTURE, _PICTURE),
         Qt.AspectRatioMode.KeepAspectRatio,
         Qt.TransformationMode.SmoothTransformation,
     )

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
+from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import layer_geometry, layer_voxels
 
@@ -133,10 +134,6 @@ def _score(
 ) -> float:
     rows, columns = (directions[axis] for axis in axes)
     return float(down * (rows @ DOWN) + right * (columns @ TO_THE_RIGHT))
-
-
-Place: TypeAlias = tuple[int | None, int]
-"""(phase, z)"""
 
 
 def shown_place(viewer: Any, layer: Layer) -> Place:

@@ -18,11 +18,11 @@ from .metadata import layer_voxels
 
 Limits = tuple[float, float]
 
-HELP = "Window and level: drag with the right mouse button; double click with it to reset."
+_HELP = "Window and level: drag with the right mouse button; double click with it to reset."
 RIGHT = 2
 PIXELS = 300
 """Of the mouse for the width of the automatic window."""
-DEAD_ZONE = 3
+_DEAD_ZONE = 3
 """Pixels a click may move without being a drag."""
 NARROWEST, WIDEST = 1 / 256, 8.0
 """Window, in automatic windows."""
@@ -81,7 +81,7 @@ class WindowLevel:
             while moves:
                 moves = event.type == "mouse_move"
                 right, down = np.subtract(event.pos, start)
-                drags = drags or max(abs(right), abs(down)) > DEAD_ZONE
+                drags = drags or max(abs(right), abs(down)) > _DEAD_ZONE
                 if drags:
                     layer.contrast_limits = dragged(before, automatic, right, down)
                 if moves:

@@ -15,11 +15,11 @@ from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ..common.plotting import EpochPlot, faint, pen, pg
 
-HEIGHT = 150
+_HEIGHT = 150
 ED, ES = "ED", "ES"
 BAND = 70
 """Opacity of the spread, of 255."""
-DOT = 5
+_DOT = 5
 HEADROOM = 0.2
 """Above the highest volume, for the names of the lines."""
 
@@ -38,7 +38,7 @@ class CurvesPlot(EpochPlot):
         self._drawn: dict[Structure, _Band] = {}
         self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
         self._lines = {name: PhaseLine(name) for name in (ED, ES)}
-        super().__init__(left="mL", bottom="phase", height=HEIGHT, parent=parent)
+        super().__init__(left="mL", bottom="phase", height=_HEIGHT, parent=parent)
         for line in (*self._proposed, *self._lines.values()):
             line.hide()
             self.addItem(line, ignoreBounds=True)
@@ -120,7 +120,7 @@ class _Band:
         light = QColor(color)
         light.setAlpha(BAND)
         self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
-        self._dots = pg.ScatterPlotItem(size=DOT, brush=color, pen=None)
+        self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
         self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
         self._band = pg.FillBetweenItem(*self._edges, brush=light)
         self.items = (*self._edges, self._band, self.line, self._dots)

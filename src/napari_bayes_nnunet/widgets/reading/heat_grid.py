@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,10 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from ...core.types import Phase, Place
 from ..common.plotting import faint, pg
 from .marks import MARKS, draw_mark, draw_marks
 
-Phase: TypeAlias = int | None
-Cell: TypeAlias = tuple[Phase, int]
-"""Phase, from 1, None in a 3D image; and slice, from 0."""
 OUTLINE = 3
 ARROW_STEPS: Mapping[Qt.Key, tuple[int, int]] = {
     Qt.Key.Key_Up: (-1, 0),
@@ -42,7 +40,7 @@ ARROW_STEPS: Mapping[Qt.Key, tuple[int, int]] = {
     Qt.Key.Key_Right: (0, 1),
 }
 """Key → rows down, columns to the right."""
-HELP = (
+HEAT_HELP = (
     "Every slice of every phase, base above and apex below where that is known. Bright: the models "
     "disagree. A click or the arrow keys go there."
 )
@@ -60,19 +58,19 @@ class HeatGrid(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scores: NDArray[np.float64] = np.zeros((0, 0))
-        self._marks: Mapping[Cell, Set[str]] = {}
-        self._current: Cell | None = None
+        self._marks: Mapping[Place, Set[str]] = {}
+        self._current: Place | None = None
         self._frame = HeatAxes()
         self._scale = HeatScale(1.0, "")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Slices and phases by score")
-        self.setAccessibleDescription(HELP)
+        self.setAccessibleDescription(HEAT_HELP)
         self._is_made = True
         self._arrange()
 
     @property
-    def current(self) -> Cell | None:
+    def current(self) -> Place | None:
         """The phase and the slice that are outlined, None where none is."""
         return self._current
 
@@ -105,7 +103,7 @@ class HeatGrid(QWidget):
         self._frame = replace(self._frame, base_first=base_first)
         self._arrange()
 
-    def set_marks(self, marks: Mapping[Cell, Set[str]]) -> None:
+    def set_marks(self, marks: Mapping[Place, Set[str]]) -> None:
         """Mark cells as reviewed, flagged, edited (``review_marks.MARKS``), all others as not."""
         new = {cell: frozenset(names) for cell, names in marks.items() if names}
         unknown = set[str]().union(*new.values()) - set(MARKS)
@@ -143,7 +141,7 @@ class HeatGrid(QWidget):
             place += f", phase {phase}" + "".join(f" ({name})" for name in landmarks)
         score = self._scores[z, self._frame.phases.index(phase)]
         if not np.isfinite(score):
-            return f"{place}: {NOT_SEGMENTED}"
+            return f"{place}: {_NOT_SEGMENTED}"
         marks = self._marks.get((phase, z), frozenset())
         done = ", ".join(mark for mark in MARKS if mark in marks) or "not reviewed"
         return f"{place}: {self._scale.text(score)}\n{done}"
@@ -171,7 +169,7 @@ class HeatGrid(QWidget):
         """Say what is under the mouse."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             cell = self._cell_at(event.pos())
-            text = self.reading(*cell) if cell is not None else HELP
+            text = self.reading(*cell) if cell is not None else HEAT_HELP
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))
@@ -225,21 +223,21 @@ class HeatGrid(QWidget):
     def _metrics(self) -> QFontMetrics:
         return QFontMetrics(small_font(self.font()))
 
-    def _update_cell(self, cell: Cell) -> None:
+    def _update_cell(self, cell: Place) -> None:
         room = self.cell_rect(*cell)
         self.update(room.adjusted(-OUTLINE, -OUTLINE, OUTLINE, OUTLINE))
 
-    def _cell_at(self, point: QPoint) -> Cell | None:
+    def _cell_at(self, point: QPoint) -> Place | None:
         found = self._plan.at(point)
         return None if found is None else (self._frame.phases[found[1]], found[0])
 
-    def _choose(self, cell: Cell) -> None:
+    def _choose(self, cell: Place) -> None:
         phase, z = cell
         if np.isfinite(self._scores[z, self._frame.phases.index(phase)]):
             self.set_current(phase, z)
             self.cell_chosen.emit(phase, z)
 
-    def _neighbour(self, cell: Cell | None, down: int, right: int) -> Cell | None:
+    def _neighbour(self, cell: Place | None, down: int, right: int) -> Place | None:
         """The next cell in a direction that was segmented, the same where there is none."""
         if cell is None or self.cell_rect(*cell).isEmpty():
             return self._first()
@@ -251,7 +249,7 @@ class HeatGrid(QWidget):
             row, column = row + down, column + right
         return cell
 
-    def _first(self) -> Cell | None:
+    def _first(self) -> Place | None:
         """The first cell that was segmented, from the base of the first phase on."""
         for column, phase in enumerate(self._frame.phases):
             for z in map(self._plan.row, range(len(self._scores))):
@@ -266,7 +264,7 @@ EVERY = (1, 5, 10, 20, 50, 100)
 GAP, SPACE = 4, 12
 SCALE_WIDTH = 90
 BASE, APEX = "base", "apex"
-NOT_SEGMENTED = "not segmented"
+_NOT_SEGMENTED = "not segmented"
 LEFT, RIGHT, CENTRE = (
     Qt.AlignmentFlag.AlignVCenter | side
     for side in (
@@ -379,7 +377,7 @@ class HeatPainter:
             x = self._write(x + side + GAP, top, mark) + SPACE
         if self._frame.has_gaps:
             self._painter.fillRect(QRect(x, top + 2, side, side), self._hatching)
-            self._write(x + side + GAP, top, NOT_SEGMENTED)
+            self._write(x + side + GAP, top, _NOT_SEGMENTED)
 
     def _draw_phases(self, top: int) -> None:
         widest = max(self._advance(str(phase)) for phase in self._frame.phases)

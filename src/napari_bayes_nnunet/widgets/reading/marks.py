@@ -17,7 +17,7 @@ MARKS: Final[Mapping[str, str]] = {
 """Mark → what it means, in the order in which they are read out."""
 UPPER = 0.4
 """Part of a narrow cell that flag and dot take, above the tick."""
-SMALLEST = 4.0
+_SMALLEST = 4.0
 """Signs of fewer px cannot be told from each other: there is but a speck."""
 INK, RIM = QColor("white"), QColor("black")
 
@@ -33,7 +33,7 @@ def draw_marks(painter: QPainter, marks: Set[str], cell: QRectF) -> None:
 def draw_mark(painter: QPainter, mark: str, room: QRectF) -> None:
     """Draw one sign as large as ``room``, white with a dark rim: to be seen on every colour."""
     side = min(room.width(), room.height())
-    if side < SMALLEST:
+    if side < _SMALLEST:
         speck = QPointF(1, 1)
         painter.fillRect(QRectF(room.center() - speck, room.center() + speck), INK)
         return

@@ -13,22 +13,22 @@ from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ..common.dock import MessageLabel
-from ..common.rows_table import COLORS, Column, Row, RowsTable
+from ..common.rows_table import LEVEL_COLORS, Column, Row, RowsTable
 from ..review.patient_fields import PatientFields
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
 NO_NUMBERS = "No numbers: they need the labels RV, MYO or LV."
-MOST = "Slices that add most to the spread of the EF"
+_MOST = "Slices that add most to the spread of the EF"
 MOST_HELP = (
     "By how many points of ejection fraction (EF) the spread would shrink if this slice alone were "
     "reviewed. A click goes there."
 )
-COLUMNS = (
+_COLUMNS = (
     Column("Slice", "Counted from 1 along the stack."),
     Column("Phase", "End-diastole (ED) or end-systole (ES)."),
     Column("Adds to the spread of the EF", MOST_HELP),
 )
-ROWS_SHOWN = 5
+_ROWS_SHOWN = 5
 
 
 class NumbersForm(QWidget):
@@ -45,11 +45,11 @@ class NumbersForm(QWidget):
         self.patient = PatientFields()
         self.caveat = MessageLabel(NOT_CLINICAL)
         self.papillary = MessageLabel(PAPILLARY)
-        self.most = QLabel(MOST)
+        self.most = QLabel(_MOST)
         self.most.setWordWrap(True)
         self.most.setToolTip(MOST_HELP)
-        self.slices = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
-        self.slices.setAccessibleName(MOST)
+        self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
+        self.slices.setAccessibleName(_MOST)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (
@@ -118,8 +118,8 @@ HEADINGS = (
 NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
-GREY = f"color: {COLORS['done']}"
-UNKNOWN = "–"
+GREY = f"color: {LEVEL_COLORS['done']}"
+_UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class NumbersTable(QWidget):
 def value_text(value: float, *, like: float | None = None) -> str:
     """With as many digits as matter, or as ``like`` has: "142.3", "5.20"; a dash for unknown."""
     if not math.isfinite(value):
-        return UNKNOWN
+        return _UNKNOWN
     return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"
 
 

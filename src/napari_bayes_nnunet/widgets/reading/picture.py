@@ -11,8 +11,8 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app.review.session import ReviewSession
+from ...core.types import Place
 from ...io.images.nifti import Volume
-from ...io.study.review_state import Place
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidg
 from ...core.review.progress import ENOUGH_POINTS, ReviewProgress
 from ..common.dock import MessageLabel
 
-STEPS = 1000
+BAR_STEPS = 1000
 SHARE_HELP = (
     "Of all that the models are unsure of in this study, the part that lies in slices you have "
     "accepted. Weighted by how unsure they are."
@@ -33,7 +33,7 @@ class ReviewProgressPanel(QWidget):
         self.bar = QProgressBar()
         self.spread = MessageLabel()
         self.advice = MessageLabel()
-        self.bar.setRange(0, STEPS)
+        self.bar.setRange(0, BAR_STEPS)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         for part in (self.bar, self.share):
@@ -59,7 +59,7 @@ class ReviewProgressPanel(QWidget):
         share = progress.uncertain_share
         self.slices.setText(f"{progress.done} of {progress.total} slices")
         self.share.setText(f"{int(100 * share)} % of the uncertain volume")
-        self.bar.setValue(int(STEPS * share))
+        self.bar.setValue(int(BAR_STEPS * share))
         self.spread.say(progress.spread_left)
         all_done = ALL_DONE if progress.done == progress.total else ""
         self.advice.say(all_done or (ENOUGH if progress.suggest_stop else ""))

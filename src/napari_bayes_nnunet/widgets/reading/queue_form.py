@@ -12,7 +12,7 @@ from ...core.heart.structures import structure_title
 from ..common.dock import MessageLabel
 from ..common.patient_pattern import labelled_row
 
-ALL = "All"
+ALL_STRUCTURES = "All"
 SCORE_HELP = (
     "What the order of the slices goes by. None of the scores is a probability of error: they say "
     "where the models of the ensemble disagree or are unsure."
@@ -103,7 +103,7 @@ class QueueForm(QWidget):
         chosen = self.structure
         before = self.structures.blockSignals(True)
         self.structures.clear()
-        self.structures.addItem(ALL, None)
+        self.structures.addItem(ALL_STRUCTURES, None)
         for name in names:
             self.structures.addItem(name, name)
             place = self.structures.count() - 1
@@ -138,7 +138,7 @@ class QueueForm(QWidget):
             combo.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
-        self.structures.addItem(ALL, None)
+        self.structures.addItem(ALL_STRUCTURES, None)
         self.structures.setToolTip(STRUCTURE_HELP)
         self.phases_switch.setToolTip(PHASES_HELP)
         self.borders_switch.setToolTip(BORDERS_HELP)

@@ -19,7 +19,7 @@ from ..common.rows_table import SHARE_ROLE, Column, Level, Row, RowsTable
 from .heat_grid import number_text
 from .marks import FLAGGED, REVIEWED
 
-COLUMNS = (
+QUEUE_COLUMNS = (
     Column("#", "Place in the queue: 1 needs a look most."),
     Column("Slice", "Counted from 1 along the stack."),
     Column("Phase", "Of the heart cycle, counted from 1."),
@@ -29,10 +29,10 @@ COLUMNS = (
 )
 PHASE, SCORE = 2, 4
 SCORE_WIDTH = 50
-ROWS_SHOWN = 7
+_ROWS_SHOWN = 7
 BAR_COLOR, BAR_HEIGHT = "#ED6925", 3
-NOTHING = "The queue is empty: no slice with these choices has a score above 0."
-KEYS = (
+NOTHING_QUEUED = "The queue is empty: no slice with these choices has a score above 0."
+_KEYS = (
     Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home,
     Qt.Key.Key_End, Qt.Key.Key_Return, Qt.Key.Key_Enter,
 )  # fmt: skip
@@ -63,11 +63,11 @@ class QueueTable(QWidget):
         self._items: tuple[QueueRow, ...] = ()
         self._places: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None
-        self.table = _QueueRows(COLUMNS, rows_shown=ROWS_SHOWN)
+        self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.table.setItemDelegateForColumn(SCORE, ScoreBar(self.table))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Queue of slices")
-        self.nothing = MessageLabel(NOTHING)
+        self.nothing = MessageLabel(NOTHING_QUEUED)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
@@ -94,7 +94,7 @@ class QueueTable(QWidget):
         self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
-        self.nothing.say("" if items else NOTHING)
+        self.nothing.say("" if items else NOTHING_QUEUED)
         self._show_current()
 
     def set_current(self, phase: int | None, z: int | None) -> None:
@@ -121,7 +121,7 @@ class _QueueRows(RowsTable):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Move in the table; leave the keys of the review to the window."""
-        if event.key() in KEYS:
+        if event.key() in _KEYS:
             super().keyPressEvent(event)
         else:
             event.ignore()

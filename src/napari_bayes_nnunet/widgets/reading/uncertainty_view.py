@@ -17,9 +17,10 @@ from qtpy.QtCore import QObject, Signal
 from ...core.editing.outlines import member_outlines, outlines_at
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
+from ...core.types import Place
 from ..layers.line_layer import Color, Line, LineLayer
 from ..layers.review_layers import find_layer, take_away
-from ..layers.viewing import Place, shown_place
+from ..layers.viewing import shown_place
 
 PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
 """The posterior of a phase, None where it was not segmented."""
@@ -50,19 +51,19 @@ EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
         "The part of the entropy on which the models disagree, in bit."
     ),
 }
-MAPS: Final[Mapping[UncertaintyView, str]] = {
+_MAPS: Final[Mapping[UncertaintyView, str]] = {
     UncertaintyView.ENTROPY: "entropy",
     UncertaintyView.MUTUAL_INFORMATION: "mutual information",
 }
 """View → role of the layer that shows it."""
 OUTLINES = (UncertaintyView.INCLUSION, UncertaintyView.MEMBERS)
-LEVELS = (0.1, 0.5, 0.9)
+_LEVELS = (0.1, 0.5, 0.9)
 OPACITIES = (0.7, 0.9, 1.0)
 """Of the outlines at these levels."""
 MEMBER_OPACITY = 0.4
 THIN, STRONG = 1.4, 2.8
 """Pixels on the screen."""
-KEPT = 400
+_KEPT = 400
 """Drawings that are kept, so that a cine plays with its outlines."""
 
 
@@ -151,7 +152,7 @@ class OutlineLayers(QObject):
     def _show(self) -> None:
         if self._image is None:
             return
-        for view, role in MAPS.items():
+        for view, role in _MAPS.items():
             self._show_map(role, view == self._view)
         self._draw()
         for lines in self._layers():
@@ -188,7 +189,7 @@ class OutlineLayers(QObject):
     def _lines(self, place: Place) -> _Lines:
         key = (place, self._structure, self._view)
         if key not in self._kept:
-            if len(self._kept) >= KEPT:
+            if len(self._kept) >= _KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = self._found(place)
         return self._kept[key]
@@ -205,9 +206,9 @@ class OutlineLayers(QObject):
             outlines = member_outlines(slice_, label)
             return [Line(points, faint) for member in outlines for points in member], []
         lines = [
-            [Line(points, _rgba(color, opacity), dotted=level == LEVELS[0]) for points in outlines]
+            [Line(points, _rgba(color, opacity), dotted=level == _LEVELS[0]) for points in outlines]
             for level, opacity, outlines in zip(
-                LEVELS, OPACITIES, outlines_at(slice_, label, LEVELS), strict=True
+                _LEVELS, OPACITIES, outlines_at(slice_, label, _LEVELS), strict=True
             )
         ]
         return lines[0] + lines[1], lines[2]

@@ -12,7 +12,7 @@ from ...core.heart.volume_curve import VolumeCurve
 from ..common.plotting import legend
 from .curves_plot import CurvesPlot
 
-HELP = (
+_HELP = (
     "Volume in every phase; the band is the spread of the models (one standard deviation up and "
     "down). Drag the lines to choose end-diastole (ED) and end-systole (ES). Dotted: what is "
     "proposed, the largest and the smallest volume."
@@ -67,7 +67,7 @@ class VolumePlot(QWidget):
         self.proposed_button.setEnabled(self._proposal not in (None, (ed, es)))
 
     def _explain(self) -> None:
-        self.legend.setToolTip(HELP)
+        self.legend.setToolTip(_HELP)
         self.legend.setWordWrap(True)
         self.ed_box.setToolTip(ED_HELP)
         self.es_box.setToolTip(ES_HELP)

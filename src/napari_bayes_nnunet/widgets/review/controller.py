@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
-from ...io.study.review_state import Phase, Place
+from ...core.types import Phase, Place
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections

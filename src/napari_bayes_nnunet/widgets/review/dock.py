@@ -28,7 +28,7 @@ from ...io import DataError
 from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
-from ..common.dock import WIDTH, DockContent, FoldButton, MessageLabel, scrolling
+from ..common.dock import DOCK_WIDTH, DockContent, FoldButton, MessageLabel, scrolling
 from ..common.folder_row import dropped_directory
 from ..layers.metadata import bayes_metadata
 from ..layers.result_layers import warm_up_imports
@@ -262,7 +262,7 @@ class ReviewWidget(DockContent):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolling(content))
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH)
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:

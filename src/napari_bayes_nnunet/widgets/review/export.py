@@ -58,7 +58,7 @@ class ExportForm(QWidget):
         self.status.say(sentence)
 
 
-NO_IMAGE = "The image is needed to train on: choose it with Find image…."
+IMAGE_NEEDED = "The image is needed to train on: choose it with Find image…."
 
 
 class ReviewExporter(QObject):
@@ -94,7 +94,7 @@ class ReviewExporter(QObject):
     def add_to_training_set(self, dataset: Path) -> None:
         """Take the reviewed phases into the training part of a dataset."""
         if self._image is None:
-            self._form.say(NO_IMAGE)
+            self._form.say(IMAGE_NEEDED)
             return
         self._form.say(f"Adding to {dataset.name}…")
         work = partial(add_to_training_set, self._session.snapshot(), self._image, dataset)

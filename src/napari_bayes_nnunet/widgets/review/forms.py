@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...core.review.queue import SCORES
+from ...core.review.queue import REVIEW_SCORES
 from ..common.dock import FoldButton, heading
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
@@ -23,7 +23,7 @@ class ReviewForms(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in SCORES.values()})
+        self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
         self.grid = HeatGrid()
         self.table = QueueTable()
         self.slice = SliceButtons()

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
 from ...core.heart.function import Patient
 from ..common.dock import MessageLabel
-from ..common.rows_table import COLORS
+from ..common.rows_table import LEVEL_COLORS
 
-FIELDS: Final[Mapping[str, tuple[str, str]]] = {
+PATIENT_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "height_cm": (
         "Height (cm)",
         "With the weight: volumes and mass are also given per m² of body surface (Mosteller).",
@@ -42,13 +42,13 @@ class PatientFields(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._patient = Patient()
-        self.fields = {name: QLineEdit() for name in FIELDS}
-        self.problem = MessageLabel(color=COLORS["blocking"])
+        self.fields = {name: QLineEdit() for name in PATIENT_FIELDS}
+        self.problem = MessageLabel(color=LEVEL_COLORS["blocking"])
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
         for column, (name, field) in enumerate(self.fields.items()):
-            title, help_text = FIELDS[name]
+            title, help_text = PATIENT_FIELDS[name]
             label = QLabel(title)
             label.setBuddy(field)
             for part in (label, field):
@@ -59,7 +59,7 @@ class PatientFields(QWidget):
             grid.addWidget(field, 1, column)
             field.textEdited.connect(self._on_edited)
             field.editingFinished.connect(partial(self._on_left, name))
-        grid.addWidget(self.problem, 2, 0, 1, len(FIELDS))
+        grid.addWidget(self.problem, 2, 0, 1, len(PATIENT_FIELDS))
 
     @property
     def patient(self) -> Patient:

@@ -17,7 +17,7 @@ from ..common.dock import MessageLabel
 from ..common.folder_row import FolderRow, dropped_directory
 from ..common.rows_table import Column, Level, Row, RowsTable
 
-COLUMNS = (
+_COLUMNS = (
     Column("Case", "The study. A double click opens it; ⚠ has something to know first."),
     Column(
         "Quality",
@@ -28,10 +28,10 @@ COLUMNS = (
     Column("State", "How far the review of this study is."),
 )
 CASE, CASE_WIDTH = 0, 140
-ROWS_SHOWN = 8
-HINT = "Choose or drop a folder of studies"
-LOOKING = "Looking for studies…"
-NOTHING = (
+_ROWS_SHOWN = 8
+_HINT = "Choose or drop a folder of studies"
+SEARCHING = "Looking for studies…"
+NO_STUDIES = (
     "There is no study in this folder. A review makes one, and so does bayes-nnunet predict --save "
     "study."
 )
@@ -56,8 +56,8 @@ class CaseList(QWidget):
         self._list_studies = list_studies
         self._background = Background(self)
         self._studies: list[StudySummary] = []
-        self.folder = FolderRow("Folder of studies", hint=HINT)
-        self.table = RowsTable(COLUMNS, rows_shown=ROWS_SHOWN)
+        self.folder = FolderRow("Folder of studies", hint=_HINT)
+        self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.detail = MessageLabel()
         self.open_button = QPushButton("Open")
         self.refresh_button = QPushButton("Refresh")
@@ -87,7 +87,7 @@ class CaseList(QWidget):
         self.refresh_button.setEnabled(folder is not None)
         self._background.deleteLater()  # it may hang on a drive that cannot be reached
         self._background = Background(self)
-        self.detail.say("" if folder is None else LOOKING)
+        self.detail.say("" if folder is None else SEARCHING)
         if folder is not None:
             work = partial(self._list_studies, folder)
             self._background.run(work, self._on_listed, self.detail.say)
@@ -120,7 +120,7 @@ class CaseList(QWidget):
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:
         self._show(list(studies))
-        self.detail.say("" if studies else NOTHING)
+        self.detail.say("" if studies else NO_STUDIES)
 
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()

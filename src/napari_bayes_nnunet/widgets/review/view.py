@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...app.review.session import ReviewSession
 from ...core.review.queue import QueueItem
-from ...io.study.review_state import Phase, Place
+from ...core.types import Phase, Place
 from ..editing.corrections import Corrections
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture

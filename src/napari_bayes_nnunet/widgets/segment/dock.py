@@ -17,15 +17,15 @@ from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..cohort.command import CohortSettings
-from ..cohort.process import COMMAND as COHORT_COMMAND
+from ..cohort.process import PREDICT_COMMAND as COHORT_COMMAND
 from ..cohort.process import CohortRun
 from ..common.background import Background
-from ..common.dock import WIDTH, DockContent, heading, line, scrolling
+from ..common.dock import DOCK_WIDTH, DockContent, heading, line, scrolling
 from ..common.settings import Settings
 from ..layers.image_input import ImageInput
 from ..layers.metadata import layer_case, layer_geometry, layer_source
 from ..layers.orientation_letters import PatientLetters
-from ..layers.result import Question, SegmentationResult
+from ..layers.result import SegmentationQuestion, SegmentationResult
 from ..layers.result_layers import (
     put_result,
     refresh_result,
@@ -39,7 +39,7 @@ from .job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
-from .worker_process import COMMAND, InferenceChild
+from .worker_process import WORKER_COMMAND, InferenceChild
 
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
@@ -55,7 +55,7 @@ class SegmentWidget(DockContent):
         self,
         napari_viewer: Any,
         *,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = WORKER_COMMAND,
         cohort_command: Sequence[str] = COHORT_COMMAND,
         settings: Settings | None = None,
         demo: Path | None = None,
@@ -145,7 +145,7 @@ class SegmentWidget(DockContent):
             self.run.set_running(False)
         return was_wished
 
-    def _question(self) -> Question:
+    def _question(self) -> SegmentationQuestion:
         folder, path = self.ensemble.folder, self.ensemble.path
         if self.ensemble.is_looking:
             raise AppError(STILL_LOOKING)
@@ -153,7 +153,7 @@ class SegmentWidget(DockContent):
             raise AppError("Choose an ensemble first.")
         if not folder.usable:
             raise AppError(f"{folder.name} holds no usable member; see the table.")
-        return Question(
+        return SegmentationQuestion(
             folder=path,
             ensemble=folder.name,
             method=self.method.method.currentData(),
@@ -162,7 +162,7 @@ class SegmentWidget(DockContent):
             temperature=self.method.temperature.value(),
         )
 
-    def _result_for(self, image: ImageInput, question: Question) -> SegmentationResult:
+    def _result_for(self, image: ImageInput, question: SegmentationQuestion) -> SegmentationResult:
         """The image's result so far, if the question is the same, else a new one."""
         layer, folder = self.image.layer, self.ensemble.folder
         assert layer is not None
@@ -199,7 +199,7 @@ class SegmentWidget(DockContent):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolling(content))
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH)
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:

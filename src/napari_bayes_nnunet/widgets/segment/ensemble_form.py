@@ -27,8 +27,8 @@ from .members_table import MembersTable
 
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
-NOTHING = "Choose an ensemble…"
-PROBLEMS_SHOWN = 3
+_NOTHING = "Choose an ensemble…"
+_PROBLEMS_SHOWN = 3
 
 
 def demo_folder() -> Path:
@@ -133,7 +133,7 @@ class EnsembleForm(QWidget):
 
     def _list_folders(self) -> None:
         self.folders.clear()
-        self.folders.addItem(NOTHING, None)
+        self.folders.addItem(_NOTHING, None)
         self.folders.addItem(DEMO_TITLE, self._demo)
         if not self._demo.is_dir():
             _disable(self.folders, 1, NO_DEMO)
@@ -193,9 +193,9 @@ class EnsembleForm(QWidget):
         self.summary.setVisible(bool(text))
 
     def _complain(self, sentences: list[str]) -> None:
-        more = len(sentences) - PROBLEMS_SHOWN
+        more = len(sentences) - _PROBLEMS_SHOWN
         rest = [f"… and {more} more, see the table."] if more > 0 else []
-        self.problems.setText("\n".join([*sentences[:PROBLEMS_SHOWN], *rest]))
+        self.problems.setText("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
         self.problems.setVisible(bool(sentences))
 
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...app import AppError
+from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
@@ -28,13 +29,13 @@ from ..layers.image_input import (
     parse_phase_numbers,
     phases_beside,
 )
-from ..layers.metadata import Spacing, layer_spacing, layer_voxels
+from ..layers.metadata import layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
 NARROW = "min-width: 36px; padding: 1px 4px;"
 """Three boxes side by side; napari's style makes each too wide for that."""
-NO_IMAGE = "Open a 3D image or a 4D cine"
+NO_IMAGE_OPEN = "Open a 3D image or a 4D cine"
 
 
 class ImageForm(QWidget):
@@ -98,7 +99,7 @@ class ImageForm(QWidget):
         """What is to be segmented. Raises AppError or DataError where the form does not say it."""
         layers = [combo.currentData() for combo in self.channels]
         if self._layer is None or None in layers:
-            raise AppError(f"{NO_IMAGE}, then choose its layer.")
+            raise AppError(f"{NO_IMAGE_OPEN}, then choose its layer.")
         check_same_grid(layers)
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
@@ -146,7 +147,7 @@ class ImageForm(QWidget):
             for layer in layers:
                 combo.addItem(layer.name, layer)
             if not layers:
-                combo.addItem(NO_IMAGE, None)
+                combo.addItem(NO_IMAGE_OPEN, None)
             index = layers.index(kept) if kept in layers else min(place, len(layers) - 1)
             combo.setCurrentIndex(max(index, 0))
             combo.blockSignals(False)

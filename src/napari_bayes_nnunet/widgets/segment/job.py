@@ -38,7 +38,7 @@ STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 STOPPED_EARLY = "Stopped."
-KEPT = " What was found is kept."
+_KEPT = " What was found is kept."
 BUSY = "Test the connection when the segmentation has ended."
 
 
@@ -280,7 +280,7 @@ class SegmentationJob(QObject):
             if outcome == STOPPED:
                 sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
             if outcome == FAILED and self._job.shown:
-                sentence += KEPT
+                sentence += _KEPT
             if self._job.is_sent:
                 self._job.file.unlink(missing_ok=True)
             self._job = None

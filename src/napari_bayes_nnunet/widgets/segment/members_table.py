@@ -10,11 +10,11 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ..common.rows_table import Column
 
-ROWS_SHOWN = 5
+_ROWS_SHOWN = 5
 TRAINING_WIDTH = 64
 
 
-COLUMNS = (
+MEMBER_COLUMNS = (
     Column("Training", "Several trainings side by side make a deep ensemble."),
     Column("Fold", "Part of the data that was held back from this training; all: none was."),
     Column("Cycle", "Cycle of the learning rate, counted from 1; it restarts in each."),
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def member_row(member: Member) -> tuple[str, ...]:
-    """The texts of ``COLUMNS``; a dash where something is not known."""
+    """The texts of ``MEMBER_COLUMNS``; a dash where something is not known."""
     return (
         member.training,
         member.fold,
@@ -42,8 +42,8 @@ class MembersTable(QTableWidget):
     """Shows the members of a folder; nothing in it can be changed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(COLUMNS), parent)
-        for index, column in enumerate(COLUMNS):
+        super().__init__(0, len(MEMBER_COLUMNS), parent)
+        for index, column in enumerate(MEMBER_COLUMNS):
             item = QTableWidgetItem(column.title)
             item.setToolTip(column.help)
             self.setHorizontalHeaderItem(index, item)
@@ -82,7 +82,7 @@ class MembersTable(QTableWidget):
 
     def _fit(self, members: Sequence[Member]) -> None:
         """As high as its rows, up to a few."""
-        rows = min(max(len(members), 1), ROWS_SHOWN)
+        rows = min(max(len(members), 1), _ROWS_SHOWN)
         height = self.horizontalHeader().sizeHint().height() + rows * 22 + 2 * self.frameWidth()
         self.setFixedHeight(height + 2)
 

@@ -22,7 +22,7 @@ from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.dock import form_layout, row_label
 from ..common.settings import Settings
-from .remote_form import HELP, TITLE, RemoteForm
+from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 AUTO, REMOTE = "auto", "remote"
 TEMPERATURE_HELP = (
@@ -124,7 +124,7 @@ class MethodForm(QWidget):
 
     def _offer_remote(self) -> None:
         self.device.addItem(TITLE, REMOTE)
-        self.device.setItemData(self.device.count() - 1, HELP, Qt.ItemDataRole.ToolTipRole)
+        self.device.setItemData(self.device.count() - 1, REMOTE_HELP, Qt.ItemDataRole.ToolTipRole)
 
     def _on_device_changed(self) -> None:
         self.remote.setVisible(self.device.currentData() == REMOTE)

@@ -14,7 +14,7 @@ from ..common.folder_row import FolderRow
 from ..common.settings import Settings
 
 TITLE = "Another computer…"
-HELP = (
+REMOTE_HELP = (
     "The images are segmented by a computer with a graphics card, where a Dask scheduler and "
     "worker run. Only the voxels go there; what is found comes back member by member."
 )
@@ -27,7 +27,7 @@ CERTIFICATES_HELP = (
     "The folder on this computer with ca.pem, cert.pem and key.pem, which whoever runs the other "
     "computer has given you."
 )
-FOLDER_HELP = (
+_FOLDER_HELP = (
     "Where the other computer has the chosen ensemble, if not in a folder of the same name as "
     "here. The demo ensemble is found by itself."
 )
@@ -95,7 +95,7 @@ class RemoteForm(QWidget):
         for title, field, tip in (
             ("Address", self.address, ADDRESS_HELP),
             ("Keys", self.certificates, CERTIFICATES_HELP),
-            ("Path there", self.folder, FOLDER_HELP),
+            ("Path there", self.folder, _FOLDER_HELP),
         ):
             label = row_label(title)
             label.setToolTip(tip)

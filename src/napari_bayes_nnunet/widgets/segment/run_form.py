@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 
 from .job import SegmentationProgress
 
-STEPS = 1000
+_STEPS = 1000
 A_FOLDER = "Segment a folder…"
 SCALE = (
     "Entropy: 0 where all members are sure of one structure, {largest:.3g} bit where every one is "
@@ -78,8 +78,8 @@ class RunForm(QWidget):
     def show_progress(self, progress: SegmentationProgress) -> None:
         """Show how many members are done."""
         self.progress_text.setText(str(progress))
-        self.progress.setRange(0, STEPS)
-        self.progress.setValue(round(progress.fraction * STEPS))
+        self.progress.setRange(0, _STEPS)
+        self.progress.setValue(round(progress.fraction * _STEPS))
 
     def show_folder_progress(self, count: str) -> None:
         """How many studies of a folder are done, such as "3 of 60"; "" while none are segmented."""

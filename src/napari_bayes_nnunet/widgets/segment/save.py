@@ -14,7 +14,7 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import write_labels, write_map
 from ..layers.result import PhaseState, SegmentationResult
 
-MAPS = ("entropy", "mutual-information")
+_MAPS = ("entropy", "mutual-information")
 
 
 def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
@@ -35,7 +35,7 @@ def result_files(
     result: SegmentationResult, folder: Path, *, mutual_information: bool
 ) -> list[Path]:
     """All files ``save`` would write."""
-    maps = MAPS if mutual_information else MAPS[:1]
+    maps = _MAPS if mutual_information else _MAPS[:1]
     parts = _parts(result)
     files = [folder / file for _, name, _ in parts for file in names_of(name, maps).values()]
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
@@ -68,7 +68,7 @@ def _save_maps(
     like: Geometry,
     both: bool,
 ) -> None:
-    files = names_of(name, MAPS)
+    files = names_of(name, _MAPS)
     write_map(folder / files["entropy"], result.of_phase(result.entropy, phase), like)
     if both:
         values = result.of_phase(result.mutual_information, phase)

@@ -14,10 +14,10 @@ from qtpy.QtCore import QObject, QProcess, Signal
 from ...app import AppError
 from ...app.messages import Message, from_line
 
-LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 # Without -P a file such as random.py in the present folder would be imported by the child.
-COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet.app.worker")
-LAST_WORDS = 4000
+WORKER_COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet.app.worker")
+_LAST_WORDS = 4000
 """Characters of the child's error output that are kept."""
 ENDS_WITHIN_MS = 2000
 
@@ -32,7 +32,9 @@ class InferenceChild(QObject):
     message_received = Signal(object)
     died = Signal(str)
 
-    def __init__(self, command: Sequence[str] = COMMAND, *, parent: QObject | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str] = WORKER_COMMAND, *, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._command = list(command)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -113,15 +115,15 @@ class InferenceChild(QObject):
         try:
             message = from_line(line)
         except AppError as error:  # printed by a library, past the child's redirection
-            LOGGER.debug("%s", error)  # napari would show a warning as a notification
+            _LOGGER.debug("%s", error)  # napari would show a warning as a notification
             return
         self.message_received.emit(message)
 
     def _on_error_output(self) -> None:
         if self._process is not None:
             text = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
-            LOGGER.debug("%s", text)
-            self._last_words = (self._last_words + text)[-LAST_WORDS:]
+            _LOGGER.debug("%s", text)
+            self._last_words = (self._last_words + text)[-_LAST_WORDS:]
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart and self._process is not None:

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import form_layout, row_label
 from ..common.folder_row import dropped_directory
-from .dataset_form import HELP, DatasetFolderForm
+from .dataset_form import DATASET_HELP, DatasetFolderForm
 from .folders_form import FoldersForm
 from .studies_form import StudiesForm
 
 DATASET, FOLDERS, STUDIES = range(3)
 SOURCES = (
-    ("An nnU-Net dataset", HELP),
+    ("An nnU-Net dataset", DATASET_HELP),
     (
         "Two folders: images and labels",
         "NIfTI files, matched by their names; an nnU-Net dataset is written from them.",

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
-from ..common.folder_row import HINT, FolderRow
+from ..common.folder_row import DROP_HINT, FolderRow
 
-HELP = "A folder with imagesTr, labelsTr and dataset.json."
+DATASET_HELP = "A folder with imagesTr, labelsTr and dataset.json."
 
 
 class DatasetFolderForm(QWidget):
@@ -27,7 +27,7 @@ class DatasetFolderForm(QWidget):
         *,
         read: Callable[[Path], RawDataset] = read_dataset,
         label: str = "Folder",
-        hint: str = HINT,
+        hint: str = DROP_HINT,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -36,7 +36,7 @@ class DatasetFolderForm(QWidget):
         self._dataset: RawDataset | None = None
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
         self.summary = MessageLabel()
-        self.folder.setToolTip(HELP)
+        self.folder.setToolTip(DATASET_HELP)
         rows = form_layout()
         rows.addRow(row_label(label), self.folder)
         column = QVBoxLayout(self)

@@ -10,12 +10,12 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from ...app.training.process import COMMAND
+from ...app.training.process import TRAIN_COMMAND
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import WIDTH, scrolling
+from ..common.dock import DOCK_WIDTH, scrolling
 from ..common.settings import Settings
 from .dialogs import GO_ON, STAY, STOP, ask_on_closing, may_kill
 from .new_training_form import NewTrainingForm
@@ -37,7 +37,7 @@ class TrainingWidget(QWidget):
         self,
         napari_viewer: Any,
         *,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = TRAIN_COMMAND,
         settings: Settings | None = None,
         ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
         ask_killing: Callable[[QWidget, TrainingProgress], bool] = may_kill,
@@ -102,7 +102,7 @@ class TrainingWidget(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolling(content))
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH)
 
     def _connect(self) -> None:
         self.chooser.new_requested.connect(self.show_new)

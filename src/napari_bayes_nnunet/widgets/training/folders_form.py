@@ -20,13 +20,13 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
-COLUMNS = (
+_COLUMNS = (
     Column("Case", "The name the case gets in the dataset."),
     Column("Image", "The file of the image; of a cine also which frame, counted from 1."),
     Column("Label", "The file of the label that belongs to it."),
 )
-HINT = "Choose both folders; an image and a label belong together where their names match."
-STOPPED = "Stopped. Choose one of the folders again to go on."
+FOLDERS_HINT = "Choose both folders; an image and a label belong together where their names match."
+MATCHING_STOPPED = "Stopped. Choose one of the folders again to go on."
 NOT_WRITTEN = "Stopped; no dataset was made."
 
 
@@ -50,8 +50,8 @@ class FoldersForm(QWidget):
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
         self.progress = ProgressRow()
-        self.summary = MessageLabel(HINT)
-        self.table = RowsTable(COLUMNS)
+        self.summary = MessageLabel(FOLDERS_HINT)
+        self.table = RowsTable(_COLUMNS)
         self.detail = MessageLabel()
         self.new = NewDatasetForm()
         self._lay_out()
@@ -98,12 +98,12 @@ class FoldersForm(QWidget):
         self._show_match(None)
         images, labels = self.images.path, self.labels.path
         if images is None or labels is None:
-            self._end(HINT)
+            self._end(FOLDERS_HINT)
             return
         self.summary.say("")
         self.progress.begin("Looking at file {done} of {total}")
         work = partial(_match_and_target, self._match_work, images, labels)
-        self._work.start(work, self._on_matched, self._end, partial(self._end, STOPPED))
+        self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
     def _on_matched(self, found: tuple[Match, Path]) -> None:
         match, target = found

@@ -16,9 +16,9 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import MessageLabel
-from ..common.rows_table import COLORS, ROW_HEIGHT, ROWS_SHOWN
+from ..common.rows_table import LEVEL_COLORS, ROW_HEIGHT, ROWS_SHOWN
 
-BACKGROUND = "background"
+_BACKGROUND = "background"
 EMPTY = "Name the structure that has the value {value}."
 TWICE = "Two values are called “{name}”: give each structure a name of its own."
 FIXED = "Voxels of no structure have the value 0."
@@ -43,7 +43,7 @@ class LabelNames(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
         self.table.setToolTip("Click on a name to change it.")
-        self.problem_text = MessageLabel(color=COLORS["blocking"])
+        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
@@ -67,7 +67,7 @@ class LabelNames(QWidget):
         for row, (value, name) in enumerate(sorted(names.items())):
             number = QTableWidgetItem(str(value))
             number.setFlags(Qt.ItemFlag.ItemIsEnabled)
-            word = QTableWidgetItem(name if value else BACKGROUND)
+            word = QTableWidgetItem(name if value else _BACKGROUND)
             if value == 0:
                 word.setFlags(Qt.ItemFlag.NoItemFlags)
                 word.setToolTip(FIXED)
@@ -107,6 +107,6 @@ class LabelNames(QWidget):
     @staticmethod
     def _mark(item: QTableWidgetItem, sentence: str, help_text: str) -> None:
         item.setToolTip(sentence or help_text)
-        color = QColor(COLORS["blocking"]) if sentence else None
+        color = QColor(LEVEL_COLORS["blocking"]) if sentence else None
         item.setData(Qt.ItemDataRole.BackgroundRole, None)
         item.setData(Qt.ItemDataRole.ForegroundRole, color)

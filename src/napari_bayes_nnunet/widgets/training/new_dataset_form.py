@@ -14,7 +14,7 @@ from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.rows_table import COLORS
+from ..common.rows_table import LEVEL_COLORS
 from .label_names import LabelNames
 
 LINKS, COPIES = range(2)
@@ -50,7 +50,7 @@ class NewDatasetForm(QWidget):
         self.channel = QLineEdit("MRI")
         self.files = QComboBox()
         self.target = FolderRow("Folder of the new dataset", hint="A new or an empty folder")
-        self.problem_text = MessageLabel(color=COLORS["blocking"])
+        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         self.make_button = QPushButton("Make dataset")
         self._explain()
         self._lay_out()

@@ -23,11 +23,13 @@ from .preflight_form import PreflightForm
 from .schedule_form import ScheduleForm
 
 CONFIGURATION = "2d"
-NO_RUN = "Choose the folder of a finished training as the ensemble's folder first."
+_NO_RUN = "Choose the folder of a finished training as the ensemble's folder first."
 SLOW = (
     "Without a graphics card the network of the preset Paper takes weeks; Quick look takes minutes."
 )
-UNFINISHED = "The training in the ensemble's folder is not finished: follow it and resume it first."
+_UNFINISHED = (
+    "The training in the ensemble's folder is not finished: follow it and resume it first."
+)
 
 
 class NewTrainingForm(QWidget):
@@ -157,7 +159,7 @@ class NewTrainingForm(QWidget):
         """Offer one more cycle where the ensemble's folder holds a finished training."""
         fold = next(iter(record.folds), "") if record is not None else ""
         if record is None or not record.is_complete(fold):
-            self.schedule.set_extension(None, reason=NO_RUN if record is None else UNFINISHED)
+            self.schedule.set_extension(None, reason=_NO_RUN if record is None else _UNFINISHED)
             return
         self.schedule.set_extension(
             record.schedule_of(fold),

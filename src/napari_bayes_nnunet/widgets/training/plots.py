@@ -16,7 +16,7 @@ from .schedule_plot import SchedulePlot
 
 TRAINING, VALIDATION = "training", "validation"
 LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}
-HEIGHT = 120
+_HEIGHT = 120
 RATE_HELP = (
     "The learning rate of Eq. 4, done and to come. The weights of the dotted epochs are kept as "
     "members of the ensemble."
@@ -25,7 +25,7 @@ LOSS_HELP = (
     "What the training makes small: lower is better. It jumps at every restart. Validation: the "
     "same on cases the training does not see."
 )
-DICE_HELP = (
+_DICE_HELP = (
     "Overlap with the reference, 0 to 1, as nnU-Net estimates it after every epoch on random parts "
     "of the validation cases. The true Dice of whole cases is measured after the training."
 )
@@ -71,7 +71,7 @@ class HistoryPlot(EpochPlot):
     """A line for every name of a history, with a dot at its latest value."""
 
     def __init__(
-        self, *, left: str, bottom: str = "", height: int = HEIGHT, parent: QWidget | None = None
+        self, *, left: str, bottom: str = "", height: int = _HEIGHT, parent: QWidget | None = None
     ) -> None:
         super().__init__(left=left, bottom=bottom, height=height, parent=parent)
         self._history = History(1)
@@ -127,9 +127,9 @@ class TrainingPlots(QWidget):
         self._room = 1
         self._members: set[int] = set()
         self.losses, self.dices = History(1), History(1)
-        self.rate_plot = SchedulePlot(bottom="", height=HEIGHT)
+        self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
         self.loss_plot = HistoryPlot(left="loss")
-        self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=HEIGHT + 20)
+        self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=_HEIGHT + 20)
         self.dice_legend = QLabel()
         self._lay_out()
         self.dice_plot.setYRange(0, 1, padding=0.03)
@@ -189,7 +189,7 @@ class TrainingPlots(QWidget):
         for label, plot, text in (
             (rate_legend, self.rate_plot, RATE_HELP),
             (loss_legend, self.loss_plot, LOSS_HELP),
-            (self.dice_legend, self.dice_plot, DICE_HELP),
+            (self.dice_legend, self.dice_plot, _DICE_HELP),
         ):
             label.setWordWrap(True)
             label.setToolTip(text)

@@ -25,9 +25,9 @@ from ..common.dock import MessageLabel
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import COLORS, Row, RowsTable, copy_path
+from ..common.rows_table import LEVEL_COLORS, Row, RowsTable, copy_path
 from .preflight_rows import (
-    COLUMNS,
+    PREFLIGHT_COLUMNS,
     PROBLEM,
     case_rows,
     cases_text,
@@ -37,7 +37,7 @@ from .preflight_rows import (
     short_text,
 )
 
-ALL = "all"
+_ALL = "all"
 NO_DATA = "Choose the data first."
 FOLD_HELP = (
     "The patients are shared out over five folds. A training on fold 0 leaves out those of fold 0 "
@@ -47,7 +47,7 @@ SPLIT_HELP = (
     "Take the folds from a file in the form of nnU-Net's splits_final.json: a list of the cases to "
     "train on and to validate with."
 )
-PROBLEMS_SHOWN = 3
+_PROBLEMS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class PreflightForm(QWidget):
     def _make_parts(self) -> None:
         self.progress = ProgressRow(can_stop=False)
         self.summary = MessageLabel()
-        self.table = RowsTable(COLUMNS)
+        self.table = RowsTable(PREFLIGHT_COLUMNS)
         self.detail = MessageLabel()
         self.problems = MessageLabel()
         self.patients = PatientForm()
@@ -172,7 +172,7 @@ class PreflightForm(QWidget):
         self.split_text = MessageLabel()
         self.devices = DeviceBox()
         self.disk = MessageLabel()
-        for fold in (*map(str, range(FOLDS)), ALL):
+        for fold in (*map(str, range(FOLDS)), _ALL):
             self.folds.addItem(fold, fold)
         self.folds.setToolTip(FOLD_HELP)
         self.split_button.setToolTip(SPLIT_HELP)
@@ -314,9 +314,9 @@ class PreflightForm(QWidget):
         self._problems = [*parts[0], *parts[1]]
         lines = []
         for first, part, where in ((0, parts[0], ""), (len(parts[0]), parts[1], " in the table")):
-            shown = enumerate(part[:PROBLEMS_SHOWN], start=first)
+            shown = enumerate(part[:_PROBLEMS_SHOWN], start=first)
             lines += [_problem_html(number, problem) for number, problem in shown]
-            more = len(part) - PROBLEMS_SHOWN
+            more = len(part) - _PROBLEMS_SHOWN
             lines += [f"… and {more} more{where}."] if more > 0 else []
         self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
         self.problems.setToolTip("\n".join(problem.text for problem in self._problems[:30]))
@@ -353,7 +353,7 @@ def _judge(
 def _split_text(preflight: Preflight, chosen: Path | None) -> str:
     """Where the folds come from."""
     file = preflight.split_file
-    if preflight.fold == ALL:
+    if preflight.fold == _ALL:
         return "Every case is trained on; none is left to validate with."
     if file is None:
         folds = len(preflight.splits or ())
@@ -366,7 +366,7 @@ def _split_text(preflight: Preflight, chosen: Path | None) -> str:
 
 
 def _problem_html(number: int, problem: Problem) -> str:
-    color = COLORS[level_of([problem])]
+    color = LEVEL_COLORS[level_of([problem])]
     link = (
         f" <a href='{number}' style='color:{color}'>Copy&nbsp;the&nbsp;path</a>"
         if problem.file

@@ -10,7 +10,7 @@ from ...io.dataset.check import Problem
 from ..common.cli_wording import in_the_window
 from ..common.rows_table import Column, Level, Row
 
-COLUMNS = (
+PREFLIGHT_COLUMNS = (
     Column("Case", "Name of the case. A double click copies the path of the file in question."),
     Column("Problem", "Red ones stop the training, amber ones are worth a look."),
     Column("Shape", "Voxels: slices (z) × rows (y) × columns (x)."),

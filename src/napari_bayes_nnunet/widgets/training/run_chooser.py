@@ -14,7 +14,7 @@ from ..common.background import Background
 from ..common.settings import Settings
 
 NEW = "New training"
-NO_RUN = "none"
+_NO_RUN = "none"
 
 
 class RunChooser(QWidget):
@@ -74,7 +74,7 @@ class RunChooser(QWidget):
         return next((i for i in range(self.runs.count()) if self.runs.itemData(i) == path), -1)
 
     def _on_state(self, path: Path, state: RunState) -> None:
-        if state.kind == NO_RUN:
+        if state.kind == _NO_RUN:
             return
         index = self._index(path)
         if index < 0:

@@ -12,13 +12,13 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox, QVBoxLayou
 from ...app.training.request import PresetValues
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.dock import MessageLabel
-from ..common.rows_table import COLORS
+from ..common.rows_table import LEVEL_COLORS
 
 FieldValues = dict[str, Any]
 """Name of a field of RestartSchedule, MemberSelection or PresetValues → its value."""
 
-PROBLEM_COLOR = COLORS["blocking"]
-LARGEST = 20_000
+PROBLEM_COLOR = LEVEL_COLORS["blocking"]
+_LARGEST = 20_000
 WHOLE = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
 DECAYS = {"T": "Whole training (T)", "Tc": "One cycle (Tc)"}
 
@@ -34,7 +34,7 @@ class Field:
     suffix: str = ""
 
 
-FIELDS = (
+SCHEDULE_FIELDS = (
     Field(
         "cycles",
         "Cycles",
@@ -113,7 +113,7 @@ MORE_FIELDS = (
         suffix="Begins with the restart rate",
     ),
 )
-TITLES = {field.name: field.title for field in (*FIELDS, *MORE_FIELDS)}
+TITLES = {field.name: field.title for field in (*SCHEDULE_FIELDS, *MORE_FIELDS)}
 
 
 def numbers_of(values: PresetValues) -> FieldValues:
@@ -180,7 +180,7 @@ class NumberField(QWidget):
         self.editor.setToolTip(field.help)
         self.editor.installEventFilter(WheelGuard(self.editor))
         self.problem = MessageLabel(color=PROBLEM_COLOR)
-        self.note = MessageLabel(color=COLORS["warning"])
+        self.note = MessageLabel(color=LEVEL_COLORS["warning"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -247,7 +247,7 @@ def number_in(text: str) -> float | str:
 def _editor(field: Field) -> QSpinBox | QCheckBox | QComboBox | QLineEdit:
     if field.name in WHOLE:
         box = QSpinBox()
-        box.setRange(0, LARGEST)
+        box.setRange(0, _LARGEST)
         box.setPrefix(field.prefix)
         box.setSuffix(field.suffix)
         return box

@@ -20,8 +20,8 @@ from ...app.training.request import PRESETS, Preset, PresetValues, schedule_note
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.dock import FoldButton, MessageLabel, form_layout, row_label
 from .schedule_fields import (
-    FIELDS,
     MORE_FIELDS,
+    SCHEDULE_FIELDS,
     TITLES,
     Field,
     FieldValues,
@@ -113,7 +113,7 @@ class ScheduleForm(QWidget):
         self.explanation = MessageLabel()
         self.summary = MessageLabel()
         self.plot = SchedulePlot()
-        self.fields = {field.name: NumberField(field) for field in (*FIELDS, *MORE_FIELDS)}
+        self.fields = {field.name: NumberField(field) for field in (*SCHEDULE_FIELDS, *MORE_FIELDS)}
         self.folded = QWidget()
         self.more = FoldButton("More", self.folded)
         self._fill_presets()
@@ -266,7 +266,7 @@ class ScheduleForm(QWidget):
         for part in (self.explanation, self.plot, self.summary):
             column.addWidget(part)
         rows = form_layout()
-        self._add_rows(rows, FIELDS)
+        self._add_rows(rows, SCHEDULE_FIELDS)
         column.addLayout(rows)
         self._add_rows(form_layout(self.folded), MORE_FIELDS)
         column.addWidget(self.more)

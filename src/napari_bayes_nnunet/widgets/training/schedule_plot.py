@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QWidget
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, faint, pen, pg
 
-HEIGHT = 150
-ROOM = 1.25  # how far the axis goes beyond the highest rate that is no restart
-DOT = 6
+_HEIGHT = 150
+_ROOM = 1.25  # how far the axis goes beyond the highest rate that is no restart
+_DOT = 6
 GREYED = 0.35
 
 
@@ -37,9 +37,9 @@ class ScheduleCurve:
     def top(self) -> float:
         """End of the axis: a restart, one epoch of ten times the rate, would flatten the rest."""
         others = np.delete(self.rates, self.restarts)
-        top = ROOM * float(others.max()) if others.size else 0.0
+        top = _ROOM * float(others.max()) if others.size else 0.0
         highest = float(self.rates.max())
-        return top if 0 < ROOM * top < highest else ROOM * highest
+        return top if 0 < _ROOM * top < highest else _ROOM * highest
 
     @property
     def is_cut(self) -> bool:
@@ -66,7 +66,7 @@ class SchedulePlot(EpochPlot):
     """
 
     def __init__(
-        self, *, bottom: str = EPOCH_AXIS, height: int = HEIGHT, parent: QWidget | None = None
+        self, *, bottom: str = EPOCH_AXIS, height: int = _HEIGHT, parent: QWidget | None = None
     ) -> None:
         self._curve: ScheduleCurve | None = None
         self._done = 0
@@ -74,8 +74,8 @@ class SchedulePlot(EpochPlot):
         self._borders = pg.PlotCurveItem(connect="pairs")
         self._planned = pg.PlotCurveItem(antialias=True)
         self._past = pg.PlotCurveItem(antialias=True)
-        self._hollow = pg.ScatterPlotItem(size=DOT, brush=None, pen=pen(MEMBER_COLOR, width=1))
-        self._filled = pg.ScatterPlotItem(size=DOT, brush=MEMBER_COLOR, pen=None)
+        self._hollow = pg.ScatterPlotItem(size=_DOT, brush=None, pen=pen(MEMBER_COLOR, width=1))
+        self._filled = pg.ScatterPlotItem(size=_DOT, brush=MEMBER_COLOR, pen=None)
         self._cut = pg.ScatterPlotItem(size=9, symbol="t1", pen=None)
         self._restart = pg.TextItem(anchor=(0, 0.5))
         super().__init__(left="learning rate", bottom=bottom, height=height, parent=parent)

@@ -11,8 +11,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
-from ...io.study.review_state import Phase
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow, dropped_directory
 from ..common.long_work import LongWork, Steps
@@ -23,19 +23,19 @@ from .dataset_form import DatasetFolderForm
 if TYPE_CHECKING:
     from ...app.review.corrected_studies import AddedStudies, CorrectedStudy
 
-COLUMNS = (
+_COLUMNS = (
     Column("Study", "The case the study is of."),
     Column("Ready", "The phases that were reviewed: they can be trained on."),
     Column("Open slices", "Slices of the queue that must be accepted before a phase is ready."),
 )
 STUDY, STUDY_WIDTH = 0, 130
-HINT = "Choose a folder of studies; what was reviewed of them can be trained on."
-NO_STUDY = "There is no study in this folder. A review in the dock Review makes one."
+STUDIES_HINT = "Choose a folder of studies; what was reviewed of them can be trained on."
+NO_REVIEWED_STUDY = "There is no study in this folder. A review in the dock Review makes one."
 NOT_READY = (
     "No phase is ready to be trained on: accept all slices that the queue of the dock Review names "
     "of it."
 )
-STOPPED = "Stopped. Look again to go on."
+SEARCH_STOPPED = "Stopped. Look again to go on."
 NOT_ALL = "Stopped; what was added until then stays in the dataset."
 FAILURES_SHOWN = 3
 
@@ -73,8 +73,8 @@ class StudiesForm(QWidget):
         self._dataset: RawDataset | None = None
         self._work = LongWork(self)
         self.folder = FolderRow("Folder of studies", hint="Choose or drop a folder of studies")
-        self.summary = MessageLabel(HINT)
-        self.table = RowsTable(COLUMNS)
+        self.summary = MessageLabel(STUDIES_HINT)
+        self.table = RowsTable(_COLUMNS)
         self.detail = MessageLabel()
         self.target = target or DatasetFolderForm(
             label="Add to", hint="The dataset the ensemble was trained on"
@@ -109,13 +109,13 @@ class StudiesForm(QWidget):
         self._show(())
         folder = self.folder.path
         if folder is None:
-            self._end(HINT)
+            self._end(STUDIES_HINT)
             return
         self._enable(True)
         self.summary.say("")
         self.progress.begin("Looking at study {done} of {total}")
         work = partial(self._find, folder)
-        self._work.start(work, self._on_found, self._end, partial(self._end, STOPPED))
+        self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
 
     def add(self) -> None:
         """Take all that is ready into the dataset, in a thread."""
@@ -273,7 +273,7 @@ def _open_text(counts: Mapping[Phase, int]) -> str:
 
 def _what_is_ready(studies: Sequence[CorrectedStudy]) -> str:
     if not studies:
-        return NO_STUDY
+        return NO_REVIEWED_STUDY
     ready = [study for study in studies if study.ready]
     if not ready:
         return NOT_READY

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app import AppError
-from ...app.training.process import COMMAND, StartedTraining, start
+from ...app.training.process import TRAIN_COMMAND, StartedTraining, start
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
 from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
@@ -20,7 +20,7 @@ from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
 
-POLL_MS = 500
+_POLL_MS = 500
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class TrainingWatch(QObject):
     log_grown = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, command: Sequence[str] = COMMAND, parent: QObject | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str] = TRAIN_COMMAND, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._command = tuple(command)
         self._run: RunFolder | None = None
@@ -87,7 +89,7 @@ class TrainingWatch(QObject):
         self._background, self._starter = Background(self), Background(self)
         self._is_looking = False
         self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
+        self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._look)
 
     @property

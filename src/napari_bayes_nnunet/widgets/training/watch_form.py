@@ -33,7 +33,7 @@ STOP_HELP = {
     STOP: "Stops measuring the validation cases. All members are there; Resume measures anew.",
 }
 LOG_LINES = 2000
-STEPS = 1000
+_STEPS = 1000
 
 
 class WatchForm(QWidget):
@@ -129,7 +129,7 @@ class WatchForm(QWidget):
     def _show_place(self, progress: TrainingProgress) -> None:
         text, fraction = place_of(progress)
         self.place.setText(text)
-        self.bar.setValue(round(fraction * STEPS))
+        self.bar.setValue(round(fraction * _STEPS))
 
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.goes_on
@@ -161,7 +161,7 @@ class WatchForm(QWidget):
         )
 
     def _lay_out(self) -> None:
-        self.bar.setRange(0, STEPS)
+        self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.log.setReadOnly(True)
