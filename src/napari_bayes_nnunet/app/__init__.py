@@ -1,5 +1,7 @@
 """What the program does, without any window: segment, train, talk to child processes."""
 
+from ..core.problems import Problem
 
-class AppError(Exception):
-    """A request cannot be carried out; the message is one sentence for the user."""
+
+class AppError(Problem):
+    """Error: a request cannot be carried out."""

@@ -1,5 +1,7 @@
 """Files and folders: images, datasets and ensembles. Imports no torch and no GUI."""
 
+from ..core.problems import Problem
 
-class DataError(Exception):
-    """A file or folder cannot be used; the message says what was expected and what was found."""
+
+class DataError(Problem):
+    """Error: a file or folder cannot be used."""

@@ -2,6 +2,8 @@
 
 import os
 
+from ..core.problems import Problem
+
 SPIN_COUNT = 1000
 """Turns that a thread of torch waits awake for the next piece of work; GNU OpenMP's own is 300 000.
 
@@ -12,8 +14,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 
 
-class ModelError(Exception):
-    """A trained model or a training cannot be used; the message says why."""
+class ModelError(Problem):
+    """Error: a model or a training cannot be used."""
 
 
 class Stopped(Exception):

@@ -1,0 +1,192 @@
+"""Errors for the user: what happened in one sentence, and what to do as a typed remedy.
+
+What to do is done with an option on the command line and with a button or a field in the window.
+So an error does not word it: it carries an `Action`, and the command line and the window each have
+their sentence for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Action(StrEnum):
+    """What a user can do about a problem."""
+
+    RESUME = "resume"
+    """Continue a training from its saved state."""
+    START_NEW = "start new"
+    """Start a training from its beginning."""
+    START_AGAIN = "start again"
+    """Repeat the same command or press the same button."""
+    OTHER_OUTPUT = "other output"
+    """Choose another folder to write to."""
+    OVERWRITE = "overwrite"
+    """Replace what exists."""
+    CONTINUE = "continue"
+    """Do only what is missing."""
+    OTHER_BATCH_SIZE = "other batch size"
+    """Train with the batch size ``size``."""
+    SMALLER_NETWORK = "smaller network"
+    """Train a smaller network, or on another device."""
+    LOWER_RATE = "lower rate"
+    """Start a training again with lower learning rates."""
+    FREE_SPACE = "free space"
+    """Make room on the disk, then continue the training."""
+    CHOOSE_FOLD = "choose fold"
+    """Say which fold is meant."""
+    TRAIN_ON_ALL = "train on all"
+    """Train on all cases, without validation."""
+    NAME_PATIENT = "name patient"
+    """Say which part of a case name identifies the patient."""
+    LEAVE_OUT = "leave out"
+    """Leave out the setting ``setting``, or choose another output."""
+    NAME_SPLIT = "name split"
+    """Name the split file the training was started with."""
+    KEEP_TRAJECTORY = "keep trajectory"
+    """Train again and keep layers of every epoch."""
+    FIT_TEMPERATURE = "fit temperature"
+    """Fit the temperature with ``command``, or choose a number."""
+    RESTORE = "restore"
+    """Put back the file from a backup, or start a new training."""
+
+
+COMMAND_LINE: Mapping[Action, str] = {
+    Action.RESUME: "continue with --resume",
+    Action.START_NEW: "start a training without --resume and --add-cycle",
+    Action.START_AGAIN: "start it again with the same command",
+    Action.OTHER_OUTPUT: "choose another --output",
+    Action.OVERWRITE: "use --overwrite to replace it",
+    Action.CONTINUE: "use --continue to do only what is missing",
+    Action.OTHER_BATCH_SIZE: "start again with --batch-size {size}",
+    Action.SMALLER_NETWORK: "try --preset demo or another --device",
+    Action.LOWER_RATE: (
+        "start again in another --output with a lower --restart-lr or --initial-lr, or with "
+        "--no-restart-first-cycle"
+    ),
+    Action.FREE_SPACE: "free some disk space, then continue with --resume",
+    Action.CHOOSE_FOLD: "choose one with --fold",
+    Action.TRAIN_ON_ALL: "train with --fold all",
+    Action.NAME_PATIENT: "name the patient's part of the case name with --patient",
+    Action.LEAVE_OUT: "leave out {setting} to continue as it was started",
+    Action.NAME_SPLIT: "name the split it was started with by --split",
+    Action.KEEP_TRAJECTORY: "train again with --keep-trajectory",
+    Action.FIT_TEMPERATURE: "run {command}, or name a temperature",
+    Action.RESTORE: "put the file back from a backup, or train in another --output",
+}
+"""Verb phrases of the command line, formatted with the values of the remedy."""
+
+
+class Setting(str):
+    """Name of a setting, such as "batch_size", which is an option here and a field there."""
+
+    __slots__ = ()
+
+
+Word = Callable[[Setting], str]
+
+
+def option(setting: Setting) -> str:
+    """Return the option of the command line for a setting: "--batch-size"."""
+    return "--" + setting.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An action with its ``values``, such as the batch size to try."""
+
+    action: Action
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Problem(Exception):
+    """An error for the user: a sentence on what happened, and remedies in the order of preference.
+
+    Parameters
+    ----------
+    template : str
+        The sentence, with the names of ``values`` in braces.
+    *remedies : Remedy or Action
+        What the user can do.
+    **values : Any
+        What the braces stand for. A `Setting` is worded by whoever shows the sentence.
+
+    Examples
+    --------
+    >>> problem = Problem("{file} exists.", Action.OVERWRITE, file="heart.nii.gz")
+    >>> str(problem)
+    'heart.nii.gz exists. Use --overwrite to replace it.'
+    """
+
+    def __init__(self, template: str, *remedies: Remedy | Action, **values: Any) -> None:
+        super().__init__(template)
+        self.template = template
+        self.remedies = tuple(r if isinstance(r, Remedy) else Remedy(r) for r in remedies)
+        self.values = values
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, wording: Mapping[Action, str] = COMMAND_LINE, word: Word = option) -> str:
+        """Return the sentence and the advice, by default in the words of the command line."""
+        sentence = _filled(self.template, self.values, word) if self.values else self.template
+        phrases = [_filled(wording[r.action], r.values, word) for r in self.remedies]
+        advice = ", or ".join(phrases)
+        return f"{sentence} {advice[0].upper()}{advice[1:]}." if advice else sentence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.template, self.remedies, self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, from which another process can word the same problem."""
+        return {
+            "template": self.template,
+            "values": _plain(self.values),
+            "remedies": [
+                {"action": r.action.value, "values": _plain(r.values)} for r in self.remedies
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the problem that `to_json` described.
+
+        Raises KeyError, TypeError or ValueError for anything else.
+        """
+        remedies = [
+            Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
+        ]
+        return cls(str(content["template"]), *remedies, **_restored(content["values"]))
+
+
+def _rebuilt(
+    kind: type[Problem], template: str, remedies: tuple[Remedy, ...], values: dict[str, Any]
+) -> Problem:
+    return kind(template, *remedies, **values)
+
+
+def _filled(template: str, values: Mapping[str, Any], word: Word) -> str:
+    worded = {k: word(v) if isinstance(v, Setting) else v for k, v in values.items()}
+    return template.format(**worded)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers stay numbers, because a template may format them; a setting keeps its kind."""
+    return {
+        name: {"setting": str.__str__(value)}
+        if isinstance(value, Setting)
+        else value
+        if isinstance(value, int | float | str)
+        else str(value)
+        for name, value in values.items()
+    }
+
+
+def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: Setting(value["setting"]) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,61 @@
+"""What happened, what to do, and each in the words of whoever shows it."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.core.problems import COMMAND_LINE, Action, Problem, Remedy, Setting
+from napari_bayes_nnunet.io import DataError
+
+SIZE = Remedy(Action.OTHER_BATCH_SIZE, {"size": 8})
+STARTED = AppError(
+    "{folder} was started with {setting} {kept:g}.",
+    SIZE,
+    Action.OTHER_OUTPUT,
+    folder=Path("run"),
+    setting=Setting("batch_size"),
+    kept=16.0,
+)
+
+
+def test_a_sentence_is_followed_by_what_to_do() -> None:
+    assert str(STARTED) == (
+        "run was started with --batch-size 16. Start again with --batch-size 8, or choose another "
+        "--output."
+    )
+
+
+def test_braces_in_a_sentence_without_values_are_kept() -> None:
+    assert str(Problem("{odd} name.nii.gz is damaged.")) == "{odd} name.nii.gz is damaged."
+
+
+def test_braces_in_a_value_are_kept() -> None:
+    assert str(DataError("{file} is damaged.", file="{0}.nii")) == "{0}.nii is damaged."
+
+
+def test_settings_and_actions_have_other_words_elsewhere() -> None:
+    wording = dict.fromkeys(Action, "do it")
+    text = STARTED.text(wording, word=lambda setting: f"the field {setting}")
+    assert text == "run was started with the field batch_size 16. Do it, or do it."
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        pickle.loads(pickle.dumps(STARTED)),
+        AppError.from_json(STARTED.to_json()),
+    ],
+)
+def test_another_process_words_the_same_problem(copied: Problem) -> None:
+    assert type(copied) is AppError
+    assert copied.remedies == STARTED.remedies
+    assert str(copied) == str(STARTED)
+    assert isinstance(copied.values["setting"], Setting)
+
+
+def test_every_action_is_worded_as_a_phrase() -> None:
+    assert set(COMMAND_LINE) == set(Action)
+    assert not [phrase for phrase in COMMAND_LINE.values() if phrase.endswith(".")]
+    assert not [phrase for phrase in COMMAND_LINE.values() if phrase[0].isupper()]
