@@ -18,7 +18,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.preflight import assess, check_cases
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.check import CaseCheck, Problem
+from napari_bayes_nnunet.io.dataset.check import CaseCheck, DatasetProblem
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.device_box import LOOKING
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
@@ -105,7 +105,7 @@ def made(cases: int = 10, *, text: str = "") -> tuple[RawDataset, tuple[CaseChec
         {**content, "file_ending": ".nii.gz"},
         tuple(TrainingCase(name, (path / name,), path / name) for name in names),
     )
-    problem = (Problem(text, path / "labelsTr" / "file"),) if text else ()
+    problem = (DatasetProblem(text, path / "labelsTr" / "file"),) if text else ()
     checks = tuple(
         CaseCheck(name, (10, 256, 216), (10, 1.4, 1.4), (0, 1), 552960, problem * (not i % 3))
         for i, name in enumerate(names)
@@ -177,7 +177,7 @@ def test_problems_stand_first_in_their_colours(form, faulty, qtbot) -> None:
         "patient003_frame02", "patient002_frame02", "patient001_frame01"
     ]  # fmt: skip
     assert not form.table.isColumnHidden(PROBLEM)
-    texts = column(form, "Problem")
+    texts = column(form, "DatasetProblem")
     assert texts[0].startswith("patient003_frame02.nii.gz holds the value 7, but dataset.json")
     assert texts[1].startswith("patient002_frame02.nii.gz shows no structure")
     assert not any(texts[2:])
@@ -256,11 +256,15 @@ def test_the_problems_of_the_dataset_are_sentences(form, tmp_path, qtbot, monkey
 
 def test_many_problems_are_cut_short(make_form, qtbot) -> None:
     dataset, checks = made()
-    problems = tuple(Problem(f"Bad thing {number}.", None, blocks=False) for number in range(8))
+    problems = tuple(
+        DatasetProblem(f"Bad thing {number}.", None, blocks=False) for number in range(8)
+    )
 
     def judge(*arguments):
         found = assess(*arguments)
-        return type(found)(**{**found.__dict__, "problems": (*problems, Problem("Worst.", None))})
+        return type(found)(
+            **{**found.__dict__, "problems": (*problems, DatasetProblem("Worst.", None))}
+        )
 
     form = make_form(check=fake_check(checks), assess=judge)
     check(form, dataset, qtbot)
@@ -597,10 +601,10 @@ def test_unknown_devices_are_explained(make_form, qtbot) -> None:
 
 def test_a_path_is_cut_down_to_its_name() -> None:
     file = Path("/data/hearts/dataset.json")
-    assert short_text(Problem(f"{file} lacks labels.", file)) == "dataset.json lacks labels."
-    assert short_text(Problem("/data/hearts is one.", file)) == "hearts is one."
-    assert short_text(Problem("/data is one.", None)) == "/data is one."
-    assert short_text(Problem("/ is one.", Path("/"))) == "/ is one."
+    assert short_text(DatasetProblem(f"{file} lacks labels.", file)) == "dataset.json lacks labels."
+    assert short_text(DatasetProblem("/data/hearts is one.", file)) == "hearts is one."
+    assert short_text(DatasetProblem("/data is one.", None)) == "/data is one."
+    assert short_text(DatasetProblem("/ is one.", Path("/"))) == "/ is one."
 
 
 class Stopwatch:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...io.dataset.check import CaseCheck, Problem
+from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .request import PRESETS, TrainingRequest
@@ -52,7 +52,7 @@ class DiskNeed:
     free_bytes: int
     parts: dict[str, int]
 
-    def problem(self, output: Path) -> Problem | None:
+    def problem(self, output: Path) -> DatasetProblem | None:
         """Too little space, which blocks, or hardly enough, which does not."""
         needed, free = size_text(self.needed_bytes), size_text(self.free_bytes)
         if self.needed_bytes > self.free_bytes:
@@ -62,13 +62,13 @@ class DiskNeed:
                 f"free at {output}: make room, choose an output on another disk, or keep fewer "
                 "members."
             )
-            return Problem(text, output)
+            return DatasetProblem(text, output)
         if self.needed_bytes * (1 + SPARE) > self.free_bytes:
             text = (
                 f"The training needs up to {needed} of disk space and {free} are free at {output}: "
                 "make room before anything else is written there."
             )
-            return Problem(text, output, blocks=False)
+            return DatasetProblem(text, output, blocks=False)
         return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...io import DataError
-from ...io.dataset.check import CaseCheck, Problem, check_case, check_dataset
+from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.raw_dataset import (
     DEFAULT_PATIENT,
     RawDataset,
@@ -57,18 +57,18 @@ class Preflight:
     fold: str
     pattern: str
     rows: tuple[PreflightRow, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[DatasetProblem, ...]
     disk: DiskNeed
     splits: list[Split] | None
     split_file: Path | None
 
     @property
-    def case_problems(self) -> tuple[Problem, ...]:
+    def case_problems(self) -> tuple[DatasetProblem, ...]:
         """Those of the cases, in their order."""
         return tuple(problem for row in self.rows for problem in row.check.problems)
 
     @property
-    def all_problems(self) -> tuple[Problem, ...]:
+    def all_problems(self) -> tuple[DatasetProblem, ...]:
         """Those of the dataset and of the cases."""
         return (*self.problems, *self.case_problems)
 
@@ -123,7 +123,7 @@ def assess(
     file = frozen or _split_file(request, dataset)
     splits = None
     if fold != "all" and file is None and len(set(patients.values())) < 2:
-        problems.append(Problem(_too_few(patients), dataset.path))
+        problems.append(DatasetProblem(_too_few(patients), dataset.path))
     else:
         with _noted(problems, file):
             splits = choose_splits(request, dataset, fold, frozen=frozen)
@@ -150,16 +150,16 @@ def assess(
 
 
 @contextmanager
-def _noted(problems: list[Problem], file: Path | None) -> Iterator[None]:
+def _noted(problems: list[DatasetProblem], file: Path | None) -> Iterator[None]:
     """Turn what a training would refuse into a problem."""
     try:
         yield
     except (AppError, DataError) as error:
-        problems.append(Problem(str(error), file))
+        problems.append(DatasetProblem(str(error), file))
 
 
 def _start(
-    request: TrainingRequest, dataset: RawDataset, run: RunFolder, problems: list[Problem]
+    request: TrainingRequest, dataset: RawDataset, run: RunFolder, problems: list[DatasetProblem]
 ) -> tuple[TrainingRecord | None, str]:
     """What the run folder has settled already, and the fold that would be trained."""
     settled, fold = None, request.fold or "0"
@@ -167,7 +167,7 @@ def _start(
         text = (
             f"The folder of the ensemble must be another than that of the dataset {dataset.path}."
         )
-        problems.append(Problem(text, run.path))
+        problems.append(DatasetProblem(text, run.path))
     with _noted(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
@@ -178,12 +178,12 @@ def _start(
             f"{run.path} already holds a training of fold {fold}: resume that one, or choose "
             "another folder for the ensemble."
         )
-        problems.append(Problem(text, run.path))
+        problems.append(DatasetProblem(text, run.path))
     return settled, fold
 
 
 def _patients(
-    dataset: RawDataset, pattern: str, asked: str | None, problems: list[Problem]
+    dataset: RawDataset, pattern: str, asked: str | None, problems: list[DatasetProblem]
 ) -> dict[str, str]:
     """The patient of every case; with a pattern that matches none every case is a patient.
 
@@ -193,7 +193,7 @@ def _patients(
     with _noted(problems, None):
         patients = {name: patient_of(name, pattern) for name in names}
         if warning := pattern_warning(asked, names):
-            problems.append(Problem(warning, None, blocks=False))
+            problems.append(DatasetProblem(warning, None, blocks=False))
         return patients
     return {name: name for name in names}
 
@@ -242,17 +242,17 @@ def _uses(
 
 def _split_problems(
     patients: Mapping[str, str], uses: Mapping[str, str], fold: str, file: Path | None
-) -> Iterator[Problem]:
+) -> Iterator[DatasetProblem]:
     """Patients on both sides, which would be validated with hearts they were trained on."""
     where = f"fold {fold}{f' of {file}' if file else ''}"
     cases: dict[str, list[str]] = {use: [] for use in (TRAINING, VALIDATION, LEFT_OUT)}
     for case, use in uses.items():
         cases[use].append(case)
     for text in shared_patients(cases[TRAINING], cases[VALIDATION], patients, where):
-        yield Problem(text, file)
+        yield DatasetProblem(text, file)
     left_out = cases[LEFT_OUT]
     if left_out:
-        yield Problem(
+        yield DatasetProblem(
             f"The dataset's cases {named(left_out)} ({len(left_out)} in all) are neither in the "
             f"training nor in the validation of {where}: they will not be used.",
             file,
@@ -260,11 +260,11 @@ def _split_problems(
         )
 
 
-def _output_problems(output: Path, disk: DiskNeed) -> Iterator[Problem]:
+def _output_problems(output: Path, disk: DiskNeed) -> Iterator[DatasetProblem]:
     place = nearest_existing(output)
     if not place.is_dir():
         text = f"The folder of the ensemble cannot be made: {place} is a file, not a folder."
-        yield Problem(text, place)
+        yield DatasetProblem(text, place)
         return
     problem = disk.problem(output)
     if problem is not None:

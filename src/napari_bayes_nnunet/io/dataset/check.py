@@ -24,7 +24,7 @@ _SAME_SPACING = 0.01
 
 
 @dataclass(frozen=True)
-class Problem:
+class DatasetProblem:
     """What is wrong, in one sentence for the user, and the file to look at, where it is one.
 
     A problem that does not block is a warning: a training would run.
@@ -49,7 +49,7 @@ class CaseCheck:
     spacing: tuple[float, float, float] | None
     values: tuple[int, ...]
     voxels: int
-    problems: tuple[Problem, ...]
+    problems: tuple[DatasetProblem, ...]
 
 
 def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
@@ -59,7 +59,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     """
     if dataset.json["file_ending"] not in ENDINGS:
         return CaseCheck(case.name, (), None, (), 0, ())
-    problems: list[Problem] = []
+    problems: list[DatasetProblem] = []
     label, values = _look_at_label(case.label, dataset, problems)
     images = [(file, _look_at(file, read_volume, problems)) for file in case.images]
     known = [(file, image) for file, image in images if image is not None]
@@ -73,7 +73,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems))
 
 
-def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:
+def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     """What is wrong with a dataset as a whole, given the ``checks`` of all its cases."""
     problems = [*_numbering(dataset), *_without_label(dataset)]
     if dataset.json["file_ending"] not in ENDINGS:
@@ -81,7 +81,7 @@ def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Prob
             f"The files of {dataset.path} end in {dataset.json['file_ending']}: they were not "
             f"looked into, only {' and '.join(ENDINGS)} are."
         )
-        problems.append(Problem(text, dataset.path / "dataset.json", blocks=False))
+        problems.append(DatasetProblem(text, dataset.path / "dataset.json", blocks=False))
     elif checks and all(check.values for check in checks):  # else a structure may be in the others
         problems += _missing_structures(dataset, checks)
     if len(dataset.cases) == 1:
@@ -89,11 +89,11 @@ def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Prob
             f"{dataset.path} holds a single case: a network trained on it will hardly know another "
             "heart."
         )
-        problems.append(Problem(text, dataset.path, blocks=False))
+        problems.append(DatasetProblem(text, dataset.path, blocks=False))
     return problems
 
 
-def check_labels(dataset: RawDataset) -> list[Problem]:
+def check_labels(dataset: RawDataset) -> list[DatasetProblem]:
     """Look into every file, of NIfTI datasets; returns the warnings about the whole dataset.
 
     Raises DataError with the first problem that would keep a training from running.
@@ -108,22 +108,22 @@ def check_labels(dataset: RawDataset) -> list[Problem]:
     return problems
 
 
-def _refuse(problems: Iterable[Problem]) -> None:
+def _refuse(problems: Iterable[DatasetProblem]) -> None:
     for problem in problems:
         if problem.blocks:
             raise DataError(problem.text)
 
 
-def _numbering(dataset: RawDataset) -> list[Problem]:
+def _numbering(dataset: RawDataset) -> list[DatasetProblem]:
     numbers = sorted(set(dataset.labels.values()))
     if numbers == list(range(len(numbers))):
         return []
     file = dataset.path / "dataset.json"
     text = f"{file} must number the labels from 0 without gaps, not {', '.join(map(str, numbers))}."
-    return [Problem(text, file)]
+    return [DatasetProblem(text, file)]
 
 
-def _without_label(dataset: RawDataset) -> list[Problem]:
+def _without_label(dataset: RawDataset) -> list[DatasetProblem]:
     folder, ending = dataset.path / "imagesTr", str(dataset.json["file_ending"])
     known = {case.name for case in dataset.cases}
     cases: dict[str, Path] = {}  # with the first of the channels of each
@@ -136,10 +136,10 @@ def _without_label(dataset: RawDataset) -> list[Problem]:
     names = named([file.name for file in files])
     what = "1 image has" if len(files) == 1 else f"{len(files)} images have"
     text = f"{what} no label in labelsTr and will not be used: {names}."
-    return [Problem(text, files[0], blocks=False)]
+    return [DatasetProblem(text, files[0], blocks=False)]
 
 
-def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Problem]:
+def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     seen = {value for check in checks for value in check.values}
     missing = [
         f"{name} ({value})"
@@ -152,11 +152,11 @@ def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> lis
         f"No label file of {dataset.path} shows {', '.join(missing)}: correct the labels, or "
         "leave it out of dataset.json."
     )
-    return [Problem(text, dataset.path / "dataset.json")]
+    return [DatasetProblem(text, dataset.path / "dataset.json")]
 
 
 def _look_at(
-    file: Path, read: Callable[[Path], Volume], problems: list[Problem]
+    file: Path, read: Callable[[Path], Volume], problems: list[DatasetProblem]
 ) -> Geometry | None:
     """The grid of a file whose voxels could be read; they are not kept."""
     volume = _readable(file, read, problems)
@@ -164,7 +164,7 @@ def _look_at(
 
 
 def _look_at_label(
-    file: Path, dataset: RawDataset, problems: list[Problem]
+    file: Path, dataset: RawDataset, problems: list[DatasetProblem]
 ) -> tuple[Geometry | None, tuple[int, ...]]:
     volume = _readable(file, read_labels, problems)
     if volume is None:
@@ -178,33 +178,35 @@ def _look_at_label(
             f"{file} holds the {which}{', …' if len(unknown) > 5 else ''}, but dataset.json names "
             f"only {', '.join(f'{value} ({name})' for value, name in names.items())}."
         )
-        problems.append(Problem(text, file))
+        problems.append(DatasetProblem(text, file))
     elif not any(value and names[value] != IGNORE for value in values):
         text = f"{file} shows no structure, only background: leave the case out unless that is so."
-        problems.append(Problem(text, file, blocks=False))
+        problems.append(DatasetProblem(text, file, blocks=False))
     return volume.geometry, values
 
 
-def _readable(file: Path, read: Callable[[Path], Volume], problems: list[Problem]) -> Volume | None:
+def _readable(
+    file: Path, read: Callable[[Path], Volume], problems: list[DatasetProblem]
+) -> Volume | None:
     try:
         volume = read(file)
     except DataError as error:
-        problems.append(Problem(str(error), file))
+        problems.append(DatasetProblem(str(error), file))
         return None
     if volume.is_cine:
         text = (
             f"{file} is a cine of {volume.phases} phases; a training needs one phase in a file: "
             "cut out those that are labelled."
         )
-        problems.append(Problem(text, file))
+        problems.append(DatasetProblem(text, file))
         return None
     return volume
 
 
-def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[Problem]:
+def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetProblem]:
     (first, grid), *others = images
     return [
-        Problem(
+        DatasetProblem(
             f"{file.name} lies on another grid ({other}) than the channel {first.name} ({grid}).",
             file,
         )
@@ -213,19 +215,21 @@ def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[Problem]:
     ]
 
 
-def _grid_problems(file: Path, label: Geometry, image_file: Path, image: Geometry) -> list[Problem]:
+def _grid_problems(
+    file: Path, label: Geometry, image_file: Path, image: Geometry
+) -> list[DatasetProblem]:
     if label.shape != image.shape:
         text = (
             f"{file.name} has the shape {label.shape} (z, y, x), but its image {image_file.name} "
             f"{image.shape}."
         )
-        return [Problem(text, file)]
+        return [DatasetProblem(text, file)]
     if not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
         text = (
             f"{file.name} has the spacing {_steps(label)} mm (z, y, x), but its image "
             f"{image_file.name} {_steps(image)} mm."
         )
-        return [Problem(text, file)]
+        return [DatasetProblem(text, file)]
     apart = _apart(label, image)
     if apart <= min(image.spacing):
         return []
@@ -235,7 +239,7 @@ def _grid_problems(file: Path, label: Geometry, image_file: Path, image: Geometr
         f"{file.name} claims to lie up to {apart:.3g} mm away from its image {image_file.name}: "
         "see whether it fits when both are shown voxel on voxel."
     )
-    return [Problem(text, file, blocks=False)]
+    return [DatasetProblem(text, file, blocks=False)]
 
 
 def _steps(grid: Geometry) -> str:

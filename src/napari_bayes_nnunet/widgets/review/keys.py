@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from ..layers.metadata import bayes_metadata
 
-Action: TypeAlias = Callable[[], object]
+KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
 """Called with True when the key goes down and with False when it comes up."""
 
@@ -70,7 +70,7 @@ class ReviewKeys:
     """``actions`` and ``holds`` by the names in ``KEYS``; raises ValueError for others."""
 
     def __init__(
-        self, viewer: Any, actions: Mapping[str, Action], holds: Mapping[str, Hold] | None = None
+        self, viewer: Any, actions: Mapping[str, KeyAction], holds: Mapping[str, Hold] | None = None
     ) -> None:
         holds = holds or {}
         unknown = sorted({*actions, *holds} - {*KEYS})
@@ -163,7 +163,7 @@ def is_typing() -> bool:
     return isinstance(field, TEXT_FIELDS) and not field.isReadOnly()
 
 
-def _on_press(action: Action) -> Callable[[Any], None]:
+def _on_press(action: KeyAction) -> Callable[[Any], None]:
     def pressed(_: Any) -> None:
         if not is_typing():
             action()

@@ -17,7 +17,7 @@ from ...app.training.disk_space import size_text
 from ...app.training.preflight import Preflight, assess, check_cases
 from ...app.training.request import Preset, TrainingRequest
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...io.dataset.check import CaseCheck, Problem
+from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
@@ -82,7 +82,7 @@ class PreflightForm(QWidget):
         self._plan: _Plan | None = None
         self._split: Path | None = None
         self._preflight: Preflight | None = None
-        self._problems: Sequence[Problem] = ()
+        self._problems: Sequence[DatasetProblem] = ()
         self._looks_for_devices = False
         self._checking, self._assessing = LongWork(self), LongWork(self)
         self._background = Background(self)
@@ -233,7 +233,7 @@ class PreflightForm(QWidget):
 
     def _on_check_failed(self, sentence: str) -> None:
         self.progress.hide()
-        self._show_problems([Problem(sentence, None)])
+        self._show_problems([DatasetProblem(sentence, None)])
         self.changed.emit()
 
     def _forget(self) -> None:
@@ -280,7 +280,7 @@ class PreflightForm(QWidget):
         self.changed.emit()
 
     def _on_assess_failed(self, sentence: str) -> None:
-        self._show_problems([Problem(sentence, self._split)])
+        self._show_problems([DatasetProblem(sentence, self._split)])
         self.changed.emit()
 
     def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
@@ -308,7 +308,9 @@ class PreflightForm(QWidget):
             item.setEnabled(index < count)
             item.setToolTip("" if index < count else f"This split has {count} folds only.")
 
-    def _show_problems(self, problems: Sequence[Problem], of_cases: Sequence[Problem] = ()) -> None:
+    def _show_problems(
+        self, problems: Sequence[DatasetProblem], of_cases: Sequence[DatasetProblem] = ()
+    ) -> None:
         """A few of the dataset and a few of the cases, whose rows cut them short; worst first."""
         parts = [sorted(part, key=lambda each: not each.blocks) for part in (problems, of_cases)]
         self._problems = [*parts[0], *parts[1]]
@@ -365,7 +367,7 @@ def _split_text(preflight: Preflight, chosen: Path | None) -> str:
     return f"The split is that of the training in {file.parent.name}."
 
 
-def _problem_html(number: int, problem: Problem) -> str:
+def _problem_html(number: int, problem: DatasetProblem) -> str:
     color = LEVEL_COLORS[level_of([problem])]
     link = (
         f" <a href='{number}' style='color:{color}'>Copy&nbsp;the&nbsp;path</a>"

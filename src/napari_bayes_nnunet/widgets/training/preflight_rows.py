@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...app.training.preflight import LEFT_OUT, TRAINING, VALIDATION, Preflight, PreflightRow
-from ...io.dataset.check import Problem
+from ...io.dataset.check import DatasetProblem
 from ..common.cli_wording import in_the_window
 from ..common.rows_table import Column, Level, Row
 
 PREFLIGHT_COLUMNS = (
     Column("Case", "Name of the case. A double click copies the path of the file in question."),
-    Column("Problem", "Red ones stop the training, amber ones are worth a look."),
+    Column("DatasetProblem", "Red ones stop the training, amber ones are worth a look."),
     Column("Shape", "Voxels: slices (z) × rows (y) × columns (x)."),
     Column("Spacing", "Distance between voxels in mm: slices (z) × rows (y) × columns (x)."),
     Column("Labels", "Label values found."),
@@ -30,14 +30,14 @@ def case_rows(preflight: Preflight) -> list[Row]:
     return sorted(rows, key=lambda row: _ORDER.index(row.level))
 
 
-def level_of(problems: Sequence[Problem]) -> Level:
+def level_of(problems: Sequence[DatasetProblem]) -> Level:
     """How bad the worst of them is."""
     if not problems:
         return "fine"
     return "blocking" if any(problem.blocks for problem in problems) else "warning"
 
 
-def short_text(problem: Problem) -> str:
+def short_text(problem: DatasetProblem) -> str:
     """The sentence with the file's name instead of its path, which a dock has no room for."""
     text, file = in_the_window(problem.text), problem.file
     if file is not None and file.name:
