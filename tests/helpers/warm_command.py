@@ -137,7 +137,7 @@ def _is_alive(process: psutil.Process, group: int) -> bool:
 
 def serve() -> None:
     """Answer requests on the standard input until it is closed."""
-    for module in ("app.training_terminal", "nnunet.trainer", "nnunet.planning", "app.segment"):
+    for module in ("app.training.terminal", "nnunet.trainer", "nnunet.planning", "app.prediction.predict"):
         importlib.import_module(f"napari_bayes_nnunet.{module}")
     importlib.import_module("nnunetv2.run.run_training")
     main = importlib.import_module("napari_bayes_nnunet.cli").main
