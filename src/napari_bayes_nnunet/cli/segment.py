@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..core.types import Precision
 from .options import (
     METHOD_HELP,
     MIRRORING,
@@ -14,9 +15,6 @@ from .options import (
     Resources,
     Temperature,
 )
-
-if TYPE_CHECKING:
-    from ..nnunet.network import Precision
 
 
 @click.command("predict", cls=Command)

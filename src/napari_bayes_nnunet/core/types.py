@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,3 +14,7 @@ Place: TypeAlias = tuple[Phase, int]
 Spacing: TypeAlias = tuple[float, float, float]
 """Distance of voxels along (z, y, x) in mm."""
 Mask: TypeAlias = NDArray[np.bool_]
+Mirroring: TypeAlias = Literal["full", "spread", "none"]
+"""Mirrored copies of the image that a pass sees: all, one in turn with the others, or none."""
+Precision: TypeAlias = Literal["auto", "full"]
+"""Numbers of a network: half precision if the device is fast with it, or always float32."""

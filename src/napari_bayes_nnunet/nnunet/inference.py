@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,9 +19,10 @@ from nnunetv2.preprocessing.resampling.default_resampling import determine_do_se
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
+from ..core.types import Mirroring, Precision
 from . import ModelError, Stopped
 from .device import is_out_of_memory
-from .network import Network, Precision
+from .network import Network
 from .tiles import Tiles, Window
 from .weights import StateDict, each_once
 
@@ -315,13 +316,13 @@ def _batches(
 
 
 def mirrors_of(
-    mirroring: str, axes: tuple[int, ...] | None, *, turn: int | None = None
+    mirroring: Mirroring, axes: tuple[int, ...] | None, *, turn: int | None = None
 ) -> list[tuple[int, ...]]:
     """The flips of a batch (N, channels, …): with "full" all combinations of the allowed axes.
 
     With "spread" the one whose ``turn`` it is.
     """
-    if mirroring not in ("full", "spread", "none"):
+    if mirroring not in get_args(Mirroring):
         raise ModelError(f"Mirroring is 'full', 'spread' or 'none', not {mirroring!r}.")
     if mirroring == "none" or not axes:
         return [()]

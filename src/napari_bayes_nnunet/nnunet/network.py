@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -15,12 +15,10 @@ from torch.nn.functional import group_norm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from ..core.types import Precision
 from . import ModelError
 from .device import has_fast_bfloat16
 from .weights import StateDict, each_once
-
-Precision = Literal["auto", "full"]
-"""How exactly a network computes: half precision where the device is fast with it, or float32."""
 
 
 class Network:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.utils import sync
 
+from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from ...nnunet.network import Precision
     from ..segmentation.ensemble import Ensemble
 
 

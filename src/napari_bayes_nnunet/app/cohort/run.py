@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.search.folder_walk import COHORT, is_of_a_run
 from ...io.search.studies import FoundStudies, find_studies
@@ -21,9 +22,6 @@ from .page import CohortPage
 from .row import StudyRow, failed_row
 from .summary import CohortSummary, CohortTable
 from .task import StudyTask, run_study
-
-if TYPE_CHECKING:
-    from ...nnunet.network import Precision
 
 Work: TypeAlias = Callable[[StudyTask], StudyRow]
 RunTasks: TypeAlias = Callable[

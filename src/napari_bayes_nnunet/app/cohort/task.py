@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
+from ...core.types import Precision
 from ...io import DataError
 from ...io.files.atomic import replacing
 from ...io.images.nifti import read_labels
@@ -30,9 +31,6 @@ from ..prediction.predict import PredictionRequest, predict_case
 from ..report.pictures import around, thumbnail
 from ..segmentation.ensemble import Ensemble
 from .row import Outcome, StudyRow, failed_row, read_reports, study_row
-
-if TYPE_CHECKING:
-    from ...nnunet.network import Precision
 
 _LOGGER = logging.getLogger(__name__)
 _PICTURE: Final = "_picture.png"

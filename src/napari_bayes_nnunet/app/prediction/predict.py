@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import replacing, write_json
@@ -30,7 +31,6 @@ from ...io.study.info import is_study
 from ...nnunet import ModelError
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.forward_pass import Mirroring
 from ..segmentation.methods import METHODS, choose_members
 from ..segmentation.result import Segmentation, Snapshot
 from ..segmentation.temperature import fitted_temperature

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from tqdm import tqdm
 
+from ...core.types import Precision
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Snapshot
 from .predict import CaseOutcome, PredictionRequest, predict
-
-if TYPE_CHECKING:
-    from ...nnunet.network import Precision
 
 
 def predict_in_terminal(

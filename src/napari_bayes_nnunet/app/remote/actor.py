@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from distributed import Worker, get_worker
 
+from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...nnunet import ModelError, Stopped
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
-from ..segmentation.forward_pass import Mirroring
 from ..segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Snapshot, is_due
 from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...core.types import Spacing
+from ...core.types import Mirroring, Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
-from ..segmentation.forward_pass import Mirroring
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never
 from .device import RemoteDevice

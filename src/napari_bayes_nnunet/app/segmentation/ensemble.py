@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from ...core.heart.measurements import (
     spread,
     volumes_ml,
 )
-from ...core.types import Spacing
+from ...core.types import Mirroring, Precision, Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from .. import AppError
 from .case_scores import validation_warnings
-from .forward_pass import ForwardPass, Mirroring
+from .forward_pass import ForwardPass
 from .inspection import why_refused
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
@@ -30,9 +30,6 @@ from .methods import choose_members
 from .pass_plan import ImageProgress, PassPlan, StepTimer
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
-
-if TYPE_CHECKING:
-    from ...nnunet.network import Precision
 
 _LARGEST = 1e18
 """Of a voxel: the variance of larger ones is no float32, and no scanner makes such."""

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import Member
 
 Combine = Literal["probabilities", "weights", "dropout"]
 """What is averaged: the members' answers (Eq. 2), their weights, or answers with dropout."""
-Mirroring = Literal["full", "spread", "none"]
-"""Which mirrors of the image a pass sees: all, one in turn with the others, or the image alone."""
 Mode = tuple[str, str, int | None]
 _FEWEST = 3
 """Members between two looks, where there are fewer modes."""

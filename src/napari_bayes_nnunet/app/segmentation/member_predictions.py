@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
-from .forward_pass import ForwardPass, Mirroring
+from .forward_pass import ForwardPass
 from .member_statistics import to_numpy
 from .prediction_cache import Files, PredictionCache, cache_key, image_digest, member_files
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
+from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from .forward_pass import ForwardPass, Mirroring, interleaved, passes_of, stability_interval
+from .forward_pass import ForwardPass, interleaved, passes_of, stability_interval
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members

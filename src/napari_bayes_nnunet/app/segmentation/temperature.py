@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.metrics.calibration import fit_temperature, foreground_box
+from ...core.types import Mirroring
 from ...io import DataError
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
@@ -21,7 +22,6 @@ from ...io.files.atomic import write_json
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
 from .ensemble import Ensemble
-from .forward_pass import Mirroring
 from .methods import choose_members
 from .result import Segmentation
 
