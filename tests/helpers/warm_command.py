@@ -24,6 +24,10 @@ if __package__:
     from .command import environment
 
 
+AHEAD = ("app.training.terminal", "app.prediction.predict", "nnunet.trainer", "nnunet.planning")
+"""Modules that are imported before a fork."""
+
+
 class WarmCommand:
     """Starts ``bayes-nnunet`` in forks; close it when done."""
 
@@ -137,7 +141,7 @@ def _is_alive(process: psutil.Process, group: int) -> bool:
 
 def serve() -> None:
     """Answer requests on the standard input until it is closed."""
-    for module in ("app.training.terminal", "nnunet.trainer", "nnunet.planning", "app.prediction.predict"):
+    for module in AHEAD:
         importlib.import_module(f"napari_bayes_nnunet.{module}")
     importlib.import_module("nnunetv2.run.run_training")
     main = importlib.import_module("napari_bayes_nnunet.cli").main
