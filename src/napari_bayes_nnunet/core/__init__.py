@@ -1,1 +1,7 @@
-"""The paper as pure functions on arrays: schedule, posterior, metrics, calibration, volumes."""
+"""The method in NumPy: posterior, queue, corrections and metrics. Reads and writes no files."""
+
+from .problems import Problem
+
+
+class InputError(Problem, ValueError):
+    """Error: a value that a function of this layer cannot work with."""

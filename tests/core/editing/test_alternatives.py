@@ -1,8 +1,9 @@
-"""The distinct answers of the members: grouped, real, most members first."""
+"""Distinct segmentations of the members: grouped, real, most members first."""
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import MOST, alternatives
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 
@@ -116,16 +117,18 @@ def test_structures_not_asked_for_do_not_count():
 def test_a_slice_without_members_is_refused():
     slice_ = slice_of_members([heart()])
     without = type(slice_)(**{**vars(slice_), "members": slice_.members[:0]})
-    with pytest.raises(ValueError, match="at least one member"):
+    with pytest.raises(InputError):
         alternatives(without, HEART)
 
 
 @pytest.mark.parametrize("near", [-0.1, 1.1, float("nan")])
 def test_a_nearness_that_is_no_dice_is_refused(near):
-    with pytest.raises(ValueError, match="Dice between 0 and 1"):
+    with pytest.raises(InputError) as error:
         answers([heart()], near=near)
+    assert error.value.values["near"] is near
 
 
 def test_background_is_no_structure():
-    with pytest.raises(ValueError, match="Label 0 is no structure"):
+    with pytest.raises(InputError) as error:
         alternatives(slice_of_members([heart()]), {"background": 0})
+    assert error.value.values["label"] == 0

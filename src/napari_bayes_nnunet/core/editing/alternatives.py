@@ -1,4 +1,4 @@
-"""The distinct answers the members of an ensemble give for a slice."""
+"""The distinct segmentations that the members of an ensemble give for a slice."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
 from .slice_checks import Labels, checked_structures
 
 NEAR = 0.9
-"""Dice from which two answers are taken for one, in every structure."""
+"""Dice, in every structure, from which two segmentations count as the same."""
 MOST = 8
-"""Alternatives of a slice, at most."""
+"""Largest number of alternatives of a slice."""
 
 _Distances = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Alternative:
-    """An answer for a slice: (Y, X) uint8 ``labels`` as one member gave them.
+    """Segmentation of a slice: (Y, X) uint8 ``labels`` as one member gave them.
 
-    ``members`` are the numbers, from 0, of all members that say so or nearly so, the one whose
-    labels these are first.
+    ``members`` are the numbers, from 0, of all members with the same or nearly the same labels. The
+    member whose labels these are comes first.
     """
 
     labels: Labels
@@ -34,20 +35,21 @@ class Alternative:
 def alternatives(
     slice_: SlicePosterior, structures: Mapping[str, int], *, near: float = NEAR
 ) -> list[Alternative]:
-    """The distinct answers of the members for a slice, those of most members first, at most 8.
+    """Return the distinct segmentations of a slice, those of most members first, at most 8.
 
-    Answers are near-equal, and grouped, when the Dice of every structure (name: label) is at
-    least ``near`` between any two of a group; two that both lack a structure agree on it. If that
-    leaves more than 8 groups, the nearest are joined until there are 8. A group is shown by its
-    medoid, the member that is on average nearest to the others: no mixture, an answer that was
-    really given. Among groups of one size the one nearest to all members comes first.
+    Members are grouped when the Dice of every structure (name: label) is at least ``near`` between
+    any two of a group. Two members that both lack a structure agree on it. If that leaves more than
+    8 groups, the nearest are joined until there are 8. A group is represented by its medoid, the
+    member with the smallest mean distance from the rest of the group, so every alternative is the
+    segmentation of a real member. Groups of the same size are ordered by their distance to all
+    members, the nearest first.
 
-    ValueError for a slice without members, a ``near`` outside 0 … 1, a label that is background.
+    Raises InputError for a slice without members, a ``near`` outside 0 … 1 or a background label.
     """
     if len(slice_.members) == 0:
-        raise ValueError("Alternatives need the labels of at least one member; there are none.")
+        raise InputError("Alternatives need the labels of at least one member.")
     if not 0 <= near <= 1:
-        raise ValueError(f"Near-equal is a Dice between 0 and 1, not {near}.")
+        raise InputError("Expected a Dice between 0 and 1, found {near}.", near=near)
     distances = _distances(slice_.members, structures)
     groups = [_medoid_first(group, distances) for group in _groups(distances, 1 - near)]
     groups.sort(key=lambda group: (-len(group), distances[group[0]].mean(), group[0]))
@@ -55,12 +57,13 @@ def alternatives(
 
 
 def _distances(members: Labels, structures: Mapping[str, int]) -> _Distances:
-    """(n, n) 1 − Dice between members, that of the structure they agree least on."""
+    """Return the (n, n) largest 1 − Dice over the structures, between any two members."""
     labels = checked_structures(structures.values())
     distances = np.zeros((len(members), len(members)))
     y, x = np.nonzero(members.any(axis=0))
     for label in labels:
-        # Bits, as a matrix product starts threads that wait for each other on a busy machine.
+        # Bits are counted, because a matrix product starts threads that block each other on a busy
+        # machine.
         masks = np.packbits(members[:, y, x] == label, axis=1)
         common = np.bitwise_count(masks[:, None] & masks).sum(axis=2, dtype=np.float64)
         sizes = common.diagonal()[:, None] + common.diagonal()
@@ -70,15 +73,18 @@ def _distances(members: Labels, structures: Mapping[str, int]) -> _Distances:
 
 
 def _groups(distances: _Distances, furthest: float) -> list[NDArray[np.intp]]:
-    """Members in groups of which no two are further apart, as long as these are not too many."""
+    """Return at most `MOST` groups of members that are at most ``furthest`` apart.
+
+    Groups are joined beyond that distance only if there would be too many.
+    """
     if len(distances) == 1:
         return [np.array([0])]
-    # Not on top: a tenth of a second that the dock Review would take longer to open.
+    # Imported here because it would delay opening the dock Review by a tenth of a second.
     from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
 
     tree = hierarchy.complete(squareform(distances))
-    # Rounding must not part what is exactly as far apart as allowed.
+    # Rounding must not separate members that are exactly as far apart as allowed.
     numbers = hierarchy.fcluster(tree, furthest + 1e-9, criterion="distance")
     if numbers.max() > MOST:
         numbers = hierarchy.fcluster(tree, MOST, criterion="maxclust")

@@ -1,6 +1,6 @@
-"""A smooth closed curve through a few handles, and the voxels it runs around.
+"""Smooth closed curve through a few handles, and the voxels inside it.
 
-Points are (y, x) in voxels, whole numbers at the voxels' centres.
+Points are (y, x) in voxels, with whole numbers at the centres of voxels.
 """
 
 from __future__ import annotations
@@ -8,25 +8,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import InputError
 from ..types import Mask
 
 Points = NDArray[np.float64]
-"""(n, 2) places (y, x)."""
+"""(n, 2) points (y, x)."""
 
 FEWEST_POINTS = 3
-"""Handles a curve must keep."""
+"""Smallest number of handles of a curve."""
 
-# Handles that lie on each other still have a curve through them.
+# Keeps the curve defined if handles coincide.
 _SHORTEST = 1e-3
-_FINE = 32  # points between two handles where the nearest place is looked for
+_FINE = 32  # points between two handles among which the nearest is searched
 
 
 def curve_through(handles: ArrayLike, points: int = 200) -> Points:
-    """(points, 2) smooth closed curve through (k, 2) handles in their order, the end left open.
+    """Return (points, 2) points of a smooth closed curve through (k, 2) handles in their order.
 
-    A periodic cubic spline, with knots as far apart as the square roots of the distances between
-    handles: so it does not swing out where a long and a short distance meet. ValueError below
-    three handles.
+    The first point is not repeated at the end. The curve is a periodic cubic spline whose knots are
+    spaced by the square roots of the distances between handles, so that it does not swing out
+    between a long and a short distance. Raises InputError for fewer than three handles.
     """
     handles = _checked(handles)
     knots = knots_of(handles)
@@ -34,7 +35,7 @@ def curve_through(handles: ArrayLike, points: int = 200) -> Points:
 
 
 def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
-    """(k + 1, 2) handles with one more where the curve is nearest to ``place`` (y, x)."""
+    """Return (k + 1, 2) handles with a new one where the curve is nearest to ``place`` (y, x)."""
     handles = _checked(handles)
     knots = knots_of(handles)
     between = np.linspace(knots[:-1], knots[1:], _FINE, endpoint=False, axis=1)[:, 1:]
@@ -44,18 +45,22 @@ def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
 
 
 def remove_handle(handles: ArrayLike, index: int) -> Points:
-    """(k - 1, 2) handles without that at ``index``. ValueError where three are left."""
+    """Return (k - 1, 2) handles without the handle ``index``.
+
+    Raises InputError if only three are left.
+    """
     handles = _checked(handles)
     if len(handles) == FEWEST_POINTS:
-        raise ValueError(f"A contour keeps at least {FEWEST_POINTS} handles.")
+        raise InputError("A contour needs at least {fewest} handles.", fewest=FEWEST_POINTS)
     return np.delete(handles, index, axis=0)
 
 
 def filled(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
-    """The voxels of a slice of ``shape`` (Y, X) whose centres a closed (m, 2) curve runs around.
+    """Return the mask (Y, X) of the voxels whose centres lie inside a closed (m, 2) curve.
 
-    Where the curve crosses itself, all that it runs around is inside, in whichever direction.
-    What it encloses beyond the slice is left out. ValueError for a curve that is not (m, 2).
+    All loops of a curve that crosses itself are inside, whatever their direction. The part of the
+    curve outside the slice of ``shape`` is ignored. Raises InputError for a curve that is not (m,
+    2).
     """
     y, x = _points(curve).T
     next_y, next_x = np.roll(y, -1), np.roll(x, -1)
@@ -64,7 +69,7 @@ def filled(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
     row, edge = np.nonzero(above != next_above)
     along = (row - y[edge]) / (next_y[edge] - y[edge])
     crossing = x[edge] + along * (next_x[edge] - x[edge])
-    # Every voxel right of a crossing is run around once more, or once less.
+    # Each crossing changes the winding number of every voxel to its right by one.
     turns = np.zeros((rows, columns + 1), np.int64)
     first = np.clip(np.ceil(crossing), 0, columns).astype(np.intp)
     np.add.at(turns, (row, first), np.where(above[row, edge], 1, -1))
@@ -73,7 +78,7 @@ def filled(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
 
 
 def knots_of(handles: Points) -> NDArray[np.float64]:
-    """(k + 1,) rising places of (k, 2) handles along their curve, from 0 to its end."""
+    """Return (k + 1,) ascending positions of (k, 2) handles along their curve, from 0."""
     distances = np.linalg.norm(np.roll(handles, -1, axis=0) - handles, axis=1)
     return np.concatenate([[0.0], np.sqrt(np.maximum(distances, _SHORTEST)).cumsum()])
 
@@ -81,24 +86,34 @@ def knots_of(handles: Points) -> NDArray[np.float64]:
 def spline_through(
     knots: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(n, d) periodic cubic spline with (k, d) values at the first k of k + 1 knots."""
+    """Return (n, d) values at ``at`` of a periodic cubic spline.
+
+    ``values`` (k, d) are the values at the first k of k + 1 knots.
+    """
     closed = np.concatenate([values, values[:1]])
-    # Not on top: a tenth of a second that the dock Review would take longer to open.
+    # Imported here because it would delay opening the dock Review by a tenth of a second.
     from scipy.interpolate import CubicSpline
 
-    places: NDArray[np.float64] = CubicSpline(knots, closed, bc_type="periodic")(at)
-    return places
+    interpolated: NDArray[np.float64] = CubicSpline(knots, closed, bc_type="periodic")(at)
+    return interpolated
 
 
 def _points(points: ArrayLike) -> Points:
     points = np.asarray(points, np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError(f"Points of a contour are (n, 2) finite numbers, not {points.shape}.")
+        raise InputError(
+            "Expected the points of a contour as (n, 2) finite numbers, found {found}.",
+            found=points.shape,
+        )
     return points
 
 
 def _checked(handles: ArrayLike) -> Points:
     points = _points(handles)
     if len(points) < FEWEST_POINTS:
-        raise ValueError(f"A contour needs at least {FEWEST_POINTS} handles, not {len(points)}.")
+        raise InputError(
+            "A contour needs at least {fewest} handles, found {count}.",
+            fewest=FEWEST_POINTS,
+            count=len(points),
+        )
     return points

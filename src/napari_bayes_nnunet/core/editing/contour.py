@@ -1,6 +1,6 @@
-"""The outline of a structure in a slice: as handles of a smooth curve, and back into the labels.
+"""The outline of a structure in a slice, as handles of a smooth curve and applied to labels.
 
-Points are (y, x) in voxels, whole numbers at the voxels' centres.
+Points are (y, x) in voxels, with whole numbers at the centres of voxels.
 """
 
 from __future__ import annotations
@@ -11,43 +11,49 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from .. import InputError
 from ..types import Mask
 from .closed_curve import FEWEST_POINTS, Points, curve_through, filled, knots_of, spline_through
 from .outlines import outlines_of
 from .slice_checks import Labels, are_of, checked_slice, checked_structures, give_up, largest_piece
 
-# An LV is close enough with 8, the horns of an RV may need more.
+# 8 handles are enough for an LV; the horns of an RV may need more.
 _COUNTS = range(8, 17)
-_CLOSE = 0.975  # Dice of what the curve encloses with what is outlined
-_SPACING = 0.25  # voxels between the points of an outline the curve is fitted to
-_STEPS = 1.5  # voxels over which the steps of an outline along the grid are smoothed
-_TURNING = 2.0  # handles drawn to where the outline turns, against those spread evenly
+_CLOSE = 0.975  # Dice between the inside of the curve and the outlined region
+_SPACING = 0.25  # voxels between the points of an outline to which the curve is fitted
+_STEPS = 1.5  # voxels over which the staircase of an outline is smoothed
+_TURNING = 2.0  # weight of handles at bends against evenly spread handles
 
 
 def outlined(labels: Labels, label: int, *, inner: Collection[int] = ()) -> Mask:
-    """(Y, X) what the contour of a structure runs around: its largest piece in ``labels``.
+    """Return the mask (Y, X) that a contour encloses: the largest piece of a structure.
 
-    A wall is outlined together with the cavity in it, ``inner``, so that the curve is its outer
-    outline also where the ring is open: the myocardium with the LV. ValueError for labels that
-    are no slice or a label that is no structure.
+    A wall is outlined together with its cavity ``inner``, such as the myocardium with the LV, so
+    that the curve is the outer outline of the wall even if the ring is open. Raises InputError for
+    labels that are not a slice or a label that is not a structure.
     """
     return largest_piece(are_of(checked_slice(labels), {label, *inner}))
 
 
 def handles_of(mask: Mask, *, count: int | None = None) -> Points:
-    """(k, 2) handles whose curve follows the outer outline of the largest piece of a (Y, X) mask.
+    """Return (k, 2) handles whose curve follows the outer outline of a (Y, X) mask.
 
-    Close together where the outline turns. As few as bring the curve close to the outline (Dice
-    0.975), 8 to 16, fewer around a few voxels; or ``count``. They need not lie on the outline:
-    the curve is the one nearest to it, which smooths its steps along the grid.
+    The outline is that of the largest piece. Handles are closer together at bends. Their number is
+    ``count``, or the smallest from 8 to 16 that brings the curve close to the outline (Dice 0.975),
+    and fewer around a few voxels. Handles may lie off the outline: the curve is the one nearest to
+    it, which smooths its staircase.
 
-    ValueError for an empty mask, or a count below 3.
+    Raises InputError for an empty mask, or a count below 3.
     """
     mask = np.asarray(mask, np.bool_)
     if mask.ndim != 2 or not mask.any():
-        raise ValueError("There is nothing to outline: the structure is absent in this slice.")
+        raise InputError("The structure is absent in this slice.")
     if count is not None and count < FEWEST_POINTS:
-        raise ValueError(f"A contour needs at least {FEWEST_POINTS} handles, not {count}.")
+        raise InputError(
+            "A contour needs at least {fewest} handles, found {count}.",
+            fewest=FEWEST_POINTS,
+            count=count,
+        )
     ((y, x),) = ndimage.find_objects(mask.astype(np.uint8))
     piece = ndimage.binary_fill_holes(largest_piece(np.pad(mask[y, x], 1)))
     handles = _closest(piece, [count] if count else _counts(piece))
@@ -64,25 +70,26 @@ def apply_contour(
     over: Collection[int] = (),
     protected: Collection[int] = (),
 ) -> Labels:
-    """(Y, X) labels in which the structure ``label`` ends at a closed (m, 2) ``curve``.
+    """Return (Y, X) labels in which the structure ``label`` ends at a closed (m, 2) ``curve``.
 
-    Inside it, background and the structure itself become the structure; other structures stay,
-    so the curve of the myocardium leaves the LV in it alone. Outside it, voxels of the piece that
-    is `outlined` with the same ``inner`` are given up; other pieces stay. What is given up becomes
-    background, except that a hole between structures closes (see `give_up`): the myocardium
-    follows an LV that shrinks in its ring.
+    Inside the curve, background and the structure itself become the structure; other structures
+    stay, so the curve of the myocardium does not change the LV. Outside the curve, voxels of the
+    piece that `outlined` returns for the same ``inner`` are given up; other pieces stay. Voxels
+    given up become background, unless they are a hole between structures (see `give_up`): the
+    myocardium follows an LV that shrinks in its ring.
 
-    ``start`` is the curve as it was before its handles were moved. With it, only what the curve
-    passed over changes, and what hangs together with that: away from the handle that was dragged
-    the labels stay, and a contour that was not moved gives them back bit for bit.
+    ``start`` is the curve before its handles were moved. With it, only the voxels that the curve
+    passed over change, and the changes connected to them. Labels far from the dragged handle stay,
+    and a contour that was not moved returns the labels bit for bit.
 
-    ``over`` are structures that share the moved border and follow it both ways, even where a
-    ring is open: {MYO} when the contour is that of the LV. Inside the curve they are overwritten,
-    and what is given up beside them becomes theirs. ``protected`` structures neither change nor
-    are gained. A curve that holds no voxel's centre takes the piece away; where the structure is
-    absent a curve draws it.
+    ``over`` are structures that share the moved border and follow it in both directions, even if a
+    ring is open: {MYO} for the contour of the LV. Inside the curve they are overwritten, and they
+    gain the voxels given up next to them. ``protected`` structures neither change nor are gained. A
+    curve that contains no centre of a voxel removes the piece. If the structure is absent, the
+    curve draws it.
 
-    ValueError for labels that are no slice, a label that is no structure, a curve not (m, 2).
+    Raises InputError for labels that are not a slice, a label that is not a structure or a curve
+    that is not (m, 2).
     """
     inside = filled(curve, checked_slice(labels).shape)
     checked_structures([label])
@@ -92,32 +99,32 @@ def apply_contour(
     gained = inside & yielding
     lost = outlined(labels, label, inner=inner) & (labels == label) & ~inside
     if start is not None:
-        moved = _with_what_touches(inside ^ filled(start, labels.shape), gained | lost)
+        moved = _connected_changes(inside ^ filled(start, labels.shape), gained | lost)
         gained, lost = gained & moved, lost & moved
     grown = np.where(gained, np.uint8(label), labels)
-    beside = {*over} - {label, *protected}
-    return give_up(grown, lost, protected=protected, beside=beside)
+    followers = {*over} - {label, *protected}
+    return give_up(grown, lost, protected=protected, beside=followers)
 
 
-def _with_what_touches(passed: Mask, changes: Mask) -> Mask:
-    """What a curve passed over, and the changes that hang together with it.
+def _connected_changes(passed: Mask, changes: Mask) -> Mask:
+    """Return the voxels a curve passed over, and the changes connected to them.
 
-    A smooth curve leaves out steps of the outline it was fitted to; where it is moved these would
-    stay behind as specks.
+    A smooth curve leaves out steps of the outline to which it was fitted. They would stay behind as
+    specks if the curve is moved.
     """
-    anywhere = np.ones((3, 3), np.bool_)
-    return np.asarray(ndimage.binary_propagation(passed, anywhere, mask=passed | changes))
+    neighbours = np.ones((3, 3), np.bool_)
+    return np.asarray(ndimage.binary_propagation(passed, neighbours, mask=passed | changes))
 
 
 def _counts(piece: Mask) -> range:
-    """Numbers of handles to try: from 4 around a single voxel, from 8 around a heart."""
-    around = 2 * np.sqrt(np.pi * np.count_nonzero(piece))
-    fewest = int(np.clip(round(around / 3), 4, _COUNTS.start))
+    """Return the numbers of handles to try: from 4 around a single voxel, from 8 around a heart."""
+    circumference = 2 * np.sqrt(np.pi * np.count_nonzero(piece))
+    fewest = int(np.clip(round(circumference / 3), 4, _COUNTS.start))
     return range(fewest, _COUNTS.stop)
 
 
 def _closest(piece: Mask, counts: Collection[int]) -> Points:
-    """The handles of the first number that comes close enough, or else of the closest."""
+    """Return the handles of the first number that is close enough, or else of the closest."""
     size = np.count_nonzero(piece)
     closest, best = np.empty((0, 2)), -1.0
     for count in counts:
@@ -132,7 +139,7 @@ def _closest(piece: Mask, counts: Collection[int]) -> Points:
 
 
 def _outline(piece: Mask, fewest: int) -> Points:
-    """Evenly spaced points, ``fewest`` at least, on the outline of a piece without holes."""
+    """Return at least ``fewest`` evenly spaced points on the outline of a piece without holes."""
     outline = max(outlines_of(piece, 0.5), key=len)
     outline = np.concatenate([outline, outline[:1]])
     lengths = np.linalg.norm(np.diff(outline, axis=0), axis=1)
@@ -143,10 +150,10 @@ def _outline(piece: Mask, fewest: int) -> Points:
 
 
 def _fitted(outline: Points, count: int) -> Points:
-    """Handles whose curve has the least squared distance from the evenly spaced outline."""
+    """Return the handles whose curve is nearest, by least squares, to an evenly spaced outline."""
     places = _places(outline, count)
     knots = knots_of(outline[places])
-    # Between two handles the curve runs as evenly as the outline does.
+    # Between two handles the curve advances as evenly as the outline.
     beyond_first = (np.arange(len(outline)) - places[0]) % len(outline)
     at = np.interp(beyond_first, np.append(places - places[0], len(outline)), knots)
     weights = spline_through(knots, np.eye(count), at)
@@ -154,7 +161,7 @@ def _fitted(outline: Points, count: int) -> Points:
 
 
 def _places(outline: Points, count: int) -> NDArray[np.intp]:
-    """Which points of the outline become handles: spread evenly, closer together in its turns."""
+    """Return the indices of the points that become handles, closer together at bends."""
     points = len(outline)
     smoothed = ndimage.gaussian_filter1d(
         outline, min(_STEPS / _SPACING, points / 20), axis=0, mode="wrap"

@@ -1,4 +1,4 @@
-"""Grow and shrink a structure of a slice along the posterior, by one number."""
+"""Level of a structure in a slice: growing and shrinking along the posterior."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from ..ensemble.stored_posterior import CERTAIN, SlicePosterior
 from ..types import Mask
 from .slice_checks import Labels, are_of, checked_same_shape, checked_slice
 
 LEVEL_STEPS = 2 * CERTAIN
-"""Steps of the level between a margin of 0 and 1: probabilities are kept in 255, a tie is half."""
+"""Steps of the level from margin 0 to 1: 255 probabilities, and ties half-way between them."""
 
-# What the ensemble gives less than about 2 % is never gained. The rule by itself asks only that
-# nothing else is much more probable, and at low margins would take the blurred borders of all
-# other structures. On validation hearts the best level leaves fewer wrong voxels with this floor
-# than with none.
+# A probability below about 2 % is never gained. The margin alone only requires that no other class
+# is much more probable, so low margins would take the blurred borders of all other structures. On
+# validation hearts the best level leaves fewer wrong voxels with this floor than without it.
 _FLOOR = 5
 
 _NEVER = -10 * LEVEL_STEPS
@@ -33,19 +33,19 @@ def labels_at_margin(
     margin: float,
     protected: Collection[int] = (),
 ) -> Labels:
-    """(Y, X) labels in which the structure ``label`` has grown or shrunk along the posterior.
+    """Return (Y, X) labels with the structure ``label`` grown or shrunk along the posterior.
 
-    It becomes the voxels whose probability exceeds that of every other class by ``margin`` or
-    more: below 0 it grows, above 0 it shrinks, and at 0 it is exactly the prediction's, since
-    where stored probabilities are equal the stored prediction decides. Structures at a lower
-    margin contain those at a higher one. Voxels to which the ensemble gives less than about 2 %
-    are never gained.
+    The structure becomes the voxels whose probability exceeds that of every other class by
+    ``margin`` or more. Below 0 it grows, above 0 it shrinks, and at 0 it is exactly the predicted
+    structure, because the stored prediction decides between equal probabilities. Structures at a
+    lower margin contain those at a higher margin. Voxels with a probability below about 2 % are
+    never gained.
 
-    ``labels`` (Y, X) uint8 is the slice when the slider was first touched, so that moving it to
-    and fro adds nothing up. Voxels given up take the most probable of the other classes. Voxels
+    ``labels`` (Y, X) uint8 is the slice from before the slider was moved, so moving it back and
+    forth accumulates nothing. Voxels given up take the most probable of the other classes. Voxels
     of ``protected`` structures neither change nor are gained; background is always allowed.
 
-    ValueError for a label the posterior does not have, a margin outside -1 … 1, another grid.
+    Raises InputError for a label the posterior lacks, a margin outside -1 … 1 or another shape.
     """
     labels = checked_slice(labels)
     checked_same_shape(slice_.prediction, labels, name="the labels")
@@ -60,15 +60,19 @@ def labels_at_margin(
 
 
 def _ranks(slice_: SlicePosterior, label: int) -> _Ranks:
-    """(Y, X) the margin up to which each voxel belongs to a structure, in STEPS.
+    """Return the (Y, X) margin up to which each voxel belongs to a structure, in steps.
 
-    Whole steps are differences of stored probabilities. The voxels of the prediction are never
-    below 0 and all others never at it, half a stored step lower: ties are decided, and margin 0
-    is the prediction whatever rounding did.
+    Whole steps are differences of stored probabilities. Predicted voxels rank at least 0, all
+    others at most half a stored step below it. So ties are decided, and margin 0 gives the
+    prediction whatever was rounded.
     """
     classes = len(slice_.probabilities)
     if not 1 <= label < classes:
-        raise ValueError(f"There is no structure {label}; the posterior has 1 to {classes - 1}.")
+        raise InputError(
+            "Structure {label} is missing: the posterior has structures 1 to {last}.",
+            label=label,
+            last=classes - 1,
+        )
     stored = _stored(slice_.probabilities)
     rivals = np.delete(stored, label, axis=0).max(axis=0)
     ranks = 2 * (stored[label] - rivals)
@@ -81,18 +85,18 @@ def _ranks(slice_: SlicePosterior, label: int) -> _Ranks:
 
 def _rank_of(margin: float) -> int:
     if not -1 <= margin <= 1:
-        raise ValueError(f"The level is a margin between -1 and 1, not {margin}.")
-    # A margin that is meant as n steps may lie a rounding error above n.
+        raise InputError("Expected a level between -1 and 1, found {margin}.", margin=margin)
+    # Rounding may put a margin of n steps slightly above n.
     return math.ceil(margin * LEVEL_STEPS - 1e-6)
 
 
 def _allowed(slice_: SlicePosterior, refused: Collection[int]) -> list[int]:
-    """Classes a voxel given up may take; background is always among them."""
+    """Return the classes that a voxel given up may take, background always included."""
     return [c for c in range(len(slice_.probabilities)) if c == 0 or c not in refused]
 
 
 def _second(slice_: SlicePosterior, lost: Mask, *, allowed: Sequence[int]) -> Labels:
-    """(n,) the most probable allowed class of the lost voxels; of equals the predicted one."""
+    """Return the (n,) most probable allowed class of lost voxels; ties follow the prediction."""
     classes = np.asarray(allowed, np.uint8)
     ranks = 2 * _stored(slice_.probabilities[classes][:, lost])
     ranks += classes[:, None] == slice_.prediction[lost]
@@ -101,5 +105,5 @@ def _second(slice_: SlicePosterior, lost: Mask, *, allowed: Sequence[int]) -> La
 
 
 def _stored(probabilities: NDArray[np.float32]) -> _Ranks:
-    """Probabilities in the steps they are stored in, so that a level means the same reopened."""
+    """Return probabilities in their stored steps, so that a level means the same when reopened."""
     return np.asarray(np.rint(probabilities * np.float32(CERTAIN)), np.int16)

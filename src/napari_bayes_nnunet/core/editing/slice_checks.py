@@ -1,4 +1,4 @@
-"""What every correction of a slice keeps to: its form, its protected structures, no holes left."""
+"""Rules for every correction of a slice: shape, protected structures and holes."""
 
 from __future__ import annotations
 
@@ -9,47 +9,57 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .. import InputError
 from ..types import Mask
 
 Labels = NDArray[np.uint8]
 
 
 def checked_slice(labels: Labels) -> Labels:
-    """(Y, X) uint8 ``labels`` as they are; ValueError for another shape or type."""
+    """Return (Y, X) uint8 ``labels`` unchanged. Raises InputError for another shape or type."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise ValueError(
-            f"A slice is (Y, X) labels in uint8, not {labels.shape} in {labels.dtype}."
+        raise InputError(
+            "Expected a slice of (Y, X) uint8 labels, found shape {found} of {dtype}.",
+            found=labels.shape,
+            dtype=labels.dtype,
         )
     return labels
 
 
 def checked_same_shape(labels: Labels, other: NDArray[Any], *, name: str) -> None:
-    """ValueError, which calls ``other`` by its ``name``, unless both are (Y, X) of one grid."""
+    """Raise InputError, with the ``name`` of ``other``, if the two shapes differ."""
     if other.shape != labels.shape:
-        raise ValueError(f"The slice is {labels.shape}, {name} {other.shape}: not one grid.")
+        raise InputError(
+            "The slice has shape {expected}, but {name} has shape {found}.",
+            expected=labels.shape,
+            name=name,
+            found=other.shape,
+        )
 
 
 def checked_structures(structures: Collection[int]) -> tuple[int, ...]:
-    """Labels of structures, sorted; ValueError for one that is background or no uint8."""
+    """Return sorted structure labels. Raises InputError for a label outside 1 … 255."""
     for label in structures:
         if not 1 <= label <= 255:
-            raise ValueError(f"Label {label} is no structure; these are 1 to 255.")
+            raise InputError(
+                "Label {label} is not a structure: structures are 1 to 255.", label=label
+            )
     return tuple(sorted(set(structures)))
 
 
 def are_of(labels: Labels, structures: Collection[int]) -> Mask:
-    """Where (Y, X) ``labels`` are one of the ``structures``; ValueError as checked_structures."""
-    # A table is several times faster than np.isin, and used at every move of a slider.
+    """Return the mask (Y, X) of the ``structures``; errors as in `checked_structures`."""
+    # A lookup table is several times faster than np.isin, and sliders need this at every move.
     table = np.zeros(256, np.bool_)
     table[list(checked_structures(structures))] = True
     return table[labels]
 
 
 def largest_piece(mask: Mask) -> Mask:
-    """The largest connected piece of a (Y, X) ``mask``, the first of equals; none of an empty one.
+    """Return the largest connected piece of a (Y, X) ``mask``, the first of equal pieces.
 
-    Voxels that touch only at a corner are not connected.
+    Voxels that touch only at a corner are not connected. An empty mask stays empty.
     """
     pieces, count = ndimage.label(mask)
     if count <= 1:
@@ -65,24 +75,23 @@ def give_up(
     protected: Collection[int] = (),
     beside: Collection[int] = (),
 ) -> Labels:
-    """(Y, X) labels in which the ``voxels`` no longer belong to the structure they have now.
+    """Return (Y, X) labels in which the ``voxels`` no longer belong to their present structure.
 
-    They become background, except where that would make no sense in a heart:
+    They become background, with two exceptions that keep a heart plausible:
 
-    - what would be left as a hole beside another structure, cut off from the background around
-      the heart, takes the nearest other structure: where an LV in its ring of myocardium shrinks,
-      the myocardium follows, and where an RV draws back from the middle of the septum, the septum
-      does;
-    - the structures ``beside`` follow wherever they touch: a voxel nearer to one of them than to
-      anything else takes it, also where the ring is open.
+    - voxels that would become a hole next to another structure, cut off from the background around
+      the heart, take the nearest other structure. The myocardium follows an LV that shrinks in its
+      ring, and the septum follows an RV that withdraws from it;
+    - structures in ``beside`` follow wherever they touch, even if the ring is open: a voxel that is
+      nearest to one of them takes it.
 
-    A protected structure is not gained; what it would have taken becomes background.
+    A protected structure is not gained: voxels it would have taken become background.
     """
     labels = checked_slice(labels)
     checked_same_shape(labels, voxels, name="the voxels given up")
     result = labels.copy()
     if (labels[voxels] > 0).any():
-        # Whatever is nearest lies inside the box of all structures or one voxel around it.
+        # The nearest structures lie in the box of all structures, enlarged by one voxel.
         ((y, x),) = ndimage.find_objects((labels > 0).astype(np.uint8))
         box, voxels = np.pad(labels[y, x], 1), np.pad(voxels[y, x], 1)
         result[y, x] = _given_up(box, voxels & (box > 0), protected, beside)[1:-1, 1:-1]
@@ -96,19 +105,21 @@ def _given_up(
     hole = holes(without)
     result = without.copy()
     for label in np.unique(labels[voxels]):
-        own = voxels & (labels == label)
+        lost = voxels & (labels == label)
         others = (without != 0) & (without != label)
-        taken = np.where(_touching(own & hole, others), nearest(without, known=others), np.uint8(0))
+        taken = np.where(
+            _touching(lost & hole, others), nearest(without, known=others), np.uint8(0)
+        )
         if beside:
-            around = nearest(without, known=~own & (without != label))
-            follows = are_of(around, beside) & _touching(own, are_of(without, beside))
-            taken = np.where(follows, around, taken)
-        result[own] = np.where(are_of(taken, protected), np.uint8(0), taken)[own]
+            closest = nearest(without, known=~lost & (without != label))
+            follows = are_of(closest, beside) & _touching(lost, are_of(without, beside))
+            taken = np.where(follows, closest, taken)
+        result[lost] = np.where(are_of(taken, protected), np.uint8(0), taken)[lost]
     return result
 
 
 def _touching(mask: Mask, others: Mask) -> Mask:
-    """The pieces of a mask that touch one of the others."""
+    """Return the pieces of a mask that touch the mask ``others``."""
     pieces, count = ndimage.label(mask)
     touched = np.zeros(count + 1, np.bool_)
     touched[pieces[ndimage.binary_dilation(others)]] = True
@@ -118,16 +129,19 @@ def _touching(mask: Mask, others: Mask) -> Mask:
 
 
 def holes(labels: Labels) -> Mask:
-    """(Y, X) background that structures cut off from the background around the heart."""
+    """Return the mask (Y, X) of background that structures separate from the surroundings."""
     parts, _ = ndimage.label(np.pad(labels == 0, 1, constant_values=True))
-    cut_off: Mask = parts > 1  # the part of the first corner, around all, is the first
+    cut_off: Mask = parts > 1  # part 1 contains the corner, so it surrounds the heart
     return cut_off[1:-1, 1:-1]
 
 
 def nearest(labels: Labels, *, known: Mask) -> Labels:
-    """(Y, X) for every voxel the label of the nearest known one; background where none is."""
+    """Return (Y, X) labels in which every voxel has the label of the nearest ``known`` voxel.
+
+    All is background if no voxel is known.
+    """
     if not known.any():
         return np.zeros_like(labels)
     y, x = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    found: Labels = labels[y, x]
-    return found
+    nearest_labels: Labels = labels[y, x]
+    return nearest_labels

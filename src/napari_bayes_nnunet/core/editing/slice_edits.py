@@ -1,4 +1,4 @@
-"""Corrections of a whole slice: a structure taken out, or brought from other slices and phases."""
+"""Corrections of a whole slice: a structure removed, copied or interpolated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
+from .. import InputError
 from .interpolation import blended
 from .slice_checks import (
     Labels,
@@ -20,11 +21,11 @@ from .slice_checks import (
 def with_structure_absent(
     labels: Labels, label: int | None = None, *, protected: Collection[int] = ()
 ) -> Labels:
-    """(Y, X) labels without the structure ``label``, or without any: the heart is not in the slice.
+    """Return (Y, X) labels without the structure ``label``, or without any structure.
 
-    Its voxels become background, or what encloses them (see `give_up`): where an LV ends, the
-    myocardium around it is the cap of the apex. ``protected`` structures stay. ValueError for
-    labels that are no slice, a label that is no structure.
+    Its voxels become background, or the structure that encloses them (see `give_up`): the
+    myocardium around the end of an LV is the cap of the apex. ``protected`` structures stay. Raises
+    InputError for labels that are not a slice or a label that is not a structure.
     """
     labels = checked_slice(labels)
     if label is None:
@@ -40,13 +41,13 @@ def copied(
     label: int | None = None,
     protected: Collection[int] = (),
 ) -> Labels:
-    """(Y, X) labels of ``target`` with a structure, or all, as in ``source``.
+    """Return (Y, X) labels of ``target`` with a structure, or all of them, as in ``source``.
 
-    ``source`` is a slice beside it or the same in another phase. The structure ``label``
-    overwrites what else is there; where the target had it and the source does not, it is given
-    up (see `give_up`). ``protected`` structures neither change nor are gained: where the source
-    has them and the target does not, it gives background. ValueError for labels that are no
-    slices or of two grids, a label that is no structure.
+    ``source`` is an adjacent slice, or the same slice in another phase. The structure ``label``
+    overwrites other labels. Voxels that only the target assigns to it are given up (see `give_up`).
+    ``protected`` structures neither change nor are gained: voxels that only the source assigns to
+    one become background. Raises InputError for labels that are not slices or differ in shape, or a
+    label that is not a structure.
     """
     source, target = checked_slice(source), checked_slice(target)
     checked_same_shape(target, source, name="the slice to copy")
@@ -57,16 +58,16 @@ def copied(
 
 
 def nearest_sources(z: int, corrected: Iterable[int]) -> tuple[int, int]:
-    """The nearest corrected slices below and above the slice ``z``, from 0.
+    """Return the nearest corrected slices below and above the slice ``z``, counted from 0.
 
-    ValueError where one side has none.
+    Raises InputError if either side has none.
     """
     corrected = set(corrected)
-    below = max((other for other in corrected if other < z), default=None)
-    above = min((other for other in corrected if other > z), default=None)
+    below = max((source for source in corrected if source < z), default=None)
+    above = min((source for source in corrected if source > z), default=None)
     if below is None or above is None:
-        raise ValueError(
-            f"Slice {z + 1} can be interpolated once a slice on either side of it is corrected."
+        raise InputError(
+            "Slice {slice} needs a corrected slice on either side. Correct them first.", slice=z + 1
         )
     return below, above
 
@@ -79,24 +80,28 @@ def interpolated(
     structures: Collection[int],
     protected: Collection[int] = (),
 ) -> Labels:
-    """(Y, X) labels of slice ``z`` with ``structures`` as their shapes are between two slices.
+    """Return (Y, X) labels of slice ``z`` with ``structures`` interpolated between two slices.
 
-    ``volume`` (Z, Y, X) uint8; ``sources`` are the slices below and above, see `nearest_sources`.
-    The nearer one counts more; see `blended` for structures that lie in each other or that one
-    of the slices lacks. Other structures stay where these are not, ``protected`` ones everywhere,
-    and what the slice had more of is given up (see `give_up`).
+    ``volume`` is (Z, Y, X) uint8, ``sources`` are the slices below and above, see
+    `nearest_sources`. The nearer source has more weight. `blended` describes structures inside each
+    other and structures that one source lacks. Other structures stay outside the interpolated ones,
+    ``protected`` structures stay everywhere. Voxels that the structures lose are given up (see
+    `give_up`).
 
-    ValueError for a volume of another form, sources that are not below and above, labels that are
-    no structures.
+    Raises InputError for a volume of another shape, sources that are not below and above, or labels
+    that are not structures.
     """
     volume = np.asarray(volume)
     if volume.ndim != 3:
-        raise ValueError(f"Slices are interpolated in (Z, Y, X) labels, not {volume.shape}.")
+        raise InputError("Expected (Z, Y, X) labels, found shape {found}.", found=volume.shape)
     below, above = sources
     if not 0 <= below < z < above < len(volume):
-        raise ValueError(
-            f"Slice {z + 1} lies not between slices {below + 1} and {above + 1} "
-            f"of a volume of {len(volume)}."
+        raise InputError(
+            "Slice {slice} is not between slices {below} and {above} of {count} slices.",
+            slice=z + 1,
+            below=below + 1,
+            above=above + 1,
+            count=len(volume),
         )
     between = blended(volume[below], volume[above], (z - below) / (above - below))
     return _replaced(checked_slice(volume[z]), between, structures, protected)
@@ -105,7 +110,7 @@ def interpolated(
 def _replaced(
     target: Labels, source: Labels, structures: Collection[int], protected: Collection[int]
 ) -> Labels:
-    """The target with some structures as in the source, less where something is protected."""
+    """Return the target with ``structures`` as in the source, outside protected structures."""
     moving = {*checked_structures(structures)} - {*protected}
     fixed = are_of(target, protected)
     result = np.where(are_of(source, moving) & ~fixed, source, target)

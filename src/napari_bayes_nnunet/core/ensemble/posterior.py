@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .. import InputError
+
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
 
@@ -114,11 +116,15 @@ class RunningPosterior:
             return
         expected, found = tuple(self.probability_sum.shape), tuple(probabilities.shape)
         if found != expected:
-            raise ValueError(f"Members' probabilities are {expected}, this one's are {found}.")
+            raise InputError(
+                "Members' probabilities are {expected}, this one's are {found}.",
+                expected=expected,
+                found=found,
+            )
 
     def _check_members(self) -> None:
         if self.count == 0:
-            raise ValueError("The posterior needs at least one member; none was added.")
+            raise InputError("The posterior needs at least one member; none was added.")
 
 
 def tempered(probabilities: Array, temperature: float) -> Array:
@@ -127,7 +133,9 @@ def tempered(probabilities: Array, temperature: float) -> Array:
     ValueError for a temperature that is not above 0.
     """
     if not 0 < temperature < math.inf:
-        raise ValueError(f"A temperature is a number above 0, not {temperature}.")
+        raise InputError(
+            "A temperature is a number above 0, not {temperature}.", temperature=temperature
+        )
     if temperature == 1:
         return probabilities
     xp = _namespace(probabilities)
@@ -152,7 +160,9 @@ def most_probable(probabilities: Array) -> Array:
     """
     xp = _namespace(probabilities)
     if len(probabilities) > 256:
-        raise ValueError(f"Labels are uint8: at most 256 classes, not {len(probabilities)}.")
+        raise InputError(
+            "Labels are uint8: at most 256 classes, not {count}.", count=len(probabilities)
+        )
     highest = xp.asarray(probabilities[0])
     labels = xp.zeros_like(highest, dtype=xp.uint8)
     # argmax would make a (Z, Y, X) int64 array, and torch promises no order among equals.
@@ -177,9 +187,10 @@ def _check_sums_to_one(probabilities: Array) -> None:
     voxels = max(1, math.prod(probabilities.shape[1:]))
     mean_sum = float(xp.sum(probabilities, dtype=xp.float32)) / voxels
     if not abs(mean_sum - 1) <= _SUM_TOLERANCE:
-        raise ValueError(
-            f"A member's probabilities must sum to 1 over the classes (axis 0); "
-            f"their mean sum is {mean_sum:.4g}."
+        raise InputError(
+            "A member's probabilities must sum to 1 over the classes (axis 0); their mean sum is "
+            "{mean_sum:.4g}.",
+            mean_sum=mean_sum,
         )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from .. import InputError
+
 DecayOver = Literal["T", "Tc"]
 Shape = Literal["restarts", "poly", "cosine"]
 UNUSED: dict[str, tuple[str, ...]] = {
@@ -51,30 +53,51 @@ class RestartSchedule:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.cycles < 1:
-            raise ValueError(
-                f"Epochs and cycles must be at least 1, not {self.epochs} and {self.cycles}."
+            raise InputError(
+                "Epochs and cycles must be at least 1, not {epochs} and {cycles}.",
+                epochs=self.epochs,
+                cycles=self.cycles,
             )
         if self.epochs % self.cycles:
-            raise ValueError(
-                f"{self.epochs} epochs cannot be divided into {self.cycles} cycles of equal length."
+            raise InputError(
+                "{epochs} epochs cannot be divided into {cycles} cycles of equal length.",
+                epochs=self.epochs,
+                cycles=self.cycles,
             )
         if not 0 <= self.gamma <= 1:
-            raise ValueError(f"Gamma is a fraction of the cycle, 0 to 1, not {self.gamma}.")
+            raise InputError(
+                "Gamma is a fraction of the cycle, 0 to 1, not {gamma}.", gamma=self.gamma
+            )
         for name, rate in (
             ("initial", self.initial_lr), ("restart", self.restart_lr)
         ):  # fmt: skip
             if not (math.isfinite(rate) and rate > 0):
-                raise ValueError(f"The {name} learning rate must be a positive number, not {rate}.")
+                raise InputError(
+                    "The {name} learning rate must be a positive number, not {rate}.",
+                    name=name,
+                    rate=rate,
+                )
         if not (math.isfinite(self.exponent) and self.exponent >= 0):
-            raise ValueError(f"The decay exponent must be 0 or more, not {self.exponent}.")
+            raise InputError(
+                "The decay exponent must be 0 or more, not {exponent}.", exponent=self.exponent
+            )
         if self.added_cycles < 0:
-            raise ValueError(f"Cycles can be added, not taken away ({self.added_cycles}).")
+            raise InputError(
+                "Cycles can be added, not taken away ({added_cycles}).",
+                added_cycles=self.added_cycles,
+            )
         if self.decay_over not in ("T", "Tc"):
-            raise ValueError(f"The decay runs over 'T' or 'Tc', not {self.decay_over!r}.")
+            raise InputError(
+                "The decay runs over 'T' or 'Tc', not {decay_over!r}.", decay_over=self.decay_over
+            )
         if self.shape not in get_args(Shape):
-            raise ValueError(f"A schedule is restarts, poly or cosine, not {self.shape!r}.")
+            raise InputError(
+                "A schedule is restarts, poly or cosine, not {shape!r}.", shape=self.shape
+            )
         if self.shape == "poly" and self.cycles != 1:
-            raise ValueError(f"The schedule poly is one long cycle, not {self.cycles} cycles.")
+            raise InputError(
+                "The schedule poly is one long cycle, not {cycles} cycles.", cycles=self.cycles
+            )
 
     @property
     def cycle_length(self) -> int:
@@ -135,9 +158,10 @@ class MemberSelection:
 
     def __post_init__(self) -> None:
         if self.per_cycle < 1 or self.step < 1:
-            raise ValueError(
-                f"Members per cycle and their step must be at least 1, "
-                f"not {self.per_cycle} and {self.step}."
+            raise InputError(
+                "Members per cycle and their step must be at least 1, not {per_cycle} and {step}.",
+                per_cycle=self.per_cycle,
+                step=self.step,
             )
 
     def keeps(self, schedule: RestartSchedule, epoch: int) -> bool:

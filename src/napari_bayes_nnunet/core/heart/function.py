@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from .. import InputError
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
@@ -41,7 +42,14 @@ class Patient:
         given = (self.height_cm, self.weight_kg, self.heart_rate)
         for (name, (low, high, unit)), value in zip(_PLAUSIBLE.items(), given, strict=True):
             if value is not None and not low <= value <= high:
-                raise ValueError(f"The {name} must be {low:g} to {high:g} {unit}, not {value:g}.")
+                raise InputError(
+                    "The {name} must be {low:g} to {high:g} {unit}, not {value:g}.",
+                    name=name,
+                    low=low,
+                    high=high,
+                    unit=unit,
+                    value=value,
+                )
 
     @property
     def body_surface_area(self) -> float | None:

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
+
 Structure = Literal["RV", "MYO", "LV"]
 
 # Label names are read word by word. A word that is not here (atrium, epicardium, scar) leaves the
@@ -64,7 +66,7 @@ class Spread:
 def spread(values: Sequence[float]) -> Spread:
     """Spread of one value per member. ValueError without values."""
     if len(values) == 0:
-        raise ValueError("A spread needs the value of at least one member; there is none.")
+        raise InputError("A spread needs the value of at least one member; there is none.")
     measured = np.asarray(values, dtype=np.float64)
     return Spread(
         mean=float(measured.mean()),
@@ -85,9 +87,13 @@ def volumes_ml(
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
-        raise ValueError(f"Volumes are measured in (Z, Y, X) labels, not {labels.shape}.")
+        raise InputError(
+            "Volumes are measured in (Z, Y, X) labels, not {shape}.", shape=labels.shape
+        )
     if len(spacing) != 3 or not all(math.isfinite(side) and side > 0 for side in spacing):
-        raise ValueError(f"Spacing must be three lengths above 0 mm, not {tuple(spacing)}.")
+        raise InputError(
+            "Spacing must be three lengths above 0 mm, not {tuple}.", tuple=tuple(spacing)
+        )
     voxel_ml = math.prod(float(side) for side in spacing) / 1000
     return {
         name: np.count_nonzero(labels == label) * voxel_ml for name, label in structures.items()
@@ -102,9 +108,9 @@ def end_diastole_and_systole(lv_volumes_per_phase: Sequence[float]) -> tuple[int
     """
     found = {phase: ml for phase, ml in enumerate(lv_volumes_per_phase, start=1) if ml > 0}
     if not found:
-        raise ValueError(
-            f"End-diastole and end-systole need an LV; none was found in "
-            f"{len(lv_volumes_per_phase)} phases."
+        raise InputError(
+            "End-diastole and end-systole need an LV; none was found in {count} phases.",
+            count=len(lv_volumes_per_phase),
         )
     return max(found, key=found.__getitem__), min(found, key=found.__getitem__)
 

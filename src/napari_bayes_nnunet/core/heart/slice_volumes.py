@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from .measurements import Structure, canonical_structure, volumes_ml
 
@@ -107,7 +108,7 @@ def member_slice_volumes(
     Raises ValueError for background and for a spacing that is not above 0.
     """
     if label < 1:
-        raise ValueError(f"Label {label} is background; structures start at 1.")
+        raise InputError("Label {label} is background; structures start at 1.", label=label)
     volumes = np.zeros((posterior.count, posterior.shape[0]))
     counts = np.count_nonzero(posterior.members == label, axis=(2, 3))
     volumes[:, posterior.box[0]] = counts * _voxel_ml(spacing)

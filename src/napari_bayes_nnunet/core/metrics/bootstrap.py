@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -65,8 +67,10 @@ def mean_estimate(
     """
     values = np.asarray(values, np.float64)
     if values.shape != (len(patients),):
-        raise ValueError(
-            f"Every value needs its patient: {values.shape} values, {len(patients)} patients."
+        raise InputError(
+            "Every value needs its patient: {shape} values, {count} patients.",
+            shape=values.shape,
+            count=len(patients),
         )
     there = ~np.isnan(values)
     if not there.any():
@@ -84,7 +88,7 @@ def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArr
     """
     names, owner = np.unique(np.asarray(patients, np.str_), return_inverse=True)
     if not len(names):
-        raise ValueError("Patients are drawn from at least one; there is none.")
+        raise InputError("Patients are drawn from at least one; there is none.")
     equal = np.full(len(names), 1 / len(names))
     drawn = np.random.default_rng(seed).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)

@@ -15,6 +15,8 @@ from scipy import ndimage
 
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 
+from .. import InputError
+
 _FIELDS = ("voxels", "correct", "confidence_sum")
 
 
@@ -41,8 +43,10 @@ class ReliabilityBins:
     def __add__(self, other: ReliabilityBins) -> ReliabilityBins:
         """Bins of the voxels of both. ValueError if these differ in number."""
         if len(self.voxels) != len(other.voxels):
-            raise ValueError(
-                f"Only equal bins add up, not {len(self.voxels)} and {len(other.voxels)}."
+            raise InputError(
+                "Only equal bins add up, not {count} and {count_2}.",
+                count=len(self.voxels),
+                count_2=len(other.voxels),
             )
         return ReliabilityBins(
             voxels=self.voxels + other.voxels,
@@ -59,8 +63,9 @@ class ReliabilityBins:
         """Bins from `as_dict`. ValueError where a list is missing or another one longer."""
         lengths = {len(fields.get(name, ())) for name in _FIELDS}
         if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(
-                f"Reliability bins need the lists {', '.join(_FIELDS)}, one number for each bin."
+            raise InputError(
+                "Reliability bins need the lists {FIELDS}, one number for each bin.",
+                FIELDS=", ".join(_FIELDS),
             )
         return cls(
             voxels=np.array(fields["voxels"], np.int64),
@@ -150,12 +155,16 @@ def in_foreground(
     """
     probabilities, reference = np.asarray(probabilities), np.asarray(reference)
     if probabilities.shape[1:] != reference.shape:
-        raise ValueError(
-            f"Probabilities (C, Z, Y, X) of shape {probabilities.shape} do not fit "
-            f"a reference (Z, Y, X) of shape {reference.shape}."
+        raise InputError(
+            "Probabilities (C, Z, Y, X) of shape {shape} do not fit a reference (Z, Y, X) of "
+            "shape {shape_2}.",
+            shape=probabilities.shape,
+            shape_2=reference.shape,
         )
     if not np.issubdtype(probabilities.dtype, np.floating):
-        raise ValueError(f"Probabilities must be floating-point, not {probabilities.dtype}.")
+        raise InputError(
+            "Probabilities must be floating-point, not {dtype}.", dtype=probabilities.dtype
+        )
     box = foreground_box(reference)
     return None if box is None else (probabilities[(slice(None), *box)], reference[box])
 
@@ -185,7 +194,7 @@ def _equal_edges(bins: int, like: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _check_bins(bins: int) -> None:
     if bins < 1:
-        raise ValueError(f"Calibration needs at least one bin, not {bins}.")
+        raise InputError("Calibration needs at least one bin, not {bins}.", bins=bins)
 
 
 def _sort_in(
@@ -215,9 +224,11 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     from scipy.optimize import minimize_scalar  # a window that only reads temperatures needs none
 
     if labels.size == 0 or probabilities.shape[1:] != labels.shape:
-        raise ValueError(
-            f"A temperature is fitted to as many labels (N,) as probabilities (C, N), at least "
-            f"one, not to {labels.shape} and {probabilities.shape}."
+        raise InputError(
+            "A temperature is fitted to as many labels (N,) as probabilities (C, N), at least "
+            "one, not to {shape} and {shape_2}.",
+            shape=labels.shape,
+            shape_2=probabilities.shape,
         )
     logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32)
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from ..types import Mask
 from .border import GROSS_MM, far_from_contours
 from .overlap import LabelMap
@@ -36,8 +37,10 @@ def error_detection(uncertainty: NDArray[np.floating], wrong: Mask) -> ErrorDete
     """
     uncertainty, wrong = np.asarray(uncertainty), np.asarray(wrong, bool)
     if uncertainty.shape != wrong.shape:
-        raise ValueError(
-            f"Uncertainty and errors need one shape, not {uncertainty.shape} and {wrong.shape}."
+        raise InputError(
+            "Uncertainty and errors need one shape, not {shape} and {shape_2}.",
+            shape=uncertainty.shape,
+            shape_2=wrong.shape,
         )
     errors, voxels = int(np.count_nonzero(wrong)), wrong.size
     if errors in (0, voxels):
@@ -64,9 +67,10 @@ def gross_errors(prediction: LabelMap, reference: LabelMap, spacing: Sequence[fl
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape:
-        raise ValueError(
-            f"The labels need the shape of their reference, {reference.shape} (z, y, x), "
-            f"not {prediction.shape}."
+        raise InputError(
+            "The labels need the shape of their reference, {shape} (z, y, x), not {shape_2}.",
+            shape=reference.shape,
+            shape_2=prediction.shape,
         )
     far = far_from_contours(reference, spacing, farther_than=GROSS_MM)
     return np.asarray(far & (prediction != reference), bool)
@@ -129,6 +133,10 @@ def _pairs(
     """Both as float64, without the cases where either is NaN."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"Every case needs both numbers, not {a.shape} and {b.shape}.")
+        raise InputError(
+            "Every case needs both numbers, not {shape} and {shape_2}.",
+            shape=a.shape,
+            shape_2=b.shape,
+        )
     there = ~(np.isnan(a) | np.isnan(b))
     return a[there], b[there]

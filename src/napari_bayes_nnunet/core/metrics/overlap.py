@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .. import InputError
+
 LabelMap = NDArray[np.integer]
 
 
@@ -22,8 +24,10 @@ def dice(
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape:
-        raise ValueError(
-            f"Dice needs label maps of one shape, not {prediction.shape} and {reference.shape}."
+        raise InputError(
+            "Dice needs label maps of one shape, not {shape} and {shape_2}.",
+            shape=prediction.shape,
+            shape_2=reference.shape,
         )
     return {
         name: _dice_of_masks(prediction == label, reference == label)
@@ -55,7 +59,11 @@ class PairwiseDice:
     def __init__(self, structures: Mapping[str, int]) -> None:
         for name, label in structures.items():
             if label < 1:
-                raise ValueError(f"Label {label} of {name!r} is background; structures start at 1.")
+                raise InputError(
+                    "Label {label} of {name!r} is background; structures start at 1.",
+                    label=label,
+                    name=name,
+                )
         self._structures = dict(structures)
         self._members: list[dict[str, _PackedMask]] = []
         self._sums = dict.fromkeys(self._structures, 0.0)
@@ -73,9 +81,13 @@ class PairwiseDice:
         """
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"Label maps must be integers, not {labels.dtype}.")
+            raise InputError("Label maps must be integers, not {dtype}.", dtype=labels.dtype)
         if self._shape not in (None, labels.shape):
-            raise ValueError(f"Members' label maps are {self._shape}, this one is {labels.shape}.")
+            raise InputError(
+                "Members' label maps are {shape}, this one is {shape_2}.",
+                shape=self._shape,
+                shape_2=labels.shape,
+            )
         self._shape = labels.shape
         boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
         member = {

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from .calibration import in_foreground
 
 SMALLEST: Final = float(np.finfo(np.float32).tiny)
@@ -52,9 +53,12 @@ def _of_reference(
     """(Z, Y, X) probability of the reference's class."""
     classes = len(probabilities)
     if reference.min() < 0 or reference.max() >= classes:
-        raise ValueError(
-            f"Probabilities of {classes} classes judge labels 0 … {classes - 1}, "
-            f"not {reference.min()} … {reference.max()}."
+        raise InputError(
+            "Probabilities of {classes} classes judge labels 0 … {classes_2}, not {min} … {max}.",
+            classes=classes,
+            classes_2=classes - 1,
+            min=reference.min(),
+            max=reference.max(),
         )
     chosen = np.take_along_axis(probabilities, reference[None].astype(np.intp), axis=0)
     return np.asarray(chosen[0])

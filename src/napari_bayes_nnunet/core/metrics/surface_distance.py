@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .. import InputError
 from ..types import Mask
 from .calibration import foreground_box
 from .overlap import LabelMap
@@ -44,9 +45,10 @@ def surface_distances(
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape:
-        raise ValueError(
-            f"Surface distances need label maps of one shape, "
-            f"not {prediction.shape} and {reference.shape}."
+        raise InputError(
+            "Surface distances need label maps of one shape, not {shape} and {shape_2}.",
+            shape=prediction.shape,
+            shape_2=reference.shape,
         )
     if len(prediction) == 1:
         prediction, reference, spacing = prediction[0], reference[0], spacing[1:]

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from ..types import Phase
 from . import slice_scores as measures
@@ -149,7 +150,11 @@ def review_queue(
     items = []
     for phase, of_phase in scores.items():
         if structure is not None and structure not in of_phase:
-            raise ValueError(f"{structure} has no scores, only {', '.join(of_phase)} have.")
+            raise InputError(
+                "{structure} has no scores, only {of_phase} have.",
+                structure=structure,
+                of_phase=", ".join(of_phase),
+            )
         names = list(of_phase) if structure is None else [structure]
         table = np.array([of_phase[name] for name in names]).reshape(len(names), -1)
         for z, column in enumerate(table.T):
@@ -176,5 +181,9 @@ def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str
 
 def _score(name: str) -> Score:
     if name not in REVIEW_SCORES:
-        raise ValueError(f"There is no score {name!r}, only {', '.join(REVIEW_SCORES)}.")
+        raise InputError(
+            "There is no score {name!r}, only {REVIEW_SCORES}.",
+            name=name,
+            REVIEW_SCORES=", ".join(REVIEW_SCORES),
+        )
     return REVIEW_SCORES[name]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from ..metrics.bootstrap import Estimate, case_weights
 from ..metrics.detection import gross_errors
 from ..metrics.overlap import LabelMap
@@ -93,7 +94,7 @@ def queue_yield(
     Raises ValueError without a review.
     """
     if not reviews:
-        raise ValueError("A queue is judged on at least one study; there is none.")
+        raise InputError("A queue is judged on at least one study; there is none.")
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
     numbers = np.array([_numbers(review, shares) for review in reviews])
     patients = [review.patient for review in reviews]
