@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.files.atomic import write_json
 from . import ModelError
 from .network import Network
+from .small_dataset import is_small, threads_for_processes
 from .trainer import PLANS_ENTRY, TrainerSettings
 
 DONE = "preprocessed.json"
@@ -89,7 +90,8 @@ def plan_and_preprocess(
     if done is None:
         _clear(workspace)
         _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
-        with _without(AUGMENTATION_PROCESSES), _explained():
+        pools = threads_for_processes() if is_small(dataset) else nullcontext()
+        with _without(AUGMENTATION_PROCESSES), _explained(), pools:
             done = _plan(dataset, folder, configuration)
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
@@ -251,7 +253,9 @@ def _number(dataset: RawDataset) -> int:
 
 
 def _processes(dataset: RawDataset) -> int:
-    """Every process takes seconds to start and holds an image in several copies."""
+    """Return few: a process takes seconds to start and holds an image in several copies."""
+    if is_small(dataset):
+        return 1
     allowed = getattr(os, "sched_getaffinity", None)  # fewer than there are, on a cluster
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
     return min(MOST_PROCESSES, cores, len(dataset.cases))
