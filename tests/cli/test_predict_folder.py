@@ -22,6 +22,7 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
 
 from ..helpers.cohorts import write_dicom_study, write_volume
 from ..helpers.command import bayes_nnunet, start
@@ -57,7 +58,7 @@ def whole(model, tree, tmp_path_factory) -> Path:
         done.stdout
     )
     assert "broken: " in done.stderr
-    assert "is no NIfTI file" in done.stderr
+    assert NO_NIFTI.format(file=tree / "broken.nii.gz") in done.stderr
     assert "Traceback" not in done.stderr
     return output
 

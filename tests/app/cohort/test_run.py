@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_c
 from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import list_studies, read_study
 from tests.helpers.cohorts import in_this_process, run_here, write_dicom_study, write_volume
@@ -75,15 +76,15 @@ def files(output: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_study_is_told_once_and_failures_stop_no_other(run):
+def test_every_study_is_told_once_and_failures_stop_no_other(run, tree):
     _, told = run
     assert [study.done for study in told] == [1, 2, 3, 4, 5, 6]
     assert {study.total for study in told} == {6}
     assert len({study.case for study in told}) == 6
     failed = {study.case: study.text for study in told if study.outcome == "failed"}
     assert len(failed) == 3
-    assert "cut short" in failed["cut"]
-    assert "no NIfTI file" in failed["b/text"]
+    assert failed["cut"] == TRUNCATED.format(file=tree / "cut.nii.gz")
+    assert failed["b/text"] == NO_NIFTI.format(file=tree / "b" / "text.nii.gz")
     assert told[-1].eta_seconds == 0
 
 
@@ -97,7 +98,7 @@ def test_the_results_repeat_the_tree_and_are_a_list_of_cases(run):
     assert read_study(output / "b" / "heart").problems == ()
 
 
-def test_the_table_has_a_row_for_each_the_worst_first(run):
+def test_the_table_has_a_row_for_each_the_worst_first(run, tree):
     rows = table(run[0])
     failed = [row["study"] for row in rows if row["outcome"] == "failed"]
     assert [row["study"] for row in rows[:3]] == sorted(failed)
@@ -114,7 +115,7 @@ def test_the_table_has_a_row_for_each_the_worst_first(run):
         ml = report["volumes_ml"][name.upper()]["ensemble"]
         assert float(volume[f"{name}_volume_ml"] or 0) == pytest.approx(ml, abs=0.01)
     assert of_name["cut"]["outcome"] == "failed"
-    assert "cut short" in of_name["cut"]["failure"]
+    assert of_name["cut"]["failure"] == TRUNCATED.format(file=tree / "cut.nii.gz")
 
 
 def test_nothing_names_a_patient(run):

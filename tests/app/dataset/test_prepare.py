@@ -24,7 +24,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
 from napari_bayes_nnunet.io.dataset.groups import read_groups
 from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset, read_splits
-from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
 
 from ...helpers.folders import finish
 from ...helpers.releases import (
@@ -353,8 +353,8 @@ def test_an_interrupted_one_leaves_nothing(acdc: Path, tmp_path: Path, steps: in
 KILLED = """
 import sys
 from pathlib import Path
-from napari_bayes_nnunet.app.dataset.prepare import prepare
-running = prepare("acdc", Path(sys.argv[1]) / "database", Path(sys.argv[1]) / "d")
+from napari_bayes_nnunet.app.dataset.prepare import prepare_dataset
+running = prepare_dataset("acdc", Path(sys.argv[1]) / "database", Path(sys.argv[1]) / "d")
 for _ in range(5):
     next(running)
 print("half", flush=True)
@@ -416,7 +416,7 @@ def without_training(root: Path) -> None:
         ),
         (
             lambda root: next(root.rglob("patient002_frame05.nii.gz")).write_bytes(b"text"),
-            r"patient002_frame05\.nii\.gz is no NIfTI file",
+            NO_NIFTI.format(file=r".*patient002_frame05\.nii\.gz"),
         ),
         (
             lambda root: next(root.rglob("patient101_frame01.nii.gz")).unlink(),

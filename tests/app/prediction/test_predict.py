@@ -20,7 +20,13 @@ from napari_bayes_nnunet.app.prediction.predict import CaseOutcome, PredictionRe
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
-from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.images.nifti import (
+    BLANK_IMAGE,
+    NO_NIFTI,
+    TRUNCATED,
+    read_labels,
+    read_volume,
+)
 from napari_bayes_nnunet.io.search import case_image
 from napari_bayes_nnunet.io.study.study import find_image, read_study
 from tests.helpers import dicoms
@@ -322,13 +328,14 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
     content = bytearray(flat.read_bytes())
     content[80:84] = np.float32(0).tobytes()  # pixdim[1]
     flat.write_bytes(content)
+    blank = write_image(folder / "empty.nii.gz", np.zeros_like(good))
     return {
         "nan": (write_image(folder / "nan.nii.gz", holes), "NaN"),
-        "inf": (write_image(folder / "inf.nii.gz", infinite), "infinite"),
-        "empty": (write_image(folder / "empty.nii.gz", np.zeros_like(good)), "empty"),
+        "inf": (write_image(folder / "inf.nii.gz", infinite), "infinity"),
+        "empty": (blank, BLANK_IMAGE.format(file=blank)),
         "2d": (write_image(folder / "flat.nii.gz", good[..., 0], zooms=(1.2, 1.9)), "2D"),
-        "cut": (cut, "cut short"),
-        "no nifti": (text, "no NIfTI"),
+        "cut": (cut, TRUNCATED.format(file=cut)),
+        "no nifti": (text, NO_NIFTI.format(file=text)),
         "zero spacing": (flat, "pacing"),
         "missing": (folder / "missing.nii.gz", "not exist"),
     }

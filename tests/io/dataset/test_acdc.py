@@ -76,7 +76,7 @@ def rewritten(text: str) -> Callable[[Path], object]:
     ("damage", "problem"),
     [
         (lambda p: (p / "Info.cfg").unlink(), r"Info\.cfg is missing: it names the frames"),
-        (rewritten("ED: 1\nGroup: DCM\n"), r"Info\.cfg should name the phases"),
+        (rewritten("ED: 1\nGroup: DCM\n"), r"Info\.cfg does not name both phases"),
         (rewritten("ED: 4\nES: 4\n"), r"Info\.cfg calls frame 4 both ED and ES"),
         (rewritten("ED: 1\nES: 3\n"), r"_frame03\.nii\.gz is missing: Info\.cfg calls frame 3 ES"),
         (

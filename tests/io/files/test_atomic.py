@@ -97,7 +97,7 @@ def test_killed_write_keeps_the_old_content(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot replace a file that is being read")
 def test_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
-    """A writer that replaces the file all the time, killed at the end, and a reader beside it."""
+    """Read a file while another process replaces it again and again until it is killed."""
     file = tmp_path / "a.json"
     write_json(file, list(range(2000)))
     code = (

@@ -1,4 +1,4 @@
-"""What the names of image and label files say."""
+"""Case, phase and kind in the names of image and label files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io.files.case_names import (
-    belong_together,
     image_names,
     is_named_label,
     label_names,
-    plain,
-    where,
+    may_share_patient,
+    patient_folders,
+    safe_name,
 )
 
 
@@ -104,15 +104,15 @@ def test_what_is_named_like_a_label(file: str, named: bool) -> None:
 
 def test_sub_folders_of_one_patient() -> None:
     root = Path("data")
-    image = where(root / "p1" / "images" / "a.nii.gz", root)
-    label = where(root / "labels" / "p1" / "a.nii.gz", root)
+    image = patient_folders(root / "p1" / "images" / "a.nii.gz", root)
+    label = patient_folders(root / "labels" / "p1" / "a.nii.gz", root)
     assert image == label == ("p1",)
-    assert belong_together(image, ())
-    assert belong_together(image, ("p1", "reader B"))
-    assert not belong_together(image, ("p2",))
-    assert where(root / "imagesTs" / "a.nii.gz", root) == ("imagesTs",)
+    assert may_share_patient(image, ())
+    assert may_share_patient(image, ("p1", "reader B"))
+    assert not may_share_patient(image, ("p2",))
+    assert patient_folders(root / "imagesTs" / "a.nii.gz", root) == ("imagesTs",)
 
 
 def test_names_that_are_safe_in_paths() -> None:
-    assert plain("Herz 7 (ä):x") == "Herz_7_ä_x"
-    assert plain("..") == ""
+    assert safe_name("Herz 7 (ä):x") == "Herz_7_ä_x"
+    assert safe_name("..") == ""

@@ -1,4 +1,4 @@
-"""Geometry of an image: spacing, time, place in the patient, and whether two grids are one."""
+"""Geometry of an image: spacing, time, place in the patient, and comparison of two grids."""
 
 from __future__ import annotations
 
@@ -175,14 +175,16 @@ def test_made_geometry_says_what_it_was_made_from() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 2, 3, 4, 5), (0, 4, 5)])
 def test_made_geometry_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"\(z, y, x\) or \(t, z, y, x\)"):
+    with pytest.raises(DataError) as error:
         make_geometry(shape, (8, 1.5, 1.5))
+    assert error.value.values == {"shape": shape}
 
 
 @pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
 def test_made_geometry_refuses_other_spacings(step: float) -> None:
-    with pytest.raises(DataError, match="spacing"):
+    with pytest.raises(DataError) as error:
         make_geometry((3, 4, 5), (8, step, 1.5))
+    assert error.value.values == {"spacing": (8, step, 1.5)}
 
 
 def moved(millimetres: float) -> np.ndarray[Any, Any]:

@@ -1,11 +1,11 @@
-"""Files that were cut short are told from whole ones by their ends."""
+"""Detection of truncated files, and the number of phases in a header."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.io.images.integrity import is_whole, nifti_header, phases_of
+from napari_bayes_nnunet.io.images.integrity import is_whole, nifti_header, phase_count
 from tests.helpers.cohorts import write_volume
 
 
@@ -45,6 +45,6 @@ def test_other_files_only_have_to_be_there(tmp_path):
 def test_phases_by_the_header_alone(tmp_path):
     cine = write_volume(tmp_path / "cine.nii.gz", phases=3)
     cine.write_bytes(cine.read_bytes()[:2000])
-    assert phases_of(nifti_header(cine)) == 3
-    assert phases_of(nifti_header(write_volume(tmp_path / "one.nii"))) == 1
+    assert phase_count(nifti_header(cine)) == 3
+    assert phase_count(nifti_header(write_volume(tmp_path / "one.nii"))) == 1
     assert nifti_header(tmp_path / "nowhere.nii") is None

@@ -1,4 +1,4 @@
-"""Files written by the plugin: the grid of their source, whole or not at all."""
+"""Written NIfTI files have the grid of their source, and are whole or absent."""
 
 from __future__ import annotations
 
@@ -209,18 +209,22 @@ def test_images_keep_whole_numbers(tmp_path: Path, voxels: Any, dtype: Any) -> N
 @pytest.mark.parametrize("shape", [(5, 4, 3), (3, 4), (2, 3, 4, 5)])
 def test_another_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
-    with pytest.raises(DataError, match=r"its image's shape \(3, 4, 5\), not"):
+    with pytest.raises(DataError) as of_labels:
         write_labels(tmp_path / "l.nii", np.zeros(shape, np.uint8), like)
-    with pytest.raises(DataError, match=r"its image's shape \(3, 4, 5\), not"):
+    with pytest.raises(DataError) as of_map:
         write_map(tmp_path / "m.nii", np.zeros(shape), like)
+    for error in (of_labels.value, of_map.value):
+        assert error.values["expected"] == (3, 4, 5)
+        assert error.values["shape"] == shape
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("value", [-1, 65536, 1.0])
 def test_values_that_are_no_labels_are_not_written(tmp_path: Path, value: float) -> None:
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
-    with pytest.raises(DataError, match="whole numbers from 0 to 65535, not"):
+    with pytest.raises(DataError) as error:
         write_labels(tmp_path / "l.nii", np.full((3, 4, 5), value), like)
+    assert value in (error.value.values["low"], error.value.values["high"])
 
 
 def test_paths_may_be_strings(tmp_path: Path) -> None:
@@ -231,8 +235,9 @@ def test_paths_may_be_strings(tmp_path: Path) -> None:
 
 def test_other_endings_are_not_written(tmp_path: Path) -> None:
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
-    with pytest.raises(DataError, match=r"must end in \.nii\.gz or \.nii"):
+    with pytest.raises(DataError) as error:
         write_map(tmp_path / "m.tif", np.zeros((3, 4, 5)), like)
+    assert error.value.values == {"file": tmp_path / "m.tif"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
@@ -246,8 +251,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataError, match="cannot be written: No space left on device"):
+    with pytest.raises(DataError) as error:
         write_labels(path, np.full((3, 4, 5), 2), like)
+    assert error.value.values["reason"] == "No space left on device"
     assert list(tmp_path.iterdir()) == [path]
     assert read_labels(path).voxels.max() == 1
 

@@ -119,8 +119,9 @@ def test_phases_of_an_info_cfg_beside_the_image(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names phases 1 and 9, but the image has 5"):
         phases_beside(layer)
     (tmp_path / "Info.cfg").write_text("ED: one\n")
-    with pytest.raises(DataError, match="should name the phases"):
+    with pytest.raises(DataError) as error:
         phases_beside(layer)
+    assert error.value.values["file"] == tmp_path / "Info.cfg"
 
 
 @pytest.mark.parametrize(

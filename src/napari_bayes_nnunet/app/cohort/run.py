@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
-from ...io.search.folder_walk import COHORT, is_of_a_run
+from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone
@@ -47,7 +47,7 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
     if any(place.is_dir() and place.resolve() == output for place in asked.images):
         raise AppError("The results would lie among the images; choose another output folder.")
     check_request(find_ensemble(request.ensemble), asked)
-    if is_of_a_run(output / COHORT) and not (asked.overwrite or asked.skip_finished):
+    if is_cohort_table(output / COHORT) and not (asked.overwrite or asked.skip_finished):
         raise AppError(
             f"{output} holds the results of an earlier run; use --continue to go on with it, or "
             "--overwrite to replace what it has of these studies."

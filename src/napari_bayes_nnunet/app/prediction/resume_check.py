@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...io.ensemble.ensemble_folder import Member
-from ...io.images.integrity import nifti_header, phases_of
+from ...io.images.integrity import nifti_header, phase_count
 from .. import AppError
 from .output_files import frame_name
 
@@ -87,7 +87,7 @@ def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | 
         return tuple(asked)
     if asked == "all":
         header = nifti_header(output / f"{case}.nii.gz")
-        return () if header is None else tuple(range(1, phases_of(header) + 1))
+        return () if header is None else tuple(range(1, phase_count(header) + 1))
     # Asked for by name: to list a folder that holds a hundred thousand cases takes too long.
     for phase in range(1, _LOOKED_FOR + 1):
         try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ...io.files.case_names import plain
+from ...io.files.case_names import safe_name
 from ..report.figures import DPI, INK, MUTED
 from ..report.pictures import around, show_image
 from .member_comparison import MemberCase, MemberSlice
@@ -27,7 +27,7 @@ _LEFT: Final = 0.36
 
 def picture_name(case: MemberCase) -> str:
     """Name of the file with the picture."""
-    return f"members_{plain(case.case)}.png"
+    return f"members_{safe_name(case.case)}.png"
 
 
 def draw_members(case: MemberCase) -> Figure:

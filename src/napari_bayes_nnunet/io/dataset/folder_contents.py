@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import DataError
-from ..files.case_names import CaseName, Where, image_names, is_named_label, label_names, where
+from ..files.case_names import (
+    CaseName,
+    PatientFolders,
+    image_names,
+    is_named_label,
+    label_names,
+    patient_folders,
+)
 from ..images.nifti import ENDINGS, channel_files, is_further_channel
 
 
@@ -18,7 +25,7 @@ class ImageFiles:
 
     files: tuple[Path, ...]
     names: tuple[CaseName, ...]
-    where: Where
+    folders: PatientFolders
 
     @property
     def file_name(self) -> str:
@@ -122,7 +129,7 @@ def _grouped(files: Sequence[Path], found: FolderFiles, root: Path) -> list[Imag
         else:
             is_channel = True
         names = image_names(file, is_channel=is_channel)
-        images[file] = ImageFiles(channels, tuple(names), where(file, root))
+        images[file] = ImageFiles(channels, tuple(names), patient_folders(file, root))
     in_use = {channel for image in images.values() for channel in image.files}
     for file in further - in_use:
         found.reasons[file] = "is a further channel, but one between it and _0000 is missing"

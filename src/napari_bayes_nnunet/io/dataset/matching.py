@@ -12,7 +12,15 @@ from typing import TypeAlias
 import numpy as np
 
 from .. import DataError
-from ..files.case_names import CaseName, Where, belong_together, label_names, plain, stem, where
+from ..files.case_names import (
+    CaseName,
+    PatientFolders,
+    label_names,
+    may_share_patient,
+    nifti_stem,
+    patient_folders,
+    safe_name,
+)
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
 from .folder_contents import FolderFiles, ImageFiles, look_into
 from .pairs import Match, Mismatch, Pair
@@ -39,13 +47,15 @@ class _Found:
 
     @property
     def short_name(self) -> str:
-        return plain(str(self.name)) or self.long_name
+        return safe_name(str(self.name)) or self.long_name
 
     @property
     def long_name(self) -> str:
         """With the sub-folders."""
-        parts = [*self.image.where, str(self.name).strip("_")]
-        return plain("_".join(filter(None, parts))) or plain(stem(self.image.files[0]))
+        parts = [*self.image.folders, str(self.name).strip("_")]
+        return safe_name("_".join(filter(None, parts))) or safe_name(
+            nifti_stem(self.image.files[0])
+        )
 
 
 def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, None, Match]:
@@ -114,7 +124,7 @@ class _Matching:
         """
         names = label_names(label.source)
         asked = names if frame is None else [CaseName(name.base, frame) for name in names]
-        place = where(label.source, self._root)
+        place = patient_folders(label.source, self._root)
         if image := self._image(asked, place, is_cine=False):
             return image, image.names[-1], None
         for name in names:
@@ -138,16 +148,16 @@ class _Matching:
         raise _CannotUseError(f"has no image named {str(name) or 'image'}{cine}")
 
     def _image(
-        self, names: Iterable[CaseName], place: Where, *, is_cine: bool
+        self, names: Iterable[CaseName], place: PatientFolders, *, is_cine: bool
     ) -> ImageFiles | None:
         """The image with the first of these names that there is, in the same sub-folders."""
         for name in names:
             fitting = [
                 image
                 for image in self._named.get(name.key, ())
-                if belong_together(image.where, place) and self._may_be(image, is_cine=is_cine)
+                if may_share_patient(image.folders, place) and self._may_be(image, is_cine=is_cine)
             ]
-            fitting = [image for image in fitting if image.where == place] or fitting
+            fitting = [image for image in fitting if image.folders == place] or fitting
             if len(fitting) > 1:
                 several = " and ".join(image.file_name for image in fitting)
                 raise _CannotUseError(f"fits several images, {several}: keep one of them")
@@ -227,7 +237,7 @@ class _Matching:
     def _explain_images_left(self, found: Iterable[_Found]) -> None:
         """A cine is not named where volumes of its frames were used."""
         used = {f.image for f in found}
-        bases = {(f.name.key.base, f.image.where) for f in found}
+        bases = {(f.name.key.base, f.image.folders) for f in found}
         refused: dict[CaseName, list[Path]] = {}
         for label in filter(self.reasons.__contains__, self._files.labels):
             for name in label_names(label):
@@ -240,10 +250,10 @@ class _Matching:
                 label
                 for name in image.names
                 for label in refused.get(name.key, ())
-                if belong_together(image.where, where(label, self._root))
+                if may_share_patient(image.folders, patient_folders(label, self._root))
             ]
             base = image.names[-1].key.base
-            near = any(base == b and belong_together(image.where, place) for b, place in bases)
+            near = any(base == b and may_share_patient(image.folders, place) for b, place in bases)
             if own:
                 self._refuse(image, f"has the label {own[0].name}, which cannot be used")
             elif not (near and self._may_be(image, is_cine=True)):

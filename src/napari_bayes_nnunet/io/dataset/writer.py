@@ -19,7 +19,7 @@ import numpy as np
 from .. import DataError
 from ..files.atomic import replacing, write_json
 from ..images.geometry import Geometry
-from ..images.nibabel_types import damaged_nifti
+from ..images.nibabel_types import nifti_errors
 from ..images.nifti import Volume, VoxelArray, read_labels, read_volume, write_image, write_labels
 from .check import IGNORE
 from .raw_dataset import RawDataset, read_dataset
@@ -80,7 +80,7 @@ def file_shape(file: Path) -> tuple[int, ...] | None:
 
     try:
         image: Any = nibabel.load(file)
-    except damaged_nifti(OSError, EOFError, ValueError):
+    except nifti_errors(OSError, EOFError, ValueError):
         return None
     return tuple(int(side) for side in image.shape)
 

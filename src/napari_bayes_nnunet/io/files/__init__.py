@@ -1,1 +1,1 @@
-"""Atomic writing, JSON and names of files."""
+"""Atomic writing, checksums and case names."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whenever the process is killed."""
+"""Atomic writing of files: a killed process leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; when the block succeeds it becomes ``path``.
+    """Yield a temporary path next to ``path``, and rename it to ``path`` if the block succeeds.
 
     The content is on the disk before the rename, so a crash leaves the old file or the new one.
     The temporary name keeps the suffixes, because some libraries choose the format by them.
@@ -36,18 +36,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8."""
+    """Write ``text`` to ``path`` as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON."""
+    """Write ``content`` to ``path`` as indented JSON."""
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of writes that were killed."""
+    """Delete the temporary files that killed processes left in ``folder``."""
     for leftover in folder.glob(".writing-*"):
         leftover.unlink(missing_ok=True)
 
@@ -59,7 +59,7 @@ def _umask() -> int:
 
 
 def null_for_nan(value: Any) -> Any:
-    """The same dictionaries, lists and numbers, with None for NaN and infinity."""
+    """Return a copy of dictionaries, lists and numbers with None for NaN and infinity."""
     if isinstance(value, dict):
         return {key: null_for_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

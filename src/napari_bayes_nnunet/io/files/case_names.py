@@ -1,4 +1,4 @@
-"""What the name of an image or label file says: the case, the phase of a cine, image or label."""
+"""Case, phase and kind (image or label) read from the name of a NIfTI file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 NamedPhase: TypeAlias = int | str | None
-"""Frame of a cine, from 1; "ED" or "ES" where the name says only that; None where nothing."""
+"""Frame of a cine, from 1; "ED" or "ES" if the name has no number; None if it has no phase."""
 
-Where: TypeAlias = tuple[str, ...]
-"""Sub-folders in which a file lies, without those called "images", "labels" and the like."""
+PatientFolders: TypeAlias = tuple[str, ...]
+"""Sub-folders that contain a file, without those called "images", "labels" and the like."""
 
 _LABEL = (
     r"(?:gt|ground[_-]?truth|labels?|lbl|segs?|segmentations?|masks?|manual|annotations?|contours?)"
@@ -26,7 +26,7 @@ _CINE = re.compile(rf"(.*?)(?:^|{_GAP})(?:4d|cine)", re.IGNORECASE)
 
 
 class CaseName(NamedTuple):
-    """Name of a case and the phase that is meant; ``key`` compares without upper case."""
+    """Name of a case and its phase."""
 
     base: str
     phase: NamedPhase = None
@@ -35,31 +35,32 @@ class CaseName(NamedTuple):
         if self.phase is None:
             return self.base
         number = f"{self.phase:02d}" if isinstance(self.phase, int) else self.phase
-        # "_frame" before ED and ES too: it ends the part that names the patient.
+        # "_frame" also precedes ED and ES, because it ends the part that names the patient.
         return f"{self.base}_frame{number}"
 
     @property
     def key(self) -> CaseName:
+        """The name in lower case, for comparisons."""
         return CaseName(self.base.casefold(), self.phase)
 
 
-def stem(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz``."""
+def nifti_stem(path: Path) -> str:
+    """Return the file name without ``.nii`` or ``.nii.gz``."""
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def image_names(path: Path, *, is_channel: bool) -> list[CaseName]:
-    """What an image may be called by its label, word for word first, the case's name last.
+    """Return the names a label may use for an image: the file's own first, the case's last.
 
-    ``is_channel`` says that ``_0000`` counts the channels rather than the cases.
+    With ``is_channel``, ``_0000`` is the number of a channel; otherwise it belongs to the case.
     """
-    spelled = stem(path).removesuffix("_0000") if is_channel else stem(path)
+    spelled = nifti_stem(path).removesuffix("_0000") if is_channel else nifti_stem(path)
     return _distinct([spelled, _without(_IMAGE, spelled)])
 
 
 def label_names(path: Path) -> list[CaseName]:
-    """What the image of a label may be called, word for word first."""
-    spelled = stem(path)
+    """Return the names the image of a label may have, the label's own name first."""
+    spelled = nifti_stem(path)
     bare, no_channel = _without(_LABEL, spelled), spelled.removesuffix("_0000")
     return _distinct(
         [spelled, bare, no_channel, _without(_LABEL, no_channel), bare.removesuffix("_0000")]
@@ -67,37 +68,43 @@ def label_names(path: Path) -> list[CaseName]:
 
 
 def is_named_label(path: Path, root: Path) -> bool:
-    """Whether the file's name, or that of its folder in ``root``, says that it is a label."""
-    spelled = stem(path).removesuffix("_0000")
+    """Return whether the name of a file or of its folders in ``root`` marks it as a label."""
+    spelled = nifti_stem(path).removesuffix("_0000")
     if _without(_LABEL, spelled) != spelled:
         return True
     return any(_is_folder_of(_LABEL, part) for part in path.relative_to(root).parent.parts)
 
 
-def where(path: Path, root: Path) -> Where:
-    """The sub-folders of ``root`` in which a file lies."""
+def patient_folders(path: Path, root: Path) -> PatientFolders:
+    """Return the sub-folders of ``root`` that contain a file and may name its patient."""
     parts = path.relative_to(root).parent.parts
     return tuple(p for p in parts if not (_is_folder_of(_LABEL, p) or _is_folder_of(_IMAGE, p)))
 
 
-def belong_together(one: Where, other: Where) -> bool:
-    """Whether two files may be of one patient: one lies in all sub-folders of the other."""
-    return set(one) <= set(other) or set(other) <= set(one)
+def may_share_patient(first: PatientFolders, second: PatientFolders) -> bool:
+    """Return whether two files may be of one patient, by the sub-folders that contain them.
+
+    One of the files must lie in all sub-folders of the other.
+    """
+    return set(first) <= set(second) or set(second) <= set(first)
 
 
-def plain(name: str) -> str:
-    """``name`` with nothing that has a meaning in the paths of some system."""
+def safe_name(name: str) -> str:
+    """Return ``name`` without characters that have a meaning in paths on any system."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_.")
 
 
 def _without(words: str, spelled: str) -> str:
-    """Without these words at the end and one at the beginning."""
+    """Remove all of these words from the end and one of them from the beginning."""
     spelled = re.sub(rf"(?:(?:^|{_GAP}){words})+$", "", spelled, flags=re.IGNORECASE)
     return re.sub(rf"^{words}(?:{_GAP}|$)", "", spelled, flags=re.IGNORECASE)
 
 
 def _is_folder_of(words: str, folder: str) -> bool:
-    """Not of imagesTs and labelsTs: what is held back for a test must not be trained on."""
+    """Return whether a folder is named by these words, as in labels or labelsTr.
+
+    imagesTs and labelsTs do not count, because test cases must not be trained on.
+    """
     return re.fullmatch(rf"{words}(?:_?tr(?:ain(?:ing)?)?)?", folder, re.IGNORECASE) is not None
 
 
@@ -107,10 +114,10 @@ def _distinct(spellings: Iterable[str]) -> list[CaseName]:
 
 def _parsed(spelled: str) -> CaseName:
     phase: NamedPhase = None
-    if found := _FRAME.fullmatch(spelled):
-        spelled, phase = found[1], int(found[2])
-    elif found := _PHASE.fullmatch(spelled):
-        spelled, phase = found[1], found[2].upper()
-    if found := _CINE.fullmatch(spelled):
-        spelled = found[1]
+    if match := _FRAME.fullmatch(spelled):
+        spelled, phase = match[1], int(match[2])
+    elif match := _PHASE.fullmatch(spelled):
+        spelled, phase = match[1], match[2].upper()
+    if match := _CINE.fullmatch(spelled):
+        spelled = match[1]
     return CaseName(spelled, phase)

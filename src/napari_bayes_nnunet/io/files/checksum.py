@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def sha256(file: Path) -> str:
-    """Checksum of a file's content."""
+    """Return the SHA-256 checksum of a file's content, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

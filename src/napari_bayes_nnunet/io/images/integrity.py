@@ -1,4 +1,4 @@
-"""What the ends of a file tell: its NIfTI header, and whether it was written to its end."""
+"""NIfTI headers, and a quick check that a file was written to its end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .geometry import LABEL_INTENT
-from .nibabel_types import damaged_nifti, nifti_kinds
+from .nibabel_types import nifti_classes, nifti_errors
 
 HEADER_BYTES = 540
-"""The longest header, that of NIfTI-2."""
+"""Length of the longest header, that of NIfTI-2."""
 
 
 def is_whole(file: Path) -> bool:
-    """Whether a .nii.gz or .npz file is as long as it says; any other only has to be there.
+    """Return whether a .nii.gz or .npz file has its full length; any other file must just exist.
 
-    Nothing is unpacked: this finds what was cut short, not a changed byte in the middle.
+    The voxels are not unpacked: this detects a truncated file, not a changed byte in the middle.
     """
     try:
         if file.name.endswith(".npz"):
@@ -30,12 +30,12 @@ def is_whole(file: Path) -> bool:
             header = nifti_header(file)
             return header is not None and _unpacked_length(file) == _length(header)
         return file.is_file()
-    except damaged_nifti(OSError, zipfile.BadZipFile, KeyError, ValueError):
+    except nifti_errors(OSError, zipfile.BadZipFile, KeyError, ValueError):
         return False
 
 
 def nifti_header(file: Path) -> Any:
-    """The nibabel header of a NIfTI file, packed or not; None of any other and a damaged one."""
+    """Return the nibabel header of a NIfTI file, compressed or not; None for any other file."""
     try:
         with file.open("rb") as content:
             packed = content.read(2) == b"\x1f\x8b"
@@ -44,31 +44,31 @@ def nifti_header(file: Path) -> Any:
             start = unpacked.read(HEADER_BYTES)
     except (OSError, EOFError, zlib.error):
         return None
-    kind = next((k for k in nifti_kinds() if k.header_class.may_contain_header(start)), None)
+    kind = next((k for k in nifti_classes() if k.header_class.may_contain_header(start)), None)
     if kind is None:
         return None
     return kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
 
 
 def is_image(file: Path) -> bool:
-    """Whether it is a NIfTI file of something else than labels."""
+    """Return whether a file is a NIfTI file whose header does not mark it as labels."""
     header = nifti_header(file)
     return header is not None and int(header["intent_code"]) != LABEL_INTENT
 
 
-def phases_of(header: Any) -> int:
-    """Phases of the image with this header; 1 of a volume."""
+def phase_count(header: Any) -> int:
+    """Return the number of phases of the image with this header; 1 for a volume."""
     return int(header["dim"][4]) if int(header["dim"][0]) > 3 else 1
 
 
 def _length(header: Any) -> int:
-    """Bytes of the unpacked file, by its header."""
+    """Return the length of the unpacked file in bytes, computed from its header."""
     voxels = math.prod(int(side) for side in header.get_data_shape())
     return int(header["vox_offset"]) + voxels * int(header.get_data_dtype().itemsize)
 
 
 def _unpacked_length(file: Path) -> int:
-    """Bytes of the unpacked file, by the end of the packed one: there gzip notes the length."""
+    """Return the length of the unpacked file in bytes, which gzip stores at the end."""
     with file.open("rb") as content:
         content.seek(-4, os.SEEK_END)
         return int.from_bytes(content.read(4), "little")

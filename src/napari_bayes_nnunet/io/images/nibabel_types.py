@@ -1,6 +1,6 @@
-"""What we need of nibabel, which is loaded with the first file and not with a dock.
+"""Types and functions of nibabel, imported with the first file and not with a dock.
 
-It takes pydicom along, which is a quarter of a second in all.
+nibabel also imports pydicom; together they take a quarter of a second.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from typing import Any
 
 
 @cache
-def nifti_kinds() -> tuple[Any, Any]:
-    """The classes of NIfTI-1 and NIfTI-2 images."""
+def nifti_classes() -> tuple[Any, Any]:
+    """Return the classes of NIfTI-1 and NIfTI-2 images."""
     from nibabel import Nifti1Image, Nifti2Image
 
     return Nifti1Image, Nifti2Image
 
 
 def axis_codes(affine: Any) -> tuple[Any, ...]:
-    """The letter R L A P S I that each voxel axis (x, y, z) points to; None where it has none."""
+    """Return the letter R L A P S I that each voxel axis (x, y, z) points to, or None."""
     from nibabel import orientations
 
     to_codes: Any = orientations.aff2axcodes
     return tuple(to_codes(affine))
 
 
-def damaged_nifti(*further: type[Exception]) -> tuple[type[Exception], ...]:
-    """What nibabel raises for headers and files it cannot make sense of, and ``further`` errors."""
+def nifti_errors(*further: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors that nibabel raises for damaged headers and files, and ``further``."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 

@@ -1,7 +1,7 @@
-"""NIfTI images: voxels in the grid they are stored in, and files written back on that grid.
+"""NIfTI images, read and written in the grid they are stored in.
 
-Spacing is read from ``pixdim`` (the header's zooms), never from the affine: in the original ACDC
-files the affine has unit scale. Nothing is reoriented or resampled on the way in or out.
+Spacing is read from ``pixdim`` (the header's zooms), never from the affine, because the affine of
+the original ACDC files has unit scale. Images are neither reoriented nor resampled.
 """
 
 from __future__ import annotations
@@ -20,17 +20,27 @@ import numpy.typing as npt
 
 from .. import DataError
 from ..files.atomic import replacing
+from ..files.case_names import nifti_stem
 from .geometry import Geometry
-from .nibabel_types import damaged_nifti, nifti_kinds
+from .nibabel_types import nifti_classes, nifti_errors
 
 ENDINGS = (".nii.gz", ".nii")
+TRUNCATED = "{file} is truncated. Copy or download it again."
+DAMAGED_NIFTI = "{file} is damaged ({reason}). Copy or download it again."
+NO_NIFTI = "{file} is not a NIfTI file. Choose a .nii or .nii.gz image."
+BLANK_IMAGE = "{file} is blank (all voxels are 0). Choose another image."
+OTHER_GRID = (
+    "{file} ({grid}) and {reference} ({expected}) have different voxel grids. Choose files of the "
+    "same image."
+)
+"""For two files, each with its `Geometry`."""
 
 VoxelArray: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """An image as stored: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels and where they lie.
+    """Image as stored: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels with their geometry.
 
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
     """
@@ -56,7 +66,7 @@ class Volume:
 
     @property
     def is_cine(self) -> bool:
-        """Whether there is more than one phase."""
+        """Whether the image has more than one phase."""
         return self.phases > 1
 
     @property
@@ -65,10 +75,16 @@ class Volume:
         return self.shape[0] if len(self.shape) == 4 else 1
 
     def frame(self, phase: int) -> Volume:
-        """Give the (Z, Y, X) volume of a phase, counted from 1, or raise DataError."""
+        """Return the (Z, Y, X) volume of a phase, counted from 1.
+
+        Raises DataError for a phase that does not exist.
+        """
         if not 1 <= phase <= self.phases:
             raise DataError(
-                f"{self.source.name} has phases 1 to {self.phases}; there is no phase {phase}."
+                "{file} does not have a phase {phase}. Choose a phase from 1 to {phases}.",
+                file=self.source.name,
+                phase=phase,
+                phases=self.phases,
             )
         voxels = self.voxels[phase - 1] if self.is_cine else self.voxels
         return Volume(voxels, self.geometry.frame(), self.source)
@@ -82,57 +98,88 @@ class CardiacPhases(NamedTuple):
 
 
 def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
-    """Read an image file. Raises DataError, one sentence, for every file that is of no use.
+    """Read a 3D image or a 4D cine from a NIfTI file.
 
-    A volume whose voxels are all 0 is refused as empty unless ``allow_blank``.
+    Parameters
+    ----------
+    path : Path or str
+        A .nii or .nii.gz file.
+    allow_blank : bool
+        Accept an image whose voxels are all 0.
+
+    Returns
+    -------
+    Volume
+        (Z, Y, X) or (T, Z, Y, X) voxels of the stored integer type or float32, and the geometry.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, not a NIfTI image, or blank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_bayes_nnunet import read_volume
+    >>> from napari_bayes_nnunet.io.images.geometry import make_geometry
+    >>> from napari_bayes_nnunet.io.images.nifti import write_image
+    >>> grid = make_geometry((3, 4, 5), (8.0, 1.5, 1.5))
+    >>> write_image("heart.nii.gz", np.ones((3, 4, 5)), grid)
+    >>> volume = read_volume("heart.nii.gz")
+    >>> volume.shape, volume.spacing
+    ((3, 4, 5), (8.0, 1.5, 1.5))
     """
     path = Path(path)
     content = _content(path)
     kind = next(
-        (k for k in nifti_kinds() if k.header_class.may_contain_header(content[:540])), None
+        (k for k in nifti_classes() if k.header_class.may_contain_header(content[:540])), None
     )
     if kind is None:
-        raise DataError(f"{path} is no NIfTI file: it does not begin with a whole NIfTI header.")
+        raise DataError(NO_NIFTI, file=path)
     header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
     _check_header(path, header, len(content))
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         stored = np.asanyarray(kind.from_bytes(content).dataobj)
-    except damaged_nifti(ValueError, OSError) as error:
-        raise DataError(f"{path} has a damaged NIfTI header: {error}.") from error
-    voxels = _plain(stored).T.reshape(geometry.shape)
+    except nifti_errors(ValueError, OSError) as error:
+        raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
+    voxels = _native(stored).T.reshape(geometry.shape)
     _check_voxels(path, voxels, allow_blank)
     return Volume(voxels, geometry, path)
 
 
 def read_labels(path: Path | str) -> Volume:
-    """Read a label file: voxels uint8, or uint16 where there are more than 256 labels.
+    """Read a label file as uint8, or as uint16 if it has labels above 255.
 
-    Raises DataError as ``read_volume`` does, and for values that are no whole numbers from 0.
+    Raises DataError as `read_volume` does, and for values that are not whole numbers from 0.
     """
     volume = read_volume(path, allow_blank=True)
     if not holds_labels(volume.voxels):
         raise DataError(
-            f"{path} holds no labels: expected whole numbers from 0 to 65535, "
-            f"found {volume.voxels.min()} to {volume.voxels.max()} ({volume.voxels.dtype})."
+            "{file} holds {type} values from {low} to {high}. A label file must hold whole numbers "
+            "from 0 to 65535.",
+            file=path,
+            type=volume.voxels.dtype,
+            low=volume.voxels.min(),
+            high=volume.voxels.max(),
         )
     return replace(volume, voxels=volume.voxels.astype(_label_type(volume.voxels)))
 
 
 def holds_labels(voxels: VoxelArray) -> bool:
-    """Whether all values are whole numbers that label files can hold (0 to 65535)."""
+    """Return whether all values are whole numbers that label files can hold (0 to 65535)."""
     whole = voxels.dtype.kind in "bui" or bool((voxels == np.floor(voxels)).all())
     return whole and (voxels.size == 0 or bool(voxels.min() >= 0 and voxels.max() <= 65535))
 
 
 def case_name(path: Path) -> str:
-    """File name without ``.nii`` or ``.nii.gz`` and without one trailing ``_0000``."""
-    return _stem(path).removesuffix("_0000")
+    """Return the file name without ``.nii`` or ``.nii.gz`` and without one trailing ``_0000``."""
+    return nifti_stem(path).removesuffix("_0000")
 
 
 def channel_files(path: Path) -> list[Path]:
-    """Files of a case: ``path``, and if it ends in ``_0000`` its ``_0001 …`` beside it."""
-    stem = _stem(path)
+    """Return the files of a case: ``path`` and, if it ends in ``_0000``, its ``_0001 …``."""
+    stem = nifti_stem(path)
     if not stem.endswith("_0000"):
         return [path]
     ending = path.name[len(stem) :]
@@ -142,113 +189,192 @@ def channel_files(path: Path) -> list[Path]:
 
 
 def is_further_channel(path: Path) -> bool:
-    """Whether ``path`` is a channel ``_0001 …`` that belongs to an ``_0000`` beside it."""
-    stem = _stem(path)
+    """Return whether ``path`` is a channel ``_0001 …`` of an existing ``_0000``."""
+    stem = nifti_stem(path)
     if not re.search(r"_(?!0000)\d{4}$", stem):
         return False
     return path.with_name(f"{stem[:-4]}0000{path.name[len(stem) :]}").is_file()
 
 
 def read_channels(path: Path) -> tuple[Volume, ...]:
-    """Read all channels of a case. Raises DataError when one of them has another grid."""
-    first, *others = (read_volume(file) for file in channel_files(path))
-    for other in others:
-        if not other.geometry.same_grid(first.geometry):
+    """Read all channels of a case.
+
+    Raises DataError as `read_volume` does, and if a channel has another grid than the first.
+    """
+    first, *further = (read_volume(file) for file in channel_files(path))
+    for channel in further:
+        if not channel.geometry.same_grid(first.geometry):
             raise DataError(
-                f"{other.source.name} lies on another grid ({other.geometry}) than the first "
-                f"channel {first.source.name} ({first.geometry})."
+                OTHER_GRID,
+                file=channel.source.name,
+                grid=channel.geometry,
+                reference=first.source.name,
+                expected=first.geometry,
             )
-    return (first, *others)
+    return (first, *further)
 
 
 def write_labels(path: Path | str, labels: VoxelArray, like: Volume | Geometry) -> None:
-    """Write (Z, Y, X) or (T, Z, Y, X) labels, uint8 or uint16, with the geometry of ``like``.
+    """Write labels as a NIfTI file of type uint8, or uint16 if a label is above 255.
 
-    Raises DataError for another grid, for values that are no labels, and when writing fails.
+    Parameters
+    ----------
+    path : Path or str
+        A file that ends in .nii or .nii.gz. An existing file is replaced.
+    labels : array
+        (Z, Y, X) or (T, Z, Y, X) whole numbers from 0 to 65535.
+    like : Volume or Geometry
+        Image whose geometry the file gets.
+
+    Raises
+    ------
+    DataError
+        For another shape or ending, for other values, and if writing fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_bayes_nnunet import write_labels
+    >>> from napari_bayes_nnunet.io.images.geometry import make_geometry
+    >>> from napari_bayes_nnunet.io.images.nifti import read_labels
+    >>> labels = np.zeros((3, 4, 5), np.uint8)
+    >>> labels[1, 2, 2] = 3
+    >>> write_labels("heart_gt.nii.gz", labels, make_geometry(labels.shape, (8.0, 1.5, 1.5)))
+    >>> int(read_labels("heart_gt.nii.gz").voxels[1, 2, 2])
+    3
     """
     if labels.dtype.kind not in "bui" or not holds_labels(labels):
         raise DataError(
-            f"Labels for {path} must be whole numbers from 0 to 65535, "
-            f"not {labels.min(initial=0)} to {labels.max(initial=0)} ({labels.dtype})."
+            "The labels for {file} must be whole numbers from 0 to 65535, not {type} values from "
+            "{low} to {high}.",
+            file=path,
+            type=labels.dtype,
+            low=labels.min(initial=0),
+            high=labels.max(initial=0),
         )
     _write(path, labels.astype(_label_type(labels)), like, intent="label")
 
 
 def write_map(path: Path | str, values: VoxelArray, like: Volume | Geometry) -> None:
-    """Write a (Z, Y, X) or (T, Z, Y, X) map as float32 with the geometry of ``like``.
+    """Write a map, such as the entropy in bit, as a float32 NIfTI file.
 
-    Raises DataError for another grid and when writing fails.
+    Parameters
+    ----------
+    path : Path or str
+        A file that ends in .nii or .nii.gz. An existing file is replaced.
+    values : array
+        (Z, Y, X) or (T, Z, Y, X) numbers.
+    like : Volume or Geometry
+        Image whose geometry the file gets.
+
+    Raises
+    ------
+    DataError
+        For another shape or ending, and if writing fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_bayes_nnunet import read_volume, write_map
+    >>> from napari_bayes_nnunet.io.images.geometry import make_geometry
+    >>> entropy = np.full((3, 4, 5), 0.25)
+    >>> write_map("heart_entropy.nii.gz", entropy, make_geometry(entropy.shape, (8.0, 1.5, 1.5)))
+    >>> float(read_volume("heart_entropy.nii.gz").voxels.max())
+    0.25
     """
     _write(path, values.astype(np.float32), like)
 
 
 def write_image(path: Path | str, voxels: VoxelArray, like: Volume | Geometry) -> None:
-    """Write image intensities with the geometry of ``like``: integers as they are, else float32.
+    """Write image intensities with the geometry of ``like``; any but integers become float32.
 
-    Raises DataError for another grid and when writing fails.
+    Raises DataError for another shape or ending, and if writing fails.
     """
     _write(path, voxels if voxels.dtype.kind in "ui" else voxels.astype(np.float32), like)
 
 
 def read_info_cfg(folder: Path) -> CardiacPhases | None:
-    """ED and ES from the ``Info.cfg`` of an ACDC patient; None where the folder has none.
+    """Return ED and ES from the ``Info.cfg`` of an ACDC patient; None without such a file.
 
-    Raises DataError when the file does not say both.
+    Raises DataError if the file does not name both.
     """
     file = folder / "Info.cfg"
     if not file.is_file():
         return None
     text = file.read_text(encoding="utf-8", errors="replace")
-    found = {key: int(n) for key, n in re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, re.M)}
-    if min(found.get("ED", 0), found.get("ES", 0)) < 1:
-        raise DataError(f"{file} should name the phases as 'ED: 1' and 'ES: 12', but does not.")
-    return CardiacPhases(found["ED"], found["ES"])
-
-
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    frames = {key: int(n) for key, n in re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, re.M)}
+    if min(frames.get("ED", 0), frames.get("ES", 0)) < 1:
+        raise DataError(
+            "{file} does not name both phases. Add lines such as 'ED: 1' and 'ES: 12'.", file=file
+        )
+    return CardiacPhases(frames["ED"], frames["ES"])
 
 
 def _content(path: Path) -> bytes:
-    """Bytes of the file, unpacked to the end: only there gzip's checksum is compared."""
+    """Return the bytes of the file, unpacked to the end, so that gzip compares its checksum."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError("{file} does not exist.", file=path) from error
     except EOFError as error:
-        raise DataError(f"{path} is cut short: its compressed content has no end.") from error
+        raise DataError(TRUNCATED, file=path) from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}.") from error
+        raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(
+            "{file} cannot be read ({reason}).", file=path, reason=error.strerror
+        ) from error
 
 
 def _check_header(path: Path, header: Any, size: int) -> None:
     lengths = [int(length) for length in header["dim"][1 : 1 + max(0, int(header["dim"][0]))]]
     if len(lengths) < 3:
-        raise DataError(f"{path} is a {len(lengths)}D image; expected a 3D volume or a 4D cine.")
+        raise DataError(
+            "{file} is a {axes}D image. Choose a 3D image or a 4D cine.",
+            file=path,
+            axes=len(lengths),
+        )
     if min(lengths) < 1:
-        raise DataError(f"{path} is an empty volume: its lengths (x, y, z, …) are {lengths}.")
+        raise DataError(
+            "{file} is an image without voxels. Its lengths (x, y, z, …) are {lengths}.",
+            file=path,
+            lengths=lengths,
+        )
     if any(length > 1 for length in lengths[4:]):
-        raise DataError(f"{path} has more than (x, y, z, t) axes: its lengths are {lengths}.")
+        raise DataError(
+            "{file} has more axes than (x, y, z, t). Its lengths are {lengths}.",
+            file=path,
+            lengths=lengths,
+        )
     try:
         stored = header.get_data_dtype()
-    except damaged_nifti(KeyError) as error:
-        code = int(header["datatype"])
-        raise DataError(f"{path} has voxels of type code {code}, unknown in NIfTI.") from error
+    except nifti_errors(KeyError) as error:
+        raise DataError(
+            "{file} has voxels of the unknown NIfTI type code {code}.",
+            file=path,
+            code=int(header["datatype"]),
+        ) from error
     if stored.kind not in "uif":
-        raise DataError(f"{path} has voxels of type {stored}; expected one real number per voxel.")
+        raise DataError(
+            "{file} has voxels of type {type}. Each voxel must be one real number.",
+            file=path,
+            type=stored,
+        )
     steps = [float(step) for step in header["pixdim"][1:4]]
     if not all(math.isfinite(step) and step > 0 for step in steps):
-        raise DataError(f"{path} has the spacing (x, y, z) {steps}; all must be above 0.")
+        raise DataError(
+            "{file} has the spacing (x, y, z) {spacing}. Each number must be above 0.",
+            file=path,
+            spacing=steps,
+        )
     expected = float(header["vox_offset"]) + math.prod(lengths) * stored.itemsize
     if not size >= expected:
-        raise DataError(f"{path} is cut short: it holds {size} of {expected:.0f} bytes.")
+        raise DataError(TRUNCATED, file=path)
 
 
-def _plain(stored: VoxelArray) -> VoxelArray:
-    """Give the same numbers in this machine's byte order, floats in single precision."""
+def _native(stored: VoxelArray) -> VoxelArray:
+    """Return the same numbers in this machine's byte order, floats in single precision."""
     if stored.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return stored.astype(np.float32, copy=False)
@@ -258,9 +384,14 @@ def _plain(stored: VoxelArray) -> VoxelArray:
 def _check_voxels(path: Path, voxels: VoxelArray, allow_blank: bool) -> None:
     bad = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
     if bad:
-        raise DataError(f"{path} has {bad} voxels (of {voxels.size}) that are NaN or infinite.")
+        raise DataError(
+            "{file} has NaN or infinity in {count} of {total} voxels.",
+            file=path,
+            count=bad,
+            total=voxels.size,
+        )
     if not allow_blank and not voxels.any():
-        raise DataError(f"{path} is an empty volume: all its voxels are 0.")
+        raise DataError(BLANK_IMAGE, file=path)
 
 
 def _label_type(labels: VoxelArray) -> type[np.uint8] | type[np.uint16]:
@@ -274,23 +405,31 @@ def _write(
     geometry = like.geometry if isinstance(like, Volume) else like
     if array.shape != geometry.shape:
         raise DataError(
-            f"{path} needs an array of its image's shape {geometry.shape}, not {array.shape}."
+            "The array for {file} has the shape {shape}, but its image has {expected}.",
+            file=path,
+            shape=array.shape,
+            expected=geometry.shape,
         )
     if not path.name.lower().endswith(ENDINGS):
-        raise DataError(f"{path} must end in .nii.gz or .nii to be written as NIfTI.")
+        raise DataError(
+            "{file} cannot be written as NIfTI. Choose a name that ends in .nii.gz or .nii.",
+            file=path,
+        )
     header = geometry.parsed()
     header.set_data_dtype(array.dtype)
     header.set_slope_inter(1.0, 0.0)
     header.set_intent(intent)
-    # Belongs to the source's voxels and file, not to ours; a description may name the patient.
+    # These fields describe the source's voxels and file; a description may name the patient.
     for field in ("cal_min", "cal_max", "vox_offset"):
         header[field] = 0
     for field in ("descrip", "aux_file", *({"db_name"} & set(header.keys()))):
         header[field] = b""
-    kind = next(k for k in nifti_kinds() if k.header_class is type(header))
+    kind = next(k for k in nifti_classes() if k.header_class is type(header))
     image = kind(array.T.reshape(geometry.file_shape), None, header, dtype=array.dtype)
     try:
         with replacing(path) as temporary:
             image.to_filename(temporary)
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            "{file} cannot be written ({reason}).", file=path, reason=error.strerror or error
+        ) from error

@@ -31,7 +31,9 @@ class Folder:
     files: tuple[Path, ...]
 
 
-def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) -> Iterator[Folder]:
+def walk_folders(
+    places: Sequence[Path], *, output: Path, left_out: Counter[str]
+) -> Iterator[Folder]:
     """Every folder once, in order, also where links lead in circles; and the files in ``places``.
 
     What is hidden, results and the ``output`` folder are left out. Of several trees each title
@@ -52,7 +54,7 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
             identity = status.st_dev, status.st_ino
             results = (
                 STUDY_FILE in names
-                or (COHORT in names and is_of_a_run(folder / COHORT))
+                or (COHORT in names and is_cohort_table(folder / COHORT))
                 or folder.resolve() == output
             )
             left_out[RESULTS] += results and identity not in seen
@@ -67,7 +69,7 @@ def folders_in(places: Sequence[Path], *, output: Path, left_out: Counter[str]) 
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
 
 
-def is_of_a_run(table: Path) -> bool:
+def is_cohort_table(table: Path) -> bool:
     """Whether a file is the table of a run of this program."""
     try:
         with table.open("rb") as content:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..evaluation.predictions import ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX
-from ..files.case_names import CaseName, image_names, is_named_label, stem
+from ..files.case_names import CaseName, image_names, is_named_label, nifti_stem
 from ..images.geometry import LABEL_INTENT
-from ..images.integrity import nifti_header, phases_of
+from ..images.integrity import nifti_header, phase_count
 from ..images.nifti import ENDINGS, is_further_channel
 
 _LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
@@ -25,7 +25,7 @@ def is_nifti(file: Path) -> bool:
     return file.name.lower().endswith(ENDINGS)
 
 
-def images_among(files: Sequence[Path], folder: str, left_out: Counter[str]) -> list[Path]:
+def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) -> list[Path]:
     """The images among the files of a folder, which lies at ``folder`` in a tree.
 
     The first channel stands for all. A file that cannot be read is an image: whoever segments it
@@ -57,10 +57,12 @@ def _is_called_label(place: Path) -> bool:
     return (
         is_named_label(place, Path())
         or any(_LABELS_OF_TEST.fullmatch(part) for part in place.parts[:-1])
-        or stem(place).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
+        or nifti_stem(place).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
     )
 
 
 def _is_cine(file: Path, name: CaseName, header: Any) -> bool:
     """By its header, or where it cannot be read by its name, patient001_4d."""
-    return phases_of(header) > 1 if header is not None else name.base != stem(file).casefold()
+    return (
+        phase_count(header) > 1 if header is not None else name.base != nifti_stem(file).casefold()
+    )

@@ -12,8 +12,8 @@ from typing import Literal
 from .. import DataError
 from ..dicom.files import content_of, is_dicom, pseudonym, studies_among
 from ..images.nifti import case_name
-from .folder_walk import Folder, folders_in
-from .nifti_files import images_among, is_nifti
+from .folder_walk import Folder, walk_folders
+from .nifti_files import is_nifti, select_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def find_studies(
     left_out: Counter[str] = Counter()
     images: list[StudyInput] = []
     dicoms: dict[tuple[str, str], list[_Part]] = {}
-    for folder in folders_in(places, output=output, left_out=left_out):
+    for folder in walk_folders(places, output=output, left_out=left_out):
         for file in _images_in(folder, left_out):
             where = {"folder": folder.title, "case": case_name(file)}
             images.append(StudyInput(kind="NIfTI", paths=(file,), **where))
@@ -109,7 +109,7 @@ class _Part:
 def _images_in(folder: Folder, left_out: Counter[str]) -> list[Path]:
     """NIfTI images; a file that was named alone is one whatever it is called."""
     if folder.files != (folder.path,):
-        return images_among(folder.files, folder.title, left_out)
+        return select_images(folder.files, folder.title, left_out)
     return [] if is_dicom(folder.path) else [folder.path]
 
 

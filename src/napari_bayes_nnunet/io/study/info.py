@@ -16,7 +16,7 @@ from .. import DataError
 from ..files.atomic import write_json
 from ..files.checksum import sha256
 from ..images.geometry import Geometry
-from ..images.nibabel_types import nifti_kinds
+from ..images.nibabel_types import nifti_classes
 from .arrays import IMAGE, phase_name
 
 STUDY_FILE: Final = "study.json"
@@ -234,7 +234,7 @@ def _nameless(geometry: Geometry) -> bytes:
 
 def _info(content: dict[str, Any]) -> StudyInfo:
     header = base64.b64decode(content["geometry"], validate=True)
-    if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_kinds()}:
+    if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_classes()}:
         raise ValueError("The geometry is no NIfTI header.")
     geometry = Geometry(header)
     phases = (None,) if content["phases"] is None else tuple(int(p) for p in content["phases"])

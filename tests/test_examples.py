@@ -1,0 +1,24 @@
+"""The examples in the docstrings of the public names."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import napari_bayes_nnunet as package
+
+OBJECTS = {name: getattr(package, name) for name in package.__all__ if name != "__version__"}
+WITH_EXAMPLES = [name for name, item in OBJECTS.items() if ">>>" in (item.__doc__ or "")]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_example_gives_what_it_shows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(OBJECTS[name], name)
+    results = doctest.DocTestRunner().run(example)
+    assert results.attempted
+    assert not results.failed
