@@ -152,8 +152,8 @@ def choose_schedule(dock: TrainingWidget) -> None:
     assert not dock.new.start_button.isEnabled() or schedule.values()
     schedule.choose_preset("quick")
     for name, number in (("epochs", 300), ("iterations_per_epoch", 1), ("batch_size", 2)):
-        schedule.fields[name].set_value(number)
-    schedule.fields["gamma"].set_value(0.0)
+        schedule.fields[name].value = number
+    schedule.fields["gamma"].value = 0.0
     assert schedule.problem == ""
 
 

@@ -11,11 +11,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
 from napari_bayes_nnunet.app.training.request import PRESETS, PresetValues
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.widgets.training.schedule_fields import (
-    MORE_FIELDS,
-    SCHEDULE_FIELDS,
-    number_in,
-)
+from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
 from napari_bayes_nnunet.widgets.training.schedule_form import NO_RUN, ScheduleForm, ScheduleValues
 
 from .test_schedule_plot import turn
@@ -45,7 +41,7 @@ def valid(form: ScheduleForm) -> ScheduleValues:
 
 def type_in(form: ScheduleForm, **numbers: Any) -> None:
     for name, value in numbers.items():
-        form.fields[name].set_value(value)
+        form.fields[name].value = value
 
 
 def shown_problems(form: ScheduleForm) -> dict[str, str]:
@@ -83,7 +79,7 @@ def test_a_preset_fills_all_numbers(form: ScheduleForm) -> None:
         iterations_per_epoch=5,
     )
     assert "minutes on a CPU" in form.explanation.text()
-    assert not form.fields["restart_first_cycle"].value()
+    assert not form.fields["restart_first_cycle"].value
 
 
 def test_every_number_can_be_edited(form: ScheduleForm) -> None:
@@ -105,13 +101,6 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("1e-2", 0.01), (" 0,05 ", 0.05), ("5", 5.0), ("much", "much"), ("", "")]
-)
-def test_numbers_are_read_as_people_type_them(text: str, number: float | str) -> None:
-    assert number_in(text) == number
-
-
-@pytest.mark.parametrize(
     ("typed", "problems"),
     [
         ({"epochs": 1000}, {"epochs": "1000 epochs cannot be divided into 3 cycles of equal"}),
@@ -122,7 +111,7 @@ def test_numbers_are_read_as_people_type_them(text: str, number: float | str) ->
         ({"initial_lr": "0"}, {"initial_lr": "The initial learning rate must be a positive"}),
         ({"restart_lr": "-1"}, {"restart_lr": "The restart learning rate must be a positive"}),
         ({"exponent": "-0.1"}, {"exponent": "The decay exponent must be 0 or more, not -0.1."}),
-        ({"exponent": "x"}, {"exponent": "A number such as 0.9 was expected, not “x”."}),
+        ({"exponent": "x"}, {"exponent": NO_NUMBER.format(text="x")}),
         ({"per_cycle": 0}, {"per_cycle": "Members per cycle and their step must be at least 1"}),
         ({"step": 0}, {"step": "Members per cycle and their step must be at least 1"}),
         ({"batch_size": 0}, {"batch_size": "Batch size must be at least 1, not 0."}),
@@ -141,7 +130,7 @@ def test_what_is_wrong_is_said_at_the_field(
     assert found.keys() == problems.keys()
     for name, text in problems.items():
         assert found[name].startswith(text)
-        assert "border" in form.fields[name].editor.styleSheet()
+        assert "border" in form.fields[name].editor.native.styleSheet()
     assert form.values() is None
     assert next(iter(problems.values())) in form.problem
 
@@ -164,13 +153,13 @@ def test_a_problem_goes_when_it_is_mended(form: ScheduleForm) -> None:
     assert form.plot.is_greyed
     type_in(form, cycles=4)
     assert shown_problems(form) == {}
-    assert form.fields["epochs"].editor.styleSheet() == ""
+    assert form.fields["epochs"].editor.native.styleSheet() == ""
     assert form.summary.text() == "4 cycles × 250 epochs, 100 members kept (25 per cycle)"
     assert not form.plot.is_greyed
 
 
 def test_the_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
-    editor = form.fields["epochs"].editor
+    editor = form.fields["epochs"].editor.native
     editor.selectAll()
     sizes = []
     with qtbot.waitSignals([form.changed] * 3):
@@ -205,10 +194,10 @@ def test_another_way_to_write_a_number_is_no_change(form: ScheduleForm) -> None:
 
 def test_the_rarely_changed_fold_away_unless_one_is_wrong(form: ScheduleForm, qtbot: Any) -> None:
     form.show()
-    assert not form.fields["gamma"].isVisible()
-    assert form.fields["cycles"].isVisible()
+    assert not form.fields["gamma"].visible
+    assert form.fields["cycles"].visible
     qtbot.mouseClick(form.more, Qt.MouseButton.LeftButton)
-    assert form.fields["gamma"].isVisible()
+    assert form.fields["gamma"].visible
     form.more.setChecked(False)
     type_in(form, gamma="2")
     assert form.fields["gamma"].problem.isVisible()
@@ -238,13 +227,13 @@ def test_one_more_cycle_shows_the_run_and_the_added_cycle(form: ScheduleForm) ->
         add_cycle=True,
     )
     assert values.planned.all_epochs == 80
-    assert not any(field.isEnabled() for field in form.fields.values())
-    assert form.fields["restart_lr"].value() == 0.05
+    assert not any(field.enabled for field in form.fields.values())
+    assert form.fields["restart_lr"].value == 0.05
     assert form.summary.text().startswith("4 cycles × 20 epochs, the last one new, 16 members")
     assert form.plot.curve is not None
     assert form.plot.curve.rates.size == 80
     form.choose_preset("paper")
-    assert all(field.isEnabled() for field in form.fields.values())
+    assert all(field.enabled for field in form.fields.values())
     assert not valid(form).add_cycle
 
 
@@ -263,7 +252,7 @@ def test_another_run_to_extend_is_shown_at_once_and_none_ends_it(form: ScheduleF
     form.set_extension(None)
     assert valid(form).preset == "paper"
     assert not valid(form).add_cycle
-    assert form.fields["epochs"].isEnabled()
+    assert form.fields["epochs"].enabled
 
 
 def test_a_run_of_an_unknown_preset_is_extended_too(form: ScheduleForm) -> None:
@@ -273,10 +262,9 @@ def test_a_run_of_an_unknown_preset_is_extended_too(form: ScheduleForm) -> None:
 
 
 def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
-    for field in (*SCHEDULE_FIELDS, *MORE_FIELDS):
-        assert form.fields[field.name].editor.toolTip() == field.help
-        assert field.help.endswith(".")
-    helps = " ".join(field.help for field in (*SCHEDULE_FIELDS, *MORE_FIELDS))
+    tips = [field.editor.native.toolTip() for field in form.fields.values()]
+    assert all(tip.endswith(".") for tip in tips)
+    helps = " ".join(tips)
     for symbol in ("M in", "T in", "γ", "α0", "αr", "ε", "Tc"):
         assert symbol in helps
 
@@ -284,7 +272,7 @@ def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
 def test_the_wheel_over_a_number_is_left_to_the_scroll_area(form: ScheduleForm) -> None:
     before = valid(form)
     for name in ("cycles", "decay_over"):
-        assert not turn(form.fields[name].editor)
+        assert not turn(form.fields[name].editor.native)
     assert not turn(form.preset)
     assert valid(form) == before
 
@@ -296,7 +284,7 @@ def test_singular_and_plural(form: ScheduleForm) -> None:
 
 def test_it_can_be_disabled_as_a_whole(form: ScheduleForm) -> None:
     form.setEnabled(False)
-    assert not form.fields["epochs"].editor.isEnabled()
+    assert not form.fields["epochs"].editor.native.isEnabled()
 
 
 def test_it_fits_a_narrow_dock_of_napari_and_leaves_nothing(
@@ -310,7 +298,7 @@ def test_it_fits_a_narrow_dock_of_napari_and_leaves_nothing(
     dock: QDockWidget = viewer.window.add_dock_widget(area, name="Train", area="right")
     type_in(form, epochs=1000, gamma="much")
     QApplication.processEvents()
-    parts: list[QWidget] = [form, form.folded, *form.fields.values()]
+    parts: list[QWidget] = [form, form.rare.native, *(f.native for f in form.fields.values())]
     assert max(part.minimumSizeHint().width() for part in parts) <= 340
     for theme in ("light", "dark"):
         viewer.theme = theme

@@ -7,7 +7,7 @@ further folds take them from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,8 +67,21 @@ class PresetValues:
 
     schedule: RestartSchedule
     selection: MemberSelection
-    batch_size: int
-    iterations_per_epoch: int
+    batch_size: int = field(
+        metadata={
+            "label": "Batch size",
+            "help": "Images looked at together in one iteration. A smaller number needs less "
+            "memory of the device.",
+        }
+    )
+    iterations_per_epoch: int = field(
+        metadata={
+            "label": "Iterations",
+            "unit": "an epoch",
+            "help": "Steps of the training in one epoch, each with one batch. The training takes "
+            "proportionally longer.",
+        }
+    )
     network: NetworkSize
     dropout: float = 0.0
 

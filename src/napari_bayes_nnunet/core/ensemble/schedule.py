@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from .. import InputError
@@ -40,14 +40,71 @@ class RestartSchedule:
     Raises ValueError for values Eq. 4 is not defined for.
     """
 
-    epochs: int = 1200
-    cycles: int = 3
-    gamma: float = 0.8
-    initial_lr: float = 0.01
-    restart_lr: float = 0.1
-    exponent: float = 0.9
-    decay_over: DecayOver = "T"
-    restart_first_cycle: bool = True
+    epochs: int = field(
+        default=1200,
+        metadata={
+            "label": "Epochs",
+            "help": "Length of the whole training, all cycles together: T in Eq. 4. It must be "
+            "divisible by the number of cycles.",
+        },
+    )
+    cycles: int = field(
+        default=3,
+        metadata={
+            "label": "Cycles",
+            "help": "How often the learning rate starts again. Each cycle finds another solution "
+            "and gives members of its own: M in the paper.",
+        },
+    )
+    gamma: float = field(
+        default=0.8,
+        metadata={
+            "label": "Plateau γ",
+            "help": "Fraction of a cycle, 0 to 1, after which the learning rate stays constant: γ "
+            "in Eq. 4. Members come from this last part.",
+        },
+    )
+    initial_lr: float = field(
+        default=0.01,
+        metadata={
+            "label": "Rate α₀",
+            "help": "Learning rate from which every cycle decays: α0 in Eq. 4.",
+        },
+    )
+    restart_lr: float = field(
+        default=0.1,
+        metadata={
+            "label": "Restart αᵣ",
+            "help": "High learning rate of the first epoch of a cycle, which leaves the solution "
+            "of the cycle before: αr in Eq. 4.",
+        },
+    )
+    exponent: float = field(
+        default=0.9,
+        metadata={
+            "label": "Decay ε",
+            "help": "How steeply the learning rate decays; 0 keeps it constant: the exponent ε in "
+            "Eq. 4.",
+        },
+    )
+    decay_over: DecayOver = field(
+        default="T",
+        metadata={
+            "label": "Runs over",
+            "choices": {"T": "Whole training (T)", "Tc": "One cycle (Tc)"},
+            "help": "What the decay is measured by, the denominator in Eq. 4: the whole training "
+            "T, as printed in the paper, or one cycle Tc, which ends with a smaller rate.",
+        },
+    )
+    restart_first_cycle: bool = field(
+        default=True,
+        metadata={
+            "label": "Start",
+            "unit": "Begins with the restart rate",
+            "help": "Begin the first cycle with the restart rate too, as printed in Eq. 4, or "
+            "gently, which is safer with untrained weights.",
+        },
+    )
     shape: Shape = "restarts"
     added_cycles: int = 0
 
@@ -153,8 +210,25 @@ class MemberSelection:
     Fewer where the plateau is shorter; the last epoch of a cycle is always one.
     """
 
-    per_cycle: int = 30
-    step: int = 2
+    per_cycle: int = field(
+        default=30,
+        metadata={
+            "label": "Members",
+            "prefix": "up to ",
+            "unit": "a cycle",
+            "help": "How many sets of weights are kept of each cycle, the latest ones. Fewer are "
+            "kept if the part of the cycle with constant rate is too short.",
+        },
+    )
+    step: int = field(
+        default=2,
+        metadata={
+            "label": "Step",
+            "unit": "epoch(s)",
+            "help": "Epochs from one member to the next, counted back from the end of the cycle: "
+            "2 keeps every second epoch.",
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.per_cycle < 1 or self.step < 1:

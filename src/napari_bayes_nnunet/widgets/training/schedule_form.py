@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import cast
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, cast
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..common.dock import FoldButton, MessageLabel, form_layout, row_label
-from .schedule_fields import (
-    MORE_FIELDS,
-    SCHEDULE_FIELDS,
-    TITLES,
-    Field,
-    FieldValues,
-    NumberField,
-    WheelGuard,
-    find_problems,
-    numbers_of,
-    schedule_of,
-    selection_of,
-)
+from ..common.dock import FoldButton, MessageLabel, row_label
+from ..common.form import DataForm, WheelGuard
 from .schedule_plot import SchedulePlot
 
+FieldValues = dict[str, Any]
+"""Name of a field of RestartSchedule, MemberSelection or PresetValues → its value."""
+
+USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
+RARE_FIELDS = (
+    "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle"
+)  # fmt: skip
+"""The rest of Eq. 4, folded away at first."""
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
@@ -107,21 +96,21 @@ class ScheduleForm(QWidget):
         self._run: tuple[Preset, FieldValues] | None = None
         self._values: ScheduleValues | None = None
         self._problem = ""
-        self._is_filling = False
         self.preset = QComboBox()
         self.reset_button = QPushButton("Reset to preset")
         self.explanation = MessageLabel()
         self.summary = MessageLabel()
         self.plot = SchedulePlot()
-        self.fields = {field.name: NumberField(field) for field in (*SCHEDULE_FIELDS, *MORE_FIELDS)}
-        self.folded = QWidget()
-        self.more = FoldButton("More", self.folded)
+        self.usual = DataForm(*(RestartSchedule, MemberSelection, PresetValues), names=USUAL_FIELDS)
+        self.rare = DataForm(RestartSchedule, names=RARE_FIELDS)
+        self.fields = {field.name: field for field in (*self.usual, *self.rare)}
+        self.more = FoldButton("More", self.rare.native)
         self._fill_presets()
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
         self.reset_button.clicked.connect(self._on_preset_chosen)
-        for field in self.fields.values():
-            field.changed.connect(self._on_edited)
+        for form in (self.usual, self.rare):
+            form.changed.connect(self._on_edited)
         self.set_extension(None)
         self._on_preset_chosen()
 
@@ -185,24 +174,20 @@ class ScheduleForm(QWidget):
 
     def _on_preset_chosen(self) -> None:
         _, numbers = self._start
-        self._is_filling = True
-        for name, field in self.fields.items():
-            field.set_value(numbers[name])
-            field.setEnabled(not self._adds_cycle)
-        self._is_filling = False
+        with self.usual.changed.blocked(), self.rare.changed.blocked():
+            for name, field in self.fields.items():
+                field.value = numbers[name]
+                field.enabled = not self._adds_cycle
         text = PRESET_TEXTS.get(self.preset.currentData(), ("", ""))[1]
         self.explanation.say(text)
         self.preset.setToolTip(text)
         self._on_edited()
 
     def _on_edited(self) -> None:
-        if self._is_filling:
-            return
         preset, start = self._start
-        typed = {name: field.value() for name, field in self.fields.items()}
-        numbers = {**start, **typed}
+        numbers = start | self.usual.asdict() | self.rare.asdict()
         self.reset_button.setVisible(numbers != start)
-        self._show_problems(find_problems(numbers))
+        self._show_problems(self._find_problems())
         self._values = None if self._problem else self._read(preset, numbers)
         self._show_notes(start)
         self._show_values()
@@ -229,18 +214,34 @@ class ScheduleForm(QWidget):
     def _show_values(self) -> None:
         values = self._values
         if values is None:
-            self.summary.say("There is something to mend below.")
+            self.summary.say("Correct the marked fields below.")
             self.plot.set_schedule(None)
             return
         self.summary.say(str(values))
         self.plot.set_done(values.schedule.all_epochs if values.add_cycle else 0)
         self.plot.set_schedule(values.planned, values.selection)
 
+    def _find_problems(self) -> dict[str, str]:
+        """Return what is wrong with the fields, by name; nothing for those in order."""
+        usual, rare = self.usual, self.rare
+        lengths = usual.find_problem(RestartSchedule, "epochs", "cycles")
+        problems = {"epochs" if usual.cycles.value >= 1 else "cycles": lengths}
+        for name in ("per_cycle", "step"):
+            problems[name] = usual.find_problem(MemberSelection, name)
+        for name in ("batch_size", "iterations_per_epoch"):
+            field = usual[name]
+            is_wrong = field.value < 1
+            problems[name] = f"{field.label} must be at least 1, not {field.value}." * is_wrong
+        for name in RARE_FIELDS:
+            problems[name] = rare.find_problem(RestartSchedule, name)
+        return {name: problems[name] for name in self.fields if problems.get(name)}
+
     def _show_problems(self, problems: Mapping[str, str]) -> None:
-        self._problem = next((f"{TITLES[name]}: {text}" for name, text in problems.items()), "")
-        for name, field in self.fields.items():
-            field.set_problem(problems.get(name, ""))
-        if any(field.name in problems for field in MORE_FIELDS):
+        sentences = (f"{self.fields[name].label}: {text}" for name, text in problems.items())
+        self._problem = next(sentences, "")
+        for form in (self.usual, self.rare):
+            form.show_problems(problems)
+        if any(name in problems for name in RARE_FIELDS):
             self.more.setChecked(True)  # what is folded away is not read
 
     def _fill_presets(self) -> None:
@@ -265,18 +266,28 @@ class ScheduleForm(QWidget):
         column.addLayout(choice)
         for part in (self.explanation, self.plot, self.summary):
             column.addWidget(part)
-        rows = form_layout()
-        self._add_rows(rows, SCHEDULE_FIELDS)
-        column.addLayout(rows)
-        self._add_rows(form_layout(self.folded), MORE_FIELDS)
-        column.addWidget(self.more)
-        column.addWidget(self.folded)
+        for part in (self.usual.native, self.more, self.rare.native):
+            column.addWidget(part)
 
-    def _add_rows(self, rows: QFormLayout, fields: tuple[Field, ...]) -> None:
-        for field in fields:
-            label = row_label(field.title)
-            label.setToolTip(field.help)
-            rows.addRow(label, self.fields[field.name])
+
+def numbers_of(values: PresetValues) -> FieldValues:
+    """Return all numbers of a preset."""
+    return {
+        **asdict(values.schedule),
+        **asdict(values.selection),
+        "batch_size": values.batch_size,
+        "iterations_per_epoch": values.iterations_per_epoch,
+    }
+
+
+def schedule_of(numbers: Mapping[str, Any]) -> RestartSchedule:
+    """Return the schedule in ``numbers``. Raises ValueError if Eq. 4 is not defined for them."""
+    return RestartSchedule(**{f.name: numbers[f.name] for f in fields(RestartSchedule)})
+
+
+def selection_of(numbers: Mapping[str, Any]) -> MemberSelection:
+    """Return the selection in ``numbers``. Raises ValueError for numbers below 1."""
+    return MemberSelection(**{f.name: numbers[f.name] for f in fields(MemberSelection)})
 
 
 def _count(number: int, what: str) -> str:

@@ -1,0 +1,273 @@
+"""Forms of plain fields, made by magicgui from frozen dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Final, TypeVar, get_args, get_type_hints
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, create_widget
+from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
+
+from .dock import MessageLabel, row_label
+from .folder_row import FolderRow
+from .rows_table import LEVEL_COLORS
+
+PROBLEM_COLOR: Final = LEVEL_COLORS["blocking"]
+NO_NUMBER: Final = "“{text}” is not a number."
+LARGEST_WHOLE_NUMBER: Final = 20_000
+
+Instance = TypeVar("Instance")
+
+
+class DataForm(Container["FormField"]):
+    """One row for each labelled field of the frozen dataclasses ``kinds``.
+
+    ``names`` chooses and orders the fields. ``asdict`` returns what the user has entered,
+    ``update`` shows other values and emits ``changed`` once, ``make`` returns a new instance.
+
+    The metadata of a dataclass field describe it for any reader: ``label`` and ``help``, and
+    optionally ``unit`` (the text after a number or a check box), ``prefix``, ``limits`` (low,
+    high), ``step``, ``choices`` (value to text), ``example`` (shown while the field is empty),
+    ``folder`` (True for the path of a folder) and ``condition`` (of a number with a step that may
+    be None: the text of its check box).
+    """
+
+    def __init__(self, *kinds: type, names: Sequence[str] = ()) -> None:
+        known = {
+            field.name: (field, types[field.name])
+            for kind, types in zip(kinds, map(get_type_hints, kinds), strict=True)
+            for field in fields(kind)
+            if "label" in field.metadata
+        }
+        rows = [FormField(*known[name]) for name in names or known]
+        super().__init__(widgets=rows, labels=False)
+        self.margins = (0, 0, 0, 0)
+
+    def make(self, kind: type[Instance], **others: Any) -> Instance:
+        """Return a new ``kind`` with the values of the form and ``others``.
+
+        Raises ValueError if ``kind`` does not accept them.
+        """
+        entered = self.asdict()
+        known = {f.name: entered[f.name] for f in fields(kind) if f.name in entered}  # type: ignore[arg-type]
+        return kind(**known | others)
+
+    def find_problem(self, kind: type, *names: str) -> str:
+        """Return why ``kind`` refuses the values of these fields; "" if it accepts them."""
+        rows = [self[name] for name in names]
+        for row in rows:
+            if isinstance(row.editor, NumberEdit) and isinstance(row.value, str):
+                return NO_NUMBER.format(text=row.value)
+        try:
+            kind(**{row.name: row.value for row in rows})
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def show_problems(self, problems: Mapping[str, str]) -> None:
+        """Show what is wrong with the fields, by name; nothing at the others."""
+        for row in self:
+            row.show_problem(problems.get(row.name, ""))
+
+
+class FormField(ValuedContainerWidget[Any]):
+    """Label and widget of a dataclass field; a problem and a note appear below the widget."""
+
+    left = Signal(str)
+    """The name, when editing has ended with Enter or a loss of the focus."""
+
+    def __init__(self, field: Field[Any], kind: Any) -> None:
+        about = field.metadata
+        super().__init__(name=field.name, label=about["label"], tooltip=about["help"])
+        self.editor = _make_editor(kind, about)
+        self.problem = MessageLabel(color=PROBLEM_COLOR)
+        self.note = MessageLabel(color=LEVEL_COLORS["warning"])
+        self._lay_out(about.get("unit", "") if isinstance(self.editor, NumberEdit) else "")
+        if isinstance(field.default, (str, int, float)):
+            self.editor.value = field.default
+        self.editor.changed.connect(self._on_edited)
+        if hasattr(self.editor.native, "editingFinished"):
+            self.editor.native.editingFinished.connect(self._on_left)
+
+    def get_value(self) -> Any:
+        """Return the value; text that is not a number is returned as it is."""
+        return self.editor.value
+
+    def set_value(self, value: Any) -> None:
+        """Show ``value``."""
+        self.editor.value = value
+
+    def show_problem(self, text: str) -> None:
+        """Show what is wrong with the value, with a red border; "" for nothing."""
+        if text == self.problem.text():
+            return
+        kind = type(self.editor.native).__name__
+        border = f"{kind} {{ border: 1px solid {PROBLEM_COLOR}; }}" if text else ""
+        self.editor.native.setStyleSheet(border)
+        self.problem.say(text)
+
+    def _lay_out(self, unit: str) -> None:
+        self.margins = (0, 0, 0, 0)
+        native, tip = self.editor.native, self.tooltip or ""
+        native.setToolTip(tip)
+        native.setAccessibleName(self.label)
+        native.installEventFilter(WheelGuard(native))
+        label = row_label(self.label)
+        label.setToolTip(tip)
+        label.setBuddy(native)
+        grid = QGridLayout()
+        grid.setVerticalSpacing(0)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(label, 0, 0)
+        for row, part in enumerate((native, self.problem, self.note)):
+            grid.addWidget(part, row, 1)
+        if unit:
+            grid.addWidget(row_label(unit), 0, 2)
+        self.native.layout().addLayout(grid)
+
+    def _on_edited(self) -> None:
+        self.changed.emit(self.value)
+
+    def _on_left(self) -> None:
+        self.left.emit(self.name)
+
+
+class NumberEdit(LineEdit):
+    """A number as people type it, with point or comma, also as 1e-2; None if ``optional``."""
+
+    def __init__(self, *, optional: bool = False, **options: Any) -> None:
+        self._optional = optional
+        super().__init__(**options)
+
+    def get_value(self) -> Any:
+        """Return the number, None for an empty optional one, or the text if it is not a number."""
+        text = super().get_value().strip()
+        if self._optional and not text:
+            return None
+        try:
+            return float(text.replace(",", "."))
+        except ValueError:
+            return text
+
+    def set_value(self, value: float | str | None) -> None:
+        """Show ``value``."""
+        is_number = isinstance(value, (int, float))
+        super().set_value(f"{value:.10g}" if is_number else value or "")
+
+
+class WholeNumberBox(FloatSpinBox):
+    """A spin box of whole numbers.
+
+    magicgui's own takes the focus whenever its value is set, and cannot show a unit.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.native.setDecimals(0)
+
+    def get_value(self) -> Any:
+        """Return the number, an int."""
+        return int(super().get_value())
+
+
+class OptionalNumberBox(ValuedContainerWidget[Any]):
+    """A check box before a spin box; the value is None unless it is checked."""
+
+    def __init__(self, *, text: str, box: FloatSpinBox) -> None:
+        super().__init__(layout="horizontal", labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.check, self.box = CheckBox(text=text), box
+        box.native.installEventFilter(WheelGuard(box.native))
+        for part in (self.check, box):
+            self.native.layout().addWidget(part.native)
+            part.changed.connect(self._on_edited)
+
+    def get_value(self) -> float | None:
+        """Return the number, None if the box is not checked."""
+        return self.box.value if self.check.value else None
+
+    def set_value(self, value: float | None) -> None:
+        """Show ``value``; None leaves the number for the next time."""
+        self.check.value = value is not None
+        if value is not None:
+            self.box.value = value
+
+    def _on_edited(self) -> None:
+        self.changed.emit(self.value)
+
+
+class FolderEdit(ValuedContainerWidget[str]):
+    """The path of a folder, which can be typed, chosen or dropped; "" for none."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__(labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.row = FolderRow(title, hint=hint)
+        self.native.layout().addWidget(self.row)
+        self.row.chosen.connect(self._on_chosen)
+
+    def get_value(self) -> str:
+        """Return the path."""
+        return "" if self.row.path is None else str(self.row.path)
+
+    def set_value(self, value: str) -> None:
+        """Show ``value``."""
+        self.row.set_path(Path(value) if value else None)
+
+    def _on_chosen(self) -> None:
+        self.changed.emit(self.value)
+
+
+class WheelGuard(QObject):
+    """Leaves the wheel to the scroll area, so that scrolling the dock changes no value."""
+
+    def __init__(self, guarded: QWidget) -> None:
+        super().__init__(guarded)
+        if guarded.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+            guarded.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ignore the wheel."""
+        if event.type() == QEvent.Type.Wheel:
+            event.ignore()
+            return True
+        return False
+
+
+def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:
+    """Return the widget for a field of type ``kind`` with the metadata ``about``."""
+    types = set(get_args(kind)) or {kind}
+    if "choices" in about:
+        choices = [(text, value) for value, text in about["choices"].items()]
+        combo = ComboBox(choices=choices)
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        combo.native.setSizeAdjustPolicy(policy)
+        return combo
+    if "folder" in about:
+        return FolderEdit(about["label"], about["example"])
+    if types & {int, float} and ("step" in about or int in types):
+        return _make_box(types, about)
+    editor = (
+        NumberEdit(optional=NoneType in types) if float in types else create_widget(annotation=kind)
+    )
+    if isinstance(editor, CheckBox):
+        editor.text = about["unit"]
+    else:
+        editor.native.setPlaceholderText(about.get("example", ""))
+    return editor
+
+
+def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any]:
+    low, high = about.get("limits", (0, LARGEST_WHOLE_NUMBER))
+    kind = WholeNumberBox if int in types else FloatSpinBox
+    box = kind(min=low, max=high, step=about.get("step", 1))
+    box.native.setPrefix(about.get("prefix", ""))
+    if "unit" in about:
+        box.native.setSuffix(f" {about['unit']}")
+    return OptionalNumberBox(text=about["condition"], box=box) if NoneType in types else box

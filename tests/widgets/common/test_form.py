@@ -1,0 +1,178 @@
+"""Forms of frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLabel, QWidget
+
+from napari_bayes_nnunet.widgets.common.form import NO_NUMBER, DataForm
+
+from ..training.test_schedule_plot import turn
+
+
+def about(label: str, **more: Any) -> dict[str, Any]:
+    return {"label": label, "help": f"{label}.", **more}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    slices: int = field(default=10, metadata=about("Slices", unit="a heart", prefix="up to "))
+    gap: float = field(default=2.0, metadata=about("Gap", step=0.5, limits=(0, 10), unit="mm"))
+    weight: float | None = field(default=None, metadata=about("Weight", unit="kg", example="none"))
+    above: float | None = field(
+        default=None, metadata=about("Above", step=0.1, limits=(0, 2), condition="Only above")
+    )
+    name: str = field(default="heart", metadata=about("Name", example="a name"))
+    keys: str = field(default="", metadata=about("Keys", folder=True, example="a folder"))
+    plane: str = field(default="sa", metadata=about("Plane", choices={"sa": "Short", "la": "Long"}))
+    cine: bool = field(default=True, metadata=about("Cine", unit="Moves"))
+    hidden: int = 7
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and self.weight < 1:
+            raise ValueError("The weight must be 1 or more.")
+
+
+@pytest.fixture
+def form(qtbot: Any) -> DataForm:
+    made = DataForm(Scan)
+    qtbot.addWidget(made.native)
+    with qtbot.waitExposed(made.native):
+        made.show()
+    return made
+
+
+def editor(form: DataForm, name: str) -> QWidget:
+    return form[name].editor.native
+
+
+def replace_text(form: DataForm, name: str, text: str, qtbot: Any) -> None:
+    editor(form, name).selectAll()
+    qtbot.keyClicks(editor(form, name), text)
+
+
+def test_a_form_starts_with_the_defaults(form: DataForm) -> None:
+    assert form.make(Scan) == Scan()
+    assert form.make(Scan, hidden=8) == Scan(hidden=8)
+    assert "hidden" not in form.asdict()
+
+
+def test_every_kind_of_field_is_edited_by_keyboard(
+    form: DataForm, tmp_path: Path, qtbot: Any
+) -> None:
+    replace_text(form, "slices", "12", qtbot)
+    replace_text(form, "gap", "2.5", qtbot)
+    replace_text(form, "weight", "64,5", qtbot)
+    replace_text(form, "name", "mine", qtbot)
+    folder = form.keys.editor.row.edit
+    qtbot.keyClicks(folder, str(tmp_path))
+    qtbot.keyClick(folder, Qt.Key.Key_Return)
+    qtbot.keyClick(editor(form, "plane"), Qt.Key.Key_Down)
+    for button in (editor(form, "cine"), form.above.editor.check.native):
+        qtbot.keyClick(button, Qt.Key.Key_Space)
+    form.above.editor.box.native.selectAll()
+    qtbot.keyClicks(form.above.editor.box.native, "0.4")
+    assert form.make(Scan) == Scan(
+        slices=12, gap=2.5, weight=64.5, above=0.4, name="mine", keys=str(tmp_path), plane="la",
+        cine=False,
+    )  # fmt: skip
+    qtbot.keyClick(form.above.editor.check.native, Qt.Key.Key_Space)
+    assert form.above.value is None
+
+
+def test_changed_comes_with_every_key_and_once_for_an_update(form: DataForm, qtbot: Any) -> None:
+    seen: list[int] = []
+    form.changed.connect(lambda: seen.append(form.slices.value))
+    replace_text(form, "slices", "120", qtbot)
+    assert seen == [1, 12, 120]
+    form.update(asdict(Scan(slices=3, plane="la", above=0.4)))
+    assert seen == [1, 12, 120, 3]
+    assert form.make(Scan) == Scan(slices=3, plane="la", above=0.4)
+
+
+def test_an_emptied_whole_number_keeps_the_last(form: DataForm, qtbot: Any) -> None:
+    editor(form, "slices").selectAll()
+    qtbot.keyClick(editor(form, "slices"), Qt.Key.Key_Delete)
+    assert form.slices.value == 10
+
+
+def test_a_new_value_does_not_take_the_focus(form: DataForm, qtbot: Any) -> None:
+    form.native.activateWindow()
+    editor(form, "name").setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is editor(form, "name"), timeout=2000)
+    form.update({"slices": 3, "gap": 1.0, "weight": 5.0})
+    assert QApplication.focusWidget() is editor(form, "name")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e-2", 0.01), (" 0,05 ", 0.05), ("5", 5.0), ("much", "much"), ("", None), ("  ", None)],
+)
+def test_numbers_are_read_as_people_type_them(
+    form: DataForm, text: str, number: float | str | None, qtbot: Any
+) -> None:
+    qtbot.keyClicks(editor(form, "weight"), text)
+    assert form.weight.value == number
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("64", ""), ("6o", NO_NUMBER.format(text="6o")), ("0", "The weight must be 1 or more.")],
+)
+def test_a_problem_is_found_and_shown_at_its_field(
+    form: DataForm, text: str, problem: str, qtbot: Any
+) -> None:
+    qtbot.keyClicks(editor(form, "weight"), text)
+    assert form.find_problem(Scan, "weight") == problem
+    form.show_problems({"weight": problem})
+    assert form.weight.problem.isVisible() == bool(problem)
+    assert ("border" in editor(form, "weight").styleSheet()) == bool(problem)
+    form.show_problems({})
+    assert not form.weight.problem.isVisible()
+    assert editor(form, "weight").styleSheet() == ""
+
+
+def test_a_field_says_when_it_is_left(form: DataForm, qtbot: Any) -> None:
+    left: list[str] = []
+    for name in ("slices", "weight"):
+        form[name].left.connect(left.append)
+        qtbot.keyClick(editor(form, name), Qt.Key.Key_Return)
+    assert left == ["slices", "weight"]
+
+
+def test_units_and_examples_are_shown(form: DataForm) -> None:
+    assert editor(form, "slices").text() == "up to 10 a heart"
+    assert editor(form, "gap").text() == "2.00 mm"
+    assert editor(form, "weight").placeholderText() == "none"
+    assert {label.text() for label in form.weight.native.findChildren(QLabel)} >= {"Weight", "kg"}
+    assert editor(form, "cine").text() == "Moves"
+    assert all(editor(form, field.name).toolTip() == f"{field.label}." for field in form)
+
+
+def test_the_wheel_is_left_to_the_scroll_area(form: DataForm) -> None:
+    for part in (*(editor(form, n) for n in ("slices", "gap", "plane")),
+                 form.above.editor.box.native):  # fmt: skip
+        assert not turn(part)
+        assert part.focusPolicy() == Qt.FocusPolicy.StrongFocus
+    assert form.make(Scan) == Scan()
+
+
+def test_tab_goes_from_field_to_field(form: DataForm, qtbot: Any) -> None:
+    form.native.activateWindow()
+    names = ["slices", "gap", "weight"]
+    editor(form, names[0]).setFocus()
+    for name in names:
+        qtbot.waitUntil(lambda name=name: editor(form, name).hasFocus(), timeout=2000)
+        qtbot.keyClick(editor(form, name), Qt.Key.Key_Tab)
+
+
+def test_the_names_choose_and_order_the_fields(qtbot: Any) -> None:
+    form = DataForm(Scan, names=("cine", "gap"))
+    qtbot.addWidget(form.native)
+    assert form.asdict() == {"cine": True, "gap": 2.0}
+    assert form.make(Scan, slices=4) == Scan(slices=4)
