@@ -157,7 +157,7 @@ def test_body_surface_area() -> None:
     [
         ({"height_cm": 1.8}, "The height must be 20 to 280 cm, not 1.8."),
         ({"weight_kg": -3.0}, "The weight must be 0.3 to 650 kg, not -3."),
-        ({"heart_rate": 0.0}, "The heart rate must be 10 to 400 beats per minute, not 0."),
+        ({"heart_rate": 0.0}, "The heart rate must be 10 to 400 beats/min, not 0."),
         ({"height_cm": math.nan}, "The height must be 20 to 280 cm, not nan."),
         ({"weight_kg": math.inf}, "The weight must be 0.3 to 650 kg, not inf."),
     ],

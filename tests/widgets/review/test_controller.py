@@ -592,7 +592,7 @@ def test_landmarks_are_changed_by_hand(make_desk) -> None:
 
 
 def test_the_patient_is_kept(desk, tmp_path) -> None:
-    desk.forms.numbers.patient_changed.emit(Patient(heart_rate=60))
+    desk.forms.numbers.patient.patient_changed.emit(Patient(heart_rate=60))
     desk.settle()
     assert "LV CO" in desk.session.measured()
     desk.desk.saver.save_now()

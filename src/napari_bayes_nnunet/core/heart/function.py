@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -18,12 +18,8 @@ from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
 MYOCARDIUM_G_PER_ML: Final = 1.05
+_NOT_KNOWN: Final = "not known"
 _SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right ventricle"}
-_PLAUSIBLE: Final = {
-    "height": (20.0, 280.0, "cm"),
-    "weight": (0.3, 650.0, "kg"),
-    "heart rate": (10.0, 400.0, "beats per minute"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +30,49 @@ class Patient:
     human has.
     """
 
-    height_cm: float | None = None
-    weight_kg: float | None = None
-    heart_rate: float | None = None
+    height_cm: float | None = field(
+        default=None,
+        metadata={
+            "label": "Height",
+            "unit": "cm",
+            "limits": (20.0, 280.0),
+            "example": _NOT_KNOWN,
+            "help": "With the weight: volumes and mass are also given per m² of body surface "
+            "(Mosteller).",
+        },
+    )
+    weight_kg: float | None = field(
+        default=None,
+        metadata={
+            "label": "Weight",
+            "unit": "kg",
+            "limits": (0.3, 650.0),
+            "example": _NOT_KNOWN,
+            "help": "With the height: volumes and mass are also given per m² of body surface "
+            "(Mosteller).",
+        },
+    )
+    heart_rate: float | None = field(
+        default=None,
+        metadata={
+            "label": "Heart rate",
+            "unit": "beats/min",
+            "limits": (10.0, 400.0),
+            "example": _NOT_KNOWN,
+            "help": "Heart rate during the scan; the cardiac output is stroke volume × rate.",
+        },
+    )
 
     def __post_init__(self) -> None:
-        given = (self.height_cm, self.weight_kg, self.heart_rate)
-        for (name, (low, high, unit)), value in zip(_PLAUSIBLE.items(), given, strict=True):
+        for quantity in fields(self):
+            value, (low, high) = getattr(self, quantity.name), quantity.metadata["limits"]
             if value is not None and not low <= value <= high:
                 raise InputError(
                     "The {name} must be {low:g} to {high:g} {unit}, not {value:g}.",
-                    name=name,
+                    name=quantity.metadata["label"].lower(),
                     low=low,
                     high=high,
-                    unit=unit,
+                    unit=quantity.metadata["unit"],
                     value=value,
                 )
 

@@ -32,9 +32,8 @@ _ROWS_SHOWN = 5
 
 
 class NumbersForm(QWidget):
-    """``patient_changed`` carries a Patient; ``cell_chosen`` a phase and a slice (from 0)."""
+    """``cell_chosen`` carries a phase and a slice (from 0)."""
 
-    patient_changed = Signal(object)
     cell_chosen = Signal(object, int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -53,11 +52,10 @@ class NumbersForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (
-            self.nothing, self.numbers, self.caveat, self.papillary, self.patient, self.most,
+            self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native, self.most,
             self.slices,
         ):  # fmt: skip
             column.addWidget(part)
-        self.patient.changed.connect(self.patient_changed)
         self.slices.row_chosen.connect(self._on_row_chosen)
         self.set_contributions(())
 

@@ -332,7 +332,7 @@ class ReviewController(QObject):
         forms.slice.flag_requested.connect(self.flag)
         forms.slice.comment_changed.connect(self.comment)
         forms.view.view_chosen.connect(self.outlines.set_view)
-        forms.numbers.patient_changed.connect(self._on_patient_changed)
+        forms.numbers.patient.patient_changed.connect(self._on_patient_changed)
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(forms.view.set_view)
