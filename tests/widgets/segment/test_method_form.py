@@ -42,7 +42,7 @@ def test_it_tells_when_something_else_is_asked(form, qtbot, what) -> None:
 
 def test_it_tells_when_another_computer_is_named(form, qtbot) -> None:
     with qtbot.waitSignal(form.changed, timeout=100):
-        form.remote.address.setText("tcp://127.0.0.1:1")
+        form.remote.address.value = "tcp://127.0.0.1:1"
 
 
 def test_every_choice_is_explained_in_plain_words(form) -> None:

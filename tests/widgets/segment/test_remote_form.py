@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.segment.job import BUSY
@@ -17,76 +18,80 @@ from ..conftest import image_layer, run
 @pytest.fixture
 def form(settings, qtbot) -> RemoteForm:
     made = RemoteForm(settings)
-    qtbot.addWidget(made)
+    qtbot.addWidget(made.native)
     return made
 
 
-def write(field, text: str) -> None:
-    field.setText(text)
-    field.editingFinished.emit()
+def write(field, text: str, qtbot) -> None:
+    """Type into a field and leave it."""
+    edit = field.editor.native
+    edit.clear()
+    qtbot.keyClicks(edit, text)
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
 
 
 def test_it_is_shown_when_another_computer_is_chosen(settings, qtbot) -> None:
     method = MethodForm(settings)
     qtbot.addWidget(method)
-    assert method.remote.isHidden()
+    assert method.remote.native.isHidden()
     method.device.setCurrentIndex(method.device.count() - 1)
-    assert not method.remote.isHidden()
-    method.remote.address.setText("tcp://server:8786")
+    assert not method.remote.native.isHidden()
+    method.remote.address.value = "tcp://server:8786"
     assert method.device_name == "tcp://server:8786"
     method.set_devices({"cuda:0": "A", "cpu": "CPU"})
     assert method.device_name == "tcp://server:8786"
-    assert not method.remote.isHidden()
+    assert not method.remote.native.isHidden()
     method.device.setCurrentIndex(0)
     assert method.device_name == "auto"
-    assert method.remote.isHidden()
+    assert method.remote.native.isHidden()
 
 
-def test_an_address_is_encrypted_unless_it_says_otherwise(form) -> None:
-    write(form.address, " server:8786 ")
-    form.certificates.choose(Path("keys"))
-    write(form.folder, "/data/acdc")
+def test_an_address_is_encrypted_unless_it_says_otherwise(form, qtbot) -> None:
+    write(form.address, " server:8786 ", qtbot)
+    form.certificates.editor.row.choose(Path("keys"))
+    write(form.folder, "/data/acdc", qtbot)
     assert RemoteDevice.of(form.device_name) == RemoteDevice(
         address="tls://server:8786", certificates="keys", folder="/data/acdc"
     )
-    assert not form.certificates.isHidden()
-    write(form.address, "tcp://server:8786")
-    assert form.certificates.isHidden()
+    assert not form.certificates.native.isHidden()
+    write(form.address, "tcp://server:8786", qtbot)
+    assert form.certificates.native.isHidden()
     assert RemoteDevice.of(form.device_name).certificates == ""
 
 
 def test_what_was_typed_is_there_the_next_time(form, settings, qtbot) -> None:
-    write(form.address, "server:8786")
-    form.certificates.choose(Path("keys"))
-    write(form.folder, "there")
+    write(form.address, "server:8786", qtbot)
+    form.certificates.editor.row.choose(Path("keys"))
+    write(form.folder, "there", qtbot)
     again = RemoteForm(settings)
-    qtbot.addWidget(again)
+    qtbot.addWidget(again.native)
     assert again.device_name == form.device_name
-    assert again.certificates.path == Path("keys")
+    assert again.certificates.value == "keys"
 
 
-def test_nothing_typed_is_nothing_kept(form, settings) -> None:
-    write(form.address, "")
+def test_nothing_typed_is_nothing_kept(form, settings, qtbot) -> None:
+    write(form.address, "", qtbot)
     assert settings.remote() == RemoteDevice(address="")
 
 
 def test_a_test_is_answered_for_what_is_typed_now(form, qtbot) -> None:
-    write(form.address, "tcp://server:8786")
-    with qtbot.waitSignal(form.test_requested) as asked:
-        form.test_button.click()
-    assert asked.args == ["tcp://server:8786"]
+    write(form.address, "tcp://server:8786", qtbot)
+    asked: list[str] = []
+    form.test_requested.connect(asked.append)
+    form.test_button.click()
+    assert asked == ["tcp://server:8786"]
     assert form.status.text() == TESTING
     form.show_test("tcp://server:8786", "2 workers.")
     assert form.status.text() == "2 workers."
-    write(form.address, "tcp://other:8786")
+    write(form.address, "tcp://other:8786", qtbot)
     assert form.status.isHidden()
     form.show_test("tcp://server:8786", "2 workers.")
     assert form.status.isHidden()
 
 
 def test_every_field_is_explained(form) -> None:
-    for field in (form.address, form.certificates, form.folder, form.test_button):
-        assert field.toolTip().endswith(".")
+    for part in (*(field.editor.native for field in form), form.test_button):
+        assert part.toolTip().endswith(".")
 
 
 def test_the_dock_asks_the_child_and_starts_nothing_else(ready, tmp_path, qtbot) -> None:
@@ -94,7 +99,7 @@ def test_the_dock_asks_the_child_and_starts_nothing_else(ready, tmp_path, qtbot)
     method = dock.method
     pid = dock.child.pid
     method.device.setCurrentIndex(method.device.count() - 1)
-    write(method.remote.address, "tcp://server:8786")
+    write(method.remote.address, "tcp://server:8786", qtbot)
     assert (dock.child.pid, dock.job.is_running) == (pid, False)
     with qtbot.waitSignal(dock.job.connection_tested, timeout=10000):
         method.remote.test_button.click()

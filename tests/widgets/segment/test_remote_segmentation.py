@@ -37,7 +37,7 @@ def dock(make_napari_viewer, settings, server, qtbot):
     method = made.method
     method.mirroring.setCurrentIndex(method.mirroring.findData("none"))
     method.device.setCurrentIndex(method.device.count() - 1)
-    method.remote.address.setText(server.address)
+    method.remote.address.value = server.address
     choose(made, BUILT_IN_FOLDER, qtbot)
     yield made
     made.close_child()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
 
@@ -15,9 +15,34 @@ class RemoteDevice:
     ensemble, "" for the same path as here.
     """
 
-    address: str
-    certificates: str = ""
-    folder: str = ""
+    address: str = field(
+        metadata={
+            "label": "Address",
+            "example": "tls://server:8786",
+            "help": "Where the scheduler on the other computer listens. tls:// is encrypted, and "
+            "only certificate holders can connect. tcp:// is unencrypted: anyone on the network "
+            "can read the data and run code on both computers; use it where nobody else is.",
+        }
+    )
+    certificates: str = field(
+        default="",
+        metadata={
+            "label": "Keys",
+            "folder": True,
+            "example": "Folder of certificates",
+            "help": "Folder with the ca.pem, cert.pem and key.pem you received from the other "
+            "computer's administrator.",
+        },
+    )
+    folder: str = field(
+        default="",
+        metadata={
+            "label": "Path there",
+            "example": "The same folder as here",
+            "help": "Where the other computer has the chosen ensemble, if not in a folder of the "
+            "same name as here. The demo ensemble is found by itself.",
+        },
+    )
 
     def __str__(self) -> str:
         more = {name: text for name, text in asdict(self).items() if text and name != "address"}

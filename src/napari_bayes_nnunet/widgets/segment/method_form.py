@@ -73,7 +73,7 @@ class MethodForm(QWidget):
         rows.addRow(label, _beside(self.temperature, self.fitted_button))
         rows.addRow(row_label("Mirroring"), self.mirroring)
         rows.addRow(row_label("Device"), self.device)
-        rows.addRow(self.remote)
+        rows.addRow(self.remote.native)
         self.method.currentIndexChanged.connect(self._on_method_changed)
         self.members.valueChanged.connect(self._show_fitted)
         self.mirroring.currentIndexChanged.connect(self._show_fitted)
@@ -82,7 +82,7 @@ class MethodForm(QWidget):
             combo.currentIndexChanged.connect(self.changed)
         for box in (self.members, self.temperature):
             box.valueChanged.connect(self.changed)
-        self.remote.changed.connect(self.changed)
+        self.remote.changed.connect(self._on_remote_changed)
         self.device.currentIndexChanged.connect(self._on_device_changed)
         self.set_ensemble(None)
         self._on_method_changed()
@@ -127,7 +127,10 @@ class MethodForm(QWidget):
         self.device.setItemData(self.device.count() - 1, REMOTE_HELP, Qt.ItemDataRole.ToolTipRole)
 
     def _on_device_changed(self) -> None:
-        self.remote.setVisible(self.device.currentData() == REMOTE)
+        self.remote.visible = self.device.currentData() == REMOTE
+
+    def _on_remote_changed(self) -> None:
+        self.changed.emit()
 
     def _fill(self) -> None:
         for combo in (self.method, self.mirroring, self.device):
