@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ...app import AppError
@@ -16,7 +16,7 @@ from ...app.messages import StageStarted, StudiesFound, StudyDone
 from ..common.background import Background
 from ..common.cli_wording import duration, in_the_window
 from ..common.dock import MessageLabel
-from ..common.folder_row import dropped_directory
+from ..common.folder_drop import FolderDrop
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
@@ -36,7 +36,7 @@ SUMMARY = "cohort.html in the folder of the results sums them up."
 GOES_ON = "What is finished is kept, and Start goes on from there."
 
 
-class CohortWindow(QWidget):
+class CohortWindow(FolderDrop, QWidget):
     """Closing it ends nothing. ``asking`` tells how the dock asks, or raises AppError.
 
     ``review_requested`` carries the folder of the results, ``progressed`` "3 of 60" while it runs.
@@ -259,17 +259,13 @@ class CohortWindow(QWidget):
         super().showEvent(event)
         self.refresh_asking()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder."""
-        if dropped_directory(event) is not None and not self.is_busy:
-            event.acceptProposedAction()
+    def can_take(self, path: Path) -> bool:
+        """Return True if ``path`` is a folder and no studies are being segmented."""
+        return super().can_take(path) and not self.is_busy
 
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder as that of the images."""
-        folder = dropped_directory(event)
-        if folder is not None and not self.is_busy:
-            event.acceptProposedAction()
-            self.form.images.choose(folder)
+    def take(self, path: Path) -> None:
+        """Take a dropped folder as that of the images."""
+        self.form.images.choose(path)
 
 
 def _number(studies: int) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from .folder_drop import FolderDrop
 
 DROP_HINT = "Choose or drop a folder"
 
 
-class FolderRow(QWidget):
+class FolderRow(FolderDrop, QWidget):
     """``chosen`` carries the Path, or None, whenever the user changes it."""
 
     chosen = Signal(object)
@@ -60,21 +61,6 @@ class FolderRow(QWidget):
         if chosen:
             self.choose(Path(chosen))
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder."""
-        if dropped_directory(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder."""
-        folder = dropped_directory(event)
-        if folder is not None:
-            event.acceptProposedAction()
-            self.choose(folder)
-
-
-def dropped_directory(event: QDropEvent) -> Path | None:
-    """The one folder that is dropped."""
-    urls = event.mimeData().urls()
-    path = Path(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else None
-    return path if path is not None and path.is_dir() else None
+    def take(self, path: Path) -> None:
+        """Choose a dropped folder."""
+        self.choose(path)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QDockWidget,
     QFileDialog,
@@ -29,7 +29,7 @@ from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DOCK_WIDTH, DockContent, FoldButton, MessageLabel, scrolling
-from ..common.folder_row import dropped_directory
+from ..common.folder_drop import FolderDrop
 from ..layers.metadata import bayes_metadata
 from ..layers.result_layers import warm_up_imports
 from ..reading.picture import OpenedStudy
@@ -63,7 +63,7 @@ def choose_image(parent: QWidget, title: str) -> str:
     return str(QFileDialog.getOpenFileName(parent, title, "", "NIfTI (*.nii *.nii.gz)")[0])
 
 
-class ReviewWidget(DockContent):
+class ReviewWidget(FolderDrop, DockContent):
     """Opens and closes studies; what is done with one is up to its desk.
 
     ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is how often is saved.
@@ -324,17 +324,9 @@ class ReviewWidget(DockContent):
         if chosen:
             self.desk.outcome.add_to_training_set(Path(chosen))
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder."""
-        if dropped_directory(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Open the study, or list the studies, of the dropped folder."""
-        folder = dropped_directory(event)
-        if folder is not None:
-            event.acceptProposedAction()
-            (self.open if is_study(folder) else self.list_studies)(folder)
+    def take(self, path: Path) -> None:
+        """Open the study in a dropped folder, or list its studies."""
+        (self.open if is_study(path) else self.list_studies)(path)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window this is in: what is not saved yet is saved before it closes."""

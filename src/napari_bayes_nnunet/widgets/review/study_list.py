@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.study.summary import StudySummary, list_studies
 from ..common.background import Background
 from ..common.dock import MessageLabel
-from ..common.folder_row import FolderRow, dropped_directory
+from ..common.folder_drop import FolderDrop
+from ..common.folder_row import FolderRow
 from ..common.rows_table import Column, Level, Row, RowsTable
 
 _COLUMNS = (
@@ -38,7 +38,7 @@ NO_STUDIES = (
 WARNING, UNKNOWN = "⚠", "–"
 
 
-class CaseList(QWidget):
+class CaseList(FolderDrop, QWidget):
     """``study_chosen`` carries the folder of the study to be opened.
 
     ``list_studies`` finds the studies of a folder, the worst first; it runs in a thread.
@@ -92,17 +92,9 @@ class CaseList(QWidget):
             work = partial(self._list_studies, folder)
             self._background.run(work, self._on_listed, self.detail.say)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder anywhere on the list."""
-        if dropped_directory(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """List the studies of the dropped folder."""
-        folder = dropped_directory(event)
-        if folder is not None:
-            event.acceptProposedAction()
-            self.set_folder(folder)
+    def take(self, path: Path) -> None:
+        """List the studies of a dropped folder."""
+        self.set_folder(path)
 
     def _lay_out(self) -> None:
         self.open_button.setToolTip("Open the chosen study and go on with its review.")

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
 from ...app import AppError
@@ -21,6 +21,7 @@ from ..cohort.process import PREDICT_COMMAND as COHORT_COMMAND
 from ..cohort.process import CohortRun
 from ..common.background import Background
 from ..common.dock import DOCK_WIDTH, DockContent, heading, line, scrolling
+from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings
 from ..layers.image_input import ImageInput
 from ..layers.metadata import layer_case, layer_geometry, layer_source
@@ -48,7 +49,7 @@ STILL_LOOKING = "The ensemble is still being looked through: try again in a mome
 NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
 
 
-class SegmentWidget(DockContent):
+class SegmentWidget(FolderDrop, DockContent):
     """Coordinates the forms, the child process and the layers; each of them does its own part."""
 
     def __init__(
@@ -337,17 +338,13 @@ class SegmentWidget(DockContent):
     def _on_dock_closed(self) -> None:
         self.close_child()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept folders; image files go on to the viewer."""
-        if dropped_folder(event) is not None:
-            event.acceptProposedAction()
+    def can_take(self, path: Path) -> bool:
+        """Return True if ``path`` is a folder or a file of weights; images go on to the viewer."""
+        return super().can_take(path) or path.suffix == ".pth"
 
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder as ensemble."""
-        folder = dropped_folder(event)
-        if folder is not None:
-            self.ensemble.choose(folder)
-            event.acceptProposedAction()
+    def take(self, path: Path) -> None:
+        """Take what was dropped as ensemble."""
+        self.ensemble.choose(path)
 
     def _on_taken_out(self) -> None:
         self.close_child()
@@ -357,13 +354,6 @@ class SegmentWidget(DockContent):
         self._letters.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
-
-
-def dropped_folder(event: QDropEvent) -> Path | None:
-    """The one folder, or file of weights, that is dropped."""
-    urls = event.mimeData().urls()
-    path = Path(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else None
-    return path if path is not None and (path.is_dir() or path.suffix == ".pth") else None
 
 
 def _same_grid(result: SegmentationResult, image: ImageInput) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import form_layout, row_label
-from ..common.folder_row import dropped_directory
+from ..common.folder_drop import FolderDrop
 from .dataset_form import DATASET_HELP, DatasetFolderForm
 from .folders_form import FoldersForm
 from .studies_form import StudiesForm
@@ -29,7 +28,7 @@ SOURCES = (
 )
 
 
-class TrainingDataForm(QWidget):
+class TrainingDataForm(FolderDrop, QWidget):
     """``dataset_changed`` carries the RawDataset to train on, or None while there is none."""
 
     dataset_changed = Signal(object)
@@ -97,15 +96,7 @@ class TrainingDataForm(QWidget):
             self._dataset = shown.dataset
             self.dataset_changed.emit(self._dataset)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder; the rows of folders take theirs themselves."""
-        if dropped_directory(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder as nnU-Net dataset, or give it to the form of studies."""
-        folder = dropped_directory(event)
-        if folder is not None:
-            event.acceptProposedAction()
-            shows_studies = self.source.currentIndex() == STUDIES
-            (self.studies.take if shows_studies else self.choose)(folder)
+    def take(self, path: Path) -> None:
+        """Take a dropped folder as nnU-Net dataset, or pass it to the form of studies."""
+        shows_studies = self.source.currentIndex() == STUDIES
+        (self.studies.take if shows_studies else self.choose)(path)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import MessageLabel, form_layout, row_label
-from ..common.folder_row import FolderRow, dropped_directory
+from ..common.folder_drop import FolderDrop
+from ..common.folder_row import FolderRow
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
@@ -54,7 +54,7 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
     return (yield from corrected_studies.add_studies(folders, dataset))
 
 
-class StudiesForm(QWidget):
+class StudiesForm(FolderDrop, QWidget):
     """``dataset_changed`` carries the RawDataset once studies were added to it, or None."""
 
     dataset_changed = Signal(object)
@@ -129,17 +129,9 @@ class StudiesForm(QWidget):
         work = partial(self._add, ready, dataset.path)
         self._work.start(work, self._on_added, self._on_not_added, self._on_adding_stopped)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept one folder anywhere on the form, but not while studies are added."""
-        if dropped_directory(event) is not None and self.folder.isEnabled():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take the dropped folder."""
-        folder = dropped_directory(event)
-        if folder is not None:
-            event.acceptProposedAction()
-            self.take(folder)
+    def can_take(self, path: Path) -> bool:
+        """Return True if ``path`` is a folder and no studies are being added."""
+        return super().can_take(path) and self.folder.isEnabled()
 
     def _explain(self) -> None:
         self.folder.setToolTip(

@@ -1,0 +1,38 @@
+"""Folders dropped onto a widget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+
+class FolderDrop:
+    """Mixin of widgets with ``setAcceptDrops(True)`` onto which one folder can be dropped."""
+
+    def can_take(self, path: Path) -> bool:
+        """Return True if ``path`` may be dropped now: by default, any folder."""
+        return path.is_dir()
+
+    def take(self, path: Path) -> None:
+        """Use the dropped ``path``."""
+        raise NotImplementedError
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept what can be taken; anything else goes on to the widgets around."""
+        if self._dropped(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped path."""
+        path = self._dropped(event)
+        if path is not None:
+            event.acceptProposedAction()
+            self.take(path)
+
+    def _dropped(self, event: QDropEvent) -> Path | None:
+        urls = event.mimeData().urls()
+        if len(urls) != 1 or not urls[0].isLocalFile():
+            return None
+        path = Path(urls[0].toLocalFile())
+        return path if self.can_take(path) else None
