@@ -31,9 +31,10 @@ from napari_bayes_nnunet.io.study.study import (
     read_study_info,
     save_review,
 )
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment import ensemble_form
-from napari_bayes_nnunet.widgets.segment.dock import NO_LV, STILL_LOOKING, WIDTH
+from napari_bayes_nnunet.widgets.segment.dock import NO_LV, STILL_LOOKING
 from napari_bayes_nnunet.widgets.segment.new_study import NOTHING_DONE, PACKAGE
 from napari_bayes_nnunet.widgets.segment.result_actions import PLUGIN, REVIEW
 from tests.helpers.drops import drop
@@ -72,13 +73,13 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
     qtbot.wait(50)
     area = dock.findChild(QScrollArea)
     room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
-    assert 320 <= WIDTH <= 360
-    assert dock.minimumSizeHint().width() <= WIDTH
-    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    assert 320 <= DOCK_WIDTH <= 360
+    assert dock.minimumSizeHint().width() <= DOCK_WIDTH
+    assert area.widget().minimumSizeHint().width() <= min(room, DOCK_WIDTH - 15)
     dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, CINE)))
     dock.image.phases.setCurrentIndex(3)
     qtbot.wait(50)
-    assert area.widget().minimumSizeHint().width() <= min(room, WIDTH - 15)
+    assert area.widget().minimumSizeHint().width() <= min(room, DOCK_WIDTH - 15)
     assert dock.minimumSizeHint().height() < 300
 
 
