@@ -25,7 +25,8 @@ class Scan:
     gap: float = field(default=2.0, metadata=about("Gap", step=0.5, limits=(0, 10), unit="mm"))
     weight: float | None = field(default=None, metadata=about("Weight", unit="kg", example="none"))
     above: float | None = field(
-        default=None, metadata=about("Above", step=0.1, limits=(0, 2), condition="Only above")
+        default=None,
+        metadata=about("Above", step=0.1, limits=(0, 2), condition="Only above", example=0.2),
     )
     name: str = field(default="heart", metadata=about("Name", example="a name"))
     keys: str = field(default="", metadata=about("Keys", folder=True, example="a folder"))
@@ -75,6 +76,7 @@ def test_every_kind_of_field_is_edited_by_keyboard(
     qtbot.keyClick(editor(form, "plane"), Qt.Key.Key_Down)
     for button in (editor(form, "cine"), form.above.editor.check.native):
         qtbot.keyClick(button, Qt.Key.Key_Space)
+    assert form.above.value == 0.2
     form.above.editor.box.native.selectAll()
     qtbot.keyClicks(form.above.editor.box.native, "0.4")
     assert form.make(Scan) == Scan(

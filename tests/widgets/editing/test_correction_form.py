@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QPushButton, QToolButton
 
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
@@ -14,7 +14,6 @@ from napari_bayes_nnunet.widgets.editing.correction_form import (
     CORRECTION_HELP,
     EVERY_STRUCTURE,
     NOTHING_TO_CORRECT,
-    THRESHOLD,
     CorrectionForm,
 )
 
@@ -36,11 +35,15 @@ def buttons(form: CorrectionForm) -> list[Any]:
     return [*form.findChildren(QPushButton), *form.findChildren(QToolButton)]
 
 
+def threshold(form: CorrectionForm) -> QDoubleSpinBox:
+    return form.brush.above.editor.box.native
+
+
 def test_nothing_can_be_used_without_a_study(qtbot) -> None:
     form = CorrectionForm()
     qtbot.addWidget(form)
     form.set_structures(HEART)
-    widgets = [*buttons(form), *form.findChildren(QCheckBox), form.threshold, form.level]
+    widgets = [*buttons(form), *form.findChildren(QCheckBox), threshold(form), form.level]
     assert not any(widget.isEnabled() for widget in widgets)
     assert form.interpolate_button.toolTip() == NOTHING_TO_CORRECT
     assert form.level.toolTip() == NOTHING_TO_CORRECT
@@ -123,18 +126,20 @@ def test_structure_level_and_protection_go_both_ways(form) -> None:
     assert told == ["MYO", ("RV", False), -1.0]
 
 
-def test_the_brush_is_limited_by_an_entropy(form) -> None:
+def test_the_brush_is_limited_by_an_entropy(form, qtbot) -> None:
     told: list[Any] = []
     form.brush_limited.connect(told.append)
     assert form.brush_limit is None
-    form.only_uncertain.click()
-    form.threshold.setValue(0.5)
+    check = form.brush.above.editor.check.native
+    qtbot.keyClick(check, Qt.Key.Key_Space)
+    threshold(form).selectAll()
+    qtbot.keyClicks(threshold(form), "0.5")
     assert form.brush_limit == 0.5
-    form.only_uncertain.click()
-    assert told == [THRESHOLD, 0.5, None]
+    qtbot.keyClick(check, Qt.Key.Key_Space)
+    assert told == [0.2, 0.0, 0.5, None]
     form.set_largest_entropy(0.3)
-    assert form.threshold.value() == 0.3
-    assert len(told) == 3
+    assert threshold(form).value() == 0.3
+    assert len(told) == 4
 
 
 def test_copies_come_from_the_neighbours(form) -> None:
@@ -161,7 +166,7 @@ def test_what_cannot_be_used_says_why(form) -> None:
     for button, part in (
         (form.next_button, "alternatives"),
         (form.level, "level"),
-        (form.threshold, "uncertain brush"),
+        (threshold(form), "uncertain brush"),
         (form.landmark_button, "ED or ES"),
         (form.revert_button, "revert"),
     ):

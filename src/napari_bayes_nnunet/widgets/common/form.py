@@ -35,7 +35,7 @@ class DataForm(Container["FormField"]):
     optionally ``unit`` (the text after a number or a check box), ``prefix``, ``limits`` (low,
     high), ``step``, ``choices`` (value to text), ``example`` (shown while the field is empty),
     ``folder`` (True for the path of a folder) and ``condition`` (of a number with a step that may
-    be None: the text of its check box).
+    be None: the text of its check box; ``example`` is the first number).
     """
 
     def __init__(self, *kinds: type, names: Sequence[str] = ()) -> None:
@@ -270,4 +270,7 @@ def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any
     box.native.setPrefix(about.get("prefix", ""))
     if "unit" in about:
         box.native.setSuffix(f" {about['unit']}")
-    return OptionalNumberBox(text=about["condition"], box=box) if NoneType in types else box
+    if NoneType not in types:
+        return box
+    box.value = about["example"]
+    return OptionalNumberBox(text=about["condition"], box=box)

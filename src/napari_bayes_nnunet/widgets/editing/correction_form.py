@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QAction, QWheelEvent
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import form_layout, row_label
+from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
 from .level_slider import LevelSlider
 from .slice_buttons import with_key
@@ -28,8 +28,6 @@ from .structure_chips import FinishedBoxes, StructureChips
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
 COPIES: Final = ("slice above", "slice below", "phase before", "phase after")
-THRESHOLD = 0.2
-"""Of the brush at first, bit."""
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along what the models think possible. "
@@ -50,6 +48,24 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "play": "Play the heart beat with the contours.",
 }
 """Part → what it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brush:
+    """Where the brush paints: ``above`` an entropy in bit, or everywhere (None)."""
+
+    above: float | None = field(
+        default=None,
+        metadata={
+            "label": "Brush",
+            "condition": "Entropy above",
+            "example": 0.2,
+            "unit": "bit",
+            "limits": (0.0, 2.0),
+            "step": 0.05,
+            "help": CORRECTION_HELP["uncertain brush"],
+        },
+    )
 
 
 class CorrectionForm(QWidget):
@@ -86,8 +102,7 @@ class CorrectionForm(QWidget):
         self.edit_button = _button("Edit")
         self.apply_button = _button("Apply")
         self.cancel_button = _button("Cancel")
-        self.only_uncertain = QCheckBox("Entropy above")
-        self.threshold = _Threshold()
+        self.brush = DataForm(Brush)
         self.interpolate_button = _button("Interpolate", "interpolate")
         self.revert_button = _button("Revert slice", "revert")
         self.absent_button = _button("Absent here", "absent")
@@ -114,7 +129,7 @@ class CorrectionForm(QWidget):
     @property
     def brush_limit(self) -> float | None:
         """Entropy above which the brush paints, bit; None for everywhere."""
-        return self.threshold.value() if self.only_uncertain.isChecked() else None
+        return self.brush.make(Brush).above
 
     def set_structures(self, structures: Mapping[str, int]) -> None:
         """Name → label without background."""
@@ -160,9 +175,8 @@ class CorrectionForm(QWidget):
 
     def set_largest_entropy(self, bits: float) -> None:
         """The end of the entropy scale, bit."""
-        before = self.threshold.blockSignals(True)
-        self.threshold.setMaximum(bits)
-        self.threshold.blockSignals(before)
+        with self.brush.changed.blocked():
+            self.brush.above.editor.box.max = bits
 
     def set_playing(self, playing: bool, rate: str = "") -> None:
         """Whether the heart beats, and how fast in words."""
@@ -203,13 +217,14 @@ class CorrectionForm(QWidget):
         return CORRECTION_HELP[part] + (self._rate if part == "play" else "")
 
     def _parts(self) -> dict[str, Iterable[QWidget]]:
+        brush = self.brush.above.editor
         return {
             "level": (self.level,),
             "alternatives": (
                 *(self.alternative, self.previous_button, self.next_button, self.take_button),
             ),
             "contour": (self.edit_button, self.apply_button, self.cancel_button),
-            "uncertain brush": (self.only_uncertain, self.threshold),
+            "uncertain brush": (brush.check.native, brush.box.native),
             "interpolate": (self.interpolate_button,),
             "revert": (self.revert_button,),
             "absent": (self.absent_button,),
@@ -227,8 +242,7 @@ class CorrectionForm(QWidget):
         self.level.level_released.connect(self.level_released)
         self.previous_button.clicked.connect(lambda: self.alternative_requested.emit(-1))
         self.next_button.clicked.connect(lambda: self.alternative_requested.emit(1))
-        self.only_uncertain.toggled.connect(self._on_brush)
-        self.threshold.valueChanged.connect(self._on_brush)
+        self.brush.changed.connect(self._on_brush)
         for button, signal in (
             (self.take_button, self.alternative_taken),
             (self.edit_button, self.contour_requested),
@@ -271,7 +285,7 @@ class CorrectionForm(QWidget):
             row_label("Contour"),
             _side_by_side(self.edit_button, self.apply_button, self.cancel_button),
         )
-        rows.addRow(row_label("Brush"), _side_by_side(self.only_uncertain, self.threshold))
+        rows.addRow(self.brush.native)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
@@ -282,23 +296,6 @@ class CorrectionForm(QWidget):
                 self.landmark_button, self.play_button,
             )
         )  # fmt: skip
-
-
-class _Threshold(QDoubleSpinBox):
-    """Entropy, bit; leaves the mouse wheel to the dock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setRange(0.0, 2.0)
-        self.setSingleStep(0.05)
-        self.setDecimals(2)
-        self.setSuffix(" bit")
-        self.setValue(THRESHOLD)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Scroll the dock."""
-        event.ignore()
 
 
 def _button(text: str, key: str = "") -> QPushButton:
