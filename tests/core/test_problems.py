@@ -1,4 +1,4 @@
-"""What happened, what to do, and each in the words of whoever shows it."""
+"""Errors for the user: what happened, and what to do on either side."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When an answer has come to rest."""
+"""Stopping rule: when a result counts as stable."""
 
 from __future__ import annotations
 

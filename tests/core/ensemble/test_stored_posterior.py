@@ -1,4 +1,4 @@
-"""What is kept of an ensemble: boxes, rounding, slices."""
+"""Stored posteriors: boxes, rounding and slices."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SHAPE = (4, 12, 10)
 
 @pytest.fixture
 def members():
-    """(n, C, Z, Y, X) probabilities with a structure in the slices 1 and 2."""
+    """Return (n, C, Z, Y, X) probabilities with a structure in slices 1 and 2."""
     rng = np.random.default_rng(3)
     logits = np.zeros((5, 3, *SHAPE), np.float32)
     logits[:, 0] = 20

@@ -1,4 +1,4 @@
-"""Which slices leave the EF open."""
+"""Contributions of slices to the spread of the EF."""
 
 from __future__ import annotations
 

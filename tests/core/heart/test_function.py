@@ -1,4 +1,4 @@
-"""EF, output and mass, with the spread of the models."""
+"""EF, output and mass, with the spread of the members."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.heart.ef_contributions import ef_contributions
 from napari_bayes_nnunet.core.heart.function import Patient, heart_function
 from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
@@ -19,7 +20,7 @@ KNOWN = Patient(height_cm=180, weight_kg=80, heart_rate=60)
 
 
 def phase(reviewed: Sequence[int] = (), **structures: list[list[float]]) -> PhaseVolumes:
-    """Of each structure the slices by the labels, then by each member."""
+    """Return volumes per structure and slice, of the labels and then of each member."""
     volumes = {name: np.array(rows, float) for name, rows in structures.items()}
     slices = next(iter(volumes.values())).shape[1]
     return PhaseVolumes(
@@ -153,18 +154,22 @@ def test_body_surface_area() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("field", "value", "limits"),
     [
-        ({"height_cm": 1.8}, "The height must be 20 to 280 cm, not 1.8."),
-        ({"weight_kg": -3.0}, "The weight must be 0.3 to 650 kg, not -3."),
-        ({"heart_rate": 0.0}, "The heart rate must be 10 to 400 beats/min, not 0."),
-        ({"height_cm": math.nan}, "The height must be 20 to 280 cm, not nan."),
-        ({"weight_kg": math.inf}, "The weight must be 0.3 to 650 kg, not inf."),
+        ("height_cm", 1.8, (20, 280, "cm")),
+        ("weight_kg", -3.0, (0.3, 650, "kg")),
+        ("heart_rate", 0.0, (10, 400, "beats/min")),
+        ("height_cm", math.nan, (20, 280, "cm")),
+        ("weight_kg", math.inf, (0.3, 650, "kg")),
     ],
 )
-def test_a_patient_no_human_could_be(given: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Patient(**given)
+def test_a_patient_no_human_could_be(
+    field: str, value: float, limits: tuple[float, float, str]
+) -> None:
+    with pytest.raises(InputError) as error:
+        Patient(**{field: value})
+    assert error.value.values["value"] is value
+    assert tuple(error.value.values[name] for name in ("low", "high", "unit")) == limits
 
 
 def test_all_numbers_after_an_edit_take_less_than_20_ms() -> None:

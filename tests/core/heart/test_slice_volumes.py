@@ -1,4 +1,4 @@
-"""Volumes slice by slice, of the labels and of the members."""
+"""Volumes of single slices, of the labels and of the members."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.heart.slice_volumes import (
@@ -25,7 +26,7 @@ MNMS = {"background": 0, "LV": 1, "myocardium": 2, "right ventricle": 3, "scar":
 
 @pytest.fixture
 def members() -> np.ndarray:
-    """(n, Z, Y, X) labels with structures in the slices 1 to 3."""
+    """Return (n, Z, Y, X) labels with structures in slices 1 to 3."""
     labels = np.zeros((4, 5, 20, 16), np.uint8)
     labels[:, 1:4, 5:15, 3:12] = np.random.default_rng(5).integers(0, 4, (4, 3, 10, 9))
     return labels
@@ -58,15 +59,18 @@ def test_a_slice_in_ml() -> None:
 
 @pytest.mark.parametrize("spacing", [(10, 1), (0, 1, 1), (math.nan, 1, 1)])
 def test_a_spacing_that_is_none(spacing: tuple[float, ...], members: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="three lengths above 0 mm"):
+    with pytest.raises(InputError) as error:
         slice_volumes(members[0], spacing, 1)
-    with pytest.raises(ValueError, match="three lengths above 0 mm"):
+    assert error.value.values["spacing"] == spacing
+    with pytest.raises(InputError) as error:
         member_slice_volumes(stored(members), spacing, 1)
+    assert error.value.values["spacing"] == spacing
 
 
 def test_slices_need_three_dimensions() -> None:
-    with pytest.raises(ValueError, match=r"\(Z, Y, X\) labels"):
+    with pytest.raises(InputError) as error:
         slice_volumes(np.zeros((5, 5), np.uint8), SPACING, 1)
+    assert error.value.values["found"] == (0, 5)
 
 
 def test_members_are_counted_inside_the_box_as_if_whole(members: np.ndarray) -> None:
@@ -83,8 +87,9 @@ def test_an_empty_volume_has_empty_members() -> None:
 
 
 def test_background_has_no_volume(members: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="Label 0 is background"):
+    with pytest.raises(InputError) as error:
         member_slice_volumes(stored(members), SPACING, 0)
+    assert error.value.values["label"] == 0
 
 
 def test_structures_are_found_by_name() -> None:

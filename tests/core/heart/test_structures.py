@@ -1,4 +1,4 @@
-"""Structures found by name among those of another data set."""
+"""Structures matched by name with those of another dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The volume over the heart cycle."""
+"""Volume over the cardiac cycle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core.heart.volume_curve import volume_curve
 
 
 def phase(labels: float, *members: float) -> PhaseVolumes:
-    """One slice."""
+    """Return the volumes of a phase of one slice."""
     return PhaseVolumes(
         labels={"LV": np.array([labels])},
         members={"LV": np.array([members]).T.reshape(len(members), 1)},

@@ -1,4 +1,4 @@
-"""The band along the contours and what is far from them, checked with SciPy's distances."""
+"""Voxels next to contours and far from them, checked with SciPy's distances."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def blobs(seed, shape=(3, 30, 40)):
 
 
 def distances(labels, spacing):
-    """(Y, X) distance to the nearest voxel of another label, mm."""
+    """Return the (Y, X) distance to the nearest voxel of another label, mm."""
     distance = np.full(labels.shape, np.inf)
     if labels.min() < labels.max():
         for value in np.unique(labels):

@@ -1,4 +1,4 @@
-"""Calibration: bins by hand, edges, the foreground box, pooling; torchmetrics, scikit-learn."""
+"""Calibration: bins by hand, edges, foreground box and pooling; torchmetrics and scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.posterior import tempered
 from napari_bayes_nnunet.core.metrics.calibration import (
     RANGE,
@@ -25,12 +26,12 @@ from napari_bayes_nnunet.core.metrics.calibration import (
 
 
 def two_classes(foreground: NDArray[Any]) -> NDArray[Any]:
-    """(2, …) probabilities from those of class 1."""
+    """Return (2, …) probabilities from those of class 1."""
     return np.stack([1 - foreground, foreground])
 
 
 def volume(confidences: list[float], right: list[bool]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Probabilities with these top-label confidences (label 1 or 2), and a reference."""
+    """Return probabilities with these top-label confidences (label 1 or 2), and a reference."""
     first = np.array(confidences)
     probabilities = np.stack([np.zeros_like(first), first, 1 - first])[:, None, None]
     reference = np.where(right, 1, 2)[None, None]
@@ -40,7 +41,7 @@ def volume(confidences: list[float], right: list[bool]) -> tuple[NDArray[Any], N
 def noise(
     dtype: Any = np.float32, shape: tuple[int, ...] = (3, 20, 25)
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(4, Z, Y, X) probabilities, surer than they should be, and a reference without background."""
+    """Return overconfident (4, Z, Y, X) probabilities, and a reference without background."""
     rng = np.random.default_rng(0)
     logits = 2 * rng.normal(size=(4, *shape))
     powers = np.exp(logits)
@@ -260,11 +261,12 @@ def test_empty_reference_has_no_error(error: Any) -> None:
     assert np.isnan(error(probabilities, 0 * reference))
 
 
-@pytest.mark.parametrize("error", [adaptive_ece, classwise_ece])
+@pytest.mark.parametrize("metric", [adaptive_ece, classwise_ece])
 @pytest.mark.parametrize("foreground", [0, 1])
-def test_every_error_needs_a_bin(error: Any, foreground: int) -> None:
-    with pytest.raises(ValueError, match="at least one bin, not 0"):
-        error(noise()[0], np.full((3, 20, 25), foreground), bins=0)
+def test_every_error_needs_a_bin(metric: Any, foreground: int) -> None:
+    with pytest.raises(InputError) as error:
+        metric(noise()[0], np.full((3, 20, 25), foreground), bins=0)
+    assert error.value.values["bins"] == 0
 
 
 def test_bins_come_back_from_json() -> None:
@@ -280,36 +282,40 @@ def test_bins_come_back_from_json() -> None:
 @pytest.mark.parametrize("changes", [{"voxels": [1]}, {"correct": []}, {"confidence_sum": [0] * 9}])
 def test_lists_that_are_no_bins_are_refused(changes: dict[str, list[float]]) -> None:
     fields = {**ReliabilityBins.empty(2).as_dict(), **changes}
-    with pytest.raises(ValueError, match="need the lists voxels, correct, confidence_sum"):
+    with pytest.raises(InputError):
         ReliabilityBins.from_dict(fields)
-    with pytest.raises(ValueError, match="need the lists"):
+    with pytest.raises(InputError):
         ReliabilityBins.from_dict({})
 
 
 def test_unequal_bins_do_not_add_up() -> None:
-    with pytest.raises(ValueError, match="not 100 and 10"):
+    with pytest.raises(InputError) as error:
         ReliabilityBins.empty() + ReliabilityBins.empty(10)
+    assert error.value.values == {"expected": 100, "found": 10}
 
 
 @pytest.mark.parametrize("foreground", [0, 1])
 def test_no_bins_are_refused(foreground: int) -> None:
     reference = np.full((2, 3, 4), foreground)
-    with pytest.raises(ValueError, match="at least one bin, not 0"):
+    with pytest.raises(InputError) as error:
         reliability_bins(two_classes(np.full((2, 3, 4), 0.75)), reference, bins=0)
+    assert error.value.values["bins"] == 0
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(2, 2, 3, 4\) do not fit .*\(2, 3, 5\)"):
+    with pytest.raises(InputError) as error:
         reliability_bins(two_classes(np.full((2, 3, 4), 0.75)), np.ones((2, 3, 5), int))
+    assert error.value.values == {"found": (2, 2, 3, 4), "expected": (2, 3, 5)}
 
 
 def test_labels_in_place_of_probabilities_are_refused() -> None:
-    with pytest.raises(ValueError, match="floating-point, not uint8"):
+    with pytest.raises(InputError) as error:
         reliability_bins(np.ones((2, 2, 3, 4), np.uint8), np.ones((2, 3, 4), int))
+    assert error.value.values["dtype"] == np.uint8
 
 
 def made(true_temperature: float, *, voxels: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (4, N) float32, and labels drawn from them at another temperature."""
+    """Return probabilities (4, N) float32, and labels drawn from them at another temperature."""
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, size=(4, voxels))
     p = np.exp(logits) / np.exp(logits).sum(axis=0)
@@ -343,5 +349,6 @@ def test_it_stays_within_its_range() -> None:
 
 @pytest.mark.parametrize("labels", [np.zeros(0, int), np.zeros(3, int)])
 def test_as_many_labels_as_probabilities(labels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="as many labels"):
+    with pytest.raises(InputError) as error:
         fit_temperature(np.full((2, len(labels) and 2), 0.5), labels)
+    assert error.value.values["labels"] == labels.shape

@@ -1,10 +1,11 @@
-"""Uncertainty against errors: counted over all pairs of voxels, and which errors are gross."""
+"""Detection of errors, counted over all pairs of voxels, and gross errors."""
 
 import itertools
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.detection import (
     ErrorDetection,
     area_under_risk_coverage,
@@ -17,13 +18,13 @@ from napari_bayes_nnunet.core.review.queue_yield import wrong_voxels
 
 
 def share_of_pairs(uncertainty, wrong):
-    """Pairs of a wrong and a right voxel in which the wrong one is less certain; equal ones ½."""
+    """Return the share of pairs of a wrong and a right voxel ranked correctly; ties count ½."""
     a, b = uncertainty[wrong][:, None], uncertainty[~wrong]
     return ((a > b) + 0.5 * (a == b)).mean()
 
 
 def mean_precision(uncertainty, wrong):
-    """Mean over the wrong voxels of the share of errors among those at least as uncertain."""
+    """Return the mean over the wrong voxels of the precision at their uncertainty."""
     return np.mean([wrong[uncertainty >= u].mean() for u in uncertainty[wrong]])
 
 
@@ -64,8 +65,9 @@ def test_no_voxels():
 
 
 def test_uncertainty_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"one shape, not \(2, 3\) and \(6,\)"):
+    with pytest.raises(InputError) as error:
         error_detection(np.ones((2, 3)), np.ones(6, bool))
+    assert error.value.values == {"expected": (2, 3), "found": (6,)}
 
 
 def test_gross_errors_are_wrong_and_far_from_the_reference_contour():
@@ -96,12 +98,13 @@ def test_nothing_wrong_is_nothing_gross():
 
 
 def test_labels_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"shape of their reference, \(1, 2, 2\)"):
+    with pytest.raises(InputError) as error:
         gross_errors(np.zeros((1, 2, 3), int), np.zeros((1, 2, 2), int), (1, 1, 1))
+    assert error.value.values == {"expected": (1, 2, 2), "found": (1, 2, 3)}
 
 
 def mean_over_orders(confidence, risk):
-    """Mean selective risks over every order in which confidence falls or stays."""
+    """Return the mean selective risks over every order in which confidence falls or stays."""
     orders = [
         order
         for order in itertools.permutations(range(len(risk)))
@@ -180,5 +183,6 @@ def test_without_order_there_is_no_correlation(score, quality):
 
 @pytest.mark.parametrize("judge", [risk_coverage, area_under_risk_coverage, rank_correlation])
 def test_unequal_numbers_of_cases_are_refused(judge):
-    with pytest.raises(ValueError, match=r"both numbers, not \(2,\) and \(3,\)"):
+    with pytest.raises(InputError) as error:
         judge([1, 2], [1, 2, 3])
+    assert error.value.values == {"first": (2,), "second": (3,)}

@@ -1,9 +1,10 @@
-"""Negative log-likelihood and Brier score: by hand, and scikit-learn's."""
+"""Negative log-likelihood and Brier score, by hand and by scikit-learn."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.proper_scores import (
     SMALLEST,
     brier_score,
@@ -14,12 +15,12 @@ SCORES = [negative_log_likelihood, brier_score]
 
 
 def row(*voxels):
-    """(C, 1, 1, X) probabilities from those of each voxel."""
+    """Return (C, 1, 1, X) probabilities from those of each voxel."""
     return np.array(voxels, np.float64).T[:, None, None]
 
 
 def noise(dtype, classes=4, shape=(3, 12, 14)):
-    """Probabilities and a reference whose foreground does not fill the image."""
+    """Return probabilities and a reference whose foreground does not fill the image."""
     rng = np.random.default_rng(3)
     powers = np.exp(2 * rng.normal(size=(classes, *shape)))
     reference = np.zeros(shape, np.uint8)
@@ -89,11 +90,13 @@ def test_empty_reference_is_nan(score):
 
 @pytest.mark.parametrize("score", SCORES)
 def test_labels_without_a_class_are_refused(score):
-    with pytest.raises(ValueError, match=r"2 classes judge labels 0 … 1, not 1 … 2"):
+    with pytest.raises(InputError) as error:
         score(row([0.5, 0.5], [0.5, 0.5]), np.array([[[1, 2]]]))
+    assert error.value.values == {"last": 1, "lowest": 1, "highest": 2}
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_shapes_that_do_not_fit_are_refused(score):
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(InputError) as error:
         score(row([0.5, 0.5]), np.ones((1, 1, 2), int))
+    assert error.value.values == {"found": (2, 1, 1, 1), "expected": (1, 1, 2)}

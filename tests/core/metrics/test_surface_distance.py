@@ -1,4 +1,4 @@
-"""Surface distances: by hand, and MedPy's."""
+"""Surface distances, by hand and by MedPy."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from medpy.metric import binary
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.surface_distance import SurfaceDistance, surface_distances
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
@@ -17,7 +18,7 @@ def blobs(seed, shape=(5, 30, 40)):
 
 
 def of_voxels(prediction, reference, spacing, shape=(3, 6, 8)):
-    """Distances of one structure made of these voxels (z, y, x)."""
+    """Return the distances of one structure made of these voxels (z, y, x)."""
     maps = np.zeros((2, *shape), np.uint8)
     for labels, voxels in zip(maps, (prediction, reference), strict=True):
         for voxel in voxels:
@@ -107,5 +108,6 @@ def test_only_the_missing_structure_has_no_distance():
 
 
 def test_other_shapes_are_refused():
-    with pytest.raises(ValueError, match=r"one shape, not \(1, 2, 3\) and \(1, 2, 2\)"):
+    with pytest.raises(InputError) as error:
         surface_distances(np.ones((1, 2, 3), int), np.ones((1, 2, 2), int), (1, 1, 1), HEART)
+    assert error.value.values == {"expected": (1, 2, 2), "found": (1, 2, 3)}

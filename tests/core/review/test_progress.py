@@ -1,4 +1,4 @@
-"""How far a review has come."""
+"""Progress of a review."""
 
 from __future__ import annotations
 

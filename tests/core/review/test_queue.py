@@ -1,8 +1,9 @@
-"""The order of the queue, and what an ensemble of one member is ordered by."""
+"""Order of the queue, also for a single member."""
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.review.queue import (
     DEFAULT_SCORE,
     REVIEW_SCORES,
@@ -45,8 +46,9 @@ def test_slices_without_a_spread_are_not_queued():
 
 
 def test_a_structure_without_scores_is_named():
-    with pytest.raises(ValueError, match="MYO has no scores, only RV, LV have"):
+    with pytest.raises(InputError) as error:
         review_queue(SCORED, structure="MYO")
+    assert error.value.values == {"structure": "MYO", "known": "RV, LV"}
 
 
 def test_every_score_says_what_it_is():
@@ -80,5 +82,6 @@ def test_what_compares_no_members_stays(score):
 
 
 def test_an_unknown_score_is_named():
-    with pytest.raises(ValueError, match="no score 'luck'"):
+    with pytest.raises(InputError) as error:
         usable_score([], "luck")
+    assert error.value.values["name"] == "luck"

@@ -1,10 +1,11 @@
-"""Scores of slices against what is counted by hand, and against the measures of whole volumes."""
+"""Scores of slices, counted by hand and against the measures of whole volumes."""
 
 import math
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES, slice_scores
@@ -24,7 +25,7 @@ def square(size, label=3, z=1, shape=SHAPE):
 
 @pytest.fixture(scope="module")
 def posterior():
-    """In slice 1 three members draw LVs of 4, 4 and 25 voxels; nothing elsewhere."""
+    """Return a posterior whose slice 1 has LVs of 4, 4 and 25 voxels from three members."""
     return posterior_of([square(2), square(2), square(5)])
 
 
@@ -166,5 +167,6 @@ def test_every_score_is_of_the_whole_slice_whatever_the_box(posterior):
 
 
 def test_an_unknown_score_is_named(posterior):
-    with pytest.raises(ValueError, match="no score 'luck', only mutual-information, gross"):
+    with pytest.raises(InputError) as error:
         scores(posterior, "luck")
+    assert error.value.values == {"name": "luck", "known": ", ".join(REVIEW_SCORES)}

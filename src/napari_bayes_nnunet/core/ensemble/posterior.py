@@ -1,7 +1,7 @@
-"""The predictive posterior as running sums over the members, its entropy and its split.
+"""Running sums of the predictive posterior over the members, and its entropy.
 
-Sections 2.1 and 2.2 of Zhao et al., MICCAI 2022. Every function takes NumPy arrays and torch
-tensors alike and returns the kind it was given, on the same device; torch is never imported here.
+Sections 2.1 and 2.2 of Zhao et al., MICCAI 2022. Every function accepts NumPy arrays and torch
+tensors and returns the same kind on the same device. Torch is never imported here.
 """
 
 from __future__ import annotations
@@ -18,21 +18,40 @@ from .. import InputError
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
 
-# Below it, p·log2 p is nothing in float32, and at it log2 is finite: 0·log 0 becomes 0.
+# Smaller values of p·log2 p vanish in float32, and log2 of this value is finite: 0·log 0 is 0.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _SUM_TOLERANCE = 0.01
 
 
 @dataclass(kw_only=True, eq=False)
 class RunningPosterior:
-    """Sums of p and of H(p) over the members of an ensemble; memory does not grow with them.
+    """Sums of probabilities and entropies over the members of an ensemble.
 
-    ``probability_sum`` is (C, Z, Y, X), ``entropy_sum`` (Z, Y, X) in bit, both float32 and None
-    before the first member; any shape after C will do. The sums are fields, so that they can be
-    kept, moved to another device and taken up again.
+    Memory does not grow with the number of members. `mean` and `total_entropy` are those of
+    softmax(log p/τ) for a ``temperature`` τ. The labels and the mutual information do not depend on
+    it.
 
-    ``temperature`` τ calibrates the pool: `mean` and `total_entropy` are those of softmax(log p/τ).
-    The labels do not change with it, and what the members disagree on is measured without it.
+    Parameters
+    ----------
+    probability_sum : array, (C, Z, Y, X) float32, optional
+        Sum of the probabilities; None before the first member. Any shape after C is allowed.
+    entropy_sum : array, (Z, Y, X) float32, optional
+        Sum of the members' entropies in bit; None before the first member.
+    count : int
+        Number of members.
+    temperature : float
+        Temperature τ that calibrates the mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> posterior = RunningPosterior()
+    >>> posterior.add(np.array([0.9, 0.1], np.float32).reshape(2, 1, 1, 1))
+    >>> posterior.add(np.array([0.3, 0.7], np.float32).reshape(2, 1, 1, 1))
+    >>> posterior.count, posterior.labels().item()
+    (2, 0)
+    >>> round(posterior.total_entropy().item(), 3), round(posterior.mutual_information().item(), 3)
+    (0.971, 0.296)
     """
 
     probability_sum: Array = None
@@ -41,23 +60,24 @@ class RunningPosterior:
     temperature: float = 1.0
 
     def add(self, probabilities: Array) -> None:
-        """Add one member's (C, Z, Y, X) softmax probabilities, which are neither kept nor changed.
+        """Add the (C, Z, Y, X) softmax probabilities of a member, which are not kept or changed.
 
-        Raises ValueError for another shape than the members before, and for values that do not sum
-        to 1 over the classes (logits, sigmoids, NaN): they would pass through the sums unnoticed.
+        Raises InputError for another shape than the members before, and for values that do not sum
+        to 1 over the classes (logits, sigmoids, NaN), which would otherwise stay unnoticed in the
+        sums.
         """
         self._check_shape(probabilities)
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
-        member_entropy = entropy(probabilities)  # what may run out of memory comes first
+        member_entropy = entropy(probabilities)  # first, because it may run out of memory
         self.probability_sum += probabilities
         self.entropy_sum += member_entropy
         self.count += 1
 
     def merge(self, other: RunningPosterior) -> None:
-        """Add the sums of other members, which ``other`` has seen and this posterior has not.
+        """Add the sums of other members, which this posterior does not contain yet.
 
-        Raises ValueError if the shapes differ.
+        Raises InputError if the shapes differ.
         """
         if other.count == 0:
             return
@@ -68,19 +88,25 @@ class RunningPosterior:
         self.count += other.count
 
     def mean(self) -> Array:
-        """(C, Z, Y, X) mean probabilities, float32 (Eq. 2). ValueError without members."""
+        """Return the (C, Z, Y, X) mean probabilities, float32 (Eq. 2).
+
+        Raises InputError without members.
+        """
         self._check_members()
         return tempered(self.probability_sum / self.count, self.temperature)
 
     def labels(self) -> Array:
-        """(Z, Y, X) most probable class of the mean, uint8. ValueError without members."""
+        """Return the (Z, Y, X) most probable class of the mean, uint8.
+
+        Raises InputError without members.
+        """
         self._check_members()
         return most_probable(self.probability_sum)
 
     def total_entropy(self) -> Array:
-        """(Z, Y, X) entropy of the mean over all classes, bit (Eq. 3). ValueError without members.
+        """Return the (Z, Y, X) entropy of the mean over all classes, 0 … log2 C bit (Eq. 3).
 
-        0 … log2 C; what the ensemble as a whole is uncertain about.
+        Raises InputError without members.
         """
         self._check_members()
         if self.temperature != 1:
@@ -88,17 +114,17 @@ class RunningPosterior:
         return _entropy(self.probability_sum, self.count)
 
     def expected_entropy(self) -> Array:
-        """(Z, Y, X) mean entropy of the members, bit: blurred in each of them, as at a border.
+        """Return the (Z, Y, X) mean entropy of the members, bit, such as the blur of a border.
 
-        Raises ValueError without members.
+        Raises InputError without members.
         """
         self._check_members()
         return self.entropy_sum / self.count
 
     def mutual_information(self) -> Array:
-        """(Z, Y, X) total minus expected entropy, 0 or more, bit: what the members disagree on.
+        """Return the (Z, Y, X) total minus expected entropy, 0 or more, bit: the disagreement.
 
-        Raises ValueError without members.
+        Raises InputError without members.
         """
         self._check_members()
         difference = _entropy(self.probability_sum, self.count)
@@ -117,55 +143,53 @@ class RunningPosterior:
         expected, found = tuple(self.probability_sum.shape), tuple(probabilities.shape)
         if found != expected:
             raise InputError(
-                "Members' probabilities are {expected}, this one's are {found}.",
+                "Expected probabilities of shape {expected}, found {found}.",
                 expected=expected,
                 found=found,
             )
 
     def _check_members(self) -> None:
         if self.count == 0:
-            raise InputError("The posterior needs at least one member; none was added.")
+            raise InputError("The posterior has no members. Add at least one.")
 
 
 def tempered(probabilities: Array, temperature: float) -> Array:
-    """(C, Z, Y, X) softmax(log p/τ): less sure for a temperature τ above 1, surer below.
+    """Return (C, Z, Y, X) softmax(log p/τ): softer for a temperature τ above 1, sharper below.
 
-    ValueError for a temperature that is not above 0.
+    Raises InputError for a temperature that is not above 0.
     """
     if not 0 < temperature < math.inf:
         raise InputError(
-            "A temperature is a number above 0, not {temperature}.", temperature=temperature
+            "Expected a temperature above 0, found {temperature}.", temperature=temperature
         )
     if temperature == 1:
         return probabilities
     xp = _namespace(probabilities)
-    # Of the highest the power is 1, so that not all of them vanish however low the temperature.
+    # The highest power is 1, so that at least one is above 0 at any temperature.
     powers = (probabilities / xp.amax(probabilities, 0)) ** (1 / temperature)
     powers /= xp.sum(powers, 0)
     return powers
 
 
 def entropy(probabilities: Array) -> Array:
-    """(Z, Y, X) entropy of (C, Z, Y, X) probabilities over all classes, float32, bit (Eq. 3).
+    """Return the (Z, Y, X) entropy of (C, Z, Y, X) probabilities, float32, 0 … log2 C bit (Eq. 3).
 
-    0 … log2 C, with 0·log 0 = 0.
+    0·log 0 counts as 0.
     """
     return _entropy(probabilities, 1)
 
 
 def most_probable(probabilities: Array) -> Array:
-    """(Z, Y, X) class of the highest of (C, Z, Y, X) probabilities, uint8; the first where equal.
+    """Return the (Z, Y, X) class of the highest of (C, Z, Y, X) probabilities, uint8.
 
-    ValueError for more classes than uint8 can number.
+    The first of equal classes is taken. Raises InputError for more than 256 classes.
     """
     xp = _namespace(probabilities)
     if len(probabilities) > 256:
-        raise InputError(
-            "Labels are uint8: at most 256 classes, not {count}.", count=len(probabilities)
-        )
+        raise InputError("Expected at most 256 classes, found {count}.", count=len(probabilities))
     highest = xp.asarray(probabilities[0])
     labels = xp.zeros_like(highest, dtype=xp.uint8)
-    # argmax would make a (Z, Y, X) int64 array, and torch promises no order among equals.
+    # argmax would allocate a (Z, Y, X) int64 array, and torch may return any of equal classes.
     for label in range(1, len(probabilities)):
         labels[probabilities[label] > highest] = label
         highest = xp.maximum(highest, probabilities[label])
@@ -173,7 +197,7 @@ def most_probable(probabilities: Array) -> Array:
 
 
 def _entropy(probability_sum: Array, members: int) -> Array:
-    """Entropy of the mean, one class at a time: no temporary is as large as all classes."""
+    """Return the entropy of the mean, class by class, so that temporaries stay small."""
     xp = _namespace(probability_sum)
     total = xp.zeros_like(probability_sum[0], dtype=xp.float32)
     for class_sum in probability_sum:
@@ -188,16 +212,16 @@ def _check_sums_to_one(probabilities: Array) -> None:
     mean_sum = float(xp.sum(probabilities, dtype=xp.float32)) / voxels
     if not abs(mean_sum - 1) <= _SUM_TOLERANCE:
         raise InputError(
-            "A member's probabilities must sum to 1 over the classes (axis 0); their mean sum is "
+            "Expected probabilities that sum to 1 over the classes (axis 0), found a mean sum of "
             "{mean_sum:.4g}.",
             mean_sum=mean_sum,
         )
 
 
 def _namespace(array: Array) -> Any:
-    """The module with the functions for ``array``: numpy, or torch where that is loaded already.
+    """Return numpy for a NumPy array, torch for a torch tensor.
 
-    The few functions used here have the same names and arguments in both.
+    The functions used here have the same names and arguments in both.
     """
     if isinstance(array, np.ndarray):
         return np

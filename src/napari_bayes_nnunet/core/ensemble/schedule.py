@@ -1,4 +1,4 @@
-"""The cyclical learning rate with restarts, and the epochs whose weights become members.
+"""Cyclical learning rate with restarts, and the epochs whose weights become members.
 
 Section 2.3 and Eq. 4 of Zhao et al., MICCAI 2022. Epochs are counted from 0.
 """
@@ -18,26 +18,55 @@ UNUSED: dict[str, tuple[str, ...]] = {
     "poly": ("gamma", "restart_lr", "decay_over", "restart_first_cycle"),
     "cosine": ("gamma", "exponent", "decay_over"),
 }
-"""Parameters of Eq. 4 that a schedule of another shape does not have."""
+"""Parameters of Eq. 4 that schedules of other shapes do not use."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestartSchedule:
     """Learning rate of every epoch of a training in ``cycles`` cycles (Eq. 4).
 
-    ``gamma`` is the fraction of a cycle after which the rate stays constant (the plateau),
-    ``decay_over`` the denominator of the decay: the whole training ("T", as printed in the paper)
-    or one cycle ("Tc"). Without ``restart_first_cycle`` the high restart rate, made to leave an
-    optimum, is not applied to the random weights of epoch 0. ``added_cycles`` follow when the
-    training is extended: T and T_c stay those of the original, so that each has the rates of the
-    last one, restart included.
+    The paper compares "restarts" with two other shapes, which have no plateau and give one member
+    per cycle: "poly", nnU-Net's own decay from ``initial_lr`` to 0 in one cycle, and "cosine",
+    which falls from ``restart_lr`` to 0 along half a cosine in every cycle (snapshot ensembles,
+    reference 13).
 
-    The paper compares with two other shapes, which have no plateau and give one member a cycle:
-    "poly", nnU-Net's own decay from ``initial_lr`` to 0 in one cycle, and "cosine", which falls in
-    every cycle from ``restart_lr`` to 0 along half a cosine (snapshot ensembles, reference 13);
-    without ``restart_first_cycle`` its first cycle starts at ``initial_lr``.
+    Parameters
+    ----------
+    epochs : int
+        Length T of the training without added cycles.
+    cycles : int
+        Number M of cycles of equal length.
+    gamma : float
+        Fraction of a cycle after which the rate stays constant (the plateau).
+    initial_lr, restart_lr : float
+        Learning rate from which the decay starts, and that of a restart.
+    exponent : float
+        Exponent of the decay.
+    decay_over : {"T", "Tc"}
+        Denominator of the decay: the whole training ("T", as printed in the paper) or one cycle.
+    restart_first_cycle : bool
+        Whether epoch 0 has the restart rate, which is meant for leaving an optimum, or
+        ``initial_lr``.
+    shape : {"restarts", "poly", "cosine"}
+        Course of the learning rate.
+    added_cycles : int
+        Cycles that extend a training. T and T_c do not change, so each of them has the rates of the
+        last cycle, restart included.
 
-    Raises ValueError for values Eq. 4 is not defined for.
+    Raises
+    ------
+    InputError
+        If Eq. 4 is not defined for the values.
+
+    Examples
+    --------
+    >>> schedule = RestartSchedule(epochs=1200, cycles=3)
+    >>> schedule.cycle_length, schedule.plateau_start
+    (400, 320)
+    >>> schedule.learning_rate(400)
+    0.1
+    >>> round(schedule.learning_rate(399), 4)
+    0.0076
     """
 
     epochs: int = field(
@@ -122,15 +151,13 @@ class RestartSchedule:
                 cycles=self.cycles,
             )
         if not 0 <= self.gamma <= 1:
-            raise InputError(
-                "Gamma is a fraction of the cycle, 0 to 1, not {gamma}.", gamma=self.gamma
-            )
+            raise InputError("Gamma must be between 0 and 1, not {gamma}.", gamma=self.gamma)
         for name, rate in (
             ("initial", self.initial_lr), ("restart", self.restart_lr)
         ):  # fmt: skip
             if not (math.isfinite(rate) and rate > 0):
                 raise InputError(
-                    "The {name} learning rate must be a positive number, not {rate}.",
+                    "The {name} learning rate must be above 0, not {rate}.",
                     name=name,
                     rate=rate,
                 )
@@ -140,61 +167,63 @@ class RestartSchedule:
             )
         if self.added_cycles < 0:
             raise InputError(
-                "Cycles can be added, not taken away ({added_cycles}).",
+                "The added cycles must be 0 or more, not {added_cycles}.",
                 added_cycles=self.added_cycles,
             )
         if self.decay_over not in ("T", "Tc"):
             raise InputError(
-                "The decay runs over 'T' or 'Tc', not {decay_over!r}.", decay_over=self.decay_over
+                "The decay must run over 'T' or 'Tc', not {decay_over!r}.",
+                decay_over=self.decay_over,
             )
         if self.shape not in get_args(Shape):
             raise InputError(
-                "A schedule is restarts, poly or cosine, not {shape!r}.", shape=self.shape
+                "The schedule must be restarts, poly or cosine, not {shape!r}.", shape=self.shape
             )
         if self.shape == "poly" and self.cycles != 1:
-            raise InputError(
-                "The schedule poly is one long cycle, not {cycles} cycles.", cycles=self.cycles
-            )
+            raise InputError("The schedule poly has one cycle, not {cycles}.", cycles=self.cycles)
 
     @property
     def cycle_length(self) -> int:
-        """T_c, epochs."""
+        """Number of epochs of a cycle, T_c."""
         return self.epochs // self.cycles
 
     @property
     def all_epochs(self) -> int:
-        """T and the epochs of the added cycles."""
+        """Number of epochs, added cycles included."""
         return self.all_cycles * self.cycle_length
 
     @property
     def all_cycles(self) -> int:
-        """M and the added cycles."""
+        """Number of cycles, added cycles included."""
         return self.cycles + self.added_cycles
 
     @property
     def plateau_start(self) -> int:
-        """First in-cycle epoch with the constant rate; at most the cycle's last epoch."""
+        """First epoch of a cycle with the constant rate, at most the last epoch of the cycle."""
         if self.shape != "restarts":
             return self.cycle_length - 1
         first = math.ceil(self.gamma * self.cycle_length - 1e-9)
         return min(first, self.cycle_length - 1)
 
     def cycle(self, epoch: int) -> int:
-        """Cycle of ``epoch``, from 0."""
+        """Return the cycle of ``epoch``, from 0."""
         return epoch // self.cycle_length
 
     def epoch_in_cycle(self, epoch: int) -> int:
-        """t_c = t mod T_c."""
+        """Return t_c = t mod T_c."""
         return epoch % self.cycle_length
 
     def learning_rate(self, epoch: int) -> float:
-        """Eq. 4: a function of the epoch alone, so a resumed training has the same rates."""
+        """Return the learning rate of ``epoch`` (Eq. 4).
+
+        It depends on the epoch alone, so a resumed training has the same rates.
+        """
         t_c = self.epoch_in_cycle(epoch)
         if self.shape == "poly":
             return float(self.initial_lr * (1 - t_c / self.cycle_length) ** self.exponent)
         if self.shape == "cosine":
-            gently = self.cycle(epoch) == 0 and not self.restart_first_cycle
-            highest = self.initial_lr if gently else self.restart_lr
+            starts_low = self.cycle(epoch) == 0 and not self.restart_first_cycle
+            highest = self.initial_lr if starts_low else self.restart_lr
             return highest / 2 * (math.cos(math.pi * t_c / self.cycle_length) + 1)
         if t_c == 0 and (epoch > 0 or self.restart_first_cycle):
             return self.restart_lr
@@ -205,9 +234,27 @@ class RestartSchedule:
 
 @dataclass(frozen=True, kw_only=True)
 class MemberSelection:
-    """Which epochs of a cycle give members: the latest ``per_cycle`` at ``step``, from its end.
+    """Selection of the epochs of a cycle whose weights become members.
 
-    Fewer where the plateau is shorter; the last epoch of a cycle is always one.
+    Epochs are counted back from the end of a cycle, so its last epoch is always selected.
+
+    Parameters
+    ----------
+    per_cycle : int
+        Largest number of members of a cycle. A short plateau gives fewer.
+    step : int
+        Epochs from one member to the next.
+
+    Raises
+    ------
+    InputError
+        If either number is below 1.
+
+    Examples
+    --------
+    >>> schedule = RestartSchedule(epochs=30, cycles=3, gamma=0.6)
+    >>> list(MemberSelection(per_cycle=2, step=2).epochs(schedule))
+    [7, 9, 17, 19, 27, 29]
     """
 
     per_cycle: int = field(
@@ -239,7 +286,7 @@ class MemberSelection:
             )
 
     def keeps(self, schedule: RestartSchedule, epoch: int) -> bool:
-        """Whether the weights at the end of ``epoch`` become a member."""
+        """Return whether the weights at the end of ``epoch`` become a member."""
         t_c = schedule.epoch_in_cycle(epoch)
         before_end = schedule.cycle_length - 1 - t_c
         return (
@@ -249,18 +296,18 @@ class MemberSelection:
         )
 
     def epochs(self, schedule: RestartSchedule) -> Iterator[int]:
-        """All kept epochs, in order."""
+        """Return an iterator over all selected epochs, in order."""
         return (epoch for epoch in range(schedule.all_epochs) if self.keeps(schedule, epoch))
 
 
 def latest_of_each(groups: Mapping[int, Sequence[int]], count: int) -> list[int]:
-    """Up to ``count`` epochs, shared evenly over the cycles, the latest of each (Section 2.3).
+    """Return up to ``count`` epochs, the latest of each cycle, in ascending order (Section 2.3).
 
-    ``groups`` maps a cycle to its epochs in ascending order. What does not divide evenly, and what
-    a short cycle cannot give, goes to the latest cycles that have more. Ascending order.
+    ``groups`` maps a cycle to its epochs in ascending order. Cycles share the epochs evenly. The
+    remainder, and the epochs a short cycle lacks, go to the latest cycles that have more.
     """
     cycles = sorted(cycle for cycle, epochs in groups.items() if epochs)
-    cycles = cycles[-count:]  # fewer than cycles: the last of each of the latest
+    cycles = cycles[-count:]  # with fewer epochs than cycles, the latest cycles give one each
     share, remainder = divmod(count, max(1, len(cycles)))
     taken = {cycle: min(share, len(groups[cycle])) for cycle in cycles}
     spare = remainder + sum(share - taken[cycle] for cycle in cycles)

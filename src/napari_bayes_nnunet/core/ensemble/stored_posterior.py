@@ -1,4 +1,4 @@
-"""What an ensemble said of a volume, small enough to be kept beside it and reviewed without it."""
+"""Posterior of a volume, small enough to be stored with it for a review without the ensemble."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..metrics.overlap import LabelMap
 
 VoxelBox: TypeAlias = tuple[slice, slice, slice]
 CERTAIN = 255
-"""What is stored for a probability of 1."""
+"""Stored value of a probability of 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SlicePosterior:
-    """What the members said of one slice.
+    """Posterior of one slice.
 
     ``prediction`` (Y, X) uint8, ``probabilities`` (C, Y, X) float32, the mean over the members in
-    steps of 1/255, ``members`` (n, Y, X) uint8 labels of each, ``entropy`` and
+    steps of 1/255, ``members`` (n, Y, X) uint8 labels of each member, ``entropy`` and
     ``mutual_information`` (Y, X) float32, bit.
     """
 
@@ -34,14 +34,14 @@ class SlicePosterior:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredPosterior:
-    """What the members said of one volume, probabilities in 8 bit.
+    """Posterior of one volume, with probabilities in 8 bit.
 
     ``prediction`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32, bit.
-    ``probabilities`` (C, z, y, x) uint8, 255 for 1, and the labels of the ``members``
-    (n, z, y, x) uint8 are kept only inside ``box``, outside of which all is background.
+    ``probabilities`` (C, z, y, x) uint8, 255 for 1, and the labels ``members`` (n, z, y, x) uint8
+    are stored only inside ``box``; outside it, all is background.
 
     Rounding to 8 bit keeps the order of the classes, so the prediction is always among the most
-    probable of them; where several are equal, the prediction decides.
+    probable classes. If several are equal, the prediction decides.
     """
 
     prediction: NDArray[np.uint8]
@@ -61,7 +61,7 @@ class StoredPosterior:
         entropy: NDArray[np.float32],
         mutual_information: NDArray[np.float32],
     ) -> StoredPosterior:
-        """From the mean (C, Z, Y, X) probabilities and the (n, Z, Y, X) labels of the members."""
+        """Return the posterior of mean (C, Z, Y, X) probabilities and (n, Z, Y, X) labels."""
         stored = np.rint(np.asarray(probabilities) * CERTAIN).astype(np.uint8)
         labels = np.asarray(members, dtype=np.uint8)
         box = _box_of((stored[0] < CERTAIN) | labels.any(axis=0) | (prediction > 0))
@@ -76,22 +76,22 @@ class StoredPosterior:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X)."""
+        """Shape (Z, Y, X) of the volume."""
         z, y, x = self.prediction.shape
         return z, y, x
 
     @property
     def classes(self) -> int:
-        """C, background included."""
+        """Number C of classes, background included."""
         return len(self.probabilities)
 
     @property
     def count(self) -> int:
-        """n, number of members."""
+        """Number n of members."""
         return len(self.members)
 
     def at(self, z: int) -> SlicePosterior:
-        """The slice ``z``, whole."""
+        """Return the posterior of the whole slice ``z``."""
         shape = self.shape[1:]
         probabilities = np.zeros((self.classes, *shape), np.float32)
         probabilities[0] = 1
@@ -110,17 +110,17 @@ class StoredPosterior:
         )
 
     def member(self, number: int) -> NDArray[np.uint8]:
-        """(Z, Y, X) labels of one member, from 0."""
+        """Return the (Z, Y, X) labels of a member, counted from 0."""
         labels = np.zeros(self.shape, np.uint8)
         labels[self.box] = self.members[number]
         return labels
 
 
 def _box_of(mask: NDArray[Any]) -> VoxelBox:
-    """The smallest box around what is true; an empty one where nothing is."""
+    """Return the smallest box around the true voxels, an empty box if all are false."""
     sides = []
     for axis in range(3):
-        (places,) = np.nonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        sides.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0))
+        (indices,) = np.nonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        sides.append(slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0))
     z, y, x = sides
     return z, y, x

@@ -1,7 +1,7 @@
-"""Places in the space of weights: how far apart the epochs of a training lie, and its modes.
+"""Distances between the weights of a training's epochs, and its modes.
 
-Section "Training Trajectory Visualization" of Zhao et al., MICCAI 2022, in numbers. A mode is what
-the members of one cycle are around; distances are Euclidean, in the unit of the weights.
+Section "Training Trajectory Visualization" of Zhao et al., MICCAI 2022, in numbers. A mode is the
+region around the members of one cycle. Distances are Euclidean, in the unit of the weights.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 4096
-"""Weights that are looked at together: memory does not grow with their number."""
+"""Weights processed together, so that memory does not grow with their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """Mean distance of two members of one cycle, ``within``, and of different ones, ``between``.
+    """Mean distance of two members ``within`` a cycle and ``between`` different cycles.
 
-    ``silhouette``, -1 … 1, is near 1 where every member is far nearer to those of its cycle than to
-    any other cycle. NaN where there are no such pairs.
+    ``silhouette``, -1 … 1, is near 1 if every member is far nearer to the members of its cycle than
+    to any other cycle. Values without such pairs are NaN.
     """
 
     within: float
@@ -30,15 +30,15 @@ class Modes:
 
     @property
     def ratio(self) -> float:
-        """How many times further apart members of different cycles are."""
+        """Distance between cycles divided by the distance within them; NaN if the latter is 0."""
         return self.between / self.within if self.within > 0 else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spreading:
-    """How members of one cycle part: mean ``distances`` (L,) of those that are ``lags`` (L,) apart.
+    """Mean ``distances`` (L,) of members of one cycle that are ``lags`` (L,) epochs apart.
 
-    Lags are in epochs, ascending.
+    Lags are ascending.
     """
 
     lags: NDArray[np.int64]
@@ -46,41 +46,44 @@ class Spreading:
 
     @property
     def exponent(self) -> float:
-        """The power of the lag with which the distance grows, NaN for less than two lags.
+        """Power of the lag with which the distance grows; NaN for fewer than two lags.
 
-        0 where the weights bounce about one place, 0.5 on a random walk, 1 straight ahead.
+        0 means that the weights fluctuate about one point, 0.5 a random walk, 1 a straight line.
         """
-        there = self.distances > 0
-        if np.count_nonzero(there) < 2:
+        positive = self.distances > 0
+        if np.count_nonzero(positive) < 2:
             return math.nan
-        slope, _ = np.polyfit(np.log(self.lags[there]), np.log(self.distances[there]), 1)
+        slope, _ = np.polyfit(np.log(self.lags[positive]), np.log(self.distances[positive]), 1)
         return float(slope)
 
 
 def pairwise_distances(weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, n) distances of n (n, P) sets of P weights, exact to about 1e-7 of their spread."""
+    """Return (n, n) distances of (n, P) sets of P weights, exact to about 1e-7 of their spread."""
     products = np.zeros((len(weights), len(weights)))
     for start in range(0, weights.shape[1], _BLOCK):
         block = weights[:, start : start + _BLOCK].astype(np.float64)
-        block -= block[:1]  # the nearer to 0, the less is lost in the difference below
+        block -= block[:1]  # values near 0 lose less precision in the difference below
         products += block @ block.T
     squares = np.diagonal(products)
-    found = np.sqrt((squares[:, None] + squares - 2 * products).clip(0))
-    np.fill_diagonal(found, 0)
-    return np.asarray((found + found.T) / 2)
+    distances = np.sqrt((squares[:, None] + squares - 2 * products).clip(0))
+    np.fill_diagonal(distances, 0)
+    return np.asarray((distances + distances.T) / 2)
 
 
 def steps(distances: NDArray[np.float64], epochs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) distance of (n,) ascending epochs to the one before; NaN where it is not there."""
-    found = np.full(len(epochs), math.nan)
-    found[1:] = np.where(np.diff(epochs) == 1, np.diagonal(distances, 1), math.nan)
-    return found
+    """Return (n,) distances of ascending epochs (n,) to the previous epoch; NaN if missing."""
+    lengths = np.full(len(epochs), math.nan)
+    lengths[1:] = np.where(np.diff(epochs) == 1, np.diagonal(distances, 1), math.nan)
+    return lengths
 
 
 def modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> Modes:
-    """How the members lie by their cycles: (n, n) distances, (n,) cycles."""
-    one, other = np.triu_indices(len(cycles), 1)
-    pairs, same = distances[one, other], cycles[one] == cycles[other]
+    """Return the distances of members within and between cycles, from (n, n) distances.
+
+    ``cycles`` is (n,).
+    """
+    first, second = np.triu_indices(len(cycles), 1)
+    pairs, same = distances[first, second], cycles[first] == cycles[second]
     return Modes(
         within=_mean(pairs[same]),
         between=_mean(pairs[~same]),
@@ -91,12 +94,15 @@ def modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> Modes:
 def spreading(
     distances: NDArray[np.float64], epochs: NDArray[np.int64], cycles: NDArray[np.int64]
 ) -> Spreading:
-    """Mean distance of members of one cycle by the epochs between them: all arrays of (n,)."""
-    one, other = np.triu_indices(len(epochs), 1)
-    same = cycles[one] == cycles[other]
-    apart = np.abs(epochs[other] - epochs[one])[same]
-    lags, group = np.unique(apart, return_inverse=True)
-    sums = np.bincount(group, distances[one, other][same], minlength=len(lags))
+    """Return the mean distance of members of one cycle against the epochs between them.
+
+    ``distances`` is (n, n), ``epochs`` and ``cycles`` are (n,).
+    """
+    first, second = np.triu_indices(len(epochs), 1)
+    same = cycles[first] == cycles[second]
+    lag = np.abs(epochs[second] - epochs[first])[same]
+    lags, group = np.unique(lag, return_inverse=True)
+    sums = np.bincount(group, distances[first, second][same], minlength=len(lags))
     return Spreading(lags=lags, distances=sums / np.bincount(group, minlength=len(lags)))
 
 

@@ -1,4 +1,4 @@
-"""Which slices leave the EF open: where the models' spread of it comes from."""
+"""Contributions of single slices to the members' spread of the EF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Contribution:
-    """What a slice ``z`` (from 0) of a phase adds to the spread of the EF, in points of EF."""
+    """Contribution of a slice ``z`` (from 0) of a phase to the spread of the EF, in points."""
 
     phase: int
     z: int
@@ -25,42 +25,42 @@ class Contribution:
 def ef_contributions(
     phases: VolumesByPhase, *, ed: int, es: int, structure: Structure = "LV"
 ) -> list[Contribution]:
-    """The slices whose review would narrow the spread of the EF, the most first.
+    """Return the slices whose review would narrow the spread of the EF, the largest first.
 
-    ``points`` is the spread now minus the spread if, of all that is left, this slice alone were
-    reviewed and its labels kept. Slices that add nothing are left out, and so are those that would
-    widen the spread: the members are wrong there in a way that makes up for another slice, which
-    is no reason to review it. So the points need not add up to the spread.
+    ``points`` is the present spread minus the spread after reviewing only this slice and keeping
+    its labels. Slices that add nothing are left out. So are slices whose review would widen the
+    spread: there, errors of the members compensate for another slice, which is not a reason to
+    review them. Therefore the points need not add up to the spread.
 
-    [] where there is no EF or no spread: one member, ED and ES of unequal numbers of members, a
-    structure or phase that is not there.
+    The list is empty without an EF or a spread: for one member, different numbers of members in ED
+    and ES, or a missing structure or phase.
     """
-    if ed == es or not all(_is_found(phases, phase, structure) for phase in (ed, es)):
+    if ed == es or not all(_has_structure(phases, phase, structure) for phase in (ed, es)):
         return []
     open_ed, open_es = (_if_reviewed(phases, phase, structure) for phase in (ed, es))
     if len(open_ed) != len(open_es):
         return []
     edv, esv = open_ed[:, -1:], open_es[:, -1:]
-    now = standard_deviation(ejection_fraction(edv, esv))
+    spread_now = standard_deviation(ejection_fraction(edv, esv))
     parts = {
-        ed: now - standard_deviation(ejection_fraction(open_ed[:, :-1], esv)),
-        es: now - standard_deviation(ejection_fraction(edv, open_es[:, :-1])),
+        ed: spread_now - standard_deviation(ejection_fraction(open_ed[:, :-1], esv)),
+        es: spread_now - standard_deviation(ejection_fraction(edv, open_es[:, :-1])),
     }
-    found = [
+    contributions = [
         Contribution(phase=phase, z=z, points=float(points))
         for phase, by_slice in parts.items()
         for z, points in enumerate(by_slice)
         if points > _ROUNDING
     ]
-    return sorted(found, key=lambda part: -part.points)
+    return sorted(contributions, key=lambda part: -part.points)
 
 
-def _is_found(phases: VolumesByPhase, phase: int, structure: Structure) -> bool:
+def _has_structure(phases: VolumesByPhase, phase: int, structure: Structure) -> bool:
     return phase in phases and phases[phase].total(structure) is not None
 
 
 def _if_reviewed(phases: VolumesByPhase, phase: int, structure: Structure) -> Values:
-    """(n, Z + 1) mL of each member, if slice z were reviewed; last as things are."""
+    """Return (n, Z + 1) mL of each member if slice z were reviewed, and at the end as now."""
     volumes = phases[phase]
     members = volumes.of_members(structure)
     total = members.sum(axis=1, keepdims=True)

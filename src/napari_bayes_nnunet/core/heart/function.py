@@ -1,7 +1,7 @@
-"""Function of the heart: volumes, EF, output and mass, each with the spread of the models.
+"""Function of the heart: volumes, EF, output and mass, each with the spread of the members.
 
-The spread is the sample SD over the members: no clinical confidence interval. In reviewed slices
-every member takes the reader's labels, so that the spread is what is left open.
+The spread is the sample SD over the members, not a clinical confidence interval. In reviewed slices
+every member takes the reader's labels, so the spread is the uncertainty that remains.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right vent
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """What indexing and cardiac output need, None where it is not known.
+    """Values for indexing and cardiac output, None if unknown.
 
-    ``height_cm``, ``weight_kg``, ``heart_rate`` in beats per minute. ValueError for values no
-    human has.
+    ``height_cm``, ``weight_kg``, ``heart_rate`` in beats per minute. Raises InputError for values
+    outside the human range.
     """
 
     height_cm: float | None = field(
@@ -78,7 +78,7 @@ class Patient:
 
     @property
     def body_surface_area(self) -> float | None:
-        """m², after Mosteller: √(height · weight / 3600)."""
+        """Body surface area in m², after Mosteller: √(height · weight / 3600)."""
         if self.height_cm is None or self.weight_kg is None:
             return None
         return math.sqrt(self.height_cm * self.weight_kg / 3600)
@@ -86,10 +86,10 @@ class Patient:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One number of a report: ``name`` is short ("LV EF"), ``title`` and ``help`` plain words.
+    """Measurement of a report, with a short ``name`` ("LV EF"), a ``title`` and a ``help`` text.
 
-    ``value`` is measured in the labels. ``spread`` is the sample SD over the members, NaN where
-    it is unknown. Both are in ``unit``.
+    ``value`` is measured in the labels. ``spread`` is the sample SD over the members, NaN if
+    unknown. Both are in ``unit``.
     """
 
     name: str
@@ -148,26 +148,26 @@ def heart_function(
     es: int | None = None,
     patient: Patient | None = None,
 ) -> dict[str, Measured]:
-    """What can be measured of both ventricles, by name ("LV EDV", "LV EF", …), in reading order.
+    """Return the measurements of both ventricles by name ("LV EDV", "LV EF", …), in reading order.
 
-    ``ed`` and ``es`` are phases of ``phases``, None where they are not known; equal ones count as
-    end-diastole alone. Of a 3D image, the phase None, only volumes and mass are known. What needs
-    a structure or a phase that is not there is left out.
+    ``ed`` and ``es`` are phases of ``phases``, None if unknown. If they are equal, the phase counts
+    as end-diastole only. A 3D image, the phase None, has only volumes and mass. Measurements that
+    need a missing structure or phase are left out.
 
-    EDV and ESV of an EF are of the same member. A spread is NaN where fewer than two members know
-    the value, and for EF and SV where ED and ES have not the same number of members.
+    EDV and ESV of an EF are of the same member. A spread is NaN if fewer than two members have the
+    value, and for EF and SV if ED and ES have different numbers of members.
     """
     patient = patient or Patient()
-    found = [
+    measurements = [
         measured
         for side in _SIDES
         for measured in _measured(side, phases, ed, None if es == ed else es, patient)
     ]
-    return {measured.name: measured for measured in found}
+    return {measured.name: measured for measured in measurements}
 
 
 def ejection_fraction(edv: Values, esv: Values) -> Values:
-    """EF in %, NaN where the EDV is 0."""
+    """Return the EF in %, NaN if the EDV is 0."""
     return 100 * (edv - esv) / np.where(edv > 0, edv, np.nan)
 
 
@@ -197,7 +197,7 @@ def _index_of(name: str, area: float) -> _Quantity:
 def _values(
     side: Structure, phases: VolumesByPhase, ed: int | None, es: int | None, patient: Patient
 ) -> Iterator[tuple[str, Values]]:
-    """Quantity → (1 + n,): by the labels, then by each member."""
+    """Yield each quantity with its (1 + n,) values: of the labels, then of each member."""
     edv, esv = (_total(phases, phase, side) for phase in (ed, es))
     if edv is not None:
         yield "EDV", edv
@@ -209,9 +209,9 @@ def _values(
         yield "EF", ejection_fraction(edv, esv)
         if patient.heart_rate is not None:
             yield "CO", (edv - esv) * patient.heart_rate / 1000
-    only = phases[None].total(side) if None in phases else None
-    if only is not None:
-        yield "volume", only
+    single = phases[None].total(side) if None in phases else None
+    if single is not None:
+        yield "volume", single
     if side == "LV":
         yield from _mass(phases, ed)
 
@@ -229,5 +229,5 @@ def _total(phases: VolumesByPhase, phase: int | None, structure: Structure) -> V
 
 
 def _paired(edv: Values, esv: Values) -> tuple[Values, Values]:
-    """Members that are not the same in both phases say nothing of a difference: left out."""
+    """Return both, reduced to the labels' values if the phases have different members."""
     return (edv, esv) if len(edv) == len(esv) else (edv[:1], esv[:1])

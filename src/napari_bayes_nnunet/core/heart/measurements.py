@@ -1,4 +1,4 @@
-"""What is measured of a heart: volumes, their spread over the members, end-diastole and systole."""
+"""Measurements of a heart: volumes, their spread over the members, end-diastole and systole."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .. import InputError
 
 Structure = Literal["RV", "MYO", "LV"]
 
-# Label names are read word by word. A word that is not here (atrium, epicardium, scar) leaves the
-# name without a meaning, and so does a combination that is not below (RV myocardium).
+# Label names are read word by word. A name with another word (atrium, epicardium, scar), or with a
+# combination that is not listed below (RV myocardium), is not one of the three structures.
 _MEANINGS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("of", "the", "heart", "cardiac"), frozenset[str]()),
     **dict.fromkeys(("left", "l"), frozenset({"left"})),
@@ -33,7 +33,7 @@ _MEANINGS: Mapping[str, frozenset[str]] = {
     ),
     "lv": frozenset({"left", "ventricle"}),
     "rv": frozenset({"right", "ventricle"}),
-    # As in LVC and LVM; alone they mean nothing.
+    # For LVC and LVM; alone they are not a structure.
     "c": frozenset({"ventricle", "cavity"}),
     "m": frozenset({"ventricle", "myocardium"}),
 }  # fmt: skip
@@ -51,9 +51,9 @@ _STRUCTURES: Mapping[frozenset[str], Structure] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How a measurement varies over the members: the spread of the models.
+    """Variation of a measurement over the members.
 
-    It is no clinical confidence interval. ``standard_deviation`` is that of a sample (n-1), and
+    It is not a clinical confidence interval. ``standard_deviation`` is that of a sample (n-1), and
     NaN for a single member, whose spread is unknown rather than 0.
     """
 
@@ -64,9 +64,9 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Spread of one value per member. ValueError without values."""
+    """Return the spread of one value per member. Raises InputError without values."""
     if len(values) == 0:
-        raise InputError("A spread needs the value of at least one member; there is none.")
+        raise InputError("A spread needs the value of at least one member.")
     measured = np.asarray(values, dtype=np.float64)
     return Spread(
         mean=float(measured.mean()),
@@ -79,20 +79,19 @@ def spread(values: Sequence[float]) -> Spread:
 def volumes_ml(
     labels: NDArray[np.integer], spacing: Sequence[float], structures: Mapping[str, int]
 ) -> dict[str, float]:
-    """Volume of each structure (name: label), mL.
+    """Return the volume of each structure (name: label), mL.
 
     ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm between slices and voxels.
 
-    Raises ValueError if these are not three-dimensional or a spacing is not above 0.
+    Raises InputError if the labels are not three-dimensional or a spacing is not above 0.
     """
     labels = np.asarray(labels)
     if labels.ndim != 3:
-        raise InputError(
-            "Volumes are measured in (Z, Y, X) labels, not {shape}.", shape=labels.shape
-        )
+        raise InputError("Expected (Z, Y, X) labels, found shape {found}.", found=labels.shape)
     if len(spacing) != 3 or not all(math.isfinite(side) and side > 0 for side in spacing):
         raise InputError(
-            "Spacing must be three lengths above 0 mm, not {tuple}.", tuple=tuple(spacing)
+            "Expected a spacing of three lengths above 0 mm, found {spacing}.",
+            spacing=tuple(spacing),
         )
     voxel_ml = math.prod(float(side) for side in spacing) / 1000
     return {
@@ -101,25 +100,25 @@ def volumes_ml(
 
 
 def end_diastole_and_systole(lv_volumes_per_phase: Sequence[float]) -> tuple[int, int]:
-    """Phases, from 1, of the largest and of the smallest LV volume; the earlier of equals.
+    """Return the phases, from 1, of the largest and the smallest LV volume.
 
-    Phases in which no LV was found (0 or NaN mL) are passed over: that is no contraction.
-    ValueError where no phase has an LV.
+    The earlier of equal phases is taken. Phases without an LV (0 or NaN mL) are ignored, because
+    that is not a contraction. Raises InputError if no phase has an LV.
     """
-    found = {phase: ml for phase, ml in enumerate(lv_volumes_per_phase, start=1) if ml > 0}
-    if not found:
+    volumes = {phase: ml for phase, ml in enumerate(lv_volumes_per_phase, start=1) if ml > 0}
+    if not volumes:
         raise InputError(
-            "End-diastole and end-systole need an LV; none was found in {count} phases.",
+            "No LV was found in {count} phases, so end-diastole and end-systole are unknown.",
             count=len(lv_volumes_per_phase),
         )
-    return max(found, key=found.__getitem__), min(found, key=found.__getitem__)
+    return max(volumes, key=volumes.__getitem__), min(volumes, key=volumes.__getitem__)
 
 
 def canonical_structure(name: str) -> Structure | None:
-    """RV, MYO or LV for a label name of a ``dataset.json``, None for any other structure.
+    """Return RV, MYO or LV for a label name of a ``dataset.json``, None for any other structure.
 
-    RV and LV are the cavities, MYO the left ventricle's wall, as in ACDC and M&Ms. Names are
-    what structures are compared by: their numbers differ between data sets.
+    RV and LV are the cavities, MYO is the wall of the left ventricle, as in ACDC and M&Ms.
+    Structures are compared by their names, because numbers differ between datasets.
     """
     words = _words(name)
     if not all(word in _MEANINGS for word in words):
@@ -128,6 +127,6 @@ def canonical_structure(name: str) -> Structure | None:
 
 
 def _words(name: str) -> list[str]:
-    """Words in lower case, also of LeftVentricle, heart_ventricle_left and LVmyo."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()
-    return re.sub(r"\b([lr]v)(?=[a-z])", r"\1 ", apart).split()
+    """Return the words in lower case, also of LeftVentricle, heart_ventricle_left and LVmyo."""
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()
+    return re.sub(r"\b([lr]v)(?=[a-z])", r"\1 ", separated).split()

@@ -1,4 +1,4 @@
-"""Volumes slice by slice, so that after an edit only what changed is counted again."""
+"""Volumes of single slices, so that an edit only requires counting the slices it changed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Values: TypeAlias = NDArray[np.float64]
 class PhaseVolumes:
     """Volumes of the heart's structures in the slices of one phase, mL.
 
-    ``labels``: (Z,) of each structure in the labels as they are now; ``members``: (n, Z) as each
-    member sees it. In the ``reviewed`` slices, (Z,), the reader's labels stand for every member's.
+    ``labels`` are the (Z,) volumes of each structure in the present labels, ``members`` the (n, Z)
+    volumes of each member. In the ``reviewed`` slices, (Z,), the reader's labels replace every
+    member's.
     """
 
     labels: Mapping[Structure, Values]
@@ -36,9 +37,10 @@ class PhaseVolumes:
         spacing: Sequence[float],
         structures: Mapping[str, int],
     ) -> PhaseVolumes:
-        """From (Z, Y, X) labels of which nothing is reviewed; ``spacing`` (z, y, x) in mm.
+        """Return the volumes of (Z, Y, X) labels without reviewed slices.
 
-        RV, MYO and LV are found by their names in ``structures`` (name: label).
+        ``spacing`` (z, y, x) in mm. RV, MYO and LV are identified by their names in ``structures``
+        (name: label).
         """
         return cls(
             labels=label_volumes(labels, spacing, structures),
@@ -50,13 +52,13 @@ class PhaseVolumes:
         )
 
     def of_members(self, structure: Structure) -> Values:
-        """(n, Z) mL of each member, the reader's labels where they were reviewed."""
+        """Return (n, Z) mL of each member, with the reader's labels in reviewed slices."""
         return np.where(self.reviewed, self.labels[structure], self.members[structure])
 
     def total(self, structure: Structure) -> Values | None:
-        """(1 + n,) mL of the whole structure: by the labels, then by each member.
+        """Return (1 + n,) mL of the whole structure: of the labels, then of each member.
 
-        None where the labels do not have it: nothing was found, which is no volume of 0.
+        None if the labels lack the structure, because a missing structure is not a volume of 0.
         """
         if structure not in self.labels or not self.labels[structure].any():
             return None
@@ -64,28 +66,29 @@ class PhaseVolumes:
 
 
 VolumesByPhase: TypeAlias = Mapping[int | None, PhaseVolumes]
-"""By phase, from 1; the one phase of a 3D image is None."""
+"""Volumes by phase, from 1; the only phase of a 3D image is None."""
 
 
 def heart_structures(structures: Mapping[str, int]) -> dict[Structure, int]:
-    """RV, MYO and LV → label, of those that ``structures`` (name: label) has; the first of equals.
+    """Return the labels of RV, MYO and LV, as far as ``structures`` (name: label) has them.
 
-    Names decide, never numbers.
+    Names decide, never numbers. The first of equal structures is taken.
     """
-    found: dict[Structure, int] = {}
+    labels: dict[Structure, int] = {}
     for name, label in structures.items():
         structure = canonical_structure(name)
         if structure is not None:
-            found.setdefault(structure, label)
-    return found
+            labels.setdefault(structure, label)
+    return labels
 
 
 def slice_volumes(labels: NDArray[np.integer], spacing: Sequence[float], label: int) -> Values:
-    """(Z,) mL of one label in each slice of (Z, Y, X) ``labels``; ``spacing`` (z, y, x) in mm.
+    """Return (Z,) mL of a label in each slice of (Z, Y, X) ``labels``.
 
-    Raises ValueError for other shapes and for a spacing that is not above 0.
+    ``spacing`` (z, y, x) in mm. Raises InputError for another shape or a spacing that is not above
+    0.
     """
-    volumes_ml(labels[:0], spacing, {})  # checks both
+    volumes_ml(labels[:0], spacing, {})  # checks labels and spacing
     volumes: Values = np.count_nonzero(labels == label, axis=(1, 2)) * _voxel_ml(spacing)
     return volumes
 
@@ -93,7 +96,7 @@ def slice_volumes(labels: NDArray[np.integer], spacing: Sequence[float], label: 
 def label_volumes(
     labels: NDArray[np.integer], spacing: Sequence[float], structures: Mapping[str, int]
 ) -> dict[Structure, Values]:
-    """(Z,) mL of each of the heart's structures in (Z, Y, X) ``labels``."""
+    """Return (Z,) mL of each of the heart's structures in (Z, Y, X) ``labels``."""
     return {
         name: slice_volumes(labels, spacing, label)
         for name, label in heart_structures(structures).items()
@@ -103,12 +106,12 @@ def label_volumes(
 def member_slice_volumes(
     posterior: StoredPosterior, spacing: Sequence[float], label: int
 ) -> Values:
-    """(n, Z) mL of one structure (label from 1) in each slice, as each member sees it.
+    """Return (n, Z) mL of a structure (label from 1) in each slice, for each member.
 
-    Raises ValueError for background and for a spacing that is not above 0.
+    Raises InputError for background or a spacing that is not above 0.
     """
     if label < 1:
-        raise InputError("Label {label} is background; structures start at 1.", label=label)
+        raise InputError("Label {label} is background: structures start at 1.", label=label)
     volumes = np.zeros((posterior.count, posterior.shape[0]))
     counts = np.count_nonzero(posterior.members == label, axis=(2, 3))
     volumes[:, posterior.box[0]] = counts * _voxel_ml(spacing)
@@ -116,24 +119,24 @@ def member_slice_volumes(
 
 
 def base_is_first(labels: NDArray[np.integer]) -> bool | None:
-    """Whether slice 0 of (…, Z, Y, X) ``labels`` is nearer to the heart's base than the last is.
+    """Return whether slice 0 of (…, Z, Y, X) ``labels`` is nearer to the base than the last slice.
 
-    A heart ends wide at the base and tapers to the apex. None where nothing is labelled, or both
-    ends are as wide.
+    A heart is wide at the base and tapers to the apex. None if nothing is labelled or both ends are
+    equally wide.
     """
     voxels = np.count_nonzero(labels, axis=(-2, -1)).reshape(-1, labels.shape[-3]).sum(axis=0)
-    (found,) = np.nonzero(voxels)
-    if not len(found) or voxels[found[0]] == voxels[found[-1]]:
+    (labelled,) = np.nonzero(voxels)
+    if not len(labelled) or voxels[labelled[0]] == voxels[labelled[-1]]:
         return None
-    return bool(voxels[found[0]] > voxels[found[-1]])
+    return bool(voxels[labelled[0]] > voxels[labelled[-1]])
 
 
 def standard_deviation(values: Values) -> Values:
-    """(n, …) → (…): sample SD (n-1) over the members, NaN values left out, NaN below two."""
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)
-    squares = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
+    """Return the sample SD (…) over (n, …) members, NaN left out; NaN below two values."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    mean = np.where(finite, values, 0).sum(axis=0) / np.maximum(count, 1)
+    squares = np.where(finite, (values - mean) ** 2, 0).sum(axis=0)
     deviation: Values = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     return deviation
 

@@ -1,4 +1,4 @@
-"""Which names mean the same structure: data sets agree neither on numbers nor on spelling."""
+"""Names of structures: datasets differ in numbers and in spelling."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from .measurements import Structure, canonical_structure
 
 
 def same_structure(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that means what ``name`` does; None if none does, or several do.
+    """Return the one of ``names`` that means the same structure as ``name``.
 
-    The same name comes first, then the same but for capitals, then the same meaning.
+    An equal name comes first, then an equal name apart from capitals, then an equal meaning. None
+    if no name or several names match.
     """
     names = list(names)
     if name in names:
         return name
     meaning = canonical_structure(name)
-    for same in (
-        lambda other: other.casefold() == name.casefold(),
-        lambda other: meaning is not None and canonical_structure(other) == meaning,
+    for matches in (
+        lambda candidate: candidate.casefold() == name.casefold(),
+        lambda candidate: meaning is not None and canonical_structure(candidate) == meaning,
     ):
-        found = [other for other in names if same(other)]
-        if len(found) == 1:
-            return found[0]
+        matching = [candidate for candidate in names if matches(candidate)]
+        if len(matching) == 1:
+            return matching[0]
     return None
 
 
-# Okabe and Ito's palette: told apart with every kind of colour blindness. The three of the heart
-# also stand out from grey and from the reds of the entropy map.
+# Okabe and Ito's palette, which is distinct with every kind of colour blindness. The colours of RV,
+# MYO and LV also stand out from grey and from the reds of the entropy map.
 CARDIAC: Final[Mapping[Structure, str]] = {"RV": "#56B4E9", "MYO": "#009E73", "LV": "#F0E442"}
 OTHERS: Final = ("#CC79A7", "#0072B2", "#E69F00", "#D55E00", "#FFFFFF")
 _WORDS: Final[Mapping[Structure, str]] = {
@@ -39,19 +40,19 @@ _WORDS: Final[Mapping[Structure, str]] = {
 
 
 def structure_colors(labels: Mapping[str, int]) -> dict[int, str]:
-    """Label → "#RRGGBB" of every structure in ``labels`` (name → label), background left out."""
+    """Return "#RRGGBB" for each label above 0 in ``labels`` (name: label)."""
     structures = {name: label for name, label in labels.items() if label != 0}
-    known = {label: canonical_structure(name) for name, label in structures.items()}
-    others = [label for label in sorted(known) if known[label] is None]
-    palette = {label: OTHERS[i % len(OTHERS)] for i, label in enumerate(others)}
+    meanings = {label: canonical_structure(name) for name, label in structures.items()}
+    unnamed = [label for label in sorted(meanings) if meanings[label] is None]
+    palette = {label: OTHERS[i % len(OTHERS)] for i, label in enumerate(unnamed)}
     return {
         label: CARDIAC[structure] if structure else palette[label]
-        for label, structure in sorted(known.items())
+        for label, structure in sorted(meanings.items())
     }
 
 
 def structure_title(name: str) -> str:
-    """``name`` of a ``dataset.json`` with its usual synonym: "LVC (LV: left ventricle, cavity)"."""
+    """Return ``name`` with its usual synonym, such as "LVC (LV: left ventricle, cavity)"."""
     structure = canonical_structure(name)
     if structure is None:
         return name

@@ -1,4 +1,4 @@
-"""The volume of a ventricle over the heart cycle, and end-diastole and end-systole in it."""
+"""Volume of a ventricle over the cardiac cycle, with end-diastole and end-systole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .slice_volumes import VolumesByPhase, standard_deviation
 class VolumeCurve:
     """Volume of ``structure`` in each of ``phases`` (from 1), mL.
 
-    ``spreads`` are sample SDs over the members, mL, NaN where they are unknown.
-    ``ed`` and ``es`` are proposals, the phases of the largest and the smallest volume; None where
-    fewer than two phases have the structure.
+    ``spreads`` are sample SDs over the members, mL, NaN if unknown. ``ed`` and ``es`` are
+    proposals, the phases of the largest and the smallest volume. They are None if fewer than two
+    phases have the structure.
     """
 
     structure: Structure
@@ -27,7 +27,7 @@ class VolumeCurve:
 
 
 def volume_curve(phases: VolumesByPhase, *, structure: Structure = "LV") -> VolumeCurve:
-    """The curve through those of ``phases`` that have the structure; empty for a 3D image."""
+    """Return the curve through the ``phases`` that have the structure; empty for a 3D image."""
     totals = {
         phase: total
         for phase, volumes in sorted(phases.items(), key=lambda item: item[0] or 0)

@@ -1,4 +1,4 @@
-"""How sure is a number of an evaluation? The same number of patients drawn again and again."""
+"""Confidence intervals of evaluation results, by resampling patients."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .. import InputError
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number and the (B,) same number of resampled patients."""
+    """Value, and the (B,) values of resampled patients."""
 
     value: float
     resampled: NDArray[np.float64]
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Within it lie 95 % of the resampled numbers; NaN where there are none."""
+        """Interval that contains 95 % of the resampled values; NaN without them."""
         if np.isnan(self.resampled).all():
             return np.nan, np.nan
         low, high = np.nanpercentile(self.resampled, (2.5, 97.5))
         return float(low), float(high)
 
     def relative_to(self, other: Estimate) -> Estimate:
-        """Ratio to what was found of the same patients, resampled alike."""
+        """Return the ratio to another estimate of the same resampled patients."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = self.resampled / other.resampled
         return Estimate(self.value / other.value if other.value else np.nan, ratios)
@@ -41,13 +41,13 @@ def bootstrap(
     resamples: int = 2000,
     seed: int = 2022,
 ) -> Estimate:
-    """Any number of n cases, and the same of patients drawn again; ``patients`` (n,) one a case.
+    """Return a statistic of n cases with its values for resampled patients.
 
-    ``statistic`` gets the (n,) `case_weights`, how often each case counts: once for the number
-    itself. A draw for which it is NaN is left out of the interval. The same patients and seed give
-    the same draws, so numbers of several methods can be compared draw by draw.
+    ``patients`` (n,) names the patient of each case. ``statistic`` gets the (n,) `case_weights`,
+    all 1 for the value itself. A resample whose statistic is NaN does not enter the interval. The
+    same patients and seed give the same resamples, so methods can be compared resample by resample.
 
-    Raises ValueError without a case.
+    Raises InputError without a case.
     """
     drawn = case_weights(patients, resamples=resamples, seed=seed)
     value = float(statistic(np.ones(len(patients), np.int64)))
@@ -61,34 +61,34 @@ def mean_estimate(
     resamples: int = 2000,
     seed: int = 2022,
 ) -> Estimate:
-    """Mean of (n,) values, one a case, without those that are NaN; NaN where none is left.
+    """Return the mean of (n,) values of cases, NaN left out; NaN without any value.
 
-    Drawn as in `bootstrap`. Raises ValueError unless there are as many patients.
+    Resampled as in `bootstrap`. Raises InputError unless every value has a patient.
     """
     values = np.asarray(values, np.float64)
     if values.shape != (len(patients),):
         raise InputError(
-            "Every value needs its patient: {shape} values, {count} patients.",
-            shape=values.shape,
+            "Expected a patient for every value, found {count} patients for shape {found}.",
+            found=values.shape,
             count=len(patients),
         )
-    there = ~np.isnan(values)
-    if not there.any():
+    present = ~np.isnan(values)
+    if not present.any():
         return Estimate(math.nan, np.full(resamples, math.nan))
-    weights = case_weights(patients, resamples=resamples, seed=seed)[:, there]
+    weights = case_weights(patients, resamples=resamples, seed=seed)[:, present]
     with np.errstate(invalid="ignore"):
-        resampled = (weights @ values[there]) / weights.sum(axis=1)
-    return Estimate(float(values[there].mean()), resampled)
+        resampled = (weights @ values[present]) / weights.sum(axis=1)
+    return Estimate(float(values[present].mean()), resampled)
 
 
 def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArray[np.int64]:
-    """(B, n) how often each of n cases counts when as many patients are drawn as there are.
+    """Return (B, n) counts of n cases when as many patients are drawn as there are.
 
-    All cases of a patient are drawn together. Raises ValueError without a case.
+    All cases of a patient are drawn together. Raises InputError without a case.
     """
     names, owner = np.unique(np.asarray(patients, np.str_), return_inverse=True)
     if not len(names):
-        raise InputError("Patients are drawn from at least one; there is none.")
+        raise InputError("No patients to resample.")
     equal = np.full(len(names), 1 / len(names))
     drawn = np.random.default_rng(seed).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)

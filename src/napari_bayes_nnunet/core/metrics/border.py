@@ -1,6 +1,6 @@
-"""Which voxels lie at the contours of a label map, and which far from them.
+"""Voxels next to the contours of a label map, and voxels far from them.
 
-A contour runs between any two voxels of one slice that have different labels.
+A contour runs between any two voxels of one slice with different labels.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from ..types import Mask
 from .overlap import LabelMap
 
 GROSS_MM: Final = 3.0
-"""Farther than this from a contour, an error is gross, and doubt more than a border's blur."""
+"""Distance from a contour, in mm, beyond which an error is gross."""
 
 
 def border_band(labels: LabelMap) -> Mask:
-    """(Z, Y, X) the one voxel on either side of every contour of (Z, Y, X) labels."""
+    """Return the mask (Z, Y, X) of the voxels on either side of every contour of ``labels``."""
     return _differs_from_any(labels, [(0, 1), (1, 0)])
 
 
 def far_from_contours(
     labels: LabelMap, spacing: Sequence[float], *, farther_than: float = GROSS_MM
 ) -> Mask:
-    """(Z, Y, X) voxels with no voxel of another label within ``farther_than`` mm in their slice.
+    """Return the mask (Z, Y, X) of voxels more than ``farther_than`` mm from every contour.
 
-    ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm. Distances are from centre to centre. In a
-    slice of one label there is no contour, and all is far from it.
+    ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm. Distances are from centre to centre within
+    the slice. In a slice with only one label, all voxels are far.
     """
     step_y, step_x = spacing[1:]
     _, height, width = labels.shape
     reach_y = min(height - 1, math.ceil(farther_than / step_y))
     reach_x = min(width - 1, math.ceil(farther_than / step_x))
-    # Half of the disc: to compare one voxel with another is to compare the other with it.
+    # Half of the disc is enough, because each comparison counts for both voxels.
     disc = (
         (y, x)
         for y in range(reach_y + 1)
@@ -46,14 +46,14 @@ def far_from_contours(
 
 
 def _differs_from_any(labels: LabelMap, steps: Iterable[tuple[int, int]]) -> Mask:
-    """Voxels with another label than the one ``steps`` (y, x) away, there or back."""
+    """Return the voxels whose label differs from one ``steps`` (y, x) away, in either direction."""
     labels = np.asarray(labels)
     _, height, width = labels.shape
     differs = np.zeros(labels.shape, bool)
     for y, x in steps:
-        here = (slice(None), slice(0, height - y), slice(max(0, -x), width - max(0, x)))
-        there = (slice(None), slice(y, height), slice(max(0, x), width - max(0, -x)))
-        unlike = labels[here] != labels[there]
-        differs[here] |= unlike
-        differs[there] |= unlike
+        first = (slice(None), slice(0, height - y), slice(max(0, -x), width - max(0, x)))
+        second = (slice(None), slice(y, height), slice(max(0, x), width - max(0, -x)))
+        different = labels[first] != labels[second]
+        differs[first] |= different
+        differs[second] |= different
     return differs

@@ -1,4 +1,4 @@
-"""Calibration: does a confidence of 80 % mean that 80 % of such voxels are right?
+"""Calibration: agreement of confidence with accuracy.
 
 Section 3.1 of Zhao et al., MICCAI 2022, "Evaluation Metrics".
 """
@@ -22,11 +22,12 @@ _FIELDS = ("voxels", "correct", "confidence_sum")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReliabilityBins:
-    """Voxels sorted into S half-open bins of their confidence, ((s-1)/S, s/S] where equal.
+    """Voxels sorted into S half-open bins ((s-1)/S, s/S] of their confidence.
 
-    Per bin, (S,): ``voxels`` and ``correct`` (how many of them, int64), ``confidence_sum``
-    (float64). The bins of several volumes add up with ``+`` to those of all their voxels, so
-    ``ece_pooled`` is the `ece` of a sum, ``ece_volume_mean`` the mean of each volume's.
+    The upper edges of bins with equal voxel counts are quantiles instead, see `adaptive_ece`. Per
+    bin, (S,): ``voxels`` and ``correct``, the number of voxels and of correct voxels (int64), and
+    ``confidence_sum`` (float64). The bins of several volumes can be added: ``ece_pooled`` is the
+    `ece` of a sum, ``ece_volume_mean`` the mean of the volumes' values.
     """
 
     voxels: NDArray[np.int64]
@@ -35,18 +36,21 @@ class ReliabilityBins:
 
     @classmethod
     def empty(cls, bins: int = 100) -> ReliabilityBins:
-        """Bins without voxels, from which a sum starts. ValueError for less than one bin."""
+        """Return bins without voxels, as the start of a sum.
+
+        Raises InputError for fewer than one bin.
+        """
         _check_bins(bins)
         none = np.zeros(bins, np.int64)
         return cls(voxels=none, correct=none, confidence_sum=np.zeros(bins))
 
     def __add__(self, other: ReliabilityBins) -> ReliabilityBins:
-        """Bins of the voxels of both. ValueError if these differ in number."""
+        """Return the bins of the voxels of both. Raises InputError if their numbers differ."""
         if len(self.voxels) != len(other.voxels):
             raise InputError(
-                "Only equal bins add up, not {count} and {count_2}.",
-                count=len(self.voxels),
-                count_2=len(other.voxels),
+                "Expected {expected} bins, found {found}.",
+                expected=len(self.voxels),
+                found=len(other.voxels),
             )
         return ReliabilityBins(
             voxels=self.voxels + other.voxels,
@@ -55,17 +59,17 @@ class ReliabilityBins:
         )
 
     def as_dict(self) -> dict[str, list[float]]:
-        """The fields as plain lists, for JSON; `from_dict` takes them up again, exactly."""
+        """Return the fields as plain lists, for JSON; `from_dict` restores them exactly."""
         return {name: getattr(self, name).tolist() for name in _FIELDS}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Sequence[float]]) -> ReliabilityBins:
-        """Bins from `as_dict`. ValueError where a list is missing or another one longer."""
+        """Return bins from `as_dict`. Raises InputError for missing lists or different lengths."""
         lengths = {len(fields.get(name, ())) for name in _FIELDS}
         if len(lengths) != 1 or 0 in lengths:
             raise InputError(
-                "Reliability bins need the lists {FIELDS}, one number for each bin.",
-                FIELDS=", ".join(_FIELDS),
+                "Expected the lists {fields}, with one number per bin.",
+                fields=", ".join(_FIELDS),
             )
         return cls(
             voxels=np.array(fields["voxels"], np.int64),
@@ -80,7 +84,7 @@ class ReliabilityBins:
 
     @property
     def ece(self) -> float:
-        """Σ_s |B_s|/N |conf(B_s) - acc(B_s)|, a fraction 0 … 1; NaN without voxels."""
+        """Calibration error Σ_s |B_s|/N |conf(B_s) - acc(B_s)|, 0 … 1; NaN without voxels."""
         if self.voxel_count == 0:
             return math.nan
         return float(np.abs(self.confidence_sum - self.correct).sum() / self.voxel_count)
@@ -89,18 +93,47 @@ class ReliabilityBins:
 def expected_calibration_error(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer], *, bins: int = 100
 ) -> float:
-    """ECE of one volume, a fraction 0 … 1; NaN for an empty reference. See `reliability_bins`."""
+    """Return the ECE of one volume, a fraction 0 … 1.
+
+    Parameters
+    ----------
+    probabilities : NDArray, (C, Z, Y, X), floating-point
+        Probabilities of each class.
+    reference : NDArray, (Z, Y, X), integer
+        Labels, which are numbers of classes. Only their `foreground_box` counts.
+    bins : int
+        Number of bins of equal width.
+
+    Returns
+    -------
+    float
+        The ECE, NaN for an empty reference.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not match, the probabilities are not floating-point numbers, or there is
+        less than one bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> foreground = np.array([0.8, 0.8, 0.8, 0.8]).reshape(1, 1, 4)
+    >>> probabilities = np.stack([1 - foreground, foreground])
+    >>> round(expected_calibration_error(probabilities, np.array([[[1, 1, 0, 1]]])), 2)
+    0.05
+    """
     return reliability_bins(probabilities, reference, bins=bins).ece
 
 
 def classwise_ece(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer], *, bins: int = 100
 ) -> float:
-    """Mean over the C classes of each one's ECE, a fraction 0 … 1; NaN for an empty reference.
+    """Return the mean ECE of the C classes, a fraction 0 … 1; NaN for an empty reference.
 
-    Of one class: its probability, top label or not, against the share of its voxels, in the bins
-    and the box of `reliability_bins`, which tells the arguments and the errors. Background is a
-    class, and so is one that the reference lacks.
+    The ECE of a class compares its probability, top label or not, with its share of the voxels, in
+    the bins and the box of `reliability_bins`. Background is a class, and so is a class that the
+    reference lacks. Arguments and errors as in `reliability_bins`.
     """
     edges = _equal_edges(bins, probabilities)
     inside = in_foreground(probabilities, reference)
@@ -112,11 +145,11 @@ def classwise_ece(
 def adaptive_ece(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer], *, bins: int = 100
 ) -> float:
-    """ECE with as many voxels in each bin, a fraction 0 … 1; NaN for an empty reference.
+    """Return the ECE of bins with equal voxel counts, 0 … 1; NaN for an empty reference.
 
-    Of N voxels in S bins, bin s reaches up to the ceil(s·N/S)-th lowest confidence and holds it.
-    Equal confidences stay together, in the lowest of their bins: where many are 1, that bin is
-    larger than others and those above are empty. Arguments and errors as in `reliability_bins`.
+    Bin s of S ends at the ceil(s·N/S)-th lowest of N confidences and includes it. Equal confidences
+    stay together in the lowest of their bins: if many are 1, that bin is larger and those above it
+    are empty. Arguments and errors as in `reliability_bins`.
     """
     _check_bins(bins)
     inside = in_foreground(probabilities, reference)
@@ -130,13 +163,13 @@ def adaptive_ece(
 def reliability_bins(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer], *, bins: int = 100
 ) -> ReliabilityBins:
-    """Bins of the top label's confidence inside the reference's `foreground_box`.
+    """Return the bins of the top label's confidence inside the reference's `foreground_box`.
 
-    ``probabilities`` (C, Z, Y, X), ``reference`` (Z, Y, X) with the classes' numbers as labels.
-    An empty reference has no box and gives empty bins, to be skipped and counted.
+    ``probabilities`` (C, Z, Y, X), ``reference`` (Z, Y, X) with numbers of classes as labels. An
+    empty reference has no box and gives empty bins, to be skipped and counted.
 
-    Raises ValueError where the shapes do not fit, for probabilities that are no floating-point
-    numbers, and for less than one bin.
+    Raises InputError if the shapes do not match, the probabilities are not floating-point numbers,
+    or there is less than one bin.
     """
     edges = _equal_edges(bins, probabilities)
     inside = in_foreground(probabilities, reference)
@@ -148,29 +181,29 @@ def reliability_bins(
 def in_foreground(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]] | None:
-    """(C, z, y, x) and (z, y, x): both inside the reference's `foreground_box`; None without one.
+    """Return (C, z, y, x) probabilities and (z, y, x) reference in its `foreground_box`.
 
-    Raises ValueError where the shapes do not fit, and for probabilities that are no floating-point
-    numbers.
+    None for an empty reference. Raises InputError if the shapes do not match or the probabilities
+    are not floating-point numbers.
     """
     probabilities, reference = np.asarray(probabilities), np.asarray(reference)
     if probabilities.shape[1:] != reference.shape:
         raise InputError(
-            "Probabilities (C, Z, Y, X) of shape {shape} do not fit a reference (Z, Y, X) of "
-            "shape {shape_2}.",
-            shape=probabilities.shape,
-            shape_2=reference.shape,
+            "Probabilities (C, Z, Y, X) of shape {found} do not match a reference (Z, Y, X) of "
+            "shape {expected}.",
+            found=probabilities.shape,
+            expected=reference.shape,
         )
     if not np.issubdtype(probabilities.dtype, np.floating):
         raise InputError(
-            "Probabilities must be floating-point, not {dtype}.", dtype=probabilities.dtype
+            "Expected floating-point probabilities, found {dtype}.", dtype=probabilities.dtype
         )
     box = foreground_box(reference)
     return None if box is None else (probabilities[(slice(None), *box)], reference[box])
 
 
 def foreground_box(reference: NDArray[np.integer]) -> tuple[slice, ...] | None:
-    """Smallest box of a (Z, Y, X) label map with all labels above 0; None where there is none."""
+    """Return the smallest box around all labels above 0 of a (Z, Y, X) map; None if empty."""
     boxes = ndimage.find_objects((reference > 0).view(np.uint8))
     return boxes[0] if boxes else None
 
@@ -178,15 +211,15 @@ def foreground_box(reference: NDArray[np.integer]) -> tuple[slice, ...] | None:
 def _top_label(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """(Z, Y, X) confidence of the most probable class, and whether it is the reference's."""
+    """Return the (Z, Y, X) confidence of the top label, and the mask of where it is right."""
     return probabilities.max(axis=0), most_probable(probabilities) == reference
 
 
 def _equal_edges(bins: int, like: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Upper edges of equal bins.
+    """Return the upper edges of bins of equal width.
 
-    They are rounded as the confidences were: comparing float32 with float64 edges puts a confidence
-    of exactly s % into the wrong bin for about half of all s.
+    They are rounded like the confidences. Comparing float32 with float64 edges would put a
+    confidence of exactly s % into the wrong bin for about half of all s.
     """
     _check_bins(bins)
     return (np.arange(1, bins + 1) / bins).astype(np.asarray(like).dtype)
@@ -194,13 +227,13 @@ def _equal_edges(bins: int, like: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _check_bins(bins: int) -> None:
     if bins < 1:
-        raise InputError("Calibration needs at least one bin, not {bins}.", bins=bins)
+        raise InputError("Expected at least one bin, found {bins}.", bins=bins)
 
 
 def _sort_in(
     edges: NDArray[np.floating], confidence: NDArray[np.floating], correct: NDArray[np.bool_]
 ) -> ReliabilityBins:
-    """Bins (previous edge, edge] of voxels; all below the first edge are in the first."""
+    """Return bins (previous edge, edge] of voxels; the first has no lower edge."""
     confidence, correct = confidence.ravel(), correct.ravel()
     bins = len(edges)
     index = np.searchsorted(edges, confidence, side="left").clip(max=bins - 1)
@@ -212,31 +245,31 @@ def _sort_in(
 
 
 RANGE = (0.1, 10.0)
-"""Between them the temperature is sought."""
+"""Range of the temperature in which it is searched."""
 
 
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The τ in `RANGE` under which ``labels`` (N,) are the most probable: the lowest NLL.
+    """Return the temperature τ in `RANGE` with the lowest NLL of ``labels`` (N,).
 
-    ``probabilities`` (C, N) of N voxels. Raises ValueError where there are none, or not as many
-    labels.
+    ``probabilities`` are (C, N), of N voxels. Raises InputError without voxels, or if the numbers
+    of labels and probabilities differ.
     """
-    from scipy.optimize import minimize_scalar  # a window that only reads temperatures needs none
+    from scipy.optimize import minimize_scalar  # not needed to read temperatures
 
     if labels.size == 0 or probabilities.shape[1:] != labels.shape:
         raise InputError(
-            "A temperature is fitted to as many labels (N,) as probabilities (C, N), at least "
-            "one, not to {shape} and {shape_2}.",
-            shape=labels.shape,
-            shape_2=probabilities.shape,
+            "Expected labels (N,) and probabilities (C, N) of one voxel or more, found {labels} "
+            "and {probabilities}.",
+            labels=labels.shape,
+            probabilities=probabilities.shape,
         )
     logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32)
 
     def loss(log_temperature: float) -> float:
         softened = logs / np.float32(np.exp(log_temperature))
         softened -= softened.max(axis=0)
-        of_label = np.take_along_axis(softened, labels[None], axis=0)[0]
-        return float((np.log(np.exp(softened).sum(axis=0)) - of_label).mean(dtype=np.float64))
+        at_label = np.take_along_axis(softened, labels[None], axis=0)[0]
+        return float((np.log(np.exp(softened).sum(axis=0)) - at_label).mean(dtype=np.float64))
 
     best = minimize_scalar(loss, bounds=np.log(RANGE), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(best.x))

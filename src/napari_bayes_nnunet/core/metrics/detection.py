@@ -1,4 +1,4 @@
-"""Does uncertainty find the wrong voxels? And which of them are more than a border's blur."""
+"""Detection of errors by uncertainty, and the errors that exceed the blur of a border."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from .overlap import LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorDetection:
-    """How well a map of uncertainty tells ``errors`` wrong voxels from the rest of ``voxels``.
+    """Detection of ``errors`` wrong voxels among ``voxels`` by a map of uncertainty.
 
-    ``auroc`` area under the receiver operating characteristic, 0.5 for chance; ``auprc`` average
-    precision, ``errors / voxels`` for chance. Both NaN where nothing or everything is wrong.
+    ``auroc`` is the area under the receiver operating characteristic, 0.5 for chance, and ``auprc``
+    the average precision, ``errors / voxels`` for chance. Both are NaN if no voxel or every voxel
+    is wrong.
     """
 
     auroc: float
@@ -31,16 +32,16 @@ class ErrorDetection:
 
 
 def error_detection(uncertainty: NDArray[np.floating], wrong: Mask) -> ErrorDetection:
-    """Judge uncertainty, the higher the more likely wrong, by what is ``wrong``: one shape, any.
+    """Return how well uncertainty detects ``wrong`` voxels, both of one shape.
 
-    Equal uncertainties count as one threshold. Raises ValueError if the shapes differ.
+    Equal uncertainties count as one threshold. Raises InputError if the shapes differ.
     """
     uncertainty, wrong = np.asarray(uncertainty), np.asarray(wrong, bool)
     if uncertainty.shape != wrong.shape:
         raise InputError(
-            "Uncertainty and errors need one shape, not {shape} and {shape_2}.",
-            shape=uncertainty.shape,
-            shape_2=wrong.shape,
+            "Uncertainty has shape {expected}, but errors have shape {found}.",
+            expected=uncertainty.shape,
+            found=wrong.shape,
         )
     errors, voxels = int(np.count_nonzero(wrong)), wrong.size
     if errors in (0, voxels):
@@ -57,20 +58,20 @@ def error_detection(uncertainty: NDArray[np.floating], wrong: Mask) -> ErrorDete
 
 
 def gross_errors(prediction: LabelMap, reference: LabelMap, spacing: Sequence[float]) -> Mask:
-    """(Z, Y, X) voxels that are wrong and more than 3 mm from every reference contour.
+    """Return the mask (Z, Y, X) of wrong voxels more than 3 mm from every reference contour.
 
-    ``prediction`` and ``reference`` (Z, Y, X) labels, ``spacing`` (z, y, x) in mm. Distances are
-    those of `far_from_contours`: in a slice where the reference has one label alone there is no
-    contour, and every wrong voxel is far from it.
+    ``prediction`` and ``reference`` are (Z, Y, X) labels, ``spacing`` is (z, y, x) in mm. Distances
+    are those of `far_from_contours`: a slice whose reference has only one label has no contour, so
+    every wrong voxel in it is far from one.
 
-    Raises ValueError if the shapes differ.
+    Raises InputError if the shapes differ.
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape:
         raise InputError(
-            "The labels need the shape of their reference, {shape} (z, y, x), not {shape_2}.",
-            shape=reference.shape,
-            shape_2=prediction.shape,
+            "Expected labels of the shape {expected} of their reference, found {found}.",
+            expected=reference.shape,
+            found=prediction.shape,
         )
     far = far_from_contours(reference, spacing, farther_than=GROSS_MM)
     return np.asarray(far & (prediction != reference), bool)
@@ -81,9 +82,9 @@ FloatSeries: TypeAlias = Sequence[float] | NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RiskCoverage:
-    """Mean risk of the most confident cases, against how many of n these are.
+    """Mean risk of the most confident cases against their share of all n cases.
 
-    ``coverage`` (n,) 1/n, 2/n … 1; ``risk`` (n,) in the unit that was given.
+    ``coverage`` (n,) is 1/n, 2/n … 1, ``risk`` (n,) has the unit of the given risks.
     """
 
     coverage: NDArray[np.float64]
@@ -91,33 +92,32 @@ class RiskCoverage:
 
 
 def risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> RiskCoverage:
-    """Risk, as 1 - Dice, of (n,) cases when only the most confident are kept.
+    """Return the risk, such as 1 - Dice, of (n,) cases if only the most confident count.
 
-    Equal confidences have no order: the curve is the mean over all of theirs, exactly, so each of
-    these cases counts with the mean of their risks. Cases where either number is NaN are left out.
-
-    Raises ValueError unless there are as many of both.
+    Equal confidences have no order: each of their cases counts with the mean of their risks, which
+    is exactly the mean over all orders. Cases with a NaN are left out. Raises InputError if the
+    numbers of cases differ.
     """
     confidence, risk = _pairs(confidence, risk)
     _, group = np.unique(-confidence, return_inverse=True)
     mean_risk = np.bincount(group, risk) / np.bincount(group)
-    kept = np.arange(1, len(risk) + 1)
+    counts = np.arange(1, len(risk) + 1)
     return RiskCoverage(
-        coverage=kept / max(1, len(risk)), risk=np.cumsum(mean_risk[np.sort(group)]) / kept
+        coverage=counts / max(1, len(risk)), risk=np.cumsum(mean_risk[np.sort(group)]) / counts
     )
 
 
 def area_under_risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> float:
-    """AURC: mean of the n risks of `risk_coverage`, less is better; NaN without a case."""
+    """Return the AURC, the mean of the risks of `risk_coverage`; NaN without a case."""
     risks = risk_coverage(confidence, risk).risk
     return float(risks.mean()) if len(risks) else math.nan
 
 
 def rank_correlation(score: FloatSeries, quality: FloatSeries) -> float:
-    """Spearman's correlation of (n,) scores with what they promise, -1 … 1.
+    """Return Spearman's correlation of (n,) scores with the quality they predict, -1 … 1.
 
-    Cases where either number is NaN are left out. NaN for less than three cases, and where all
-    scores or all qualities are equal. Raises ValueError unless there are as many of both.
+    Cases with a NaN are left out. NaN for fewer than three cases, or if all scores or all qualities
+    are equal. Raises InputError if the numbers of cases differ.
     """
     from scipy import stats  # takes half a second to import
 
@@ -130,13 +130,13 @@ def rank_correlation(score: FloatSeries, quality: FloatSeries) -> float:
 def _pairs(
     first: FloatSeries, second: FloatSeries
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both as float64, without the cases where either is NaN."""
+    """Return both as float64, without cases that have a NaN."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
         raise InputError(
-            "Every case needs both numbers, not {shape} and {shape_2}.",
-            shape=a.shape,
-            shape_2=b.shape,
+            "Expected two numbers (n,) per case, found shapes {first} and {second}.",
+            first=a.shape,
+            second=b.shape,
         )
-    there = ~(np.isnan(a) | np.isnan(b))
-    return a[there], b[there]
+    present = ~(np.isnan(a) | np.isnan(b))
+    return a[present], b[present]

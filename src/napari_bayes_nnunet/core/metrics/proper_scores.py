@@ -1,4 +1,4 @@
-"""Proper scores of probabilities: at their best for the true ones only, unlike the ECE."""
+"""Proper scores of probabilities, which are best for the true probabilities only."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .. import InputError
 from .calibration import in_foreground
 
 SMALLEST: Final = float(np.finfo(np.float32).tiny)
-"""Probabilities below it, the smallest normal float32, count as it: a zero costs 87.3 nat."""
+"""Smallest normal float32, to which probabilities are clipped: a zero costs 87.3 nat."""
 
 
 def negative_log_likelihood(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> float:
-    """Mean of -ln p of the reference's class, nat per voxel of its `foreground_box`.
+    """Return the mean of -ln p of the reference's class, nat per voxel of its `foreground_box`.
 
-    ``probabilities`` (C, Z, Y, X), ``reference`` (Z, Y, X) with the classes' numbers as labels.
-    NaN for an empty reference.
+    ``probabilities`` (C, Z, Y, X), ``reference`` (Z, Y, X) with numbers of classes as labels. NaN
+    for an empty reference.
 
-    Raises ValueError where the shapes do not fit, for probabilities that are no floating-point
-    numbers, and for labels without a class.
+    Raises InputError if the shapes do not match, the probabilities are not floating-point numbers,
+    or a label has no class.
     """
     inside = in_foreground(probabilities, reference)
     if inside is None:
@@ -34,14 +34,14 @@ def negative_log_likelihood(
 
 
 def brier_score(probabilities: NDArray[np.floating], reference: NDArray[np.integer]) -> float:
-    """Σ_k (p_k - y_k)², y the reference one-hot, mean over its `foreground_box`: 0 … 2.
+    """Return the mean of Σ_k (p_k - y_k)² in the `foreground_box`, y the one-hot reference, 0 … 2.
 
     Arguments, errors and NaN as in `negative_log_likelihood`.
     """
     inside = in_foreground(probabilities, reference)
     if inside is None:
         return math.nan
-    # Σ (p - y)² = Σ p² - 2 p_y + 1, without an array of one-hot labels.
+    # Σ (p - y)² = Σ p² - 2 p_y + 1 saves the array of one-hot labels.
     likelihood = _of_reference(*inside)
     squares = np.square(inside[0], dtype=np.float64).sum(axis=0)
     return float((squares - 2 * likelihood.astype(np.float64)).mean()) + 1
@@ -50,15 +50,14 @@ def brier_score(probabilities: NDArray[np.floating], reference: NDArray[np.integ
 def _of_reference(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> NDArray[np.floating]:
-    """(Z, Y, X) probability of the reference's class."""
+    """Return the (Z, Y, X) probability of the reference's class."""
     classes = len(probabilities)
     if reference.min() < 0 or reference.max() >= classes:
         raise InputError(
-            "Probabilities of {classes} classes judge labels 0 … {classes_2}, not {min} … {max}.",
-            classes=classes,
-            classes_2=classes - 1,
-            min=reference.min(),
-            max=reference.max(),
+            "Expected labels 0 … {last}, found {lowest} … {highest}.",
+            last=classes - 1,
+            lowest=reference.min(),
+            highest=reference.max(),
         )
     chosen = np.take_along_axis(probabilities, reference[None].astype(np.intp), axis=0)
     return np.asarray(chosen[0])

@@ -1,4 +1,4 @@
-"""How far the surface of a segmented structure lies from that of the reference, in mm."""
+"""Distances between the surfaces of a segmented structure and of its reference, in mm."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .overlap import LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceDistance:
-    """Distances from each voxel of either surface to the nearest of the other, both ways together.
+    """Distances from each voxel of either surface to the nearest voxel of the other surface.
 
-    ``hausdorff95`` their 95th percentile, ``average`` their mean (the average symmetric surface
-    distance), mm; NaN where either structure is empty.
+    ``hausdorff95`` is their 95th percentile and ``average`` their mean (the average symmetric
+    surface distance) over both directions, mm. Both are NaN if either structure is empty.
     """
 
     hausdorff95: float
@@ -34,21 +34,21 @@ def surface_distances(
     spacing: Sequence[float],
     structures: Mapping[str, int],
 ) -> dict[str, SurfaceDistance]:
-    """Distance of each structure (name: label) between two (Z, Y, X) label maps.
+    """Return the distances of each structure (name: label) between two (Z, Y, X) label maps.
 
-    ``spacing`` (z, y, x) in mm, from centre to centre. The surface is made of those voxels of the
-    structure of which one of the six neighbours is outside; beyond the image all is outside, so a
-    structure that is cut off ends in a surface there. All as in MedPy. But an image of one slice is
-    a plane: its surface is the contour, with four neighbours.
+    ``spacing`` (z, y, x) in mm, from centre to centre. The surface contains the voxels of the
+    structure that have one of their six neighbours outside. Beyond the image all is outside, so a
+    structure that is cut off has a surface there, as in MedPy. Only an image of one slice is
+    treated as a plane, whose surface is the contour, with four neighbours.
 
-    Raises ValueError if the shapes differ.
+    Raises InputError if the shapes differ.
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     if prediction.shape != reference.shape:
         raise InputError(
-            "Surface distances need label maps of one shape, not {shape} and {shape_2}.",
-            shape=prediction.shape,
-            shape_2=reference.shape,
+            "Expected a label map of shape {expected}, found {found}.",
+            expected=reference.shape,
+            found=prediction.shape,
         )
     if len(prediction) == 1:
         prediction, reference, spacing = prediction[0], reference[0], spacing[1:]
@@ -61,7 +61,7 @@ def surface_distances(
 def _between_masks(a: Mask, b: Mask, spacing: Sequence[float]) -> SurfaceDistance:
     if not (a.any() and b.any()):
         return SurfaceDistance(hausdorff95=math.nan, average=math.nan)
-    # Nothing is inside beyond the box of both, just as beyond the image: no surface changes.
+    # Outside the box all is outside, as beyond the image, so cropping changes no surface.
     box = foreground_box((a | b).view(np.uint8))
     a, b = _surface(a[box]), _surface(b[box])
     distances = np.concatenate([_distance_from(b, spacing)[a], _distance_from(a, spacing)[b]])
@@ -75,5 +75,5 @@ def _surface(mask: Mask) -> Mask:
 
 
 def _distance_from(surface: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
-    """Distance of every voxel to the nearest of the surface, mm."""
+    """Return the distance of every voxel to the nearest voxel of the surface, mm."""
     return np.asarray(ndimage.distance_transform_edt(~surface, sampling=spacing))

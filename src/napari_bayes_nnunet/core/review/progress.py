@@ -1,4 +1,4 @@
-"""How far a review has come, and whether going on is worth it."""
+"""Progress of a review, and the spread of the EF that remains."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..ensemble.stored_posterior import StoredPosterior
 from ..heart.slice_volumes import Values
 
 ENOUGH_POINTS: Final = 2.0
-"""Below this spread left in the EF, in points, a stop is suggested."""
+"""Spread of the EF, in points, below which ending the review is suggested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewProgress:
-    """Slices ``done`` of the ``total`` in the queue, and what is left.
+    """Slices ``done`` of the ``total`` in the queue, and the remaining uncertainty.
 
-    ``uncertain_share`` is the part, 0 … 1, of the uncertain volume that was reviewed; ``ef_spread``
-    the models' spread (SD) left in the EF, points, NaN where it is unknown.
+    ``uncertain_share`` is the reviewed part, 0 … 1, of the uncertain volume. ``ef_spread`` is the
+    members' remaining spread (SD) of the EF in points, NaN if unknown.
     """
 
     done: int
@@ -32,21 +32,21 @@ class ReviewProgress:
 
     @property
     def suggest_stop(self) -> bool:
-        """Whether to suggest a stop; never where the spread is unknown."""
+        """Whether to suggest ending the review; False if the spread is unknown."""
         return self.ef_spread < ENOUGH_POINTS
 
     @property
     def spread_left(self) -> str:
-        """In words; "" where the spread is unknown."""
+        """Remaining spread in words; "" if unknown."""
         if math.isnan(self.ef_spread):
             return ""
         return f"Models' spread left in EF: ± {self.ef_spread:.1f} points"
 
 
 def slice_uncertainty(posterior: StoredPosterior, spacing: Sequence[float]) -> Values:
-    """(Z,) mm³·bit: mutual information summed over each slice; entropy where one member answered.
+    """Return the (Z,) uncertainty of each slice, mm³·bit, for ``spacing`` (z, y, x) in mm.
 
-    ``spacing`` (z, y, x) in mm.
+    It is the sum of the mutual information, or of the entropy for a single member.
     """
     bits = posterior.mutual_information if posterior.count > 1 else posterior.entropy
     summed: Values = bits.sum(axis=(1, 2), dtype=np.float64) * math.prod(spacing)
@@ -60,11 +60,11 @@ def progress(
     uncertainty: Mapping[int | None, Values],
     ef_spread: float = math.nan,
 ) -> ReviewProgress:
-    """Of the (phase, z) in the queue, and of the uncertain volume.
+    """Return the progress of a review of the (phase, z) in the queue.
 
-    Per phase ``reviewed``, (Z,), and ``uncertainty``, (Z,) mm³·bit, from `slice_uncertainty`.
-    Reviewed slices that are not in the queue count for the uncertain volume, not as done. Where
-    nothing is uncertain, all of it was reviewed.
+    ``reviewed`` (Z,) and ``uncertainty`` (Z,) mm³·bit, from `slice_uncertainty`, are given per
+    phase. Reviewed slices outside the queue count for the uncertain volume, not as done. Without
+    any uncertainty, all of it counts as reviewed.
     """
     done = [bool(phase in reviewed and reviewed[phase][z]) for phase, z in queue]
     total = sum(float(bits.sum()) for bits in uncertainty.values())

@@ -1,4 +1,4 @@
-"""The queue of a review: slices in the order in which a reader should look at them."""
+"""Queue of a review: slices in the order in which a reader should see them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .slice_scores import Boxed, SliceScores, Votes
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A way to say how unsure the ensemble is of a structure in a slice.
+    """Score of a slice: how uncertain the ensemble is about a structure in it.
 
-    ``title`` and ``help`` are for the reader, ``unit`` is "" for none. One that ``needs_members``
-    compares them and says nothing of an ensemble of one.
+    ``title`` and ``help`` are for the reader, ``unit`` is "" for a score without unit. A score that
+    ``needs_members`` compares members and is undefined for a single one.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Score:
 
 
 DEFAULT_SCORE: Final = "mutual-information"
-"""Finds the most gross errors in 30 % of the slices: see docs/explanation/review_queue.md."""
+"""Score that finds the most gross errors early: see docs/explanation/review_queue.md."""
 
 REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
     {
@@ -42,12 +42,11 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
         for score in (
             Score(
                 name="mutual-information",
-                title="What the models disagree on",
+                title="Disagreement of the models",
                 unit="mm²·bit",
                 help=(
-                    "Mutual information, summed over the voxels that some but not all models "
-                    "label as the structure: the part of the uncertainty that the models do not "
-                    "share. It led to the most gross errors in the first slices."
+                    "Mutual information, summed over the voxels that only some models label as the "
+                    "structure. It found the most gross errors in the first slices."
                 ),
                 measure=measures.mutual_information,
             ),
@@ -56,20 +55,19 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 title="Expected gross errors",
                 unit="mm²",
                 help=(
-                    "The area that is probably wrong and lies more than 3 mm from every drawn "
-                    "contour, by the probabilities of the ensemble: the blur of the borders does "
-                    "not count. It needs no second model."
+                    "Expected wrong area more than 3 mm from every predicted contour, so the blur "
+                    "of borders does not count. A single model is enough."
                 ),
                 measure=measures.gross_error_score,
                 needs_members=False,
             ),
             Score(
                 name="disagreement",
-                title="Unlike outlines (1 − Dice)",
+                title="Different outlines (1 − Dice)",
                 unit="",
                 help=(
-                    "1 − the mean Dice of all pairs of models: 0 where they draw the same, 1 "
-                    "where nothing overlaps. Small structures stand out, at the base and apex."
+                    "1 − mean Dice of all pairs of models: 0 if they agree, 1 without any overlap. "
+                    "Small structures at the base and apex score high."
                 ),
                 measure=measures.disagreement,
             ),
@@ -78,19 +76,18 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
                 title="Spread of the area",
                 unit="mL",
                 help=(
-                    "How far the models' areas of the structure differ (standard deviation), "
-                    "times the distance of the slices: what the slice adds to the spread of the "
-                    "volume."
+                    "Standard deviation of the structure's area over the models, times the slice "
+                    "distance: the contribution to the spread of the volume."
                 ),
                 measure=measures.area_spread,
             ),
             Score(
                 name="entropy",
-                title="All uncertainty (entropy)",
+                title="Total uncertainty (entropy)",
                 unit="mm²·bit",
                 help=(
-                    "Entropy, summed over the voxels that any model labels as the structure. It "
-                    "counts the blur of every border too, so slices with long borders come first."
+                    "Entropy, summed over the voxels that any model labels as the structure. "
+                    "Borders are always uncertain, so slices with long borders come first."
                 ),
                 measure=measures.entropy_score,
                 needs_members=False,
@@ -102,7 +99,7 @@ REVIEW_SCORES: Final[Mapping[str, Score]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class QueueItem:
-    """A slice to look at: its phase, ``z`` from 0, its score and the structure with most of it."""
+    """Slice to review: its phase, ``z`` from 0, its score and the structure with most of it."""
 
     phase: Phase
     z: int
@@ -118,42 +115,42 @@ def slice_scores(
     score: str = DEFAULT_SCORE,
     leave_out_border: bool = False,
 ) -> dict[str, SliceScores]:
-    """Score of every slice of a volume: structure → (Z,), in the unit of the score.
+    """Return the (Z,) scores of all slices per structure, in the unit of the score.
 
-    ``structures`` maps names to labels, ``spacing`` is (z, y, x) in mm. With ``leave_out_border``
-    the one voxel on either side of the predicted contours does not count. NaN where the score
-    needs several members and there is one.
+    ``structures`` maps names to labels, ``spacing`` is (z, y, x) in mm. ``leave_out_border``
+    ignores the voxels on either side of the predicted contours. All scores are NaN if the score
+    compares members and there is only one.
 
-    Raises ValueError for a score that does not exist.
+    Raises InputError for an unknown score.
     """
     chosen = _score(score)
     depth = posterior.shape[0]
     if chosen.needs_members and posterior.count < 2:
         return {name: np.full(depth, math.nan) for name in structures}
     boxed = Boxed(posterior, spacing, leave_out_border)
-    found = {name: np.zeros(depth) for name in structures}
+    scores = {name: np.zeros(depth) for name in structures}
     for name, label in structures.items():
-        found[name][posterior.box[0]] = chosen.measure(Votes(boxed, label))
-    return found
+        scores[name][posterior.box[0]] = chosen.measure(Votes(boxed, label))
+    return scores
 
 
 def review_queue(
     scores: Mapping[Phase, Mapping[str, SliceScores]], *, structure: str | None = None
 ) -> list[QueueItem]:
-    """All slices of all phases with a score above 0, the worst first; equal ones as they lie.
+    """Return all slices of all phases with a score above 0, the highest first.
 
-    ``scores``: phase → structure → (Z,). A slice's score is the sum over its structures, or that
-    of the one ``structure``.
+    Slices with equal scores keep their order. ``scores`` maps phase and structure to (Z,). The
+    score of a slice is the sum over its structures, or that of the one ``structure``.
 
-    Raises ValueError for a structure that was not scored.
+    Raises InputError for a structure without scores.
     """
     items = []
     for phase, of_phase in scores.items():
         if structure is not None and structure not in of_phase:
             raise InputError(
-                "{structure} has no scores, only {of_phase} have.",
+                "{structure} has no scores. Choose one of {known}.",
                 structure=structure,
-                of_phase=", ".join(of_phase),
+                known=", ".join(of_phase),
             )
         names = list(of_phase) if structure is None else [structure]
         table = np.array([of_phase[name] for name in names]).reshape(len(names), -1)
@@ -165,16 +162,16 @@ def review_queue(
 
 
 def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str, str]:
-    """The score to order by, and a sentence where that is not ``score``: else "".
+    """Return the score to order by, and a sentence if it is not ``score``, else "".
 
-    An ensemble of one member cannot disagree with itself: what compares members gives way to
-    entropy. Raises ValueError for a score that does not exist.
+    A single member cannot disagree with itself, so scores that compare members are replaced by the
+    entropy. Raises InputError for an unknown score.
     """
     chosen = _score(score)
     if not chosen.needs_members or all(posterior.count > 1 for posterior in posteriors):
         return score, ""
     return "entropy", (
-        f"A single model cannot disagree with itself: the slices are ordered by "
+        f"A single model cannot disagree with itself. The slices are ordered by "
         f"“{REVIEW_SCORES['entropy'].title}” instead of “{chosen.title}”."
     )
 
@@ -182,8 +179,8 @@ def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str
 def _score(name: str) -> Score:
     if name not in REVIEW_SCORES:
         raise InputError(
-            "There is no score {name!r}, only {REVIEW_SCORES}.",
+            "The score {name!r} is unknown. Choose one of {known}.",
             name=name,
-            REVIEW_SCORES=", ".join(REVIEW_SCORES),
+            known=", ".join(REVIEW_SCORES),
         )
     return REVIEW_SCORES[name]

@@ -1,4 +1,4 @@
-"""Is a queue any good? The share of wrong voxels that lies in the first slices of each study."""
+"""Evaluation of a queue: the share of wrong voxels in the first slices of each study."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CURVE_STEPS = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewedSlices:
-    """The slices of one study in an order of review.
+    """Slices of one study in an order of review.
 
-    ``errors`` (S,) wrong voxels of each slice, ``order`` (S,) the slices, first to be looked at
-    first. ``patient`` is whom the study belongs to.
+    ``errors`` (S,) are the wrong voxels of each slice, ``order`` (S,) the slices in the order of
+    review. ``patient`` identifies the patient of the study.
     """
 
     patient: str
@@ -33,10 +33,11 @@ class ReviewedSlices:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QueueYield:
-    """How early an order finds the wrong voxels of all studies together.
+    """Share of the wrong voxels of all studies that an order finds early.
 
-    ``curve`` (CURVE_STEPS + 1,) share found, 0 … 1, after 0, 1, 2 … 100 % of the slices of every
-    study; ``at_share`` its value at 30 % of them; ``area`` under it, 0.5 for random order.
+    ``curve`` (CURVE_STEPS + 1,) is the share found, 0 … 1, after 0, 1, 2 … 100 % of the slices of
+    every study, ``at_share`` its value at 30 %, and ``area`` the area under it, 0.5 for a random
+    order.
     """
 
     curve: NDArray[np.float64]
@@ -46,10 +47,9 @@ class QueueYield:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WrongVoxels:
-    """Voxels of each slice whose label is not the reference's.
+    """Number of voxels of each slice whose label differs from the reference.
 
-    ``all`` (Z,) of them, and the ``gross`` (Z,): more than 3 mm from every reference contour of
-    their slice.
+    ``all`` (Z,) counts every one, ``gross`` (Z,) those more than 3 mm from every reference contour.
     """
 
     all: NDArray[np.float64]
@@ -59,9 +59,9 @@ class WrongVoxels:
 def wrong_voxels(
     prediction: LabelMap, reference: LabelMap, spacing: Sequence[float]
 ) -> WrongVoxels:
-    """Count what is wrong in (Z, Y, X) labels; ``spacing`` (z, y, x) in mm. See `gross_errors`.
+    """Return the numbers of wrong voxels in (Z, Y, X) labels; see `gross_errors`.
 
-    Raises ValueError if the shapes differ.
+    ``spacing`` (z, y, x) in mm. Raises InputError if the shapes differ.
     """
     gross = gross_errors(prediction, reference, spacing)
     wrong = np.asarray(prediction) != np.asarray(reference)
@@ -69,32 +69,32 @@ def wrong_voxels(
 
 
 def in_best_order(review: ReviewedSlices) -> ReviewedSlices:
-    """The same slices, those with the most wrong voxels first: no queue finds them earlier."""
+    """Return the slices with the most wrong voxels first, which is the best possible order."""
     return replace(review, order=np.argsort(-review.errors, kind="stable"))
 
 
 def in_slice_order(review: ReviewedSlices) -> ReviewedSlices:
-    """The same slices as they lie in the study."""
+    """Return the slices in their order in the study."""
     return replace(review, order=np.arange(len(review.errors)))
 
 
 def in_random_order(review: ReviewedSlices) -> ReviewedSlices:
-    """What the mean over all orders finds, exactly: every slice has the mean of the errors."""
+    """Return the mean over all orders, in which every slice has the mean of the errors."""
     return replace(review, errors=np.full(len(review.errors), review.errors.mean()))
 
 
 def queue_yield(
     reviews: Sequence[ReviewedSlices], *, resamples: int = 2000, seed: int = 2022
 ) -> QueueYield:
-    """Share of all wrong voxels found after reviewing a share of the slices of every study.
+    """Return the share of all wrong voxels found after a share of the slices of every study.
 
-    A part of a slice counts in proportion. NaN where nothing is wrong. The intervals come from
-    drawing as many patients as there are again and again, with all their studies.
+    A part of a slice counts in proportion. NaN without any wrong voxel. Intervals come from
+    resampling patients with all their studies.
 
-    Raises ValueError without a review.
+    Raises InputError without a review.
     """
     if not reviews:
-        raise InputError("A queue is judged on at least one study; there is none.")
+        raise InputError("No study to evaluate the queue on.")
     shares = np.arange(CURVE_STEPS + 1) / CURVE_STEPS
     numbers = np.array([_numbers(review, shares) for review in reviews])
     patients = [review.patient for review in reviews]
@@ -113,11 +113,11 @@ def _per_slice(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _numbers(review: ReviewedSlices, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wrong voxels found after ``shares`` and after `SHARE`, the area, and all wrong voxels."""
-    found = np.concatenate([[0.0], np.cumsum(review.errors[review.order])])
-    place = np.linspace(0, 1, len(found))
-    curve = np.interp([*shares, SHARE], place, found)
-    return np.array([*curve, np.trapezoid(found, place), found[-1]])
+    """Return the wrong voxels found at ``shares`` and `SHARE`, the area, and all wrong voxels."""
+    cumulative = np.concatenate([[0.0], np.cumsum(review.errors[review.order])])
+    position = np.linspace(0, 1, len(cumulative))
+    curve = np.interp([*shares, SHARE], position, cumulative)
+    return np.array([*curve, np.trapezoid(cumulative, position), cumulative[-1]])
 
 
 def _shares(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

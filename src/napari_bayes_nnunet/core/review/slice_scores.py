@@ -1,7 +1,7 @@
-"""How unsure an ensemble is of each slice of a volume, structure by structure.
+"""Scores of the uncertainty of an ensemble about each slice of a volume, per structure.
 
-Every score comes from the posterior alone. How well each finds the wrong voxels was measured: see
-docs/explanation/review_queue.md.
+Every score is computed from the posterior alone. docs/explanation/review_queue.md reports how well
+each finds the wrong voxels.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..metrics.border import border_band, far_from_contours
 from ..types import Mask
 
 SliceScores: TypeAlias = NDArray[np.float64]
-"""(Z,) one number a slice, 0 or more: the higher, the sooner it should be looked at."""
+"""(Z,) score of each slice, 0 or more; higher scores are reviewed first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Boxed:
-    """A posterior inside its box, and which of its voxels count. ``spacing`` (z, y, x) in mm."""
+    """Posterior inside its box, with the voxels that count. ``spacing`` (z, y, x) in mm."""
 
     posterior: StoredPosterior
     spacing: tuple[float, float, float]
@@ -37,54 +37,54 @@ class Boxed:
 
     @cached_property
     def prediction(self) -> NDArray[np.uint8]:
-        """(z, y, x) labels of the ensemble as a whole."""
+        """Predicted labels (z, y, x)."""
         return self.posterior.prediction[self.posterior.box]
 
     @cached_property
     def counted(self) -> Mask | None:
-        """(z, y, x) voxels that touch no drawn contour; None where all count."""
+        """Mask (z, y, x) of voxels that do not touch a predicted contour; None if all count."""
         if not self.leave_out_border:
             return None
         return ~border_band(self.posterior.prediction)[self.posterior.box]
 
     @cached_property
     def far(self) -> Mask:
-        """(z, y, x) voxels more than 3 mm from every drawn contour of their slice."""
+        """Mask (z, y, x) of voxels more than 3 mm from every predicted contour of their slice."""
         return far_from_contours(self.posterior.prediction, self.spacing)[self.posterior.box]
 
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """What the members say of one structure, inside the box of their posterior."""
+    """Votes of the members for one structure, inside the box of their posterior."""
 
     boxed: Boxed
     label: int
 
     @cached_property
     def members(self) -> Mask:
-        """(n, z, y, x) counted voxels that a member labels as the structure."""
-        said: Mask = self.boxed.posterior.members == self.label
-        return said if self.boxed.counted is None else said & self.boxed.counted
+        """Mask (n, z, y, x) of the counted voxels that each member labels as the structure."""
+        votes: Mask = self.boxed.posterior.members == self.label
+        return votes if self.boxed.counted is None else votes & self.boxed.counted
 
     @cached_property
     def count(self) -> NDArray[np.uint16]:
-        """(z, y, x) how many members do."""
+        """Number (z, y, x) of members that label a voxel as the structure."""
         return np.asarray(np.add.reduce(self.members, axis=0, dtype=np.uint16))
 
     @cached_property
     def disputed(self) -> Mask:
-        """(z, y, x) voxels that some but not all members label so."""
+        """Mask (z, y, x) of voxels that some but not all members label as the structure."""
         return (self.count > 0) & (self.count < self.boxed.posterior.count)
 
 
 def mutual_information(votes: Votes) -> SliceScores:
-    """(z,) mutual information of the disputed voxels, mm²·bit."""
+    """Return the (z,) mutual information of the disputed voxels, mm²·bit."""
     posterior = votes.boxed.posterior
     return _sum(posterior.mutual_information[posterior.box], votes.disputed, votes)
 
 
 def entropy_score(votes: Votes) -> SliceScores:
-    """(z,) entropy of the voxels that any member or the prediction labels so, mm²·bit."""
+    """Return the (z,) entropy of voxels labelled by any member or the prediction, mm²·bit."""
     boxed = votes.boxed
     drawn = boxed.prediction == votes.label
     if boxed.counted is not None:
@@ -93,10 +93,10 @@ def entropy_score(votes: Votes) -> SliceScores:
 
 
 def gross_error_score(votes: Votes) -> SliceScores:
-    """(z,) expected area that is wrong and more than 3 mm from every drawn contour, mm².
+    """Return the (z,) expected wrong area more than 3 mm from every predicted contour, mm².
 
-    Of a voxel drawn as the structure the probability that it is something else, of any other the
-    probability that it is the structure.
+    A voxel predicted as the structure counts with the probability of all other classes, any other
+    voxel with the probability of the structure.
     """
     boxed = votes.boxed
     stored = boxed.posterior.probabilities[votes.label]
@@ -105,14 +105,14 @@ def gross_error_score(votes: Votes) -> SliceScores:
 
 
 def disagreement(votes: Votes) -> SliceScores:
-    """(z,) 1 − mean Dice over all pairs of members, 0 … 1; where both are empty they agree."""
+    """Return the (z,) 1 − mean Dice over all pairs of members; two empty members agree."""
     members, disputed = votes.members, votes.disputed
     sizes = np.count_nonzero(members, axis=(2, 3)).T
     unanimous = np.count_nonzero(votes.count == len(members), axis=(1, 2))
     pairs = np.triu_indices(len(members), 1)
     scores = np.zeros(len(disputed))
     for z in np.flatnonzero(disputed.any(axis=(1, 2))):
-        # All members agree on most voxels: only the few others are compared pair by pair.
+        # Members agree on most voxels, so only the disputed ones are compared pair by pair.
         differing = members[:, z][:, disputed[z]].astype(np.float32)
         common = (differing @ differing.T)[pairs] + unanimous[z]
         total = (sizes[z][:, None] + sizes[z])[pairs]
@@ -122,14 +122,14 @@ def disagreement(votes: Votes) -> SliceScores:
 
 
 def area_spread(votes: Votes) -> SliceScores:
-    """(z,) standard deviation (n−1) over the members of the structure's volume in a slice, mL."""
+    """Return the (z,) standard deviation (n−1) over the members of the volume in a slice, mL."""
     voxels = np.count_nonzero(votes.members, axis=(2, 3))
-    # In voxels, of which equal numbers have a spread of exactly 0.
+    # Computed in voxels, so that equal numbers have a spread of exactly 0.
     spread = voxels.std(axis=0, ddof=1)
     return np.asarray(spread * math.prod(votes.boxed.spacing) / 1000, dtype=np.float64)
 
 
 def _sum(values: NDArray[Any], mask: Mask, votes: Votes) -> SliceScores:
-    """(z,) sum of ``values`` (z, y, x) where ``mask``, times the area of a voxel."""
+    """Return the (z,) sum of ``values`` (z, y, x) inside ``mask``, times the area of a voxel."""
     total = values.sum(axis=(1, 2), where=mask, dtype=np.float64)
     return np.asarray(total * votes.boxed.voxel_mm2, dtype=np.float64)
