@@ -442,7 +442,7 @@ def test_what_is_absent_already_is_a_sentence_and_no_step(bench) -> None:
 
 def test_interpolation_asks_for_corrected_slices_on_either_side(bench) -> None:
     bench.corrections.interpolate(WORST, LV)
-    assert "can be interpolated once a slice on either side of it is corrected" in bench.said[-1]
+    assert "needs a corrected slice on either side" in bench.said[-1]
     assert steps_of(bench.layer) == 0
     bench.corrections.remove((ED, 1), RV)  # corrected, not accepted
     bench.session.decide(APEX, "accepted")  # accepted, not corrected

@@ -450,7 +450,7 @@ def test_d_r_and_i_work_on_the_slice_shown(desk) -> None:
     desk.press("R")
     assert np.array_equal(desk.now(WORST), predicted(desk.session, WORST))
     desk.press("I")
-    assert "can be interpolated once" in desk.said[-1]
+    assert "needs a corrected slice on either side" in desk.said[-1]
     for z in (1, 3):
         desk.session.decide((ED, z), "accepted")
     desk.press("I")

@@ -106,10 +106,10 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
         ({"epochs": 1000}, {"epochs": "1000 epochs cannot be divided into 3 cycles of equal"}),
         ({"cycles": 0}, {"cycles": "Epochs and cycles must be at least 1, not 1200 and 0."}),
         ({"epochs": 0}, {"epochs": "Epochs and cycles must be at least 1, not 0 and 3."}),
-        ({"gamma": "1.5"}, {"gamma": "Gamma is a fraction of the cycle, 0 to 1, not 1.5."}),
-        ({"gamma": "nan"}, {"gamma": "Gamma is a fraction of the cycle, 0 to 1, not nan."}),
-        ({"initial_lr": "0"}, {"initial_lr": "The initial learning rate must be a positive"}),
-        ({"restart_lr": "-1"}, {"restart_lr": "The restart learning rate must be a positive"}),
+        ({"gamma": "1.5"}, {"gamma": "Gamma must be between 0 and 1, not 1.5."}),
+        ({"gamma": "nan"}, {"gamma": "Gamma must be between 0 and 1, not nan."}),
+        ({"initial_lr": "0"}, {"initial_lr": "The initial learning rate must be above 0"}),
+        ({"restart_lr": "-1"}, {"restart_lr": "The restart learning rate must be"}),
         ({"exponent": "-0.1"}, {"exponent": "The decay exponent must be 0 or more, not -0.1."}),
         ({"exponent": "x"}, {"exponent": NO_NUMBER.format(text="x")}),
         ({"per_cycle": 0}, {"per_cycle": "Members per cycle and their step must be at least 1"}),
@@ -265,7 +265,7 @@ def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
     tips = [field.editor.native.toolTip() for field in form.fields.values()]
     assert all(tip.endswith(".") for tip in tips)
     helps = " ".join(tips)
-    for symbol in ("M in", "T in", "γ", "α0", "αr", "ε", "Tc"):
+    for symbol in ("M of", "T of", "γ", "α0", "αr", "ε", "Tc"):
         assert symbol in helps
 
 

@@ -73,47 +73,46 @@ class RestartSchedule:
         default=1200,
         metadata={
             "label": "Epochs",
-            "help": "Length of the whole training, all cycles together: T in Eq. 4. It must be "
-            "divisible by the number of cycles.",
+            "help": "Length T of the whole training (Eq. 4). It must be divisible by the number "
+            "of cycles.",
         },
     )
     cycles: int = field(
         default=3,
         metadata={
             "label": "Cycles",
-            "help": "How often the learning rate starts again. Each cycle finds another solution "
-            "and gives members of its own: M in the paper.",
+            "help": "Number M of restarts of the learning rate. Each cycle finds another "
+            "solution and gives members of its own.",
         },
     )
     gamma: float = field(
         default=0.8,
         metadata={
             "label": "Plateau γ",
-            "help": "Fraction of a cycle, 0 to 1, after which the learning rate stays constant: γ "
-            "in Eq. 4. Members come from this last part.",
+            "help": "Fraction of a cycle, 0 to 1, after which the learning rate stays constant "
+            "(γ in Eq. 4). Members come from this plateau.",
         },
     )
     initial_lr: float = field(
         default=0.01,
         metadata={
             "label": "Rate α₀",
-            "help": "Learning rate from which every cycle decays: α0 in Eq. 4.",
+            "help": "Learning rate α0 from which every cycle decays (Eq. 4).",
         },
     )
     restart_lr: float = field(
         default=0.1,
         metadata={
             "label": "Restart αᵣ",
-            "help": "High learning rate of the first epoch of a cycle, which leaves the solution "
-            "of the cycle before: αr in Eq. 4.",
+            "help": "High learning rate αr of a cycle's first epoch, which leaves the previous "
+            "solution (Eq. 4).",
         },
     )
     exponent: float = field(
         default=0.9,
         metadata={
             "label": "Decay ε",
-            "help": "How steeply the learning rate decays; 0 keeps it constant: the exponent ε in "
-            "Eq. 4.",
+            "help": "Steepness ε of the decay (Eq. 4); 0 keeps the learning rate constant.",
         },
     )
     decay_over: DecayOver = field(
@@ -121,8 +120,8 @@ class RestartSchedule:
         metadata={
             "label": "Runs over",
             "choices": {"T": "Whole training (T)", "Tc": "One cycle (Tc)"},
-            "help": "What the decay is measured by, the denominator in Eq. 4: the whole training "
-            "T, as printed in the paper, or one cycle Tc, which ends with a smaller rate.",
+            "help": "Denominator of the decay (Eq. 4): the whole training, as printed in the "
+            "paper, or one cycle Tc, which ends with a smaller rate.",
         },
     )
     restart_first_cycle: bool = field(
@@ -130,8 +129,9 @@ class RestartSchedule:
         metadata={
             "label": "Start",
             "unit": "Begins with the restart rate",
-            "help": "Begin the first cycle with the restart rate too, as printed in Eq. 4, or "
-            "gently, which is safer with untrained weights.",
+            "help": "Start the first cycle with the restart rate, as printed in Eq. 4. Without "
+            "it, training starts at the lower rate, which is safer for untrained "
+            "weights.",
         },
     )
     shape: Shape = "restarts"
@@ -263,8 +263,8 @@ class MemberSelection:
             "label": "Members",
             "prefix": "up to ",
             "unit": "a cycle",
-            "help": "How many sets of weights are kept of each cycle, the latest ones. Fewer are "
-            "kept if the part of the cycle with constant rate is too short.",
+            "help": "Largest number of members of each cycle, the latest ones. There are fewer "
+            "if the plateau is too short.",
         },
     )
     step: int = field(
@@ -273,7 +273,7 @@ class MemberSelection:
             "label": "Step",
             "unit": "epoch(s)",
             "help": "Epochs from one member to the next, counted back from the end of the cycle: "
-            "2 keeps every second epoch.",
+            "2 takes every second epoch.",
         },
     )
 
