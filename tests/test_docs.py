@@ -232,7 +232,7 @@ def test_contributing_names_fixtures_and_helpers_that_exist() -> None:
 
 
 def test_architecture_names_every_kind_of_message() -> None:
-    kinds = {kind.kind for kind in all_kinds(Message)}
+    kinds = {kind.kind for kind in all_kinds(Message) if hasattr(kind, "kind")}
     assert kinds <= {*SPAN.findall(text_of(ARCHITECTURE))}
 
 

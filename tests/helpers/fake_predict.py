@@ -22,7 +22,9 @@ from napari_bayes_nnunet.app.messages import (
     StageStarted,
     StudiesFound,
     StudyDone,
+    speech,
 )
+from napari_bayes_nnunet.core.problems import Action, Statement, statement
 
 STOP = threading.Event()
 
@@ -79,20 +81,19 @@ def segment(flags: argparse.Namespace) -> int:
             return 130
         counts = {"done": number, "total": len(studies)}
         eta = 60.0 * (len(studies) - number)
-        tell(StudyDone(case=case, outcome=outcome, text=text, **counts, eta_seconds=eta))
+        tell(StudyDone(case=case, outcome=outcome, **speech(text), **counts, eta_seconds=eta))
     tell(JobEnded(outcome="failed" if flags.fails else "finished", text=flags.fails))
     return 1
 
 
-def one(case: str, output: Path, seconds: float) -> tuple[str, str]:
+def one(case: str, output: Path, seconds: float) -> tuple[str, Statement | str]:
     """Segment one study: its outcome, and what there is to say."""
     if (output / case / "study.json").exists():
         return "finished before", ""
     if STOP.wait(seconds):
         return "stopped", ""
     if "broken" in case:
-        reason = f"{case}.nii.gz is damaged: it ends too early. "
-        return "failed", reason + "To segment it anew use --overwrite, or another output folder."
+        return "failed", statement("{file} is damaged.", Action.OVERWRITE, file=f"{case}.nii.gz")
     (output / case).mkdir(parents=True)
     (output / case / "study.json").touch()
     return "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."

@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
+from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
 from . import AppError
 
@@ -22,6 +23,36 @@ class Message:
     def to_line(self) -> str:
         """One line of JSON, without its end."""
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenMessage(Message):
+    """Base of messages with a text for the user, worded for the command line.
+
+    ``statement`` is the JSON of the same as a `Statement`, from which a window words its own; None
+    where the text has no such parts, and in files of version 0.1.0.
+    """
+
+    text: str = ""
+    statement: dict[str, Any] | None = None
+
+    @property
+    def spoken(self) -> Statement | str:
+        """The statement, or the text if there is none that this version can read."""
+        if self.statement is None:
+            return self.text
+        try:
+            return Statement.from_json(self.statement)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return self.text
+
+
+def speech(words: Statement | Problem | str) -> dict[str, Any]:
+    """Return the two fields of a `SpokenMessage`."""
+    if isinstance(words, Problem):
+        words = words.statement
+    statement = words.to_json() if isinstance(words, Statement) else None
+    return {"text": str(words), "statement": statement}
 
 
 # Requests, from the window to the inference child. Closing the child's input ends it.
@@ -147,11 +178,10 @@ class PhaseDone(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice(Message):
+class Notice(SpokenMessage):
     """One sentence for the user, such as a step taken because memory was short."""
 
     kind: ClassVar[str] = "notice"
-    text: str
 
 
 # Messages of any job.
@@ -200,7 +230,7 @@ class StudiesFound(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyDone(Message):
+class StudyDone(SpokenMessage):
     """One study ended: ``outcome`` is "done", "finished before" or "failed".
 
     ``case`` is the folder of its results seen from the output folder, ``text`` why it failed, or
@@ -210,7 +240,6 @@ class StudyDone(Message):
     kind: ClassVar[str] = "study"
     case: str
     outcome: str
-    text: str = ""
     done: int
     total: int
     eta_seconds: float | None = None
@@ -224,12 +253,11 @@ class EpochDone(EpochReport, Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobEnded(Message):
+class JobEnded(SpokenMessage):
     """The last message of a job: ``outcome`` is "finished", "stopped" or "failed"."""
 
     kind: ClassVar[str] = "ended"
     outcome: str
-    text: str = ""
     job: int = 0
 
 

@@ -41,6 +41,7 @@ from .messages import (
     StopJob,
     TestConnection,
     from_line,
+    speech,
 )
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
@@ -83,7 +84,7 @@ class Worker:
                 stopped = self._segment(request)
                 self._tell(JobEnded(outcome="stopped" if stopped else "finished", job=job))
         except (AppError, DataError, ModelError) as error:
-            self._tell(JobEnded(outcome="failed", text=str(error), job=job))
+            self._tell(JobEnded(outcome="failed", **speech(error), job=job))
         except Exception as error:  # the child must outlive what nobody foresaw, and say so
             traceback.print_exc()
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."

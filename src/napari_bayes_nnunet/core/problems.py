@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 
 class Action(StrEnum):
@@ -18,6 +18,8 @@ class Action(StrEnum):
 
     RESUME = "resume"
     """Continue a training from its saved state."""
+    RESUME_RUN = "resume run"
+    """Continue this training, by ``command`` in a terminal."""
     START_NEW = "start new"
     """Start a training from its beginning."""
     START_AGAIN = "start again"
@@ -56,6 +58,7 @@ class Action(StrEnum):
 
 COMMAND_LINE: Mapping[Action, str] = {
     Action.RESUME: "continue with --resume",
+    Action.RESUME_RUN: "continue with: {command}",
     Action.START_NEW: "start a training without --resume and --add-cycle",
     Action.START_AGAIN: "start it again with the same command",
     Action.OTHER_OUTPUT: "choose another --output",
@@ -86,7 +89,7 @@ class Setting(str):
     __slots__ = ()
 
 
-Word = Callable[[Setting], str]
+Word: TypeAlias = Callable[[Setting], str]
 
 
 def option(setting: Setting) -> str:
@@ -99,33 +102,19 @@ class Remedy:
     """An action with its ``values``, such as the batch size to try."""
 
     action: Action
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-class Problem(Exception):
-    """An error for the user: a sentence on what happened, and remedies in the order of preference.
+@dataclass(frozen=True)
+class Statement:
+    """A sentence for the user with named ``values``, and remedies in the order of preference.
 
-    Parameters
-    ----------
-    template : str
-        The sentence, with the names of ``values`` in braces.
-    *remedies : Remedy or Action
-        What the user can do.
-    **values : Any
-        What the braces stand for. A `Setting` is worded by whoever shows the sentence.
-
-    Examples
-    --------
-    >>> problem = Problem("{file} exists.", Action.OVERWRITE, file="heart.nii.gz")
-    >>> str(problem)
-    'heart.nii.gz exists. Use --overwrite to replace it.'
+    A value that is a `Setting` is worded by whoever shows the sentence.
     """
 
-    def __init__(self, template: str, *remedies: Remedy | Action, **values: Any) -> None:
-        super().__init__(template)
-        self.template = template
-        self.remedies = tuple(r if isinstance(r, Remedy) else Remedy(r) for r in remedies)
-        self.values = values
+    template: str
+    remedies: tuple[Remedy, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return self.text()
@@ -137,11 +126,8 @@ class Problem(Exception):
         advice = ", or ".join(phrases)
         return f"{sentence} {advice[0].upper()}{advice[1:]}." if advice else sentence
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.template, self.remedies, self.values)
-
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, from which another process can word the same problem."""
+        """Return plain values, from which another process can word the same statement."""
         return {
             "template": self.template,
             "values": _plain(self.values),
@@ -152,20 +138,64 @@ class Problem(Exception):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the problem that `to_json` described.
+        """Return the statement that `to_json` described.
 
         Raises KeyError, TypeError or ValueError for anything else.
         """
-        remedies = [
+        remedies = (
             Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
-        ]
-        return cls(str(content["template"]), *remedies, **_restored(content["values"]))
+        )
+        return cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
 
 
-def _rebuilt(
-    kind: type[Problem], template: str, remedies: tuple[Remedy, ...], values: dict[str, Any]
-) -> Problem:
-    return kind(template, *remedies, **values)
+def statement(template: str, *remedies: Remedy | Action, **values: Any) -> Statement:
+    """Return a statement; an action without values stands for its remedy."""
+    whole = tuple(r if isinstance(r, Remedy) else Remedy(r) for r in remedies)
+    return Statement(template, whole, values)
+
+
+class Problem(Exception):
+    """An error for the user: a statement on what happened and what to do.
+
+    Parameters
+    ----------
+    template : str
+        The sentence, with the names of ``values`` in braces.
+    *remedies : Remedy or Action
+        What the user can do.
+    **values : Any
+        What the braces stand for.
+
+    Examples
+    --------
+    >>> problem = Problem("{file} exists.", Action.OVERWRITE, file="heart.nii.gz")
+    >>> str(problem)
+    'heart.nii.gz exists. Use --overwrite to replace it.'
+    """
+
+    def __init__(self, template: str, *remedies: Remedy | Action, **values: Any) -> None:
+        super().__init__(template)
+        self.statement = statement(template, *remedies, **values)
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What the user can do."""
+        return self.statement.remedies
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What the braces of the sentence stand for."""
+        return self.statement.values
+
+    def __str__(self) -> str:
+        return str(self.statement)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.statement)
+
+
+def _rebuilt(kind: type[Problem], told: Statement) -> Problem:
+    return kind(told.template, *told.remedies, **told.values)
 
 
 def _filled(template: str, values: Mapping[str, Any], word: Word) -> str:

@@ -10,6 +10,7 @@ import pytest
 from napari_bayes_nnunet.app.training.preflight import assess, check, check_cases
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -188,17 +189,14 @@ def test_cases_of_a_single_patient(tmp_path):
 def test_a_pattern_that_is_none_is_told_once(data):
     preflight = judge(ask(data, patient="("))
     problem = only(preflight.problems)
-    assert problem.text.startswith("'(' is no pattern for the patient's name: ")
+    assert "'('" in str(problem.text)
     assert problem.blocks
     assert [row.patient for row in preflight.rows] == TEN
 
 
 def test_a_pattern_that_matches_no_case(data):
     problem = only(judge(ask(data, patient="^(heart)")).problems)
-    assert problem.text == (
-        "The pattern ^(heart) for the patient's name matches no case, such as patient001_frame01: "
-        "correct it."
-    )
+    assert problem.text.values == {"pattern": "^(heart)", "case": "patient001_frame01"}
     assert problem.blocks
 
 
@@ -222,9 +220,7 @@ def test_the_usual_pattern_need_not_match(tmp_path):
 
 def test_a_fold_that_does_not_exist(tmp_path):
     data = make_dataset(tmp_path / "data", patients=3, frames=1)
-    assert only(judge(ask(data, fold="3")).problems).text == (
-        "Fold 3 does not exist: the split has the folds 0 to 2."
-    )
+    assert only(judge(ask(data, fold="3")).problems).text.values == {"fold": "3", "last": 2}
 
 
 def test_the_same_patient_on_both_sides(data, tmp_path):
@@ -275,7 +271,7 @@ def test_a_split_that_cannot_be_read(data, tmp_path):
     file = tmp_path / "given.json"
     file.write_text("{")
     problem = only(judge(ask(data, split=file)).problems)
-    assert f"{file} is no split file" in problem.text
+    assert str(file) in str(problem.text)
     assert (problem.file, problem.blocks) == (file, True)
 
 
@@ -321,10 +317,8 @@ def test_an_output_in_the_datasets_place(data):
 def test_a_fold_that_was_trained_is_not_trained_again(hearts, trained_run):
     preflight = judge(ask(hearts, output=trained_run))
     problem = only(preflight.problems)
-    assert problem.text == (
-        f"{trained_run} already holds a training of fold 0: resume that one, or choose another "
-        "folder for the ensemble."
-    )
+    assert problem.text.values == {"run": trained_run, "fold": "0"}
+    assert [r.action for r in problem.text.remedies] == [Action.RESUME, Action.OTHER_OUTPUT]
     assert (problem.file, problem.blocks) == (trained_run, True)
 
 
@@ -334,7 +328,8 @@ def test_a_further_fold_keeps_the_split_and_the_settings(hearts, trained_run):
     assert preflight.split_file == RunFolder(trained_run).splits
     assert preflight.disk.parts["members"] < 20_000_000  # six of the small network
     other = judge(ask(hearts, output=trained_run, fold="1", schedule=RestartSchedule(epochs=9)))
-    assert "was started with --epochs 12, not 9" in only(other.problems).text
+    expected = {"setting": "epochs", "started_with": 12, "given": 9}
+    assert only(other.problems).text.values.items() >= expected.items()
 
 
 def test_a_new_case_is_trained_on_in_an_added_cycle(trained_run, tmp_path):
@@ -350,7 +345,7 @@ def test_a_new_case_is_trained_on_in_an_added_cycle(trained_run, tmp_path):
 
 def test_nothing_to_resume(data):
     problem = only(judge(ask(data, resume=True)).problems)
-    assert "holds no training to go on with" in problem.text
+    assert problem.text.remedies == (Remedy(Action.START_NEW),)
     assert problem.blocks
 
 

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.training.request import (
     starting_values,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
@@ -92,10 +93,14 @@ def test_the_fold_of_a_resume_is_the_runs_only_one():
     assert choose_fold(asked(fold="1"), of_all) == "1"
     several = replace(RECORD, folds={"0": {}, "1": {}})
     assert choose_fold(asked(resume=True, fold="1"), several) == "1"
-    with pytest.raises(AppError, match="holds trainings of the folds 0, 1: say with --fold"):
+    with pytest.raises(AppError) as caught:
         choose_fold(asked(resume=True), several)
-    with pytest.raises(AppError, match="trainings of the folds 0, 1, but none of fold 4 that"):
+    assert caught.value.values["folds"] == "0, 1"
+    assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
+    with pytest.raises(AppError) as caught:
         choose_fold(asked(resume=True, fold="4"), several)
+    assert caught.value.values.items() >= {"fold": "4", "folds": "0, 1"}.items()
+    assert caught.value.remedies == (Remedy(Action.START_NEW),)
 
 
 def test_what_is_not_asked_for_agrees():
@@ -106,10 +111,15 @@ def test_what_is_not_asked_for_agrees():
 
 def test_a_contradiction_names_the_flag_and_both_values():
     schedule = replace(RECORD.schedule, restart_lr=0.05)
-    with pytest.raises(AppError, match=r"run was started with --restart-lr 0\.1, not 0\.05: leave"):
+    with pytest.raises(AppError) as caught:
         check_agreement(asked(schedule=schedule), RECORD)
-    with pytest.raises(AppError, match="--members-per-cycle 30, not 5"):
+    expected = {"setting": "restart_lr", "started_with": 0.1, "given": 0.05}
+    assert caught.value.values.items() >= expected.items()
+    assert [r.action for r in caught.value.remedies] == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
+    with pytest.raises(AppError) as caught:
         check_agreement(asked(selection=MemberSelection(per_cycle=5, step=1)), RECORD)
+    expected = {"setting": "members_per_cycle", "started_with": 30, "given": 5}
+    assert caught.value.values.items() >= expected.items()
 
 
 def test_the_datasets_own_split_is_taken_unasked(tmp_path):
@@ -146,8 +156,9 @@ def test_a_run_keeps_its_split(tmp_path):
     other.write_text(json.dumps(splits_to_json(splits[:2])))
     assert choose_splits(asked(), data, "0", frozen=frozen) == splits
     assert choose_splits(asked(split=frozen), data, "0", frozen=frozen) == splits
-    with pytest.raises(AppError, match="The folds of run were made otherwise"):
+    with pytest.raises(AppError) as caught:
         choose_splits(asked(split=other), data, "0", frozen=frozen)
+    assert [r.action for r in caught.value.remedies] == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
 
 
 def test_all_cases_need_no_split(tmp_path):

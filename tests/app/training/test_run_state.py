@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
 from napari_bayes_nnunet.app.training.process_record import is_gone, read_process_record
 from napari_bayes_nnunet.app.training.progress_file import Follower, ProgressFile, last_messages
 from napari_bayes_nnunet.app.training.run_state import kill, read_run_state, request_stop
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.command import environment
@@ -46,6 +47,10 @@ def test_a_folder_without_a_training(run):
     run.path.mkdir()
     assert read_run_state(run).text == f"No training was started in {run.path}."
     assert not state.goes_on
+
+
+def actions(told):
+    return [remedy.action for remedy in told.remedies]
 
 
 @pytest.mark.parametrize("outcome", ["finished", "stopped", "failed", "of a newer version"])
@@ -84,10 +89,9 @@ def test_a_process_that_is_gone_or_of_which_another_has_the_number(changes, run)
     say(run, epoch_done(0))
     state = read_run_state(run)
     assert (state.kind, state.goes_on) == ("died", False)
-    assert state.text.startswith("The training ended without a word: it was killed, the power")
-    assert state.text.endswith("It had saved nothing yet: start it again.")
+    assert actions(state.text) == [Action.START_AGAIN]
     run.record.touch()
-    assert read_run_state(run).text.endswith("Resume goes on after the last epoch that was saved.")
+    assert actions(read_run_state(run).text) == [Action.RESUME]
 
 
 def test_messages_of_a_version_that_did_not_say_who_it_is(run):
@@ -152,23 +156,26 @@ def test_a_folder_that_cannot_be_reached(tmp_path):
 
 def test_only_a_training_that_runs_here_is_killed(run):
     say(run, STARTING)
-    nothing = "No training runs in .* so there is nothing to kill: The training ended without"
-    with pytest.raises(AppError, match=nothing):
+    with pytest.raises(AppError) as no_process:
         kill(run)
+    assert actions(no_process.value.values["text"]) == [Action.START_AGAIN]
     enter(run, process_started=1.0)
-    with pytest.raises(AppError, match=nothing):
+    with pytest.raises(AppError) as other_process:
         kill(run)
+    assert actions(other_process.value.values["text"]) == [Action.START_AGAIN]
     enter(run, host="server 7")
-    with pytest.raises(AppError, match="runs on server 7 and can be killed only there"):
+    with pytest.raises(AppError) as other_host:
         kill(run)
+    assert other_host.value.values["host"] == "server 7"
     assert last_messages(run.progress) == [STARTING]
 
 
 def test_who_has_ended_and_tidies_up_is_left_alone(run):
     enter(run)
     say(run, STARTING, JobEnded(outcome="finished", text="Done."))
-    with pytest.raises(AppError, match=r"nothing to kill: Done\."):
+    with pytest.raises(AppError) as caught:
         kill(run)
+    assert caught.value.values["text"] == "Done."
 
 
 def test_the_training_of_another_user(run, monkeypatch):
@@ -195,13 +202,13 @@ def test_one_that_does_not_end(run, monkeypatch):
 TREE = """
 import subprocess, sys, time
 from pathlib import Path
-from napari_bayes_nnunet.app.training.process_record import write_info
-from napari_bayes_nnunet.app.training.progress_file import Journal
+from napari_bayes_nnunet.app.training.process_record import write_process_record
+from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 if len(sys.argv) > 2:
     run = RunFolder(Path(sys.argv[1]))
-    write_info(run, dataset="", fold="0", arguments=[])
+    write_process_record(run, dataset="", fold="0", arguments=[])
     with run.progress.open("ab") as file:
         file.write(b'{"kind": "epo')
 depth = int(sys.argv[-1])
@@ -209,7 +216,7 @@ children = [subprocess.Popen([sys.executable, __file__, str(depth - 1)]) for _ i
 Path(__file__).with_name(f"{children[0].pid if children else time.time_ns()}.started").touch()
 for child in children:
     child.wait()
-    Journal(run.progress).append(JobEnded(outcome="failed"))
+    ProgressFile(run.progress).append(JobEnded(outcome="failed"))
 time.sleep(600)
 """
 
@@ -227,10 +234,11 @@ def test_the_whole_tree_is_killed(run, tmp_path):
         assert read_run_state(run).kind == "running"
         kill(run)
         assert all(map(is_gone, tree))
-    ended = JobEnded(outcome="stopped", text="Killed. It had saved nothing yet: start it again.")
-    assert last_messages(run.progress) == [ended]
+    (ended,) = last_messages(run.progress)
+    assert ended.outcome == "stopped"
+    assert actions(ended.spoken) == [Action.START_AGAIN]
     assert run.progress.read_text().splitlines()[0] == '{"kind": "epo'
-    assert (read_run_state(run).kind, read_run_state(run).text) == ("stopped", ended.text)
+    assert (read_run_state(run).kind, read_run_state(run).text) == ("stopped", ended.spoken)
 
 
 @pytest.fixture
@@ -260,10 +268,12 @@ def test_a_training_is_followed_and_stopped(training):
     started.wait()
     state = read_run_state(run)
     assert (state.kind, started.code) == ("stopped", 0)
-    assert state.text.startswith("Stopped. Go on with: bayes-nnunet train")
+    (remedy,) = state.text.remedies
+    assert remedy.action is Action.RESUME_RUN
+    assert remedy.values["command"].startswith("bayes-nnunet train")
     assert epochs() < 3000
     assert messages == Follower(run).read().messages
-    assert messages[-1] == JobEnded(outcome="stopped", text=state.text)
+    assert (messages[-1].outcome, messages[-1].spoken) == ("stopped", state.text)
     assert not run.stop.exists()
 
 
@@ -275,9 +285,8 @@ def test_a_training_is_killed_and_everybody_is_told(training):
     kill(run)
     assert time.monotonic() - begin < 5
     assert started.has_ended
-    assert follower.read().messages[-1] == JobEnded(
-        outcome="stopped", text="Killed. Resume goes on after the last epoch that was saved."
-    )
+    last = follower.read().messages[-1]
+    assert (last.outcome, actions(last.spoken)) == ("stopped", [Action.RESUME])
     assert read_run_state(run).kind == "stopped"
     with FileLock(run.lock, timeout=10):  # free for the next
         pass
@@ -294,6 +303,6 @@ def test_one_that_is_killed_by_others_at_any_moment_has_died(seed, training):
     started.kill()
     state = read_run_state(run)
     assert (state.kind, state.info.pid) == ("died", started.pid)
-    assert state.text.endswith("Resume goes on after the last epoch that was saved.")
+    assert actions(state.text) == [Action.RESUME]
     ProgressFile(run.progress).append(STARTING)
     assert read_run_state(run).kind == "died"

@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.training.process_record import read_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.terminal import train_in_terminal
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 
@@ -29,25 +30,26 @@ def failing(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "values"),
     [
-        (AppError("What to do."), "What to do."),
-        (KeyError("x"), "The training failed unexpectedly: 'x'. Details are in {log}."),
+        (AppError("What to do."), {}),
+        (KeyError("x"), {"reason": "'x'"}),
+        (AssertionError(), {"reason": "AssertionError"}),
         (
-            AssertionError(),
-            "The training failed unexpectedly: AssertionError. Details are in {log}.",
+            OSError(28, "No space left on device", "file"),
+            {"file": "file", "reason": "No space left on device"},
         ),
-        (OSError(28, "No space left on device", "file"), "file: No space left on device. Details"),
     ],
 )
 def test_every_failure_is_a_sentence_and_a_message(
-    error, sentence, request_and_run, monkeypatch, capfd
+    error, values, request_and_run, monkeypatch, capfd
 ):
     request, run = request_and_run
     monkeypatch.setattr(training_terminal, "run_job", failing(error))
     with pytest.raises(AppError) as caught:
         train_in_terminal(request, jsonl=False)
-    assert str(caught.value).startswith(sentence.format(log=run.log))
+    assert caught.value.values.items() >= values.items()
+    assert caught.value.values.get("log", run.log) == run.log
     last = from_line(run.progress.read_text().splitlines()[-1])
     assert (last.outcome, last.text) == ("failed", str(caught.value))
     assert "Traceback" in run.log.read_text()
@@ -62,8 +64,9 @@ def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeyp
 
     monkeypatch.setattr(ProgressFile, "append", full)
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
-    with pytest.raises(AppError, match=r"progress\.jsonl: No space left on device"):
+    with pytest.raises(AppError) as caught:
         train_in_terminal(request, jsonl=False)
+    assert caught.value.values["file"] == str(run.progress)
 
 
 def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
@@ -75,8 +78,7 @@ def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
         return True
 
     monkeypatch.setattr(training_terminal, "run_job", run_job)
-    text = train_in_terminal(request, jsonl=False)
-    assert text == f"The training of fold 0 is finished. Its ensemble is in {run.path}."
+    assert str(run.path) in train_in_terminal(request, jsonl=False)
     print("to the terminal again")
     assert capfd.readouterr().out == "Planning\nto the terminal again\n"
     assert run.log.read_text() == "noise of nnU-Net\n"
@@ -89,10 +91,11 @@ def test_the_command_to_go_on_with(hearts, tmp_path):
         continuation=lambda: "the command",
     )
     ending = training_terminal._ending
-    assert ending(job, finished=False).startswith("Stopped before the training began")
+    assert ending(job, finished=False).remedies == (Remedy(Action.START_AGAIN),)
     run.path.mkdir()
     run.record.touch()
-    assert ending(job, finished=False) == "Stopped. Go on with: the command"
+    resumed = Remedy(Action.RESUME_RUN, {"command": "the command"})
+    assert ending(job, finished=False).remedies == (resumed,)
 
 
 def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch):
@@ -119,6 +122,7 @@ def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch)
 
 def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):
     request, run = request_and_run
-    with pytest.raises(AppError, match="no training to go on with"):
+    with pytest.raises(AppError) as caught:
         train_in_terminal(replace(request, resume=True), jsonl=False)
+    assert caught.value.remedies == (Remedy(Action.START_NEW),)
     assert not any(file.exists() for file in (run.job, run.progress, run.log))

@@ -182,8 +182,7 @@ def test_all_studies_are_segmented(make, tmp_path, qtbot) -> None:
         (
             "broken",
             "failed",
-            "broken.nii.gz is damaged: it ends too early. To segment it anew choose another folder "
-            "for the results.",
+            "broken.nii.gz is damaged. Choose another folder for the results.",
         ),
         ("b/a", "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."),
         ("a", "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."),
@@ -290,9 +289,9 @@ def test_a_command_that_cannot_start(make, images, qtbot) -> None:
     assert run(window, qtbot) == "The segmentation could not be started: /not/there."
 
 
-def test_a_refusal_is_said_in_the_words_of_the_window(make, images, qtbot) -> None:
-    window = make("--refuses", "It is there: use --overwrite, or another output folder.")
-    assert run(window, qtbot) == "It is there: choose another folder for the results."
+def test_a_refusal_is_shown(make, images, qtbot) -> None:
+    window = make("--refuses", "The folder is read-only.")
+    assert run(window, qtbot) == "The folder is read-only."
 
 
 # Around it

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import StudyDone
+from napari_bayes_nnunet.app.messages import StudyDone, speech
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort.list import CohortList
 
 
@@ -69,11 +70,11 @@ def test_what_is_in_sight_stays_in_sight(table, qtbot) -> None:
     assert bar.value() == before > 0
 
 
-def test_flags_are_said_in_words(table) -> None:
-    text = "a.json was made otherwise: use --overwrite, or another output folder."
-    add(table, "a", "failed", text)
+def test_what_to_do_is_said_in_the_words_of_the_window(table) -> None:
+    told = statement("{report} was made with other settings.", Action.OVERWRITE, report="a.json")
+    table.add(StudyDone(case="a", outcome="failed", **speech(told), done=1, total=9))
     table.refresh()
-    expected = "a.json was made otherwise: choose another folder for the results."
+    expected = "a.json was made with other settings. Choose another folder for the results."
     assert table.table.rows[0].cells[2] == expected
 
 

@@ -203,8 +203,10 @@ def test_reports_are_in_the_metadata(viewer, image, result) -> None:
 
 def test_the_import_that_would_freeze_the_window_can_be_done_before() -> None:
     script = (
-        "import sys; from napari_bayes_nnunet.widgets.layers.result_layers import prepare\n"
-        "before = 'pandas' in sys.modules; prepare(); print(before, 'pandas' in sys.modules)"
+        "import sys\n"
+        "from napari_bayes_nnunet.widgets.layers.result_layers import warm_up_imports\n"
+        "before = 'pandas' in sys.modules; warm_up_imports()\n"
+        "print(before, 'pandas' in sys.modules)"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

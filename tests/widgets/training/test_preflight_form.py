@@ -392,7 +392,7 @@ def test_a_damaged_split_file_is_a_problem(form, hearts, tmp_path, qtbot) -> Non
     (tmp_path / "split.json").write_text("{")
     wait_for(form, qtbot, form.choose_split, tmp_path / "split.json")
     assert not form.preflight.ready
-    assert "split.json is no split file" in form.problems.text()
+    assert "split.json" in form.problems.text()
 
 
 def test_the_disk_follows_the_plan(form, hearts, tmp_path, qtbot) -> None:

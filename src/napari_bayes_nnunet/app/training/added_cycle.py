@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...core.problems import Action
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, RawDataset, patient_of
 from ...io.ensemble.run_folder import TrainingRecord
 from .. import AppError
@@ -26,8 +27,9 @@ def with_added_cycle(
     """
     if not record.is_complete(fold):
         raise AppError(
-            f"The training of fold {fold} is not finished: go on with --resume before a cycle is "
-            "added."
+            "The training of fold {fold} is not finished, so no cycle can be added yet.",
+            Action.RESUME,
+            fold=fold,
         )
     now = dataset.signature()
     _check_kept(record, fold, now)
@@ -52,7 +54,8 @@ def _check_kept(record: TrainingRecord, fold: str, now: dict[str, Any]) -> None:
     if difference:
         raise AppError(
             "A dataset may have new cases and corrected labels when a cycle is added, but no case "
-            f"may be gone and no validation case may change: {difference}. Restore it first."
+            "may be gone and no validation case may change: {difference}. Restore it first.",
+            difference=difference,
         )
 
 

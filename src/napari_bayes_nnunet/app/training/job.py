@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...core.problems import Action
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_of, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
@@ -116,9 +117,16 @@ def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
         lock = FileLock(run.lock, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise AppError(f"Another training is running in {run.path}.") from error
+        raise AppError(
+            "Another training is running in {run}.",
+            run=run.path,
+        ) from error
     except OSError as error:
-        raise AppError(f"{run.path} cannot be written to: {error.strerror}.") from error
+        raise AppError(
+            "{run} cannot be written to: {strerror}.",
+            run=run.path,
+            strerror=error.strerror,
+        ) from error
     try:
         yield
     finally:
@@ -131,22 +139,31 @@ def _check_start(
     if settled is not None:
         if not request.resume and has_begun(run, fold):
             raise AppError(
-                f"{run.path} already holds a training of fold {fold}. Continue it with "
-                "--resume, or choose another --output."
+                "{run} already holds a training of fold {fold}.",
+                Action.RESUME,
+                Action.OTHER_OUTPUT,
+                run=run.path,
+                fold=fold,
             )
         check_agreement(request, settled)
         if request.resume and settled.members(fold) and not _has_state(run, fold):
             raise AppError(
-                f"{run.fold(fold)} holds members but no state to go on from (checkpoint_final.pth "
-                "or checkpoint_latest.pth): take it from a backup, or train with another --output."
+                "{folder} holds members but no checkpoint_final.pth or checkpoint_latest.pth.",
+                Action.RESTORE,
+                folder=run.fold(fold),
             )
     elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
         raise AppError(
-            f"{run.path} holds a model that was not trained by this program (it lacks "
-            f"{run.record.name}). Choose another --output."
+            "{run} holds a model that this program did not train: {record} is missing.",
+            Action.OTHER_OUTPUT,
+            run=run.path,
+            record=run.record.name,
         )
     if request.dropout is not None and not 0 <= request.dropout < 1:
-        raise AppError(f"Dropout is the chance of a channel, 0 to below 1, not {request.dropout}.")
+        raise AppError(
+            "Dropout is a probability from 0 to below 1, not {dropout}.",
+            dropout=request.dropout,
+        )
     if "cascade" in (request.configuration or ""):
         raise AppError("Cascades are not supported: train 2d, 3d_lowres or 3d_fullres.")
 
@@ -180,11 +197,15 @@ def _check_same_structures(settled: TrainingRecord, dataset: RawDataset) -> None
         for source in (settled, dataset)
     ]
     channels = [", ".join(source.channels) for source in (settled, dataset)]
-    for what, (began, now) in (("labels", labels), ("channels", channels)):
+    for subject, (began, now) in (("labels", labels), ("channels", channels)):
         if began != now:
             raise AppError(
-                f"The training began with the {what} {began}, but dataset.json now says {now}: "
-                "correct it, or train with another --output."
+                "The training was started with the {subject} {began}, but dataset.json now lists "
+                "{now}.",
+                Action.RESTORE,
+                subject=subject,
+                began=began,
+                now=now,
             )
 
 
@@ -192,8 +213,9 @@ def _check_same_data(settled: TrainingRecord, dataset: RawDataset, fold: str) ->
     difference = dataset_difference(settled.trained_on(fold)["cases"], dataset.signature())
     if difference:
         raise AppError(
-            f"The dataset is no longer the one the training began with: {difference}. Restore it, "
-            "or train with another --output."
+            "The dataset has changed since the training was started: {difference}.",
+            Action.RESTORE,
+            difference=difference,
         )
 
 
@@ -201,8 +223,8 @@ def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | N
     began = record.folds[fold]["training_cases"]
     if splits and list(splits[int(fold)].train) != began:
         raise AppError(
-            "The training began with other cases than this split gives it: say with --split which "
-            "file it was."
+            "The training was started with other cases than this split contains.",
+            Action.NAME_SPLIT,
         )
 
 

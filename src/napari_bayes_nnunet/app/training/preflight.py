@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...core.problems import Action, statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.raw_dataset import (
@@ -155,7 +156,7 @@ def _noted(problems: list[DatasetProblem], file: Path | None) -> Iterator[None]:
     try:
         yield
     except (AppError, DataError) as error:
-        problems.append(DatasetProblem(str(error), file))
+        problems.append(DatasetProblem(error.statement, file))
 
 
 def _start(
@@ -174,11 +175,14 @@ def _start(
         if settled is not None:
             check_agreement(request, settled)
     if not request.resume and has_begun(run, fold):
-        text = (
-            f"{run.path} already holds a training of fold {fold}: resume that one, or choose "
-            "another folder for the ensemble."
+        told = statement(
+            "{run} already holds a training of fold {fold}.",
+            Action.RESUME,
+            Action.OTHER_OUTPUT,
+            run=run.path,
+            fold=fold,
         )
-        problems.append(DatasetProblem(text, run.path))
+        problems.append(DatasetProblem(told, run.path))
     return settled, fold
 
 

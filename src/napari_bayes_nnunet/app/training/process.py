@@ -87,7 +87,9 @@ def start(request: TrainingRequest, *, command: Sequence[str] = TRAIN_COMMAND) -
     except OSError as error:
         Path(name).unlink()
         raise AppError(
-            f"The training could not start: {command[0]}: {error.strerror}. Check the installation."
+            "The training could not start: {command}: {strerror}. Check the installation.",
+            command=command[0],
+            strerror=error.strerror,
         ) from error
     finally:
         os.close(handle)

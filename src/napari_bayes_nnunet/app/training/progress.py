@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
+from ...core.problems import Statement
 from ..messages import EpochDone, JobEnded, Message, Notice, StageStarted, TrainingStarted
 
 
@@ -31,7 +32,7 @@ class TrainingProgress:
     eta_seconds: float | None = None
     memory_bytes: int | None = None
     ended: JobEnded | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Statement | str, ...] = ()
     reports_of: Mapping[str, tuple[EpochDone, ...]] = field(default_factory=dict)
 
     @property
@@ -64,7 +65,7 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     if isinstance(message, StageStarted):
         return _at_stage(progress, message)
     if isinstance(message, Notice):
-        return replace(progress, notices=(*progress.notices, message.text))
+        return replace(progress, notices=(*progress.notices, message.spoken))
     if isinstance(message, TrainingStarted):
         return replace(
             progress,

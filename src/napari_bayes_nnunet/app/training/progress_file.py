@@ -63,7 +63,9 @@ def unreachable(folder: Path, error: OSError) -> AppError:
     """The sentence for a folder that cannot be read."""
     reason = error.strerror or type(error).__name__
     return AppError(
-        f"{folder} cannot be read at the moment: {reason}. Check that its drive is connected."
+        "{folder} cannot be read at the moment: {reason}. Check that its drive is connected.",
+        folder=folder,
+        reason=reason,
     )
 
 

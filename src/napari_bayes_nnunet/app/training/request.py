@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.problems import Action, Remedy, Setting
 from ...io.dataset.raw_dataset import (
     DEFAULT_PATIENT,
     RawDataset,
@@ -121,8 +122,9 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
     if not run.record.exists():
         if resume:
             raise AppError(
-                f"{run.path} holds no training to go on with: start one, without --resume and "
-                "--add-cycle."
+                "{run} holds no training to continue.",
+                Action.START_NEW,
+                run=run.path,
             )
         return None
     record = read_record(run.record)
@@ -150,46 +152,57 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
     folds = list(settled.folds)
     if request.fold is None and len(folds) == 1:
         return folds[0]
-    held = f"{request.output} holds trainings of the folds {', '.join(folds)}"
     if request.fold is None:
-        raise AppError(f"{held}: say with --fold which of them shall go on.")
-    if request.fold not in folds:
-        held = held if len(folds) > 1 else f"{request.output} holds a training of fold {folds[0]}"
         raise AppError(
-            f"{held}, but none of fold {request.fold} that could go on: start that one first, "
-            "without --resume and --add-cycle."
+            "{run} holds trainings of the folds {folds}.",
+            Action.CHOOSE_FOLD,
+            run=request.output,
+            folds=", ".join(folds),
+        )
+    if request.fold not in folds:
+        raise AppError(
+            "{run} holds no training of fold {fold} to continue, only of {folds}.",
+            Action.START_NEW,
+            run=request.output,
+            fold=request.fold,
+            folds=", ".join(folds),
         )
     return request.fold
 
 
 def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
     """Raise AppError when the request contradicts what the run was started with."""
-    for name, given, kept in _given(request, settled):
-        if given != kept:
+    for setting, given, settled_value in _given(request, settled):
+        if given != settled_value:
             raise AppError(
-                f"{request.output} was started with {name} {kept}, not {given}: leave this out to "
-                "go on as it was started, or choose another --output."
+                "{run} was started with {setting} {started_with}, not {given}.",
+                Remedy(Action.LEAVE_OUT, {"setting": setting}),
+                Action.OTHER_OUTPUT,
+                run=request.output,
+                setting=setting,
+                started_with=settled_value,
+                given=given,
             )
 
 
-def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[str, Any, Any]]:
-    """Flag, value asked for, and value of the run, of everything that was asked for."""
+def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[Setting, Any, Any]]:
+    """Yield each setting of the request with its value there and in the run."""
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
         *("dropout", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):
-            yield "--" + name.replace("_", "-"), given, kept
+            yield Setting(name), given, kept
     if request.keep_trajectory:
-        yield "--keep-trajectory", "wanted", "wanted" if settled.keep_trajectory else "left out"
+        yield Setting("keep_trajectory"), "on", "on" if settled.keep_trajectory else "off"
     for part, names in (
         ("schedule", {"shape": "schedule"}),
-        ("selection", {"per_cycle": "members-per-cycle", "step": "member-step"}),
+        ("selection", {"per_cycle": "members_per_cycle", "step": "member_step"}),
     ):
         given, kept = getattr(request, part), asdict(getattr(settled, part))
         for name, value in (asdict(given) if given else {}).items():
-            yield "--" + names.get(name, name.replace("_", "-")), value, kept[name]
+            yield Setting(names.get(name, name)), value, kept[name]
 
 
 def choose_splits(
@@ -208,13 +221,17 @@ def choose_splits(
         asked = _new_splits(request, dataset, names)
         if splits not in (None, asked):
             raise AppError(
-                f"The folds of {request.output} were made otherwise: leave out --split and "
-                "--patient, or choose another --output."
+                "{run} has other folds than the split that was given.",
+                Remedy(Action.LEAVE_OUT, {"setting": Setting("split")}),
+                Action.OTHER_OUTPUT,
+                run=request.output,
             )
         splits = asked
     if int(fold) >= len(splits):
         raise AppError(
-            f"Fold {fold} does not exist: the split has the folds 0 to {len(splits) - 1}."
+            "Fold {fold} does not exist. The split has the folds 0 to {last}.",
+            fold=fold,
+            last=len(splits) - 1,
         )
     return splits
 
@@ -241,8 +258,10 @@ def pattern_warning(pattern: str | None, cases: Sequence[str]) -> str:
     left = without_patient(cases, pattern)
     if len(left) == len(cases):
         raise AppError(
-            f"The pattern {pattern} for the patient's name matches no case, such as {left[0]}: "
-            "correct it."
+            "The pattern {pattern} for the patient's name does not match the case {case}. Correct "
+            "the pattern.",
+            pattern=pattern,
+            case=left[0],
         )
     if not left:
         return ""

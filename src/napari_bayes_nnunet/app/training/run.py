@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...core.problems import Statement
 from ...io.dataset.check import check_labels
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, patient_of, splits_to_json
 from ...io.ensemble.run_folder import (
@@ -23,7 +24,7 @@ from ...io.ensemble.run_folder import (
 )
 from ...io.files.atomic import write_json
 from ...nnunet import Stopped
-from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
+from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, speech
 from ..signals import StopRequest
 from .job import TrainingJob, prepared
 from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
@@ -80,7 +81,7 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
     if job.request.add_cycle or not job.settled:
         stage("Checking the labels")
         for text in _warnings(job):
-            tell(Notice(text=text))
+            tell(Notice(**speech(text)))
     stage("Planning and preprocessing")
     begin = _on_several_cards if job.request.num_gpus > 1 else _on_one_device
     epoch, run_training = begin(
@@ -108,7 +109,7 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
             raise Stopped from error
 
 
-def _warnings(job: TrainingJob) -> Iterator[str]:
+def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
     """What is worth a look. Raises DataError for what keeps the training from running."""
     names = [case.name for case in job.dataset.cases]
     yield from filter(None, [pattern_warning(job.request.patient, names)])

@@ -14,9 +14,10 @@ from typing import Literal
 
 import psutil
 
+from ...core.problems import Action, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
-from ..messages import EpochDone, JobEnded, Message, TrainingStarted
+from ..messages import EpochDone, JobEnded, Message, TrainingStarted, speech
 from .process_record import JobInfo, is_gone, read_process_record
 from .progress_file import ProgressFile, end_in, last_messages, unreachable
 
@@ -44,7 +45,7 @@ class RunState:
     """
 
     kind: RunStatus
-    text: str
+    text: Statement | str
     host: str | None = None
     heard: datetime | None = None
     info: JobInfo | None = None
@@ -83,8 +84,9 @@ def request_stop(run: RunFolder) -> None:
         run.stop.touch()
     except OSError as error:
         raise AppError(
-            f"{run.path} cannot be written to, so the training cannot be asked to stop: "
-            f"{error.strerror}."
+            "{run} cannot be written to, so the training cannot be asked to stop: {strerror}.",
+            run=run.path,
+            strerror=error.strerror,
         ) from error
 
 
@@ -99,21 +101,25 @@ def kill(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
         processes = _end_tree(process)
     except psutil.AccessDenied as error:
         raise AppError(
-            f"The training in {run.path} belongs to another user of this computer and cannot be "
-            "killed by you: ask it to stop after this epoch."
+            "The training in {run} belongs to another user of this computer and cannot be killed "
+            "by you: ask it to stop after this epoch.",
+            run=run.path,
         ) from error
     end = time.monotonic() + within
     while not all(map(is_gone, processes)):
         if time.monotonic() > end:
             raise AppError(
-                f"The training in {run.path} did not end within {within:.0f} s (process "
-                f"{process.pid}): it may wait for a drive. Try again."
+                "The training in {run} did not end within {within:.0f} s (process {pid}): it may "
+                "wait for a drive. Try again.",
+                run=run.path,
+                within=within,
+                pid=process.pid,
             )
         time.sleep(0.02)
     with suppress(OSError):  # gone it is; without this line it counts as died
         if end_in(last_messages(run.progress)) is None:
             ProgressFile(run.progress).append(
-                JobEnded(outcome="stopped", text=f"Killed. {_what_next(run)}")
+                JobEnded(outcome="stopped", **speech(statement("Killed.", _remedy(run))))
             )
 
 
@@ -123,10 +129,16 @@ def _process_to_kill(run: RunFolder) -> psutil.Process:
     if process is None:
         if state.goes_on:
             raise AppError(
-                f"The training in {run.path} runs on {state.host} and can be killed only there: "
-                "ask it to stop after this epoch."
+                "The training in {run} runs on {host} and can be killed only there: ask it to "
+                "stop after this epoch.",
+                run=run.path,
+                host=state.host,
             )
-        raise AppError(f"No training runs in {run.path}, so there is nothing to kill: {state.text}")
+        raise AppError(
+            "No training runs in {run}, so there is nothing to kill: {text}",
+            run=run.path,
+            text=state.text,
+        )
     return process
 
 
@@ -153,16 +165,15 @@ def _last_heard(run: RunFolder) -> float | None:
 
 def _kind_and_text(
     run: RunFolder, info: JobInfo | None, messages: list[Message], heard: float | None
-) -> tuple[RunStatus, str]:
+) -> tuple[RunStatus, Statement | str]:
     if end := end_in(messages):
-        return OUTCOMES.get(end.outcome, "failed"), end.text
+        return OUTCOMES.get(end.outcome, "failed"), end.spoken
     if info is None and not messages:
         what = "was started in" if run.path.exists() else "can be found, for there is no folder"
         return "none", f"No training {what} {run.path}."
     if info is None or (info.is_here and info.process() is None):
-        return "died", (
-            "The training ended without a word: it was killed, the power was cut, or memory ran "
-            f"out. {_what_next(run)}"
+        return "died", statement(
+            "The training ended unexpectedly (killed, power loss or out of memory).", _remedy(run)
         )
     stopping = f" {_stopping(messages)}" if run.stop.exists() else ""
     if info.is_here:
@@ -187,10 +198,8 @@ def _epoch_seconds(messages: list[Message]) -> float:
     return max(seconds[-5:], default=0.0)
 
 
-def _what_next(run: RunFolder) -> str:
-    if run.record.exists():
-        return "Resume goes on after the last epoch that was saved."
-    return "It had saved nothing yet: start it again."
+def _remedy(run: RunFolder) -> Action:
+    return Action.RESUME if run.record.exists() else Action.START_AGAIN
 
 
 def _in_words(seconds: float) -> str:

@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from ...io import DataError
-from ...nnunet import ModelError
+from ...core.problems import Action, Problem, Remedy, Statement, statement
 from .. import AppError
-from ..messages import JobEnded, Message, StageStarted
+from ..messages import JobEnded, Message, StageStarted, speech
 from ..signals import StopRequest
 from .job import TrainingJob, prepared
 from .process import arguments
@@ -50,10 +49,10 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
             view.show(message)
 
     def leave() -> NoReturn:
-        text = _ending(job, finished=False)
+        ending = _ending(job, finished=False)
         with contextlib.suppress(OSError):
-            journal.append(JobEnded(outcome="stopped", text=text))
-            os.write(errors, f"{text}\n".encode())
+            journal.append(JobEnded(outcome="stopped", **speech(ending)))
+            os.write(errors, f"{ending}\n".encode())
         os._exit(0)
 
     try:
@@ -63,13 +62,13 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
     # The end of the process: no failure may go without a sentence and a last message.
     except Exception as error:
         traceback.print_exc()
-        text = _sentence(job, error)
+        problem = _problem(job, error)
         with contextlib.suppress(OSError):  # the disk may be what failed
-            tell(JobEnded(outcome="failed", text=text))
-        raise AppError(text) from error
-    text = _ending(job, finished=finished)
-    tell(JobEnded(outcome="finished" if finished else "stopped", text=text))
-    return text
+            tell(JobEnded(outcome="failed", **speech(problem)))
+        raise problem from error
+    ending = _ending(job, finished=finished)
+    tell(JobEnded(outcome="finished" if finished else "stopped", **speech(ending)))
+    return str(ending)
 
 
 def _enter(job: TrainingJob, journal: ProgressFile) -> None:
@@ -84,21 +83,36 @@ def _enter(job: TrainingJob, journal: ProgressFile) -> None:
     write_process_record(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
 
 
-def _sentence(job: TrainingJob, error: Exception) -> str:
-    if isinstance(error, AppError | DataError | ModelError):
-        return str(error)
+def _problem(job: TrainingJob, error: Exception) -> Problem:
+    """Return the error as one for the user."""
+    if isinstance(error, Problem):
+        return error
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or job.run.path}: {error.strerror}. Details are in {job.run.log}."
+        file = error.filename or job.run.path
+        return AppError(
+            "{file}: {reason}. See {log} for details.",
+            file=file,
+            reason=error.strerror,
+            log=job.run.log,
+        )
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-    return f"The training failed unexpectedly: {reason}. Details are in {job.run.log}."
+    return AppError(
+        "The training failed unexpectedly: {reason}. See {log} for details.",
+        reason=reason,
+        log=job.run.log,
+    )
 
 
-def _ending(job: TrainingJob, *, finished: bool) -> str:
+def _ending(job: TrainingJob, *, finished: bool) -> Statement:
     if finished:
-        return f"The training of fold {job.fold} is finished. Its ensemble is in {job.run.path}."
+        return statement(
+            "The training of fold {fold} is finished. Its ensemble is in {run}.",
+            fold=job.fold,
+            run=job.run.path,
+        )
     if not job.run.record.exists():
-        return "Stopped before the training began: start it again with the same command."
-    return f"Stopped. Go on with: {job.continuation()}"
+        return statement("Stopped before training began.", Action.START_AGAIN)
+    return statement("Stopped.", Remedy(Action.RESUME_RUN, {"command": job.continuation()}))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ...core.problems import Statement
 from .. import DataError
 from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, Volume, read_labels, read_volume
@@ -30,7 +31,7 @@ class DatasetProblem:
     A problem that does not block is a warning: a training would run.
     """
 
-    text: str
+    text: Statement | str
     file: Path | None
     blocks: bool = True
 
@@ -111,7 +112,7 @@ def check_labels(dataset: RawDataset) -> list[DatasetProblem]:
 def _refuse(problems: Iterable[DatasetProblem]) -> None:
     for problem in problems:
         if problem.blocks:
-            raise DataError(problem.text)
+            raise DataError(str(problem.text))
 
 
 def _numbering(dataset: RawDataset) -> list[DatasetProblem]:

@@ -14,12 +14,13 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, Q
 from ...app import AppError
 from ...app.messages import StageStarted, StudiesFound, StudyDone
 from ..common.background import Background
-from ..common.cli_wording import duration, in_the_window
+from ..common.cli_wording import duration
 from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
+from ..common.wording import in_the_window
 from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
 from .form import CohortForm
 from .list import CohortList
@@ -89,7 +90,7 @@ class CohortWindow(FolderDrop, QWidget):
             asking = self._asking()
             self.asked.say(AS_IN_THE_DOCK.format(asking=asking) + asking.needs)
         except AppError as error:
-            self.asked.say(str(error))
+            self.asked.say(in_the_window(error))
 
     def start(self) -> None:
         """Begin, or go on with what is not finished; what is missing is said first."""
@@ -98,7 +99,7 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._say(str(error), LEVEL_COLORS["blocking"])
+            self._say(in_the_window(error), LEVEL_COLORS["blocking"])
             return
         self.refresh_asking()
         self._checked = request
@@ -215,7 +216,7 @@ class CohortWindow(FolderDrop, QWidget):
 
     def _on_noticed(self, sentence: str) -> None:
         before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
-        self._say("\n".join([*before, in_the_window(sentence)]))
+        self._say("\n".join([*before, sentence]))
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self._shower.stop()
@@ -229,7 +230,7 @@ class CohortWindow(FolderDrop, QWidget):
     def _ending(self, outcome: str, sentence: str) -> str:
         done, failed = self.table.done, self.table.failed
         if outcome == FAILED:
-            return f"{in_the_window(sentence)} {GOES_ON}" if done else in_the_window(sentence)
+            return f"{sentence} {GOES_ON}" if done else sentence
         if not self._studies:
             return "Stopped before the first study."
         count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"

@@ -11,9 +11,9 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.messages import StudyDone
-from ..common.cli_wording import in_the_window
 from ..common.dock import MessageLabel
 from ..common.rows_table import Column, Level, Row, RowsTable
+from ..common.wording import in_the_window
 
 _COLUMNS = (
     Column("Study", "Where its results are, seen from the folder of the results."),
@@ -109,7 +109,7 @@ class CohortList(QWidget):
 
 def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
     """Study, outcome, and what there is to know; files are named as seen from ``images``."""
-    text = in_the_window(study.text)
+    text = in_the_window(study.spoken)
     if images is not None:
         text = text.replace(f"{images.absolute()}{os.sep}", "")
     line = " ".join(text.split())

@@ -20,6 +20,7 @@ from ...app.messages import (
     StudyDone,
     from_line,
 )
+from ..common.wording import in_the_window
 from .command import CohortCommand
 
 _LOGGER = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class CohortRun(QObject):
             self._last_words = (self._last_words + text)[-_LAST_WORDS:]
 
     def _on_notice(self, message: Notice) -> None:
-        self.noticed.emit(message.text)
+        self.noticed.emit(in_the_window(message.spoken))
 
     def _on_job_ended(self, message: JobEnded) -> None:
         self._end = message
@@ -145,7 +146,7 @@ class CohortRun(QObject):
         self._on_error_output()
         end = self._end
         if end is not None and not (self._is_stopping and end.outcome == FAILED):
-            self._forget(end.outcome, end.text)
+            self._forget(end.outcome, in_the_window(end.spoken))
         elif self._is_stopping:
             self._forget(STOPPED, "")
         else:

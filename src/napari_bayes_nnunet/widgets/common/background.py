@@ -12,7 +12,9 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from ...app import AppError
+from ...core.problems import Problem
 from ...io import DataError
+from .wording import in_the_window
 
 _POLL_MS = 20
 MISTAKE = "This failed by a mistake of the program ({error!r}); the log of napari tells more."
@@ -83,7 +85,7 @@ def _outcome(task: _Task) -> Callable[[], None]:
     except MemoryError:
         return lambda: task.on_error("This computer has not enough memory for that.")
     except (DataError, AppError, OSError) as error:
-        sentence = str(error)
+        sentence = in_the_window(error if isinstance(error, Problem) else str(error))
         return lambda: task.on_error(sentence)
     except Exception as error:  # a mistake of ours: shown by whoever shows errors in the window
         return _raising(task, error)

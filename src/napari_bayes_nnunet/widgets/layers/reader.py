@@ -18,6 +18,7 @@ from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
 from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
 from ...io.study.info import is_study
+from ..common.wording import in_the_window
 from .metadata import LayerData, layer_data
 
 if TYPE_CHECKING:
@@ -130,4 +131,4 @@ def _report(error: DataError) -> None:
 
     if current_viewer() is None:
         raise error
-    show_error(str(error))
+    show_error(in_the_window(error))

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from ...io import DataError
 from ...io.dicom.reader import read_thumbnail
 from ...io.dicom.series import Stack
+from ..common.wording import in_the_window
 
 ReadPicture: TypeAlias = Callable[[Stack], Any]
 _PICTURE = 96
@@ -113,7 +114,7 @@ def _item(stack: Stack, read_picture: ReadPicture) -> QListWidgetItem:
     try:
         item.setIcon(QIcon(picture_of(read_picture(stack))))
     except DataError as error:
-        item.setToolTip(str(error))
+        item.setToolTip(in_the_window(error))
     if stack.problem:
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEnabled)
     return item

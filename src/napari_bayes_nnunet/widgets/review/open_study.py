@@ -12,6 +12,7 @@ from ...io import DataError
 from ...io.images.nifti import Volume, read_volume
 from ...io.study.arrays import EDITED, IMAGE
 from ...io.study.study import Study, find_image, open_study_lock, read_study
+from ..common.wording import in_the_window
 from ..reading.picture import OpenedStudy
 
 
@@ -24,7 +25,7 @@ def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
     try:
         lock, refused = open_study_lock(folder), ""
     except DataError as error:
-        lock, refused = None, str(error)
+        lock, refused = None, in_the_window(error)
     try:
         opened = _read_all(folder, image)
     except BaseException:
@@ -67,7 +68,7 @@ def _found(study: Study) -> tuple[Volume | None, str]:
         if file is not None:
             return _read(study, file), ""
     except DataError as error:
-        return None, f"{str(error).removesuffix('.')}. The labels lie on black."
+        return None, f"{in_the_window(error).removesuffix('.')}. The labels lie on black."
     name = study.info.image.name if study.info.image else IMAGE
     return None, (
         f"{name} was not found: the labels lie on black. Put it beside the study and open this "

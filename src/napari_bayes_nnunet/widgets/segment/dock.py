@@ -23,6 +23,7 @@ from ..common.background import Background
 from ..common.dock import DOCK_WIDTH, DockContent, heading, line, scrolling
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings
+from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
 from ..layers.metadata import layer_case, layer_geometry, layer_source
 from ..layers.orientation_letters import PatientLetters
@@ -107,7 +108,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 return
             question = self._question()
         except (AppError, DataError) as error:
-            self.run.say(str(error))
+            self.run.say(in_the_window(error))
             return
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()

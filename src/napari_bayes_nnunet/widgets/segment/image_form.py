@@ -22,6 +22,7 @@ from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
+from ..common.wording import in_the_window
 from ..layers.image_input import (
     ImageInput,
     check_same_grid,
@@ -171,7 +172,7 @@ class ImageForm(QWidget):
             try:
                 self._known = phases_beside(self._layer)
             except DataError as error:
-                self._problem = str(error)
+                self._problem = in_the_window(error)
         text = "ED and ES (found automatically)"
         if self._known is not None:
             text = f"ED and ES (phases {self._known.ed} and {self._known.es})"

@@ -30,6 +30,7 @@ from ...app.messages import (
 from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
+from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
 from ..layers.result import SegmentationResult, delete_files, phase_names
 from .worker_process import InferenceChild
@@ -201,7 +202,7 @@ class SegmentationJob(QObject):
         self.stage_started.emit(message.text)
 
     def _on_notice(self, message: Notice) -> None:
-        self.noticed.emit(message.text)
+        self.noticed.emit(in_the_window(message.spoken))
 
     def _on_phases(self, message: PhasesFound) -> None:
         assert self._job is not None
@@ -241,14 +242,14 @@ class SegmentationJob(QObject):
         """Without a number it was no segmentation that ended."""
         job = self._job
         if not message.job or job is None:
-            self.noticed.emit(message.text)
+            self.noticed.emit(in_the_window(message.spoken))
             return
         all_read = partial(self._on_all_read, job)
         self._background.run(lambda: message, all_read, self._failing(job))
 
     def _on_all_read(self, job: _Job, message: JobEnded) -> None:
         if job is self._job:
-            self._end(message.outcome, message.text)
+            self._end(message.outcome, in_the_window(message.spoken))
 
     def _on_patience_lost(self) -> None:
         if self._job is not None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ...app import AppError
 from ..common.background import Background
+from ..common.wording import in_the_window
 from ..layers.metadata import layer_voxels
 from ..layers.result import SegmentationResult
 from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
@@ -117,7 +118,7 @@ class ResultActions(QObject):
         try:
             check_savable(result, folder)
         except AppError as error:
-            self._run.say(str(error))
+            self._run.say(in_the_window(error))
             return True
         return False
 

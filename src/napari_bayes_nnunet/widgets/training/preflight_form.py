@@ -26,6 +26,7 @@ from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import LEVEL_COLORS, Row, RowsTable, copy_path
+from ..common.wording import in_the_window
 from .preflight_rows import (
     PREFLIGHT_COLUMNS,
     PROBLEM,
@@ -321,7 +322,9 @@ class PreflightForm(QWidget):
             more = len(part) - _PROBLEMS_SHOWN
             lines += [f"… and {more} more{where}."] if more > 0 else []
         self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
-        self.problems.setToolTip("\n".join(problem.text for problem in self._problems[:30]))
+        self.problems.setToolTip(
+            "\n".join(in_the_window(problem.text) for problem in self._problems[:30])
+        )
 
     def _on_link(self, number: str) -> None:
         file = self._problems[int(number)].file

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ...app.training.preflight import LEFT_OUT, TRAINING, VALIDATION, Preflight, PreflightRow
 from ...io.dataset.check import DatasetProblem
-from ..common.cli_wording import in_the_window
 from ..common.rows_table import Column, Level, Row
+from ..common.wording import in_the_window
 
 PREFLIGHT_COLUMNS = (
     Column("Case", "Name of the case. A double click copies the path of the file in question."),

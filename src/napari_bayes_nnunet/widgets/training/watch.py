@@ -19,6 +19,7 @@ from ...app.training.run_state import RunState, kill, read_run_state, request_st
 from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
+from ..common.wording import in_the_window
 
 _POLL_MS = 500
 
@@ -148,7 +149,7 @@ class TrainingWatch(QObject):
         try:
             request_stop(RunFolder(path))  # here and now: the window may be closing
         except AppError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(in_the_window(error))
 
     def _act(self, action: Callable[[RunFolder], Any]) -> None:
         if self._run is not None:

@@ -21,8 +21,9 @@ from ...app.training.progress_file import LogUpdate
 from ...app.training.run_state import RunState
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.cli_wording import duration, in_the_window
+from ..common.cli_wording import duration
 from ..common.dock import FoldButton, MessageLabel
+from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
@@ -107,8 +108,8 @@ class WatchForm(QWidget):
         self._show_place(progress)
         self._enable(state, progress)
         stage = progress.stage if state.goes_on and not progress.stage_total else ""
-        sentences = filter(None, (state.text, stage, *progress.notices))
-        self.status.say(in_the_window("\n".join(sentences)))
+        spoken = [words for words in (state.text, stage, *progress.notices) if words]
+        self.status.say("\n".join(map(in_the_window, spoken)))
         self._draw(progress)
 
     def add_log(self, log: LogUpdate) -> None:

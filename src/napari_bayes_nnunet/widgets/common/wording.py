@@ -1,0 +1,64 @@
+"""Statements in the words of the window: buttons and fields instead of options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ...core.problems import Action, Problem, Setting, Statement
+
+WINDOW_PHRASES: Final[Mapping[Action, str]] = {
+    Action.RESUME: "press Resume to continue",
+    Action.RESUME_RUN: "press Resume to continue",
+    Action.START_NEW: "start a new training",
+    Action.START_AGAIN: "start it again",
+    Action.OTHER_OUTPUT: "choose another folder",
+    Action.OVERWRITE: "choose another folder for the results",
+    Action.CONTINUE: "start again to do only what is missing",
+    Action.OTHER_BATCH_SIZE: "start again with the batch size {size}",
+    Action.SMALLER_NETWORK: "try the preset Demo or another device",
+    Action.LOWER_RATE: (
+        "start again in another folder with a lower restart rate αᵣ or rate α₀, or without the "
+        "restart in the first cycle"
+    ),
+    Action.FREE_SPACE: "free some disk space, then press Resume",
+    Action.CHOOSE_FOLD: "choose the fold",
+    Action.TRAIN_ON_ALL: "train on all cases (fold “all”)",
+    Action.NAME_PATIENT: "name the patient's part of the case name",
+    Action.LEAVE_OUT: "take the same {setting} to continue",
+    Action.NAME_SPLIT: "choose the split file it was started with",
+    Action.KEEP_TRAJECTORY: "train again in a terminal with --keep-trajectory",
+    Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
+    Action.RESTORE: "put the file back from a backup, or train in another folder",
+}
+"""Verb phrases, formatted with the values of the remedy."""
+FIELDS: Final[Mapping[str, str]] = {
+    "epochs": "Epochs",
+    "cycles": "Cycles",
+    "members_per_cycle": "Members a cycle",
+    "member_step": "Step",
+    "batch_size": "Batch size",
+    "iterations_per_epoch": "Iterations",
+    "gamma": "Plateau γ",
+    "initial_lr": "Rate α₀",
+    "restart_lr": "Restart rate αᵣ",
+    "exponent": "Exponent ε",
+    "decay_over": "Decay over",
+    "restart_first_cycle": "Restart in the first cycle",
+    "schedule": "kind of learning rate",
+    "split": "split file",
+    "patient": "patient's part of the case name",
+}
+"""Names of the fields; a setting that has no field is called by its own words."""
+
+
+def in_the_window(told: Statement | Problem | str) -> str:
+    """Return the text of a statement or an error in the words of the window."""
+    if isinstance(told, Problem):
+        told = told.statement
+    return told if isinstance(told, str) else told.text(WINDOW_PHRASES, word=field_name)
+
+
+def field_name(setting: Setting) -> str:
+    """Return what the window calls a setting."""
+    return FIELDS.get(setting, setting.replace("_", " "))

@@ -1,0 +1,55 @@
+"""Statements in the words of the window."""
+
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.training.process import arguments
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, statement
+from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, field_name, in_the_window
+
+
+def test_every_action_has_a_phrase() -> None:
+    assert set(WINDOW_PHRASES) == set(Action)
+
+
+IN_A_TERMINAL = {Action.KEEP_TRAJECTORY, Action.FIT_TEMPERATURE}
+
+
+@pytest.mark.parametrize("action", [a for a in Action if a not in IN_A_TERMINAL])
+def test_a_phrase_names_no_option(action: Action) -> None:
+    assert "--" not in WINDOW_PHRASES[action]
+
+
+def test_a_setting_is_called_as_its_field() -> None:
+    told = statement(
+        "{run} was started with {setting} 8.",
+        Remedy(Action.OTHER_BATCH_SIZE, {"size": 4}),
+        run="run",
+        setting=Setting("batch_size"),
+    )
+    assert in_the_window(told) == (
+        "run was started with Batch size 8. Start again with the batch size 4."
+    )
+
+
+def test_errors_and_plain_sentences_are_shown_too() -> None:
+    assert in_the_window("Nothing of the kind.") == "Nothing of the kind."
+    assert in_the_window(AppError("{odd} is damaged.")) == "{odd} is damaged."
+
+
+def test_no_setting_of_a_training_is_called_by_its_option() -> None:
+    request = TrainingRequest(
+        dataset=Path("data"), output=Path("run"), configuration="2d", preset="demo", batch_size=4,
+        iterations_per_epoch=5, seed=7, dropout=0.1, keep_trajectory=True, licence="CC0",
+        schedule=RestartSchedule(), selection=MemberSelection(),
+    )  # fmt: skip
+    options = {word for word in arguments(request) if word.startswith("--") and word != "--"}
+    assert len(options) == 20
+    for name in options:
+        words = field_name(Setting(name.removeprefix("--").replace("-", "_")))
+        assert words
+        assert not {"-", "_"} & set(words)
