@@ -16,9 +16,10 @@ from napari_bayes_nnunet.app.evaluation.measures import (
     dice_measures,
     failure_measures,
 )
-from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table, markdown_table
+from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table
 from napari_bayes_nnunet.app.trajectory.analysis import analyse, with_control
 
+from ..markdown import markdown_table
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
@@ -144,10 +145,9 @@ def _temperatures(output: Path) -> str:
 
 
 def _costs(listed: Sequence[Row]) -> str:
-    lines = ["## Rows and what they cost", ""]
-    lines += ["| Method | Members | Seeds | Trainings of T epochs |", "|---|---|---|---|"]
-    lines += [f"| {row.title} | {row.members} | {row.seeds} | {row.cost:g} |" for row in listed]
-    return "\n".join([*lines, ""])
+    heads = ("Method", "Members", "Seeds", "Trainings of T epochs")
+    lines = [(row.title, row.members, row.seeds, f"{row.cost:g}") for row in listed]
+    return f"## Rows and what they cost\n\n{markdown_table(heads, lines)}"
 
 
 def _under(condition: str) -> Callable[[CaseEvaluation], bool]:
@@ -197,34 +197,31 @@ def _sunnybrook(found: dict[str, MethodEvaluation]) -> Iterator[str]:
 
 
 def _section(title: str, table: Table) -> str:
-    return f"## {title}\n\n{markdown_table(table)}"
+    lines = [[name, *cells] for name, cells in table.rows]
+    return f"## {title}\n\n{markdown_table(['Method', *table.columns], lines)}"
 
 
 def _claims(findings: Sequence[Finding]) -> str:
     lines = ["## The paper's claims", ""]
     for claim in dict.fromkeys(finding.claim for finding in findings):
-        lines += [f"### {claim}", "", "| Measured | Value (95 % interval) | |", "|---|---|---|"]
-        lines += [
-            f"| {one.measured} | {one} | {one.verdict} |" for one in findings if one.claim == claim
-        ]
-        lines.append("")
+        measured = [(one.measured, one, one.verdict) for one in findings if one.claim == claim]
+        table = markdown_table(("Measured", "Value (95 % interval)", ""), measured)
+        lines += [f"### {claim}", "", table]
     return "\n".join(lines)
 
 
 def _stability(output: Path, preset: Preset) -> str:
-    lines = ["### Cosine restarts are unstable", ""]
     heads = ("Training", "Restart", "Pseudo Dice before", "Lowest after", "Epochs until 95 % back")
-    lines += [f"| {' | '.join((*heads, 'Highest loss'))} |"]
-    lines += ["|---|---|---|---|---|---|"]  # fmt: skip
+    lines = []
     for training in trainings(preset):
         if training.kind in ("restarts", "cosine") and is_finished(training, output):
             for one in restarts_of(training.folder(output)):
                 back = "never" if one.recovered_after is None else one.recovered_after
-                lines.append(
-                    f"| {training.kind}, seed {training.seed} | {one.cycle} | {one.before:.3f} | "
-                    f"{one.lowest:.3f} | {back} | {one.highest_loss:.2f} |"
-                )
-    return "\n".join([*lines, ""])
+                numbers = (f"{one.before:.3f}", f"{one.lowest:.3f}", back)
+                name = f"{training.kind}, seed {training.seed}"
+                lines.append((name, one.cycle, *numbers, f"{one.highest_loss:.2f}"))
+    table = markdown_table((*heads, "Highest loss"), lines)
+    return f"### Cosine restarts are unstable\n\n{table}"
 
 
 def _clusters(output: Path, preset: Preset) -> str:
@@ -232,9 +229,8 @@ def _clusters(output: Path, preset: Preset) -> str:
 
     The control are the same epochs of a training with nnU-Net's own schedule.
     """
-    lines = ["### The weights cluster by cycle", ""]
     heads = ("Training", "Between / within cycles", "Silhouette", "Control: between / within")
-    lines += [f"| {' | '.join((*heads, 'Control: silhouette'))} |", "|---|---|---|---|---|"]
+    lines = []
     control = output / "trainings" / "poly" / "seed1"
     if not any(
         t.kind == "poly" and t.seed == 1 and is_finished(t, output) for t in trainings(preset)
@@ -246,6 +242,7 @@ def _clusters(output: Path, preset: Preset) -> str:
             same = layer.control
             numbers = [layer.modes.ratio, layer.modes.silhouette]
             numbers += [same.ratio, same.silhouette] if same is not None else []
-            cells = " | ".join(f"{number:.3g}" for number in numbers)
-            lines.append(f"| restarts, seed {training.seed} | {cells} |")
-    return "\n".join([*lines, ""])
+            cells = [f"{number:.3g}" for number in numbers]
+            lines.append([f"restarts, seed {training.seed}", *cells, *[""] * (4 - len(cells))])
+    table = markdown_table((*heads, "Control: silhouette"), lines)
+    return f"### The weights cluster by cycle\n\n{table}"

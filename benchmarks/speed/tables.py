@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
+from ..markdown import markdown_table
 from .floor import Floor
 from .overlay import Overlays
 from .rows import Measured, Row
@@ -44,13 +45,7 @@ def speed_table(found: Sequence[Measured]) -> str:
         )
     heads = ["", "seconds a volume", "members", "× nnU-Net, same mirrors", "× nnU-Net's default"]
     title = f"{found[0].row.members} members, {len(found[0].volumes)} volumes, {found[0].device}"
-    return f"{title}\n\n{markdown(heads, rows)}"
-
-
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, and an empty line."""
-    lines = (heads, ["---"] * len(heads), *rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{title}\n\n{markdown_table(heads, rows)}"
 
 
 def ratio(slow: Measured, fast: Measured) -> str:
@@ -74,8 +69,9 @@ def agreement_table(found: Sequence[Measured], cases: Sequence[TrainingCase]) ->
                 *(f"{of_dice:+.4f}", f"{100 * ece:+.3f}"),
             ]
         )
-    heads = ["", "beside nnU-Net with", r"largest \|Δp\|", r"mean \|Δp\|"]
-    return markdown([*heads, "labels that differ, % of the voxels", "ΔDice", "ΔECE, points"], rows)
+    heads = ["", "beside nnU-Net with", "largest |Δp|", "mean |Δp|"]
+    heads += ["labels that differ, % of the voxels", "ΔDice", "ΔECE, points"]
+    return markdown_table(heads, rows)
 
 
 def _compare(one: Measured, other: Measured, case: TrainingCase) -> tuple[float, ...]:
@@ -113,7 +109,7 @@ def growth_table(grown: Sequence[Measured]) -> str:
         )
     heads = ["members", "phases", "seconds", "seconds a member and phase"]
     title = f"{grown[0].volumes[0]}, mirrors spread, {grown[0].precision}"
-    return f"{title}\n\n{markdown([*heads, 'peak anonymous memory, MB'], rows)}"
+    return f"{title}\n\n{markdown_table([*heads, 'peak anonymous memory, MB'], rows)}"
 
 
 def overlay_table(overlays: Overlays, default: Measured) -> str:
@@ -127,7 +123,7 @@ def overlay_table(overlays: Overlays, default: Measured) -> str:
         [what, f"{seconds:.2f}", f"1/{default.seconds[0] / seconds:.0f}"]
         for what, seconds in waits.items()
     ]
-    return markdown(["to the first overlay", "seconds", "of nnU-Net's default"], rows)
+    return markdown_table(["to the first overlay", "seconds", "of nnU-Net's default"], rows)
 
 
 def floor_table(floor: Floor, found: Sequence[Measured]) -> str:
@@ -146,4 +142,4 @@ def floor_table(floor: Floor, found: Sequence[Measured]) -> str:
         f"One pass over {found[0].volumes[0]}: {floor.operations / 1e9:.0f} GFLOP. "
         f"Matrix rate: {rates}."
     )
-    return f"{title}\n\n{markdown(['', 'measured, s', 'floor, s', '× the floor'], rows)}"
+    return f"{title}\n\n{markdown_table(['', 'measured, s', 'floor, s', '× the floor'], rows)}"

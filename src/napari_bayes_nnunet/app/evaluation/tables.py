@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..report.html import Html, tag
+from ..text_table import aligned
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
@@ -142,25 +143,13 @@ def cell(found: Aggregate, measure: Measure) -> TableCell:
     )
 
 
-def markdown_table(table: Table) -> str:
-    """The table for a Markdown page."""
-    lines = [["Method", *table.columns], ["---"] * (1 + len(table.columns))]
-    lines += [[name.replace("|", r"\|"), *map(str, cells)] for name, cells in table.rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def text_table(table: Table) -> str:
-    """The values and their deviations alone, for a terminal."""
-    lines = [["", *table.columns]]
-    lines += [
+    """Return the values and their deviations alone, for a terminal."""
+    rows = [
         [name, *(" ".join(filter(None, (c.value, c.deviation))) for c in cells)]
         for name, cells in table.rows
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned([["", *table.columns], *rows]))
 
 
 def html_table(table: Table) -> Html:

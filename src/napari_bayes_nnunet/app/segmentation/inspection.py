@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from ..text_table import aligned
 from .methods import DEFAULT_COUNT, METHODS, available, choose_members
 
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
@@ -111,13 +112,7 @@ def _table(folder: EnsembleFolder) -> str:
     drop = {"training"} & same | {c for i, c in enumerate(_COLUMNS) if not any(r[i] for r in rows)}
     kept = [i for i, column in enumerate(_COLUMNS) if column not in drop]
     lines = [[row[i] for i in kept] for row in (_COLUMNS, *rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(kept))]
-    return "\n".join(["Epochs and cycles, from 0", *(_line(line, widths) for line in lines)])
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return ("  " + "  ".join(padded)).rstrip()
+    return "\n".join(["Epochs and cycles, from 0", *(f"  {line}" for line in aligned(lines))])
 
 
 def _row(member: Member) -> tuple[str, ...]:
