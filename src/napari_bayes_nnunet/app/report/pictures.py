@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -14,19 +13,17 @@ from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ...core.metrics.overlap import LabelMap
 from ...io.images.geometry import Letters
+from .figures import DPI, INK, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CropBox: TypeAlias = tuple[slice, slice]
 
 MARGIN_MM: Final = 12.0
 SMALLEST_MM: Final = 70.0
 _INCHES: Final = 3.0
-_DPI: Final = 160
 _GAP: Final = 0.006
-_INK: Final = "#18212c"
 
 
 def slice_picture(
@@ -48,7 +45,7 @@ def slice_picture(
 
     rows, columns = (side.stop - side.start for side in box)
     aspect = rows * spacing[0] / (columns * spacing[1])
-    figure = Figure(figsize=(2 * _INCHES, _INCHES * aspect), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(2 * _INCHES, _INCHES * aspect), dpi=DPI, facecolor="white")
     image, before, after = image[box], before[box], after[box]
     for column, (title, labels) in enumerate((("Prediction", before), ("After review", after))):
         axes = figure.add_axes((column * (0.5 + _GAP / 2), 0, 0.5 - _GAP / 2, 1))
@@ -58,7 +55,7 @@ def slice_picture(
                      linewidths=0.9)  # fmt: skip
         _outline(axes, labels, colors, linewidths=1.5)
         _write_on(axes, title, letters)
-    return _png(figure)
+    return png(figure)
 
 
 def thumbnail(
@@ -74,11 +71,11 @@ def thumbnail(
 
     rows, columns = (side.stop - side.start for side in box)
     aspect = rows * spacing[0] / (columns * spacing[1])
-    figure = Figure(figsize=(1, aspect), dpi=_DPI)
+    figure = Figure(figsize=(1, aspect), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     show_image(axes, image[box])
     _outline(axes, labels[box], colors, linewidths=0.8)
-    return _png(figure)
+    return png(figure)
 
 
 def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
@@ -98,7 +95,7 @@ def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | No
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9.6, 2.9), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(9.6, 2.9), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     highest = max(_curve(axes, curve) for curve in curves)
     axes.set_ylim(0, 1.15 * highest)
@@ -106,7 +103,7 @@ def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | No
     axes.set_xlim(first - 0.5, last + 0.5)
     for name, phase in (("ED", ed), ("ES", es)):
         if phase is not None and first <= phase <= last:
-            axes.axvline(phase, color=_INK, linewidth=0.8, linestyle="dotted")
+            axes.axvline(phase, color=INK, linewidth=0.8, linestyle="dotted")
             axes.text(phase + 0.1, 1.13 * highest, name, fontsize=9, fontweight="bold", va="top")
     axes.legend(loc="lower left", fontsize=9, frameon=False, ncols=len(curves))
     axes.tick_params(labelsize=9)
@@ -114,7 +111,7 @@ def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | No
     axes.set_ylabel("volume, mL", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def _curve(axes: Axes, curve: VolumeCurve) -> float:
@@ -124,7 +121,7 @@ def _curve(axes: Axes, curve: VolumeCurve) -> float:
     low, high = volumes - spreads, volumes + spreads
     axes.fill_between(curve.phases, low, high, color=color, alpha=0.75, linewidth=0)
     axes.plot(
-        curve.phases, volumes, color=_INK, linewidth=1.2, marker="o", markersize=5,
+        curve.phases, volumes, color=INK, linewidth=1.2, marker="o", markersize=5,
         markerfacecolor=color, markeredgewidth=0.8, label=curve.structure,
     )  # fmt: skip
     return float(high.max())
@@ -165,9 +162,3 @@ def _write_on(axes: Axes, title: str, letters: Letters | None) -> None:
             x, y, text, transform=axes.transAxes, color="white", fontsize=8.5, ha=side,
             va="center", path_effects=[withStroke(linewidth=2, foreground="black")],
         )  # fmt: skip
-
-
-def _png(figure: Figure) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
