@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGE = Path("src", "napari_bayes_nnunet")
 MANIFEST = PACKAGE / "napari.yaml"
 LINK = "../../napari.yaml"
+TEMPLATES = PACKAGE / "app" / "report" / "templates"
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def checkout(tmp_path: Path) -> Path:
         *(Path(name) for name in ("pyproject.toml", "hatch_build.py", "README.md", "napari.yaml")),
         *(Path(name) for name in PROJECT["project"]["license-files"]),
         *(PACKAGE / name for name in ("__init__.py", "py.typed")),
+        *(TEMPLATES / file.name for file in (ROOT / TEMPLATES).iterdir()),
     ]
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,13 @@ def test_wheel_has_version_types_and_manifest(checkout: Path) -> None:
     assert "napari_bayes_nnunet/py.typed" in wheel.namelist()
     assert wheel.namelist().count("napari_bayes_nnunet/napari.yaml") == 1
     assert wheel.read("napari_bayes_nnunet/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
+
+
+def test_wheel_has_the_templates_of_reports(checkout: Path) -> None:
+    wheel = build_wheel(checkout)
+    for file in (ROOT / TEMPLATES).iterdir():
+        name = Path(TEMPLATES.relative_to("src"), file.name).as_posix()
+        assert wheel.read(name) == file.read_bytes()
 
 
 def test_build_without_link_copies_the_manifest(checkout: Path) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,7 @@ from napari_bayes_nnunet.app.evaluation.figures import (
 )
 from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+from napari_bayes_nnunet.app.evaluation.paper_tables import dice_table
 from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
@@ -49,6 +48,7 @@ from ...helpers.evaluations import (
     write_reference,
 )
 from ...helpers.folders import finish
+from ...helpers.pages import Page
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
@@ -90,31 +90,6 @@ def evaluated(folders: Path) -> tuple[MethodEvaluation, ...]:
     return finish(evaluate_methods(two, folders / "labelsTr"))[1]
 
 
-class Page(HTMLParser):
-    """Titles, pictures, links to elsewhere, and whether every tag is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.titles: list[str] = []
-        self.pictures: list[dict[str, str | None]] = []
-        self.outside = re.findall(r'(?:src|href)="(?!data:)[^"]*"|url\([^)]*\)', text)
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "img":
-            self.pictures.append(dict(attrs))
-        elif tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "h2":
-            self.titles.append(data)
-
-
 def test_the_folder_has_table_summary_and_page(methods, tmp_path):
     page = write_evaluation(methods, tmp_path / "new" / "report")
     assert page == tmp_path / "new" / "report" / "report.html"
@@ -138,26 +113,46 @@ def test_a_file_in_the_way_is_one_sentence(bare, tmp_path):
         write_evaluation(bare, tmp_path / "report")
 
 
-def test_the_page_needs_nothing_from_outside_and_is_whole(methods):
-    text = evaluation_page(methods, [])
-    page = Page(text)
+def test_page_has_every_table_and_figure(methods):
+    page = Page(evaluation_page(methods, []))
     assert page.outside == []
-    assert page.open == []
     assert len(page.pictures) == 3
     assert all(picture["alt"] and picture["src"].startswith("data:") for picture in page.pictures)
     assert page.titles == [
         "How to read the tables",
-        "Table 1. Dice: how well the structures are drawn",
-        "Table 2. Calibration error: is the confidence true?",
+        "Table 1. Dice",
+        "Table 2. Expected calibration error",
         "Differences from multi <n = 3>",
         "Further measures of calibration",
         "Contours and volumes",
-        "Does uncertainty find the wrong voxels?",
-        "Does uncertainty find the cases that failed?",
+        "Detection of wrong voxels by uncertainty",
+        "Detection of failed cases by uncertainty",
     ]
-    assert "<n = 3>" not in text
-    assert "By vendor" in text
-    assert "For research use only" in text
+    assert "<n = 3>" not in page.source
+    assert page.text.count("By vendor") == 2
+    assert "For research use only" in page.text
+
+
+def test_page_has_the_numbers_of_its_tables(methods):
+    page = Page(evaluation_page(methods, []))
+    assert len(page.tables) == 11
+    table = dice_table(methods)
+    cells = table.rows[0][1]
+    assert page.tables[0] == [
+        ["", "All (6 volumes)"],
+        ["Method", "RV", "MYO", "LV", "Mean"],
+        ["multi <n = 3>", *(f"{c.value} {c.deviation} {c.interval}" for c in cells)],
+        ["vanilla", *(f"{c.value} {c.deviation} {c.interval}" for c in table.rows[1][1])],
+    ]
+    assert "<b>" + cells[3].value + "</b>" in page.source
+    assert f"Best Dice {cells[3].value} multi <n = 3> · {cells[3].interval}" in page.text
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"onload="alert(1)'])
+def test_names_of_methods_are_escaped(bare, name):
+    page = Page(evaluation_page([replace(bare[0], name=name)], []))
+    assert "script" not in page.tags
+    assert [table[2][0] for table in page.tables] == [name] * 8
 
 
 def test_one_method_of_labels_alone_has_a_page(bare):
@@ -194,7 +189,7 @@ def test_a_figure_for_any_number_of_methods(methods, bare, draw):
 def test_figures_need_no_pyplot():
     program = (
         "import sys\n"
-        "from tests.evaluations import made_method\n"
+        "from tests.helpers.evaluations import made_method\n"
         "from napari_bayes_nnunet.app.evaluation.page import evaluation_page\n"
         "evaluation_page([made_method(patients=2)], [])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -275,14 +270,13 @@ def test_methods_that_were_never_files_have_no_pictures(methods, tmp_path):
 
 def test_cases_are_on_the_page(folders, evaluated):
     shown = list(shown_cases(evaluated, folders / "labelsTr"))
-    text = evaluation_page(evaluated, shown)
-    page = Page(text)
+    page = Page(evaluation_page(evaluated, shown))
     assert "Cases" in page.titles
     assert len(page.pictures) == 3 + len(shown)
     for case in shown:
         kind = "Best case" if case.is_good else "One of the worst"
-        assert f"<b>{case.case.case}</b> · {kind}" in text
-    assert "without its image, which was not found" in text
+        where = f"slice {case.z} of {case.slices}" + ("" if case.image is not None else " · image")
+        assert f"{case.case.case} · {kind} · {where}" in page.text
 
 
 def shown(count: int, **changes) -> ShownCase:

@@ -36,7 +36,6 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     Block,
     TableCell,
     evaluation_table,
-    html_table,
     text_table,
 )
 
@@ -240,13 +239,6 @@ def test_table_in_a_terminal_is_aligned():
     assert heads.split() == ["RV", "MYO", "LV", "Mean"]
     assert values.startswith(f"a|b <c>  {cell.value} {cell.deviation}")
     assert heads.index("RV") == values.index(cell.value)
-
-
-def test_interval_stands_below_its_number_in_a_page():
-    table = dice_table([made_method("a|b <c>")])
-    page = html_table(table)
-    assert "a|b &lt;c&gt;" in page
-    assert f"<small>{table.rows[0][1][0].interval}</small>" in page
 
 
 def test_a_cell_in_words():

@@ -1,62 +1,76 @@
-"""Markup: what is no markup is escaped, and nothing comes from outside."""
+"""Pages from templates: values are escaped, and nothing comes from outside."""
 
 from __future__ import annotations
 
 import base64
-from html.parser import HTMLParser
+from typing import Any
 
 import pytest
+from jinja2 import UndefinedError
 
-from napari_bayes_nnunet.app.report.html import bullets, page, picture, section, tag
+from napari_bayes_nnunet.app.report.figures import DPI
+from napari_bayes_nnunet.app.report.html import Tile, data_uri, natural_width, render_page
 
+from ...helpers.pages import Page
 
-class Balance(HTMLParser):
-    """Whether every element is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-
-    def handle_starttag(self, name: str, attributes: object) -> None:
-        if name not in ("meta", "img"):
-            self.open.append(name)
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
-
-
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", 'a & b "c"', "</td></table>", "'"])
-def test_text_is_escaped(text: str) -> None:
-    written = tag("p", text, title=text)
-    assert "<" not in written.removeprefix("<p").removesuffix("</p>").replace("&lt;", "")
-    found: list[object] = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda name, given: found.append((name, given))  # type: ignore[method-assign]
-    parser.handle_data = found.append  # type: ignore[method-assign]
-    parser.feed(written)
-    parser.close()
-    assert found == [("p", [("title", text)]), text]
+MARKUP = ("<script>alert(1)</script>", '"onload="alert(1)', "</td></table>", "'a' & b", "{{ 7 }}")
+STUDY = {
+    "heading": "one",
+    "facts": [],
+    "warnings": [],
+    "tiles": [],
+    "failed": [],
+    "segmented": [],
+    "most_rows": 1,
+    "asked": {},
+    "left_out": [],
+}
 
 
-def test_markup_is_not_escaped_again() -> None:
-    assert tag("p", "a < ", tag("b", "c"), class_="x") == '<p class="x">a &lt; <b>c</b></p>'
-    assert bullets(["a", "b"], class_="") == "<ul><li>a</li><li>b</li></ul>"
-    assert section("A & B", "c") == "<section><h2>A &amp; B</h2>c</section>"
+def page(**values: Any) -> Page:
+    return Page(render_page("cohort.html.j2", **(STUDY | values)))
 
 
-def test_a_picture_is_inside_the_page() -> None:
-    written = picture(b"PNG", 'a "slice"')
-    assert base64.b64encode(b"PNG").decode() in written
-    assert 'alt="a &quot;slice&quot;"' in written
+@pytest.mark.parametrize("text", MARKUP)
+def test_values_are_escaped(text: str) -> None:
+    plain = page()
+    written = page(
+        heading=text,
+        facts=[text],
+        warnings=[text],
+        tiles=[Tile(text, text, text, text)],
+        asked={text: text},
+        left_out=[text],
+    )
+    assert written.tags - plain.tags <= {"b", "ul", "li", "dt", "dd", "div", "small", "section"}
+    assert written.text.count(text) == 10
 
 
-def test_a_page_asks_for_nothing() -> None:
-    written = page("A < B", [tag("p", "c"), picture(b"PNG", "d")])
-    assert written.startswith("<!DOCTYPE html>")
-    assert "<title>A &lt; B</title>" in written
-    assert "default-src 'none'" in written
-    for outside in ("http:", "https:", "//", "<script", "<link", "@import", "url("):
-        assert outside not in written
-    balance = Balance()
-    balance.feed(written)
-    assert balance.open == []
+def test_page_refers_to_nothing_outside() -> None:
+    written = page()
+    assert written.source.startswith("<!DOCTYPE html>\n")
+    assert written.outside == []
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in written.source
+    assert "//" not in written.source
+
+
+def test_style_has_light_dark_and_print() -> None:
+    source = page().source
+    assert "color-scheme: light dark" in source
+    assert "@media screen and (prefers-color-scheme: dark)" in source
+    assert "@media print" in source
+
+
+def test_missing_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="heading"):
+        render_page("cohort.html.j2", **{k: v for k, v in STUDY.items() if k != "heading"})
+
+
+def test_picture_is_inside_the_page() -> None:
+    assert data_uri(b"PNG") == f"data:image/png;base64,{base64.b64encode(b'PNG').decode()}"
+
+
+def test_figures_have_one_scale() -> None:
+    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+    assert natural_width(header + (2 * DPI).to_bytes(4)) == "14.0rem"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
+from typing import Any
 
+import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.report.html import RESEARCH_USE
-from napari_bayes_nnunet.app.review.report_page import NO_INTERVAL, NO_PICTURES, report_page
+from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
 from napari_bayes_nnunet.io.study.usage_log import UseRow, usage_summary
 
-from ...helpers.reviews import PAPILLARY, STRUCTURES, review
+from ...helpers.pages import Page
+from ...helpers.reviews import PAPILLARY, STRUCTURES, corrected, review
 
 PREDICTION = {
     "ensemble": "Demo ensemble",
@@ -26,133 +27,145 @@ PREDICTION = {
 }
 
 
-def text_of(page: str) -> str:
-    without_style = re.sub(r"<style>.*?</style>", "", page, flags=re.S)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without_style))
+def page_of(**changes: Any) -> Page:
+    return Page(report_page(review(**changes)))
 
 
-def test_it_says_what_its_numbers_are() -> None:
-    text = text_of(report_page(review()))
+def test_page_has_name_date_phases_and_limits() -> None:
+    text = page_of().text
     assert "patient007" in text
     assert "2026-07-01 10:32 · ED is phase 1 · ES is phase 8" in text
-    assert RESEARCH_USE in text
-    assert NO_INTERVAL in text
-    assert "is not a clinical confidence interval" in NO_INTERVAL
+    assert "For research use only. Not a medical device" in text
+    assert "not a clinical confidence interval" in text
     assert PAPILLARY in text
 
 
-def test_the_folder_of_the_study_is_not_told() -> None:
-    assert "Jane" not in report_page(review(study="/data/Jane Doe/patient007"))
+def test_page_refers_to_nothing_outside() -> None:
+    assert page_of().outside == []
 
 
-def test_the_first_numbers_seen() -> None:
+def test_folder_of_the_study_stays_private() -> None:
+    assert "Jane" not in page_of(study="/data/Jane Doe/patient007").source
+
+
+def test_key_figures_come_first() -> None:
     progress = ReviewProgress(done=9, total=24, uncertain_share=0.839, ef_spread=1.2)
-    text = text_of(report_page(review(progress=progress)))
+    text = page_of(progress=progress).text
     assert "LV EF 57.8 ± 1.2 % prediction 55.5" in text
     assert "Slices reviewed 9 of 24 83 % of uncertain volume" in text
 
 
+def test_numbers_stand_under_their_ventricle() -> None:
+    table = page_of().tables[0]
+    assert [row[0] for row in table if len(row) == 1] == ["Left ventricle", "Right ventricle"]
+    assert table[0][1:] == ["Prediction", "± SD", "After review", "± SD", "Change", "Unit"]
+    assert table[2] == [
+        *("End-diastolic volume LV EDV", "120.0", "± 3.2", "118.0", "± 1.0", "−2.0", "mL"),
+    ]
+    assert table[5][0] == "Cardiac output RV CO"
+
+
 def test_every_corrected_slice_has_its_picture() -> None:
-    page = report_page(review())
-    assert page.count("<img ") == 2
-    assert page.count('src="data:image/png;base64,iVBOR') == 2
-    text = text_of(page)
-    assert re.search(r"Phase 8 \(ES\), slice 3 · accepted · \d+ voxels changed base", text)
-    assert re.search(r"Phase 8 \(ES\), slice 4 · \d+ voxels changed", text)
-    assert "LV (left ventricle, cavity)" in text
+    page = page_of()
+    assert len(page.pictures) == 2
+    assert all(p["src"].startswith("data:image/png;base64,iVBOR") for p in page.pictures)
+    changed = np.count_nonzero(corrected(2).before != corrected(2).after)
+    assert f"Phase 8 (ES), slice 3 · accepted · {changed} voxels changed base" in page.text
+    assert f"Phase 8 (ES), slice 4 · {changed} voxels changed" in page.text
+    assert "LV (left ventricle, cavity)" in page.text
 
 
 def test_decisions_and_comments_are_escaped() -> None:
     comment = "<script>alert('x')</script>\nsecond line & more"
     decision = Decision(state="flagged", comment=comment)
-    page = report_page(review(decisions={(8, 2): decision}))
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;") == 2
-    assert '<td class="flagged">flagged</td>' in page
+    page = page_of(decisions={(8, 2): decision})
+    assert "script" not in page.tags
+    assert page.text.count("<script>alert('x')</script> second line & more") == 2
+    assert page.row("Phase 8 (ES), slice 3")[0] == "flagged"
 
 
 def test_decisions_stand_in_the_order_of_the_slices() -> None:
-    text = text_of(report_page(review(corrected=())))
-    assert text.index("Phase 1 (ED), slice 1") < text.index("Phase 8 (ES), slice 3")
+    decisions = page_of(corrected=()).tables[1]
+    assert [row[0] for row in decisions[1:]] == ["Phase 1 (ED), slice 1", "Phase 8 (ES), slice 3"]
 
 
-@pytest.mark.parametrize("name", ["<b>x", '"><img src=//evil>'])
+@pytest.mark.parametrize("name", ["<b>x", '"><img src=//evil>', '"onload="alert(1)'])
 def test_names_from_files_are_escaped(name: str) -> None:
     predictions = {None: PREDICTION | {"ensemble": name, "warnings": [name], "method": name}}
-    page = report_page(
-        review(study=name, structures={**STRUCTURES, name: 4}, predictions=predictions,
-               warnings=(name,), decisions={(1, 0): Decision(state="flagged", comment=name)})
+    page = page_of(
+        study=name, structures={**STRUCTURES, name: 4}, predictions=predictions, warnings=(name,),
+        decisions={(1, 0): Decision(state="flagged", comment=name)},
     )  # fmt: skip
-    assert name not in page
+    assert name not in page.source
+    assert page.outside == []
 
 
 def test_warnings_name_their_phase_and_come_once() -> None:
-    text = text_of(report_page(review(predictions={8: PREDICTION}, warnings=("Moved.", "Moved."))))
+    text = page_of(predictions={8: PREDICTION}, warnings=("Moved.", "Moved.")).text
     assert text.count("Moved.") == 1
     assert "Phase 8 (ES): LV: the models agree less." in text
 
 
-def test_a_warning_of_a_phase_is_not_told_twice() -> None:
+def test_warning_of_a_phase_comes_once() -> None:
     warnings = (PREDICTION["warnings"][0], "Moved.")
-    text = text_of(report_page(review(predictions={8: PREDICTION}, warnings=warnings)))
+    text = page_of(predictions={8: PREDICTION}, warnings=warnings).text
     assert text.count("LV: the models agree less.") == 1
     assert text.count("Moved.") == 1
 
 
-def test_without_the_image_it_does_not_claim_that_nothing_was_changed() -> None:
-    text = text_of(report_page(review(corrected=None)))
-    assert NO_PICTURES in text
-    assert "No slice was changed" not in text
+def test_missing_image_is_not_an_unchanged_slice() -> None:
+    page = page_of(corrected=None)
+    assert page.pictures == []
+    assert "The image was not available" in page.text
+    assert "No slice was changed" not in page.text
 
 
-def test_how_the_prediction_was_made() -> None:
+def test_origin_names_phases_that_differ() -> None:
     stopped = {"ensemble": "Demo ensemble", "method": "single", "mirroring": "full"}
-    text = text_of(report_page(review(predictions={1: PREDICTION, 8: stopped})))
+    text = page_of(predictions={1: PREDICTION, 8: stopped}).text
     assert "Ensemble Demo ensemble" in text
     assert "Method All cycles (multi) (Phase 1 (ED)); Last cycle (single) (Phase 8 (ES))" in text
     assert "Members 2 " in text
     assert "Mirroring full" in text
 
 
-def test_the_curve_is_shown_where_there_are_several_phases() -> None:
+def test_curve_needs_several_phases() -> None:
     curve = VolumeCurve(
         structure="LV", phases=(1, 8), volumes=(120, 60), spreads=(3, 2), ed=1, es=8
     )
-    page = report_page(review(curves=[curve]))
-    assert page.count("<img ") == 3
-    assert "Volume of LV in each phase after the review; the band is the spread" in page
+    page = page_of(curves=[curve])
+    assert len(page.pictures) == 3
+    assert page.pictures[0]["alt"] == "Volume of LV in each phase after review"
+    assert "The band is" in page.text
     one = VolumeCurve(structure="LV", phases=(1,), volumes=(9,), spreads=(1,), ed=None, es=None)
-    assert "Volume over the heart cycle" not in report_page(review(curves=[one]))
+    assert "Volume over the heart cycle" not in page_of(curves=[one]).titles
 
 
-def test_without_spread_the_curve_has_no_band() -> None:
+def test_curve_without_spread_has_no_band() -> None:
     nan = float("nan")
     curve = VolumeCurve(
         structure="LV", phases=(1, 8), volumes=(120, 60), spreads=(nan, nan), ed=1, es=8
     )
-    assert "the band" not in report_page(review(curves=[curve]))
+    assert "The band is" not in page_of(curves=[curve]).text
 
 
-def test_the_log_of_use_in_sentences() -> None:
+def test_log_of_use_has_its_numbers() -> None:
     made = datetime(2026, 7, 1)
     looked = UseRow(time=made, phase=1, z=0, seconds=12.4)
     worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=40, outside=10)
-    text = text_of(report_page(review(use=usage_summary([looked, worked]))))
-    assert "2 slices looked at in 25 s, 12 s a slice; 1 of them corrected." in text
-    assert "80 % of the 50 changed voxels were where the models were uncertain (entropy above" in (
-        text
-    )
-    assert "Voxels changed by tool: level 50." in text
+    text = page_of(use=usage_summary([looked, worked])).text
+    assert "2 slices viewed in 25 s (12 s per slice), 1 corrected." in text
+    assert "80 % of the 50 changed voxels" in text
+    assert "level 50." in text
 
 
-def test_a_review_that_changed_nothing() -> None:
-    text = text_of(report_page(review(corrected=(), decisions={}, use=usage_summary([]))))
-    assert "No slice was changed." in text
-    for title in ("Decisions", "Log of use", "How the prediction", "Warnings", "heart cycle"):
-        assert title not in text
+def test_review_that_changed_nothing_is_short() -> None:
+    page = page_of(corrected=(), decisions={}, use=usage_summary([]))
+    assert page.titles == ["Numbers", "Corrected slices"]
+    assert "No slice was changed." in page.text
 
 
-def test_an_image_without_a_heart() -> None:
-    text = text_of(report_page(review(before={}, after={}, ed=None, es=None)))
-    assert "No ventricle was found" in text
-    assert "ED is" not in text
+def test_image_without_a_heart_has_no_numbers() -> None:
+    page = page_of(before={}, after={}, ed=None, es=None)
+    assert "No ventricle was found" in page.text
+    assert "ED is" not in page.text

@@ -31,8 +31,8 @@ from napari_bayes_nnunet.app.trajectory.output_files import (
 from napari_bayes_nnunet.app.trajectory.page import way_of_members
 from napari_bayes_nnunet.core.ensemble.weight_space import Modes
 
+from ...helpers.pages import Page
 from ...helpers.trajectories import CYCLES, LAYERS, make_run
-from ..report.test_html import Balance
 from .test_member_comparison import made_case
 
 LAST = "decoder.stages.1.convs.0.conv.weight"
@@ -63,6 +63,10 @@ def members_alone(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
 
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def page_at(file: Path) -> Page:
+    return Page(file.read_text(encoding="utf-8"))
 
 
 # Tables
@@ -115,7 +119,9 @@ def test_the_text_says_what_was_found(analysis: TrajectoryAnalysis, members_alon
     assert first == f"made run, fold 0: 30 epochs known, 12 members of 3 cycles; {LAST}."
     assert second.startswith("Members of different cycles are 80 ")
     assert second.endswith("times as far apart as those of one (13.3 and 0.167); silhouette 0.98.")
-    assert third.endswith("power 1.00 of the epochs between them: they move on, nearly straight.")
+    assert third.endswith(
+        "power 1.00 of the epochs between them: they drift in nearly a straight line."
+    )
     assert "the members known" in trajectory_text(members_alone)
 
 
@@ -129,15 +135,15 @@ def test_the_control_stands_beside_it(analysis: TrajectoryAnalysis, tmp_path: Pa
     row = rows_of(distances_csv(controlled))[0]
     assert (row["control_between_to_within"], row["control_silhouette"]) == ("2.5", "0.25")
     assert rows_of(distances_csv(analysis))[0]["control_silhouette"] == ""
-    page = write_trajectory(controlled, tmp_path).read_text(encoding="utf-8")
-    assert "Control: silhouette" in page
-    assert "without restarts 2.50 ×" in page
-    assert "There is no control here" not in page
+    page = page_at(write_trajectory(controlled, tmp_path))
+    assert page.row(LAST)[-2:] == ["2.50", "0.250"]
+    assert "without restarts 2.50 ×" in page.text
+    assert "There is no control" not in page.text
 
 
 @pytest.mark.parametrize(
     ("power", "words"),
-    [(0.1, "bounce about one place."), (0.5, "like a random walk."), (0.9, "nearly straight.")],
+    [(0.1, "stay around one point."), (0.5, "walk at random."), (0.9, "nearly a straight line.")],
 )
 def test_staying_and_moving_on(analysis: TrajectoryAnalysis, power: float, words: str) -> None:
     spread = replace(analysis.first.spreading, distances=np.array([1, 2**power, 3**power]))
@@ -227,30 +233,35 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     names |= {"layers.png", "distances.png", "members_case_1.png"}
     assert {file.name for file in report.iterdir()} == names
     assert page == report / "trajectory.html"
-    text = page.read_text(encoding="utf-8")
-    assert text.count("data:image/png;base64,") == 4
-    assert "http" not in text.replace("http-equiv", "")
-    balance = Balance()
-    balance.feed(text)
-    assert balance.open == []
-    for words in ("Fig. 2", "Fig. 1", "case&lt;1&gt;", "Silhouette", LAST, "slice 2: 40 bit"):
-        assert words in text
+    written = page_at(page)
+    assert written.outside == []
+    assert len(written.pictures) == 4
+    assert [title[:6] for title in written.titles if title.startswith("Fig")] == [
+        "Fig. 2",
+        "Fig. 1",
+    ]
+    assert "case<1>, 8 slices." in written.text
+    assert "slice 2: 40 bit, slice 5: 100 bit." in written.text
+    row = written.row(LAST)
+    assert row[:4] == ["144", "17.6", "0.100 0.57 %", "9.10 52 %"]
+    assert row[6:] == ["80.0", "0.983", "1.00"]
     assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
     write_trajectory(analysis, report)  # of one layer
     assert not (report / "layers.png").exists()
 
 
 def test_a_case_in_which_nothing_was_found(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
-    page = write_trajectory(analysis, tmp_path, cases=[replace(made_case(), shown=())])
-    assert "no structure was found, so there is no picture" in page.read_text(encoding="utf-8")
+    page = page_at(write_trajectory(analysis, tmp_path, cases=[replace(made_case(), shown=())]))
+    assert "case<1>: no structure was found" in page.text
+    assert len(page.pictures) == 2
     assert not list(tmp_path.glob("members_*"))
 
 
 def test_without_a_whole_trajectory_the_page_says_so(members_alone: Any, tmp_path: Path) -> None:
-    text = write_trajectory(members_alone, tmp_path).read_text(encoding="utf-8")
+    text = page_at(write_trajectory(members_alone, tmp_path)).text
     assert "The epochs between the members were not kept" in text
     assert "half precision" in text
-    assert "There is no control here: train once more with --schedule poly" in text
+    assert "There is no control." in text
 
 
 def test_a_place_that_cannot_be_written(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-from ..report.html import Html, tag
+from ..report.html import UNKNOWN
 from ..text_table import aligned
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
 from .measures import Measure
-
-_UNKNOWN: Final = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +130,11 @@ def extent(methods: Sequence[MethodEvaluation]) -> str:
 def cell(found: Aggregate, measure: Measure) -> TableCell:
     """An aggregate as the measure is written."""
     if math.isnan(found.value):
-        return TableCell(value=_UNKNOWN)
+        return TableCell(value=UNKNOWN)
     deviation = _written(found.deviation, measure)
     return TableCell(
         value=_written(found.value, measure),
-        deviation=f"±{deviation}" if deviation != _UNKNOWN else "",
+        deviation=f"±{deviation}" if deviation != UNKNOWN else "",
         interval=_interval(found, measure),
         remark=f"{found.skipped} without" if found.skipped else "",
     )
@@ -150,38 +147,6 @@ def text_table(table: Table) -> str:
         for name, cells in table.rows
     ]
     return "\n".join(aligned([["", *table.columns], *rows]))
-
-
-def html_table(table: Table) -> Html:
-    """The table for a page; the interval stands below its number."""
-    ends = _last_of_blocks(table)
-    blocks = [tag("th")] + [
-        tag("th", title, colspan=str(len(columns)), class_="block")
-        for title, columns in table.heads
-    ]
-    titles = [column for _, columns in table.heads for column in columns]
-    columns = [tag("th", title, class_=_class(n, ends)) for n, title in enumerate(titles)]
-    rows = [
-        tag("tr", tag("th", name), *(_html_cell(c, _class(n, ends)) for n, c in enumerate(cells)))
-        for name, cells in table.rows
-    ]
-    head = tag("thead", tag("tr", *blocks), tag("tr", tag("th", "Method"), *columns))
-    return tag("div", tag("table", head, tag("tbody", *rows)), class_="wide")
-
-
-def _class(column: int, ends: set[int]) -> str:
-    return "result end" if column in ends else "result"
-
-
-def _last_of_blocks(table: Table) -> set[int]:
-    counts = [len(columns) for _, columns in table.heads]
-    return {sum(counts[: n + 1]) - 1 for n in range(len(counts) - 1)}
-
-
-def _html_cell(cell: TableCell, class_: str) -> Html:
-    value = tag("b" if cell.stands_out else "span", cell.value)
-    below = " · ".join(filter(None, (cell.interval, cell.remark)))
-    return tag("td", value, tag("i", cell.deviation), tag("small", below), class_=class_)
 
 
 def _table(
@@ -209,7 +174,7 @@ def _best_marked(
         "lower": lambda value: -value,
         "nearer to 0": lambda value: -abs(value),
     }
-    known = [(f.value, c.value) for f, c in zip(found, cells, strict=True) if c.value != _UNKNOWN]
+    known = [(f.value, c.value) for f, c in zip(found, cells, strict=True) if c.value != UNKNOWN]
     if not measure.better or len(known) < 2:
         return list(cells)
     _, best = max(known, key=lambda pair: keys[measure.better](pair[0]))
@@ -219,7 +184,7 @@ def _best_marked(
 def _difference_cell(found: Aggregate, base: Aggregate, measure: Measure) -> TableCell:
     differs = aggregate_difference(found, base)
     if math.isnan(differs.value):
-        return TableCell(value=_UNKNOWN)
+        return TableCell(value=UNKNOWN)
     low, high = (round(end * measure.scale, measure.digits) for end in differs.interval)
     return TableCell(
         value=_signed(differs.value, measure),
@@ -245,6 +210,6 @@ def _signed(value: float, measure: Measure) -> str:
 
 def _written(value: float, measure: Measure) -> str:
     if math.isnan(value):
-        return _UNKNOWN
+        return UNKNOWN
     text = f"{value * measure.scale:.{measure.digits}f}"
     return (text if text.strip("-0.") else text.lstrip("-")).replace("-", "−")

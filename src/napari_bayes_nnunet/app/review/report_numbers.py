@@ -1,70 +1,71 @@
-"""The numbers of a report: prediction beside reviewed, each with the spread of the models."""
+"""Numbers of a report: prediction and reviewed side by side, each with its spread."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
 
 from ...core.heart.function import Measured
-from ..report.html import Html, tag
+from ..report.html import UNKNOWN
 from .outcome import all_names
 
-UNKNOWN: Final = "–"
-_HEAD: Final = (
-    ("", ""),
-    ("Prediction", "number"),
-    ("± models", "spread"),
-    ("After review", "number"),
-    ("± left", "spread"),
-    ("Change", "number"),
-    ("Unit", ""),
-)
+
+@dataclass(frozen=True, kw_only=True)
+class NumberRow:
+    """A number of the report as written: "LV EDV", 120.0 before, 118.0 after, change −2.0."""
+
+    ventricle: str
+    title: str
+    name: str
+    help: str
+    unit: str
+    before: str
+    spread_before: str
+    after: str
+    spread_after: str
+    change: str
 
 
 def number(measured: Measured | None) -> str:
-    """The value without its unit."""
+    """Return the value without its unit."""
     return _rounded(measured.value, measured.unit) if measured else UNKNOWN
 
 
-def with_spread(measured: Measured) -> tuple[str, str]:
-    """The value, and its spread with the unit, such as "54.2" and "± 1.3 %"."""
-    spread = _spread(measured)
-    return number(measured), f"{spread} {measured.unit}" if spread != UNKNOWN else measured.unit
-
-
-def numbers_table(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> Html:
-    """A row for each number, under its ventricle."""
-    rows = []
-    ventricle = ""
-    for name in all_names(before, after):
-        either = after.get(name) or before[name]
-        side, _, title = either.title.partition(", ")
-        if side != ventricle:
-            ventricle = side
-            rows.append(tag("tr", tag("th", side, colspan="7", class_="group")))
-        rows.append(_row(title, either, before.get(name), after.get(name)))
-    head = tag("tr", *(tag("th", title, class_=kind) for title, kind in _HEAD))
-    return tag("table", tag("thead", head), tag("tbody", *rows))
-
-
-def _row(title: str, either: Measured, before: Measured | None, after: Measured | None) -> Html:
-    return tag(
-        "tr",
-        tag("td", title.capitalize(), tag("small", either.name), title=either.help),
-        tag("td", number(before), class_="number"),
-        tag("td", _spread(before), class_="spread"),
-        tag("td", number(after), class_="number after"),
-        tag("td", _spread(after), class_="spread"),
-        tag("td", _change(before, after), class_="number"),
-        tag("td", either.unit),
-    )
-
-
-def _spread(measured: Measured | None) -> str:
+def written_spread(measured: Measured | None) -> str:
+    """Return the standard deviation without its unit, such as "± 1.3"."""
     if measured is None or math.isnan(measured.spread):
         return UNKNOWN
     return f"± {_rounded(measured.spread, measured.unit)}"
+
+
+def with_spread(measured: Measured) -> tuple[str, str]:
+    """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %"."""
+    written = written_spread(measured)
+    return number(measured), f"{written} {measured.unit}" if written != UNKNOWN else measured.unit
+
+
+def number_rows(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[NumberRow]:
+    """Return a row for each number that is known before or after the review."""
+    return [_row(before.get(name), after.get(name)) for name in all_names(before, after)]
+
+
+def _row(before: Measured | None, after: Measured | None) -> NumberRow:
+    either = after or before
+    assert either is not None
+    ventricle, _, title = either.title.partition(", ")
+    return NumberRow(
+        ventricle=ventricle,
+        title=title.capitalize(),
+        name=either.name,
+        help=either.help,
+        unit=either.unit,
+        before=number(before),
+        spread_before=written_spread(before),
+        after=number(after),
+        spread_after=written_spread(after),
+        change=_change(before, after),
+    )
 
 
 def _change(before: Measured | None, after: Measured | None) -> str:
