@@ -94,7 +94,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
     panels[0].set_ylim(bottom=0)
-    panels[0].set_ylabel("1 − Dice of those kept", fontsize=9)
+    panels[0].set_ylabel("1 − Dice of the cases kept", fontsize=9)
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     shown = [lines[method.name] for method in methods if method.name in lines]
     figure.legend(

@@ -278,8 +278,8 @@ def _draw_spreading(panel: Axes, layer: LayerDistances) -> None:
     panel.plot(found.lags, found.distances, color=INK, marker="o", ms=4, lw=1.2, label="measured")
     if len(found.lags) > 1:
         first, growth = found.distances[0], found.lags / found.lags[0]
-        for words, power, dashes in (("straight on", 1, "--"), ("random walk", 0.5, "-."),
-                                     ("about one place", 0, ":")):  # fmt: skip
+        for words, power, dashes in (("straight line", 1, "--"), ("random walk", 0.5, "-."),
+                                     ("around one point", 0, ":")):  # fmt: skip
             panel.plot(found.lags, first * growth**power, color=MUTED, lw=1, ls=dashes, label=words)
         panel.legend(fontsize=8, frameon=False, loc="upper left")
     panel.set_ylim(bottom=0)

@@ -27,8 +27,8 @@ from ..common.rows_table import ROW_HEIGHT
 
 BOLD = "Dice, and calibration error (ECE). Bold is the best; point at a number for its interval."
 READING = (
-    "Reliability: a bar that ends at the dashed line is as often right as it is sure. Red: too "
-    "sure; pale: not sure enough."
+    "Reliability: a bar on the dashed line means that confidence equals accuracy. Red: "
+    "overconfident; pale: underconfident."
 )
 NO_DIAGRAM = (
     "No reliability diagram: it needs probabilities (predict --save probabilities, or "
