@@ -22,7 +22,7 @@ import numpy as np
 from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, score_ranges
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble, Tally
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
-from napari_bayes_nnunet.core.heart.measurements import spread, volumes_ml
+from napari_bayes_nnunet.core.heart.measurements import measure_spread, volumes_ml
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
@@ -81,7 +81,7 @@ def _scores(tally: Tally, reference: np.ndarray) -> dict:
     labels = np.asarray(posterior.labels())
     bins = reliability_bins(np.asarray(posterior.mean()), reference)
     volumes = volumes_ml(labels, tally.spacing, tally.structures)
-    spreads = {name: spread(values) for name, values in tally.volumes.items()}
+    spreads = {name: measure_spread(values) for name, values in tally.volumes.items()}
     return {
         "n": posterior.count,
         "dice": dice(labels, reference, tally.structures),

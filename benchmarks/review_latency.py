@@ -62,7 +62,7 @@ def make_posterior(phase: int) -> StoredPosterior:
     members = np.stack([heart(phase, member, rng) for member in range(MEMBERS)])
     mean = np.stack([(members == label).mean(axis=0, dtype=np.float32) for label in range(4)])
     entropy = -np.sum(mean * np.log2(np.maximum(mean, 1e-9)), axis=0, dtype=np.float32)
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         mean,
         members,
         prediction=mean.argmax(axis=0).astype(np.uint8),

@@ -133,7 +133,7 @@ class FakeChild:
             members[(number, *cube)] = label
         said = np.arange(4)[:, None, None, None, None] == members
         nothing = np.zeros(shape, np.float32)
-        posterior = StoredPosterior.of(
+        posterior = StoredPosterior.from_members(
             said.mean(axis=1),
             members,
             prediction=members[0],

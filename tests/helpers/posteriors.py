@@ -16,7 +16,7 @@ def posterior_of(members: Sequence[np.ndarray], *, classes: int = 4) -> StoredPo
     for labels in members:
         one_hot = np.stack([labels == label for label in range(classes)])
         running.add(one_hot.astype(np.float32))
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         running.mean(),
         members,
         prediction=running.labels(),

@@ -51,14 +51,14 @@ def slice_of(probabilities: NDArray[np.floating], members: Sequence[Labels]) -> 
     """A slice as kept and reopened, from mean (C, Y, X) probabilities and members' labels."""
     probabilities = np.asarray(probabilities, np.float32)[:, None]
     nothing = np.zeros(probabilities.shape[1:], np.float32)
-    stored = StoredPosterior.of(
+    stored = StoredPosterior.from_members(
         probabilities,
         np.asarray(members)[:, None],
         prediction=most_probable(probabilities),
         entropy=nothing,
         mutual_information=nothing,
     )
-    return stored.at(0)
+    return stored.slice_at(0)
 
 
 def slice_of_members(members: Sequence[Labels], *, classes: int = 4) -> SlicePosterior:

@@ -37,7 +37,7 @@ def made_posterior(
         probabilities[:, (radius > 9) | (z == shape[0] - 1)] = np.eye(4)[:, :1]
         running.add(probabilities.astype(np.float32))
         labels.append(most_probable(probabilities))
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         running.mean(),
         labels,
         prediction=running.labels(),

@@ -114,7 +114,9 @@ class TestVolume:
         with np.load(out / "heart_probabilities.npz") as file:
             mean = file["probabilities"]
         for z in range(4):
-            np.testing.assert_allclose(posterior.at(z).probabilities, mean[:, z], atol=1 / 255)
+            np.testing.assert_allclose(
+                posterior.slice_at(z).probabilities, mean[:, z], atol=1 / 255
+            )
         assert list_studies(out)[0].quality == pytest.approx(
             np.mean(list(json.loads((out / "heart.json").read_text())["pairwise_dice"].values()))
         )

@@ -119,7 +119,7 @@ def test_numbers_of_a_whole_cine_with_thirty_models_follow_an_edit_in_no_time() 
     one[:, 45:75, 45:75] = 3
     shifted = np.stack([np.roll(one, member % 3, axis=2) for member in range(members)])
     maps = np.ones(shape, np.float32)
-    said = StoredPosterior.of(
+    said = StoredPosterior.from_members(
         np.stack([one == label for label in range(4)]).astype(np.float32),
         shifted, prediction=one, entropy=maps, mutual_information=maps,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_bayes_nnunet.app.segmentation.case_scores import validation_warnings
-from napari_bayes_nnunet.core.heart.measurements import spread
+from napari_bayes_nnunet.core.heart.measurements import measure_spread
 
 RANGES = {
     "volume_ml": (126.6, 166.2),
@@ -18,7 +18,7 @@ FOLDER = SimpleNamespace(validation_range=lambda name, score: RANGES[score])
 
 
 def warnings(*, ml: float = 150, dice: float = 0.95, deviation: float = 1) -> tuple[str, ...]:
-    members = spread([ml - deviation, ml, ml + deviation])
+    members = measure_spread([ml - deviation, ml, ml + deviation])
     return validation_warnings(FOLDER, {"LV": ml}, {"LV": members}, {"LV": dice})
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.alternatives import MOST, alternatives
+from napari_bayes_nnunet.core.editing.alternatives import MOST, find_alternatives
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 
 from ...helpers.slices import HEART, LV, heart, random_labels, slice_of_members
@@ -13,7 +13,7 @@ EMPTY = np.zeros((64, 64), np.uint8)
 
 
 def answers(members, **options):
-    return alternatives(slice_of_members(members), HEART, **options)
+    return find_alternatives(slice_of_members(members), HEART, **options)
 
 
 def test_equal_answers_are_one():
@@ -111,14 +111,14 @@ def test_a_member_that_finds_nothing_is_an_answer_of_its_own():
 
 def test_structures_not_asked_for_do_not_count():
     members = [heart(lv=5, wall=8), heart(lv=10, wall=3)]
-    assert len(alternatives(slice_of_members(members), {"RV": 1})) == 1
+    assert len(find_alternatives(slice_of_members(members), {"RV": 1})) == 1
 
 
 def test_a_slice_without_members_is_refused():
     slice_ = slice_of_members([heart()])
     without = type(slice_)(**{**vars(slice_), "members": slice_.members[:0]})
     with pytest.raises(InputError):
-        alternatives(without, HEART)
+        find_alternatives(without, HEART)
 
 
 @pytest.mark.parametrize("near", [-0.1, 1.1, float("nan")])
@@ -130,5 +130,5 @@ def test_a_nearness_that_is_no_dice_is_refused(near):
 
 def test_background_is_no_structure():
     with pytest.raises(InputError) as error:
-        alternatives(slice_of_members([heart()]), {"background": 0})
+        find_alternatives(slice_of_members([heart()]), {"background": 0})
     assert error.value.values["label"] == 0

@@ -9,8 +9,8 @@ from skimage.measure import points_in_poly
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.closed_curve import (
     add_handle,
-    curve_through,
-    filled,
+    draw_curve,
+    fill_curve,
     remove_handle,
 )
 
@@ -27,7 +27,7 @@ def to_nearest(points, places):
 
 def test_the_curve_runs_through_its_handles_in_their_order():
     handles = on_circle(7) + np.random.default_rng(0).normal(0, 1, (7, 2))
-    curve = curve_through(handles, points=5000)
+    curve = draw_curve(handles, points=5000)
     assert curve.shape == (5000, 2)
     assert to_nearest(curve, handles).max() < 0.02
     at = np.linalg.norm(curve[None] - handles[:, None], axis=-1).argmin(axis=1)
@@ -35,7 +35,7 @@ def test_the_curve_runs_through_its_handles_in_their_order():
 
 
 def test_it_has_200_points_and_its_end_is_left_open():
-    curve = curve_through(on_circle(8))
+    curve = draw_curve(on_circle(8))
     assert curve.shape == (200, 2)
     steps = np.linalg.norm(np.roll(curve, -1, axis=0) - curve, axis=1)
     assert steps.min() > 0
@@ -43,12 +43,12 @@ def test_it_has_200_points_and_its_end_is_left_open():
 
 
 def test_eight_handles_on_a_circle_give_a_circle():
-    curve = curve_through(on_circle(8))
+    curve = draw_curve(on_circle(8))
     assert np.linalg.norm(curve - (16.3, 17.1), axis=1) == pytest.approx(10, abs=0.02)
 
 
 def test_it_is_smooth_where_it_closes_too():
-    curve = curve_through(on_circle(5) * (1, 1.4), points=1000)
+    curve = draw_curve(on_circle(5) * (1, 1.4), points=1000)
     turns = np.diff(
         np.unwrap(np.arctan2(*np.roll(np.diff(curve, axis=0, append=curve[:1]), 3, 0).T))
     )
@@ -57,16 +57,16 @@ def test_it_is_smooth_where_it_closes_too():
 
 def test_it_does_not_swing_out_between_a_long_and_a_short_distance():
     handles = np.array([(0, 0), (0, 20), (1, 20), (10, 10)], float)
-    curve = curve_through(handles)
+    curve = draw_curve(handles)
     assert curve[:, 1].max() < 21.5
 
 
 def test_handles_on_each_other_still_have_a_curve():
     handles = np.concatenate([on_circle(6)[:1], on_circle(6)])
-    curve = curve_through(handles)
+    curve = draw_curve(handles)
     assert np.isfinite(curve).all()
     assert np.linalg.norm(curve - (16.3, 17.1), axis=1) == pytest.approx(10, abs=1)
-    assert not filled(curve_through(np.ones((4, 2))), (4, 4)).any()
+    assert not fill_curve(draw_curve(np.ones((4, 2))), (4, 4)).any()
 
 
 def test_a_handle_is_added_on_the_curve_where_it_is_nearest():
@@ -75,7 +75,7 @@ def test_a_handle_is_added_on_the_curve_where_it_is_nearest():
         more = add_handle(handles, place)
         assert len(more) == 9
         (new,) = [handle for handle in more if not (handles == handle).all(axis=1).any()]
-        curve = curve_through(handles, points=20_000)
+        curve = draw_curve(handles, points=20_000)
         nearest = curve[np.linalg.norm(curve - place, axis=1).argmin()]
         assert new == pytest.approx(nearest, abs=0.3)
         assert to_nearest(curve, [new]).item() < 0.01
@@ -89,7 +89,7 @@ def test_a_handle_added_stands_between_its_neighbours_and_hardly_moves_the_curve
     np.testing.assert_array_equal(
         [handle for handle in more if (handles == handle).all(axis=1).any()], handles
     )
-    before, after = curve_through(handles, points=4000), curve_through(more, points=400)
+    before, after = draw_curve(handles, points=4000), draw_curve(more, points=400)
     assert to_nearest(before, after).max() < 0.4
 
 
@@ -106,42 +106,42 @@ def test_a_handle_is_removed_as_long_as_three_stay():
 @pytest.mark.parametrize("seed", range(10))
 def test_the_voxels_whose_centres_are_inside(seed):
     rng = np.random.default_rng(seed)
-    curve = curve_through(on_circle(8) + rng.normal(0, 1, (8, 2)))
+    curve = draw_curve(on_circle(8) + rng.normal(0, 1, (8, 2)))
     y, x = np.mgrid[:33, :34]
     expected = points_in_poly(np.stack([y.ravel(), x.ravel()], axis=1), curve).reshape(33, 34)
-    np.testing.assert_array_equal(filled(curve, (33, 34)), expected)
-    np.testing.assert_array_equal(filled(curve[::-1], (33, 34)), expected)
+    np.testing.assert_array_equal(fill_curve(curve, (33, 34)), expected)
+    np.testing.assert_array_equal(fill_curve(curve[::-1], (33, 34)), expected)
 
 
 def test_the_area_is_right_below_a_voxel():
     for shift in (0.0, 0.25, 0.5, 0.75):
         square = np.array([(2, 2), (2, 6), (6, 6), (6, 2)]) + shift - 0.375
-        inside = filled(square, (10, 10))
+        inside = fill_curve(square, (10, 10))
         assert inside.sum() == 16
         assert inside[2 + (shift > 0.375) : 6, 3:5].all()
 
 
 def test_a_curve_between_the_centres_holds_no_voxel():
-    assert not filled([(2.1, 2.1), (2.1, 2.9), (2.9, 2.9), (2.9, 2.1)], (6, 6)).any()
+    assert not fill_curve([(2.1, 2.1), (2.1, 2.9), (2.9, 2.9), (2.9, 2.1)], (6, 6)).any()
 
 
 def test_voxels_beside_each_other_share_no_centre():
-    left = filled([(0, 0), (0, 3), (5, 3), (5, 0)], (6, 6))
-    right = filled([(0, 3), (0, 6), (5, 6), (5, 3)], (6, 6))
+    left = fill_curve([(0, 0), (0, 3), (5, 3), (5, 0)], (6, 6))
+    right = fill_curve([(0, 3), (0, 6), (5, 6), (5, 3)], (6, 6))
     assert not (left & right).any()
     assert (left | right)[:5].all()
 
 
 def test_what_lies_beyond_the_slice_is_left_out():
-    curve = curve_through(on_circle(8, radius=9, at=(2, 30)))
-    whole = filled(curve + 20, (60, 60))
-    np.testing.assert_array_equal(filled(curve, (33, 33)), whole[20:53, 20:53])
-    assert not filled(curve + 100, (33, 33)).any()
-    assert filled(on_circle(8, radius=500), (33, 33)).all()
+    curve = draw_curve(on_circle(8, radius=9, at=(2, 30)))
+    whole = fill_curve(curve + 20, (60, 60))
+    np.testing.assert_array_equal(fill_curve(curve, (33, 33)), whole[20:53, 20:53])
+    assert not fill_curve(curve + 100, (33, 33)).any()
+    assert fill_curve(on_circle(8, radius=500), (33, 33)).all()
 
 
 def test_both_loops_of_a_curve_that_crosses_itself_are_inside():
-    eight = filled([(2, 2), (8, 12), (2, 12), (8, 2)], (12, 16))
+    eight = fill_curve([(2, 2), (8, 12), (2, 12), (8, 2)], (12, 16))
     assert eight[5, 3]
     assert eight[5, 11]
 
@@ -150,12 +150,12 @@ def test_a_loop_within_is_inside_too():
     angles = np.linspace(0, 4 * math.pi, 100, endpoint=False)
     radii = 4 + 3 * np.cos(angles / 2)
     curve = 10 + np.stack([np.sin(angles), np.cos(angles)], axis=1) * radii[:, None]
-    assert filled(curve, (20, 20))[10, 10]
+    assert fill_curve(curve, (20, 20))[10, 10]
 
 
 @pytest.mark.parametrize("points", [np.zeros(4), np.zeros((4, 3)), np.full((4, 2), np.nan)])
 def test_what_are_no_points_is_refused(points):
-    for function in (curve_through, lambda p: filled(p, (4, 4)), lambda p: add_handle(p, (0, 0))):
+    for function in (draw_curve, lambda p: fill_curve(p, (4, 4)), lambda p: add_handle(p, (0, 0))):
         with pytest.raises(InputError) as error:
             function(points)
         assert error.value.values["found"] == points.shape
@@ -163,7 +163,7 @@ def test_what_are_no_points_is_refused(points):
 
 def test_two_handles_are_no_contour():
     with pytest.raises(InputError) as error:
-        curve_through(on_circle(2))
+        draw_curve(on_circle(2))
     assert error.value.values["count"] == 2
     with pytest.raises(InputError) as error:
         add_handle(on_circle(2), (0, 0))
@@ -173,6 +173,6 @@ def test_two_handles_are_no_contour():
 def test_nothing_given_is_changed():
     handles = on_circle(5)
     kept = handles.copy()
-    curve_through(handles), add_handle(handles, (0, 0)), remove_handle(handles, 0)
-    filled(handles, (20, 20))
+    draw_curve(handles), add_handle(handles, (0, 0)), remove_handle(handles, 0)
+    fill_curve(handles, (20, 20))
     np.testing.assert_array_equal(handles, kept)

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 import napari_bayes_nnunet.sample_data as sample_data
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.closed_curve import curve_through, filled
-from napari_bayes_nnunet.core.editing.contour import apply_contour, handles_of, outlined
+from napari_bayes_nnunet.core.editing.closed_curve import draw_curve, fill_curve
+from napari_bayes_nnunet.core.editing.contour import apply_contour, contour_region, fit_handles
 
 from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
 from .test_closed_curve import on_circle
@@ -27,10 +27,12 @@ def circle(radius, at=(32.0, 36.0)):
 
 @pytest.mark.parametrize(("label", "inner"), [(RV, ()), (MYO, {LV}), (LV, ())])
 def test_few_handles_come_close_to_the_outline(label, inner):
-    region = outlined(heart(lv=12, wall=6, rv=20, shape=(96, 96), at=(48, 54)), label, inner=inner)
-    handles = handles_of(region)
+    region = contour_region(
+        heart(lv=12, wall=6, rv=20, shape=(96, 96), at=(48, 54)), label, inner=inner
+    )
+    handles = fit_handles(region)
     assert 8 <= len(handles) <= 16
-    assert dice(filled(curve_through(handles), region.shape), region) >= 0.97
+    assert dice(fill_curve(draw_curve(handles), region.shape), region) >= 0.97
 
 
 @pytest.mark.parametrize("phase", ["ED", "ES"])
@@ -40,16 +42,16 @@ def test_few_handles_come_close_on_a_real_heart(phase):
     slices = [(z, k) for z in range(len(labels)) for k in np.unique(labels[z][labels[z] > 0])]
     assert len(slices) >= 8
     for z, label in slices:
-        region = ndimage.binary_fill_holes(outlined(labels[z], label))
-        handles = handles_of(region)
+        region = ndimage.binary_fill_holes(contour_region(labels[z], label))
+        handles = fit_handles(region)
         assert len(handles) <= 16
-        assert dice(filled(curve_through(handles), region.shape), region) >= 0.97
+        assert dice(fill_curve(draw_curve(handles), region.shape), region) >= 0.97
 
 
 def test_a_crescent_has_handles_at_its_horns():
     crescent = disk(20) & ~disk(20, at=(32, 46))
-    handles = handles_of(crescent)
-    assert dice(filled(curve_through(handles), crescent.shape), crescent) >= 0.97
+    handles = fit_handles(crescent)
+    assert dice(fill_curve(draw_curve(handles), crescent.shape), crescent) >= 0.97
     y, x = np.nonzero(crescent)
     for horn in ((y.min(), x[y == y.min()].mean()), (y.max(), x[y == y.max()].mean())):
         assert np.linalg.norm(handles - horn, axis=1).min() < 3
@@ -57,43 +59,43 @@ def test_a_crescent_has_handles_at_its_horns():
 
 def test_there_are_as_many_handles_as_asked_for():
     for count in (3, 5, 12, 20):
-        assert handles_of(disk(12), count=count).shape == (count, 2)
+        assert fit_handles(disk(12), count=count).shape == (count, 2)
 
 
 def test_the_outline_is_the_outer_one_of_the_largest_piece():
     ring = disk(12) & ~disk(7)
     ring |= disk(2, at=(5, 5))
-    handles = handles_of(ring)
+    handles = fit_handles(ring)
     assert np.linalg.norm(handles - (32, 36), axis=1) == pytest.approx(12, abs=0.5)
 
 
 def test_a_structure_at_the_edge_of_the_slice_has_an_outline():
     mask = np.zeros((20, 20), bool)
     mask[:8, 12:] = True
-    assert dice(filled(curve_through(handles_of(mask)), mask.shape), mask) >= 0.95
+    assert dice(fill_curve(draw_curve(fit_handles(mask)), mask.shape), mask) >= 0.95
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5), (3, 3)])
 def test_a_few_voxels_have_few_handles_and_come_back(size):
     mask = np.zeros((12, 12), bool)
     mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
-    handles = handles_of(mask)
+    handles = fit_handles(mask)
     assert 4 <= len(handles) <= 16
-    np.testing.assert_array_equal(filled(curve_through(handles), mask.shape), mask)
+    np.testing.assert_array_equal(fill_curve(draw_curve(handles), mask.shape), mask)
 
 
 def test_a_single_voxel_has_four_handles():
-    assert len(handles_of(disk(0))) == 4
+    assert len(fit_handles(disk(0))) == 4
 
 
 def test_an_absent_structure_has_no_handles():
     with pytest.raises(InputError):
-        handles_of(np.zeros((8, 8), bool))
+        fit_handles(np.zeros((8, 8), bool))
 
 
 def test_fewer_than_three_handles_are_refused():
     with pytest.raises(InputError) as error:
-        handles_of(disk(5), count=2)
+        fit_handles(disk(5), count=2)
     assert error.value.values == {"fewest": 3, "count": 2}
 
 
@@ -104,8 +106,8 @@ def test_the_myocardium_is_outlined_with_its_lv_also_where_the_ring_is_open():
     labels = heart(rv=0)
     labels[30:35, 40:][labels[30:35, 40:] == MYO] = 0
     labels[30:35, :32][labels[30:35, :32] == MYO] = 0
-    assert np.count_nonzero(outlined(labels, MYO)) < np.count_nonzero(labels == MYO)
-    np.testing.assert_array_equal(outlined(labels, MYO, inner={LV}), labels > 0)
+    assert np.count_nonzero(contour_region(labels, MYO)) < np.count_nonzero(labels == MYO)
+    np.testing.assert_array_equal(contour_region(labels, MYO, inner={LV}), labels > 0)
 
 
 # Apply
@@ -152,7 +154,7 @@ def test_other_structures_are_not_touched():
 def test_an_rv_that_shrinks_at_its_free_wall_leaves_background():
     labels = heart()
     smaller = (labels == RV) & disk(11, at=(32, 24))
-    applied = apply_contour(labels, curve_through(handles_of(smaller)), label=RV)
+    applied = apply_contour(labels, draw_curve(fit_handles(smaller)), label=RV)
     assert dice(applied == RV, smaller) > 0.97
     free_wall = (labels == RV) & ~disk(12, at=(32, 24))
     assert not applied[free_wall].any()
@@ -209,7 +211,7 @@ CONTOURS = [(RV, ()), (MYO, {LV}), (LV, ())]
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
 def test_a_contour_that_was_not_moved_hardly_changes_anything(label, inner):
     labels = large_heart()
-    curve = curve_through(handles_of(outlined(labels, label, inner=inner)))
+    curve = draw_curve(fit_handles(contour_region(labels, label, inner=inner)))
     applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO} - {label})
     assert dice(applied == label, labels == label) > 0.97
     told = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=curve)
@@ -227,11 +229,11 @@ def dragged(handles, factor):
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
 def test_what_a_dragged_curve_stays_away_from_does_not_change(label, inner, factor):
     labels = large_heart()
-    handles = handles_of(outlined(labels, label, inner=inner))
-    start, curve = curve_through(handles), curve_through(dragged(handles, factor))
+    handles = fit_handles(contour_region(labels, label, inner=inner))
+    start, curve = draw_curve(handles), draw_curve(dragged(handles, factor))
     applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO}, start=start)
     changed = applied != labels
-    passed = filled(start, labels.shape) ^ filled(curve, labels.shape)
+    passed = fill_curve(start, labels.shape) ^ fill_curve(curve, labels.shape)
     assert changed.sum() > 5
     far = ~ndimage.binary_dilation(passed, iterations=4)
     assert far.sum() > passed.sum()
@@ -246,13 +248,13 @@ def test_where_a_curve_was_dragged_no_specks_stay_behind(factor):
     rough = rough ^ (rim & (rng.random(rim.shape) < 0.3))
     labels = np.where(disk(24, at=(48, 48), shape=(96, 96)), np.uint8(MYO), np.uint8(0))
     labels[rough] = LV
-    handles = handles_of(rough)
-    start, curve = curve_through(handles), curve_through(dragged(handles, factor))
+    handles = fit_handles(rough)
+    start, curve = draw_curve(handles), draw_curve(dragged(handles, factor))
     applied = apply_contour(labels, curve, label=LV, over={MYO}, start=start)
-    passed = filled(start, labels.shape) ^ filled(curve, labels.shape)
+    passed = fill_curve(start, labels.shape) ^ fill_curve(curve, labels.shape)
     middle = ndimage.binary_dilation(ndimage.binary_erosion(passed), iterations=2)
-    inside = filled(curve, labels.shape)
-    pieces = outlined(labels, LV) | (labels == MYO)
+    inside = fill_curve(curve, labels.shape)
+    pieces = contour_region(labels, LV) | (labels == MYO)
     assert (applied[middle & inside & pieces] == LV).all()
     assert (applied[middle & ~inside & pieces] == MYO).all()
 
@@ -262,16 +264,16 @@ def test_on_any_labels_only_what_may_change_does(seed):
     rng = np.random.default_rng(seed)
     labels = random_labels(rng, (40, 44))
     kept = labels.copy()
-    curve = curve_through(on_circle(7, 12, (20, 22)) + rng.normal(0, 3, (7, 2)))
+    curve = draw_curve(on_circle(7, 12, (20, 22)) + rng.normal(0, 3, (7, 2)))
     applied = apply_contour(labels, curve, label=LV)
     np.testing.assert_array_equal(labels, kept)
     assert applied.dtype == np.uint8
-    inside = filled(curve, labels.shape)
+    inside = fill_curve(curve, labels.shape)
     others = (labels == RV) | (labels == MYO)
     np.testing.assert_array_equal(applied[others], labels[others])
     assert (applied[inside & ~others] == LV).all()
     outside = ~inside & (applied != labels)
-    assert outlined(labels, LV)[outside].all()
+    assert contour_region(labels, LV)[outside].all()
 
 
 def test_what_is_no_slice_no_structure_and_no_curve_is_refused():

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.interpolation import blended
-from napari_bayes_nnunet.core.editing.slice_checks import holes
+from napari_bayes_nnunet.core.editing.interpolation import blend_slices
+from napari_bayes_nnunet.core.editing.slice_checks import find_holes
 
 from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
 
@@ -24,12 +24,12 @@ def leaks(labels):
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_between_equal_slices_there_is_the_same(share):
-    np.testing.assert_array_equal(blended(heart(), heart(), share), heart())
+    np.testing.assert_array_equal(blend_slices(heart(), heart(), share), heart())
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_borders_move_evenly(share):
-    between = blended(heart(rv=0, lv=5, wall=4), heart(rv=0, lv=11, wall=6), share)
+    between = blend_slices(heart(rv=0, lv=5, wall=4), heart(rv=0, lv=11, wall=6), share)
     expected = heart(rv=0, lv=5 + 6 * share, wall=4 + 2 * share)
     for label in (MYO, LV):
         assert dice(between == label, expected == label) > 0.93
@@ -37,19 +37,19 @@ def test_borders_move_evenly(share):
 
 def test_the_nearer_slice_counts_more():
     small, large = heart(lv=5), heart(lv=11)
-    sizes = [np.count_nonzero(blended(small, large, share) == LV) for share in (0.2, 0.5, 0.8)]
+    sizes = [np.count_nonzero(blend_slices(small, large, share) == LV) for share in (0.2, 0.5, 0.8)]
     assert sizes == sorted(sizes)
     assert np.count_nonzero(small == LV) < sizes[0] < sizes[2] < np.count_nonzero(large == LV)
 
 
 def test_it_does_not_matter_which_is_below():
     a, b = heart(lv=5, at=(30, 34)), heart(lv=9)
-    np.testing.assert_array_equal(blended(a, b, 0.5), blended(b, a, 0.5))
+    np.testing.assert_array_equal(blend_slices(a, b, 0.5), blend_slices(b, a, 0.5))
 
 
 def test_a_heart_that_moved_further_than_its_wall_is_thick_keeps_its_wall():
     left, right = heart(rv=0, wall=3, at=(32, 28)), heart(rv=0, wall=3, at=(32, 38))
-    between = blended(left, right, 0.5)
+    between = blend_slices(left, right, 0.5)
     assert not leaks(between)
     wall = between == MYO
     assert wall.sum() > 0.75 * np.count_nonzero(left == MYO)
@@ -65,7 +65,7 @@ def test_an_lv_stays_in_its_myocardium(seed):
         for _ in range(2)
     ]
     for share in (0.2, 0.5, 0.7):
-        between = blended(*slices, share)
+        between = blend_slices(*slices, share)
         assert (between == LV).any()
         assert not leaks(between)
 
@@ -73,14 +73,14 @@ def test_an_lv_stays_in_its_myocardium(seed):
 def test_an_lv_in_an_open_ring_is_blended_with_it():
     opened = heart(rv=0)
     opened[29:36, 40:][opened[29:36, 40:] == MYO] = 0
-    between = blended(opened, heart(rv=0), 0.5)
+    between = blend_slices(opened, heart(rv=0), 0.5)
     np.testing.assert_array_equal(between == LV, disk(8))
     assert dice(between == MYO, heart(rv=0) == MYO) > 0.9
 
 
 def test_an_rv_stays_beside_its_septum():
-    between = blended(heart(lv=6, at=(32, 36)), heart(lv=10, at=(33, 37)), 0.5)
-    assert not holes(between).any()
+    between = blend_slices(heart(lv=6, at=(32, 36)), heart(lv=10, at=(33, 37)), 0.5)
+    assert not find_holes(between).any()
     septum = ndimage.binary_dilation(between == RV) & (between == MYO)
     assert septum.sum() > 10
 
@@ -92,38 +92,40 @@ def test_no_single_voxels_are_left_to_no_structure():
             heart(lv=rng.uniform(5, 9), rv=rng.uniform(9, 14), at=tuple(rng.uniform(29, 36, 2)))
             for _ in range(2)
         ]
-        assert not holes(blended(*slices, 0.5)).any()
+        assert not find_holes(blend_slices(*slices, 0.5)).any()
 
 
 def test_a_hole_of_both_slices_stays():
     ring = heart(rv=0)
     ring[ring == LV] = 0
-    np.testing.assert_array_equal(blended(ring, ring, 0.5), ring)
+    np.testing.assert_array_equal(blend_slices(ring, ring, 0.5), ring)
 
 
 @pytest.mark.parametrize("empty_first", [True, False])
 def test_towards_a_slice_without_it_a_structure_tapers(empty_first):
     lv = np.where(disk(10), np.uint8(LV), EMPTY)
     for share in (0.25, 0.5, 0.75):
-        between = blended(EMPTY, lv, share) if empty_first else blended(lv, EMPTY, 1 - share)
+        between = (
+            blend_slices(EMPTY, lv, share) if empty_first else blend_slices(lv, EMPTY, 1 - share)
+        )
         assert dice(between == LV, disk(10 * share)) > 0.75
 
 
 def test_a_wall_that_ends_with_its_cavity_keeps_its_thickness():
-    between = blended(heart(rv=0, lv=8, wall=5), EMPTY, 0.5)
+    between = blend_slices(heart(rv=0, lv=8, wall=5), EMPTY, 0.5)
     assert dice(between == LV, disk(4)) > 0.85
     assert dice(between > 0, disk(9)) > 0.95
 
 
 def test_a_cavity_tapers_in_a_wall_that_goes_on():
-    between = blended(heart(rv=0, lv=8, wall=5), heart(rv=0, lv=0, wall=9), 0.5)
+    between = blend_slices(heart(rv=0, lv=8, wall=5), heart(rv=0, lv=0, wall=9), 0.5)
     assert dice(between == LV, disk(4)) > 0.85
     assert dice(between > 0, disk(11)) > 0.95
 
 
 def test_an_rv_that_ends_stays_at_the_septum():
     below, above = heart(), heart(rv=0)
-    between = blended(below, above, 0.5)
+    between = blend_slices(below, above, 0.5)
     rv = between == RV
     assert 0 < rv.sum() < 0.8 * np.count_nonzero(below == RV)
     np.testing.assert_array_equal(between == MYO, below == MYO)
@@ -133,7 +135,7 @@ def test_an_rv_that_ends_stays_at_the_septum():
 
 
 def test_between_empty_slices_there_is_nothing():
-    assert not blended(EMPTY, EMPTY, 0.5).any()
+    assert not blend_slices(EMPTY, EMPTY, 0.5).any()
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -141,7 +143,7 @@ def test_any_labels_are_blended_into_what_was_there(seed):
     rng = np.random.default_rng(seed)
     below, above = random_labels(rng), random_labels(rng)
     kept = below.copy(), above.copy()
-    between = blended(below, above, 0.4)
+    between = blend_slices(below, above, 0.4)
     assert between.dtype == np.uint8
     assert set(np.unique(between)) <= {0, 1, 2, 3}
     np.testing.assert_array_equal([below, above], kept)
@@ -150,14 +152,14 @@ def test_any_labels_are_blended_into_what_was_there(seed):
 @pytest.mark.parametrize("share", [0, 1, -0.2, float("nan")])
 def test_a_share_that_is_not_between_is_refused(share):
     with pytest.raises(InputError) as error:
-        blended(heart(), heart(), share)
+        blend_slices(heart(), heart(), share)
     assert error.value.values["share"] is share
 
 
 def test_two_grids_and_other_forms_are_refused():
     with pytest.raises(InputError) as error:
-        blended(heart(), np.zeros((3, 4), np.uint8), 0.5)
+        blend_slices(heart(), np.zeros((3, 4), np.uint8), 0.5)
     assert error.value.values["found"] == (3, 4)
     with pytest.raises(InputError) as error:
-        blended(heart().astype(np.int64), heart(), 0.5)
+        blend_slices(heart().astype(np.int64), heart(), 0.5)
     assert error.value.values["dtype"] == np.int64

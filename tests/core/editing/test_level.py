@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.level import LEVEL_STEPS, labels_at_margin
+from napari_bayes_nnunet.core.editing.level import LEVEL_STEPS, apply_level
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
 from ...helpers.slices import (
@@ -28,7 +28,7 @@ def test_at_margin_0_a_structure_is_exactly_the_predicted_one(steps, seed):
     rng = np.random.default_rng(seed)
     slice_, labels = random_slice(rng, steps=steps), random_labels(rng)
     for label in (RV, MYO, LV):
-        result = labels_at_margin(slice_, labels, label=label, margin=0)
+        result = apply_level(slice_, labels, label=label, margin=0)
         np.testing.assert_array_equal(result == label, slice_.prediction == label)
 
 
@@ -36,7 +36,7 @@ def test_at_margin_0_a_structure_is_exactly_the_predicted_one(steps, seed):
 def test_margin_0_gives_the_prediction_back_bit_for_bit(steps, seed):
     slice_ = random_slice(np.random.default_rng(seed), steps=steps)
     for label in (RV, MYO, LV):
-        result = labels_at_margin(slice_, slice_.prediction, label=label, margin=0.0)
+        result = apply_level(slice_, slice_.prediction, label=label, margin=0.0)
         assert result.dtype == np.uint8
         np.testing.assert_array_equal(result, slice_.prediction)
 
@@ -49,7 +49,7 @@ def test_margin_0_is_the_prediction_where_rounding_made_equal_what_was_not():
     assert slice_.probabilities[RV].tolist() == slice_.probabilities[LV].tolist()
     assert slice_.prediction.tolist() == [[LV, RV]]
     for label in (RV, LV):
-        result = labels_at_margin(slice_, slice_.prediction, label=label, margin=0)
+        result = apply_level(slice_, slice_.prediction, label=label, margin=0)
         np.testing.assert_array_equal(result, slice_.prediction)
 
 
@@ -60,7 +60,7 @@ def test_a_structure_at_a_lower_margin_contains_it_at_a_higher_one(steps, seed):
     for protected in ((), {LV}):
         before = np.ones(labels.shape, bool)
         for margin in np.linspace(-1, 1, 41):
-            result = labels_at_margin(slice_, labels, label=MYO, margin=margin, protected=protected)
+            result = apply_level(slice_, labels, label=MYO, margin=margin, protected=protected)
             assert not ((result == MYO) & ~before).any()
             before = result == MYO
 
@@ -71,7 +71,7 @@ def test_the_rule_is_that_of_the_margin(steps, seed):
     stored = np.rint(slice_.probabilities * 255).astype(int)
     difference = stored[LV] - np.delete(stored, LV, axis=0).max(axis=0)
     for step in (-200, -77, -1, 1, 50, 255):
-        result = labels_at_margin(slice_, slice_.prediction, label=LV, margin=step / 255)
+        result = apply_level(slice_, slice_.prediction, label=LV, margin=step / 255)
         expected = (difference >= step) & (stored[LV] >= 5)
         np.testing.assert_array_equal(result == LV, expected)
 
@@ -79,11 +79,9 @@ def test_the_rule_is_that_of_the_margin(steps, seed):
 def test_just_below_0_come_the_ties_the_prediction_gave_to_others():
     slice_ = slice_of_members([np.full((1, 2), RV, np.uint8), np.full((1, 2), LV, np.uint8)])
     assert (slice_.prediction == RV).all()
-    at_zero = labels_at_margin(slice_, slice_.prediction, label=LV, margin=0)
+    at_zero = apply_level(slice_, slice_.prediction, label=LV, margin=0)
     assert (at_zero == RV).all()
-    assert (
-        labels_at_margin(slice_, slice_.prediction, label=LV, margin=-1 / LEVEL_STEPS) == LV
-    ).all()
+    assert (apply_level(slice_, slice_.prediction, label=LV, margin=-1 / LEVEL_STEPS) == LV).all()
 
 
 def test_what_the_ensemble_gives_less_than_2_percent_is_never_gained():
@@ -93,7 +91,7 @@ def test_what_the_ensemble_gives_less_than_2_percent_is_never_gained():
     probabilities[:, 0, 1] = 0.49, 0.48, 0, 0.03
     probabilities[:, 0, 2] = 0, 0, 0, 1
     slice_ = slice_of(probabilities, [np.zeros((1, 3), np.uint8)])
-    grown = labels_at_margin(slice_, slice_.prediction, label=LV, margin=-1)
+    grown = apply_level(slice_, slice_.prediction, label=LV, margin=-1)
     assert (grown == LV).tolist() == [[False, True, True]]
 
 
@@ -103,11 +101,11 @@ def test_voxels_given_up_take_their_second_class():
     probabilities[:, 0, 1] = 0.2, 0.15, 0.1, 0.55
     probabilities[:, 0, 2] = 0, 0, 0, 1
     slice_ = slice_of(probabilities, [np.zeros((1, 3), np.uint8)])
-    shrunk = labels_at_margin(slice_, slice_.prediction, label=LV, margin=0.5)
+    shrunk = apply_level(slice_, slice_.prediction, label=LV, margin=0.5)
     assert shrunk.tolist() == [[MYO, 0, LV]]
-    allowed = labels_at_margin(slice_, slice_.prediction, label=LV, margin=0.5, protected={MYO})
+    allowed = apply_level(slice_, slice_.prediction, label=LV, margin=0.5, protected={MYO})
     assert allowed.tolist() == [[RV, 0, LV]]
-    none = labels_at_margin(slice_, slice_.prediction, label=LV, margin=0.5, protected={MYO, RV})
+    none = apply_level(slice_, slice_.prediction, label=LV, margin=0.5, protected={MYO, RV})
     assert none.tolist() == [[0, 0, LV]]
 
 
@@ -115,7 +113,7 @@ def test_of_equal_second_classes_the_predicted_one_is_taken():
     rng = np.random.default_rng(1)
     slice_ = random_slice(rng, steps=2)
     everywhere = np.full(slice_.prediction.shape, LV, np.uint8)
-    result = labels_at_margin(slice_, everywhere, label=LV, margin=0)
+    result = apply_level(slice_, everywhere, label=LV, margin=0)
     np.testing.assert_array_equal(result, slice_.prediction)
 
 
@@ -124,14 +122,14 @@ def test_of_equal_second_classes_the_predicted_one_is_taken():
 def test_protected_structures_neither_change_nor_are_gained(seed, margin):
     rng = np.random.default_rng(seed)
     slice_, labels = random_slice(rng), random_labels(rng)
-    result = labels_at_margin(slice_, labels, label=LV, margin=margin, protected={RV, MYO})
+    result = apply_level(slice_, labels, label=LV, margin=margin, protected={RV, MYO})
     for protected in (RV, MYO):
         np.testing.assert_array_equal(result == protected, labels == protected)
 
 
 def test_a_protected_structure_has_no_level():
     slice_ = random_slice(np.random.default_rng(0))
-    result = labels_at_margin(slice_, slice_.prediction, label=LV, margin=-1, protected={LV})
+    result = apply_level(slice_, slice_.prediction, label=LV, margin=-1, protected={LV})
     np.testing.assert_array_equal(result, slice_.prediction)
     assert result is not slice_.prediction
 
@@ -141,7 +139,7 @@ def test_only_what_is_gained_or_given_up_changes(seed):
     rng = np.random.default_rng(seed)
     slice_, labels = random_slice(rng), random_labels(rng)
     kept = labels.copy()
-    result = labels_at_margin(slice_, labels, label=LV, margin=-0.2)
+    result = apply_level(slice_, labels, label=LV, margin=-0.2)
     np.testing.assert_array_equal(labels, kept)
     changed = result != labels
     assert ((result == LV) | (labels == LV))[changed].all()
@@ -152,7 +150,7 @@ def test_an_lv_grows_into_its_myocardium_and_back():
     slice_ = slice_of_members(members)
     areas = []
     for margin in (-0.8, 0, 0.8):
-        result = labels_at_margin(slice_, slice_.prediction, label=LV, margin=margin)
+        result = apply_level(slice_, slice_.prediction, label=LV, margin=margin)
         areas.append(np.count_nonzero(result == LV))
         assert ((result == MYO) | (result == LV))[disk(10)].all()
     assert areas == [np.count_nonzero(m == LV) for m in (members[4], members[2], members[0])]
@@ -160,14 +158,14 @@ def test_an_lv_grows_into_its_myocardium_and_back():
 
 def test_at_the_highest_only_what_is_certain_is_left():
     slice_ = slice_of_members([heart(lv=8), heart(lv=6)])
-    result = labels_at_margin(slice_, slice_.prediction, label=LV, margin=1)
+    result = apply_level(slice_, slice_.prediction, label=LV, margin=1)
     np.testing.assert_array_equal(result == LV, disk(6))
 
 
 def test_an_empty_slice_stays_empty():
     nothing = np.zeros((8, 8), np.uint8)
     slice_ = slice_of_members([nothing])
-    assert not labels_at_margin(slice_, nothing, label=LV, margin=-1).any()
+    assert not apply_level(slice_, nothing, label=LV, margin=-1).any()
 
 
 def test_the_level_is_the_same_before_probabilities_were_stored():
@@ -178,7 +176,7 @@ def test_the_level_is_the_same_before_probabilities_were_stored():
     fresh = type(reopened)(**{**vars(reopened), "probabilities": probabilities})
     for margin in (-0.5, -0.001, 0, 0.3):
         results = [
-            labels_at_margin(slice_, slice_.prediction, label=LV, margin=margin)
+            apply_level(slice_, slice_.prediction, label=LV, margin=margin)
             for slice_ in (fresh, reopened)
         ]
         np.testing.assert_array_equal(*results)
@@ -188,11 +186,11 @@ def test_it_is_at_hand_for_a_slice_of_a_stored_volume():
     labels = np.stack([np.zeros((64, 64), np.uint8), heart()])
     probabilities = np.stack([labels == c for c in range(4)]).astype(np.float32)
     nothing = np.zeros(labels.shape, np.float32)
-    stored = StoredPosterior.of(
+    stored = StoredPosterior.from_members(
         probabilities, [labels], prediction=labels, entropy=nothing, mutual_information=nothing
     )
     for z in (0, 1):
-        result = labels_at_margin(stored.at(z), labels[z], label=LV, margin=-1)
+        result = apply_level(stored.slice_at(z), labels[z], label=LV, margin=-1)
         np.testing.assert_array_equal(result, labels[z])
 
 
@@ -200,7 +198,7 @@ def test_it_is_at_hand_for_a_slice_of_a_stored_volume():
 def test_a_label_the_posterior_does_not_have_is_refused(label):
     slice_ = random_slice(np.random.default_rng(0))
     with pytest.raises(InputError) as error:
-        labels_at_margin(slice_, slice_.prediction, label=label, margin=0)
+        apply_level(slice_, slice_.prediction, label=label, margin=0)
     assert error.value.values == {"label": label, "last": 3}
 
 
@@ -208,11 +206,11 @@ def test_a_label_the_posterior_does_not_have_is_refused(label):
 def test_a_margin_outside_its_range_is_refused(margin):
     slice_ = random_slice(np.random.default_rng(0))
     with pytest.raises(InputError) as error:
-        labels_at_margin(slice_, slice_.prediction, label=LV, margin=margin)
+        apply_level(slice_, slice_.prediction, label=LV, margin=margin)
     assert error.value.values["margin"] is margin
 
 
 def test_labels_of_another_grid_are_refused():
     with pytest.raises(InputError) as error:
-        labels_at_margin(random_slice(np.random.default_rng(0)), heart(), label=LV, margin=0)
+        apply_level(random_slice(np.random.default_rng(0)), heart(), label=LV, margin=0)
     assert error.value.values["found"] == (64, 64)

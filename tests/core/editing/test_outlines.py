@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.closed_curve import filled
-from napari_bayes_nnunet.core.editing.outlines import member_outlines, outlines_at, outlines_of
+from napari_bayes_nnunet.core.editing.closed_curve import fill_curve
+from napari_bayes_nnunet.core.editing.outlines import (
+    level_outlines,
+    member_outlines,
+    trace_outlines,
+)
 
 from ...helpers.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
@@ -13,44 +17,44 @@ from ...helpers.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_membe
 def test_a_voxel_is_outlined_half_way_to_its_neighbours():
     mask = np.zeros((5, 6), bool)
     mask[2, 3] = True
-    (outline,) = outlines_of(mask, 0.5)
+    (outline,) = trace_outlines(mask, 0.5)
     assert {tuple(point) for point in outline} == {(1.5, 3), (2.5, 3), (2, 2.5), (2, 3.5)}
 
 
 def test_a_ring_has_two_outlines_and_pieces_have_one_each():
     ring = disk(12) & ~disk(7)
-    assert len(outlines_of(ring, 0.5)) == 2
-    assert len(outlines_of(ring | disk(2, at=(5, 5)), 0.5)) == 3
+    assert len(trace_outlines(ring, 0.5)) == 2
+    assert len(trace_outlines(ring | disk(2, at=(5, 5)), 0.5)) == 3
 
 
 @pytest.mark.parametrize("at", [(32, 36), (0, 0), (63, 30), (32, 63)])
 def test_what_an_outline_encloses_is_the_mask_also_at_the_edges_of_the_slice(at):
     mask = disk(9, at=at)
-    (outline,) = outlines_of(mask, 0.5)
-    np.testing.assert_array_equal(filled(outline, mask.shape), mask)
+    (outline,) = trace_outlines(mask, 0.5)
+    np.testing.assert_array_equal(fill_curve(outline, mask.shape), mask)
 
 
 def test_the_whole_slice_is_outlined():
-    (outline,) = outlines_of(np.ones((4, 5), bool), 0.5)
-    assert filled(outline, (4, 5)).all()
+    (outline,) = trace_outlines(np.ones((4, 5), bool), 0.5)
+    assert fill_curve(outline, (4, 5)).all()
 
 
 def test_outlines_lie_between_the_voxels_where_the_level_is():
     y, x = np.mgrid[:40, :40]
     slope = np.clip(1 - np.hypot(y - 20, x - 19) / 16, 0, 1)
     for level in (0.1, 0.5, 0.9):
-        (outline,) = outlines_of(slope, level)
+        (outline,) = trace_outlines(slope, level)
         radii = np.linalg.norm(outline - (20, 19), axis=1)
         assert radii == pytest.approx(16 * (1 - level), abs=0.15)
 
 
 def test_the_end_is_left_open():
-    (outline,) = outlines_of(disk(9), 0.5)
+    (outline,) = trace_outlines(disk(9), 0.5)
     assert not np.array_equal(outline[0], outline[-1])
 
 
 def test_below_the_level_there_is_no_outline():
-    assert outlines_of(np.full((4, 5), 0.4), 0.5) == []
+    assert trace_outlines(np.full((4, 5), 0.4), 0.5) == []
 
 
 RADII = (6, 7, 8, 9, 10)
@@ -63,7 +67,7 @@ def area(outline):
 
 def test_inclusion_outlines_lie_in_each_other():
     slice_ = slice_of_members([heart(lv=radius) for radius in RADII])
-    found = outlines_at(slice_, LV)
+    found = level_outlines(slice_, LV)
     assert [len(outlines) for outlines in found] == [1, 1, 1]
     areas = [area(outlines[0]) for outlines in found]
     assert areas[0] > areas[1] > areas[2]
@@ -75,7 +79,7 @@ def test_levels_can_be_chosen():
     y, x = np.mgrid[:64, :64]
     lv = np.clip(1 - np.hypot(y - 32, x - 36) / 20, 0, 1)
     slice_ = slice_of(np.stack([1 - lv, 0 * lv, 0 * lv, lv]), [disk(10).astype(np.uint8) * LV])
-    ((quarter,), (three_quarters,)) = outlines_at(slice_, LV, (0.25, 0.75))
+    ((quarter,), (three_quarters,)) = level_outlines(slice_, LV, (0.25, 0.75))
     assert np.linalg.norm(quarter - (32, 36), axis=1) == pytest.approx(15, abs=0.1)
     assert np.linalg.norm(three_quarters - (32, 36), axis=1) == pytest.approx(5, abs=0.1)
 
@@ -91,25 +95,25 @@ def test_every_member_has_its_outlines():
 def test_a_ring_has_an_inner_and_an_outer_outline():
     slice_ = slice_of_members([heart(rv=0)])
     assert len(member_outlines(slice_, MYO)[0]) == 2
-    assert [len(outlines) for outlines in outlines_at(slice_, MYO)] == [2, 2, 2]
+    assert [len(outlines) for outlines in level_outlines(slice_, MYO)] == [2, 2, 2]
 
 
 def test_a_member_without_the_structure_has_none():
     slice_ = slice_of_members([heart(rv=0), heart(), heart(rv=0)])
     assert [len(outlines) for outlines in member_outlines(slice_, RV)] == [0, 1, 0]
-    assert [len(outlines) for outlines in outlines_at(slice_, RV)] == [1, 0, 0]
+    assert [len(outlines) for outlines in level_outlines(slice_, RV)] == [1, 0, 0]
 
 
 def test_an_empty_slice_has_none():
     slice_ = slice_of_members([np.zeros((8, 9), np.uint8)])
-    assert outlines_at(slice_, LV) == [[], [], []]
+    assert level_outlines(slice_, LV) == [[], [], []]
     assert member_outlines(slice_, LV) == [[]]
 
 
 @pytest.mark.parametrize("label", [0, 4])
 def test_a_label_the_posterior_does_not_have_is_refused(label):
     slice_ = slice_of_members([heart()])
-    for function in (outlines_at, member_outlines):
+    for function in (level_outlines, member_outlines):
         with pytest.raises(InputError) as error:
             function(slice_, label)
         assert error.value.values == {"label": label, "last": 3}
@@ -118,5 +122,5 @@ def test_a_label_the_posterior_does_not_have_is_refused(label):
 @pytest.mark.parametrize("level", [0, 1, 50])
 def test_a_level_that_is_no_inclusion_is_refused(level):
     with pytest.raises(InputError) as error:
-        outlines_at(slice_of_members([heart()]), LV, (0.5, level))
+        level_outlines(slice_of_members([heart()]), LV, (0.5, level))
     assert error.value.values["level"] == level

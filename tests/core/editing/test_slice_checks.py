@@ -5,14 +5,14 @@ import pytest
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.slice_checks import (
-    are_of,
-    checked_same_shape,
-    checked_slice,
-    checked_structures,
-    give_up,
-    holes,
+    check_same_shape,
+    check_slice,
+    check_structures,
+    find_holes,
+    give_up_voxels,
     largest_piece,
-    nearest,
+    nearest_labels,
+    structure_mask,
 )
 
 from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
@@ -20,37 +20,37 @@ from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
 
 def test_a_slice_stays_the_array_it_is():
     labels = heart()
-    assert checked_slice(labels) is labels
+    assert check_slice(labels) is labels
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 3, 4), np.uint8), np.zeros((3, 4), np.int64)])
 def test_another_form_than_a_slice_is_refused(labels):
     with pytest.raises(InputError) as error:
-        checked_slice(labels)
+        check_slice(labels)
     assert error.value.values == {"found": labels.shape, "dtype": labels.dtype}
 
 
 def test_two_grids_are_refused():
     with pytest.raises(InputError) as error:
-        checked_same_shape(heart(), np.zeros((3, 4)), name="the entropy")
+        check_same_shape(heart(), np.zeros((3, 4)), name="the entropy")
     assert error.value.values == {"expected": (64, 64), "found": (3, 4), "name": "the entropy"}
 
 
 def test_structures_come_sorted_and_once():
-    assert checked_structures([3, 1, 3]) == (1, 3)
+    assert check_structures([3, 1, 3]) == (1, 3)
 
 
 @pytest.mark.parametrize("label", [-1, 0, 256])
 def test_background_and_what_uint8_cannot_hold_are_no_structures(label):
     with pytest.raises(InputError) as error:
-        checked_structures([1, label])
+        check_structures([1, label])
     assert error.value.values["label"] == label
 
 
 def test_voxels_of_structures():
     labels = random_labels(np.random.default_rng(0))
-    np.testing.assert_array_equal(are_of(labels, {1, 3}), np.isin(labels, [1, 3]))
-    assert not are_of(labels, ()).any()
+    np.testing.assert_array_equal(structure_mask(labels, {1, 3}), np.isin(labels, [1, 3]))
+    assert not structure_mask(labels, ()).any()
 
 
 def test_the_largest_piece_ends_where_only_corners_touch():
@@ -73,24 +73,24 @@ def test_holes_are_cut_off_from_the_outside():
     labels = np.array([[1, 1, 1, 0], [1, 0, 2, 0], [1, 2, 0, 2], [0, 0, 2, 2]], np.uint8)
     expected = np.zeros((4, 4), bool)
     expected[1, 1] = expected[2, 2] = True
-    np.testing.assert_array_equal(holes(labels), expected)
+    np.testing.assert_array_equal(find_holes(labels), expected)
 
 
 def test_a_slice_full_of_structures_and_an_empty_one_have_no_holes():
-    assert not holes(np.ones((3, 3), np.uint8)).any()
-    assert not holes(np.zeros((3, 3), np.uint8)).any()
+    assert not find_holes(np.ones((3, 3), np.uint8)).any()
+    assert not find_holes(np.zeros((3, 3), np.uint8)).any()
 
 
 def test_the_nearest_known_label():
     labels = np.array([[1, 9, 9, 9, 2]], np.uint8)
-    found = nearest(labels, known=labels < 9)
+    found = nearest_labels(labels, known=labels < 9)
     assert found[0, [0, 1, 3, 4]].tolist() == [1, 1, 2, 2]
-    assert not nearest(labels, known=labels > 9).any()
+    assert not nearest_labels(labels, known=labels > 9).any()
 
 
 def test_what_an_rv_gives_up_at_its_free_wall_is_background():
     labels = heart()
-    shrunk = give_up(labels, (labels == RV) & ~disk(9, at=(32, 22)))
+    shrunk = give_up_voxels(labels, (labels == RV) & ~disk(9, at=(32, 22)))
     assert np.count_nonzero(shrunk == RV) < np.count_nonzero(labels == RV)
     np.testing.assert_array_equal(shrunk == MYO, labels == MYO)
     np.testing.assert_array_equal(shrunk == LV, labels == LV)
@@ -98,7 +98,7 @@ def test_what_an_rv_gives_up_at_its_free_wall_is_background():
 
 def test_the_myocardium_follows_an_lv_that_shrinks_in_its_ring():
     labels = heart(lv=8)
-    shrunk = give_up(labels, (labels == LV) & ~disk(5))
+    shrunk = give_up_voxels(labels, (labels == LV) & ~disk(5))
     np.testing.assert_array_equal(shrunk == LV, disk(5))
     np.testing.assert_array_equal(shrunk == MYO, disk(13) & ~disk(5))
 
@@ -107,20 +107,20 @@ def test_the_septum_follows_an_rv_that_draws_back_from_its_middle():
     labels = heart()
     slit = (labels == RV) & disk(16) & (abs(np.arange(64) - 32) < 4)[:, None]
     assert slit.sum() > 15
-    assert (give_up(labels, slit)[slit] == MYO).all()
+    assert (give_up_voxels(labels, slit)[slit] == MYO).all()
 
 
 def test_a_hole_in_the_middle_of_a_structure_is_background():
     labels = heart()
     middle = disk(3)
-    given_up = give_up(labels, middle, beside={MYO})
+    given_up = give_up_voxels(labels, middle, beside={MYO})
     assert not given_up[middle].any()
     np.testing.assert_array_equal(given_up == MYO, labels == MYO)
 
 
 def test_a_protected_myocardium_does_not_follow():
     labels = heart(lv=8)
-    shrunk = give_up(labels, (labels == LV) & ~disk(5), protected={MYO})
+    shrunk = give_up_voxels(labels, (labels == LV) & ~disk(5), protected={MYO})
     np.testing.assert_array_equal(shrunk == MYO, labels == MYO)
     assert (shrunk[disk(8) & ~disk(5)] == 0).all()
 
@@ -134,14 +134,14 @@ def open_heart():
 
 def test_beside_an_open_ring_what_is_given_up_is_background():
     labels = open_heart()
-    shrunk = give_up(labels, (labels == LV) & ~disk(5))
+    shrunk = give_up_voxels(labels, (labels == LV) & ~disk(5))
     np.testing.assert_array_equal(shrunk == MYO, labels == MYO)
 
 
 def test_a_structure_that_shares_the_border_follows_in_an_open_ring_too():
     labels = open_heart()
     lost = (labels == LV) & ~disk(5)
-    shrunk = give_up(labels, lost, beside={MYO})
+    shrunk = give_up_voxels(labels, lost, beside={MYO})
     assert (shrunk[lost & disk(20, at=(32, 16))] == MYO).all()
     assert shrunk[32, 42] == 0, "background comes in at the opening"
     assert shrunk[20:45, 28:36][disk(8)[20:45, 28:36] & ~disk(5)[20:45, 28:36]].all()
@@ -150,19 +150,19 @@ def test_a_structure_that_shares_the_border_follows_in_an_open_ring_too():
 def test_a_protected_structure_beside_does_not_follow():
     labels = open_heart()
     lost = (labels == LV) & ~disk(5)
-    assert not give_up(labels, lost, beside={MYO}, protected={MYO})[lost].any()
+    assert not give_up_voxels(labels, lost, beside={MYO}, protected={MYO})[lost].any()
 
 
 def test_at_the_edge_of_the_slice_there_is_background():
     labels = np.full((5, 5), MYO, np.uint8)
     labels[:3, 1:4] = LV
-    given_up = give_up(labels, labels == LV)
+    given_up = give_up_voxels(labels, labels == LV)
     assert not given_up[labels == LV].any()
 
 
 def test_structures_are_given_up_together():
     labels = heart()
-    assert not give_up(labels, labels > 0).any()
+    assert not give_up_voxels(labels, labels > 0).any()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -170,7 +170,7 @@ def test_only_the_voxels_given_up_change_and_none_keeps_its_structure(seed):
     rng = np.random.default_rng(seed)
     labels, voxels = random_labels(rng), rng.random((24, 20)) < 0.3
     kept = labels.copy()
-    result = give_up(labels, voxels, protected={RV}, beside={MYO})
+    result = give_up_voxels(labels, voxels, protected={RV}, beside={MYO})
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(labels, kept)
     np.testing.assert_array_equal(result[~voxels], labels[~voxels])
@@ -182,12 +182,12 @@ def test_only_the_voxels_given_up_change_and_none_keeps_its_structure(seed):
 
 def test_nothing_given_up_is_a_copy():
     labels = heart()
-    result = give_up(labels, np.zeros(labels.shape, bool))
+    result = give_up_voxels(labels, np.zeros(labels.shape, bool))
     np.testing.assert_array_equal(result, labels)
     assert result is not labels
 
 
 def test_voxels_of_another_grid_are_refused():
     with pytest.raises(InputError) as error:
-        give_up(heart(), np.ones((3, 4), bool))
+        give_up_voxels(heart(), np.ones((3, 4), bool))
     assert error.value.values["found"] == (3, 4)

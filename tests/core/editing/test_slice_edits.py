@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.editing.interpolation import blended
+from napari_bayes_nnunet.core.editing.interpolation import blend_slices
 from napari_bayes_nnunet.core.editing.slice_edits import (
-    copied,
-    interpolated,
+    copy_structures,
+    interpolate_slice,
     nearest_sources,
-    with_structure_absent,
+    remove_structure,
 )
 
 from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
@@ -19,39 +19,37 @@ from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
 
 def test_an_absent_rv_is_background():
     labels = heart()
-    np.testing.assert_array_equal(
-        with_structure_absent(labels, RV), np.where(labels == RV, 0, labels)
-    )
+    np.testing.assert_array_equal(remove_structure(labels, RV), np.where(labels == RV, 0, labels))
 
 
 def test_without_lv_the_myocardium_is_a_cap():
     labels = heart()
-    absent = with_structure_absent(labels, LV)
+    absent = remove_structure(labels, LV)
     np.testing.assert_array_equal(absent, np.where(labels == LV, MYO, labels))
-    protected = with_structure_absent(labels, LV, protected={MYO})
+    protected = remove_structure(labels, LV, protected={MYO})
     np.testing.assert_array_equal(protected, np.where(labels == LV, 0, labels))
 
 
 def test_no_heart_in_the_slice():
-    assert not with_structure_absent(heart()).any()
+    assert not remove_structure(heart()).any()
 
 
 def test_protected_structures_stay():
     labels = heart()
-    np.testing.assert_array_equal(with_structure_absent(labels, LV, protected={LV}), labels)
+    np.testing.assert_array_equal(remove_structure(labels, LV, protected={LV}), labels)
     np.testing.assert_array_equal(
-        with_structure_absent(labels, protected={RV}), np.where(labels == RV, labels, 0)
+        remove_structure(labels, protected={RV}), np.where(labels == RV, labels, 0)
     )
 
 
 def test_what_is_absent_already_stays_so():
     labels = heart(rv=0)
-    np.testing.assert_array_equal(with_structure_absent(labels, RV), labels)
+    np.testing.assert_array_equal(remove_structure(labels, RV), labels)
 
 
 def test_background_cannot_be_absent():
     with pytest.raises(InputError) as error:
-        with_structure_absent(heart(), 0)
+        remove_structure(heart(), 0)
     assert error.value.values["label"] == 0
 
 
@@ -60,33 +58,35 @@ def test_background_cannot_be_absent():
 
 def test_all_is_copied():
     source, target = heart(lv=5), heart(lv=9)
-    result = copied(source, target)
+    result = copy_structures(source, target)
     np.testing.assert_array_equal(result, source)
     assert result is not source
 
 
 def test_a_larger_lv_is_copied_over_the_myocardium():
-    result = copied(heart(lv=10), heart(lv=6, wall=6), label=LV)
+    result = copy_structures(heart(lv=10), heart(lv=6, wall=6), label=LV)
     np.testing.assert_array_equal(result == LV, disk(10))
     np.testing.assert_array_equal(result == MYO, disk(12) & ~disk(10))
 
 
 def test_a_smaller_lv_is_copied_and_the_myocardium_follows():
-    result = copied(heart(lv=5), heart(lv=8), label=LV)
+    result = copy_structures(heart(lv=5), heart(lv=8), label=LV)
     np.testing.assert_array_equal(result == LV, disk(5))
     np.testing.assert_array_equal(result == MYO, disk(13) & ~disk(5))
     np.testing.assert_array_equal(result == RV, heart(lv=8) == RV)
 
 
 def test_a_structure_absent_there_is_absent_here():
-    result = copied(heart(rv=0), heart(), label=RV)
+    result = copy_structures(heart(rv=0), heart(), label=RV)
     assert not (result == RV).any()
     assert (result[disk(13)] > 0).all()
 
 
 def test_a_protected_structure_is_not_copied():
     target = heart(lv=9)
-    np.testing.assert_array_equal(copied(heart(lv=5), target, label=LV, protected={LV}), target)
+    np.testing.assert_array_equal(
+        copy_structures(heart(lv=5), target, label=LV, protected={LV}), target
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -95,7 +95,7 @@ def test_copying_neither_changes_nor_gains_what_is_protected(seed, label):
     rng = np.random.default_rng(seed)
     source, target = random_labels(rng), random_labels(rng)
     kept = source.copy(), target.copy()
-    result = copied(source, target, label=label, protected={MYO})
+    result = copy_structures(source, target, label=label, protected={MYO})
     np.testing.assert_array_equal([source, target], kept)
     np.testing.assert_array_equal(result == MYO, target == MYO)
     free = target != MYO
@@ -104,7 +104,7 @@ def test_copying_neither_changes_nor_gains_what_is_protected(seed, label):
 
 def test_a_slice_of_another_grid_is_not_copied():
     with pytest.raises(InputError) as error:
-        copied(heart()[:3], heart())
+        copy_structures(heart()[:3], heart())
     assert error.value.values["found"] == (3, 64)
 
 
@@ -135,8 +135,8 @@ def volume():
 def test_a_slice_becomes_what_lies_between_its_sources(z):
     stack = volume()
     kept = stack.copy()
-    result = interpolated(stack, z, sources=(0, 4), structures={RV, MYO, LV})
-    expected = blended(stack[0], stack[4], z / 4)
+    result = interpolate_slice(stack, z, sources=(0, 4), structures={RV, MYO, LV})
+    expected = blend_slices(stack[0], stack[4], z / 4)
     np.testing.assert_array_equal(stack, kept)
     np.testing.assert_array_equal(result[expected > 0], expected[expected > 0])
 
@@ -144,15 +144,15 @@ def test_a_slice_becomes_what_lies_between_its_sources(z):
 def test_an_interpolated_slice_is_nothing_but_what_lies_between():
     stack = volume()
     stack[2] = heart(lv=12, rv=16, at=(30, 30))
-    result = interpolated(stack, 2, sources=(0, 4), structures={RV, MYO, LV})
-    np.testing.assert_array_equal(result, blended(stack[0], stack[4], 0.5))
+    result = interpolate_slice(stack, 2, sources=(0, 4), structures={RV, MYO, LV})
+    np.testing.assert_array_equal(result, blend_slices(stack[0], stack[4], 0.5))
 
 
 def test_one_structure_is_interpolated_and_the_others_stay():
     stack = volume()
     stack[2] = heart(lv=10)
-    result = interpolated(stack, 2, sources=(0, 4), structures={LV})
-    np.testing.assert_array_equal(result == LV, blended(stack[0], stack[4], 0.5) == LV)
+    result = interpolate_slice(stack, 2, sources=(0, 4), structures={LV})
+    np.testing.assert_array_equal(result == LV, blend_slices(stack[0], stack[4], 0.5) == LV)
     np.testing.assert_array_equal(result == RV, stack[2] == RV)
     np.testing.assert_array_equal(result > 0, stack[2] > 0)
 
@@ -160,7 +160,7 @@ def test_one_structure_is_interpolated_and_the_others_stay():
 @pytest.mark.parametrize("structures", [{RV, MYO, LV}, {MYO}, {LV}])
 def test_interpolating_neither_changes_nor_gains_what_is_protected(structures):
     stack = volume()
-    result = interpolated(stack, 2, sources=(0, 4), structures=structures, protected={MYO})
+    result = interpolate_slice(stack, 2, sources=(0, 4), structures=structures, protected={MYO})
     np.testing.assert_array_equal(result == MYO, stack[2] == MYO)
 
 
@@ -168,7 +168,7 @@ def test_towards_an_empty_source_a_heart_tapers():
     stack = volume()
     stack[4] = 0
     sizes = [
-        np.count_nonzero(interpolated(stack, z, sources=(0, 4), structures={1, 2, 3}))
+        np.count_nonzero(interpolate_slice(stack, z, sources=(0, 4), structures={1, 2, 3}))
         for z in (1, 2, 3)
     ]
     assert sizes == sorted(sizes, reverse=True)
@@ -179,17 +179,17 @@ def test_towards_an_empty_source_a_heart_tapers():
                                             (0, (-1, 1)), (2, (4, 0))])  # fmt: skip
 def test_sources_that_are_not_on_either_side_are_refused(z, sources):
     with pytest.raises(InputError) as error:
-        interpolated(volume(), z, sources=sources, structures={LV})
+        interpolate_slice(volume(), z, sources=sources, structures={LV})
     assert error.value.values["slice"] == z + 1
 
 
 def test_other_forms_and_background_are_refused():
     with pytest.raises(InputError) as error:
-        interpolated(heart(), 0, sources=(0, 1), structures={LV})
+        interpolate_slice(heart(), 0, sources=(0, 1), structures={LV})
     assert error.value.values["found"] == (64, 64)
     with pytest.raises(InputError) as error:
-        interpolated(volume().astype(np.int64), 2, sources=(0, 4), structures={LV})
+        interpolate_slice(volume().astype(np.int64), 2, sources=(0, 4), structures={LV})
     assert error.value.values["dtype"] == np.int64
     with pytest.raises(InputError) as error:
-        interpolated(volume(), 2, sources=(0, 4), structures={0})
+        interpolate_slice(volume(), 2, sources=(0, 4), structures={0})
     assert error.value.values["label"] == 0

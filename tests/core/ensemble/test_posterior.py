@@ -17,9 +17,9 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.posterior import (
     Array,
     RunningPosterior,
+    apply_temperature,
     entropy,
     most_probable,
-    tempered,
 )
 
 MakeArray = Callable[[NDArray[Any]], Array]
@@ -316,18 +316,18 @@ def test_tempered_is_the_softmax_of_divided_logits() -> None:
     logits = np.random.default_rng(0).normal(0, 4, size=(4, 3, 5, 6))
     soft = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum(axis=0)
     p = np.exp(logits) / np.exp(logits).sum(axis=0)
-    np.testing.assert_allclose(tempered(p, 1.5), soft, rtol=1e-10)
-    assert tempered(p, 1) is p
-    coldest = tempered(p.astype(np.float32), 1e-9)
+    np.testing.assert_allclose(apply_temperature(p, 1.5), soft, rtol=1e-10)
+    assert apply_temperature(p, 1) is p
+    coldest = apply_temperature(p.astype(np.float32), 1e-9)
     np.testing.assert_array_equal(coldest, p == p.max(axis=0))
     certain = np.array([[1.0], [0.0]])
-    np.testing.assert_array_equal(tempered(certain, 2), certain)
+    np.testing.assert_array_equal(apply_temperature(certain, 2), certain)
 
 
 @pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])
 def test_a_temperature_is_above_0(temperature: float) -> None:
     with pytest.raises(InputError) as error:
-        tempered(np.full((2, 3), 0.5), temperature)
+        apply_temperature(np.full((2, 3), 0.5), temperature)
     assert error.value.values["temperature"] is temperature
 
 

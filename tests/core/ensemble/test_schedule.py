@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import (
     DecayOver,
     MemberSelection,
     RestartSchedule,
-    latest_of_each,
+    select_latest,
 )
 
 PAPER = RestartSchedule()
@@ -151,7 +151,7 @@ def test_papers_single_modal_members() -> None:
 
 
 def test_papers_multi_modal_members() -> None:
-    members = latest_of_each(by_cycle(PAPER, MemberSelection()), 30)
+    members = select_latest(by_cycle(PAPER, MemberSelection()), 30)
     in_cycle = list(range(381, 400, 2))
     assert members == [400 * cycle + t_c for cycle in range(3) for t_c in in_cycle]
 
@@ -190,7 +190,7 @@ def test_keeps_agrees_with_epochs() -> None:
 )
 def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> None:
     groups = {0: [7, 8, 9], 1: [17, 18, 19], 2: [27, 28, 29]}
-    assert latest_of_each(groups, count) == taken
+    assert select_latest(groups, count) == taken
 
 
 @pytest.mark.parametrize(
@@ -206,4 +206,4 @@ def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> Non
 def test_what_a_short_cycle_lacks_comes_from_the_latest_that_has_more(
     groups: dict[int, list[int]], taken: list[int]
 ) -> None:
-    assert latest_of_each(groups, 6) == taken
+    assert select_latest(groups, 6) == taken

@@ -14,7 +14,7 @@ ENTROPY = np.where(LABELS > 0, 0.5, 0.0).astype(np.float32)
 
 def rests(*answers) -> list[bool]:
     stability = Stability()
-    return [stability.look(*answer) for answer in answers]
+    return [stability.update(*answer) for answer in answers]
 
 
 def relabelled(voxels: int, old: int, new: int) -> np.ndarray:

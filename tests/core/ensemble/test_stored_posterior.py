@@ -30,7 +30,7 @@ def running(members):
 
 @pytest.fixture
 def stored(members, running):
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         running.mean(),
         [most_probable(p) for p in members],
         prediction=running.labels(),
@@ -48,7 +48,7 @@ def test_it_keeps_the_box_of_what_is_not_certain(stored):
 
 def test_a_slice_is_whole_and_rounded_to_255_steps(stored, running, members):
     for z in range(SHAPE[0]):
-        slice_ = stored.at(z)
+        slice_ = stored.slice_at(z)
         np.testing.assert_allclose(slice_.probabilities, running.mean()[:, z], atol=0.5 / 255)
         expected = [most_probable(p)[z] for p in members]
         np.testing.assert_array_equal(slice_.members, expected)
@@ -59,7 +59,7 @@ def test_a_slice_is_whole_and_rounded_to_255_steps(stored, running, members):
 
 def test_the_prediction_is_among_the_most_probable_after_rounding(stored):
     for z in range(SHAPE[0]):
-        slice_ = stored.at(z)
+        slice_ = stored.slice_at(z)
         chosen = np.take_along_axis(slice_.probabilities, slice_.prediction[None], 0)[0]
         np.testing.assert_array_equal(chosen, slice_.probabilities.max(axis=0))
 
@@ -74,10 +74,10 @@ def test_nothing_found_is_an_empty_box():
     probabilities[0] = 1
     zeros = np.zeros(SHAPE, np.float32)
     labels = np.zeros(SHAPE, np.uint8)
-    stored = StoredPosterior.of(
+    stored = StoredPosterior.from_members(
         probabilities, [labels], prediction=labels, entropy=zeros, mutual_information=zeros
     )
     assert stored.probabilities.size == 0
-    assert stored.at(2).probabilities[0].min() == 1
-    assert not stored.at(2).members.any()
+    assert stored.slice_at(2).probabilities[0].min() == 1
+    assert not stored.slice_at(2).members.any()
     assert not stored.member(0).any()

@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.heart.measurements import (
     canonical_structure,
     end_diastole_and_systole,
-    spread,
+    measure_spread,
     volumes_ml,
 )
 
@@ -47,30 +47,30 @@ def test_volumes_need_a_spacing_above_zero(spacing: tuple[float, ...]) -> None:
 
 
 def test_spread_over_members() -> None:
-    found = spread([100.0, 104.0, 108.0])
+    found = measure_spread([100.0, 104.0, 108.0])
     assert (found.mean, found.standard_deviation) == (104.0, 4.0)
     assert (found.minimum, found.maximum) == (100.0, 108.0)
 
 
 def test_spread_takes_an_array_and_gives_plain_numbers() -> None:
-    found = spread(np.array([1, 2], np.float32))  # type: ignore[arg-type]
+    found = measure_spread(np.array([1, 2], np.float32))  # type: ignore[arg-type]
     assert all(type(value) is float for value in vars(found).values())
 
 
 def test_spread_of_one_member_is_unknown() -> None:
-    found = spread([104.0])
+    found = measure_spread([104.0])
     assert (found.mean, found.minimum, found.maximum) == (104.0, 104.0, 104.0)
     assert math.isnan(found.standard_deviation)
 
 
 def test_spread_of_none_is_refused() -> None:
     with pytest.raises(InputError):
-        spread([])
+        measure_spread([])
 
 
 def test_spread_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        spread([1.0, 2.0]).mean = 3.0  # type: ignore[misc]
+        measure_spread([1.0, 2.0]).mean = 3.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def members() -> np.ndarray:
 def stored(members: np.ndarray) -> StoredPosterior:
     probabilities = np.stack([(members == label).mean(axis=0) for label in range(4)])
     nothing = np.zeros(members.shape[1:], np.float32)
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         probabilities.astype(np.float32),
         members,
         prediction=probabilities.argmax(axis=0).astype(np.uint8),
@@ -99,7 +99,7 @@ def test_structures_are_found_by_name() -> None:
 
 
 def test_a_phase_from_its_labels_and_members(members: np.ndarray) -> None:
-    volumes = PhaseVolumes.of(members[0], stored(members), SPACING, MNMS)
+    volumes = PhaseVolumes.from_labels(members[0], stored(members), SPACING, MNMS)
     assert volumes.labels.keys() == volumes.members.keys() == {"LV", "MYO", "RV"}
     np.testing.assert_array_equal(volumes.labels["RV"], slice_volumes(members[0], SPACING, 3))
     np.testing.assert_array_equal(volumes.members["RV"][0], volumes.labels["RV"])

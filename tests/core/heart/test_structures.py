@@ -10,7 +10,7 @@ import pytest
 from napari_bayes_nnunet.core.heart.structures import (
     CARDIAC,
     OTHERS,
-    same_structure,
+    match_structure,
     structure_colors,
     structure_title,
 )
@@ -30,7 +30,7 @@ from napari_bayes_nnunet.core.heart.structures import (
     ],
 )
 def test_a_structure_is_found_by_name_then_by_meaning(name, names, expected):
-    assert same_structure(name, names) == expected
+    assert match_structure(name, names) == expected
 
 
 def test_a_structure_has_its_colour_whatever_its_number_and_name() -> None:

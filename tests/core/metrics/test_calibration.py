@@ -12,7 +12,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.ensemble.posterior import tempered
+from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import (
     RANGE,
     ReliabilityBins,
@@ -319,7 +319,7 @@ def made(true_temperature: float, *, voxels: int = 40_000) -> tuple[np.ndarray, 
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, size=(4, voxels))
     p = np.exp(logits) / np.exp(logits).sum(axis=0)
-    truth = tempered(p, true_temperature)
+    truth = apply_temperature(p, true_temperature)
     labels = (rng.random(voxels) > truth.cumsum(axis=0)).sum(axis=0).clip(0, 3)
     return p.astype(np.float32), labels
 
@@ -334,7 +334,7 @@ def test_no_other_temperature_has_a_lower_loss() -> None:
     best = fit_temperature(p, labels)
 
     def loss(temperature: float) -> float:
-        soft = tempered(p.astype(np.float64), temperature)
+        soft = apply_temperature(p.astype(np.float64), temperature)
         return float(log_loss(labels, soft.T, labels=range(4)))
 
     assert loss(best) <= min(loss(best * 1.02), loss(best / 1.02))

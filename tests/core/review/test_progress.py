@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
-from napari_bayes_nnunet.core.review.progress import ReviewProgress, progress, slice_uncertainty
+from napari_bayes_nnunet.core.review.progress import (
+    ReviewProgress,
+    measure_progress,
+    slice_uncertainty,
+)
 
 QUEUE = [(1, 2), (8, 0), (1, 0)]
 
@@ -16,7 +20,7 @@ QUEUE = [(1, 2), (8, 0), (1, 0)]
 def posterior(count: int) -> StoredPosterior:
     shape = (3, 4, 5)
     bits = np.arange(3, dtype=np.float32)[:, None, None] * np.ones(shape, np.float32)
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         np.ones((1, *shape), np.float32),
         np.zeros((count, *shape), np.uint8),
         prediction=np.zeros(shape, np.uint8),
@@ -32,7 +36,7 @@ def test_uncertainty_of_slices() -> None:
 
 
 def test_slices_done_and_uncertain_volume_reviewed() -> None:
-    found = progress(
+    found = measure_progress(
         QUEUE,
         reviewed={1: np.array([True, True, False]), 8: np.array([True, False, False])},
         uncertainty={1: np.array([10.0, 20, 30]), 8: np.array([40.0, 0, 0])},
@@ -43,13 +47,13 @@ def test_slices_done_and_uncertain_volume_reviewed() -> None:
 
 
 def test_phases_nobody_reviewed() -> None:
-    found = progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
+    found = measure_progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
     assert (found.done, found.total, found.uncertain_share) == (0, 3, 0.0)
     assert math.isnan(found.ef_spread)
 
 
 def test_where_nothing_is_uncertain_all_was_reviewed() -> None:
-    found = progress([], reviewed={}, uncertainty={None: np.zeros(3)})
+    found = measure_progress([], reviewed={}, uncertainty={None: np.zeros(3)})
     assert (found.done, found.total, found.uncertain_share) == (0, 0, 1.0)
 
 

@@ -155,7 +155,7 @@ def test_every_score_is_of_the_whole_slice_whatever_the_box(posterior):
         mutual_information=posterior.mutual_information,
         box=(slice(0, 3), slice(0, 12), slice(0, 12)),
         probabilities=np.stack(
-            [np.rint(255 * posterior.at(z).probabilities) for z in range(3)], axis=1
+            [np.rint(255 * posterior.slice_at(z).probabilities) for z in range(3)], axis=1
         ).astype(np.uint8),
         members=np.stack([posterior.member(n) for n in range(posterior.count)]),
     )

@@ -43,14 +43,14 @@ def test_a_posterior_survives_the_file(tmp_path, posterior, compressed: bool) ->
         np.testing.assert_array_equal(getattr(found, name), getattr(posterior, name))
         assert getattr(found, name).dtype == np.uint8
     for z in range(found.shape[0]):
-        np.testing.assert_array_equal(found.at(z).members, posterior.at(z).members)
+        np.testing.assert_array_equal(found.slice_at(z).members, posterior.slice_at(z).members)
 
 
 def test_an_empty_posterior_survives_too(tmp_path) -> None:
     shape = (2, 3, 4)
     nothing = np.zeros(shape, np.float32)
     probabilities = np.stack([nothing + 1, nothing])
-    empty = StoredPosterior.of(
+    empty = StoredPosterior.from_members(
         probabilities,
         np.zeros((2, *shape), np.uint8),
         prediction=np.zeros(shape, np.uint8),

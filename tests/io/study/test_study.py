@@ -363,7 +363,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
 study = read_study(Path(sys.argv[1]))
-slice_ = study.posteriors[None].at(1)
+slice_ = study.posteriors[None].slice_at(1)
 assert slice_.members.shape == (3, 20, 24) and slice_.probabilities.shape == (4, 20, 24)
 assert find_image(study.info, study.folder) is not None
 print(len(list_studies(study.folder.parent)), study.problems)

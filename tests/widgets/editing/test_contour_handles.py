@@ -12,7 +12,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_bayes_nnunet.core.editing.closed_curve import curve_through
+from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
 from napari_bayes_nnunet.widgets.editing.contour_handles import ContourHandles
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
@@ -74,7 +74,7 @@ def test_handles_and_a_smooth_curve_are_shown_in_their_slice(viewer, image) -> N
     begin(viewer, image)
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data[:, 2:], RING)
-    np.testing.assert_allclose(curve.data[:, 0, 2:], curve_through(RING))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(RING))
     for layer in (points, curve):
         assert (np.reshape(layer.data, (-1, 4))[::2, :2] == (2, 2)).all()
         assert layer.scale == pytest.approx(image.scale)
@@ -105,7 +105,7 @@ def test_handles_are_moved_added_removed_and_taken_back(viewer, image) -> None:
     assert len(handles.handles) == 6
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data[:, 2:], handles.handles)
-    np.testing.assert_allclose(curve.data[:, 0, 2:], curve_through(handles.handles))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(handles.handles))
     assert len(told.moves) == 3
     for count in (7, 6, 6, 6):
         handles.undo()
@@ -171,7 +171,7 @@ def test_the_next_contour_takes_the_hidden_layers_again(qtbot, viewer, image) ->
     assert [*viewer.layers] == before == seen(viewer)
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data, np.insert(RING[:4] + 1, [0, 0], 0, axis=1))
-    np.testing.assert_allclose(curve.data[:, 0, 2:], curve_through(RING[:4] + 1))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(RING[:4] + 1))
     assert curve.edge_color[0] == pytest.approx([1, 0, 0, 1])
     assert len({*map(tuple, points.face_color)}) == 1
     assert viewer.layers.selection.active is points
@@ -287,7 +287,7 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
     start, end = (mouse.place_of(image, (2, 2, *place)) for place in (RING[1], (3, 15)))
     mouse.press(start)
     mouse.move(np.add(start, np.subtract(end, start) / 2))
-    np.testing.assert_allclose(curve.data[:, 0, 2:], curve_through(handles.handles))
+    np.testing.assert_allclose(curve.data[:, 0, 2:], draw_curve(handles.handles))
     assert handles.handles[1] == pytest.approx((4.5, 14.5), abs=0.1)
     mouse.move(end)
     mouse.release(end)
@@ -334,7 +334,7 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.click(at(RING[0]))
     np.testing.assert_array_equal(handles.handles, RING)
     # A double click on the curve adds a handle there, on a handle nothing.
-    on_curve = curve_through(RING)[17]
+    on_curve = draw_curve(RING)[17]
     mouse.double_click(at(on_curve))
     assert len(handles.handles) == 7
     assert handles.handles[1] == pytest.approx(on_curve, abs=0.2)

@@ -11,8 +11,8 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.core.editing.closed_curve import curve_through
-from napari_bayes_nnunet.core.editing.level import labels_at_margin
+from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
+from napari_bayes_nnunet.core.editing.level import apply_level
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing import corrections as module
 from napari_bayes_nnunet.widgets.editing.corrections import Corrections
@@ -70,7 +70,7 @@ def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.nd
     away = handles[0] - handles.mean(axis=0)
     moved = handles.copy()
     moved[0] += growth * away / np.linalg.norm(away)
-    return curve_through(handles), curve_through(moved)
+    return draw_curve(handles), draw_curve(moved)
 
 
 def move_contour(bench: Bench, label: int = LV) -> None:
@@ -187,7 +187,7 @@ def test_a_level_is_shown_in_place_and_taken_as_one_step(bench) -> None:
     base, posterior = bench.now(), bench.session.posterior_in(WORST)
     for margin in (-0.2, -0.9, 0.4, -0.5):
         bench.corrections.level(WORST, LV, margin)
-        wanted = labels_at_margin(posterior, base, label=LV, margin=margin)
+        wanted = apply_level(posterior, base, label=LV, margin=margin)
         assert np.array_equal(bench.now(), wanted)  # to and fro adds nothing up
         assert bench.corrections.is_preview
         assert steps_of(bench.layer) == 0

@@ -33,7 +33,7 @@ def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
         labels[member, 1:, 4 : 8 + member, 5 : 9 + member] = label
     shares = np.stack([(labels == c).mean(axis=0) for c in range(4)]).astype(np.float32)
     flat = np.zeros(labels.shape[1:], np.float32)
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         shares,
         labels,
         prediction=shares.argmax(axis=0).astype(np.uint8),

@@ -655,7 +655,7 @@ def large_study(tmp_path) -> Study:
     one[1:-1, 55:95, 55:95] = 3
     members = np.stack([np.roll(one, member // 3 - 5, axis=2) for member in range(30)])
     mean = np.stack([(members == label).mean(axis=0) for label in range(4)]).astype(np.float32)
-    said = StoredPosterior.of(
+    said = StoredPosterior.from_members(
         mean, members, prediction=one, entropy=mean.std(axis=0), mutual_information=mean.std(axis=0)
     )
     phases = tuple(range(1, 26))

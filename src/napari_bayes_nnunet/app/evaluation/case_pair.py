@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.heart.measurements import canonical_structure
-from ...core.heart.structures import same_structure
+from ...core.heart.structures import match_structure
 from ...io.evaluation.predictions import Prediction, read_prediction
 from ...io.evaluation.references import Reference, known_reference, structure_numbers
 from ...io.images.nifti import ENDINGS
@@ -91,7 +91,7 @@ def read_pair(
         titles=titles,
         structures={titles[name]: label for name, label in structures.items()},
         unknown=tuple(
-            name for name in of_reference or () if same_structure(name, structures) is None
+            name for name in of_reference or () if match_structure(name, structures) is None
         ),
         only=only,
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ...core.heart.structures import same_structure
+from ...core.heart.structures import match_structure
 from ...io.dataset.groups import patients_of, read_groups
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, named
 from ...io.evaluation.predictions import predicted_cases, predicted_structures
@@ -233,7 +233,7 @@ def _evaluated(
             pairwise_dice={
                 titles[same]: agreement
                 for name, agreement in prediction.pairwise_dice.items()
-                if (same := same_structure(name, titles)) is not None
+                if (same := match_structure(name, titles)) is not None
             },
         )
     except ValueError as error:

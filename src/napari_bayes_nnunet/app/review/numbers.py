@@ -15,7 +15,7 @@ from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Measured, Patient, heart_function
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
-from ...core.review.progress import ReviewProgress, progress, slice_uncertainty
+from ...core.review.progress import ReviewProgress, measure_progress, slice_uncertainty
 from ...core.types import Phase
 
 
@@ -35,7 +35,7 @@ class StudyNumbers:
         self._spacing = tuple(spacing)
         self._labels = heart_structures(structures)
         self._predicted = {
-            phase: PhaseVolumes.of(posterior.prediction, posterior, spacing, structures)
+            phase: PhaseVolumes.from_labels(posterior.prediction, posterior, spacing, structures)
             for phase, posterior in posteriors.items()
         }
         self._edited = {
@@ -98,7 +98,7 @@ class StudyNumbers:
         cells = list(queue)
         phases = {phase for phase, _ in cells}
         ef = self.measured(ed, es, Patient()).get("LV EF")
-        return progress(
+        return measure_progress(
             cells,
             reviewed={phase: self._edited[phase].reviewed for phase in phases},
             uncertainty={phase: self._uncertainty[phase] for phase in phases},

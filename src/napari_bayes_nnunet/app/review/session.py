@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.editing.alternatives import Alternative, alternatives
+from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
 from ...core.heart.slice_volumes import base_is_first
@@ -132,7 +132,7 @@ class ReviewSession:
     def posterior_in(self, place: Place) -> SlicePosterior | None:
         """What the members said of a slice; None where that is lost, or nobody was asked."""
         posterior = self.study.posteriors.get(place[0])
-        return posterior.at(place[1]) if posterior is not None else None
+        return posterior.slice_at(place[1]) if posterior is not None else None
 
     def entropy_in(self, place: Place) -> NDArray[np.float32]:
         """(Y, X) entropy, bit."""
@@ -143,7 +143,7 @@ class ReviewSession:
         """The distinct answers of the members for a slice, kept while it is the one asked for."""
         if self._alternatives is None or self._alternatives[0] != place:
             posterior = self.posterior_in(place)
-            found = alternatives(posterior, self.structures) if posterior is not None else []
+            found = find_alternatives(posterior, self.structures) if posterior is not None else []
             self._alternatives = place, found
         return self._alternatives[1]
 

@@ -15,7 +15,7 @@ from ...core.ensemble.posterior import RunningPosterior, most_probable
 from ...core.heart.measurements import (
     canonical_structure,
     end_diastole_and_systole,
-    spread,
+    measure_spread,
     volumes_ml,
 )
 from ...core.types import Mirroring, Precision, Spacing
@@ -270,7 +270,7 @@ class Ensemble:
         tally = traveller.tally
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
-        spreads = {name: spread(values) for name, values in tally.volumes.items()}
+        spreads = {name: measure_spread(values) for name, values in tally.volumes.items()}
         agreement = tally.agreement.mean()
         return Segmentation(
             labels=labels,

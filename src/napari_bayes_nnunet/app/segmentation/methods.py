@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...core.ensemble.schedule import latest_of_each
+from ...core.ensemble.schedule import select_latest
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .. import AppError
 from .forward_pass import Combine
@@ -83,7 +83,7 @@ def _multi(folder: EnsembleFolder, count: int) -> Sequence[Member]:
     groups = [places[place] for place in sorted(places)]
     if len(_origins(members)) > 1:
         groups = groups[-count:]  # one of each, lest few members be all of one training
-    return [members[index] for index in latest_of_each(dict(enumerate(groups)), count)]
+    return [members[index] for index in select_latest(dict(enumerate(groups)), count)]
 
 
 def _single(folder: EnsembleFolder, count: int) -> Sequence[Member]:

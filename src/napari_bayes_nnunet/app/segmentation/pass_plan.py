@@ -91,7 +91,7 @@ class ImageProgress:
         """See whether the answer has come to rest."""
         labels = self.tally.measure(RunningPosterior.labels)
         entropy = self.tally.measure(RunningPosterior.total_entropy)
-        self.rests = self._stability.look(labels, entropy)
+        self.rests = self._stability.update(labels, entropy)
 
     def member_labels(self, course: PassPlan) -> NDArray[np.uint8] | None:
         """(n, Z, Y, X) labels of the passes in the order of the members, where they were kept."""

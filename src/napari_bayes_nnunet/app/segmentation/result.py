@@ -126,7 +126,7 @@ def posterior_of(result: Segmentation) -> StoredPosterior:
     """What is stored of a result whose members were kept; maps in steps of 1/4096 bit."""
     if result.member_labels is None:
         raise ValueError("A study needs the labels of the members: segment with keep_members.")
-    return StoredPosterior.of(
+    return StoredPosterior.from_members(
         result.probabilities,
         result.member_labels,
         prediction=result.labels,

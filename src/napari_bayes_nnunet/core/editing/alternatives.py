@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
-from .slice_checks import Labels, checked_structures
+from .slice_checks import Labels, check_structures
 
 NEAR = 0.9
 """Dice, in every structure, from which two segmentations count as the same."""
@@ -32,7 +32,7 @@ class Alternative:
     members: tuple[int, ...]
 
 
-def alternatives(
+def find_alternatives(
     slice_: SlicePosterior, structures: Mapping[str, int], *, near: float = NEAR
 ) -> list[Alternative]:
     """Return the distinct segmentations of a slice, those of most members first, at most 8.
@@ -58,7 +58,7 @@ def alternatives(
 
 def _distances(members: Labels, structures: Mapping[str, int]) -> _Distances:
     """Return the (n, n) largest 1 − Dice over the structures, between any two members."""
-    labels = checked_structures(structures.values())
+    labels = check_structures(structures.values())
     distances = np.zeros((len(members), len(members)))
     y, x = np.nonzero(members.any(axis=0))
     for label in labels:

@@ -22,7 +22,7 @@ _SHORTEST = 1e-3
 _FINE = 32  # points between two handles among which the nearest is searched
 
 
-def curve_through(handles: ArrayLike, points: int = 200) -> Points:
+def draw_curve(handles: ArrayLike, points: int = 200) -> Points:
     """Return (points, 2) points of a smooth closed curve through (k, 2) handles in their order.
 
     The first point is not repeated at the end. The curve is a periodic cubic spline whose knots are
@@ -30,16 +30,16 @@ def curve_through(handles: ArrayLike, points: int = 200) -> Points:
     between a long and a short distance. Raises InputError for fewer than three handles.
     """
     handles = _checked(handles)
-    knots = knots_of(handles)
-    return spline_through(knots, handles, np.linspace(0, knots[-1], points, endpoint=False))
+    knots = place_knots(handles)
+    return evaluate_spline(knots, handles, np.linspace(0, knots[-1], points, endpoint=False))
 
 
 def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
     """Return (k + 1, 2) handles with a new one where the curve is nearest to ``place`` (y, x)."""
     handles = _checked(handles)
-    knots = knots_of(handles)
+    knots = place_knots(handles)
     between = np.linspace(knots[:-1], knots[1:], _FINE, endpoint=False, axis=1)[:, 1:]
-    fine = spline_through(knots, handles, between.ravel())
+    fine = evaluate_spline(knots, handles, between.ravel())
     nearest = int(((fine - np.asarray(place, np.float64)) ** 2).sum(axis=1).argmin())
     return np.insert(handles, nearest // (_FINE - 1) + 1, fine[nearest], axis=0)
 
@@ -55,7 +55,7 @@ def remove_handle(handles: ArrayLike, index: int) -> Points:
     return np.delete(handles, index, axis=0)
 
 
-def filled(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
+def fill_curve(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
     """Return the mask (Y, X) of the voxels whose centres lie inside a closed (m, 2) curve.
 
     All loops of a curve that crosses itself are inside, whatever their direction. The part of the
@@ -77,13 +77,13 @@ def filled(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
     return inside
 
 
-def knots_of(handles: Points) -> NDArray[np.float64]:
+def place_knots(handles: Points) -> NDArray[np.float64]:
     """Return (k + 1,) ascending positions of (k, 2) handles along their curve, from 0."""
     distances = np.linalg.norm(np.roll(handles, -1, axis=0) - handles, axis=1)
     return np.concatenate([[0.0], np.sqrt(np.maximum(distances, _SHORTEST)).cumsum()])
 
 
-def spline_through(
+def evaluate_spline(
     knots: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return (n, d) values at ``at`` of a periodic cubic spline.

@@ -13,9 +13,23 @@ from scipy import ndimage
 
 from .. import InputError
 from ..types import Mask
-from .closed_curve import FEWEST_POINTS, Points, curve_through, filled, knots_of, spline_through
-from .outlines import outlines_of
-from .slice_checks import Labels, are_of, checked_slice, checked_structures, give_up, largest_piece
+from .closed_curve import (
+    FEWEST_POINTS,
+    Points,
+    draw_curve,
+    evaluate_spline,
+    fill_curve,
+    place_knots,
+)
+from .outlines import trace_outlines
+from .slice_checks import (
+    Labels,
+    check_slice,
+    check_structures,
+    give_up_voxels,
+    largest_piece,
+    structure_mask,
+)
 
 # 8 handles are enough for an LV; the horns of an RV may need more.
 _COUNTS = range(8, 17)
@@ -25,17 +39,17 @@ _STEPS = 1.5  # voxels over which the staircase of an outline is smoothed
 _TURNING = 2.0  # weight of handles at bends against evenly spread handles
 
 
-def outlined(labels: Labels, label: int, *, inner: Collection[int] = ()) -> Mask:
+def contour_region(labels: Labels, label: int, *, inner: Collection[int] = ()) -> Mask:
     """Return the mask (Y, X) that a contour encloses: the largest piece of a structure.
 
     A wall is outlined together with its cavity ``inner``, such as the myocardium with the LV, so
     that the curve is the outer outline of the wall even if the ring is open. Raises InputError for
     labels that are not a slice or a label that is not a structure.
     """
-    return largest_piece(are_of(checked_slice(labels), {label, *inner}))
+    return largest_piece(structure_mask(check_slice(labels), {label, *inner}))
 
 
-def handles_of(mask: Mask, *, count: int | None = None) -> Points:
+def fit_handles(mask: Mask, *, count: int | None = None) -> Points:
     """Return (k, 2) handles whose curve follows the outer outline of a (Y, X) mask.
 
     The outline is that of the largest piece. Handles are closer together at bends. Their number is
@@ -74,9 +88,9 @@ def apply_contour(
 
     Inside the curve, background and the structure itself become the structure; other structures
     stay, so the curve of the myocardium does not change the LV. Outside the curve, voxels of the
-    piece that `outlined` returns for the same ``inner`` are given up; other pieces stay. Voxels
-    given up become background, unless they are a hole between structures (see `give_up`): the
-    myocardium follows an LV that shrinks in its ring.
+    piece that `contour_region` returns for the same ``inner`` are given up; other pieces stay.
+    Voxels given up become background, unless they are a hole between structures (see
+    `give_up_voxels`): the myocardium follows an LV that shrinks in its ring.
 
     ``start`` is the curve before its handles were moved. With it, only the voxels that the curve
     passed over change, and the changes connected to them. Labels far from the dragged handle stay,
@@ -91,19 +105,19 @@ def apply_contour(
     Raises InputError for labels that are not a slice, a label that is not a structure or a curve
     that is not (m, 2).
     """
-    inside = filled(curve, checked_slice(labels).shape)
-    checked_structures([label])
+    inside = fill_curve(curve, check_slice(labels).shape)
+    check_structures([label])
     if label in protected:
         return labels.copy()
-    yielding = (labels == 0) | are_of(labels, {*over} - {label, *protected})
+    yielding = (labels == 0) | structure_mask(labels, {*over} - {label, *protected})
     gained = inside & yielding
-    lost = outlined(labels, label, inner=inner) & (labels == label) & ~inside
+    lost = contour_region(labels, label, inner=inner) & (labels == label) & ~inside
     if start is not None:
-        moved = _connected_changes(inside ^ filled(start, labels.shape), gained | lost)
+        moved = _connected_changes(inside ^ fill_curve(start, labels.shape), gained | lost)
         gained, lost = gained & moved, lost & moved
     grown = np.where(gained, np.uint8(label), labels)
     followers = {*over} - {label, *protected}
-    return give_up(grown, lost, protected=protected, beside=followers)
+    return give_up_voxels(grown, lost, protected=protected, beside=followers)
 
 
 def _connected_changes(passed: Mask, changes: Mask) -> Mask:
@@ -129,7 +143,7 @@ def _closest(piece: Mask, counts: Collection[int]) -> Points:
     closest, best = np.empty((0, 2)), -1.0
     for count in counts:
         handles = _fitted(_outline(piece, 8 * count), count)
-        inside = filled(curve_through(handles), piece.shape)
+        inside = fill_curve(draw_curve(handles), piece.shape)
         dice = 2 * np.count_nonzero(inside & piece) / (np.count_nonzero(inside) + size)
         if dice > best:
             closest, best = handles, dice
@@ -140,7 +154,7 @@ def _closest(piece: Mask, counts: Collection[int]) -> Points:
 
 def _outline(piece: Mask, fewest: int) -> Points:
     """Return at least ``fewest`` evenly spaced points on the outline of a piece without holes."""
-    outline = max(outlines_of(piece, 0.5), key=len)
+    outline = max(trace_outlines(piece, 0.5), key=len)
     outline = np.concatenate([outline, outline[:1]])
     lengths = np.linalg.norm(np.diff(outline, axis=0), axis=1)
     along = np.concatenate([[0.0], lengths.cumsum()])
@@ -152,11 +166,11 @@ def _outline(piece: Mask, fewest: int) -> Points:
 def _fitted(outline: Points, count: int) -> Points:
     """Return the handles whose curve is nearest, by least squares, to an evenly spaced outline."""
     places = _places(outline, count)
-    knots = knots_of(outline[places])
+    knots = place_knots(outline[places])
     # Between two handles the curve advances as evenly as the outline.
     beyond_first = (np.arange(len(outline)) - places[0]) % len(outline)
     at = np.interp(beyond_first, np.append(places - places[0], len(outline)), knots)
-    weights = spline_through(knots, np.eye(count), at)
+    weights = evaluate_spline(knots, np.eye(count), at)
     return np.asarray(np.linalg.lstsq(weights, outline)[0], np.float64)
 
 

@@ -11,14 +11,21 @@ from scipy import ndimage
 
 from .. import InputError
 from ..types import Mask
-from .slice_checks import Labels, are_of, checked_same_shape, checked_slice, holes, nearest
+from .slice_checks import (
+    Labels,
+    check_same_shape,
+    check_slice,
+    find_holes,
+    nearest_labels,
+    structure_mask,
+)
 
 _Depth = NDArray[np.float64]
 
 _HALF = 0.5  # a border is half-way between the centres of two voxels
 
 
-def blended(below: Labels, above: Labels, share: float) -> Labels:
+def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
     """Return (Y, X) labels between two slices, ``share`` of the way from ``below`` to ``above``.
 
     The border of each structure moves evenly between its two borders, by signed distances in voxels
@@ -32,8 +39,8 @@ def blended(below: Labels, above: Labels, share: float) -> Labels:
     Raises InputError for labels that are not slices or differ in shape, or a share not between 0
     and 1.
     """
-    below, above = checked_slice(below), checked_slice(above)
-    checked_same_shape(below, above, name="the other slice")
+    below, above = check_slice(below), check_slice(above)
+    check_same_shape(below, above, name="the other slice")
     if not 0 < share < 1:
         raise InputError("Expected a share between 0 and 1, found {share}.", share=share)
     result = np.zeros_like(below)
@@ -52,8 +59,8 @@ def _blended_box(below: Labels, above: Labels, share: float) -> Labels:
         inside = shapes.depth(label, share) >= 0
         result[(result == shapes.parents[label]) & inside] = label
     # Single voxels may be left without a structure if three borders meet.
-    gaps = holes(result) & ~holes(slices[0]) & ~holes(slices[1])
-    result[gaps] = nearest(result, known=result > 0)[gaps]
+    gaps = find_holes(result) & ~find_holes(slices[0]) & ~find_holes(slices[1])
+    result[gaps] = nearest_labels(result, known=result > 0)[gaps]
     inside_box: Labels = result[1:-1, 1:-1]
     return inside_box
 
@@ -113,7 +120,7 @@ class _Shapes:
         for child, parent in self.parents.items():
             if parent in region:
                 region.add(child)
-        return are_of(self.slices, region)
+        return structure_mask(self.slices, region)
 
 
 def _parents(slices: Labels) -> dict[int, int]:

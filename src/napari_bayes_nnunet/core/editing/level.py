@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..ensemble.stored_posterior import CERTAIN, SlicePosterior
 from ..types import Mask
-from .slice_checks import Labels, are_of, checked_same_shape, checked_slice
+from .slice_checks import Labels, check_same_shape, check_slice, structure_mask
 
 LEVEL_STEPS = 2 * CERTAIN
 """Steps of the level from margin 0 to 1: 255 probabilities, and ties half-way between them."""
@@ -25,7 +25,7 @@ _NEVER = -10 * LEVEL_STEPS
 _Ranks = NDArray[np.int16]
 
 
-def labels_at_margin(
+def apply_level(
     slice_: SlicePosterior,
     labels: Labels,
     *,
@@ -47,12 +47,12 @@ def labels_at_margin(
 
     Raises InputError for a label the posterior lacks, a margin outside -1 … 1 or another shape.
     """
-    labels = checked_slice(labels)
-    checked_same_shape(slice_.prediction, labels, name="the labels")
+    labels = check_slice(labels)
+    check_same_shape(slice_.prediction, labels, name="the labels")
     grown = _ranks(slice_, label) >= _rank_of(margin)
     if label in protected:
         return labels.copy()
-    fixed = are_of(labels, protected)
+    fixed = structure_mask(labels, protected)
     result = np.where(grown & ~fixed, np.uint8(label), labels)
     lost = (labels == label) & ~grown
     result[lost] = _second(slice_, lost, allowed=_allowed(slice_, {label, *protected}))

@@ -15,7 +15,7 @@ from ..ensemble.stored_posterior import SlicePosterior
 from .closed_curve import Points
 
 
-def outlines_of(map_: NDArray[Any], level: float) -> list[Points]:
+def trace_outlines(map_: NDArray[Any], level: float) -> list[Points]:
     """Return the closed (m, 2) outlines at which a (Y, X) map reaches ``level``.
 
     Points are (y, x) in voxels, interpolated between centres; the first is not repeated at the end.
@@ -33,7 +33,7 @@ def outlines_of(map_: NDArray[Any], level: float) -> list[Points]:
     return [np.subtract(outline[:-1], 1) + first for outline in contours]
 
 
-def outlines_at(
+def level_outlines(
     slice_: SlicePosterior, label: int, levels: Sequence[float] = (0.1, 0.5, 0.9)
 ) -> list[list[Points]]:
     """Return for each level the outlines at which the structure ``label`` is that probable.
@@ -45,7 +45,7 @@ def outlines_at(
     for level in levels:
         if not 0 < level < 1:
             raise InputError("Expected a probability between 0 and 1, found {level}.", level=level)
-    return [outlines_of(slice_.probabilities[label], level) for level in levels]
+    return [trace_outlines(slice_.probabilities[label], level) for level in levels]
 
 
 def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
@@ -54,7 +54,7 @@ def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
     Raises InputError for a label the posterior lacks.
     """
     _check(slice_, label)
-    return [outlines_of(labels == label, 0.5) for labels in slice_.members]
+    return [trace_outlines(labels == label, 0.5) for labels in slice_.members]
 
 
 def _check(slice_: SlicePosterior, label: int) -> None:

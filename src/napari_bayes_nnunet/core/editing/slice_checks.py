@@ -15,7 +15,7 @@ from ..types import Mask
 Labels = NDArray[np.uint8]
 
 
-def checked_slice(labels: Labels) -> Labels:
+def check_slice(labels: Labels) -> Labels:
     """Return (Y, X) uint8 ``labels`` unchanged. Raises InputError for another shape or type."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype != np.uint8:
@@ -27,7 +27,7 @@ def checked_slice(labels: Labels) -> Labels:
     return labels
 
 
-def checked_same_shape(labels: Labels, other: NDArray[Any], *, name: str) -> None:
+def check_same_shape(labels: Labels, other: NDArray[Any], *, name: str) -> None:
     """Raise InputError, with the ``name`` of ``other``, if the two shapes differ."""
     if other.shape != labels.shape:
         raise InputError(
@@ -38,7 +38,7 @@ def checked_same_shape(labels: Labels, other: NDArray[Any], *, name: str) -> Non
         )
 
 
-def checked_structures(structures: Collection[int]) -> tuple[int, ...]:
+def check_structures(structures: Collection[int]) -> tuple[int, ...]:
     """Return sorted structure labels. Raises InputError for a label outside 1 … 255."""
     for label in structures:
         if not 1 <= label <= 255:
@@ -48,11 +48,11 @@ def checked_structures(structures: Collection[int]) -> tuple[int, ...]:
     return tuple(sorted(set(structures)))
 
 
-def are_of(labels: Labels, structures: Collection[int]) -> Mask:
-    """Return the mask (Y, X) of the ``structures``; errors as in `checked_structures`."""
+def structure_mask(labels: Labels, structures: Collection[int]) -> Mask:
+    """Return the mask (Y, X) of the ``structures``; errors as in `check_structures`."""
     # A lookup table is several times faster than np.isin, and sliders need this at every move.
     table = np.zeros(256, np.bool_)
-    table[list(checked_structures(structures))] = True
+    table[list(check_structures(structures))] = True
     return table[labels]
 
 
@@ -68,7 +68,7 @@ def largest_piece(mask: Mask) -> Mask:
     return largest
 
 
-def give_up(
+def give_up_voxels(
     labels: Labels,
     voxels: Mask,
     *,
@@ -87,8 +87,8 @@ def give_up(
 
     A protected structure is not gained: voxels it would have taken become background.
     """
-    labels = checked_slice(labels)
-    checked_same_shape(labels, voxels, name="the voxels given up")
+    labels = check_slice(labels)
+    check_same_shape(labels, voxels, name="the voxels given up")
     result = labels.copy()
     if (labels[voxels] > 0).any():
         # The nearest structures lie in the box of all structures, enlarged by one voxel.
@@ -102,19 +102,21 @@ def _given_up(
     labels: Labels, voxels: Mask, protected: Collection[int], beside: Collection[int]
 ) -> Labels:
     without = np.where(voxels, np.uint8(0), labels)
-    hole = holes(without)
+    hole = find_holes(without)
     result = without.copy()
     for label in np.unique(labels[voxels]):
         lost = voxels & (labels == label)
         others = (without != 0) & (without != label)
         taken = np.where(
-            _touching(lost & hole, others), nearest(without, known=others), np.uint8(0)
+            _touching(lost & hole, others), nearest_labels(without, known=others), np.uint8(0)
         )
         if beside:
-            closest = nearest(without, known=~lost & (without != label))
-            follows = are_of(closest, beside) & _touching(lost, are_of(without, beside))
+            closest = nearest_labels(without, known=~lost & (without != label))
+            follows = structure_mask(closest, beside) & _touching(
+                lost, structure_mask(without, beside)
+            )
             taken = np.where(follows, closest, taken)
-        result[lost] = np.where(are_of(taken, protected), np.uint8(0), taken)[lost]
+        result[lost] = np.where(structure_mask(taken, protected), np.uint8(0), taken)[lost]
     return result
 
 
@@ -128,14 +130,14 @@ def _touching(mask: Mask, others: Mask) -> Mask:
     return touching
 
 
-def holes(labels: Labels) -> Mask:
+def find_holes(labels: Labels) -> Mask:
     """Return the mask (Y, X) of background that structures separate from the surroundings."""
     parts, _ = ndimage.label(np.pad(labels == 0, 1, constant_values=True))
     cut_off: Mask = parts > 1  # part 1 contains the corner, so it surrounds the heart
     return cut_off[1:-1, 1:-1]
 
 
-def nearest(labels: Labels, *, known: Mask) -> Labels:
+def nearest_labels(labels: Labels, *, known: Mask) -> Labels:
     """Return (Y, X) labels in which every voxel has the label of the nearest ``known`` voxel.
 
     All is background if no voxel is known.

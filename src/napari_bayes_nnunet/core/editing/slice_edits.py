@@ -7,34 +7,34 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from .. import InputError
-from .interpolation import blended
+from .interpolation import blend_slices
 from .slice_checks import (
     Labels,
-    are_of,
-    checked_same_shape,
-    checked_slice,
-    checked_structures,
-    give_up,
+    check_same_shape,
+    check_slice,
+    check_structures,
+    give_up_voxels,
+    structure_mask,
 )
 
 
-def with_structure_absent(
+def remove_structure(
     labels: Labels, label: int | None = None, *, protected: Collection[int] = ()
 ) -> Labels:
     """Return (Y, X) labels without the structure ``label``, or without any structure.
 
-    Its voxels become background, or the structure that encloses them (see `give_up`): the
+    Its voxels become background, or the structure that encloses them (see `give_up_voxels`): the
     myocardium around the end of an LV is the cap of the apex. ``protected`` structures stay. Raises
     InputError for labels that are not a slice or a label that is not a structure.
     """
-    labels = checked_slice(labels)
+    labels = check_slice(labels)
     if label is None:
-        return np.where(are_of(labels, protected), labels, np.uint8(0))
-    gone = are_of(labels, {label}) & ~are_of(labels, protected)
-    return give_up(labels, gone, protected=protected)
+        return np.where(structure_mask(labels, protected), labels, np.uint8(0))
+    gone = structure_mask(labels, {label}) & ~structure_mask(labels, protected)
+    return give_up_voxels(labels, gone, protected=protected)
 
 
-def copied(
+def copy_structures(
     source: Labels,
     target: Labels,
     *,
@@ -44,17 +44,17 @@ def copied(
     """Return (Y, X) labels of ``target`` with a structure, or all of them, as in ``source``.
 
     ``source`` is an adjacent slice, or the same slice in another phase. The structure ``label``
-    overwrites other labels. Voxels that only the target assigns to it are given up (see `give_up`).
-    ``protected`` structures neither change nor are gained: voxels that only the source assigns to
-    one become background. Raises InputError for labels that are not slices or differ in shape, or a
-    label that is not a structure.
+    overwrites other labels. Voxels that only the target assigns to it are given up (see
+    `give_up_voxels`). ``protected`` structures neither change nor are gained: voxels that only the
+    source assigns to one become background. Raises InputError for labels that are not slices or
+    differ in shape, or a label that is not a structure.
     """
-    source, target = checked_slice(source), checked_slice(target)
-    checked_same_shape(target, source, name="the slice to copy")
+    source, target = check_slice(source), check_slice(target)
+    check_same_shape(target, source, name="the slice to copy")
     if label is not None:
         return _replaced(target, source, {label}, protected)
-    allowed = np.where(are_of(source, protected), np.uint8(0), source)
-    return np.where(are_of(target, protected), target, allowed)
+    allowed = np.where(structure_mask(source, protected), np.uint8(0), source)
+    return np.where(structure_mask(target, protected), target, allowed)
 
 
 def nearest_sources(z: int, corrected: Iterable[int]) -> tuple[int, int]:
@@ -72,7 +72,7 @@ def nearest_sources(z: int, corrected: Iterable[int]) -> tuple[int, int]:
     return below, above
 
 
-def interpolated(
+def interpolate_slice(
     volume: Labels,
     z: int,
     *,
@@ -83,10 +83,10 @@ def interpolated(
     """Return (Y, X) labels of slice ``z`` with ``structures`` interpolated between two slices.
 
     ``volume`` is (Z, Y, X) uint8, ``sources`` are the slices below and above, see
-    `nearest_sources`. The nearer source has more weight. `blended` describes structures inside each
-    other and structures that one source lacks. Other structures stay outside the interpolated ones,
-    ``protected`` structures stay everywhere. Voxels that the structures lose are given up (see
-    `give_up`).
+    `nearest_sources`. The nearer source has more weight. `blend_slices` describes structures inside
+    each other and structures that one source lacks. Other structures stay outside the interpolated
+    ones, ``protected`` structures stay everywhere. Voxels that the structures lose are given up
+    (see `give_up_voxels`).
 
     Raises InputError for a volume of another shape, sources that are not below and above, or labels
     that are not structures.
@@ -103,16 +103,16 @@ def interpolated(
             above=above + 1,
             count=len(volume),
         )
-    between = blended(volume[below], volume[above], (z - below) / (above - below))
-    return _replaced(checked_slice(volume[z]), between, structures, protected)
+    between = blend_slices(volume[below], volume[above], (z - below) / (above - below))
+    return _replaced(check_slice(volume[z]), between, structures, protected)
 
 
 def _replaced(
     target: Labels, source: Labels, structures: Collection[int], protected: Collection[int]
 ) -> Labels:
     """Return the target with ``structures`` as in the source, outside protected structures."""
-    moving = {*checked_structures(structures)} - {*protected}
-    fixed = are_of(target, protected)
-    result = np.where(are_of(source, moving) & ~fixed, source, target)
-    lost = are_of(target, moving) & ~are_of(source, moving)
-    return give_up(result, lost, protected=protected)
+    moving = {*check_structures(structures)} - {*protected}
+    fixed = structure_mask(target, protected)
+    result = np.where(structure_mask(source, moving) & ~fixed, source, target)
+    lost = structure_mask(target, moving) & ~structure_mask(source, moving)
+    return give_up_voxels(result, lost, protected=protected)

@@ -93,7 +93,7 @@ class RunningPosterior:
         Raises InputError without members.
         """
         self._check_members()
-        return tempered(self.probability_sum / self.count, self.temperature)
+        return apply_temperature(self.probability_sum / self.count, self.temperature)
 
     def labels(self) -> Array:
         """Return the (Z, Y, X) most probable class of the mean, uint8.
@@ -153,7 +153,7 @@ class RunningPosterior:
             raise InputError("The posterior has no members. Add at least one.")
 
 
-def tempered(probabilities: Array, temperature: float) -> Array:
+def apply_temperature(probabilities: Array, temperature: float) -> Array:
     """Return (C, Z, Y, X) softmax(log p/τ): softer for a temperature τ above 1, sharper below.
 
     Raises InputError for a temperature that is not above 0.

@@ -300,7 +300,7 @@ class MemberSelection:
         return (epoch for epoch in range(schedule.all_epochs) if self.keeps(schedule, epoch))
 
 
-def latest_of_each(groups: Mapping[int, Sequence[int]], count: int) -> list[int]:
+def select_latest(groups: Mapping[int, Sequence[int]], count: int) -> list[int]:
     """Return up to ``count`` epochs, the latest of each cycle, in ascending order (Section 2.3).
 
     ``groups`` maps a cycle to its epochs in ascending order. Cycles share the epochs evenly. The

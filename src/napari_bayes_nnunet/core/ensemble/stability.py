@@ -28,7 +28,7 @@ class Stability:
         self._before: tuple[NDArray[np.integer], NDArray[np.floating]] | None = None
         self._agreements = 0
 
-    def look(self, labels: NDArray[np.integer], entropy: NDArray[np.floating]) -> bool:
+    def update(self, labels: NDArray[np.integer], entropy: NDArray[np.floating]) -> bool:
         """Compare (Z, Y, X) labels and entropy with the last ones; return True once stable."""
         if self._before is not None:
             agrees = _agree(*self._before, labels, entropy)

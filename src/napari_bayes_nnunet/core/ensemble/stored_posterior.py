@@ -52,7 +52,7 @@ class StoredPosterior:
     members: NDArray[np.uint8]
 
     @classmethod
-    def of(
+    def from_members(
         cls,
         probabilities: NDArray[np.float32],
         members: Sequence[LabelMap] | NDArray[np.uint8],
@@ -90,7 +90,7 @@ class StoredPosterior:
         """Number n of members."""
         return len(self.members)
 
-    def at(self, z: int) -> SlicePosterior:
+    def slice_at(self, z: int) -> SlicePosterior:
         """Return the posterior of the whole slice ``z``."""
         shape = self.shape[1:]
         probabilities = np.zeros((self.classes, *shape), np.float32)

@@ -63,7 +63,7 @@ class Spread:
     maximum: float
 
 
-def spread(values: Sequence[float]) -> Spread:
+def measure_spread(values: Sequence[float]) -> Spread:
     """Return the spread of one value per member. Raises InputError without values."""
     if len(values) == 0:
         raise InputError("A spread needs the value of at least one member.")

@@ -30,7 +30,7 @@ class PhaseVolumes:
     reviewed: NDArray[np.bool_]
 
     @classmethod
-    def of(
+    def from_labels(
         cls,
         labels: NDArray[np.integer],
         posterior: StoredPosterior,

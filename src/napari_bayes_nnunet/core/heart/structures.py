@@ -8,7 +8,7 @@ from typing import Final
 from .measurements import Structure, canonical_structure
 
 
-def same_structure(name: str, names: Iterable[str]) -> str | None:
+def match_structure(name: str, names: Iterable[str]) -> str | None:
     """Return the one of ``names`` that means the same structure as ``name``.
 
     An equal name comes first, then an equal name apart from capitals, then an equal meaning. None

@@ -136,7 +136,7 @@ def classwise_ece(
     reference lacks. Arguments and errors as in `reliability_bins`.
     """
     edges = _equal_edges(bins, probabilities)
-    inside = in_foreground(probabilities, reference)
+    inside = crop_to_foreground(probabilities, reference)
     if inside is None:
         return math.nan
     return float(np.mean([_sort_in(edges, p, inside[1] == k).ece for k, p in enumerate(inside[0])]))
@@ -152,7 +152,7 @@ def adaptive_ece(
     are empty. Arguments and errors as in `reliability_bins`.
     """
     _check_bins(bins)
-    inside = in_foreground(probabilities, reference)
+    inside = crop_to_foreground(probabilities, reference)
     if inside is None:
         return math.nan
     confidence, correct = _top_label(*inside)
@@ -172,13 +172,13 @@ def reliability_bins(
     or there is less than one bin.
     """
     edges = _equal_edges(bins, probabilities)
-    inside = in_foreground(probabilities, reference)
+    inside = crop_to_foreground(probabilities, reference)
     if inside is None:
         return ReliabilityBins.empty(bins)
     return _sort_in(edges, *_top_label(*inside))
 
 
-def in_foreground(
+def crop_to_foreground(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]] | None:
     """Return (C, z, y, x) probabilities and (z, y, x) reference in its `foreground_box`.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
-from .calibration import in_foreground
+from .calibration import crop_to_foreground
 
 SMALLEST: Final = float(np.finfo(np.float32).tiny)
 """Smallest normal float32, to which probabilities are clipped: a zero costs 87.3 nat."""
@@ -26,7 +26,7 @@ def negative_log_likelihood(
     Raises InputError if the shapes do not match, the probabilities are not floating-point numbers,
     or a label has no class.
     """
-    inside = in_foreground(probabilities, reference)
+    inside = crop_to_foreground(probabilities, reference)
     if inside is None:
         return math.nan
     likelihood = _of_reference(*inside).astype(np.float64)
@@ -38,7 +38,7 @@ def brier_score(probabilities: NDArray[np.floating], reference: NDArray[np.integ
 
     Arguments, errors and NaN as in `negative_log_likelihood`.
     """
-    inside = in_foreground(probabilities, reference)
+    inside = crop_to_foreground(probabilities, reference)
     if inside is None:
         return math.nan
     # Σ (p - y)² = Σ p² - 2 p_y + 1 saves the array of one-hot labels.

@@ -53,7 +53,7 @@ def slice_uncertainty(posterior: StoredPosterior, spacing: Sequence[float]) -> V
     return summed
 
 
-def progress(
+def measure_progress(
     queue: Iterable[tuple[int | None, int]],
     *,
     reviewed: Mapping[int | None, NDArray[np.bool_]],

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.heart.structures import same_structure
+from ...core.heart.structures import match_structure
 from .. import DataError
 from ..files.atomic import write_json
 from ..images.nifti import (
@@ -158,7 +158,7 @@ def _renumbered(labels: VoxelArray, names: Mapping[str, int], raw: RawDataset) -
 
 def _number_of(name: str, raw: RawDataset) -> int:
     """Number of a structure in the dataset: of the same name, else of the same meaning."""
-    found = same_structure(name, raw.labels)
+    found = match_structure(name, raw.labels)
     if found is not None:
         return raw.labels[found]
     raise DataError(

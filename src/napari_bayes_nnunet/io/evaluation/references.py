@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.heart.structures import same_structure
+from ...core.heart.structures import match_structure
 from .. import DataError
 from ..dataset.check import IGNORE
 from ..images.geometry import Geometry
@@ -76,7 +76,7 @@ def known_reference(
     numbers = structure_numbers(folder)
     known = dict(structures)
     if numbers is not None:
-        known = {n: v for n, v in structures.items() if same_structure(n, numbers) is not None}
+        known = {n: v for n, v in structures.items() if match_structure(n, numbers) is not None}
     labels = reference_labels(folder, case, phase, structures=known, geometry=geometry)
     if labels is None:
         return None
@@ -166,7 +166,7 @@ def _renumbered(
         )
     table = np.zeros(1 << 16, np.uint16)
     for name, number in structures.items():
-        same = same_structure(name, numbers)
+        same = match_structure(name, numbers)
         if same is None:
             raise DataError(
                 f"The reference {labels.source} knows no structure {name}, which the study shows; "

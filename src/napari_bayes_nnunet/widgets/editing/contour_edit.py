@@ -9,7 +9,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...core.editing.closed_curve import curve_through
+from ...core.editing.closed_curve import draw_curve
 from ...core.types import Place
 from .contour_handles import ContourHandles
 from .corrections import Corrections
@@ -36,7 +36,7 @@ class ContourEdit(QObject):
         handles = self._corrections.handles(place, label)
         if handles is not None:
             self.handles.start(image, handles, place=place, color=color)
-            self._label, self._start = label, curve_through(handles)
+            self._label, self._start = label, draw_curve(handles)
             self.active_changed.emit(True)
 
     def leave(self) -> None:
@@ -53,7 +53,7 @@ class ContourEdit(QObject):
 
     def _on_applied(self, handles: NDArray[np.float64]) -> None:
         self.active_changed.emit(False)
-        curve = curve_through(handles)
+        curve = draw_curve(handles)
         self._corrections.contour(self.handles.place, self._label, curve, start=self._start)
 
     def _on_cancelled(self) -> None:

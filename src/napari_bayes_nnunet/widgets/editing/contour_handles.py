@@ -16,7 +16,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, curve_through, remove_handle
+from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, remove_handle
 from ...core.types import Place
 from ..layers.double_click import DoubleClick
 from ..layers.line_layer import Line, LineLayer
@@ -94,7 +94,7 @@ class ContourHandles(QObject):
     @property
     def curve(self) -> Handles:
         """(m, 2) closed curve, its first point not repeated."""
-        return curve_through(self._handles)
+        return draw_curve(self._handles)
 
     @property
     def place(self) -> Place:

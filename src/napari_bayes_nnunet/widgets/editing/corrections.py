@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...app.review.session import ReviewSession
-from ...core.editing.contour import apply_contour, handles_of, outlined
-from ...core.editing.level import labels_at_margin
-from ...core.editing.slice_edits import copied, interpolated, nearest_sources, with_structure_absent
+from ...core.editing.contour import apply_contour, contour_region, fit_handles
+from ...core.editing.level import apply_level
+from ...core.editing.slice_edits import (
+    copy_structures,
+    interpolate_slice,
+    nearest_sources,
+    remove_structure,
+)
 from ...core.heart.measurements import canonical_structure
 from ...core.types import Place
 from ...io.study.arrays import of_phase
@@ -96,7 +101,7 @@ class Corrections(QObject):
             self.said.emit("The probabilities of this phase are not there: paint instead.")
             return
         base = self._base(place, LEVEL)
-        labels = labels_at_margin(
+        labels = apply_level(
             posterior, base, label=label, margin=margin, protected=self._protected_labels()
         )
         self._show(place, base, labels, LEVEL)
@@ -161,7 +166,7 @@ class Corrections(QObject):
         both = label in self._of("LV") and self._session.is_basal(place)
         protected = self._protected_labels()
         for gone in (label, *(self._of("MYO") if both and label not in protected else ())):
-            labels = with_structure_absent(labels, gone, protected=protected)
+            labels = remove_structure(labels, gone, protected=protected)
         self._put(place, labels, ABSENT)
 
     def interpolate(self, place: Place, label: int) -> None:
@@ -173,7 +178,7 @@ class Corrections(QObject):
         except ValueError as error:
             self.said.emit(str(error))
             return
-        labels = interpolated(
+        labels = interpolate_slice(
             of_phase(self._session.labels, phase),
             z,
             sources=sources,
@@ -187,7 +192,7 @@ class Corrections(QObject):
         self.settle()
         self._put(
             place,
-            copied(
+            copy_structures(
                 self._session.labels_in(source),
                 self._session.labels_in(place),
                 label=label,
@@ -199,12 +204,12 @@ class Corrections(QObject):
     def handles(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Handles of the structure's contour; None, and a sentence, where it is not there."""
         self.settle()
-        mask = outlined(self._session.labels_in(place), label, inner=self._inner(label))
+        mask = contour_region(self._session.labels_in(place), label, inner=self._inner(label))
         if not mask.any():
             sentence = NOT_HERE.removesuffix(".") + ": paint it, or take an alternative."
             self.said.emit(sentence.format(self._name(label)))
             return None
-        handles: NDArray[np.float64] = handles_of(mask)
+        handles: NDArray[np.float64] = fit_handles(mask)
         return handles
 
     def contour(
@@ -333,7 +338,7 @@ class Corrections(QObject):
 
     def _unprotected(self, labels: Plane, other: Plane) -> Plane:
         """``other``, but protected structures as in ``labels``."""
-        return copied(
+        return copy_structures(
             other.astype(np.uint8), labels.astype(np.uint8), protected=self._protected_labels()
         )
 

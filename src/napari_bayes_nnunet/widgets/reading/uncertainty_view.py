@@ -14,7 +14,7 @@ from napari.layers import Image
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject, Signal
 
-from ...core.editing.outlines import member_outlines, outlines_at
+from ...core.editing.outlines import level_outlines, member_outlines
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
@@ -200,7 +200,7 @@ class OutlineLayers(QObject):
         if posterior is None or label is None or not 0 < label < posterior.classes:
             return [], []
         color = structure_colors(self._structures)[label]
-        slice_ = posterior.at(z)
+        slice_ = posterior.slice_at(z)
         if self._view == UncertaintyView.MEMBERS:
             faint = _rgba(color, MEMBER_OPACITY)
             outlines = member_outlines(slice_, label)
@@ -208,7 +208,7 @@ class OutlineLayers(QObject):
         lines = [
             [Line(points, _rgba(color, opacity), dotted=level == _LEVELS[0]) for points in outlines]
             for level, opacity, outlines in zip(
-                _LEVELS, OPACITIES, outlines_at(slice_, label, _LEVELS), strict=True
+                _LEVELS, OPACITIES, level_outlines(slice_, label, _LEVELS), strict=True
             )
         ]
         return lines[0] + lines[1], lines[2]
