@@ -115,7 +115,7 @@ def test_saving_a_layer_without_geometry_says_why_not(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plugins")
 def test_opening_a_bad_file_without_a_window_raises_the_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"hello")
-    with pytest.raises(ReaderPluginError, match=r"DataError: .*a\.nii is no NIfTI file"):
+    with pytest.raises(ReaderPluginError, match=r"DataError: .*a\.nii is not a NIfTI file"):
         ViewerModel().open(tmp_path / "a.nii", plugin=None)
 
 

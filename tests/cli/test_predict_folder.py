@@ -187,6 +187,6 @@ class TestRefused:
         asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
         done = bayes_nnunet(*asked)
         assert done.returncode == 1
-        assert "neither NIfTI (.nii.gz, .nii) nor DICOM" in done.stderr
+        assert "neither NIfTI images (.nii.gz, .nii) nor DICOM images" in done.stderr
         _, end = messages(done.stdout)
         assert (end.outcome, end.text in done.stderr) == ("failed", True)

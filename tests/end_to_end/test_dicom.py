@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 
-from napari_bayes_nnunet.io.dicom.headers import tolerant
-from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, stacks_in
+from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
@@ -102,14 +102,14 @@ def test_a_dropped_folder_is_segmented_reviewed_and_exported(
 def check_export(out: Path, images: Path, drawn: np.ndarray, phase: int, z: int) -> None:
     """highdicom reads the labels by the images they refer to; so does our reader."""
     file = next(out.glob(f"*_frame{phase:02d}_seg.dcm"))
-    stack = choose_stack(stacks_in(images))
+    stack = choose_stack(read_stacks(images))
     uids = [one[phase - 1].instance for one in stack.slices]
-    with tolerant():  # of identifiers that an anonymiser has made
+    with tolerant_reading():  # of identifiers that an anonymiser has made
         written = hd.seg.segread(file)
         pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
     assert np.array_equal(pixels[z], drawn)
     assert np.array_equal(read_seg(file).voxels, pixels)
     assert (pixels[z, 5:9, 5:9] == 3).all()
     (report,) = out.glob("*_measurements.dcm")
-    with tolerant():
+    with tolerant_reading():
         assert hd.sr.srread(report).Modality == "SR"

@@ -54,6 +54,8 @@ class Action(StrEnum):
     """Fit the temperature with ``command``, or choose a number."""
     RESTORE = "restore"
     """Put back the file from a backup, or start a new training."""
+    CHOOSE_SERIES = "choose series"
+    """Choose the DICOM series to read."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -79,6 +81,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.KEEP_TRAJECTORY: "train again with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command}, or name a temperature",
     Action.RESTORE: "put the file back from a backup, or train in another --output",
+    Action.CHOOSE_SERIES: "choose a series with --series",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

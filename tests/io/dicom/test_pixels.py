@@ -1,4 +1,4 @@
-"""The pixels of DICOM images, compressed in every way that is known here, and in others."""
+"""Pixels of DICOM images in supported and unsupported compressions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.headers import images_of
+from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.pixels import read_pixels
 
 from ...helpers.dicoms import made_voxels, slice_file, write_enhanced
@@ -26,7 +26,7 @@ def test_compressed_pixels(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
     image = pydicom.dcmread(file)
     image.compress(syntax)
     image.save_as(file)
-    assert np.array_equal(read_pixels(images_of(file))[0], PIXELS)
+    assert np.array_equal(read_pixels(read_images(file))[0], PIXELS)
 
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm"])
@@ -35,7 +35,7 @@ def test_older_jpeg_where_its_decoder_is_installed(tmp_path: Path, name: str) ->
     real = Path(pydicom.__file__).parent / "data" / "test_files" / name
     if not real.exists():
         pytest.skip("pydicom came without its test files")
-    (image,) = images_of(slice_file(tmp_path / "a", PIXELS))
+    (image,) = read_images(slice_file(tmp_path / "a", PIXELS))
     assert read_pixels([replace(image, file=real)]).any()
 
 
@@ -46,19 +46,18 @@ def test_pixels_that_cannot_be_unpacked(tmp_path: Path) -> None:
     image.PixelData = encapsulate([b"film"])
     image["PixelData"].is_undefined_length = True
     image.save_as(file)
-    with pytest.raises(
-        DataError, match=r"^a is compressed as MPEG2.*, which cannot be unpacked here: export the "
-    ):
-        read_pixels(images_of(file))
+    with pytest.raises(DataError) as error:
+        read_pixels(read_images(file))
+    assert error.value.values["file"] == "a"
+    assert error.value.values["syntax"].startswith("MPEG2")
 
 
 def test_pixels_that_are_cut_short(tmp_path: Path) -> None:
     file = slice_file(tmp_path / "a", PIXELS)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(
-        DataError, match=r"^a is cut short, damaged or badly compressed: its pixels"
-    ):
-        read_pixels(images_of(file))
+    with pytest.raises(DataError) as error:
+        read_pixels(read_images(file))
+    assert error.value.values["file"] == "a"
 
 
 def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
@@ -70,7 +69,7 @@ def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
         scaling.RescaleSlope, scaling.RescaleIntercept = 2 * number, -number
         groups.PixelValueTransformationSequence = [scaling]
     image.save_as(tmp_path / "a")
-    found = read_pixels(images_of(tmp_path / "a"))
+    found = read_pixels(read_images(tmp_path / "a"))
     assert found.dtype == np.float32
     assert np.array_equal(found[0], 2 * voxels[0, 0] - 1)
     assert np.array_equal(found[1], 4 * voxels[0, 1] - 2)

@@ -1,4 +1,4 @@
-"""Which stacks are taken for a short-axis cine, by their words and directions."""
+"""Recognition of short-axis cines by descriptions and directions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.io.dicom.headers import images_of
+from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.series import OTHER_VIEW, SHORT_AXIS, find_stacks
 
 from ...helpers import dicoms
@@ -52,7 +52,7 @@ def test_candidates(
     tmp_path: Path, phases: int, slices: int, about: dict[str, Any], is_one: bool
 ) -> None:
     write_cine(tmp_path, made_voxels((phases, slices, 4, 4)), **about)
-    images = [image for file in tmp_path.glob("*/*") for image in images_of(file)]
+    images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
     (stack,) = find_stacks(images)
     assert stack.is_short_axis_cine is is_one
 
@@ -61,7 +61,7 @@ def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_pat
     for room in range(2):
         folder = tmp_path / str(room)
         write_cine(folder, series=5 + room, FrameOfReferenceUID=f"1.2.{room}")
-    images = [image for file in tmp_path.glob("*/*/*") for image in images_of(file)]
+    images = [image for file in tmp_path.glob("*/*/*") for image in read_images(file)]
     assert len(find_stacks(images)) == 2
 
 
@@ -73,5 +73,5 @@ def test_two_series_in_two_frames_of_reference_are_not_one_stack(tmp_path: Path)
             FrameOfReferenceUID=room,
             leave_out=lambda z, t, half=half: z // 2 != half,
         )
-    images = [image for file in tmp_path.glob("*/*/*") for image in images_of(file)]
+    images = [image for file in tmp_path.glob("*/*/*") for image in read_images(file)]
     assert [len(stack.slices) for stack in find_stacks(images)] == [2, 2]

@@ -1,10 +1,10 @@
-"""Slices by their positions: apart, evenly stacked, or with a gap."""
+"""Slice positions that are evenly spaced, and those with a gap."""
 
 from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.io.dicom.slice_positions import evenly_stacked
+from napari_bayes_nnunet.io.dicom.slice_positions import find_evenly_spaced
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from napari_bayes_nnunet.io.dicom.slice_positions import evenly_stacked
     ],
 )
 def test_evenly_stacked(places: list[float], kept: list[int]) -> None:
-    assert evenly_stacked(places) == kept
+    assert find_evenly_spaced(places) == kept

@@ -10,21 +10,24 @@ import pytest
 
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import choose_stack, stacks_in
-from napari_bayes_nnunet.io.dicom.seg import Origin
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks
+from napari_bayes_nnunet.io.dicom.seg import LabelOrigin
 from napari_bayes_nnunet.io.dicom.series import Stack
-from napari_bayes_nnunet.io.dicom.structured_report import write_structured_report
+from napari_bayes_nnunet.io.dicom.structured_report import (
+    NO_MEASUREMENTS,
+    write_structured_report,
+)
 
 from ...helpers import dicoms
 from ...helpers.dicoms import write_cine
 
-ORIGIN = Origin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
+ORIGIN = LabelOrigin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
     write_cine(tmp_path / "in")
-    return choose_stack(stacks_in(tmp_path / "in"))
+    return choose_stack(read_stacks(tmp_path / "in"))
 
 
 def measured(**values: float) -> dict[str, Measured]:
@@ -69,5 +72,6 @@ def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -
     numbers = measured(LV_EDV=0, LV_EF=float("nan"))
     write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
     assert list(found_in(tmp_path / "a.dcm")) == ["8821-1"]
-    with pytest.raises(DataError, match="There are no measurements to report"):
+    with pytest.raises(DataError) as error:
         write_structured_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)
+    assert error.value.statement.template == NO_MEASUREMENTS

@@ -190,7 +190,7 @@ def refused(path: Path, template: str | None = None, **values: Any) -> None:
     if template is None:
         assert error.value.values == {"file": path, **values}
     else:
-        assert error.value.template == template
+        assert error.value.statement.template == template
         assert error.value.values.items() >= values.items()
 
 
@@ -391,7 +391,7 @@ def test_channels_on_another_grid_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a_0001.nii.gz", XYZ[:4])
     with pytest.raises(DataError) as error:
         read_channels(tmp_path / "a_0000.nii.gz")
-    assert error.value.template == OTHER_GRID
+    assert error.value.statement.template == OTHER_GRID
     assert error.value.values["file"] == "a_0001.nii.gz"
     assert error.value.values["grid"].shape == (3, 4, 4)
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import stacks_in
+from napari_bayes_nnunet.io.dicom.reader import read_stacks
 from napari_bayes_nnunet.io.dicom.series import Stack
 from napari_bayes_nnunet.widgets.layers.series_dialog import (
     MAYBE,
@@ -31,7 +31,7 @@ def stacks(tmp_path: Path) -> list[Stack]:
     write_cine(tmp_path / "b", series=30, description="sax_post", **gap)
     for t in range(5):
         slice_file(tmp_path / f"lax{t}", made_voxels((6, 6)), t=t, series=9, description="4ch")
-    return stacks_in(tmp_path)
+    return read_stacks(tmp_path)
 
 
 def test_what_each_is_with_a_picture(qtbot: Any, stacks: list[Stack]) -> None:
@@ -48,7 +48,7 @@ def test_what_each_is_with_a_picture(qtbot: Any, stacks: list[Stack]) -> None:
             "sax_post (series 30)",
             "4 slices × 5 phases, 1.25 × 1.5 × 8 mm",
             "May be the short-axis cine.",
-            "Cannot be read: slice 2 of 4 has 4 phases where the others have 5.",
+            f"Cannot be read: {stacks[1].problem}.",
         ],
         ["4ch (series 9)", "1 slices × 5 phases, 1.25 × 1.5 × 6 mm"],
     ]

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
-from ...io.dicom.reader import read_stack, stack_geometry, stacks_in
-from ...io.dicom.seg import MAKER, Origin, read_seg, write_seg
+from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
+from ...io.dicom.seg import MAKER, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
@@ -40,7 +40,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     study = session.study
     stack = stack_of(study, images)
     labels, case = session.labels_to_save(), study.info.case
-    origin = Origin(
+    origin = LabelOrigin(
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:64],
         version=version(MAKER),
         corrected=bool(session.edited_places()),
@@ -67,7 +67,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
 
 def stack_of(study: Study, images: Path) -> Stack:
     """The stack in a DICOM folder that a study was made of, by its place and its voxels."""
-    stacks = stacks_in(images)
+    stacks = read_stacks(images)
     fitting = [
         stack
         for stack in stacks

@@ -1,4 +1,4 @@
-"""The DICOM files of a folder, known by their first bytes, and pseudonyms; quick to load."""
+"""DICOM files of a folder, recognised by their first bytes, and pseudonyms; quick to import."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from .headers import DAMAGED, DERIVED, tolerant
+from .headers import DAMAGED, DERIVED, tolerant_reading
 
-LOOKED_AT: Final = 300
-"""Files of a folder that are looked at to tell whether it may hold DICOM images."""
+MOST_FILES_CHECKED: Final = 300
+"""Files of a folder that are opened to decide if it may hold DICOM images."""
+STUDY_TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
 _PREAMBLE: Final = 128
 _MARK: Final = b"DICM"
-_TELLING: Final = 1 << 20
-"""Bytes of a file that tell it from all others."""
+_HASHED_BYTES: Final = 1 << 20
+"""Bytes from the start of a file that distinguish it from all others."""
 
 
-def files_in(path: Path) -> Iterator[Path]:
-    """The file, or all files in a folder and its sub-folders."""
+def list_files(path: Path) -> Iterator[Path]:
+    """Yield the file itself, or all files in a folder and its sub-folders."""
     if path.is_file():
         yield path
     else:
@@ -31,7 +32,7 @@ def files_in(path: Path) -> Iterator[Path]:
 
 
 def is_dicom(file: Path) -> bool:
-    """Whether a file begins as DICOM files do."""
+    """Return whether a file begins with the marks of a DICOM file."""
     try:
         with file.open("rb") as content:
             return content.read(_PREAMBLE + len(_MARK))[_PREAMBLE:] == _MARK
@@ -40,45 +41,42 @@ def is_dicom(file: Path) -> bool:
 
 
 def may_hold_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, or one of the first files of a folder is."""
-    return any(map(is_dicom, islice(files_in(path), LOOKED_AT)))
+    """Return whether a file, or one of the first files of a folder, is a DICOM file."""
+    return any(map(is_dicom, islice(list_files(path), MOST_FILES_CHECKED)))
 
 
-def pseudonym(identity: str) -> str:
-    """A name that is the same whenever this is found, and names nobody; of UIDs, never of names."""
+def make_pseudonym(identity: str) -> str:
+    """Return the pseudonym of UIDs: always the same for the same UIDs, without a patient's name."""
     return f"dicom-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def content_of(file: Path) -> str:
-    """What stands for a UID where there is none: a name that only the content tells."""
+def hash_content(file: Path) -> str:
+    """Return a checksum of a file's content, which replaces a missing UID."""
     with file.open("rb") as content:
-        return hashlib.sha256(content.read(_TELLING)).hexdigest()
+        return hashlib.sha256(content.read(_HASHED_BYTES)).hexdigest()
 
 
-TAGS: Final = ["SOPClassUID", "Modality", "StudyInstanceUID"]
+def group_by_study(files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the images among the files of a folder, grouped by the UID of their study.
 
-
-def studies_among(files: Sequence[Path]) -> dict[str, list[Path]]:
-    """The images among the files of a folder, by the UID of their study.
-
-    Every file is looked at: another patient may lie anywhere between. Those that do not say their
-    study count where no other does, and are then under "".
+    Every file is opened, because images of different patients may be mixed. Images without a
+    study UID are returned, under "", only if no image has one.
     """
-    found: dict[str, list[Path]] = {}
-    with tolerant():
+    studies: dict[str, list[Path]] = {}
+    with tolerant_reading():
         for file in filter(is_dicom, files):
             study = _study_of(file)
             if study is not None:
-                found.setdefault(study, []).append(file)
-    if len(found) > 1:
-        found.pop("", None)
-    return dict(sorted(found.items()))
+                studies.setdefault(study, []).append(file)
+    if len(studies) > 1:
+        studies.pop("", None)
+    return dict(sorted(studies.items()))
 
 
 def _study_of(file: Path) -> str | None:
-    """UID of the study of an image, "" where it is damaged; None of what is no image."""
+    """Return the study UID of an image, "" if it is damaged, None if it is not an image."""
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(STUDY_TAGS))
         kind = header.file_meta.get("MediaStorageSOPClassUID")
         if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
             return None

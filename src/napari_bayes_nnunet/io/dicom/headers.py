@@ -1,6 +1,6 @@
-"""The single images in DICOM files: one slice at one time each, as their headers describe them.
+"""Single images (one slice at one time) of DICOM files, read from their headers.
 
-A file of one image has one, an enhanced multi-frame file one per frame. No pixels are read.
+A classic file holds one image, an enhanced multi-frame file one per frame. Pixels are not read.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pydicom.uid import UID
 
 Vector: TypeAlias = tuple[float, ...]
 DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, struct.error)
-"""What pydicom raises while it reads a header that is cut short or damaged."""
+"""Errors that pydicom raises for a truncated or damaged header."""
 DERIVED = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "REG", "OT")
-"""Modalities of files that are made of images and are none."""
+"""Modalities of files that are derived from images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class DicomImage:
 
     ``position`` of the first pixel's centre and ``orientation`` (row, then column direction) are
     DICOM's, in mm to the left, back and head. ``pixel_spacing`` (between rows, between columns)
-    and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms;
-    None, like all other numbers, where the file does not say.
+    and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms.
+    A number is None if the file does not give it.
     """
 
     file: Path
@@ -56,21 +56,21 @@ class DicomImage:
 
     @property
     def acquired(self) -> tuple[int, int, int]:
-        """What sorts images into the order in which they were taken."""
+        """Sort key for the order of acquisition."""
         return self.series_number or 0, self.number or 0, self.frame
 
 
 @contextmanager
-def tolerant() -> Iterator[None]:
-    """Read what scanners and anonymisers really write, without a warning that could quote it."""
+def tolerant_reading() -> Iterator[None]:
+    """Accept invalid values of scanners and anonymisers, without warnings that could quote them."""
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore", UserWarning)
         yield
 
 
-def images_of(file: Path) -> list[DicomImage]:
-    """The images of a file that have a place in the patient; none where it is no such file."""
-    with tolerant():
+def read_images(file: Path) -> list[DicomImage]:
+    """Return the images of a file that have a position in the patient; [] for any other file."""
+    with tolerant_reading():
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             if not _is_image(header):
@@ -81,7 +81,7 @@ def images_of(file: Path) -> list[DicomImage]:
 
 
 def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.Dataset:
-    """A functional group of a frame, its own or the shared one; empty where there is none."""
+    """Return a functional group of a frame, its own or the shared one, or an empty data set."""
     own = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
     for groups in (*own[frame : frame + 1], *shared[:1]):
@@ -104,7 +104,7 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         return functional_group(header, frame, name)
 
     heart, measures = group("CardiacSynchronizationSequence"), group("PixelMeasuresSequence")
-    place, plane = group("PlanePositionSequence"), group("PlaneOrientationSequence")
+    location, plane = group("PlanePositionSequence"), group("PlaneOrientationSequence")
     content, kind = group("FrameContentSequence"), group("MRImageFrameTypeSequence")
     rate = _number("HeartRate", header)
     return DicomImage(
@@ -118,7 +118,7 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         frame_of_reference=str(header.get("FrameOfReferenceUID", "")),
         kind=tuple(map(str, kind.get("FrameType") or header.get("ImageType") or ())),
         shape=(int(header.Rows), int(header.Columns)),
-        position=_vector("ImagePositionPatient", 3, place, header),
+        position=_vector("ImagePositionPatient", 3, location, header),
         orientation=_vector("ImageOrientationPatient", 6, plane, header),
         pixel_spacing=_vector("PixelSpacing", 2, measures, header),
         thickness=_number("SpacingBetweenSlices", measures, header)
@@ -135,29 +135,29 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
     )
 
 
-def _vector(name: str, length: int, *places: pydicom.Dataset) -> Vector:
-    """Numbers of the first place that has them. ValueError where none has that many."""
-    for place in places:
-        if place.get(name):
-            values = tuple(float(value) for value in place[name].value)
+def _vector(name: str, length: int, *datasets: pydicom.Dataset) -> Vector:
+    """Return ``length`` numbers of the first data set that has them, or raise ValueError."""
+    for dataset in datasets:
+        if dataset.get(name):
+            values = tuple(float(value) for value in dataset[name].value)
             if len(values) == length:
                 return values
     raise ValueError(name)
 
 
-def _number(name: str, *places: pydicom.Dataset) -> float | None:
-    for place in places:
-        value: Any = place.get(name)
+def _number(name: str, *datasets: pydicom.Dataset) -> float | None:
+    for dataset in datasets:
+        value: Any = dataset.get(name)
         if value not in (None, ""):
             return float(value)
     return None
 
 
-def _whole(name: str, *places: pydicom.Dataset) -> int | None:
-    value = _number(name, *places)
+def _whole(name: str, *datasets: pydicom.Dataset) -> int | None:
+    value = _number(name, *datasets)
     return None if value is None else int(value)
 
 
 def syntax_name(header: pydicom.Dataset) -> str:
-    """How the pixels of a file are stored, in DICOM's words."""
+    """Return DICOM's name for the encoding of a file's pixels."""
     return str(UID(header.file_meta.get("TransferSyntaxUID", "")).name or "an unnamed syntax")

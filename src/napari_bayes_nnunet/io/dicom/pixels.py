@@ -1,4 +1,4 @@
-"""The pixels of DICOM images: decoded, and scaled to what they mean."""
+"""Pixels of DICOM images, decoded and scaled."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from .. import DataError
-from .headers import DAMAGED, DicomImage, functional_group, syntax_name, tolerant
+from .headers import DAMAGED, DicomImage, functional_group, syntax_name, tolerant_reading
 
 
 def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:
-    """(images, Y, X): the stored integers, or float32 where a file has a slope or intercept.
+    """Return (images, Y, X) stored integers, or float32 if a file has a slope or intercept.
 
-    Raises DataError for a damaged file and for a compression that nothing here can unpack.
+    Raises DataError for a damaged file and for a compression without an installed decoder.
     """
-    wanted: dict[Path, list[int]] = {}
-    for place, image in enumerate(images):
-        wanted.setdefault(image.file, []).append(place)
-    found: list[NDArray[Any]] = [np.empty(0)] * len(images)
-    for file, places in wanted.items():
-        frames = [images[place].frame for place in places]
-        for place, pixels in zip(places, _frames_of(file, frames), strict=True):
-            found[place] = pixels
-    return np.stack(found)
+    indices_of_file: dict[Path, list[int]] = {}
+    for index, image in enumerate(images):
+        indices_of_file.setdefault(image.file, []).append(index)
+    pixels: list[NDArray[Any]] = [np.empty(0)] * len(images)
+    for file, indices in indices_of_file.items():
+        frames = _read_frames(file, [images[index].frame for index in indices])
+        for index, frame in zip(indices, frames, strict=True):
+            pixels[index] = frame
+    return np.stack(pixels)
 
 
-def _frames_of(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
-    with tolerant():
+def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
+    with tolerant_reading():
         try:
             content = pydicom.dcmread(file)
             _check_decodable(file, content)
@@ -43,8 +43,9 @@ def _frames_of(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
             return [_scaled(pixels[frame], content, frame) for frame in frames]
         except (InvalidDicomError, RuntimeError, IndexError, *DAMAGED) as error:
             raise DataError(
-                f"{file.name} is cut short, damaged or badly compressed: its pixels cannot be read "
-                f"({type(error).__name__}). Export the series again, uncompressed."
+                "{file} is truncated or damaged ({reason}). Export the series again, uncompressed.",
+                file=file.name,
+                reason=type(error).__name__,
             ) from error
 
 
@@ -55,8 +56,10 @@ def _check_decodable(file: Path, content: pydicom.Dataset) -> None:
         decodable = False
     if not decodable:
         raise DataError(
-            f"{file.name} is compressed as {syntax_name(content)}, which cannot be unpacked here: "
-            "export the series uncompressed (Explicit VR Little Endian)."
+            "{file} uses an unsupported compression ({syntax}). Export the series uncompressed "
+            "(Explicit VR Little Endian).",
+            file=file.name,
+            syntax=syntax_name(content),
         )
 
 

@@ -1,7 +1,7 @@
-"""DICOM folders: the short-axis cine in them, as a volume like that of a NIfTI file.
+"""Short-axis cines of DICOM folders, read as volumes like those of NIfTI files.
 
-Everything is found by what the headers say, nothing by the names or the order of the files. No
-name and no number of a patient is kept: the volume is called by a pseudonym of its series.
+Slices and phases are found by their headers, never by file names or the order of files. The volume
+is called by a pseudonym of its series; a patient's name or number is not kept.
 """
 
 from __future__ import annotations
@@ -11,100 +11,141 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.problems import Action
 from .. import DataError
 from ..images.geometry import Geometry, make_geometry
-from ..images.nifti import Volume
-from .files import files_in
-from .headers import DicomImage, images_of
+from ..images.nifti import BLANK_IMAGE, Volume
+from .files import list_files
+from .headers import DicomImage, read_images
 from .pixels import read_pixels
 from .series import Stack, find_stacks
-from .slice_positions import affine_of
+from .slice_positions import stack_affine
+
+NO_DICOM = "{path} does not contain DICOM images with a position in the patient."
+NO_SHORT_AXIS = "No short-axis cine was found among {stacks}."
+SEVERAL_SHORT_AXES = "{count} short-axis cines were found ({stacks})."
+NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
 
-def stacks_in(*paths: Path, study: str | None = None) -> list[Stack]:
-    """All stacks in folders with their sub-folders, and in files; candidates first.
+def read_stacks(*paths: Path, study: str | None = None) -> list[Stack]:
+    """Return all stacks in files, and in folders with their sub-folders; candidates first.
 
-    Those of one ``study`` alone where its UID is given. Raises DataError where there is none.
+    With the UID of a ``study``, only stacks of this study are returned. Raises DataError if a path
+    does not exist, or if no stack is found.
     """
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path} does not exist.")
-    files = sorted(file for path in paths for file in files_in(path))
-    images = [image for file in files for image in images_of(file)]
-    asked = [image for image in images if study in (None, image.study)]
-    if not asked:
-        where = paths[0] if len(paths) == 1 else "The study"
-        raise DataError(f"{where} holds no DICOM images that say where they lie in the patient.")
-    return find_stacks(asked)
+            raise DataError("{path} does not exist.", path=path)
+    files = sorted(file for path in paths for file in list_files(path))
+    images = [image for file in files for image in read_images(file)]
+    of_study = [image for image in images if study in (None, image.study)]
+    if not of_study:
+        raise DataError(NO_DICOM, path=paths[0] if len(paths) == 1 else "The study")
+    return find_stacks(of_study)
 
 
 def choose_stack(
     stacks: Sequence[Stack],
     *,
     series: int | None = None,
-    tell: Callable[[Stack], str] = str,
+    describe: Callable[[Stack], str] = str,
     guess: bool = True,
 ) -> Stack:
-    """The short-axis cine: the only candidate, or the one with slices in ``series``.
+    """Return the short-axis cine: the only candidate, or the one with slices in ``series``.
 
-    With ``guess`` the only stack there is will do, whatever it shows. Raises DataError where that
-    leaves none or several, with a list of what there is, each as ``tell`` says it.
+    With ``guess``, a single stack is returned whatever it shows. Raises DataError if no stack or
+    several remain, with a list of the stacks in the words of ``describe``.
     """
-    asked = [stack for stack in stacks if series is None or series in stack.series_numbers]
-    candidates = [stack for stack in asked if stack.is_short_axis_cine]
+    selected = [stack for stack in stacks if series is None or series in stack.series_numbers]
+    candidates = [stack for stack in selected if stack.is_short_axis_cine]
     if len(candidates) == 1 or (series is not None and candidates):
         return candidates[0]
-    alone = len(asked) == 1 and (guess or asked[0].may_be_short_axis)
-    if alone or (series is not None and asked):
-        return asked[0]
-    listed = "; ".join(map(tell, candidates or stacks))
+    alone = len(selected) == 1 and (guess or selected[0].may_be_short_axis)
+    if alone or (series is not None and selected):
+        return selected[0]
+    choices = "; ".join(map(describe, candidates or stacks))
     if series is not None:
-        raise DataError(f"There is no series {series}. There is: {listed}.")
+        raise DataError(NO_SUCH_SERIES, Action.CHOOSE_SERIES, series=series, stacks=choices)
     if not candidates:
-        raise DataError(f"No short-axis cine was found; choose a series. There is: {listed}.")
-    raise DataError(f"There are {len(candidates)} short-axis cines; choose a series: {listed}.")
+        raise DataError(NO_SHORT_AXIS, Action.CHOOSE_SERIES, stacks=choices)
+    raise DataError(SEVERAL_SHORT_AXES, Action.CHOOSE_SERIES, count=len(candidates), stacks=choices)
 
 
 def read_dicom(path: Path, *, series: int | None = None) -> Volume:
-    """Read the short-axis cine of a folder. Raises DataError where there is no single one."""
-    return read_stack(choose_stack(stacks_in(path), series=series), path)
+    """Read the short-axis cine of a DICOM folder.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, which is searched with its sub-folders, or a DICOM file.
+    series : int, optional
+        Number of the series to read. Needed if the folder has several short-axis cines.
+
+    Returns
+    -------
+    Volume
+        (T, Z, Y, X) voxels, or (Z, Y, X) of a single phase, from base to apex.
+
+    Raises
+    ------
+    DataError
+        If the folder does not have exactly one short-axis cine, or if images are missing or
+        damaged.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_bayes_nnunet import read_dicom
+    >>> from napari_bayes_nnunet.io import DataError
+    >>> try:
+    ...     read_dicom(Path("no such folder"))
+    ... except DataError as error:
+    ...     print(error)
+    no such folder does not exist.
+    """
+    return read_stack(choose_stack(read_stacks(path), series=series), path)
 
 
 def read_stack(
-    stack: Stack, path: Path, *, name: str = "", tell: Callable[[Stack], str] = str
+    stack: Stack, path: Path, *, name: str = "", describe: Callable[[Stack], str] = str
 ) -> Volume:
     """Read a stack found in ``path``: (T, Z, Y, X), or (Z, Y, X) of a single phase.
 
-    Its ``source`` is no file: it lies beside the folder and is called ``name``, or the pseudonym.
-    Raises DataError where slices or phases are missing, or where pixels cannot be read; ``tell``
-    says of which stack.
+    Its ``source`` is not a file, but ``name`` or the pseudonym next to the folder. Raises
+    DataError, which names the stack in the words of ``describe``, if slices or phases are missing,
+    or if pixels cannot be read.
     """
+    title = _capitalised(describe(stack))
     if stack.problem:
-        raise DataError(f"{_begin(tell(stack))} cannot be read: {stack.problem}. Export it again.")
+        raise DataError(
+            "{stack} cannot be read, because {problem}. Export the series again.",
+            stack=title,
+            problem=stack.problem,
+        )
     geometry = stack_geometry(stack)
-    images = [one[phase] for phase in range(stack.phases) for one in stack.slices]
+    images = [of_slice[phase] for phase in range(stack.phases) for of_slice in stack.slices]
     voxels = read_pixels(images).reshape(geometry.shape)
     if not np.isfinite(voxels).all() or not voxels.any():
-        raise DataError(f"{_begin(tell(stack))} is empty: all its voxels are 0.")
+        raise DataError(BLANK_IMAGE, file=title)
     return Volume(voxels, geometry, path.absolute().parent / (name or stack.pseudonym))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """(Y, X) of the slice in the middle, first phase. Raises DataError where it is unreadable."""
+    """Return the (Y, X) middle slice of the first phase. Raises DataError if it is unreadable."""
     middle: DicomImage = stack.slices[len(stack.slices) // 2][0]
     return np.asarray(read_pixels([middle])[0])
 
 
 def stack_geometry(stack: Stack) -> Geometry:
-    """Where the voxels of a stack lie."""
+    """Return the geometry of a stack."""
     shape = (len(stack.slices), *stack.first.shape)
     return make_geometry(
         (stack.phases, *shape) if stack.phases > 1 else shape,
         stack.spacing,
         frame_time=stack.frame_time,
-        affine=affine_of(stack.slices, stack.spacing),
+        affine=stack_affine(stack.slices, stack.spacing),
     )
 
 
-def _begin(text: str) -> str:
+def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]

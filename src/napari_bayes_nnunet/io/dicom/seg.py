@@ -1,4 +1,4 @@
-"""Labels as DICOM Segmentation that refers to the images they were drawn on, and read back."""
+"""DICOM Segmentation: writing labels with references to their images, and reading them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .. import DataError
 from ..files.atomic import replacing
 from ..images.geometry import make_geometry
 from ..images.nifti import Volume
-from .files import files_in, is_dicom
-from .headers import DAMAGED, DicomImage, images_of, tolerant
+from .files import is_dicom, list_files
+from .headers import DAMAGED, DicomImage, read_images, tolerant_reading
 from .slice_positions import TO_APEX
 
 FILES_OF_AN_EXPORT: Final = 64
@@ -34,19 +34,19 @@ ABOUT_THE_PATIENT: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
 )
-"""What a file made of images must repeat, be it empty."""
+"""Attributes that a file derived from images must repeat, even if they are empty."""
 MAKER: Final = "napari-bayes-nnunet"
 CODES: Final[dict[Structure, Any]] = {
     "LV": codes.SCT.LeftVentricle,
     "RV": codes.SCT.RightVentricle,
     "MYO": codes.SCT.LeftVentricleMyocardium,
 }
-"""SNOMED CT, of the segmentation types in CID 7152 and 12305."""
+"""SNOMED CT codes, from the segmentation types in CID 7152 and 12305."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Who drew the labels: ``algorithm`` and its ``version``, ``corrected`` by a reader or not.
+class LabelOrigin:
+    """Source of labels: ``algorithm`` and ``version``, and if a reader ``corrected`` them.
 
     All files of one export share ``series``, a UID, and its ``series_number``.
     """
@@ -64,25 +64,25 @@ def write_seg(
     images: Sequence[DicomImage],
     structures: Mapping[str, int],
     *,
-    origin: Origin,
+    origin: LabelOrigin,
     number: int = 1,
 ) -> None:
-    """Write the (Z, Y, X) labels of one phase, drawn on ``images``, one a slice.
+    """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one a slice.
 
-    A label becomes the segment of its place in ``structures``, sorted by number. The patient and
-    the study are those of the images. Raises DataError where it cannot be written.
+    The segments are the ``structures``, sorted by label. Patient and study are those of the images.
+    Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
     numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint8)
     for segment, name in enumerate(names, 1):
         if structures[name] < len(numbers):
             numbers[structures[name]] = segment
-    with written_as_dicom(file):
-        written = Segmentation(
-            source_images=_as_one_series(sources_of(images)),
+    with dicom_write_errors(file):
+        segmentation = Segmentation(
+            source_images=_as_one_series(read_source_headers(images)),
             pixel_array=numbers[labels],
             segmentation_type="BINARY",
-            segment_descriptions=[_described(n, s, origin) for s, n in enumerate(names, 1)],
+            segment_descriptions=[_describe_segment(n, s, origin) for s, n in enumerate(names, 1)],
             series_instance_uid=origin.series,
             series_number=origin.series_number,
             sop_instance_uid=hd.UID(),
@@ -95,38 +95,42 @@ def write_seg(
             series_description=f"Labels of {origin.algorithm}",
             omit_empty_frames=False,
         )
-        _refer_to_frames(written, images)
-        _refer_to_series(written, images)
+        _refer_to_frames(segmentation, images)
+        _refer_to_series(segmentation, images)
         with replacing(file) as temporary:
-            written.save_as(temporary)
+            segmentation.save_as(temporary)
 
 
 @contextmanager
-def written_as_dicom(file: Path) -> Iterator[None]:
-    """Make and write a file of what headers say. Raises DataError where that fails."""
+def dicom_write_errors(file: Path) -> Iterator[None]:
+    """Raise a DataError if writing a file from the headers of images fails in the block."""
     try:
-        with tolerant():
+        with tolerant_reading():
             yield
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            "{file} cannot be written ({reason}).", file=file, reason=error.strerror or error
+        ) from error
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
-            f"{file.name} cannot be written as DICOM, because a header of the images is not "
-            f"as it should be: {error}"
+            "{file} cannot be written as DICOM, because a header of the images is invalid "
+            "({reason}).",
+            file=file.name,
+            reason=error,
         ) from error
 
 
-def seg_files(path: Path) -> list[Path]:
-    """The file, or the files of a folder, if they are segmentations; none where images are."""
-    files = sorted(file for file in files_in(path) if is_dicom(file))
-    found = [file for file in files if is_seg(file)] if len(files) <= FILES_OF_AN_EXPORT else []
-    return [] if any(images_of(file) for file in set(files) - set(found)) else found
+def find_seg_files(path: Path) -> list[Path]:
+    """Return the segmentations of a file or a folder; [] if the folder also holds images."""
+    files = sorted(file for file in list_files(path) if is_dicom(file))
+    segs = [file for file in files if is_seg(file)] if len(files) <= FILES_OF_AN_EXPORT else []
+    return [] if any(read_images(file) for file in set(files) - set(segs)) else segs
 
 
 def is_seg(file: Path) -> bool:
-    """Whether a file is a DICOM Segmentation."""
+    """Return whether a file is a DICOM Segmentation."""
     try:
-        with tolerant():
+        with tolerant_reading():
             header = pydicom.dcmread(file, specific_tags=["SOPClassUID"], stop_before_pixels=True)
             return bool(header.get("SOPClassUID") == SegmentationStorage)
     except (InvalidDicomError, *DAMAGED):
@@ -134,16 +138,18 @@ def is_seg(file: Path) -> bool:
 
 
 def read_seg(file: Path) -> Volume:
-    """The labels of a DICOM Segmentation, (Z, Y, X) uint8 from base to apex.
+    """Read the labels of a DICOM Segmentation, (Z, Y, X) uint8 from base to apex.
 
-    Raises DataError where it is no whole segmentation of parallel slices.
+    Raises DataError if the file is not a complete segmentation of parallel slices.
     """
-    with tolerant():
+    with tolerant_reading():
         try:
             volume = segread(file).get_volume(combine_segments=True)
         except (InvalidDicomError, RuntimeError, *DAMAGED) as error:
             raise DataError(
-                f"{file.name} is no segmentation of evenly stacked slices, or is damaged: {error}"
+                "{file} is damaged or is not a segmentation of evenly spaced slices ({reason}).",
+                file=file.name,
+                reason=error,
             ) from error
     voxels = np.asarray(volume.array).astype(np.uint8)
     affine = np.array(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
@@ -157,16 +163,16 @@ def read_seg(file: Path) -> Volume:
     return Volume(np.ascontiguousarray(voxels), geometry, file)
 
 
-def sources_of(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
-    """The headers of images that a file may refer to; of frames of one file, only of those.
+def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
+    """Read the headers of images for a file that refers to them.
 
-    Anonymisers that give every image its own frame of reference have broken what the images
-    share: the first one's then stands for all.
+    The header of a multi-frame file is reduced to the frames of ``images``. All headers get the
+    frame of reference of the first image, because some anonymisers give every image its own.
     """
     headers = {image.file: pydicom.dcmread(image.file, stop_before_pixels=True) for image in images}
-    room = images[0].frame_of_reference or hd.UID()
+    frame_of_reference = images[0].frame_of_reference or hd.UID()
     for header in headers.values():
-        header.FrameOfReferenceUID = room
+        header.FrameOfReferenceUID = frame_of_reference
         _repair(header)
     if len(headers) == len(images):
         return [headers[image.file] for image in images]
@@ -178,7 +184,7 @@ def sources_of(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
 
 
 def _repair(header: pydicom.Dataset) -> None:
-    """Leave empty what anonymisers have removed or filled with dates that are none."""
+    """Leave attributes empty that an anonymiser removed or filled with invalid dates."""
     for name in ABOUT_THE_PATIENT:
         if name not in header:
             setattr(header, name, "")
@@ -192,48 +198,48 @@ def _repair(header: pydicom.Dataset) -> None:
 
 
 def _as_one_series(headers: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """The same images as if of one series: scanners that write one a slice differ in nothing else.
+    """Return copies of the headers with the series and direction of the first image.
 
-    Directions that differ in their last digit are taken from the first image too.
+    Scanners that write a series per slice differ only in these, directions in their last digit.
     """
-    first, *others = copy.deepcopy(list(headers))
-    for header in others:
+    first, *further = copy.deepcopy(list(headers))
+    for header in further:
         header.SeriesInstanceUID = first.SeriesInstanceUID
         header.ImageOrientationPatient = first.ImageOrientationPatient
-    return [first, *others]
+    return [first, *further]
 
 
-def _refer_to_series(written: Segmentation, images: Sequence[DicomImage]) -> None:
-    """Name the series that the images are really of."""
-    (together,) = written.ReferencedSeriesSequence
-    found: dict[str, pydicom.Dataset] = {}
+def _refer_to_series(segmentation: Segmentation, images: Sequence[DicomImage]) -> None:
+    """Refer to the images by their real series."""
+    (joined,) = segmentation.ReferencedSeriesSequence
+    references: dict[str, pydicom.Dataset] = {}
     series = {image.instance: image.series for image in images}
-    for one in together.ReferencedInstanceSequence:
-        uid = series[one.ReferencedSOPInstanceUID]
-        if uid not in found:
-            found[uid] = pydicom.Dataset()
-            found[uid].SeriesInstanceUID = uid
-            found[uid].ReferencedInstanceSequence = []
-        found[uid].ReferencedInstanceSequence.append(one)
-    written.ReferencedSeriesSequence = list(found.values())
+    for instance in joined.ReferencedInstanceSequence:
+        uid = series[instance.ReferencedSOPInstanceUID]
+        if uid not in references:
+            references[uid] = pydicom.Dataset()
+            references[uid].SeriesInstanceUID = uid
+            references[uid].ReferencedInstanceSequence = []
+        references[uid].ReferencedInstanceSequence.append(instance)
+    segmentation.ReferencedSeriesSequence = list(references.values())
 
 
-def _refer_to_frames(written: Segmentation, images: Sequence[DicomImage]) -> None:
-    """Name the frames by their numbers in the whole file, not among those of this phase."""
+def _refer_to_frames(segmentation: Segmentation, images: Sequence[DicomImage]) -> None:
+    """Refer to frames by their numbers in the whole file instead of in this phase."""
     if len({image.file for image in images}) == len(images):
         return
     sources = {  # the frames of all segments of a slice share one item
         id(source): source
-        for groups in written.PerFrameFunctionalGroupsSequence
+        for groups in segmentation.PerFrameFunctionalGroupsSequence
         for derivation in groups.DerivationImageSequence
         for source in derivation.SourceImageSequence
     }
     for source in sources.values():
-        place = int(source.ReferencedFrameNumber) - 1
-        source.ReferencedFrameNumber = images[place].frame + 1
+        index = int(source.ReferencedFrameNumber) - 1
+        source.ReferencedFrameNumber = images[index].frame + 1
 
 
-def _described(name: str, segment: int, origin: Origin) -> SegmentDescription:
+def _describe_segment(name: str, segment: int, origin: LabelOrigin) -> SegmentDescription:
     meaning = canonical_structure(name)
     return SegmentDescription(
         segment_number=segment,

@@ -1,4 +1,4 @@
-"""Measurements as a DICOM Structured Report (TID 1500) that refers to images and labels."""
+"""DICOM Structured Report (TID 1500) of measurements, which refers to images and labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...core.heart.function import Measured
 from .. import DataError
 from ..files.atomic import replacing
 from .headers import DicomImage
-from .seg import MAKER, Origin, sources_of, written_as_dicom
+from .seg import MAKER, LabelOrigin, dicom_write_errors, read_source_headers
 
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
 GRAM: Final = Code("g", "UCUM", "g")
@@ -31,8 +31,9 @@ CONCEPTS: Final[Mapping[str, tuple[Any, Any]]] = {
     "RV ESV": (codes.LN.RightVentricularESVolume, MILLILITRE),
     "RV EF": (codes.LN.RightVentricularEjectionFractionByMR, PERCENT),
 }
-"""Name of a measurement → its LOINC concept and unit."""
+"""LOINC concept and unit by the name of the measurement."""
 SITES: Final = {"LV": codes.SCT.LeftVentricle, "RV": codes.SCT.RightVentricle}
+NO_MEASUREMENTS: Final = "The report has no measurements. Segment ED and ES first."
 
 
 def write_structured_report(
@@ -41,20 +42,20 @@ def write_structured_report(
     images: Sequence[DicomImage],
     labels: Sequence[Path],
     *,
-    origin: Origin,
+    origin: LabelOrigin,
 ) -> None:
-    """Write volumes, EF and mass of both ventricles, as far as they were ``measured``.
+    """Write the ``measured`` volumes, EF and mass of both ventricles.
 
-    ``images`` are the slices of one phase, ``labels`` the segmentations they were measured in.
-    The report is marked as not verified. Raises DataError where there is nothing to write, or
-    where it cannot be written.
+    ``images`` are the slices of one phase, ``labels`` the segmentations that were measured. The
+    report is marked as not verified. Raises DataError if no measurement is given or writing fails.
     """
     groups = [group for side in SITES if (group := _group(side, measured, origin))]
     if not groups:
-        raise DataError("There are no measurements to report: ED and ES were not both segmented.")
-    with written_as_dicom(file):
-        sources = sources_of(images)
-        evidence = [*sources, *(pydicom.dcmread(one, stop_before_pixels=True) for one in labels)]
+        raise DataError(NO_MEASUREMENTS)
+    with dicom_write_errors(file):
+        sources = read_source_headers(images)
+        segmentations = (pydicom.dcmread(label, stop_before_pixels=True) for label in labels)
+        evidence = [*sources, *segmentations]
         report = sr.MeasurementReport(
             observation_context=_context(),
             procedure_reported=codes.SCT.MagneticResonanceImagingOfHeart,
@@ -74,8 +75,8 @@ def write_structured_report(
             document.save_as(temporary)
 
 
-def _group(side: str, measured: Mapping[str, Measured], origin: Origin) -> Any:
-    """What was measured of a ventricle; None where that is nothing."""
+def _group(side: str, measured: Mapping[str, Measured], origin: LabelOrigin) -> Any:
+    """Return the measurements of a ventricle, or None."""
     numbers = [
         sr.Measurement(name=concept, value=round(measured[name].value, 2), unit=unit)
         for name, (concept, unit) in CONCEPTS.items()

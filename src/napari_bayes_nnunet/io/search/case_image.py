@@ -1,4 +1,4 @@
-"""An image to segment, wherever it comes from: a NIfTI file with its channels, or DICOM."""
+"""Images to segment: NIfTI files with their channels, and DICOM studies."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Final
 
 from .. import DataError
 from ..dicom.files import is_dicom
-from ..dicom.reader import choose_stack, read_stack, stacks_in
+from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
 from ..files.checksum import sha256
 from ..images.nifti import Volume, case_name, read_channels
 from .studies import StudyInput
 
+UNNAMED_FILE: Final = "One of the files"
+
 
 @dataclass(frozen=True)
 class CaseImage:
-    """Where it is, what its results are called, and how its channels are read."""
+    """Path of an image, the case name of its results, and a function that reads its channels."""
 
     path: Path
     case: str
@@ -27,29 +30,29 @@ class CaseImage:
 
     @cached_property
     def sha256(self) -> str:
-        """What tells its file from another of this name; "" of DICOM, whose name does."""
+        """Checksum of a NIfTI file; "" for DICOM, whose case name is already unique."""
         return sha256(self.path) if self.is_file else ""
 
 
 def case_image(
     path: Path, *, series: int | None = None, named_by_folder: bool = False
 ) -> CaseImage:
-    """The image of a NIfTI file, or the short-axis cine in a DICOM folder or file.
+    """Return the image of a NIfTI file, or the short-axis cine in a DICOM folder or file.
 
-    A DICOM cine is called by a pseudonym, or where it is ``named_by_folder`` as its folder: that
-    may tell who the patient is. Raises DataError where ``path`` has no single cine.
+    The case of a DICOM cine is a pseudonym or, with ``named_by_folder``, the name of its folder,
+    which may identify the patient. Raises DataError if the folder does not have exactly one cine.
     """
     if not _is_dicom(path):
         return CaseImage(path, case_name(path), lambda: read_channels(path), is_file=True)
-    stack = choose_stack(stacks_in(path), series=series)
+    stack = choose_stack(read_stacks(path), series=series)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
 
 
 def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
-    """The image of a study that was found in a tree, read once and not before it is needed.
+    """Return the image of a study found in a tree, which is read once when it is needed.
 
-    Reading it raises DataError; of DICOM the sentence has no name of a file, folder or series.
+    Reading may raise DataError; for DICOM, the error does not name files, folders or series.
     """
 
     @cache
@@ -63,27 +66,31 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
 
 def _read_dicom(study: StudyInput, series: int | None) -> Volume:
     try:
-        # Not those in sub-folders: they may be of a thousand other patients.
+        # Sub-folders are not searched, because they may hold many other patients.
         files = [file for path in study.paths for file in _files_at(path)]
     except OSError as error:
-        raise DataError(f"The DICOM files cannot be read: {error.strerror}.") from None
+        raise DataError(
+            "The DICOM files cannot be read ({reason}).", reason=error.strerror
+        ) from None
     try:
-        stacks = stacks_in(*files, study=study.study)
-        stack = choose_stack(stacks, series=series, tell=Stack.in_numbers, guess=False)
-        return read_stack(stack, study.paths[0], name=study.case, tell=Stack.in_numbers)
+        stacks = read_stacks(*files, study=study.study)
+        describe = Stack.describe_anonymously
+        stack = choose_stack(stacks, series=series, describe=describe, guess=False)
+        return read_stack(stack, study.paths[0], name=study.case, describe=describe)
     except DataError as error:
-        raise DataError(_nameless(str(error), files)) from None
+        raise _without_file_names(error, files) from None
 
 
 def _files_at(path: Path) -> list[Path]:
     return [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
 
 
-def _nameless(sentence: str, files: Sequence[Path]) -> str:
-    """Without the file's name it may begin with."""
-    names = (name for file in files for name in (str(file), file.name))
-    name = next((name for name in names if sentence.startswith(f"{name} ")), None)
-    return sentence if name is None else f"One of the files{sentence.removeprefix(name)}"
+def _without_file_names(error: DataError, files: Sequence[Path]) -> DataError:
+    names = {str(name) for file in files for name in (file, file.name)}
+    values = {
+        key: UNNAMED_FILE if str(value) in names else value for key, value in error.values.items()
+    }
+    return DataError(error.statement.template, *error.remedies, **values)
 
 
 def _is_dicom(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The folders of trees that are searched for studies, with the files in each."""
+"""Folders of a tree that is searched for studies, with the files in each."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Final
 from ..study.info import STUDY_FILE
 
 COHORT: Final = "cohort.csv"
-"""The table in the output folder of a run over many studies: no results are looked for inputs."""
+"""Table that marks a folder as results of a cohort, which are never inputs."""
 _HEAD: Final = re.compile(rb"\W*study\W+outcome\W+predicted_quality\W")
-"""How it begins, also saved again by a spreadsheet: others call tables of their own so, too."""
+"""Column names of the table, also as a spreadsheet saves them."""
 RESULTS: Final = "Folders with results of this program"
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder with the files in it; ``title`` tells where in the trees it is, "a/b", "" the top.
+    """A folder with its files; ``title`` is its path in the tree, such as "a/b", or "" at the top.
 
-    A file that was named alone counts as a folder of itself.
+    A single file that the user named counts as a folder of its own.
     """
 
     path: Path
@@ -34,10 +34,10 @@ class Folder:
 def walk_folders(
     places: Sequence[Path], *, output: Path, left_out: Counter[str]
 ) -> Iterator[Folder]:
-    """Every folder once, in order, also where links lead in circles; and the files in ``places``.
+    """Yield every folder of the trees ``places`` once, and each file in ``places``, in order.
 
-    What is hidden, results and the ``output`` folder are left out. Of several trees each title
-    begins with the name of its tree.
+    Links are followed, also in circles. Hidden files and folders, results and the ``output`` folder
+    are left out. If there are several trees, each title begins with the name of its tree.
     """
     seen: set[tuple[int, int]] = set()
     output = output.resolve()
@@ -63,14 +63,14 @@ def walk_folders(
                 continue
             seen.add(identity)
             inside[:] = sorted(name for name in inside if not name.startswith("."))
-            seen_there = (folder / name for name in sorted(names) if not name.startswith("."))
-            files = filter(Path.is_file, seen_there)  # a pipe would be waited at for ever
+            visible = (folder / name for name in sorted(names) if not name.startswith("."))
+            files = filter(Path.is_file, visible)  # reading a pipe would block for ever
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
 
 
 def is_cohort_table(table: Path) -> bool:
-    """Whether a file is the table of a run of this program."""
+    """Return whether a file is the table of a cohort of this program."""
     try:
         with table.open("rb") as content:
             return _HEAD.match(content.read(100)) is not None
@@ -79,13 +79,13 @@ def is_cohort_table(table: Path) -> bool:
 
 
 def _tree_names(places: Sequence[Path]) -> list[str]:
-    """What the titles of each tree begin with: nothing where there is only one."""
+    """Return a unique name for each tree, with which titles begin; "" for a single tree."""
     if len(places) == 1:
         return [""]
     names: list[str] = []
     for place in places:
         name, number = place.resolve().name or "root", 1
-        while (again := name if number == 1 else f"{name}_{number}") in names:
+        while (unique := name if number == 1 else f"{name}_{number}") in names:
             number += 1
-        names.append(again)
+        names.append(unique)
     return names

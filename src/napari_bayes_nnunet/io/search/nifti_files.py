@@ -1,4 +1,4 @@
-"""Which NIfTI files of a folder are images to segment, by their names and headers."""
+"""Selection of the NIfTI files of a folder that are images to segment."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..images.nifti import ENDINGS, is_further_channel
 
 _LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
 _CHANNELS: Final = "NIfTI files that are further channels of an image"
-FRAMES: Final = "NIfTI files that are single phases of a cine beside them"
+FRAMES: Final = "NIfTI files that are single phases of a cine in the same folder"
 _LABELS_OF_TEST = re.compile(r"labels?_?ts", re.IGNORECASE)
 
 
 def is_nifti(file: Path) -> bool:
-    """Whether the file is called like one."""
+    """Return whether the name of a file ends like that of a NIfTI file."""
     return file.name.lower().endswith(ENDINGS)
 
 
 def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) -> list[Path]:
-    """The images among the files of a folder, which lies at ``folder`` in a tree.
+    """Return the images among the files of a folder, whose path in the tree is ``folder``.
 
-    The first channel stands for all. A file that cannot be read is an image: whoever segments it
-    will be told what is wrong.
+    Of several channels, only the first is returned. An unreadable file counts as an image, so that
+    segmenting it reports the error.
     """
     images: dict[Path, CaseName] = {}
     cines: set[str] = set()
@@ -37,7 +37,7 @@ def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) ->
         if is_further_channel(file):
             left_out[_CHANNELS] += 1
             continue
-        # A file is opened for what its name does not tell.
+        # A file is only opened if its name is not that of a label.
         named = _is_called_label(Path(folder, file.name))
         header = None if named else nifti_header(file)
         if named or (header is not None and int(header["intent_code"]) == LABEL_INTENT):
@@ -52,17 +52,17 @@ def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) ->
     return [file for file in images if file not in frames]
 
 
-def _is_called_label(place: Path) -> bool:
-    """``place`` of a file is seen from the top of its tree."""
+def _is_called_label(path: Path) -> bool:
+    """Return whether a file, with its path in the tree, is named like a label or a map."""
     return (
-        is_named_label(place, Path())
-        or any(_LABELS_OF_TEST.fullmatch(part) for part in place.parts[:-1])
-        or nifti_stem(place).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
+        is_named_label(path, Path())
+        or any(_LABELS_OF_TEST.fullmatch(part) for part in path.parts[:-1])
+        or nifti_stem(path).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
     )
 
 
 def _is_cine(file: Path, name: CaseName, header: Any) -> bool:
-    """By its header, or where it cannot be read by its name, patient001_4d."""
+    """Decide by the header, or by a name such as patient001_4d if the header is unreadable."""
     return (
         phase_count(header) > 1 if header is not None else name.base != nifti_stem(file).casefold()
     )

@@ -1,4 +1,4 @@
-"""The studies in a tree of folders: NIfTI images and DICOM studies, and what is left out."""
+"""Search for NIfTI images and DICOM studies in a tree of folders."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from .. import DataError
-from ..dicom.files import content_of, is_dicom, pseudonym, studies_among
+from ..dicom.files import group_by_study, hash_content, is_dicom, make_pseudonym
 from ..images.nifti import case_name
 from .folder_walk import Folder, walk_folders
 from .nifti_files import is_nifti, select_images
+
+NO_IMAGES_IN = "{folders} contains neither NIfTI images (.nii.gz, .nii) nor DICOM images."
+NO_IMAGES_LEFT = (
+    "{folders} contains neither NIfTI images (.nii.gz, .nii) nor DICOM images to segment. Left "
+    "out: {left_out}."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInput:
     """One image to segment: a NIfTI file, or a DICOM study in one or more folders.
 
-    ``paths`` are these folders; of one with files of other studies, too, the files of this one.
-    Its results lie in ``folder``, seen from the output folder, and are called ``case``. ``study``
-    is the UID of a DICOM study, "" where its files do not say it.
+    ``paths`` are the file or the folders. If a folder also holds other studies, ``paths`` has the
+    single files instead. ``folder``, relative to the output folder, and ``case`` name the results.
+    ``study`` is the UID of a DICOM study, or "" if its files do not give it.
     """
 
     kind: Literal["NIfTI", "DICOM"]
@@ -33,19 +39,19 @@ class StudyInput:
 
     @property
     def place(self) -> str:
-        """Folder and case in one: no two studies have the same, and none is another's folder."""
+        """Folder and case, unique to this study and not the folder of another study."""
         return f"{self.folder}/{self.case}" if self.folder else self.case
 
     @property
     def name(self) -> str:
-        """What it is called, as no other is; a DICOM study alone in a folder of its name once."""
+        """Unique name, without the repetition if a DICOM study has a folder of its own name."""
         alone = self.kind == "DICOM" and self.folder == self.case
         return self.folder if alone else self.place
 
 
 @dataclass(frozen=True)
 class FoundStudies:
-    """What there is to segment, and a sentence for each kind of files that are left out."""
+    """Images to segment, and a text for each kind of file that is left out."""
 
     inputs: tuple[StudyInput, ...]
     left_out: tuple[str, ...] = ()
@@ -58,11 +64,10 @@ def find_studies(
     folder_names: bool = False,
     series: int | None = None,
 ) -> FoundStudies:
-    """All studies in the folders and files ``places``; their results are to repeat the tree.
+    """Find all studies in the folders and files ``places``; their results repeat the tree.
 
-    Each DICOM study has a folder of its own, called by a pseudonym in which the ``series`` asked
-    for has a part; with ``folder_names`` it is called as its folder in the tree. Raises DataError
-    where there is no study.
+    Each DICOM study gets a result folder, named by a pseudonym of study and ``series`` or, with
+    ``folder_names``, like its folder in the tree. Raises DataError if no study is found.
     """
     left_out: Counter[str] = Counter()
     images: list[StudyInput] = []
@@ -71,31 +76,33 @@ def find_studies(
         for file in _images_in(folder, left_out):
             where = {"folder": folder.title, "case": case_name(file)}
             images.append(StudyInput(kind="NIfTI", paths=(file,), **where))
-        studies = studies_among([file for file in folder.files if not is_nifti(file)])
+        studies = group_by_study([file for file in folder.files if not is_nifti(file)])
         for study, files in studies.items():
-            # Of files that do not say their study, those in one folder are taken as one.
+            # Files without a study UID count as one study per folder.
             key = study, "" if study else str(folder.path)
             dicoms.setdefault(key, []).append(_Part(folder, files, is_whole=len(studies) == 1))
-    found = [(image, "") for image in images]
+    named = [(image, "") for image in images]
     for (study, _), parts in dicoms.items():
-        identity = study or content_of(parts[0].files[0])
-        name = pseudonym(identity if series is None else f"{identity} series {series}")
-        place, case = _place_of([part.folder for part in parts]) if folder_names else (name, name)
+        identity = study or hash_content(parts[0].files[0])
+        name = make_pseudonym(identity if series is None else f"{identity} series {series}")
+        folders = [part.folder for part in parts]
+        target, case = _common_folder(folders) if folder_names else (name, name)
         paths = tuple(path for part in parts for path in part.paths)
-        one = StudyInput(kind="DICOM", paths=paths, folder=place, case=case, study=study)
-        found.append((one, name if folder_names else ""))
+        dicom = StudyInput(kind="DICOM", paths=paths, folder=target, case=case, study=study)
+        named.append((dicom, name if folder_names else ""))
     reasons = tuple(f"{reason}: {count}" for reason, count in left_out.items() if count)
-    if not found:
+    if not named:
         raise DataError(
-            f"{' and '.join(map(str, places))} holds no images to segment, neither NIfTI (.nii.gz, "
-            f".nii) nor DICOM{''.join(f'; {reason}' for reason in reasons)}."
+            NO_IMAGES_LEFT if reasons else NO_IMAGES_IN,
+            folders=" and ".join(map(str, places)),
+            left_out="; ".join(reasons),
         )
-    return FoundStudies(tuple(_told_apart(found)), reasons)
+    return FoundStudies(tuple(_with_unique_places(named)), reasons)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of a DICOM study in one folder; ``is_whole`` where no other study is there."""
+    """Files of a DICOM study in one folder; ``is_whole`` if the folder holds no other study."""
 
     folder: Folder
     files: Sequence[Path]
@@ -107,14 +114,14 @@ class _Part:
 
 
 def _images_in(folder: Folder, left_out: Counter[str]) -> list[Path]:
-    """NIfTI images; a file that was named alone is one whatever it is called."""
+    """Return the NIfTI images of a folder; a single named file counts whatever its name."""
     if folder.files != (folder.path,):
         return select_images(folder.files, folder.title, left_out)
     return [] if is_dicom(folder.path) else [folder.path]
 
 
-def _place_of(folders: Sequence[Folder]) -> tuple[str, str]:
-    """Where in the tree the folder is that all these are in, and what it is called."""
+def _common_folder(folders: Sequence[Folder]) -> tuple[str, str]:
+    """Return the path in the tree and the name of the folder that contains all ``folders``."""
     title = PurePosixPath(posixpath.commonpath([folder.title for folder in folders]))
     if title.name:
         return str(title.parent).removeprefix("."), title.name
@@ -124,21 +131,22 @@ def _place_of(folders: Sequence[Folder]) -> tuple[str, str]:
     return "", top.resolve().name or "root"
 
 
-def _told_apart(found: Sequence[tuple[StudyInput, str]]) -> Iterator[StudyInput]:
-    """With places of their own: of several studies for one, DICOM adds its pseudonym if given.
+def _with_unique_places(named: Sequence[tuple[StudyInput, str]]) -> Iterator[StudyInput]:
+    """Yield the studies with unique places.
 
-    Whatever is left is numbered, in the order in which it was found.
+    A DICOM study that shares a place gets its pseudonym, if given, as a suffix. Studies that
+    still share a place are numbered in order.
     """
-    asked = Counter(one.place for one, _ in found)
-    folders = {PurePosixPath(folder) for folder in {one.folder for one, _ in found}}
-    holding = {str(above) for folder in folders for above in (folder, *folder.parents)}
-    taken, next_number = set(holding), Counter[str]()
-    for one, name in found:
-        if name and (asked[one.place] > 1 or one.place in holding):
-            one = replace(one, case=f"{one.case}-{name}")
-        case, place = one.case, one.place
-        while one.place in taken or (one.case != case and one.place in asked):
+    wanted = Counter(study.place for study, _ in named)
+    folders = {PurePosixPath(folder) for folder in {study.folder for study, _ in named}}
+    parents = {str(above) for folder in folders for above in (folder, *folder.parents)}
+    taken, next_number = set(parents), Counter[str]()
+    for study, name in named:
+        if name and (wanted[study.place] > 1 or study.place in parents):
+            study = replace(study, case=f"{study.case}-{name}")
+        case, place = study.case, study.place
+        while study.place in taken or (study.case != case and study.place in wanted):
             next_number[place] += 1
-            one = replace(one, case=f"{case}-{1 + next_number[place]}")
-        taken.add(one.place)
-        yield one
+            study = replace(study, case=f"{case}-{1 + next_number[place]}")
+        taken.add(study.place)
+        yield study

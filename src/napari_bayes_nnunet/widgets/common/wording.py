@@ -30,6 +30,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.KEEP_TRAJECTORY: "train again in a terminal with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
     Action.RESTORE: "put the file back from a backup, or train in another folder",
+    Action.CHOOSE_SERIES: "choose a series",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

@@ -77,9 +77,11 @@ def _read_dicom(path: Path) -> list[Any]:
     from ...io.dicom.reader import (
         read_stack,  # takes a moment to load, which NIfTI files need not wait for
     )
-    from ...io.dicom.seg import read_seg, seg_files
+    from ...io.dicom.seg import find_seg_files, read_seg
 
-    labels = [layer_data(read_seg(file), case=file.stem, role="labels") for file in seg_files(path)]
+    labels = [
+        layer_data(read_seg(file), case=file.stem, role="labels") for file in find_seg_files(path)
+    ]
     if labels:
         return labels
     stack = _the_stack(path)
@@ -90,9 +92,9 @@ def _the_stack(path: Path) -> Stack | None:
     """The short-axis cine, or what the user takes for it; None where that is nothing."""
     from napari import current_viewer
 
-    from ...io.dicom.reader import choose_stack, stacks_in
+    from ...io.dicom.reader import choose_stack, read_stacks
 
-    stacks = stacks_in(path)
+    stacks = read_stacks(path)
     candidates = sum(stack.is_short_axis_cine for stack in stacks)
     if candidates == 1 or len(stacks) == 1 or current_viewer() is None:
         return choose_stack(stacks)
