@@ -27,7 +27,9 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 )
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.result import Snapshot
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, patient_of
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
@@ -70,14 +72,9 @@ def measure(
     ensemble = opened(run)
     image, spacing = image_of(case)
     steps = ensemble.steps(image, spacing, members=members, mirroring=mirroring)
-    tally = None
-    while True:
-        try:
-            tally = next(steps).tally
-        except StopIteration as end:
-            result = end.value
-            break
-    assert tally is not None
+    snapshots: list[Snapshot] = []
+    result = drain(steps, snapshots.append)
+    tally = snapshots[-1].tally
     evaluation = evaluate_case(
         case=case.name,
         patient=patient_of(case.name),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.nnunet.device import choose_device
@@ -110,12 +111,7 @@ class Ours:
                 mirroring=row.mirroring,
                 until_stable=row.until_stable,
             )
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    results += end.value
-                    break
+            results += drain(steps)
         return results[0].probabilities, len(results[0].members)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.pairs import Match
 
@@ -20,12 +21,8 @@ PHASES = 4
 
 def finish(steps: Generator[Any, None, Result]) -> tuple[list[Any], Result]:
     """All progress, and the result."""
-    progress = []
-    while True:
-        try:
-            progress.append(next(steps))
-        except StopIteration as end:
-            return progress, end.value
+    progress: list[Any] = []
+    return progress, drain(steps, progress.append)
 
 
 def match(images: Path, labels: Path) -> Match:

@@ -9,6 +9,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import passes_of
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module
 from napari_bayes_nnunet.nnunet.inference import mirrors_of
@@ -273,12 +274,7 @@ def test_members_stay_on_a_card_and_look_at_many_phases_at_once(tmp_path):
     images = [made_image((5, 60, 40), seed=seed) for seed in (1, 2)]
     assert ensemble.phases_at_once(images[0][None], "spread") > 1
     steps = ensemble.phase_steps(images, SPACING)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            together = end.value
-            break
+    together = drain(steps)
     assert len(ensemble._predictor._residents) == 3
     for image, result in zip(images, together, strict=True):
         alone = ensemble.segment(image, SPACING)

@@ -13,14 +13,15 @@ import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.steps import drain
 from ..io import DataError
 from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
@@ -57,6 +58,10 @@ from .segmentation.result import (
 
 if TYPE_CHECKING:
     from .remote.ensemble import RemoteEnsemble
+
+PhaseSteps: TypeAlias = Generator[
+    Mapping[int, Snapshot | RemoteSnapshot], None, Sequence[Segmentation | RemoteSegmentation]
+]
 
 
 class Worker:
@@ -180,18 +185,16 @@ class Worker:
 
     def _show_snapshots(
         self,
-        steps: Iterator[Mapping[int, Snapshot | RemoteSnapshot]],
+        steps: PhaseSteps,
         job: int,
         phases: list[int] | list[None],
         remaining: int,
-    ) -> list[Segmentation | RemoteSegmentation]:
+    ) -> Sequence[Segmentation | RemoteSegmentation]:
         """Send snapshots of 1, 2, 4, 8, … and of all members; of others unless they come fast."""
         started = last = perf_counter()
-        while True:
-            try:
-                snapshots = next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+
+        def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
+            nonlocal last
             now = perf_counter()
             done, total = next((s.done, s.total) for s in snapshots.values())
             waits = self._unread is not None and self._unread.exists()
@@ -201,6 +204,8 @@ class Worker:
                     eta = snapshot.eta_seconds + remaining * per_phase
                     self._tell(self._snapshot(snapshot, job, phases[place], eta))
                 last = now
+
+        return drain(steps, show)
 
     def _snapshot(
         self, snapshot: Snapshot | RemoteSnapshot, job: int, phase: int | None, eta: float

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     run,
 )
 from napari_bayes_nnunet.cli.evaluate import evaluate_command
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 
 from ...helpers.evaluations import (
@@ -103,13 +104,12 @@ def test_what_would_fail_is_said_at_once(request_, tmp_path):
 
 def test_nothing_is_written_before_the_end(request_):
     words = []
-    steps = run(request_)
-    try:
-        while True:
-            words.append(next(steps).words)
-            assert not request_.report.exists()
-    except StopIteration as end:
-        outcome = end.value
+
+    def note(stage):
+        words.append(stage.words)
+        assert not request_.report.exists()
+
+    outcome = drain(run(request_), note)
     assert words == [
         *("1 of 2: p1_frame01", "2 of 2: p2_frame01"),
         *("Drawing the pictures", "Making the report", "Writing the report"),

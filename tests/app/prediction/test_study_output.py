@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import posterior_of
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import (
     Decision,
@@ -62,12 +63,7 @@ class TestMembers:
     def test_are_kept_in_the_order_of_the_report_if_asked(self, ensemble) -> None:
         image = made_image((4, 40, 50))
         steps = ensemble.steps(image, SPACING, keep_members=True)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result = end.value
-                break
+        result = drain(steps)
         listed = ensemble.member_probabilities(image, SPACING, result.members)
         expected = [np.asarray(most_probable(p)) for p in listed]
         assert [m["epoch"] for m in result.report()["members"]] == [1, 2, 3, 4]

@@ -29,6 +29,7 @@ from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
 from napari_bayes_nnunet.app.segmentation.result import posterior_of
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.study.arrays import read_posterior, rounded
 from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.sample_data import CINE
@@ -106,11 +107,7 @@ def ask_worker(device: RemoteDevice, function):
 def all_of(steps):
     """Every snapshot, and the results."""
     snapshots = []
-    while True:
-        try:
-            snapshots.append(next(steps))
-        except StopIteration as end:
-            return snapshots, end.value
+    return snapshots, drain(steps, snapshots.append)
 
 
 def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):

@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.review.corrected_studies import (
     whole_queue,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
@@ -80,17 +81,8 @@ def left(folder: Path) -> dict[Any, int]:
     return open_slices(one, whole_queue(one))
 
 
-def ended(steps: Any) -> Any:
-    """What a generator returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
 def added(*folders: Path, data: Path) -> AddedStudies:
-    result: AddedStudies = ended(add_studies(folders, data))
+    result: AddedStudies = drain(add_studies(folders, data))
     return result
 
 
@@ -152,7 +144,7 @@ def test_the_studies_of_a_folder_are_found_the_ready_ones_first(studies) -> None
     reviewed(studies / "done")
     steps = find_corrected(studies)
     assert next(steps) == (0, 4)
-    assert ended(steps) == [
+    assert drain(steps) == [
         CorrectedStudy(folder=begun, case="begun", ready=(4,), open_slices={2: 2}),
         CorrectedStudy(folder=studies / "done", case="done", ready=(None,)),
         CorrectedStudy(folder=studies / "a new", case="a new"),
@@ -166,11 +158,11 @@ def test_a_study_that_cannot_be_used_says_why_and_is_last(studies) -> None:
     (cut / "edited.nii.gz").write_bytes(b"cut")
     damaged = reviewed(studies / "damaged")
     (damaged / "review.json").write_text("{")
-    found = ended(find_corrected(studies))
+    found = drain(find_corrected(studies))
     assert [study.case for study in found] == ["good", "cut", "damaged"]
     assert "rename it to begin the corrections anew" in found[1].problem
     assert "rename it to begin the review anew" in found[2].problem
-    assert ended(find_corrected(studies / "good" / "posterior")) == []
+    assert drain(find_corrected(studies / "good" / "posterior")) == []
 
 
 def test_two_readings_of_one_case_are_not_taken(studies) -> None:
@@ -178,7 +170,7 @@ def test_two_readings_of_one_case_are_not_taken(studies) -> None:
     for folder in (one, other):
         folder.parent.mkdir()
         reviewed(folder)
-    found = {study.folder: study for study in ended(find_corrected(studies))}
+    found = {study.folder: study for study in drain(find_corrected(studies))}
     assert found[one].ready == found[other].ready == ()
     assert f"heart is also in {other}" in found[one].problem
     assert f"heart is also in {one}" in found[other].problem
@@ -188,7 +180,7 @@ def test_a_reading_that_was_not_begun_is_in_nobodys_way(studies) -> None:
     (studies / "A").mkdir()
     make_study(studies / "A" / "heart", case="heart")
     reviewed(studies / "heart")
-    first, second = ended(find_corrected(studies))
+    first, second = drain(find_corrected(studies))
     assert (first.ready, first.problem) == ((None,), "")
     assert (second.ready, second.problem) == ((), "")
 
@@ -285,7 +277,7 @@ def test_studies_that_fail_do_not_keep_the_others(studies, data) -> None:
     save_work(painted, np.full_like(study.edited, 9), study.info.geometry, study.review)
     steps = add_studies([good, lost, painted, also], data)
     assert next(steps) == (0, 4)
-    result = ended(steps)
+    result = drain(steps)
     assert result.added == {good: ["good"], also: ["zz good"]}
     assert set(result.failed) == {lost, painted}
     assert "was not found" in result.failed[lost]

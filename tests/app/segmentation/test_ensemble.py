@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet.inference import Predictor
 from tests.helpers.models import made_image, make_model
 
@@ -44,13 +45,7 @@ def test_maps_are_those_of_the_mean(ensemble):
 def test_snapshots_sharpen_to_the_result(ensemble):
     steps = ensemble.steps(made_image((4, 40, 50)), SPACING)
     seen = []
-    while True:
-        try:
-            snapshot = next(steps)
-        except StopIteration as end:
-            result = end.value
-            break
-        seen.append((snapshot.done, snapshot.labels.copy(), snapshot.entropy.copy()))
+    result = drain(steps, lambda s: seen.append((s.done, s.labels.copy(), s.entropy.copy())))
     assert [done for done, _, _ in seen] == [1, 2, 3, 4]
     np.testing.assert_array_equal(seen[-1][1], result.labels)
     np.testing.assert_array_equal(seen[-1][2], result.entropy)
@@ -150,12 +145,7 @@ def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=0.5), device="cpu")
     image = made_image((4, 40, 50))
     steps = ensemble.steps(image, SPACING, method="mc-dropout", members=3, keep_members=True)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result = end.value
-            break
+    result = drain(steps)
     passes = passes_of(result.members, "dropout")
     answers = ensemble.pass_probabilities(image, SPACING, passes)
     expected = [np.asarray(p).argmax(axis=0) for p in answers]
@@ -171,12 +161,7 @@ def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
     monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: True)
     steps = ensemble.steps(image, SPACING, members=9, until_stable=True, keep_members=True)
     snapshots = []
-    while True:
-        try:
-            snapshots.append(next(steps))
-        except StopIteration as end:
-            result = end.value
-            break
+    result = drain(steps, snapshots.append)
     assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
     assert result.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
     order = interleaved(passes_of(choose_members(ensemble.folder, "multi", 9), "probabilities"))
@@ -205,11 +190,8 @@ def as_on_a_card(monkeypatch):
 def asked_together(ensemble, images, **asked):
     """The results, and by how many members each image had been seen after every member."""
     steps, seen = ensemble.phase_steps(images, (8, 1.5, 1.5), **asked), []
-    while True:
-        try:
-            seen.append({place: snapshot.done for place, snapshot in next(steps).items()})
-        except StopIteration as end:
-            return end.value, seen
+    note = lambda snapshots: seen.append({p: s.done for p, s in snapshots.items()})  # noqa: E731
+    return drain(steps, note), seen
 
 
 def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):

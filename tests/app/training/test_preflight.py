@@ -11,6 +11,7 @@ from napari_bayes_nnunet.app.training.preflight import assess, check, check_case
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -35,11 +36,7 @@ def ask(data, **changes):
 def finish(steps):
     """What a generator returns, and all it yielded."""
     yielded = []
-    while True:
-        try:
-            yielded.append(next(steps))
-        except StopIteration as end:
-            return end.value, yielded
+    return drain(steps, yielded.append), yielded
 
 
 def judge(request, *, free=PLENTY):

@@ -293,15 +293,11 @@ def test_stopped_writing_leaves_nothing(tmp_path: Path, steps_done: int) -> None
 KILLED = """
 import sys
 from pathlib import Path
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.writer import write_dataset
 root, steps = Path(sys.argv[1]), match_folders(Path(sys.argv[1]) / "i", Path(sys.argv[1]) / "l")
-try:
-    while True:
-        next(steps)
-except StopIteration as end:
-    found = end.value
-writing = write_dataset(found, root / "d", names={1: "RV", 2: "MYO", 3: "LV"}, channels=None,
+writing = write_dataset(drain(steps), root / "d", names={1: "RV", 2: "MYO", 3: "LV"}, channels=None,
                         link=False)
 next(writing), next(writing)
 print("half", flush=True)

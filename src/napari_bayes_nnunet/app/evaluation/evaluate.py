@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 
 from ...core.heart.structures import match_structure
+
+from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of, read_groups
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, named
 from ...io.evaluation.predictions import predicted_cases, predicted_structures
@@ -104,12 +106,8 @@ def _as_part(
     steps: Generator[EvaluationProgress, None, MethodEvaluation], *, before: int, total: int
 ) -> Generator[EvaluationProgress, None, MethodEvaluation]:
     """The steps of one method as steps of all."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        yield EvaluationProgress(before + step.done, total, step.case)
+    as_part = lambda step: EvaluationProgress(before + step.done, total, step.case)  # noqa: E731
+    return (yield from map_steps(steps, as_part))
 
 
 def evaluate(

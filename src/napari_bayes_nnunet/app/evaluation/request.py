@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
 from ...io.evaluation.predictions import predicted_cases
@@ -18,7 +19,13 @@ from ...io.files.atomic import write_text
 from ...io.images.nifti import ENDINGS
 from .. import AppError
 from ..report.output_folder import check_writable, unwritable
-from .evaluate import MethodEvaluation, evaluate_methods, judged_structures, refuse_same_folders
+from .evaluate import (
+    EvaluationProgress,
+    MethodEvaluation,
+    evaluate_methods,
+    judged_structures,
+    refuse_same_folders,
+)
 from .example_cases import shown_cases
 from .figures import reliability_picture
 from .measures import ECE, dice_measures
@@ -186,12 +193,11 @@ def reliability_pictures(methods: Sequence[MethodEvaluation]) -> Iterator[bytes]
 
 def _measured(request: EvaluationRequest) -> Generator[Stage, None, tuple[MethodEvaluation, ...]]:
     steps = evaluate_methods(request.methods, request.labels, patient=request.patient)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        yield Stage(f"{step.done} of {step.total}: {step.case}", step.done, step.total)
+    return (yield from map_steps(steps, _stage))
+
+
+def _stage(step: EvaluationProgress) -> Stage:
+    return Stage(f"{step.done} of {step.total}: {step.case}", step.done, step.total)
 
 
 def _notes(methods: Sequence[MethodEvaluation]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.steps import drain
 from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -304,12 +305,12 @@ def _segment(
         until_stable=request.until_stable,
         keep_members=request.makes_studies,
     )
-    while True:
-        try:
-            for place, snapshot in next(steps).items():
-                on_member(frames[place].name, snapshot)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+
+    def show(snapshots: Mapping[int, Snapshot]) -> None:
+        for index, snapshot in snapshots.items():
+            on_member(frames[index].name, snapshot)
+
+    return drain(steps, show)
 
 
 def _write(

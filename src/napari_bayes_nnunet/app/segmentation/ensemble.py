@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,7 @@ from ...core.heart.measurements import (
     measure_spread,
     volumes_ml,
 )
+from ...core.steps import drain, map_steps
 from ...core.types import Mirroring, Precision, Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from .. import AppError
@@ -111,23 +113,15 @@ class Ensemble:
             temperature=temperature,
             until_stable=until_stable,
         )
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+        return drain(steps)
 
     def steps(
         self, image: Image, spacing: Spacing, **asked: Any
     ) -> Generator[Snapshot, None, Segmentation]:
         """Like ``segment``, yielding the posterior after every member; see `phase_steps`."""
         steps = self.phase_steps([image], spacing, **asked)
-        while True:
-            try:
-                (snapshot,) = next(steps).values()
-                yield snapshot
-            except StopIteration as end:
-                return end.value[0]  # type: ignore[no-any-return]
+        (result,) = yield from map_steps(steps, itemgetter(0))
+        return result
 
     def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
         """How many phases of this size (channels, Z, Y, X) fill the device when asked together."""

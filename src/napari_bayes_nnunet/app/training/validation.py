@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.steps import drain
 from ...core.types import Spacing
 from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
@@ -83,8 +84,4 @@ def _score(
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
     """The segmentation, which a request to stop ends within a member."""
     steps = ensemble.steps(image, spacing, members=MEMBERS, should_stop=lambda: bool(stop))
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+    return drain(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...core.steps import drain
 from ...io.ensemble.ensemble_folder import Member
 from ...io.images.nifti import Volume, case_name, read_channels
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.result import Segmentation, Snapshot
+from ..segmentation.result import Snapshot
 
 SHOWN: Final = 6
 """Members side by side, from all cycles."""
@@ -78,7 +79,7 @@ def member_case(
     """
     channels = read_image(image)
     voxels = np.stack([channel.voxels for channel in channels])
-    result = _finished(
+    result = drain(
         ensemble.steps(voxels, channels[0].spacing, method="multi", keep_members=True), on_member
     )
     assert result.member_labels is not None
@@ -153,13 +154,3 @@ def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(Z, Y, X) the largest connected part of a mask, all of it where that is empty."""
     parts, count = ndimage.label(mask)
     return np.asarray(parts == 1 + np.argmax(np.bincount(parts.flat)[1:])) if count else mask
-
-
-def _finished(
-    steps: Generator[Snapshot, None, Segmentation], on_member: Callable[[Snapshot], None]
-) -> Segmentation:
-    while True:
-        try:
-            on_member(next(steps))
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from qtpy.QtCore import QObject, Signal
 
 from ...app.evaluation.request import EvaluationOutcome, EvaluationRequest, Stage, run
+from ...core.steps import map_steps
 from ..common.long_work import LongWork, Steps
 
 Run: TypeAlias = Callable[[EvaluationRequest], Generator[Stage, None, EvaluationOutcome]]
@@ -63,13 +64,9 @@ class EvaluationJob(QObject):
 
 def _telling(run: Run, request: EvaluationRequest, told: _Told) -> Steps:
     """The steps of an evaluation; what they say besides their number is left in ``told``."""
-    steps = run(request)
-    try:
-        while True:
-            try:
-                told.stage = next(steps)
-            except StopIteration as end:
-                return end.value
-            yield told.stage.done, told.stage.total
-    finally:
-        steps.close()
+
+    def note(stage: Stage) -> tuple[int, int]:
+        told.stage = stage
+        return stage.done, stage.total
+
+    return (yield from map_steps(run(request), note))
