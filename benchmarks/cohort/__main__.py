@@ -8,17 +8,18 @@ OUTPUT/local and OUTPUT/cluster, and says how far their files are apart. DATA ho
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from time import perf_counter
 
 import click
 
+from napari_bayes_nnunet.core.command import BAYES_NNUNET
+
 from .killer import KillingCluster
 from .same import differences
 from .tree import BROKEN, make_tree
 
-PREDICT = (sys.executable, "-P", "-m", "napari_bayes_nnunet", "predict")
+PREDICT = (*BAYES_NNUNET, "predict")
 
 
 @click.command()

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
+from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 DEEP = 5
@@ -141,7 +141,7 @@ def _train(
     flags += ["--split", str(split), "--seed", str(training.seed), "--keep-trajectory"]
     if run.record.exists():
         flags = ["--resume"]
-    command = [sys.executable, "-m", "napari_bayes_nnunet", "train", str(dataset)]
+    command = [*BAYES_NNUNET, "train", str(dataset)]
     started = time()
     log = output / "trainings" / f"{training.kind}-{training.seed}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 
+from ..core.command import BAYES_NNUNET
 from . import AppError
 
-# Without -P a file such as random.py in the present folder would be imported by the child.
-_COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet", "devices", "--json")
+_COMMAND = (*BAYES_NNUNET, "devices", "--json")
 TIMEOUT = 120.0
 """Seconds; importing torch from a network drive for the first time takes more than one minute."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from ..core.command import python_command
 from ..io.ensemble.run_folder import EpochReport, RunFolder
 from . import ModelError
 from .device import training_environment
@@ -66,8 +67,7 @@ def ddp_command(
 ) -> list[str]:
     """The command that trains on ``gpus`` cards; nnU-Net's own, in a process that ends with us."""
     return [
-        *(sys.executable, "-P", "-m", __name__),
-        *(dataset_name, configuration, fold),
+        *python_command(__name__, dataset_name, configuration, fold),
         *("-tr", CheckpointEnsembleTrainer.__name__),
         *("-p", plans),
         *("-num_gpus", str(gpus)),

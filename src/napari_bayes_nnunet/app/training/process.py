@@ -14,15 +14,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.command import BAYES_NNUNET
 from ...core.ensemble.schedule import UNUSED, RestartSchedule
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
 from .process_record import read_process_record
 from .progress_file import end_in, last_messages
 from .request import TrainingRequest
-
-# Without -P a file such as random.py in the present folder would be imported by the child.
-TRAIN_COMMAND = (sys.executable, "-P", "-m", "napari_bayes_nnunet")
 
 
 def arguments(request: TrainingRequest) -> list[str]:
@@ -65,7 +63,7 @@ def _schedule_flags(schedule: RestartSchedule) -> Iterator[tuple[str, Any]]:
     yield from (("--" + name.replace("_", "-"), value) for name, value in values.items())
 
 
-def start(request: TrainingRequest, *, command: Sequence[str] = TRAIN_COMMAND) -> StartedTraining:
+def start(request: TrainingRequest, *, command: Sequence[str] = BAYES_NNUNET) -> StartedTraining:
     """Start the training in a process that goes on when this one ends.
 
     ``command`` is followed by ``train`` and its arguments. Raises AppError when there is no such

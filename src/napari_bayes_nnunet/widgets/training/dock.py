@@ -10,10 +10,10 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from ...app.training.process import TRAIN_COMMAND
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
+from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import DOCK_WIDTH, scrolling
 from ..common.settings import Settings
@@ -37,7 +37,7 @@ class TrainingWidget(QWidget):
         self,
         napari_viewer: Any,
         *,
-        command: Sequence[str] = TRAIN_COMMAND,
+        command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
         ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
         ask_killing: Callable[[QWidget, TrainingProgress], bool] = may_kill,

@@ -11,11 +11,12 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app import AppError
-from ...app.training.process import TRAIN_COMMAND, StartedTraining, start
+from ...app.training.process import StartedTraining, start
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
 from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState, kill, read_run_state, request_stop
+from ...core.command import BAYES_NNUNET
 from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
@@ -77,7 +78,7 @@ class TrainingWatch(QObject):
     failed = Signal(str)
 
     def __init__(
-        self, command: Sequence[str] = TRAIN_COMMAND, parent: QObject | None = None
+        self, command: Sequence[str] = BAYES_NNUNET, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._command = tuple(command)
