@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
@@ -252,9 +252,14 @@ class EpochDone(EpochReport, Message):
     kind: ClassVar[str] = "epoch"
 
 
+FINISHED: Final = "finished"
+STOPPED: Final = "stopped"
+FAILED: Final = "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobEnded(SpokenMessage):
-    """The last message of a job: ``outcome`` is "finished", "stopped" or "failed"."""
+    """The last message of a job: ``outcome`` is FINISHED, STOPPED or FAILED."""
 
     kind: ClassVar[str] = "ended"
     outcome: str

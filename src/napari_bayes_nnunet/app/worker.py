@@ -27,6 +27,9 @@ from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
 from . import AppError
 from .messages import (
+    FAILED,
+    FINISHED,
+    STOPPED,
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
@@ -87,13 +90,13 @@ class Worker:
                 self._test(request.device)
             elif isinstance(request, SegmentImage):
                 stopped = self._segment(request)
-                self._tell(JobEnded(outcome="stopped" if stopped else "finished", job=job))
+                self._tell(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
         except (AppError, DataError, ModelError) as error:
-            self._tell(JobEnded(outcome="failed", **speech(error), job=job))
+            self._tell(JobEnded(outcome=FAILED, **speech(error), job=job))
         except Exception as error:  # the child must outlive what nobody foresaw, and say so
             traceback.print_exc()
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
-            self._tell(JobEnded(outcome="failed", text=text, job=job))
+            self._tell(JobEnded(outcome=FAILED, text=text, job=job))
 
     def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):

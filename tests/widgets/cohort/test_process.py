@@ -14,7 +14,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
 from napari_bayes_nnunet.widgets.cohort import process as cohort_run
-from napari_bayes_nnunet.widgets.cohort.process import PREDICT_COMMAND, CohortRun, last_words
+from napari_bayes_nnunet.widgets.cohort.process import CohortRun
 
 from ...helpers.cohort_docks import fake_predict, made_request
 from ..segment.test_worker_process import is_alive
@@ -57,10 +57,6 @@ def wait_end(heard: Heard, qtbot: Any) -> tuple[str, str]:
 
 def wait_study(heard: Heard, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: bool(heard.studies), timeout=20000)
-
-
-def test_it_is_the_command_that_is_started() -> None:
-    assert (sys.executable, "-P", "-m", "napari_bayes_nnunet") == PREDICT_COMMAND
 
 
 def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:
@@ -178,16 +174,11 @@ def test_a_command_that_is_not_there(make, tmp_path, qtbot) -> None:
     assert wait_end(heard, qtbot) == expected
 
 
-def test_without_words_there_is_a_sentence_all_the_same() -> None:
-    assert last_words("", code=1) == "The segmentation ended unexpectedly (exit code 1)."
-    assert last_words("x\nError: Two\nlines.\n", code=1) == "Two lines."
-
-
 def test_it_ends_with_a_window_that_is_killed(tmp_path) -> None:
     """At its next message: nobody listens any more."""
     script = (
         "import sys, pathlib; from qtpy.QtCore import QCoreApplication\n"
-        "from tests.widgets.cohorts import fake_predict, made_request\n"
+        "from tests.helpers.cohort_docks import fake_predict, made_request\n"
         "from napari_bayes_nnunet.widgets.cohort.process import CohortRun\n"
         "app = QCoreApplication([]); run = CohortRun(fake_predict('--seconds', 0.2))\n"
         "run.study_done.connect(lambda m: print(run.pid, flush=True))\n"

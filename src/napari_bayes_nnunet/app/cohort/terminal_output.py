@@ -9,7 +9,17 @@ import click
 from tqdm import tqdm
 
 from ...io.search.studies import FoundStudies
-from ..messages import JobEnded, Message, Notice, StageStarted, StudiesFound, StudyDone
+from ..messages import (
+    FAILED,
+    FINISHED,
+    STOPPED,
+    JobEnded,
+    Message,
+    Notice,
+    StageStarted,
+    StudiesFound,
+    StudyDone,
+)
 from .page import PAGE
 
 LISTED: Final = 20
@@ -122,13 +132,13 @@ class CohortLines(CohortView):
         _print(Notice(text=sentence))
 
     def show_end(self) -> None:
-        _print(JobEnded(outcome="finished", text=f"{self.counts}."))
+        _print(JobEnded(outcome=FINISHED, text=f"{self.counts}."))
 
     def show_stopped(self) -> None:
-        _print(JobEnded(outcome="stopped", text=self.stopped))
+        _print(JobEnded(outcome=STOPPED, text=self.stopped))
 
     def show_failure(self, sentence: str) -> None:
-        _print(JobEnded(outcome="failed", text=sentence))
+        _print(JobEnded(outcome=FAILED, text=sentence))
 
 
 def found_text(found: FoundStudies) -> str:

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from ...core.heart.structures import match_structure
-
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of, read_groups
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT, named

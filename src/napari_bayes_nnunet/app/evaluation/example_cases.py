@@ -18,7 +18,7 @@ from .case import CaseEvaluation
 from .case_pair import CasePair, read_pair
 from .evaluate import MethodEvaluation, judged_structures
 
-FAILED: Final = 3
+FAILED_CASES: Final = 3
 """So many of the worst cases are shown, beside one of the best."""
 
 
@@ -82,7 +82,7 @@ def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
     failed: dict[str, str] = {}
     for case, _ in ranked:
         failed.setdefault(patient[case], case)
-    return [(best, True), *((case, False) for case in list(failed.values())[:FAILED])]
+    return [(best, True), *((case, False) for case in list(failed.values())[:FAILED_CASES])]
 
 
 def _mean_dice(methods: Sequence[MethodEvaluation]) -> dict[str, float]:

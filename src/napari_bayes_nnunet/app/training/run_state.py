@@ -17,7 +17,7 @@ import psutil
 from ...core.problems import Action, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
-from ..messages import EpochDone, JobEnded, Message, TrainingStarted, speech
+from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, speech
 from .process_record import JobInfo, is_gone, read_process_record
 from .progress_file import ProgressFile, end_in, last_messages, unreachable
 
@@ -119,7 +119,7 @@ def kill(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     with suppress(OSError):  # gone it is; without this line it counts as died
         if end_in(last_messages(run.progress)) is None:
             ProgressFile(run.progress).append(
-                JobEnded(outcome="stopped", **speech(statement("Killed.", _remedy(run))))
+                JobEnded(outcome=STOPPED, **speech(statement("Killed.", _remedy(run))))
             )
 
 

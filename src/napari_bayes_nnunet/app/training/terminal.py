@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 
 from ...core.problems import Action, Problem, Remedy, Statement, statement
 from .. import AppError
-from ..messages import JobEnded, Message, StageStarted, speech
+from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, speech
 from ..signals import StopRequest
 from .job import TrainingJob, prepared
 from .process import arguments
@@ -51,7 +51,7 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
     def leave() -> NoReturn:
         ending = _ending(job, finished=False)
         with contextlib.suppress(OSError):
-            journal.append(JobEnded(outcome="stopped", **speech(ending)))
+            journal.append(JobEnded(outcome=STOPPED, **speech(ending)))
             os.write(errors, f"{ending}\n".encode())
         os._exit(0)
 
@@ -64,10 +64,10 @@ def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
         traceback.print_exc()
         problem = _problem(job, error)
         with contextlib.suppress(OSError):  # the disk may be what failed
-            tell(JobEnded(outcome="failed", **speech(problem)))
+            tell(JobEnded(outcome=FAILED, **speech(problem)))
         raise problem from error
     ending = _ending(job, finished=finished)
-    tell(JobEnded(outcome="finished" if finished else "stopped", **speech(ending)))
+    tell(JobEnded(outcome=FINISHED if finished else STOPPED, **speech(ending)))
     return str(ending)
 
 

@@ -12,7 +12,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ...app import AppError
-from ...app.messages import StageStarted, StudiesFound, StudyDone
+from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyDone
 from ..common.background import Background
 from ..common.cli_wording import duration
 from ..common.dock import MessageLabel
@@ -24,7 +24,7 @@ from ..common.wording import in_the_window
 from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
 from .form import CohortForm
 from .list import CohortList
-from .process import FAILED, FINISHED, CohortRun
+from .process import CohortRun
 
 _TITLE = "Segment a folder"
 SIZE = (600, 520)

@@ -25,8 +25,7 @@ _ROWS_SHOWN = 8
 FEWEST_ROWS_HEIGHT = 120
 WITHOUT_LIMIT = 16777215
 """QWIDGETSIZE_MAX, which Qt does not tell Python."""
-DONE, BEFORE, FAILED = "done", "finished before", "failed"
-_LEVELS: dict[str, Level] = {FAILED: "blocking", BEFORE: "done"}
+_LEVELS: dict[str, Level] = {"failed": "blocking", "finished before": "done"}
 
 
 class CohortList(QWidget):
@@ -72,7 +71,7 @@ class CohortList(QWidget):
     def add(self, study: StudyDone) -> None:
         """Take in a study that has ended."""
         row = cohort_row(study, images=self._images)
-        (self._failed if study.outcome == FAILED else self._others).append(row)
+        (self._failed if study.outcome == "failed" else self._others).append(row)
 
     def refresh(self) -> None:
         """Show what was taken in; the row that was chosen stays so, and what is in sight too."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...app import AppError
+from ...app.messages import FINISHED, STOPPED
 
 if TYPE_CHECKING:
     from .dock import SegmentWidget
@@ -143,9 +144,9 @@ class _Demo:
     def _on_ended(self, outcome: str, sentence: str) -> None:
         from qtpy.QtCore import QTimer
 
-        if self._screenshot is None or outcome == "stopped":  # by hand, or by closing the window
+        if self._screenshot is None or outcome == STOPPED:  # by hand, or by closing the window
             return
-        if outcome != "finished":
+        if outcome != FINISHED:
             self._fail(sentence)
             return
         self._look_closely()

@@ -12,12 +12,13 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
 from ...app import AppError
+from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
+from ...core.command import BAYES_NNUNET
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..cohort.command import CohortSettings
-from ..cohort.process import PREDICT_COMMAND as COHORT_COMMAND
 from ..cohort.process import CohortRun
 from ..common.background import Background
 from ..common.dock import DOCK_WIDTH, DockContent, heading, line, scrolling
@@ -37,7 +38,7 @@ from ..layers.result_layers import (
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .job import FINISHED, STOPPED, STOPPED_EARLY, SegmentationJob, clock
+from .job import STOPPED_EARLY, SegmentationJob, clock
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
@@ -58,7 +59,7 @@ class SegmentWidget(FolderDrop, DockContent):
         napari_viewer: Any,
         *,
         command: Sequence[str] = WORKER_COMMAND,
-        cohort_command: Sequence[str] = COHORT_COMMAND,
+        cohort_command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
         demo: Path | None = None,
     ) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app.messages import (
+    FAILED,
+    STOPPED,
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
@@ -37,7 +39,6 @@ from .worker_process import InferenceChild
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed: all in all Stop takes less than a second."""
-FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 STOPPED_EARLY = "Stopped."
 _KEPT = " What was found is kept."
 BUSY = "Test the connection when the segmentation has ended."
@@ -90,7 +91,7 @@ class _Job:
 class SegmentationJob(QObject):
     """Sends images to the child and tells what comes back, in order; late answers are dropped.
 
-    ``ended`` carries "finished", "stopped" or "failed" and a sentence: why it failed, or how far it
+    ``ended`` carries the outcome of `JobEnded` and a sentence: why it failed, or how far it
     was. What was found until then stays in the result given to ``start``.
     """
 
