@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.durations import TimeLeft
 from ..core.steps import drain
 from ..io import DataError
 from ..io.study.arrays import write_posterior
@@ -194,15 +195,17 @@ class Worker:
         remaining: int,
     ) -> Sequence[Segmentation | RemoteSegmentation]:
         """Send snapshots of 1, 2, 4, 8, … and of all members; of others unless they come fast."""
-        started = last = perf_counter()
+        time_left, last, last_done = TimeLeft(), perf_counter(), 0
 
         def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
-            nonlocal last
+            nonlocal last, last_done
             now = perf_counter()
             done, total = next((s.done, s.total) for s in snapshots.values())
+            time_left.step(done - last_done)
+            last_done = done
             waits = self._unread is not None and self._unread.exists()
             if is_due(done, total) or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
-                per_phase = (now - started) / done * total / len(phases)
+                per_phase = (time_left.seconds(total) or 0.0) / len(phases)
                 for place, snapshot in snapshots.items():
                     eta = snapshot.eta_seconds + remaining * per_phase
                     self._tell(self._snapshot(snapshot, job, phases[place], eta))

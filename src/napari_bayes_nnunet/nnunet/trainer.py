@@ -12,12 +12,11 @@ import math
 import os
 import random
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import monotonic
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
+from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
@@ -101,8 +101,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
-        self._seconds: deque[float] = deque(maxlen=20)
-        self._reported = monotonic()
+        self._time_left = TimeLeft(latest=20, average=median)
         if fold == "all":
             # Its validation cases are its training cases: no validation, and no best epoch.
             self.num_val_iterations_per_epoch = 0
@@ -192,7 +191,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             with replacing(run.path / file.name) as temporary:
                 shutil.copyfile(file, temporary)
         shutil.rmtree(scratch)
-        self._reported = monotonic()
+        self._time_left.restart()
 
     def on_epoch_start(self) -> None:
         """Seed every epoch by itself, so that a resumed training draws what it would have drawn."""
@@ -282,10 +281,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             write_epoch(folder, epoch, trajectory_layers(self._weights))
 
     def _report(self, epoch: int, member: bool) -> EpochReport:
-        now = monotonic()
-        seconds = now - self._reported
-        self._reported = now
-        self._seconds.append(seconds)
+        seconds = self._time_left.step()
+        left = self._time_left.seconds(self.num_epochs - epoch - 1) or 0.0
         dice = self.logger.get_value("dice_per_class_or_region", step=-1)
         of_structure = dict(zip(self._structures, map(_number, dice), strict=True))
         return EpochReport(
@@ -297,7 +294,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             val_loss=_number(self.logger.get_value("val_losses", step=-1)),
             pseudo_dice={} if self.fold == "all" else of_structure,
             seconds=round(seconds, 3),
-            eta_seconds=round(float(np.median(self._seconds)) * (self.num_epochs - epoch - 1), 1),
+            eta_seconds=round(left, 1),
             member=member,
             memory_bytes=used_memory(self.device),
         )

@@ -21,6 +21,8 @@ from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_c
 from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core import durations
+from napari_bayes_nnunet.core.durations import TimeLeft
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import list_studies, read_study
@@ -213,15 +215,15 @@ def request_of(ensemble: Ensemble, tree: Path, output: Path, **asked) -> CohortR
 
 
 def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch) -> None:
-    now = iter([0.0, 1000.0, 1060.0, 1120.0, 1121.0])
-    monkeypatch.setattr(cohort, "monotonic", lambda: next(now))
-    pace = cohort._Pace(10)
-    row = failed_row("a", "")
+    now = iter([0.0, 1000.0, 1060.0, 1120.0, 1210.0])
+    monkeypatch.setattr(durations, "monotonic", lambda: next(now))
+    time_left, row = TimeLeft(), failed_row("a", "")
+    outcomes = ("finished before", "done", "done", "finished before", "done")
     told = [
-        pace.step(replace(row, outcome=outcome)).eta_seconds
-        for outcome in ("finished before", "done", "done", "finished before")
+        cohort._study_done(replace(row, outcome=outcome), done, 10, time_left).eta_seconds
+        for done, outcome in enumerate(outcomes, start=1)
     ]
-    assert told == [None, 8 * 60, 7 * 60, 6 * 60.5]
+    assert told == [None, 8 * 60, 7 * 60, 6 * 60, 5 * 70]
 
 
 class TestWhileItRuns:

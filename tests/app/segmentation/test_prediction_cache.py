@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.segmentation import (
-    pass_plan as course,
-)
-from napari_bayes_nnunet.app.segmentation import (
     prediction_cache as kept_answers,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache, image_digest
+from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.models import made_image, make_model
 
@@ -94,7 +92,7 @@ def test_a_stop_is_heard_where_all_is_known(ensemble) -> None:
 def test_what_is_known_says_nothing_about_the_time_that_is_left(ensemble, monkeypatch) -> None:
     ensemble.segment(IMAGE, SPACING, method="vanilla")
     seconds = iter([0.0, 0.0, 8.0, 18.0])
-    monkeypatch.setattr(course, "perf_counter", lambda: next(seconds))
+    monkeypatch.setattr(durations, "monotonic", lambda: next(seconds))
     assert [snapshot.eta_seconds for snapshot in ensemble.steps(IMAGE, SPACING)] == [0, 8, 0]
 
 

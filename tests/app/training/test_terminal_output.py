@@ -75,8 +75,8 @@ def test_plain_lines():
     view.close()
     assert stream.getvalue().splitlines() == [
         "Planning",
-        "cycle 2 of 3, epoch 57 of 150: 0:14:00 left, loss 0.457, validation 0.500, 9.0 s",
-        "cycle 3 of 3, epoch 150 of 150: 0:00:00 left, loss 0.457, 9.0 s, member kept",
+        "cycle 2 of 3, epoch 57 of 150: 14 min left, loss 0.457, validation 0.500, 9.0 s",
+        "cycle 3 of 3, epoch 150 of 150: 0 s left, loss 0.457, 9.0 s, member kept",
     ]
 
 
@@ -88,7 +88,7 @@ def test_the_bar_stands_before_the_first_epoch_and_where_the_training_does():
     view.show(epoch(56))
     last = stream.getvalue().rpartition("\r")[2]
     assert last.startswith("cycle 2 of 3, epoch 57 of 150 |")
-    assert "0:14:00 left, loss 0.457, validation 0.500" in last
+    assert "14 min left, loss 0.457, validation 0.500" in last
     view.close()
     view.close()
 
@@ -106,10 +106,10 @@ def test_plain_lines_say_how_long_the_validation_takes():
         view.show(message)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "Look."
-    assert ": 0:14:00 + validation left, loss" in lines[1]
+    assert ": 14 min + validation left, loss" in lines[1]
     assert lines[2:] == [
         "Measuring validation case 1 of 4",
-        "Measuring validation case 2 of 4, 0:01:00 left",
+        "Measuring validation case 2 of 4, 1 min left",
     ]
 
 
@@ -120,7 +120,7 @@ def test_the_validation_has_a_bar_of_its_own():
         view.show(message)
     last = stream.getvalue().rpartition("\r")[2]
     assert last.startswith("Measuring validation case 2 of 4 |")
-    assert last.rstrip().endswith("0:01:00 left")
+    assert last.rstrip().endswith("1 min left")
     view.close()
     assert stream.getvalue().count("\n") == 2  # one for each bar
 

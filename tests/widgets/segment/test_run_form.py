@@ -35,7 +35,7 @@ def test_progress_says_member_and_time_left(form) -> None:
     assert form.progress.maximum() == 0
     assert form.progress_text.text() == "Loading the ensemble…"
     form.show_progress(SegmentationProgress(4, 30, 21, None, 4 / 30))
-    assert form.progress_text.text() == "Member 4 of 30, 0:21 left"
+    assert form.progress_text.text() == "Member 4 of 30, 21 s left"
     assert form.progress.value() / form.progress.maximum() == pytest.approx(4 / 30, abs=1e-3)
 
 

@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from time import monotonic
 from typing import TypeAlias
 
+from ...core.durations import TimeLeft
 from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.search.folder_walk import COHORT, is_cohort_table
@@ -68,7 +68,7 @@ def run_cohort(
     tasks = sorted(_tasks(request, found), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}
-    pace = _Pace(len(tasks))
+    time_left = TimeLeft()
     output = request.prediction.output
     page = CohortPage(
         output,
@@ -81,12 +81,12 @@ def run_cohort(
         redone = pictures if request.prediction.overwrite else ()
         with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
-            for task, ended in chain(refused.items(), begun):
+            for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it said so
                 summary.add(row)
-                yield pace.step(row)
+                yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
         raise unwritable(output, error) from error
 
@@ -116,31 +116,21 @@ def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTa
     return {task: sentence for task in tasks if task.has_results}
 
 
-class _Pace:
-    """What is done of all, and how long the others will take."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = self._segmented = 0
-        self._began = monotonic()
-
-    def step(self, row: StudyRow) -> StudyDone:
-        """Another study ended; only those that were segmented say something of the time."""
-        self._done += 1
-        if row.outcome == "done":
-            self._segmented += 1
-        elif not self._segmented:
-            self._began = monotonic()
-        left = self._total - self._done
-        each = (monotonic() - self._began) / self._segmented if self._segmented else None
-        return StudyDone(
-            case=row.case,
-            outcome=row.outcome,
-            text=row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes))),
-            done=self._done,
-            total=self._total,
-            eta_seconds=None if each is None else round(left * each, 1),
-        )
+def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> StudyDone:
+    """Return the message of a study that ended; the segmented ones tell the time left."""
+    if row.outcome == "done":
+        time_left.step()
+    elif time_left.seconds(1) is None:
+        time_left.restart()
+    seconds = time_left.seconds(total - done)
+    return StudyDone(
+        case=row.case,
+        outcome=row.outcome,
+        text=row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes))),
+        done=done,
+        total=total,
+        eta_seconds=None if seconds is None else round(seconds, 1),
+    )
 
 
 def _asked(request: CohortRequest) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...core.durations import duration_text
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.types import Place
 from ...io.study.review_state import Decision
@@ -120,8 +121,8 @@ def _usage(use: UseSummary | None) -> Iterator[str]:
         return
     slices = "1 slice" if use.slices == 1 else f"{use.slices} slices"
     yield (
-        f"{slices} viewed in {_duration(use.seconds)} ({_duration(use.seconds_per_slice)} per "
-        f"slice), {use.corrected} corrected."
+        f"{slices} viewed in {duration_text(use.seconds)} "
+        f"({duration_text(use.seconds_per_slice)} per slice), {use.corrected} corrected."
     )
     if use.changed:
         thresholds = " or ".join(f"{bits:g}" for bits in use.thresholds)
@@ -131,11 +132,6 @@ def _usage(use: UseSummary | None) -> Iterator[str]:
         )
         tools = ", ".join(f"{tool or 'other'} {count:,}" for tool, count in use.tools.items())
         yield f"Changed voxels by tool: {tools}."
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 _ORIGIN: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {

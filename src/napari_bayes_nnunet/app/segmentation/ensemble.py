@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior, most_probable
 from ...core.heart.measurements import (
     canonical_structure,
@@ -29,7 +30,7 @@ from .inspection import why_refused
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
 from .methods import choose_members
-from .pass_plan import ImageProgress, PassPlan, StepTimer
+from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
 
@@ -165,7 +166,7 @@ class Ensemble:
             self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
             for image in images
         ]
-        pace = StepTimer()
+        pace = TimeLeft(latest=LATEST, average=mean_of_computed)
         for done, one in enumerate(order, start=1):
             under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
             answers = self._answers.of(
@@ -175,7 +176,8 @@ class Ensemble:
             )
             for each, answer in zip(under_way.values(), answers, strict=True):
                 each.add(answer)
-            left = pace.seconds_for(len(order) - done)
+            pace.step()
+            left = pace.seconds(len(order) - done) or 0.0
             yield {p: Snapshot(done, len(order), left, each.tally) for p, each in under_way.items()}
             if course.looks_after(done):
                 for each in under_way.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from time import perf_counter
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -105,18 +105,6 @@ LATEST = 5
 """Passes whose time tells that of the next ones; the very first also waits for what all need."""
 
 
-class StepTimer:
-    """How long the passes take; those that were kept, in no time, do not count."""
-
-    def __init__(self) -> None:
-        self._last = perf_counter()
-        self._seconds: list[float] = []
-
-    def seconds_for(self, passes: int) -> float:
-        """Another pass is done: the time that so many more will take."""
-        now = perf_counter()
-        self._seconds.append(now - self._last)
-        self._last = now
-        latest = self._seconds[-LATEST:]
-        computed = [taken for taken in latest if taken > max(latest) / 4]
-        return passes * sum(computed) / max(1, len(computed))
+def mean_of_computed(seconds: Sequence[float]) -> float:
+    """Return the mean time of the passes that were computed; those that were kept take no time."""
+    return fmean(taken for taken in seconds if taken >= max(seconds) / 4)

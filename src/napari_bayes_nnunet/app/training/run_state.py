@@ -14,6 +14,7 @@ from typing import Literal
 
 import psutil
 
+from ...core.durations import duration_text
 from ...core.problems import Action, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
@@ -182,9 +183,9 @@ def _kind_and_text(
     if silence > max(SILENT_AFTER, SILENT_EPOCHS * _epoch_seconds(messages)):
         return "silent", (
             f"A training was started on {info.host}, but nothing was heard of it for "
-            f"{_in_words(silence)}: look there whether it still runs before you resume it."
+            f"{duration_text(silence)}: look there whether it still runs before you resume it."
         )
-    return "running", f"Training on {info.host}, last heard {_in_words(silence)} ago.{stopping}"
+    return "running", f"Training on {info.host}, last heard {duration_text(silence)} ago.{stopping}"
 
 
 def _stopping(messages: list[Message]) -> str:
@@ -200,11 +201,3 @@ def _epoch_seconds(messages: list[Message]) -> float:
 
 def _remedy(run: RunFolder) -> Action:
     return Action.RESUME if run.record.exists() else Action.START_AGAIN
-
-
-def _in_words(seconds: float) -> str:
-    """A duration in the largest unit that fits, such as "3 min"."""
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
+from ...core.durations import duration_text
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
 
 
@@ -52,7 +52,8 @@ class PlainLines:
         if isinstance(message, TrainingStarted):
             self._started = message
         elif isinstance(message, StageStarted):
-            left = "" if message.eta_seconds is None else f", {_duration(message.eta_seconds)} left"
+            seconds = message.eta_seconds
+            left = "" if seconds is None else f", {duration_text(seconds)} left"
             self._print(f"{message.text}{left}")
         elif isinstance(message, Notice):
             self._print(message.text)
@@ -110,7 +111,7 @@ class ProgressBar:
             self._bar = self._new_bar(message.text, message.done, message.total)
         self._bar.set_description_str(message.text, refresh=False)
         if message.eta_seconds is not None:
-            self._bar.set_postfix_str(f"{_duration(message.eta_seconds)} left", refresh=False)
+            self._bar.set_postfix_str(f"{duration_text(message.eta_seconds)} left", refresh=False)
         self._bar.n = message.done
         self._bar.refresh()
 
@@ -131,10 +132,7 @@ def _place(started: TrainingStarted, epoch: int, cycle: int) -> str:
 
 
 def _numbers(started: TrainingStarted, message: EpochDone) -> str:
-    left = _duration(message.eta_seconds) + (" + validation" if started.validation_cases else "")
+    also = " + validation" if started.validation_cases else ""
+    left = f"{duration_text(message.eta_seconds)}{also}"
     validation = "" if message.val_loss is None else f", validation {message.val_loss:.3f}"
     return f"{left} left, loss {message.train_loss:.3f}{validation}"
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

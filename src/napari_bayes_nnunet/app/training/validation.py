@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 import numpy as np
 
+from ...core.durations import TimeLeft
 from ...core.steps import drain
 from ...core.types import Spacing
 from ...io import DataError
@@ -67,9 +67,11 @@ def _score(
     stop: StopRequest,
 ) -> Iterator[CaseScores]:
     wanted = [case for case in dataset.cases if case.name in set(names)]
-    started = monotonic()
+    time_left = TimeLeft()
     for done, case in enumerate(wanted):
-        left = (monotonic() - started) / done * (len(wanted) - done) if done else None
+        if done:
+            time_left.step()
+        left = time_left.seconds(len(wanted) - done)
         text = f"Measuring validation case {done + 1} of {len(wanted)}"
         tell(StageStarted(text=text, done=done, total=len(wanted), eta_seconds=left))
         try:

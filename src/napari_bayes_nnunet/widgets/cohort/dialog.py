@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, Q
 
 from ...app import AppError
 from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyDone
+from ...core.durations import duration_text
 from ..common.background import Background
-from ..common.cli_wording import duration
 from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.progress_row import ProgressRow
@@ -201,7 +201,7 @@ class CohortWindow(FolderDrop, QWidget):
             self._shower.start()
 
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
-        left = f", {duration(eta_seconds)} left" if eta_seconds else ""
+        left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
         count = f"{done} of {self._studies}"
         first = f"Segmenting the first of {_number(self._studies)}…"
         self.progress.bar.setRange(0, self._studies if done else 0)  # a sign of life until then
@@ -236,7 +236,7 @@ class CohortWindow(FolderDrop, QWidget):
         count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"
         if outcome != FINISHED:
             return f"Stopped: {count}. Only what was in work is lost; Start goes on from there."
-        took = duration(perf_counter() - self._started)
+        took = duration_text(perf_counter() - self._started)
         first = f", {failed} failed; see the top of the table" if failed else ""
         return f"Finished in {took}: {count}{first}. {SUMMARY}"
 

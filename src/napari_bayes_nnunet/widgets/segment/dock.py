@@ -15,6 +15,7 @@ from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from ...core.command import BAYES_NNUNET
+from ...core.durations import duration_text
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -38,7 +39,7 @@ from ..layers.result_layers import (
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
-from .job import STOPPED_EARLY, SegmentationJob, clock
+from .job import STOPPED_EARLY, SegmentationJob
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
@@ -291,7 +292,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._offer_result()
         result = self._results.get(self._running.unique_id) if self._running else None
         is_lost = outcome == STOPPED and result is None
-        took = clock(perf_counter() - self._started)
+        took = duration_text(perf_counter() - self._started)
         finished = f"Finished in {took}." if outcome == FINISHED else sentence
         self.run.say_also(STOPPED_EARLY if is_lost else finished)
         self._running = None

@@ -30,6 +30,7 @@ from ...app.messages import (
     TestConnection,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...core.durations import duration_text
 from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
 from ..common.wording import in_the_window
@@ -56,13 +57,7 @@ class SegmentationProgress:
 
     def __str__(self) -> str:
         where = "Member" if self.phase is None else f"Phase {self.phase}: member"
-        return f"{where} {self.done} of {self.total}, {clock(self.eta_seconds)} left"
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, 0:21."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+        return f"{where} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
 @dataclass(eq=False)

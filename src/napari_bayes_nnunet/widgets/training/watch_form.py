@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.progress_file import LogUpdate
 from ...app.training.run_state import RunState
+from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.cli_wording import duration
 from ..common.dock import FoldButton, MessageLabel
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
@@ -213,7 +213,7 @@ def place_of(progress: TrainingProgress) -> tuple[str, float]:
 
 def _details(progress: TrainingProgress) -> Iterator[str]:
     if progress.eta_seconds:
-        yield f"{duration(progress.eta_seconds)} left"
+        yield f"{duration_text(progress.eta_seconds)} left"
     if progress.eta_seconds is not None and progress.validation_cases and not progress.stage_total:
         yield "then the validation cases are measured"
     if progress.memory_bytes is not None:
