@@ -1,9 +1,16 @@
 """What a run over many studies says before it begins."""
 
 from pathlib import Path
+from typing import Any
 
-from napari_bayes_nnunet.app.cohort.terminal_output import CohortLines, found_text
-from napari_bayes_nnunet.app.messages import JobEnded, StudyDone, from_line
+import pytest
+
+from napari_bayes_nnunet.app.cohort.terminal_output import (
+    CohortText,
+    StudyCounts,
+    found_text,
+)
+from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, StudyDone
 from napari_bayes_nnunet.io.search.studies import FoundStudies, StudyInput
 
 
@@ -24,15 +31,35 @@ def test_one_study():
     assert found_text(FoundStudies((study(1),))) == "Found 1 study: 1 NIfTI\n  1  NIfTI  a/heart1"
 
 
-def test_a_stopped_run_says_how_it_goes_on(capsys):
-    view = CohortLines()
-    view.show_found(FoundStudies((study(1), study(2), study(3))))
-    view.show_study(StudyDone(case="a", outcome="done", done=1, total=3))
-    view.show_study(StudyDone(case="b", outcome="failed", done=2, total=3))
-    view.show_stopped()
-    last = from_line(capsys.readouterr().out.splitlines()[-1])
-    assert last == JobEnded(
-        outcome="stopped",
-        text="Stopped: 1 of 3 studies are segmented, 1 failed. The same command with --continue "
-        "goes on.",
+def done(outcome: str = "done", **changes: Any) -> StudyDone:
+    return StudyDone(**{"case": "a", "outcome": outcome, "done": 1, "total": 3} | changes)
+
+
+def test_counts_say_how_a_run_ended():
+    counts = StudyCounts()
+    counts.total = 3
+    counts.add(done())
+    assert counts.finished == "1 of 3 studies are segmented."
+    counts.add(done("failed", done=2))
+    assert counts.stopped == (
+        "Stopped: 1 of 3 studies are segmented, 1 failed. The same command with --continue goes on."
     )
+
+
+def test_without_a_terminal_each_study_is_a_line(capsys, tmp_path):
+    view = CohortText(tmp_path)
+    view.show(StageStarted(text="Starting"))
+    view.show(done(eta_seconds=120.0))
+    view.show(done("failed", text="It is broken.", done=2))
+    view.show(JobEnded(outcome="finished", text="All."))
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "Starting…", "1 of 3 studies, 2 min left", "a: It is broken.", "2 of 3 studies",
+    ]  # fmt: skip
+    assert said.out == f"All. Summary: {tmp_path / 'cohort.html'}\n"
+
+
+@pytest.mark.parametrize(("outcome", "said"), [("stopped", "Text.\n"), ("failed", "")])
+def test_an_error_is_left_to_the_command_line(capsys, tmp_path, outcome, said):
+    CohortText(tmp_path).show(JobEnded(outcome=outcome, text="Text."))
+    assert capsys.readouterr() == ("", said)

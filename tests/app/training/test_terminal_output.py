@@ -10,12 +10,7 @@ from napari_bayes_nnunet.app.messages import (
     StageStarted,
     TrainingStarted,
 )
-from napari_bayes_nnunet.app.training.terminal_output import (
-    JsonLines,
-    PlainLines,
-    ProgressBar,
-    choose_view,
-)
+from napari_bayes_nnunet.app.training.terminal_output import choose_view
 
 STARTED = TrainingStarted(fold="0", epoch=56, epochs=150, cycles=3)
 
@@ -34,22 +29,10 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    ("stream", "jsonl", "expected"),
-    [
-        (io.StringIO(), True, JsonLines),
-        (Terminal(), True, JsonLines),
-        (io.StringIO(), False, PlainLines),
-        (Terminal(), False, ProgressBar),
-    ],
-)
-def test_the_view_suits_where_it_is_shown(stream, jsonl, expected):
-    assert type(choose_view(stream, jsonl=jsonl)) is expected
-
-
-def test_json_lines_are_the_epochs_alone():
-    stream = io.StringIO()
-    view = JsonLines(stream)
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_json_lines_are_the_epochs_alone(kind):
+    stream = kind()
+    view = choose_view(stream, jsonl=True)
     for message in (
         StageStarted(text="Planning"),
         STARTED,
@@ -63,7 +46,7 @@ def test_json_lines_are_the_epochs_alone():
 
 def test_plain_lines():
     stream = io.StringIO()
-    view = PlainLines(stream)
+    view = choose_view(stream, jsonl=False)
     for message in (
         StageStarted(text="Planning"),
         STARTED,
@@ -82,7 +65,7 @@ def test_plain_lines():
 
 def test_the_bar_stands_before_the_first_epoch_and_where_the_training_does():
     stream = Terminal()
-    view = ProgressBar(stream)
+    view = choose_view(stream, jsonl=False)
     view.show(STARTED)
     assert "cycle 2 of 3, epoch 56 of 150" in stream.getvalue()
     view.show(epoch(56))
@@ -100,7 +83,7 @@ def measuring(done, eta=None):
 
 def test_plain_lines_say_how_long_the_validation_takes():
     stream = io.StringIO()
-    view = PlainLines(stream)
+    view = choose_view(stream, jsonl=False)
     started = TrainingStarted(fold="0", epoch=0, epochs=150, cycles=3, validation_cases=4)
     for message in (Notice(text="Look."), started, epoch(56), measuring(0), measuring(1, 60.2)):
         view.show(message)
@@ -115,7 +98,7 @@ def test_plain_lines_say_how_long_the_validation_takes():
 
 def test_the_validation_has_a_bar_of_its_own():
     stream = Terminal()
-    view = ProgressBar(stream)
+    view = choose_view(stream, jsonl=False)
     for message in (STARTED, epoch(149), measuring(0), measuring(1, 60.2)):
         view.show(message)
     last = stream.getvalue().rpartition("\r")[2]
@@ -127,7 +110,7 @@ def test_the_validation_has_a_bar_of_its_own():
 
 def test_a_stage_after_the_epochs_gets_a_line_of_its_own():
     stream = Terminal()
-    view = ProgressBar(stream)
+    view = choose_view(stream, jsonl=False)
     for message in (STARTED, epoch(149), StageStarted(text="Measuring")):
         view.show(message)
     view.close()
@@ -136,7 +119,7 @@ def test_a_stage_after_the_epochs_gets_a_line_of_its_own():
 
 def test_a_training_that_has_all_epochs_shows_the_last_cycle():
     stream = Terminal()
-    view = ProgressBar(stream)
+    view = choose_view(stream, jsonl=False)
     view.show(TrainingStarted(fold="0", epoch=150, epochs=150, cycles=3))
     view.close()
     assert "cycle 3 of 3, epoch 150 of 150" in stream.getvalue()

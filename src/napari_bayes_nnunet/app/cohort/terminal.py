@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -9,14 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import click
+
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.task_queue import open_cluster, run_tasks
+from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Notice, StageStarted, StudiesFound
 from ..signals import on_first_signal
+from ..terminal import JsonLines, MessageView
 from .run import CohortRequest, RunTasks, find_cohort, run_cohort
-from .terminal_output import CohortBar, CohortLines
+from .terminal_output import CohortText, StudyCounts, found_text
 
 INTERRUPTED: Final = 130
 """Exit code of a program that Ctrl-C has ended."""
@@ -36,15 +41,24 @@ def run_in_terminal(
     or go on.
     """
     request = _absolute(request)  # workers may have another working folder
-    view = CohortLines() if jsonl else CohortBar(request.prediction.output)
+    view: MessageView = JsonLines(sys.stdout) if jsonl else CohortText(request.prediction.output)
+    counts = StudyCounts()
+
+    def notify(sentence: str) -> None:
+        view.show(Notice(text=sentence))
+
     try:
         with on_first_signal(_interrupt):
-            view.show_stage("Looking for studies")
+            view.show(StageStarted(text="Looking for studies"))
             found = find_cohort(request)
             for sentence in _problems(request):
-                view.show_notice(sentence)
-            view.show_found(found)
-            view.show_stage(f"Connecting to {scheduler}" if scheduler else "Starting the workers")
+                notify(sentence)
+            counts.total = len(found.inputs)
+            view.show(StudiesFound(studies=counts.total, left_out=found.left_out))
+            if not jsonl:
+                click.echo(found_text(found))
+            place = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
+            view.show(StageStarted(text=place))
             with open_cluster(
                 scheduler, certificates=certificates, device=request.device
             ) as client:
@@ -53,19 +67,20 @@ def run_in_terminal(
                     client,
                     resources=resources,
                     folders=_folders(request),
-                    notify=view.show_notice,
+                    notify=notify,
                 )
                 with closing(run_cohort(request, found, run)) as steps:
-                    for done in steps:
-                        view.show_study(done)
+                    for study in steps:
+                        counts.add(study)
+                        view.show(study)
     except KeyboardInterrupt:
-        view.show_stopped()
+        view.show(JobEnded(outcome=STOPPED, text=counts.stopped))
         return INTERRUPTED
     except (AppError, DataError, ModelError) as error:
-        view.show_failure(str(error))
+        view.show(JobEnded(outcome=FAILED, text=str(error)))
         raise
-    view.show_end()
-    return 1 if view.failed else 0
+    view.show(JobEnded(outcome=FINISHED, text=counts.finished))
+    return 1 if counts.failed else 0
 
 
 def _absolute(request: CohortRequest) -> CohortRequest:

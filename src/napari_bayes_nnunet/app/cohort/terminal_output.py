@@ -1,148 +1,83 @@
-"""What a run over many studies tells: a person, with a bar and few lines, or a program, in JSON."""
+"""Messages of a run over many studies in a terminal."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-from tqdm import tqdm
 
 from ...io.search.studies import FoundStudies
-from ..messages import (
-    FAILED,
-    FINISHED,
-    STOPPED,
-    JobEnded,
-    Message,
-    Notice,
-    StageStarted,
-    StudiesFound,
-    StudyDone,
-)
+from ..messages import FINISHED, STOPPED, JobEnded, Message, Notice, StageStarted, StudyDone
+from ..terminal import ProgressView, time_left_text
 from .page import PAGE
 
 LISTED: Final = 20
 """Studies that are named before the run begins."""
 
 
-class CohortView:
-    """What both tell; ``done`` of ``total`` studies have ended, ``failed`` of them badly."""
+class CohortText:
+    """For a person: a bar on the error stream, a line for each failure, a sentence at the end."""
+
+    def __init__(self, output: Path) -> None:
+        self._page = output / PAGE
+        self._view = ProgressView(sys.stderr, leave=True)
+
+    def show(self, message: Message) -> None:
+        """Show stages, notices, studies and the end; an error is left to the command line."""
+        if isinstance(message, StageStarted):
+            self._view.line(f"{message.text}…")
+        elif isinstance(message, Notice):
+            self._view.line(message.text)
+        elif isinstance(message, StudyDone):
+            self._show_study(message)
+        elif isinstance(message, JobEnded):
+            self.close()
+            if message.outcome == FINISHED:
+                click.echo(f"{message.text} Summary: {self._page}")
+            elif message.outcome == STOPPED:
+                click.echo(message.text, err=True)
+
+    def close(self) -> None:
+        """End the bar."""
+        self._view.close()
+
+    def _show_study(self, message: StudyDone) -> None:
+        if message.outcome == "failed":
+            self._view.line(f"{message.case}: {message.text}")
+        count, left = f"{message.done} of {message.total} studies", message.eta_seconds
+        line = ", ".join(filter(None, (count, time_left_text(left))))
+        self._view.progress(
+            count, message.done, message.total, note=time_left_text(left), line=line
+        )
+
+
+class StudyCounts:
+    """How many of ``total`` studies have ended, and how many of these failed."""
 
     def __init__(self) -> None:
-        self.done = self.failed = self.total = 0
+        self.total = self.done = self.failed = 0
 
-    def show_found(self, found: FoundStudies) -> None:
-        """What was found, before anything is segmented."""
-        self.total = len(found.inputs)
-
-    def show_study(self, study: StudyDone) -> None:
-        """Another study ended."""
+    def add(self, study: StudyDone) -> None:
+        """Count another study that ended."""
         self.done = study.done
         self.failed += study.outcome == "failed"
 
-    def show_stage(self, text: str) -> None:
-        """Something begins that takes a while."""
-
-    def show_notice(self, sentence: str) -> None:
-        """Something to know meanwhile."""
-
-    def show_end(self) -> None:
-        """All studies ended."""
-
-    def show_stopped(self) -> None:
-        """The run was asked to stop."""
-
-    def show_failure(self, sentence: str) -> None:
-        """The run cannot begin, or go on."""
-
     @property
-    def counts(self) -> str:
-        """How the studies ended, in a sentence without its end."""
+    def finished(self) -> str:
+        """The sentence for a run that has ended."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done - self.failed} of {self.total} studies are segmented{failed}"
+        return f"{self.done - self.failed} of {self.total} studies are segmented{failed}."
 
     @property
     def stopped(self) -> str:
         """The sentence for a run that was stopped."""
-        return f"Stopped: {self.counts}. The same command with --continue goes on."
-
-
-class CohortBar(CohortView):
-    """For a person: a list on the standard output, then a bar and a line for each failure."""
-
-    def __init__(self, output: Path) -> None:
-        super().__init__()
-        self._output = output
-        self._bar: Any = None
-
-    def show_found(self, found: FoundStudies) -> None:
-        super().show_found(found)
-        click.echo(found_text(found))
-        self._bar = tqdm(total=self.total, unit="study")
-
-    def show_study(self, study: StudyDone) -> None:
-        super().show_study(study)
-        if study.outcome == "failed":
-            self._tell(f"{study.case}: {study.text}")
-        self._bar.update()
-
-    def show_stage(self, text: str) -> None:
-        self._tell(f"{text}…")
-
-    def show_notice(self, sentence: str) -> None:
-        self._tell(sentence)
-
-    def show_end(self) -> None:
-        self._close()
-        click.echo(f"{self.counts}. Summary: {self._output / PAGE}")
-
-    def show_stopped(self) -> None:
-        self._close()
-        click.echo(self.stopped, err=True)
-
-    def show_failure(self, sentence: str) -> None:
-        self._close()
-
-    def _tell(self, sentence: str) -> None:
-        """A line above the bar."""
-        with tqdm.external_write_mode():
-            click.echo(sentence, err=True)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class CohortLines(CohortView):
-    """For a program: nothing but JSON lines on the standard output."""
-
-    def show_found(self, found: FoundStudies) -> None:
-        super().show_found(found)
-        _print(StudiesFound(studies=self.total, left_out=found.left_out))
-
-    def show_study(self, study: StudyDone) -> None:
-        super().show_study(study)
-        _print(study)
-
-    def show_stage(self, text: str) -> None:
-        _print(StageStarted(text=text))
-
-    def show_notice(self, sentence: str) -> None:
-        _print(Notice(text=sentence))
-
-    def show_end(self) -> None:
-        _print(JobEnded(outcome=FINISHED, text=f"{self.counts}."))
-
-    def show_stopped(self) -> None:
-        _print(JobEnded(outcome=STOPPED, text=self.stopped))
-
-    def show_failure(self, sentence: str) -> None:
-        _print(JobEnded(outcome=FAILED, text=sentence))
+        return f"Stopped: {self.finished} The same command with --continue goes on."
 
 
 def found_text(found: FoundStudies) -> str:
-    """What there is to segment and what is left out, for a terminal."""
+    """Return what there is to segment and what is left out, for a terminal."""
     kinds = [study.kind for study in found.inputs]
     of_kinds = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
     lines = [
@@ -155,7 +90,3 @@ def found_text(found: FoundStudies) -> str:
         lines.append(f"  … and {len(kinds) - LISTED} more")
     lines += [f"Left out: {sentence}" for sentence in found.left_out]
     return "\n".join(lines)
-
-
-def _print(message: Message) -> None:
-    click.echo(message.to_line())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
-from tqdm import tqdm
 
+from ...core.steps import drain
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
 from .. import AppError
 from ..report.output_folder import check_writable
-from .evaluate import MethodEvaluation, evaluate_methods, refuse_same_folders
+from ..terminal import progress_bar
+from .evaluate import evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import evaluation_text, write_evaluation
 
@@ -39,7 +39,9 @@ def evaluate_in_terminal(
         raise AppError(f"{images} is no folder: it should hold the images.")
     refuse_same_folders(methods, labels)
     check_writable(report)
-    found = _with_bar(methods, labels, patient or DEFAULT_PATIENT)
+    steps = evaluate_methods(methods, labels, patient=patient or DEFAULT_PATIENT)
+    with progress_bar() as bar:
+        found = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
     page = write_evaluation(found, report, shown=shown_cases(found, labels, images=images))
     click.echo(evaluation_text(found))
     click.echo(f"Report: {page}")
@@ -53,20 +55,3 @@ def _named_folder(text: str) -> tuple[str, Path]:
     if not name.strip() or not parts[-1]:
         raise AppError(f"--compare takes NAME=PREDICTIONS, such as SWA=out/swa, not {text!r}.")
     return name.strip(), folder
-
-
-def _with_bar(methods: dict[str, Path], labels: Path, patient: str) -> tuple[MethodEvaluation, ...]:
-    steps = evaluate_methods(methods, labels, patient=patient)
-    bar: Any = None
-    try:
-        while True:
-            step = next(steps)
-            if bar is None:
-                bar = tqdm(total=step.total, unit="case", leave=False)
-            bar.set_description(step.case, refresh=False)
-            bar.update(step.done - bar.n)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    finally:
-        if bar is not None:
-            bar.close()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
-from tqdm import tqdm
 
 from ...core.types import Precision
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.result import Snapshot
+from ..terminal import progress_bar, show_member
 from .predict import CaseOutcome, PredictionRequest, predict
 
 
@@ -26,34 +24,13 @@ def predict_in_terminal(
     for member in ensemble.folder.members:
         if not member.usable:
             click.echo(f"{member.path.name} is not used: {member.refused}", err=True)
-    bar = MemberBar()
     succeeded = True
-    for outcome in predict(ensemble, request, on_member=bar.show):
-        bar.close()
-        succeeded &= not outcome.failure
-        _print(outcome)
+    with progress_bar() as bar:
+        for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):
+            bar.close()
+            succeeded &= not outcome.failure
+            _print(outcome)
     return succeeded
-
-
-class MemberBar:
-    """A bar "patient001 member 4 of 30", one for each 3D image or those asked together."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def show(self, frame: str, snapshot: Snapshot) -> None:
-        """Advance the bar, or begin another where ``frame`` starts anew."""
-        if self._bar is None or snapshot.done < self._bar.n:
-            self.close()
-            self._bar = tqdm(total=snapshot.total, desc=frame, unit="member", leave=False)
-        self._bar.set_description(frame, refresh=False)
-        self._bar.update(snapshot.done - self._bar.n)
-
-    def close(self) -> None:
-        """End the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def _print(outcome: CaseOutcome) -> None:

@@ -15,13 +15,14 @@ from ...core.problems import Action, Problem, Remedy, Statement, statement
 from .. import AppError
 from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, speech
 from ..signals import StopRequest
+from ..terminal import MessageView
 from .job import TrainingJob, prepared
 from .process import arguments
 from .process_record import write_process_record
 from .progress_file import ProgressFile
 from .request import TrainingRequest
 from .run import run_job
-from .terminal_output import TrainingView, choose_view
+from .terminal_output import choose_view
 
 
 def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
@@ -39,7 +40,7 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
         return _train_and_report(job, view, errors)
 
 
-def _train_and_report(job: TrainingJob, view: TrainingView, errors: int) -> str:
+def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
     journal = ProgressFile(job.run.progress)
     stop = StopRequest(job.run.stop)
 

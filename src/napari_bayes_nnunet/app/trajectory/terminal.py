@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from ...io.ensemble.run_folder import RunFolder
 from ...io.images.nifti import case_name
 from .. import AppError
 from ..report.output_folder import check_writable
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.result import Snapshot
+from ..terminal import progress_bar, show_member
 from .analysis import analyse, with_control
 from .member_comparison import MemberCase, member_case, read_image
 from .output_files import trajectory_text, write_trajectory
@@ -53,10 +52,7 @@ def trajectory_in_terminal(
 def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[MemberCase]:
     ensemble = Ensemble(fold, device=device)
     for image in cases:
-        with tqdm(desc=case_name(image), unit="member", leave=False, disable=None) as bar:
-            yield member_case(ensemble, image, on_member=partial(_advance, bar))
-
-
-def _advance(bar: tqdm[None], snapshot: Snapshot) -> None:
-    bar.total = snapshot.total
-    bar.update(snapshot.done - bar.n)
+        with progress_bar() as bar:
+            yield member_case(
+                ensemble, image, on_member=partial(show_member, bar, case_name(image))
+            )
