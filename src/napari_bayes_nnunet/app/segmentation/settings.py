@@ -1,0 +1,174 @@
+"""Settings of a segmentation: as options of a command, as JSON and as the fields of a form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from ...core.types import Mirroring, Precision
+from .. import AppError
+from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationSettings:
+    """The way to segment an image with an ensemble.
+
+    Equal settings ask for the same result: ``device`` and ``precision`` are not compared. The
+    metadata of the fields are those of a form: ``label``, ``help``, ``limits``, ``step``, and
+    ``choices`` (value to text) with the ``choice_help`` of each.
+
+    Parameters
+    ----------
+    method : str
+        Name of a method in `METHODS`.
+    members : int
+        Most members to use.
+    mirroring : "full", "spread" or "none"
+        Mirrored copies of the image that each member sees.
+    temperature : float, "fitted" or None
+        τ that calibrates the mean probabilities; "fitted" is the value found by ``calibrate``,
+        None the value of the method.
+    until_stable : bool
+        Stop when further members no longer change the result (`Stability`).
+    device : str
+        "auto", the name of a device, or the address of another computer.
+    precision : "auto" or "full"
+        Half precision if the device is fast with it, or always float32.
+
+    Raises
+    ------
+    AppError
+        If the temperature is not above 0.
+    """
+
+    method: str = field(
+        default=DEFAULT_METHOD,
+        metadata={
+            "label": "Method",
+            "help": "How members are chosen and combined.",
+            "choices": {name: f"{method.title} ({name})" for name, method in METHODS.items()},
+            "choice_help": {name: method.help for name, method in METHODS.items()},
+        },
+    )
+    members: int = field(
+        default=DEFAULT_COUNT,
+        metadata={
+            "label": "Members",
+            "help": "More members take longer and measure the uncertainty better; "
+            "the paper uses 30.",
+            "limits": (1, 1000),
+        },
+    )
+    temperature: float | Literal["fitted"] | None = field(
+        default=None,
+        metadata={
+            "label": "Temp. τ",
+            "help": "Above 1 softens the probabilities and raises the entropy; below 1 sharpens "
+            "them. Labels do not change.",
+            "limits": (0.1, 10.0),
+            "step": 0.1,
+        },
+    )
+    mirroring: Mirroring = field(
+        default="full",
+        metadata={
+            "label": "Mirroring",
+            "help": "Mirrored copies of the image that each member sees.",
+            "choices": {"full": "Full", "spread": "Spread", "none": "None"},
+            "choice_help": {
+                "full": "Each member also sees all mirrored copies and averages them, as in "
+                "training: slightly better, several times slower.",
+                "spread": "Each member sees one mirrored copy, in turn, at no extra cost. With a "
+                "single member no mirroring is used.",
+                "none": "Each member sees the image once: the fastest.",
+            },
+        },
+    )
+    until_stable: bool = field(
+        default=False,
+        metadata={
+            "label": "Until stable",
+            "help": "Stop early when further members no longer change the result.",
+        },
+    )
+    device: str = field(
+        default="auto",
+        compare=False,
+        metadata={
+            "label": "Device",
+            "help": "Device that computes: the fastest, one by its name, or another computer.",
+        },
+    )
+    precision: Precision = field(
+        default="auto",
+        compare=False,
+        metadata={
+            "label": "Precision",
+            "help": "Numbers of the network.",
+            "choices": {"auto": "Automatic", "full": "Full"},
+            "choice_help": {
+                "auto": "Half precision if the device is fast with it.",
+                "full": "Always float32.",
+            },
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.temperature, int | float) and not 0 < self.temperature < math.inf:
+            raise AppError(f"The temperature is a number above 0, not {self.temperature}.")
+
+    def __str__(self) -> str:
+        """Return what is compared, in one line: "multi, 30 members, mirroring full"."""
+        words = [self.method, f"{self.members} member{'' if self.members == 1 else 's'}"]
+        if self.until_stable:
+            words.append("until stable")
+        words.append(f"mirroring {self.mirroring}")
+        if self.temperature not in (None, 1):
+            shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
+            words.append(f"temperature {shown}")
+        return ", ".join(words)
+
+    def to_arguments(self) -> list[str]:
+        """Return the options of ``bayes-nnunet predict``."""
+        words = ["--method", self.method, "--members", str(self.members)]
+        words += ["--mirroring", self.mirroring]
+        if self.temperature is not None:
+            words += ["--temperature", str(self.temperature)]
+        if self.until_stable:
+            words.append("--until-stable")
+        return [*words, "--device", self.device, "--precision", self.precision]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings under the keys that reports of cases have."""
+        return {
+            "method": self.method,
+            "members_asked": self.members,
+            "until_stable": self.until_stable,
+            "mirroring": self.mirroring,
+            "temperature": self.temperature,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the settings in the content of `to_json` or of a report, also an older one.
+
+        A report names the type of the network's numbers as its precision; float32 is "full".
+        Raises KeyError or TypeError if values are missing, AppError if the temperature is not
+        above 0.
+        """
+        members = content["members_asked"] if "members_asked" in content else content["members"]
+        exact = content.get("precision", "float32") in ("float32", "full")
+        return cls(
+            method=content["method"],
+            members=members if isinstance(members, int) else len(members),
+            mirroring=content["mirroring"],
+            temperature=content.get("temperature", 1.0),
+            until_stable=content.get("until_stable", False),
+            device=content.get("device", "auto"),
+            precision="full" if exact else "auto",
+        )

@@ -1,0 +1,132 @@
+"""Settings of a segmentation as options, as JSON, in words and as fields of a form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.cli.segment import predict_command
+
+OTHER = SegmentationSettings(
+    method="single",
+    members=9,
+    mirroring="spread",
+    temperature=1.234567891,
+    until_stable=True,
+    device="cuda:0",
+    precision="full",
+)
+REPORT = {
+    "ensemble": "acdc",
+    "method": "swa",
+    "members": [{"training": "", "fold": "0", "cycle": 2, "epoch": 1199}] * 4,
+    "mirroring": "none",
+    "device": "cpu",
+}
+"""As the first reports were."""
+
+
+@pytest.mark.parametrize(
+    "settings", [SegmentationSettings(), OTHER, replace(OTHER, temperature="fitted")]
+)
+def test_the_command_reads_its_arguments(settings) -> None:
+    words = [*settings.to_arguments(), "ensemble", "image.nii.gz", "-o", "out"]
+    given = predict_command.make_context("predict", words).params
+    assert {name: given[name] for name in asdict(settings)} == asdict(settings)
+
+
+def test_arguments_without_a_temperature() -> None:
+    assert SegmentationSettings(members=3, device="cpu").to_arguments() == [
+        *("--method", "multi", "--members", "3", "--mirroring", "full"),
+        *("--device", "cpu", "--precision", "auto"),
+    ]
+
+
+@pytest.mark.parametrize("settings", [SegmentationSettings(), OTHER])
+def test_json_restores_all_values(settings) -> None:
+    assert asdict(SegmentationSettings.from_json(settings.to_json())) == asdict(settings)
+
+
+def test_json_has_the_keys_of_a_report() -> None:
+    assert OTHER.to_json() == {
+        "method": "single",
+        "members_asked": 9,
+        "until_stable": True,
+        "mirroring": "spread",
+        "temperature": 1.234567891,
+        "device": "cuda:0",
+        "precision": "full",
+    }
+
+
+def test_an_old_report_without_later_keys() -> None:
+    found = SegmentationSettings.from_json(REPORT)
+    assert asdict(found) == {
+        "method": "swa",
+        "members": 4,
+        "temperature": 1.0,
+        "mirroring": "none",
+        "until_stable": False,
+        "device": "cpu",
+        "precision": "full",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("float32", "full"), ("float16", "auto"), ("bfloat16", "auto")]
+)
+def test_precision_of_a_report(dtype, precision) -> None:
+    found = SegmentationSettings.from_json({**REPORT, "precision": dtype, "members_asked": 5})
+    assert (found.precision, found.members) == (precision, 5)
+
+
+@pytest.mark.parametrize("missing", ["method", "members", "mirroring"])
+def test_a_report_of_a_stopped_case_is_incomplete(missing) -> None:
+    with pytest.raises(KeyError, match=missing):
+        SegmentationSettings.from_json({k: v for k, v in REPORT.items() if k != missing})
+
+
+@pytest.mark.parametrize("temperature", [0, -1.5, float("nan"), float("inf")])
+def test_a_temperature_must_be_above_0(temperature) -> None:
+    with pytest.raises(AppError) as caught:
+        SegmentationSettings(temperature=temperature)
+    assert str(caught.value) == f"The temperature is a number above 0, not {temperature}."
+
+
+def test_the_device_does_not_change_the_result() -> None:
+    assert replace(OTHER, device="cpu", precision="auto") == OTHER
+    for changes in ({"method": "multi"}, {"members": 8}, {"mirroring": "full"}):
+        assert replace(OTHER, **changes) != OTHER
+    assert replace(OTHER, temperature=None) != OTHER != replace(OTHER, until_stable=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (SegmentationSettings(), "multi, 30 members, mirroring full"),
+        (SegmentationSettings(temperature=1.0), "multi, 30 members, mirroring full"),
+        (OTHER, "single, 9 members, until stable, mirroring spread, temperature 1.23457"),
+        (
+            SegmentationSettings(method="vanilla", members=1, temperature="fitted"),
+            "vanilla, 1 member, mirroring full, temperature fitted",
+        ),
+    ],
+)
+def test_words_name_what_is_compared(settings, words) -> None:
+    assert str(settings) == words
+
+
+def test_every_field_can_be_a_row_of_a_form() -> None:
+    for row in fields(SegmentationSettings):
+        about = row.metadata
+        assert about["label"]
+        assert 0 < len(about["help"]) <= 160
+        if "choices" in about:
+            assert row.default in about["choices"]
+            assert set(about["choices"]) == set(about["choice_help"])
+    methods = SegmentationSettings.__dataclass_fields__["method"].metadata["choices"]
+    assert list(methods) == list(METHODS)
