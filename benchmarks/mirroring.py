@@ -28,6 +28,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import Snapshot
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, patient_of
@@ -71,7 +72,8 @@ def measure(
     """One volume's evaluation, and the volume of the LV by each member in mL."""
     ensemble = opened(run)
     image, spacing = image_of(case)
-    steps = ensemble.steps(image, spacing, members=members, mirroring=mirroring)
+    settings = SegmentationSettings(members=members, mirroring=mirroring)
+    steps = ensemble.steps(image, spacing, settings)
     snapshots: list[Snapshot] = []
     result = drain(steps, snapshots.append)
     tally = snapshots[-1].tally

@@ -28,6 +28,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 import napari_bayes_nnunet
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
@@ -212,8 +213,7 @@ def evaluate(dataset: Path) -> None:
             request = PredictionRequest(
                 images=files,
                 output=Path(method),
-                method=method,
-                mirroring="none",
+                settings=SegmentationSettings(method=method, mirroring="none"),
                 save=frozenset({"probabilities", "entropy", "mutual-information"}),
             )
             write_predictions(request)

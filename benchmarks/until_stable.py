@@ -15,6 +15,7 @@ import numpy as np
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import stability_interval
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
@@ -53,7 +54,8 @@ def measure(
     reference = read_labels(case.label).voxels
     stability, stopped, stop = Stability(), None, members
     every = stability_interval(choose_members(ensemble.folder, "multi", members))
-    for snapshot in ensemble.steps(image, spacing, members=members, mirroring=mirroring):
+    settings = SegmentationSettings(members=members, mirroring=mirroring)
+    for snapshot in ensemble.steps(image, spacing, settings):
         labels = snapshot.labels
         looks = stopped is None and snapshot.done % every == 0
         if looks and stability.look(labels, snapshot.entropy):

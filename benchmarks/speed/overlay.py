@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.messages import (
     from_line,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
 from ..held_back import image_of
@@ -72,7 +73,11 @@ class _Child:
 
     def __init__(self, run: Path, case: TrainingCase, device: str) -> None:
         image, spacing = image_of(case)
-        self._asked = {"spacing": spacing, "folder": str(run), "device": device}
+        self._asked = {
+            "spacing": spacing,
+            "folder": str(run),
+            "settings": SegmentationSettings(mirroring="spread", device=device),
+        }
         self._image = image
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._scratch = Path(self._folder.name)
@@ -106,7 +111,7 @@ class _Child:
         started = perf_counter()
         file = self._scratch / f"image-{job}.npy"
         np.save(file, self._image + job)  # no answer is known of it
-        self.send(SegmentImage(job=job, image=str(file), mirroring="spread", **self._asked))
+        self.send(SegmentImage(job=job, image=str(file), **self._asked))
         self.until(SnapshotReady)
         seconds = perf_counter() - started
         self.send(StopJob(job=job))

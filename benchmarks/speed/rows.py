@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -107,9 +108,11 @@ class Ours:
             steps = self._ensemble.phase_steps(
                 [image] * count,
                 spacing,
-                members=row.members,
-                mirroring=row.mirroring,
-                until_stable=row.until_stable,
+                SegmentationSettings(
+                    members=row.members,
+                    mirroring=row.mirroring,
+                    until_stable=row.until_stable,
+                ),
             )
             results += drain(steps)
         return results[0].probabilities, len(results[0].members)

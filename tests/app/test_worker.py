@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from napari_bayes_nnunet.app.messages import (
     from_line,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import Worker
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.io.study.arrays import read_posterior
@@ -34,6 +36,7 @@ from tests.helpers.clusters import cluster
 from tests.helpers.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
+ON_CPU = SegmentationSettings(device="cpu")
 
 
 class Child:
@@ -85,7 +88,7 @@ def child(tmp_path):
 
 
 def request(child: Child, model: Path, voxels: np.ndarray, **changes) -> SegmentImage:
-    given = {"job": 1, "spacing": SPACING, "folder": str(model), "device": "cpu"} | changes
+    given = {"job": 1, "spacing": SPACING, "folder": str(model), "settings": ON_CPU} | changes
     return SegmentImage(image=child.image(voxels), **given)
 
 
@@ -120,7 +123,7 @@ def test_a_second_run_takes_what_the_first_has_found(child, model):
     image = made_image((4, 40, 50))
     answers = child.scratch / "answers"
     for method, members in (("vanilla", 1), ("multi", 3)):
-        child.send(request(child, model, image[None], method=method))
+        child.send(request(child, model, image[None], settings=replace(ON_CPU, method=method)))
         assert child.until(JobEnded)[-1].outcome == "finished"
         assert len(list(answers.iterdir())) == members
     for file in answers.iterdir():  # such as nobody would compute
@@ -135,10 +138,11 @@ def test_a_second_run_takes_what_the_first_has_found(child, model):
 
 def test_phases_of_a_cine(child, model):
     cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
-    child.send(request(child, model, cine, phases=[2, 3], members=1, method="vanilla"))
+    vanilla = replace(ON_CPU, method="vanilla")
+    child.send(request(child, model, cine, phases=[2, 3], settings=vanilla))
     messages = child.until(JobEnded)
     assert [m.phase for m in messages if isinstance(m, PhaseDone)] == [2, 3]
-    child.send(request(child, model, cine, job=2, phases=None, method="vanilla"))
+    child.send(request(child, model, cine, job=2, phases=None, settings=vanilla))
     messages = child.until(JobEnded)
     (found,) = [m for m in messages if isinstance(m, PhasesFound)]
     done = [m.phase for m in messages if isinstance(m, PhaseDone)]
@@ -151,7 +155,7 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
     told: list[Message] = []
     np.save(tmp_path / "image.npy", cine)
     image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
     snapshots = [m for m in told if isinstance(m, SnapshotReady)]
     together = [(phase, done) for done in (1, 2, 3) for phase in (1, 2)]
@@ -169,7 +173,7 @@ def test_pictures_come_after_1_2_4_8_members_however_fast_they_are(tmp_path, mon
     told: list[Message] = []
     np.save(tmp_path / "image.npy", made_image((3, 40, 40))[None])
     image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
     assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
 
@@ -231,7 +235,7 @@ def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, 
     told: list[Message] = []
     np.save(tmp_path / "image.npy", made_image((4, 40, 50))[None])
     image = str(tmp_path / "image.npy")
-    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), device="cpu")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
     (notice,) = [m for m in told if isinstance(m, Notice)]
     assert notice.text == (
@@ -243,8 +247,10 @@ def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, 
 
 
 def test_a_message_survives_the_line():
-    message = SegmentImage(job=3, image="a.npy", spacing=(8.0, 1.2, 1.9), folder="f", phases=[1])
-    assert from_line(message.to_line()).phases == [1]
+    settings = SegmentationSettings(members=3, temperature=1.5, device="cuda:1", precision="full")
+    image = {"image": "a.npy", "spacing": [8.0, 1.2, 1.9], "folder": "f", "phases": [1]}
+    message = SegmentImage(job=3, settings=settings, **image)
+    assert asdict(from_line(message.to_line())) == asdict(message)
     assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)
     assert from_line('{"kind": "phase_done", "job": 1, "phase": 2, "report": {}}').posterior == ""
 
@@ -260,8 +266,9 @@ def test_another_computer_answers_as_this_one(tmp_path):
             client.wait_for_workers(1, timeout=60)
         for place, device in (("here", "cpu"), ("there", server.address)):
             worker = Worker(tmp_path, told[place].append)
-            asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING, "device": device}
-            worker.answer(SegmentImage(job=1, folder=str(model), **asked))
+            settings = SegmentationSettings(device=device)
+            asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING}
+            worker.answer(SegmentImage(job=1, folder=str(model), settings=settings, **asked))
         worker.answer(TestConnection(device=server.address))
         worker.answer(LoadEnsemble(folder=str(model), device="cpu"))  # lets go of the other one
     here, there = ([m for m in said if not isinstance(m, StageStarted)] for said in told.values())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort.command import CohortCommand, CohortSettings
-from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion
 
 FAKE = str(Path(__file__).with_name("fake_predict.py"))
 
@@ -27,10 +27,8 @@ def make_images(folder: Path, *names: str) -> Path:
 
 def made_asking(folder: Path) -> CohortSettings:
     """As the dock asks."""
-    question = SegmentationQuestion(
-        folder=folder, ensemble="made", method="multi", members=3, mirroring="full"
-    )
-    return CohortSettings(question=question)
+    settings = SegmentationSettings(members=3)
+    return CohortSettings(folder=folder, ensemble="made", settings=settings)
 
 
 def made_request(folder: Path, *names: str) -> CohortCommand:

@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.cohort.task import StudyTask, segment_study
 from napari_bayes_nnunet.app.messages import StudyDone
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 
 from . import dicoms
 from .models import made_image
@@ -49,13 +50,21 @@ def run_here(
     ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
 ) -> list[StudyDone]:
     """Segment all studies in this process, one after the other."""
-    defaults = {"members": 2, "mirroring": "none", "save": frozenset({"study"})}
-    request = CohortRequest(
-        ensemble=ensemble.folder.path,
-        prediction=PredictionRequest(images=tuple(places), output=output, **(defaults | asked)),
-    )
+    request = made_request(ensemble, places, output, **asked)
     work = partial(segment_study, ensemble)
     return list(run_cohort(request, find_cohort(request), in_this_process, work=work))
+
+
+def made_request(
+    ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
+) -> CohortRequest:
+    """A request for studies of two members without mirrors."""
+    defaults = {
+        "settings": SegmentationSettings(members=2, mirroring="none"),
+        "save": frozenset({"study"}),
+    }
+    prediction = PredictionRequest(images=tuple(places), output=output, **(defaults | asked))
+    return CohortRequest(ensemble=ensemble.folder.path, prediction=prediction)
 
 
 def in_this_process(

@@ -109,7 +109,7 @@ class FakeChild:
 
     def phase(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> bool:
         """Segment one phase; True if stopped."""
-        for done in range(1, request.members + 1):
+        for done in range(1, request.settings.members + 1):
             if done == self.flags.hangs_at:
                 time.sleep(60)
             if self.stop.wait(self.flags.seconds if done > 1 else 0):
@@ -118,8 +118,8 @@ class FakeChild:
                 print("RuntimeError: fake crash", file=sys.stderr, flush=True)
                 os._exit(3)
             tell(self.snapshot(request, shape, phase, done))
-        report = {"method": request.method, "device": request.device}
-        report |= {"members": request.members, "warnings": ["Look twice."], "notes": []}
+        report = {"method": request.settings.method, "device": request.settings.device}
+        report |= {"members": request.settings.members, "warnings": ["Look twice."], "notes": []}
         report |= {"spacing": request.spacing, "shape": np.load(request.image, "r").shape}
         posterior = "" if self.flags.no_posterior else self.posterior(request, shape, phase)
         tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
@@ -127,8 +127,8 @@ class FakeChild:
 
     def posterior(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> str:
         label = 1 + ((phase or 1) - 1) % 3
-        members = np.zeros((request.members, *shape), np.uint8)
-        for number in range(request.members):
+        members = np.zeros((request.settings.members, *shape), np.uint8)
+        for number in range(request.settings.members):
             cube = tuple(slice(n // 4 + (number > 0), n - n // 4) for n in shape)
             members[(number, *cube)] = label
         said = np.arange(4)[:, None, None, None, None] == members
@@ -152,14 +152,14 @@ class FakeChild:
         labels = np.zeros(shape, np.uint8)
         labels[middle] = 1 + ((phase or 1) - 1) % 3
         entropy = np.zeros(shape, np.float32)
-        entropy[middle] = done / request.members
+        entropy[middle] = done / request.settings.members
         arrays = {"labels": labels, "entropy": entropy, "mutual_information": entropy / 2}
         return SnapshotReady(
             job=request.job,
             phase=phase,
             done=done,
-            total=request.members,
-            eta_seconds=2.0 * (request.members - done),
+            total=request.settings.members,
+            eta_seconds=2.0 * (request.settings.members - done),
             **{name: self.write(array) for name, array in arrays.items()},
         )
 

@@ -9,6 +9,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import passes_of
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module
@@ -192,7 +193,7 @@ def test_mirrors():
 
 def test_stop_ends_between_two_tiles(tmp_path):
     steps = Ensemble(make_model(tmp_path), device="cpu").steps(
-        made_image((5, 60, 40)), SPACING, should_stop=lambda: True
+        made_image((5, 60, 40)), SPACING, SegmentationSettings(), should_stop=lambda: True
     )
     with pytest.raises(Stopped):
         next(steps)
@@ -262,7 +263,7 @@ def test_cuda_agrees_with_the_cpu(tmp_path):
     on_cpu = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
     for precision, number in (("auto", "float16"), ("full", "float32")):
         on_card = Ensemble(model, device="cuda", precision=precision).segment(image, SPACING)
-        assert on_card.device.startswith("cuda")
+        assert on_card.settings.device.startswith("cuda")
         assert on_card.precision == number
         assert np.abs(on_card.probabilities - on_cpu.probabilities).max() <= TOLERANCE["full"]
 
@@ -273,7 +274,7 @@ def test_members_stay_on_a_card_and_look_at_many_phases_at_once(tmp_path):
     ensemble = Ensemble(make_model(tmp_path), device="cuda")
     images = [made_image((5, 60, 40), seed=seed) for seed in (1, 2)]
     assert ensemble.phases_at_once(images[0][None], "spread") > 1
-    steps = ensemble.phase_steps(images, SPACING)
+    steps = ensemble.phase_steps(images, SPACING, SegmentationSettings())
     together = drain(steps)
     assert len(ensemble._predictor._residents) == 3
     for image, result in zip(images, together, strict=True):

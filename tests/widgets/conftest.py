@@ -15,11 +15,12 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.app.messages import SnapshotReady
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
-from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion, SegmentationResult
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 
 from ..helpers import HELPERS
@@ -80,15 +81,14 @@ def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") 
 
 def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> SegmentationResult:
     """An empty result of the case "heart"."""
-    question = SegmentationQuestion(
-        folder=Path("ensemble"), ensemble="made", method="multi", members=2, mirroring="full"
-    )
     given: dict[str, Any] = {
         "case": "heart",
         "shape": geometry.shape if geometry is not None else VOLUME.shape,
         "classes": 4,
         "structures": {"RV": 1, "MYO": 2, "LV": 3},
-        "question": question,
+        "folder": Path("ensemble"),
+        "ensemble": "made",
+        "settings": SegmentationSettings(members=2),
         "geometry": geometry,
     }
     return SegmentationResult(**(given | changes))

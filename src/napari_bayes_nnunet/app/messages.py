@@ -6,12 +6,15 @@ Arrays do not travel here but as ``.npy`` and ``.npz`` files in the scratch fold
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Self
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
 from . import AppError
+from .segmentation.settings import SegmentationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,12 @@ class Message:
     def to_line(self) -> str:
         """One line of JSON, without its end."""
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Self:
+        """Return the message with the values in ``content``; unknown keys are ignored."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in content.items() if key in known})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +89,13 @@ class SegmentImage(Message):
     spacing: tuple[float, float, float]
     folder: str
     phases: list[int] | None = field(default_factory=list)
-    method: str = "multi"
-    members: int = 30
-    mirroring: str = "full"
-    temperature: float | None = None
-    device: str = "auto"
+    settings: SegmentationSettings = field(default_factory=SegmentationSettings)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Self:
+        """Return the message with its settings."""
+        settings = SegmentationSettings(**content["settings"])
+        return super().from_content({**content, "settings": settings})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,11 +302,9 @@ _KINDS: dict[str, type[Message]] = {
 
 
 def from_line(line: str) -> Message:
-    """The message of a JSON line; keys of newer versions are ignored. Raises AppError."""
+    """Return the message of a JSON line; unknown keys are ignored. Raises AppError."""
     try:
         content: dict[str, Any] = json.loads(line)
-        message = _KINDS[content.pop("kind")]
-        known = {f.name for f in fields(message)}
-        return message(**{key: value for key, value in content.items() if key in known})
+        return _KINDS[content["kind"]].from_content(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AppError(f"Not a message of this program: {line[:80]!r}") from error

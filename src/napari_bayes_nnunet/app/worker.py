@@ -135,11 +135,11 @@ class Worker:
 
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the phases asked for; True if stopped."""
-        ensemble = self._load(request.folder, request.device)
+        ensemble = self._load(request.folder, request.settings.device)
         image = np.load(request.image)
         try:
             phases = self._phases(request, ensemble, image)
-            together = ensemble.phases_at_once(image, request.mirroring)  # type: ignore[arg-type]
+            together = ensemble.phases_at_once(image, request.settings.mirroring)
             for first in range(0, len(phases), together):
                 group = phases[first : first + together]
                 remaining = len(phases) - first - len(group)
@@ -174,10 +174,7 @@ class Worker:
         steps = ensemble.phase_steps(
             [image if phase is None else image[:, phase - 1] for phase in phases],
             request.spacing,
-            method=request.method,
-            members=request.members,
-            mirroring=request.mirroring,  # type: ignore[arg-type]
-            temperature=request.temperature,
+            request.settings,
             keep_members=True,
             should_stop=self._stops(request.job),
         )

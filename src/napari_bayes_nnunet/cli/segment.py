@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..core.types import Precision
 from .options import (
     METHOD_HELP,
     MIRRORING,
@@ -58,8 +58,6 @@ from .options import (
 def predict_command(
     ensemble: Path,
     images: tuple[Path, ...],
-    device: str,
-    precision: Precision,
     save: str | None,
     scheduler: str | None,
     certificates: Path | None,
@@ -75,6 +73,7 @@ def predict_command(
     which may name the patients.
     """
     from ..app.prediction.predict import PredictionRequest
+    from ..app.segmentation.settings import SegmentationSettings
 
     if (certificates or resources) and not scheduler:
         raise click.UsageError("--certificates and --resources belong to --scheduler.")
@@ -83,15 +82,15 @@ def predict_command(
     if save is None:
         save = "study" if has_folders else ""
     wanted = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
-    request = PredictionRequest(images=images, save=wanted, **flags)
+    values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
+    settings = SegmentationSettings(**values)
+    request = PredictionRequest(images=images, save=wanted, settings=settings, **flags)
     if of_many:
         from ..app.cohort.run import CohortRequest
         from ..app.cohort.terminal import run_in_terminal
 
         code = run_in_terminal(
-            CohortRequest(
-                ensemble=ensemble, prediction=request, device=device, precision=precision
-            ),
+            CohortRequest(ensemble=ensemble, prediction=request),
             scheduler=scheduler,
             certificates=certificates,
             resources=resources,
@@ -100,8 +99,7 @@ def predict_command(
     else:
         from ..app.prediction.terminal import predict_in_terminal
 
-        done = predict_in_terminal(ensemble, request, device=device, precision=precision)
-        code = 0 if done else 1
+        code = 0 if predict_in_terminal(ensemble, request) else 1
     if code:
         raise click.exceptions.Exit(code)
 
@@ -143,20 +141,22 @@ def devices_command(as_json: bool) -> None:
 @click.option("--members", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--mirroring", type=MIRRORING, default="full", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-def calibrate_command(ensemble: Path, dataset: Path, device: str, **asked: Any) -> None:
+def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit the temperature of a method on the cases the training of ENSEMBLE held back.
 
     DATASET is the nnU-Net raw dataset it was trained on. The temperature is kept in ENSEMBLE, for
     predict --temperature fitted.
     """
+    from ..app.segmentation.calibrate import calibrate
     from ..app.segmentation.ensemble import Ensemble
-    from ..app.segmentation.temperature import calibrate
+    from ..app.segmentation.settings import SegmentationSettings
 
-    for told in calibrate(Ensemble(ensemble, device=device), dataset, **asked):
-        if isinstance(told, str):
-            click.echo(told, err=True)
+    settings = SegmentationSettings(**flags)
+    for step in calibrate(Ensemble(ensemble, device=settings.device), dataset, settings):
+        if isinstance(step, str):
+            click.echo(step, err=True)
         else:
-            click.echo(f"Temperature {told.temperature:g}, fitted on {len(told.cases)} cases.")
+            click.echo(f"Temperature {step.temperature:g}, fitted on {len(step.cases)} cases.")
 
 
 @click.command("demo", cls=Command)

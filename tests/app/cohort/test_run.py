@@ -19,14 +19,19 @@ from napari_bayes_nnunet.app.cohort import run as cohort
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
 from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import segment_study
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.core.durations import TimeLeft
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import list_studies, read_study
-from tests.helpers.cohorts import in_this_process, run_here, write_dicom_study, write_volume
+from tests.helpers.cohorts import (
+    in_this_process,
+    made_request,
+    run_here,
+    write_dicom_study,
+    write_volume,
+)
 from tests.helpers.models import make_model
 
 
@@ -209,9 +214,7 @@ def test_any_order_makes_the_same_files(ensemble, tree, run, tmp_path):
 
 
 def request_of(ensemble: Ensemble, tree: Path, output: Path, **asked) -> CohortRequest:
-    defaults = {"members": 2, "mirroring": "none", "save": frozenset({"study"})}
-    prediction = PredictionRequest(images=(tree,), output=output, **(defaults | asked))
-    return CohortRequest(ensemble=ensemble.folder.path, prediction=prediction)
+    return made_request(ensemble, [tree], output, **asked)
 
 
 def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch) -> None:

@@ -10,6 +10,7 @@ from napari_bayes_nnunet.app.cluster import task_queue as study_cluster
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.search.studies import find_studies
 
 from ...helpers import cluster_work
@@ -23,17 +24,14 @@ def tasks(tmp_path) -> list[StudyTask]:
     for number in range(2):
         write_volume(tmp_path / "images" / f"{number}.nii.gz", seed=number)
     output = tmp_path / "out"
-    asked = PredictionRequest(
-        images=(tmp_path / "images",), output=output, members=1, mirroring="none"
-    )
+    settings = SegmentationSettings(members=1, mirroring="none", device="cpu")
+    asked = PredictionRequest(images=(tmp_path / "images",), output=output, settings=settings)
     found = find_studies(asked.images, output=output)
     return [task_of(study, asked) for study in found.inputs]
 
 
 def task_of(study, asked: PredictionRequest) -> StudyTask:
-    return StudyTask(
-        ensemble=Path(DEMO_ENSEMBLE), device="cpu", precision="auto", request=asked, study=study
-    )
+    return StudyTask(ensemble=Path(DEMO_ENSEMBLE), request=asked, study=study)
 
 
 def test_a_worker_that_loses_its_card_is_replaced_and_no_study_fails(tasks):
@@ -46,7 +44,8 @@ def test_a_worker_that_loses_its_card_is_replaced_and_no_study_fails(tasks):
 
 def test_a_device_that_no_worker_has_ends_the_run(tasks, monkeypatch):
     monkeypatch.setattr(study_cluster, "REFUSED_FOR", 0.5)
-    elsewhere = [replace(task, device="cuda:99") for task in tasks]
+    settings = SegmentationSettings(device="cuda:99")
+    elsewhere = [replace(task, request=replace(task.request, settings=settings)) for task in tasks]
     with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, elsewhere, run_study))
     assert " cannot use the ensemble: This machine has no " in str(caught.value)

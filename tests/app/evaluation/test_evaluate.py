@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
 )
 from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
@@ -285,8 +286,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     request = PredictionRequest(
         images=(CINE,),
         output=folder / "multi",
-        members=2,
-        mirroring="none",
+        settings=SegmentationSettings(members=2, mirroring="none"),
         phases="ED,ES",
         save=frozenset({"entropy", "mutual-information", "probabilities"}),
     )

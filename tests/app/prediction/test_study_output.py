@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predic
 from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import posterior_of
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
@@ -62,7 +63,7 @@ def finished(*arguments: Any, save: str = "study") -> str:
 class TestMembers:
     def test_are_kept_in_the_order_of_the_report_if_asked(self, ensemble) -> None:
         image = made_image((4, 40, 50))
-        steps = ensemble.steps(image, SPACING, keep_members=True)
+        steps = ensemble.steps(image, SPACING, SegmentationSettings(), keep_members=True)
         result = drain(steps)
         listed = ensemble.member_probabilities(image, SPACING, result.members)
         expected = [np.asarray(most_probable(p)) for p in listed]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
 from napari_bayes_nnunet.app.segmentation.result import posterior_of
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.study.arrays import read_posterior, rounded
@@ -45,8 +47,8 @@ LOST = (
     "The connection to {} was lost: see whether its scheduler and worker still run and the network "
     "is there, then try again."
 )
-ASKED = {"method": "multi", "members": 5, "mirroring": "none", "temperature": None}
-CONTINUED = {**ASKED, "members": 9, "mirroring": "full"}
+ASKED = SegmentationSettings(members=5, mirroring="none")
+CONTINUED = SegmentationSettings(members=9)
 """Takes long enough to be interrupted."""
 
 
@@ -112,9 +114,9 @@ def all_of(steps):
 
 def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
     image, spacing = heart
-    snapshots, (result,) = all_of(remote.phase_steps([image], spacing, keep_members=True, **ASKED))
+    snapshots, (result,) = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     here = Ensemble(BUILT_IN_FOLDER)
-    *_, (expected,) = all_of(here.phase_steps([image], spacing, keep_members=True, **ASKED))
+    *_, (expected,) = all_of(here.phase_steps([image], spacing, ASKED, keep_members=True))
     done = [step[0].done for step in snapshots]
     assert done == sorted(set(done))
     assert {1, 2, 4, 5} <= set(done)
@@ -143,7 +145,7 @@ def test_phases_are_asked_together_and_found(remote, heart):
     cine = read_volume(CINE)
     phases = [cine.voxels[t, 4:6][None] for t in (6, 19)]
     snapshots, results = all_of(
-        remote.phase_steps(phases, cine.spacing, keep_members=True, **{**ASKED, "members": 2})
+        remote.phase_steps(phases, cine.spacing, replace(ASKED, members=2), keep_members=True)
     )
     assert list(snapshots[0]) == [0, 1]
     assert len(results) == 2
@@ -161,7 +163,7 @@ def test_only_the_image_goes_out_and_16_bit_come_back(heart, device):
         remote = RemoteEnsemble(BUILT_IN_FOLDER, device=there)
         before, out = (between.up, between.down), len(PackedArray.of(image).content)
         snapshots, (result,) = all_of(
-            remote.phase_steps([image], spacing, keep_members=True, **ASKED)
+            remote.phase_steps([image], spacing, ASKED, keep_members=True)
         )
         sent, received = between.up - before[0], between.down - before[1]
         remote.close()
@@ -176,9 +178,11 @@ def test_torch_is_not_loaded_here(device):
         "import sys, numpy as np\n"
         "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
         "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
+        "from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings\n"
         "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
         "image = np.arange(2048).reshape(1, 2, 32, 32)\n"
-        "steps = ensemble.phase_steps([image], (8, 1.5, 1.5), members=1, keep_members=True)\n"
+        "settings = SegmentationSettings(members=1)\n"
+        "steps = ensemble.phase_steps([image], (8, 1.5, 1.5), settings, keep_members=True)\n"
         "assert [step[0].done for step in steps] == [1]\n"
         "assert not {'torch', 'nnunetv2'} & set(sys.modules)\n"
         "ensemble.close()\n"
@@ -195,10 +199,9 @@ def test_a_stop_ends_it_within_a_member(remote, heart, device):
     with pytest.raises(Stopped):
         all_of(
             remote.phase_steps(
-                *([large], spacing),
-                should_stop=lambda: time.monotonic() > began + 1.5,
+                *([large], spacing, CONTINUED),
                 keep_members=True,
-                **CONTINUED,
+                should_stop=lambda: time.monotonic() > began + 1.5,
             )
         )
     assert time.monotonic() < began + 10
@@ -217,9 +220,11 @@ def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
         "import sys, numpy as np\n"
         "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
         "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
+        "from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings\n"
         "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
         "image = np.load(sys.argv[3])\n"
-        "list(ensemble.phase_steps([image], (8, 1.5, 1.5), members=9, keep_members=True))\n"
+        "settings = SegmentationSettings(members=9)\n"
+        "list(ensemble.phase_steps([image], (8, 1.5, 1.5), settings, keep_members=True))\n"
     )
     arguments = [str(BUILT_IN_FOLDER), str(device), str(tmp_path / "image.npy")]
     laptop = subprocess.Popen([sys.executable, "-c", script, *arguments], env=environment())
@@ -236,7 +241,7 @@ def test_memory_is_freed_as_soon_as_the_run_is_dropped(device, heart, seen):
     ask_worker(device, gc.disable)
     try:
         remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
-        steps = remote.phase_steps([heart[0]], heart[1], keep_members=True, **CONTINUED)
+        steps = remote.phase_steps([heart[0]], heart[1], CONTINUED, keep_members=True)
         for _ in range(seen):
             next(steps)
         assert ask_worker(device, remote_work.runs_alive) == 1
@@ -252,8 +257,8 @@ def test_two_laptops_take_turns(device, heart):
 
     def segment(count: int) -> list[int]:
         ensemble = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
-        asked = {**ASKED, "members": count}
-        _, (result,) = all_of(ensemble.phase_steps([image], spacing, keep_members=True, **asked))
+        asked = replace(ASKED, members=count)
+        _, (result,) = all_of(ensemble.phase_steps([image], spacing, asked, keep_members=True))
         ensemble.close()
         return result.report()["member_epochs"]
 
@@ -264,7 +269,7 @@ def test_two_laptops_take_turns(device, heart):
 
 def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
     image, spacing = heart
-    steps = remote.phase_steps([image], spacing, keep_members=True, **CONTINUED)
+    steps = remote.phase_steps([image], spacing, CONTINUED, keep_members=True)
     next(steps)
     began = time.monotonic()
     os.kill(ask_worker(device, remote_work.process), signal.SIGKILL)
@@ -273,7 +278,7 @@ def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
     assert str(caught.value) == LOST.format(device.address)
     assert time.monotonic() < began + 30
     wait_until(lambda: "1 worker; it has CPU" in said_of(device))  # its nanny starts another
-    _, results = all_of(remote.phase_steps([image], spacing, keep_members=True, **ASKED))
+    _, results = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     assert len(results) == 1
 
 
@@ -337,7 +342,7 @@ def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> No
     """Whoever loses the connection in the middle hears of it within seconds."""
     image, spacing = heart
     large = np.concatenate([image] * 8, axis=1)
-    steps = remote.phase_steps([large], spacing, keep_members=True, **CONTINUED)
+    steps = remote.phase_steps([large], spacing, CONTINUED, keep_members=True)
     threading.Timer(1.0, lose).start()
     began = time.monotonic()
     with pytest.raises(AppError) as caught:
@@ -383,10 +388,10 @@ def test_what_cannot_be_segmented_is_said_and_dask_writes_no_arguments(remote, h
     image, spacing = heart
     bad = np.full(image.shape, np.nan, np.float32)
     with pytest.raises(AppError) as caught:
-        all_of(remote.phase_steps([bad], spacing, keep_members=True, **ASKED))
+        all_of(remote.phase_steps([bad], spacing, ASKED, keep_members=True))
     assert str(caught.value) == "The image holds NaN or infinite voxels; they cannot be segmented."
-    with pytest.raises(AppError, match=r"^Segmentation failed unexpectedly \(TypeError: "):
-        all_of(remote.phase_steps([image], spacing, unknown=True, **ASKED))
+    with pytest.raises(AppError, match=r"^Segmentation failed unexpectedly \(ValueError: "):
+        all_of(remote.phase_steps([image], spacing, ASKED, keep_members=False))
     assert "Run Failed" not in server.logs
 
 

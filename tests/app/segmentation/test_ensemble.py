@@ -12,6 +12,7 @@ from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, interleaved, passes_of
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
@@ -43,7 +44,7 @@ def test_maps_are_those_of_the_mean(ensemble):
 
 
 def test_snapshots_sharpen_to_the_result(ensemble):
-    steps = ensemble.steps(made_image((4, 40, 50)), SPACING)
+    steps = ensemble.steps(made_image((4, 40, 50)), SPACING, SegmentationSettings())
     seen = []
     result = drain(steps, lambda s: seen.append((s.done, s.labels.copy(), s.entropy.copy())))
     assert [done for done, _, _ in seen] == [1, 2, 3, 4]
@@ -144,7 +145,8 @@ def test_dropout_is_armed_and_drawn_alike_each_time(tmp_path):
 def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=0.5), device="cpu")
     image = made_image((4, 40, 50))
-    steps = ensemble.steps(image, SPACING, method="mc-dropout", members=3, keep_members=True)
+    settings = SegmentationSettings(method="mc-dropout", members=3)
+    steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     result = drain(steps)
     passes = passes_of(result.members, "dropout")
     answers = ensemble.pass_probabilities(image, SPACING, passes)
@@ -156,10 +158,11 @@ def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu")
     image = made_image((3, 40, 40))
     whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
-    assert (len(whole.members), whole.members_asked, whole.until_stable) == (9, 9, True)
+    assert len(whole.members) == whole.settings.members == 9
     assert whole.notes == ()  # random weights come to no rest
     monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: True)
-    steps = ensemble.steps(image, SPACING, members=9, until_stable=True, keep_members=True)
+    settings = SegmentationSettings(members=9, until_stable=True)
+    steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     snapshots = []
     result = drain(steps, snapshots.append)
     assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
@@ -187,9 +190,9 @@ def as_on_a_card(monkeypatch):
     monkeypatch.setattr(Predictor, "sums_device", torch.device("cpu"), raising=False)
 
 
-def asked_together(ensemble, images, **asked):
+def asked_together(ensemble, images, settings, **options):
     """The results, and by how many members each image had been seen after every member."""
-    steps, seen = ensemble.phase_steps(images, (8, 1.5, 1.5), **asked), []
+    steps, seen = ensemble.phase_steps(images, (8, 1.5, 1.5), settings, **options), []
     note = lambda snapshots: seen.append({p: s.done for p, s in snapshots.items()})  # noqa: E731
     return drain(steps, note), seen
 
@@ -202,7 +205,7 @@ def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
     ensemble._predictor.network.module.register_forward_pre_hook(
         lambda module, given: batches.append(len(given[0]))
     )
-    results, seen = asked_together(ensemble, images, keep_members=True)
+    results, seen = asked_together(ensemble, images, SegmentationSettings(), keep_members=True)
     assert batches == [(2 * 1 + 3 * 2) * 4] * 2  # slices, tiles and mirrors of both phases
     assert seen == [{0: 1, 1: 1}, {0: 2, 1: 2}]
     for image, together in zip(images, results, strict=True):
@@ -217,7 +220,8 @@ def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, 
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
     images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
     monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: len(labels) == 2)
-    (first, second), seen = asked_together(ensemble, images, members=9, until_stable=True)
+    settings = SegmentationSettings(members=9, until_stable=True)
+    (first, second), seen = asked_together(ensemble, images, settings)
     assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]
     assert (len(first.members), len(second.members)) == (3, 9)
     assert first.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)

@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.segmentation import (
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache, image_digest
 from napari_bayes_nnunet.core import durations
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.models import made_image, make_model
 
@@ -84,7 +85,7 @@ def test_a_member_that_was_written_anew_is_another(ensemble, kept, tmp_path) -> 
 
 def test_a_stop_is_heard_where_all_is_known(ensemble) -> None:
     ensemble.segment(IMAGE, SPACING)
-    steps = ensemble.steps(IMAGE, SPACING, should_stop=lambda: True)
+    steps = ensemble.steps(IMAGE, SPACING, SegmentationSettings(), should_stop=lambda: True)
     with pytest.raises(Stopped):
         next(steps)
 
@@ -93,7 +94,8 @@ def test_what_is_known_says_nothing_about_the_time_that_is_left(ensemble, monkey
     ensemble.segment(IMAGE, SPACING, method="vanilla")
     seconds = iter([0.0, 0.0, 8.0, 18.0])
     monkeypatch.setattr(durations, "monotonic", lambda: next(seconds))
-    assert [snapshot.eta_seconds for snapshot in ensemble.steps(IMAGE, SPACING)] == [0, 8, 0]
+    steps = ensemble.steps(IMAGE, SPACING, SegmentationSettings())
+    assert [snapshot.eta_seconds for snapshot in steps] == [0, 8, 0]
 
 
 def test_the_oldest_goes_where_room_is_short(tmp_path) -> None:

@@ -6,14 +6,17 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.temperature import FILE, calibrate, fitted_temperature
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.segmentation.temperature import FILE, fitted_temperature
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.io import DataError
@@ -44,6 +47,10 @@ def calibrated(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPat
     return copy
 
 
+def settings_of(method: str, **others: Any) -> SegmentationSettings:
+    return SegmentationSettings(method=method, mirroring="none", **others)
+
+
 def test_it_is_fitted_on_the_validation_cases(calibrated: Path, hearts: Path) -> None:
     ensemble = Ensemble(calibrated, device="cpu")
     held_back = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
@@ -59,9 +66,9 @@ def test_it_is_fitted_on_the_validation_cases(calibrated: Path, hearts: Path) ->
             probabilities.append(result.probabilities[(slice(None), *box)].reshape(4, -1))
             labels.append(reference[box].ravel())
     expected = fit_temperature(np.hstack(probabilities), np.hstack(labels))
-    found = fitted_temperature(ensemble.folder, "temperature", members=30, mirroring="none")
+    found = fitted_temperature(ensemble.folder, settings_of("temperature"))
     assert found == pytest.approx(expected, abs=1e-3)
-    same = fitted_temperature(ensemble.folder, "vanilla", members=1, mirroring="none")
+    same = fitted_temperature(ensemble.folder, settings_of("vanilla", members=1))
     assert same == found
     rows = json.loads((calibrated / FILE).read_text())
     assert [row["method"] for row in rows] == ["vanilla", "multi"]
@@ -102,20 +109,20 @@ def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> N
     shutil.copytree(model / "fold_0", model / "fold_1")
     ensemble = Ensemble(model, device="cpu")
     with pytest.raises(AppError, match="from the folds 0, 1, so that some of them were trained"):
-        list(calibrate(ensemble, hearts, method="multi", members=3, mirroring="none"))
+        list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
 
 
 def test_the_temperature_of_one_fold_is_not_that_of_another(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
     with pytest.raises(AppError, match="No temperature was fitted for multi"):
-        fitted_temperature(other, "multi", members=30, mirroring="none")
+        fitted_temperature(other, settings_of("multi"))
 
 
 def test_another_dataset_is_refused(tmp_path: Path, hearts: Path) -> None:
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
     with pytest.raises(AppError, match="holds no case that the training of .* kept"):
-        list(calibrate(ensemble, hearts, method="multi", members=3, mirroring="none"))
+        list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
 
 
 def test_a_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
@@ -124,4 +131,4 @@ def test_a_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
     (copy / FILE).write_text("[{}]")
     folder = Ensemble(copy, device="cpu").folder
     with pytest.raises(DataError, match=r"temperatures\.json is damaged"):
-        fitted_temperature(folder, "multi", members=30, mirroring="none")
+        fitted_temperature(folder, settings_of("multi"))

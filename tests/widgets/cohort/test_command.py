@@ -9,6 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort import command as cohort_command
 from napari_bayes_nnunet.widgets.cohort.command import (
     CohortCommand,
@@ -16,16 +17,11 @@ from napari_bayes_nnunet.widgets.cohort.command import (
     check_folders,
     results_beside,
 )
-from napari_bayes_nnunet.widgets.layers.result import SegmentationQuestion
 
 
 def asking(**changes: object) -> CohortSettings:
-    given = {"folder": Path("ensemble"), "ensemble": "Demo", "method": "multi", "members": 30}
-    question = {"mirroring": "full", "temperature": 1.0}
-    device = str(changes.pop("device", "auto"))
-    return CohortSettings(
-        question=SegmentationQuestion(**(given | question | changes)), device=device
-    )
+    settings = SegmentationSettings(**({"temperature": 1.0} | changes))
+    return CohortSettings(folder=Path("ensemble"), ensemble="Demo", settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +38,14 @@ def test_how_it_is_asked_is_one_line(changes, words) -> None:
 
 
 def test_the_command_gets_all_that_was_chosen(tmp_path) -> None:
-    chosen = asking(folder=tmp_path / "e", temperature=1.25, mirroring="none", device="cpu")
+    settings = SegmentationSettings(temperature=1.25, mirroring="none", device="cpu")
+    chosen = CohortSettings(folder=tmp_path / "e", ensemble="Demo", settings=settings)
     request = CohortCommand(asking=chosen, images=Path("images"), output=Path("out"), phases="all")
     here = Path(os.path.abspath("."))
     assert request.arguments == [
         *("predict", str(tmp_path / "e"), str(here / "images"), "-o", str(here / "out")),
         *("--method", "multi", "--members", "30", "--mirroring", "none"),
-        *("--temperature", "1.25", "--device", "cpu"),
+        *("--temperature", "1.25", "--device", "cpu", "--precision", "auto"),
         *("--phases", "all", "--continue", "--jsonl"),
     ]
 
@@ -59,11 +56,13 @@ def test_another_computer_is_named_instead_of_a_device(certificates) -> None:
     chosen = asking(device=str(RemoteDevice(address=address, certificates=certificates)))
     assert str(chosen).endswith(f"mirroring full, on {address}")
     words = chosen.arguments
-    assert "--device" not in words
+    assert words[words.index("--device") + 1] == "auto"
     assert words[words.index("--scheduler") + 1] == address
     assert "the same paths on both computers" in chosen.needs
     assert asking().needs == ""
-    assert words[10:] == (["--certificates", "/certificates"] if certificates else [])
+    assert words[words.index(address) + 1 :] == (
+        ["--certificates", "/certificates"] if certificates else []
+    )
 
 
 def test_results_are_proposed_beside_the_images(tmp_path) -> None:

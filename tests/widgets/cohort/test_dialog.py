@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort import dialog as cohort_window
 from napari_bayes_nnunet.widgets.cohort.command import NO_IMAGES, NO_RESULTS
 from napari_bayes_nnunet.widgets.cohort.dialog import SUMMARY, CohortWindow
@@ -108,7 +109,7 @@ def test_while_it_runs_it_says_how_that_is_asked(make, images, qtbot) -> None:
     answers = [made_asking(Path("ensemble"))]
     window = make("--seconds", 60, asking=lambda: answers[0])
     window.start_button.click()
-    answers[0] = replace(answers[0], device="cuda:0")
+    answers[0] = replace(answers[0], settings=SegmentationSettings(device="cuda:0"))
     window.refresh_asking()
     assert window.asked.text().endswith("mirroring full.")
     window.stop_button.click()

@@ -49,7 +49,7 @@ class Heard:
         voxels = changes.pop("voxels", np.ones(shape, np.int16))
         result = make_result(CINE if len(shape) == 4 else VOLUME)
         image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), **changes)
-        self.job.start(image, result, device="auto")
+        self.job.start(image, result)
         return result
 
 

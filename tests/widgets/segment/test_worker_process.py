@@ -12,6 +12,7 @@ import time
 import pytest
 
 from napari_bayes_nnunet.app.messages import ChildReady, JobEnded, SegmentImage, SnapshotReady
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.segment.worker_process import WORKER_COMMAND, InferenceChild
 
 from ..conftest import fake_command
@@ -59,8 +60,10 @@ def request(child: InferenceChild, shape=(1, 4, 8, 8), **changes) -> SegmentImag
     import numpy as np
 
     np.save(child.scratch / "image.npy", np.ones(shape))
-    given = {"job": 1, "spacing": (1.0, 1.0, 1.0), "folder": "x", "members": 2}
-    return SegmentImage(image=str(child.scratch / "image.npy"), **(given | changes))
+    given = {"job": 1, "spacing": (1.0, 1.0, 1.0), "folder": "x"}
+    settings = SegmentationSettings(members=2)
+    image = str(child.scratch / "image.npy")
+    return SegmentImage(image=image, settings=settings, **(given | changes))
 
 
 def test_it_is_the_inference_child_that_is_started() -> None:

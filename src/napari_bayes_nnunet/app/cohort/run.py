@@ -36,8 +36,6 @@ class CohortRequest:
 
     ensemble: Path
     prediction: PredictionRequest
-    device: str = "auto"
-    precision: Precision = "auto"
 
 
 def find_cohort(request: CohortRequest) -> FoundStudies:
@@ -98,8 +96,6 @@ def _tasks(request: CohortRequest, found: FoundStudies) -> Iterator[StudyTask]:
     for study in found.inputs:
         yield StudyTask(
             ensemble=request.ensemble,
-            device=request.device,
-            precision=request.precision,
             request=asked,
             study=study,
         )
@@ -134,18 +130,19 @@ def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> St
 
 
 def _asked(request: CohortRequest) -> Mapping[str, str]:
-    """How the ensemble is asked, for the page."""
-    asked = request.prediction
+    """Return the settings of the run, for its page."""
+    asked, settings = request.prediction, request.prediction.settings
+    until_stable = ", until stable" if settings.until_stable else ""
     folder = find_ensemble(request.ensemble)
     told = {
         "Ensemble": folder.name,
         "Kind": folder.kind,
-        "Method": asked.method,
-        "Members": f"at most {asked.members}{', until stable' if asked.until_stable else ''}",
-        "Mirroring": asked.mirroring,
+        "Method": settings.method,
+        "Members": f"at most {settings.members}{until_stable}",
+        "Mirroring": settings.mirroring,
         "Phases of cines": asked.phases,
         "Saved": ", ".join(("labels", *sorted(asked.save))),
     }
-    if asked.temperature is not None:
-        told["Temperature"] = f"{asked.temperature}"
+    if settings.temperature is not None:
+        told["Temperature"] = f"{settings.temperature}"
     return told

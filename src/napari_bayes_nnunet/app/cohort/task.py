@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ...core.types import Precision
 from ...io import DataError
 from ...io.files.atomic import replacing
 from ...io.images.nifti import read_labels
@@ -45,8 +44,6 @@ class StudyTask:
     """
 
     ensemble: Path
-    device: str
-    precision: Precision
     request: PredictionRequest
     study: StudyInput
 
@@ -79,9 +76,9 @@ def run_study(task: StudyTask) -> StudyRow:
     """
     from ...nnunet.device import is_broken
 
-    folder, device, precision = task.ensemble, task.device, task.precision
+    device, precision = task.request.settings.device, task.request.settings.precision
     try:
-        with worker_cache().ensemble(folder, device=device, precision=precision) as ensemble:
+        with worker_cache().ensemble(task.ensemble, device=device, precision=precision) as ensemble:
             return segment_study(ensemble, task)
     except (DataError, ModelError, AppError):
         raise

@@ -60,7 +60,7 @@ def run_in_terminal(
             place = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
             view.show(StageStarted(text=place))
             with open_cluster(
-                scheduler, certificates=certificates, device=request.device
+                scheduler, certificates=certificates, device=request.prediction.settings.device
             ) as client:
                 run: RunTasks = partial(
                     run_tasks,

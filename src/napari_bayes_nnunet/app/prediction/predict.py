@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.steps import drain
-from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import replacing, write_json
@@ -32,12 +30,13 @@ from ...io.study.info import is_study
 from ...nnunet import ModelError
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.methods import METHODS, choose_members
+from ..segmentation.methods import choose_members
 from ..segmentation.result import Segmentation, Snapshot
-from ..segmentation.temperature import fitted_temperature
+from ..segmentation.settings import SegmentationSettings
+from ..segmentation.temperature import chosen_temperature
 from .output_files import MAPS, STUDY_OUTPUT, case_files, frame_name
 from .phases import PhaseImage, choose_phases, frames_of, parse_phases
-from .resume_check import Question, phases_done
+from .resume_check import phases_done, was_made_alike
 from .study_output import StudyParts, has_study, study_to_make
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,18 +46,13 @@ _LOGGER = logging.getLogger(__name__)
 class PredictionRequest:
     """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8".
 
-    ``temperature`` None is the method's own, "fitted" what ``calibrate`` found for it. ``save``:
-    the maps to write, and "study". ``series``: the number of the DICOM series to take where a
-    folder has several cines; ``folder_names``: DICOM cases are called as their folders.
+    ``save``: the maps to write, and "study". ``series``: number of the DICOM series to take if a
+    folder has several cines; ``folder_names``: DICOM cases are named after their folders.
     """
 
     images: tuple[Path, ...]
     output: Path
-    method: str = "multi"
-    members: int = 30
-    mirroring: Mirroring = "full"
-    temperature: float | Literal["fitted"] | None = None
-    until_stable: bool = False
+    settings: SegmentationSettings = field(default_factory=SegmentationSettings)
     phases: str = "all"
     save: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -118,20 +112,6 @@ def predict(
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
 
-def _temperature(folder: EnsembleFolder, request: PredictionRequest) -> float:
-    if request.temperature == "fitted":
-        return fitted_temperature(
-            *(folder, request.method),
-            members=request.members,
-            mirroring=request.mirroring,
-        )
-    asked = METHODS[request.method].temperature
-    asked = asked if request.temperature is None else request.temperature
-    if not 0 < asked < math.inf:
-        raise AppError(f"The temperature is a number above 0, not {asked}.")
-    return asked
-
-
 def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
     """Whether ``image`` is a channel ``_0001 …`` of an ``_0000`` that is asked for too."""
     if not is_further_channel(image):
@@ -151,12 +131,10 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
     unknown = sorted(request.save - set(known))
     if unknown:
         raise AppError(f"--save takes {', '.join(known)}, not {', '.join(unknown)}.")
-    if request.members < 1:
-        raise AppError(f"The number of members must be at least 1, not {request.members}.")
     if request.overwrite and request.skip_finished:
         raise AppError("--overwrite and --continue exclude each other.")
-    choose_members(folder, request.method, request.members)
-    _temperature(folder, request)
+    choose_members(folder, request.settings.method, request.settings.members)
+    chosen_temperature(folder, request.settings)
     try:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -199,7 +177,7 @@ def predict_case(
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
     if request.overwrite and "ED" in about and parse_phases(request.phases) == "ED,ES":
         _remove_other_phases(request, case, channels[0].phases, frames)
-    together = ensemble.phases_at_once(frames[0].image, request.mirroring)
+    together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
         results = _segment(ensemble, request, group, on_member)
@@ -276,17 +254,7 @@ def _is_finished(
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
-    question = Question(
-        ensemble=ensemble.folder.name,
-        method=request.method,
-        mirroring=request.mirroring,
-        members=choose_members(ensemble.folder, request.method, request.members),
-        temperature=_temperature(ensemble.folder, request),
-        until_stable=request.until_stable,
-        is_exact=ensemble.is_exact,
-        image=source.sha256,
-    )
-    return question.check(files["report"])
+    return was_made_alike(files["report"], ensemble.folder, request.settings, image=source.sha256)
 
 
 def _segment(
@@ -298,11 +266,7 @@ def _segment(
     steps = ensemble.phase_steps(
         [frame.image for frame in frames],
         frames[0].channels[0].spacing,
-        method=request.method,
-        members=request.members,
-        mirroring=request.mirroring,
-        temperature=_temperature(ensemble.folder, request),
-        until_stable=request.until_stable,
+        request.settings,
         keep_members=request.makes_studies,
     )
 

@@ -1,78 +1,65 @@
-"""Whether a case was segmented before in the way that is asked for now: what --continue skips."""
+"""Check of cases that --continue skips: segmented before, with the same settings."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from ...io.ensemble.ensemble_folder import Member
+from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.integrity import nifti_header, phase_count
 from .. import AppError
+from ..segmentation.methods import choose_members
+from ..segmentation.settings import SegmentationSettings
+from ..segmentation.temperature import chosen_temperature
 from .output_files import frame_name
 
 _PLACE: Final = ("training", "fold", "cycle", "epoch")
+_Place: TypeAlias = tuple[Any, ...]
+"""Training, fold, cycle and epoch of a member."""
 _LOOKED_FOR: Final = 100
 """Phases; a cine with its ED and ES after these is read again before it is found finished."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """How an ensemble is asked: all that the probabilities of a case depend on.
+def was_made_alike(
+    report: Path, folder: EnsembleFolder, settings: SegmentationSettings, *, image: str
+) -> bool:
+    """Return whether the case's ``report`` is whole; it is written last.
 
-    ``is_exact``: float32 is asked for; otherwise any precision will do. ``image`` is the SHA-256
-    of the image's file, "" where it has none.
+    ``image`` is the SHA-256 of the image's file, "" if it has none. Raises AppError if the case
+    was made with other settings, or from another image.
     """
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+        ensemble, made = content["ensemble"], SegmentationSettings.from_json(content)
+        used = [_place(member) for member in content["members"]]
+        image_used = str(content.get("image_sha256", image))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AppError):
+        return False
+    members = choose_members(folder, settings.method, settings.members)
+    temperature = chosen_temperature(folder, settings)
+    asked = replace(settings, members=len(members), temperature=temperature)
+    if asked.precision == "full" != made.precision:
+        precision = content["precision"]
+        raise _otherwise(report, f"with {precision}, not with the full precision asked for now")
+    if (ensemble, made) != (folder.name, asked):
+        now = f"than is asked for now ({folder.name}, {asked})"
+        raise _otherwise(report, f"otherwise ({ensemble}, {made}) {now}")
+    if image_used != image:
+        raise _otherwise(report, "of another image of this name")
+    if not _are_asked(used, [_place(vars(member)) for member in members], asked):
+        raise _otherwise(report, "by other members of the ensemble than are asked now")
+    return True
 
-    ensemble: str
-    method: str
-    mirroring: str
-    members: tuple[Member, ...]
-    temperature: float
-    until_stable: bool
-    is_exact: bool
-    image: str = ""
 
-    def check(self, report: Path) -> bool:
-        """Whether the case's ``report`` is there and whole.
-
-        Raises AppError where it was made in another way.
-        """
-        try:
-            found = json.loads(report.read_text(encoding="utf-8"))
-            made = _words(found["ensemble"], found["method"], found["mirroring"], **_rest(found))
-            precision = str(found.get("precision", "float32"))
-            members = [_place(member) for member in found["members"]]
-            image = str(found.get("image_sha256", self.image))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return False
-        if self.is_exact and precision != "float32":
-            raise _otherwise(report, f"with {precision}, not with the full precision asked for now")
-        if made != str(self):
-            raise _otherwise(report, f"otherwise ({made}) than is asked for now ({self})")
-        if image != self.image:
-            raise _otherwise(report, "of another image of this name")
-        if not self._asks(members):
-            raise _otherwise(report, "by other members of the ensemble than are asked now")
-        return True
-
-    def __str__(self) -> str:
-        return _words(
-            self.ensemble,
-            self.method,
-            self.mirroring,
-            members=len(self.members),
-            temperature=self.temperature,
-            until_stable=self.until_stable,
-        )
-
-    def _asks(self, places: Sequence[tuple[Any, ...]]) -> bool:
-        """Whether these are the members asked; with ``until_stable`` not all need to have been."""
-        asked = [_place(vars(member)) for member in self.members]
-        same = sorted(places, key=repr) == sorted(asked, key=repr)
-        return same or (self.until_stable and set(places) <= set(asked))
+def _are_asked(
+    used: Sequence[_Place], asked: Sequence[_Place], settings: SegmentationSettings
+) -> bool:
+    """Return whether the members are the same; with ``until_stable`` not all need to be used."""
+    same = sorted(used, key=repr) == sorted(asked, key=repr)
+    return same or (settings.until_stable and set(used) <= set(asked))
 
 
 def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | None, ...]:
@@ -99,30 +86,8 @@ def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | 
     return ()
 
 
-def _place(member: Mapping[str, Any]) -> tuple[Any, ...]:
+def _place(member: Mapping[str, Any]) -> _Place:
     return tuple(member[key] for key in _PLACE)
-
-
-def _rest(report: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "members": report.get("members_asked", len(report["members"])),
-        "temperature": report.get("temperature", 1.0),
-        "until_stable": report.get("until_stable", False),
-    }
-
-
-def _words(
-    ensemble: str,
-    method: str,
-    mirroring: str,
-    *,
-    members: int,
-    temperature: float,
-    until_stable: bool,
-) -> str:
-    softened = "" if temperature == 1 else f", temperature {temperature:g}"
-    stops = ", until stable" if until_stable else ""
-    return f"{ensemble}, {method}, {members} members{stops}, mirroring {mirroring}{softened}"
 
 
 def _otherwise(report: Path, how: str) -> AppError:

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import click
 
-from ...core.types import Precision
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .predict import CaseOutcome, PredictionRequest, predict
 
 
-def predict_in_terminal(
-    folder: Path, request: PredictionRequest, *, device: str, precision: Precision
-) -> bool:
-    """Segment the images of ``request``; True when every one of them succeeded."""
+def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
+    """Segment the images of ``request``; return whether every one of them succeeded."""
     notify = partial(click.echo, err=True)
-    ensemble = Ensemble(folder, device=device, precision=precision, notify=notify)
+    settings = request.settings
+    ensemble = Ensemble(folder, device=settings.device, precision=settings.precision, notify=notify)
     for sentence in ensemble.folder.problems:
         click.echo(sentence, err=True)
     for member in ensemble.folder.members:

@@ -27,6 +27,7 @@ from ...nnunet import ModelError, Stopped
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
 from ..segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Snapshot, is_due
+from ..segmentation.settings import SegmentationSettings
 from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
 
 if TYPE_CHECKING:
@@ -89,13 +90,16 @@ class RemoteRun:
         asked: EnsembleReference,
         images: Sequence[PackedArray],
         spacing: tuple[float, float, float],
-        options: dict[str, Any],
+        settings: SegmentationSettings,
+        keep_members: bool,
     ) -> None:
-        """Start to segment; ``options`` are those of `Ensemble.phase_steps`."""
+        """Start to segment, as `Ensemble.phase_steps` does."""
         voxels = [image.unpacked() for image in images]
         with self._ensemble(asked) as ensemble:
             self._steps = ensemble.phase_steps(
-                *(voxels, spacing), should_stop=self._is_left, **options
+                *(voxels, spacing, settings),
+                keep_members=keep_members,
+                should_stop=self._is_left,
             )
         self._ahead = self._thread.submit(self._compute)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.types import Mirroring, Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
+from ..segmentation.settings import SegmentationSettings
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never
 from .device import RemoteDevice
@@ -73,15 +74,20 @@ class RemoteEnsemble:
         self,
         images: Sequence[NDArray[Any]],
         spacing: Spacing,
+        settings: SegmentationSettings,
         *,
+        keep_members: bool = False,
         should_stop: Callable[[], bool] = never,
-        **options: Any,
     ) -> Generator[dict[int, RemoteSnapshot], None, list[RemoteSegmentation]]:
-        """As `Ensemble.phase_steps`, but not after every member: when there is news to be shown."""
+        """Segment images as `Ensemble.phase_steps` does.
+
+        Yields snapshots when there is something new to show, not after every member.
+        """
         with self._connected(should_stop) as there:
             self._show_stage("Sending the image to the other computer")
             packed = [PackedArray.of(image) for image in images]
-            there.ask("begin", self._asked, packed, spacing, options, should_stop=should_stop)
+            begin = ("begin", self._asked, packed, spacing, settings, keep_members)
+            there.ask(*begin, should_stop=should_stop)
             self._show_stage("Waiting for the first member")
             step = there.ask("advance", should_stop=should_stop)
             while isinstance(step, dict):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ from .methods import choose_members
 from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
+from .settings import SegmentationSettings
+from .temperature import chosen_temperature
 
 _LARGEST = 1e18
 """Of a voxel: the variance of larger ones is no float32, and no scanner makes such."""
@@ -71,7 +74,6 @@ class Ensemble:
             precision=precision,
             notify=self._note,
         )
-        self.is_exact = precision == "full"
         self.folder = found.refusing(why_refused(found))
         self._answers = MemberPredictor(self._predictor, self.folder, kept)
 
@@ -98,29 +100,35 @@ class Ensemble:
         method: str = "multi",
         members: int = 30,
         mirroring: Mirroring = "full",
-        temperature: float | None = None,
+        temperature: float | Literal["fitted"] | None = None,
         until_stable: bool = False,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
 
-        ``temperature`` calibrates the mean probabilities; None takes the method's.
-        ``until_stable`` asks no more members once the answer has come to rest (`Stability`).
+        The other parameters are those of `SegmentationSettings`.
         """
-        steps = self.steps(
-            *(image, spacing),
+        settings = SegmentationSettings(
             method=method,
             members=members,
             mirroring=mirroring,
             temperature=temperature,
             until_stable=until_stable,
         )
-        return drain(steps)
+        return drain(self.steps(image, spacing, settings))
 
     def steps(
-        self, image: Image, spacing: Spacing, **asked: Any
+        self,
+        image: Image,
+        spacing: Spacing,
+        settings: SegmentationSettings,
+        *,
+        keep_members: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Snapshot, None, Segmentation]:
-        """Like ``segment``, yielding the posterior after every member; see `phase_steps`."""
-        steps = self.phase_steps([image], spacing, **asked)
+        """Segment an image as `phase_steps` does; yield the posterior after every member."""
+        steps = self.phase_steps(
+            [image], spacing, settings, keep_members=keep_members, should_stop=should_stop
+        )
         (result,) = yield from map_steps(steps, itemgetter(0))
         return result
 
@@ -133,35 +141,26 @@ class Ensemble:
         self,
         images: Sequence[Image],
         spacing: Spacing,
+        settings: SegmentationSettings,
         *,
-        method: str = "multi",
-        members: int = 30,
-        mirroring: Mirroring = "full",
-        temperature: float | None = None,
-        until_stable: bool = False,
         keep_members: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
-        """Segment images, such as the phases of a cine, that one member after the other looks at.
+        """Segment images, such as the phases of a cine, with one member after the other.
 
-        Yields the posterior of each, by its place in ``images``, after every member; with
-        ``until_stable`` those are left out that have come to rest before. ``keep_members``: the
-        results have the labels of every member, a byte per member and voxel (24 MB for 30 members
-        of 12 x 256 x 256 voxels); without it memory does not grow with them.
+        Yields the posterior of each, by its index in ``images``, after every member; with
+        ``until_stable``, images that are stable are left out. ``keep_members``: the results have
+        the labels of every member, a byte per member and voxel (24 MB for 30 members of
+        12 x 256 x 256 voxels); without it memory does not grow with the members. The ensemble has
+        its device and precision already: those of ``settings`` are not used.
         """
-        course = PassPlan(
-            folder=self.folder,
-            method=method,
-            members=members,
-            mirroring=mirroring,
-            until_stable=until_stable,
-        )
-        order = course.order
+        plan = PassPlan(folder=self.folder, settings=settings)
+        order = plan.order
         refused = [member.path.name for member in self.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
         self._predictor.start_over()
-        temperature = course.way.temperature if temperature is None else temperature
+        temperature = chosen_temperature(self.folder, settings)
         travellers = [
             self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
             for image in images
@@ -171,7 +170,7 @@ class Ensemble:
             under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
             answers = self._answers.of(
                 *(one, [each.image for each in under_way.values()]),
-                mirroring=mirroring,
+                mirroring=settings.mirroring,
                 should_stop=should_stop,
             )
             for each, answer in zip(under_way.values(), answers, strict=True):
@@ -179,13 +178,13 @@ class Ensemble:
             pace.step()
             left = pace.seconds(len(order) - done) or 0.0
             yield {p: Snapshot(done, len(order), left, each.tally) for p, each in under_way.items()}
-            if course.looks_after(done):
+            if plan.looks_after(done):
                 for each in under_way.values():
                     each.look()
             if all(each.rests for each in travellers):
                 break
         seconds = (perf_counter() - started) / len(images)
-        return [self._result(each, course, seconds) for each in travellers]
+        return [self._result(each, plan, seconds) for each in travellers]
 
     def member_probabilities(
         self,
@@ -256,13 +255,13 @@ class Ensemble:
         tally = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
-            posterior=_posterior(temperature),
+            posterior=RunningPosterior(temperature=temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
         return ImageProgress(InputImage(_checked(image, spacing), spacing), tally)
 
-    def _result(self, traveller: ImageProgress, course: PassPlan, seconds: float) -> Segmentation:
+    def _result(self, traveller: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
         tally = traveller.tally
         labels = tally.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, tally.spacing, self.structures)
@@ -279,19 +278,19 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
-            method=course.method,
-            members=tuple(m for one in course.taken(traveller.done) for m in one.members),
-            members_asked=len(course.chosen),
-            until_stable=course.until_stable,
-            mirroring=course.mirroring,
-            device=self.device,
+            settings=replace(
+                plan.settings,
+                members=len(plan.chosen),
+                temperature=tally.posterior.temperature,
+                device=self.device,
+            ),
+            members=tuple(m for one in plan.taken(traveller.done) for m in one.members),
             precision=self.precision,
             seconds=seconds,
-            temperature=tally.posterior.temperature,
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
-            notes=(*self._notes, *course.notes(traveller.done)),
-            member_labels=traveller.member_labels(course),
+            notes=(*self._notes, *plan.notes(traveller.done)),
+            member_labels=traveller.member_labels(plan),
         )
 
 
@@ -313,9 +312,3 @@ def _checked(image: Image, spacing: Spacing) -> Image:
     if not channels.any():
         raise AppError("The image is empty: all its voxels are 0.")
     return channels
-
-
-def _posterior(temperature: float) -> RunningPosterior:
-    if not 0 < temperature < math.inf:
-        raise AppError(f"The temperature is a number above 0, not {temperature}.")
-    return RunningPosterior(temperature=temperature)

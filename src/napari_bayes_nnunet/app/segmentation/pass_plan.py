@@ -13,38 +13,35 @@ from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
-from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .forward_pass import ForwardPass, interleaved, passes_of, stability_interval
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
+from .settings import SegmentationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassPlan:
-    """Which passes a method makes with how many members of an ensemble, and in which order."""
+    """Passes that an ensemble makes for the settings, and their order."""
 
     folder: EnsembleFolder
-    method: str
-    members: int
-    mirroring: Mirroring
-    until_stable: bool
+    settings: SegmentationSettings
 
     @property
-    def way(self) -> Method:
+    def method(self) -> Method:
         """The method."""
-        return METHODS[self.method]
+        return METHODS[self.settings.method]
 
     @cached_property
     def chosen(self) -> Sequence[Member]:
         """The members that the method takes."""
-        return choose_members(self.folder, self.method, self.members)
+        return choose_members(self.folder, self.settings.method, self.settings.members)
 
     @cached_property
     def passes(self) -> list[ForwardPass]:
         """The passes in the order of the members."""
-        return passes_of(self.chosen, self.way.combine, mirroring=self.mirroring)
+        return passes_of(self.chosen, self.method.combine, mirroring=self.settings.mirroring)
 
     @cached_property
     def order(self) -> list[ForwardPass]:
@@ -53,7 +50,7 @@ class PassPlan:
 
     def looks_after(self, done: int) -> bool:
         """Whether it is time to look if the answers rest."""
-        return self.until_stable and done % stability_interval(self.chosen) == 0
+        return self.settings.until_stable and done % stability_interval(self.chosen) == 0
 
     def taken(self, done: int) -> list[ForwardPass]:
         """The passes that were made first, in the order of the members."""
@@ -65,9 +62,9 @@ class PassPlan:
         chosen, total = len(self.chosen), len(self.order)
         if done < total:
             return [f"Stopped after {done} of {total} members: the answer had come to rest."]
-        if chosen < self.members and self.way.averages:
+        if chosen < self.settings.members and self.method.averages:
             return [f"{chosen} members were used: the method finds no more in this folder."]
-        if chosen > self.members:
+        if chosen > self.settings.members:
             return [f"All {chosen} members were used: there are no cycles to choose by."]
         return []
 

@@ -15,6 +15,7 @@ from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import rounded
 from .member_statistics import MemberStatistics
+from .settings import SegmentationSettings
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
 
@@ -51,16 +52,16 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """What an ensemble says of one 3D image, and how it was asked.
+    """Result of an ensemble for one 3D image, and the settings it was made with.
 
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
     ``member_volumes`` in mL as each member sees it and their ``volume_spread``, ``pairwise_dice``
     between the members (NaN for one). ``member_labels`` (n, Z, Y, X) are those of each of the
-    ``members`` (of their mean weights, for SWA), where they were kept. ``members_asked`` are as
-    many as would have been asked, had the answer not come to rest before, with ``until_stable``.
-    ``precision`` is the type of the network's numbers: "float32", "float16" or "bfloat16".
-    ``temperature`` is the τ that probabilities and entropy have, ``structures`` the label of each.
+    ``members`` (of their mean weights, for SWA), if they were kept. ``settings`` name the device
+    that computed, the τ of probabilities and entropy, and as many members as the method takes from
+    the folder; with ``until_stable``, ``members`` can be fewer. ``precision`` is the type of the
+    network's numbers: "float32", "float16" or "bfloat16". ``structures``: name → label.
     """
 
     labels: NDArray[np.uint8]
@@ -73,22 +74,17 @@ class Segmentation:
     pairwise_dice: dict[str, float]
     ensemble: str
     ensemble_kind: str
-    method: str
+    settings: SegmentationSettings
     members: tuple[Member, ...]
-    members_asked: int
-    until_stable: bool
-    mirroring: str
-    device: str
     precision: str
     seconds: float
-    temperature: float = 1.0
     structures: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
 
     def report(self) -> dict[str, Any]:
-        """The content of ``<case>.json``; a number that does not exist is null."""
+        """Return the content of ``<case>.json``; a number that does not exist is null."""
         volumes = {
             name: {
                 "ensemble": ml,
@@ -100,19 +96,14 @@ class Segmentation:
         report = {
             "ensemble": self.ensemble,
             "ensemble_kind": self.ensemble_kind,
-            "method": self.method,
+            **self.settings.to_json(),
+            "precision": self.precision,
             "member_epochs": [member.epoch for member in self.members],
             "members": [
                 {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
                 for m in self.members
             ],
-            "members_asked": self.members_asked,
-            "until_stable": self.until_stable,
             "labels": self.structures,
-            "mirroring": self.mirroring,
-            "temperature": self.temperature,
-            "device": self.device,
-            "precision": self.precision,
             "seconds": round(self.seconds, 2),
             "volumes_ml": volumes,
             "pairwise_dice": self.pairwise_dice,

@@ -1,36 +1,28 @@
-"""The temperature of an ensemble, fitted on the cases its training held back, and kept beside it.
+"""Temperatures of an ensemble: the method's, a number, or the one that was fitted for it.
 
-MODEL/temperatures.json has an entry for every way of asking that was fitted.
+MODEL/temperatures.json has an entry for every combination of method, members and mirroring.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ...core.metrics.calibration import fit_temperature, foreground_box
-from ...core.types import Mirroring
 from ...io import DataError
-from ...io.dataset.raw_dataset import TrainingCase, read_dataset
-from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
-from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
-from .ensemble import Ensemble
-from .methods import choose_members
-from .result import Segmentation
+from .methods import METHODS, choose_members
+from .settings import SegmentationSettings
 
 FILE = "temperatures.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTemperature:
-    """τ and how the ensemble was asked: the method, its members, the mirroring.
+    """A fitted τ with the method, the members and the mirroring it belongs to.
 
     ``cases`` are those it was fitted on.
     """
@@ -42,89 +34,54 @@ class FittedTemperature:
     cases: tuple[str, ...]
 
 
-def calibrate(
-    ensemble: Ensemble,
-    dataset: Path,
-    *,
-    method: str,
-    members: int,
-    mirroring: Mirroring,
-) -> Iterator[FittedTemperature | str]:
-    """Fit τ on the validation cases of the ensemble's training; yields names, last the result.
+def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
+    """Return the τ that ``settings`` ask for. Raises AppError if it was to be fitted first."""
+    if settings.temperature == "fitted":
+        return fitted_temperature(folder, settings)
+    if settings.temperature is None:
+        return METHODS[settings.method].temperature
+    return settings.temperature
 
-    The voxels are those inside the box around the reference's structures, as for the ECE. The
-    result is written into the ensemble's folder. Raises AppError where the training held back no
-    case that is in ``dataset``.
-    """
-    folder = ensemble.folder
-    before = _read(folder)
-    cases = _held_back(folder, dataset, choose_members(folder, method, members))
-    probabilities, labels = [], []
-    for case in cases:
-        yield case.name
-        result, reference = _segment(
-            ensemble, case, method=method, members=members, mirroring=mirroring
-        )
-        box = foreground_box(reference)
-        if box is not None:
-            inside = result.probabilities[(slice(None), *box)]
-            probabilities.append(inside.reshape(len(inside), -1))
-            labels.append(reference[box].ravel())
-    if not labels:
-        raise AppError("All labels of the validation cases are empty: nothing can be fitted.")
-    temperature = fit_temperature(np.hstack(probabilities), np.hstack(labels))
+
+def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
+    """Return the τ that was fitted for these settings. Raises AppError if there is none."""
+    key = _key_of(folder, settings)
+    for fitted in read_fitted(folder):
+        if _key(fitted) == key:
+            return fitted.temperature
+    words = f"--method {settings.method} --members {settings.members}"
+    raise AppError(
+        f"No temperature was fitted for {settings.method} with {settings.members} members and "
+        f"mirroring {settings.mirroring}: run bayes-nnunet calibrate {folder.path} DATASET "
+        f"{words} --mirroring {settings.mirroring} first, or name one."
+    )
+
+
+def write_fitted(
+    folder: EnsembleFolder, settings: SegmentationSettings, temperature: float, cases: Sequence[str]
+) -> FittedTemperature:
+    """Write τ into the folder, in place of an earlier one for the same settings."""
+    method, members, mirroring = _key_of(folder, settings)
     fitted = FittedTemperature(
         temperature=round(temperature, 4),
-        method=_asked(method),
-        members=_members(folder, method, members),
+        method=method,
+        members=members,
         mirroring=mirroring,
-        cases=tuple(case.name for case in cases),
+        cases=tuple(cases),
     )
-    others = [other for other in before if _question(other) != _question(fitted)]
+    others = [other for other in read_fitted(folder) if _key(other) != _key(fitted)]
     try:
-        write_json(folder.path / FILE, [asdict(one) for one in [*others, fitted]])
+        write_json(folder.path / FILE, [asdict(entry) for entry in [*others, fitted]])
     except OSError as error:
         raise DataError(
             f"The temperature {fitted.temperature:g} cannot be kept in {folder.path} "
             f"({error.strerror}): give it to predict as it is."
         ) from error
-    yield fitted
+    return fitted
 
 
-def fitted_temperature(
-    folder: EnsembleFolder, method: str, *, members: int, mirroring: str
-) -> float:
-    """The τ that was fitted for this way of asking. Raises AppError where none was."""
-    asked = (_asked(method), _members(folder, method, members), mirroring)
-    for one in _read(folder):
-        if _question(one) == asked:
-            return one.temperature
-    raise AppError(
-        f"No temperature was fitted for {method} with {members} members and mirroring {mirroring}: "
-        f"run bayes-nnunet calibrate {folder.path} DATASET --method {method} --members {members} "
-        f"--mirroring {mirroring} first, or name one."
-    )
-
-
-def _asked(method: str) -> str:
-    """The method whose probabilities are calibrated."""
-    return "vanilla" if method == "temperature" else method
-
-
-def _members(folder: EnsembleFolder, method: str, members: int) -> tuple[str, ...]:
-    """Which they are, in words that stay when the folder is renamed."""
-    several = len({member.training for member in folder.members}) > 1
-    return tuple(
-        f"{member.training + ' ' if several else ''}fold {member.fold} epoch {member.epoch}"
-        for member in choose_members(folder, method, members)
-    )
-
-
-def _question(fitted: FittedTemperature) -> tuple[Any, ...]:
-    return fitted.method, fitted.members, fitted.mirroring
-
-
-def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
+def read_fitted(folder: EnsembleFolder) -> list[FittedTemperature]:
+    """Read all fitted temperatures. Raises DataError if the file is damaged."""
     file = folder.path / FILE
     if not file.exists():
         return []
@@ -141,31 +98,21 @@ def _read(folder: EnsembleFolder) -> list[FittedTemperature]:
         ) from error
 
 
-def _held_back(
-    folder: EnsembleFolder, dataset: Path, members: Sequence[Member]
-) -> list[TrainingCase]:
-    """The cases that none of the members was trained on."""
-    folds = sorted({member.fold for member in members})
-    if len(folds) > 1:
-        raise AppError(
-            f"The members come from the folds {', '.join(folds)}, so that some of them were "
-            "trained on any case: choose the folder of one fold to calibrate it."
-        )
-    known = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
-    names = set(known.get("validation_cases", []))
-    found = [case for case in read_dataset(dataset).cases if case.name in names]
-    if not found:
-        raise AppError(
-            f"{dataset} holds no case that the training of {folder.name} kept for its validation: "
-            "choose the dataset it was trained on."
-        )
-    return found
+def _key(fitted: FittedTemperature) -> tuple[Any, ...]:
+    return fitted.method, fitted.members, fitted.mirroring
 
 
-def _segment(
-    ensemble: Ensemble, case: TrainingCase, **asked: Any
-) -> tuple[Segmentation, VoxelArray]:
-    channels = [read_channels(image)[0] for image in case.images]
-    image = np.stack([channel.voxels for channel in channels])
-    result = ensemble.segment(image, channels[0].spacing, temperature=1, **asked)
-    return result, read_labels(case.label).voxels
+def _key_of(
+    folder: EnsembleFolder, settings: SegmentationSettings
+) -> tuple[str, tuple[str, ...], str]:
+    """Return method, members and mirroring, in words that stay when the folder is renamed.
+
+    The method "temperature" calibrates the probabilities of "vanilla".
+    """
+    method = "vanilla" if settings.method == "temperature" else settings.method
+    several = len({member.training for member in folder.members}) > 1
+    members = tuple(
+        f"{member.training + ' ' if several else ''}fold {member.fold} epoch {member.epoch}"
+        for member in choose_members(folder, settings.method, settings.members)
+    )
+    return method, members, settings.mirroring

@@ -20,9 +20,10 @@ from ..messages import StageStarted
 from ..segmentation.case_scores import CaseScores, case_scores, score_ranges
 from ..segmentation.ensemble import Ensemble, Image
 from ..segmentation.result import Segmentation
+from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 
-MEMBERS = 9
+SETTINGS = SegmentationSettings(members=9)
 """More members change the range little, and a training on a CPU has to end some time."""
 
 
@@ -50,9 +51,9 @@ def measure_validation_range(
     if not scores:
         return
     record.validation[fold] = {
-        "method": "multi",
-        "members": min(MEMBERS, len(ensemble.folder.usable_members)),
-        "mirroring": "full",
+        "method": SETTINGS.method,
+        "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
+        "mirroring": SETTINGS.mirroring,
         "cases": len(scores),
         "structures": score_ranges(scores),
     }
@@ -85,5 +86,5 @@ def _score(
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
     """The segmentation, which a request to stop ends within a member."""
-    steps = ensemble.steps(image, spacing, members=MEMBERS, should_stop=lambda: bool(stop))
+    steps = ensemble.steps(image, spacing, SETTINGS, should_stop=lambda: bool(stop))
     return drain(steps)

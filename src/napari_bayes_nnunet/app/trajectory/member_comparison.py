@@ -17,6 +17,7 @@ from ...io.images.nifti import Volume, case_name, read_channels
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Snapshot
+from ..segmentation.settings import SegmentationSettings
 
 SHOWN: Final = 6
 """Members side by side, from all cycles."""
@@ -80,7 +81,8 @@ def member_case(
     channels = read_image(image)
     voxels = np.stack([channel.voxels for channel in channels])
     result = drain(
-        ensemble.steps(voxels, channels[0].spacing, method="multi", keep_members=True), on_member
+        ensemble.steps(voxels, channels[0].spacing, SegmentationSettings(), keep_members=True),
+        on_member,
     )
     assert result.member_labels is not None
     chosen, heart = shown_members(result.members), largest_part(result.labels > 0)

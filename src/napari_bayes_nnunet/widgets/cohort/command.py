@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...app import AppError
 from ...app.remote.device import RemoteDevice, is_remote
-from ..layers.result import SegmentationQuestion
+from ...app.segmentation.settings import SegmentationSettings
 
 ED_AND_ES, ALL = "ED,ES", "all"
 NO_IMAGES = "Choose the folder of the images first."
@@ -22,37 +22,31 @@ SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
 
 @dataclass(frozen=True, kw_only=True)
 class CohortSettings:
-    """How the dock asks an ensemble, and where: ``device`` may name another computer."""
+    """The ensemble in ``folder`` and the settings chosen in the dock."""
 
-    question: SegmentationQuestion
-    device: str = "auto"
+    folder: Path
+    ensemble: str
+    settings: SegmentationSettings
 
     def __str__(self) -> str:
-        asked = self.question
-        members = f"{asked.members} member{'' if asked.members == 1 else 's'}"
-        words = [asked.ensemble, asked.method, members, f"mirroring {asked.mirroring}"]
-        if asked.temperature != 1:
-            words.append(f"temperature {asked.temperature:g}")
-        if self.device != "auto":
-            words.append(f"on {RemoteDevice.of(self.device).address}")
-        return ", ".join(words)
+        device = self.settings.device
+        where = "" if device == "auto" else f", on {RemoteDevice.of(device).address}"
+        return f"{self.ensemble}, {self.settings}{where}"
 
     @property
     def needs(self) -> str:
-        """What there is to know of another computer."""
-        return SAME_PATHS if is_remote(self.device) else ""
+        """Advice for a run on another computer."""
+        return SAME_PATHS if is_remote(self.settings.device) else ""
 
     @property
     def arguments(self) -> list[str]:
         """The options of ``bayes-nnunet predict``."""
-        asked = self.question
-        words = ["--method", asked.method, "--members", str(asked.members)]
-        words += ["--mirroring", asked.mirroring, "--temperature", f"{asked.temperature:g}"]
-        if not is_remote(self.device):
-            return [*words, "--device", self.device]
-        other = RemoteDevice.of(self.device)
+        if not is_remote(self.settings.device):
+            return self.settings.to_arguments()
+        other = RemoteDevice.of(self.settings.device)
         keys = ["--certificates", os.path.abspath(other.certificates)] if other.certificates else []
-        return [*words, "--scheduler", other.address, *keys]
+        there = replace(self.settings, device="auto")
+        return [*there.to_arguments(), "--scheduler", other.address, *keys]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +61,7 @@ class CohortCommand:
     @property
     def arguments(self) -> list[str]:
         """What follows ``bayes-nnunet``: with --continue, so that it goes on where it ended."""
-        folders = (self.asking.question.folder, self.images, "-o", self.output)
+        folders = (self.asking.folder, self.images, "-o", self.output)
         places = [os.path.abspath(f) if isinstance(f, Path) else f for f in folders]
         options = ["--phases", self.phases, "--continue", "--jsonl"]
         return ["predict", *places, *self.asking.arguments, *options]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.messages import Message, PhaseDone, SnapshotReady
+from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
@@ -20,18 +21,6 @@ from ...io.study.study import Study
 
 PHASES_NAMED = 4
 """More phases than these are only counted in a sentence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationQuestion:
-    """How the ensemble was asked. Results of equal questions go into the same layers."""
-
-    folder: Path
-    ensemble: str
-    method: str
-    members: int
-    mirroring: str
-    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,17 +37,20 @@ class SegmentationResult:
     """Labels and uncertainty of an image, on its grid (Z, Y, X), for a cine (T, Z, Y, X).
 
     ``labels`` uint8, ``entropy`` and ``mutual_information`` float32 in bit; 0 in phases that were
-    not segmented. ``structures``: name → label without background. ``phases`` says what is known
-    of each phase (from 1; None is the one phase of a 3D image), ``posteriors`` what the members
-    said of those that are done: copies, so that a study made of them stays what it is.
-    ``spacing`` (z, y, x) in mm is the one the ensemble was told.
+    not segmented. ``structures``: name → label without background. ``folder`` holds the ensemble
+    of the name ``ensemble``; for a study it is the study's, and of the ``settings`` only method and
+    members are known. ``phases`` is the state of each phase (from 1; None is the one phase of a 3D
+    image), ``posteriors`` are the members' results in finished phases: copies, so that a study made
+    of them does not change. ``spacing`` (z, y, x) in mm is the one the ensemble was given.
     """
 
     case: str
     shape: tuple[int, ...]
     classes: int
     structures: Mapping[str, int]
-    question: SegmentationQuestion
+    folder: Path
+    ensemble: str
+    settings: SegmentationSettings
     source: Path | None = None
     geometry: Geometry | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -81,19 +73,14 @@ class SegmentationResult:
         """What a study says, its arrays shared."""
         info = study.info
         members = max((posterior.count for posterior in study.posteriors.values()), default=0)
-        question = SegmentationQuestion(
-            folder=study.folder,
-            ensemble=info.ensemble,
-            method=info.method,
-            members=members,
-            mirroring="",
-        )
         result = cls(
             case=info.case,
             shape=info.shape,
             classes=info.classes,
             structures=info.structures,
-            question=question,
+            folder=study.folder,
+            ensemble=info.ensemble,
+            settings=SegmentationSettings(method=info.method, members=members),
             source=Path(info.image.path) if info.image is not None else None,
             geometry=info.geometry,
             spacing=info.geometry.spacing,

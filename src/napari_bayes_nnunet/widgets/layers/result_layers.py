@@ -148,8 +148,8 @@ def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[
         "source": str(result.source or ""),
         "geometry": result.geometry,
         "structures": dict(result.structures),
-        "ensemble": result.question.ensemble,
-        "method": result.question.method,
+        "ensemble": result.ensemble,
+        "method": result.settings.method,
     }
     return {
         "name": f"{result.case} {role}",

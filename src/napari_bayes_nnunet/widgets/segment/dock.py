@@ -16,6 +16,7 @@ from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from ...core.command import BAYES_NNUNET
 from ...core.durations import duration_text
+from ...app.segmentation.settings import SegmentationSettings
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -29,7 +30,7 @@ from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
 from ..layers.metadata import layer_case, layer_geometry, layer_source
 from ..layers.orientation_letters import PatientLetters
-from ..layers.result import SegmentationQuestion, SegmentationResult
+from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
     put_result,
     refresh_result,
@@ -108,17 +109,17 @@ class SegmentWidget(FolderDrop, DockContent):
             if self.ensemble.is_looking:
                 self._wait_for_ensemble()
                 return
-            question = self._question()
+            path, folder = self._usable_ensemble()
         except (AppError, DataError) as error:
             self.run.say(in_the_window(error))
             return
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
-        result = self._result_for(image, question)
+        result = self._result_for(image, path, folder)
         self._background.run(warm_up_imports, _ignore, _ignore)
         self.run.say()
         self.run.set_running(True)
-        self.job.start(image, result, device=self.method.device_name)
+        self.job.start(image, result)
         self._offer_result()
 
     def save_to(self, folder: Path) -> None:
@@ -149,7 +150,8 @@ class SegmentWidget(FolderDrop, DockContent):
             self.run.set_running(False)
         return was_wished
 
-    def _question(self) -> SegmentationQuestion:
+    def _usable_ensemble(self) -> tuple[Path, EnsembleFolder]:
+        """Return the chosen folder and its content. Raises AppError if it cannot segment yet."""
         folder, path = self.ensemble.folder, self.ensemble.path
         if self.ensemble.is_looking:
             raise AppError(STILL_LOOKING)
@@ -157,32 +159,29 @@ class SegmentWidget(FolderDrop, DockContent):
             raise AppError("Choose an ensemble first.")
         if not folder.usable:
             raise AppError(f"{folder.name} holds no usable member; see the table.")
-        return SegmentationQuestion(
-            folder=path,
-            ensemble=folder.name,
-            method=self.method.method.currentData(),
-            members=self.method.members.value(),
-            mirroring=self.method.mirroring.currentData(),
-            temperature=self.method.temperature.value(),
-        )
+        return path, folder
 
-    def _result_for(self, image: ImageInput, question: SegmentationQuestion) -> SegmentationResult:
-        """The image's result so far, if the question is the same, else a new one."""
-        layer, folder = self.image.layer, self.ensemble.folder
+    def _result_for(
+        self, image: ImageInput, path: Path, folder: EnsembleFolder
+    ) -> SegmentationResult:
+        """Return the image's result so far if ensemble and settings are the same, or a new one."""
+        layer, settings = self.image.layer, self.method.settings
         assert layer is not None
-        assert folder is not None
         result = self._results.get(layer.unique_id)
-        if result is None or result.question != question or not _same_grid(result, image):
+        if result is None or not _is_result_of(result, image, path, settings):
             result = SegmentationResult(
                 case=layer_case(layer),
                 shape=image.shape,
                 classes=len(folder.labels),
                 structures={name: label for name, label in folder.labels.items() if label},
-                question=question,
+                folder=path,
+                ensemble=folder.name,
+                settings=settings,
                 source=layer_source(layer),
                 geometry=layer_geometry(layer),
                 spacing=image.spacing,
             )
+        result.settings = settings  # equal, but for the device
         if self.image.known_phases is not None:
             result.known_phases = self.image.known_phases
             result.phases_from = INFO_CFG
@@ -317,7 +316,8 @@ class SegmentWidget(FolderDrop, DockContent):
         return window
 
     def _asking(self) -> CohortSettings:
-        return CohortSettings(question=self._question(), device=self.method.device_name)
+        path, folder = self._usable_ensemble()
+        return CohortSettings(folder=path, ensemble=folder.name, settings=self.method.settings)
 
     def _on_cohort_review_requested(self, results: Path) -> None:
         shown_review(self._viewer).list_studies(results)
@@ -359,8 +359,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 
 
-def _same_grid(result: SegmentationResult, image: ImageInput) -> bool:
-    return (result.shape, result.spacing) == (image.shape, image.spacing)
+def _is_result_of(
+    result: SegmentationResult, image: ImageInput, path: Path, settings: SegmentationSettings
+) -> bool:
+    asked = (image.shape, image.spacing, path, settings)
+    return (result.shape, result.spacing, result.folder, result.settings) == asked
 
 
 def _ignore(_: object) -> None:

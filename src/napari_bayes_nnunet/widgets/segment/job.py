@@ -70,7 +70,6 @@ class _Job:
     number: int
     image: ImageInput
     result: SegmentationResult
-    device: str
     file: Path
     phases: int
     shares: dict[int | None, float] = field(default_factory=dict)
@@ -140,12 +139,12 @@ class SegmentationJob(QObject):
         else:
             self._child.send(TestConnection(device=device))
 
-    def start(self, image: ImageInput, result: SegmentationResult, *, device: str) -> None:
-        """Segment ``image`` into ``result``, as its question says."""
+    def start(self, image: ImageInput, result: SegmentationResult) -> None:
+        """Segment ``image`` into ``result``, with the settings of the result."""
         self._number += 1
         phases = len(image.phases or ()) or (2 if image.is_cine else 1)
         file = self._child.scratch / f"image-{self._number}.npy"
-        job = _Job(self._number, image, result, device, file, phases)
+        job = _Job(self._number, image, result, file, phases)
         self._job = job
         self.stage_started.emit("Preparing the image")
         write = partial(image.write, file, should_stop=job.gives_up.is_set)
@@ -250,7 +249,8 @@ class SegmentationJob(QObject):
     def _on_patience_lost(self) -> None:
         if self._job is not None:
             self._child.restart()
-            self.look_into(self._job.result.question.folder, self._job.device)
+            result = self._job.result
+            self.look_into(result.folder, result.settings.device)
             self._end(STOPPED, "")
 
     def _on_died(self, sentence: str) -> None:
@@ -297,17 +297,13 @@ def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) ->
 
 
 def _request(job: _Job) -> SegmentImage:
-    question, image = job.result.question, job.image
+    image = job.image
     finds_phases = image.is_cine and image.phases is None
     return SegmentImage(
         job=job.number,
         image=str(job.file),
         spacing=image.spacing,
-        folder=str(question.folder),
+        folder=str(job.result.folder),
         phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
-        method=question.method,
-        members=question.members,
-        mirroring=question.mirroring,
-        temperature=question.temperature,
-        device=job.device,
+        settings=job.result.settings,
     )

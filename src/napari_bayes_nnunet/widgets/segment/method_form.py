@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import fields
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
+    QLabel,
     QPushButton,
     QSpinBox,
     QWidget,
@@ -17,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from ...app import AppError
 from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, available, choose_members
+from ...app.segmentation.settings import SegmentationSettings
 from ...app.segmentation.temperature import fitted_temperature
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -25,23 +28,7 @@ from ..common.settings import Settings
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 AUTO, REMOTE = "auto", "remote"
-TEMPERATURE_HELP = (
-    "Temperature: above 1 the probabilities are less sure of themselves and the entropy is higher, "
-    "below 1 the reverse; 1 leaves them as they are. The labels stay the same."
-)
-MIRRORINGS = {
-    "full": (
-        "Full",
-        "Every member also looks at mirrored copies of the image and averages what it sees, as in "
-        "its training: somewhat better, and several times slower.",
-    ),
-    "spread": (
-        "Spread",
-        "Every member sees one of the mirrored copies, in turn: as fast as none. Of one member it "
-        "is the image as it is; of many, the mirrors add to what they disagree on.",
-    ),
-    "none": ("None", "Every member looks at the image once: the fastest."),
-}
+_ABOUT = {field.name: field.metadata for field in fields(SegmentationSettings)}
 
 
 class MethodForm(QWidget):
@@ -58,21 +45,19 @@ class MethodForm(QWidget):
         self.members.setRange(1, DEFAULT_COUNT)
         self.members.setValue(DEFAULT_COUNT)
         self.temperature = QDoubleSpinBox()
-        self.temperature.setRange(0.1, 10)
-        self.temperature.setSingleStep(0.1)
+        self.temperature.setRange(*_ABOUT["temperature"]["limits"])
+        self.temperature.setSingleStep(_ABOUT["temperature"]["step"])
         self.fitted_button = QPushButton()
         self.mirroring = QComboBox()
         self.device = QComboBox()
         self.remote = RemoteForm(settings)
         self._fill()
         rows = form_layout(self)
-        rows.addRow(row_label("Method"), self.method)
-        rows.addRow(row_label("Members"), self.members)
-        label = row_label("Temp. τ")
-        label.setToolTip(TEMPERATURE_HELP)
-        rows.addRow(label, _beside(self.temperature, self.fitted_button))
-        rows.addRow(row_label("Mirroring"), self.mirroring)
-        rows.addRow(row_label("Device"), self.device)
+        rows.addRow(_label("method"), self.method)
+        rows.addRow(_label("members"), self.members)
+        rows.addRow(_label("temperature"), _beside(self.temperature, self.fitted_button))
+        rows.addRow(_label("mirroring"), self.mirroring)
+        rows.addRow(_label("device"), self.device)
         rows.addRow(self.remote.native)
         self.method.currentIndexChanged.connect(self._on_method_changed)
         self.members.valueChanged.connect(self._show_fitted)
@@ -93,6 +78,17 @@ class MethodForm(QWidget):
         """The device asked for, "auto" or a name the child knows."""
         name = self.device.currentData()
         return self.remote.device_name if name == REMOTE else str(name)
+
+    @property
+    def settings(self) -> SegmentationSettings:
+        """The settings as they are chosen."""
+        return SegmentationSettings(
+            method=self.method.currentData(),
+            members=self.members.value(),
+            mirroring=self.mirroring.currentData(),
+            temperature=self.temperature.value(),
+            device=self.device_name,
+        )
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Grey out the methods ``folder`` cannot serve and say why."""
@@ -137,17 +133,16 @@ class MethodForm(QWidget):
             combo.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
-        for method in METHODS.values():
-            self.method.addItem(f"{method.title} ({method.name})", method.name)
-        for name, (title, help_text) in MIRRORINGS.items():
-            self.mirroring.addItem(title, name)
-            last = self.mirroring.count() - 1
-            self.mirroring.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
-        self.mirroring.setToolTip("\n".join(f"{t}: {text}" for t, text in MIRRORINGS.values()))
-        self.members.setToolTip(
-            "More members take longer and judge the uncertainty better; the paper takes 30."
-        )
-        self.temperature.setToolTip(TEMPERATURE_HELP)
+        for name, combo in (("method", self.method), ("mirroring", self.mirroring)):
+            for index, (value, title) in enumerate(_ABOUT[name]["choices"].items()):
+                combo.addItem(title, value)
+                tooltip = _ABOUT[name]["choice_help"][value]
+                combo.setItemData(index, tooltip, Qt.ItemDataRole.ToolTipRole)
+        self.members.setToolTip(_ABOUT["members"]["help"])
+        self.temperature.setToolTip(_ABOUT["temperature"]["help"])
+        tooltips = _ABOUT["mirroring"]["choice_help"]
+        titles = _ABOUT["mirroring"]["choices"]
+        self.mirroring.setToolTip("\n".join(f"{titles[v]}: {tip}" for v, tip in tooltips.items()))
         self.fitted_button.setToolTip(
             "Take the temperature that was fitted on the cases the training held back "
             "(bayes-nnunet calibrate)."
@@ -183,11 +178,7 @@ class MethodForm(QWidget):
         if self._folder is None:
             return None
         with suppress(AppError, DataError):
-            return fitted_temperature(
-                *(self._folder, self.method.currentData()),
-                members=self.members.value(),
-                mirroring=self.mirroring.currentData(),
-            )
+            return fitted_temperature(self._folder, self.settings)
         return None
 
     def _on_fitted_wanted(self) -> None:
@@ -202,6 +193,12 @@ class MethodForm(QWidget):
             return 1
         most = max(DEFAULT_COUNT, len(self._folder.members))
         return len(choose_members(self._folder, method, most))
+
+
+def _label(name: str) -> QLabel:
+    label = row_label(_ABOUT[name]["label"])
+    label.setToolTip(_ABOUT[name]["help"])
+    return label
 
 
 def _beside(*widgets: QWidget) -> QHBoxLayout:

@@ -100,11 +100,11 @@ def _report(
 
 def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
     """What is known of a phase that was stopped."""
-    question = result.question
+    settings = result.settings
     return {
-        "ensemble": question.ensemble,
-        "method": question.method,
-        "mirroring": question.mirroring,
-        "temperature": question.temperature,
+        "ensemble": result.ensemble,
+        "method": settings.method,
+        "mirroring": settings.mirroring,
+        "temperature": settings.temperature,
         "warnings": [f"Stopped after {state.done} of {state.total} members."],
     }
