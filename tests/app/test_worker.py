@@ -168,7 +168,9 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
 
 
 def test_pictures_come_after_1_2_4_8_members_however_fast_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_bayes_nnunet.app.worker.SECONDS_BETWEEN_SNAPSHOTS", 1e9)
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.app.segmentation.result.SECONDS_BETWEEN_SNAPSHOTS", 1e9
+    )
     model = make_model(tmp_path / "model", members=11)
     told: list[Message] = []
     np.save(tmp_path / "image.npy", made_image((3, 40, 40))[None])

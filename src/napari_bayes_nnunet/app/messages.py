@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Final
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport

@@ -15,7 +15,6 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 import numpy as np
@@ -53,10 +52,9 @@ from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble, Image
 from .segmentation.prediction_cache import PredictionCache
 from .segmentation.result import (
-    SECONDS_BETWEEN_SNAPSHOTS,
     Segmentation,
     Snapshot,
-    is_due,
+    SnapshotThrottle,
     posterior_of,
 )
 
@@ -191,22 +189,20 @@ class Worker:
         phases: list[int] | list[None],
         remaining: int,
     ) -> Sequence[Segmentation | RemoteSegmentation]:
-        """Send snapshots of 1, 2, 4, 8, … and of all members; of others unless they come fast."""
-        time_left, last, last_done = TimeLeft(), perf_counter(), 0
+        """Send the snapshots that `SnapshotThrottle` chooses, and return the results."""
+        time_left, throttle, last_done = TimeLeft(), SnapshotThrottle(), 0
 
         def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
-            nonlocal last, last_done
-            now = perf_counter()
+            nonlocal last_done
             done, total = next((s.done, s.total) for s in snapshots.values())
             time_left.step(done - last_done)
             last_done = done
-            waits = self._unread is not None and self._unread.exists()
-            if is_due(done, total) or (now - last >= SECONDS_BETWEEN_SNAPSHOTS and not waits):
+            is_busy = self._unread is not None and self._unread.exists()
+            if throttle.shows(done, total, is_busy=is_busy):
                 per_phase = (time_left.seconds(total) or 0.0) / len(phases)
-                for place, snapshot in snapshots.items():
+                for index, snapshot in snapshots.items():
                     eta = snapshot.eta_seconds + remaining * per_phase
-                    self._tell(self._snapshot(snapshot, job, phases[place], eta))
-                last = now
+                    self._tell(self._snapshot(snapshot, job, phases[index], eta))
 
         return drain(steps, show)
 

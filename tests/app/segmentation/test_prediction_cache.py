@@ -15,8 +15,8 @@ from napari_bayes_nnunet.app.segmentation import (
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache, image_digest
-from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.models import made_image, make_model
 

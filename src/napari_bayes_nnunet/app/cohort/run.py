@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...core.durations import TimeLeft
-from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies

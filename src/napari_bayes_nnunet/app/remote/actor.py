@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from ...io.ensemble.fingerprint import fingerprint
 from ...nnunet import ModelError, Stopped
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
-from ..segmentation.result import SECONDS_BETWEEN_SNAPSHOTS, Snapshot, is_due
+from ..segmentation.result import Snapshot, SnapshotThrottle
 from ..segmentation.settings import SegmentationSettings
 from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
 
@@ -111,8 +110,8 @@ class RemoteRun:
         return step
 
     def _compute(self) -> Step:
-        """Ask members until there is something to be shown; others may ask theirs in between."""
-        started = perf_counter()
+        """Ask members until there is something to show; other runs may ask theirs in between."""
+        throttle = SnapshotThrottle()
         while True:
             with self._keeper.alone():
                 try:
@@ -124,8 +123,7 @@ class RemoteRun:
                     self._steps = iter(())
                     return []
                 done, total = next((s.done, s.total) for s in snapshots.values())
-                late = perf_counter() - started >= SECONDS_BETWEEN_SNAPSHOTS
-                if late or is_due(done, total):
+                if throttle.shows(done, total):
                     return {place: PackedSnapshot.of(each) for place, each in snapshots.items()}
 
     @contextmanager

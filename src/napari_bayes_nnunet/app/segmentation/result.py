@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,24 @@ from .settings import SegmentationSettings
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
 
 
-def is_due(done: int, total: int) -> bool:
-    """Whether the posterior is shown whatever the pace: after 1, 2, 4, 8, … and all members."""
-    return done == total or done & (done - 1) == 0
+class SnapshotThrottle:
+    """Choice of the snapshots to show: after 1, 2, 4, 8, … and all members, and others at times."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+
+    def shows(self, done: int, total: int, *, is_busy: bool = False) -> bool:
+        """Return whether to show the snapshot after ``done`` of ``total`` members.
+
+        Others than those of 1, 2, 4, 8, … and all members are shown `SECONDS_BETWEEN_SNAPSHOTS`
+        after the last, unless the reader ``is_busy`` with it.
+        """
+        now = perf_counter()
+        is_late = now - self._last >= SECONDS_BETWEEN_SNAPSHOTS and not is_busy
+        if not (is_late or done == total or done & (done - 1) == 0):
+            return False
+        self._last = now
+        return True
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
+from ...app.segmentation.settings import SegmentationSettings
 from ...core.command import BAYES_NNUNET
 from ...core.durations import duration_text
-from ...app.segmentation.settings import SegmentationSettings
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
