@@ -26,7 +26,8 @@ from qtpy.QtCore import QEventLoop, QRect, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 import napari_bayes_nnunet
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.sample_data import CINE

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.messages import (
     StudyDone,
     from_line,
 )
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
 

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.app.cohort.row import StudyRow
 from napari_bayes_nnunet.app.cohort.run import CohortRequest, Work, find_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import StudyTask, segment_study
 from napari_bayes_nnunet.app.messages import StudyDone
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 

@@ -12,8 +12,7 @@ from scipy import ndimage
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
-from napari_bayes_nnunet.app.prediction.output_files import case_files
-from napari_bayes_nnunet.app.prediction.predict import write_probabilities
+from napari_bayes_nnunet.app.prediction.output_files import case_files, write_probabilities
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
 

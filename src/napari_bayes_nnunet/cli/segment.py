@@ -72,7 +72,7 @@ def predict_command(
     cohort.html. DICOM studies are called by a pseudonym; with --folder-names by their folders,
     which may name the patients.
     """
-    from ..app.prediction.predict import PredictionRequest
+    from ..app.prediction.request import PredictionRequest
     from ..app.segmentation.settings import SegmentationSettings
 
     if (certificates or resources) and not scheduler:

@@ -19,7 +19,8 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     in_common,
     judged_structures,
 )
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io import DataError

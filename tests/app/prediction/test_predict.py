@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
-from napari_bayes_nnunet.app.prediction.predict import CaseOutcome, PredictionRequest, predict
+from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.prediction.predict import PredictionRequest, predict
+from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import posterior_of

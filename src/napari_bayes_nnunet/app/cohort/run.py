@@ -15,7 +15,7 @@ from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone
-from ..prediction.predict import PredictionRequest, check_request
+from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
 from .page import CohortPage
 from .row import StudyRow, failed_row

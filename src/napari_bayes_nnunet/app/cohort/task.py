@@ -26,7 +26,8 @@ from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
 from ..cluster.worker_call import in_a_line
 from ..prediction.output_files import MAPS, case_files, frame_name
-from ..prediction.predict import PredictionRequest, predict_case
+from ..prediction.predict import predict_case
+from ..prediction.request import PredictionRequest
 from ..report.pictures import around, thumbnail
 from ..segmentation.ensemble import Ensemble
 from .row import Outcome, StudyRow, failed_row, read_reports, study_row

@@ -4,80 +4,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...core.steps import drain
 from ...io import DataError
-from ...io.ensemble.ensemble_folder import EnsembleFolder
-from ...io.files.atomic import replacing, write_json
-from ...io.images.integrity import is_image, is_whole
-from ...io.images.nifti import (
-    Volume,
-    case_name,
-    channel_files,
-    is_further_channel,
-    read_labels,
-    write_labels,
-    write_map,
-)
+from ...io.images.integrity import is_whole
+from ...io.images.nifti import case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
-from ...io.study.info import is_study
 from ...nnunet import ModelError
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.methods import choose_members
 from ..segmentation.result import Segmentation, Snapshot
-from ..segmentation.settings import SegmentationSettings
-from ..segmentation.temperature import chosen_temperature
-from .output_files import MAPS, STUDY_OUTPUT, case_files, frame_name
+from .output_files import (
+    case_files,
+    frame_name,
+    refuse_inside_study,
+    refuse_replacing,
+    remove_case,
+    write_case,
+    write_cine,
+)
 from .phases import PhaseImage, choose_phases, frames_of, parse_phases
+from .request import CaseOutcome, PredictionRequest, check_request
 from .resume_check import phases_done, was_made_alike
 from .study_output import StudyParts, has_study, study_to_make
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictionRequest:
-    """What to segment and what to write. ``phases``: "all", "ED,ES" or numbers from 1, "1,8".
-
-    ``save``: the maps to write, and "study". ``series``: number of the DICOM series to take if a
-    folder has several cines; ``folder_names``: DICOM cases are named after their folders.
-    """
-
-    images: tuple[Path, ...]
-    output: Path
-    settings: SegmentationSettings = field(default_factory=SegmentationSettings)
-    phases: str = "all"
-    save: frozenset[str] = frozenset()
-    overwrite: bool = False
-    skip_finished: bool = False
-    series: int | None = None
-    folder_names: bool = False
-
-    @property
-    def makes_studies(self) -> bool:
-        """Whether every case is to become a study."""
-        return STUDY_OUTPUT in self.save
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseOutcome:
-    """How one image ended: ``failure`` is empty or one sentence; ``notes`` are for the user.
-
-    ``phases`` have files (from 1; (None,) for a 3D image).
-    """
-
-    case: str
-    failure: str = ""
-    skipped: bool = False
-    notes: tuple[str, ...] = ()
-    phases: tuple[int | None, ...] = ()
 
 
 def predict(
@@ -124,23 +77,6 @@ def _channels_of(image: Path) -> list[Path]:
     return [file.absolute() for file in channel_files(image)]
 
 
-def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
-    """Make the output folder. Raises AppError where the request cannot be met by the ensemble."""
-    parse_phases(request.phases)
-    known = (*MAPS, STUDY_OUTPUT)
-    unknown = sorted(request.save - set(known))
-    if unknown:
-        raise AppError(f"--save takes {', '.join(known)}, not {', '.join(unknown)}.")
-    if request.overwrite and request.skip_finished:
-        raise AppError("--overwrite and --continue exclude each other.")
-    choose_members(folder, request.settings.method, request.settings.members)
-    chosen_temperature(folder, request.settings)
-    try:
-        request.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AppError(f"{request.output} cannot be used as a folder: {error.strerror}.") from error
-
-
 def predict_case(
     ensemble: Ensemble,
     request: PredictionRequest,
@@ -154,17 +90,17 @@ def predict_case(
     Raises DataError, ModelError or AppError, and whatever nnU-Net raises.
     """
     image, case = source.path, source.case
-    _refuse_inside_a_study(request.output)
+    refuse_inside_study(request.output)
     if done := _finished_before(ensemble, request, source):
         _claim(_further_names(case, done), seen)
         return CaseOutcome(case=case, skipped=True, phases=done)
     channels = source.read()
-    _refuse_existing([case], request, image)
+    _refuse_replacing(request, [case], image)
     phases, notes, about = choose_phases(ensemble, request.phases, image, channels)
     frames = frames_of(case, channels, phases)
     about |= {"image_sha256": source.sha256} if source.is_file else {}
     _claim(_further_names(case, [frame.phase for frame in frames]), seen)
-    _refuse_existing([frame.name for frame in frames], request, image)
+    _refuse_replacing(request, [frame.name for frame in frames], image)
     study = _study_to_make(request, case, frames)
     # A study needs all members of all phases, of which nothing else is kept.
     missing = [
@@ -176,7 +112,7 @@ def predict_case(
         # The labels of all phases would be those of another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
     if request.overwrite and "ED" in about and parse_phases(request.phases) == "ED,ES":
-        _remove_other_phases(request, case, channels[0].phases, frames)
+        _remove_other_phases(request.output, case, channels[0].phases, frames)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
@@ -188,7 +124,7 @@ def predict_case(
             if study is not None:
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
-        _write_cine(request, case, channels[0], frames)
+        write_cine(request.output, case, [frame.name for frame in frames], channels[0])
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(
@@ -278,75 +214,26 @@ def _segment(
 
 
 def _write(
-    request: PredictionRequest, frame: PhaseImage, result: Segmentation, about: dict[str, Any]
+    request: PredictionRequest, frame: PhaseImage, result: Segmentation, about: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
-    files = {k: request.output / f for k, f in case_files(frame.name, request.save).items()}
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
     report |= result.report()
-    try:
-        for outdated in case_files(frame.name, frozenset(MAPS)).values():
-            (request.output / outdated).unlink(missing_ok=True)  # of another result
-        if "entropy" in files:
-            write_map(files["entropy"], result.entropy, like)
-        if "mutual-information" in files:
-            write_map(files["mutual-information"], result.mutual_information, like)
-        if "probabilities" in files:
-            write_probabilities(files["probabilities"], result.probabilities)
-        write_labels(files["labels"], result.labels, like)
-        write_json(files["report"], report)
-    except OSError as error:
-        raise DataError(f"{request.output} cannot be written to: {error.strerror}.") from error
+    write_case(request.output, frame.name, result, report, maps=request.save, like=like)
     return report
 
 
-def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
-    """Write (C, Z, Y, X) float32 probabilities under the key ``probabilities``, compressed."""
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, probabilities=probabilities)
-
-
-def _write_cine(
-    request: PredictionRequest, case: str, like: Volume, frames: Sequence[PhaseImage]
-) -> None:
-    """All phases' labels as one 4D file, read back from the frames: some may be from before."""
-    parts = [read_labels(request.output / f"{frame.name}.nii.gz").voxels for frame in frames]
-    write_labels(request.output / f"{case}.nii.gz", np.stack(parts), like)
-
-
-def _refuse_existing(names: Sequence[str], request: PredictionRequest, image: Path) -> None:
-    files = [
-        request.output / file for name in names for file in case_files(name, request.save).values()
-    ]
-    existing = [file for file in files if file.exists()]
-    if any(file.samefile(image) for file in existing):
-        raise AppError("The labels would replace the image itself; choose another output folder.")
-    labels = (request.output / f"{name}.nii.gz" for name in names)
-    if foreign := [file for file in labels if is_image(file)]:
-        raise AppError(
-            f"The labels would replace {foreign[0]}, which is an image; choose another output "
-            "folder."
-        )
-    if existing and not (request.overwrite or request.skip_finished):
-        raise AppError(
-            f"{existing[0].name} exists in {request.output}; use --overwrite to replace it or "
-            "--continue to do only what is missing."
-        )
-
-
-def _refuse_inside_a_study(output: Path) -> None:
-    """Raise AppError where results could replace a reader's corrections."""
-    if study := next((place for place in (output, *output.parents) if is_study(place)), None):
-        raise AppError(f"The results would lie in the study {study}; choose another output folder.")
+def _refuse_replacing(request: PredictionRequest, names: Sequence[str], image: Path) -> None:
+    may_replace = request.overwrite or request.skip_finished
+    refuse_replacing(request.output, names, image, maps=request.save, may_replace=may_replace)
 
 
 def _remove_other_phases(
-    request: PredictionRequest, case: str, phases: int, frames: Sequence[PhaseImage]
+    folder: Path, case: str, phases: int, frames: Sequence[PhaseImage]
 ) -> None:
-    """Results of what were ED and ES before: they would be taken for these."""
+    """Delete results of earlier ED and ES, which would be taken for the new ones."""
     for phase in set(range(1, phases + 1)) - {frame.phase for frame in frames}:
-        files = case_files(frame_name(case, phase), MAPS)
-        if (request.output / files["report"]).is_file():
-            for file in files.values():
-                (request.output / file).unlink(missing_ok=True)
+        name = frame_name(case, phase)
+        if (folder / case_files(name, ())["report"]).is_file():
+            remove_case(folder, name)

@@ -10,6 +10,9 @@ import click
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .predict import CaseOutcome, PredictionRequest, predict
+from ..segmentation.result import Snapshot
+from .predict import predict
+from .request import CaseOutcome, PredictionRequest
 
 
 def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
