@@ -300,7 +300,7 @@ def test_the_patients_pattern_is_folded_away_and_shows_what_it_does(ready, qtbot
     dock = ready()
     form = dock.form.patient
     assert not form.isVisibleTo(dock)
-    dock.form.more.click()
+    dock.form.more.toggleButton().click()
     assert form.isVisibleTo(dock)
     assert form.example.text() == "p1_frame01 → p1"
     form.choice.setCurrentIndex(form.choice.findData("own"))
@@ -472,13 +472,13 @@ def test_what_was_left_out_is_folded_away(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     results = dock.results
-    assert results.notes_fold.text() == "What was left out or assumed (1)"
+    assert results.notes.text() == "What was left out or assumed (1)"
     assert not results.notes_text.isVisibleTo(dock)
-    results.notes_fold.click()
+    results.notes.toggleButton().click()
     assert results.notes_text.isVisibleTo(dock)
     assert results.notes_text.text().startswith("Vanilla: No mutual information")
     results.set_outcome(replace(outcome, notes=()))
-    assert not results.notes_fold.isVisibleTo(dock)
+    assert not results.notes.isVisibleTo(dock)
     assert not results.notes_text.isVisibleTo(dock)
 
 
@@ -701,9 +701,9 @@ def test_every_control_is_reached_by_the_tab_key_in_order(ready, folders, outcom
         *(dock.form.labels.edit, dock.form.labels.button),
         *(dock.form.images.edit, dock.form.images.button),
         *(dock.form.report.edit, dock.form.report.button),
-        *(dock.form.more, dock.evaluate_button),
+        *(dock.form.more.toggleButton(), dock.evaluate_button),
         *(dock.results.report_button, dock.results.folder_button, dock.results.table),
-        dock.results.notes_fold,
+        dock.results.notes.toggleButton(),
     ]
     part, order = first.folder.edit, []
     for _ in range(200):

@@ -300,5 +300,5 @@ def test_the_log_is_read_once_it_is_folded_out(make_dock: Any, tmp_path: Path, q
     dock.start(request(tmp_path))
     wait_for(dock, "finished", qtbot)
     assert dock.form.log.toPlainText() == ""
-    dock.form.log_fold.setChecked(True)
+    dock.form.log_section.expand()
     qtbot.waitUntil(lambda: "--output" in dock.form.log.toPlainText(), timeout=SOON)

@@ -196,9 +196,9 @@ def test_the_rarely_changed_fold_away_unless_one_is_wrong(form: ScheduleForm, qt
     form.show()
     assert not form.fields["gamma"].visible
     assert form.fields["cycles"].visible
-    qtbot.mouseClick(form.more, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(form.more.toggleButton(), Qt.MouseButton.LeftButton)
     assert form.fields["gamma"].visible
-    form.more.setChecked(False)
+    form.more.collapse()
     type_in(form, gamma="2")
     assert form.fields["gamma"].problem.isVisible()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.messages import (
     EpochDone,
@@ -144,7 +145,7 @@ def test_every_button_tells_its_click(form: WatchForm, qtbot: Any) -> None:
 
 def test_the_log_folds_out_and_grows(form: WatchForm, qtbot: Any) -> None:
     with qtbot.waitSignal(form.log_toggled) as toggled:
-        form.log_fold.setChecked(True)
+        qtbot.mouseClick(form.log_section.toggleButton(), Qt.MouseButton.LeftButton)
     assert toggled.args == [True]
     form.add_log(LogUpdate(text="one\n", restarted=False))
     form.add_log(LogUpdate(text="two\nthree\n", restarted=False))

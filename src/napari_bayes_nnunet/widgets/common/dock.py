@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
+    QWIDGETSIZE_MAX,
     QDockWidget,
     QFormLayout,
     QFrame,
     QLabel,
     QScrollArea,
-    QToolButton,
+    QSizePolicy,
     QWidget,
 )
+from superqt import QCollapsible
 
 DOCK_WIDTH = 360
 """Of a dock at its narrowest, pixels; laptops have no more to spare."""
@@ -88,22 +91,41 @@ def row_label(text: str) -> QLabel:
     return label
 
 
-class FoldButton(QToolButton):
-    """Shows and hides ``folded``, which is hidden at first."""
+_FLAT = """
+QPushButton, QPushButton:checked { text-align: left; border: 0; background: transparent; }
+QPushButton:hover, QPushButton:focus { text-decoration: underline; }
+"""
 
-    def __init__(self, text: str, folded: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._folded = folded
-        self.setCheckable(True)
-        self.setText(text)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setAutoRaise(True)
+
+class CollapsibleSection(QCollapsible):
+    """Content below a button that shows and hides it; hidden at first."""
+
+    def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent, QIcon(), QIcon())  # its arrows ignore napari's theme
+        self._title = title
+        self.toggleButton().setStyleSheet(_FLAT)
+        self.content().setParent(None)
+        self.setContent(content)
+        self.setDuration(0)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.toggled.connect(self._on_toggled)
         self._on_toggled(False)
 
+    def text(self) -> str:
+        """Return the title."""
+        return self._title
+
+    def setText(self, text: str) -> None:
+        """Set the title."""
+        self._title = text
+        super().setText(f"{'▾' if self.isExpanded() else '▸'} {text}")
+
     def _on_toggled(self, shown: bool) -> None:
-        self._folded.setVisible(shown)
-        self.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        """Let shown content grow, and keep hidden content from taking the Tab key."""
+        self.content().setMaximumHeight(QWIDGETSIZE_MAX)
+        self.content().setVisible(shown)
+        self.setText(self._title)
 
 
 class MessageLabel(QLabel):

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.evaluation.request import EvaluationRequest
-from ..common.dock import FoldButton, heading
+from ..common.dock import CollapsibleSection, heading
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import PatientForm, labelled_row
 from .methods_form import MethodsForm
@@ -47,7 +47,7 @@ class EvaluationForm(QWidget):
         self.images = FolderRow("Folder of images", hint="Optional")
         self.report = FolderRow("Folder for the report", hint="Automatic")
         self.patient = PatientForm()
-        self.more = FoldButton("More", self.patient)
+        self.more = CollapsibleSection("More", self.patient)
         self.labels.setToolTip(LABELS_HELP)
         self.images.setToolTip(_IMAGES_HELP)
         self.report.setToolTip(REPORT_HELP)
@@ -120,7 +120,6 @@ class EvaluationForm(QWidget):
         column.addWidget(heading("Report"))
         column.addLayout(labelled_row("Folder", self.report))
         column.addWidget(self.more)
-        column.addWidget(self.patient)
 
     def _on_changed(self, _: object) -> None:
         self.changed.emit()

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
-from ..common.dock import FoldButton, MessageLabel, heading
+from ..common.dock import CollapsibleSection, MessageLabel, heading
 from ..common.picture_flow import PictureFlow
 from ..common.rows_table import ROW_HEIGHT
 
@@ -58,9 +58,8 @@ class EvaluationResults(QWidget):
         self.bold = MessageLabel(BOLD)
         self.reading = MessageLabel()
         self.pictures = PictureFlow()
-        self.notes = QWidget()
         self.notes_text = MessageLabel()
-        self.notes_fold = FoldButton("", self.notes)
+        self.notes = CollapsibleSection("", self.notes_text)
         self.report_button = QPushButton("Open the report")
         self.folder_button = QPushButton("Open folder")
         self.problem = MessageLabel()
@@ -99,19 +98,15 @@ class EvaluationResults(QWidget):
         column.addWidget(self.made)
         column.addLayout(buttons)
         for part in (
-            self.problem, self.table, self.bold, self.pictures, self.reading, self.notes_fold,
-            self.notes,
+            self.problem, self.table, self.bold, self.pictures, self.reading, self.notes,
         ):  # fmt: skip
             column.addWidget(part)
-        inner = QVBoxLayout(self.notes)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self.notes_text)
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
-        self.notes_text.say("\n\n".join(notes))
-        self.notes_fold.setText(f"{NOTES} ({len(notes)})")
-        self.notes_fold.setChecked(False)
-        self.notes_fold.setVisible(bool(notes))
+        self.notes_text.setText("\n\n".join(notes))
+        self.notes.setText(f"{NOTES} ({len(notes)})")
+        self.notes.collapse()
+        self.notes.setVisible(bool(notes))
 
     def _on_report_clicked(self) -> None:
         if self._outcome is not None:

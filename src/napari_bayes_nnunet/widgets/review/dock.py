@@ -28,7 +28,7 @@ from ...io import DataError
 from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DOCK_WIDTH, DockContent, FoldButton, MessageLabel, scrolling
+from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, scrolling
 from ..common.folder_drop import FolderDrop
 from ..layers.metadata import bayes_metadata
 from ..layers.result_layers import warm_up_imports
@@ -129,7 +129,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def list_studies(self, folder: Path) -> None:
         """Show the studies of ``folder`` as a list, the worst first."""
-        self._cases_fold.setChecked(True)
+        self._cases_section.expand()
         self.cases.set_folder(folder)
 
     def close_study(self) -> None:
@@ -253,9 +253,8 @@ class ReviewWidget(FolderDrop, DockContent):
         column.addLayout(head)
         for part in (self.problems, self.image_button, self.status, self.unsaved, self.saved):
             column.addWidget(part)
-        self._cases_fold = FoldButton("Studies of a folder", self.cases)
-        column.addWidget(self._cases_fold)
-        column.addWidget(self.cases)
+        self._cases_section = CollapsibleSection("Studies of a folder", self.cases)
+        column.addWidget(self._cases_section)
         self._place = QVBoxLayout()
         column.addLayout(self._place)
         column.addStretch(1)

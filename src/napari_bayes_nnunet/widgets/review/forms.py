@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
-from ..common.dock import FoldButton, heading
+from ..common.dock import CollapsibleSection, heading
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
 from ..reading.heat_grid import HeatGrid
@@ -51,7 +51,7 @@ class ReviewForms(QWidget):
         inner.setContentsMargins(0, 0, 0, 0)
         for part in parts:
             inner.addWidget(part)
-        button = FoldButton(title, content)
-        button.setChecked(title == "Numbers")
-        column.addWidget(button)
-        column.addWidget(content)
+        section = CollapsibleSection(title, content)
+        if title == "Numbers":
+            section.expand()
+        column.addWidget(section)

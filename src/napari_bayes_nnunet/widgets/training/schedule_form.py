@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ..common.dock import FoldButton, MessageLabel, row_label
+from ..common.dock import CollapsibleSection, MessageLabel, row_label
 from ..common.form import DataForm, WheelGuard
 from .schedule_plot import SchedulePlot
 
@@ -104,7 +104,7 @@ class ScheduleForm(QWidget):
         self.usual = DataForm(*(RestartSchedule, MemberSelection, PresetValues), names=USUAL_FIELDS)
         self.rare = DataForm(RestartSchedule, names=RARE_FIELDS)
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
-        self.more = FoldButton("More", self.rare.native)
+        self.more = CollapsibleSection("More", self.rare.native)
         self._fill_presets()
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
@@ -242,7 +242,7 @@ class ScheduleForm(QWidget):
         for form in (self.usual, self.rare):
             form.show_problems(problems)
         if any(name in problems for name in RARE_FIELDS):
-            self.more.setChecked(True)  # what is folded away is not read
+            self.more.expand()  # what is folded away is not read
 
     def _fill_presets(self) -> None:
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -266,7 +266,7 @@ class ScheduleForm(QWidget):
         column.addLayout(choice)
         for part in (self.explanation, self.plot, self.summary):
             column.addWidget(part)
-        for part in (self.usual.native, self.more, self.rare.native):
+        for part in (self.usual.native, self.more):
             column.addWidget(part)
 
 

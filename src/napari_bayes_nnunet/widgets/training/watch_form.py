@@ -24,6 +24,8 @@ from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import FoldButton, MessageLabel
 from ..common.wording import in_the_window
+from ..common.cli_wording import duration, in_the_window
+from ..common.dock import CollapsibleSection, MessageLabel
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
@@ -63,7 +65,7 @@ class WatchForm(QWidget):
         self.use_button = QPushButton("Use this ensemble")
         self.plots = TrainingPlots()
         self.log = QPlainTextEdit()
-        self.log_fold = FoldButton("Log", self.log)
+        self.log_section = CollapsibleSection("Log", self.log)
         self._explain()
         self._lay_out()
         self._connect()
@@ -183,8 +185,7 @@ class WatchForm(QWidget):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.plots)
-        column.addWidget(self.log_fold)
-        column.addWidget(self.log)
+        column.addWidget(self.log_section)
 
     def _connect(self) -> None:
         self.stop_button.clicked.connect(self.stop_requested)
@@ -192,7 +193,7 @@ class WatchForm(QWidget):
         self.resume_button.clicked.connect(self.resume_requested)
         self.add_cycle_button.clicked.connect(self.add_cycle_requested)
         self.use_button.clicked.connect(self.use_requested)
-        self.log_fold.toggled.connect(self.log_toggled)
+        self.log_section.toggled.connect(self.log_toggled)
 
 
 def place_of(progress: TrainingProgress) -> tuple[str, float]:
