@@ -131,7 +131,7 @@ class ImageForm(QWidget):
         self._channel_rows = form_layout()
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
-        self._rows.addRow(row_label("CardiacPhases"), which)
+        self._rows.addRow(row_label("Phases"), which)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self._channel_rows, self._rows):
