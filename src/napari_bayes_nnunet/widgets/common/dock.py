@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QWidget,
 )
-from superqt import QCollapsible
+from superqt import QCollapsible, QElidingLabel
 
 DOCK_WIDTH = 360
 """Of a dock at its narrowest, pixels; laptops have no more to spare."""
@@ -81,11 +81,9 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     return rows
 
 
-def row_label(text: str) -> QLabel:
-    """The label of a row, shortened where it is too long."""
-    label = QLabel(text)
-    room = LABEL_WIDTH - 10  # napari's font is a little wider than the one measured here
-    label.setText(label.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
+def row_label(text: str) -> QElidingLabel:
+    """Return the label of a row, shortened if it is too long."""
+    label = QElidingLabel(text)
     label.setFixedWidth(LABEL_WIDTH)
     label.setToolTip(text)
     return label

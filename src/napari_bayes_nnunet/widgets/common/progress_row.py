@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
 
 
 class ProgressRow(QWidget):
@@ -14,7 +22,9 @@ class ProgressRow(QWidget):
     def __init__(self, *, can_stop: bool = True, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._words = ""
-        self.text = QLabel()
+        self.text = QElidingLabel()
+        self.text.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)

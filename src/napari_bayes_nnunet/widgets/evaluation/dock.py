@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...app.evaluation.request import (
     EvaluationOutcome,
@@ -96,7 +96,6 @@ class EvaluationWidget(DockContent):
             column.addWidget(part)
         column.addStretch(1)
         # A case may have a long name: it is shortened and does not widen the dock.
-        self.progress.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._area = scrolling(content)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -155,8 +154,7 @@ class EvaluationWidget(DockContent):
     def _on_progressed(self, stage: Stage) -> None:
         text, bar = self.progress.text, self.progress.bar
         words = stage.words if stage.total else f"{stage.words}…"
-        room = max(text.width(), NARROWEST // 2)
-        text.setText(text.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, room))
+        text.setText(words)
         text.setToolTip(words)
         bar.setRange(0, stage.total)
         bar.setValue(stage.done)

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from ...app.prediction.output_files import dicom_files_of
 from ...app.review.export import export_files
@@ -90,7 +90,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._refused_at = -math.inf
         self.desk: ReviewController | None = None
         self.cases = CaseList()
-        self.title = QLabel()
+        self.title = QElidingLabel()
+        self.title.setStyleSheet("font-weight: bold")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open study…")
         self.close_button = QPushButton("Close study")
@@ -224,7 +225,7 @@ class ReviewWidget(FolderDrop, DockContent):
             self.problems.say("")
             return
         info = opened.session.study.info
-        self.title.setText(f"<b>{info.case}</b>")
+        self.title.setText(info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         sentences = (*opened.problems, *info.warnings)
         self.problems.say("\n".join(filter(None, sentences)))
