@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import QSignalThrottler
 
 from ...app import AppError
 from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyDone
@@ -60,9 +61,8 @@ class CohortWindow(FolderDrop, QWidget):
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
         self._background = Background(self)
-        self._shower = QTimer(self)
-        self._shower.setSingleShot(True)
-        self._shower.setInterval(SHOWN_AFTER_MS)
+        self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
+        self._shower.setTimeout(SHOWN_AFTER_MS)
         self.form = CohortForm()
         self.asked = MessageLabel()
         self.start_button = QPushButton("Start")
@@ -143,8 +143,6 @@ class CohortWindow(FolderDrop, QWidget):
         self.setWindowTitle(_TITLE)
         self.resize(*SIZE)
         self.setAcceptDrops(True)
-        # A long text is cut off and does not widen the window.
-        self.progress.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         buttons = QHBoxLayout()
         buttons.addWidget(self.start_button, 2)
         buttons.addWidget(self.stop_button, 1)
@@ -161,7 +159,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.review_button.clicked.connect(self._on_review_clicked)
-        self._shower.timeout.connect(self._show_studies)
+        self._shower.triggered.connect(self._show_studies)
         self._run.found.connect(self._on_found)
         self._run.stage_started.connect(self._on_stage_started)
         self._run.study_done.connect(self._on_study_done)
@@ -197,8 +195,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.table.add(message)
         self._studies = message.total
         self._show_progress(message.done, message.eta_seconds)
-        if not self._shower.isActive():
-            self._shower.start()
+        self._shower.throttle()
 
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
         left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
@@ -219,7 +216,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._say("\n".join([*before, sentence]))
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
-        self._shower.stop()
+        self._shower.cancel()
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import QSignalDebouncer
 
 from ...core.types import Mask, Place
 from ..layers.review_layers import set_slices
@@ -65,9 +66,9 @@ class EditWatch(QObject):
         self._point = viewer.dims.point
         self._strokes = 0
         self._is_putting_back = False
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.timeout.connect(self._on_painted)
+        self._later = QSignalDebouncer(parent=self)
+        self._later.setTimeout(0)
+        self._later.triggered.connect(self._on_painted)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_drawn)
 
@@ -78,22 +79,20 @@ class EditWatch(QObject):
 
     def flush(self) -> None:
         """Take in what has not been told yet: a stroke that has just ended, or a hidden change."""
-        if self._later.isActive():
-            self._later.stop()
-            self._on_painted()
+        self._later.flush(restart_timer=False)
         self.check()
 
     def close(self) -> None:
         """Let go of the layer."""
         self._layer.events.paint.disconnect(self._on_paint)
         self._layer.events.set_data.disconnect(self._on_drawn)
-        self._later.stop()
+        self._later.cancel()
 
     def _on_paint(self) -> None:
         """A step to undo was made. Some tools say so before they paint, so look a little later."""
         if not self._is_putting_back:
             self._strokes += 1
-            self._later.start()
+            self._later.throttle()
 
     def _on_painted(self) -> None:
         strokes, self._strokes = self._strokes, 0

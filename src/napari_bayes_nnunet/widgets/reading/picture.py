@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import QSignalDebouncer
 
 from ...app.review.session import ReviewSession
 from ...core.types import Place
@@ -62,10 +63,9 @@ class ReviewPicture(QObject):
         self._place: Place | None = None
         self._is_filled = False
         self._is_closing = False
-        self._soon = QTimer(self)  # several sliders move in one step
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._on_moved)
+        self._soon = QSignalDebouncer(parent=self)  # several sliders move in one step
+        self._soon.setTimeout(0)
+        self._soon.triggered.connect(self._on_moved)
         viewer.dims.events.point.connect(self._on_point)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -78,7 +78,7 @@ class ReviewPicture(QObject):
         """Show a slice; the camera stays, and painting goes into the edited labels."""
         show_place(self._viewer, self.image, place)
         self.select_edited()
-        self._soon.stop()
+        self._soon.cancel()
         self._on_moved()
 
     @property
@@ -126,7 +126,7 @@ class ReviewPicture(QObject):
     def close(self) -> None:
         """Leave the layers as napari's own; nothing of this study reacts any more."""
         self._is_closing = True
-        self._soon.stop()
+        self._soon.cancel()
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -205,7 +205,7 @@ class ReviewPicture(QObject):
             layer.visible = shown
 
     def _on_point(self) -> None:
-        self._soon.start()
+        self._soon.throttle()
 
     def _on_moved(self) -> None:
         place = self.place

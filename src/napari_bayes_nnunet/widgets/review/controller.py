@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import QSignalThrottler
 
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
@@ -63,10 +64,9 @@ class ReviewController(QObject):
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
         self.picture.edited.editable = not self.saver.read_only
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(NUMBERS_AFTER_MS)
-        self._soon.timeout.connect(self.view.show_edited)
+        self._soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
+        self._soon.setTimeout(NUMBERS_AFTER_MS)
+        self._soon.triggered.connect(self.view.show_edited)
         self._connect()
         self._begin()
 
@@ -253,8 +253,7 @@ class ReviewController(QObject):
 
     def _on_edited(self) -> None:
         self.saver.note()
-        if not self._soon.isActive():
-            self._soon.start()
+        self._soon.throttle()
 
     def _on_undone(self, places: list[Place]) -> None:
         """Nothing changes unseen."""
@@ -390,6 +389,6 @@ class ReviewController(QObject):
                 part.close()
             self.outlines.close()
             self.picture.take_away()
-            self._soon.stop()  # last, since what is put back is an edit
+            self._soon.cancel()  # last, since what is put back is an edit
         finally:
             self.saver.close()
