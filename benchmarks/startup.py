@@ -46,13 +46,16 @@ import napari
 from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer()
 QApplication.processEvents()
-before = set(sys.modules)
-started, computed = time.perf_counter(), time.thread_time()
-dock, _ = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", sys.argv[1])
-QApplication.processEvents()
-print(json.dumps([
-    time.perf_counter() - started, time.thread_time() - computed,
-    sorted(set(sys.modules) - before)]))
+opened = []
+for name in sys.argv[1:]:
+    before = set(sys.modules)
+    started, computed = time.perf_counter(), time.thread_time()
+    dock, _ = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", name)
+    QApplication.processEvents()
+    opened.append([
+        time.perf_counter() - started, time.thread_time() - computed,
+        sorted(set(sys.modules) - before)])
+print(json.dumps(opened))
 getattr(viewer.window, "_qt_window", viewer).close()
 """
 
@@ -131,12 +134,17 @@ def start(which: Literal["with", "without"]) -> Start:
 
 def open_dock(name: str) -> Opened:
     """Open a dock in a new process, as the menu does it."""
-    seconds, computed, modules = _run(OPEN, name)
+    ((seconds, computed, modules),) = _run(OPEN, name)
     return Opened(seconds, computed, frozenset(modules))
 
 
-def _run(script: str, word: str) -> Any:
-    command = [sys.executable, "-c", script, word]
+def open_docks(*names: str) -> list[frozenset[str]]:
+    """Return the modules that each dock imports, opened one after the other in one window."""
+    return [frozenset(modules) for _, _, modules in _run(OPEN, *names)]
+
+
+def _run(script: str, *words: str) -> Any:
+    command = [sys.executable, "-c", script, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return json.loads(done.stdout.splitlines()[-1])
 

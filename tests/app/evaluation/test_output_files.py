@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,20 +182,6 @@ def test_a_figure_for_any_number_of_methods(methods, bare, draw):
         assert int.from_bytes(png[16:20]) <= FIGURE_WIDTH * DPI + 1
     assert draw(bare) is None
     assert draw([bare[0], methods[0]]).startswith(PNG)
-
-
-def test_figures_need_no_pyplot():
-    program = (
-        "import sys\n"
-        "from tests.helpers.evaluations import made_method\n"
-        "from napari_bayes_nnunet.app.evaluation.page import evaluation_page\n"
-        "evaluation_page([made_method(patients=2)], [])\n"
-        "assert 'matplotlib.pyplot' not in sys.modules\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_best_case_and_the_worst_of_each_patient():

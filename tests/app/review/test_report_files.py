@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -56,12 +54,3 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=r"out cannot be written: "):
             write(tmp_path / "file" / "out")
-
-
-def test_it_needs_neither_torch_nor_a_window_and_draws_late() -> None:
-    code = (
-        "import sys; sys.modules['torch'] = sys.modules['nnunetv2'] = None\n"
-        "import napari_bayes_nnunet.app.review.report_files\n"
-        "assert not {'matplotlib', 'qtpy', 'napari'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

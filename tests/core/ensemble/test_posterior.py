@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -298,18 +296,6 @@ def test_most_probable_refuses_more_classes_than_uint8_can_number(array: MakeArr
     with pytest.raises(InputError) as error:
         most_probable(array(np.eye(257, dtype=np.float32)))
     assert error.value.values["count"] == 257
-
-
-def test_torch_is_not_imported() -> None:
-    code = (
-        "import sys, numpy as np\n"
-        "from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior\n"
-        "posterior = RunningPosterior()\n"
-        "posterior.add(np.full((2, 3), 0.5, np.float32))\n"
-        "posterior.mutual_information(), posterior.labels()\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_tempered_is_the_softmax_of_divided_logits() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -386,13 +384,3 @@ def test_second_look_refuses_members(tmp_path: Path) -> None:
     assert [m.refused for m in checked.members] == ["wrong architecture", ""]
     assert (folder.kind, checked.kind) == ("cross-validation ensemble", "checkpoints")
     assert checked.refusing({}) == checked
-
-
-def test_first_look_needs_no_torch(tmp_path: Path) -> None:
-    make_run(tmp_path / "run")
-    code = (
-        "import sys, pathlib; "
-        "from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble; "
-        f"find_ensemble(pathlib.Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -351,39 +351,13 @@ class TestBadDays:
             save_review(folder, BEGUN)
 
 
-WITHOUT_TORCH = """
-import sys
-from pathlib import Path
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "nnunetv2", "napari", "qtpy"):
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Blocked())
-from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
-study = read_study(Path(sys.argv[1]))
-slice_ = study.posteriors[None].slice_at(1)
-assert slice_.members.shape == (3, 20, 24) and slice_.probabilities.shape == (4, 20, 24)
-assert find_image(study.info, study.folder) is not None
-print(len(list_studies(study.folder.parent)), study.problems)
-"""
-
-
-def test_it_opens_without_torch_and_without_a_window(folder) -> None:
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "1 ()\n"
-
-
 SAVES_FOR_EVER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
 from napari_bayes_nnunet.io.study.study import Decision, ReviewState, read_study, save_work
 sys.path.insert(0, sys.argv[2])
-from tests.studies import VOLUME, made_info, made_posterior
+from tests.helpers.studies import VOLUME, made_info, made_posterior
 from napari_bayes_nnunet.io.study.study import write_study
 
 folder = Path(sys.argv[1])

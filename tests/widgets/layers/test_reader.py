@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -341,43 +339,3 @@ def test_labels_written_as_dicom_are_a_labels_layer(tmp_path: Path) -> None:
         assert isinstance(layer, Labels)
         assert layer.name == "heart"
         assert np.array_equal(layer.data, drawn)
-
-
-def test_files_that_are_no_dicom_do_not_wait_for_highdicom() -> None:
-    command = (
-        "import sys, napari_bayes_nnunet.widgets.layers.reader; print('highdicom' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
-    assert done.stdout == "False\n"
-
-
-WITHOUT_TORCH = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "nnunetv2"):
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Blocked())
-from napari_bayes_nnunet.widgets.layers.reader import get_reader
-print(len(get_reader(sys.argv[1])(sys.argv[1])))
-"""
-
-
-def test_a_study_opens_without_torch(study: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(study)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "4\n"
-
-
-def test_reading_needs_no_torch_and_no_window() -> None:
-    code = (
-        "import sys, napari_bayes_nnunet.widgets.layers.reader, "
-        "napari_bayes_nnunet.widgets.layers.writer, "
-        "napari_bayes_nnunet.widgets.layers.sample_data; "
-        "print({'torch', 'nnunetv2', 'napari', 'qtpy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

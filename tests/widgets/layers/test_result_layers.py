@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -199,15 +197,3 @@ def test_reports_are_in_the_metadata(viewer, image, result) -> None:
     assert about["reports"] == {2: {"method": "multi"}}
     assert about["role"] == "prediction"
     assert about["structures"] == {"RV": 1, "MYO": 2, "LV": 3}
-
-
-def test_the_import_that_would_freeze_the_window_can_be_done_before() -> None:
-    script = (
-        "import sys\n"
-        "from napari_bayes_nnunet.widgets.layers.result_layers import warm_up_imports\n"
-        "before = 'pandas' in sys.modules; warm_up_imports()\n"
-        "print(before, 'pandas' in sys.modules)"
-    )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["False", "True"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from napari_bayes_nnunet.io.study.arrays import EDITED, IMAGE, posterior_file
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
 from ...helpers.cines import CINE, ES, SHAPE, SPACING, VOLUME, WORST, image_of, make_cine
-from ...helpers.command import environment
 
 
 @pytest.fixture
@@ -143,22 +140,3 @@ def test_a_phase_whose_posterior_is_lost_is_told(folder) -> None:
 def test_a_folder_that_is_no_study_is_a_sentence(tmp_path) -> None:
     with pytest.raises(DataError):
         open_study(tmp_path)
-
-
-def test_a_study_opens_where_torch_cannot_be_imported(folder) -> None:
-    script = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['nnunetv2'] = None\n"
-        "from pathlib import Path\n"
-        "from napari_bayes_nnunet.widgets.review.open_study import open_study\n"
-        "session = open_study(Path(sys.argv[1])).session\n"
-        "print(len(session.alternatives_in((1, 2))), len(session.queue(session.scores())))\n"
-    )
-    command = [sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=environment(), check=False
-    )
-    assert done.returncode == 0, done.stderr
-    alternatives, queue = map(int, done.stdout.split())
-    assert alternatives > 1
-    assert queue == 8

@@ -145,7 +145,7 @@ def test_an_epoch_pointed_at_is_read_out(plot: SchedulePlot, monkeypatch: Any, q
     there = plot.mapFromScene(box.mapViewToScene(QPointF(399, 0.005)))
     assert plot.epoch_at(there.x(), there.y()) == pytest.approx(399, abs=3)
     qtbot.mouseMove(plot.viewport(), there)
-    qtbot.waitUntil(lambda: any(text.startswith("Epoch ") for text in shown), timeout=2000)
+    qtbot.waitUntil(lambda: any(text.startswith("Epoch ") for text in shown))
     assert plot.epoch_at(1, 1) is None
 
 
@@ -218,12 +218,11 @@ def test_pyqtgraph_has_the_qt_of_the_window() -> None:
 
 def test_the_qt_of_the_window_is_taken_whatever_the_environment_says() -> None:
     script = (
-        "import os, sys\n"
+        "import os\n"
         "from napari_bayes_nnunet.widgets.common.plotting import pg\n"
         "import qtpy\n"
         "assert pg.Qt.QT_LIB == qtpy.API_NAME, pg.Qt.QT_LIB\n"
         "assert os.environ['PYQTGRAPH_QT_LIB'] == 'PySide2'\n"
-        "assert not {'torch', 'matplotlib'} & set(sys.modules)\n"
     )
     environment = os.environ | {"PYQTGRAPH_QT_LIB": "PySide2", "QT_API": qtpy.API}
     done = subprocess.run(

@@ -1,0 +1,151 @@
+"""Uses of the package that must not import what is heavy, one after the other in one process.
+
+python light_use.py FOLDER, with a study ``heart`` in FOLDER, prints for every use
+the modules of ``HEAVY`` that are there afterwards, or why it failed. Later uses may have more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+HEAVY = (
+    *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
+    *("highdicom", "sklearn"),
+)
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+
+
+def load(*names: str) -> None:
+    """Import modules of the package."""
+    for name in names:
+        importlib.import_module(f"napari_bayes_nnunet.{name}")
+
+
+def load_all(*names: str) -> None:
+    """Import packages and all their modules."""
+    for name in names:
+        package = importlib.import_module(f"napari_bayes_nnunet.{name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+
+def package() -> None:
+    """Look up public names."""
+    import napari_bayes_nnunet
+
+    assert napari_bayes_nnunet.RestartSchedule
+    assert napari_bayes_nnunet.find_ensemble
+
+
+def core() -> None:
+    """Import the layer, and sum up a member."""
+    load_all("core")
+    from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+
+    posterior = RunningPosterior()
+    posterior.add(np.full((2, 3), 0.5, np.float32))
+    assert posterior.labels().shape == posterior.mutual_information().shape == (3,)
+
+
+def readers() -> None:
+    """Import what napari imports when a file is opened or saved."""
+    load(*(f"widgets.layers.{name}" for name in ("reader", "writer", "sample_data")))
+
+
+def review_report() -> None:
+    """Import what writes the report of a review."""
+    load("app.review.report_files")
+
+
+def files() -> None:
+    """Look into an ensemble, and read a study, its image and the list of studies."""
+    import napari_bayes_nnunet
+    from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+    from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
+
+    demo = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
+    assert find_ensemble(demo).usable_members
+    study = read_study(FOLDER / "heart")
+    assert study.posteriors[2].slice_at(1).members.shape == (3, 20, 24)
+    assert find_image(study.info, study.folder) is not None
+    assert len(list_studies(FOLDER)) == 1
+    assert study.problems == ()
+
+
+def results() -> None:
+    """Import what shows results."""
+    load("widgets.layers.result_layers")
+
+
+def plots() -> None:
+    """Import what the docks plot with."""
+    load("widgets.common.plotting")
+
+
+def warm_up() -> None:
+    """Import what would freeze the window when the first labels are shown."""
+    from napari_bayes_nnunet.widgets.layers.result_layers import warm_up_imports
+
+    warm_up_imports()
+
+
+def opening() -> None:
+    """Open a study as napari does."""
+    from napari_bayes_nnunet.widgets.layers.reader import get_reader
+
+    read = get_reader(str(FOLDER / "heart"))
+    assert read is not None
+    assert len(read(str(FOLDER / "heart"))) == 4
+
+
+def review() -> None:
+    """Open a study as the dock Review does."""
+    from napari_bayes_nnunet.widgets.review.open_study import open_study
+
+    session = open_study(FOLDER / "heart").session
+    assert len(session.alternatives_in((2, 2))) > 1
+    assert len(session.queue(session.scores())) == 6
+
+
+def figures() -> None:
+    """Draw the report of an evaluation."""
+    from napari_bayes_nnunet.app.evaluation.page import evaluation_page
+    from tests.helpers.evaluations import made_method
+
+    assert "data:image/png" in evaluation_page([made_method(patients=2)], [])
+
+
+def everything() -> None:
+    """Import every module but those of the network."""
+    load_all("io", "app", "widgets")
+
+
+USES: tuple[Callable[[], None], ...] = (
+    *(package, core, readers, review_report, files, results, plots),
+    *(warm_up, opening, review, figures, everything),
+)
+
+
+def main() -> None:
+    """Print one line of JSON: the modules or the error of every use."""
+    found: dict[str, list[str] | str] = {}
+    for use in USES:
+        try:
+            use()
+        except Exception:
+            found[use.__name__] = traceback.format_exc()
+        else:
+            found[use.__name__] = [name for name in HEAVY if name in sys.modules]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
