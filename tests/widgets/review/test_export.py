@@ -19,6 +19,7 @@ from ...helpers.cines import ED, ES, LV, SHAPE, WORST, make_cine
 from ...helpers.dicoms import write_cine
 from ...helpers.hearts import make_dataset
 from ...helpers.reviewing import opened
+from ...helpers.settling import settle
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def said(form, qtbot) -> Callable[[str], str]:
     """Wait for a sentence that begins so."""
 
     def wait(start: str) -> str:
-        qtbot.waitUntil(lambda: form.status.text().startswith(start), timeout=20000)
+        qtbot.waitUntil(lambda: form.status.text().startswith(start))
         return str(form.status.text())
 
     return wait
@@ -104,6 +105,18 @@ def test_what_is_only_shown_is_not_exported(outcome, session, said, tmp_path) ->
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
     assert np.array_equal(labels, session.study.prediction)
     assert (session.labels_in(WORST) == LV).all()  # and is still shown
+
+
+def test_an_export_may_outlive_its_form(study, tmp_path, qtbot) -> None:
+    form = ExportForm()
+    outcome = ReviewExporter(study.session, study.image, form)
+    outcome.export_to(tmp_path / "out")
+    thread = outcome._background._thread
+    form.deleteLater()
+    settle(qtbot)
+    thread.join(20)
+    settle(qtbot, outcome)
+    assert (tmp_path / "out" / "heart_report.html").exists()
 
 
 def test_an_export_that_fails_is_a_sentence(outcome, said, tmp_path) -> None:

@@ -46,6 +46,11 @@ class Background(QObject):
         self._timer.timeout.connect(self._on_timeout)
         weakref.finalize(self, self._tasks.put, None)  # ends the thread
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a result has not arrived."""
+        return bool(self._waiting)
+
     def run(
         self,
         work: Callable[[], Any],

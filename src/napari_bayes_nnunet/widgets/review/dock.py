@@ -105,9 +105,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._show_study(None)
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(
-            lambda: self._background.run(warm_up_imports, _ignore, _ignore)
-        )
+        self._warm_up.timeout.connect(self._on_idle)
         self._warm_up.start(WARM_UP_AFTER_MS)
         self._open_what_is_shown()
 
@@ -171,6 +169,9 @@ class ReviewWidget(FolderDrop, DockContent):
         desk.deleteLater()
         self._show_study(None)
         self.cases.refresh()
+
+    def _on_idle(self) -> None:
+        self._background.run(warm_up_imports, _ignore, _ignore)
 
     def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
         if folder != self._opening:

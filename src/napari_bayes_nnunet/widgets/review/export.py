@@ -75,7 +75,7 @@ class ReviewExporter(QObject):
         self._session = session
         self._image = image
         self._form = form
-        self._background = Background(self)
+        self._background = Background(form)  # nothing arrives when it is gone
 
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
