@@ -11,7 +11,7 @@ import os
 import queue
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,92 +37,105 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.study.arrays import write_posterior
 
 
-def main() -> None:
+def read_flags(arguments: list[str]) -> argparse.Namespace:
     flags = argparse.ArgumentParser()
     flags.add_argument("--scratch", type=Path)
     flags.add_argument("--seconds", type=float, default=0.0, help="per member, but the first")
-    flags.add_argument("--hangs-at", type=int, default=0, help="member that takes a minute")
+    flags.add_argument("--hangs-at", type=int, default=0, help="member that takes for ever")
     flags.add_argument("--dies-at", type=int, default=0, help="member at which it crashes")
     flags.add_argument("--fails", default="", help="the sentence every job fails with")
     flags.add_argument("--refuses", default="", help="why the first member is refused")
     flags.add_argument("--notice", default="")
     flags.add_argument("--no-posterior", action="store_true", help="what members said is lost")
-    FakeChild(flags.parse_args()).serve()
+    return flags.parse_args(arguments)
 
 
-def tell(message: Message) -> None:
-    print(message.to_line(), flush=True)
+def main() -> None:
+    child = FakeChild(
+        read_flags(sys.argv[1:]), lambda message: print(message.to_line(), flush=True)
+    )
+    print("not a message: libraries print too", flush=True)
+    threading.Thread(target=read, args=(child,), daemon=True).start()
+    child.serve()
+
+
+def read(child: FakeChild) -> None:
+    for line in sys.stdin:
+        child.receive(from_line(line))
+    os._exit(0)
 
 
 class FakeChild:
-    def __init__(self, flags: argparse.Namespace) -> None:
+    def __init__(self, flags: argparse.Namespace, tell: Callable[[Message], None]) -> None:
         self.flags = flags
+        self.tell = tell
         self.stop = threading.Event()
+        self.closed = False
         self.job = 0
         self.files = 0
-        self.waiting: queue.Queue[Message] = queue.Queue()
+        self.waiting: queue.Queue[Message | None] = queue.Queue()
 
     def serve(self) -> None:
-        threading.Thread(target=self.read, daemon=True).start()
-        print("not a message: libraries print too", flush=True)
-        tell(ChildReady(devices={"cuda:0": "Fake GPU, 8.0 of 8.0 GiB free", "cpu": "CPU"}))
-        while True:
-            message = self.waiting.get()
+        self.tell(ChildReady(devices={"cuda:0": "Fake GPU, 8.0 of 8.0 GiB free", "cpu": "CPU"}))
+        while (message := self.waiting.get()) is not None and not self.closed:
             if isinstance(message, LoadEnsemble):
                 self.load(message)
             elif isinstance(message, SegmentImage):
                 self.segment(message)
             elif isinstance(message, TestConnection):
-                tell(ConnectionTested(device=message.device, text="1 worker; it has a fake GPU."))
+                self.tell(
+                    ConnectionTested(device=message.device, text="1 worker; it has a fake GPU.")
+                )
 
-    def read(self) -> None:
-        for line in sys.stdin:
-            message = from_line(line)
-            if isinstance(message, StopJob):
-                if message.job == self.job:
-                    self.stop.set()
-            else:
-                self.waiting.put(message)
-        os._exit(0)
+    def receive(self, message: Message) -> None:
+        if not isinstance(message, StopJob):
+            self.waiting.put(message)
+        elif message.job == self.job:
+            self.stop.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self.stop.set()
+        self.waiting.put(None)
 
     def load(self, request: LoadEnsemble) -> None:
         members = sorted(Path(request.folder).rglob("*.pth"))
         refused = {str(members[0]): self.flags.refuses} if self.flags.refuses else {}
-        tell(EnsembleLoaded(folder=request.folder, refused=refused))
+        self.tell(EnsembleLoaded(folder=request.folder, refused=refused))
 
     def segment(self, request: SegmentImage) -> None:
         self.job = request.job
         self.stop.clear()
-        tell(StageStarted(text="Loading the ensemble"))
+        self.tell(StageStarted(text="Loading the ensemble"))
         image = np.load(request.image)
         if self.flags.fails:
-            tell(JobEnded(outcome="failed", text=self.flags.fails, job=request.job))
+            self.tell(JobEnded(outcome="failed", text=self.flags.fails, job=request.job))
             return
         if self.flags.notice:
-            tell(Notice(text=self.flags.notice))
+            self.tell(Notice(text=self.flags.notice))
         phases: list[int | None] = list(request.phases or [None])
         if request.phases is None:
             phases = [image.shape[1], 2]
-            tell(PhasesFound(job=request.job, end_diastole=image.shape[1], end_systole=2))
+            self.tell(PhasesFound(job=request.job, end_diastole=image.shape[1], end_systole=2))
         stopped = any(self.phase(request, image.shape[-3:], phase) for phase in phases)
-        tell(JobEnded(outcome="stopped" if stopped else "finished", job=request.job))
+        self.tell(JobEnded(outcome="stopped" if stopped else "finished", job=request.job))
 
     def phase(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> bool:
         """Segment one phase; True if stopped."""
         for done in range(1, request.settings.members + 1):
             if done == self.flags.hangs_at:
-                time.sleep(60)
-            if self.stop.wait(self.flags.seconds if done > 1 else 0):
+                threading.Event().wait()
+            if self.closed or self.stop.wait(self.flags.seconds if done > 1 else 0):
                 return True
             if done == self.flags.dies_at:
                 print("RuntimeError: fake crash", file=sys.stderr, flush=True)
                 os._exit(3)
-            tell(self.snapshot(request, shape, phase, done))
+            self.tell(self.snapshot(request, shape, phase, done))
         report = {"method": request.settings.method, "device": request.settings.device}
         report |= {"members": request.settings.members, "warnings": ["Look twice."], "notes": []}
         report |= {"spacing": request.spacing, "shape": np.load(request.image, "r").shape}
         posterior = "" if self.flags.no_posterior else self.posterior(request, shape, phase)
-        tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
+        self.tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
         return False
 
     def posterior(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> str:

@@ -22,9 +22,11 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
 
 from ..helpers import HELPERS
 from ..helpers.models import plans
+from ..helpers.thread_child import ThreadChild
 
 FAKE = str(HELPERS / "fake_child.py")
 # As most short-axis cines: x to the left and back, y down, z from base to apex.
@@ -128,18 +130,22 @@ def make_dock(
 ) -> Iterator[Callable[..., SegmentWidget]]:
     """Make a SegmentWidget with a fake child for a viewer with layers; ended after the test.
 
-    Without ``window`` the viewer is a model, which is quick; with it a real one, shown.
+    The child is a thread and the viewer a model, which is quick; with ``process`` the child is a
+    process, with ``window`` the viewer is a real one, shown, and the child a process too.
     """
     docks: list[SegmentWidget] = []
 
-    def make(*layers: Layer, flags: Sequence[object] = (), window: bool = False) -> SegmentWidget:
+    def make(
+        *layers: Layer, flags: Sequence[object] = (), window: bool = False, process: bool = False
+    ) -> SegmentWidget:
         viewer = (
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
         )
         for layer in layers:
             viewer.add_layer(layer)
-        command, demo = fake_command(*flags), tmp_path / "no_demo"
-        dock = SegmentWidget(viewer, command=command, settings=settings, demo=demo)
+        real = window or process
+        child: Any = InferenceChild(fake_command(*flags)) if real else ThreadChild(*flags)
+        dock = SegmentWidget(viewer, child=child, settings=settings, demo=tmp_path / "no_demo")
         docks.append(dock)
         if window:
             viewer.window.add_dock_widget(dock, name="Segment", area="right")
@@ -159,8 +165,8 @@ def ready(
 ) -> Callable[..., SegmentWidget]:
     """As ``make_dock``, with an ensemble of three members chosen and found."""
 
-    def make(*layers: Layer, flags: Sequence[object] = (), window: bool = False) -> SegmentWidget:
-        dock = make_dock(*layers, flags=flags, window=window)
+    def make(*layers: Layer, **options: Any) -> SegmentWidget:
+        dock = make_dock(*layers, **options)
         choose(dock, ensemble_folder, qtbot)
         return dock
 
@@ -170,11 +176,11 @@ def ready(
 def choose(dock: SegmentWidget, folder: Path, qtbot: Any) -> None:
     """Choose an ensemble folder and wait until it was looked into."""
     dock.ensemble.choose(folder)
-    qtbot.waitUntil(lambda: dock.ensemble.folder is not None, timeout=5000)
+    qtbot.waitUntil(lambda: dock.ensemble.folder is not None)
 
 
 def run(dock: SegmentWidget, qtbot: Any) -> str:
     """Press Segment and wait for the end; what the dock says then."""
-    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
     return str(dock.run.status.text())

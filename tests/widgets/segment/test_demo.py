@@ -25,6 +25,7 @@ from qtpy.QtCore import QTimer
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
 from napari_bayes_nnunet.widgets.common.settings import Settings
 
 picture, demo, timeout, closes, *command = sys.argv[1:]
@@ -33,7 +34,7 @@ def make(viewer):
     if int(closes):
         QTimer.singleShot(int(closes), viewer.close)
     settings = Settings(Path(demo).parent / "settings.json")
-    return SegmentWidget(viewer, command=command, settings=settings, demo=Path(demo))
+    return SegmentWidget(viewer, child=InferenceChild(command), settings=settings, demo=Path(demo))
 
 try:
     run_demo(Path(picture) if picture else None, make_dock=make, timeout_s=float(timeout))

