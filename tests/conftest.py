@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from .helpers.command import bayes_nnunet
 from .helpers.hearts import make_dataset
+from .helpers.patient_bot import PatientBot
 from .helpers.warm_command import WarmCommand
 
 SMALL_TRAINING = (
@@ -24,24 +27,55 @@ def made_dataset() -> Callable[..., Path]:
     return make_dataset
 
 
+@pytest.fixture
+def qtbot(qapp: object, request: pytest.FixtureRequest) -> PatientBot:
+    return PatientBot(request)
+
+
 @pytest.fixture(scope="session")
-def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``make_once(name, make)`` calls ``make(folder)`` in one of the processes that run the tests.
+
+    Returns the folder to all of them. With ``pytest -n`` every process has a session of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / f"once_{name}", shared / f"once_{name}.done"
+        with FileLock(shared / f"once_{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def hearts(make_once: Callable[..., Path]) -> Path:
     """A dataset of 4 patients with 2 frames each; not to be changed."""
-    return make_dataset(tmp_path_factory.mktemp("data") / "Herzen für alle", licence="CC0-1.0")
+    name = "Herzen für alle"
+    return make_once("data", lambda folder: make_dataset(folder / name, licence="CC0-1.0")) / name
 
 
 @pytest.fixture(scope="session")
-def trained_run(hearts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(hearts: Path, make_once: Callable[..., Path]) -> Path:
     """The folder of a finished run on ``hearts``, trained by the real command; not to be changed.
 
     What the command printed stands beside it in ``stdout.txt`` and ``stderr.txt``.
     """
-    run = tmp_path_factory.mktemp("runs") / "not there yet" / "small run"
-    done = bayes_nnunet("train", hearts, "--output", run, *SMALL_TRAINING, "--jsonl")
-    assert done.returncode == 0, done.stderr
-    (run.parent / "stdout.txt").write_text(done.stdout, encoding="utf-8")
-    (run.parent / "stderr.txt").write_text(done.stderr, encoding="utf-8")
-    return run
+    name = Path("not there yet", "small run")
+
+    def train(folder: Path) -> None:
+        run = folder / name
+        done = bayes_nnunet("train", hearts, "--output", run, *SMALL_TRAINING, "--jsonl")
+        assert done.returncode == 0, done.stderr
+        (run.parent / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+        (run.parent / "stderr.txt").write_text(done.stderr, encoding="utf-8")
+
+    return make_once("trained", train) / name
 
 
 @pytest.fixture(scope="session")
@@ -53,24 +87,24 @@ def warm_command() -> Iterator[WarmCommand]:
 
 
 @pytest.fixture(scope="session")
-def planned_run(
-    hearts: Path, warm_command: WarmCommand, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def planned_run(hearts: Path, warm_command: WarmCommand, make_once: Callable[..., Path]) -> Path:
     """A run on ``hearts`` that was killed while planning, started again, and killed at once.
 
     All is preprocessed and nothing trained, so that a copy of it can be started with other flags.
     """
-    folder = tmp_path_factory.mktemp("planned")
-    run = folder / "run"
-    start = ("train", hearts, "--output", run, "--preset", "demo")
-    first = warm_command.start(*start, folder=folder)
-    first.wait((run / "nnunet_data" / "preprocessed").exists)
-    first.kill()
-    assert not (run / "ensemble.json").exists()
-    second = warm_command.start(*start, folder=folder)
-    second.wait((run / "ensemble.json").exists)
-    second.kill()
-    assert (run / "ensemble.json").exists(), second.errors
-    for killed in (first, second):
-        killed.wait_for_children()
-    return run
+
+    def plan(folder: Path) -> None:
+        run = folder / "run"
+        start = ("train", hearts, "--output", run, "--preset", "demo")
+        first = warm_command.start(*start, folder=folder)
+        first.wait((run / "nnunet_data" / "preprocessed").exists)
+        first.kill()
+        assert not (run / "ensemble.json").exists()
+        second = warm_command.start(*start, folder=folder)
+        second.wait((run / "ensemble.json").exists)
+        second.kill()
+        assert (run / "ensemble.json").exists(), second.errors
+        for killed in (first, second):
+            killed.wait_for_children()
+
+    return make_once("planned", plan) / "run"

@@ -335,6 +335,7 @@ def descendants(process):
     return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
     schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
     start = (hearts, "--output", planned.path, "--jsonl")
@@ -400,10 +401,8 @@ def test_two_cards_train_an_ensemble(planned, hearts):
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two CUDA cards")
     flags = (*TINY, "--epochs", 2, "--cycles", 1, "--gamma", 0, "--num-gpus", 2, "--jsonl")
-    began = time.monotonic()
     done = bayes_nnunet("train", hearts, "--output", planned.path, *flags)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 600
     assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [0, 1]
     assert [m.epoch for m in read_record(planned.record).members("0")] == [0, 1]
     assert (planned.fold("0") / "checkpoint_final.pth").exists()

@@ -281,9 +281,7 @@ def test_a_training_is_killed_and_everybody_is_told(training):
     started, run = training
     follower = Follower(run)
     started.wait(lambda: any(isinstance(m, EpochDone) for m in follower.read().messages))
-    begin = time.monotonic()
     kill(run)
-    assert time.monotonic() - begin < 5
     assert started.has_ended
     last = follower.read().messages[-1]
     assert (last.outcome, actions(last.spoken)) == ("stopped", [Action.RESUME])
@@ -292,7 +290,9 @@ def test_a_training_is_killed_and_everybody_is_told(training):
         pass
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(more, marks=pytest.mark.slow) for more in (1, 2, 3))]
+)
 def test_one_that_is_killed_by_others_at_any_moment_has_died(seed, training):
     started, run = training
     moment = random.Random(seed).uniform(0, 3)
