@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -192,11 +191,10 @@ def test_a_stop_overtakes_and_the_child_serves_on(child, model):
     child.receive()
     child.send(request(child, model, made_image((8, 160, 160))[None]))
     child.until(SnapshotReady)
-    started = time.perf_counter()
     child.send(StopJob(job=1))
-    end = child.until(JobEnded)[-1]
+    *before, end = child.until(JobEnded)
     assert end == JobEnded(outcome="stopped", job=1)
-    assert time.perf_counter() - started < 1
+    assert len(before) <= 1, "the member that was being asked"
     child.send(request(child, model, made_image((3, 40, 40))[None], job=2))
     assert child.until(JobEnded)[-1] == JobEnded(outcome="finished", job=2)
 

@@ -39,7 +39,7 @@ class Patience:
         self._qtbot = qtbot
 
     def until(self, is_so: Callable[[], bool]) -> None:
-        self._qtbot.waitUntil(is_so, timeout=120000)
+        self._qtbot.waitUntil(is_so)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_review_survives_its_window(
     dock = ReviewWidget(viewer, ask_folder=lambda *_: str(out))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock.desk is not None, timeout=60000)
+    qtbot.waitUntil(lambda: dock.desk is not None)
     desk = dock.desk
     assert not desk.saver.read_only  # the lock ended with the window
     place = tuple(done["place"])
@@ -90,7 +90,7 @@ def test_a_review_survives_its_window(
 
     out.mkdir()
     dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"), timeout=60000)
+    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))
     check_files(out, image, expected)
     dock.close_study()
 

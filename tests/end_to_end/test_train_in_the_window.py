@@ -114,17 +114,17 @@ def test_two_folders_to_a_segmented_heart(
     with clock.running():
         choose_data(dock, folders, qtbot)
         choose_schedule(dock)
-        qtbot.waitUntil(dock.new.start_button.isEnabled, timeout=60000)
+        qtbot.waitUntil(dock.new.start_button.isEnabled)
         dock.new.start_button.click()
-        qtbot.waitUntil(dock.form.use_button.isEnabled, timeout=180000)
+        qtbot.waitUntil(dock.form.use_button.isEnabled)
     dock.form.use_button.click()
     segment = use_in_segment(viewer, folders, qtbot)
     assert dock.watch.started_here()  # it trained all the time
     segment.close_child()
     with clock.running():
         dock.form.stop_button.click()
-        qtbot.waitUntil(lambda: not dock.watch.started_here(), timeout=60000)
-        qtbot.waitUntil(lambda: dock.state.kind == "stopped", timeout=20000)
+        qtbot.waitUntil(lambda: not dock.watch.started_here())
+        qtbot.waitUntil(lambda: dock.state.kind == "stopped")
     assert "Stopped" in dock.form.status.text()
     assert dock.form.resume_button.isEnabled()
     print({slot: round(seconds, 3) for slot, seconds in clock.held.items() if seconds > 0.02})
@@ -137,12 +137,12 @@ def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) ->
     data.source.setCurrentIndex(FOLDERS)
     data.folders.images.choose(folders[0])
     data.folders.labels.choose(folders[1])
-    qtbot.waitUntil(lambda: data.folders.match is not None, timeout=30000)
+    qtbot.waitUntil(lambda: data.folders.match is not None)
     assert len(data.folders.match.pairs) == 2 * PATIENTS
-    qtbot.waitUntil(data.folders.new.make_button.isEnabled, timeout=10000)
+    qtbot.waitUntil(data.folders.new.make_button.isEnabled)
     data.folders.new.make_button.click()
-    qtbot.waitUntil(lambda: data.dataset is not None, timeout=30000)
-    qtbot.waitUntil(lambda: dock.new.preflight.preflight is not None, timeout=60000)
+    qtbot.waitUntil(lambda: data.dataset is not None)
+    qtbot.waitUntil(lambda: dock.new.preflight.preflight is not None)
     assert dock.new.preflight.preflight.ready
 
 
@@ -160,13 +160,13 @@ def choose_schedule(dock: TrainingWidget) -> None:
 def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
     """Segment one of the images with the members so far, in the dock that has opened."""
     _, segment = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
-    qtbot.waitUntil(lambda: segment.ensemble.folder is not None, timeout=30000)
+    qtbot.waitUntil(lambda: segment.ensemble.folder is not None)
     assert segment.ensemble.folder.usable_members
     image = sorted(folders[0].iterdir())[0]
     viewer.open(image, plugin="napari-bayes-nnunet")
     segment.method.members.setValue(2)
     segment.segment()
-    qtbot.waitUntil(lambda: not segment.job.is_running, timeout=120000)
+    qtbot.waitUntil(lambda: not segment.job.is_running)
     assert segment.run.status.text().startswith("Finished"), segment.run.status.text()
     (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert labels.data.shape == read_volume(image).shape

@@ -19,10 +19,11 @@ from napari_bayes_nnunet.io.study.arrays import of_phase
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
-from napari_bayes_nnunet.widgets.review.controller import NUMBERS_AFTER_MS, ReviewController
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 
 from .cines import image_of, make_cine
+from .settling import settle
 
 
 def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
@@ -39,7 +40,7 @@ def steps_of(layer: Labels) -> int:
 def paint(layer: Labels, place: Place, y: int, x: int, label: int, qtbot: Any) -> None:
     """One dab of the brush, and the moment in which it is noticed."""
     layer.paint((*index_of(place), y, x), label)
-    qtbot.wait(1)
+    settle(qtbot)
 
 
 def plane(session: ReviewSession, place: Place) -> np.ndarray:
@@ -86,10 +87,10 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until the forms have followed."""
-        self.qtbot.wait(NUMBERS_AFTER_MS + 30)
+        settle(self.qtbot, self.desk, self.forms)
 
     def saved(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.desk.saver.has_unsaved, timeout=10000)
+        self.qtbot.waitUntil(lambda: not self.desk.saver.has_unsaved)
 
     def close(self) -> None:
         if not self.desk.picture._is_closing:

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import threading
-import time
 
 import dask
 import pytest
@@ -139,10 +138,8 @@ def test_files_that_are_no_certificates_or_do_not_belong_together(certificates, 
 def test_a_port_that_answers_in_no_way_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.perf_counter()
         with pytest.raises(AppError, match=f"No Dask scheduler answered at {address}"):
             connect(address, timeout=1)
-        assert time.perf_counter() - began < 10
 
 
 def test_a_computer_that_is_not_known() -> None:

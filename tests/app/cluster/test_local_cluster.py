@@ -23,7 +23,7 @@ TLS_ALERT = b"\x15"
 COMMAND = """
 import sys
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
-from tests import cluster_work
+from tests.helpers import cluster_work
 
 if __name__ == "__main__":
     work, *tasks = sys.argv[1:]

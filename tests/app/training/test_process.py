@@ -137,9 +137,8 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
         iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, restart_first_cycle=False),
         selection=MemberSelection(per_cycle=1),
     )  # fmt: skip
-    begin = time.monotonic()
     started = start(request)
-    assert time.monotonic() - begin < 1
+    assert not started.has_begun  # nobody waited for it
     assert started.pid != os.getpid()
     assert not started.has_ended
     wait_until(lambda: started.has_begun)

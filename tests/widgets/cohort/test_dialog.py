@@ -24,6 +24,7 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from tests.helpers.drops import drop
 
 from ...helpers.cohort_docks import fake_predict, made_asking, make_images
+from ...helpers.settling import settle
 from ..segment.test_worker_process import is_alive
 
 
@@ -53,7 +54,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def wait_until(condition: Callable[[], bool], qtbot: Any) -> None:
-    qtbot.waitUntil(condition, timeout=20000)
+    qtbot.waitUntil(condition)
 
 
 def wait_end(window: CohortWindow, qtbot: Any) -> str:
@@ -156,7 +157,7 @@ def test_a_slow_drive_holds_nothing_up(make, images, qtbot, monkeypatch) -> None
     assert window.status.text() == "Stopped."
     assert not window.is_busy
     goes_on.set()
-    qtbot.wait(100)
+    settle(qtbot, window)
     assert not window.is_busy
 
 

@@ -50,13 +50,13 @@ def make(qapp: Any):
 
 
 def wait_end(heard: Heard, qtbot: Any) -> tuple[str, str]:
-    qtbot.waitUntil(lambda: bool(heard.ended), timeout=20000)
+    qtbot.waitUntil(lambda: bool(heard.ended))
     assert not heard.run.is_running
     return heard.ended.pop()
 
 
 def wait_study(heard: Heard, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: bool(heard.studies), timeout=20000)
+    qtbot.waitUntil(lambda: bool(heard.studies))
 
 
 def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:
@@ -91,18 +91,18 @@ def test_starting_twice_starts_one(make, tmp_path, qtbot) -> None:
     assert len(heard.studies) == 1
 
 
-def test_stop_asks_the_command_to_end(make, tmp_path, qtbot) -> None:
+def test_stop_asks_the_command_to_end(make, tmp_path, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(cohort_run, "STOPS_WITHIN_MS", 600_000)  # nobody kills it
     heard = make("--seconds", 60)
     request = made_request(tmp_path)
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "study.json").touch()
     heard.run.start(request)
     wait_study(heard, qtbot)
-    pid, started = heard.run.pid, time.perf_counter()
+    pid = heard.run.pid
     heard.run.stop()
     heard.run.stop()
     assert wait_end(heard, qtbot)[0] == "stopped"
-    assert time.perf_counter() - started < cohort_run.STOPS_WITHIN_MS / 1000
     assert not is_alive(pid)
 
 
@@ -110,7 +110,7 @@ def test_a_command_that_does_not_end_is_killed(make, tmp_path, qtbot, monkeypatc
     monkeypatch.setattr(cohort_run, "STOPS_WITHIN_MS", 200)
     heard = make("--seconds", 60, "--deaf")
     heard.run.start(made_request(tmp_path))
-    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    qtbot.waitUntil(lambda: bool(heard.found))
     pid = heard.run.pid
     heard.run.stop()
     assert wait_end(heard, qtbot) == ("stopped", "")
@@ -133,7 +133,7 @@ def test_closing_ends_it_at_once_and_tells_nothing(
     monkeypatch.setattr(cohort_run, "CLOSES_WITHIN_MS", 200)
     heard = make("--seconds", 60, *flags)
     heard.run.start(made_request(tmp_path))
-    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    qtbot.waitUntil(lambda: bool(heard.found))
     pid = heard.run.pid
     heard.run.close()
     assert not is_alive(pid)
@@ -144,7 +144,7 @@ def test_closing_ends_it_at_once_and_tells_nothing(
 def test_a_killed_command_is_missed(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 60)
     heard.run.start(made_request(tmp_path))
-    qtbot.waitUntil(lambda: bool(heard.found), timeout=20000)
+    qtbot.waitUntil(lambda: bool(heard.found))
     os.kill(heard.run.pid, signal.SIGKILL)
     expected = "The segmentation ended unexpectedly (killed, perhaps because memory ran out)."
     assert wait_end(heard, qtbot) == ("failed", expected)

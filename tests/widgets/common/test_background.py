@@ -14,6 +14,8 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.widgets.common.background import MISTAKE, Background
 
+from ...helpers.settling import settle
+
 
 @pytest.fixture
 def background(qapp):
@@ -30,7 +32,7 @@ def outcome(background, work, qtbot) -> tuple[str, object]:
         lambda sentence: arrived.append(("error", sentence)),
     )
     assert not arrived
-    qtbot.waitUntil(lambda: bool(arrived), timeout=2000)
+    qtbot.waitUntil(lambda: bool(arrived))
     return arrived[0]
 
 
@@ -41,7 +43,7 @@ def test_a_result_arrives_in_the_windows_thread(background, qtbot) -> None:
         lambda _: places.append(threading.current_thread()),
         places.append,
     )
-    qtbot.waitUntil(lambda: len(places) == 2, timeout=2000)
+    qtbot.waitUntil(lambda: len(places) == 2)
     assert places[0] is not threading.main_thread()
     assert places[1] is threading.main_thread()
 
@@ -50,7 +52,7 @@ def test_tasks_come_in_order(background, qtbot) -> None:
     arrived: list[int] = []
     for number in range(5):
         background.run(lambda n=number: n, arrived.append, print)
-    qtbot.waitUntil(lambda: len(arrived) == 5, timeout=2000)
+    qtbot.waitUntil(lambda: len(arrived) == 5)
     assert arrived == [0, 1, 2, 3, 4]
 
 
@@ -79,7 +81,7 @@ def test_a_mistake_is_told_to_who_waits_and_raised_in_the_window(background, qtb
     told: list[str] = []
     with qtbot.captureExceptions() as raised:
         background.run(work, print, told.append)
-        qtbot.waitUntil(lambda: bool(raised), timeout=2000)
+        qtbot.waitUntil(lambda: bool(raised))
     assert raised[0][0] is ZeroDivisionError
     assert told == [MISTAKE.format(error=ZeroDivisionError())]
 
@@ -93,7 +95,8 @@ def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
     parent.deleteLater()
     del background
     gc.collect()
-    qtbot.wait(200)
+    thread.join(10)
+    settle(qtbot)
     assert arrived == []
     assert not thread.is_alive()
 
@@ -106,7 +109,7 @@ def test_a_window_whose_work_is_done_is_not_kept(background, qtbot) -> None:
     arrived: list[object] = []
     window = Window()
     background.run(lambda: 1, window.arrive, window.arrive)
-    qtbot.waitUntil(lambda: arrived == [1], timeout=2000)
+    qtbot.waitUntil(lambda: arrived == [1])
     gone = weakref.ref(window)
     del window
     gc.collect()

@@ -106,7 +106,7 @@ def test_an_emptied_whole_number_keeps_the_last(form: DataForm, qtbot: Any) -> N
 def test_a_new_value_does_not_take_the_focus(form: DataForm, qtbot: Any) -> None:
     form.native.activateWindow()
     editor(form, "name").setFocus()
-    qtbot.waitUntil(lambda: QApplication.focusWidget() is editor(form, "name"), timeout=2000)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is editor(form, "name"))
     form.update({"slices": 3, "gap": 1.0, "weight": 5.0})
     assert QApplication.focusWidget() is editor(form, "name")
 
@@ -169,7 +169,7 @@ def test_tab_goes_from_field_to_field(form: DataForm, qtbot: Any) -> None:
     names = ["slices", "gap", "weight"]
     editor(form, names[0]).setFocus()
     for name in names:
-        qtbot.waitUntil(lambda name=name: editor(form, name).hasFocus(), timeout=2000)
+        qtbot.waitUntil(lambda name=name: editor(form, name).hasFocus())
         qtbot.keyClick(editor(form, name), Qt.Key.Key_Tab)
 
 

@@ -121,4 +121,4 @@ def test_without_a_bar_the_last_column_is_cut_where_the_table_ends(
     table.resize(200, table.height())
     table.set_rows([Row(("case", "a very long state that nobody can read in a narrow dock"))])
     header = table.horizontalHeader()
-    qtbot.waitUntil(lambda: header.length() == table.viewport().width(), timeout=2000)
+    qtbot.waitUntil(lambda: header.length() == table.viewport().width())

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_o
 
 from ...helpers.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
 from ...helpers.reviewing import opened, paint, plane, predicted, steps_of
+from ...helpers.settling import settle
 from ..conftest import image_layer
 
 BASE, APEX = (ED, 0), (ED, 3)
@@ -359,11 +360,11 @@ def test_fill_and_polygon_leave_protected_structures_alone(bench, qtbot) -> None
     bench.session.change(protected=("MYO",))
     y, x = np.argwhere(before == MYO)[0]
     bench.layer.fill((ED - 1, WORST[1], y, x), LV)
-    qtbot.wait(1)
+    settle(qtbot)
     assert np.array_equal(bench.now(), before)
     corners = [[ED - 1, WORST[1], *corner] for corner in ((1, 1), (1, 45), (38, 45), (38, 1))]
     bench.layer.paint_polygon(corners, LV)
-    qtbot.wait(1)
+    settle(qtbot)
     assert np.array_equal(bench.now() == MYO, before == MYO)
     assert (bench.now() == LV).sum() > (before == LV).sum()
 

@@ -22,7 +22,7 @@ def buttons(qtbot: Any) -> SliceButtons:
 
 @pytest.mark.parametrize("name", ["previous", "next", "accept", "flag"])
 def test_a_click_asks_for_its_action(buttons: SliceButtons, name: str, qtbot: Any) -> None:
-    with qtbot.waitSignal(getattr(buttons, f"{name}_requested"), timeout=1000):
+    with qtbot.waitSignal(getattr(buttons, f"{name}_requested")):
         qtbot.mouseClick(getattr(buttons, f"{name}_button"), Qt.MouseButton.LeftButton)
 
 
@@ -68,8 +68,8 @@ def test_return_and_escape_give_the_keyboard_back(
 ) -> None:
     buttons.activateWindow()
     buttons.comment.setFocus()
-    qtbot.waitUntil(lambda: QApplication.focusWidget() is buttons.comment, timeout=2000)
-    with qtbot.waitSignal(buttons.comment_left, timeout=1000):
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is buttons.comment)
+    with qtbot.waitSignal(buttons.comment_left):
         qtbot.keyClick(buttons.comment, key)
     assert not buttons.comment.hasFocus()
 

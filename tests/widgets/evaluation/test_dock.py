@@ -33,6 +33,7 @@ from napari_bayes_nnunet.widgets.evaluation.results import NO_DIAGRAM, READING
 
 from ...helpers.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ...helpers.folders import finish
+from ...helpers.settling import settle
 
 SOON = 300_000
 """Drawing figures takes its time on a busy machine."""
@@ -191,7 +192,7 @@ def choose(dock: EvaluationWidget, predictions: Path, labels: Path, qtbot: Any) 
 
 def looked(dock: EvaluationWidget, qtbot: Any) -> str:
     """Wait until the folders were looked into; what the dock says then."""
-    qtbot.waitUntil(lambda: not dock._looking.is_running, timeout=SOON)
+    qtbot.waitUntil(lambda: not dock._looking.is_running)
     return str(dock.hint.text())
 
 
@@ -204,13 +205,13 @@ def compare(dock: EvaluationWidget, folder: Path, name: str, qtbot: Any) -> str:
 def begin(dock: EvaluationWidget, halting: Halting, words: str, qtbot: Any) -> None:
     """Press Evaluate and wait until it halts."""
     dock.evaluate_button.click()
-    qtbot.waitUntil(lambda: words in dock.progress.text.text(), timeout=SOON)
+    qtbot.waitUntil(lambda: words in dock.progress.text.text())
 
 
 def evaluated(dock: EvaluationWidget, qtbot: Any) -> str:
     """Press Evaluate and wait for the end; what the dock says of what went wrong."""
     dock.evaluate_button.click()
-    qtbot.waitUntil(lambda: not dock.job.is_running, timeout=SOON)
+    qtbot.waitUntil(lambda: not dock.job.is_running)
     return str(dock.status.text())
 
 
@@ -550,7 +551,7 @@ def test_stop_ends_at_once_and_writes_nothing(words, ready, folders, qtbot) -> N
     assert dock.form.isEnabled()
     halting.may_go_on.set()
     assert halting.has_ended.wait(SOON / 1000)
-    qtbot.wait(100)
+    settle(qtbot, dock)
     assert not (folders / "multi_report").exists()
     assert dock.results.isHidden()
 
@@ -567,7 +568,7 @@ def test_while_the_files_are_written_it_is_too_late_to_stop(ready, outcome, qtbo
     dock.job.stop()
     assert dock.job.is_running
     halting.may_go_on.set()
-    qtbot.waitUntil(lambda: has_result(dock), timeout=SOON)
+    qtbot.waitUntil(lambda: has_result(dock))
 
 
 def test_stopped_it_can_be_started_again_at_once(ready, outcome, qtbot) -> None:
@@ -595,7 +596,7 @@ def test_closing_the_dock_while_it_runs(how, ready, folders, qtbot) -> None:
     assert not dock.job.is_running
     halting.may_go_on.set()
     assert halting.has_ended.wait(SOON / 1000)
-    qtbot.wait(100)
+    settle(qtbot, dock)
     assert not (folders / "multi_report").exists()
     viewer.add_image(np.ones((3, 4, 5)))
     if how == "close":
@@ -613,7 +614,7 @@ def test_a_tab_in_front_does_not_stop_it(ready, outcome, qtbot) -> None:
     dock.hide()
     assert dock.job.is_running
     halting.may_go_on.set()
-    qtbot.waitUntil(lambda: not dock.job.is_running, timeout=SOON)
+    qtbot.waitUntil(lambda: not dock.job.is_running)
     assert has_result(dock)
 
 
@@ -663,8 +664,8 @@ def test_it_fits_a_narrow_dock_whatever_it_shows(ready, folders, outcome, qtbot)
     evaluated(dock, qtbot)
     dock.status.say(f"{folders}/a_folder/with_a_long_name is no folder.")
     dock.parent().window().resizeDocks([dock.parent()], [300], Qt.Orientation.Horizontal)
-    qtbot.wait(100)
     content = dock._area.widget()
+    qtbot.waitUntil(lambda: content.width() == dock._area.viewport().width())
     assert dock.minimumSizeHint().width() <= dock.minimumWidth() == 300
     assert content.minimumSizeHint().width() <= 300 - 20
     assert content.width() == dock._area.viewport().width()

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QPalette
 from napari_bayes_nnunet.widgets.common.plotting import pg
 from napari_bayes_nnunet.widgets.reading.curves_plot import CurvesPlot, PhaseLine
 
+from ...helpers.settling import settle
 from .test_volume_plot import PHASES, curve
 
 
@@ -109,7 +110,7 @@ def test_the_name_is_not_cut_off_at_either_end(qtbot: Any) -> None:
         line = PhaseLine(name)
         plot.addItem(line)
         line.put(phase, range(7, 19))
-        qtbot.wait(20)
+        settle(qtbot, plot)
         shown = plot.getViewBox().sceneBoundingRect()
         text = line.label.mapRectToScene(line.label.boundingRect())
         assert shown.left() <= text.left() + 1

@@ -281,10 +281,10 @@ def test_a_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
     area.setWidget(inner)
     area.show()
     grid.set_scores(SCORES, range(1, PHASES + 1), UNIT)
-    qtbot.waitUntil(lambda: grid.height() == grid.sizeHint().height(), timeout=2000)
+    qtbot.waitUntil(lambda: grid.height() == grid.sizeHint().height())
     before = grid.height()
     grid.set_scores(SCORES[:6], range(1, PHASES + 1), UNIT)
-    qtbot.waitUntil(lambda: grid.height() < before - 60, timeout=2000)
+    qtbot.waitUntil(lambda: grid.height() < before - 60)
 
 
 def test_wrong_input_is_refused(grid: HeatGrid) -> None:

@@ -170,7 +170,7 @@ def test_what_an_edit_has_changed_is_lit_up_and_shown_with_what_it_was(
     assert table.lit == {"LV EDV"}
     assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "142.3")
     assert table.texts("LV EF")[-1] == ""
-    qtbot.waitUntil(lambda: not table.lit, timeout=2000)
+    qtbot.waitUntil(lambda: not table.lit)
     assert table.texts("LV EDV")[-1] == "142.3"
 
 

@@ -18,6 +18,7 @@ from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy, ReviewPictu
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
 from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ...helpers.settling import settle
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_going_to_a_slice_shows_it_and_tells_it_once(viewer, make_picture, qtbot
     center, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
     picture.go_to(WORST)
     picture.go_to(WORST)
-    qtbot.wait(5)
+    settle(qtbot, picture)
     assert told == [WORST]
     assert picture.place == WORST
     assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == (center, zoom)
@@ -245,7 +246,7 @@ def test_taking_away_leaves_image_and_prediction(viewer, make_picture, qtbot) ->
     assert picture.edited not in viewer.layers
     assert result_layers(viewer, picture.image)["prediction"].visible
     viewer.dims.set_current_step(0, 2)
-    qtbot.wait(5)
+    settle(qtbot, picture)
     assert told == []
 
 

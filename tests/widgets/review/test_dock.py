@@ -30,6 +30,7 @@ from ...helpers.cines import CINE, ED, ES, LV, SHAPE, SPACING, WORST, image_of, 
 from ...helpers.dicoms import write_cine
 from ...helpers.hearts import make_dataset
 from ...helpers.reviewing import opened, plane, predicted, press, steps_of
+from ...helpers.settling import settle
 
 NEVER = 1_000_000
 
@@ -78,7 +79,7 @@ def make_dock(qtbot, asked, request) -> Iterator[Callable[..., ReviewWidget]]:
     yield make
     while made:
         made.pop()._take_away(NO_STUDY)
-    qtbot.wait(50)  # what was closed is deleted a little later
+    settle(qtbot)  # what was closed is deleted a little later
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> Non
 
 def ended(dock: ReviewWidget, qtbot: Any) -> None:
     """Wait until the study is open, or is not."""
-    qtbot.waitUntil(lambda: dock._opening is None, timeout=20000)
+    qtbot.waitUntil(lambda: dock._opening is None)
 
 
 def edit(dock: ReviewWidget) -> np.ndarray:
@@ -185,7 +186,7 @@ def test_only_the_study_asked_for_last_is_shown(dock, folder, tmp_path, qtbot) -
     dock.open(folder)
     dock.open(other)
     ended(dock, qtbot)
-    qtbot.wait(100)
+    settle(qtbot, dock)
     assert "other" in dock.title.text()
     open_study_lock(folder).release()
 
@@ -193,7 +194,7 @@ def test_only_the_study_asked_for_last_is_shown(dock, folder, tmp_path, qtbot) -
 def test_a_dock_that_is_closed_while_opening_opens_nothing(dock, folder, qtbot) -> None:
     dock.open(folder)
     dock.close_study()
-    qtbot.wait(300)
+    settle(qtbot, dock)
     assert dock.desk is None
     assert list(dock._viewer.layers) == []
 
@@ -233,7 +234,7 @@ def test_a_study_that_was_dropped_on_the_window_is_reviewed(make_dock, folder, q
     assert len(viewer.layers) == 4
     dock.close_study()
     viewer.add_image(np.zeros((4, 5)))  # does not bring the study back
-    qtbot.wait(100)
+    settle(qtbot, dock)
     assert dock.desk is None
     assert dock._opening is None
 
@@ -283,11 +284,11 @@ def test_what_goes_out_is_asked_for(dock, folder, asked, tmp_path, qtbot) -> Non
     dock.forms.export.export_button.click()
     assert status.text() == ""
     dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"), timeout=20000)
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert (tmp_path / "out" / "heart_report.html").is_file()
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
-    qtbot.waitUntil(lambda: status.text().startswith("Accept all"), timeout=20000)
+    qtbot.waitUntil(lambda: status.text().startswith("Accept all"))
 
 
 def test_dicom_goes_out_beside_its_images(dock, asked, tmp_path, qtbot) -> None:
@@ -301,7 +302,7 @@ def test_dicom_goes_out_beside_its_images(dock, asked, tmp_path, qtbot) -> None:
         assert dock.forms.export.status.text() == ""
         dock.forms.export.dicom_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved heart"), timeout=20000)
+    qtbot.waitUntil(lambda: status.text().startswith("Saved heart"))
     assert asked.titles[-2:] == ["The DICOM images of this study", "Save DICOM SEG and SR in"]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
     dock._may_replace = lambda _, names: False
@@ -327,7 +328,7 @@ def test_files_are_replaced_only_when_the_reader_says_so(
     assert report.read_text() == "of another reader"
     dock.forms.export.export_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"), timeout=20000)
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert report.read_text() != "of another reader"
 
 
@@ -406,7 +407,7 @@ def test_a_wrong_image_leaves_the_study_open_on_black(dock, folder, asked, tmp_p
     open_in(dock, folder, qtbot)
     asked.answers = [str(wrong)]
     dock.image_button.click()
-    qtbot.waitUntil(lambda: dock.desk is not None and dock._opening is None, timeout=20000)
+    qtbot.waitUntil(lambda: dock.desk is not None and dock._opening is None)
     assert "wrong.nii.gz has another grid" in dock.status.text()
     assert not dock.image_button.isHidden()
 
@@ -549,7 +550,7 @@ def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
     mouse = CanvasMouse(dock._viewer, qtbot)
     start, end = (mouse.place_of(layer, (0, 2, 3, x)) for x in (5, 12))
     mouse.drag(start, end)
-    qtbot.wait(20)
+    settle(qtbot, dock.desk)
     assert not dock.desk.corrections.is_preview  # painted on, so taken
     assert steps_of(layer) == 2 or np.array_equal(
         session.alternatives_in(WORST)[0].labels, predicted(session, WORST)

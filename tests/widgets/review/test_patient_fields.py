@@ -118,7 +118,7 @@ def test_the_fields_are_reached_by_keyboard_and_explained(
     fields.native.activateWindow()
     first, second, _ = (field.editor.native for field in fields)
     first.setFocus()
-    qtbot.waitUntil(lambda: QApplication.focusWidget() is first, timeout=2000)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is first)
     qtbot.keyClick(first, Qt.Key.Key_Tab)
     assert QApplication.focusWidget() is second
     assert all(field.tooltip.endswith(".") for field in fields)

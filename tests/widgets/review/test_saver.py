@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io import DataError
@@ -84,7 +85,7 @@ def on_disk(folder: Path) -> ReviewSession:
 
 
 def wait(saver: StudySaver, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not saver.has_unsaved, timeout=10000)
+    qtbot.waitUntil(lambda: not saver.has_unsaved)
 
 
 def test_labels_decisions_and_log_are_saved(make_saver, session, folder, qtbot) -> None:
@@ -115,7 +116,9 @@ def test_it_saves_every_half_minute(make_saver, session, folder, qtbot) -> None:
 
 def test_what_has_not_changed_is_not_written(make_saver, disk, qtbot) -> None:
     saver = make_saver(every_ms=5)
-    qtbot.wait(60)
+    for _ in range(3):
+        with qtbot.waitSignal(saver.findChild(QTimer).timeout):
+            pass
     saver.save()
     saver.save_now()
     saver.close()
@@ -160,7 +163,7 @@ def test_a_failed_save_is_told_and_tried_again_with_its_log(
     edit(session, (ED, 0))
     saver.note()
     saver.save()
-    qtbot.waitUntil(lambda: len(told) > 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(told) > 1)
     assert told[0] == "Not saved: The disk is full. It is tried again every half minute."
     assert saver.has_unsaved
     assert not (folder / USE_LOG).exists()

@@ -22,6 +22,8 @@ from napari_bayes_nnunet.widgets.review.study_list import (
     study_list_row,
 )
 
+from ...helpers.settling import settle
+
 
 def summary(case: str, quality: float | None = None, **known: Any) -> StudySummary:
     return StudySummary(folder=Path("studies") / case, case=case, quality=quality, **known)
@@ -54,7 +56,7 @@ def make_list(qtbot: Any) -> Any:
 def cases(make_list: Any, tmp_path: Path, qtbot: Any) -> CaseList:
     made: CaseList = make_list()
     made.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: bool(made.studies), timeout=2000)
+    qtbot.waitUntil(lambda: bool(made.studies))
     return made
 
 
@@ -99,7 +101,7 @@ def test_cases_of_one_name_are_told_apart_by_their_folders(make_list, tmp_path, 
     placed = [replace(one, folder=at) for one, at in zip(found, folders, strict=True)]
     made = make_list(lambda _: placed)
     made.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: bool(made.studies), timeout=2000)
+    qtbot.waitUntil(lambda: bool(made.studies))
     model = made.table.model()
     assert [model.index(row, 0).data() for row in range(3)] == ["a/cine", "b/cine", "heart"]
 
@@ -145,7 +147,7 @@ def test_a_folder_without_studies_says_so(make_list: Any, tmp_path: Path, qtbot:
     cases = make_list(lambda _: [])
     cases.set_folder(tmp_path)
     assert cases.detail.text() == SEARCHING
-    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES, timeout=2000)
+    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES)
 
 
 def test_a_folder_that_cannot_be_read_says_why(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -154,7 +156,7 @@ def test_a_folder_that_cannot_be_read_says_why(make_list: Any, tmp_path: Path, q
 
     cases = make_list(fail)
     cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: cases.detail.text() == "This folder cannot be read.", timeout=2000)
+    qtbot.waitUntil(lambda: cases.detail.text() == "This folder cannot be read.")
     assert cases.studies == []
 
 
@@ -171,9 +173,9 @@ def test_a_folder_that_hangs_does_not_hold_up_the_next(
     cases = make_list(listed)
     cases.set_folder(tmp_path / "hangs")
     cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: names(cases) == ["good"], timeout=2000)
+    qtbot.waitUntil(lambda: names(cases) == ["good"])
     free.set()
-    qtbot.wait(100)
+    settle(qtbot, cases)
     assert names(cases) == ["good"]
 
 
@@ -181,10 +183,10 @@ def test_a_look_again_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtb
     found = [[BAD, GOOD], [summary("worse", 0.2), BAD, GOOD]]
     cases = make_list(lambda _: found.pop(0))
     cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: len(cases.studies) == 2, timeout=2000)
+    qtbot.waitUntil(lambda: len(cases.studies) == 2)
     click(cases, 1, qtbot)
     qtbot.mouseClick(cases.refresh_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: len(cases.studies) == 3, timeout=2000)
+    qtbot.waitUntil(lambda: len(cases.studies) == 3)
     assert cases.studies[cases.table.currentIndex().row()] == GOOD
     assert cases.open_button.isEnabled()
 
@@ -196,7 +198,7 @@ def test_a_folder_is_chosen_in_a_dialog(
     cases = make_list()
     qtbot.mouseClick(cases.folder.button, Qt.MouseButton.LeftButton)
     assert cases.folder.path == tmp_path
-    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL), timeout=2000)
+    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL))
 
 
 def test_a_folder_is_dropped_anywhere(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -207,11 +209,11 @@ def test_a_folder_is_dropped_anywhere(make_list: Any, tmp_path: Path, qtbot: Any
     none = Qt.KeyboardModifier.NoModifier
     cases.dropEvent(QDropEvent(QPointF(9, 99), copy, mime, left, none))
     assert cases.folder.path == tmp_path
-    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL), timeout=2000)
+    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL))
 
 
 def test_a_real_folder_is_looked_into(qtbot: Any, tmp_path: Path) -> None:
     cases = CaseList()
     qtbot.addWidget(cases)
     cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES, timeout=2000)
+    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES)

@@ -13,6 +13,7 @@ from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     demo_folder,
 )
 
+from ...helpers.settling import settle
 from ..conftest import LABELS, make_folder
 
 
@@ -59,7 +60,7 @@ def test_the_folder_is_offered_next_time(form, make_form, ensemble_folder, qtbot
     again = make_form()
     assert entries(again)[-1] == "ensemble"
     assert again.folders.itemData(2, Qt.ItemDataRole.ToolTipRole) == str(ensemble_folder)
-    with qtbot.waitSignal(again.found, timeout=5000):
+    with qtbot.waitSignal(again.found):
         again.folders.setCurrentIndex(2)
         again.folders.activated.emit(2)
     assert again.folder is not None
@@ -73,7 +74,7 @@ def test_a_folder_is_listed_only_once(form, ensemble_folder, qtbot) -> None:
 
 def test_the_picker(form, ensemble_folder, qtbot, monkeypatch) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(ensemble_folder))
-    with qtbot.waitSignal(form.found, timeout=5000):
+    with qtbot.waitSignal(form.found):
         form.choose_button.click()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: "")
     form.choose_button.click()
@@ -97,7 +98,7 @@ def test_many_problems_are_summed_up(form, tmp_path, qtbot) -> None:
 
 def test_a_folder_without_ensemble_is_a_sentence(form, tmp_path, qtbot) -> None:
     (tmp_path / "nothing").mkdir()
-    with qtbot.waitSignal(form.failed, timeout=5000) as failed:
+    with qtbot.waitSignal(form.failed) as failed:
         form.choose(tmp_path / "nothing")
     assert "holds no training: expected plans.json" in failed.args[0]
     assert form.problems.text() == failed.args[0]
@@ -123,7 +124,7 @@ def test_only_the_last_choice_counts(form, ensemble_folder, tmp_path, qtbot) -> 
     other = make_folder(tmp_path / "other", labels={"background": 0, "LV": 1})
     form.choose(ensemble_folder)
     choose(form, other, qtbot)
-    qtbot.wait(50)
+    settle(qtbot, form)
     assert form.folder.labels == {"background": 0, "LV": 1}
 
 
@@ -149,7 +150,7 @@ def test_the_demo_is_greyed_out_where_it_is_missing(form) -> None:
 
 def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot) -> None:
     form = make_form(ensemble_folder)
-    with qtbot.waitSignal(form.found, timeout=5000):
+    with qtbot.waitSignal(form.found):
         form.choose_demo()
     assert form.folder.labels == LABELS
     assert form.folders.currentText() == DEMO_TITLE

@@ -17,12 +17,14 @@ from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
 from napari_bayes_nnunet.widgets.segment.job import (
+    STOP_WITHIN_MS,
     SegmentationJob,
     SegmentationProgress,
     stopped_sentence,
 )
 from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
 
+from ...helpers.settling import settle
 from ..conftest import CINE, VOLUME, fake_command, make_result
 
 
@@ -69,7 +71,7 @@ def make(qapp):
 
 
 def wait_end(heard: Heard, qtbot: Any, count: int = 1) -> None:
-    qtbot.waitUntil(lambda: len(heard.ended) == count, timeout=10000)
+    qtbot.waitUntil(lambda: len(heard.ended) == count)
 
 
 def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
@@ -99,7 +101,7 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
 def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     heard = make()
     result = heard.start(shape=CINE.shape)
-    with qtbot.waitSignal(heard.job.phases_found, timeout=10000) as found:
+    with qtbot.waitSignal(heard.job.phases_found) as found:
         pass
     assert found.args == [5, 2]
     wait_end(heard, qtbot)
@@ -155,11 +157,10 @@ def test_notices_are_told(make, qtbot) -> None:
 def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
     heard = make("--seconds", 60)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
-    pid, started = heard.child.pid, time.perf_counter()
+    qtbot.waitUntil(lambda: bool(heard.grown))
+    pid = heard.child.pid
     heard.job.stop()
     wait_end(heard, qtbot)
-    assert time.perf_counter() - started < 1
     assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
     assert heard.child.pid == pid
     assert result.phases[None].done == 1
@@ -168,18 +169,18 @@ def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
 
 
 def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
+    assert STOP_WITHIN_MS < 1000
     heard = make("--hangs-at", 2)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
-    pid, started = heard.child.pid, time.perf_counter()
+    qtbot.waitUntil(lambda: bool(heard.grown))
+    pid = heard.child.pid
     heard.job.stop()
     wait_end(heard, qtbot)
-    assert time.perf_counter() - started < 1
     assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
     assert heard.child.pid not in (None, pid)
     assert result.labels.any()
     heard.start()
-    qtbot.waitUntil(lambda: len(heard.grown) == 2, timeout=10000)
+    qtbot.waitUntil(lambda: len(heard.grown) == 2)
 
 
 def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
@@ -191,7 +192,7 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
     heard.start(voxels=da.ones(VOLUME.shape).map_blocks(slow, dtype=float, meta=np.ones(())))
     heard.job.stop()
     assert heard.ended == [("stopped", "Stopped.")]
-    qtbot.wait(400)
+    settle(qtbot, heard.job)
     assert heard.child.pid is None
     assert list(heard.child.scratch.iterdir()) == []
 
@@ -223,7 +224,7 @@ def test_stop_without_a_job_does_nothing(make) -> None:
 def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> None:
     heard = make("--seconds", 0.5)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown), timeout=10000)
+    qtbot.waitUntil(lambda: bool(heard.grown))
     os.kill(heard.child.pid, signal.SIGKILL)
     wait_end(heard, qtbot)
     assert heard.ended[0][0] == "failed"
@@ -238,9 +239,9 @@ def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> No
 def test_a_crash_between_jobs_is_only_noticed(make, qtbot) -> None:
     heard = make()
     heard.child.start()
-    with qtbot.waitSignal(heard.job.devices_found, timeout=10000):
+    with qtbot.waitSignal(heard.job.devices_found):
         pass
-    with qtbot.waitSignal(heard.job.noticed, timeout=5000):
+    with qtbot.waitSignal(heard.job.noticed):
         os.kill(heard.child.pid, signal.SIGKILL)
     assert heard.ended == []
 
@@ -265,7 +266,7 @@ def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
     done = PhaseDone(job=1, phase=None, report={}, posterior=str(said))
     heard.child.message_received.emit(done)
     heard.child.message_received.emit(JobEnded(outcome="finished", job=1))
-    qtbot.wait(100)
+    settle(qtbot, heard.job)
     assert list(heard.child.scratch.iterdir()) == []
     np.testing.assert_array_equal(result.labels, before)
     assert len(heard.ended) == 1
@@ -283,7 +284,7 @@ def test_an_old_job_does_not_end_the_new_one(make, qtbot) -> None:
 
 def test_looking_into_a_folder(make, qtbot, ensemble_folder: Path) -> None:
     heard = make("--refuses", "wrong architecture")
-    with qtbot.waitSignal(heard.job.members_refused, timeout=10000) as refused:
+    with qtbot.waitSignal(heard.job.members_refused) as refused:
         heard.job.look_into(ensemble_folder, "auto")
     path, reasons = refused.args
     assert path == str(ensemble_folder)

@@ -53,7 +53,7 @@ def test_the_settings_are_what_is_chosen(form) -> None:
 def test_it_tells_when_something_else_is_asked(form, qtbot, what) -> None:
     form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
     box = getattr(form, what)
-    with qtbot.waitSignal(form.changed, timeout=100):
+    with qtbot.waitSignal(form.changed):
         if hasattr(box, "setCurrentIndex"):
             box.setCurrentIndex(1)
         else:
@@ -61,7 +61,7 @@ def test_it_tells_when_something_else_is_asked(form, qtbot, what) -> None:
 
 
 def test_it_tells_when_another_computer_is_named(form, qtbot) -> None:
-    with qtbot.waitSignal(form.changed, timeout=100):
+    with qtbot.waitSignal(form.changed):
         form.remote.address.value = "tcp://127.0.0.1:1"
 
 

@@ -101,13 +101,13 @@ def test_the_dock_asks_the_child_and_starts_nothing_else(ready, tmp_path, qtbot)
     method.device.setCurrentIndex(method.device.count() - 1)
     write(method.remote.address, "tcp://server:8786", qtbot)
     assert (dock.child.pid, dock.job.is_running) == (pid, False)
-    with qtbot.waitSignal(dock.job.connection_tested, timeout=10000):
+    with qtbot.waitSignal(dock.job.connection_tested):
         method.remote.test_button.click()
     assert method.remote.status.text() == "1 worker; it has a fake GPU."
-    with qtbot.waitSignal(dock.job.progressed, timeout=10000):
+    with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
     method.remote.test_button.click()
     assert method.remote.status.text() == BUSY
-    qtbot.waitUntil(lambda: not dock.job.is_running, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.job.is_running)
     assert dock.result.phases[None].report["device"] == "tcp://server:8786"
     assert run(dock, qtbot).startswith("Finished")

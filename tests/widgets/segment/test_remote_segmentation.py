@@ -46,10 +46,10 @@ def dock(make_napari_viewer, settings, server, qtbot):
 def test_a_heart_is_segmented_there_stopped_and_lost(dock, server, qtbot) -> None:
     heard: list[int] = []
     dock.job.progressed.connect(lambda progress: heard.append(progress.done))
-    with qtbot.waitSignal(dock.job.connection_tested, timeout=60000):
+    with qtbot.waitSignal(dock.job.connection_tested):
         dock.method.remote.test_button.click()
     assert dock.method.remote.status.text().startswith("1 worker; it has CPU")
-    with qtbot.waitSignal(dock.job.ended, timeout=120000):
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
     assert dock.run.status.text().startswith("Finished in ")
     assert {1, 2, 4, 8, 9} <= set(heard)
@@ -61,12 +61,12 @@ def test_a_heart_is_segmented_there_stopped_and_lost(dock, server, qtbot) -> Non
 
     dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("full"))
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended, timeout=5000):
+    with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
     assert dock.run.status.text().endswith("of 9 members; what was found is kept.")
 
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended, timeout=20000):
+    with qtbot.waitSignal(dock.job.ended):
         with connect(server.address) as client:
             (pid,) = client.run(remote_work.process).values()
         os.kill(pid, signal.SIGKILL)
@@ -77,5 +77,5 @@ def test_a_heart_is_segmented_there_stopped_and_lost(dock, server, qtbot) -> Non
 
 
 def begin(dock: SegmentWidget, qtbot) -> None:
-    with qtbot.waitSignal(dock.job.progressed, timeout=60000):
+    with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()

@@ -81,5 +81,5 @@ def test_buttons_say_what_they_do_and_tell(form, qtbot, button, signal) -> None:
     form.set_running(button == "stop_button")
     form.set_result(2.0)
     assert getattr(form, button).toolTip()
-    with qtbot.waitSignal(getattr(form, signal), timeout=100):
+    with qtbot.waitSignal(getattr(form, signal)):
         getattr(form, button).click()

@@ -52,6 +52,7 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import (
 )
 
 from ...helpers.hearts import make_dataset
+from ...helpers.settling import settle
 from .test_preflight_form import Stopwatch
 
 NAMES = {0: "background", 1: "RV", 2: "MYO"}
@@ -115,12 +116,14 @@ def fake_match(match: Match):
     return steps
 
 
-def endless(ended: threading.Event):
+def endless(ended: threading.Event, began: threading.Event | None = None):
     """Work that only ends when it is stopped, and needs a moment to clean up."""
 
     def steps(*_: object, **__: object):
         try:
             while True:
+                if began is not None:
+                    began.set()
                 time.sleep(0.01)
                 yield 12, 160
         finally:
@@ -140,15 +143,15 @@ def match(form: TrainingDataForm, qtbot: Any, images: Path, labels: Path) -> Non
     """Choose both folders and wait until they are matched and the target is looked at."""
     choose_folders(form, images, labels)
     new = form.folders.new
-    qtbot.waitUntil(lambda: form.folders.match is not None, timeout=5000)
-    qtbot.waitUntil(lambda: new.problem != NO_TARGET, timeout=5000)
+    qtbot.waitUntil(lambda: form.folders.match is not None)
+    qtbot.waitUntil(lambda: new.problem != NO_TARGET)
 
 
 def fill(form: TrainingDataForm, qtbot: Any, tmp_path: Path, **fakes: Any) -> None:
     """Match two made folders and choose a target that can be written to."""
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
     form.folders.new.target.choose(tmp_path / "new")
-    qtbot.waitUntil(form.folders.new.make_button.isEnabled, timeout=3000)
+    qtbot.waitUntil(form.folders.new.make_button.isEnabled)
 
 
 def texts(form: TrainingDataForm) -> list[tuple[str, ...]]:
@@ -185,7 +188,7 @@ def test_the_sources(form) -> None:
 
 
 def test_a_dataset_is_read(form, hearts, qtbot) -> None:
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000) as changed:
+    with qtbot.waitSignal(form.dataset_changed) as changed:
         form.choose(hearts)
         assert form.folder.summary.text() == "Looking into hearts…"
     assert changed.args == [form.dataset]
@@ -194,13 +197,13 @@ def test_a_dataset_is_read(form, hearts, qtbot) -> None:
 
 
 def test_what_is_no_dataset_is_a_sentence(form, hearts, tmp_path, qtbot) -> None:
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000) as changed:
+    with qtbot.waitSignal(form.dataset_changed) as changed:
         form.choose(tmp_path)
     assert changed.args == [None]
     summary = form.folder.summary
-    qtbot.waitUntil(lambda: "dataset.json is missing" in summary.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "dataset.json is missing" in summary.text())
     assert form.dataset is None
 
 
@@ -216,10 +219,10 @@ def test_only_the_last_folder_counts(qtbot, hearts) -> None:
     form = DatasetFolderForm(read=read)
     qtbot.addWidget(form)
     form.folder.choose(Path("/slow"))
-    with qtbot.waitSignal(form.dataset_changed, timeout=2000):
+    with qtbot.waitSignal(form.dataset_changed):
         form.folder.choose(hearts)
     released.set()
-    qtbot.wait(60)
+    settle(qtbot, form)
     assert form.dataset is not None
     assert form.summary.text().startswith("4 cases")
     form.folder.choose(None)
@@ -229,7 +232,7 @@ def test_only_the_last_folder_counts(qtbot, hearts) -> None:
 
 def test_a_folder_can_be_dropped_anywhere(form, hearts, folders, qtbot) -> None:
     form.source.setCurrentIndex(FOLDERS)
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         assert drop(form, hearts)
     assert form.source.currentIndex() == DATASET
     assert form.dataset.path == hearts
@@ -305,8 +308,8 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     for row, name in enumerate(("RV", "MYO", "LV"), start=1):
         new.names.table.item(row, 1).setText(name)
     assert new.target.path == images.parent / "study_dataset"
-    qtbot.waitUntil(new.make_button.isEnabled, timeout=3000)
-    with qtbot.waitSignal(form.dataset_changed, timeout=5000):
+    qtbot.waitUntil(new.make_button.isEnabled)
+    with qtbot.waitSignal(form.dataset_changed):
         new.make_button.click()
         assert form.folders.is_writing
     dataset = form.dataset
@@ -333,8 +336,8 @@ def test_a_cine_is_cut_into_frames(form, tmp_path, qtbot) -> None:
         nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), file)
     match(form, qtbot, images, labels)
     assert texts(form)[1][:2] == ("patient001_frame05", "patient001_4d.nii.gz, frame 5")
-    qtbot.waitUntil(form.folders.new.make_button.isEnabled, timeout=3000)
-    with qtbot.waitSignal(form.dataset_changed, timeout=5000):
+    qtbot.waitUntil(form.folders.new.make_button.isEnabled)
+    with qtbot.waitSignal(form.dataset_changed):
         form.folders.new.make_button.click()
     second = nibabel.load(form.dataset.cases[1].images[0])
     assert set(np.unique(np.asarray(second.dataobj))) == {5}
@@ -344,7 +347,7 @@ def test_folders_without_a_match_are_a_sentence(form, folders, tmp_path, qtbot) 
     (tmp_path / "empty").mkdir()
     choose_folders(form, folders[0], tmp_path / "empty")
     summary = form.folders.summary
-    qtbot.waitUntil(lambda: "empty" in summary.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "empty" in summary.text())
     assert not form.folders.table.isVisibleTo(form)
     assert not form.folders.new.isVisibleTo(form)
     assert not form.folders.progress.isVisibleTo(form)
@@ -371,22 +374,22 @@ def test_the_progress_of_a_match_and_its_stop(make_form, qtbot) -> None:
     choose_folders(form, Path("/no/images"), Path("/no/labels"))
     progress = form.folders.progress
     assert progress.text.text() == "Looking at file…"
-    qtbot.waitUntil(lambda: progress.text.text() == "Looking at file 12 of 160", timeout=3000)
+    qtbot.waitUntil(lambda: progress.text.text() == "Looking at file 12 of 160")
     assert (progress.bar.value(), progress.bar.maximum()) == (12, 160)
     progress.stop_button.click()
     assert progress.text.text() == "Stopping…"
     summary = form.folders.summary
-    qtbot.waitUntil(lambda: summary.text() == MATCHING_STOPPED, timeout=3000)
+    qtbot.waitUntil(lambda: summary.text() == MATCHING_STOPPED)
     assert ended.is_set()
     assert not progress.isVisibleTo(form)
 
 
 def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
-    ended = threading.Event()
-    forever, other = endless(ended), fake_match(made_match())
+    ended, began = threading.Event(), threading.Event()
+    forever, other = endless(ended, began), fake_match(made_match())
     form = make_form(match=lambda a, b: forever(a, b) if a.name == "slow" else other(a, b))
     choose_folders(form, Path("/slow"), Path("/no/labels"))
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
     assert ended.wait(2)
     assert form.folders.summary.text() == "3 cases matched; 1 file left out."
@@ -396,13 +399,13 @@ def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
 
 
 def test_a_match_ends_with_the_window(qtbot) -> None:
-    ended = threading.Event()
-    form = TrainingDataForm(folders=FoldersForm(match=endless(ended)))
+    ended, began = threading.Event(), threading.Event()
+    form = TrainingDataForm(folders=FoldersForm(match=endless(ended, began)))
     choose_folders(form, Path("/no/images"), Path("/no/labels"))
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     assert not ended.is_set()
     form.deleteLater()
-    qtbot.wait(50)
+    settle(qtbot)
     assert ended.wait(2)
 
 
@@ -421,7 +424,7 @@ def test_writing_is_told_what_to_write(make_form, tmp_path, qtbot) -> None:
     new = form.folders.new
     new.channel.setText("T1, T2")
     new.files.setCurrentIndex(COPIES)
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         new.make_button.click()
     named = {"names": NAMES, "channels": ["T1", "T2"], "link": False}
     assert told == [((found, tmp_path / "new"), named)]
@@ -439,11 +442,11 @@ def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
     progress = form.folders.progress
     assert not form.folders.images.isEnabled()
     assert not form.folders.new.isEnabled()
-    qtbot.waitUntil(lambda: progress.text.text() == "Writing case 12 of 160", timeout=3000)
+    qtbot.waitUntil(lambda: progress.text.text() == "Writing case 12 of 160")
     progress.stop_button.click()
     assert not progress.stop_button.isEnabled()
     summary = form.folders.summary
-    qtbot.waitUntil(lambda: summary.text() == NOT_WRITTEN, timeout=3000)
+    qtbot.waitUntil(lambda: summary.text() == NOT_WRITTEN)
     assert ended.is_set()
     assert form.folders.images.isEnabled()
     assert form.folders.new.make_button.isEnabled()
@@ -460,12 +463,12 @@ def test_writing_that_fails_is_a_sentence(make_form, tmp_path, qtbot) -> None:
     form.folders.new.make_button.click()
     summary = form.folders.summary
     text = "The disk is full; make room and try again."
-    qtbot.waitUntil(lambda: summary.text() == text, timeout=3000)
+    qtbot.waitUntil(lambda: summary.text() == text)
     assert form.folders.new.make_button.isEnabled()
 
 
 def test_only_the_source_that_is_shown_counts(form, hearts, qtbot) -> None:
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.source.setCurrentIndex(FOLDERS)
@@ -549,7 +552,7 @@ def new(qtbot, tmp_path) -> NewDatasetForm:
     qtbot.addWidget(new)
     assert new.problem == NO_TARGET
     new.ask(NAMES, channels=1, target=tmp_path / "new")
-    qtbot.waitUntil(new.make_button.isEnabled, timeout=3000)
+    qtbot.waitUntil(new.make_button.isEnabled)
     return new
 
 
@@ -606,7 +609,7 @@ def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
     ):
         new.target.choose(path)
         assert not new.make_button.isEnabled()
-        qtbot.wait(60)
+        settle(qtbot, new)
         assert new.problem_text.text() == problem
         assert new.make_button.isEnabled() == (not problem)
 
@@ -620,7 +623,7 @@ def test_the_target_must_be_writable(new, qtbot) -> None:
 
 def test_a_target_that_cannot_be_looked_at_is_a_sentence(new, tmp_path, qtbot) -> None:
     new.target.choose(tmp_path / ("long" * 100))
-    qtbot.waitUntil(lambda: "too long" in new.problem_text.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "too long" in new.problem_text.text())
     assert not new.make_button.isEnabled()
 
 

@@ -69,7 +69,7 @@ def request(folder: Path, **changes: Any) -> TrainingRequest:
 
 
 def wait_for(dock: TrainingWidget, kind: str, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: dock.state is not None and dock.state.kind == kind, timeout=SOON)
+    qtbot.waitUntil(lambda: dock.state is not None and dock.state.kind == kind)
 
 
 def epochs(dock: TrainingWidget) -> int:
@@ -94,12 +94,12 @@ def test_stop_ends_after_the_epoch_and_resume_goes_on(
 ) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 1, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 1)
     dock.form.stop_button.click()
     wait_for(dock, "stopped", qtbot)
     done = epochs(dock)
     dock.form.resume_button.click()
-    qtbot.waitUntil(lambda: epochs(dock) > done, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > done)
     assert dock.progress.reports[done].epoch == done
     words = RunFolder(tmp_path / "run").log.read_text().splitlines()[-1]
     assert "--resume" in words
@@ -109,22 +109,22 @@ def test_stop_ends_after_the_epoch_and_resume_goes_on(
 def test_kill_ends_the_process(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 0)
     pid = dock.state.info.pid
     dock.form.kill_button.click()
     wait_for(dock, "stopped", qtbot)
     assert "Killed." in dock.form.status.text()
-    qtbot.waitUntil(lambda: not psutil.pid_exists(pid), timeout=SOON)
+    qtbot.waitUntil(lambda: not psutil.pid_exists(pid))
     assert dock.form.resume_button.isEnabled()
 
 
 def test_kill_is_asked_for_first(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock(*ENDLESS, killing=False)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 0)
     dock.form.kill_button.click()
     seen = epochs(dock)
-    qtbot.waitUntil(lambda: epochs(dock) > seen, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > seen)
 
 
 def test_a_cycle_is_added(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -132,7 +132,7 @@ def test_a_cycle_is_added(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock.start(request(tmp_path))
     wait_for(dock, "finished", qtbot)
     dock.form.add_cycle_button.click()
-    qtbot.waitUntil(lambda: epochs(dock) == 8, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) == 8)
     wait_for(dock, "finished", qtbot)
     assert dock.form.place.text().startswith("Cycle 4 of 4, epoch 8 of 8 done")
 
@@ -156,7 +156,7 @@ def test_resume_is_off_until_the_training_has_reported(
 ) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 1, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 1)
     dock.form.stop_button.click()
     wait_for(dock, "stopped", qtbot)
     states: list[tuple[str, bool]] = []
@@ -167,7 +167,7 @@ def test_resume_is_off_until_the_training_has_reported(
     done = epochs(dock)
     dock.form.resume_button.click()
     assert not dock.form.resume_button.isEnabled()
-    qtbot.waitUntil(lambda: epochs(dock) > done, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > done)
     kinds = [kind for kind, _ in states]
     assert set(kinds) == {"starting", "running"}
     assert kinds.count("starting") > 1
@@ -179,15 +179,15 @@ def test_a_refused_start_does_not_hide_the_training_that_runs(
 ) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 0)
     dock.watch._command = [*dock.watch._command, "--refuse", "Another training is running in run."]
     dock.start(request(tmp_path, resume=True))
-    qtbot.waitUntil(lambda: len(dock.watch._started) == 2, timeout=SOON)
+    qtbot.waitUntil(lambda: len(dock.watch._started) == 2)
     second = dock.watch._started[-1][1]
-    qtbot.waitUntil(lambda: second.has_ended, timeout=SOON)
+    qtbot.waitUntil(lambda: second.has_ended)
     assert second.complaint() == "Another training is running in run."
     seen = epochs(dock)
-    qtbot.waitUntil(lambda: epochs(dock) > seen, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > seen)
     assert dock.state.kind == "running"
     assert dock.watch.started_here() == [tmp_path / "run"]
     dock.form.stop_button.click()
@@ -211,7 +211,7 @@ def test_started_where_a_terminal_trains_it_follows_that_one(
 ) -> None:
     terminal = make_dock(*ENDLESS)
     terminal.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(terminal) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(terminal) > 0)
     dock = make_dock("--refuse", "Another training is running in run.")
     dock.start(request(tmp_path))
     wait_for(dock, "running", qtbot)
@@ -223,7 +223,7 @@ def test_a_missing_program_is_said(make_dock: Any, tmp_path: Path, qtbot: Any) -
     dock = make_dock()
     dock.watch._command = ("/no/such/program",)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: "could not start" in dock.form.status.text(), timeout=SOON)
+    qtbot.waitUntil(lambda: "could not start" in dock.form.status.text())
 
 
 # A training belongs to nobody's window
@@ -234,15 +234,15 @@ def test_another_window_lists_it_and_follows_it(
 ) -> None:
     first = make_dock(*ENDLESS)
     first.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(first) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(first) > 0)
     second = make_dock()
     second.show()
-    qtbot.waitUntil(lambda: second.chooser.runs.count() == 2, timeout=SOON)
+    qtbot.waitUntil(lambda: second.chooser.runs.count() == 2)
     assert second.chooser.runs.itemText(1) == "run (running)"
     second.chooser.runs.setCurrentIndex(1)
     second.chooser.runs.activated.emit(1)
     seen = epochs(first)
-    qtbot.waitUntil(lambda: epochs(second) > seen, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(second) > seen)
     second.form.stop_button.click()
     wait_for(first, "stopped", qtbot)
     wait_for(second, "stopped", qtbot)
@@ -251,7 +251,7 @@ def test_another_window_lists_it_and_follows_it(
 def test_a_folder_without_a_training_says_so(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.follow(tmp_path)
-    qtbot.waitUntil(lambda: "No training" in dock.form.status.text(), timeout=SOON)
+    qtbot.waitUntil(lambda: "No training" in dock.form.status.text())
 
 
 def test_back_to_a_new_training_what_runs_goes_on(
@@ -259,7 +259,7 @@ def test_back_to_a_new_training_what_runs_goes_on(
 ) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 0)
     dock.chooser.runs.activated.emit(0)
     assert dock.new.isVisibleTo(dock)
     assert dock.watch.started_here() == [tmp_path / "run"]
@@ -275,15 +275,15 @@ def test_on_closing_the_window_it_is_asked(
     window.setCentralWidget(dock)
     window.show()
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: epochs(dock) > 0, timeout=SOON)
+    qtbot.waitUntil(lambda: epochs(dock) > 0)
     assert window.close() == (answer != "stay")
     assert window.isVisible() == (answer == "stay")
     run = RunFolder(tmp_path / "run")
     if answer == "stop":
-        qtbot.waitUntil(lambda: '"stopped"' in run.progress.read_text(), timeout=SOON)
+        qtbot.waitUntil(lambda: '"stopped"' in run.progress.read_text())
     else:
         before = run.progress.read_text()
-        qtbot.waitUntil(lambda: len(run.progress.read_text()) > len(before), timeout=SOON)
+        qtbot.waitUntil(lambda: len(run.progress.read_text()) > len(before))
 
 
 def test_nothing_is_asked_when_nothing_runs(make_dock: Any, qtbot: Any) -> None:
@@ -301,4 +301,4 @@ def test_the_log_is_read_once_it_is_folded_out(make_dock: Any, tmp_path: Path, q
     wait_for(dock, "finished", qtbot)
     assert dock.form.log.toPlainText() == ""
     dock.form.log_section.expand()
-    qtbot.waitUntil(lambda: "--output" in dock.form.log.toPlainText(), timeout=SOON)
+    qtbot.waitUntil(lambda: "--output" in dock.form.log.toPlainText())

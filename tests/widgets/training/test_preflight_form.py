@@ -38,6 +38,7 @@ from napari_bayes_nnunet.widgets.training.preflight_rows import (
 )
 
 from ...helpers.hearts import make_dataset
+from ...helpers.settling import settle
 
 DEVICES = {"cuda:0": "Some card, 7.1 of 8.0 GiB free", "cpu": "CPU, 4 threads, 9.0 GiB free"}
 
@@ -83,7 +84,7 @@ def form(make_form) -> PreflightForm:
 def wait_for(form: PreflightForm, qtbot: Any, act: Any, *arguments: Any) -> None:
     """Do something and wait until there is a preflight again."""
     act(*arguments)
-    qtbot.waitUntil(lambda: form.preflight is not None, timeout=5000)
+    qtbot.waitUntil(lambda: form.preflight is not None)
 
 
 def check(form: PreflightForm, dataset: RawDataset, qtbot: Any) -> None:
@@ -163,10 +164,10 @@ def test_the_progress_is_told(make_form, hearts, qtbot) -> None:
     form.set_dataset(hearts)
     assert form.progress.text.text() == "Checking case…"
     told = form.progress.text
-    qtbot.waitUntil(lambda: told.text() == "Checking case 12 of 160", timeout=3000)
+    qtbot.waitUntil(lambda: told.text() == "Checking case 12 of 160")
     assert (form.progress.bar.value(), form.progress.bar.maximum()) == (12, 160)
     go_on.set()
-    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form), timeout=3000)
+    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form))
 
 
 def test_problems_stand_first_in_their_colours(form, faulty, qtbot) -> None:
@@ -429,7 +430,7 @@ def test_the_judgement_is_asked_for_the_plan(make_form, tmp_path, qtbot) -> None
     assert (request.schedule, request.selection) == (schedule, selection)
     assert (request.configuration, request.add_cycle) == ("3d_fullres", False)
     plan = (tmp_path, "demo", schedule, selection, "2d")
-    with qtbot.waitSignal(form.changed, timeout=3000):
+    with qtbot.waitSignal(form.changed):
         form.set_plan(*plan, add_cycle=True)
     assert asked[-1].add_cycle
     assert asked[-1].fold is None
@@ -459,10 +460,11 @@ def test_a_chosen_row_stays_when_only_the_disk_changes(form, faulty, tmp_path, q
 
 
 def test_only_the_last_dataset_counts(make_form, hearts, faulty, qtbot) -> None:
-    ended = threading.Event()
+    ended, began = threading.Event(), threading.Event()
 
     def check_slowly(dataset):
         if dataset is hearts:
+            began.set()
             try:
                 while True:
                     time.sleep(0.01)
@@ -473,7 +475,7 @@ def test_only_the_last_dataset_counts(make_form, hearts, faulty, qtbot) -> None:
 
     form = make_form(check=check_slowly)
     form.set_dataset(hearts)
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     check(form, faulty, qtbot)
     assert form.preflight.dataset is faulty
     assert ended.wait(2)
@@ -481,7 +483,7 @@ def test_only_the_last_dataset_counts(make_form, hearts, faulty, qtbot) -> None:
     assert form.preflight is None
     assert form.summary.text() == NO_DATA
     assert list(form.table.rows) == []
-    qtbot.wait(50)
+    settle(qtbot, form)
     assert form.preflight is None
 
 
@@ -497,7 +499,7 @@ def test_a_hanging_drive_does_not_hold_up_the_next_dataset(make_form, hearts, fa
     form.set_dataset(hearts)
     check(form, faulty, qtbot)
     released.set()
-    qtbot.wait(80)
+    settle(qtbot, form)
     assert form.preflight.dataset is faulty
 
 
@@ -510,7 +512,7 @@ def test_a_check_that_fails_is_a_sentence(make_form, hearts, qtbot) -> None:
     changes: list[object] = []
     form.changed.connect(lambda: changes.append(form.preflight))
     form.set_dataset(hearts)
-    qtbot.waitUntil(lambda: bool(form.problems.text()), timeout=3000)
+    qtbot.waitUntil(lambda: bool(form.problems.text()))
     assert "The drive is gone; connect it again." in form.problems.text()
     assert not form.progress.isVisibleTo(form)
     assert changes == [None, None]
@@ -524,7 +526,7 @@ def test_a_judgement_that_fails_is_a_sentence(make_form, qtbot) -> None:
 
     form = make_form(check=fake_check(checks), assess=refuse)
     form.set_dataset(dataset)
-    qtbot.waitUntil(lambda: bool(form.problems.text()), timeout=3000)
+    qtbot.waitUntil(lambda: bool(form.problems.text()))
     assert "The output folder cannot be looked at." in form.problems.text()
     assert form.preflight is None
 
@@ -537,16 +539,17 @@ def test_a_mistake_is_told_and_raised(make_form, hearts, qtbot) -> None:
     form = make_form(check=wrong)
     with qtbot.captureExceptions() as raised:
         form.set_dataset(hearts)
-        qtbot.waitUntil(lambda: bool(raised), timeout=3000)
+        qtbot.waitUntil(lambda: bool(raised))
     assert raised[0][0] is ZeroDivisionError
     assert "mistake of the program" in form.problems.text()
     assert not form.progress.isVisibleTo(form)
 
 
 def test_the_check_ends_with_the_window(qtbot, hearts) -> None:
-    ended = threading.Event()
+    ended, began = threading.Event(), threading.Event()
 
     def endless(dataset):
+        began.set()
         try:
             while True:
                 time.sleep(0.01)
@@ -556,10 +559,10 @@ def test_the_check_ends_with_the_window(qtbot, hearts) -> None:
 
     form = PreflightForm(check=endless, find_devices=dict)
     form.set_dataset(hearts)
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     assert not ended.is_set()
     form.deleteLater()
-    qtbot.wait(50)
+    settle(qtbot)
     assert ended.wait(2)
 
 
@@ -574,7 +577,7 @@ def test_the_devices_are_looked_for_when_the_form_is_seen(make_form, qtbot) -> N
     assert form.devices.itemData(0, Qt.ItemDataRole.ToolTipRole) == LOOKING
     assert not asked
     form.show()
-    qtbot.waitUntil(lambda: form.devices.count() == 3, timeout=3000)
+    qtbot.waitUntil(lambda: form.devices.count() == 3)
     texts = [form.devices.itemText(index) for index in range(3)]
     assert texts == ["Automatic (cuda:0)", f"cuda:0: {DEVICES['cuda:0']}", DEVICES["cpu"]]
     assert form.device == "auto"
@@ -595,7 +598,7 @@ def test_unknown_devices_are_explained(make_form, qtbot) -> None:
     form = make_form(find_devices=fail)
     form.show()
     tip = "The devices could not be found out."
-    qtbot.waitUntil(lambda: form.devices.toolTip() == tip, timeout=3000)
+    qtbot.waitUntil(lambda: form.devices.toolTip() == tip)
     assert form.device == "auto"
 
 

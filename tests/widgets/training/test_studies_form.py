@@ -29,6 +29,7 @@ from napari_bayes_nnunet.widgets.training.studies_form import (
 )
 
 from ...helpers.hearts import make_dataset
+from ...helpers.settling import settle
 from ...helpers.studies import make_study
 from .test_data_form import drop, endless
 
@@ -67,14 +68,14 @@ def finds(studies: Sequence[CorrectedStudy]) -> Any:
 def listed(form: StudiesForm, qtbot: Any, folder: Path = Path("studies")) -> StudiesForm:
     """Choose a folder and wait until its studies are listed."""
     form.folder.choose(folder)
-    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form), timeout=5000)
+    qtbot.waitUntil(lambda: not form.progress.isVisibleTo(form))
     return form
 
 
 def aimed(form: StudiesForm, qtbot: Any, data: Path) -> StudiesForm:
     """Choose the dataset and wait until it is read."""
     form.target.folder.choose(data)
-    qtbot.waitUntil(lambda: form.target.dataset is not None, timeout=5000)
+    qtbot.waitUntil(lambda: form.target.dataset is not None)
     return form
 
 
@@ -157,18 +158,18 @@ def test_a_search_shows_how_far_it_is_and_can_be_stopped(make_form, qtbot) -> No
     form = make_form(find=endless(ended))
     form.folder.choose(Path("studies"))
     words = "Looking at study 12 of 160"
-    qtbot.waitUntil(lambda: form.progress.text.text() == words, timeout=3000)
+    qtbot.waitUntil(lambda: form.progress.text.text() == words)
     form.progress.stop_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED, timeout=3000)
+    qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED)
     assert ended.is_set()
 
 
 def test_a_newer_folder_drops_the_search_before(make_form, qtbot) -> None:
-    ended, found = threading.Event(), finds([VOLUME])
-    forever = endless(ended)
+    ended, began, found = threading.Event(), threading.Event(), finds([VOLUME])
+    forever = endless(ended, began)
     form = make_form(find=lambda folder: (forever if folder.name == "slow" else found)(folder))
     form.folder.choose(Path("slow"))
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     listed(form, qtbot)
     assert ended.wait(2)
     assert cells(form) == [("volume", "the image", "")]
@@ -207,7 +208,7 @@ def test_what_is_reviewed_is_added(make_form, data, tmp_path, qtbot) -> None:
     form = aimed(listed(make_form(), qtbot, tmp_path / "studies"), qtbot, data)
     assert cells(form) == [("heart", "phase 4", "3 in phase 2")]
     assert form.target.summary.text().startswith("6 cases")
-    with qtbot.waitSignal(form.dataset_changed, timeout=5000) as changed:
+    with qtbot.waitSignal(form.dataset_changed) as changed:
         form.add_button.click()
     assert changed.args == [form.dataset]
     assert form.dataset == read_dataset(data)
@@ -229,7 +230,7 @@ def test_only_what_is_ready_is_asked_for(make_form, data, qtbot) -> None:
 
     form = aimed(listed(make_form(find=finds(ALL), add=add), qtbot), qtbot, data)
     form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == "Nothing was added.", timeout=3000)
+    qtbot.waitUntil(lambda: form.summary.text() == "Nothing was added.")
     assert asked == [([READY.folder, HALF.folder, VOLUME.folder], data)]
     assert form.dataset is None
 
@@ -244,7 +245,7 @@ def test_studies_that_fail_are_a_sentence_each(make_form, data, qtbot) -> None:
         return AddedStudies(dataset=read_dataset(dataset), added=added, failed=failed)
 
     form = aimed(listed(make_form(find=finds(studies), add=add), qtbot), qtbot, data)
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         form.add_button.click()
     assert form.dataset == read_dataset(data)
     assert form.summary.text().splitlines() == [
@@ -266,7 +267,7 @@ def test_a_dataset_that_is_gone_is_a_sentence(make_form, data, qtbot) -> None:
 
     form = aimed(listed(make_form(find=finds([READY]), add=add), qtbot), qtbot, data)
     form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == "There is no dataset any more.", timeout=3000)
+    qtbot.waitUntil(lambda: form.summary.text() == "There is no dataset any more.")
     assert form.dataset is None
     assert form.add_button.isEnabled()
 
@@ -277,14 +278,14 @@ def test_adding_shows_how_far_it_is_and_can_be_stopped(make_form, data, tmp_path
     aimed(listed(form, qtbot), qtbot, data)
     form.add_button.click()
     words = "Adding study 12 of 160"
-    qtbot.waitUntil(lambda: form.progress.text.text() == words, timeout=3000)
+    qtbot.waitUntil(lambda: form.progress.text.text() == words)
     for part in (form.folder, form.target, form.add_button, form.refresh_button):
         assert not part.isEnabled()
     assert not drop(form, tmp_path)
     form.progress.stop_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == NOT_ALL, timeout=3000)
+    qtbot.waitUntil(lambda: form.summary.text() == NOT_ALL)
     assert ended.is_set()
-    qtbot.waitUntil(form.add_button.isEnabled, timeout=3000)
+    qtbot.waitUntil(form.add_button.isEnabled)
     assert form.dataset is None
 
 
@@ -295,22 +296,22 @@ def test_another_dataset_has_not_what_was_added(make_form, data, tmp_path, qtbot
         return AddedStudies(dataset=read_dataset(dataset), added=added, failed={})
 
     form = aimed(listed(make_form(find=finds([READY]), add=add), qtbot), qtbot, data)
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000):
+    with qtbot.waitSignal(form.dataset_changed):
         form.add_button.click()
     listed(form, qtbot, Path("others"))
     assert form.dataset is not None
-    with qtbot.waitSignal(form.dataset_changed, timeout=3000) as changed:
+    with qtbot.waitSignal(form.dataset_changed) as changed:
         form.target.folder.choose(make_dataset(tmp_path / "other", patients=2))
     assert changed.args == [None]
 
 
 def test_a_search_ends_with_the_window(qtbot) -> None:
-    ended = threading.Event()
-    form = StudiesForm(find=endless(ended))
+    ended, began = threading.Event(), threading.Event()
+    form = StudiesForm(find=endless(ended, began))
     form.folder.choose(Path("studies"))
-    qtbot.wait(50)
+    qtbot.waitUntil(began.is_set)
     form.deleteLater()
-    qtbot.wait(50)
+    settle(qtbot)
     assert ended.wait(2)
 
 

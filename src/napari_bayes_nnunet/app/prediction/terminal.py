@@ -9,7 +9,7 @@ import click
 
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
-from .predict import CaseOutcome, PredictionRequest, predict
+from .predict import predict
 from .request import CaseOutcome, PredictionRequest
 
 

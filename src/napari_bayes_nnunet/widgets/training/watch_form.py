@@ -22,7 +22,6 @@ from ...app.training.run_state import RunState
 from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.cli_wording import in_the_window
 from ..common.dock import CollapsibleSection, MessageLabel
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
