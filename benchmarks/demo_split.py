@@ -6,15 +6,13 @@ They are *the* validation patients of every benchmark here; the list is committe
 """
 
 import argparse
+import csv
 import json
 from pathlib import Path
 
-from napari_bayes_nnunet.io.dataset.raw_dataset import (
-    patient_of,
-    read_dataset,
-    read_pathology_groups,
-    stratified_holdout,
-)
+import numpy as np
+
+from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset
 
 VALIDATION_PATIENTS = 16
 SEED = 2022
@@ -33,6 +31,31 @@ def main() -> None:
         "val": [name for name in names if patient_of(name) in drawn],
     }
     print(json.dumps([split], indent=1))
+
+
+def stratified_holdout(
+    groups: dict[str, str], *, count: int, seed: int
+) -> tuple[list[str], list[str]]:
+    """Draw ``count`` patients, from every group in proportion. Returns (kept, drawn), sorted."""
+    rng = np.random.default_rng(seed)
+    members: dict[str, list[str]] = {}
+    for patient in sorted(groups):
+        members.setdefault(groups[patient], []).append(patient)
+    shares = {g: count * len(p) / len(groups) for g, p in members.items()}
+    quota = {g: int(share) for g, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda g: (quota[g] - shares[g], g))
+    for group in by_remainder[: count - sum(quota.values())]:
+        quota[group] += 1
+    drawn = sorted(
+        str(p) for g, patients in members.items() for p in rng.permutation(patients)[: quota[g]]
+    )
+    return sorted(set(groups) - set(drawn)), drawn
+
+
+def read_pathology_groups(path: Path) -> dict[str, str]:
+    """Column ``group`` of a table with one row a patient (``cases.csv``)."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {row["patient"]: row["group"] for row in csv.DictReader(stream)}
 
 
 if __name__ == "__main__":

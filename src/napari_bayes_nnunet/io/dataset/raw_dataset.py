@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -227,31 +226,6 @@ def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
 def splits_to_json(splits: Sequence[Split]) -> list[dict[str, list[str]]]:
     """The form of nnU-Net's ``splits_final.json``."""
     return [{"train": list(s.train), "val": list(s.validation)} for s in splits]
-
-
-def stratified_holdout(
-    groups: dict[str, str], *, count: int, seed: int
-) -> tuple[list[str], list[str]]:
-    """Draw ``count`` patients, from every group in proportion. Returns (kept, drawn), sorted."""
-    rng = np.random.default_rng(seed)
-    members: dict[str, list[str]] = {}
-    for patient in sorted(groups):
-        members.setdefault(groups[patient], []).append(patient)
-    shares = {g: count * len(p) / len(groups) for g, p in members.items()}
-    quota = {g: int(share) for g, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda g: (quota[g] - shares[g], g))
-    for group in by_remainder[: count - sum(quota.values())]:
-        quota[group] += 1
-    drawn = sorted(
-        str(p) for g, patients in members.items() for p in rng.permutation(patients)[: quota[g]]
-    )
-    return sorted(set(groups) - set(drawn)), drawn
-
-
-def read_pathology_groups(path: Path) -> dict[str, str]:
-    """Column ``group`` of a table with one row a patient (``cases.csv``)."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["patient"]: row["group"] for row in csv.DictReader(stream)}
 
 
 def _read_dataset_json(path: Path) -> dict[str, Any]:
