@@ -261,7 +261,7 @@ def test_no_cascades(hearts, tmp_path):
         (["--patient", "pat"], "needs at least two patients, but all cases belong to pat. Train"),
         (["--patient", "^(heart)"], "matches no case, such as patient001_frame01: correct it."),
         (["--fold", "4"], "Fold 4 does not exist: the split has the folds 0 to 3."),
-        (["--split", "nowhere.json"], "nowhere.json is no split file"),
+        (["--split", "nowhere.json"], "nowhere.json does not exist"),
     ],
 )
 def test_splits_that_cannot_be(flags, sentence, hearts, tmp_path):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Sequence
 
 from ..core.command import BAYES_NNUNET
+from ..io.files.json_files import parse_json
 from . import AppError
 
 _COMMAND = (*BAYES_NNUNET, "devices", "--json")
@@ -47,9 +47,8 @@ def _devices(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
     found = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
     if done.returncode == 0:
         try:  # the last line: a library may have printed before
-            devices = json.loads(done.stdout.decode(errors="replace").strip().splitlines()[-1])
-            return {str(name): str(text) for name, text in devices.items()}
-        except (ValueError, IndexError, AttributeError):
+            return parse_json(done.stdout.strip().splitlines()[-1], dict[str, str])
+        except (ValueError, IndexError):
             found = "no list of them was printed"
     raise AppError(
         f"The devices of this machine could not be found out ({found.rstrip('.')}): choose "

@@ -6,12 +6,12 @@ Arrays do not travel here but as ``.npy`` and ``.npz`` files in the scratch fold
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Final, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final
 
 from ..core.problems import Problem, Statement
 from ..io.ensemble.run_folder import EpochReport
+from ..io.files.json_files import parse_json
 from . import AppError
 from .segmentation.settings import SegmentationSettings
 
@@ -25,12 +25,6 @@ class Message:
     def to_line(self) -> str:
         """One line of JSON, without its end."""
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
-
-    @classmethod
-    def from_content(cls, content: Mapping[str, Any]) -> Self:
-        """Return the message with the values in ``content``; unknown keys are ignored."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in content.items() if key in known})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +83,6 @@ class SegmentImage(Message):
     folder: str
     phases: list[int] | None = field(default_factory=list)
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
-
-    @classmethod
-    def from_content(cls, content: Mapping[str, Any]) -> Self:
-        """Return the message with its settings."""
-        settings = SegmentationSettings(**content["settings"])
-        return super().from_content({**content, "settings": settings})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,10 +288,14 @@ _KINDS: dict[str, type[Message]] = {
 }
 
 
+@dataclass(frozen=True)
+class _Kind:
+    kind: str
+
+
 def from_line(line: str) -> Message:
-    """Return the message of a JSON line; unknown keys are ignored. Raises AppError."""
+    """Return the message of a JSON line; keys of newer versions are ignored. Raises AppError."""
     try:
-        content: dict[str, Any] = json.loads(line)
-        return _KINDS[content["kind"]].from_content(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AppError(f"Not a message of this program: {line[:80]!r}") from error
+        return parse_json(line, _KINDS[parse_json(line, _Kind).kind])
+    except (ValueError, KeyError):
+        raise AppError("This line is not a message of this program.") from None

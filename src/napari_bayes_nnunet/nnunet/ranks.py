@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from ..io.ensemble.run_folder import EpochReport, RunFolder
+from ..io.files.json_files import parse_json
 from . import ModelError
 from .fork_guard import PR_SET_PDEATHSIG
 
@@ -95,8 +96,8 @@ class Mailbox:
 
 def _reports_of(lines: list[bytes]) -> Iterator[EpochReport]:
     for line in lines:
-        with suppress(ValueError, TypeError):  # of another version, or from before a power cut
-            yield EpochReport(**json.loads(line))
+        with suppress(ValueError):  # of another version, or from before a power cut
+            yield parse_json(line, EpochReport)
 
 
 def agreed(ask: Callable[[], bool]) -> bool:

@@ -209,7 +209,7 @@ def test_a_folder_that_does_not_exist_is_one_sentence(studies, labels, tmp_path,
 
 def test_a_damaged_study_is_one_sentence(studies, labels):
     (studies / "p1_frame09" / "study.json").write_text("{")
-    with pytest.raises(AppError, match=r"p1_frame09.*cut short or damaged"):
+    with pytest.raises(AppError, match=r"p1_frame09.* is damaged"):
         evaluate_queue(studies, labels)
 
 

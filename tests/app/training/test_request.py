@@ -198,7 +198,7 @@ def test_a_prepared_job_has_locked_its_folder_and_written_nothing_else(hearts, t
 
 def test_a_damaged_record_is_named(hearts, run):
     run.record.write_text("{")
-    with pytest.raises(DataError, match=r"ensemble\.json is not a record of a training"):
+    with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
         settled_record(run, resume=True)
 
 

@@ -125,7 +125,7 @@ def test_another_grid_is_refused(tmp_path, geometry):
 def test_a_damaged_dataset_json_is_one_sentence(tmp_path, geometry, text):
     label(tmp_path / "labels" / "case.nii.gz", 1)
     (tmp_path / "labels" / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match="does not say which number each structure has"):
+    with pytest.raises(DataError, match=r"dataset\.json"):
         read(tmp_path / "labels", geometry)
 
 
@@ -176,12 +176,12 @@ def test_what_nnunet_ignores_is_no_structure_and_cannot_be_judged(tmp_path, geom
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"LV": 1, "heart": [1, 2]}, "regions of several labels cannot be judged"),
+        ({"LV": 1, "heart": [1, 2]}, "heart is a region of several labels"),
         ({"LV": 1, "MYO": 1}, "LV and MYO are both 1"),
-        ({"LV": 70000}, "LV is 70000, labels are 1 to 65535"),
+        ({"LV": 70000}, "LV is 70000"),
     ],
 )
 def test_labels_that_are_no_single_numbers_are_refused(tmp_path, labels, words):
     name_labels(tmp_path, **labels)
-    with pytest.raises(DataError, match=f"does not say which number each structure has .*{words}"):
+    with pytest.raises(DataError, match=words):
         structure_numbers(tmp_path)

@@ -295,7 +295,7 @@ class TestBadDays:
 
     def test_a_review_that_is_damaged(self, folder) -> None:
         (folder / "review.json").write_text("{")
-        with pytest.raises(DataError, match=r"review\.json is cut short or damaged"):
+        with pytest.raises(DataError, match=r"review\.json is damaged"):
             read_study(folder)
 
     def test_a_folder_that_is_no_study(self, tmp_path) -> None:

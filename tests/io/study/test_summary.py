@@ -64,9 +64,9 @@ def test_unreadable_studies_say_why_and_hide_no_other(tmp_path: Path) -> None:
     (make(tmp_path / "cut", 0.9) / "study.json").write_text('{"format"')
     (make(tmp_path / "damaged", 0.9) / "review.json").write_text("")
     cut, damaged, good = list_studies(tmp_path)
-    assert "study.json is cut short" in cut.problem
+    assert "study.json is damaged" in cut.problem
     assert cut.case == "cut"
-    assert "review.json is cut short" in damaged.problem
+    assert "review.json is damaged" in damaged.problem
     assert good.problem == ""
 
 

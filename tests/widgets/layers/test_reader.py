@@ -266,7 +266,7 @@ def test_a_damaged_study_is_one_sentence_in_a_window(
     before = len(notification_manager.records)
     assert reader(str(study)) == [NO_LAYER]
     (shown,) = notification_manager.records[before:]
-    assert "study.json is cut short or damaged" in shown.message
+    assert "study.json is damaged" in shown.message
 
 
 def test_folders_that_are_no_studies_are_left_to_other_readers(tmp_path: Path) -> None:

@@ -252,6 +252,6 @@ def test_a_begun_study_that_is_damaged_stays_as_it_is(result, tmp_path) -> None:
     folder = study_of(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     (folder / "study.json").write_text("{")
-    with pytest.raises(DataError, match="cut short or damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         study_of(result, folder, image=None)
     assert (folder / "review.json").exists()

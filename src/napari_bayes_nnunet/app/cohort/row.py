@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from ...core.heart.measurements import Structure, canonical_structure
 from ...core.heart.slice_volumes import PhaseVolumes, Values
 from ...core.heart.volume_curve import volume_curve
 from ...core.types import Phase
-from ...io.study.info import predicted_quality, warnings_in
+from ...io.study.case_report import predicted_quality, read_report, warnings_in
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
 
@@ -54,8 +53,8 @@ class StudyRow:
 
 
 def read_reports(files: Mapping[Phase, Path]) -> dict[Phase, dict[str, Any]]:
-    """The reports of a case by phase. Raises OSError or ValueError where one is unreadable."""
-    return {phase: json.loads(file.read_text("utf-8")) for phase, file in files.items()}
+    """Return the reports of a case by phase. Raises DataError where one cannot be read."""
+    return {phase: read_report(file) for phase, file in files.items()}
 
 
 def study_row(

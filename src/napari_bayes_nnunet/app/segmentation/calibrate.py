@@ -18,7 +18,7 @@ from .ensemble import Ensemble
 from .methods import choose_members
 from .result import Segmentation
 from .settings import SegmentationSettings
-from .temperature import FittedTemperature, read_fitted, write_fitted
+from .temperature import FittedTemperature, read_temperatures, write_fitted
 
 
 def calibrate(
@@ -31,7 +31,7 @@ def calibrate(
     of ``dataset``.
     """
     folder = ensemble.folder
-    read_fitted(folder)  # a damaged file is reported before the work
+    read_temperatures(folder.path)  # a damaged file is reported before the work
     members = choose_members(folder, settings.method, settings.members)
     cases = _held_back(folder, dataset, members)
     probabilities, labels = [], []

@@ -5,14 +5,15 @@ MODEL/temperatures.json has an entry for every combination of method, members an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
+from ...io.files.json_files import Positive, read_json
 from .. import AppError
 from .methods import METHODS, choose_members
 from .settings import SegmentationSettings
@@ -27,7 +28,7 @@ class FittedTemperature:
     ``cases`` are those it was fitted on.
     """
 
-    temperature: float
+    temperature: Positive
     method: str
     members: tuple[str, ...]
     mirroring: str
@@ -46,7 +47,7 @@ def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
 def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
     """Return the τ that was fitted for these settings. Raises AppError if there is none."""
     key = _key_of(folder, settings)
-    for fitted in read_fitted(folder):
+    for fitted in read_temperatures(folder.path):
         if _key(fitted) == key:
             return fitted.temperature
     words = f"--method {settings.method} --members {settings.members}"
@@ -69,7 +70,7 @@ def write_fitted(
         mirroring=mirroring,
         cases=tuple(cases),
     )
-    others = [other for other in read_fitted(folder) if _key(other) != _key(fitted)]
+    others = [other for other in read_temperatures(folder.path) if _key(other) != _key(fitted)]
     try:
         write_json(folder.path / FILE, [asdict(entry) for entry in [*others, fitted]])
     except OSError as error:
@@ -80,22 +81,14 @@ def write_fitted(
     return fitted
 
 
-def read_fitted(folder: EnsembleFolder) -> list[FittedTemperature]:
-    """Read all fitted temperatures. Raises DataError if the file is damaged."""
-    file = folder.path / FILE
+def read_temperatures(model: Path) -> list[FittedTemperature]:
+    """Return the temperatures that were fitted for the ensemble in ``model``, [] if none were."""
+    file = model / FILE
     if not file.exists():
         return []
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        tuples = ("members", "cases")
-        return [
-            FittedTemperature(**row | {name: tuple(row[name]) for name in tuples}) for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{file} is damaged or of another version ({type(error).__name__}: {error}): remove "
-            "it, and fit the temperatures anew."
-        ) from error
+    return read_json(
+        file, list[FittedTemperature], repair="Delete it, and fit the temperatures again."
+    )
 
 
 def _key(fitted: FittedTemperature) -> tuple[Any, ...]:

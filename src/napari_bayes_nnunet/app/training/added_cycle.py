@@ -46,7 +46,7 @@ def with_added_cycle(
 
 def _check_kept(record: TrainingRecord, fold: str, now: dict[str, Any]) -> None:
     began = record.trained_on(fold)["cases"]
-    held_back = set(record.folds[fold]["validation_cases"])
+    held_back = set(record.validation_cases(fold))
     to_stay = {name: value for name, value in began.items() if name in held_back or name not in now}
     difference = dataset_difference(
         to_stay, {name: value for name, value in now.items() if name in to_stay}
@@ -63,7 +63,7 @@ def _new_cases(record: TrainingRecord, fold: str, now: dict[str, Any]) -> list[s
     """Cases not seen so far, without those of patients that are held back for validation."""
     began = record.trained_on(fold)["cases"]
     pattern = record.patient or DEFAULT_PATIENT
-    held_back = {patient_of(case, pattern) for case in record.folds[fold]["validation_cases"]}
+    held_back = {patient_of(case, pattern) for case in record.validation_cases(fold)}
     return [
         case for case in now if case not in began and patient_of(case, pattern) not in held_back
     ]

@@ -58,7 +58,7 @@ class TrainingJob:
     @property
     def lacks_validation(self) -> bool:
         """Whether the range of the case scores can be measured and is not."""
-        has_cases = bool(self.record.folds[self.fold]["validation_cases"])
+        has_cases = bool(self.record.validation_cases(self.fold))
         return has_cases and self.fold not in self.record.validation
 
     def continuation(self) -> str:

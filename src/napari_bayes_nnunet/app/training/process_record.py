@@ -5,18 +5,18 @@ Written by the training itself, so that a job started in a terminal or on a serv
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import psutil
 
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import write_json
+from ...io.files.json_files import Ordinal, parse_json
 
 SAME_PROCESS = 10.0
 """Seconds by which the start of one process may seem to move when the clock is corrected."""
@@ -31,7 +31,7 @@ class JobInfo:
     ``dataset`` is a path; ``arguments`` follow ``bayes-nnunet train``.
     """
 
-    pid: int
+    pid: Ordinal
     host: str
     process_started: float
     started_at: str
@@ -87,8 +87,6 @@ def write_process_record(
 def read_process_record(run: RunFolder) -> JobInfo | None:
     """Who trains in ``run``, None where nobody said so. Raises OSError for an unreachable drive."""
     try:
-        content = json.loads(run.job.read_text(encoding="utf-8"))
-        known = {field.name: content[field.name] for field in fields(JobInfo)}
-        return JobInfo(**{**known, "arguments": tuple(known["arguments"])})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return parse_json(run.job.read_bytes(), JobInfo)
+    except (FileNotFoundError, ValueError):
         return None

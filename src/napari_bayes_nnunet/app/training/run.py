@@ -99,7 +99,7 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
             epoch=epoch,
             epochs=schedule.all_epochs,
             cycles=schedule.all_cycles,
-            validation_cases=len(job.record.folds[job.fold]["validation_cases"]),
+            validation_cases=len(job.record.validation_cases(job.fold)),
         )
     )
     with stop.in_epochs():
@@ -293,7 +293,7 @@ def _training_text(job: TrainingJob) -> str:
     parts = []
     for use, cases in (
         ("training", job.record.training_cases(job.fold)),
-        ("validation", job.record.folds[job.fold]["validation_cases"]),
+        ("validation", job.record.validation_cases(job.fold)),
     ):
         patients = {patient_of(case, pattern) for case in cases}
         if patients:

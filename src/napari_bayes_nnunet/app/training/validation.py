@@ -41,7 +41,7 @@ def measure_validation_range(
     Images that cannot be read as NIfTI are left out. ``tell`` hears of every case. Raises Stopped.
     """
     record = read_record(run.record)
-    cases = record.folds[fold].get("validation_cases", [])
+    cases = record.validation_cases(fold)
     if not cases:
         return
     folder = find_ensemble(run.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from ..files.case_names import (
     patient_folders,
     safe_name,
 )
+from ..files.json_files import parse_json
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
 from .folder_contents import FolderFiles, ImageFiles, look_into
 from .pairs import Match, Mismatch, Pair
@@ -317,12 +317,19 @@ def _known_names(*folders: Path) -> dict[int, str]:
     return next(filter(None, map(_names_in, (*inside, *beside, *above))), {})
 
 
+@dataclass(frozen=True)
+class _LabelNames:
+    """The labels in a ``dataset.json``, by name or, of nnU-Net 1, by value."""
+
+    labels: dict[str, int | str | list[int]]
+
+
 def _names_in(folder: Path) -> dict[int, str]:
-    """Names by value; {} without a readable dataset.json. nnU-Net 1 wrote it the other way."""
+    """Return names by value; {} without a readable dataset.json."""
     try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        pairs = [(str(a), str(b)) for a, b in content["labels"].items() if not isinstance(b, list)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        labels = parse_json((folder / "dataset.json").read_bytes(), _LabelNames).labels
+    except (OSError, ValueError):
         return {}
-    turned = [(value, name) if value.isdigit() else (name, value) for name, value in pairs]
-    return {int(value): name for value, name in turned if value.isdigit()}
+    pairs = [(name, str(value)) for name, value in labels.items() if not isinstance(value, list)]
+    turned = [(value, name) if value.isdecimal() else (name, value) for name, value in pairs]
+    return {int(value): name for value, name in turned if value.isdecimal()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ import numpy as np
 
 from .. import DataError
 from ..files.checksum import sha256
+from ..files.json_files import read_json
 
 CORRECTIONS = "corrections.json"
 FOLDS = 5
@@ -62,7 +62,7 @@ class RawDataset:
     @property
     def channels(self) -> list[str]:
         """Names of the image channels."""
-        names = self.json.get("channel_names") or self.json["modality"]
+        names = _channel_names(self.json)
         return [str(names[key]) for key in sorted(names, key=int)]
 
     @property
@@ -91,7 +91,7 @@ def read_dataset(path: Path) -> RawDataset:
     for folder in ("imagesTr", "labelsTr"):
         if not (path / folder).is_dir():
             raise DataError(f"{path} is no nnU-Net raw dataset: the folder {folder} is missing.")
-    count = len(content.get("channel_names") or content["modality"])
+    count = len(_channel_names(content))
     labels = sorted(f for f in (path / "labelsTr").iterdir() if _is_data(f, ending))
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
@@ -108,15 +108,11 @@ def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
     without it corrections would be validated with.
     """
     file = path / CORRECTIONS
+    repair = "It must name the origin of every corrected case; restore it from a backup."
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file, dict[str, dict[str, Any]], repair=repair)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-        raise DataError(f"{file} must name the origin of every corrected case, and does not.")
-    return content
 
 
 def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
@@ -192,18 +188,23 @@ def extended_split(
     return extended
 
 
+@dataclass(frozen=True)
+class _Fold:
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
 def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
     """Read nnU-Net's ``splits_final.json``. Raises DataError when it does not fit the cases."""
+    repair = (
+        'It must be a list of folds such as [{"train": ["a", "b"], "val": ["c"]}, …], as nnU-Net '
+        "writes it."
+    )
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        splits = [Split(_names(row["train"]), _names(row["val"])) for row in rows]
-    except OSError as error:
-        raise DataError(f"{path} is no split file: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f'{path} is no split file: expected a list of folds such as [{{"train": ["a", "b"], '
-            '"val": ["c"]}, …].'
-        ) from error
+        folds = read_json(path, list[_Fold], repair=repair)
+    except FileNotFoundError as error:
+        raise DataError("{file} does not exist.", file=path) from error
+    splits = [Split(fold.train, fold.val) for fold in folds]
     if not splits:
         raise DataError(f"{path} holds no folds.")
     for number, split in enumerate(splits):
@@ -230,21 +231,26 @@ def splits_to_json(splits: Sequence[Split]) -> list[dict[str, list[str]]]:
 
 def _read_dataset_json(path: Path) -> dict[str, Any]:
     file = path / "dataset.json"
+    repair = "It must hold named entries such as labels, as nnU-Net's dataset.json does."
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, dict[str, Any], repair=repair)
     except FileNotFoundError as error:
         raise DataError(f"{path} is no nnU-Net raw dataset: dataset.json is missing.") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} must hold named entries, not a {type(content).__name__}.")
     missing = [key for key in ("labels", "file_ending") if key not in content]
-    if "channel_names" not in content and "modality" not in content:
+    if not _channel_names(content):
         missing.append("channel_names")
     if missing:
         raise DataError(f"{file} lacks {', '.join(missing)}.")
     _check_labels(file, content["labels"])
     return content
+
+
+def _channel_names(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the names of the channels by their numbers; {} for anything else."""
+    names = content.get("channel_names") or content.get("modality")
+    if isinstance(names, dict) and all(key.isdecimal() for key in names):
+        return names
+    return {}
 
 
 def _check_labels(file: Path, labels: Any) -> None:
@@ -254,7 +260,7 @@ def _check_labels(file: Path, labels: Any) -> None:
         raise DataError(
             f"{file} defines overlapping regions; the entropy of Eq. 3 needs exclusive labels."
         )
-    wrong = [name for name, value in labels.items() if not str(value).isdigit()]
+    wrong = [name for name, value in labels.items() if not str(value).isdecimal()]
     if wrong:
         raise DataError(
             f"{file} must map names of structures to numbers, but {wrong[0]} is "
@@ -271,12 +277,6 @@ def _patient_in(case: str, pattern: str) -> str:
     if found is None:
         return ""
     return (found.group(1) if found.groups() else found.group()) or ""
-
-
-def _names(cases: Any) -> tuple[str, ...]:
-    if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
-        raise TypeError(f"Not a list of names: {cases!r}")
-    return tuple(cases)
 
 
 def _is_data(file: Path, ending: str) -> bool:

@@ -6,7 +6,6 @@ dynamic_network_architectures, because nnU-Net imports and calls whatever plans.
 
 from __future__ import annotations
 
-import json
 import pickletools
 import re
 import zipfile
@@ -16,6 +15,7 @@ from typing import Any
 
 from ...core.ensemble.schedule import RestartSchedule
 from .. import DataError
+from ..files.json_files import read_json
 from .run_folder import RECORD, TrainingRecord, read_record
 
 EXPECTED = "plans.json, dataset.json and fold_0 … fold_4 or fold_all side by side"
@@ -140,14 +140,11 @@ def _first_difference(where: str, one: Any, other: Any) -> tuple[str, Any, Any]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file, dict[str, Any], repair="Copy it again from where it was trained.")
     except FileNotFoundError as error:
         raise DataError(f"{file.name} is missing; expected {EXPECTED}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file.name} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file.name} holds a {type(content).__name__} instead of named entries")
-    return content
+    except DataError as error:
+        raise DataError(str(error).rstrip(".")) from None  # a part of another sentence
 
 
 def _read_record(file: Path) -> tuple[TrainingRecord | None, tuple[str, ...]]:
@@ -163,12 +160,11 @@ def _read_record(file: Path) -> tuple[TrainingRecord | None, tuple[str, ...]]:
 def _read_labels(dataset: dict[str, Any]) -> dict[str, int]:
     found = dataset.get("labels")
     if not isinstance(found, dict) or "background" not in found:
-        raise DataError(f"dataset.json needs labels with a background, and has {found!r}")
+        raise DataError("dataset.json needs labels with a background")
     regions = [name for name, value in found.items() if isinstance(value, list) and len(value) > 1]
     if regions:
         raise DataError(
-            f"its labels are overlapping regions ({', '.join(regions)}); the entropy of Eq. 3 "
-            "needs exclusive labels"
+            "its labels are overlapping regions; the entropy of Eq. 3 needs exclusive labels"
         )
     try:
         values = {
@@ -176,19 +172,19 @@ def _read_labels(dataset: dict[str, Any]) -> dict[str, int]:
             for name, value in found.items()
             if name != "ignore"
         }
-    except (TypeError, ValueError, IndexError) as error:
-        raise DataError(f"the labels of dataset.json are no numbers: {found!r}") from error
+    except (TypeError, ValueError, IndexError):
+        raise DataError("the labels of dataset.json are not numbers") from None
     if sorted(values.values()) != list(range(len(values))) or values["background"]:
         raise DataError(
-            f"the labels of dataset.json must be background 0, then 1, 2, 3 …, not {found!r}"
+            "the labels of dataset.json must be background 0, then 1, 2, 3 …, without gaps"
         )
     return dict(sorted(values.items(), key=lambda item: item[1]))
 
 
 def _read_channels(dataset: dict[str, Any]) -> list[str]:
     names = dataset.get("channel_names") or dataset.get("modality")
-    if not isinstance(names, dict) or not all(str(key).isdigit() for key in names):
-        raise DataError(f"dataset.json needs numbered channel_names, and has {names!r}")
+    if not isinstance(names, dict) or not all(key.isdecimal() for key in names):
+        raise DataError("dataset.json needs numbered channel_names")
     return [str(names[key]) for key in sorted(names, key=int)]
 
 
@@ -206,8 +202,8 @@ def _choose_configuration(
     if record is not None:
         if record.configuration not in known:
             raise DataError(
-                f"ensemble.json names the configuration {record.configuration}, but plans.json "
-                f"holds {', '.join(known)}"
+                "ensemble.json names a configuration that plans.json does not have; one of the two "
+                "files belongs to another training"
             )
         return record.configuration
     in_name = name.split("__")[-1]
@@ -267,7 +263,7 @@ def _value_after(key: str, pickled: bytes) -> str | None:
 
 def _inherited(known: dict[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if name not in known or name in seen:
-        raise DataError(f"plans.json builds a configuration on {name}, which it does not define")
+        raise DataError("plans.json builds a configuration on one that it does not define")
     own: dict[str, Any] = known[name]
     if "inherits_from" not in own:
         return dict(own)
@@ -277,8 +273,8 @@ def _inherited(known: dict[str, Any], name: str, seen: tuple[str, ...] = ()) -> 
 def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
     if settings.get("previous_stage"):
         raise DataError(
-            f"the configuration {configuration} is the second stage of a cascade and needs the "
-            f"segmentation of {settings['previous_stage']}; only one-stage ones can be used"
+            f"the configuration {configuration} is the second stage of a cascade; only one-stage "
+            "ones can be used"
         )
     missing = [key for key in ("patch_size", "spacing") if key not in settings]
     if missing:
@@ -287,20 +283,26 @@ def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
         )
     if not _is_lengths(settings["patch_size"]) or not _is_lengths(settings["spacing"]):
         raise DataError(
-            f"the patch size and spacing of {configuration} in plans.json must be positive "
-            f"numbers, not {settings['patch_size']} and {settings['spacing']}"
+            f"the patch size and spacing of {configuration} in plans.json must be positive numbers"
         )
     network = settings.get("architecture", {})
     parts = network.get("arch_kwargs", {}) if isinstance(network, dict) else None
     if not isinstance(parts, dict):
         raise DataError(f"the network of {configuration} in plans.json is not described")
-    imported = [parts.get(key) for key in network.get("_kw_requires_import", [])]
+    names = network.get("_kw_requires_import", [])
+    if not _is_texts(names) or not _is_texts(settings.get("normalization_schemes", [])):
+        raise DataError(f"the lists of names of {configuration} in plans.json are damaged")
+    imported = [parts.get(name) for name in names]
     for part in (network.get("network_class_name"), *imported):
         if part is not None and not _BUILDING_BLOCK.fullmatch(str(part)):
             raise DataError(
-                f"plans.json builds the network from {part}; only parts of torch.nn and "
-                "dynamic_network_architectures are accepted, as any other name could run code"
+                "plans.json builds the network from parts outside torch.nn and "
+                "dynamic_network_architectures; these are refused, as any name could run code"
             )
+
+
+def _is_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _is_lengths(values: object) -> bool:

@@ -7,7 +7,7 @@ fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_json, write_text
 from ..files.checksum import sha256
+from ..files.json_files import Count, Ordinal, parse_json, reading_json
 from .trajectory import epoch_files
 
 RECORD = "ensemble.json"
 _FORMAT = 1
+_REPAIR = "Restore it from a backup."
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ class MemberRecord:
     """One member as ``ensemble.json`` lists it."""
 
     file: str
-    epoch: int
-    cycle: int
+    epoch: Count
+    cycle: Count
     learning_rate: float
-    bytes: int
+    bytes: Count
     sha256: str
 
 
@@ -119,9 +121,9 @@ class TrainingRecord:
     configuration: str
     schedule: RestartSchedule
     selection: MemberSelection
-    batch_size: int
-    iterations_per_epoch: int
-    labels: dict[str, int]
+    batch_size: Ordinal
+    iterations_per_epoch: Ordinal
+    labels: dict[str, Count]
     channels: list[str]
     preset: str = ""
     dropout: float = 0.0
@@ -148,10 +150,14 @@ class TrainingRecord:
         entry = self.folds.get(fold, {})
         return list([entry, *self.added_cycles(fold)][-1].get("training_cases", []))
 
+    def validation_cases(self, fold: str) -> list[str]:
+        """Return the cases that ``fold`` is validated with."""
+        return list(self.folds.get(fold, {}).get("validation_cases", []))
+
     def trained_on(self, fold: str) -> dict[str, Any]:
         """Dataset that ``fold`` was last trained on: its name and the signature of its cases."""
         added = self.added_cycles(fold)
-        return dict(added[-1]["dataset"] if added else self.dataset)
+        return {"name": "", "cases": {}} | (added[-1]["dataset"] if added else self.dataset)
 
     def is_complete(self, fold: str) -> bool:
         """Whether the last epoch of ``fold`` is done; it always gives a member."""
@@ -161,7 +167,9 @@ class TrainingRecord:
     def members(self, fold: str) -> list[MemberRecord]:
         """Members of ``fold`` in the order of their epochs."""
         rows = self.folds.get(fold, {}).get("members", [])
-        return sorted((MemberRecord(**row) for row in rows), key=lambda member: member.epoch)
+        names = [f.name for f in fields(MemberRecord)]
+        members = (MemberRecord(**{name: row[name] for name in names}) for row in rows)
+        return sorted(members, key=lambda member: member.epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,22 +192,49 @@ class EpochReport:
     memory_bytes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Dataset:
+    name: str = ""
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cycle:
+    training_cases: list[str]
+    dataset: _Dataset
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fold:
+    training_cases: list[str] = field(default_factory=list)
+    validation_cases: list[str] = field(default_factory=list)
+    members: list[MemberRecord] = field(default_factory=list)
+    added_cycles: list[_Cycle] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Validation:
+    structures: dict[str, dict[str, tuple[float, float] | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folds:
+    """The inner types of a `TrainingRecord`."""
+
+    dataset: _Dataset = field(default_factory=_Dataset)
+    folds: dict[str, _Fold] = field(default_factory=dict)
+    validation: dict[str, _Validation] = field(default_factory=dict)
+
+
 def read_record(path: Path) -> TrainingRecord:
-    """Read ``ensemble.json``. Raises DataError when it is not one."""
+    """Return the content of ``ensemble.json``. Raises DataError when it is not one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != _FORMAT:
-            raise DataError(f"{path} was written by a newer version of this program.")
-        content["schedule"] = RestartSchedule(**content["schedule"])
-        content["selection"] = MemberSelection(**content["selection"])
-        record = TrainingRecord(**content)
-        for fold, _ in record.folds.items():
-            record.members(fold)  # rows that are no members raise here, not later
-        return record
+        with reading_json(path, newest=_FORMAT, repair=_REPAIR) as text:
+            parse_json(text, _Folds)
+            return parse_json(text, TrainingRecord)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a record of a training: {error}") from error
+        raise DataError("{file} does not exist.", file=path) from error
 
 
 def write_record(path: Path, record: TrainingRecord) -> None:

@@ -7,12 +7,11 @@ opened: a pickle runs what it holds.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from ...core.ensemble.posterior import entropy, most_probable
 from .. import DataError
+from ..files.json_files import read_json
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from .references import checked_numbers, structure_numbers
 
@@ -97,37 +97,27 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         probabilities=probabilities,
         entropy=doubt,
         mutual_information=_map(folder, case + MUTUAL_INFORMATION_SUFFIX, labels),
-        pairwise_dice=report.pairwise_dice,
+        pairwise_dice={
+            name: math.nan if dice is None else dice for name, dice in report.pairwise_dice.items()
+        },
         phase=report.phase,
     )
 
 
 @dataclass(frozen=True)
 class _Report:
-    """What is taken from ``<case>.json``."""
+    """The entries of ``<case>.json`` that are needed here."""
 
     labels: dict[str, int] = field(default_factory=dict)
-    pairwise_dice: dict[str, float] = field(default_factory=dict)
+    pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     phase: int | None = None
 
 
 def _report(file: Path) -> _Report:
     if not file.is_file():
         return _Report()
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        agreement = content.get("pairwise_dice", {})
-        numbers = {str(n): int(v) for n, v in content.get("labels", {}).items() if v}
-        phase = content.get("phase")
-        return _Report(
-            checked_numbers(numbers),
-            {name: math.nan if d is None else float(d) for name, d in agreement.items()},
-            None if phase is None else int(phase),
-        )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{file} is no report of a prediction ({type(error).__name__}: {error})."
-        ) from error
+    report = read_json(file, _Report, repair="Segment the case again.")
+    return replace(report, labels=checked_numbers(report.labels, file))
 
 
 def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from ...core.heart.structures import match_structure
 from .. import DataError
 from ..dataset.check import IGNORE
+from ..files.json_files import read_json
 from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
 
@@ -85,6 +86,13 @@ def known_reference(
     return Reference(labels, known, is_named=numbers is not None)
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """The labels in a ``dataset.json``; other programs write some numbers as text."""
+
+    labels: dict[str, int | str | list[int]]
+
+
 def structure_numbers(folder: Path) -> dict[str, int] | None:
     """Label of every structure without background; None if nothing says so.
 
@@ -95,30 +103,51 @@ def structure_numbers(folder: Path) -> dict[str, int] | None:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         return None
-    try:
-        labels = json.loads(file.read_text(encoding="utf-8"))["labels"]
-        if any(isinstance(value, list) for value in labels.values()):
-            raise ValueError("regions of several labels cannot be judged, only single labels")
-        numbers = {str(name): int(value) for name, value in labels.items()}
-        numbers = checked_numbers({n: v for n, v in numbers.items() if v != 0})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{file} does not say which number each structure has ({type(error).__name__}: "
-            f"{error})."
-        ) from error
+    repair = "It must give every structure its number, as nnU-Net's dataset.json does."
+    labels = read_json(file, _Labels, repair=repair).labels
+    numbers = checked_numbers({name: _number(name, v, file) for name, v in labels.items()}, file)
     return {name: value for name, value in numbers.items() if name != IGNORE}
 
 
-def checked_numbers(numbers: dict[str, int]) -> dict[str, int]:
-    """The label of each structure; ValueError for two that are the same and for impossible ones."""
+def _number(name: str, value: int | str | list[int], file: Path) -> int:
+    if isinstance(value, list):
+        raise DataError(
+            "{name} is a region of several labels in {file}. Only single labels can be judged.",
+            name=name,
+            file=file,
+        )
+    if isinstance(value, str) and not value.isdecimal():
+        raise DataError("The label of {name} in {file} is not a number.", name=name, file=file)
+    return int(value)
+
+
+def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
+    """Return the label of each structure of a file, without background.
+
+    Raises DataError for two that are the same and for impossible ones.
+    """
     names: dict[int, str] = {}
     for name, value in numbers.items():
+        if value == 0:
+            continue
         if not 0 < value < 1 << 16:
-            raise ValueError(f"{name} is {value}, labels are 1 to {(1 << 16) - 1}")
+            raise DataError(
+                "{name} is {value} in {file}. Labels are 1 to 65535.",
+                name=name,
+                value=value,
+                file=file,
+            )
         if value in names:
-            raise ValueError(f"{names[value]} and {name} are both {value}")
+            raise DataError(
+                "{first} and {name} are both {value} in {file}. Each structure needs a label of "
+                "its own.",
+                first=names[value],
+                name=name,
+                value=value,
+                file=file,
+            )
         names[value] = name
-    return numbers
+    return {name: value for value, name in names.items()}
 
 
 def _read(folder: Path, case: str, phase: int | None) -> Volume | None:

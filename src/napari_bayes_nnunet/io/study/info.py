@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +14,15 @@ from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import write_json
 from ..files.checksum import sha256
+from ..files.json_files import Count, Ordinal, parse_json, reading_json
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_classes
 from .arrays import IMAGE, phase_name
+from .case_report import ReportEntries, predicted_quality, warnings_in
 
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 1
+_REPAIR: Final = "Restore the study from a backup, or segment the image again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,54 +111,46 @@ class StudyInfo:
         return next((str(r[key]) for r in self.reports.values() if key in r), "")
 
 
-def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
-    """Mean pairwise Dice over structures and phases, 0 … 1, by the reports of a case.
-
-    None for a single member, which agrees with nobody.
-    """
-    values = [
-        dice
-        for report in reports
-        for dice in report.get("pairwise_dice", {}).values()
-        if dice is not None
-    ]
-    return sum(values) / len(values) if values else None
-
-
-def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What the reports of a case warn of, each sentence once."""
-    return tuple(dict.fromkeys(s for report in reports for s in report.get("warnings", ())))
-
-
 def is_study(folder: Path) -> bool:
     """Whether the folder holds a whole study; only looks for the file that is written last."""
     return (folder / STUDY_FILE).is_file()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _StudyFile:
+    """Content of ``study.json``."""
+
+    case: str
+    image: SourceImage | None
+    geometry: str
+    structures: dict[str, Count]
+    classes: Count
+    phases: tuple[Ordinal, ...] | None
+    ED: Ordinal | None
+    ES: Ordinal | None
+    phases_from: str
+    created: str
+    reports: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reports:
+    reports: dict[str, ReportEntries]
+
+
 def read_study_info(folder: Path) -> StudyInfo:
-    """Read ``study.json``.
+    """Return the content of ``study.json``.
 
     Raises DataError where it is missing, damaged or of a newer version.
     """
     file = folder / STUDY_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] > _FORMAT:
-            raise DataError(
-                f"{file} was written by a newer version of this program: update it to open the "
-                "study."
-            )
-        return _info(content)
+        with reading_json(file, newest=_FORMAT, repair=_REPAIR) as text:
+            parse_json(text, _Reports)
+            return _info(parse_json(text, _StudyFile))
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} is no study, or not a whole one: it has no {STUDY_FILE}."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{file} is cut short or damaged ({type(error).__name__}): take the folder from a "
-            "backup, or segment the image again."
         ) from error
 
 
@@ -232,32 +226,30 @@ def _nameless(geometry: Geometry) -> bytes:
     return bytes(header.binaryblock)
 
 
-def _info(content: dict[str, Any]) -> StudyInfo:
-    header = base64.b64decode(content["geometry"], validate=True)
+def _info(content: _StudyFile) -> StudyInfo:
+    """Return the study of a file. Raises ValueError for parts that do not fit together."""
+    header = base64.b64decode(content.geometry, validate=True)
     if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_classes()}:
         raise ValueError("The geometry is no NIfTI header.")
     geometry = Geometry(header)
-    phases = (None,) if content["phases"] is None else tuple(int(p) for p in content["phases"])
+    phases: tuple[Phase, ...] = (None,) if content.phases is None else content.phases
     _check_phases(geometry, phases)
-    image = content["image"]
+    missing = {phase_name(phase) for phase in phases} - set(content.reports)
+    if missing:
+        raise ValueError("A phase has no report.")
     return StudyInfo(
-        case=str(content["case"]),
-        image=None if image is None else _source(image),
+        case=content.case,
+        image=content.image,
         geometry=geometry,
-        structures={str(name): int(label) for name, label in content["structures"].items()},
-        classes=int(content["classes"]),
+        structures=content.structures,
+        classes=content.classes,
         phases=phases,
-        reports={phase: content["reports"][phase_name(phase)] for phase in phases},
-        ed=content["ED"],
-        es=content["ES"],
-        phases_from=str(content["phases_from"]),
-        created=str(content["created"]),
+        reports={phase: content.reports[phase_name(phase)] for phase in phases},
+        ed=content.ED,
+        es=content.ES,
+        phases_from=content.phases_from,
+        created=content.created,
     )
-
-
-def _source(content: dict[str, Any]) -> SourceImage:
-    known = {f.name for f in fields(SourceImage)}
-    return SourceImage(**{key: value for key, value in content.items() if key in known})
 
 
 def _check_phases(geometry: Geometry, phases: tuple[Phase, ...]) -> None:

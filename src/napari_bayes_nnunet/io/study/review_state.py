@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -12,14 +11,15 @@ from ...core.heart.function import Patient
 from ...core.types import Phase, Place
 from .. import DataError
 from ..files.atomic import write_json
+from ..files.json_files import Ordinal, parse_json, reading_json
 
 State: TypeAlias = Literal["accepted", "flagged"]
 
 REVIEW: Final = "review.json"
 _FORMAT: Final = 1
+_REPAIR: Final = "Rename it to start the review again."
 _PLAIN: Final = ("score", "structure", "leave_out_border", "all_phases", "finished")
 """Fields that are the same in the file."""
-_KEYS: Final = {"format", "decisions", "ED", "ES", "patient", "protected", "current", *_PLAIN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,29 +76,52 @@ class ReviewState:
         return bool(self.decisions) or self.finished or self.patient != Patient()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _PlaceRow:
+    phase: Ordinal | None
+    slice: Ordinal
+
+    @property
+    def place(self) -> Place:
+        return self.phase, self.slice - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DecisionRow(Decision, _PlaceRow):
+    """A decision and the slice it is of."""
+
+    @property
+    def decision(self) -> Decision:
+        return Decision(**{f.name: getattr(self, f.name) for f in fields(Decision)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ReviewFile:
+    """Content of ``review.json``. Older versions did not write all of it."""
+
+    decisions: list[_DecisionRow]
+    ED: Ordinal | None = None
+    ES: Ordinal | None = None
+    patient: Patient | None = None
+    score: str = ""
+    structure: str | None = None
+    leave_out_border: bool = False
+    all_phases: bool = False
+    protected: tuple[str, ...] = ()
+    current: _PlaceRow | None = None
+    finished: bool = False
+
+
 def read_review(folder: Path) -> ReviewState | None:
-    """The review in the folder of a study; None where it was not begun.
+    """Return the review in the folder of a study; None where it was not begun.
 
     Raises DataError for a file that is damaged or of a newer version.
     """
-    file = folder / REVIEW
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] > _FORMAT:
-            raise DataError(
-                f"{file} was written by a newer version of this program: update it to go on with "
-                "the review."
-            )
-        return _review(content)
+        with reading_json(folder / REVIEW, newest=_FORMAT, repair=_REPAIR) as text:
+            return _review(parse_json(text, _ReviewFile), parse_json(text, dict[str, Any]))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{file} is cut short or damaged ({type(error).__name__}): rename it to begin the "
-            "review anew."
-        ) from error
 
 
 def write_review(folder: Path, review: ReviewState) -> None:
@@ -127,44 +150,23 @@ def _content(review: ReviewState) -> dict[str, Any]:
     }
 
 
-def _review(content: dict[str, Any]) -> ReviewState:
-    current = content.get("current")
+def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
+    """Return the review of a file with these ``entries``, known or not."""
+    known = {"format", *(f.name for f in fields(_ReviewFile))}
     return ReviewState(
-        decisions={_place(row): _decision(row) for row in content["decisions"]},
-        ed=_phase(content.get("ED")),
-        es=_phase(content.get("ES")),
-        patient=Patient(**_known(Patient, content.get("patient") or {})),
-        protected=tuple(content.get("protected", ())),
-        current=None if current is None else _place(current),
-        other={key: value for key, value in content.items() if key not in _KEYS},
-        **{name: content[name] for name in _PLAIN if name in content},
+        decisions={row.place: row.decision for row in content.decisions},
+        ed=content.ED,
+        es=content.ES,
+        patient=content.patient or Patient(),
+        protected=content.protected,
+        current=None if content.current is None else content.current.place,
+        other={key: value for key, value in entries.items() if key not in known},
+        **{name: getattr(content, name) for name in _PLAIN},
     )
 
 
 def _place_content(place: Place) -> dict[str, Any]:
     return {"phase": place[0], "slice": place[1] + 1}
-
-
-def _place(row: Mapping[str, Any]) -> Place:
-    z = int(row["slice"]) - 1
-    if z < 0:
-        raise ValueError(f"There is no slice {z + 1}.")
-    return _phase(row["phase"]), z
-
-
-def _phase(value: Any) -> Phase:
-    return None if value is None else int(value)
-
-
-def _decision(row: Mapping[str, Any]) -> Decision:
-    if row["state"] not in ("accepted", "flagged"):
-        raise ValueError(f"A slice is accepted or flagged, not {row['state']}.")
-    return Decision(**_known(Decision, row))
-
-
-def _known(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a row that this version knows."""
-    return {f.name: row[f.name] for f in fields(kind) if f.name in row}
 
 
 def _in_order(item: tuple[Place, Decision]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from platformdirs import user_config_path
 
 from ...app.remote.device import RemoteDevice
 from ...io.files.atomic import write_json
+from ...io.files.json_files import parse_json
 
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
@@ -98,7 +98,6 @@ class Settings:
 
     def _content(self) -> dict[str, Any]:
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            return parse_json(self._path.read_bytes(), dict[str, Any])
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}

@@ -1,0 +1,82 @@
+"""The report of a case, ``<case>.json``, as it is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ..files.json_files import Count, Ordinal, parse_json, reading_json
+
+_REPAIR: Final = "Delete it, and segment the case again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Volume:
+    ensemble: float
+    members: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UsedMember:
+    training: str
+    fold: str
+    cycle: Count | None
+    epoch: Count | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportEntries:
+    """Entries of a report that are read back, with the type each must have if it is there.
+
+    Checked only: the reports themselves travel as dictionaries, which keep all other entries.
+    """
+
+    ensemble: str = ""
+    ensemble_kind: str = ""
+    method: str = ""
+    mirroring: str = ""
+    temperature: float = 1.0
+    members: list[_UsedMember] = field(default_factory=list)
+    pairwise_dice: dict[str, float | None] = field(default_factory=dict)
+    volumes_ml: dict[str, _Volume] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ED: Ordinal | None = None
+    ES: Ordinal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FileEntries(ReportEntries):
+    """The entries without which a file is no report of a case."""
+
+    volumes_ml: dict[str, _Volume]
+    seconds: float
+    device: str
+
+
+def read_report(file: Path) -> dict[str, Any]:
+    """Return the report in ``file``. Raises DataError for a missing or damaged one."""
+    with reading_json(file, repair=_REPAIR) as text:
+        parse_json(text, _FileEntries)
+        return parse_json(text, dict[str, Any])
+
+
+def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the mean pairwise Dice over structures and phases, 0 … 1, by the reports of a case.
+
+    None for a single member, which agrees with nobody.
+    """
+    values = [
+        dice
+        for report in reports
+        for dice in report.get("pairwise_dice", {}).values()
+        if dice is not None
+    ]
+    return sum(values) / len(values) if values else None
+
+
+def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the warnings in the reports of a case, each sentence once."""
+    return tuple(dict.fromkeys(s for report in reports for s in report.get("warnings", ())))
