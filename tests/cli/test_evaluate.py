@@ -13,7 +13,7 @@ from ..helpers.evaluations import answer, heart, name_labels, write_answer, writ
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``multi``, ``vanilla`` and ``labels`` of two patients."""
+    """Return the folder of ``multi``, ``vanilla`` and ``labels`` of two patients."""
     folder = tmp_path_factory.mktemp("my data")
     for n in (1, 2):
         case = f"p{n}_frame01"

@@ -12,7 +12,7 @@ from ..helpers.command import bayes_nnunet
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Studies and labels of two patients."""
+    """Return the folders of studies and labels of two patients."""
     for case, place in (("p1_frame01", 4), ("p2_frame01", 2)):
         write(tmp_path / "my studies", case, {None: doubtful(place)})
         write_reference(tmp_path / "labels" / f"{case}.nii.gz", reference(place))

@@ -49,7 +49,7 @@ def tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(model, tree, tmp_path_factory) -> Path:
-    """The results of a run that nothing disturbed."""
+    """Return the results of an undisturbed run."""
     output = tmp_path_factory.mktemp("whole") / "out"
     done = bayes_nnunet("predict", model, tree, "-o", output, *ASKED)
     assert done.returncode == 1
@@ -175,12 +175,12 @@ class TestRefused:
     def test_what_belongs_to_a_scheduler(self, model, tree, tmp_path):
         done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU=1")
         assert done.returncode == 2
-        assert "--certificates and --resources belong to --scheduler" in done.stderr
+        assert "--scheduler" in done.stderr
 
     def test_resources_that_are_none(self, model, tree, tmp_path):
         done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU")
         assert done.returncode == 2
-        assert "'GPU' is not like GPU=1" in done.stderr
+        assert "--resources" in done.stderr
 
     def test_a_folder_without_studies(self, model, tmp_path):
         (tmp_path / "in").mkdir()

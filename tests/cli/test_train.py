@@ -33,7 +33,7 @@ MEMBERS = [2, 3, 6, 7, 10, 11]
 
 
 def refusal(*arguments):
-    """The one sentence a request is refused with; torch is not even imported for it."""
+    """Return the one line with which a request is refused, without importing torch."""
     result = CliRunner().invoke(main, ["train", *map(str, arguments)])
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
@@ -143,7 +143,7 @@ def test_resuming_a_finished_training_says_so_and_does_nothing(trained_run, hear
 
 @pytest.fixture
 def unmeasured_run(trained_run, tmp_path):
-    """A copy of the run that was killed before its validation range was measured."""
+    """Return a copy of the run that was killed before its validation range was measured."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(trained_run, run.path, ignore=shutil.ignore_patterns("nnunet_data"))
     record = read_record(run.record)
@@ -381,7 +381,7 @@ def test_a_parameter_that_a_schedule_does_not_have_is_refused(shape, flag):
     result = CliRunner().invoke(main, ["schedule", "--schedule", shape, *flag])
     assert result.exit_code == 2
     name = flag[0].replace("--no-", "--")
-    assert f"{name} means nothing with --schedule {shape}: leave it out." in result.output
+    assert f"{name} has no effect with --schedule {shape}." in result.output
 
 
 def test_an_impossible_schedule_is_a_usage_error():

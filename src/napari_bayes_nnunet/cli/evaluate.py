@@ -1,4 +1,4 @@
-"""Commands that evaluate and hand on results. Heavy imports happen inside them."""
+"""Commands that evaluate and export results. Heavy imports happen inside them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,41 @@ from typing import Any
 
 import click
 
-from .options import (
-    Command,
-)
+from .options import PATTERN_HELP, Command
 
 
 @click.command("evaluate", cls=Command)
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="REPORT")
-@click.option("--name", help="What PREDICTIONS are called.  [default: the folder's name]")
-@click.option("--compare", multiple=True, metavar="NAME=PREDICTIONS", help="Another method.")
-@click.option("--patient", help="Pattern of the patient's part of a case name.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="REPORT",
+    help="Folder to write the report to.",
+)
+@click.option(
+    "--name", show_default="name of the folder", help="Name of PREDICTIONS in the report."
+)
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="NAME=PREDICTIONS",
+    help="Predictions of another method to compare with; repeatable.",
+)
+@click.option("--patient", help=PATTERN_HELP)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the images, for the report's pictures.",
+)
 def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any) -> None:
-    """Compare PREDICTIONS with reference LABELS: overlap, calibration, and whether doubt helps.
+    """Compare PREDICTIONS with reference LABELS: overlap, calibration and error detection.
 
-    PREDICTIONS is a folder of predict --save probabilities,entropy,mutual-information, or of
-    nnUNetv2_predict --save_probabilities. LABELS holds NAME.nii.gz or NAME_gt.nii.gz. Writes
-    REPORT/cases.csv, REPORT/summary.json and REPORT/report.html.
+    PREDICTIONS is a folder written by predict --save probabilities,entropy,mutual-information, or
+    by nnUNetv2_predict --save_probabilities. LABELS contains NAME.nii.gz or NAME_gt.nii.gz for each
+    case NAME. The command writes REPORT/cases.csv, REPORT/summary.json and REPORT/report.html.
     """
     from ..app.evaluation.terminal import evaluate_in_terminal
 
@@ -35,13 +51,20 @@ def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any
 @click.command("evaluate-queue", cls=Command)
 @click.argument("studies", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="REPORT")
-@click.option("--patient", help="Pattern of the patient's part of a case name.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="REPORT",
+    help="File to write, without its ending.",
+)
+@click.option("--patient", help=PATTERN_HELP)
 def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
-    """Measure whether the review's queue leads to the errors, with reference labels.
+    """Evaluate review-queue orderings against reference labels.
 
-    STUDIES is a folder of studies (predict --save study), LABELS holds NAME.nii.gz or
-    NAME_gt.nii.gz for a study called NAME. Writes REPORT.csv and the picture REPORT.png.
+    STUDIES is a folder of studies (predict --save study). LABELS contains NAME.nii.gz or
+    NAME_gt.nii.gz for each study NAME. The command writes REPORT.csv and the figure REPORT.png.
     """
     from ..app.evaluation.queue import evaluate_queue
     from ..app.evaluation.queue_report import queue_text, write_queue_report
@@ -54,12 +77,18 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
 @click.command("export-dicom", cls=Command)
 @click.argument("study", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write the DICOM files to.",
+)
 def export_dicom_command(study: Path, images: Path, output: Path) -> None:
-    """Write the labels and numbers of STUDY as DICOM SEG and SR.
+    """Write the labels and measurements of STUDY as DICOM SEG and SR.
 
-    IMAGES is the folder of the DICOM images it was made of: the files refer to them, and hold the
-    patient's name as they do.
+    IMAGES is the folder of the DICOM images from which the study was made. The files refer to these
+    images and contain the patient's name as they do.
     """
     from ..app.review.dicom_export import export_dicom
 

@@ -1,4 +1,4 @@
-"""Parts that several commands share: how they fail, types of values, the schedule's options."""
+"""Options, types of values and error handling that several commands share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 
 
 class Command(click.Command):
-    """A command whose expected failures end in one sentence and exit code 1."""
+    """Command that reports an error for the user in one line and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors of our layers are for the user, others for the developer."""
+        """Run the command and word the errors of our layers; other errors are for the developer."""
         from ..app import AppError
         from ..io import DataError
         from ..nnunet import ModelError
@@ -27,92 +27,110 @@ class Command(click.Command):
 
 
 class Temperature(click.ParamType):  # type: ignore[type-arg]
-    """A number above 0, or "fitted"."""
+    """Type of a number above 0, or "fitted"."""
 
     name = "FLOAT|fitted"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | str:
-        """The number, or the word."""
+        """Return the number, or "fitted"."""
         try:
             return "fitted" if value == "fitted" else float(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'fitted'.", param, ctx)
+            self.fail(f"{value!r} is not a number or 'fitted'.", param, ctx)
 
 
 class Resources(click.ParamType):  # type: ignore[type-arg]
-    """What a Dask task needs of its worker: "GPU=1", or several with commas between."""
+    """Type of the resources of a worker for a Dask task: "GPU=1", or several with commas."""
 
     name = "NAME=NUMBER"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, float]:
-        """Name → amount."""
+        """Return the amount of each resource."""
         try:
             pairs = [part.split("=") for part in str(value).split(",")]
             return {name.strip(): float(amount) for name, amount in pairs}
         except ValueError:
-            self.fail(f"{value!r} is not like GPU=1.", param, ctx)
+            self.fail(f"Expected a resource such as GPU=1, found {value!r}.", param, ctx)
 
 
 MIRRORING = click.Choice(["full", "spread", "none"])
 METHOD_HELP = (
-    "multi, single, vanilla, temperature, swa, mc-dropout, deep-ensemble, cross-validation or "
-    "snapshot."
+    "Choice and combination of the members: multi, single, vanilla, temperature, swa, mc-dropout, "
+    "deep-ensemble, cross-validation or snapshot."
 )
+DEVICE_HELP = "Device that computes: auto, cuda, mps or cpu. cuda:1 is the second GPU."
+MIRRORING_HELP = "Mirrored copies of the image that each member sees: all, one of them, or none."
+PATTERN_HELP = "Regular expression of the patient's part of a case name."
+_SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
 
 
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All parameters of Eq. 4 and of the kept members; None leaves a value to the preset."""
+    """Add the parameters of `RestartSchedule` and `MemberSelection`; None leaves one to the preset.
+
+    The help of an option is that of its field in the form.
+    """
     flags = [
         click.option(
             "--schedule",
             "shape",
             type=click.Choice(["restarts", "poly", "cosine"]),
-            help="Eq. 4, nnU-Net's own decay, or the cosines of snapshot ensembles.  [restarts]",
+            show_default="restarts",
+            help="Course of the learning rate: Eq. 4, nnU-Net's own decay, or snapshot ensembles.",
         ),
-        click.option("--epochs", type=int, help="T, epochs in all.  [paper: 1200]"),
-        click.option("--cycles", type=int, help="M, cycles of equal length.  [paper: 3]"),
-        click.option("--gamma", type=float, help="Decaying fraction of a cycle.  [paper: 0.8]"),
-        click.option("--initial-lr", type=float, help="α0.  [paper: 0.01]"),
-        click.option("--restart-lr", type=float, help="α_r, first epoch.  [paper: 0.1]"),
-        click.option("--exponent", type=float, help="ε of the decay.  [paper: 0.9]"),
-        click.option("--decay-over", type=click.Choice(["T", "Tc"]), help="Denominator of Eq. 4."),
-        click.option("--members-per-cycle", type=int, help="Latest epochs kept.  [paper: 30]"),
-        click.option("--member-step", type=int, help="Epochs between them.  [paper: 2]"),
-        click.option(
-            "--restart-first-cycle/--no-restart-first-cycle",
-            default=None,
-            help="Use α_r on the random weights of epoch 0 too.  [paper: yes]",
-        ),
+        _field_option("epochs", type=int),
+        _field_option("cycles", type=int),
+        _field_option("gamma", type=float),
+        _field_option("initial_lr", type=float),
+        _field_option("restart_lr", type=float),
+        _field_option("exponent", type=float),
+        _field_option("decay_over", type=click.Choice(["T", "Tc"])),
+        _field_option("members_per_cycle", type=int),
+        _field_option("member_step", type=int),
+        _field_option("restart_first_cycle", default=None),
     ]
     for flag in reversed(flags):
         command = flag(command)
     return command
 
 
+def _field_option(name: str, **attributes: Any) -> Callable[..., Any]:
+    """Return the option of a field, with the field's help and its value in the preset paper."""
+    kind = MemberSelection if name in _SELECTION else RestartSchedule
+    field = kind.__dataclass_fields__[_SELECTION.get(name, name)]
+    flag, default = f"--{name.replace('_', '-')}", field.default
+    if isinstance(default, bool):
+        flag, default = f"{flag}/--no-{flag[2:]}", "yes" if default else "no"
+    return click.option(
+        flag, show_default=f"{default} with preset paper", help=field.metadata["help"], **attributes
+    )
+
+
 def parse_schedule(
     flags: dict[str, Any], schedule: RestartSchedule, selection: MemberSelection
 ) -> tuple[RestartSchedule, MemberSelection]:
-    """Take the schedule's flags out of ``flags`` and lay them over the given values."""
-    of_selection = {"members_per_cycle": "per_cycle", "member_step": "step"}
-    of_schedule = RestartSchedule.__dataclass_fields__
-    changes = {name: flags.pop(name) for name in list(flags) if name in of_schedule}
-    kept = {new: flags.pop(old) for old, new in of_selection.items()}
+    """Remove the schedule's options from ``flags`` and return the given values changed by them."""
+    changes = {
+        name: flags.pop(name)
+        for name in list(flags)
+        if name in RestartSchedule.__dataclass_fields__
+    }
+    selected = {new: flags.pop(old) for old, new in _SELECTION.items()}
     if changes["shape"] == "poly" and changes["cycles"] is None:
         changes["cycles"] = 1
     for name in UNUSED.get(changes["shape"], ()):
         if changes[name] is not None:
             flag = f"--{name.replace('_', '-')}"
             raise click.UsageError(
-                f"{flag} means nothing with --schedule {changes['shape']}: leave it out."
+                f"{flag} has no effect with --schedule {changes['shape']}. Leave it out."
             )
     try:
         return (
             replace(schedule, **{k: v for k, v in changes.items() if v is not None}),
-            replace(selection, **{k: v for k, v in kept.items() if v is not None}),
+            replace(selection, **{k: v for k, v in selected.items() if v is not None}),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error

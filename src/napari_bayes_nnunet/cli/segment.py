@@ -1,4 +1,4 @@
-"""Commands that segment, and look at what segments. Heavy imports happen inside them."""
+"""Commands that segment, or inspect ensembles and devices. Heavy imports happen inside them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from .options import (
+    DEVICE_HELP,
     METHOD_HELP,
     MIRRORING,
+    MIRRORING_HELP,
     Command,
     Resources,
     Temperature,
@@ -20,41 +22,68 @@ from .options import (
 @click.command("predict", cls=Command)
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write the results to.",
+)
 @click.option("--method", default="multi", show_default=True, help=METHOD_HELP)
-@click.option("--members", default=30, show_default=True, type=click.IntRange(1))
-@click.option("--mirroring", type=MIRRORING, default="full", show_default=True)
+@click.option(
+    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
+)
+@click.option("--mirroring", type=MIRRORING, default="full", show_default=True, help=MIRRORING_HELP)
 @click.option(
     "--temperature",
     type=Temperature(),
-    help="Above 1 less sure of itself; or fitted, by calibrate.  [1; for temperature 1.5]",
+    show_default="1; 1.5 for --method temperature",
+    help='Softmax temperature (above 1 softens), or "fitted" for the value found by calibrate.',
 )
-@click.option("--until-stable", is_flag=True, help="Ask no more members once nothing moves.")
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option(
+    "--until-stable",
+    is_flag=True,
+    help="Stop early when further members no longer change the result.",
+)
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "full"]),
     default="auto",
     show_default=True,
-    help="auto: half where the device is fast with it; full: float32.",
+    help="Precision of the network: half if the device is fast with it (auto), or float32 (full).",
 )
-@click.option("--phases", default="all", show_default=True, help="Of a cine: 1,8 or ED,ES or all.")
+@click.option(
+    "--phases",
+    default="all",
+    show_default=True,
+    help="Phases of a cine: numbers (1,8), ED,ES or all.",
+)
 @click.option(
     "--save",
-    help="entropy,mutual-information,probabilities,study  [labels alone; of folders: study]",
+    show_default="labels only; study for folders",
+    help="Results to save next to the labels, from entropy,mutual-information,probabilities,study.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--continue", "skip_finished", is_flag=True, help="Leave finished cases alone.")
-@click.option("--series", type=int, help="The DICOM series to take where there are several cines.")
-@click.option("--folder-names", is_flag=True, help="Name DICOM cases as their folders.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tls://server:8786.")
+@click.option("--overwrite", is_flag=True, help="Replace existing results.")
+@click.option("--continue", "skip_finished", is_flag=True, help="Skip cases that are finished.")
+@click.option("--series", type=int, help="Number of the DICOM series, if there are several cines.")
+@click.option("--folder-names", is_flag=True, help="Name DICOM cases after their folders.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask cluster that segments the studies, such as tls://server:8786.",
+)
 @click.option(
     "--certificates",
     type=click.Path(path_type=Path),
-    help="Folder with ca.pem, cert.pem and key.pem for tls://.",
+    help="Folder with the ca.pem, cert.pem and key.pem of a tls:// address.",
 )
-@click.option("--resources", type=Resources(), help="What a study needs of a worker: GPU=1.")
-@click.option("--jsonl", is_flag=True, help="JSON lines instead of a progress bar; of folders.")
+@click.option(
+    "--resources", type=Resources(), help="Resources of a worker for one study, such as GPU=1."
+)
+@click.option(
+    "--jsonl", is_flag=True, help="Print JSON lines instead of a progress bar, for folders."
+)
 def predict_command(
     ensemble: Path,
     images: tuple[Path, ...],
@@ -67,25 +96,25 @@ def predict_command(
 ) -> None:
     """Segment IMAGES with the checkpoint ensemble in the folder ENSEMBLE.
 
-    IMAGES are NIfTI files, or folders that are searched for studies: NIfTI images and the short-
-    axis cines of DICOM studies. The results repeat the tree of a folder, with cohort.csv and
-    cohort.html. DICOM studies are called by a pseudonym; with --folder-names by their folders,
-    which may name the patients.
+    IMAGES are NIfTI files, or folders that are searched for studies: NIfTI images and the
+    short-axis cines of DICOM studies. The results of a folder have the same subfolders, next to
+    cohort.csv and cohort.html. DICOM studies get a pseudonym. With --folder-names they are named
+    after their folders, which may reveal the patients.
     """
     from ..app.prediction.request import PredictionRequest
     from ..app.segmentation.settings import SegmentationSettings
 
     if (certificates or resources) and not scheduler:
-        raise click.UsageError("--certificates and --resources belong to --scheduler.")
+        raise click.UsageError("--certificates and --resources require --scheduler.")
     has_folders = any(image.is_dir() for image in images)
-    of_many = has_folders or jsonl or scheduler is not None
+    is_cohort = has_folders or jsonl or scheduler is not None
     if save is None:
         save = "study" if has_folders else ""
-    wanted = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
+    results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
     values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
     settings = SegmentationSettings(**values)
-    request = PredictionRequest(images=images, save=wanted, settings=settings, **flags)
-    if of_many:
+    request = PredictionRequest(images=images, save=results, settings=settings, **flags)
+    if is_cohort:
         from ..app.cohort.run import CohortRequest
         from ..app.cohort.terminal import run_in_terminal
 
@@ -106,46 +135,48 @@ def predict_command(
 
 @click.command("inspect", cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect_command(folder: Path, as_json: bool) -> None:
-    """List the members of the ensemble in FOLDER, and why others cannot be used."""
+    """List the members of the ensemble in FOLDER, and why other files cannot be used."""
     import json
 
     from ..app.segmentation import inspection
 
-    found = inspection.inspect(folder)
+    ensemble = inspection.inspect(folder)
     click.echo(
-        json.dumps(inspection.inspection_json(found), indent=1)
+        json.dumps(inspection.inspection_json(ensemble), indent=1)
         if as_json
-        else inspection.inspection_text(found)
+        else inspection.inspection_text(ensemble)
     )
 
 
 @click.command("devices", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def devices_command(as_json: bool) -> None:
-    """List the devices of this machine that can train and segment, the fastest first."""
+    """List the devices of this computer that can train and segment, the fastest first."""
     import json
 
     from ..nnunet.device import describe_devices
 
-    found = describe_devices()
-    lines = [f"{name}: {text}" for name, text in found.items()]
-    click.echo(json.dumps(found) if as_json else "\n".join(lines))
+    devices = describe_devices()
+    lines = [f"{name}: {text}" for name, text in devices.items()]
+    click.echo(json.dumps(devices) if as_json else "\n".join(lines))
 
 
 @click.command("calibrate", cls=Command)
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--method", default="temperature", show_default=True, help=METHOD_HELP)
-@click.option("--members", default=30, show_default=True, type=click.IntRange(1))
-@click.option("--mirroring", type=MIRRORING, default="full", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@click.option(
+    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
+)
+@click.option("--mirroring", type=MIRRORING, default="full", show_default=True, help=MIRRORING_HELP)
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
-    """Fit the temperature of a method on the cases the training of ENSEMBLE held back.
+    """Fit the temperature of a method on the validation cases of ENSEMBLE.
 
-    DATASET is the nnU-Net raw dataset it was trained on. The temperature is kept in ENSEMBLE, for
-    predict --temperature fitted.
+    DATASET is the nnU-Net raw dataset on which the ensemble was trained. The temperature is stored
+    in ENSEMBLE and used by predict --temperature fitted.
     """
     from ..app.segmentation.calibrate import calibrate
     from ..app.segmentation.ensemble import Ensemble
@@ -163,10 +194,10 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 @click.option(
     "--screenshot",
     type=click.Path(path_type=Path),
-    help="Run unattended, save a picture of the window after the last member and exit.",
+    help="Save a picture of the window after the last member, and exit.",
 )
 def demo_command(screenshot: Path | None) -> None:
-    """Open napari on a real heart, segmented by the built-in ensemble."""
+    """Open napari with a real heart, segmented by the built-in ensemble."""
     from ..widgets.segment.demo import run_demo
 
     run_demo(screenshot)
