@@ -58,7 +58,7 @@ def measure(
     for snapshot in ensemble.steps(image, spacing, settings):
         labels = snapshot.labels
         looks = stopped is None and snapshot.done % every == 0
-        if looks and stability.look(labels, snapshot.entropy):
+        if looks and stability.update(labels, snapshot.entropy):
             stopped, stop = labels, snapshot.done
     stopped = labels if stopped is None else stopped
     foreground = np.count_nonzero((labels > 0) | (stopped > 0))

@@ -158,7 +158,7 @@ def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
     whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
     assert len(whole.members) == whole.settings.members == 9
     assert whole.notes == ()  # random weights come to no rest
-    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: True)
+    monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: True)
     settings = SegmentationSettings(members=9, until_stable=True)
     steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     snapshots = []
@@ -217,7 +217,7 @@ def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
 def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
     images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
-    monkeypatch.setattr(Stability, "look", lambda self, labels, entropy: len(labels) == 2)
+    monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: len(labels) == 2)
     settings = SegmentationSettings(members=9, until_stable=True)
     (first, second), seen = asked_together(ensemble, images, settings)
     assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]
