@@ -16,6 +16,7 @@ __version__ = "0.2.0"
 _HOME = {
     "Ensemble": "app.segmentation.ensemble",
     "Segmentation": "app.segmentation.result",
+    "SegmentationSettings": "app.segmentation.settings",
     "Snapshot": "app.segmentation.result",
     "TrainingRequest": "app.training.request",
     "train": "app.training.run",
@@ -37,6 +38,7 @@ __all__ = ["__version__", *sorted(_HOME)]
 if TYPE_CHECKING:
     from .app.segmentation.ensemble import Ensemble
     from .app.segmentation.result import Segmentation, Snapshot
+    from .app.segmentation.settings import SegmentationSettings
     from .app.training.request import TrainingRequest
     from .app.training.run import train
     from .core.ensemble.posterior import RunningPosterior

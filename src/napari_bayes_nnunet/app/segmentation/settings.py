@@ -42,6 +42,14 @@ class SegmentationSettings:
     ------
     AppError
         If the temperature is not above 0.
+
+    Examples
+    --------
+    >>> settings = SegmentationSettings(method="single", members=9)
+    >>> str(settings)
+    'single, 9 members, mirroring full'
+    >>> SegmentationSettings.from_json(settings.to_json()) == settings
+    True
     """
 
     method: str = field(
