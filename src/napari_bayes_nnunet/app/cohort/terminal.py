@@ -17,7 +17,16 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.task_queue import open_cluster, run_tasks
-from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Notice, StageStarted, StudiesFound
+from ..messages import (
+    FAILED,
+    FINISHED,
+    STOPPED,
+    JobEnded,
+    Notice,
+    StageStarted,
+    StudiesFound,
+    speech,
+)
 from ..signals import on_first_signal
 from ..terminal import JsonLines, MessageView
 from .run import CohortRequest, RunTasks, find_cohort, run_cohort
@@ -77,7 +86,7 @@ def run_in_terminal(
         view.show(JobEnded(outcome=STOPPED, text=counts.stopped))
         return INTERRUPTED
     except (AppError, DataError, ModelError) as error:
-        view.show(JobEnded(outcome=FAILED, text=str(error)))
+        view.show(JobEnded(outcome=FAILED, **speech(error)))
         raise
     view.show(JobEnded(outcome=FINISHED, text=counts.finished))
     return 1 if counts.failed else 0
