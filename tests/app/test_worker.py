@@ -112,7 +112,7 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     assert (said.count, said.classes) == (3, 4)
     for z in range(4):
         mean = expected.probabilities[:, z]
-        np.testing.assert_allclose(said.at(z).probabilities, mean, atol=1 / 255)
+        np.testing.assert_allclose(said.slice_at(z).probabilities, mean, atol=1 / 255)
     agreement = pairwise_dice(said.members, {"RV": 1, "MYO": 2, "LV": 3})
     assert agreement == pytest.approx(expected.pairwise_dice)
     assert messages[-1] == JobEnded(outcome="finished", job=1)
@@ -248,7 +248,7 @@ def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, 
 
 def test_a_message_survives_the_line():
     settings = SegmentationSettings(members=3, temperature=1.5, device="cuda:1", precision="full")
-    image = {"image": "a.npy", "spacing": [8.0, 1.2, 1.9], "folder": "f", "phases": [1]}
+    image = {"image": "a.npy", "spacing": (8.0, 1.2, 1.9), "folder": "f", "phases": [1]}
     message = SegmentImage(job=3, settings=settings, **image)
     assert asdict(from_line(message.to_line())) == asdict(message)
     assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)
@@ -304,4 +304,4 @@ def test_a_computer_that_is_not_there_is_said(tmp_path, model):
     worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
     sentence = "The address of a scheduler is like tls://server:8786 or tcp://server:8786, not "
     assert told[0] == ConnectionTested(device="tls://", text=f"{sentence}'tls://'.")
-    assert told[-1] == JobEnded(outcome="failed", text=f"{sentence}'tls://'.")
+    assert (told[-1].outcome, told[-1].text) == ("failed", f"{sentence}'tls://'.")

@@ -29,8 +29,11 @@ def test_a_row_divides_by_the_speedup_and_by_the_machines():
     assert duration(3 * 86400) == "3.0 d"
 
 
+MEMBERS = [{"training": "run", "fold": "0", "cycle": 0, "epoch": epoch} for epoch in range(3)]
+
+
 def test_a_study_is_measured_and_its_members_are_counted_up(tmp_path):
-    study = make_study(tmp_path / "heart", reports={None: made_report(members=[{}] * 3)})
+    study = make_study(tmp_path / "heart", reports={None: made_report(members=MEMBERS)})
     stored = Stored.of(study)
     assert (stored.phases, stored.members) == (1, 3)
     assert stored.size == sum(f.stat().st_size for f in study.rglob("*") if f.is_file())

@@ -146,7 +146,7 @@ def test_spread_mirrors_are_nnunets_predictor_on_mirrored_images(tmp_path, preci
         _, answer = stock(model, one.members[0].path.name, turned, "none", spacing)
         expected.append(np.flip(answer, [axis + 1 for axis in axes]))
     found = ensemble.segment(image, spacing, mirroring="spread")
-    assert found.mirroring == "spread"
+    assert found.settings.mirroring == "spread"
     difference = np.abs(found.probabilities - np.mean(expected, axis=0))
     assert difference.max() <= TOLERANCE[precision]
 

@@ -125,7 +125,8 @@ def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
     for name in ("entropy", "mutual_information"):
         found, wanted = getattr(last, name), getattr(expected, name)
         assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, rounded(wanted))
+        # Another number of threads may round the other way.
+        np.testing.assert_allclose(found, rounded(wanted), atol=1 / 2048)
         np.testing.assert_allclose(found, wanted, atol=1 / 8192 + 1e-6)
     timing = {"device": f"cpu on {device.address}", "seconds": result.report()["seconds"]}
     assert result.report() == {**expected.report(), **timing}

@@ -160,8 +160,8 @@ def test_a_study_that_cannot_be_used_says_why_and_is_last(studies) -> None:
     (damaged / "review.json").write_text("{")
     found = drain(find_corrected(studies))
     assert [study.case for study in found] == ["good", "cut", "damaged"]
-    assert "rename it to begin the corrections anew" in found[1].problem
-    assert "rename it to begin the review anew" in found[2].problem
+    assert "edited.nii.gz" in found[1].problem
+    assert "review.json" in found[2].problem
     assert drain(find_corrected(studies / "good" / "posterior")) == []
 
 

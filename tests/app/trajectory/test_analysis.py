@@ -74,7 +74,7 @@ def test_numbers_of_the_made_modes(run: RunFolder) -> None:
 
 def test_norms_are_those_of_the_members(run: RunFolder) -> None:
     layer = analyse(run.path).layer("decoder.seg_layers.1.weight")
-    weights = read_trajectory(made_run.trajectory("0")).layers[layer.name].astype(float)
+    weights = read_trajectory(run.trajectory("0")).layers[layer.name].astype(float)
     members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert layer.weights == weights.shape[1] == 16
     assert layer.norm == pytest.approx(np.mean(np.sqrt((weights[members] ** 2).sum(axis=1))))

@@ -167,8 +167,9 @@ class TestSavingCorrections:
         assert file.read_bytes() == before
 
     def test_labels_of_another_shape_are_refused(self, tmp_path) -> None:
-        with pytest.raises(DataError, match="needs an array of its image's shape"):
+        with pytest.raises(DataError) as caught:
             save_edited(tmp_path, self.LABELS[:2], VOLUME)
+        assert self.LABELS[:2].shape in caught.value.values.values()
 
     def test_a_folder_that_is_gone_is_not_made_again(self, tmp_path) -> None:
         with pytest.raises(DataError, match="is not there any more"):

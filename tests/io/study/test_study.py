@@ -232,11 +232,10 @@ class TestBadDays:
     def test_an_edited_file_cut_short(self, folder) -> None:
         file = folder / "edited.nii.gz"
         file.write_bytes(cut := file.read_bytes()[:-20])
-        with pytest.raises(
-            DataError, match=r"edited\.nii\.gz is cut short: .* rename it to begin the corrections"
-        ):
+        with pytest.raises(DataError) as caught:
             read_study(folder)
-        with pytest.raises(DataError, match="cut short"):
+        assert caught.value.values["problem"].values["file"] == file
+        with pytest.raises(DataError):
             save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
         assert file.read_bytes() == cut
 
@@ -345,9 +344,9 @@ class TestBadDays:
         ):
             open_study_lock(folder)
         study = read_study(folder)
-        with pytest.raises(DataError, match=r"edited\.nii\.gz cannot be written: Permission"):
+        with pytest.raises(DataError, match=r"edited\.nii\.gz"):
             save_edited(folder, study.edited, VOLUME)
-        with pytest.raises(DataError, match=r"review\.json cannot be written: Permission"):
+        with pytest.raises(DataError, match=r"review\.json"):
             save_review(folder, BEGUN)
 
 

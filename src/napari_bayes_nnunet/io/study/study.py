@@ -324,14 +324,14 @@ def _edited(
     """The corrected labels, and what is wrong with them."""
     file = folder / EDITED
     if not file.exists():
-        problems.append(f"{file} is missing: the corrections begin anew from the prediction.")
+        problems.append(f"{file} is missing. The corrections start again from the prediction.")
         return prediction.copy()
     try:
         labels = read_labels_on(file, info.geometry)
     except DataError as error:
         raise DataError(
-            f"{str(error).removesuffix('.')}: rename it to begin the corrections anew from the "
-            "prediction."
+            "{problem} Or rename it to start the corrections again from the prediction.",
+            problem=error,
         ) from error
     foreign = foreign_values(labels, info.structures)
     if foreign:
