@@ -95,6 +95,7 @@ def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
     parent.deleteLater()
     del background
     gc.collect()
+    settle(qtbot)  # the parent is deleted
     thread.join(10)
     settle(qtbot)
     assert arrived == []
