@@ -14,6 +14,10 @@ from .helpers.hearts import make_dataset
 from .helpers.patient_bot import PatientBot
 from .helpers.warm_command import WarmCommand
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # else every process computes on all cores
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
+
 SMALL_TRAINING = (
     *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--iterations-per-epoch", 4),
     *("--batch-size", 4, "--seed", 7),

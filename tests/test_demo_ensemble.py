@@ -48,7 +48,7 @@ def test_nothing_of_the_images_it_was_trained_on_is_shipped():
     assert "/" not in json.dumps(json.loads((FOLDER / "dataset.json").read_text()))
 
 
-@pytest.fixture(params=["full", "half"])
+@pytest.fixture(params=["full", pytest.param("half", marks=pytest.mark.slow)])
 def precise(request, monkeypatch) -> tuple[Ensemble, float, float]:
     """The ensemble in either precision, how far its probabilities may be off, and the least Dice.
 

@@ -13,6 +13,7 @@ from napari_bayes_nnunet.core.heart.structures import structure_colors
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb")
 def test_demo_shows_a_heart_with_every_structure_outlined(tmp_path):
     picture = tmp_path / "demo.png"

@@ -289,6 +289,7 @@ def test_nnunets_command_ends_with_a_killed_parent(run):
         wait_until_gone(children[0].pid)
 
 
+@pytest.mark.slow
 def test_what_nnunet_itself_refuses_is_a_sentence(run):
     with start_parent(run) as parent:  # here neither data nor, mostly, cards
         _, errors = parent.communicate(timeout=120)
@@ -377,6 +378,7 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
     assert names.isdisjoint({"checkpoint_latest.pth", "validation", "ddp"})
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_all_processes_in_one_sentence(planned, hearts):
     flags = (*TINY, "--epochs", 6, "--gamma", 0.5, "--restart-lr", 1e30)
     with training(hearts, "--output", planned.path, *flags) as process:

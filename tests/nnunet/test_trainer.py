@@ -98,6 +98,7 @@ assert issubclass(recursive_find_trainer_class_by_name("{NAME}"), nnUNetTrainer)
     subprocess.run([sys.executable, "-c", script], env=variables, check=True)
 
 
+@pytest.mark.slow
 def test_nnunets_own_command_trains_with_it(run, tmp_path):
     results = tmp_path / "results"
     variables = workspace_environment(run.workspace) | trainer_environment(run.path)
