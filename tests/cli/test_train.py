@@ -160,7 +160,7 @@ def test_resuming_measures_a_missing_validation_range(
     stopped.send(signal.SIGTERM)
     stopped.wait()
     assert stopped.code == 0
-    assert stopped.errors.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert stopped.errors.startswith("Stopped. Continue with: bayes-nnunet train")
     assert read_record(unmeasured_run.record).validation == {}
 
     done = warm_command.run(*resume, folder=tmp_path)
@@ -175,7 +175,7 @@ def test_resuming_measures_a_missing_validation_range(
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "already holds a training of fold 0. Continue it with --resume"),
+        ([], "already holds a training of fold 0. Continue with --resume"),
         (["--resume", "--epochs", 15], "was started with --epochs 12, not 15"),
         (["--resume", "--gamma", 0.8], "was started with --gamma 0.5, not 0.8"),
         (["--resume", "--batch-size", 2], "was started with --batch-size 4, not 2"),
@@ -183,8 +183,11 @@ def test_resuming_measures_a_missing_validation_range(
         (["--resume", "--member-step", 2], "was started with --member-step 1, not 2"),
         (["--resume", "--seed", 1], "was started with --seed 7, not 1"),
         (["--resume", "--configuration", "3d_fullres"], "with --configuration 2d, not 3d_fullres"),
-        (["--resume", "--patient", "(.*)"], "The folds of"),
-        (["--resume", "--fold", "1"], "a training of fold 0, but none of fold 1 that could go on"),
+        (
+            ["--resume", "--patient", "(.*)"],
+            "with other folds. Leave out --patient to",
+        ),
+        (["--resume", "--fold", "1"], "no training of fold 1 to continue, only of 0"),
         (["--fold", "1", "--iterations-per-epoch", 9], "with --iterations-per-epoch 4, not 9"),
         (["--resume", "--restart-first-cycle"], "with --restart-first-cycle False, not True"),
     ],
@@ -226,7 +229,7 @@ def test_a_changed_dataset_is_refused_with_the_difference(trained_run, hearts, t
 @pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
 def test_nothing_to_go_on_with(flag, hearts, tmp_path):
     sentence = refusal(hearts, "--output", tmp_path / "run", flag)
-    assert sentence.endswith("to go on with: start one, without --resume and --add-cycle.")
+    assert sentence.endswith("Start a training without --resume and --add-cycle.")
 
 
 def test_no_dataset(tmp_path):
@@ -246,7 +249,7 @@ def test_the_output_is_no_file(hearts, tmp_path):
 
 def test_the_output_holds_another_model(hearts, tmp_path):
     (tmp_path / "plans.json").write_text("{}")
-    assert "holds a model that was not trained by this" in refusal(hearts, "--output", tmp_path)
+    assert "ensemble.json is missing" in refusal(hearts, "--output", tmp_path)
 
 
 def test_no_cascades(hearts, tmp_path):
@@ -259,8 +262,11 @@ def test_no_cascades(hearts, tmp_path):
     [
         (["--patient", "("], "'(' is no pattern for the patient's name"),
         (["--patient", "pat"], "needs at least two patients, but all cases belong to pat. Train"),
-        (["--patient", "^(heart)"], "matches no case, such as patient001_frame01: correct it."),
-        (["--fold", "4"], "Fold 4 does not exist: the split has the folds 0 to 3."),
+        (
+            ["--patient", "^(heart)"],
+            "for the patient's name does not match the case patient001_frame01",
+        ),
+        (["--fold", "4"], "Fold 4 does not exist. The split has the folds 0 to 3."),
         (["--split", "nowhere.json"], "nowhere.json does not exist"),
     ],
 )

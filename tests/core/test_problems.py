@@ -33,6 +33,12 @@ def test_a_sentence_is_followed_by_what_to_do() -> None:
     )
 
 
+def test_no_full_stop_clings_to_a_command() -> None:
+    resumed = Remedy(Action.RESUME_RUN, {"command": "bayes-nnunet train data --resume"})
+    text = str(Problem("Stopped.", resumed))
+    assert text == "Stopped. Continue with: bayes-nnunet train data --resume"
+
+
 def test_braces_in_a_sentence_without_values_are_kept() -> None:
     assert str(Problem("{odd} name.nii.gz is damaged.")) == "{odd} name.nii.gz is damaged."
 

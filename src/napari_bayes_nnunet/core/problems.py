@@ -126,8 +126,12 @@ class Statement:
         """Return the sentence and the advice, by default in the words of the command line."""
         sentence = _filled(self.template, self.values, word) if self.values else self.template
         phrases = [_filled(wording[r.action], r.values, word) for r in self.remedies]
+        if not phrases:
+            return sentence
         advice = ", or ".join(phrases)
-        return f"{sentence} {advice[0].upper()}{advice[1:]}." if advice else sentence
+        # A command is copied as it stands, so no full stop may cling to it.
+        stop = "" if wording[self.remedies[-1].action].endswith("{command}") else "."
+        return f"{sentence} {advice[0].upper()}{advice[1:]}{stop}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, from which another process can word the same statement."""

@@ -91,7 +91,8 @@ def test_killed_in_it_a_resume_ends_with_the_very_same_members(
     process.kill()
     refused = warm_command.run(*start, "--add-cycle", folder=tmp_path)
     assert refused.code == 1
-    assert refused.errors.startswith("Error: The training of fold 0 is not finished: go on with")
+    assert refused.errors.startswith("Error: The training of fold 0 is not finished,")
+    assert refused.errors.endswith("Continue with --resume.\n")
     done = warm_command.run(*start, "--resume", folder=tmp_path)
     assert done.code == 0, done.errors
     found, expected = read_record(run.record), read_record(extended.record)
@@ -135,7 +136,7 @@ def test_without_a_state_to_go_on_from_no_member_is_lost(
         "train", hearts, "--output", run.path, "--fold", "0", flag, folder=tmp_path
     )
     assert refused.code == 1
-    assert "holds members but no state to go on from" in refused.errors
+    assert "holds members but no checkpoint_final.pth" in refused.errors
     assert sorted(run.members("0").iterdir()) == members
     assert run.record.read_bytes() == record
 
@@ -257,4 +258,4 @@ def test_other_structures_are_refused(grown, run, warm_command, tmp_path):
     (grown / "dataset.json").write_text(json.dumps(content))
     refused = add_cycle(warm_command, grown, run, tmp_path)
     assert refused.code == 1
-    assert "The training began with the labels" in refused.errors
+    assert "labels 0 background, 1 RV, 2 MYO, 3 LV, but" in refused.errors

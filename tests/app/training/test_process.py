@@ -14,7 +14,6 @@ from filelock import FileLock
 
 from napari_bayes_nnunet import cli
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.app.training import terminal as training_terminal
 from napari_bayes_nnunet.app.training.process import arguments, start
 from napari_bayes_nnunet.app.training.progress import progress_of
@@ -153,7 +152,8 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     progress = progress_of(messages)
     assert [report.epoch for report in progress.reports] == list(range(6))
     assert progress.members == 3
-    assert progress.ended == JobEnded(outcome="finished", text=read_run_state(run).text)
+    assert progress.ended.outcome == "finished"
+    assert progress.ended.spoken == read_run_state(run).text
     assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
     assert read_run_state(run).info.arguments == tuple(arguments(request))
     assert LogTail(run).read().text
@@ -185,7 +185,7 @@ def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_pa
     assert started.wait(60)
     assert started.complaint() is None
     assert read_run_state(run).kind == "failed"
-    assert "a pocket watch" in read_run_state(run).text
+    assert "a pocket watch" in str(read_run_state(run).text)
 
 
 def test_one_that_dies_at_import_complains_and_keeps_the_details():

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.training.request import (
     starting_values,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
@@ -156,9 +156,12 @@ def test_a_run_keeps_its_split(tmp_path):
     other.write_text(json.dumps(splits_to_json(splits[:2])))
     assert choose_splits(asked(), data, "0", frozen=frozen) == splits
     assert choose_splits(asked(split=frozen), data, "0", frozen=frozen) == splits
-    with pytest.raises(AppError) as caught:
-        choose_splits(asked(split=other), data, "0", frozen=frozen)
-    assert [r.action for r in caught.value.remedies] == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
+    for setting, value in (("split", other), ("patient", "(.*)_")):
+        with pytest.raises(AppError) as caught:
+            choose_splits(asked(**{setting: value}), data, "0", frozen=frozen)
+        leave_out, elsewhere = caught.value.remedies
+        assert leave_out == Remedy(Action.LEAVE_OUT, {"setting": Setting(setting)})
+        assert elsewhere.action is Action.OTHER_OUTPUT
 
 
 def test_all_cases_need_no_split(tmp_path):

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from napari_bayes_nnunet.app.messages import JobEnded, from_line
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     EpochReport,
     RunFolder,
@@ -121,7 +123,7 @@ def test_stopped_after_an_epoch_it_goes_on_with_the_next(
     assert process.code == 0
     last = epochs(run)[-1]["epoch"]
     assert 11 <= last < 29
-    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
     assert ended(run) == ("stopped", process.errors.strip())
     assert (run.fold("0") / "checkpoint_latest.pth").exists()
 
@@ -159,7 +161,7 @@ def test_asked_to_stop_it_finishes_the_epoch(how, run, hearts, warm_command, tmp
         process.send_to_all(signal.SIGINT)
     process.wait()
     assert process.code == 0
-    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
     assert ended(run)[0] == "stopped"
     assert not run.stop.exists()
     assert epochs(run)[-1]["epoch"] < 29
@@ -178,15 +180,21 @@ def test_a_second_signal_ends_it_at_once(run, hearts, warm_command, tmp_path):
     assert_usable(run)
 
 
-def go_on(dataset, run):
+def continuation(dataset, run):
     return f"bayes-nnunet train '{dataset}' --output {run.path} --fold 0 --resume"
+
+
+def last_word(run):
+    """The last message, which says how the training ended."""
+    last = from_line(run.progress.read_text().splitlines()[-1])
+    assert isinstance(last, JobEnded)
+    return last
 
 
 def ended(run):
     """Outcome and text of the last message."""
-    last = json.loads(run.progress.read_text().splitlines()[-1])
-    assert last["kind"] == "ended"
-    return last["outcome"], last["text"]
+    last = last_word(run)
+    return last.outcome, last.text
 
 
 @pytest.mark.parametrize(
@@ -204,9 +212,8 @@ def test_interrupted_while_planning_it_leaves_at_once(seconds, hearts, warm_comm
     assert (outcome, process.errors) == ("stopped", text + "\n")
     # On a fast machine planning may be over by then.
     begun = run.record.exists()
-    assert text.startswith(
-        "Stopped. Go on with: " if begun else "Stopped before the training began"
-    )
+    (remedy,) = last_word(run).spoken.remedies
+    assert remedy.action is (Action.RESUME_RUN if begun else Action.START_AGAIN)
     process.wait_for_children()
 
 
@@ -248,7 +255,7 @@ def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
     failed = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
     assert failed.code == 1
     assert failed.errors.startswith("Error: The training failed unexpectedly: ")
-    assert failed.errors.endswith(f"Details are in {run.log}.\n")
+    assert failed.errors.endswith(f"See {run.log} for details.\n")
     assert failed.errors.count("\n") == 1
     assert "Traceback" in run.log.read_text()
     assert ended(run)[0] == "failed"
@@ -310,7 +317,7 @@ def test_asked_to_stop_it_leaves_a_validation_case_unfinished(
     run.stop.touch()
     process.wait()
     assert process.code == 0
-    assert process.errors == f"Stopped. Go on with: {go_on(hearts, run)}\n"
+    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
     assert "case 2" not in process.output
     assert read_record(run.record).validation == {}
 

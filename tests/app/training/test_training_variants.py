@@ -96,7 +96,7 @@ def test_a_chance_of_dropout_that_is_none(chance, hearts, warm_command, tmp_path
     start = ("train", hearts, "--output", tmp_path / "run", *TINY, "--dropout", chance)
     done = warm_command.run(*start, folder=tmp_path)
     assert done.code != 0
-    assert "Dropout is the chance" in done.errors or "is not in the range" in done.errors
+    assert "Dropout is a probability" in done.errors or "is not in the range" in done.errors
     assert not (tmp_path / "run" / "nnunet_data").exists()
 
 

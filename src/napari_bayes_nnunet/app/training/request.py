@@ -220,9 +220,10 @@ def choose_splits(
     if splits is None or request.split or request.patient:
         asked = _new_splits(request, dataset, names)
         if splits not in (None, asked):
+            setting = Setting("split" if request.split else "patient")
             raise AppError(
-                "{run} has other folds than the split that was given.",
-                Remedy(Action.LEAVE_OUT, {"setting": Setting("split")}),
+                "{run} was started with other folds.",
+                Remedy(Action.LEAVE_OUT, {"setting": setting}),
                 Action.OTHER_OUTPUT,
                 run=request.output,
             )
