@@ -347,7 +347,7 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
-    assert errors.startswith("Stopped. Go on with: bayes-nnunet train")
+    assert errors.startswith("Stopped. Continue with: bayes-nnunet train")
     assert len(children) >= 7
     wait_until_gone(*children)
     last = epochs(planned)[-1]["epoch"]

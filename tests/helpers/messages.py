@@ -1,0 +1,51 @@
+"""Every message of the program, read from the source: ``python -m tests.helpers.messages``.
+
+The command writes tests/messages.txt anew, so that a change of wording is a diff to be read.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import napari_bayes_nnunet
+
+PACKAGE = Path(napari_bayes_nnunet.__file__).parent
+SNAPSHOT = Path(__file__).parents[1] / "messages.txt"
+FEWEST_WORDS = 3
+
+
+def messages() -> str:
+    """Return the sentences of every module, with braces for what is put in."""
+    parts = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        sentences = list(dict.fromkeys(_sentences(file)))
+        if sentences:
+            parts += [f"# {file.relative_to(PACKAGE).as_posix()}", *sentences, ""]
+    return "\n".join(parts)
+
+
+def _sentences(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inner = {
+        id(value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for value in node.values
+    }
+    for node in ast.walk(tree):
+        if id(node) in silent | inner:  # a docstring; a part of a sentence that is read as a whole
+            continue
+        text = _text(node)
+        if len(text.split()) >= FEWEST_WORDS and "\n" not in text.strip("\n"):
+            yield text.strip("\n")
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(value) or "{}" for value in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(messages(), encoding="utf-8")
