@@ -38,7 +38,7 @@ def image(tmp_path: Path) -> Path:
 
 def killed_review(image: Path) -> dict[str, Any]:
     """What the reader had done when the window was killed."""
-    command = [sys.executable, "-m", "tests.review_driver", str(image)]
+    command = [sys.executable, "-m", "tests.helpers.review_driver", str(image)]
     with subprocess.Popen(
         command,
         cwd=Path(__file__).parents[2],

@@ -50,6 +50,11 @@ def read_flags(arguments: list[str]) -> argparse.Namespace:
     return flags.parse_args(arguments)
 
 
+def used_members(count: int) -> list[dict[str, str | int]]:
+    """As a report names them."""
+    return [{"training": "made", "fold": "0", "cycle": 0, "epoch": n} for n in range(count)]
+
+
 def main() -> None:
     child = FakeChild(
         read_flags(sys.argv[1:]), lambda message: print(message.to_line(), flush=True)
@@ -132,7 +137,8 @@ class FakeChild:
                 os._exit(3)
             self.tell(self.snapshot(request, shape, phase, done))
         report = {"method": request.settings.method, "device": request.settings.device}
-        report |= {"members": request.settings.members, "warnings": ["Look twice."], "notes": []}
+        report |= {"members": used_members(request.settings.members)}
+        report |= {"warnings": ["Look twice."], "notes": []}
         report |= {"spacing": request.spacing, "shape": np.load(request.image, "r").shape}
         posterior = "" if self.flags.no_posterior else self.posterior(request, shape, phase)
         self.tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))

@@ -1,6 +1,6 @@
 """A reader at work in a window of their own, to be killed: run as a script by a test.
 
-    python -m tests.review_driver IMAGE
+    python -m tests.helpers.review_driver IMAGE
 
 opens the image, segments it with the built-in ensemble, reviews the worst slice with keys and
 mouse, prints a line of JSON when all is on the disk, and goes on until it is killed.

@@ -16,6 +16,7 @@ from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.app.messages import SnapshotReady
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -136,7 +137,11 @@ def make_dock(
     docks: list[SegmentWidget] = []
 
     def make(
-        *layers: Layer, flags: Sequence[object] = (), window: bool = False, process: bool = False
+        *layers: Layer,
+        flags: Sequence[object] = (),
+        window: bool = False,
+        process: bool = False,
+        cohort_command: Sequence[str] = BAYES_NNUNET,
     ) -> SegmentWidget:
         viewer = (
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
@@ -145,7 +150,13 @@ def make_dock(
             viewer.add_layer(layer)
         real = window or process
         child: Any = InferenceChild(fake_command(*flags)) if real else ThreadChild(*flags)
-        dock = SegmentWidget(viewer, child=child, settings=settings, demo=tmp_path / "no_demo")
+        dock = SegmentWidget(
+            viewer,
+            child=child,
+            cohort_command=cohort_command,
+            settings=settings,
+            demo=tmp_path / "no_demo",
+        )
         docks.append(dock)
         if window:
             viewer.window.add_dock_widget(dock, name="Segment", area="right")

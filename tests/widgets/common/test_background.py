@@ -8,7 +8,7 @@ import time
 import weakref
 
 import pytest
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QCoreApplication, QEvent, QObject
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
@@ -93,6 +93,7 @@ def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
     background.run(lambda: time.sleep(0.1), arrived.append, arrived.append)
     thread = background._thread
     parent.deleteLater()
+    QCoreApplication.sendPostedEvents(parent, QEvent.Type.DeferredDelete.value)
     del background
     gc.collect()
     settle(qtbot)  # the parent is deleted

@@ -134,6 +134,6 @@ def test_a_study_is_a_result(tmp_path) -> None:
     assert result.entropy is study.entropy
     assert result.largest_entropy == 2
     assert set(result.phases) == set(result.posteriors) == {1, 4}
-    assert (result.question.ensemble, result.question.members) == ("made", 3)
+    assert (result.ensemble, result.settings.members) == ("made", 3)
     assert result.source == tmp_path / "heart_image.nii.gz"
     assert result.geometry == study.info.geometry
