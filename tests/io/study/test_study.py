@@ -250,7 +250,7 @@ class TestBadDays:
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, study.prediction)
         (problem,) = study.problems
-        assert problem.endswith("is missing: the corrections begin anew from the prediction.")
+        assert problem.endswith("is missing. The corrections start again from the prediction.")
 
     def test_labels_that_are_no_structures(self, folder) -> None:
         edited = read_study(folder).edited
