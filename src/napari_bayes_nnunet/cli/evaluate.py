@@ -7,20 +7,13 @@ from typing import Any
 
 import click
 
-from .options import PATTERN_HELP, Command
+from .options import PATH, Command, output_option, patient_option
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("predictions", type=click.Path(path_type=Path))
-@click.argument("labels", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="REPORT",
-    help="Folder to write the report to.",
-)
+@click.argument("predictions", type=PATH)
+@click.argument("labels", type=PATH)
+@output_option("Folder to write the report to.", metavar="REPORT")
 @click.option(
     "--name", show_default="name of the folder", help="Name of PREDICTIONS in the report."
 )
@@ -30,10 +23,10 @@ from .options import PATTERN_HELP, Command
     metavar="NAME=PREDICTIONS",
     help="Predictions of another method to compare with; repeatable.",
 )
-@click.option("--patient", help=PATTERN_HELP)
+@patient_option
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the images, for the report's pictures.",
 )
 def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any) -> None:
@@ -49,17 +42,10 @@ def evaluate_command(predictions: Path, labels: Path, output: Path, **flags: Any
 
 
 @click.command("evaluate-queue", cls=Command)
-@click.argument("studies", type=click.Path(path_type=Path))
-@click.argument("labels", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="REPORT",
-    help="File to write, without its ending.",
-)
-@click.option("--patient", help=PATTERN_HELP)
+@click.argument("studies", type=PATH)
+@click.argument("labels", type=PATH)
+@output_option("File to write, without its ending.", metavar="REPORT")
+@patient_option
 def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
     """Evaluate review-queue orderings against reference labels.
 
@@ -75,15 +61,9 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
 
 
 @click.command("export-dicom", cls=Command)
-@click.argument("study", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder to write the DICOM files to.",
-)
+@click.argument("study", type=PATH)
+@click.argument("images", type=PATH)
+@output_option("Folder to write the DICOM files to.")
 def export_dicom_command(study: Path, images: Path, output: Path) -> None:
     """Write the labels and measurements of STUDY as DICOM SEG and SR.
 

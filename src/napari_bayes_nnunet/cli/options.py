@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -57,15 +60,45 @@ class Resources(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"Expected a resource such as GPU=1, found {value!r}.", param, ctx)
 
 
-MIRRORING = click.Choice(["full", "spread", "none"])
-METHOD_HELP = (
-    "Choice and combination of the members: multi, single, vanilla, temperature, swa, mc-dropout, "
-    "deep-ensemble, cross-validation or snapshot."
+PATH = click.Path(path_type=Path)
+members_option = click.option(
+    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
 )
-DEVICE_HELP = "Device that computes: auto, cuda, mps or cpu. cuda:1 is the second GPU."
-MIRRORING_HELP = "Mirrored copies of the image that each member sees: all, one of them, or none."
-PATTERN_HELP = "Regular expression of the patient's part of a case name."
+mirroring_option = click.option(
+    "--mirroring",
+    type=click.Choice(["full", "spread", "none"]),
+    default="full",
+    show_default=True,
+    help="Mirrored copies of the image that each member sees: all, one of them, or none.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device that computes: auto, cuda, mps or cpu. cuda:1 is the second GPU.",
+)
+patient_option = click.option(
+    "--patient", help="Regular expression of the patient's part of a case name."
+)
 _SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
+
+
+def method_option(default: str) -> Callable[[_Function], _Function]:
+    """Return the option of the method that segments."""
+    return click.option(
+        "--method",
+        default=default,
+        show_default=True,
+        help=(
+            "Choice and combination of the members: multi, single, vanilla, temperature, swa, "
+            "mc-dropout, deep-ensemble, cross-validation or snapshot."
+        ),
+    )
+
+
+def output_option(help: str, *, metavar: str | None = None) -> Callable[[_Function], _Function]:
+    """Return the required option of the file or folder to write, called ``metavar`` in the help."""
+    return click.option("-o", "--output", required=True, type=PATH, metavar=metavar, help=help)
 
 
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:

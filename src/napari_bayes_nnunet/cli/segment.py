@@ -9,31 +9,25 @@ from typing import Any
 import click
 
 from .options import (
-    DEVICE_HELP,
-    METHOD_HELP,
-    MIRRORING,
-    MIRRORING_HELP,
+    PATH,
     Command,
     Resources,
     Temperature,
+    device_option,
+    members_option,
+    method_option,
+    mirroring_option,
+    output_option,
 )
 
 
 @click.command("predict", cls=Command)
-@click.argument("ensemble", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder to write the results to.",
-)
-@click.option("--method", default="multi", show_default=True, help=METHOD_HELP)
-@click.option(
-    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
-)
-@click.option("--mirroring", type=MIRRORING, default="full", show_default=True, help=MIRRORING_HELP)
+@click.argument("ensemble", type=PATH)
+@click.argument("images", nargs=-1, required=True, type=PATH)
+@output_option("Folder to write the results to.")
+@method_option("multi")
+@members_option
+@mirroring_option
 @click.option(
     "--temperature",
     type=Temperature(),
@@ -45,7 +39,7 @@ from .options import (
     is_flag=True,
     help="Stop early when further members no longer change the result.",
 )
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@device_option
 @click.option(
     "--precision",
     type=click.Choice(["auto", "full"]),
@@ -75,7 +69,7 @@ from .options import (
 )
 @click.option(
     "--certificates",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder with the ca.pem, cert.pem and key.pem of a tls:// address.",
 )
 @click.option(
@@ -134,7 +128,7 @@ def predict_command(
 
 
 @click.command("inspect", cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect_command(folder: Path, as_json: bool) -> None:
     """List the members of the ensemble in FOLDER, and why other files cannot be used."""
@@ -164,14 +158,12 @@ def devices_command(as_json: bool) -> None:
 
 
 @click.command("calibrate", cls=Command)
-@click.argument("ensemble", type=click.Path(path_type=Path))
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--method", default="temperature", show_default=True, help=METHOD_HELP)
-@click.option(
-    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
-)
-@click.option("--mirroring", type=MIRRORING, default="full", show_default=True, help=MIRRORING_HELP)
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.argument("ensemble", type=PATH)
+@click.argument("dataset", type=PATH)
+@method_option("temperature")
+@members_option
+@mirroring_option
+@device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit the temperature of a method on the validation cases of ENSEMBLE.
 
@@ -193,7 +185,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 @click.command("demo", cls=Command)
 @click.option(
     "--screenshot",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Save a picture of the window after the last member, and exit.",
 )
 def demo_command(screenshot: Path | None) -> None:

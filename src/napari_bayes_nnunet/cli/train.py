@@ -12,7 +12,15 @@ from typing import Any
 import click
 
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
-from .options import DEVICE_HELP, PATTERN_HELP, Command, parse_schedule, schedule_options
+from .options import (
+    PATH,
+    Command,
+    device_option,
+    output_option,
+    parse_schedule,
+    patient_option,
+    schedule_options,
+)
 
 
 @click.command("schedule", cls=Command)
@@ -36,8 +44,8 @@ def schedule_command(file: Any, **flags: Any) -> None:
 
 
 @click.command("train", cls=Command)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.argument("dataset", type=PATH)
+@click.option("--output", required=True, type=PATH, help="Folder of the run.")
 @click.option("--configuration", show_default="2d", help="Configuration of nnU-Net's plans.")
 @click.option(
     "--fold",
@@ -69,11 +77,9 @@ def schedule_command(file: Any, **flags: Any) -> None:
     type=click.FloatRange(0, 1, max_open=True),
     help="Dropout probability of every block, such as 0.1 for --method mc-dropout.",
 )
-@click.option(
-    "--split", type=click.Path(path_type=Path), help="File splits_final.json with the folds."
-)
-@click.option("--patient", help=PATTERN_HELP)
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--split", type=PATH, help="File splits_final.json with the folds.")
+@patient_option
+@device_option
 @click.option(
     "--num-gpus",
     default=1,
@@ -116,15 +122,8 @@ def train_command(jsonl: bool, **flags: Any) -> None:
 
 @click.command("prepare", cls=Command)
 @click.argument("release", type=click.Choice(["acdc", "mnms"]))
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="DATASET",
-    help="Folder of the new dataset.",
-)
+@click.argument("folder", type=PATH)
+@output_option("Folder of the new dataset.", metavar="DATASET")
 @click.option("--overwrite", is_flag=True, help="Replace an existing dataset.")
 def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -> None:
     """Create an nnU-Net raw dataset from the ACDC or M&Ms release in FOLDER.
@@ -139,15 +138,8 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
 
 
 @click.command("trajectory", cls=Command)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="REPORT",
-    help="Folder to write the report to.",
-)
+@click.argument("run", type=PATH)
+@output_option("Folder to write the report to.", metavar="REPORT")
 @click.option("--fold", default="0", show_default=True, help="Fold of RUN.")
 @click.option(
     "--layers",
@@ -159,17 +151,17 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
 @click.option(
     "--cases",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="IMAGE",
     help="Image for which the segmentations of single members are shown; repeatable.",
 )
 @click.option(
     "--control",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Run of the same training with --schedule poly, for comparison.",
 )
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@device_option
 def trajectory_command(run: Path, output: Path, **flags: Any) -> None:
     """Draw and measure the trajectory of the training RUN through the space of its weights.
 
