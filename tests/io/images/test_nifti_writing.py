@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +21,15 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_map,
 )
 
+from ...helpers.niftis import OBLIQUE, XYZ, XYZT, Change, acdc_like, edit_header, save
+
 nib: Any = nibabel
 sitk: Any = pytest.importorskip("SimpleITK")
 
-OBLIQUE = np.array(
-    [
-        [-0.918124, 0.396677, -5.047266, 14.07],
-        [-0.903803, -0.345218, 5.286889, 185.21],
-        [-0.044338, -1.176968, -3.251833, 110.47],
-        [0, 0, 0, 1],
-    ]
-)
-XYZ = np.arange(1, 61, dtype=np.int16).reshape(5, 4, 3)
-XYZT = np.arange(1, 121, dtype=np.int16).reshape(5, 4, 3, 2)
 GRID_FIELDS = (
     "dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c",
     "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
-
-Change = Callable[[Any], None]
-
-
-def save(path: Path, voxels: Any, affine: Any = OBLIQUE, change: Change | None = None) -> Path:
-    image = nib.Nifti1Image(voxels, affine)
-    image.header.set_xyzt_units("mm", "msec")
-    if change is not None:
-        change(image)
-    nib.save(image, path)
-    return path
-
-
-def edit_header(path: Path, change: Change) -> Path:
-    """Write header fields as they are, without the repairs nibabel makes."""
-    content = path.read_bytes()
-    header = nib.Nifti1Header(content[:348], check=False)
-    change(header)
-    path.write_bytes(header.binaryblock + content[348:])
-    return path
-
-
-def acdc_like(header: Any) -> None:
-    header["pixdim"][1:4] = (1.40625, 1.40625, 10)
-    header["sform_code"] = 2
-    header["qform_code"] = 0
 
 
 def qform_only(image: Any) -> None:
