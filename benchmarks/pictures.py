@@ -196,7 +196,7 @@ def review() -> None:
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review_answer"))
         take_part(dock.forms.corrections, "review_correct")
-        desk.corrections.drop()
+        desk.corrections.discard_preview()
         take_part(dock.forms.numbers, "review_numbers")
         dock.forms.export.parentWidget().show()
         take_part(dock.forms.export, "review_export")

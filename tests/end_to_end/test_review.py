@@ -86,7 +86,7 @@ def test_a_review_survives_its_window(
     label = desk.label
     shown, predicted = desk.session.labels_in(place), desk.session.predicted_in(place)
     assert np.array_equal(shown == label, predicted == label)
-    desk.corrections.drop()
+    desk.corrections.discard_preview()
 
     out.mkdir()
     dock.forms.export.export_button.click()

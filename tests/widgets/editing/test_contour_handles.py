@@ -1,4 +1,4 @@
-"""A contour is corrected by its handles, with the mouse, with keys and by name."""
+"""Handles of a contour, moved with mouse, keys and method calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ YELLOW = [0xF0 / 255, 0xE4 / 255, 0x42 / 255, 1]
 
 
 class Told:
-    """What the handles have said."""
+    """Record of the signals of the handles."""
 
     def __init__(self, handles: ContourHandles) -> None:
         self.applied: list[np.ndarray] = []
@@ -54,8 +54,8 @@ def seen(viewer: Any) -> list[Any]:
 
 
 def layer_of(viewer: Any, role: str) -> Any:
-    (found,) = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
-    return found
+    (layer,) = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
+    return layer
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_volume_has_contours_too(viewer, tmp_path) -> None:
     assert handles.place == (None, 1)
 
 
-def test_handles_are_moved_added_removed_and_taken_back(viewer, image) -> None:
+def test_handles_are_moved_added_removed_and_undone(viewer, image) -> None:
     handles, told = begin(viewer, image)
     handles.move_handle(0, (3, 11))
     assert handles.handles[0].tolist() == [3, 11]
@@ -149,7 +149,7 @@ def test_applying_gives_the_handles_and_leaves_nothing(qtbot, viewer, image) -> 
     assert viewer.layers.selection.active is edited
 
 
-def test_cancelling_leaves_nothing_either(qtbot, viewer, image) -> None:
+def test_cancelling_leaves_nothing(qtbot, viewer, image) -> None:
     viewer.layers.selection.clear()
     handles, told = begin(viewer, image)
     handles.cancel()
@@ -161,7 +161,7 @@ def test_cancelling_leaves_nothing_either(qtbot, viewer, image) -> None:
     assert viewer.layers.selection.active is None
 
 
-def test_the_next_contour_takes_the_hidden_layers_again(qtbot, viewer, image) -> None:
+def test_the_next_contour_reuses_hidden_layers(qtbot, viewer, image) -> None:
     handles, told = begin(viewer, image)
     before = [*viewer.layers]
     handles.move_handle(0, (3, 11))
@@ -181,7 +181,7 @@ def test_the_next_contour_takes_the_hidden_layers_again(qtbot, viewer, image) ->
     assert [*viewer.layers] == [image]
 
 
-def test_hidden_layers_do_nothing_and_go_with_one_of_them(viewer, image) -> None:
+def test_hidden_layers_are_removed_together(viewer, image) -> None:
     handles, told = begin(viewer, image)
     points = layer_of(viewer, "contour handles")
     handles.cancel()
@@ -193,7 +193,7 @@ def test_hidden_layers_do_nothing_and_go_with_one_of_them(viewer, image) -> None
     assert len(viewer.layers) == 3
 
 
-def test_another_image_has_layers_of_its_own(viewer, image, tmp_path) -> None:
+def test_another_image_has_its_own_layers(viewer, image, tmp_path) -> None:
     handles, _ = begin(viewer, image)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     handles.start(other, RING, place=PLACE, color=COLOR)
@@ -218,7 +218,7 @@ def test_the_layer_that_was_active_may_be_gone(viewer, image) -> None:
     assert seen(viewer) == [image]
 
 
-def test_another_contour_cancels_the_one_before(viewer, image) -> None:
+def test_another_contour_cancels_the_previous_one(viewer, image) -> None:
     handles, told = begin(viewer, image)
     handles.start(image, RING + 1, place=(1, 0), color="red")
     assert told.cancelled == 1
@@ -233,14 +233,14 @@ def test_closing_cancels(viewer, image) -> None:
     assert [*viewer.layers] == [image]
 
 
-def test_nothing_of_the_mouse_is_kept(viewer, image) -> None:
+def test_mouse_callbacks_are_removed_at_the_end(viewer, image) -> None:
     before = list(viewer.mouse_double_click_callbacks), list(viewer.mouse_drag_callbacks)
     handles, _ = begin(viewer, image)
     handles.cancel()
     assert before == (viewer.mouse_double_click_callbacks, viewer.mouse_drag_callbacks)
 
 
-def test_naparis_own_tools_are_followed(viewer, image) -> None:
+def test_changes_by_naparis_tools_are_followed(viewer, image) -> None:
     handles, told = begin(viewer, image)
     points = layer_of(viewer, "contour handles")
     points.add([2, 2, 11.5, 13])
@@ -303,9 +303,8 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
 
 
 def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
-    """Both keys end the contour, unless they are typed into a field."""
+    """Check that both keys end the contour, unless they are typed into a field."""
     image = window.layers[0]
-    # Enter typed into a field is not for us.
     field = QLineEdit()
     monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda: field))
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Return)
@@ -331,10 +330,10 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     def at(place: Any) -> tuple[float, float]:
         return mouse.place_of(image, (2, 2, *place))
 
-    # A click moves nothing, and is no step to undo.
+    # A click moves nothing and adds no undo step.
     mouse.click(at(RING[0]))
     np.testing.assert_array_equal(handles.handles, RING)
-    # A double click on the curve adds a handle there, on a handle nothing.
+    # A double click on the curve adds a handle there; on a handle it does nothing.
     on_curve = draw_curve(RING)[17]
     mouse.double_click(at(on_curve))
     assert len(handles.handles) == 7
@@ -344,13 +343,13 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.settle()
     assert camera.zoom == pytest.approx(before[0])
     assert camera.center == pytest.approx(before[1])
-    # A right click removes; a right drag from a handle is the window's.
+    # A right click removes; a right drag from a handle changes the window level.
     mouse.click(at(on_curve), RIGHT)
     np.testing.assert_array_equal(handles.handles, RING)
     mouse.drag(at(RING[0]), np.add(at(RING[0]), (80, 0)), RIGHT)
     assert len(handles.handles) == 6
     assert image.contrast_limits != limits
-    # Delete takes the handle clicked or moved last, once.
+    # Delete removes the handle clicked or moved last, once.
     mouse.click(at(RING[0]))
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Delete)
     assert len(handles.handles) == 5
@@ -361,7 +360,7 @@ def test_gestures_and_keys(window, mouse, qtbot, monkeypatch) -> None:
     mouse.drag(at(RING[2]), at((11, 15)))
     qtbot.keyClick(mouse.canvas, Qt.Key.Key_Backspace)
     assert len(handles.handles) == 5
-    # Beside the contour the camera is dragged, and in another slice too.
+    # Next to the contour, and in another slice, the camera is dragged.
     mouse.drag(at((1, 1)), np.add(at((1, 1)), (20, 0)))
     mouse.settle()
     assert camera.center != before[1]
@@ -386,7 +385,7 @@ def test_escape_in_the_middle_of_a_drag(window, mouse, qtbot) -> None:
     assert told.cancelled == 1
     assert seen(window) == [image]
     assert window.scene.camera.mouse_pan
-    # A layer deleted in the list takes the other with it, in a real window too.
+    # Deleting one layer removes the other, in a real window too.
     handles.start(image, RING, place=PLACE, color=COLOR)
     window.layers.remove(layer_of(window, "contour"))
     assert told.cancelled == 2
@@ -400,7 +399,7 @@ def test_escape_in_the_middle_of_a_drag(window, mouse, qtbot) -> None:
 
 
 def test_a_move_is_drawn_at_once(viewer, image) -> None:
-    """Under 20 ms of this thread; the limit leaves room for a slow machine."""
+    """Check the time of one move: under 20 ms; the limit leaves room for a slow machine."""
     handles, _ = begin(viewer, image)
     handles.move_handle(0, (3, 10))
     times = []

@@ -1,4 +1,4 @@
-"""Corrections: each one step to undo, none of what is protected, and nothing taken unasked."""
+"""Corrections: undo steps, protected structures and previews."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BASE, APEX = (ED, 0), (ED, 3)
 
 
 class Bench:
-    """Corrections of a made study in a viewer without a window."""
+    """Test bench with the corrections of a made study in a viewer without a window."""
 
     def __init__(self, folder: Path) -> None:
         self.viewer = ViewerModel()
@@ -65,8 +65,8 @@ def bench(make_bench) -> Bench:
 
 
 def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.ndarray]:
-    """The contour of a structure, and the same with its first handle pulled outwards."""
-    handles = bench.corrections.handles(WORST, label)
+    """Return a structure's contour before and after its first handle is pulled outwards."""
+    handles = bench.corrections.fit_contour(WORST, label)
     assert handles is not None
     away = handles[0] - handles.mean(axis=0)
     moved = handles.copy()
@@ -76,12 +76,12 @@ def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.nd
 
 def move_contour(bench: Bench, label: int = LV) -> None:
     start, moved = curve_of(bench, label, 4)
-    bench.corrections.contour(WORST, label, moved, start=start)
+    bench.corrections.apply_contour(WORST, label, moved, start=start)
 
 
 def level(bench: Bench) -> None:
-    bench.corrections.level(WORST, LV, -0.5)
-    bench.corrections.settle()
+    bench.corrections.show_level(WORST, LV, -0.5)
+    bench.corrections.accept_preview()
 
 
 def alternative(bench: Bench) -> None:
@@ -90,7 +90,7 @@ def alternative(bench: Bench) -> None:
         bench.corrections.step_alternative(WORST, 1)
         if not np.array_equal(bench.now(), before):
             break
-    bench.corrections.settle()
+    bench.corrections.accept_preview()
 
 
 def interpolate(bench: Bench) -> None:
@@ -110,7 +110,7 @@ EDITS: dict[str, Callable[[Bench], None]] = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_every_edit_is_one_step_to_undo_and_all_follows(bench, name) -> None:
+def test_every_edit_is_one_undo_step(bench, name) -> None:
     session, before = bench.session, bench.now()
     EDITS[name](bench)
     after, numbers = bench.now(), session.measured()
@@ -134,7 +134,7 @@ def test_every_edit_is_one_step_to_undo_and_all_follows(bench, name) -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_no_edit_changes_a_protected_structure_or_the_prediction(bench, name) -> None:
+def test_edits_keep_protected_structures_and_prediction(bench, name) -> None:
     prediction = bench.session.study.prediction.copy()
     bench.session.change(protected=("MYO", "RV"))
     before = bench.now()
@@ -145,7 +145,7 @@ def test_no_edit_changes_a_protected_structure_or_the_prediction(bench, name) ->
 
 
 @pytest.mark.parametrize("name", [name for name in EDITS if name != "alternative"])
-def test_the_structure_itself_can_be_protected(bench, name) -> None:
+def test_a_protected_structure_is_not_edited(bench, name) -> None:
     bench.session.change(protected=("LV",))
     before = bench.now()
     EDITS[name](bench)
@@ -153,7 +153,7 @@ def test_the_structure_itself_can_be_protected(bench, name) -> None:
     assert steps_of(bench.layer) == 0
 
 
-def test_reverting_is_one_step_and_leaves_what_is_protected(bench) -> None:
+def test_reverting_keeps_protected_structures(bench) -> None:
     bench.corrections.remove(WORST, RV)
     bench.corrections.remove(WORST, LV)
     bench.session.change(protected=("RV",))
@@ -181,19 +181,19 @@ def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:
     assert seen == [[(ES, 1)], [WORST]]
 
 
-# What is only shown
+# Previews
 
 
-def test_a_level_is_shown_in_place_and_taken_as_one_step(bench) -> None:
+def test_a_level_is_previewed_and_accepted_as_one_step(bench) -> None:
     base, posterior = bench.now(), bench.session.posterior_in(WORST)
     for margin in (-0.2, -0.9, 0.4, -0.5):
-        bench.corrections.level(WORST, LV, margin)
+        bench.corrections.show_level(WORST, LV, margin)
         wanted = apply_level(posterior, base, label=LV, margin=margin)
-        assert np.array_equal(bench.now(), wanted)  # to and fro adds nothing up
+        assert np.array_equal(bench.now(), wanted)  # moves do not accumulate
         assert bench.corrections.is_preview
         assert steps_of(bench.layer) == 0
         assert np.array_equal(bench.session.labels_to_save(), bench.session.study.prediction)
-    bench.corrections.settle()
+    bench.corrections.accept_preview()
     assert not bench.corrections.is_preview
     assert steps_of(bench.layer) == 1
     assert np.array_equal(bench.session.labels_to_save(), bench.session.labels)
@@ -201,26 +201,26 @@ def test_a_level_is_shown_in_place_and_taken_as_one_step(bench) -> None:
     assert np.array_equal(bench.now(), base)
 
 
-def test_the_level_zero_is_the_prediction_and_no_step(bench) -> None:
-    bench.corrections.level(WORST, LV, -0.4)
-    bench.corrections.level(WORST, LV, 0.0)
+def test_level_zero_is_the_prediction(bench) -> None:
+    bench.corrections.show_level(WORST, LV, -0.4)
+    bench.corrections.show_level(WORST, LV, 0.0)
     assert np.array_equal(bench.now(), predicted(bench.session, WORST))
-    bench.corrections.settle()
+    bench.corrections.accept_preview()
     assert steps_of(bench.layer) == 0
     assert bench.session.edited_places() == []
 
 
-def test_numbers_follow_what_is_shown(bench) -> None:
+def test_numbers_follow_the_preview(bench) -> None:
     before = bench.session.measured()["LV EDV"].value
-    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.show_level(WORST, LV, -0.5)
     assert bench.session.measured()["LV EDV"].value > before
-    bench.corrections.drop()
+    bench.corrections.discard_preview()
     assert bench.session.measured()["LV EDV"].value == before
     assert bench.session.edited_places() == []
-    assert bench.session.peek_log() == []  # nothing was done
+    assert bench.session.peek_log() == []  # nothing was corrected
 
 
-def test_the_level_of_a_structure_is_remembered_until_the_slice_changes_otherwise(bench) -> None:
+def test_a_level_is_remembered_until_another_tool(bench) -> None:
     corrections = bench.corrections
     level(bench)
     assert corrections.margin_at(WORST, LV) == -0.5
@@ -230,31 +230,31 @@ def test_the_level_of_a_structure_is_remembered_until_the_slice_changes_otherwis
     level(bench)
     corrections.remove(WORST, RV)
     assert corrections.margin_at(WORST, LV) == 0
-    corrections.level(WORST, LV, -0.3)
-    corrections.drop()
+    corrections.show_level(WORST, LV, -0.3)
+    corrections.discard_preview()
     assert corrections.margin_at(WORST, LV) == 0
 
 
-def test_alternatives_come_in_turn_and_end_with_the_labels_as_they_were(bench) -> None:
+def test_alternatives_come_in_turn_with_current_labels(bench) -> None:
     bench.corrections.remove(WORST, RV)
-    base, answers = bench.now(), bench.session.alternatives_in(WORST)
-    assert len(answers) > 1
-    for number, answer in enumerate(answers, start=1):
+    base, alternatives = bench.now(), bench.session.alternatives_in(WORST)
+    assert len(alternatives) > 1
+    for number, shown in enumerate(alternatives, start=1):
         bench.corrections.step_alternative(WORST, 1)
         assert bench.corrections.shown_alternative == number
-        assert np.array_equal(bench.now(), answer.labels)
+        assert np.array_equal(bench.now(), shown.labels)
     bench.corrections.step_alternative(WORST, 1)
     assert bench.corrections.shown_alternative == 0
     assert np.array_equal(bench.now(), base)
     bench.corrections.step_alternative(WORST, -1)
-    assert bench.corrections.shown_alternative == len(answers)
-    bench.corrections.drop()
+    assert bench.corrections.shown_alternative == len(alternatives)
+    bench.corrections.discard_preview()
     assert bench.corrections.shown_alternative == 0
     assert np.array_equal(bench.now(), base)
     assert steps_of(bench.layer) == 1
 
 
-def test_ctrl_z_puts_back_what_is_shown_before_it_undoes(bench) -> None:
+def test_ctrl_z_discards_the_preview_before_undoing(bench) -> None:
     undo = bench.layer.keymap[KeyBinding.from_int(module.UNDO_KEY)]
     start = bench.now()
     bench.corrections.remove(WORST, RV)
@@ -271,53 +271,53 @@ def test_ctrl_z_puts_back_what_is_shown_before_it_undoes(bench) -> None:
     assert KeyBinding.from_int(module.UNDO_KEY) not in bench.layer.keymap
 
 
-def test_an_undo_by_a_script_is_not_lost_under_what_is_shown(bench) -> None:
+def test_an_undo_by_a_script_survives_the_preview(bench) -> None:
     start = bench.now()
     bench.corrections.remove(WORST, RV)
-    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.show_level(WORST, LV, -0.5)
     bench.layer.undo()
-    bench.corrections.drop()
+    bench.corrections.discard_preview()
     assert np.array_equal(bench.now(), start)
 
 
-def test_another_tool_takes_what_is_shown_first(bench) -> None:
-    bench.corrections.level(WORST, LV, -0.5)
+def test_another_tool_accepts_the_preview_first(bench) -> None:
+    bench.corrections.show_level(WORST, LV, -0.5)
     shown = bench.now()
     bench.corrections.remove(WORST, RV)
     assert steps_of(bench.layer) == 2
     bench.layer.undo()
     assert np.array_equal(bench.now(), shown)
     bench.corrections.step_alternative(WORST, 1)
-    bench.corrections.level(WORST, MYO, -0.2)
-    bench.corrections.drop()
+    bench.corrections.show_level(WORST, MYO, -0.2)
+    bench.corrections.discard_preview()
     assert np.array_equal(bench.now(), bench.session.alternatives_in(WORST)[0].labels)
 
 
-def test_only_what_is_named_is_settled(bench) -> None:
+def test_only_the_preview_of_the_tool_is_accepted(bench) -> None:
     bench.corrections.step_alternative(WORST, 1)
-    bench.corrections.settle(module.LEVEL)
+    bench.corrections.accept_preview(module.LEVEL)
     assert bench.corrections.is_preview
-    bench.corrections.settle(module.ALTERNATIVE)
+    bench.corrections.accept_preview(module.ALTERNATIVE)
     assert not bench.corrections.is_preview
 
 
-def test_reverting_drops_what_is_shown(bench) -> None:
-    bench.corrections.level(WORST, LV, -0.5)
+def test_reverting_discards_the_preview(bench) -> None:
+    bench.corrections.show_level(WORST, LV, -0.5)
     bench.corrections.revert(WORST)
     assert np.array_equal(bench.now(), predicted(bench.session, WORST))
     assert steps_of(bench.layer) == 0
 
 
-def test_closing_puts_back_what_is_only_shown(bench) -> None:
-    bench.corrections.level(WORST, LV, -0.5)
+def test_closing_discards_the_preview(bench) -> None:
+    bench.corrections.show_level(WORST, LV, -0.5)
     callbacks = len(bench.viewer.mouse_drag_callbacks)
     bench.corrections.close()
     assert np.array_equal(bench.session.labels, bench.session.study.prediction)
     assert len(bench.viewer.mouse_drag_callbacks) == callbacks - 1
 
 
-def test_the_brush_takes_what_is_shown(bench) -> None:
-    bench.corrections.level(WORST, LV, -0.5)
+def test_the_brush_accepts_the_preview(bench) -> None:
+    bench.corrections.show_level(WORST, LV, -0.5)
     press = bench.viewer.mouse_drag_callbacks[0]
     press(bench.viewer, None)  # dragging moves the picture
     assert bench.corrections.is_preview
@@ -330,7 +330,7 @@ def test_the_brush_takes_what_is_shown(bench) -> None:
 # napari's own tools
 
 
-def test_the_brush_is_noted_with_its_name(bench, qtbot) -> None:
+def test_the_brush_is_logged_by_name(bench, qtbot) -> None:
     bench.layer.mode = "paint"
     paint(bench.layer, WORST, 3, 3, LV, qtbot)
     assert bench.session.edited_places() == [WORST]
@@ -369,7 +369,7 @@ def test_fill_and_polygon_leave_protected_structures_alone(bench, qtbot) -> None
     assert (bench.now() == LV).sum() > (before == LV).sum()
 
 
-def test_the_uncertain_brush_paints_only_where_the_entropy_is_above(bench, qtbot) -> None:
+def test_the_brush_is_limited_by_entropy(bench, qtbot) -> None:
     before, entropy = bench.now(), bench.session.entropy_in(WORST)
     bench.corrections.threshold = 0.3
     y, x = bench.session.most_uncertain_in(WORST)
@@ -384,13 +384,13 @@ def test_the_uncertain_brush_paints_only_where_the_entropy_is_above(bench, qtbot
     assert (entropy[bench.now() != before] <= 0.3).any()
 
 
-# The single tools
+# Single tools
 
 
 def test_the_contour_of_an_untouched_structure_changes_nothing(bench) -> None:
     for label in (RV, MYO, LV):
         start, _ = curve_of(bench, label, 0)
-        bench.corrections.contour(WORST, label, start, start=start)
+        bench.corrections.apply_contour(WORST, label, start, start=start)
     assert steps_of(bench.layer) == 0
 
 
@@ -408,10 +408,10 @@ def test_the_contour_of_the_myocardium_leaves_the_lv_alone(bench) -> None:
     assert not np.array_equal(bench.now() == MYO, before == MYO)
 
 
-def test_the_contour_of_an_absent_structure_is_a_sentence(bench) -> None:
+def test_an_absent_structure_has_no_contour(bench) -> None:
     bench.corrections.remove(WORST, RV)
-    assert bench.corrections.handles(WORST, RV) is None
-    assert bench.said[-1] == "The RV is not in this slice: paint it, or take an alternative."
+    assert bench.corrections.fit_contour(WORST, RV) is None
+    assert bench.said == [module.NO_CONTOUR.format("RV")]
 
 
 def test_absent_at_the_base_takes_lv_and_wall_together(bench) -> None:
@@ -434,16 +434,17 @@ def test_absent_at_the_apex_closes_the_wall(bench) -> None:
     assert np.array_equal(bench.now(APEX) == MYO, (before == MYO) | (before == LV))
 
 
-def test_what_is_absent_already_is_a_sentence_and_no_step(bench) -> None:
+def test_removing_an_absent_structure_shows_a_message(bench) -> None:
     bench.corrections.remove(WORST, RV)
     bench.corrections.remove(WORST, RV)
     assert steps_of(bench.layer) == 1
-    assert bench.said == ["The RV is not in this slice."]
+    assert bench.said == [module.NOT_HERE.format("RV")]
 
 
-def test_interpolation_asks_for_corrected_slices_on_either_side(bench) -> None:
+def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
     bench.corrections.interpolate(WORST, LV)
-    assert "needs a corrected slice on either side" in bench.said[-1]
+    assert len(bench.said) == 1
+    assert str(WORST[1] + 1) in bench.said[0]
     assert steps_of(bench.layer) == 0
     bench.corrections.remove((ED, 1), RV)  # corrected, not accepted
     bench.session.decide(APEX, "accepted")  # accepted, not corrected
@@ -459,13 +460,13 @@ def test_a_structure_is_copied_from_another_phase(bench) -> None:
     assert np.array_equal(bench.now() == LV, source)
 
 
-def test_a_lost_posterior_is_a_sentence_and_all_else_works(make_bench, tmp_path) -> None:
+def test_a_missing_posterior_disables_level_and_alternatives(make_bench, tmp_path) -> None:
     folder = make_cine(tmp_path / "lost")
     posterior_file(folder, ED).unlink()
     bench = make_bench(folder)
-    bench.corrections.level(WORST, LV, -0.5)
+    bench.corrections.show_level(WORST, LV, -0.5)
     bench.corrections.step_alternative(WORST, 1)
-    assert ["not there: paint instead" in sentence for sentence in bench.said] == [True, True]
+    assert bench.said == [module.NO_POSTERIOR] * 2
     assert not bench.corrections.is_preview
     move_contour(bench)
     bench.corrections.remove(WORST, RV)
@@ -474,11 +475,11 @@ def test_a_lost_posterior_is_a_sentence_and_all_else_works(make_bench, tmp_path)
     assert np.array_equal(bench.now(), predicted(bench.session, WORST))
 
 
-def test_a_volume_is_corrected_as_a_cine_is(make_bench) -> None:
+def test_a_volume_is_corrected_like_a_cine(make_bench) -> None:
     bench, place = make_bench(phases=(None,)), (None, 2)
     assert bench.layer.data.shape == VOLUME.shape
-    bench.corrections.level(place, LV, -0.5)
-    bench.corrections.settle()
+    bench.corrections.show_level(place, LV, -0.5)
+    bench.corrections.accept_preview()
     bench.corrections.remove(place, RV)
     assert bench.session.edited_places() == [place]
     bench.layer.undo()
@@ -487,7 +488,7 @@ def test_a_volume_is_corrected_as_a_cine_is(make_bench) -> None:
     assert CINE.shape[1:] == VOLUME.shape
 
 
-def test_structures_by_other_names_are_known(make_bench) -> None:
+def test_structures_are_recognised_by_other_names(make_bench) -> None:
     bench = make_bench(structures={"RVC": RV, "LVM": MYO, "LVC": LV})
     bench.corrections.remove(BASE, LV)
     assert not (bench.now(BASE) == MYO).any()

@@ -1,4 +1,4 @@
-"""Every change of the edited labels is told once."""
+"""Watch on the edited labels: every change is reported once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..conftest import CINE, VOLUME, image_layer
 
 
 class Told:
-    """What the watch has said."""
+    """Record of the reports of a watch."""
 
     def __init__(self, watch: EditWatch) -> None:
         self.all: list[tuple[list[SliceChange], bool]] = []
         watch.changed.connect(lambda changes, painted: self.all.append((changes, painted)))
 
     def take(self) -> tuple[list[SliceChange], bool]:
-        """The one thing that was told since."""
+        """Return the only report since the last call."""
         (told,) = self.all
         self.all.clear()
         return told
@@ -64,7 +64,7 @@ def square(label: int = 3) -> np.ndarray:
     return labels
 
 
-def test_a_set_slice_its_undo_and_its_redo_are_told_at_once(layer, told) -> None:
+def test_set_slice_undo_and_redo_are_reported_at_once(layer, told) -> None:
     set_slice(layer, (2, 3), square())
     changes, painted = told.take()
     (change,) = changes
@@ -83,7 +83,7 @@ def test_a_set_slice_its_undo_and_its_redo_are_told_at_once(layer, told) -> None
     assert set(change.after) == {3}
 
 
-def test_undo_is_told_where_another_slice_is_shown(viewer, layer, told) -> None:
+def test_undo_in_a_hidden_slice_is_reported(viewer, layer, told) -> None:
     set_slice(layer, (2, 3), square())
     told.take()
     viewer.dims.set_point([0, 1], [0, 0])
@@ -93,7 +93,7 @@ def test_undo_is_told_where_another_slice_is_shown(viewer, layer, told) -> None:
     assert change.place == (2, 3)
 
 
-def test_naparis_tools_are_told_when_they_have_ended(qtbot, layer, told) -> None:
+def test_naparis_tools_are_reported_at_their_end(qtbot, layer, told) -> None:
     layer.selected_label = 3
     layer.paint((1, 3, 8, 10), 3)
     assert told.all == []
@@ -118,7 +118,7 @@ def test_naparis_tools_are_told_when_they_have_ended(qtbot, layer, told) -> None
     assert set(change.before) == {0}
 
 
-def test_several_slices_are_told_together(qtbot, layer, told) -> None:
+def test_several_slices_are_reported_together(qtbot, layer, told) -> None:
     layer.n_edit_dimensions = 3
     layer.brush_size = 16
     layer.paint((1, 2, 8, 10), 3)
@@ -127,7 +127,7 @@ def test_several_slices_are_told_together(qtbot, layer, told) -> None:
     assert [change.place for change in changes] == [(2, 1), (2, 2), (2, 3)]
 
 
-def test_moving_about_tells_nothing(qtbot, viewer, layer, told) -> None:
+def test_moving_through_slices_reports_nothing(qtbot, viewer, layer, told) -> None:
     for phase in range(5):
         viewer.dims.set_point(0, 46 * phase)
     layer.contour = 0
@@ -136,7 +136,7 @@ def test_moving_about_tells_nothing(qtbot, viewer, layer, told) -> None:
     assert told.all == []
 
 
-def test_what_is_written_into_the_array_is_found_by_looking(layer, watch, told) -> None:
+def test_a_change_of_the_array_is_found_by_check(layer, watch, told) -> None:
     layer.data[0, 0, 5, 5] = 2
     watch.check()
     ((change,), painted) = told.take()
@@ -146,9 +146,9 @@ def test_what_is_written_into_the_array_is_found_by_looking(layer, watch, told) 
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64])
-def test_a_new_array_becomes_that_which_is_saved(layer, told, kind) -> None:
+def test_a_foreign_array_is_copied_into_ours(layer, told, kind) -> None:
     saved = layer.data
-    new = saved.astype(kind)  # as napari's menu does
+    new = saved.astype(kind)  # like napari's menu
     new[3, 1] = square()
     layer.data = new
     ((change,), _) = told.take()
@@ -160,14 +160,14 @@ def test_a_new_array_becomes_that_which_is_saved(layer, told, kind) -> None:
     assert np.array_equal(saved[0, 0], square())
 
 
-def test_an_array_of_another_grid_is_put_back(layer, told) -> None:
+def test_an_array_of_another_grid_is_rejected(layer, told) -> None:
     saved = layer.data
     layer.data = np.zeros((2, 4, 16, 20), np.uint8)
     assert layer.data is saved
     assert told.all == []
 
 
-def test_what_was_not_told_yet_can_be_asked_for(layer, watch, told) -> None:
+def test_pending_changes_are_reported_by_flush(layer, watch, told) -> None:
     layer.data[0, 0] = square()
     assert told.all == []
     watch.flush()
@@ -177,7 +177,7 @@ def test_what_was_not_told_yet_can_be_asked_for(layer, watch, told) -> None:
     assert told.take()[1]
 
 
-def test_a_volume_has_changes_too(qapp, tmp_path) -> None:
+def test_changes_of_a_volume_are_reported(qapp, tmp_path) -> None:
     viewer = ViewerModel()
     image = viewer.add_layer(image_layer(tmp_path, VOLUME))
     layer = edited_layer(image, np.zeros(VOLUME.shape, np.uint8), {"LV": 3}, VOLUME)
@@ -223,7 +223,7 @@ def test_painting_is_limited_and_stays_one_step(qtbot, layer, watch, told) -> No
     assert not layer.data.any()
 
 
-def test_painting_within_the_limits_is_left_alone(qtbot, layer, watch, told) -> None:
+def test_painting_within_the_limit_is_kept(qtbot, layer, watch, told) -> None:
     watch.limit = only_right
     layer.paint((1, 3, 8, 14), 3)
     qtbot.waitUntil(lambda: bool(told.all))
@@ -232,7 +232,7 @@ def test_painting_within_the_limits_is_left_alone(qtbot, layer, watch, told) -> 
     assert not layer.data.any()
 
 
-def test_painting_outside_of_the_limits_changes_nothing(qtbot, layer, watch, told) -> None:
+def test_painting_outside_the_limit_changes_nothing(qtbot, layer, watch, told) -> None:
     watch.limit = only_right
     layer.brush_size = 3
     layer.paint((1, 3, 8, 3), 3)
@@ -246,7 +246,7 @@ def test_painting_outside_of_the_limits_changes_nothing(qtbot, layer, watch, tol
     assert not layer.data.any()
 
 
-def test_a_stroke_of_the_mouse(qtbot, make_napari_viewer, tmp_path) -> None:
+def test_a_mouse_stroke_is_reported_and_limited(qtbot, make_napari_viewer, tmp_path) -> None:
     viewer = make_napari_viewer(show=True)
     image = viewer.add_layer(image_layer(tmp_path, CINE))
     layer = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"LV": 3}, CINE)
@@ -276,8 +276,8 @@ def test_a_stroke_of_the_mouse(qtbot, make_napari_viewer, tmp_path) -> None:
     watch.close()
 
 
-def test_a_whole_cine_is_compared_in_no_time(qapp) -> None:
-    """About 1 ms of this thread; the limit leaves room for a slow machine."""
+def test_a_whole_cine_is_compared_quickly(qapp) -> None:
+    """Check the time of one comparison: about 1 ms; the limit allows for a slow machine."""
     viewer = ViewerModel()
     layer = viewer.add_labels(np.zeros((25, 12, 256, 256), np.uint8))
     watch = EditWatch(viewer, layer)

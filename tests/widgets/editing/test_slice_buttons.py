@@ -1,4 +1,4 @@
-"""The buttons of the slice in sight, and its comment."""
+"""Buttons and comment of the slice on screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons, with_key
+from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons, add_key
 
 
 @pytest.fixture
@@ -21,22 +21,22 @@ def buttons(qtbot: Any) -> SliceButtons:
 
 
 @pytest.mark.parametrize("name", ["previous", "next", "accept", "flag"])
-def test_a_click_asks_for_its_action(buttons: SliceButtons, name: str, qtbot: Any) -> None:
+def test_a_click_requests_its_action(buttons: SliceButtons, name: str, qtbot: Any) -> None:
     with qtbot.waitSignal(getattr(buttons, f"{name}_requested")):
         qtbot.mouseClick(getattr(buttons, f"{name}_button"), Qt.MouseButton.LeftButton)
 
 
-def test_the_key_stands_on_every_button(buttons: SliceButtons) -> None:
+def test_every_button_shows_its_key(buttons: SliceButtons) -> None:
     parts = (
         buttons.previous_button, buttons.next_button, buttons.accept_button, buttons.flag_button,
     )  # fmt: skip
     texts = [button.text() for button in parts]
     assert texts == ["Previous  Shift+N", "Next  N", "Accept  A", "Flag  K"]
     assert all(button.toolTip().endswith(".") for button in parts)
-    assert with_key("Revert", "revert") == "Revert  R"
+    assert add_key("Revert", "revert") == "Revert  R"
 
 
-def test_what_was_decided_stands_on_the_buttons(buttons: SliceButtons) -> None:
+def test_buttons_show_the_decision(buttons: SliceButtons) -> None:
     buttons.set_slice(reviewed=True, flagged=True, comment="papillary muscle")
     assert buttons.accept_button.text() == "Accepted  A"
     assert buttons.flag_button.text() == "Flagged  K"
@@ -47,7 +47,7 @@ def test_what_was_decided_stands_on_the_buttons(buttons: SliceButtons) -> None:
     assert buttons.comment.text() == ""
 
 
-def test_every_letter_of_a_comment_is_told(buttons: SliceButtons, qtbot: Any) -> None:
+def test_every_letter_of_a_comment_is_emitted(buttons: SliceButtons, qtbot: Any) -> None:
     heard: list[str] = []
     buttons.comment_changed.connect(heard.append)
     buttons.set_slice(reviewed=False, flagged=False, comment="R")
@@ -55,7 +55,7 @@ def test_every_letter_of_a_comment_is_told(buttons: SliceButtons, qtbot: Any) ->
     assert heard == ["RV", "RV?"]
 
 
-def test_the_cursor_stays_in_a_comment_that_is_stored(buttons: SliceButtons, qtbot: Any) -> None:
+def test_the_cursor_stays_in_a_stored_comment(buttons: SliceButtons, qtbot: Any) -> None:
     qtbot.keyClicks(buttons.comment, "apex")
     buttons.comment.setCursorPosition(1)
     buttons.set_slice(reviewed=False, flagged=True, comment="apex")
@@ -63,7 +63,7 @@ def test_the_cursor_stays_in_a_comment_that_is_stored(buttons: SliceButtons, qtb
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
-def test_return_and_escape_give_the_keyboard_back(
+def test_return_and_escape_leave_the_comment(
     buttons: SliceButtons, key: Qt.Key, qtbot: Any
 ) -> None:
     buttons.activateWindow()
@@ -74,7 +74,7 @@ def test_return_and_escape_give_the_keyboard_back(
     assert not buttons.comment.hasFocus()
 
 
-def test_the_ends_of_the_queue_are_closed(buttons: SliceButtons) -> None:
+def test_buttons_are_disabled_at_queue_ends(buttons: SliceButtons) -> None:
     buttons.set_queue(has_previous=False, has_next=True)
     assert not buttons.previous_button.isEnabled()
     assert buttons.next_button.isEnabled()

@@ -1,10 +1,10 @@
-"""One structure is chosen, others are finished."""
+"""Chips of the structures and boxes of the finished ones."""
 
 from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.widgets.editing.structure_chips import FinishedBoxes, StructureChips
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
@@ -26,7 +26,7 @@ def boxes(qtbot) -> FinishedBoxes:
     return made
 
 
-def test_exactly_one_is_chosen_by_a_click(chips) -> None:
+def test_a_click_chooses_exactly_one_structure(chips) -> None:
     told: list[str] = []
     chips.structure_chosen.connect(told.append)
     assert chips.structure == "RV"
@@ -37,7 +37,7 @@ def test_exactly_one_is_chosen_by_a_click(chips) -> None:
     assert told == ["LV", "LV"]
 
 
-def test_choosing_from_outside_is_silent(chips) -> None:
+def test_setting_the_structure_emits_no_signal(chips) -> None:
     told: list[str] = []
     chips.structure_chosen.connect(told.append)
     chips.set_structure("MYO")
@@ -46,15 +46,15 @@ def test_choosing_from_outside_is_silent(chips) -> None:
     assert told == []
 
 
-def test_chips_have_the_colour_and_the_name_of_the_structure(chips) -> None:
+def test_chips_show_colour_and_name(chips) -> None:
     chip = chips.chips["LV"]
     image = chip.icon().pixmap(12, 12).toImage()
     assert image.pixelColor(6, 6).name().upper() == CARDIAC["LV"]
     assert CARDIAC["LV"] in chip.styleSheet()
-    assert chip.toolTip() == "Correct LV (left ventricle, cavity)."
+    assert structure_title("LV") in chip.toolTip()
 
 
-def test_other_structures_keep_the_choice_where_they_can(chips) -> None:
+def test_new_structures_keep_the_choice_if_possible(chips) -> None:
     chips.set_structure("LV")
     chips.set_structures({"MYO": 1, "LV": 2})
     assert chips.structure == "LV"
@@ -65,7 +65,7 @@ def test_other_structures_keep_the_choice_where_they_can(chips) -> None:
     assert chips.structure == ""
 
 
-def test_finished_structures_are_told(boxes) -> None:
+def test_finished_structures_are_emitted(boxes) -> None:
     told: list[tuple[str, bool]] = []
     boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
     boxes.boxes["RV"].click()
@@ -75,7 +75,7 @@ def test_finished_structures_are_told(boxes) -> None:
     assert boxes.protected == ("LV",)
 
 
-def test_showing_what_is_finished_is_silent(boxes) -> None:
+def test_setting_finished_structures_emits_no_signal(boxes) -> None:
     told: list[tuple[str, bool]] = []
     boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
     boxes.set_protected({"RV", "MYO"})

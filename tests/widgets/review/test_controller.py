@@ -17,10 +17,11 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, StudyInfo, read_study, save_review
+from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTERIOR
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
-from napari_bayes_nnunet.widgets.review.controller import ReviewController
+from napari_bayes_nnunet.widgets.review.controller import NOTHING_TO_COPY, ReviewController
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.keys import KEYS
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED, ONE_PHASE
@@ -316,7 +317,7 @@ def test_an_alternative_is_dropped_when_the_slice_is_left(desk) -> None:
     assert np.array_equal(desk.now(WORST), start)
     assert steps_of(desk.layer) == 0
     desk.press("Shift-N")
-    assert "of 5 models" in desk.forms.corrections.alternative.text()
+    assert "from 5 members" in desk.forms.corrections.alternative.text()
     assert not desk.forms.corrections.take_button.isEnabled()
 
 
@@ -441,7 +442,7 @@ def test_the_contour_of_an_absent_structure_is_a_sentence(desk) -> None:
     desk.press("D")
     name = desk.forms.corrections.structure
     desk.desk.edit_contour()
-    assert desk.said == [f"The {name} is not in this slice: paint it, or take an alternative."]
+    assert desk.said == [NO_CONTOUR.format(name)]
     assert not desk.desk.handles.is_active
 
 
@@ -469,11 +470,11 @@ def test_a_structure_is_copied_from_beside(desk, where, source) -> None:
 
 
 def test_copies_from_where_nothing_is_are_a_sentence(desk) -> None:
-    desk.forms.corrections.copy_requested.emit("phase after")  # phase 2 was not segmented
-    assert desk.said[-1] == "There is no phase after with labels here."
+    desk.forms.corrections.copy_requested.emit("next phase")  # phase 2 was not segmented
+    assert desk.said[-1] == NOTHING_TO_COPY.format("next phase")
     desk.desk.go_to(ED, 0)
     desk.forms.corrections.copy_requested.emit("slice above")
-    assert desk.said[-1] == "There is no slice above with labels here."
+    assert desk.said[-1] == NOTHING_TO_COPY.format("slice above")
     assert desk.session.edited_places() == []
 
 
@@ -549,10 +550,10 @@ def test_a_lost_posterior_leaves_all_but_level_and_alternatives(make_desk, tmp_p
     form = desk.forms.corrections
     assert not form.level.isEnabled()
     assert not form.next_button.isEnabled()
-    assert "is lost" in form.level.toolTip()
+    assert form.level.toolTip() == NO_POSTERIOR
     assert form.revert_button.isEnabled()
     desk.press("W")
-    assert desk.said == ["What the models said of this phase is lost: paint instead."]
+    assert desk.said == [NO_POSTERIOR]
     desk.press("D")
     desk.press("A")
     assert desk.session.state.decisions[ES, 1].edited
@@ -698,6 +699,6 @@ def test_what_follows_an_edit_of_a_large_cine_is_not_felt(qtbot, tmp_path) -> No
         desk.show_level(-0.05 * (number + 1))  # edits, and what forms show of it
         desk.view.show_edited()
         times.append(thread_time() - started)
-    desk.corrections.settle()
+    desk.corrections.accept_preview()
     assert min(times) < 0.05
     desk.close()

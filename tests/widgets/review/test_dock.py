@@ -167,7 +167,7 @@ def test_level_and_alternatives_are_as_before_after_reopening(dock, folder, qtbo
     assert np.array_equal(dock.desk.session.labels, dock.desk.session.study.prediction)
     dock.desk.show_level(-0.5)
     assert np.array_equal(plane(dock.desk.session, WORST), shown)
-    dock.desk.corrections.drop()
+    dock.desk.corrections.discard_preview()
     assert len(dock.desk.session.alternatives_in(WORST)) > 1
 
 

@@ -1,4 +1,4 @@
-"""A structure's contour under the reader's hand: from the labels to handles, and back into them."""
+"""Editing of a structure's contour, from labels to handles and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .corrections import Corrections
 
 
 class ContourEdit(QObject):
-    """One contour at a time. ``active_changed`` tells whether one is being edited."""
+    """Edit of one contour at a time; ``active_changed`` carries whether one is being edited."""
 
     active_changed = Signal(bool)
 
@@ -33,28 +33,28 @@ class ContourEdit(QObject):
 
     def start(self, image: Image, place: Place, label: int, *, color: str) -> None:
         """Show handles on the outline of a structure in the slice on screen."""
-        handles = self._corrections.handles(place, label)
+        handles = self._corrections.fit_contour(place, label)
         if handles is not None:
             self.handles.start(image, handles, place=place, color=color)
             self._label, self._start = label, draw_curve(handles)
             self.active_changed.emit(True)
 
     def leave(self) -> None:
-        """Take a contour whose handles were moved: nothing that was done is lost."""
+        """Apply the contour if its handles were moved, so that no work is lost; else cancel."""
         if self.handles.is_moved:
             self.handles.apply()
         else:
             self.handles.cancel()
 
     def close(self) -> None:
-        """Leave the contour, and let go of the viewer."""
+        """End the edit and disconnect from the viewer."""
         self.leave()
         self.handles.close()
 
     def _on_applied(self, handles: NDArray[np.float64]) -> None:
         self.active_changed.emit(False)
         curve = draw_curve(handles)
-        self._corrections.contour(self.handles.place, self._label, curve, start=self._start)
+        self._corrections.apply_contour(self.handles.place, self._label, curve, start=self._start)
 
     def _on_cancelled(self) -> None:
         self.active_changed.emit(False)

@@ -1,8 +1,7 @@
-"""A contour to be corrected by its handles: a few points to drag and the smooth curve through them.
+"""Handles of a contour: a few points to drag and the smooth curve through them.
 
-The handles and the curve are two layers that are there while the contour is edited. Layers come
-and go slowly, so they are hidden at the end and taken away a little later, if no other contour is
-edited before.
+Handles and curve are two layers. Adding and removing layers is slow, so both are hidden after an
+edit and removed a little later, unless another contour is edited before.
 """
 
 from __future__ import annotations
@@ -25,29 +24,29 @@ from ..layers.viewing import index_of, shown_place
 from ..review.keys import is_typing
 
 Handles = NDArray[np.float64]
-"""(k, 2) places (y, x) in voxels."""
+"""(k, 2) points (y, x) in voxels."""
 
 CONTOUR_HELP: Final = (
-    "Drag a handle to move it. Double click on the curve to add one; right click a handle to "
-    "remove it, or press Delete for the one moved last. Ctrl+Z takes the last change back. Enter "
-    "applies the contour, Escape leaves the labels as they were."
+    "Drag the handles. Double-click the curve to add one; right-click or Delete removes one. "
+    "Enter applies, Escape cancels, Ctrl+Z undoes."
 )
 LEFT, RIGHT = 1, 2
 REACH = 10
-"""Pixels around a handle in which it is grabbed, and beside the curve in which it is hit."""
+"""Screen pixels around a handle or the curve within which a click hits it."""
 _DEAD_ZONE = 3
-"""Pixels a right click may move."""
+"""Screen pixels by which the mouse may move in a right click."""
 CURVE_PIXELS = 2.0
 LINGER_MS = 5000
-"""After which hidden layers are taken away."""
+"""Delay after which hidden layers are removed."""
 CHOSEN: Final = "orange"
 
 
 class ContourHandles(QObject):
-    """One contour at a time, in one slice of an image.
+    """Handles of one contour at a time, in one slice of an image.
 
-    ``changed`` gives the handles at every move, ``applied`` those at the end. A contour whose
-    layers or image are removed is cancelled. The layer that was active before is again at the end.
+    ``changed`` carries the handles after every move, ``applied`` the final handles. Removing the
+    image or a layer of the contour cancels the edit. The layer that was active before the edit is
+    active again afterwards.
     """
 
     changed = Signal(object)
@@ -83,26 +82,26 @@ class ContourHandles(QObject):
 
     @property
     def is_moved(self) -> bool:
-        """Whether a contour is being edited and is another than it was."""
+        """Whether a contour is being edited and was changed."""
         return self.is_active and bool(self._before)
 
     @property
     def handles(self) -> Handles:
-        """(k, 2) (y, x) in voxels; none where no contour is edited."""
+        """(k, 2) points (y, x) in voxels; empty if no contour is edited."""
         return self._handles.copy()
 
     @property
     def curve(self) -> Handles:
-        """(m, 2) closed curve, its first point not repeated."""
+        """(m, 2) closed curve, the first point not repeated."""
         return draw_curve(self._handles)
 
     @property
     def place(self) -> Place:
-        """(phase, z) of the slice that is edited, or was last."""
+        """(phase, z) of the slice that is being edited or was edited last."""
         return self._place
 
     def start(self, image: Image, handles: ArrayLike, *, place: Place, color: str) -> None:
-        """Edit a contour of at least 3 handles; one that is edited already is cancelled."""
+        """Edit a contour with at least 3 handles, cancelling any other edit."""
         self.cancel()
         self._handles = np.array(handles, np.float64)
         self._image, self._place, self._before, self._chosen = image, place, [], None
@@ -116,61 +115,61 @@ class ContourHandles(QObject):
         self._double_click = DoubleClick(self._viewer, self._on_double_click)
 
     def apply(self) -> None:
-        """End with the handles as they are."""
+        """End the edit and emit ``applied``."""
         if self.is_active:
             handles = self.handles
             self._end()
             self.applied.emit(handles)
 
     def cancel(self) -> None:
-        """End without a change."""
+        """End the edit and emit ``cancelled``."""
         if self.is_active:
             self._end()
             self.cancelled.emit()
 
     def undo(self) -> None:
-        """One change of the handles back."""
+        """Undo one change of the handles."""
         if self.is_active and self._before:
             self._show(self._before.pop(), None)
 
-    def move_handle(self, index: int, place: ArrayLike) -> None:
-        """Put a handle to (y, x) in voxels."""
+    def move_handle(self, index: int, point: ArrayLike) -> None:
+        """Move a handle to (y, x) in voxels."""
         moved = self.handles
         if self.is_active:
-            moved[index] = place
+            moved[index] = point
             self._change(moved, chosen=index)
 
-    def add_handle(self, place: ArrayLike) -> None:
-        """One more handle where the curve is nearest to (y, x)."""
+    def add_handle(self, point: ArrayLike) -> None:
+        """Add a handle where the curve is nearest to (y, x) in voxels."""
         if self.is_active:
-            self._change(add_handle(self._handles, place), chosen=None)
+            self._change(add_handle(self._handles, point), chosen=None)
 
     def remove_handle(self, index: int) -> None:
-        """One handle less; three stay."""
+        """Remove a handle, unless only three are left."""
         if len(self._handles) > FEWEST_POINTS:
             self._change(remove_handle(self._handles, index), chosen=None)
 
     def close(self) -> None:
-        """Cancel, and let go of the viewer."""
+        """Cancel the edit and disconnect from the viewer."""
         self.cancel()
         self._take_away()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _change(self, handles: Handles, *, chosen: int | None) -> None:
-        """Show other handles, as one step to undo."""
+        """Show changed handles as one undo step."""
         self._before.append(self._handles)
         self._show(handles, chosen)
 
     def _show(self, handles: Handles, chosen: int | None) -> None:
-        as_before = (len(handles), chosen) == (len(self._handles), self._chosen)
+        keeps_colors = (len(handles), chosen) == (len(self._handles), self._chosen)
         self._handles, self._chosen = handles, chosen
         self._draw()
-        if not as_before:
+        if not keeps_colors:
             self._color_handles()
         self.changed.emit(self.handles)
 
     def _draw(self) -> None:
-        """Curve and handles as they are now."""
+        """Draw curve and handles in their layers."""
         if self._curve is not None:
             self._curve.draw([Line(self.curve, self._color)], self._place)
         if self._points is not None:
@@ -186,12 +185,12 @@ class ContourHandles(QObject):
         self._points.face_color = colors
 
     def _in_image(self) -> NDArray[np.float64]:
-        """(k, D) handles in voxels of the image."""
+        """Return (k, D) handles in voxels of the image."""
         index = np.tile(index_of(self._place), (len(self._handles), 1))
         return np.hstack([index, self._handles])
 
     def _show_layers(self, image: Image) -> None:
-        """The layers with the handles and the curve; hidden ones are used again."""
+        """Show the layers of handles and curve, reusing hidden ones."""
         if self._points is None or self._curve is None:
             self._curve = LineLayer(self._viewer, image, "contour", pixels=CURVE_PIXELS)
             self._draw()
@@ -247,49 +246,49 @@ class ContourHandles(QObject):
             self.remove_handle(self._chosen)
 
     def _on_drag(self, layer: Points, event: Any) -> Iterator[None]:
-        at = self._handle_at(event)
-        if at is None or layer.mode != "pan_zoom" or event.modifiers:
+        index = self._handle_at(event)
+        if index is None or layer.mode != "pan_zoom" or event.modifiers:
             return
         if event.button == RIGHT:
-            yield from self._right_click(event, at)
+            yield from self._right_click(event, index)
         elif event.button == LEFT:
-            yield from self._drag(layer, event, at)
+            yield from self._drag(layer, event, index)
 
-    def _drag(self, layer: Points, event: Any, at: int) -> Iterator[None]:
-        """Move a handle with the mouse; all moves are one step to undo."""
-        before, self._chosen = self._handles, at
+    def _drag(self, layer: Points, event: Any, index: int) -> Iterator[None]:
+        """Move a handle with the mouse, as one undo step."""
+        before, self._chosen = self._handles, index
         self._color_handles()
-        grip = self._voxel(event) - before[at]
+        grip = self._voxel(event) - before[index]
         layer.mouse_pan = False
         moves = True
         try:
             yield
             while moves:
                 moves = event.type == "mouse_move"
-                # Escape or Ctrl+Z may have come meanwhile.
+                # Escape or Ctrl+Z may have been pressed during the drag.
                 if self.is_active and len(self._handles) == len(before):
-                    self._drag_to(at, self._voxel(event) - grip)
+                    self._drag_to(index, self._voxel(event) - grip)
                 if moves:
                     event.handled = True
                     yield
-        finally:  # a drag may end without a release, as when the window is switched
+        finally:  # switching to another window ends a drag without a release
             layer.mouse_pan = True
         if self.is_active and not np.array_equal(self._handles, before):
             self._before.append(before)
 
-    def _drag_to(self, at: int, place: NDArray[np.float64]) -> None:
-        if (self._handles[at] != place).any():
+    def _drag_to(self, index: int, point: NDArray[np.float64]) -> None:
+        if (self._handles[index] != point).any():
             moved = self.handles
-            moved[at] = place
-            self._show(moved, at)
+            moved[index] = point
+            self._show(moved, index)
 
-    def _right_click(self, event: Any, at: int) -> Iterator[None]:
+    def _right_click(self, event: Any, index: int) -> Iterator[None]:
         start = event.pos
         yield
         while event.type == "mouse_move":
             yield
         if np.abs(np.subtract(event.pos, start)).max() <= _DEAD_ZONE:
-            self.remove_handle(at)
+            self.remove_handle(index)
 
     def _on_hover(self, layer: Points, event: Any) -> None:
         cursor = "standard" if self._handle_at(event) is None else "pointing"
@@ -297,7 +296,7 @@ class ContourHandles(QObject):
             layer.cursor = cursor
 
     def _on_double_click(self, event: Any) -> bool:
-        """Add a handle on the curve, if that is what was hit."""
+        """Add a handle if the curve was hit; return whether the click was on the contour."""
         if event.button != LEFT or event.modifiers or not self._is_shown():
             return False
         if self._viewer.layers.selection.active is not self._points:
@@ -309,14 +308,14 @@ class ContourHandles(QObject):
         return self._handle_at(event) is not None
 
     def _handle_at(self, event: Any) -> int | None:
-        """The handle under the mouse."""
+        """Return the index of the handle under the mouse, or None."""
         if not self._is_shown():
             return None
         distances = self._pixels(self._handles - self._voxel(event))
         return int(distances.argmin()) if distances.min() <= REACH else None
 
     def _is_shown(self) -> bool:
-        """Whether the slice that is edited is on the screen."""
+        """Return whether the edited slice is on screen."""
         image, dims = self._image, self._viewer.dims
         return (
             image is not None
@@ -326,24 +325,24 @@ class ContourHandles(QObject):
         )
 
     def _voxel(self, event: Any) -> NDArray[np.float64]:
-        """(y, x) of the mouse."""
+        """Return the (y, x) voxel under the mouse."""
         assert self._image is not None
         return np.asarray(self._image.world_to_data(event.position)[-2:], np.float64)
 
-    def _pixels(self, ways: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Lengths of (n, 2) ways in voxels, on the screen."""
+    def _pixels(self, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n,) lengths in screen pixels of (n, 2) offsets in voxels."""
         assert self._image is not None
         steps = np.abs(self._image.scale[-2:]) * self._viewer.scene.camera.zoom
-        return np.asarray(np.linalg.norm(ways * steps, axis=1))
+        return np.asarray(np.linalg.norm(offsets * steps, axis=1))
 
     def _on_napari_changed(self, event: Any) -> None:
-        """Follow napari's own tools for points, whatever they did."""
+        """Take over changes that napari's own tools made to the points."""
         if self._points is None or not self.is_active:
             return
         if str(event.action) not in ("added", "changed", "removed"):
             return
-        places = np.asarray(self._points.data)[:, -2:].astype(np.float64)
-        self._change(_followed(self._handles, places), chosen=None)
+        points = np.asarray(self._points.data)[:, -2:].astype(np.float64)
+        self._change(_merge_points(self._handles, points), chosen=None)
 
     def _on_removed(self, event: Any) -> None:
         curve = self._curve.layer if self._curve is not None else None
@@ -352,18 +351,18 @@ class ContourHandles(QObject):
             self._take_away()
 
 
-def _followed(handles: Handles, places: Handles) -> Handles:
-    """The handles when napari has moved them to ``places``, appended some, or taken some out."""
-    if len(places) == len(handles):
-        return places
-    for place in places[len(handles) :]:
-        longer = add_handle(handles, place)
+def _merge_points(handles: Handles, points: Handles) -> Handles:
+    """Return the handles after napari has moved, appended or removed ``points``."""
+    if len(points) == len(handles):
+        return points
+    for point in points[len(handles) :]:
+        longer = add_handle(handles, point)
         (new,) = np.flatnonzero((longer[:, None] != handles).any(axis=2).all(axis=1))[:1]
-        longer[new] = place
+        longer[new] = point
         handles = longer
-    if len(places) >= len(handles):
+    if len(points) >= len(handles):
         return handles
-    stays = (handles[:, None] == places).all(axis=2).any(axis=1)
+    stays = (handles[:, None] == points).all(axis=2).any(axis=1)
     return handles[stays] if stays.sum() >= FEWEST_POINTS else handles
 
 

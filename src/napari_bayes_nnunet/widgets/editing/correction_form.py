@@ -1,4 +1,4 @@
-"""The corrections of the dock Review: which structure, and all that can be done with it."""
+"""Form of the corrections in the dock *Review*."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
 from .level_slider import LevelSlider
-from .slice_buttons import with_key
+from .slice_buttons import add_key
 from .structure_chips import FinishedBoxes, StructureChips
 
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
-COPIES: Final = ("slice above", "slice below", "phase before", "phase after")
+NO_ALTERNATIVES: Final = "No alternatives in this slice"
+COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
-    "level": "Grow or shrink the structure in this slice along what the models think possible. "
-    "Double click: back to the prediction.",
-    "alternatives": "The distinct answers the models give for this slice, those of most models "
-    "first. They are shown in place; take one, or go on to the labels as they were. Ctrl+Z puts "
-    "back what is only shown.",
+    "level": "Grow or shrink the structure in this slice along the posterior. Double-click to "
+    "return to the prediction.",
+    "alternatives": "Step through the distinct segmentations of the members for this slice, the "
+    "most common first. Ctrl+Z discards the one on screen.",
     "contour": CONTOUR_HELP,
-    "uncertain brush": "Brush, fill and polygon change only voxels that are this uncertain.",
-    "interpolate": "The structure in this slice from the nearest corrected slices.",
-    "revert": "This slice as the models predicted it; what was corrected can be undone back.",
-    "absent": "The structure is not in this slice, as beyond base and apex. At the base the "
-    "myocardium goes with the LV.",
-    "copy": "The structure as it is in a slice or phase beside this one.",
+    "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
+    "interpolate": "Interpolate the structure between the nearest corrected slices.",
+    "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
+    "absent": "Remove the structure from this slice, as beyond base and apex. At the base the "
+    "myocardium is removed with the LV.",
+    "copy": "Copy the structure from an adjacent slice or phase.",
     "outline or fill": "Show the labels as outlines or filled.",
-    "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
-    "ED or ES": "The same slice at the other end of the beat.",
-    "play": "Play the heart beat with the contours.",
+    "most uncertain": "Centre on the voxel of this slice on which the members disagree most.",
+    "ED or ES": "Show the same slice at the other of ED and ES.",
+    "play": "Play the cine with the contours.",
 }
-"""Part → what it does."""
+"""Part of the form → its tooltip."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Brush:
-    """Where the brush paints: ``above`` an entropy in bit, or everywhere (None)."""
+    """Limit of the brush: voxels ``above`` an entropy in bit, or all voxels (None)."""
 
     above: float | None = field(
         default=None,
@@ -69,18 +69,18 @@ class Brush:
 
 
 class CorrectionForm(QWidget):
-    """Signals up: what the reader wants. Setters down, all silent; nothing is usable at first."""
+    """Form whose signals carry the reader's requests; setters emit none. Disabled at first."""
 
     structure_chosen = Signal(str)
     protection_toggled = Signal(str, bool)
     level_moved = Signal(float)
     level_released = Signal()
-    alternative_requested = Signal(int)  # +1 the next, -1 the one before
+    alternative_requested = Signal(int)  # +1 for the next, -1 for the previous one
     alternative_taken = Signal()
     contour_requested = Signal()
     contour_applied = Signal()
     contour_cancelled = Signal()
-    brush_limited = Signal(object)  # entropy in bit, None for everywhere
+    brush_limited = Signal(object)  # entropy in bit, None for no limit
     interpolate_requested = Signal()
     revert_requested = Signal()
     absent_requested = Signal()
@@ -98,7 +98,7 @@ class CorrectionForm(QWidget):
         self.alternative = QLabel()
         self.previous_button = _button("", "previous alternative")
         self.next_button = _button("", "next alternative")
-        self.take_button = _button("Take it", "accept")
+        self.take_button = _button("Use this", "accept")
         self.edit_button = _button("Edit")
         self.apply_button = _button("Apply")
         self.cancel_button = _button("Cancel")
@@ -123,16 +123,16 @@ class CorrectionForm(QWidget):
 
     @property
     def structure(self) -> str:
-        """The structure that is corrected."""
+        """Name of the structure to correct."""
         return self.structures.structure
 
     @property
     def brush_limit(self) -> float | None:
-        """Entropy above which the brush paints, bit; None for everywhere."""
+        """Entropy above which the brush paints, bit; None for no limit."""
         return self.brush.make(Brush).above
 
     def set_structures(self, structures: Mapping[str, int]) -> None:
-        """Name → label without background."""
+        """Set the structures, name → label without background."""
         self.structures.set_structures(structures)
         self.finished.set_structures(structures)
         self._enable()
@@ -142,7 +142,7 @@ class CorrectionForm(QWidget):
         self.structures.set_structure(name)
 
     def set_protected(self, names: Collection[str]) -> None:
-        """Show these structures as finished."""
+        """Mark these structures as finished, all others as not."""
         self.finished.set_protected(names)
 
     def set_level(self, margin: float) -> None:
@@ -150,53 +150,55 @@ class CorrectionForm(QWidget):
         self.level.set_level(margin)
 
     def set_volume(self, volume: float | None) -> None:
-        """The structure in this slice, mL."""
+        """Show the volume of the structure in this slice, mL."""
         self.level.set_volume(volume)
 
     def set_alternative(self, number: int, count: int, members: int, total: int) -> None:
-        """Show the ``number`` of ``count``, given by ``members`` of ``total`` models.
+        """Show alternative ``number`` of ``count``, given by ``members`` of ``total`` members.
 
-        The number 0 stands for the labels as they are.
+        The number 0 stands for the current labels.
         """
         if count == 0:
-            text = "No answers of the models here"
+            text = NO_ALTERNATIVES
         elif number == 0:
-            text = f"{count} {_plural(count, 'answer')} of {total} {_plural(total, 'model')}"
+            alternatives, models = _plural(count, "alternative"), _plural(total, "member")
+            text = f"{count} {alternatives} from {total} {models}"
         else:
-            text = f"Alternative {number} of {count}: {members} of {total} models"
+            text = f"Alternative {number} of {count}, from {members} of {total} members"
         self.alternative.setText(text)
         self._number = number
         self._enable()
 
     def set_contour_active(self, active: bool) -> None:
-        """Whether handles are on the contour."""
+        """Set whether a contour is being edited."""
         self._is_contour_active = active
         self._enable()
 
     def set_largest_entropy(self, bits: float) -> None:
-        """The end of the entropy scale, bit."""
+        """Set the upper end of the entropy scale, bit."""
         with self.brush.changed.blocked():
             self.brush.above.editor.box.max = bits
 
     def set_playing(self, playing: bool, rate: str = "") -> None:
-        """Whether the heart beats, and how fast in words."""
+        """Show whether the cine plays, and its ``rate`` in words."""
         self.play_button.setText("Stop" if playing else "Play")
         self._rate = f" {rate}." if rate else ""
         self._enable()
 
     def set_unusable(self, reasons: Mapping[str, str]) -> None:
-        """Set why parts cannot be used; all others can be.
+        """Disable parts of the form, each with its reason, and enable all others.
 
-        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all".
+        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all". Raises ValueError for
+        any other key.
         """
         unknown = set(reasons) - {EVERY_STRUCTURE, *CORRECTION_HELP, *COPIES}
         if unknown:
-            raise ValueError(f"There is no {', '.join(sorted(unknown))} among the corrections.")
+            raise ValueError(f"Unknown corrections: {', '.join(sorted(unknown))}.")
         self._reasons = dict(reasons)
         self._enable()
 
     def _enable(self) -> None:
-        """Enable what can be used, and say in the tooltips of the rest why it cannot."""
+        """Enable the usable parts and give the reasons in the tooltips of the others."""
         for part, widgets in self._parts().items():
             reason = self._reasons.get(EVERY_STRUCTURE) or self._reasons.get(part, "")
             for widget in widgets:
@@ -277,7 +279,7 @@ class CorrectionForm(QWidget):
         rows.addRow(row_label("Structure"), self.structures)
         rows.addRow(row_label("Finished"), self.finished)
         rows.addRow(row_label("Level"), self.level)
-        rows.addRow(row_label("Answers"), self.alternative)
+        rows.addRow(row_label("Alternatives"), self.alternative)
         rows.addRow(
             row_label(""), _side_by_side(self.previous_button, self.next_button, self.take_button)
         )
@@ -299,8 +301,8 @@ class CorrectionForm(QWidget):
 
 
 def _button(text: str, key: str = "") -> QPushButton:
-    """A button that leaves the keyboard to the picture when it is clicked."""
-    button = QPushButton(with_key(text, key).strip() if key else text)
+    """Return a button that does not take the keyboard focus when clicked."""
+    button = QPushButton(add_key(text, key).strip() if key else text)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
 

@@ -1,4 +1,4 @@
-"""The corrections a reader makes with the dock: each of them one step to undo, none ever lost."""
+"""Corrections of the edited labels, each of them one undo step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...app.review.session import ReviewSession
+from ...core import InputError
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.slice_edits import (
@@ -24,6 +25,7 @@ from ...core.editing.slice_edits import (
 from ...core.heart.measurements import canonical_structure
 from ...core.types import Place
 from ...io.study.arrays import of_phase
+from ..common.wording import in_the_window
 from ..layers.review_layers import set_slice
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
@@ -34,13 +36,15 @@ UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 NOT_HERE: Final = "The {} is not in this slice."
+NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
+NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
 
 Plane = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class _Preview:
-    """A slice that shows what is not taken yet; ``base`` (Y, X) are its labels."""
+    """Slice that shows labels not yet accepted; ``base`` (Y, X) are its real labels."""
 
     place: Place
     base: Plane
@@ -48,12 +52,12 @@ class _Preview:
 
 
 class Corrections(QObject):
-    """Edits the layer "edited" of one session, in one slice at a time.
+    """Corrections of the layer "edited" of one session, one slice at a time.
 
-    A level or an alternative is shown in place first: ``settle`` takes it, ``drop`` puts back what
-    was there, and so does Ctrl+Z. ``changed`` tells that labels are others now, whoever changed
-    them; ``undone`` the slices that were undone or redone, which need not be on screen; ``said``
-    carries a sentence where something cannot be done.
+    A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
+    or Ctrl+Z restores the labels. ``changed`` is emitted after every change of the labels, also by
+    napari's tools. ``undone`` carries the slices of an undo or redo, which may not be on screen;
+    ``said`` carries a message if a correction is impossible.
     """
 
     changed = Signal()
@@ -81,24 +85,25 @@ class Corrections(QObject):
 
     @property
     def is_preview(self) -> bool:
-        """Whether a level or an alternative is shown that is not taken yet."""
+        """Whether a level or an alternative is shown but not yet accepted."""
         return self._preview is not None
 
     @property
     def shown_alternative(self) -> int:
-        """The number, from 1, of the alternative that is shown; 0 for the labels as they are."""
+        """Number, from 1, of the alternative on screen; 0 for the current labels."""
         return self._alternative
 
     def margin_at(self, place: Place, label: int) -> float:
-        """The level a structure was brought to in a slice; 0 where it was changed otherwise."""
-        found = self._level is not None and self._level[:2] == (place, label)
-        return self._level[2] if self._level is not None and found else 0.0
+        """Return the level of a structure in a slice; 0 if another tool changed the slice."""
+        if self._level is None or self._level[:2] != (place, label):
+            return 0.0
+        return self._level[2]
 
-    def level(self, place: Place, label: int, margin: float) -> None:
-        """Show the structure grown or shrunk along the posterior; ``settle`` when it is right."""
+    def show_level(self, place: Place, label: int, margin: float) -> None:
+        """Preview the structure grown or shrunk along the posterior."""
         posterior = self._session.posterior_in(place)
         if posterior is None:
-            self.said.emit("The probabilities of this phase are not there: paint instead.")
+            self.said.emit(NO_POSTERIOR)
             return
         base = self._base(place, LEVEL)
         labels = apply_level(
@@ -108,19 +113,19 @@ class Corrections(QObject):
         self._level = place, label, margin
 
     def step_alternative(self, place: Place, step: int) -> None:
-        """Show the next answer of the models, or the one before; the labels as they are in turn."""
-        answers = self._session.alternatives_in(place)
-        if not answers:
-            self.said.emit("The models' answers of this phase are not there: paint instead.")
+        """Preview the next or previous alternative; the current labels are one of the round."""
+        alternatives = self._session.alternatives_in(place)
+        if not alternatives:
+            self.said.emit(NO_POSTERIOR)
             return
         base = self._base(place, ALTERNATIVE)
-        number = (self._alternative + step) % (len(answers) + 1)
-        labels = base if number == 0 else self._unprotected(base, answers[number - 1].labels)
+        number = (self._alternative + step) % (len(alternatives) + 1)
+        labels = base if number == 0 else self._unprotected(base, alternatives[number - 1].labels)
         self._show(place, base, labels, ALTERNATIVE)
         self._alternative = number
 
-    def settle(self, tool: str = "") -> None:
-        """Take what is shown, by this tool or by any, as one step to undo."""
+    def accept_preview(self, tool: str = "") -> None:
+        """Keep the preview of this tool, or of any tool, as one undo step."""
         preview = self._preview
         if preview is None or tool not in ("", preview.tool):
             return
@@ -129,8 +134,8 @@ class Corrections(QObject):
         self._write(preview.place, preview.base, refresh=False)
         self._put(preview.place, labels, preview.tool, before=preview.base)
 
-    def drop(self) -> None:
-        """Put back what was there before something was shown."""
+    def discard_preview(self) -> None:
+        """Restore the labels under the preview."""
         preview = self._preview
         if preview is not None:
             self._forget()
@@ -138,45 +143,45 @@ class Corrections(QObject):
             self._write(preview.place, preview.base)
 
     def undo(self) -> None:
-        """What is shown is put back, or else the last step."""
+        """Discard the preview if there is one; else undo the last step."""
         if self._preview is not None:
-            self.drop()
+            self.discard_preview()
         else:
             self._layer.undo()
 
     def redo(self) -> None:
-        """The step that was undone last."""
-        self.drop()
+        """Redo the step that was undone last."""
+        self.discard_preview()
         self._layer.redo()
 
     def revert(self, place: Place) -> None:
-        """The slice as the ensemble predicted it."""
-        self.drop()
+        """Return the slice to the prediction."""
+        self.discard_preview()
         labels = self._session.predicted_in(place)
         self._put(place, self._unprotected(self._session.labels_in(place), labels), REVERT)
 
     def remove(self, place: Place, label: int) -> None:
-        """The structure is absent in this slice."""
-        self.settle()
+        """Remove a structure from a slice."""
+        self.accept_preview()
         labels = self._session.labels_in(place)
         if not (labels == label).any():
             self.said.emit(NOT_HERE.format(self._name(label)))
             return
-        # Beyond the base there is no wall either; at the apex it closes over the LV.
+        # Beyond the base there is no myocardium either; at the apex it closes over the LV.
         both = label in self._of("LV") and self._session.is_basal(place)
         protected = self._protected_labels()
-        for gone in (label, *(self._of("MYO") if both and label not in protected else ())):
-            labels = remove_structure(labels, gone, protected=protected)
+        for removed in (label, *(self._of("MYO") if both and label not in protected else ())):
+            labels = remove_structure(labels, removed, protected=protected)
         self._put(place, labels, ABSENT)
 
     def interpolate(self, place: Place, label: int) -> None:
-        """The structure as it is between the nearest corrected slices."""
-        self.settle()
+        """Interpolate a structure between the nearest corrected slices."""
+        self.accept_preview()
         phase, z = place
         try:
             sources = nearest_sources(z, self._session.neighbours_corrected(place) - {z})
-        except ValueError as error:
-            self.said.emit(str(error))
+        except InputError as error:
+            self.said.emit(in_the_window(error))
             return
         labels = interpolate_slice(
             of_phase(self._session.labels, phase),
@@ -188,8 +193,8 @@ class Corrections(QObject):
         self._put(place, labels, INTERPOLATE)
 
     def copy(self, place: Place, source: Place, label: int) -> None:
-        """The structure as in a slice beside it, or in another phase."""
-        self.settle()
+        """Copy a structure from another slice or phase."""
+        self.accept_preview()
         self._put(
             place,
             copy_structures(
@@ -201,18 +206,17 @@ class Corrections(QObject):
             COPY,
         )
 
-    def handles(self, place: Place, label: int) -> NDArray[np.float64] | None:
-        """Handles of the structure's contour; None, and a sentence, where it is not there."""
-        self.settle()
+    def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
+        """Return (k, 2) handles of a structure's contour; None if the structure is absent."""
+        self.accept_preview()
         mask = contour_region(self._session.labels_in(place), label, inner=self._inner(label))
         if not mask.any():
-            sentence = NOT_HERE.removesuffix(".") + ": paint it, or take an alternative."
-            self.said.emit(sentence.format(self._name(label)))
+            self.said.emit(NO_CONTOUR.format(self._name(label)))
             return None
         handles: NDArray[np.float64] = fit_handles(mask)
         return handles
 
-    def contour(
+    def apply_contour(
         self,
         place: Place,
         label: int,
@@ -220,8 +224,8 @@ class Corrections(QObject):
         *,
         start: NDArray[np.float64] | None = None,
     ) -> None:
-        """The structure ends at a closed (m, 2) curve, that was ``start`` before it was moved."""
-        self.settle()
+        """Move a structure's border to a closed (m, 2) curve, ``start`` before the edit."""
+        self.accept_preview()
         labels = apply_contour(
             self._session.labels_in(place),
             curve,
@@ -234,8 +238,8 @@ class Corrections(QObject):
         self._put(place, labels, CONTOUR)
 
     def close(self) -> None:
-        """Put back what is only shown, and let go of viewer and layer."""
-        self.drop()
+        """Discard the preview and disconnect from viewer and layer."""
+        self.discard_preview()
         self.watch.flush()
         self.watch.close()
         self._layer.bind_key(UNDO_KEY, None)
@@ -244,27 +248,27 @@ class Corrections(QObject):
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def _base(self, place: Place, tool: str) -> Plane:
-        """The labels something is shown instead of; what another tool shows is taken first."""
+        """Return a copy of the real labels, after accepting the preview of another tool."""
         if self._preview is not None:
             if (self._preview.place, self._preview.tool) == (place, tool):
                 return self._preview.base
-            self.settle()
+            self.accept_preview()
         return self._session.labels_in(place).copy()
 
     def _show(self, place: Place, base: Plane, labels: Plane, tool: str) -> None:
-        """Show ``labels`` without a step to undo."""
+        """Preview ``labels`` without an undo step."""
         self._preview = _Preview(place, base, tool)
         self._session.preview = place, base
         self._level = None
         self._write(place, labels)
 
     def _forget(self) -> None:
-        """Nothing is only shown any more."""
+        """Forget the preview; the layer is not changed."""
         self._preview = self._session.preview = None
         self._alternative = 0
 
     def _write(self, place: Place, labels: Plane, *, refresh: bool = True) -> None:
-        """Past napari's history, which then need not know of every place of a slider."""
+        """Write labels without an undo step, so that a slider does not fill napari's history."""
         self._layer.data[index_of(place)] = labels
         if refresh:
             self._is_showing = True
@@ -273,7 +277,7 @@ class Corrections(QObject):
             self._is_showing = False
 
     def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> None:
-        """One step to undo."""
+        """Write labels as one undo step and log the change."""
         if before is None:
             before = self._session.labels_in(place).copy()
         self._tool = tool
@@ -289,7 +293,7 @@ class Corrections(QObject):
             self._layer.refresh(extent=False)
 
     def _on_changed(self, changes: Sequence[SliceChange], painted: bool) -> None:
-        """Labels are others now. What this class has put there is noted by ``_put``."""
+        """Log changes of the labels, except those that ``_put`` logs itself."""
         if self._tool:
             return
         places = [change.place for change in changes]
@@ -307,7 +311,7 @@ class Corrections(QObject):
             self.undone.emit(places)
 
     def _follow(self, changes: Sequence[SliceChange]) -> None:
-        """A script has changed what is only shown: that stays when it is put back."""
+        """Keep changes that a script made under the preview when the preview is discarded."""
         for change in changes:
             if self._preview is not None and change.place == self._preview.place:
                 self._preview.base[change.rows, change.columns] = change.after
@@ -318,13 +322,13 @@ class Corrections(QObject):
         return labels
 
     def _on_press(self, viewer: Any, event: Any) -> None:
-        """Painting into what is only shown takes it."""
+        """Accept the preview when the user paints on it."""
         painting = self._layer.mode not in ("pan_zoom", "transform", "pick")
         if painting and viewer.layers.selection.active is self._layer:
-            self.settle()
+            self.accept_preview()
 
     def _may_paint(self, change: SliceChange) -> NDArray[np.bool_]:
-        """Protected structures stay, and the uncertain brush paints only where it is uncertain."""
+        """Return (n,) True for voxels the brush may change: not protected, and uncertain enough."""
         protected = list(self._protected_labels())
         fixed = np.isin(change.before, protected) | np.isin(change.after, protected)
         if self.threshold is None:
@@ -337,24 +341,24 @@ class Corrections(QObject):
         return {structures[name] for name in names if name in structures}
 
     def _unprotected(self, labels: Plane, other: Plane) -> Plane:
-        """``other``, but protected structures as in ``labels``."""
+        """Return ``other`` with the protected structures of ``labels``."""
         return copy_structures(
             other.astype(np.uint8), labels.astype(np.uint8), protected=self._protected_labels()
         )
 
     def _name(self, label: int) -> str:
         structures = self._session.structures.items()
-        return next(name for name, own in structures if own == label)
+        return next(name for name, value in structures if value == label)
 
     def _of(self, structure: str) -> list[int]:
-        """The labels of a structure of the heart, by its usual names."""
+        """Return the labels of a structure of the heart, under any of its usual names."""
         structures = self._session.structures.items()
         return [label for name, label in structures if canonical_structure(name) == structure]
 
     def _inner(self, label: int) -> list[int]:
-        """What lies in a wall: the contour of the myocardium runs around the LV too."""
+        """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
         return self._of("LV") if label in self._of("MYO") else []
 
     def _shared_border(self, label: int) -> list[int]:
-        """What gives way to a contour: the endocardium moves both ways."""
+        """Return the labels that give way to a contour: the endocardium moves both ways."""
         return self._of("MYO") if label in self._of("LV") else []

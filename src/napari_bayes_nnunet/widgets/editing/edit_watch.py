@@ -1,8 +1,8 @@
-"""Which slices of the edited labels have changed, whoever changed them, and by which voxels.
+"""Detection of changes in the edited labels, by slice and voxel.
 
-napari tells of a brush stroke but not of undo and redo, so the labels are compared with a copy
-(one millisecond for a whole cine). Painting can be limited to some voxels; what it did elsewhere
-is put back, and it stays one step to undo.
+napari reports brush strokes but not undo and redo, so the labels are compared with a copy (one
+millisecond for a whole cine). Painting can be limited to some voxels: changes elsewhere are
+reverted, and the stroke stays one undo step.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..layers.viewing import index_of
 
 @dataclass(frozen=True, eq=False)
 class SliceChange:
-    """What has changed in one slice: (n,) ``rows`` and ``columns`` of the voxels, and their labels.
+    """Changed voxels of one slice: (n,) ``rows`` and ``columns``.
 
-    ``before`` and ``after`` are (n,) uint8.
+    ``before`` and ``after`` are their labels, (n,) uint8.
     """
 
     place: Place
@@ -37,14 +37,14 @@ class SliceChange:
 
 
 Limit: TypeAlias = Callable[[SliceChange], Mask]
-"""(n,) True where painting may have changed a voxel."""
+"""Function that returns (n,) True for the voxels that painting may change."""
 
 
 class EditWatch(QObject):
-    """Tells of every change of ``layer`` once: the slices, and whether napari's tools made it.
+    """Watch on a labels layer that reports every change once.
 
-    ``changed(list[SliceChange], painted)``. Undo, redo and `set_slice` are told at once, with
-    ``painted`` False; a stroke is told when it has ended, True, after ``limit`` was applied.
+    ``changed`` carries a list of SliceChange, and True if one of napari's tools painted. A stroke
+    is reported when it has ended and ``limit`` was applied; undo, redo and `set_slice` at once.
     """
 
     changed = Signal(object, bool)
@@ -65,7 +65,7 @@ class EditWatch(QObject):
         self._copy = np.array(layer.data)
         self._point = viewer.dims.point
         self._strokes = 0
-        self._is_putting_back = False
+        self._is_reverting = False
         self._later = QSignalDebouncer(parent=self)
         self._later.setTimeout(0)
         self._later.triggered.connect(self._on_painted)
@@ -73,24 +73,24 @@ class EditWatch(QObject):
         layer.events.set_data.connect(self._on_drawn)
 
     def check(self) -> None:
-        """Look for changes now: those that were made in the array itself tell nobody."""
+        """Look for changes now; napari reports none that were made in the array itself."""
         self._strokes = 0
-        self._tell(self._changes(), painted=False)
+        self._emit(self._changes(), painted=False)
 
     def flush(self) -> None:
-        """Take in what has not been told yet: a stroke that has just ended, or a hidden change."""
+        """Report pending changes: a stroke that has just ended, or a change in the array."""
         self._later.flush(restart_timer=False)
         self.check()
 
     def close(self) -> None:
-        """Let go of the layer."""
+        """Disconnect from the layer."""
         self._layer.events.paint.disconnect(self._on_paint)
         self._layer.events.set_data.disconnect(self._on_drawn)
         self._later.cancel()
 
     def _on_paint(self) -> None:
-        """A step to undo was made. Some tools say so before they paint, so look a little later."""
-        if not self._is_putting_back:
+        """Look for changes a little later, because some tools emit the event before they paint."""
+        if not self._is_reverting:
             self._strokes += 1
             self._later.throttle()
 
@@ -99,75 +99,75 @@ class EditWatch(QObject):
         changes = self._changes() if strokes else []
         if changes and self.limit is not None:
             changes = self._limited(changes, strokes, self.limit)
-        self._tell(changes, painted=True)
+        self._emit(changes, painted=True)
 
     def _on_drawn(self) -> None:
-        """The slice was drawn anew. Where only another one is shown, there is nothing to find."""
+        """Look for changes when the same slice is drawn again."""
         point, self._point = self._point, self._viewer.dims.point
-        if point == self._point and not self._is_putting_back:
+        if point == self._point and not self._is_reverting:
             self.check()
 
-    def _tell(self, changes: Sequence[SliceChange], *, painted: bool) -> None:
+    def _emit(self, changes: Sequence[SliceChange], *, painted: bool) -> None:
         if changes:
             self.changed.emit(changes, painted)
 
     def _changes(self) -> list[SliceChange]:
-        """What differs from the copy, which is brought up to date."""
+        """Return the differences from the copy, and update the copy."""
         if self._layer.data is not self._array:
-            self._take_back()
+            self._restore_array()
         data = self._array
-        if _same(data, self._copy):
+        if _are_equal(data, self._copy):
             return []
-        found = _differences(self._copy, data)
-        for change in found:
+        changes = _differences(self._copy, data)
+        for change in changes:
             self._copy[index_of(change.place)][change.rows, change.columns] = change.after
-        return found
+        return changes
 
-    def _take_back(self) -> None:
-        """Another array was put into the layer: its labels count, but only ours is ever saved."""
-        other = np.asarray(self._layer.data)
-        if other.shape == self._array.shape and other.dtype.kind in "bui":
-            self._array[...] = other
-        self._is_putting_back = True
+    def _restore_array(self) -> None:
+        """Copy the labels of a foreign array into ours, the only one that is saved."""
+        foreign = np.asarray(self._layer.data)
+        if foreign.shape == self._array.shape and foreign.dtype.kind in "bui":
+            self._array[...] = foreign
+        self._is_reverting = True
         self._layer.data = self._array
-        self._is_putting_back = False
+        self._is_reverting = False
 
     def _limited(self, changes: list[SliceChange], strokes: int, limit: Limit) -> list[SliceChange]:
-        """Put back what the last strokes did where they may not."""
+        """Revert the last strokes in voxels outside the limit; return the remaining changes."""
         allowed = [limit(change) for change in changes]
         if all(mask.all() for mask in allowed):
             return changes
-        kept = [_part(change, mask) for change, mask in zip(changes, allowed, strict=True)]
+        limited = [_part(change, mask) for change, mask in zip(changes, allowed, strict=True)]
         slices = {}
-        self._is_putting_back = True
+        self._is_reverting = True
         for _ in range(strokes):
             self._layer.undo()
-        self._layer._redo_history.clear()  # else redo would bring back what was put back
-        for change in kept:
+        self._layer._redo_history.clear()  # else redo would restore the reverted voxels
+        for change in limited:
             labels = np.array(self._layer.data[index_of(change.place)])
             labels[change.rows, change.columns] = change.after
             slices[change.place] = labels
         set_slices(self._layer, slices)
-        self._is_putting_back = False
+        self._is_reverting = False
         self._changes()
-        return [change for change in kept if len(change.rows)]
+        return [change for change in limited if len(change.rows)]
 
 
 def _differences(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> list[SliceChange]:
-    """Slice by slice, in their order."""
+    """Return the differences of two (Z, Y, X) or (T, Z, Y, X) arrays, slice by slice."""
     shape = after.shape
-    apart = (before != after).reshape(-1, *shape[-2:])
-    found = []
-    for number in np.flatnonzero(apart.any(axis=(1, 2))):
+    differs = (before != after).reshape(-1, *shape[-2:])
+    changes = []
+    for number in np.flatnonzero(differs.any(axis=(1, 2))):
         index = tuple(int(i) for i in np.unravel_index(number, shape[:-2]))
-        rows, columns = np.nonzero(apart[number])
+        rows, columns = np.nonzero(differs[number])
         place: Place = (None, index[0]) if len(index) == 1 else (index[0] + 1, index[1])
-        found.append(
+        changes.append(
             SliceChange(
                 place, rows, columns, before[index][rows, columns], after[index][rows, columns]
             )
         )
-    return found
+    return changes
 
 
 def _part(change: SliceChange, mask: Mask) -> SliceChange:
@@ -180,8 +180,8 @@ def _part(change: SliceChange, mask: Mask) -> SliceChange:
     )
 
 
-def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether all labels are equal; eight at a time where that is possible."""
-    if one.flags.c_contiguous and other.flags.c_contiguous and one.nbytes % 8 == 0:
-        return bool((one.reshape(-1).view(np.uint64) == other.reshape(-1).view(np.uint64)).all())
-    return np.array_equal(one, other)
+def _are_equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return whether all labels are equal, comparing eight at a time if possible."""
+    if a.flags.c_contiguous and b.flags.c_contiguous and a.nbytes % 8 == 0:
+        return bool((a.reshape(-1).view(np.uint64) == b.reshape(-1).view(np.uint64)).all())
+    return np.array_equal(a, b)

@@ -1,4 +1,4 @@
-"""The slider that grows and shrinks a structure along what the models think possible."""
+"""Slider that grows and shrinks a structure along the posterior."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 SLIDER_STEPS = 255
-"""Of the slider on each side of the prediction, as fine as probabilities are stored."""
+"""Steps on each side of the prediction, as fine as probabilities are stored."""
 CATCH = 3
-"""Steps around 0 in which the slider stays at the prediction."""
+"""Steps around 0 that count as the prediction."""
 MOVING = (
     Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp,
     Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End,
@@ -18,10 +18,11 @@ MOVING = (
 
 
 class LevelSlider(QWidget):
-    """To the right the structure grows. ``level_moved`` carries the margin, which falls: 1 … −1.
+    """Slider of the level. ``level_moved`` carries the margin, from 1 (left) to −1 (right).
 
-    A voxel belongs to the structure where its probability exceeds that of all others by the
-    margin; 0 is the prediction. ``level_released`` tells that mouse or key has let go.
+    A voxel belongs to the structure if its probability exceeds that of every other by the margin,
+    so the structure grows to the right; 0 is the prediction. ``level_released`` is emitted when
+    the mouse button or the key is released.
     """
 
     level_moved = Signal(float)
@@ -43,19 +44,19 @@ class LevelSlider(QWidget):
         self._volume: float | None = None
         self._lay_out()
         self.slider.valueChanged.connect(self._on_moved)
-        self.slider.let_go.connect(self.level_released)
-        for part in (self.slider.zero_requested, self.zero_button.clicked):
-            part.connect(self._on_zero)
+        self.slider.released.connect(self.level_released)
+        for signal in (self.slider.zero_requested, self.zero_button.clicked):
+            signal.connect(self._on_zero)
         self._show()
 
     @property
     def margin(self) -> float:
-        """−1 … 1; above 0 the structure is smaller than predicted."""
+        """Margin, −1 to 1; above 0 the structure is smaller than predicted."""
         steps = self.slider.value()
         return 0.0 if abs(steps) <= CATCH else -steps / SLIDER_STEPS
 
     def set_level(self, margin: float) -> None:
-        """Show a margin without telling."""
+        """Show a margin without a signal."""
         before = self.slider.blockSignals(True)
         self.slider.setValue(round(-margin * SLIDER_STEPS))
         self.slider.blockSignals(before)
@@ -71,7 +72,7 @@ class LevelSlider(QWidget):
         self.level_moved.emit(self.margin)
 
     def _on_zero(self) -> None:
-        """Back to the prediction; told even if the slider is there already."""
+        """Return to the prediction; emit the signals even if the slider is already there."""
         self.set_level(0)
         self.level_moved.emit(0.0)
         self.level_released.emit()
@@ -98,26 +99,26 @@ class LevelSlider(QWidget):
 
 
 class _Slider(QSlider):
-    """Leaves the mouse wheel to the dock, and goes back to 0 at a double click."""
+    """Slider that ignores the mouse wheel and returns to 0 at a double click."""
 
     zero_requested = Signal()
-    let_go = Signal()
+    released = Signal()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Tell it also after a click beside the handle, unlike Qt's ``sliderReleased``."""
+        """Emit ``released`` also after a click next to the handle, unlike ``sliderReleased``."""
         super().mouseReleaseEvent(event)
-        self.let_go.emit()
+        self.released.emit()
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """Tell it for the keys that move the slider."""
+        """Emit ``released`` for the keys that move the slider."""
         super().keyReleaseEvent(event)
         if event.key() in MOVING and not event.isAutoRepeat():
-            self.let_go.emit()
+            self.released.emit()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Scroll the dock; a level must not change by passing over it."""
+        """Leave the wheel to the dock, so that scrolling does not change the level."""
         event.ignore()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """To the prediction."""
+        """Request the prediction."""
         self.zero_requested.emit()

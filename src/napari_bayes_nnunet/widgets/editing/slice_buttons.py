@@ -1,4 +1,4 @@
-"""Going through the queue: previous, next, accept, flag, and a comment on the slice."""
+"""Buttons for the slice on screen: previous, next, accept, flag and comment."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 
 
 class SliceButtons(QWidget):
-    """Signals up: what the user wants with the slice in sight; its key stands on every button.
+    """Buttons for the slice on screen, each with its key; `ReviewKeys` binds the keys.
 
-    The keys themselves are bound by the window. ``comment_changed`` carries the text at every
-    letter, so that nothing is lost; ``comment_left`` tells that the keys are for the picture again.
+    ``comment_changed`` carries the text after every letter, so that nothing is lost.
+    ``comment_left`` is emitted when the keyboard returns to the image.
     """
 
     previous_requested = Signal()
@@ -28,10 +28,10 @@ class SliceButtons(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.previous_button = QPushButton(with_key("Previous", "previous"))
-        self.next_button = QPushButton(with_key("Next", "next"))
-        self.accept_button = QPushButton(with_key("Accept", "accept"))
-        self.flag_button = QPushButton(with_key("Flag", "flag"))
+        self.previous_button = QPushButton(add_key("Previous", "previous"))
+        self.next_button = QPushButton(add_key("Next", "next"))
+        self.accept_button = QPushButton(add_key("Accept", "accept"))
+        self.flag_button = QPushButton(add_key("Flag", "flag"))
         self.comment = CommentLine()
         self.comment.setPlaceholderText(COMMENT_HINT)
         self._explain()
@@ -44,28 +44,23 @@ class SliceButtons(QWidget):
         self.comment.left.connect(self.comment_left)
 
     def set_slice(self, *, reviewed: bool, flagged: bool, comment: str) -> None:
-        """Show what was decided on the slice in sight; the cursor stays in an equal comment."""
-        self.accept_button.setText(with_key("Accepted" if reviewed else "Accept", "accept"))
-        self.flag_button.setText(with_key("Flagged" if flagged else "Flag", "flag"))
+        """Show the decision on the slice; an unchanged comment keeps its cursor."""
+        self.accept_button.setText(add_key("Accepted" if reviewed else "Accept", "accept"))
+        self.flag_button.setText(add_key("Flagged" if flagged else "Flag", "flag"))
         if comment != self.comment.text():
             self.comment.setText(comment)
 
     def set_queue(self, *, has_previous: bool, has_next: bool) -> None:
-        """Enable the way through the queue."""
+        """Enable the buttons *Previous* and *Next*."""
         self.previous_button.setEnabled(has_previous)
         self.next_button.setEnabled(has_next)
 
     def _explain(self) -> None:
-        self.previous_button.setToolTip("The slice before in the queue.")
-        self.next_button.setToolTip("The next slice of the queue, without accepting this one.")
-        self.accept_button.setToolTip(
-            "The contours of this slice are right as they are now: keep them and go on."
-        )
-        self.flag_button.setToolTip(
-            "Mark this slice to be looked at again, or by somebody else; once more takes the flag "
-            "away."
-        )
-        self.comment.setToolTip("Kept in the study. Return goes back to the picture.")
+        self.previous_button.setToolTip("Show the previous slice of the queue.")
+        self.next_button.setToolTip("Show the next slice of the queue without accepting this one.")
+        self.accept_button.setToolTip("Accept the contours of this slice and show the next slice.")
+        self.flag_button.setToolTip("Flag this slice for another look, or remove the flag.")
+        self.comment.setToolTip("Saved in the study. Press Return to go back to the image.")
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
@@ -80,12 +75,12 @@ class SliceButtons(QWidget):
 
 
 class CommentLine(QLineEdit):
-    """A line that gives the keyboard back at Return and Escape."""
+    """Line edit that gives up the keyboard focus at Return and Escape."""
 
     left = Signal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Write, or leave."""
+        """Give up the focus at Return, Enter and Escape."""
         if event.key() in LEAVING:
             self.clearFocus()
             self.left.emit()
@@ -93,6 +88,6 @@ class CommentLine(QLineEdit):
             super().keyPressEvent(event)
 
 
-def with_key(text: str, action: str) -> str:
-    """The text of a button with the key that does the same: "Previous  Shift+N"."""
+def add_key(text: str, action: str) -> str:
+    """Return the text of a button with the key of its action: "Previous  Shift+N"."""
     return f"{text}  {KEYS[action].replace('-', '+')}"

@@ -1,4 +1,4 @@
-"""The structures of the heart as coloured chips: the one that is corrected, and those finished."""
+"""Choice of the structure to correct and of the finished structures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...core.heart.structures import structure_colors, structure_title
 
 _PER_ROW = 3
 SWATCH = 12
-"""Pixels."""
-FINISHED_HELP = "Finished: {name} is protected, and no tool and no brush changes it any more."
+"""Size in pixels."""
+FINISHED_HELP = "Protect {name} from all tools and the brush."
 
 
 class StructureChips(QWidget):
-    """Exactly one structure is chosen; ``structure_chosen`` tells when the user has done so."""
+    """Chips of which exactly one is chosen; ``structure_chosen`` carries the user's choice."""
 
     structure_chosen = Signal(str)
 
@@ -29,11 +29,11 @@ class StructureChips(QWidget):
 
     @property
     def structure(self) -> str:
-        """The chosen one; empty where there is none to choose."""
+        """Name of the chosen structure; empty if there are no structures."""
         return next((name for name, chip in self.chips.items() if chip.isChecked()), "")
 
     def set_structures(self, structures: Mapping[str, int]) -> None:
-        """Name → label without background; the chosen one stays, if it is among them."""
+        """Set the structures, name → label without background; keep the choice if possible."""
         chosen = self.structure
         for chip in self.chips.values():
             self._group.removeButton(chip)
@@ -44,7 +44,7 @@ class StructureChips(QWidget):
         self.set_structure(chosen if chosen in structures else next(iter(structures), ""))
 
     def set_structure(self, name: str) -> None:
-        """Choose a structure without telling."""
+        """Choose a structure without a signal."""
         if name in self.chips:
             self.chips[name].setChecked(True)
 
@@ -66,7 +66,7 @@ class StructureChips(QWidget):
 
 
 class FinishedBoxes(QWidget):
-    """A box for every structure; ``protection_toggled`` tells when the user has changed one."""
+    """Check boxes of the structures; ``protection_toggled`` carries the user's change."""
 
     protection_toggled = Signal(str, bool)
 
@@ -77,19 +77,19 @@ class FinishedBoxes(QWidget):
 
     @property
     def protected(self) -> tuple[str, ...]:
-        """Those that are finished."""
+        """Names of the finished structures."""
         return tuple(name for name, box in self.boxes.items() if box.isChecked())
 
     def set_structures(self, structures: Mapping[str, int]) -> None:
-        """Name → label without background; those finished stay so."""
-        finished = self.protected
+        """Set the structures, name → label without background; keep those marked finished."""
+        protected = self.protected
         boxes = {name: self._box(name) for name in structures}
         _replace(self._grid, self.boxes.values(), boxes.values())
         self.boxes = boxes
-        self.set_protected(finished)
+        self.set_protected(protected)
 
     def set_protected(self, names: Collection[str]) -> None:
-        """Show these as finished without telling."""
+        """Mark these structures as finished without a signal."""
         for name, box in self.boxes.items():
             before = box.blockSignals(True)
             box.setChecked(name in names)

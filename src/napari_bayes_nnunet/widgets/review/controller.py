@@ -26,7 +26,8 @@ from .saver import EVERY_MS, StudySaver
 from .view import ReviewView
 
 NUMBERS_AFTER_MS: Final = 40
-"""Numbers and lists follow an edit when the picture has been drawn."""
+"""Delay of numbers and lists after an edit, so that the image is drawn first."""
+NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
 class ReviewController(QObject):
@@ -106,7 +107,7 @@ class ReviewController(QObject):
         if not self._can("accept"):
             return
         place = self.place
-        self.corrections.settle()
+        self.corrections.accept_preview()
         self.session.decide(place, "accepted")
         following = self.session.next_open(place, self.view.queue)
         self.session.change(finished=following is None)
@@ -120,7 +121,7 @@ class ReviewController(QObject):
         """Mark the slice to be looked at again; once more takes the flag away."""
         if not self._can("accept"):
             return
-        self.corrections.drop()
+        self.corrections.discard_preview()
         decision = self.session.state.decisions.get(self.place)
         is_flagged = decision is not None and decision.state == "flagged"
         if is_flagged and decision is not None and decision.comment:
@@ -167,7 +168,7 @@ class ReviewController(QObject):
     def show_level(self, margin: float) -> None:
         """The structure grown or shrunk, in place."""
         if self._can("level"):
-            self.corrections.level(self.place, self.label, margin)
+            self.corrections.show_level(self.place, self.label, margin)
 
     def step_alternative(self, step: int) -> None:
         """The next answer of the models, in place."""
@@ -187,12 +188,12 @@ class ReviewController(QObject):
         beside = {
             "slice above": (phase, z - 1),
             "slice below": (phase, z + 1),
-            "phase before": (phase - 1 if phase else None, z),
-            "phase after": (phase + 1 if phase else None, z),
+            "previous phase": (phase - 1 if phase else None, z),
+            "next phase": (phase + 1 if phase else None, z),
         }
         source = beside[where]
         if source[0] not in self.session.phases or not 0 <= source[1] < self.session.slices:
-            self.said.emit(f"There is no {where} with labels here.")
+            self.said.emit(NOTHING_TO_COPY.format(where))
         elif self._can("copy"):
             self.corrections.copy(self.place, source, self.label)
 
@@ -239,7 +240,7 @@ class ReviewController(QObject):
         return not reason
 
     def _on_moved(self, place: Place) -> None:
-        self.corrections.drop()
+        self.corrections.discard_preview()
         if self.handles.is_active and self.handles.place != place:
             self.contour.leave()
         if self.player.is_playing:
@@ -268,7 +269,7 @@ class ReviewController(QObject):
         self.outlines.peek(shown)
 
     def _on_structure_chosen(self, name: str) -> None:
-        self.corrections.settle(LEVEL)
+        self.corrections.accept_preview(LEVEL)
         self.picture.set_structure(self.session.structures[name])
         self.outlines.set_structure(name)
         self.view.show_level()
@@ -282,7 +283,7 @@ class ReviewController(QObject):
         self.corrections.threshold = bits
 
     def _on_alternative_taken(self) -> None:
-        self.corrections.settle()
+        self.corrections.accept_preview()
         self.view.show_alternative()
 
     def _on_playing_changed(self, playing: bool) -> None:
@@ -347,7 +348,7 @@ class ReviewController(QObject):
         form.structure_chosen.connect(self._on_structure_chosen)
         form.protection_toggled.connect(self._on_protection_toggled)
         form.level_moved.connect(self.show_level)
-        form.level_released.connect(partial(self.corrections.settle, LEVEL))
+        form.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
         form.alternative_requested.connect(self.step_alternative)
         form.alternative_taken.connect(self._on_alternative_taken)
         form.contour_requested.connect(self.edit_contour)

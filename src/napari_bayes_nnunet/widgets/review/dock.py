@@ -145,7 +145,7 @@ class ReviewWidget(FolderDrop, DockContent):
         """Save now. Where that fails it is said, and once more is taken for leave to lose it."""
         assert self.desk is not None
         try:
-            self.desk.corrections.drop()
+            self.desk.corrections.discard_preview()
             self.desk.corrections.watch.flush()
             self.desk.saver.save_now()
         except DataError as error:

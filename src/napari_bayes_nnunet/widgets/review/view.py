@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from ...app.review.session import ReviewSession
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
-from ..editing.corrections import Corrections
+from ..editing.corrections import NO_POSTERIOR, Corrections
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
 from .forms import ReviewForms
 
-LOST: Final = "What the models said of this phase is lost: paint instead."
 NOT_SEGMENTED: Final = "This phase was not segmented: go to one that was, as ED or ES."
 EDITS: Final = (
     "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
@@ -25,7 +24,8 @@ EDITS: Final = (
 )  # fmt: skip
 IN_3D: Final = "Slices are reviewed one by one: go back to the 2D view first."
 READ_ONLY: Final = "This study can only be looked at here: nothing would be saved."
-ONE_PHASE: Final = "There is one phase only."
+ONE_PHASE: Final = "There is only one phase."
+ONE_ALTERNATIVE: Final = "All members give the same segmentation of this slice."
 
 
 class ReviewView:
@@ -165,11 +165,11 @@ class ReviewView:
         if phase not in self._session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in self._session.study.posteriors:
-            reasons |= dict.fromkeys(("level", "alternatives"), LOST)
+            reasons |= dict.fromkeys(("level", "alternatives"), NO_POSTERIOR)
         elif len(self._session.alternatives_in(self._place)) < 2:
-            reasons["alternatives"] = "All models give the same answer here."
+            reasons["alternatives"] = ONE_ALTERNATIVE
         if phase is None or len(self._session.phases) < 2:
-            reasons |= dict.fromkeys(("ED or ES", "phase before", "phase after"), ONE_PHASE)
+            reasons |= dict.fromkeys(("ED or ES", "previous phase", "next phase"), ONE_PHASE)
         if self._player.count < 2:
             reasons["play"] = ONE_PHASE
         return reasons
