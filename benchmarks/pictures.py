@@ -33,7 +33,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
-from napari_bayes_nnunet.widgets.layers.viewing import look_closely
+from napari_bayes_nnunet.widgets.layers.viewing import zoom_to_labels
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
@@ -189,7 +189,7 @@ def review() -> None:
         dock.forms.view.set_view(UncertaintyView.INCLUSION)
         viewer.window._qt_viewer.dockLayerControls.hide()
         wait(DRAWN_AFTER_MS)
-        look_closely(viewer, desk.picture.edited)
+        zoom_to_labels(viewer, desk.picture.edited)
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review"), canvas_only=False)
         desk.step_alternative(1)

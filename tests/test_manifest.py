@@ -108,8 +108,9 @@ def test_napari_saves_labels_through_the_plugin(tmp_path: Path) -> None:
 def test_saving_a_layer_without_geometry_says_why_not(tmp_path: Path) -> None:
     viewer = ViewerModel()
     viewer.add_layer(Labels(np.ones(GEOMETRY.shape, np.uint8), name="mine"))
-    with pytest.raises(DataError, match="Layer 'mine' does not know its place"):
+    with pytest.raises(DataError) as error:
         viewer.layers.save(str(tmp_path / "drawn.nii.gz"))
+    assert error.value.values == {"layer": "mine"}
 
 
 @pytest.mark.usefixtures("plugins")

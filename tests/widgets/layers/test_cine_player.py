@@ -1,4 +1,4 @@
-"""The heart beats at its own rate."""
+"""Tests of the cine player."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.widgets.layers.cine_player import CinePlayer, frame_time_of
+from napari_bayes_nnunet.widgets.layers.cine_player import (
+    ACQUIRED_RATE,
+    UNKNOWN_RATE,
+    CinePlayer,
+    layer_frame_time,
+)
 from napari_bayes_nnunet.widgets.layers.viewing import (
     current_phase,
     show_in_reading_orientation,
@@ -22,7 +27,7 @@ from ..conftest import CINE, OBLIQUE, VOLUME, image_layer
 
 
 class Clock:
-    """Stands until it is moved, so that the rate does not depend on the machine."""
+    """Clock that moves only by `pass_ms`, so that the rate does not depend on the machine."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -41,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def viewer(tmp_path) -> ViewerModel:
-    """A cine of 5 phases, 46 ms apart."""
+    """Return a viewer with a cine of 5 phases, 46 ms apart."""
     model = ViewerModel()
     show_in_reading_orientation(model, model.add_layer(image_layer(tmp_path, CINE)))
     show_place(model, model.layers[0], (1, 2))
@@ -58,7 +63,7 @@ def player(viewer, clock, qapp) -> CinePlayer:
 
 @pytest.fixture
 def phase_after(qtbot, viewer, player, clock):
-    """The phase shown when so many ms have passed."""
+    """Return a function that waits some ms and returns the displayed phase."""
 
     def after(milliseconds: float) -> int:
         clock.pass_ms(milliseconds)
@@ -74,7 +79,7 @@ def test_phases_follow_each_other_at_their_distance(player, phase_after) -> None
     assert [phase_after(46) for _ in range(7)] == [2, 3, 4, 5, 1, 2, 3]
 
 
-def test_pictures_are_left_out_where_drawing_is_slow(player, phase_after) -> None:
+def test_slow_drawing_skips_phases(player, phase_after) -> None:
     player.start()
     assert phase_after(3 * 46) == 4
     assert phase_after(46) == 5
@@ -88,9 +93,7 @@ def test_the_slice_stays(viewer, player, phase_after) -> None:
     assert shown_place(viewer, viewer.layers[0]) == (3, 2)
 
 
-def test_the_slice_can_be_changed_and_the_phase_too_while_it_plays(
-    viewer, player, phase_after
-) -> None:
+def test_playback_continues_from_the_place_chosen_meanwhile(viewer, player, phase_after) -> None:
     player.start()
     phase_after(46)
     show_place(viewer, viewer.layers[0], (4, 0))
@@ -117,7 +120,7 @@ def test_start_stop_and_toggle(qtbot, viewer, player, phase_after) -> None:
     assert current_phase(viewer, viewer.layers[0]) == 3
 
 
-def test_it_stops_when_the_image_goes(viewer, player) -> None:
+def test_playback_stops_when_the_image_is_removed(viewer, player) -> None:
     told: list[bool] = []
     player.playing_changed.connect(told.append)
     player.start()
@@ -128,7 +131,7 @@ def test_it_stops_when_the_image_goes(viewer, player) -> None:
     assert player.rate == ""
 
 
-def test_it_stops_where_time_is_on_the_screen(qtbot, viewer, player, clock) -> None:
+def test_playback_stops_if_time_is_displayed(qtbot, viewer, player, clock) -> None:
     player.start()
     viewer.dims.order = (1, 2, 0, 3)
     clock.pass_ms(46)
@@ -157,7 +160,7 @@ def test_a_stack_stored_in_another_order_plays_too(tmp_path, qtbot, clock) -> No
     player.close()
 
 
-def test_it_plays_beside_a_layer_with_more_axes(qtbot, viewer, player, clock) -> None:
+def test_playback_works_next_to_a_5d_layer(qtbot, viewer, player, clock) -> None:
     viewer.add_image(np.zeros((2, *CINE.shape)), scale=(1, 46, 8, 1.5, 1.25))
     player.start()
     clock.pass_ms(46)
@@ -172,26 +175,24 @@ def test_a_volume_has_nothing_to_play(tmp_path, viewer, player) -> None:
     assert player.count == 1
 
 
-def test_the_rate_is_said(viewer, player) -> None:
-    assert player.rate == "22 pictures a second, as acquired"
+def test_the_rate_of_a_cine_is_named(viewer, player) -> None:
+    assert player.rate == ACQUIRED_RATE.format(rate=22)
 
 
 def test_a_cine_without_a_time_beats_once_a_second(tmp_path, viewer, player) -> None:
     geometry = make_geometry((25, 4, 16, 20), (8, 1.5, 1.25), affine=OBLIQUE)
     player.set_layer(viewer.add_layer(image_layer(tmp_path, geometry, "timeless")))
-    assert player.rate == (
-        "25 pictures a second: the file does not say how fast, so a beat takes a second"
-    )
+    assert player.rate == UNKNOWN_RATE.format(rate=25)
 
 
-def test_layers_of_other_readers_say_the_time_by_their_scale(viewer) -> None:
+def test_frame_time_of_other_readers_is_their_scale(viewer) -> None:
     units = ("s", "mm", "mm", "mm")
     layer = viewer.add_image(np.zeros((5, 4, 16, 20)), scale=(0.04, 8, 1, 1), units=units)
-    assert frame_time_of(layer) == pytest.approx(40)
-    assert frame_time_of(viewer.add_image(np.zeros((5, 4, 16, 20)))) is None
+    assert layer_frame_time(layer) == pytest.approx(40)
+    assert layer_frame_time(viewer.add_image(np.zeros((5, 4, 16, 20)))) is None
 
 
-def test_closing_stops_and_lets_go(viewer, player) -> None:
+def test_closing_stops_and_disconnects(viewer, player) -> None:
     player.start()
     player.close()
     assert not player.is_playing
@@ -199,7 +200,7 @@ def test_closing_stops_and_lets_go(viewer, player) -> None:
 
 
 def test_a_real_window_plays_beat_after_beat(tmp_path, make_napari_viewer, qtbot) -> None:
-    """A busy machine may leave out pictures, but the phases follow each other round and round."""
+    """A busy machine may skip phases, but playback goes round and round."""
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
     player = CinePlayer(viewer)
@@ -212,4 +213,4 @@ def test_a_real_window_plays_beat_after_beat(tmp_path, make_napari_viewer, qtbot
     qtbot.waitUntil(lambda: len(seen) > 10 and len({*seen}) > 2)
     player.close()
     assert {*seen} <= {1, 2, 3, 4, 5}
-    assert all(one != other for one, other in pairwise(seen))
+    assert all(phase != following for phase, following in pairwise(seen))

@@ -1,4 +1,4 @@
-"""A double click that is taken does not zoom."""
+"""Tests of double clicks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def double_click(viewer: ViewerModel, button: int) -> None:
         callback(viewer, event)
 
 
-def test_what_is_taken_leaves_the_camera_and_the_rest_zooms() -> None:
+def test_a_handled_double_click_keeps_the_camera() -> None:
     viewer = ViewerModel()
     before = list(viewer.mouse_double_click_callbacks)
     taken = DoubleClick(viewer, lambda event: event.button == 2)

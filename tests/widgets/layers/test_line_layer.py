@@ -1,4 +1,4 @@
-"""Lines over one slice."""
+"""Tests of lines over one slice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_bayes_nnunet.widgets.layers.line_layer import Line, LineLayer, segments_of
+from napari_bayes_nnunet.widgets.layers.line_layer import Line, LineLayer, line_segments
 
 from ..conftest import CINE, VOLUME, image_layer
 
@@ -31,7 +31,7 @@ def lines(viewer, image) -> LineLayer:
 
 
 def test_a_line_is_closed_and_lies_in_its_slice() -> None:
-    vectors, colors = segments_of([Line(SQUARE, RED)], (3, 2))
+    vectors, colors = line_segments([Line(SQUARE, RED)], (3, 2))
     assert vectors.shape == (4, 2, 4)
     assert (vectors[:, 0, :2] == (3, 2)).all()
     assert (vectors[:, 1, :2] == 0).all()
@@ -42,8 +42,8 @@ def test_a_line_is_closed_and_lies_in_its_slice() -> None:
     assert (colors == RED).all()
 
 
-def test_every_other_piece_of_a_dotted_line_is_left_out() -> None:
-    vectors, colors = segments_of([Line(SQUARE, RED, dotted=True), Line(SQUARE, FAINT)], (2,))
+def test_a_dotted_line_skips_every_second_segment() -> None:
+    vectors, colors = line_segments([Line(SQUARE, RED, dotted=True), Line(SQUARE, FAINT)], (2,))
     assert vectors.shape == (6, 2, 3)
     np.testing.assert_array_equal(vectors[:2, 0, 1:], SQUARE[::2])
     assert colors.tolist() == [list(RED)] * 2 + [list(FAINT)] * 4
@@ -63,27 +63,27 @@ def test_lines_are_drawn_over_the_image_on_its_grid(viewer, image, lines) -> Non
     assert layer.name == "heart outlines"
 
 
-def test_they_are_seen_in_their_slice_only(viewer, image, lines) -> None:
+def test_lines_are_visible_in_their_slice_only(viewer, image, lines) -> None:
     lines.draw([Line(SQUARE, RED)], (3, 1))
     for phase, z, seen in ((2, 1, 4), (2, 2, 0), (1, 1, 0)):
         viewer.dims.set_point([0, 1], [46 * phase, 8 * z])
         assert len(lines.layer._view_data) == seen
 
 
-def test_other_lines_replace_them(viewer, image, lines) -> None:
+def test_new_lines_replace_the_old(viewer, image, lines) -> None:
     lines.draw([Line(SQUARE, RED)], (3, 1))
     layer, extent = lines.layer, viewer.dims.range
-    for many in ([Line(SQUARE, FAINT)] * 3, [Line(SQUARE[:3], RED)], [], [Line(SQUARE, FAINT)]):
-        lines.draw(many, (2, 0))
-        vectors, colors = segments_of(many, (1, 0))
+    for new in ([Line(SQUARE, FAINT)] * 3, [Line(SQUARE[:3], RED)], [], [Line(SQUARE, FAINT)]):
+        lines.draw(new, (2, 0))
+        vectors, colors = line_segments(new, (1, 0))
         assert lines.layer is layer
         np.testing.assert_array_equal(layer.data, vectors)
-        if many:
+        if new:
             np.testing.assert_allclose(layer.edge_color, colors)
     assert viewer.dims.range == extent
 
 
-def test_nothing_can_be_drawn_first(viewer, image, lines) -> None:
+def test_the_first_drawing_may_be_empty(viewer, image, lines) -> None:
     lines.draw([], (2, 0))
     lines.draw([Line(SQUARE, FAINT)], (2, 0))
     np.testing.assert_allclose(lines.layer.edge_color, [FAINT] * 4)
@@ -109,7 +109,7 @@ def test_the_width_on_the_screen_stays(viewer, image, lines) -> None:
         assert pixels() == pytest.approx(2, rel=0.21)
 
 
-def test_lines_go_and_may_be_gone_already(viewer, image, lines) -> None:
+def test_lines_deleted_by_the_user_can_be_removed(viewer, image, lines) -> None:
     lines.draw([Line(SQUARE, RED)], (3, 1))
     viewer.layers.remove(lines.layer)
     viewer.scene.camera.zoom = 9
@@ -117,8 +117,8 @@ def test_lines_go_and_may_be_gone_already(viewer, image, lines) -> None:
     lines.remove()
     assert [*viewer.layers] == [image]
     viewer.scene.camera.zoom = 1
-    other = LineLayer(viewer, image, "outlines", pixels=1)
-    other.draw([Line(SQUARE, RED)], (3, 1))
-    other.remove()
+    second = LineLayer(viewer, image, "outlines", pixels=1)
+    second.draw([Line(SQUARE, RED)], (3, 1))
+    second.remove()
     assert [*viewer.layers] == [image]
     assert viewer.layers.selection.active is image

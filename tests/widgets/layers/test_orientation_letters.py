@@ -1,4 +1,4 @@
-"""Letters R L A P S I at the edges of the canvas."""
+"""Tests of the letters R, L, A, P, S and I at the edges of the canvas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_letters_of_the_displayed_axes(displayed, directions, expected) -> None:
 
 
 def letters(viewer: ViewerModel) -> str:
-    """Top, bottom, left, right as shown; empty where hidden."""
+    """Return the visible letters: top, bottom, left, right."""
     overlays = [
         viewer.canvas.overlays[f"patient_letter_{edge}"]
         for edge in ("top", "bottom", "left", "right")
@@ -62,7 +62,7 @@ def test_letters_follow_the_view(viewer) -> None:
     assert letters(viewer) == "SIRL"
 
 
-def test_letters_are_hidden_in_3d_and_where_time_is_displayed(viewer) -> None:
+def test_letters_are_hidden_in_3d_and_over_time(viewer) -> None:
     viewer.dims.ndisplay = 3
     assert letters(viewer) == ""
     viewer.dims.ndisplay = 2
@@ -79,12 +79,12 @@ def test_an_image_without_orientation_has_no_letters(viewer, shown) -> None:
     assert letters(viewer) == ""
 
 
-def test_letters_survive_a_viewer_of_more_axes(viewer) -> None:
+def test_letters_stay_next_to_a_5d_layer(viewer) -> None:
     viewer.add_image(np.ones((2, 5, 4, 16, 20)))
     assert letters(viewer) == "SIRL"
 
 
-def test_closing_takes_them_away(viewer, shown) -> None:
+def test_closing_removes_the_letters(viewer, shown) -> None:
     shown.close()
     viewer.dims.ndisplay = 3
     assert not [key for key in viewer.canvas.overlays if key.startswith("patient_letter")]

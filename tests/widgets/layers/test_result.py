@@ -1,4 +1,4 @@
-"""Results that grow."""
+"""Tests of results that grow by member and phase."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..conftest import CINE, VOLUME, grow, make_result
 
 
 def done_message(folder, *, phase: int | None = None) -> PhaseDone:
-    """The message of a phase whose members all have answered, with its file."""
+    """Return the message of a finished phase, and write its file."""
     file = folder / "said.npz"
     write_posterior(file, made_posterior(VOLUME.shape), compressed=False)
     return PhaseDone(job=1, phase=phase, report={"method": "multi"}, posterior=str(file))
@@ -32,7 +32,7 @@ def test_a_snapshot_is_read_and_its_files_are_deleted(tmp_path) -> None:
     assert result.phases[None].done == 1
 
 
-def test_one_phase_never_spreads_over_the_others(tmp_path) -> None:
+def test_a_snapshot_changes_one_phase_only(tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=2)
     assert (result.labels[1] == 3).all()
@@ -49,7 +49,7 @@ def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
     assert result.phases[None].done == result.phases[None].total == 2
 
 
-def test_warnings_say_of_which_phases_they_are() -> None:
+def test_warnings_name_their_phases() -> None:
     result = make_result(CINE)
     assert result.warnings == []
     both = {"warnings": ["Small."], "notes": ["Half precision."]}
@@ -63,7 +63,7 @@ def test_warnings_say_of_which_phases_they_are() -> None:
     assert result.warnings == expected
 
 
-def test_the_warnings_of_one_phase_or_volume_need_no_name(tmp_path) -> None:
+def test_warnings_of_all_phases_name_none(tmp_path) -> None:
     for geometry, phase in ((VOLUME, None), (CINE, 3)):
         result = make_result(geometry)
         grow(result, tmp_path, phase=phase)
@@ -80,7 +80,7 @@ def test_the_largest_entropy_is_log2_of_the_classes() -> None:
     assert make_result().largest_entropy == 2
 
 
-def test_what_the_members_said_is_read_and_its_file_is_deleted(tmp_path) -> None:
+def test_a_posterior_is_read_and_its_file_deleted(tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=2)
     message = done_message(tmp_path, phase=2)
@@ -94,7 +94,7 @@ def test_what_the_members_said_is_read_and_its_file_is_deleted(tmp_path) -> None
     np.testing.assert_array_equal(kept.entropy, result.entropy[1])
 
 
-def test_a_later_answer_leaves_the_posterior_alone_and_drops_it(tmp_path) -> None:
+def test_a_new_snapshot_drops_the_posterior_unchanged(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
     result.finish(None, {}, result.read_posterior(done_message(tmp_path), None))
@@ -113,13 +113,13 @@ def test_without_a_file_there_is_no_posterior(tmp_path) -> None:
     assert result.posteriors == {}
 
 
-def test_a_file_that_does_not_fit_is_told(tmp_path) -> None:
+def test_a_posterior_of_another_shape_is_refused(tmp_path) -> None:
     result = make_result(CINE, shape=(5, 4, 16, 21))
     with pytest.raises(DataError, match="does not belong"):
         result.read_posterior(done_message(tmp_path, phase=1), 1)
 
 
-def test_files_nobody_waits_for_are_deleted(tmp_path) -> None:
+def test_files_of_unneeded_messages_are_deleted(tmp_path) -> None:
     message = done_message(tmp_path)
     delete_files(message)
     delete_files(message)
@@ -129,7 +129,7 @@ def test_files_nobody_waits_for_are_deleted(tmp_path) -> None:
 
 def test_a_study_is_a_result(tmp_path) -> None:
     study = read_study(make_study(tmp_path / "heart", phases=(1, 4)))
-    result = SegmentationResult.of_study(study)
+    result = SegmentationResult.from_study(study)
     assert result.labels is study.prediction
     assert result.entropy is study.entropy
     assert result.largest_entropy == 2

@@ -1,4 +1,4 @@
-"""The layers of a result, in a viewer model."""
+"""Tests of the layers of a result, in a viewer model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
@@ -79,7 +79,7 @@ def test_the_prediction_is_guarded_outlined_and_named(viewer, image, result) -> 
     assert layer.colormap.color_dict[0][3] == 0
     viewer.dims.set_point(0, 46)
     inside = layer.get_status(layer.data_to_world((1, 2, 8, 8)), world=True)
-    assert inside["value"] == "3; structure: LV (left ventricle, cavity)"
+    assert inside["value"] == f"3; structure: {structure_title('LV')}"
 
 
 def test_the_user_cannot_delete_the_prediction(viewer, image, result) -> None:
@@ -127,7 +127,7 @@ def test_other_phases_of_a_cine_stay_empty(viewer, image, result) -> None:
     assert not np.delete(layer.data, 1, axis=0).any()
 
 
-def test_layers_are_found_when_renamed_and_told_apart_by_image(viewer, image, tmp_path) -> None:
+def test_renamed_layers_are_found_by_their_image(viewer, image, tmp_path) -> None:
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     put_result(viewer, image, make_result(CINE), mutual_information=False)
     put_result(viewer, other, make_result(CINE, case="other"), mutual_information=False)
@@ -153,9 +153,7 @@ def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -
     assert unknown in viewer.layers
 
 
-def test_what_the_user_deletes_does_not_come_back_while_it_is_refined(
-    viewer, image, result, tmp_path
-) -> None:
+def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> None:
     put_result(viewer, image, result, mutual_information=False)
     viewer.layers.remove("heart entropy")
     grow(result, tmp_path, phase=2)
@@ -163,7 +161,7 @@ def test_what_the_user_deletes_does_not_come_back_while_it_is_refined(
     assert names(viewer) == ["heart", "heart prediction"]
 
 
-def test_nothing_is_shown_over_an_image_that_is_gone(viewer, image, result) -> None:
+def test_no_result_is_shown_without_its_image(viewer, image, result) -> None:
     viewer.layers.remove(image)
     put_result(viewer, image, result, mutual_information=False)
     assert names(viewer) == []

@@ -1,4 +1,4 @@
-"""The layers of a review, in a viewer model."""
+"""Tests of the layers of a review, in a viewer model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
     find_layer,
     handles_layer,
     put_on_top,
+    remove_layers,
     set_slice,
     set_slices,
-    take_away,
 )
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 
@@ -46,9 +46,7 @@ def edited(viewer, image) -> Labels:
     return layer
 
 
-def test_the_edited_layer_lies_over_the_image_and_is_painted_slice_by_slice(
-    viewer, image, edited
-) -> None:
+def test_the_edited_layer_is_painted_by_slice(viewer, image, edited) -> None:
     assert edited.name == "heart edited"
     assert edited.scale == pytest.approx(image.scale)
     assert edited.units == image.units
@@ -69,7 +67,7 @@ def test_the_edited_layer_lies_over_the_image_and_is_painted_slice_by_slice(
     assert about["study"] == "study"
 
 
-def test_it_looks_as_the_prediction(viewer, image, edited, tmp_path) -> None:
+def test_the_edited_layer_looks_like_the_prediction(viewer, image, edited, tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=1)
     put_result(viewer, image, result, mutual_information=False)
@@ -96,7 +94,7 @@ def test_painting_changes_one_slice_and_can_preserve_labels(viewer, image, edite
     assert (edited.data == 3).any()
 
 
-def test_it_can_be_saved_by_napari(tmp_path, viewer) -> None:
+def test_the_edited_layer_can_be_saved_by_napari(tmp_path, viewer) -> None:
     image = viewer.add_layer(image_layer(tmp_path, VOLUME))
     layer = edited_layer(image, np.ones(VOLUME.shape, np.uint8), STRUCTURES, VOLUME)
     data, attributes, _ = layer.as_layer_data_tuple()
@@ -104,7 +102,7 @@ def test_it_can_be_saved_by_napari(tmp_path, viewer) -> None:
     assert read_labels(Path(saved)).geometry.same_grid(VOLUME)
 
 
-def test_an_image_without_geometry_has_one_too(viewer) -> None:
+def test_an_image_without_geometry_has_an_edited_layer(viewer) -> None:
     image = viewer.add_image(np.zeros((3, 8, 8)), name="a/b.nii.gz")
     layer = edited_layer(image, np.zeros((3, 8, 8), np.uint8), {}, None)
     assert layer.name == "a_b edited"
@@ -138,7 +136,7 @@ def test_setting_a_slice_is_one_step_to_undo(viewer, edited) -> None:
     assert (edited.data[1, 3] == changed).all()
 
 
-def test_a_set_slice_is_seen_at_once(viewer, edited) -> None:
+def test_a_set_slice_is_drawn_at_once(viewer, edited) -> None:
     viewer.dims.set_point([0, 1], [46, 24])
     seen: list[int] = []
     edited.events.set_data.connect(lambda: seen.append(int(edited._slice.image.raw.max())))
@@ -160,7 +158,7 @@ def test_a_volume_is_set_too(viewer, tmp_path) -> None:
 
 
 def test_a_slice_of_another_shape_is_refused(edited) -> None:
-    with pytest.raises(ValueError, match=r"The slice is \(16, 20\), the labels \(3, 4\)\."):
+    with pytest.raises(ValueError, match=r"\(16, 20\).*\(3, 4\)"):
         set_slice(edited, (1, 0), np.zeros((3, 4), np.uint8))
     assert not edited.data.any()
 
@@ -173,12 +171,12 @@ def test_layers_are_found_by_role_and_image(viewer, image, edited, tmp_path) -> 
     assert find_layer(viewer, other, "edited") is None
 
 
-def test_taking_a_layer_away_keeps_the_selection(viewer, image, edited) -> None:
+def test_removing_a_layer_keeps_the_selection(viewer, image, edited) -> None:
     handles = handles_layer(image, np.zeros((3, 4)))
     put_on_top(viewer, handles)
     assert viewer.layers.selection.active is edited
-    take_away(viewer, handles)
-    take_away(viewer, handles)
-    take_away(viewer, None)
+    remove_layers(viewer, handles)
+    remove_layers(viewer, handles)
+    remove_layers(viewer, None)
     assert [*viewer.layers] == [image, edited]
     assert viewer.layers.selection.active is edited

@@ -1,4 +1,4 @@
-"""The shipped cine: what is in it, and that it opens as layers."""
+"""Tests of the sample cine and its layers."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_blood_is_brighter_than_muscle_under_the_labels(volume: Volume) -> None:
 
 
 def test_the_heart_is_well_inside_the_crop() -> None:
-    places = np.argwhere(read_labels(sample_data.ED_LABELS).voxels)
-    assert (places[:, 1:].min(axis=0) > 48).all()
-    assert (places[:, 1:].max(axis=0) < 192 - 24).all()
+    voxels = np.argwhere(read_labels(sample_data.ED_LABELS).voxels)
+    assert (voxels[:, 1:].min(axis=0) > 48).all()
+    assert (voxels[:, 1:].max(axis=0) < 192 - 24).all()
 
 
 def test_the_sample_is_small_and_has_its_licence() -> None:

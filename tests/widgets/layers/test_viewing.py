@@ -1,4 +1,4 @@
-"""Stacks lie on the screen as a reader expects them."""
+"""Tests of the orientation of stacks on the screen."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from napari_bayes_nnunet.widgets.layers.orientation_letters import edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import (
     StackOrientation,
     current_phase,
+    find_orientation,
     go_to_phase,
     index_of,
-    look_closely,
     show_in_reading_orientation,
     show_place,
     shown_place,
-    view_of,
+    zoom_to_labels,
 )
 
 from ..conftest import CINE, VOLUME, image_layer
@@ -31,15 +31,15 @@ AXES = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (
 
 
 def geometry(x: str, y: str, z: str, spacing=(8.0, 1.5, 1.5)):
-    """A volume whose axes x, y, z run towards these patient directions."""
+    """Make a volume whose axes x, y, z run towards these patient directions."""
     affine = np.eye(4)
     affine[:3, :3] = np.array([AXES[x], AXES[y], AXES[z]], float).T * np.array(spacing)[::-1]
     return make_geometry((4, 16, 20), spacing, affine=affine)
 
 
 def shown(stack) -> tuple[str, str]:
-    """What is at the left and at the top of the screen."""
-    view = view_of(stack)
+    """Return the letters at the left and at the top of the screen."""
+    view = find_orientation(stack)
     edges = edge_letters(stack.letters, view.order[1:], (view.vertical, view.horizontal))
     return edges["left"], edges["top"]
 
@@ -51,28 +51,30 @@ EXPECTED = {"S": ("R", "A"), "A": ("R", "S"), "R": ("A", "S")}
 @pytest.mark.parametrize("through", ["S", "A", "R"])
 def test_slices_of_every_storage_order_look_the_same(through: str) -> None:
     pairs = [("R", "L"), ("A", "P"), ("S", "I")]
-    others = [pair for pair in pairs if through not in pair]
-    ways = itertools.product(*others, next(p for p in pairs if through in p))
-    for one, other, normal in ways:
-        for x, y in ((one, other), (other, one)):
+    in_plane = [pair for pair in pairs if through not in pair]
+    ways = itertools.product(*in_plane, next(p for p in pairs if through in p))
+    for first, second, normal in ways:
+        for x, y in ((first, second), (second, first)):
             assert shown(geometry(x, y, normal)) == EXPECTED[through]
 
 
-def test_the_sample_lies_as_a_reader_expects_already() -> None:
-    assert view_of(read_volume(SAMPLE).geometry) == StackOrientation((0, 1, 2), "down", "right")
+def test_the_sample_is_already_in_reading_orientation() -> None:
+    assert find_orientation(read_volume(SAMPLE).geometry) == StackOrientation(
+        (0, 1, 2), "down", "right"
+    )
 
 
 @pytest.mark.parametrize("slider", [0, 1, 2])
 def test_the_slider_is_the_through_plane_axis(slider: int) -> None:
     spacing = [1.5, 1.5, 1.5]
     spacing[slider] = 8
-    view = view_of(make_geometry((4, 5, 6), spacing))
+    view = find_orientation(make_geometry((4, 5, 6), spacing))
     assert view.order[0] == slider
     assert (view.vertical, view.horizontal) == ("down", "right")
 
 
 def test_without_a_stack_the_first_axis_is_the_slider() -> None:
-    assert view_of(make_geometry((4, 5, 6), (1, 1.1, 1))).order == (0, 1, 2)
+    assert find_orientation(make_geometry((4, 5, 6), (1, 1.1, 1))).order == (0, 1, 2)
 
 
 def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
@@ -80,7 +82,7 @@ def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
     affine = VOLUME.affine[:, [2, 0, 1, 3]]
     affine[:, [1, 2]] *= -1
     stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
-    view = view_of(stack)
+    view = find_orientation(stack)
     assert view == StackOrientation((2, 0, 1), "up", "left")
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
@@ -116,7 +118,7 @@ def test_going_to_a_phase_shows_its_middle_slice(tmp_path) -> None:
         assert layer.world_to_data(viewer.dims.point)[1] == 2
 
 
-def test_phases_are_counted_right_beside_a_layer_with_more_axes(tmp_path) -> None:
+def test_phases_are_correct_next_to_a_5d_layer(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
     viewer.add_image(np.ones((2, 5, 4, 16, 20)))
@@ -125,22 +127,22 @@ def test_phases_are_counted_right_beside_a_layer_with_more_axes(tmp_path) -> Non
     assert viewer.dims.ndim == 5
 
 
-def test_looking_closely_centres_on_what_is_labelled() -> None:
+def test_zooming_to_labels_centres_on_them() -> None:
     data = np.zeros((3, 100, 100), np.uint8)
     data[1, 20:30, 60:80] = 1
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(data, scale=(8, 2, 1)))
     viewer.dims.set_point(0, 8)
-    look_closely(viewer, labels)
+    zoom_to_labels(viewer, labels)
     assert viewer.scene.camera.center[-2:] == pytest.approx((49, 69.5))
     assert viewer.scene.camera.zoom == pytest.approx(0.55 * min(800 / 19, 600 / 20))
 
 
-def test_looking_closely_at_nothing_leaves_the_view() -> None:
+def test_zooming_to_empty_labels_keeps_the_view() -> None:
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(np.zeros((3, 10, 10), np.uint8)))
     before = viewer.scene.camera.zoom
-    look_closely(viewer, labels)
+    zoom_to_labels(viewer, labels)
     assert viewer.scene.camera.zoom == before
 
 
@@ -163,7 +165,7 @@ def test_without_a_phase_the_phase_stays(tmp_path) -> None:
     assert shown_place(viewer, layer) == (4, 3)
 
 
-def test_a_volume_has_the_phase_none(tmp_path) -> None:
+def test_a_volume_has_no_phase(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, VOLUME))
     show_place(viewer, layer, (None, 3))
@@ -180,7 +182,7 @@ def test_the_camera_stays(tmp_path) -> None:
     assert viewer.scene.camera.center == (0, 3, 4)
 
 
-def test_outside_of_the_stack_the_nearest_slice_counts(tmp_path) -> None:
+def test_outside_the_stack_the_nearest_slice_counts(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
     viewer.add_image(np.zeros((9, 9, 16, 20)), scale=(46, 8, 1.5, 1.25), units=layer.units)

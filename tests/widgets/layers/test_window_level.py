@@ -1,4 +1,4 @@
-"""Window and level follow the right mouse button."""
+"""Tests of window and level by mouse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_bayes_nnunet.widgets.layers.window_level import (
     PIXELS,
     WindowLevel,
     automatic_limits,
-    dragged,
+    drag_limits,
 )
 
 from ...helpers.canvas_mouse import NO_KEY, RIGHT, CanvasMouse
@@ -33,17 +33,17 @@ def level(layer: Image) -> float:
     return sum(layer.contrast_limits) / 2
 
 
-def test_to_the_right_the_window_gets_wider_and_down_the_level_higher() -> None:
-    assert dragged((100, 300), (0, 600), PIXELS, 0) == (-200, 600)
-    assert dragged((100, 300), (0, 600), 0, PIXELS / 10) == (160, 360)
-    assert dragged((100, 300), (0, 600), 0, 0) == (100, 300)
+def test_dragging_right_widens_and_down_raises() -> None:
+    assert drag_limits((100, 300), (0, 600), PIXELS, 0) == (-200, 600)
+    assert drag_limits((100, 300), (0, 600), 0, PIXELS / 10) == (160, 360)
+    assert drag_limits((100, 300), (0, 600), 0, 0) == (100, 300)
 
 
-def test_a_window_never_closes_and_never_leaves_the_image() -> None:
-    low, high = dragged((100, 300), (0, 600), -1e6, 0)
+def test_window_and_level_have_limits() -> None:
+    low, high = drag_limits((100, 300), (0, 600), -1e6, 0)
     assert 0 < high - low < 3
-    assert dragged((100, 300), (0, 600), 1e6, 0) == (200 - 2400, 200 + 2400)
-    assert sum(dragged((100, 300), (0, 600), 0, 1e6)) / 2 == 900
+    assert drag_limits((100, 300), (0, 600), 1e6, 0) == (200 - 2400, 200 + 2400)
+    assert sum(drag_limits((100, 300), (0, 600), 0, 1e6)) / 2 == 900
 
 
 def test_automatic_limits_leave_out_the_brightest_voxels() -> None:
@@ -55,7 +55,7 @@ def test_automatic_limits_leave_out_the_brightest_voxels() -> None:
     assert automatic_limits(Image(np.zeros((4, 5, 6)))) == (0, 1)
 
 
-def test_of_a_lazy_cine_one_phase_is_read() -> None:
+def test_automatic_limits_read_one_lazy_phase() -> None:
     read: list[int] = []
 
     def phase(block: Any, block_info: Any = None) -> Any:
@@ -114,7 +114,7 @@ def test_dragging_changes_the_image_and_not_the_camera(viewer, qtbot) -> None:
     control.close()
 
 
-def test_the_whole_way_of_the_mouse_counts(viewer, qtbot) -> None:
+def test_the_first_movement_counts(viewer, qtbot) -> None:
     image = viewer.layers["image"]
     control = WindowLevel(viewer, image)
     mouse = CanvasMouse(viewer, qtbot)
@@ -177,7 +177,7 @@ def test_a_double_click_with_the_right_button_resets(viewer, qtbot) -> None:
     control.close()
 
 
-def test_the_mouse_is_given_back(viewer, qtbot) -> None:
+def test_closing_removes_the_mouse_callbacks(viewer, qtbot) -> None:
     before = (list(viewer.mouse_drag_callbacks), list(viewer.mouse_double_click_callbacks))
     image = viewer.layers["image"]
     control = WindowLevel(viewer, image)
@@ -193,7 +193,7 @@ def test_the_mouse_is_given_back(viewer, qtbot) -> None:
     assert viewer.scene.camera.zoom > zoom
 
 
-def test_an_image_that_is_gone_is_left_alone() -> None:
+def test_closing_after_removing_the_image_works() -> None:
     viewer = ViewerModel()
     control = WindowLevel(viewer)
     control.reset()

@@ -142,7 +142,7 @@ def test_without_the_image_the_labels_lie_on_black(viewer, folder, make_picture)
     assert not np.asarray(picture.image.data).any()
     picture.go_to(WORST)
     assert picture.place == WORST
-    picture.take_away()
+    picture.remove()
     assert list(viewer.layers) == []  # black is nothing to look at
 
 
@@ -242,7 +242,7 @@ def test_taking_away_leaves_image_and_prediction(viewer, make_picture, qtbot) ->
     picture, told = make_picture(), []
     picture.lost.connect(told.append)
     picture.moved.connect(told.append)
-    picture.take_away()
+    picture.remove()
     assert picture.edited not in viewer.layers
     assert result_layers(viewer, picture.image)["prediction"].visible
     viewer.dims.set_current_step(0, 2)
@@ -254,9 +254,9 @@ def test_looking_closely_zooms_in_on_the_heart(viewer, make_picture) -> None:
     picture = make_picture()
     picture.go_to((ED, 1))
     before = viewer.scene.camera.zoom
-    picture.look_closely()
+    picture.zoom_to_heart()
     first = viewer.scene.camera.zoom
     picture.go_to((ED, 3))  # the apex: the zoom is that of the whole heart
-    picture.look_closely()
+    picture.zoom_to_heart()
     assert viewer.scene.camera.zoom == first
     assert first != before

@@ -19,7 +19,7 @@ from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, 
 from ...core.types import Place
 from ..layers.double_click import DoubleClick
 from ..layers.line_layer import Line, LineLayer
-from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, take_away
+from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, remove_layers
 from ..layers.viewing import index_of, shown_place
 from ..review.keys import is_typing
 
@@ -227,7 +227,7 @@ class ContourHandles(QObject):
         self._later.stop()
         points, curve = self._points, self._curve
         self._points = self._curve = self._layers_of = None
-        take_away(self._viewer, points, curve.release() if curve is not None else None)
+        remove_layers(self._viewer, points, curve.release() if curve is not None else None)
 
     def _bind_keys(self, layer: Layer | None) -> None:
         keys: dict[str, Callable[[], None]] = {

@@ -1,1 +1,1 @@
-"""napari layers: reading, writing, results and how they are shown."""
+"""napari layers: reading, writing, results and display."""

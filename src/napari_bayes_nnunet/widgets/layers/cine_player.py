@@ -1,4 +1,4 @@
-"""Cine playback at the rate the pictures were acquired; contours are layers and follow."""
+"""Cine playback at the acquired frame rate, with image and contours in step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from .metadata import layer_geometry, layer_voxels
 from .viewing import current_phase
 
 BEAT = 1000.0
-"""A heart beat where the file does not say how long the phases take, ms."""
+"""Assumed duration of a heart beat if the file gives no frame time, ms."""
 MS = "millisecond"
+ACQUIRED_RATE = "{rate:.0f} phases per second, as acquired"
+UNKNOWN_RATE = (
+    "{rate:.0f} phases per second: one beat per second, because the file gives no frame time"
+)
 
 
 class CinePlayer(QObject):
-    """Plays the phases of one image, in the slice shown; nothing else moves.
+    """Player for the phases of one image, in the displayed slice.
 
-    The phase is found by the clock: where drawing is slow, pictures are left out and the heart
-    keeps its rate. A phase the user goes to meanwhile is where it goes on from.
+    The clock determines the phase: if drawing is slow, phases are skipped and the heart rate
+    stays the same. If the user changes the phase, playback continues from there.
     """
 
     playing_changed = Signal(bool)
@@ -49,7 +53,7 @@ class CinePlayer(QObject):
 
     @property
     def is_playing(self) -> bool:
-        """Whether the heart beats."""
+        """Whether the cine is playing."""
         return bool(self._timer.isActive())
 
     @property
@@ -61,30 +65,28 @@ class CinePlayer(QObject):
 
     @property
     def rate(self) -> str:
-        """How fast it plays, in words; empty where there is nothing to play."""
+        """Playback rate in words; "" if there is nothing to play."""
         if self.count < 2:
             return ""
-        pictures = f"{BEAT / self._frame_time:.0f} pictures a second"
-        if frame_time_of(self._layer) is None:
-            return f"{pictures}: the file does not say how fast, so a beat takes a second"
-        return f"{pictures}, as acquired"
+        wording = UNKNOWN_RATE if layer_frame_time(self._layer) is None else ACQUIRED_RATE
+        return wording.format(rate=BEAT / self._frame_time)
 
     def set_layer(self, layer: Image | None) -> None:
-        """The cine to play from now on; what played before stops."""
+        """Stop, and choose the cine to play."""
         self.stop()
         self._layer = layer
-        self._frame_time = frame_time_of(layer) or BEAT / max(self.count, 1)
+        self._frame_time = layer_frame_time(layer) or BEAT / max(self.count, 1)
 
     def start(self) -> None:
-        """Play from the phase shown; a volume has nothing to play."""
+        """Play from the displayed phase; do nothing for a 3D image."""
         if self.is_playing or self.count < 2 or self._is_time_displayed():
             return
-        self._go_on_from(self._shown())
-        self._timer.start(self._until_next())
+        self._restart_at(self._displayed_phase())
+        self._timer.start(self._time_to_next())
         self.playing_changed.emit(True)
 
     def stop(self) -> None:
-        """Stay at the phase shown."""
+        """Stop at the displayed phase."""
         if self.is_playing:
             self._timer.stop()
             self.playing_changed.emit(False)
@@ -94,62 +96,62 @@ class CinePlayer(QObject):
         (self.stop if self.is_playing else self.start)()
 
     def close(self) -> None:
-        """Stop and let go of the viewer."""
+        """Stop and disconnect from the viewer."""
         self.set_layer(None)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_timeout(self) -> None:
-        """Show the phase it is time for. The timer is not active in here."""
+        """Show the phase that is due. The timer is inactive during this call."""
         if self._is_time_displayed():
             self.playing_changed.emit(False)
             return
-        shown = self._shown()
-        if shown != self._expected:
-            self._go_on_from(shown)
+        displayed = self._displayed_phase()
+        if displayed != self._expected:
+            self._restart_at(displayed)
         phase = (self._first + int(self._elapsed() / self._frame_time)) % self.count
         self._expected = phase
-        # First, so that what listens to the viewer can stop it.
-        self._timer.start(self._until_next())
-        if phase != shown:
-            self._show(phase)
+        # Started before the phase is shown, so that a listener of the viewer can stop it.
+        self._timer.start(self._time_to_next())
+        if phase != displayed:
+            self._display(phase)
 
-    def _go_on_from(self, phase: int) -> None:
+    def _restart_at(self, phase: int) -> None:
         self._first = self._expected = phase
         self._started = self._now()
 
     def _elapsed(self) -> float:
-        """Since it began to play, ms."""
-        # The rounding of a clock must not keep a phase back.
+        """Return the time since playback started, ms."""
+        # Rounding of the clock must not delay a phase.
         return (self._now() - self._started) * 1000 + 1e-3
 
-    def _until_next(self) -> int:
-        """How long until the next phase begins, ms."""
+    def _time_to_next(self) -> int:
+        """Return the time until the next phase begins, ms."""
         return max(1, round(self._frame_time - self._elapsed() % self._frame_time))
 
-    def _shown(self) -> int:
+    def _displayed_phase(self) -> int:
         assert self._layer is not None
         return current_phase(self._viewer, self._layer) - 1
 
-    def _show(self, phase: int) -> None:
+    def _display(self, phase: int) -> None:
         assert self._layer is not None
         world = self._layer.data_to_world([phase, *[0] * (self._layer.ndim - 1)])
-        self._viewer.dims.set_point(self._axis(), float(world[0]))
+        self._viewer.dims.set_point(self._time_axis(), float(world[0]))
 
-    def _axis(self) -> int:
-        """Of time in the viewer, which may hold layers with more axes."""
+    def _time_axis(self) -> int:
+        """Return the time axis in the viewer, which may hold layers with more axes."""
         assert self._layer is not None
         return int(self._viewer.dims.ndim - self._layer.ndim)
 
     def _is_time_displayed(self) -> bool:
-        return self._axis() in self._viewer.dims.displayed
+        return self._time_axis() in self._viewer.dims.displayed
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:
             self.set_layer(None)
 
 
-def frame_time_of(layer: Image | None) -> float | None:
-    """Time between two phases, ms, from the file or the layer's own scale; None if not known."""
+def layer_frame_time(layer: Image | None) -> float | None:
+    """Return the time between phases, ms, from the file or the layer's scale; None if unknown."""
     if layer is None or layer.ndim != 4:
         return None
     geometry = layer_geometry(layer)

@@ -1,4 +1,4 @@
-"""A meaning of its own for some double clicks on the canvas, at which napari zooms in."""
+"""Double clicks on the canvas with another meaning than napari's zoom."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 class DoubleClick:
-    """Calls ``take`` with napari's mouse event; where that returns True, the camera stays."""
+    """Handler that calls ``take`` with napari's mouse event; if that is True, the camera stays."""
 
     def __init__(self, viewer: Any, take: Callable[[Any], bool]) -> None:
         self._viewer = viewer
         self._take = take
         self._camera = (viewer.scene.camera.zoom, viewer.scene.camera.center)
-        # napari's own callback comes between the two, and cannot be told to leave one out.
+        # napari's callback zooms between these two and cannot be skipped, so the zoom is undone.
         viewer.mouse_double_click_callbacks.insert(0, self._before)
         viewer.mouse_double_click_callbacks.append(self._after)
 
     def close(self) -> None:
-        """Give the double click back."""
+        """Remove both callbacks."""
         self._viewer.mouse_double_click_callbacks.remove(self._before)
         self._viewer.mouse_double_click_callbacks.remove(self._after)
 

@@ -1,4 +1,4 @@
-"""What an image layer of any reader gives the ensemble: voxels, spacing, phases, a case name."""
+"""Input of a segmentation from image layers of any reader: voxels, spacing and phases."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ...io.images.nifti import CardiacPhases, read_info_cfg
 from .metadata import bayes_metadata, layer_geometry, layer_source, layer_voxels
 
 SCRATCH_LIMIT = 8 * 2**30
-"""Bytes of the largest image that is handed to the child."""
+"""Size limit of an image for the inference process, bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageInput:
     """The image to segment: one (Z, Y, X) or (T, Z, Y, X) array per channel, dask or NumPy.
 
-    ``spacing`` (z, y, x) in mm. ``phases`` of a cine, from 1; None lets the ensemble find ED and
-    ES, and so does it for a 3D image, which has none.
+    ``spacing`` (z, y, x) is in mm. ``phases`` of a cine count from 1; None means all phases, from
+    which the ensemble finds ED and ES. A 3D image has no phases.
     """
 
     channels: tuple[Any, ...]
@@ -47,7 +47,7 @@ class ImageInput:
 
     @property
     def sent_phases(self) -> tuple[int, ...]:
-        """The phases that are sent: of a lazily loaded cine only those asked for are computed."""
+        """The phases to write; only these are computed if the cine is loaded lazily."""
         if not self.is_cine:
             return ()
         return self.phases or tuple(range(1, self.shape[0] + 1))
@@ -55,7 +55,7 @@ class ImageInput:
     def write(self, path: Path, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Write (channels, [T,] Z, Y, X) as ``.npy``, one volume in memory at a time.
 
-        Raises AppError for an image that is too large and DataError for one that cannot be read.
+        Raises AppError if the image is too large and DataError if it cannot be read.
         """
         times = self.sent_phases
         shape = (len(self.channels), *((len(times),) if times else ()), *self.shape[-3:])
@@ -63,80 +63,109 @@ class ImageInput:
         _check_size(math.prod(shape) * kind.itemsize, path.parent)
         out = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
         for index, channel in enumerate(self.channels):
-            for place, phase in enumerate(times or (None,)):
+            for time, phase in enumerate(times or (None,)):
                 if should_stop():
                     return
-                target = (index,) if phase is None else (index, place)
-                out[target] = computed(channel if phase is None else channel[phase - 1])
+                target = (index,) if phase is None else (index, time)
+                out[target] = load_voxels(channel if phase is None else channel[phase - 1])
         out.flush()
 
 
 def is_segmentable(layer: Layer) -> bool:
-    """Whether a layer is a grey-value image of 3 or 4 dimensions and none of our results."""
+    """Return whether a layer is a grey-value image (3D or 4D) and not a result of this plugin."""
     if not isinstance(layer, Image) or layer.rgb or layer.ndim not in (3, 4):
         return False
     return str(bayes_metadata(layer).get("role", "image")) == "image"
 
 
-def computed(array: Any) -> Any:
-    """The voxels of a layer, also of a lazy one. Raises DataError where they cannot be loaded."""
+def load_voxels(array: Any) -> Any:
+    """Load the voxels of a layer, lazy or not. Raises DataError if this fails."""
     try:
         return np.asarray(array)
-    except Exception as error:  # loading is up to the other plugin, and so are its errors
-        raise DataError(f"The voxels of the image could not be loaded: {error}") from error
-
-
-def phases_beside(layer: Image) -> CardiacPhases | None:
-    """ED and ES from an ACDC ``Info.cfg`` beside the source. Raises DataError for a wrong one."""
-    source = layer_source(layer)
-    known = read_info_cfg(source.parent) if source is not None else None
-    count = layer_voxels(layer).shape[0]
-    if known is not None and max(known) > count:
+    except Exception as error:  # another plugin loads them and may raise anything
         raise DataError(
-            f"Info.cfg beside {layer.name} names phases {known.ed} and {known.es}, but the image "
-            f"has {count}."
+            "The voxels of the image cannot be loaded ({error}). Open the image again.",
+            error=error,
+        ) from error
+
+
+def read_layer_phases(layer: Image) -> CardiacPhases | None:
+    """Read ED and ES from an ACDC ``Info.cfg`` next to the source; None without this file.
+
+    Raises DataError if the file is damaged or names phases that the image does not have.
+    """
+    source = layer_source(layer)
+    phases = read_info_cfg(source.parent) if source is not None else None
+    count = layer_voxels(layer).shape[0]
+    if phases is not None and max(phases) > count:
+        raise DataError(
+            "Info.cfg next to {layer} names phases {ed} and {es}, but the image has {count}. "
+            "Correct Info.cfg, or choose the phases here.",
+            layer=layer.name,
+            ed=phases.ed,
+            es=phases.es,
+            count=count,
         )
-    return known
+    return phases
 
 
 def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:
-    """Phases of "1, 8" or "3-6", from 1, in order. Raises AppError for others than 1 … count."""
+    """Return the sorted phases, from 1, of a text such as "1, 8" or "3-6".
+
+    Raises AppError if the text is empty or has anything else than phases from 1 to ``count``.
+    """
     numbers: set[int] = set()
     for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip()))):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
-            raise AppError(f"Phases are numbers such as 1,8 or 3-6, not {part!r}.")
+            raise AppError("“{text}” is not a phase. Enter numbers such as 1,8 or 3-6.", text=part)
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= count:
-            raise AppError(f"The cine has phases 1 to {count}; {part} is not among them.")
+            raise AppError(
+                "Phase {text} does not exist. Enter phases from 1 to {count}, ranges in ascending "
+                "order.",
+                text=part,
+                count=count,
+            )
         numbers.update(range(first, last + 1))
     if not numbers:
-        raise AppError(f"Name the phases to segment, such as 1,8; the cine has {count}.")
+        raise AppError(
+            "No phase is entered. Enter phases from 1 to {count}, such as 1,8.", count=count
+        )
     return tuple(sorted(numbers))
 
 
 def check_same_grid(layers: Sequence[Image]) -> None:
-    """Raise AppError where the channels of one image differ in shape or lie elsewhere."""
+    """Raise AppError if the channels of an image differ in shape or position."""
     first = layers[0]
-    for other in layers[1:]:
-        shapes = [tuple(layer_voxels(layer).shape) for layer in (first, other)]
+    for layer in layers[1:]:
+        names = {"first": first.name, "second": layer.name}
+        shapes = [tuple(layer_voxels(channel).shape) for channel in (first, layer)]
         if shapes[0] != shapes[1]:
             raise AppError(
-                f"The channels must have one grid: '{first.name}' is {shapes[0]}, "
-                f"'{other.name}' is {shapes[1]}."
+                "Channel {first} has the shape {first_shape}, channel {second} has "
+                "{second_shape}. Choose channels of one scan.",
+                first_shape=shapes[0],
+                second_shape=shapes[1],
+                **names,
             )
-        grids = [layer_geometry(layer) for layer in (first, other)]
+        grids = [layer_geometry(channel) for channel in (first, layer)]
         if grids[0] is not None and grids[1] is not None and not grids[0].same_grid(grids[1]):
             raise AppError(
-                f"The channels must have one grid: '{first.name}' and '{other.name}' lie at "
-                "different places in the patient."
+                "Channels {first} and {second} lie at different positions in the patient. Choose "
+                "channels of one scan.",
+                **names,
             )
 
 
 def _stored_type(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     kind = np.result_type(*kinds)
     if kind.kind not in "buif":
-        raise DataError(f"An image has one real number per voxel, not {kind}.")
+        raise DataError(
+            "Voxels of type {type} cannot be segmented. Choose an image with one real number per "
+            "voxel.",
+            type=str(kind),
+        )
     if kind.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if kind.kind == "f" else kind.newbyteorder("=")
@@ -144,10 +173,17 @@ def _stored_type(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 def _check_size(size: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    room = min(SCRATCH_LIMIT, free)
-    if size > room:
-        why = "is free for temporary files" if room == free else "is the limit"
+    if size <= min(SCRATCH_LIMIT, free):
+        return
+    if free < SCRATCH_LIMIT:
         raise AppError(
-            f"The image takes {size / 2**30:.1f} GiB, but only {room / 2**30:.1f} GiB {why}: "
-            "choose fewer phases."
+            "The image takes {size:.1f} GiB, but only {free:.1f} GiB of disk space is free for "
+            "temporary files. Choose fewer phases, or free some disk space.",
+            size=size / 2**30,
+            free=free / 2**30,
         )
+    raise AppError(
+        "The image takes {size:.1f} GiB, but the limit is {limit:.1f} GiB. Choose fewer phases.",
+        size=size / 2**30,
+        limit=SCRATCH_LIMIT / 2**30,
+    )

@@ -1,4 +1,4 @@
-"""The metadata and the grid that this plugin puts on its layers, and reads from any."""
+"""Metadata and grid of layers: written by this plugin, read from layers of any reader."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def layer_data(
 
 
 def layer_grid(geometry: Geometry) -> dict[str, Any]:
-    """``scale``, ``units`` and ``axis_labels`` of every layer on this grid.
+    """Return ``scale``, ``units`` and ``axis_labels`` of every layer on this grid.
 
-    (z, y, x) in mm; before it t in ms for a cine, one step 1 where its frame time is unknown.
+    The axes are (z, y, x) in mm, and for a cine t in ms before them, with a step of 1 ms if the
+    frame time is unknown.
     """
     grid = {
         "scale": geometry.spacing,
@@ -58,39 +59,39 @@ def layer_grid(geometry: Geometry) -> dict[str, Any]:
 
 
 def metadata_geometry(metadata: Mapping[str, Any]) -> Geometry | None:
-    """Return the geometry in the metadata of a layer, or None where there is none."""
-    ours = metadata.get("bayes")
-    geometry = ours.get("geometry") if isinstance(ours, Mapping) else None
+    """Return the geometry in the metadata of a layer, or None if it has none."""
+    bayes = metadata.get("bayes")
+    geometry = bayes.get("geometry") if isinstance(bayes, Mapping) else None
     return geometry if isinstance(geometry, Geometry) else None
 
 
 def _window(voxels: Any) -> dict[str, Any]:
-    """Contrast limits up to the 99.5th percentile: fat near the coil would darken the heart."""
-    some = voxels[..., ::2, ::2]
-    low, high = float(some.min()), float(np.percentile(some, 99.5))
+    """Return contrast limits up to the 99.5th percentile, so that bright fat is clipped."""
+    sample = voxels[..., ::2, ::2]
+    low, high = float(sample.min()), float(np.percentile(sample, 99.5))
     return {"contrast_limits": (low, high)} if high > low else {}
 
 
 def bayes_metadata(layer: Layer) -> dict[str, Any]:
-    """The metadata of this plugin on a layer; empty where it has none."""
-    found = layer.metadata.get("bayes")
-    return found if isinstance(found, dict) else {}
+    """Return the plugin's metadata of a layer; empty if it has none."""
+    metadata = layer.metadata.get("bayes")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def layer_voxels(layer: Image) -> Any:
-    """The array of a layer at full resolution, not computed where it is lazy."""
+    """Return the array of a layer at full resolution; a lazy array stays lazy."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
 def layer_geometry(layer: Image) -> Geometry | None:
-    """The geometry of the file a layer came from, unless its voxels were cropped or replaced."""
+    """Return the geometry of a layer's file, or None if the layer has another shape than it."""
     geometry = metadata_geometry(layer.metadata)
-    same = geometry is not None and geometry.shape == tuple(layer_voxels(layer).shape)
-    return geometry if same else None
+    fits = geometry is not None and geometry.shape == tuple(layer_voxels(layer).shape)
+    return geometry if fits else None
 
 
 def layer_spacing(layer: Image) -> Spacing | None:
-    """(z, y, x) in mm, or None where the units of the layer are no lengths (napari's "pixel")."""
+    """Return (z, y, x) in mm, or None if the layer's units are not lengths (napari's "pixel")."""
     geometry = layer_geometry(layer)
     if geometry is not None:
         return geometry.spacing
@@ -105,7 +106,7 @@ def layer_spacing(layer: Image) -> Spacing | None:
 
 
 def layer_case(layer: Image) -> str:
-    """The name of the case: the reader's, else the layer's without its ending and slashes."""
+    """Return the case name: the reader's, or the layer's without file ending and slashes."""
     name = str(bayes_metadata(layer).get("case") or layer.name)
     for ending in ENDINGS:
         name = name.removesuffix(ending)
@@ -113,6 +114,6 @@ def layer_case(layer: Image) -> str:
 
 
 def layer_source(layer: Image) -> Path | None:
-    """The file a layer came from, where it knows it."""
+    """Return the file of a layer, or None if it is unknown."""
     source = bayes_metadata(layer).get("source") or layer.source.path
     return Path(source) if source else None

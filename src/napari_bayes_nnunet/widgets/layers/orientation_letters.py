@@ -1,4 +1,4 @@
-"""Letters at the edges of the canvas: where the patient's right, left, front … are."""
+"""Letters at the edges of the canvas for the directions of the patient."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ EDGES: Final[Mapping[str, str]] = {
 }
 FONT_SIZE = 14
 SHADE = (0.0, 0.0, 0.0, 0.5)
-"""Behind the letters, so that they can be read on bright images and in a light theme."""
+"""Background of the letters, to make them legible on bright images and in a light theme."""
 
 
 def edge_letters(
     letters: Letters, displayed: tuple[int, int], directions: tuple[str, str]
 ) -> dict[str, str]:
-    """The letter at each edge.
+    """Return the letter of each edge.
 
-    ``displayed``: which of (z, y, x) = (0, 1, 2) run down and to the right; ``directions``: which
-    way they run, of "up" or "down", "left" or "right".
+    ``displayed`` are the vertical and the horizontal axis, of (z, y, x) = (0, 1, 2).
+    ``directions`` are theirs: "up" or "down", and "left" or "right".
     """
     (top, bottom), (left, right) = (letters[axis] for axis in displayed)
     if directions[0] == "up":
@@ -39,7 +39,7 @@ def edge_letters(
 
 
 class PatientLetters:
-    """The letters of one image in a viewer; hidden in 3D and where the image has none."""
+    """The letters of one image in a viewer; hidden in 3D and if the orientation is unknown."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -56,12 +56,12 @@ class PatientLetters:
             signal.connect(self._update)
 
     def set_layer(self, layer: Image | None) -> None:
-        """Show the letters of ``layer`` from now on."""
+        """Show the letters of ``layer``; None hides them."""
         self._layer = layer
         self._update()
 
     def close(self) -> None:
-        """Take the letters away."""
+        """Remove the letters."""
         for signal in self._signals():
             signal.disconnect(self._update)
         for edge in self._overlays:
@@ -72,10 +72,10 @@ class PatientLetters:
         return (dims.order, dims.ndisplay, dims.ndim, self._viewer.scene.camera.events.orientation)
 
     def _update(self, event: object = None) -> None:
-        shown = self._letters()
+        letters = self._letters()
         for edge, overlay in self._overlays.items():
-            overlay.text = shown.get(edge, "")
-            overlay.visible = bool(shown)
+            overlay.text = letters.get(edge, "")
+            overlay.visible = bool(letters)
 
     def _letters(self) -> dict[str, str]:
         geometry = layer_geometry(self._layer) if self._layer is not None else None

@@ -1,7 +1,7 @@
-"""NIfTI files, DICOM folders and studies as napari layers, in the voxel grid they are stored in.
+"""Reader of NIfTI files, DICOM folders and studies as napari layers in their voxel grid.
 
-A layer has a positive scale and no affine: napari cannot show a layer whose affine mixes shown and
-hidden axes, as that of an oblique short-axis stack does. The true geometry is in its metadata.
+A layer has a positive scale and no affine: napari cannot show a layer whose affine mixes displayed
+and hidden axes, as that of an oblique short-axis stack does. The true geometry is in its metadata.
 """
 
 from __future__ import annotations
@@ -25,58 +25,56 @@ if TYPE_CHECKING:
     from ...io.dicom.series import Stack
 
 NO_LAYER: Any = (None,)
-"""What napari takes for "read, but there is nothing to show"."""
+"""Return value by which napari knows that a file was read and has nothing to show."""
 DICOM_ENDING = ".dcm"
 LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECASE)
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[Any]] | None:
-    """Return the reader of one path or several.
+    """Return the reader of one path or several, or None if another reader should open them.
 
-    None where one is neither a ``.nii`` or ``.nii.gz``, nor the folder of a study, nor DICOM: a
-    folder that holds such files, or a ``.dcm``.
+    Each path must be a ``.nii``, ``.nii.gz`` or ``.dcm`` file, a folder of DICOM files, or a study.
     """
-    paths = _listed(path)
-    return read_layers if paths and all(map(_is_ours, paths)) else None
+    paths = _list_paths(path)
+    return read_layers if paths and all(map(_is_readable, paths)) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[Any]:
-    """One layer per file; of a study, image, entropy, prediction and corrected labels.
+    """Return one layer per file; image, entropy, prediction and corrected labels of a study.
 
-    Of a DICOM folder the short-axis cine; where several series could be it, the user chooses. A
-    file that cannot be used is reported in one sentence in the open napari window, and the
-    others are still shown; where there is no window, its DataError is raised.
+    A DICOM folder gives its short-axis cine; if several series match, the user chooses. An
+    unusable file is reported in the open napari window and the other files are still read.
+    Without a window, its DataError is raised.
     """
     layers: list[Any] = []
-    for file in _listed(path):
+    for file in _list_paths(path):
         try:
-            layers += _read_one(file)
+            layers += _read_path(file)
         except DataError as error:
             _report(error)
     return layers or [NO_LAYER]
 
 
-def _listed(path: str | Sequence[str]) -> list[Path]:
-    return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+def _list_paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, (str, Path)) else [Path(file) for file in path]
 
 
-def _is_ours(path: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith(ENDINGS) or is_study(path):
         return True
     return (path.is_dir() or name.endswith(DICOM_ENDING)) and may_hold_dicom(path)
 
 
-def _read_one(path: Path) -> list[Any]:
+def _read_path(path: Path) -> list[Any]:
     if is_study(path):
         return _read_study(path)
-    return [_read(path)] if path.name.lower().endswith(ENDINGS) else _read_dicom(path)
+    return [_read_nifti(path)] if path.name.lower().endswith(ENDINGS) else _read_dicom(path)
 
 
 def _read_dicom(path: Path) -> list[Any]:
-    from ...io.dicom.reader import (
-        read_stack,  # takes a moment to load, which NIfTI files need not wait for
-    )
+    # Imported here, because it is slow and NIfTI files do not need it.
+    from ...io.dicom.reader import read_stack
     from ...io.dicom.seg import find_seg_files, read_seg
 
     labels = [
@@ -84,12 +82,12 @@ def _read_dicom(path: Path) -> list[Any]:
     ]
     if labels:
         return labels
-    stack = _the_stack(path)
+    stack = _choose_stack(path)
     return [] if stack is None else [layer_data(read_stack(stack, path))]
 
 
-def _the_stack(path: Path) -> Stack | None:
-    """The short-axis cine, or what the user takes for it; None where that is nothing."""
+def _choose_stack(path: Path) -> Stack | None:
+    """Return the short-axis cine, or the user's choice; None if the user cancels."""
     from napari import current_viewer
 
     from ...io.dicom.reader import choose_stack, read_stacks
@@ -103,8 +101,8 @@ def _the_stack(path: Path) -> Stack | None:
     return ask_for_stack(stacks)
 
 
-def _read(file: Path) -> LayerData:
-    # A map of zeros (the mutual information of one member) is worth a look, so blank is allowed.
+def _read_nifti(file: Path) -> LayerData:
+    # The mutual information of a single member is zero everywhere, so blank maps are allowed.
     volume = read_volume(file, allow_blank=True)
     if _is_label_file(volume) and holds_labels(volume.voxels):
         kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
@@ -113,13 +111,13 @@ def _read(file: Path) -> LayerData:
 
 
 def _read_study(folder: Path) -> list[Any]:
-    from .study_layers import study_layers  # needs napari, which files do not
+    from .study_layers import study_layers  # imports napari, which plain files do not need
 
     return list(study_layers(folder))
 
 
 def _is_label_file(volume: Volume) -> bool:
-    """Whether intent (NIfTI labels), name (as in ``_gt``) or nnU-Net folder say labels."""
+    """Return whether NIfTI intent, name (such as ``_gt``) or nnU-Net folder indicate labels."""
     return (
         volume.geometry.is_label_image
         or LABEL_NAME.search(case_name(volume.source)) is not None

@@ -1,4 +1,4 @@
-"""What an ensemble said of one image so far; grows member by member, phase by phase."""
+"""Result of an ensemble for one image, which grows by member and phase."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ...io.study.arrays import read_posterior, rounded
 from ...io.study.study import Study
 
 PHASES_NAMED = 4
-"""More phases than these are only counted in a sentence."""
+"""Largest number of phases that a sentence lists rather than counts."""
 
 
 @dataclass(frozen=True)
 class PhaseState:
-    """How many of the members have answered for a phase, and the report after the last."""
+    """Number of members that have segmented a phase, and the report after the last one."""
 
     done: int
     total: int
@@ -34,14 +34,15 @@ class PhaseState:
 
 @dataclass(kw_only=True, eq=False)
 class SegmentationResult:
-    """Labels and uncertainty of an image, on its grid (Z, Y, X), for a cine (T, Z, Y, X).
+    """Labels and uncertainty of an image on its grid, (Z, Y, X) or for a cine (T, Z, Y, X).
 
-    ``labels`` uint8, ``entropy`` and ``mutual_information`` float32 in bit; 0 in phases that were
-    not segmented. ``structures``: name → label without background. ``folder`` holds the ensemble
-    of the name ``ensemble``; for a study it is the study's, and of the ``settings`` only method and
-    members are known. ``phases`` is the state of each phase (from 1; None is the one phase of a 3D
-    image), ``posteriors`` are the members' results in finished phases: copies, so that a study made
-    of them does not change. ``spacing`` (z, y, x) in mm is the one the ensemble was given.
+    ``labels`` is uint8, ``entropy`` and ``mutual_information`` are float32 in bit; all are 0 in
+    phases that were not segmented. ``structures`` maps names to labels, without background.
+    ``folder`` is that of the ensemble named ``ensemble``; for a study it is the study's folder, and
+    only method and members of the ``settings`` are known. ``phases`` has the state of each phase
+    (from 1; None for a 3D image). ``posteriors`` has the members' results of finished phases, as
+    copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
+    is the one that the ensemble received.
     """
 
     case: str
@@ -63,14 +64,14 @@ class SegmentationResult:
     mutual_information: NDArray[np.float32] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Zeros take memory only where they are written to: the phases that are segmented.
+        # Untouched zeros take no memory, so only segmented phases do.
         self.labels = np.zeros(self.shape, np.uint8)
         self.entropy = np.zeros(self.shape, np.float32)
         self.mutual_information = np.zeros(self.shape, np.float32)
 
     @classmethod
-    def of_study(cls, study: Study) -> SegmentationResult:
-        """What a study says, its arrays shared."""
+    def from_study(cls, study: Study) -> SegmentationResult:
+        """Return the result of a study; it shares the study's arrays."""
         info = study.info
         members = max((posterior.count for posterior in study.posteriors.values()), default=0)
         result = cls(
@@ -94,44 +95,44 @@ class SegmentationResult:
 
     @property
     def warnings(self) -> list[str]:
-        """What the reports warn of and note, each once; and of which phases, if not of all."""
-        said: dict[str, list[int | None]] = {}
+        """Warnings and notes of the reports, each once, with its phases unless it is in all."""
+        phases_by_text: dict[str, list[int | None]] = {}
         for phase, state in self.phases.items():
             report = state.report or {}
-            found = (*report.get("warnings", ()), *report.get("notes", ()))
-            for sentence in dict.fromkeys(found):
-                said.setdefault(sentence, []).append(phase)
-        everywhere = len(self.phases)
+            sentences = (*report.get("warnings", ()), *report.get("notes", ()))
+            for sentence in dict.fromkeys(sentences):
+                phases_by_text.setdefault(sentence, []).append(phase)
+        total = len(self.phases)
         return [
-            text if len(phases) == everywhere else f"{phase_names(phases).capitalize()}: {text}"
-            for text, phases in said.items()
+            text if len(phases) == total else f"{phase_names(phases).capitalize()}: {text}"
+            for text, phases in phases_by_text.items()
         ]
 
     @property
     def largest_entropy(self) -> float:
-        """log2 C, bit: all C classes, background included, are equally probable."""
+        """Entropy if all C classes, background included, are equally probable: log2 C, bit."""
         return math.log2(self.classes)
 
     def read(self, snapshot: SnapshotReady, phase: int | None) -> None:
         """Read the arrays of a snapshot into ``phase`` and delete their files.
 
-        For a thread: nothing else changes until ``count`` is called.
+        Can run in a thread: nothing else changes until `count` is called.
         """
-        place = ... if phase is None else phase - 1
+        index = ... if phase is None else phase - 1
         targets: tuple[NDArray[Any], ...] = (self.labels, self.entropy, self.mutual_information)
         for target, file in zip(targets, snapshot_files(snapshot), strict=True):
-            target[place] = np.load(file)
+            target[index] = np.load(file)
             file.unlink()
 
     def count(self, phase: int | None, done: int, total: int) -> None:
-        """Note how many members the arrays of ``phase`` stand for."""
+        """Record that the arrays of ``phase`` include ``done`` of ``total`` members."""
         self.phases[phase] = PhaseState(done, total)
-        self.posteriors.pop(phase, None)  # of an earlier answer
+        self.posteriors.pop(phase, None)  # of an earlier segmentation
 
     def read_posterior(self, message: PhaseDone, phase: int | None) -> StoredPosterior | None:
-        """Read what the members said of ``phase`` and delete the file; None where there is none.
+        """Read the members' results of ``phase`` and delete their file; None without a file.
 
-        For a thread, after the last snapshot of the phase was read: nothing changes here.
+        Can run in a thread, after the last snapshot of the phase was read: nothing else changes.
         """
         if not message.posterior:
             return None
@@ -151,19 +152,19 @@ class SegmentationResult:
         report: Mapping[str, Any],
         posterior: StoredPosterior | None = None,
     ) -> None:
-        """Keep the report, and the posterior, of a phase all members have answered for."""
+        """Store report and posterior of a phase that all members have segmented."""
         state = self.phases[phase]
         self.phases[phase] = PhaseState(state.total, state.total, report)
         if posterior is not None:
             self.posteriors[phase] = posterior
 
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
-        """The (Z, Y, X) part of one of the arrays."""
+        """Return the (Z, Y, X) part of one of the arrays."""
         return values if phase is None else values[phase - 1]
 
 
 def phase_names(phases: Iterable[int | None]) -> str:
-    """In a sentence: phase 7; phases 7, 20; or how many they are."""
+    """Return phases for a sentence: "phase 7", "phases 7, 20" or, if many, "25 phases"."""
     numbers = sorted(phase for phase in phases if phase is not None)
     if len(numbers) > PHASES_NAMED:
         return f"{len(numbers)} phases"
@@ -171,12 +172,12 @@ def phase_names(phases: Iterable[int | None]) -> str:
 
 
 def snapshot_files(snapshot: SnapshotReady) -> tuple[Path, Path, Path]:
-    """The files of labels, entropy and mutual information."""
+    """Return the files of labels, entropy and mutual information."""
     return Path(snapshot.labels), Path(snapshot.entropy), Path(snapshot.mutual_information)
 
 
 def delete_files(message: Message) -> None:
-    """Delete the arrays of a message nobody waits for any more."""
+    """Delete the arrays of a message that is no longer needed."""
     if isinstance(message, SnapshotReady):
         for file in snapshot_files(message):
             file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The layers of a result: the one place where this plugin adds, changes or removes layers.
+"""Layers of a segmentation result.
 
-They are found by role and image in ``metadata["bayes"]``; users rename layers. Scale, units and
-axis labels are those of the image, whose voxel frame they share.
+They are found by role and image in ``metadata["bayes"]``, because users rename layers. They have
+scale, units and axis labels of the image and share its voxel grid.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
 ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "prediction")
 """From bottom to top."""
 CONTOUR_WIDTH = 1
-"""Voxels; a wider outline would cover the rims of the entropy."""
+"""Width in voxels; a wider outline would hide the entropy along the contours."""
 ENTROPY_OPACITY = 0.6
 
 
 def warm_up_imports() -> None:
-    """Import what napari imports for its first labels, half a second long; for a thread."""
+    """Import what napari needs for its first labels; run in a thread, it saves half a second."""
     import_module("pandas")
 
 
 def add_image(viewer: Any, data: LayerData) -> Layer:
-    """Add what a reader returned."""
+    """Add the layer that a reader returned."""
     return viewer.add_layer(Layer.create(*data))
 
 
 def put_result(
     viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
 ) -> None:
-    """Show ``result`` over ``image`` in place of an earlier one; painted layers stay untouched."""
+    """Show ``result`` over ``image`` and remove an earlier result; other layers do not change."""
     for role, layer in result_layers(viewer, image).items():
         if layer.data is not _array(result, role):
             viewer.layers.remove(layer)
@@ -52,9 +52,9 @@ def put_result(
 
 
 def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> None:
-    """Redraw the layers whose arrays ``result`` has changed in place, and nothing else.
+    """Redraw the layers of ``result`` after its arrays were changed in place.
 
-    Layers the user has deleted meanwhile do not come back.
+    Layers that the user has deleted are not added again.
     """
     for role, layer in result_layers(viewer, image).items():
         if layer.data is _array(result, role):
@@ -65,7 +65,7 @@ def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> Non
 def show_mutual_information(
     viewer: Any, image: Image, result: SegmentationResult, shown: bool
 ) -> None:
-    """Add or remove the layer of the part of the entropy the members disagree on."""
+    """Add or remove the layer of the mutual information."""
     present = result_layers(viewer, image).get("mutual information")
     if shown and present is None:
         _add(viewer, image, result, "mutual information")
@@ -74,42 +74,42 @@ def show_mutual_information(
 
 
 def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
-    """The layers this plugin has made for ``image``, by role."""
-    found: dict[ResultRole, Layer] = {}
+    """Return the result layers of ``image`` by role."""
+    layers: dict[ResultRole, Layer] = {}
     for layer in viewer.layers:
         about = bayes_metadata(layer)
         if about.get("image") == image.unique_id and about.get("role") in ROLES:
-            found[about["role"]] = layer
-    return found
+            layers[about["role"]] = layer
+    return layers
 
 
 def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> Layer:
-    """Make the layer of one of the arrays of ``result``, which it shares, over ``image``."""
-    make = _prediction if role == "prediction" else _map
+    """Make the layer of one array of ``result``; it shares the array and the grid of ``image``."""
+    make = _make_prediction if role == "prediction" else _make_map
     return make(image, result, role)
 
 
 def _add(viewer: Any, image: Image, result: SegmentationResult, role: ResultRole) -> None:
-    """Insert the layer above the image and the results below it in ``ROLES``; keep the selection.
+    """Insert a layer above the image, in the order of ``ROLES``, and keep the selection.
 
-    A result of an image that was removed meanwhile is not shown.
+    Does nothing if the image was removed.
     """
     if image not in viewer.layers:
         return
     results = result_layers(viewer, image).items()
-    below = [image, *(layer for other, layer in results if _is_below(other, role))]
-    place = 1 + max(viewer.layers.index(layer) for layer in below)
+    below = [image, *(layer for lower, layer in results if _is_below(lower, role))]
+    index = 1 + max(viewer.layers.index(layer) for layer in below)
     selection, active = set(viewer.layers.selection), viewer.layers.selection.active
-    viewer.layers.insert(place, result_layer(image, result, role))
+    viewer.layers.insert(index, result_layer(image, result, role))
     viewer.layers.selection = selection
     viewer.layers.selection.active = active
 
 
-def _is_below(one: ResultRole, other: ResultRole) -> bool:
-    return ROLES.index(one) < ROLES.index(other)
+def _is_below(lower: ResultRole, upper: ResultRole) -> bool:
+    return ROLES.index(lower) < ROLES.index(upper)
 
 
-def _prediction(image: Image, result: SegmentationResult, role: ResultRole) -> Labels:
+def _make_prediction(image: Image, result: SegmentationResult, role: ResultRole) -> Labels:
     layer = Labels(
         result.labels,
         **_common(image, result, role),
@@ -123,8 +123,8 @@ def _prediction(image: Image, result: SegmentationResult, role: ResultRole) -> L
     return layer
 
 
-def _map(image: Image, result: SegmentationResult, role: ResultRole) -> Image:
-    """An uncertainty map. Its scale is fixed, so that cases can be compared."""
+def _make_map(image: Image, result: SegmentationResult, role: ResultRole) -> Image:
+    """Return an uncertainty map, with a fixed scale so that cases can be compared."""
     layer = Image(
         _array(result, role),
         **_common(image, result, role),
@@ -154,12 +154,12 @@ def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[
     return {
         "name": f"{result.case} {role}",
         "metadata": {"bayes": about},
-        **frame_of(image),
+        **layer_placement(image),
     }
 
 
-def frame_of(image: Image) -> dict[str, Any]:
-    """Where the image lies: all our layers lie there too."""
+def layer_placement(image: Image) -> dict[str, Any]:
+    """Return the placement of an image, which all layers made for it share."""
     return {
         "scale": image.scale,
         "translate": image.translate,
@@ -172,7 +172,7 @@ def frame_of(image: Image) -> dict[str, Any]:
 
 
 def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
-    """``colormap`` and ``features`` of a labels layer, so that the status bar names structures."""
+    """Return ``colormap`` and ``features`` of labels; the status bar then names structures."""
     colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
     for label, color in structure_colors(structures).items():
         colors[label] = color

@@ -1,4 +1,4 @@
-"""The layers of a review: made, added, changed and removed here and in ``layers.py``, nowhere else.
+"""Layers of a review.
 
 They lie on the grid of the image and are found by their role in ``metadata["bayes"]``.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import bayes_metadata, layer_case, layer_source
-from .result_layers import CONTOUR_WIDTH, frame_of, labels_look
+from .result_layers import CONTOUR_WIDTH, labels_look, layer_placement
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
@@ -24,10 +24,10 @@ ReviewRole: TypeAlias = Literal[
 ]
 
 BRUSH_MM = 8.0
-"""Width of the brush at first: half a myocardium."""
+"""Initial width of the brush: about half the thickness of the myocardium."""
 HANDLE_PIXELS = 11
 HANDLE_COLORS: Final = ("black", "white")
-"""Of a handle and of its border: seen on dark and on bright images."""
+"""Fill and border of a handle, visible on dark and bright images."""
 
 
 def edited_layer(
@@ -37,14 +37,14 @@ def edited_layer(
     geometry: Geometry | None,
     study: Path | None = None,
 ) -> Labels:
-    """The layer all corrections go into: ``labels`` is its array, (Z, Y, X) or (T, Z, Y, X).
+    """Make the layer of all corrections, whose array is ``labels``, (Z, Y, X) or (T, Z, Y, X).
 
-    It looks as the prediction does. ``structures``: name → label without background. Existing
-    labels are painted over; ``preserve_labels`` of the layer says otherwise.
+    It looks like the prediction. ``structures`` maps names to labels, without background.
+    Painting replaces existing labels unless ``preserve_labels`` of the layer is set.
     """
     layer = Labels(
         labels,
-        **frame_of(image),
+        **layer_placement(image),
         **labels_look(structures),
         name=f"{layer_case(image)} edited",
         metadata=_about(
@@ -71,11 +71,11 @@ def lines_layer(
     *,
     width: float,
 ) -> Vectors:
-    """Line segments (n, 2, D), start and way in voxels, of (n, 4) colours, ``width`` in voxels."""
+    """Make lines of (n, 2, D) segments (start, direction), (n, 4) colours; ``width`` in voxels."""
     return Vectors(
         vectors,
         ndim=image.ndim,
-        **frame_of(image),
+        **layer_placement(image),
         name=f"{layer_case(image)} {role}",
         metadata=_about(image, role),
         edge_color=colors if len(colors) else "white",
@@ -86,12 +86,12 @@ def lines_layer(
 
 
 def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
-    """Handles at (k, D) points in voxels, of one size on the screen at every zoom."""
+    """Make handles at (k, D) points in voxels, of constant size on the screen."""
     color, border = HANDLE_COLORS
     return Points(
         points,
         ndim=image.ndim,
-        **frame_of(image),
+        **layer_placement(image),
         name=f"{layer_case(image)} contour handles",
         metadata=_about(image, "contour handles"),
         size=1,
@@ -105,7 +105,7 @@ def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
 
 
 def put_on_top(viewer: Any, layer: Layer, *, active: bool = False) -> None:
-    """Add a layer above all others; make it ``active``, or leave the selection as it is."""
+    """Add a layer above all others; make it ``active`` or keep the selection."""
     selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
     viewer.layers.append(layer)
     if active:
@@ -115,11 +115,10 @@ def put_on_top(viewer: Any, layer: Layer, *, active: bool = False) -> None:
         viewer.layers.selection.active = chosen
 
 
-def take_away(viewer: Any, *layers: Layer | None) -> None:
-    """Remove layers, except those the user has removed, and leave the selection as it is.
+def remove_layers(viewer: Any, *layers: Layer | None) -> None:
+    """Remove those of the layers that are still in the viewer, and keep the selection.
 
-    All at once: after each removal napari looks through all that Python holds, for a quarter of
-    a second.
+    They are removed in one batch, because napari needs a quarter of a second after each removal.
     """
     present = [layer for layer in layers if layer in viewer.layers]
     if not present:
@@ -134,7 +133,7 @@ def take_away(viewer: Any, *layers: Layer | None) -> None:
 
 
 def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
-    """The layer of this role over ``image``, whatever it is called."""
+    """Return the layer of this role for ``image``, whatever its name, or None."""
     for layer in viewer.layers:
         about = bayes_metadata(layer)
         if about.get("role") == role and about.get("image") == image.unique_id:
@@ -143,23 +142,25 @@ def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
 
 
 def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:
-    """Put (Y, X) ``labels`` into one slice as one step to undo; the number of voxels changed."""
+    """Write (Y, X) ``labels`` into a slice as one undo step; return how many voxels changed."""
     return set_slices(layer, {place: labels})
 
 
 def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
-    """As `set_slice`, several slices in one step."""
+    """Write several slices like `set_slice`, as one undo step."""
     changed = 0
     with layer.block_history():
         for place, labels in slices.items():
             index = index_of(place)
             before = np.asarray(layer.data[index])
             if before.shape != np.shape(labels):
-                raise ValueError(f"The slice is {before.shape}, the labels {np.shape(labels)}.")
+                raise ValueError(
+                    f"Labels of shape {before.shape} expected, not {np.shape(labels)}."
+                )
             voxels = np.nonzero(before != labels)
             if len(voxels[0]):
-                fixed = tuple(np.full(len(voxels[0]), number) for number in index)
-                layer.data_setitem((*fixed, *voxels), labels[voxels], refresh=False)
+                slice_axes = tuple(np.full(len(voxels[0]), number) for number in index)
+                layer.data_setitem((*slice_axes, *voxels), labels[voxels], refresh=False)
                 changed += len(voxels[0])
     if changed:
         layer.refresh(extent=False)

@@ -1,4 +1,4 @@
-"""The shipped cine as layers, for File ▸ Open Sample."""
+"""Layers of the sample cine, for File ▸ Open Sample."""
 
 from __future__ import annotations
 
@@ -19,5 +19,7 @@ def end_diastole() -> list[LayerData]:
     """Open the end-diastolic volume, (Z, Y, X)."""
     phases = read_info_cfg(FOLDER)
     if phases is None:
-        raise DataError(f"The package is incomplete: {FOLDER} has no Info.cfg.")
+        raise DataError(
+            "{folder} has no Info.cfg. Install napari-bayes-nnunet again.", folder=FOLDER
+        )
     return [layer_data(read_volume(CINE).frame(phases.ed), case=f"{PATIENT}_ED")]

@@ -1,4 +1,4 @@
-"""Which stack of a DICOM folder to open, where it has several that could be meant."""
+"""Dialog to choose one of several stacks in a DICOM folder."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from ..common.wording import in_the_window
 
 ReadPicture: TypeAlias = Callable[[Stack], Any]
 _PICTURE = 96
-MAYBE = "Several series could be the short-axis cine. Which one is to be opened?"
-NONE_FOUND = "None of these series looks like a short-axis cine. Which one is to be opened?"
+SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the one to open."
+NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
+CANDIDATE = "Possibly the short-axis cine."
 
 
 class StackChooser(QDialog):
-    """A list of stacks with what each is and a picture of its middle slice.
+    """List of stacks, each with a description and a picture of its middle slice.
 
-    ``read_picture`` gives (Y, X) of a stack, or raises DataError.
+    ``read_picture`` returns (Y, X) intensities of a stack or raises DataError.
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class StackChooser(QDialog):
         super().__init__(parent)
         self._stacks: list[Stack] = list(stacks)
         self.setWindowTitle("DICOM series")
-        found = any(stack.is_short_axis_cine for stack in stacks)
-        self.question = QLabel(MAYBE if found else NONE_FOUND)
+        has_candidate = any(stack.is_short_axis_cine for stack in stacks)
+        self.question = QLabel(SEVERAL_CANDIDATES if has_candidate else NO_CANDIDATE)
         self.list = QListWidget()
         self.list.setIconSize(QSize(_PICTURE, _PICTURE))
         self.list.setMinimumSize(QSize(560, 340))
@@ -58,7 +59,7 @@ class StackChooser(QDialog):
         for part in (self.question, self.list, self.buttons):
             column.addWidget(part)
         for stack in self._stacks:
-            self.list.addItem(_item(stack, read_picture))
+            self.list.addItem(_make_item(stack, read_picture))
         self.list.setCurrentRow(_first_readable(self._stacks))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -66,7 +67,7 @@ class StackChooser(QDialog):
 
     @property
     def chosen(self) -> Stack:
-        """The stack that is selected."""
+        """The selected stack."""
         row: int = max(self.list.currentRow(), 0)
         return self._stacks[row]
 
@@ -76,25 +77,25 @@ class StackChooser(QDialog):
 
 
 def ask_for_stack(stacks: Sequence[Stack], parent: QWidget | None = None) -> Stack | None:
-    """Let the user choose; None where the dialog is cancelled."""
+    """Let the user choose a stack; return None if the dialog is cancelled."""
     dialog = StackChooser(stacks, parent=parent or QApplication.activeWindow())
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     dialog.deleteLater()
     return dialog.chosen if accepted else None
 
 
-def description_of(stack: Stack) -> str:
-    """Series, slices × phases, spacing, and what is wrong with it; one line each."""
+def describe_stack(stack: Stack) -> str:
+    """Return lines with the series, its size and, if it cannot be read, the reason."""
     lines = [f"{stack.description or 'no description'} ({stack.series_name})", stack.size]
     if stack.is_short_axis_cine:
-        lines.append("May be the short-axis cine.")
+        lines.append(CANDIDATE)
     if stack.problem:
         lines.append(f"Cannot be read: {stack.problem}.")
     return "\n".join(lines)
 
 
-def picture_of(pixels: Any) -> QPixmap:
-    """A grey picture of (Y, X) intensities, PICTURE pixels at its longer side."""
+def make_thumbnail(pixels: Any) -> QPixmap:
+    """Return a grey picture of (Y, X) intensities, 96 pixels at its longer side."""
     values = np.asarray(pixels, dtype=np.float32)
     low, high = float(values.min()), float(np.percentile(values, 99.5))
     grey = np.ascontiguousarray(
@@ -109,10 +110,10 @@ def picture_of(pixels: Any) -> QPixmap:
     )
 
 
-def _item(stack: Stack, read_picture: ReadPicture) -> QListWidgetItem:
-    item = QListWidgetItem(description_of(stack))
+def _make_item(stack: Stack, read_picture: ReadPicture) -> QListWidgetItem:
+    item = QListWidgetItem(describe_stack(stack))
     try:
-        item.setIcon(QIcon(picture_of(read_picture(stack))))
+        item.setIcon(QIcon(make_thumbnail(read_picture(stack))))
     except DataError as error:
         item.setToolTip(in_the_window(error))
     if stack.problem:

@@ -1,4 +1,4 @@
-"""A study as layers to look at; to correct it, the dock Review opens it."""
+"""Read-only layers of a study; the dock Review opens a study for corrections."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from .result import SegmentationResult
 from .result_layers import result_layer
 from .review_layers import edited_layer
 
+IMAGE_NOT_FOUND = (
+    "{image} was not found. Copy it next to {folder}, or open the study in the dock Review and "
+    "choose the image there."
+)
+
 
 def study_layers(folder: Path) -> list[Layer]:
-    """Image, entropy, prediction and corrected labels, none of them to be painted in.
+    """Return image, entropy, prediction and corrected labels, none of them editable.
 
-    ``metadata["bayes"]["study"]`` of each is the folder. Raises DataError, one sentence, where
-    the study cannot be read or its image is not found or has changed.
+    ``metadata["bayes"]["study"]`` of each is the folder. Raises DataError if the study cannot be
+    read, or if its image is missing or has changed.
     """
     study = read_study(folder, posteriors=False)
-    image = _image(study)
-    result = SegmentationResult.of_study(study)
+    image = _read_image(study)
+    result = SegmentationResult.from_study(study)
     entropy = result_layer(image, result, "entropy")
     prediction = result_layer(image, result, "prediction")
-    prediction.visible = False  # most of its outlines are those of the edited labels
-    layers = [image, entropy, prediction, _edited(image, study)]
+    prediction.visible = False  # most of its outlines coincide with the edited labels
+    layers = [image, entropy, prediction, _make_edited(image, study)]
     for layer in layers:
         layer.metadata["bayes"]["study"] = str(folder)
     return layers
 
 
-def _image(study: Study) -> Image:
+def _read_image(study: Study) -> Image:
     info = study.info
     file = find_image(info, study.folder)
     if file is None:
         name = info.image.name if info.image is not None else "The image"
-        raise DataError(
-            f"{name} was not found: put it beside {study.folder}, or open the study in the dock "
-            "Review and choose the image there."
-        )
+        raise DataError(IMAGE_NOT_FOUND, image=name, folder=study.folder)
     volume = read_volume(file, allow_blank=True)
     image = Layer.create(*layer_data(volume, case=info.case))
     assert isinstance(image, Image)
     return image
 
 
-def _edited(image: Image, study: Study) -> Labels:
-    """What is painted here would not come into the study, so nothing can be."""
+def _make_edited(image: Image, study: Study) -> Labels:
+    """Return the corrected labels; not editable, because changes would not reach the study."""
     info = study.info
     layer = edited_layer(image, study.edited, info.structures, info.geometry, study.folder)
     layer.editable = False

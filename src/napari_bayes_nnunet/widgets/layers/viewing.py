@@ -1,11 +1,11 @@
-"""How a stack is laid on the screen: as a reader expects it, whatever order it is stored in.
+"""Orientation of a stack on the screen, independent of its order in the file.
 
-Layers stay in their voxel frame (napari cannot show an oblique affine); the order of the axes and
-the directions of the camera are chosen instead. The slider is the through-plane axis. On the
-screen patient left is to the right and inferior is down, as in coronal views; posterior is down
-in axial views and to the right in sagittal ones. A short-axis stack lies between the three, so
-each in-plane axis is scored against both directions, and the best of the eight ways to turn and
-mirror the slice is taken.
+Layers stay in their voxel grid, because napari cannot show an oblique affine; the order of the
+axes and the directions of the camera are chosen instead. The slider moves through-plane. Patient
+left is on the right of the screen and inferior is down, as in coronal views; posterior is down in
+axial views and on the right in sagittal views. A short-axis stack lies between these views, so
+each in-plane axis is scored against both directions. The best of the eight ways to rotate and
+mirror the slice is chosen.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from .metadata import layer_geometry, layer_voxels
 Vertical = Literal["down", "up"]
 Horizontal = Literal["right", "left"]
 
-# In (R, A, S); posterior weighs less, so that it decides only where it is needed.
+# In (R, A, S). Posterior has a smaller weight, so that it only decides otherwise equal scores.
 TO_THE_RIGHT = np.array([-1.0, -0.5, 0.0])
 DOWN = np.array([0.0, -0.5, -1.0])
 STACK = 1.2
-"""Voxels longer than this times the others make a stack of slices along their longest axis."""
+"""Ratio of the longest to the second voxel side from which an image is a stack of slices."""
 
 CLOSE = 0.55
-"""Share of the canvas that what is looked at closely fills."""
+"""Share of the canvas that the labels fill after zooming in."""
 
 
 @dataclass(frozen=True)
 class StackOrientation:
-    """``order`` of the spatial axes (z, y, x) = (0, 1, 2), the slider's first, and directions."""
+    """``order`` of the spatial axes (z, y, x) = (0, 1, 2), slider first, and their directions."""
 
     order: tuple[int, int, int] = (0, 1, 2)
     vertical: Vertical = "down"
     horizontal: Horizontal = "right"
 
 
-def view_of(geometry: Geometry) -> StackOrientation:
-    """The view a reader expects; without a known orientation only the slider is chosen."""
+def find_orientation(geometry: Geometry) -> StackOrientation:
+    """Return the usual view of a stack; if its orientation is unknown, only choose the slider."""
     slider = _through_plane(geometry.spacing)
     first, second = (axis for axis in range(3) if axis != slider)
     if geometry.letters is None:
         return StackOrientation((slider, first, second))
-    # Columns of the affine are (x, y, z); its scale may lie, its directions do not.
+    # Columns of the affine are (x, y, z). Only its directions are used: its scale may be wrong.
     steps = geometry.affine[:3, :3].T[::-1]
     directions = steps / np.linalg.norm(steps, axis=1, keepdims=True)
     best = max(
@@ -63,25 +63,25 @@ def view_of(geometry: Geometry) -> StackOrientation:
 
 
 def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
-    """Show ``layer`` as a reader expects it, in 2D and fitted to the canvas."""
+    """Show ``layer`` in the usual orientation, in 2D and fitted to the canvas."""
     geometry = layer_geometry(layer)
     if geometry is None:
         return
-    view = view_of(geometry)
-    others = viewer.dims.ndim - 3
-    viewer.dims.order = (*range(others), *(others + axis for axis in view.order))
+    view = find_orientation(geometry)
+    first = viewer.dims.ndim - 3
+    viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
     viewer.reset_view()
 
 
 def current_phase(viewer: Any, layer: Image) -> int:
-    """The phase of a cine that is shown, from 1."""
-    place = layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]
-    return int(np.clip(round(float(place)), 0, layer_voxels(layer).shape[0] - 1)) + 1
+    """Return the displayed phase of a cine, from 1."""
+    time = layer.world_to_data(viewer.dims.point[-layer.ndim :])[0]
+    return int(np.clip(round(float(time)), 0, layer_voxels(layer).shape[0] - 1)) + 1
 
 
 def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
-    """Show a phase of a cine, in the middle slice."""
+    """Show the middle slice of a phase."""
     lengths = layer_voxels(layer).shape
     slider = viewer.dims.order[-3] - (viewer.dims.ndim - layer.ndim)
     index = [float(length // 2) for length in lengths]
@@ -92,8 +92,8 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
         viewer.dims.set_point(first + axis, float(world[axis]))
 
 
-def look_closely(viewer: Any, labels: Labels, *, whole: bool = False) -> None:
-    """Centre the camera on what is labelled in the slice shown, or in any, and zoom in on it."""
+def zoom_to_labels(viewer: Any, labels: Labels, *, whole: bool = False) -> None:
+    """Zoom in on the labelled voxels of the displayed slice, or of all slices if ``whole``."""
     shown = _shown_slice(viewer, labels)
     if whole:
         hidden = tuple(axis for axis, index in enumerate(shown) if isinstance(index, int))
@@ -119,14 +119,14 @@ def look_closely(viewer: Any, labels: Labels, *, whole: bool = False) -> None:
 
 def _shown_slice(viewer: Any, layer: Labels) -> tuple[int | slice, ...]:
     index = np.round(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
-    shown = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]
-    return tuple(slice(None) if a in shown else int(i) for a, i in enumerate(index))
+    displayed = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]
+    return tuple(slice(None) if a in displayed else int(i) for a, i in enumerate(index))
 
 
 def _through_plane(spacing: tuple[float, float, float]) -> int:
     longest = int(np.argmax(spacing))
-    others = [step for axis, step in enumerate(spacing) if axis != longest]
-    return longest if spacing[longest] > STACK * max(others) else 0
+    in_plane = [step for axis, step in enumerate(spacing) if axis != longest]
+    return longest if spacing[longest] > STACK * max(in_plane) else 0
 
 
 def _score(
@@ -137,15 +137,15 @@ def _score(
 
 
 def shown_place(viewer: Any, layer: Layer) -> Place:
-    """Phase and slice of a (Z, Y, X) or (T, Z, Y, X) layer that are shown, or were last."""
+    """Return phase and slice of the viewer's point in a (Z, Y, X) or (T, Z, Y, X) layer."""
     depth = layer.data.shape[-3]
-    place = layer.world_to_data(viewer.dims.point[-layer.ndim :])[-3]
-    z = int(np.clip(round(float(place)), 0, depth - 1))
+    height = layer.world_to_data(viewer.dims.point[-layer.ndim :])[-3]
+    z = int(np.clip(round(float(height)), 0, depth - 1))
     return (current_phase(viewer, layer) if layer.ndim == 4 else None), z
 
 
 def show_place(viewer: Any, layer: Layer, place: Place) -> None:
-    """Show a slice of a phase; camera and zoom stay."""
+    """Show a slice of a phase, without moving the camera."""
     phase, z = place
     axes = {layer.ndim - 3: z} if phase is None else {0: phase - 1, layer.ndim - 3: z}
     world = layer.data_to_world([axes.get(axis, 0) for axis in range(layer.ndim)])
@@ -154,6 +154,6 @@ def show_place(viewer: Any, layer: Layer, place: Place) -> None:
 
 
 def index_of(place: Place) -> tuple[int, ...]:
-    """(z,) or (t, z), to index an array with."""
+    """Return (z,) or (t, z) to index an array."""
     phase, z = place
     return (z,) if phase is None else (phase - 1, z)

@@ -1,8 +1,8 @@
-"""Window and level by dragging with the right mouse button, as in the viewers of radiology.
+"""Window and level by dragging with the right mouse button, as in radiology viewers.
 
-To the right the window gets wider (less contrast), up the level gets lower (brighter). A double
-click with the right button goes back to the automatic limits. The brush and the polygon of napari
-use that button themselves; with one of them in hand, Shift is held as well.
+Dragging right widens the window (less contrast), dragging up lowers the level (brighter). A double
+click with the right button restores the automatic limits. napari's brush and polygon use this
+button themselves, so with them Shift must be held.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ from .metadata import layer_voxels
 
 Limits = tuple[float, float]
 
-_HELP = "Window and level: drag with the right mouse button; double click with it to reset."
 RIGHT = 2
 PIXELS = 300
-"""Of the mouse for the width of the automatic window."""
+"""Mouse movement that changes the window by the width of the automatic window."""
 _DEAD_ZONE = 3
-"""Pixels a click may move without being a drag."""
+"""Largest movement of a click, in pixels; more is a drag."""
 NARROWEST, WIDEST = 1 / 256, 8.0
-"""Window, in automatic windows."""
-TAKEN = ("paint", "polygon")
-"""Modes of labels that use the right button."""
+"""Limits of the window width, as multiples of the automatic window."""
+RIGHT_BUTTON_MODES = ("paint", "polygon")
+"""Modes of labels layers that use the right button."""
 SAMPLE = 500_000
-"""Voxels that are looked at for the automatic limits."""
+"""Largest number of voxels from which the automatic limits are computed."""
 BRIGHTEST = 99.5
-"""Percentile; fat near the coil would darken the heart."""
+"""Percentile of the upper limit; fat near the coil would darken the heart."""
 
 
 class WindowLevel:
-    """The contrast limits of one image in a viewer."""
+    """Mouse control of the contrast limits of one image."""
 
     def __init__(self, viewer: Any, layer: Image | None = None) -> None:
         self._viewer = viewer
@@ -44,13 +43,13 @@ class WindowLevel:
         self._double_click = DoubleClick(viewer, self._on_double_click)
 
     def set_layer(self, layer: Image | None) -> None:
-        """The image whose window is changed from now on."""
+        """Choose the image to control."""
         self._layer = layer
         self._automatic: Limits | None = None
         self._slider: Limits | None = None
 
     def reset(self) -> None:
-        """Back to the automatic limits."""
+        """Restore the automatic limits."""
         if self._layer is None:
             return
         (low, high), (first, last) = self._limits(self._layer)
@@ -58,59 +57,59 @@ class WindowLevel:
         self._layer.contrast_limits = (low, high)
 
     def close(self) -> None:
-        """Give the mouse back."""
+        """Remove all mouse callbacks."""
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
         self._double_click.close()
         self._layer = None
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
         layer = self._layer
-        if layer is None or not self._is_meant(event):
+        if layer is None or not self._applies(event):
             return
         camera, start, before = viewer.scene.camera, event.pos, tuple(layer.contrast_limits)
         automatic, _ = self._limits(layer)
         pan, drags, moves = camera.mouse_pan, False, True
         camera.mouse_pan = False  # the camera would zoom: its right drag counts as panning
         tool = viewer.layers.selection.active
-        callbacks = _taken_away(tool)
+        callbacks = _remove_callbacks(tool)
         try:
             try:
                 yield
             finally:
-                _give_back(tool, callbacks)
+                _restore_callbacks(tool, callbacks)
             while moves:
                 moves = event.type == "mouse_move"
                 right, down = np.subtract(event.pos, start)
                 drags = drags or max(abs(right), abs(down)) > _DEAD_ZONE
                 if drags:
-                    layer.contrast_limits = dragged(before, automatic, right, down)
+                    layer.contrast_limits = drag_limits(before, automatic, right, down)
                 if moves:
                     event.handled = True
                     yield
-        finally:  # a drag may end without a release, as when the window is switched
+        finally:  # a drag can end without a release, for example when the window loses focus
             camera.mouse_pan = pan
 
     def _on_double_click(self, event: Any) -> bool:
-        meant = self._is_meant(event)
-        if meant:
+        applies = self._applies(event)
+        if applies:
             self.reset()
-        return meant
+        return applies
 
-    def _is_meant(self, event: Any) -> bool:
+    def _applies(self, event: Any) -> bool:
         layer = self._layer
         if event.button != RIGHT or layer is None or self._viewer.dims.ndisplay != 2:
             return False
         if layer not in self._viewer.layers or not layer.visible:
             return False
         modifiers = {getattr(key, "name", key) for key in event.modifiers}
-        return bool(modifiers == ({"Shift"} if self._is_taken() else set()))
+        return bool(modifiers == ({"Shift"} if self._uses_right_button() else set()))
 
-    def _is_taken(self) -> bool:
+    def _uses_right_button(self) -> bool:
         active = self._viewer.layers.selection.active
-        return isinstance(active, Labels) and str(active.mode) in TAKEN
+        return isinstance(active, Labels) and str(active.mode) in RIGHT_BUTTON_MODES
 
     def _limits(self, layer: Image) -> tuple[Limits, Limits]:
-        """The automatic limits, found when they are first needed, and napari's slider by then."""
+        """Return the automatic limits and napari's slider range, computed on first use."""
         if self._automatic is None or self._slider is None:
             first, last = layer.contrast_limits_range
             self._automatic, self._slider = automatic_limits(layer), (first, last)
@@ -118,18 +117,18 @@ class WindowLevel:
 
 
 def automatic_limits(layer: Image) -> Limits:
-    """From the darkest voxel to a bright one; of a lazily loaded cine only one phase is read."""
+    """Return the minimum and a high percentile; only one phase of a lazy cine is read."""
     voxels = layer_voxels(layer)
     if not isinstance(voxels, np.ndarray) and layer.ndim == 4:
         voxels = voxels[voxels.shape[0] // 2]
-    some = np.asarray(voxels).ravel()
-    some = some[:: max(1, len(some) // SAMPLE)]
-    low, high = float(some.min()), float(np.percentile(some, BRIGHTEST))
+    sample = np.asarray(voxels).ravel()
+    sample = sample[:: max(1, len(sample) // SAMPLE)]
+    low, high = float(sample.min()), float(np.percentile(sample, BRIGHTEST))
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def dragged(before: Limits, automatic: Limits, right: float, down: float) -> Limits:
-    """The limits after the mouse has gone so many pixels ``right`` and ``down``."""
+def drag_limits(before: Limits, automatic: Limits, right: float, down: float) -> Limits:
+    """Return the limits after a mouse movement of ``right`` and ``down`` pixels."""
     whole = automatic[1] - automatic[0]
     step = whole / PIXELS
     width = np.clip(before[1] - before[0] + right * step, NARROWEST * whole, WIDEST * whole)
@@ -139,8 +138,8 @@ def dragged(before: Limits, automatic: Limits, right: float, down: float) -> Lim
     return float(level - width / 2), float(level + width / 2)
 
 
-def _taken_away(tool: Any) -> list[Any] | None:
-    """Keep the active layer's tool from seeing this press; what was taken from it."""
+def _remove_callbacks(tool: Any) -> list[Any] | None:
+    """Hide the press from the tool of the active layer; return the removed callbacks."""
     if tool is None or str(getattr(tool, "mode", "pan_zoom")) == "pan_zoom":
         return None
     callbacks = list(tool.mouse_drag_callbacks)
@@ -148,6 +147,6 @@ def _taken_away(tool: Any) -> list[Any] | None:
     return callbacks
 
 
-def _give_back(tool: Any, callbacks: list[Any] | None) -> None:
+def _restore_callbacks(tool: Any, callbacks: list[Any] | None) -> None:
     if callbacks is not None:
         tool.mouse_drag_callbacks[:0] = callbacks

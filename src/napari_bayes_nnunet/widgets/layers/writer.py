@@ -1,4 +1,4 @@
-"""Layers as NIfTI files on the grid of the image they belong to, or not at all."""
+"""Writer of layers as NIfTI files on the grid of their image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .metadata import metadata_geometry
 def write_image_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write an image layer and return the written path.
 
-    Raises DataError where the layer has no geometry or another shape than it.
+    Raises DataError if the layer has no geometry or does not have its shape.
     """
     file, voxels = _with_ending(path), _full_resolution(data, attributes)
     write_image(file, voxels, _geometry(voxels.shape, attributes))
@@ -27,7 +27,7 @@ def write_image_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> li
 def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write a labels layer and return the written path.
 
-    Raises DataError where the layer has no geometry or another shape than it.
+    Raises DataError if the layer has no geometry or does not have its shape.
     """
     file, labels = _with_ending(path), _full_resolution(data, attributes)
     write_labels(file, labels, _geometry(labels.shape, attributes))
@@ -35,7 +35,7 @@ def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> l
 
 
 def _with_ending(path: str) -> Path:
-    """With a filter chosen in napari's dialog the name may come without its ending."""
+    """Return the path with an ending, which napari's save dialog can omit."""
     return Path(path if path.lower().endswith(ENDINGS) else f"{path}{ENDINGS[0]}")
 
 
@@ -44,18 +44,22 @@ def _full_resolution(data: Any, attributes: Mapping[str, Any]) -> Any:
 
 
 def _geometry(shape: tuple[int, ...], attributes: Mapping[str, Any]) -> Geometry:
-    """Geometry of the layer; (Z, Y, X) data of a cine takes the geometry of one phase."""
+    """Return the geometry of the layer, or of one phase for (Z, Y, X) data of a cine."""
     name = attributes.get("name", "")
     geometry = metadata_geometry(attributes.get("metadata", {}))
     if geometry is None:
         raise DataError(
-            f"Layer '{name}' does not know its place in the patient, so it cannot be saved as "
-            "NIfTI: copy what you drew into a layer made by this plugin, or into one it opened."
+            "Layer {layer} has no known position in the patient, so it cannot be saved as NIfTI. "
+            "Copy its labels into a layer that this plugin has made or opened.",
+            layer=name,
         )
     for candidate in (geometry, geometry.frame()):
         if candidate.shape == shape:
             return candidate
     raise DataError(
-        f"Layer '{name}' has the shape {shape}, but its image has {geometry.shape}: undo the "
-        "change of shape, or save it in another format than NIfTI."
+        "Layer {layer} has the shape {shape}, but its image has {expected}. Restore the shape, or "
+        "save in another format.",
+        layer=name,
+        shape=shape,
+        expected=geometry.shape,
     )

@@ -17,8 +17,8 @@ from ...io.images.nifti import Volume
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
-from ..layers.review_layers import edited_layer, find_layer, put_on_top, take_away
-from ..layers.viewing import look_closely, show_in_reading_orientation, show_place, shown_place
+from ..layers.review_layers import edited_layer, find_layer, put_on_top, remove_layers
+from ..layers.viewing import show_in_reading_orientation, show_place, shown_place, zoom_to_labels
 
 MISSING_IMAGE: Final = "image not found"
 
@@ -91,9 +91,9 @@ class ReviewPicture(QObject):
         if self.edited in self._viewer.layers:
             self._viewer.layers.selection.active = self.edited
 
-    def look_closely(self) -> None:
+    def zoom_to_heart(self) -> None:
         """Zoom in on the heart, as large as it is in any slice."""
-        look_closely(self._viewer, self.edited, whole=True)
+        zoom_to_labels(self._viewer, self.edited, whole=True)
 
     def add_map(self, role: str) -> None:
         """Make the map of this role, hidden, where it is not there yet."""
@@ -130,17 +130,17 @@ class ReviewPicture(QObject):
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def take_away(self) -> None:
+    def remove(self) -> None:
         """Close, and remove the edited labels, of which the study has its own.
 
         Without the image nothing is left to look at, and all is removed.
         """
         self.close()
-        take_away(self._viewer, self.edited)
+        remove_layers(self._viewer, self.edited)
         self._set_visible("prediction", True)
         if self._is_black:
             for layer in (*result_layers(self._viewer, self.image).values(), self.image):
-                take_away(self._viewer, layer)
+                remove_layers(self._viewer, layer)
 
     def _find_image(self, volume: Volume | None) -> Image | None:
         """The image, where it is open in this window already."""
@@ -179,7 +179,7 @@ class ReviewPicture(QObject):
 
     def _result(self) -> SegmentationResult:
         """The study as the Segment dock shows a result."""
-        self._shown = SegmentationResult.of_study(self._session.study)
+        self._shown = SegmentationResult.from_study(self._session.study)
         return self._shown
 
     def _show_only_edited(self) -> None:
@@ -188,7 +188,7 @@ class ReviewPicture(QObject):
 
     def _add_edited(self) -> Labels:
         study = self._session.study
-        take_away(self._viewer, find_layer(self._viewer, self.image, "edited"))
+        remove_layers(self._viewer, find_layer(self._viewer, self.image, "edited"))
         layer = edited_layer(
             self.image,
             self._session.labels,

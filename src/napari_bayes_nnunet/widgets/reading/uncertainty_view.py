@@ -19,7 +19,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
 from ..layers.line_layer import Color, Line, LineLayer
-from ..layers.review_layers import find_layer, take_away
+from ..layers.review_layers import find_layer, remove_layers
 from ..layers.viewing import shown_place
 
 PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
@@ -221,7 +221,7 @@ class OutlineLayers(QObject):
     def _take_away(self) -> None:
         layers = self._layers()
         self._thin = self._strong = self._drawn = None
-        take_away(self._viewer, *(lines.release() for lines in layers))
+        remove_layers(self._viewer, *(lines.release() for lines in layers))
 
     def _layers(self) -> list[LineLayer]:
         return [lines for lines in (self._thin, self._strong) if lines is not None]

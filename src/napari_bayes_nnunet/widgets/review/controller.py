@@ -378,7 +378,7 @@ class ReviewController(QObject):
         if place is None or not self.session.has_place(place):
             place = self.session.after(None, self.view.queue) or self._middle()
         self.picture.go_to(place)
-        self.picture.look_closely()
+        self.picture.zoom_to_heart()
 
     def _middle(self) -> Place:
         return self.session.phases[0], self.session.slices // 2
@@ -389,7 +389,7 @@ class ReviewController(QObject):
             for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
                 part.close()
             self.outlines.close()
-            self.picture.take_away()
+            self.picture.remove()
             self._soon.cancel()  # last, since what is put back is an edit
         finally:
             self.saver.close()

@@ -154,12 +154,12 @@ class _Demo:
 
     def _look_closely(self) -> None:
         from ..layers.result_layers import result_layers
-        from ..layers.viewing import look_closely
+        from ..layers.viewing import zoom_to_labels
 
         assert self._dock is not None
         layer = self._dock.image.layer
         assert layer is not None
-        look_closely(self._viewer, result_layers(self._viewer, layer)["prediction"])
+        zoom_to_labels(self._viewer, result_layers(self._viewer, layer)["prediction"])
 
     def _take_picture(self) -> None:
         """Qt and the graphics card have had time to draw what was laid out."""

@@ -28,7 +28,7 @@ from ..layers.image_input import (
     check_same_grid,
     is_segmentable,
     parse_phase_numbers,
-    phases_beside,
+    read_layer_phases,
 )
 from ..layers.metadata import layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
@@ -170,7 +170,7 @@ class ImageForm(QWidget):
         self._known, self._problem = None, ""
         if self._layer is not None and self._layer.ndim == 4:
             try:
-                self._known = phases_beside(self._layer)
+                self._known = read_layer_phases(self._layer)
             except DataError as error:
                 self._problem = in_the_window(error)
         text = "ED and ES (found automatically)"

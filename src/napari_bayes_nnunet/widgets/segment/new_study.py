@@ -23,7 +23,7 @@ from ...io.study.study import (
     read_study_info,
     write_study,
 )
-from ..layers.image_input import computed
+from ..layers.image_input import load_voxels
 from ..layers.result import SegmentationResult
 
 PACKAGE = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def study_of(result: SegmentationResult, folder: Path, *, image: Any) -> ResultS
         _check_same_image(result, folder, image)
         return ResultStudy(folder, is_new=False)
     info = _info(result)
-    voxels = computed(image) if info.image is None else None
+    voxels = load_voxels(image) if info.image is None else None
     write_study(folder, info, result.posteriors, image=voxels)
     return ResultStudy(folder, is_new=True)
 
@@ -137,4 +137,4 @@ def _shows(info: StudyInfo, folder: Path, image: Any) -> bool:
     if file is None:
         return True
     there = read_volume(file, allow_blank=True).voxels
-    return np.array_equal(there, np.asarray(computed(image), dtype=there.dtype))
+    return np.array_equal(there, np.asarray(load_voxels(image), dtype=there.dtype))
