@@ -76,7 +76,7 @@ def measure(
     steps = ensemble.steps(image, spacing, settings)
     snapshots: list[Snapshot] = []
     result = drain(steps, snapshots.append)
-    tally = snapshots[-1].tally
+    statistics = snapshots[-1].statistics
     evaluation = evaluate_case(
         case=case.name,
         patient=patient_of(case.name),
@@ -89,7 +89,7 @@ def measure(
         mutual_information=result.mutual_information,
         pairwise_dice=result.pairwise_dice,
     )
-    return evaluation, tally.volumes["LV"]
+    return evaluation, statistics.volumes["LV"]
 
 
 Measured = list[tuple[CaseEvaluation, list[float]]]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from napari_bayes_nnunet.app.evaluation.case import evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, passes_of
+from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
@@ -122,7 +122,7 @@ def tallies(task: Task) -> dict[Row, MemberStatistics]:
     ensemble = _ensemble(task.folder, task.device)
     image, spacing = _image(task.case)
     ways = {
-        row: passes_of(
+        row: make_passes(
             choose_members(ensemble.folder, row.method, row.members),
             METHODS[row.method].combine,
             mirroring=task.mirroring,

@@ -1,4 +1,4 @@
-"""Machines with version 0.1.0 and with this one still tell each other so."""
+"""First call between computers with version 0.1.0 and with this version."""
 
 import base64
 import pickle
@@ -28,7 +28,7 @@ def test_a_worker_of_the_same_version_has_no_problem() -> None:
     assert why_unfit(__version__, (Path(__file__).parent,)) == ""
 
 
-def test_what_is_asked_first_has_the_path_it_had_in_0_1_0() -> None:
+def test_version_check_is_pickled_by_its_0_1_0_path() -> None:
     sent = pickle.dumps(connection.why_unfit, protocol=4)
     assert b"napari_bayes_nnunet.app.study_parcel" in sent
     assert b"why_unfit" in sent

@@ -1,4 +1,4 @@
-"""A bar on a terminal, lines or JSON lines elsewhere."""
+"""Progress as a bar on a terminal, as lines or as JSON lines."""
 
 import io
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster.connection import check_address, connect
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
     ConnectionTested,
@@ -25,11 +26,13 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     TestConnection,
     from_line,
+    speech,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.worker import Worker
+from napari_bayes_nnunet.app.worker import NO_REVIEW, Worker
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
 from tests.helpers.clusters import cluster
 from tests.helpers.models import made_image, make_model
@@ -184,7 +187,7 @@ def test_a_phase_that_is_not_there_fails_in_one_sentence(child, model):
     child.send(request(child, model, cine, phases=[9]))
     end = child.until(JobEnded)[-1]
     assert end.outcome == "failed"
-    assert end.text == "Phase 9 does not exist: there are 3."
+    assert end.spoken.values == {"phase": 9, "phases": 3}
 
 
 def test_a_stop_overtakes_and_the_child_serves_on(child, model):
@@ -238,9 +241,7 @@ def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, 
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
     (notice,) = [m for m in told if isinstance(m, Notice)]
-    assert notice.text == (
-        "What the members said could not be kept (No space left on device): it cannot be reviewed."
-    )
+    assert notice.spoken == statement(NO_REVIEW, reason="No space left on device")
     (done,) = [m for m in told if isinstance(m, PhaseDone)]
     assert done.posterior == ""
     assert told[-1] == JobEnded(outcome="finished", job=1)
@@ -251,8 +252,8 @@ def test_a_message_survives_the_line():
     image = {"image": "a.npy", "spacing": (8.0, 1.2, 1.9), "folder": "f", "phases": [1]}
     message = SegmentImage(job=3, settings=settings, **image)
     assert asdict(from_line(message.to_line())) == asdict(message)
-    assert from_line('{"kind": "stop", "job": 4, "of_a_newer_version": true}') == StopJob(job=4)
-    assert from_line('{"kind": "phase_done", "job": 1, "phase": 2, "report": {}}').posterior == ""
+    assert from_line('{"kind":"stop","job":4,"of_a_newer_version":true}') == StopJob(job=4)
+    assert from_line('{"kind":"phase_done","job":1,"phase":2,"report":{}}').posterior == ""
 
 
 def test_another_computer_answers_as_this_one(tmp_path):
@@ -293,15 +294,18 @@ def test_a_test_of_the_connection_is_answered_whatever_happens(tmp_path, monkeyp
     monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.what_is_there", break_down)
     told: list[Message] = []
     Worker(tmp_path, told.append).answer(TestConnection(device="tcp://server:1"))
-    text = "The test failed unexpectedly (KeyError: 'tcp://1.2.3.4:5')."
-    assert told == [ConnectionTested(device="tcp://server:1", text=text)]
+    (tested,) = told
+    assert isinstance(tested, ConnectionTested)
+    assert tested.device == "tcp://server:1"
+    assert "KeyError: 'tcp://1.2.3.4:5'" in tested.text
 
 
-def test_a_computer_that_is_not_there_is_said(tmp_path, model):
+def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):
     told: list[Message] = []
     worker = Worker(tmp_path, told.append)
     worker.answer(TestConnection(device="tls://"))
     worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
-    sentence = "The address of a scheduler is like tls://server:8786 or tcp://server:8786, not "
-    assert told[0] == ConnectionTested(device="tls://", text=f"{sentence}'tls://'.")
-    assert (told[-1].outcome, told[-1].text) == ("failed", f"{sentence}'tls://'.")
+    with pytest.raises(AppError) as caught:
+        check_address("tls://")
+    assert told[0] == ConnectionTested(device="tls://", text=str(caught.value))
+    assert told[-1] == JobEnded(outcome="failed", **speech(caught.value))

@@ -8,7 +8,7 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import passes_of
+from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
@@ -137,7 +137,7 @@ def test_spread_mirrors_are_nnunets_predictor_on_mirrored_images(tmp_path, preci
     ensemble = Ensemble(model, device="cpu", precision=precision)
     # One tile without a margin, so that the image can be turned instead.
     image, spacing = 1 + np.abs(made_image((4, *ensemble._predictor.patch_size))), (8, 1.5, 1.5)
-    passes = passes_of(ensemble.folder.members, "probabilities", mirroring="spread")
+    passes = make_passes(ensemble.folder.members, "probabilities", mirroring="spread")
     assert {one.turn for one in passes} == {0, 1, 2}
     expected = []
     for one in passes:

@@ -1,7 +1,7 @@
-"""What the program does, without any window: segment, train, talk to child processes."""
+"""Segmentation, training, reviews and evaluations, without any window."""
 
 from ..core.problems import Problem
 
 
 class AppError(Problem):
-    """Error: a request cannot be carried out."""
+    """Request that cannot be carried out."""

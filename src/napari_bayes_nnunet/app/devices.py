@@ -1,4 +1,4 @@
-"""The devices of this machine, asked of a child process: only that one imports torch."""
+"""Devices of this computer, listed by a child process so that torch is not imported here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from . import AppError
 _COMMAND = (*BAYES_NNUNET, "devices", "--json")
 TIMEOUT = 120.0
 """Seconds; importing torch from a network drive for the first time takes more than one minute."""
+NOTHING_LISTED = "the command listed none"
 
 
 def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT) -> dict[str, str]:
-    """Devices a training can run on, the fastest first: name → text with model and free memory.
+    """Return the devices, the fastest first: name → text with model and free memory.
 
     {"cuda:0": "NVIDIA A100, 78.1 of 79.2 GiB free", "cpu": "CPU, 16 threads, 20.1 GiB free"}.
-    Takes seconds. Raises AppError when the child gives no such list.
+    Takes seconds. Raises AppError if the child lists no devices.
     """
     try:
         done = subprocess.run(
@@ -26,31 +27,33 @@ def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT)
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=timeout,
-            creationflags=getattr(
-                subprocess, "CREATE_NO_WINDOW", 0
-            ),  # there is one on Windows only
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # exists on Windows only
         )
     except subprocess.TimeoutExpired as error:
         raise AppError(
-            f"Looking for the devices of this machine took more than {timeout:g} seconds: try "
-            "again, or choose the device by its name."
+            "Listing the devices took more than {seconds:g} s. Try again, or choose a device by "
+            "name, such as cpu.",
+            seconds=timeout,
         ) from error
     except OSError as error:
         raise AppError(
-            f"{command[0]} could not be started to look for devices: {error.strerror}."
+            "{program} could not be started to list the devices ({reason}). Choose a device by "
+            "name, such as cpu.",
+            program=command[0],
+            reason=error.strerror,
         ) from error
-    return _devices(done)
+    return _parse_devices(done)
 
 
-def _devices(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
+def _parse_devices(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    found = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
+    reason = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
     if done.returncode == 0:
-        try:  # the last line: a library may have printed before
+        try:  # only the last line, because a library may have printed before it
             return parse_json(done.stdout.strip().splitlines()[-1], dict[str, str])
         except (ValueError, IndexError):
-            found = "no list of them was printed"
+            reason = NOTHING_LISTED
     raise AppError(
-        f"The devices of this machine could not be found out ({found.rstrip('.')}): choose "
-        "one by its name, such as cpu."
+        "The devices could not be listed ({reason}). Choose a device by name, such as cpu.",
+        reason=reason.rstrip("."),
     )

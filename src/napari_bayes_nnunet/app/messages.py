@@ -1,6 +1,6 @@
-"""What parent and child processes tell each other: one frozen dataclass a kind, one JSON line each.
+"""Messages between parent and child processes, one JSON line each.
 
-Arrays do not travel here but as ``.npy`` and ``.npz`` files in the scratch folder of the child.
+Arrays are passed as ``.npy`` and ``.npz`` files in the scratch folder of the child instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Message:
     kind: ClassVar[str]
 
     def to_line(self) -> str:
-        """One line of JSON, without its end."""
+        """Return one line of JSON, without a line break."""
         return json.dumps({"kind": self.kind, **asdict(self)}, allow_nan=False)
 
 
@@ -31,8 +31,8 @@ class Message:
 class SpokenMessage(Message):
     """Base of messages with a text for the user, worded for the command line.
 
-    ``statement`` is the JSON of the same as a `Statement`, from which a window words its own; None
-    where the text has no such parts, and in files of version 0.1.0.
+    ``statement`` is the same text as the JSON of a `Statement`, which a window words itself. It is
+    None for plain text and in files of version 0.1.0.
     """
 
     text: str = ""
@@ -40,7 +40,7 @@ class SpokenMessage(Message):
 
     @property
     def spoken(self) -> Statement | str:
-        """The statement, or the text if there is none that this version can read."""
+        """The statement, or the text if this version cannot read the statement."""
         if self.statement is None:
             return self.text
         try:
@@ -50,19 +50,19 @@ class SpokenMessage(Message):
 
 
 def speech(words: Statement | Problem | str) -> dict[str, Any]:
-    """Return the two fields of a `SpokenMessage`."""
+    """Return the fields ``text`` and ``statement`` of a `SpokenMessage`."""
     if isinstance(words, Problem):
         words = words.statement
     statement = words.to_json() if isinstance(words, Statement) else None
     return {"text": str(words), "statement": statement}
 
 
-# Requests, from the window to the inference child. Closing the child's input ends it.
+# Requests from the window to the inference child. The child ends when its input is closed.
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadEnsemble(Message):
-    """Make the ensemble in ``folder`` ready on ``device``, and check every member."""
+    """Request to load the ensemble in ``folder`` on ``device`` and to check every member."""
 
     kind: ClassVar[str] = "load"
     folder: str
@@ -71,9 +71,10 @@ class LoadEnsemble(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentImage(Message):
-    """Segment the array in the file ``image``, (channels, [T,] Z, Y, X), spacing (z, y, x) in mm.
+    """Request to segment the array (channels, [T,] Z, Y, X) in the file ``image``.
 
-    ``phases`` of a cine count from 1; None lets one member find ED and ES; [] is a 3D image.
+    ``spacing`` is (z, y, x) in mm. ``phases`` of a cine count from 1. None means ED and ES, found
+    by one member; [] means a 3D image, or all phases of a cine.
     """
 
     kind: ClassVar[str] = "segment"
@@ -87,16 +88,16 @@ class SegmentImage(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class TestConnection(Message):
-    """Say what is at ``device``, the name of another computer; see `app.remote_device`."""
+    """Request to describe the workers at ``device``, the text of a `RemoteDevice`."""
 
     kind: ClassVar[str] = "test"
-    __test__: ClassVar[bool] = False  # no test of pytest
+    __test__: ClassVar[bool] = False  # keeps pytest from collecting the class
     device: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopJob(Message):
-    """Stop ``job``; what it found so far stays."""
+    """Request to stop ``job``; its snapshots so far stay."""
 
     kind: ClassVar[str] = "stop"
     job: int
@@ -107,7 +108,7 @@ class StopJob(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ChildReady(Message):
-    """The child has started. ``devices``: name for a request → text with name and free memory."""
+    """Start of the child. ``devices``: name for a request → text with model and free memory."""
 
     kind: ClassVar[str] = "ready"
     devices: dict[str, str]
@@ -115,7 +116,7 @@ class ChildReady(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleLoaded(Message):
-    """The members were opened. ``refused``: path of a member → why it cannot be used."""
+    """End of loading an ensemble. ``refused``: path of a member → reason it cannot be used."""
 
     kind: ClassVar[str] = "loaded"
     folder: str
@@ -124,7 +125,7 @@ class EnsembleLoaded(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionTested(Message):
-    """What is at ``device``, or why it cannot be used, in one sentence."""
+    """Sentence that describes the workers at ``device``, or says why they cannot be used."""
 
     kind: ClassVar[str] = "tested"
     device: str
@@ -133,7 +134,7 @@ class ConnectionTested(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class PhasesFound(Message):
-    """End-diastole and end-systole of the cine of ``job``, as one member sees them."""
+    """End-diastole and end-systole of the cine of ``job``, found by one member."""
 
     kind: ClassVar[str] = "phases"
     job: int
@@ -143,10 +144,10 @@ class PhasesFound(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotReady(Message):
-    """The posterior after ``done`` of ``total`` members, of one phase (None for a 3D image).
+    """Posterior of one phase (None for a 3D image) after ``done`` of ``total`` members.
 
-    ``labels`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32 bit are
-    ``.npy`` files, the reader's to delete. ``eta_seconds`` counts all phases of the job.
+    ``labels`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32 in bit are
+    ``.npy`` files, which the recipient deletes. ``eta_seconds`` is for all phases of the job.
     """
 
     kind: ClassVar[str] = "snapshot"
@@ -162,10 +163,10 @@ class SnapshotReady(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseDone(Message):
-    """All members of one phase are done; ``report`` is the content of a case's JSON file.
+    """Result of one phase; ``report`` is the content of a case's JSON file.
 
-    ``posterior`` is a file of the mean probabilities and of the members' labels, as in a study,
-    the reader's to delete; "" where it could not be written.
+    ``posterior`` is a file of the mean probabilities and the members' labels, as in a study, which
+    the recipient deletes; "" if it could not be written.
     """
 
     kind: ClassVar[str] = "phase_done"
@@ -177,7 +178,7 @@ class PhaseDone(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(SpokenMessage):
-    """One sentence for the user, such as a step taken because memory was short."""
+    """One sentence for the user, for example that memory is short."""
 
     kind: ClassVar[str] = "notice"
 
@@ -187,10 +188,10 @@ class Notice(SpokenMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class StageStarted(Message):
-    """The job began something that takes a while; ``text`` is for the user.
+    """Start or progress of a long step of the job; ``text`` is for the user.
 
-    Where it consists of ``total`` equal parts ``done`` of them are, and what is left takes
-    ``eta_seconds``, None while nobody knows.
+    ``done`` of ``total`` equal parts are done (0 of 0 if it has no parts), and the rest takes
+    ``eta_seconds``, None while unknown.
     """
 
     kind: ClassVar[str] = "stage"
@@ -202,9 +203,9 @@ class StageStarted(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStarted(Message):
-    """The training of ``fold`` is about to run the epochs from ``epoch`` (0, or on a resume later).
+    """Start of the training of ``fold`` at ``epoch``, which is 0 unless it is resumed.
 
-    ``epochs`` in all, in ``cycles`` of equal length; then ``validation_cases`` are measured.
+    It has ``epochs`` in all, in ``cycles`` of equal length, then measures ``validation_cases``.
     """
 
     kind: ClassVar[str] = "started"
@@ -217,9 +218,9 @@ class TrainingStarted(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StudiesFound(Message):
-    """A folder was searched: ``studies`` in all. ``left_out`` says of other files why, a sentence.
+    """Number of ``studies`` in a folder. ``left_out``: a sentence for each file left out.
 
-    Written by ``predict --jsonl``, as is `StudyDone`.
+    The command line's predict writes it and `StudyDone` as JSON lines.
     """
 
     kind: ClassVar[str] = "studies"
@@ -229,10 +230,11 @@ class StudiesFound(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDone(SpokenMessage):
-    """One study ended: ``outcome`` is "done", "finished before" or "failed".
+    """End of one study: ``outcome`` is "done", "finished before" or "failed".
 
-    ``case`` is the folder of its results seen from the output folder, ``text`` why it failed, or
-    notes. ``done`` of ``total`` studies are; ``eta_seconds`` for the others, None where unknown.
+    ``case`` is the folder of its results, relative to the output folder. ``text`` says why it
+    failed, or holds notes. ``done`` of ``total`` studies have ended; the others take
+    ``eta_seconds``, None if unknown.
     """
 
     kind: ClassVar[str] = "study"
@@ -245,7 +247,7 @@ class StudyDone(SpokenMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone(EpochReport, Message):
-    """One finished epoch of a training."""
+    """Finished epoch of a training."""
 
     kind: ClassVar[str] = "epoch"
 
@@ -257,7 +259,7 @@ FAILED: Final = "failed"
 
 @dataclass(frozen=True, kw_only=True)
 class JobEnded(SpokenMessage):
-    """The last message of a job: ``outcome`` is FINISHED, STOPPED or FAILED."""
+    """Last message of a job: ``outcome`` is FINISHED, STOPPED or FAILED."""
 
     kind: ClassVar[str] = "ended"
     outcome: str
@@ -294,8 +296,8 @@ class _Kind:
 
 
 def from_line(line: str) -> Message:
-    """Return the message of a JSON line; keys of newer versions are ignored. Raises AppError."""
+    """Return the message in a JSON line, ignoring unknown keys. Raises AppError."""
     try:
         return parse_json(line, _KINDS[parse_json(line, _Kind).kind])
     except (ValueError, KeyError):
-        raise AppError("This line is not a message of this program.") from None
+        raise AppError("This line is not a message of napari-bayes-nnunet.") from None

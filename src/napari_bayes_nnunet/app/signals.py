@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by Ctrl-C or SIGTERM, a training also by a file in its folder."""
+"""Requests to stop a run: Ctrl-C or SIGTERM, and for a training also a file in its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """True once the training was asked to stop; ``file`` is the file that asks it to."""
+    """Request to stop a training, true once a signal was received or ``file`` exists."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -33,7 +33,7 @@ class StopRequest:
 
     @contextmanager
     def in_epochs(self) -> Iterator[None]:
-        """While epochs run, a signal waits for the end of the epoch."""
+        """Let a signal wait for the end of the epoch, inside this block."""
         self._in_epochs = True
         try:
             yield
@@ -42,11 +42,11 @@ class StopRequest:
 
     @contextmanager
     def listening(self, leave: Callable[[], NoReturn]) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM for requests; outside epochs ``leave`` ends the process at once.
+        """Treat Ctrl-C and SIGTERM as requests; outside epochs ``leave`` ends the process at once.
 
-        An exception would not do: nnU-Net swallows KeyboardInterrupt in places and goes on with
-        another reader of images, and its pools of processes can wait for ever after one. A second
-        signal ends the process as if nobody listened.
+        An exception would not do: nnU-Net swallows KeyboardInterrupt in places and continues with
+        another image reader, and after one its process pools can wait for ever. A second signal
+        ends the process as it would without this block.
         """
 
         def note() -> None:
@@ -60,16 +60,16 @@ class StopRequest:
 
 @contextmanager
 def on_first_signal(act: Callable[[], None]) -> Iterator[None]:
-    """``act`` on the first Ctrl-C or SIGTERM; a second one ends the process at once."""
+    """Call ``act`` on the first Ctrl-C or SIGTERM; a second one ends the process at once."""
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+    def handle(number: int, frame: FrameType | None) -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         act()
 
-    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

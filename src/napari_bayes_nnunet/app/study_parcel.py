@@ -1,7 +1,7 @@
-"""The version check at the path where version 0.1.0 looks for it.
+"""Version check at the import path of version 0.1.0.
 
-Dask pickles functions by their path, so that the first question between machines of different
-versions must keep the path and the names it had in 0.1.0. All else lives in `cluster.worker_call`.
+Dask pickles functions by import path. The first call between computers of different versions must
+therefore keep the path and the names of 0.1.0. The rest is in `cluster.worker_call`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Parcel = WorkerCall
 
 
 def why_unfit(version: str, folders: Sequence[Path] = ()) -> str:
-    """Return why this process cannot work for a command of ``version``; "" if it can."""
+    """Return a sentence if this process cannot work for a command of ``version``, else ""."""
     return worker_problem(version, folders)
 
 
 def open_parcel(parcel: WorkerCall) -> WorkerAnswer[Any]:
-    """Answer a call that version 0.1.0 sent: with the sentence on the two versions."""
+    """Answer a call of version 0.1.0 with the sentence that names both versions."""
     return run_on_worker(parcel)

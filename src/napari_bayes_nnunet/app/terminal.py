@@ -15,17 +15,17 @@ from .segmentation.result import Snapshot
 
 
 class MessageView(Protocol):
-    """Shows messages of a job."""
+    """View of the messages of a job."""
 
     def show(self, message: Message) -> None:
-        """Show a message, unless its kind is of no interest here."""
+        """Show a message, or ignore its kind."""
 
     def close(self) -> None:
-        """Leave the terminal tidy."""
+        """End an open progress bar."""
 
 
 class JsonLines:
-    """Messages of some ``kinds`` for a program, one JSON line each."""
+    """Messages of the given ``kinds``, one JSON line each."""
 
     def __init__(self, stream: TextIO, *, kinds: type[Message] = Message) -> None:
         self._stream, self._kinds = stream, kinds
@@ -40,9 +40,9 @@ class JsonLines:
 
 
 class ProgressView:
-    """Progress for a person: a bar if ``stream`` is a terminal, else lines of text.
+    """Readable progress: a bar if ``stream`` is a terminal, else lines of text.
 
-    Bars stay in sight at their end if ``leave``.
+    With ``leave``, finished bars stay visible.
     """
 
     def __init__(self, stream: TextIO, *, leave: bool = False) -> None:
@@ -54,10 +54,10 @@ class ProgressView:
     def progress(
         self, text: str, done: int, total: int, *, note: str | None = None, line: str = ""
     ) -> None:
-        """Move the bar, or begin another one for another ``total`` or less ``done``.
+        """Move the bar; another ``total`` or a smaller ``done`` starts a new bar.
 
-        ``text`` stands before the bar and ``note``, by default the time left, after it. ``line`` is
-        written instead if there are no bars.
+        ``text`` is shown before the bar and ``note``, by default the time left, after it. Without
+        a terminal, ``line`` is written instead.
         """
         if not self._has_bars:
             if line:
@@ -70,8 +70,9 @@ class ProgressView:
             self._time_left.step(done - self._bar.n)
         self._bar.n = done
         self._bar.set_description_str(text, refresh=False)
-        left = time_left_text(self._time_left.seconds(total - done)) if note is None else note
-        self._bar.set_postfix_str(left, refresh=False)
+        if note is None:
+            note = time_left_text(self._time_left.seconds(total - done))
+        self._bar.set_postfix_str(note, refresh=False)
         self._bar.refresh()
 
     def line(self, text: str) -> None:
@@ -112,10 +113,10 @@ def progress_bar() -> Iterator[ProgressView]:
 def show_member(view: ProgressView, image: str, snapshot: Snapshot) -> None:
     """Move the bar of an image, or of images segmented together, to the member of a snapshot."""
     done, total = snapshot.done, snapshot.total
-    left = time_left_text(snapshot.eta_seconds)
-    view.progress(f"{image}, member {done} of {total}", done, total, note=left)
+    note = time_left_text(snapshot.eta_seconds)
+    view.progress(f"{image}, member {done} of {total}", done, total, note=note)
 
 
 def time_left_text(seconds: float | None) -> str:
-    """Return "3 min 20 s left", "" if nothing is known."""
+    """Return a text such as "3 min 20 s left", or "" if the time is unknown."""
     return "" if seconds is None else f"{duration_text(seconds)} left"

@@ -1,7 +1,8 @@
-"""The inference child: keeps an ensemble loaded and segments what the window sends.
+"""The inference child process, which keeps an ensemble loaded and segments images for the window.
 
-Started as ``python -m napari_bayes_nnunet.app.worker --scratch FOLDER``. One request a line on its
-input, one message a line on its output; it ends when its input is closed.
+It runs `python -m napari_bayes_nnunet.app.worker` with the path of a scratch folder. It reads one
+request per line on standard input, writes one message per line on standard output, and ends when
+its input is closed.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.durations import TimeLeft
+from ..core.problems import statement
 from ..core.steps import drain
 from ..io import DataError
 from ..io.study.arrays import write_posterior
@@ -55,7 +57,7 @@ from .segmentation.result import (
     Segmentation,
     Snapshot,
     SnapshotThrottle,
-    posterior_of,
+    stored_posterior,
 )
 
 if TYPE_CHECKING:
@@ -64,10 +66,13 @@ if TYPE_CHECKING:
 PhaseSteps: TypeAlias = Generator[
     Mapping[int, Snapshot | RemoteSnapshot], None, Sequence[Segmentation | RemoteSegmentation]
 ]
+NO_REVIEW: Final = (
+    "The posterior could not be saved ({reason}). This result can be viewed but not reviewed."
+)
 
 
 class Worker:
-    """Answers requests one after the other; ``stop`` is the job that is to end now."""
+    """Handler of one request after the other; ``stop`` is the job to stop now."""
 
     def __init__(self, scratch: Path, tell: Callable[[Message], None]) -> None:
         self.scratch = scratch
@@ -75,15 +80,15 @@ class Worker:
         self._ensemble: Ensemble | RemoteEnsemble | None = None
         self._loaded: tuple[str, str] | None = None
         self._files = 0
-        self._unread: Path | None = None  # the last array written; who reads it deletes it
+        self._unread: Path | None = None  # the last array written, which its reader deletes
         self.stop: int | None = None
 
     def answer(self, request: Message) -> None:
-        """Carry out one request; every failure becomes a message."""
+        """Carry out a request and turn every failure into a message."""
         job = request.job if isinstance(request, SegmentImage) else 0
         try:
             if isinstance(request, LoadEnsemble):
-                self._loaded = None  # a training may have added or replaced members
+                self._loaded = None  # because a training may have added or replaced members
                 self._load(request.folder, request.device)
             elif isinstance(request, TestConnection):
                 self._test(request.device)
@@ -92,7 +97,7 @@ class Worker:
                 self._tell(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
         except (AppError, DataError, ModelError) as error:
             self._tell(JobEnded(outcome=FAILED, **speech(error), job=job))
-        except Exception as error:  # the child must outlive what nobody foresaw, and say so
+        except Exception as error:  # the child must survive and report an unforeseen error
             traceback.print_exc()
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
             self._tell(JobEnded(outcome=FAILED, text=text, job=job))
@@ -100,7 +105,7 @@ class Worker:
     def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):
             self._ensemble = None
-            gc.collect()  # its network is part of a cycle, and may hold most of a card
+            gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
             self._tell(StageStarted(text="Loading the ensemble"))
             self._ensemble = self._open(folder, device)
             self._loaded = (folder, device)
@@ -116,8 +121,8 @@ class Worker:
             show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
             return RemoteEnsemble(folder, device=RemoteDevice.of(device), show_stage=show_stage)
         notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
-        kept = PredictionCache(self.scratch / "answers")
-        return Ensemble(folder, device=device, notify=notify, kept=kept)
+        cache = PredictionCache(self.scratch / "answers")
+        return Ensemble(folder, device=device, notify=notify, cache=cache)
 
     def _test(self, device: str) -> None:
         from .remote.connection import what_is_there
@@ -126,13 +131,13 @@ class Worker:
             text = what_is_there(RemoteDevice.of(device))
         except AppError as error:
             text = str(error)
-        except Exception as error:  # the window waits for an answer, whatever Dask raises
+        except Exception as error:  # whatever Dask raises, the window waits for an answer
             traceback.print_exc()
             text = f"The test failed unexpectedly ({type(error).__name__}: {error})."
         self._tell(ConnectionTested(device=device, text=text))
 
     def _segment(self, request: SegmentImage) -> bool:
-        """Segment the phases asked for; True if stopped."""
+        """Segment the requested phases and return whether the job was stopped."""
         ensemble = self._load(request.folder, request.settings.device)
         image = np.load(request.image)
         try:
@@ -154,7 +159,11 @@ class Worker:
         if request.phases is not None:
             outside = [p for p in request.phases if not 1 <= p <= image.shape[1]]
             if outside:
-                raise AppError(f"Phase {outside[0]} does not exist: there are {image.shape[1]}.")
+                raise AppError(
+                    "Phase {phase} does not exist. Choose a phase from 1 to {phases}.",
+                    phase=outside[0],
+                    phases=image.shape[1],
+                )
             return request.phases or list(range(1, image.shape[1] + 1))
         self._tell(StageStarted(text="Finding end-diastole and end-systole"))
         ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
@@ -189,7 +198,7 @@ class Worker:
         phases: list[int] | list[None],
         remaining: int,
     ) -> Sequence[Segmentation | RemoteSegmentation]:
-        """Send the snapshots that `SnapshotThrottle` chooses, and return the results."""
+        """Send the snapshots that `SnapshotThrottle` selects and return the results."""
         time_left, throttle, last_done = TimeLeft(), SnapshotThrottle(), 0
 
         def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
@@ -221,17 +230,16 @@ class Worker:
         )
 
     def _write_posterior(self, result: Segmentation | RemoteSegmentation) -> str:
-        """Write what a review needs; without it the segmentation is still worth having."""
+        """Write the posterior for a review; if that fails, send a notice and return ""."""
         path = self._new_file(".npz")
         try:
             if isinstance(result, RemoteSegmentation):
                 path.write_bytes(result.posterior)
             else:
-                write_posterior(path, posterior_of(result), compressed=False)
+                write_posterior(path, stored_posterior(result), compressed=False)
         except OSError as error:
             reason = error.strerror or error
-            sentence = f"What the members said could not be kept ({reason}): it cannot be reviewed."
-            self._tell(Notice(text=sentence))
+            self._tell(Notice(**speech(statement(NO_REVIEW, reason=reason))))
             return ""
         return str(path)
 
@@ -249,7 +257,7 @@ class Worker:
 
 
 def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
-    """Answer the requests of one window until it closes ``requests``."""
+    """Answer the requests of a window until ``requests`` is closed."""
     lock = threading.Lock()
 
     def tell(message: Message) -> None:
@@ -269,7 +277,7 @@ def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
 
 
 def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]) -> None:
-    """Put requests in the queue; a stop overtakes them. A closed input ends the process at once."""
+    """Queue the requests, except that a stop takes effect at once. End with the input."""
     for line in requests:
         try:
             message = from_line(line)
@@ -285,7 +293,7 @@ def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]
 
 
 def main() -> None:
-    """Serve on standard input and output; what libraries print goes to standard error."""
+    """Serve on standard input and output; send prints of libraries to standard error."""
     scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

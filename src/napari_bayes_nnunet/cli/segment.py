@@ -136,7 +136,7 @@ def inspect_command(folder: Path, as_json: bool) -> None:
 
     from ..app.segmentation import inspection
 
-    ensemble = inspection.inspect(folder)
+    ensemble = inspection.inspect_ensemble(folder)
     click.echo(
         json.dumps(inspection.inspection_json(ensemble), indent=1)
         if as_json

@@ -56,6 +56,8 @@ class Action(StrEnum):
     """Put back the file from a backup, or start a new training."""
     CHOOSE_SERIES = "choose series"
     """Choose the DICOM series to read."""
+    TRAIN_WITH = "train with"
+    """Train a new ensemble with the ``value`` of the setting ``setting``."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -82,6 +84,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.FIT_TEMPERATURE: "run {command}, or name a temperature",
     Action.RESTORE: "put the file back from a backup, or train in another --output",
     Action.CHOOSE_SERIES: "choose a series with --series",
+    Action.TRAIN_WITH: "train with {setting} {value}",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app.prediction.phases import parse_phases
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.images.nifti import (
@@ -152,13 +153,13 @@ def test_further_channels_belong_to_the_first(tmp_path):
 def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out")
     assert code == 0
-    assert "3 members were used: the method finds no more in this folder." in said
+    assert FEWER_MEMBERS.format(used=3, requested=30) in said
 
 
 def test_more_members_than_asked_are_used_and_said(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out", "--members", 1)
     assert code == 0
-    assert "All 3 members were used: there are no cycles" in said
+    assert NO_CYCLES.format(used=3) in said
 
 
 def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):

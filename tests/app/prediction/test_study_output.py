@@ -13,7 +13,7 @@ from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.result import posterior_of
+from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
@@ -77,7 +77,7 @@ class TestMembers:
         result = ensemble.segment(made_image((4, 40, 50)), SPACING)
         assert result.member_labels is None
         with pytest.raises(ValueError, match="keep_members"):
-            posterior_of(result)
+            stored_posterior(result)
 
 
 class TestVolume:

@@ -28,7 +28,7 @@ from napari_bayes_nnunet.app.remote.connection import RemoteConnection, what_is_
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
-from napari_bayes_nnunet.app.segmentation.result import posterior_of
+from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.steps import drain
@@ -133,7 +133,7 @@ def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
     (tmp_path / "said.npz").write_bytes(result.posterior)
     arrays = {name: rounded(getattr(last, name)) for name in ("entropy", "mutual_information")}
     said = read_posterior(tmp_path / "said.npz", prediction=last.labels, **arrays)
-    assert_same(said, posterior_of(expected))
+    assert_same(said, stored_posterior(expected))
 
 
 def assert_same(found: StoredPosterior, expected: StoredPosterior) -> None:

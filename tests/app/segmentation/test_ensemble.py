@@ -8,8 +8,14 @@ import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, interleaved, passes_of
-from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.ensemble import EMPTY_IMAGE, NO_LV, NOT_FINITE
+from napari_bayes_nnunet.app.segmentation.forward_pass import (
+    ForwardPass,
+    interleave_passes,
+    make_passes,
+)
+from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
+from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
@@ -57,24 +63,44 @@ def test_one_member_has_no_spread(ensemble):
 
 
 @pytest.mark.parametrize(
-    ("image", "spacing", "words"),
+    ("image", "spacing", "values"),
     [
-        (np.full((3, 20, 20), np.nan, np.float32), SPACING, "NaN or infinite"),
-        (np.full((3, 20, 20), -1e30, np.float32), SPACING, r"holds voxels of 1e\+30"),
-        (np.zeros((3, 20, 20)), SPACING, "empty"),
-        (np.zeros((0, 20, 20)), SPACING, "Expected a"),
-        (np.ones((20, 20)), SPACING, "Expected a"),
-        (np.ones((3, 20, 20)), (8.0, 0.0, 1.9), "positive lengths"),
+        (
+            np.full((3, 20, 20), -1e30, np.float32),
+            SPACING,
+            {"largest": pytest.approx(1e30)},
+        ),
+        (np.zeros((0, 20, 20)), SPACING, {"shape": (0, 20, 20), "type": np.float64}),
+        (np.ones((20, 20)), SPACING, {"shape": (20, 20), "type": np.float64}),
+        (np.ones((3, 20, 20)), (8.0, 0.0, 1.9), {"spacing": (8.0, 0.0, 1.9)}),
     ],
 )
-def test_arrays_that_cannot_be_segmented(ensemble, image, spacing, words):
-    with pytest.raises(AppError, match=words):
+def test_invalid_image_or_spacing_raises_with_values(ensemble, image, spacing, values):
+    with pytest.raises(AppError) as caught:
         ensemble.segment(image, spacing)
+    assert caught.value.values == values
 
 
-def test_an_unknown_method_is_refused(ensemble):
-    with pytest.raises(AppError, match="must be one of multi, single, vanilla"):
+@pytest.mark.parametrize(
+    ("voxel", "sentence"), [(np.nan, NOT_FINITE), (-np.inf, NOT_FINITE), (0, EMPTY_IMAGE)]
+)
+def test_image_of_nan_inf_or_zeros_raises(ensemble, voxel, sentence):
+    with pytest.raises(AppError) as caught:
+        ensemble.segment(np.full((3, 20, 20), voxel, np.float32), SPACING)
+    assert caught.value.statement.template == sentence
+
+
+def test_unknown_method_raises(ensemble):
+    with pytest.raises(AppError) as caught:
         ensemble.segment(made_image((3, 20, 20)), SPACING, method="best")
+    assert caught.value.values == {"method": "best", "methods": ", ".join(METHODS)}
+
+
+def test_phases_of_an_ensemble_without_lv_raise(ensemble, monkeypatch):
+    monkeypatch.setattr(Ensemble, "structures", {"RV": 1})
+    with pytest.raises(AppError) as caught:
+        ensemble.find_phases(made_image((3, 20, 20))[None, None], SPACING)
+    assert caught.value.statement.template == NO_LV
 
 
 def test_mean_weights_are_those_of_one_network(ensemble):
@@ -115,12 +141,13 @@ def test_a_temperature_changes_the_certainty_and_not_the_labels(ensemble):
 
 
 @pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
-def test_a_temperature_is_a_number_above_0(ensemble, temperature):
-    with pytest.raises(AppError, match="temperature is a number above 0, not"):
+def test_invalid_temperature_raises(ensemble, temperature):
+    with pytest.raises(AppError) as caught:
         ensemble.segment(made_image((3, 20, 20)), SPACING, temperature=temperature)
+    assert caught.value.values == {"temperature": pytest.approx(temperature, nan_ok=True)}
 
 
-def test_dropout_is_armed_and_drawn_alike_each_time(tmp_path):
+def test_dropout_is_active_and_reproducible(tmp_path):
     import torch
 
     folder = make_model(tmp_path, members=1, dropout=0.5)
@@ -146,26 +173,28 @@ def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
     settings = SegmentationSettings(method="mc-dropout", members=3)
     steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     result = drain(steps)
-    passes = passes_of(result.members, "dropout")
+    passes = make_passes(result.members, "dropout")
     answers = ensemble.pass_probabilities(image, SPACING, passes)
     expected = [np.asarray(p).argmax(axis=0) for p in answers]
     np.testing.assert_array_equal(result.member_labels, expected)
 
 
-def test_no_more_members_are_asked_once_the_answer_rests(tmp_path, monkeypatch):
+def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu")
     image = made_image((3, 40, 40))
     whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
     assert len(whole.members) == whole.settings.members == 9
-    assert whole.notes == ()  # random weights come to no rest
+    assert whole.notes == ()  # random weights give no stable result
     monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: True)
     settings = SegmentationSettings(members=9, until_stable=True)
     steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     snapshots = []
     result = drain(steps, snapshots.append)
     assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
-    assert result.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
-    order = interleaved(passes_of(choose_members(ensemble.folder, "multi", 9), "probabilities"))
+    assert result.notes == (STABLE.format(done=3, total=9),)
+    order = interleave_passes(
+        make_passes(choose_members(ensemble.folder, "multi", 9), "probabilities")
+    )
     first = [one.members[0] for one in order[:3]]
     assert result.members == tuple(m for m in ensemble.folder.members if m in first)
     report = result.report()
@@ -195,7 +224,7 @@ def asked_together(ensemble, images, settings, **options):
     return drain(steps, note), seen
 
 
-def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
+def test_phases_together_equal_each_phase_alone(tmp_path, as_on_a_card):
     ensemble = Ensemble(make_model(tmp_path, members=2), device="cpu", precision="full")
     y, x = ensemble._predictor.patch_size
     images = [made_image((2, y, x)), made_image((3, y, x + 9), seed=1)]
@@ -214,7 +243,7 @@ def test_phases_asked_together_say_what_each_says_alone(tmp_path, as_on_a_card):
         assert together.member_labels.shape == (2, *image.shape)
 
 
-def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, monkeypatch):
+def test_stable_phase_is_skipped_while_others_continue(tmp_path, as_on_a_card, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
     images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
     monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: len(labels) == 2)
@@ -222,7 +251,7 @@ def test_a_phase_that_rests_is_left_out_of_what_follows(tmp_path, as_on_a_card, 
     (first, second), seen = asked_together(ensemble, images, settings)
     assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]
     assert (len(first.members), len(second.members)) == (3, 9)
-    assert first.notes == ("Stopped after 3 of 9 members: the answer had come to rest.",)
+    assert first.notes == (STABLE.format(done=3, total=9),)
     assert second.notes == ()
 
 

@@ -1,4 +1,4 @@
-"""What ``bayes-nnunet inspect`` prints, at the first look and at the look into the weights."""
+"""Output of ``bayes-nnunet inspect``, with and without reading the weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.app.segmentation.inspection import (
-    inspect,
+    inspect_ensemble,
     inspection_json,
     inspection_text,
 )
+from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import (
@@ -31,7 +32,7 @@ DATASET = {"labels": LABELS, "channel_names": {"0": "cineMRI"}, "file_ending": "
 
 
 def make_model(path: Path) -> Path:
-    """Its configuration, 2d, stands in the record or comes first."""
+    """Make a model folder; its configuration 2d is in the record or comes first."""
     path.mkdir(parents=True)
     (path / "plans.json").write_text(json.dumps(plans()))
     (path / "dataset.json").write_text(json.dumps(DATASET))
@@ -39,7 +40,7 @@ def make_model(path: Path) -> Path:
 
 
 def make_weights(path: Path) -> Path:
-    """A whole zip archive, as far as the first look goes."""
+    """Make a file that is complete unless its weights are read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"")
@@ -47,7 +48,7 @@ def make_weights(path: Path) -> Path:
 
 
 def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19)) -> RunFolder:
-    """A run whose members hold the weights of its small network."""
+    """Make a run whose members have the weights of its small network."""
     run = RunFolder(make_model(path))
     record = TrainingRecord(
         name="hearts",
@@ -69,9 +70,15 @@ def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19)) -> RunFolder:
     return run
 
 
+def methods_in(text: str) -> dict[str, str]:
+    """Return method → the rest of its line, without repeated spaces."""
+    lines = [line.split() for line in text.splitlines()]
+    return {line[0]: " ".join(line[1:]) for line in lines if line and line[0] in METHODS}
+
+
 def test_text_of_a_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    text = inspection_text(inspect(run.path))
+    text = inspection_text(inspect_ensemble(run.path))
     lines = text.splitlines()
     assert lines[0] == "hearts"
     for part in (
@@ -83,11 +90,11 @@ def test_text_of_a_run(tmp_path: Path) -> None:
         "Members        4 of 4 usable",
         "Licence        CC-BY-NC-SA-4.0",
         "fold  cycle  epoch  learning rate  size",
-        "multi (All cycles)       4 members: 2 of cycle 0, 2 of cycle 1",
-        "single (Last cycle)      2 members: 2 of cycle 1",
-        "vanilla (One network)    1 member: 1 of cycle 1",
     ):
         assert part in text
+    assert methods_in(text)["multi"] == "(All cycles) 4 members: 2 of cycle 0, 2 of cycle 1"
+    assert methods_in(text)["single"] == "(Last cycle) 2 members: 2 of cycle 1"
+    assert methods_in(text)["vanilla"] == "(One network) 1 member: 1 of cycle 1"
     row = next(line for line in lines if "epoch_0019.pth" in line)
     assert row.split()[:3] == ["0", "1", "19"]
     assert row.endswith("usable")
@@ -97,7 +104,7 @@ def test_text_of_a_run(tmp_path: Path) -> None:
 
 def test_json_of_a_run_is_plain_and_complete(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    content = inspection_json(inspect(run.path))
+    content = inspection_json(inspect_ensemble(run.path))
     assert json.loads(json.dumps(content)) == content
     assert (content["name"], content["kind"]) == ("hearts", "checkpoint ensemble")
     assert (content["labels"], content["channels"]) == (LABELS, ["cineMRI"])
@@ -124,13 +131,13 @@ def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:
     wrong = {"encoder.weight": torch.zeros(3)}
     write_member(run.member("0", 18), wrong, configuration="2d", mirroring_axes=None)
     add_member(run, "0", 18)
-    assert len(inspect(run.path, read_weights=False).usable_members) == 4
-    folder = inspect(run.path)
+    assert len(inspect_ensemble(run.path, read_weights=False).usable_members) == 4
+    folder = inspect_ensemble(run.path)
     assert [m.epoch for m in folder.usable_members] == [8, 9, 19]
-    assert "refused: wrong architecture: it lacks encoder." in inspection_text(folder)
     row = inspection_json(folder)["members"][2]
     assert not row["usable"]
-    assert row["reason"].startswith("wrong architecture")
+    assert "encoder." in row["reason"]
+    assert f"refused: {row['reason']}" in inspection_text(folder)
 
 
 def test_second_look_compares_checksums(tmp_path: Path) -> None:
@@ -140,21 +147,24 @@ def test_second_look_compares_checksums(tmp_path: Path) -> None:
     place = content.index(b"\0" * 64)  # inside a tensor of zeros
     content[place + 9] = 1
     file.write_bytes(content)
-    assert "does not match its checksum" in inspect(run.path).members[0].refused
+    assert inspect_ensemble(run.path, read_weights=False).members[0].usable
+    assert not inspect_ensemble(run.path).members[0].usable
 
 
 def test_folder_without_cycles(tmp_path: Path) -> None:
     model = make_model(tmp_path / "plain")
     for fold in "01":
         make_weights(model / f"fold_{fold}" / "checkpoint_final.pth")
-    folder = inspect(model, read_weights=False)
+    folder = inspect_ensemble(model, read_weights=False)
     text = inspection_text(folder)
     assert "cross-validation ensemble" in text
-    assert "multi (All cycles)       2 members\n" in text
-    assert "single (Last cycle)      This method takes" in text
+    assert methods_in(text)["multi"] == "(All cycles) 2 members"
     assert "cycle  epoch" not in text
     assert "Licence" not in text
     content = inspection_json(folder)
+    reason = content["methods"]["single"]["reason"]
+    assert folder.kind in reason
+    assert methods_in(text)["single"] == f"(Last cycle) {reason}"
     assert content["schedule"] is content["licence"] is None
     assert not content["methods"]["single"]["available"]
     assert content["methods"]["single"]["members"] == 0
@@ -164,22 +174,24 @@ def test_several_trainings_and_what_was_left_out(tmp_path: Path) -> None:
     for seed in ("seed1", "seed2", "seed3"):
         make_weights(make_model(tmp_path / seed) / "fold_0" / "checkpoint_final.pth")
     (tmp_path / "seed2" / "plans.json").unlink()
-    text = inspection_text(inspect(tmp_path, read_weights=False))
+    text = inspection_text(inspect_ensemble(tmp_path, read_weights=False))
     assert "2 of 3 usable" in text
-    assert "Left out\n  seed2 was left out: plans.json is missing" in text
+    assert "seed2" in text.partition("Left out\n")[2]
     assert "  seed3     0 " in text
 
 
 def test_folder_with_nothing_usable_is_still_shown(tmp_path: Path) -> None:
     model = make_model(tmp_path / "plain")
     make_weights(model / "fold_0" / "checkpoint_final.pth").write_bytes(b"")
-    folder = inspect(model)
-    assert "refused: the file is empty" in inspection_text(folder)
-    assert "holds no usable member: checkpoint_final.pth: the file is empty" in json.dumps(
-        inspection_json(folder)
-    )
+    folder = inspect_ensemble(model)
+    (member,) = folder.members
+    assert f"refused: {member.refused}" in inspection_text(folder)
+    for method in inspection_json(folder)["methods"].values():
+        assert not method["available"]
+        assert f"checkpoint_final.pth: {member.refused}" in method["reason"]
 
 
-def test_no_ensemble(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no training"):
-        inspect(tmp_path)
+def test_folder_without_ensemble_raises(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        inspect_ensemble(tmp_path)
+    assert tmp_path.name in str(caught.value)

@@ -1,4 +1,4 @@
-"""Which members each method takes, and what it says of a folder it cannot serve."""
+"""Members of each method, and the reasons for folders it cannot serve."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.methods import METHODS, available, choose_members
+from napari_bayes_nnunet.app.segmentation.methods import (
+    METHODS,
+    NO_CROSS_VALIDATION,
+    NO_DEEP_ENSEMBLE,
+    choose_members,
+    refused_methods,
+)
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, EnsembleKind, Member
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord
 
 PAPER = RestartSchedule()
+DROPOUT = Remedy(Action.TRAIN_WITH, {"setting": "dropout", "value": "0.1"})
+COSINE = Remedy(Action.TRAIN_WITH, {"setting": "schedule", "value": "cosine"})
 
 
 def make_members(
@@ -144,16 +153,18 @@ def test_single_takes_the_last_cycle_alone() -> None:
     assert epochs(running, "single", 1) == [18]
 
 
-def test_single_is_refused_without_cycles() -> None:
-    with pytest.raises(AppError, match=r"this folder \(checkpoints\) has no cycles; multi averag"):
+def test_single_without_cycles_raises() -> None:
+    with pytest.raises(AppError) as caught:
         choose_members(PLAIN, "single")
+    assert caught.value.values == {"kind": "checkpoints"}
 
 
-def test_single_is_refused_for_several_trainings() -> None:
+def test_single_for_several_trainings_raises() -> None:
     members = [m for f in "01" for m in make_members([9], cycle_length=10, fold=f)]
     folder = make_folder(members, "cross-validation ensemble")
-    with pytest.raises(AppError, match="this cross-validation ensemble is made of 2 trainings"):
+    with pytest.raises(AppError) as caught:
         choose_members(folder, "single")
+    assert caught.value.values == {"kind": "cross-validation ensemble", "trainings": 2}
 
 
 def test_vanilla_takes_one_member_of_the_first_fold() -> None:
@@ -167,23 +178,25 @@ def test_refused_members_are_never_taken() -> None:
     assert epochs(folder, "multi") == [8, 9, 18]
     assert epochs(folder, "vanilla") == [18]
     nothing = folder.refusing({member.path: "wrong architecture" for member in folder.members})
-    reason = "run holds no usable member: epoch_8.pth: wrong architecture."
-    assert available(nothing) == dict.fromkeys(METHODS, reason)
+    refused = refused_methods(nothing)
+    assert refused.keys() == METHODS.keys()
+    for reason in refused.values():
+        assert reason.values == {"ensemble": "run", "reason": "epoch_8.pth: wrong architecture"}
 
 
-def test_available_says_why_not() -> None:
-    reasons = available(PAPERS_RUN)
-    assert [name for name, why in reasons.items() if not why] == [
+def test_refused_methods_have_reasons_and_remedies() -> None:
+    refused = refused_methods(PAPERS_RUN)
+    assert [name for name in METHODS if name not in refused] == [
         *("multi", "single", "vanilla", "temperature", "swa")
     ]
-    assert "trained with dropout (bayes-nnunet train --dropout 0.1)" in reasons["mc-dropout"]
-    assert "several trainings, and this folder holds one" in reasons["deep-ensemble"]
-    assert "several folds, and this training has one" in reasons["cross-validation"]
-    assert "cosine restarts (bayes-nnunet train --schedule cosine)" in reasons["snapshot"]
-    reasons = available(CROSS_VALIDATION)
-    assert reasons["multi"] == reasons["vanilla"] == reasons["cross-validation"] == ""
-    assert "has no cycles" in reasons["single"]
-    assert "has no cycles" in reasons["swa"]
+    assert refused["mc-dropout"].remedies == (DROPOUT,)
+    assert refused["deep-ensemble"].statement.template == NO_DEEP_ENSEMBLE
+    assert refused["cross-validation"].statement.template == NO_CROSS_VALIDATION
+    assert refused["snapshot"].remedies == (COSINE,)
+    refused = refused_methods(CROSS_VALIDATION)
+    assert not {"multi", "vanilla", "cross-validation"} & refused.keys()
+    for method in ("single", "swa"):
+        assert refused[method].values == {"kind": "cross-validation ensemble"}
 
 
 def test_swa_averages_the_weights_of_the_members_single_takes() -> None:
@@ -207,7 +220,8 @@ def test_mc_dropout_asks_the_last_epoch_again_and_again() -> None:
     assert epochs(folder, "mc-dropout", 4) == [1199] * 4
     never = {**architecture, "dropout_op_kwargs": {"p": 0.0}}
     plans = {"configurations": {"2d": {"architecture": {"arch_kwargs": never}}}}
-    assert "trained with dropout" in available(replace(PAPERS_RUN, plans=plans))["mc-dropout"]
+    without = replace(PAPERS_RUN, plans=plans)
+    assert refused_methods(without)["mc-dropout"].remedies == (DROPOUT,)
 
 
 def test_a_deep_ensemble_takes_the_last_epoch_of_every_training() -> None:
@@ -230,20 +244,20 @@ def test_snapshots_are_the_last_of_every_cosine() -> None:
     assert epochs(folder, "snapshot") == [9, 19, 29]
     assert epochs(folder, "snapshot", 2) == [19, 29]
     restarts = replace(folder, record=record_of(RestartSchedule(epochs=30)))
-    assert "has other rates" in available(restarts)["snapshot"]
+    assert refused_methods(restarts)["snapshot"].remedies == (COSINE,)
 
 
 @pytest.mark.parametrize("count", [0, -3])
-def test_at_least_one_member(count: int) -> None:
-    with pytest.raises(AppError, match=f"At least one member is needed, not {count}"):
+def test_fewer_than_one_member_raises(count: int) -> None:
+    with pytest.raises(AppError) as caught:
         choose_members(PAPERS_RUN, "multi", count)
+    assert caught.value.values == {"count": count}
 
 
-def test_unknown_method() -> None:
-    with pytest.raises(
-        AppError, match="must be one of multi, single, vanilla, .*, snapshot, not 'bagging'"
-    ):
+def test_unknown_method_raises_with_all_names() -> None:
+    with pytest.raises(AppError) as caught:
         choose_members(PAPERS_RUN, "bagging")
+    assert caught.value.values == {"method": "bagging", "methods": ", ".join(METHODS)}
 
 
 def test_every_method_explains_itself() -> None:
@@ -251,3 +265,4 @@ def test_every_method_explains_itself() -> None:
         assert method.name == name
         assert method.title
         assert method.help.endswith(".")
+        assert len(method.help) <= 160

@@ -94,7 +94,7 @@ def test_a_report_of_a_stopped_case_is_incomplete(missing) -> None:
 def test_a_temperature_must_be_above_0(temperature) -> None:
     with pytest.raises(AppError) as caught:
         SegmentationSettings(temperature=temperature)
-    assert str(caught.value) == f"The temperature is a number above 0, not {temperature}."
+    assert caught.value.values == {"temperature": pytest.approx(temperature, nan_ok=True)}
 
 
 def test_the_device_does_not_change_the_result() -> None:

@@ -1,4 +1,4 @@
-"""A temperature is fitted on the cases a training held back, and found again."""
+"""Temperatures fitted on the validation cases of a training, and their use."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.segmentation.temperature import FILE, fitted_temperature
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
@@ -51,7 +52,7 @@ def settings_of(method: str, **others: Any) -> SegmentationSettings:
     return SegmentationSettings(method=method, mirroring="none", **others)
 
 
-def test_it_is_fitted_on_the_validation_cases(calibrated: Path, hearts: Path) -> None:
+def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Path) -> None:
     ensemble = Ensemble(calibrated, device="cpu")
     held_back = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
     probabilities, labels = [], []
@@ -75,7 +76,9 @@ def test_it_is_fitted_on_the_validation_cases(calibrated: Path, hearts: Path) ->
     assert rows[0]["cases"] == held_back
 
 
-def test_predict_takes_it(calibrated: Path, hearts: Path, tmp_path: Path) -> None:
+def test_predict_uses_the_fitted_temperature(
+    calibrated: Path, hearts: Path, tmp_path: Path
+) -> None:
     image = read_dataset(hearts).cases[0].images[0]
     start = (calibrated, image, "-o", tmp_path, "--method", "multi", *ASKED)
     code, text = run("predict", *start, "--temperature", "fitted")
@@ -85,51 +88,60 @@ def test_predict_takes_it(calibrated: Path, hearts: Path, tmp_path: Path) -> Non
     assert json.loads(report.read_text())["temperature"] == rows[1]["temperature"]
     code, text = run("predict", *start, "--temperature", "2.5", "--continue")
     assert code == 1
-    assert "made otherwise" in text
     assert "temperature 2.5" in text
 
 
-def test_one_that_was_not_fitted_is_refused(calibrated: Path, hearts: Path, tmp_path: Path) -> None:
+def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    with pytest.raises(AppError) as caught:
+        fitted_temperature(folder, SegmentationSettings())
+    assert caught.value.values == {"method": "multi", "members": 30, "mirroring": "full"}
+    command = f"bayes-nnunet calibrate {calibrated} DATASET --method multi --members 30"
+    (remedy,) = caught.value.remedies
+    assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full"})
+
+
+@pytest.mark.parametrize(("given", "expected"), [("fitted", 1), ("warm", 2), ("0", 1)])
+def test_command_refuses_an_unusable_temperature(
+    calibrated: Path, hearts: Path, tmp_path: Path, given: str, expected: int
+) -> None:
     image = read_dataset(hearts).cases[0].images[0]
     start = ("predict", calibrated, image, "-o", tmp_path, "--device", "cpu")
-    code, text = run(*start, "--temperature", "fitted")
-    assert code == 1
-    assert "No temperature was fitted for multi with 30 members and mirroring full" in text
-    assert "--method multi --members 30 --mirroring full first" in text
-    code, text = run(*start, "--temperature", "warm")
-    assert code == 2
-    assert "--temperature" in text
-    assert "'warm'" in text
-    code, text = run(*start, "--temperature", "0")
-    assert code == 1
-    assert "The temperature is a number above 0, not 0.0" in text
+    code, text = run(*start, "--temperature", given)
+    assert code == expected
+    assert {"fitted": "bayes-nnunet calibrate", "warm": "'warm'", "0": "0.0"}[given] in text
+    assert not any(tmp_path.iterdir())
 
 
 def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> None:
     model = make_model(tmp_path, members=1)
     shutil.copytree(model / "fold_0", model / "fold_1")
     ensemble = Ensemble(model, device="cpu")
-    with pytest.raises(AppError, match="from the folds 0, 1, so that some of them were trained"):
+    with pytest.raises(AppError) as caught:
         list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
+    assert caught.value.values == {"folds": "0, 1"}
 
 
 def test_the_temperature_of_one_fold_is_not_that_of_another(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
-    with pytest.raises(AppError, match="No temperature was fitted for multi"):
+    with pytest.raises(AppError) as caught:
         fitted_temperature(other, settings_of("multi"))
+    assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
 
 
-def test_another_dataset_is_refused(tmp_path: Path, hearts: Path) -> None:
+def test_dataset_without_validation_cases_raises(tmp_path: Path, hearts: Path) -> None:
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
-    with pytest.raises(AppError, match="holds no case that the training of .* kept"):
+    with pytest.raises(AppError) as caught:
         list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
+    assert caught.value.values == {"dataset": hearts, "training": ensemble.folder.name}
 
 
-def test_a_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
+def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
     (copy / FILE).write_text("[{}]")
     folder = Ensemble(copy, device="cpu").folder
-    with pytest.raises(DataError, match=r"temperatures\.json is damaged"):
+    with pytest.raises(DataError) as caught:
         fitted_temperature(folder, settings_of("multi"))
+    assert FILE in str(caught.value)

@@ -8,9 +8,10 @@ from dataclasses import asdict
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.app.segmentation.methods import METHODS, refused_methods
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.method_form import MethodForm
 
 from ...helpers.models import make_model
@@ -78,10 +79,11 @@ def test_every_choice_is_explained_in_plain_words(form) -> None:
 
 def test_methods_a_folder_cannot_serve_are_greyed_out(form, ensemble_folder) -> None:
     form.method.setCurrentIndex(form.method.findData("single"))
-    form.set_ensemble(find_ensemble(ensemble_folder))
+    folder = find_ensemble(ensemble_folder)
+    form.set_ensemble(folder)
     item = form.method.model().item(form.method.findData("single"))
     assert not item.isEnabled()
-    assert item.toolTip().startswith("This method takes the members of the last cycle")
+    assert item.toolTip() == in_the_window(refused_methods(folder)["single"])
     assert form.method.currentData() == "multi"
 
 

@@ -22,7 +22,7 @@ from ...io.study.study import (
     write_study,
 )
 from .. import AppError
-from ..segmentation.result import Segmentation, posterior_of
+from ..segmentation.result import Segmentation, stored_posterior
 
 WAITS: Final = 30.0
 """Seconds for another process: a worker that was cut off may still write the same study."""
@@ -38,7 +38,7 @@ class StudyParts:
 
     def add(self, phase: Phase, result: Segmentation, report: Mapping[str, Any]) -> None:
         """Keep what a review needs of one phase; ``report`` is the content of its JSON file."""
-        self.posteriors[phase] = posterior_of(result)
+        self.posteriors[phase] = stored_posterior(result)
         self.reports[phase] = report
 
     def write(self, case: str, image: Volume, structures: Mapping[str, int], classes: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.study.arrays import STEPS_PER_BIT, dump_posterior
-from ..segmentation.result import Segmentation, Snapshot, posterior_of
+from ..segmentation.result import Segmentation, Snapshot, stored_posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class RemoteSegmentation:
     def of(cls, result: Segmentation) -> RemoteSegmentation:
         """What a review needs."""
         stream = BytesIO()
-        dump_posterior(stream, posterior_of(result))
+        dump_posterior(stream, stored_posterior(result))
         return cls(result.report(), stream.getvalue())
 
     def report(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fit the temperature of an ensemble on the cases its training held back."""
+"""Temperature calibration on the validation cases of the ensemble's training."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .temperature import FittedTemperature, read_temperatures, write_fitted
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
 ) -> Iterator[FittedTemperature | str]:
-    """Fit τ on the validation cases of the ensemble's training; yields names, last the result.
+    """Fit τ on the validation cases of the ensemble's training.
 
-    The voxels are those inside the box around the reference's structures, as for the ECE. The
-    result is written into the ensemble's folder. Raises AppError if the training held back no case
-    of ``dataset``.
+    Yields the name of each case, then the result, which is also written into the ensemble's
+    folder. Only voxels in the box around the reference's structures count, as for the ECE. Raises
+    AppError if ``dataset`` has no validation case.
     """
     folder = ensemble.folder
-    read_temperatures(folder.path)  # a damaged file is reported before the work
+    read_temperatures(folder.path)  # so that a damaged file is reported before the long work
     members = choose_members(folder, settings.method, settings.members)
     cases = _held_back(folder, dataset, members)
     probabilities, labels = [], []
@@ -44,7 +44,10 @@ def calibrate(
             probabilities.append(inside.reshape(len(inside), -1))
             labels.append(reference[box].ravel())
     if not labels:
-        raise AppError("All labels of the validation cases are empty: nothing can be fitted.")
+        raise AppError(
+            "The labels of all validation cases are empty. Check the labels in {dataset}.",
+            dataset=dataset,
+        )
     temperature = fit_temperature(np.hstack(probabilities), np.hstack(labels))
     yield write_fitted(folder, settings, temperature, [case.name for case in cases])
 
@@ -52,22 +55,25 @@ def calibrate(
 def _held_back(
     folder: EnsembleFolder, dataset: Path, members: Sequence[Member]
 ) -> list[TrainingCase]:
-    """Return the cases that none of the members was trained on."""
+    """Return the cases that no member was trained on."""
     folds = sorted({member.fold for member in members})
     if len(folds) > 1:
         raise AppError(
-            f"The members come from the folds {', '.join(folds)}, so that some of them were "
-            "trained on any case: choose the folder of one fold to calibrate it."
+            "The members come from the folds {folds}, so every case was used to train some of "
+            "them. Calibrate an ensemble with a single fold.",
+            folds=", ".join(folds),
         )
-    known = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
-    names = set(known.get("validation_cases", []))
-    found = [case for case in read_dataset(dataset).cases if case.name in names]
-    if not found:
+    record = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
+    names = set(record.get("validation_cases", []))
+    cases = [case for case in read_dataset(dataset).cases if case.name in names]
+    if not cases:
         raise AppError(
-            f"{dataset} holds no case that the training of {folder.name} kept for its validation: "
-            "choose the dataset it was trained on."
+            "{dataset} has none of the validation cases of the training {training}. Choose the "
+            "dataset it was trained on.",
+            dataset=dataset,
+            training=folder.name,
         )
-    return found
+    return cases
 
 
 def _segment(

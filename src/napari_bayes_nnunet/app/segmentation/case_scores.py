@@ -1,4 +1,4 @@
-"""Whether a case looks like those the ensemble was validated on."""
+"""Comparison of a case with the validation cases of its ensemble."""
 
 from __future__ import annotations
 
@@ -10,14 +10,26 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 
 CaseScores = dict[str, dict[str, float]]
 """Structure → name of a score → value."""
+LOW_AGREEMENT = (
+    "{name}: the members agree less (Dice {value:.3f}) than on any validation case (lowest "
+    "{low:.3f})."
+)
+UNUSUAL_VOLUME = (
+    "{name}: the volume of {value:.0f} mL is outside the range of the validation cases, "
+    "{low:.0f} to {high:.0f} mL."
+)
+HIGH_SPREAD = (
+    "{name}: the volumes of the members differ more (SD {value:.1f} mL) than on any validation "
+    "case (highest {high:.1f} mL)."
+)
 DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
-"""Decimals that are told of each score."""
+"""Decimals shown for each score."""
 
 
 def case_scores(
     volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
 ) -> CaseScores:
-    """Structure → ``pairwise_dice``, ``volume_ml`` and ``volume_standard_deviation_ml``."""
+    """Return structure → ``pairwise_dice``, ``volume_ml``, ``volume_standard_deviation_ml``."""
     return {
         name: {
             "pairwise_dice": agreement[name],
@@ -29,7 +41,7 @@ def case_scores(
 
 
 def score_ranges(cases: Iterable[CaseScores]) -> dict[str, dict[str, list[float]]]:
-    """Lowest and highest of every score over the validation cases: structure → score → range."""
+    """Return structure → score → lowest and highest value of the validation cases."""
     seen: dict[str, dict[str, list[float]]] = {}
     for case in cases:
         for name, scores in case.items():
@@ -48,9 +60,9 @@ def validation_warnings(
     spreads: Mapping[str, Spread],
     agreement: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """A sentence for every score outside the range of the ensemble's validation cases.
+    """Return a sentence for every score outside the range of the ensemble's validation cases.
 
-    It is outside where the printed digits show it.
+    Values are compared as they are shown, with `DIGITS` decimals.
     """
     sentences = []
     for name, scores in case_scores(volumes, spreads, agreement).items():
@@ -59,18 +71,9 @@ def validation_warnings(
             digits = DIGITS[score]
             value, low, high = (round(number, digits) for number in (value, low, high))
             if score == "pairwise_dice" and value < low:
-                sentences.append(
-                    f"{name}: the models agree less (Dice {value:.3f}) than on any validation "
-                    f"case (lowest {low:.3f})."
-                )
+                sentences.append(LOW_AGREEMENT.format(name=name, value=value, low=low))
             elif score == "volume_ml" and not low <= value <= high:
-                sentences.append(
-                    f"{name}: the volume of {value:.0f} mL is outside the validation cases' "
-                    f"{low:.0f} to {high:.0f} mL."
-                )
+                sentences.append(UNUSUAL_VOLUME.format(name=name, value=value, low=low, high=high))
             elif score == "volume_standard_deviation_ml" and value > high:
-                sentences.append(
-                    f"{name}: the models' volumes differ more (SD {value:.1f} mL) than on any "
-                    f"validation case (highest {high:.1f} mL)."
-                )
+                sentences.append(HIGH_SPREAD.format(name=name, value=value, high=high))
     return tuple(sentences)

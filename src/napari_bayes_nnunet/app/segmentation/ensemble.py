@@ -1,4 +1,4 @@
-"""Segment an image with an ensemble: labels, uncertainty, volumes and how far the models agree."""
+"""Segmentation of an image with an ensemble: labels, uncertainty, volumes and agreement."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from .. import AppError
 from .case_scores import validation_warnings
 from .forward_pass import ForwardPass
-from .inspection import why_refused
+from .inspection import check_weights
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
 from .methods import choose_members
@@ -38,17 +38,38 @@ from .settings import SegmentationSettings
 from .temperature import chosen_temperature
 
 _LARGEST = 1e18
-"""Of a voxel: the variance of larger ones is no float32, and no scanner makes such."""
+"""Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
+NO_LV = (
+    "ED and ES are found from the LV, which this ensemble does not segment. Choose the phases by "
+    "number."
+)
+NOT_FINITE = "The image has NaN or infinite voxels. Remove them before segmenting it."
+EMPTY_IMAGE = "All voxels of the image are 0. Choose another image."
 Image = NDArray[Any]
 
 
 class Ensemble:
-    """An ensemble folder ready to segment on a device.
+    """Ensemble folder that is ready to segment on a device.
 
-    Every member is read and checked once; those that do not fit are refused in ``folder``.
-    ``precision`` "auto" computes in half precision where the device is fast with it, "full" in
-    float32. ``notify`` is told in one sentence when memory was short, ``kept`` are answers that are
-    not to be computed again. Raises DataError, ModelError or AppError with one sentence.
+    Every member is read and checked once; unusable members are marked as refused in ``folder``.
+
+    Parameters
+    ----------
+    folder : EnsembleFolder, Path or str
+        Folder of the ensemble.
+    device : str
+        "auto" for the fastest device, or its name.
+    precision : "auto" or "full"
+        Half precision if the device is fast with it, or always float32.
+    notify : callable
+        Called with a sentence when memory is short.
+    cache : PredictionCache, optional
+        Store of probabilities that need not be computed again.
+
+    Raises
+    ------
+    DataError, ModelError or AppError
+        If the folder or the device cannot be used.
     """
 
     def __init__(
@@ -58,38 +79,39 @@ class Ensemble:
         device: str = "auto",
         precision: Precision = "auto",
         notify: Callable[[str], None] = lambda sentence: None,
-        kept: PredictionCache | None = None,
+        cache: PredictionCache | None = None,
     ) -> None:
         from ...nnunet.device import choose_device
         from ...nnunet.inference import Predictor
 
-        found = folder if isinstance(folder, EnsembleFolder) else find_ensemble(Path(folder))
+        if not isinstance(folder, EnsembleFolder):
+            folder = find_ensemble(Path(folder))
         self._notes: list[str] = []
         self._notify = notify
         self._predictor = Predictor(
-            found.plans,
-            found.dataset_json,
-            found.configuration,
+            folder.plans,
+            folder.dataset_json,
+            folder.configuration,
             device=choose_device(device),
             precision=precision,
             notify=self._note,
         )
-        self.folder = found.refusing(why_refused(found))
-        self._answers = MemberPredictor(self._predictor, self.folder, kept)
+        self.folder = folder.refusing(check_weights(folder))
+        self._members = MemberPredictor(self._predictor, self.folder, cache)
 
     @property
     def device(self) -> str:
-        """Name of the device it computes on now."""
+        """Name of the current device, which changes if memory is short."""
         return str(self._predictor.network.device)
 
     @property
     def precision(self) -> str:
-        """The numbers the network computes with now: "float32", "float16" or "bfloat16"."""
+        """Current number type of the network: "float32", "float16" or "bfloat16"."""
         return str(self._predictor.network.dtype).removeprefix("torch.")
 
     @property
     def structures(self) -> dict[str, int]:
-        """Label of every structure, without background and ignored voxels."""
+        """Structure → label, without the background and ignored voxels."""
         return {name: label for name, label in self.folder.labels.items() if label != 0}
 
     def segment(
@@ -133,7 +155,7 @@ class Ensemble:
         return result
 
     def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
-        """How many phases of this size (channels, Z, Y, X) fill the device when asked together."""
+        """Return how many phases of this size (channels, Z, Y, X) fill the device together."""
         mirrors = 4 if mirroring == "full" else 1
         return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
 
@@ -148,11 +170,11 @@ class Ensemble:
     ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
         """Segment images, such as the phases of a cine, with one member after the other.
 
-        Yields the posterior of each, by its index in ``images``, after every member; with
-        ``until_stable``, images that are stable are left out. ``keep_members``: the results have
-        the labels of every member, a byte per member and voxel (24 MB for 30 members of
-        12 x 256 x 256 voxels); without it memory does not grow with the members. The ensemble has
-        its device and precision already: those of ``settings`` are not used.
+        Yields image index → posterior after every member, without images that are stable if
+        ``until_stable`` is set. With ``keep_members`` the results have the labels of every member,
+        a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels); without it
+        memory does not grow with the members. Device and precision are those of the ensemble, not
+        of ``settings``.
         """
         plan = PassPlan(folder=self.folder, settings=settings)
         order = plan.order
@@ -161,30 +183,33 @@ class Ensemble:
         started = perf_counter()
         self._predictor.start_over()
         temperature = chosen_temperature(self.folder, settings)
-        travellers = [
-            self._traveller(image, spacing, temperature=temperature, keep_members=keep_members)
+        every = [
+            self._start(image, spacing, temperature=temperature, keep_members=keep_members)
             for image in images
         ]
-        pace = TimeLeft(latest=LATEST, average=mean_of_computed)
-        for done, one in enumerate(order, start=1):
-            under_way = {p: each for p, each in enumerate(travellers) if not each.rests}
-            answers = self._answers.of(
-                *(one, [each.image for each in under_way.values()]),
+        time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
+        for done, forward_pass in enumerate(order, start=1):
+            active = {index: image for index, image in enumerate(every) if not image.is_stable}
+            predictions = self._members.predict(
+                *(forward_pass, [image.image for image in active.values()]),
                 mirroring=settings.mirroring,
                 should_stop=should_stop,
             )
-            for each, answer in zip(under_way.values(), answers, strict=True):
-                each.add(answer)
-            pace.step()
-            left = pace.seconds(len(order) - done) or 0.0
-            yield {p: Snapshot(done, len(order), left, each.tally) for p, each in under_way.items()}
-            if plan.looks_after(done):
-                for each in under_way.values():
-                    each.look()
-            if all(each.rests for each in travellers):
+            for image, probabilities in zip(active.values(), predictions, strict=True):
+                image.add(probabilities)
+            time_left.step()
+            eta = time_left.seconds(len(order) - done) or 0.0
+            yield {
+                index: Snapshot(done, len(order), eta, image.statistics)
+                for index, image in active.items()
+            }
+            if plan.checks_stability_after(done):
+                for image in active.values():
+                    image.check_stability()
+            if all(image.is_stable for image in every):
                 break
         seconds = (perf_counter() - started) / len(images)
-        return [self._result(each, plan, seconds) for each in travellers]
+        return [self._result(image, plan, seconds) for image in every]
 
     def member_probabilities(
         self,
@@ -195,7 +220,7 @@ class Ensemble:
         mirroring: Mirroring = "full",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
-        """Softmax (C, Z, Y, X) float32 of one member after the other, tensors on the device."""
+        """Yield each member's softmax (C, Z, Y, X) float32, a tensor on the device."""
         passes = [ForwardPass((member,)) for member in members]
         return self.pass_probabilities(
             image, spacing, passes, mirroring=mirroring, should_stop=should_stop
@@ -210,70 +235,75 @@ class Ensemble:
         mirroring: Mirroring = "full",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
-        """Softmax (C, Z, Y, X) float32 of one pass after the other, tensors on the device."""
-        asked = InputImage(_checked(image, spacing), spacing)
-        for one in passes:
-            yield from self._answers.of(one, [asked], mirroring=mirroring, should_stop=should_stop)
+        """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
+        images = [InputImage(_checked(image, spacing), spacing)]
+        for forward_pass in passes:
+            yield from self._members.predict(
+                forward_pass, images, mirroring=mirroring, should_stop=should_stop
+            )
 
     def find_phases(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
     ) -> tuple[int, int]:
-        """End-diastole and end-systole of (channels, T, Z, Y, X), phases from 1.
+        """Return the phases of ED and ES, from 1, of a cine (channels, T, Z, Y, X).
 
-        The largest and the smallest LV volume that the last member finds, without mirrors. Raises
-        AppError where the ensemble knows no LV or finds none.
+        They have the largest and the smallest LV volume of the last member, without mirroring.
+        Raises AppError if the ensemble does not segment the LV or finds none.
         """
         lv = next((v for n, v in self.structures.items() if canonical_structure(n) == "LV"), None)
         if lv is None:
-            raise AppError("ED and ES are found by the LV, which this ensemble does not segment.")
+            raise AppError(NO_LV)
         member = choose_members(self.folder, "vanilla", 1)[0]
         volumes = []
         together = self.phases_at_once(cine[:, 0], "none")
         for first in range(0, cine.shape[1], together):
             images = np.moveaxis(cine[:, first : first + together], 1, 0)
-            answers = self._answers.of(
+            predictions = self._members.predict(
                 ForwardPass((member,)),
                 [InputImage(_checked(image, spacing), spacing) for image in images],
                 mirroring="none",
                 should_stop=should_stop,
             )
-            for probabilities in answers:
+            for probabilities in predictions:
                 labels = to_numpy(most_probable(probabilities))
                 volumes.append(volumes_ml(labels, spacing, {"LV": lv})["LV"])
         try:
             return end_diastole_and_systole(volumes)
         except ValueError as error:
-            raise AppError(f"ED and ES were not found; name the phases instead. {error}") from error
+            raise AppError(
+                "ED and ES were not found ({reason}). Choose the phases by number.",
+                reason=str(error).rstrip("."),
+            ) from error
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
         self._notify(sentence)
 
-    def _traveller(
+    def _start(
         self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
     ) -> ImageProgress:
-        tally = MemberStatistics(
+        statistics = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
             posterior=RunningPosterior(temperature=temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
-        return ImageProgress(InputImage(_checked(image, spacing), spacing), tally)
+        return ImageProgress(InputImage(_checked(image, spacing), spacing), statistics)
 
-    def _result(self, traveller: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
-        tally = traveller.tally
-        labels = tally.measure(RunningPosterior.labels)
-        volumes = volumes_ml(labels, tally.spacing, self.structures)
-        spreads = {name: measure_spread(values) for name, values in tally.volumes.items()}
-        agreement = tally.agreement.mean()
+    def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
+        statistics = progress.statistics
+        labels = statistics.measure(RunningPosterior.labels)
+        volumes = volumes_ml(labels, statistics.spacing, self.structures)
+        spreads = {name: measure_spread(values) for name, values in statistics.volumes.items()}
+        agreement = statistics.agreement.mean()
         return Segmentation(
             labels=labels,
-            probabilities=tally.measure(RunningPosterior.mean),
-            entropy=tally.measure(RunningPosterior.total_entropy),
-            mutual_information=tally.measure(RunningPosterior.mutual_information),
+            probabilities=statistics.measure(RunningPosterior.mean),
+            entropy=statistics.measure(RunningPosterior.total_entropy),
+            mutual_information=statistics.measure(RunningPosterior.mutual_information),
             volumes=volumes,
-            member_volumes={name: tuple(values) for name, values in tally.volumes.items()},
+            member_volumes={name: tuple(values) for name, values in statistics.volumes.items()},
             volume_spread=spreads,
             pairwise_dice=agreement,
             ensemble=self.folder.name,
@@ -281,34 +311,41 @@ class Ensemble:
             settings=replace(
                 plan.settings,
                 members=len(plan.chosen),
-                temperature=tally.posterior.temperature,
+                temperature=statistics.posterior.temperature,
                 device=self.device,
             ),
-            members=tuple(m for one in plan.taken(traveller.done) for m in one.members),
+            members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
             precision=self.precision,
             seconds=seconds,
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
-            notes=(*self._notes, *plan.notes(traveller.done)),
-            member_labels=traveller.member_labels(plan),
+            notes=(*self._notes, *plan.notes(progress.done)),
+            member_labels=progress.member_labels(plan),
         )
 
 
 def _checked(image: Image, spacing: Spacing) -> Image:
-    """The image as (channels, Z, Y, X). Raises AppError where it cannot be segmented."""
+    """Return the image as (channels, Z, Y, X). Raises AppError if it cannot be segmented."""
     channels = image[None] if image.ndim == 3 else image
     if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
         raise AppError(
-            "Expected a (Z, Y, X) image of real numbers, found shape "
-            f"{image.shape} of {image.dtype}."
+            "The image has the shape {shape} and the type {type}. Use a (Z, Y, X) image of real "
+            "numbers.",
+            shape=image.shape,
+            type=image.dtype,
         )
     if not np.isfinite(channels).all():
-        raise AppError("The image holds NaN or infinite voxels; they cannot be segmented.")
+        raise AppError(NOT_FINITE)
     largest = max(abs(float(channels.min())), abs(float(channels.max())))
     if largest > _LARGEST:
-        raise AppError(f"The image holds voxels of {largest:.3g}: check how it was converted.")
+        raise AppError(
+            "The image has voxels as large as {largest:.3g}. Check how it was converted.",
+            largest=largest,
+        )
     if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
-        raise AppError(f"The spacing must be three positive lengths in mm, not {spacing}.")
+        raise AppError(
+            "The spacing {spacing} is invalid. Use three positive lengths in mm.", spacing=spacing
+        )
     if not channels.any():
-        raise AppError("The image is empty: all its voxels are 0.")
+        raise AppError(EMPTY_IMAGE)
     return channels

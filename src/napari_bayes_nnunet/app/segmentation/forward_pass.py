@@ -1,4 +1,4 @@
-"""How often the network looks at an image, and with which weights: a method's members combined."""
+"""Forward passes of a method: the weights, the dropout and the mirrored copy of each."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import Member
 
 Combine = Literal["probabilities", "weights", "dropout"]
-"""What is averaged: the members' answers (Eq. 2), their weights, or answers with dropout."""
+"""What is averaged: the members' probabilities (Eq. 2), weights, or probabilities with dropout."""
 Mode = tuple[str, str, int | None]
+"""Training, fold and cycle."""
 _FEWEST = 3
-"""Members between two looks, where there are fewer modes."""
+"""Fewest passes between two stability checks."""
 
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """One look at the image, with the mean of the weights of ``members``: one, but for SWA.
+    """One pass over an image with the mean weights of ``members`` (several only for SWA).
 
-    With ``dropout_seed`` the network's dropout is armed and drawn from that seed. ``turn`` is the
-    number of the mirror it sees where these are spread over the passes, counted on without end.
+    With ``dropout_seed`` dropout is active and drawn from that seed. If mirrored copies are spread
+    over the passes, ``turn`` is the running number of the copy; else it is None.
     """
 
     members: tuple[Member, ...]
@@ -29,13 +30,13 @@ class ForwardPass:
     turn: int | None = None
 
 
-def passes_of(
+def make_passes(
     members: Sequence[Member], combine: Combine, *, mirroring: Mirroring = "full"
 ) -> list[ForwardPass]:
-    """The passes that the chosen members are combined by, in the order of the members.
+    """Return the passes that combine the members, in the order of the members.
 
-    Spread mirrors are dealt out in turn, in every cycle from its last member on and from cycle to
-    cycle: how often each of four is seen in a cycle, and in all, differs by one at most.
+    Spread mirrored copies are assigned in turn, starting at the last member of each cycle. The
+    four copies are used equally often, within one, in each cycle and in all.
     """
     if combine == "weights":
         passes = [ForwardPass(tuple(members))]
@@ -45,39 +46,39 @@ def passes_of(
         passes = [ForwardPass((member,)) for member in members]
     if mirroring != "spread":
         return passes
-    return [replace(one, turn=turn) for one, turn in zip(passes, _turns(passes), strict=True)]
+    return [replace(p, turn=turn) for p, turn in zip(passes, _turns(passes), strict=True)]
 
 
 def _turns(passes: Sequence[ForwardPass]) -> list[int]:
-    places: dict[Mode, list[int]] = {}
-    for place, one in enumerate(passes):
-        places.setdefault(mode_of(one.members[-1]), []).append(place)
-    turns, dealt = [0] * len(passes), 0
-    for number, mine in enumerate(places.values()):
-        # Where cycles end with the last mirror, the next one would start with the same again.
-        shift = number if len(mine) % 4 == 0 else 0
-        for rank, place in enumerate(reversed(mine)):
-            turns[place] = dealt + shift + rank
-        dealt += len(mine)
+    indices_of_mode: dict[Mode, list[int]] = {}
+    for index, forward_pass in enumerate(passes):
+        indices_of_mode.setdefault(_mode(forward_pass.members[-1]), []).append(index)
+    turns, assigned = [0] * len(passes), 0
+    for number, indices in enumerate(indices_of_mode.values()):
+        # Otherwise every cycle of a multiple of four members would start with the same copy.
+        shift = number if len(indices) % 4 == 0 else 0
+        for rank, index in enumerate(reversed(indices)):
+            turns[index] = assigned + shift + rank
+        assigned += len(indices)
     return turns
 
 
-def mode_of(member: Member) -> Mode:
-    """The mode of the posterior a member is of: its training, fold and cycle."""
+def _mode(member: Member) -> Mode:
+    """Return the mode of the posterior that a member belongs to."""
     return member.training, member.fold, member.cycle
 
 
 def stability_interval(members: Sequence[Member]) -> int:
-    """After so many members another look shows whether the answer rests: once round the modes."""
-    return max(_FEWEST, len({mode_of(member) for member in members}))
+    """Return the number of passes between two stability checks: one per mode, at least three."""
+    return max(_FEWEST, len({_mode(member) for member in members}))
 
 
-def interleaved(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
-    """The passes in an order that visits all modes early: the last of each cycle first."""
-    seen: dict[Mode, int] = {}
+def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
+    """Return the passes so that all modes are visited early, the last of each cycle first."""
+    counts: dict[Mode, int] = {}
     ranks = []
-    for one in reversed(passes):
-        mode = mode_of(one.members[-1])
-        seen[mode] = seen.get(mode, 0) + 1
-        ranks.append((seen[mode], one))
-    return [one for _, one in sorted(ranks, key=lambda pair: pair[0])]
+    for forward_pass in reversed(passes):
+        mode = _mode(forward_pass.members[-1])
+        counts[mode] = counts.get(mode, 0) + 1
+        ranks.append((counts[mode], forward_pass))
+    return [forward_pass for _, forward_pass in sorted(ranks, key=lambda pair: pair[0])]

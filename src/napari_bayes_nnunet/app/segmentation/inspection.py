@@ -1,4 +1,4 @@
-"""What an ensemble folder holds, as text for the terminal and as JSON for programs."""
+"""Content of an ensemble folder, as text for the terminal and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..text_table import aligned
-from .methods import DEFAULT_COUNT, METHODS, available, choose_members
+from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
 
 
-def inspect(path: Path, *, read_weights: bool = True) -> EnsembleFolder:
-    """Find the ensemble at ``path`` and look at every member, into its weights too if told.
+def inspect_ensemble(path: Path, *, read_weights: bool = True) -> EnsembleFolder:
+    """Find the ensemble at ``path`` and check every member, by default also its weights.
 
-    Raises DataError when there is no ensemble, ModelError when its network cannot be built.
+    Raises DataError if there is no ensemble, ModelError if its network cannot be built.
     """
     folder = find_ensemble(path)
-    return folder.refusing(why_refused(folder)) if read_weights else folder
+    return folder.refusing(check_weights(folder)) if read_weights else folder
 
 
-def why_refused(folder: EnsembleFolder) -> dict[Path, str]:
-    """The second look: members whose weights cannot be used, and why. Loads torch."""
+def check_weights(folder: EnsembleFolder) -> dict[Path, str]:
+    """Return path → reason for each member whose weights cannot be used. Imports torch."""
     from ...nnunet.weights import check_member, expected_shapes
 
     if not folder.usable:
@@ -37,7 +37,7 @@ def why_refused(folder: EnsembleFolder) -> dict[Path, str]:
 
 
 def inspection_text(folder: EnsembleFolder) -> str:
-    """A summary, the table of members, and which methods the folder can serve."""
+    """Return a summary, the table of members, and the members that each method uses."""
     parts = [_summary(folder), _table(folder), _methods_text(folder)]
     if folder.problems:
         parts.append("\n".join(["Left out", *(f"  {problem}" for problem in folder.problems)]))
@@ -45,7 +45,7 @@ def inspection_text(folder: EnsembleFolder) -> str:
 
 
 def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
-    """The same as plain values. Epochs and cycles count from 0; sizes in bytes."""
+    """Return the content as plain values. Epochs and cycles count from 0; sizes are in bytes."""
     record = folder.record
     return {
         "path": str(folder.path),
@@ -78,27 +78,28 @@ def _member_json(member: Member) -> dict[str, Any]:
 
 
 def _methods_json(folder: EnsembleFolder) -> dict[str, dict[str, Any]]:
+    refused = refused_methods(folder)
     return {
         name: {
-            "available": not reason,
-            "reason": reason,
-            "members": 0 if reason else len(choose_members(folder, name)),
+            "available": name not in refused,
+            "reason": str(refused.get(name, "")),
+            "members": 0 if name in refused else len(choose_members(folder, name)),
         }
-        for name, reason in available(folder).items()
+        for name in METHODS
     }
 
 
 def _summary(folder: EnsembleFolder) -> str:
     structures = [f"{name} {value}" for name, value in folder.labels.items() if value]
     size = sum(member.bytes for member in folder.members)
-    found = f"{len(folder.usable_members)} of {len(folder.members)} usable, {_size(size)}"
+    members = f"{len(folder.usable_members)} of {len(folder.members)} usable, {_size(size)}"
     rows = {
         "Folder": str(folder.path),
         "Kind": folder.kind,
         "Configuration": folder.configuration,
         "Structures": ", ".join(structures),
         "Channels": ", ".join(folder.channels),
-        "Members": found,
+        "Members": members,
     }
     if folder.record:
         rows["Licence"] = folder.record.licence
@@ -106,12 +107,12 @@ def _summary(folder: EnsembleFolder) -> str:
 
 
 def _table(folder: EnsembleFolder) -> str:
-    """Columns that say the same of every member, or nothing of any, are left out."""
+    """Return the table of members, without empty columns and without a single training's name."""
     rows = [_row(member) for member in folder.members]
     same = {c for i, c in enumerate(_COLUMNS) if len({row[i] for row in rows}) == 1}
     drop = {"training"} & same | {c for i, c in enumerate(_COLUMNS) if not any(r[i] for r in rows)}
-    kept = [i for i, column in enumerate(_COLUMNS) if column not in drop]
-    lines = [[row[i] for i in kept] for row in (_COLUMNS, *rows)]
+    shown = [i for i, column in enumerate(_COLUMNS) if column not in drop]
+    lines = [[row[i] for i in shown] for row in (_COLUMNS, *rows)]
     return "\n".join(["Epochs and cycles, from 0", *(f"  {line}" for line in aligned(lines))])
 
 
@@ -129,21 +130,23 @@ def _row(member: Member) -> tuple[str, ...]:
 
 
 def _methods_text(folder: EnsembleFolder) -> str:
-    lines = [f"Methods, asked for {DEFAULT_COUNT} members"]
-    for name, reason in available(folder).items():
-        title = f"{name} ({METHODS[name].title})"
-        lines.append(f"  {title:<24} {reason or _taken(choose_members(folder, name))}")
+    lines = [f"Methods, with {DEFAULT_COUNT} members or as many as there are"]
+    refused = refused_methods(folder)
+    for name, method in METHODS.items():
+        title = f"{name} ({method.title})"
+        members = refused.get(name) or _members_text(choose_members(folder, name))
+        lines.append(f"  {title:<24} {members}")
     return "\n".join(lines)
 
 
-def _taken(members: Sequence[Member]) -> str:
-    """How many members, and how many of each cycle where there are cycles."""
+def _members_text(members: Sequence[Member]) -> str:
+    """Return the number of members, and that of each cycle if there are cycles."""
     count = f"{len(members)} member{'s' if len(members) > 1 else ''}"
     cycles = Counter(member.cycle for member in members if member.cycle is not None)
-    each = ", ".join(f"{cycles[cycle]} of cycle {cycle}" for cycle in sorted(cycles))
-    return f"{count}: {each}" if each else count
+    of_cycles = ", ".join(f"{cycles[cycle]} of cycle {cycle}" for cycle in sorted(cycles))
+    return f"{count}: {of_cycles}" if of_cycles else count
 
 
 def _size(count: int) -> str:
-    """Bytes as MB or kB of 1000, as disks are sold."""
+    """Return bytes as decimal MB or kB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

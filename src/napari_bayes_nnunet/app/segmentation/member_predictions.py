@@ -1,4 +1,4 @@
-"""What the passes of an ensemble say of images: taken from where it is kept, or computed."""
+"""Probabilities of an ensemble's passes over images, taken from a cache or computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Opened(NamedTuple):
-    """The mean of some members' weights, the axes they may be mirrored along, and their files."""
+    """Mean weights of some members, the axes they may be mirrored along, and their files."""
 
     weights: StateDict
     axes: tuple[int, ...] | None
@@ -28,7 +28,7 @@ class _Opened(NamedTuple):
 
 @dataclass
 class InputImage:
-    """An image (channels, Z, Y, X), its spacing (z, y, x) in mm, and what was made of it."""
+    """Image (channels, Z, Y, X) with its spacing (z, y, x) in mm, digest and preprocessed form."""
 
     channels: Any
     spacing: tuple[float, float, float]
@@ -37,83 +37,91 @@ class InputImage:
 
 
 class MemberPredictor:
-    """Asks the members of ``folder``; each is read once, and only when it is asked."""
+    """Predictions of the members of ``folder``; each member is read once, when it is needed."""
 
     def __init__(
-        self, predictor: Predictor, folder: EnsembleFolder, kept: PredictionCache | None
+        self, predictor: Predictor, folder: EnsembleFolder, cache: PredictionCache | None
     ) -> None:
         self._predictor = predictor
-        self._kept = kept
+        self._cache = cache
         self._plans = repr((folder.plans, folder.dataset_json, folder.configuration))
         self._opened: dict[tuple[Member, ...], _Opened] = {}
 
-    def of(
+    def predict(
         self,
-        one: ForwardPass,
+        forward_pass: ForwardPass,
         images: Sequence[InputImage],
         *,
         mirroring: Mirroring,
         should_stop: Callable[[], bool],
     ) -> list[Any]:
-        """Softmax (C, Z, Y, X) float32 of each image by one pass, tensors on the device.
+        """Return each image's softmax (C, Z, Y, X) float32 of one pass, tensors on the device.
 
-        What is not known of the images is computed for all of them together. Raises Stopped.
+        Images that are not in the cache are computed together. Raises Stopped.
         """
         if should_stop():
             raise Stopped
-        known = [self._find(one, image, mirroring) for image in images]
-        unknown = [image for image, answer in zip(images, known, strict=True) if answer is None]
-        computed = iter(self._compute(one, unknown, mirroring, should_stop) if unknown else ())
-        return [next(computed) if answer is None else answer for answer in known]
+        cached = [self._find(forward_pass, image, mirroring) for image in images]
+        missing = [image for image, found in zip(images, cached, strict=True) if found is None]
+        computed = iter(
+            self._compute(forward_pass, missing, mirroring, should_stop) if missing else ()
+        )
+        return [next(computed) if found is None else found for found in cached]
 
-    def _find(self, one: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
-        if self._kept is None:
+    def _find(self, forward_pass: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
+        if self._cache is None:
             return None
-        answer = self._kept.find(self._question(one, image, mirroring))
-        if answer is None or answer.shape[1:] != image.channels.shape[1:]:  # a damaged file
+        cached = self._cache.find(self._key(forward_pass, image, mirroring))
+        if cached is None or cached.shape[1:] != image.channels.shape[1:]:  # a damaged file
             return None
-        return self._predictor.on_device(answer)
+        return self._predictor.on_device(cached)
 
     def _compute(
         self,
-        one: ForwardPass,
+        forward_pass: ForwardPass,
         images: Sequence[InputImage],
         mirroring: Mirroring,
         should_stop: Callable[[], bool],
     ) -> list[Any]:
         from ...nnunet.inference import mirrors_of
 
-        opened = self.open(one.members)
-        answers: list[Any] = self._predictor.probabilities(
+        opened = self.open(forward_pass.members)
+        computed: list[Any] = self._predictor.probabilities(
             [self._prepared(image) for image in images],
             opened.weights,
-            mirrors=mirrors_of(mirroring, opened.axes, turn=one.turn),
-            dropout_seed=one.dropout_seed,
+            mirrors=mirrors_of(mirroring, opened.axes, turn=forward_pass.turn),
+            dropout_seed=forward_pass.dropout_seed,
             should_stop=should_stop,
         )
-        if self._kept is not None:
-            for image, answer in zip(images, answers, strict=True):
-                self._kept.keep(self._question(one, image, mirroring), to_numpy(answer))
-        return answers
+        if self._cache is not None:
+            for image, probabilities in zip(images, computed, strict=True):
+                key = self._key(forward_pass, image, mirroring)
+                self._cache.store(key, to_numpy(probabilities))
+        return computed
 
     def _prepared(self, image: InputImage) -> PreparedImage:
         if image.prepared is None:
             image.prepared = self._predictor.prepare(image.channels, image.spacing)
         return image.prepared
 
-    def _question(self, one: ForwardPass, image: InputImage, mirroring: Mirroring) -> str:
-        """What tells an answer from others; of opened members the files that were read count."""
+    def _key(self, forward_pass: ForwardPass, image: InputImage, mirroring: Mirroring) -> str:
+        """Return the cache key; for members that were read, it has the state of their files then.
+
+        A file that has been replaced since would otherwise stand for weights it does not have.
+        """
         image.digest = image.digest or image_digest(image.channels, image.spacing)
-        opened = self._opened.get(one.members)
-        files = opened.files if opened else member_files(one.members)
+        opened = self._opened.get(forward_pass.members)
+        files = opened.files if opened else member_files(forward_pass.members)
         network = self._predictor.network
         computed = f"{network.device} {network.dtype}"
         return cache_key(
-            *(image.digest, self._plans, one, files), mirroring=mirroring, computed=computed
+            *(image.digest, self._plans, forward_pass, files),
+            mirroring=mirroring,
+            computed=computed,
         )
 
     def open(self, members: tuple[Member, ...]) -> _Opened:
-        """The members, read once."""
+        """Return the mean weights of the members, which are read only once."""
         from ...nnunet.weights import mean_weights, read_checkpoint
 
         if members not in self._opened:

@@ -1,4 +1,4 @@
-"""What is kept of the members of an ensemble while they answer one after the other."""
+"""Running statistics over the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _raise(error: Exception) -> None:
 
 @dataclass(kw_only=True)
 class MemberStatistics:
-    """What is kept of the members: their sums, and the volumes and agreement of their labels.
+    """Sums over the members' probabilities, and the volumes and agreement of their labels.
 
-    ``volumes`` maps a structure to the mL of every member, ``member_labels`` are the (Z, Y, X)
-    labels of each if ``keep_members``. When memory runs out, ``step_down`` is told, and the sums
-    go on in main memory.
+    ``volumes``: structure → mL of every member. ``member_labels`` are the (Z, Y, X) labels of
+    every member, with ``keep_members``. If memory runs out, ``step_down`` is called with the error
+    and the sums move to main memory.
     """
 
     structures: dict[str, int]
@@ -49,14 +49,14 @@ class MemberStatistics:
         for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
 
-    def measure(self, what: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
-        """What a method of the posterior gives, as a NumPy array."""
-        return self._retrying(lambda: to_numpy(what(self.posterior)))
+    def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
+        """Return the result of a method of the posterior as a NumPy array."""
+        return self._retrying(lambda: to_numpy(method(self.posterior)))
 
     def _add_to_sums(self, probabilities: Any) -> NDArray[Any]:
         sums = self.posterior.probability_sum
         if sums is not None and not isinstance(sums, np.ndarray):
-            # One of both may have had to leave the card meanwhile.
+            # Either of them may have been moved off the GPU meanwhile.
             probabilities = probabilities.to(sums.device)
         labels = to_numpy(most_probable(probabilities))
         self.posterior.add(probabilities)
@@ -75,5 +75,5 @@ class MemberStatistics:
 
 
 def to_numpy(array: Any) -> NDArray[Any]:
-    """A NumPy array of what may be a tensor on a device."""
+    """Return an array, or a tensor on any device, as a NumPy array."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.cpu())

@@ -1,8 +1,7 @@
-"""The methods of the paper as choices of members; every other step is the same for all.
+"""The methods of the paper, each a way to choose and combine members.
 
-A method is one entry of ``METHODS``: its words for the window and a function that chooses. It
-gets the folder and the number of members asked for, and raises AppError with the reason when the
-folder cannot serve it.
+A method is an entry of ``METHODS`` with a function that chooses members. This function gets the
+folder and the number of members, and raises AppError if the folder cannot serve the method.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...core.ensemble.schedule import select_latest
+from ...core.problems import Action, Remedy, Setting
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .. import AppError
 from .forward_pass import Combine
@@ -20,14 +20,22 @@ Choice = Callable[[EnsembleFolder, int], Sequence[Member]]
 DEFAULT_METHOD = "multi"
 DEFAULT_COUNT = 30
 """n of the paper."""
+NO_DEEP_ENSEMBLE = (
+    "A deep ensemble needs several trainings, but this folder has one. Choose a folder that "
+    "contains several trainings."
+)
+NO_CROSS_VALIDATION = (
+    "A cross-validation ensemble needs several folds, but this training has one. Train further "
+    "folds into the same folder."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to choose members and to combine them; words for the window in plain language.
+    """Way to choose and combine members, with a title and help for the user.
 
-    ``averages`` is False for a method that takes one member whatever the number asked for.
-    ``temperature`` is the τ its mean probabilities are calibrated with unless another is asked for.
+    ``averages`` is False for a method that always uses one member. ``temperature`` is its default
+    τ for the mean probabilities.
     """
 
     name: str
@@ -42,140 +50,143 @@ class Method:
 def choose_members(
     folder: EnsembleFolder, method: str = DEFAULT_METHOD, count: int = DEFAULT_COUNT
 ) -> tuple[Member, ...]:
-    """The members ``method`` takes, at most ``count``, in the order of the folder.
+    """Return the members of ``method``, at most ``count``, in the order of the folder.
 
-    Fewer than ``count`` where the folder holds fewer. Raises AppError when the folder cannot
+    These are fewer than ``count`` if the folder has fewer. Raises AppError if the folder cannot
     serve the method.
     """
     if method not in METHODS:
-        raise AppError(f"The method must be one of {', '.join(METHODS)}, not {method!r}.")
+        raise AppError(
+            "The method {method} does not exist. Choose one of {methods}.",
+            method=method,
+            methods=", ".join(METHODS),
+        )
     if count < 1:
-        raise AppError(f"At least one member is needed, not {count}.")
+        raise AppError("{count} members were requested. Use at least one.", count=count)
     if not folder.usable:
-        why = next((f": {m.path.name}: {m.refused}" for m in folder.members), "")
-        raise AppError(f"{folder.name} holds no usable member{why}.")
+        reason = next((f"{m.path.name}: {m.refused}" for m in folder.members), "no files")
+        raise AppError(
+            "{ensemble} has no usable member ({reason}). Choose another ensemble.",
+            ensemble=folder.name,
+            reason=reason,
+        )
     return tuple(METHODS[method].choose(folder, count))
 
 
-def available(folder: EnsembleFolder) -> dict[str, str]:
-    """Name of every method → "" or the reason why the folder cannot serve it."""
-    return {name: _why_not(folder, name) for name in METHODS}
-
-
-def _why_not(folder: EnsembleFolder, method: str) -> str:
-    try:
-        choose_members(folder, method, 1)
-    except AppError as reason:
-        return str(reason)
-    return ""
+def refused_methods(folder: EnsembleFolder) -> dict[str, AppError]:
+    """Return name → reason for every method that the folder cannot serve."""
+    refused = {}
+    for name in METHODS:
+        try:
+            choose_members(folder, name, 1)
+        except AppError as reason:
+            refused[name] = reason
+    return refused
 
 
 def _multi(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The latest count/M of each cycle, fold and training; without cycles all members (Eq. 2)."""
+    """Return the latest count/M of each cycle, or all members if there are no cycles (Eq. 2)."""
     members = folder.usable_members
     if not _has_cycles(members):
         return members
-    places: dict[tuple[int, str, str], list[int]] = {}
+    groups: dict[tuple[int, str, str], list[int]] = {}
     for index, member in enumerate(members):
         cycle = -1 if member.cycle is None else member.cycle
-        places.setdefault((cycle, member.training, member.fold), []).append(index)
+        groups.setdefault((cycle, member.training, member.fold), []).append(index)
     # Later cycles come last, so that the remainder goes to them whatever the training.
-    groups = [places[place] for place in sorted(places)]
+    indices = [groups[key] for key in sorted(groups)]
     if len(_origins(members)) > 1:
-        groups = groups[-count:]  # one of each, lest few members be all of one training
-    return [members[index] for index in select_latest(dict(enumerate(groups)), count)]
+        indices = indices[-count:]  # so that a few members do not all come from one training
+    return [members[index] for index in select_latest(dict(enumerate(indices)), count)]
 
 
 def _single(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The latest of the last cycle of one training."""
-    members = _of_cycles(folder, "the members of the last cycle")
+    """Return the latest members of the last cycle of a single training."""
+    members = _members_with_cycles(folder)
     last = max(member.cycle for member in members if member.cycle is not None)
     return [member for member in members if member.cycle == last][-count:]
 
 
 def _snapshot(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The last of every cycle of one training with cosine restarts."""
-    members = _of_cycles(folder, "the last member of every cycle")
+    """Return the last member of every cycle of a single training with cosine restarts."""
+    members = _members_with_cycles(folder)
     if folder.record is None or folder.record.schedule.shape != "cosine":
         raise AppError(
-            "Snapshot ensembles need a training with cosine restarts (bayes-nnunet train "
-            "--schedule cosine), and this one has other rates; multi averages its cycles."
+            "Snapshot ensembles need a training with cosine restarts.",
+            Remedy(Action.TRAIN_WITH, {"setting": Setting("schedule"), "value": "cosine"}),
         )
     return list({member.cycle: member for member in members}.values())[-count:]
 
 
-def _of_cycles(folder: EnsembleFolder, taken: str) -> Sequence[Member]:
-    """The members of the folder, which must be one training in cycles."""
+def _members_with_cycles(folder: EnsembleFolder) -> Sequence[Member]:
+    """Return the members. Raises AppError unless they are of a single training with cycles."""
     members = folder.usable_members
     if not _has_cycles(members):
         raise AppError(
-            f"This method takes {taken}, and this folder ({folder.kind}) has no cycles; multi "
-            "averages all its members."
+            "This method needs training cycles, but this {kind} has none. Choose another method, "
+            "such as multi.",
+            kind=folder.kind,
         )
-    origins = _origins(members)
-    if len(origins) > 1:
+    trainings = len(_origins(members))
+    if trainings > 1:
         raise AppError(
-            f"This method takes {taken} of one training, and this {folder.kind} is made of "
-            f"{len(origins)} trainings; choose the folder of one of them, or multi."
+            "This method needs a single training, but this {kind} has {trainings}. Choose the "
+            "folder of one training, or the method multi.",
+            kind=folder.kind,
+            trainings=trainings,
         )
     return members
 
 
 def _vanilla(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The last epoch; of several trainings or folds that of the first."""
+    """Return the last epoch of the first training and fold."""
     return list(_last_of_each(folder.usable_members).values())[:1]
 
 
 def _mc_dropout(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The last epoch, as often as asked for."""
-    if not _drops_out(folder):
+    """Return the last epoch ``count`` times."""
+    if not _has_dropout(folder):
         raise AppError(
-            "MC-Dropout needs a network that was trained with dropout (bayes-nnunet train "
-            "--dropout 0.1), and this one was not."
+            "MC-Dropout needs a network that was trained with dropout.",
+            Remedy(Action.TRAIN_WITH, {"setting": Setting("dropout"), "value": "0.1"}),
         )
     return list(_vanilla(folder, 1)) * count
 
 
 def _deep_ensemble(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The last epoch of every training."""
+    """Return the last epoch of every training."""
     of_training: dict[str, Member] = {}
     for (training, _), member in _last_of_each(folder.usable_members).items():
         of_training.setdefault(training, member)
     if len(of_training) < 2:
-        raise AppError(
-            "A deep ensemble is made of several trainings, and this folder holds one; choose a "
-            "folder with several side by side."
-        )
+        raise AppError(NO_DEEP_ENSEMBLE)
     return list(of_training.values())[:count]
 
 
 def _cross_validation(folder: EnsembleFolder, count: int) -> Sequence[Member]:
-    """The last epoch of every fold of the first training."""
+    """Return the last epoch of every fold of the first training."""
     last = _last_of_each(folder.usable_members)
     first = next(iter(last))[0]
     folds = [member for (training, _), member in last.items() if training == first]
     if len(folds) < 2:
-        raise AppError(
-            "A cross-validation ensemble is made of several folds, and this training has one; "
-            "train further folds (bayes-nnunet train --fold 1) into the same folder."
-        )
+        raise AppError(NO_CROSS_VALIDATION)
     return folds[:count]
 
 
 def _last_of_each(members: Sequence[Member]) -> dict[tuple[str, str], Member]:
-    """Training and fold → its last member."""
+    """Return training and fold → last member."""
     return {(member.training, member.fold): member for member in members}
 
 
-def _drops_out(folder: EnsembleFolder) -> bool:
+def _has_dropout(folder: EnsembleFolder) -> bool:
     settings = folder.plans.get("configurations", {}).get(folder.configuration, {})
     arguments = settings.get("architecture", {}).get("arch_kwargs", {})
-    chance = (arguments.get("dropout_op_kwargs") or {}).get("p", 0)
-    return bool(arguments.get("dropout_op")) and chance > 0
+    probability = (arguments.get("dropout_op_kwargs") or {}).get("p", 0)
+    return bool(arguments.get("dropout_op")) and probability > 0
 
 
 def _origins(members: Sequence[Member]) -> set[tuple[str, str]]:
-    """The trainings they come from; every fold is one."""
+    """Return training and fold of the members."""
     return {(member.training, member.fold) for member in members}
 
 
@@ -189,29 +200,29 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Averages the latest members of every cycle, an equal share of each (multi-modal "
-            "in the paper): the best calibrated. Folders without cycles average all their members.",
+            help="Average the latest members of all cycles (multi-modal in the paper). Best "
+            "calibrated. Without cycles, average all members.",
             choose=_multi,
         ),
         Method(
             name="single",
             title="Last cycle",
-            help="Averages the latest members of the last cycle (single-modal in the paper).",
+            help="Average the latest members of the last cycle (single-modal in the paper).",
             choose=_single,
         ),
         Method(
             name="vanilla",
             title="One network",
-            help="The weights of the last epoch alone, as nnU-Net does it; of several folds or "
-            "trainings those of the first. The fastest, and too sure of itself.",
+            help="Use the last epoch alone, as nnU-Net does; with several folds or trainings, that "
+            "of the first. Fastest, but overconfident.",
             choose=_vanilla,
             averages=False,
         ),
         Method(
             name="temperature",
             title="Softened",
-            help="The weights of the last epoch alone, its probabilities made less sure of "
-            "themselves by a temperature of 1.5 as in the paper, or another: the labels stay.",
+            help="Use the last epoch alone and soften its probabilities with a temperature, 1.5 as "
+            "in the paper. Labels do not change.",
             choose=_vanilla,
             averages=False,
             temperature=1.5,
@@ -219,35 +230,35 @@ METHODS: dict[str, Method] = {
         Method(
             name="swa",
             title="Mean weights",
-            help="One network with the mean of the weights of the last cycle's members "
-            "(stochastic weight averaging).",
+            help="Use one network with the mean weights of the last cycle's members (stochastic "
+            "weight averaging).",
             choose=_single,
             combine="weights",
         ),
         Method(
             name="mc-dropout",
             title="Dropout",
-            help="The weights of the last epoch look at the image again and again, each time with "
-            "other channels left out (Monte Carlo dropout).",
+            help="Average passes of the last epoch, each with other channels dropped at random "
+            "(Monte Carlo dropout).",
             choose=_mc_dropout,
             combine="dropout",
         ),
         Method(
             name="deep-ensemble",
             title="Trainings",
-            help="Averages the last epochs of trainings that differ in their seed (deep ensemble).",
+            help="Average the last epochs of trainings that differ in their seed (deep ensemble).",
             choose=_deep_ensemble,
         ),
         Method(
             name="cross-validation",
             title="Folds",
-            help="Averages the last epochs of the folds of a cross-validation, as nnU-Net does it.",
+            help="Average the last epochs of the folds of a cross-validation, as nnU-Net does.",
             choose=_cross_validation,
         ),
         Method(
             name="snapshot",
             title="Snapshots",
-            help="Averages the last epoch of every cycle of a training with cosine restarts "
+            help="Average the last epoch of every cycle of a training with cosine restarts "
             "(snapshot ensemble).",
             choose=_snapshot,
         ),

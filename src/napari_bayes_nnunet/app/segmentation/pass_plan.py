@@ -1,4 +1,4 @@
-"""The course of images through the passes of a method, one member after the other."""
+"""Plan of the passes of a method, and the progress of an image through them."""
 
 from __future__ import annotations
 
@@ -14,94 +14,99 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from .forward_pass import ForwardPass, interleaved, passes_of, stability_interval
+from .forward_pass import ForwardPass, interleave_passes, make_passes, stability_interval
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 from .settings import SegmentationSettings
 
+STABLE = "Stopped after {done} of {total} members because the result was stable."
+FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
+NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
+
 
 @dataclass(frozen=True, kw_only=True)
 class PassPlan:
-    """Passes that an ensemble makes for the settings, and their order."""
+    """Passes of an ensemble with these settings, and their order."""
 
     folder: EnsembleFolder
     settings: SegmentationSettings
 
     @property
     def method(self) -> Method:
-        """The method."""
+        """Method of the settings."""
         return METHODS[self.settings.method]
 
     @cached_property
     def chosen(self) -> Sequence[Member]:
-        """The members that the method takes."""
+        """Members of the method."""
         return choose_members(self.folder, self.settings.method, self.settings.members)
 
     @cached_property
     def passes(self) -> list[ForwardPass]:
-        """The passes in the order of the members."""
-        return passes_of(self.chosen, self.method.combine, mirroring=self.settings.mirroring)
+        """Passes in the order of the members."""
+        return make_passes(self.chosen, self.method.combine, mirroring=self.settings.mirroring)
 
     @cached_property
     def order(self) -> list[ForwardPass]:
-        """The passes in the order in which they are made, of all modes early."""
-        return interleaved(self.passes)
+        """Passes in the order in which they are made, which visits all modes early."""
+        return interleave_passes(self.passes)
 
-    def looks_after(self, done: int) -> bool:
-        """Whether it is time to look if the answers rest."""
+    def checks_stability_after(self, done: int) -> bool:
+        """Return whether to check stability after ``done`` passes."""
         return self.settings.until_stable and done % stability_interval(self.chosen) == 0
 
-    def taken(self, done: int) -> list[ForwardPass]:
-        """The passes that were made first, in the order of the members."""
-        seen = set(self.order[:done])
-        return [one for one in self.passes if one in seen]
+    def made_passes(self, done: int) -> list[ForwardPass]:
+        """Return the first ``done`` passes, in the order of the members."""
+        made = set(self.order[:done])
+        return [forward_pass for forward_pass in self.passes if forward_pass in made]
 
     def notes(self, done: int) -> list[str]:
-        """What to say where not as many members were asked as was wished."""
+        """Return a note if the number of members used is not the requested one."""
         chosen, total = len(self.chosen), len(self.order)
         if done < total:
-            return [f"Stopped after {done} of {total} members: the answer had come to rest."]
+            return [STABLE.format(done=done, total=total)]
         if chosen < self.settings.members and self.method.averages:
-            return [f"{chosen} members were used: the method finds no more in this folder."]
+            return [FEWER_MEMBERS.format(used=chosen, requested=self.settings.members)]
         if chosen > self.settings.members:
-            return [f"All {chosen} members were used: there are no cycles to choose by."]
+            return [NO_CYCLES.format(used=chosen)]
         return []
 
 
 @dataclass(eq=False)
 class ImageProgress:
-    """One image on a course: what was found of it so far, by how many passes."""
+    """Running result of an image after ``done`` passes."""
 
     image: InputImage
-    tally: MemberStatistics
+    statistics: MemberStatistics
     done: int = 0
-    rests: bool = False
+    is_stable: bool = False
     _stability: Stability = field(default_factory=Stability)
 
-    def add(self, answer: Any) -> None:
-        """Another pass has answered."""
-        self.tally.add(answer)
+    def add(self, probabilities: Any) -> None:
+        """Add the (C, Z, Y, X) probabilities of a pass."""
+        self.statistics.add(probabilities)
         self.done += 1
 
-    def look(self) -> None:
-        """See whether the answer has come to rest."""
-        labels = self.tally.measure(RunningPosterior.labels)
-        entropy = self.tally.measure(RunningPosterior.total_entropy)
-        self.rests = self._stability.update(labels, entropy)
+    def check_stability(self) -> None:
+        """Compare the result with that of the last check, and set ``is_stable``."""
+        labels = self.statistics.measure(RunningPosterior.labels)
+        entropy = self.statistics.measure(RunningPosterior.total_entropy)
+        self.is_stable = self._stability.update(labels, entropy)
 
-    def member_labels(self, course: PassPlan) -> NDArray[np.uint8] | None:
-        """(n, Z, Y, X) labels of the passes in the order of the members, where they were kept."""
-        if not self.tally.member_labels:
+    def member_labels(self, plan: PassPlan) -> NDArray[np.uint8] | None:
+        """Return (n, Z, Y, X) labels in the order of the members, None if they were not kept."""
+        labels = self.statistics.member_labels
+        if not labels:
             return None
-        of_pass = dict(zip(course.order, self.tally.member_labels, strict=False))
-        return np.stack([of_pass[one] for one in course.taken(self.done)])
+        of_pass = dict(zip(plan.order, labels, strict=False))
+        return np.stack([of_pass[forward_pass] for forward_pass in plan.made_passes(self.done)])
 
 
 LATEST = 5
-"""Passes whose time tells that of the next ones; the very first also waits for what all need."""
+"""Number of latest passes whose time predicts that of the next; the first also prepares."""
 
 
 def mean_of_computed(seconds: Sequence[float]) -> float:
-    """Return the mean time of the passes that were computed; those that were kept take no time."""
+    """Return the mean time of the computed passes, because cached ones take almost none."""
     return fmean(taken for taken in seconds if taken >= max(seconds) / 4)

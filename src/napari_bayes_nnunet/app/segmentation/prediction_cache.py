@@ -1,7 +1,7 @@
-"""Answers of passes to an image, kept so that another method or number of members is there at once.
+"""Cache of predictions, so that another method or number of members need not compute them again.
 
-Every answer is a file of its own; where they would take more than a limit, those go that were not
-used for longest. They are exact: what is taken from here is what the network said.
+Each prediction is a file with the exact output of the network. The least recently used files are
+deleted when the cache would exceed its limit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .forward_pass import ForwardPass
 LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
 MIRRORS = 8
-"""Mirrors of a 3D image, after which they are the same again; 1, 2 or 4 go into it."""
+"""Number of mirrored copies of a 3D image, after which they repeat; also a multiple of 1, 2, 4."""
 RESERVE = 2**30
-"""Bytes that are left to others on the disk."""
+"""Bytes to leave free on the disk."""
 Files = tuple[tuple[str, int, int], ...]
 """Path, time of the last change in ns, and size of each."""
 
@@ -35,68 +35,74 @@ class PredictionCache:
         self.folder = folder
         self._limit = limit
 
-    def find(self, question: str) -> NDArray[np.float32] | None:
-        """The answer to a `cache_key`, None where it was never given or has been dropped."""
-        file = self._file(question)
+    def find(self, key: str) -> NDArray[np.float32] | None:
+        """Return the probabilities of a `cache_key`, or None if they are not in the cache."""
+        file = self._file(key)
         try:
-            answer: NDArray[np.float32] = np.load(file)
+            probabilities: NDArray[np.float32] = np.load(file)
             file.touch()
         except (OSError, ValueError, EOFError):
             return None
-        return answer
+        return probabilities
 
-    def keep(self, question: str, answer: NDArray[np.float32]) -> None:
-        """Keep an answer; where there is no room for it, do without."""
-        if answer.nbytes > self._limit:
+    def store(self, key: str, probabilities: NDArray[np.float32]) -> None:
+        """Store probabilities, if there is room for them."""
+        if probabilities.nbytes > self._limit:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._make_room(answer.nbytes)
-            if shutil.disk_usage(self.folder).free >= RESERVE + answer.nbytes:
-                np.save(self._file(question), answer)
+            self._make_room(probabilities.nbytes)
+            if shutil.disk_usage(self.folder).free >= RESERVE + probabilities.nbytes:
+                np.save(self._file(key), probabilities)
             else:
                 self._drop_all()
         except OSError:
             self._drop_all()
 
-    def _file(self, question: str) -> Path:
-        return self.folder / f"{question}.npy"
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
 
     def _drop_all(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_room(self, needed: int) -> None:
         files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
-        taken = sum(file.stat().st_size for file in files)
+        used = sum(file.stat().st_size for file in files)
         for file in files:
-            if taken + needed <= self._limit:
+            if used + needed <= self._limit:
                 return
-            taken -= file.stat().st_size
+            used -= file.stat().st_size
             file.unlink()
 
 
 def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
-    """What tells an image and its spacing from others."""
+    """Return a digest of an image and its spacing."""
     digest = hashlib.blake2b(f"{image.shape} {image.dtype} {spacing}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
 def cache_key(
-    image: str, network: str, one: ForwardPass, files: Files, *, mirroring: str, computed: str
+    image: str,
+    network: str,
+    forward_pass: ForwardPass,
+    files: Files,
+    *,
+    mirroring: str,
+    computed: str,
 ) -> str:
-    """What tells a pass over an image (its digest) with a network (its plans') from others.
+    """Return the key of a pass over an image, given its digest and the plans of the network.
 
-    ``files`` are those the members' weights were read from: a member written anew is another.
-    ``computed`` says on which device, and with which numbers.
+    ``files`` identify the weights, so that a replaced member gets another key. ``computed`` names
+    the device and the number type.
     """
-    turn = None if one.turn is None else one.turn % MIRRORS
-    asked = repr((image, network, files, one.dropout_seed, turn, mirroring, computed))
-    return hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()
+    turn = None if forward_pass.turn is None else forward_pass.turn % MIRRORS
+    parts = (image, network, files, forward_pass.dropout_seed, turn, mirroring, computed)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def member_files(members: Sequence[Member]) -> Files:
-    """The members' files as they are now; time and size are 0 where one is gone."""
+    """Return the current state of the members' files; time and size of a missing file are 0."""
     return tuple(_file(member.path) for member in members)
 
 

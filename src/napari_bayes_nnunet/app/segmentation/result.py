@@ -1,4 +1,4 @@
-"""What an ensemble says of an image: the posterior so far, and the whole result."""
+"""Results of an ensemble for an image: snapshots of the posterior, and the final segmentation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_SNAPSHOTS = 0.25
 
 
 class SnapshotThrottle:
-    """Choice of the snapshots to show: after 1, 2, 4, 8, … and all members, and others at times."""
+    """Choice of the snapshots to show: after 1, 2, 4, 8, … and all members, and at intervals."""
 
     def __init__(self) -> None:
         self._last = perf_counter()
@@ -30,8 +30,8 @@ class SnapshotThrottle:
     def shows(self, done: int, total: int, *, is_busy: bool = False) -> bool:
         """Return whether to show the snapshot after ``done`` of ``total`` members.
 
-        Others than those of 1, 2, 4, 8, … and all members are shown `SECONDS_BETWEEN_SNAPSHOTS`
-        after the last, unless the reader ``is_busy`` with it.
+        Those after 1, 2, 4, 8, … and all members are always shown. Others are shown
+        `SECONDS_BETWEEN_SNAPSHOTS` after the last, unless the recipient still ``is_busy`` with it.
         """
         now = perf_counter()
         is_late = now - self._last >= SECONDS_BETWEEN_SNAPSHOTS and not is_busy
@@ -43,41 +43,41 @@ class SnapshotThrottle:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The posterior after ``done`` of ``total`` members, valid until the next step."""
+    """Posterior after ``done`` of ``total`` members, valid until the next step."""
 
     done: int
     total: int
     eta_seconds: float
-    tally: MemberStatistics
+    statistics: MemberStatistics
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """(Z, Y, X) most probable label."""
-        return self.tally.measure(RunningPosterior.labels)
+        return self.statistics.measure(RunningPosterior.labels)
 
     @property
     def entropy(self) -> NDArray[np.float32]:
-        """(Z, Y, X) predictive entropy, 0 … log2 C bit (Eq. 3)."""
-        return self.tally.measure(RunningPosterior.total_entropy)
+        """(Z, Y, X) predictive entropy, 0 to log2 C bit (Eq. 3)."""
+        return self.statistics.measure(RunningPosterior.total_entropy)
 
     @property
     def mutual_information(self) -> NDArray[np.float32]:
-        """(Z, Y, X) the part of the entropy the members disagree on, bit."""
-        return self.tally.measure(RunningPosterior.mutual_information)
+        """(Z, Y, X) part of the entropy on which the members disagree, in bit."""
+        return self.statistics.measure(RunningPosterior.mutual_information)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """Result of an ensemble for one 3D image, and the settings it was made with.
+    """Result of an ensemble for one 3D image, with the settings used.
 
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
-    ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` in mL of the labels,
-    ``member_volumes`` in mL as each member sees it and their ``volume_spread``, ``pairwise_dice``
+    ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` of the labels in mL,
+    ``member_volumes`` of each member in mL with their ``volume_spread``, and ``pairwise_dice``
     between the members (NaN for one). ``member_labels`` (n, Z, Y, X) are those of each of the
-    ``members`` (of their mean weights, for SWA), if they were kept. ``settings`` name the device
-    that computed, the τ of probabilities and entropy, and as many members as the method takes from
-    the folder; with ``until_stable``, ``members`` can be fewer. ``precision`` is the type of the
-    network's numbers: "float32", "float16" or "bfloat16". ``structures``: name → label.
+    ``members`` (of their mean weights, for SWA), if they were kept. ``settings`` name the device,
+    the τ of probabilities and entropy, and the number of members that the method takes from the
+    folder; with ``until_stable``, ``members`` can be fewer. ``precision`` is the number type of the
+    network: "float32", "float16" or "bfloat16". ``structures``: name → label.
     """
 
     labels: NDArray[np.uint8]
@@ -100,7 +100,7 @@ class Segmentation:
     member_labels: NDArray[np.uint8] | None = None
 
     def report(self) -> dict[str, Any]:
-        """Return the content of ``<case>.json``; a number that does not exist is null."""
+        """Return the content of ``<case>.json``, with null for NaN."""
         volumes = {
             name: {
                 "ensemble": ml,
@@ -129,10 +129,13 @@ class Segmentation:
         return dict(null_for_nan(report))
 
 
-def posterior_of(result: Segmentation) -> StoredPosterior:
-    """What is stored of a result whose members were kept; maps in steps of 1/4096 bit."""
+def stored_posterior(result: Segmentation) -> StoredPosterior:
+    """Return the posterior as it is stored, with maps in steps of 1/4096 bit.
+
+    Raises ValueError if the result lacks the labels of the members.
+    """
     if result.member_labels is None:
-        raise ValueError("A study needs the labels of the members: segment with keep_members.")
+        raise ValueError("The result lacks the labels of the members. Segment with keep_members.")
     return StoredPosterior.from_members(
         result.probabilities,
         result.member_labels,

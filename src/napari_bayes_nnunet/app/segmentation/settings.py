@@ -1,4 +1,4 @@
-"""Settings of a segmentation: as options of a command, as JSON and as the fields of a form."""
+"""Settings of a segmentation, as command-line options, as JSON and as fields of a form."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationSettings:
-    """The way to segment an image with an ensemble.
+    """Settings to segment an image with an ensemble.
 
-    Equal settings ask for the same result: ``device`` and ``precision`` are not compared. The
-    metadata of the fields are those of a form: ``label``, ``help``, ``limits``, ``step``, and
-    ``choices`` (value to text) with the ``choice_help`` of each.
+    Equal settings give the same result: ``device`` and ``precision`` are not compared. The
+    metadata of each field describe its row in a form: ``label``, ``help``, ``limits``, ``step``,
+    and ``choices`` (value to text) with the ``choice_help`` of each.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class SegmentationSettings:
         default=DEFAULT_COUNT,
         metadata={
             "label": "Members",
-            "help": "More members take longer and measure the uncertainty better; "
-            "the paper uses 30.",
+            "help": "Most members to use. More members measure the uncertainty better but take "
+            "longer. The paper uses 30.",
             "limits": (1, 1000),
         },
     )
@@ -87,11 +87,11 @@ class SegmentationSettings:
             "help": "Mirrored copies of the image that each member sees.",
             "choices": {"full": "Full", "spread": "Spread", "none": "None"},
             "choice_help": {
-                "full": "Each member also sees all mirrored copies and averages them, as in "
-                "training: slightly better, several times slower.",
+                "full": "Each member averages all mirrored copies. Slightly better, but several "
+                "times slower.",
                 "spread": "Each member sees one mirrored copy, in turn, at no extra cost. With a "
                 "single member no mirroring is used.",
-                "none": "Each member sees the image once: the fastest.",
+                "none": "Each member sees only the image itself. Fastest.",
             },
         },
     )
@@ -107,7 +107,7 @@ class SegmentationSettings:
         compare=False,
         metadata={
             "label": "Device",
-            "help": "Device that computes: the fastest, one by its name, or another computer.",
+            "help": "Device to compute on: the fastest, a device by name, or another computer.",
         },
     )
     precision: Precision = field(
@@ -115,7 +115,7 @@ class SegmentationSettings:
         compare=False,
         metadata={
             "label": "Precision",
-            "help": "Numbers of the network.",
+            "help": "Number type of the network.",
             "choices": {"auto": "Automatic", "full": "Full"},
             "choice_help": {
                 "auto": "Half precision if the device is fast with it.",
@@ -126,10 +126,13 @@ class SegmentationSettings:
 
     def __post_init__(self) -> None:
         if isinstance(self.temperature, int | float) and not 0 < self.temperature < math.inf:
-            raise AppError(f"The temperature is a number above 0, not {self.temperature}.")
+            raise AppError(
+                "The temperature {temperature} is invalid. Use a number above 0.",
+                temperature=self.temperature,
+            )
 
     def __str__(self) -> str:
-        """Return what is compared, in one line: "multi, 30 members, mirroring full"."""
+        """Return the compared values in one line: "multi, 30 members, mirroring full"."""
         words = [self.method, f"{self.members} member{'' if self.members == 1 else 's'}"]
         if self.until_stable:
             words.append("until stable")
@@ -150,7 +153,7 @@ class SegmentationSettings:
         return [*words, "--device", self.device, "--precision", self.precision]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings under the keys that reports of cases have."""
+        """Return the settings under the keys of a case's report."""
         return {
             "method": self.method,
             "members_asked": self.members,
@@ -163,11 +166,10 @@ class SegmentationSettings:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the settings in the content of `to_json` or of a report, also an older one.
+        """Return the settings from the content of `to_json` or of a report of any version.
 
-        A report names the type of the network's numbers as its precision; float32 is "full".
-        Raises KeyError or TypeError if values are missing, AppError if the temperature is not
-        above 0.
+        A report has the number type of the network as its precision; float32 is "full". Raises
+        KeyError or TypeError if values are missing, AppError if the temperature is not above 0.
         """
         members = content["members_asked"] if "members_asked" in content else content["members"]
         exact = content.get("precision", "float32") in ("float32", "full")

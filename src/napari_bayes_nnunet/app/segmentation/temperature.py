@@ -1,6 +1,6 @@
-"""Temperatures of an ensemble: the method's, a number, or the one that was fitted for it.
+"""Temperatures of an ensemble: default, given or fitted.
 
-MODEL/temperatures.json has an entry for every combination of method, members and mirroring.
+MODEL/temperatures.json has an entry for each combination of method, members and mirroring.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from ...core.problems import Action, Remedy, Setting, option
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
@@ -23,10 +25,7 @@ FILE = "temperatures.json"
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTemperature:
-    """A fitted τ with the method, the members and the mirroring it belongs to.
-
-    ``cases`` are those it was fitted on.
-    """
+    """Fitted τ with its method, members and mirroring, and the ``cases`` it was fitted on."""
 
     temperature: Positive
     method: str
@@ -36,7 +35,7 @@ class FittedTemperature:
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
-    """Return the τ that ``settings`` ask for. Raises AppError if it was to be fitted first."""
+    """Return the τ of ``settings``. Raises AppError if it should be fitted but is not yet."""
     if settings.temperature == "fitted":
         return fitted_temperature(folder, settings)
     if settings.temperature is None:
@@ -45,16 +44,23 @@ def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
 
 
 def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
-    """Return the τ that was fitted for these settings. Raises AppError if there is none."""
+    """Return the τ fitted for these settings. Raises AppError if there is none."""
     key = _key_of(folder, settings)
     for fitted in read_temperatures(folder.path):
         if _key(fitted) == key:
             return fitted.temperature
-    words = f"--method {settings.method} --members {settings.members}"
+    values = {
+        "method": settings.method,
+        "members": settings.members,
+        "mirroring": settings.mirroring,
+    }
+    options = " ".join(f"{option(Setting(name))} {value}" for name, value in values.items())
+    command = f"bayes-nnunet calibrate {quote(str(folder.path))} DATASET {options}"
     raise AppError(
-        f"No temperature was fitted for {settings.method} with {settings.members} members and "
-        f"mirroring {settings.mirroring}: run bayes-nnunet calibrate {folder.path} DATASET "
-        f"{words} --mirroring {settings.mirroring} first, or name one."
+        "No temperature has been fitted for the method {method} with {members} members and "
+        "mirroring {mirroring}.",
+        Remedy(Action.FIT_TEMPERATURE, {"command": command}),
+        **values,
     )
 
 
@@ -75,14 +81,17 @@ def write_fitted(
         write_json(folder.path / FILE, [asdict(entry) for entry in [*others, fitted]])
     except OSError as error:
         raise DataError(
-            f"The temperature {fitted.temperature:g} cannot be kept in {folder.path} "
-            f"({error.strerror}): give it to predict as it is."
+            "The fitted temperature {temperature:g} could not be saved in {folder} ({reason}). "
+            "Enter this number as the temperature instead.",
+            temperature=fitted.temperature,
+            folder=folder.path,
+            reason=error.strerror,
         ) from error
     return fitted
 
 
 def read_temperatures(model: Path) -> list[FittedTemperature]:
-    """Return the temperatures that were fitted for the ensemble in ``model``, [] if none were."""
+    """Return all fitted temperatures of the ensemble in ``model``."""
     file = model / FILE
     if not file.exists():
         return []
@@ -98,9 +107,9 @@ def _key(fitted: FittedTemperature) -> tuple[Any, ...]:
 def _key_of(
     folder: EnsembleFolder, settings: SegmentationSettings
 ) -> tuple[str, tuple[str, ...], str]:
-    """Return method, members and mirroring, in words that stay when the folder is renamed.
+    """Return method, members and mirroring in words that survive a renamed folder.
 
-    The method "temperature" calibrates the probabilities of "vanilla".
+    The method "temperature" counts as "vanilla", whose probabilities it calibrates.
     """
     method = "vanilla" if settings.method == "temperature" else settings.method
     several = len({member.training for member in folder.members}) > 1

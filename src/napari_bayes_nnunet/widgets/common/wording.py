@@ -31,6 +31,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
     Action.RESTORE: "put the file back from a backup, or train in another folder",
     Action.CHOOSE_SERIES: "choose a series",
+    Action.TRAIN_WITH: "train with the {setting} {value}",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

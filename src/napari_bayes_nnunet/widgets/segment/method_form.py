@@ -18,13 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from ...app import AppError
-from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, available, choose_members
+from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 from ...app.segmentation.settings import SegmentationSettings
 from ...app.segmentation.temperature import fitted_temperature
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.dock import form_layout, row_label
 from ..common.settings import Settings
+from ..common.wording import in_the_window
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 AUTO, REMOTE = "auto", "remote"
@@ -93,13 +94,15 @@ class MethodForm(QWidget):
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Grey out the methods ``folder`` cannot serve and say why."""
         self._folder = folder
-        reasons = available(folder) if folder is not None else dict.fromkeys(METHODS, "")
+        refused = refused_methods(folder) if folder is not None else {}
         model = self.method.model()
         for index in range(self.method.count()):
             name = self.method.itemData(index)
-            model.item(index).setEnabled(not reasons[name])
-            model.item(index).setToolTip(reasons[name] or METHODS[name].help)
-        if reasons[self.method.currentData()]:
+            reason = refused.get(name)
+            model.item(index).setEnabled(reason is None)
+            tooltip = METHODS[name].help if reason is None else in_the_window(reason)
+            model.item(index).setToolTip(tooltip)
+        if self.method.currentData() in refused:
             usable = [i for i in range(self.method.count()) if model.item(i).isEnabled()]
             self.method.setCurrentIndex(usable[0] if usable else 0)
         self._show_members()
@@ -189,7 +192,7 @@ class MethodForm(QWidget):
         """How many members the method can take from the folder."""
         if self._folder is None:
             return DEFAULT_COUNT
-        if available(self._folder)[method]:
+        if method in refused_methods(self._folder):
             return 1
         most = max(DEFAULT_COUNT, len(self._folder.members))
         return len(choose_members(self._folder, method, most))
