@@ -144,6 +144,9 @@ def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree
     cut = output / "b" / "heart" / "posterior" / "phase01.npz"
     cut.write_bytes(cut.read_bytes()[:-20])
     (output / "a" / "heart_picture.png").unlink()
+    for name in ("cohort.csv", "cohort.html", "a/heart_picture.png", "b/heart.nii.gz"):
+        file = output / name
+        file.with_name(f".writing-0a_9xyz7-{file.name}").touch()  # of a killed worker
     told = run_here(ensemble, [tree], output, skip_finished=True)
     outcomes = {study.case: study.outcome for study in told}
     assert outcomes["a/heart"] == "finished before"
@@ -151,6 +154,7 @@ def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree
     assert sorted(outcomes.values()).count("finished before") == 2
     assert list(map(numbers, table(output))) == list(map(numbers, table(run[0])))
     assert files(output) == files(run[0])
+    assert not list(output.rglob(".writing-*"))
 
 
 def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run, tmp_path):

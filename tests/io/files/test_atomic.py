@@ -115,6 +115,14 @@ def test_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
     assert json.loads(file.read_text()) == list(range(2000))
 
 
+def test_leftovers_of_named_files_only(tmp_path: Path) -> None:
+    names = ("a.nii.gz", "b-a.nii.gz", "[a].nii.gz")
+    for name in names:
+        (tmp_path / f".writing-0a_9xyz7-{name}").touch()
+    remove_leftovers(tmp_path, "a.nii.gz", "[a].nii.gz")
+    assert [file.name for file in tmp_path.iterdir()] == [".writing-0a_9xyz7-b-a.nii.gz"]
+
+
 def test_leftovers_of_a_folder_that_is_gone(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "gone")
 

@@ -11,13 +11,14 @@ from typing import TypeAlias
 
 from ...core.durations import TimeLeft
 from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.files.atomic import remove_leftovers
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
-from .page import CohortPage
+from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row
 from .summary import CohortSummary, CohortTable
 from .task import StudyTask, run_study
@@ -75,6 +76,7 @@ def run_cohort(
         picture_of=lambda row: pictures[row.case],
     )
     try:
+        remove_leftovers(output, COHORT, PAGE)
         redone = pictures if request.prediction.overwrite else ()
         with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
 from ...io import DataError
-from ...io.files.atomic import replacing
+from ...io.files.atomic import remove_leftovers, replacing
 from ...io.images.nifti import read_labels
 from ...io.search.case_image import CaseImage, study_image
 from ...io.search.studies import StudyInput
@@ -149,5 +149,6 @@ def _write_picture(
             colors=structure_colors(structures),
             box=around(np.any(heart, axis=0), spacing),
         )
+        remove_leftovers(task.output, task.picture.name)
         with replacing(task.picture) as temporary:
             temporary.write_bytes(png)

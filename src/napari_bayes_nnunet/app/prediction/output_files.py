@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io import DataError
-from ...io.files.atomic import replacing, write_json
+from ...io.files.atomic import remove_leftovers, replacing, write_json
 from ...io.images.integrity import is_image
 from ...io.images.nifti import Volume, read_labels, write_labels, write_map
 from ...io.study.info import is_study
@@ -87,14 +87,17 @@ def write_cine(folder: Path, case: str, names: Iterable[str], like: Volume) -> N
 
     They are read from the files of the phases, because some may be of an earlier run.
     """
+    remove_leftovers(folder, f"{case}.nii.gz")
     parts = [read_labels(folder / f"{name}.nii.gz").voxels for name in names]
     write_labels(folder / f"{case}.nii.gz", np.stack(parts), like)
 
 
 def remove_case(folder: Path, name: str) -> None:
-    """Delete the labels, maps and report of a 3D image."""
-    for file in case_files(name, MAPS).values():
+    """Delete the labels, maps and report of a 3D image, and what a killed process left of them."""
+    files = case_files(name, MAPS).values()
+    for file in files:
         (folder / file).unlink(missing_ok=True)
+    remove_leftovers(folder, *files)
 
 
 def refuse_replacing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -46,10 +47,16 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that killed processes left in ``folder``."""
-    for leftover in folder.glob(".writing-*"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Delete the temporary files that killed processes left in ``folder``.
+
+    With ``names``, only those of files with these names, because others may be written just now.
+    """
+    random = "?" * 8  # as tempfile.mkstemp fills it
+    patterns = [f".writing-{random}-{glob.escape(name.lstrip('.'))}" for name in names]
+    for pattern in patterns or [".writing-*"]:
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:
