@@ -1,4 +1,4 @@
-"""The dock Evaluate on made predictions: what it asks for, how it runs, what it shows."""
+"""The dock Evaluate on made predictions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,42 @@ from napari_bayes_nnunet.app.evaluation.request import (
     Stage,
     run,
 )
+from napari_bayes_nnunet.core.heart.structures import structure_title
+from napari_bayes_nnunet.widgets.common.background import MISTAKE
+from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.evaluation.dock import EVALUATION_STOPPED, EvaluationWidget
+from napari_bayes_nnunet.widgets.evaluation.dock import (
+    CASES_FOUND,
+    EVALUATION_STOPPED,
+    FEW_LABELS,
+    EvaluationWidget,
+)
 from napari_bayes_nnunet.widgets.evaluation.form import NO_LABELS
 from napari_bayes_nnunet.widgets.evaluation.job import EvaluationJob
-from napari_bayes_nnunet.widgets.evaluation.methods_form import NO_OTHERS, NO_PREDICTIONS
-from napari_bayes_nnunet.widgets.evaluation.results import NO_DIAGRAM, READING
+from napari_bayes_nnunet.widgets.evaluation.methods_form import (
+    NO_OTHERS,
+    NO_PREDICTIONS,
+    SAME_NAME,
+)
+from napari_bayes_nnunet.widgets.evaluation.results import (
+    DIAGRAM_CAPTION,
+    NO_DIAGRAM,
+    NOTES,
+    REPORT_WRITTEN,
+)
 
 from ...helpers.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ...helpers.folders import finish
 from ...helpers.settling import settle
 
-SOON = 300_000
-"""Drawing figures takes its time on a busy machine."""
+PATIENCE_S = 300
+"""Seconds to wait for an evaluation, which is slow on a busy machine."""
 FILES = {"cases.csv", "summary.json", "report.html"}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``multi``, ``vanilla`` and ``labels`` of two patients, ``bare`` labels of the first."""
+    """Make ``multi``, ``vanilla`` and ``labels`` of two patients, ``bare`` labels of the first."""
     folder = tmp_path_factory.mktemp("made")
     for n in (1, 2):
         case = f"p{n}_frame01"
@@ -56,7 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcome(made: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationOutcome:
-    """Of two methods, one with a long name."""
+    """Return the outcome of two methods, one with a long name."""
     steps = run(
         EvaluationRequest(
             methods={"a very long name of a method": made / "multi", "Vanilla": made / "vanilla"},
@@ -69,36 +87,39 @@ def outcome(made: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationO
 
 @pytest.fixture
 def folders(made: Path, tmp_path: Path) -> Path:
-    """A copy in which reports can be written and files damaged."""
+    """Return a copy of ``made`` that a test may change."""
     return Path(shutil.copytree(made, tmp_path / "data"))
 
 
 class Halting:
-    """Runs an evaluation as far as a stage, then waits, in the thread."""
+    """An evaluation that waits in its thread after stage ``number``, counted from 0."""
 
-    def __init__(self, at: str, work: Callable[[EvaluationRequest], Any] = run) -> None:
-        self._at, self._work = at, work
-        self.may_go_on = threading.Event()
+    def __init__(self, number: int, work: Callable[[EvaluationRequest], Any] = run) -> None:
+        self._number, self._work = number, work
+        self.words = ""
+        """The words of the stage it waits at."""
+        self.may_continue = threading.Event()
         self.has_ended = threading.Event()
 
     def __call__(self, request: Any) -> Any:
         steps = self._work(request)
         try:
-            while True:
+            for number in count():
                 try:
                     stage = next(steps)
                 except StopIteration as end:
                     return end.value
                 yield stage
-                if self._at in stage.words:
-                    assert self.may_go_on.wait(SOON / 1000)
+                if number == self._number:
+                    self.words = stage.words
+                    assert self.may_continue.wait(PATIENCE_S)
         finally:
             steps.close()
             self.has_ended.set()
 
 
-class Known:
-    """An evaluation whose outcome is known."""
+class FakeRun:
+    """An evaluation with a given outcome."""
 
     def __init__(self, outcome: EvaluationOutcome) -> None:
         self._outcome = outcome
@@ -108,8 +129,8 @@ class Known:
         return self._outcome
 
 
-class Asked:
-    """Answers whether files may be replaced, and opens nothing."""
+class FakeUser:
+    """The answers of a user, and what was asked and opened."""
 
     def __init__(self) -> None:
         self.may_replace, self.opens = True, True
@@ -126,19 +147,19 @@ class Asked:
 
 
 @pytest.fixture
-def asked() -> Asked:
-    return Asked()
+def user() -> FakeUser:
+    return FakeUser()
 
 
 @pytest.fixture
 def make_dock(
-    request: pytest.FixtureRequest, settings: Settings, asked: Asked, qtbot: Any
+    request: pytest.FixtureRequest, settings: Settings, user: FakeUser, qtbot: Any
 ) -> Iterator[Callable[..., EvaluationWidget]]:
-    """A dock without a window around it, or in a real one.
+    """Make a dock, with or without a window around it.
 
-    ``halting`` holds its evaluation, with ``outcome`` it has that one at once.
+    The evaluation is ``halting``, has ``outcome`` at once, or is a real one.
     """
-    held: list[Halting] = []
+    halted: list[Halting] = []
 
     def make(
         *,
@@ -149,32 +170,32 @@ def make_dock(
         viewer = (
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
         )
-        work = halting or (run if outcome is None else Known(outcome))
+        work = halting or (run if outcome is None else FakeRun(outcome))
         dock = EvaluationWidget(
             viewer,
             settings=settings,
             job=EvaluationJob(run=work),
-            may_replace=asked.replace,
-            open_path=asked.open,
+            may_replace=user.replace,
+            open_path=user.open,
         )
         if window:
             viewer.window.add_dock_widget(dock, name="Evaluate", area="right")
         else:
             qtbot.addWidget(dock)
         if halting is not None:
-            held.append(halting)
+            halted.append(halting)
         return dock
 
     yield make
-    for halting in held:
-        halting.may_go_on.set()
+    for halting in halted:
+        halting.may_continue.set()
 
 
 @pytest.fixture
 def ready(
     make_dock: Callable[..., EvaluationWidget], folders: Path, qtbot: Any
 ) -> Callable[..., EvaluationWidget]:
-    """As ``make_dock``, with the folders of ``multi`` and the labels."""
+    """Make a dock with the folders of ``multi`` and the labels."""
 
     def make(**options: Any) -> EvaluationWidget:
         dock = make_dock(**options)
@@ -191,7 +212,7 @@ def choose(dock: EvaluationWidget, predictions: Path, labels: Path, qtbot: Any) 
 
 
 def looked(dock: EvaluationWidget, qtbot: Any) -> str:
-    """Wait until the folders were looked into; what the dock says then."""
+    """Wait until the folders have been read, and return the dock's hint."""
     qtbot.waitUntil(lambda: not dock._looking.is_running)
     return str(dock.hint.text())
 
@@ -202,14 +223,14 @@ def compare(dock: EvaluationWidget, folder: Path, name: str, qtbot: Any) -> str:
     return looked(dock, qtbot)
 
 
-def begin(dock: EvaluationWidget, halting: Halting, words: str, qtbot: Any) -> None:
-    """Press Evaluate and wait until it halts."""
+def begin(dock: EvaluationWidget, halting: Halting, qtbot: Any) -> None:
+    """Press Evaluate and wait until the stage at which it halts is shown."""
     dock.evaluate_button.click()
-    qtbot.waitUntil(lambda: words in dock.progress.text.text())
+    qtbot.waitUntil(lambda: halting.words != "" and halting.words in dock.progress.text.text())
 
 
 def evaluated(dock: EvaluationWidget, qtbot: Any) -> str:
-    """Press Evaluate and wait for the end; what the dock says of what went wrong."""
+    """Press Evaluate, wait for the end and return the error message, if any."""
     dock.evaluate_button.click()
     qtbot.waitUntil(lambda: not dock.job.is_running)
     return str(dock.status.text())
@@ -227,7 +248,7 @@ def cells(dock: EvaluationWidget) -> list[list[str]]:
     ]
 
 
-def head(dock: EvaluationWidget) -> list[str]:
+def column_titles(dock: EvaluationWidget) -> list[str]:
     table = dock.results.table
     return [table.horizontalHeaderItem(column).text() for column in range(table.columnCount())]
 
@@ -239,32 +260,30 @@ def drop(row: Any, path: Path) -> None:
     row.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, buttons, keys))
 
 
-# What is asked for
+# Inputs
 
 
-def test_evaluate_is_grey_and_says_why_until_both_folders_are_there(
-    make_dock, folders, qtbot
-) -> None:
+def test_evaluate_button_needs_predictions_and_labels(make_dock, folders, qtbot) -> None:
     dock = make_dock()
     assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_PREDICTIONS, False)
     assert dock.evaluate_button.toolTip() == NO_PREDICTIONS
     dock.form.methods.rows[0].choose(folders / "multi")
     assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
     dock.form.labels.choose(folders / "labels")
-    assert looked(dock, qtbot) == "2 cases of 2 patients."
+    assert looked(dock, qtbot) == CASES_FOUND.format(cases="2 cases", patients="2 patients")
     assert dock.evaluate_button.isEnabled()
     dock.form.labels.choose(None)
     assert (dock.hint.text(), dock.evaluate_button.isEnabled()) == (NO_LABELS, False)
 
 
-def test_nothing_is_shown_of_a_result_that_is_not_there(make_dock) -> None:
+def test_dock_without_a_result_hides_it(make_dock) -> None:
     dock = make_dock()
     assert dock.results.isHidden()
     assert dock.progress.isHidden()
     assert dock.status.isHidden()
 
 
-def test_a_folder_is_dropped_on_its_row(make_dock, folders, qtbot) -> None:
+def test_folder_dropped_on_a_row_is_chosen(make_dock, folders, qtbot) -> None:
     dock = make_dock()
     drop(dock.form.methods.rows[0].folder, folders / "multi")
     drop(dock.form.labels, folders / "labels")
@@ -273,9 +292,7 @@ def test_a_folder_is_dropped_on_its_row(make_dock, folders, qtbot) -> None:
     assert dock.form.request().labels == folders / "labels"
 
 
-def test_the_report_is_put_beside_the_predictions_unless_elsewhere_is_asked_for(
-    ready, folders, qtbot
-) -> None:
+def test_report_folder_follows_predictions_until_chosen(ready, folders, qtbot) -> None:
     dock = ready()
     assert dock.form.request().report == folders / "multi_report"
     dock.form.methods.rows[0].choose(folders / "vanilla")
@@ -288,7 +305,7 @@ def test_the_report_is_put_beside_the_predictions_unless_elsewhere_is_asked_for(
     looked(dock, qtbot)
 
 
-def test_the_same_as_a_command_line(ready, folders, qtbot) -> None:
+def test_evaluate_button_shows_the_equivalent_command(ready, folders, qtbot) -> None:
     dock = ready()
     compare(dock, folders / "vanilla", "A single model", qtbot)
     assert dock.evaluate_button.toolTip() == (
@@ -297,7 +314,7 @@ def test_the_same_as_a_command_line(ready, folders, qtbot) -> None:
     )
 
 
-def test_the_patients_pattern_is_folded_away_and_shows_what_it_does(ready, qtbot) -> None:
+def test_patient_pattern_shows_its_effect(ready, qtbot) -> None:
     dock = ready()
     form = dock.form.patient
     assert not form.isVisibleTo(dock)
@@ -306,61 +323,59 @@ def test_the_patients_pattern_is_folded_away_and_shows_what_it_does(ready, qtbot
     assert form.example.text() == "p1_frame01 → p1"
     form.choice.setCurrentIndex(form.choice.findData("own"))
     form.own.setText("^(p)")
-    assert looked(dock, qtbot) == "2 cases of 1 patient."
+    assert looked(dock, qtbot) == CASES_FOUND.format(cases="2 cases", patients="1 patient")
     form.own.setText("p")
-    assert "round brackets" in dock.hint.text()
+    assert dock.hint.text() == ONE_GROUP
     assert not dock.evaluate_button.isEnabled()
 
 
-@pytest.mark.parametrize("place", ["labels", "images"])
-def test_a_folder_that_is_gone_is_said_before_anything_is_measured(
-    place, ready, folders, qtbot
-) -> None:
+@pytest.mark.parametrize("name", ["labels", "images"])
+def test_missing_folder_is_refused_before_the_start(name, ready, folders, qtbot) -> None:
     dock = ready()
-    getattr(dock.form, place).choose(folders / "nowhere")
-    assert looked(dock, qtbot).startswith(f"{folders}/nowhere is no folder: it should hold the ")
+    getattr(dock.form, name).choose(folders / "nowhere")
+    assert f"{folders}/nowhere" in looked(dock, qtbot)
     assert not dock.evaluate_button.isEnabled()
 
 
-def test_a_folder_without_predictions_is_said(ready, folders, tmp_path, qtbot) -> None:
+def test_folder_without_predictions_is_refused(ready, folders, tmp_path, qtbot) -> None:
     dock = ready()
     (tmp_path / "empty").mkdir()
     dock.form.methods.rows[0].choose(tmp_path / "empty")
-    assert "holds no predictions" in looked(dock, qtbot)
+    assert str(tmp_path / "empty") in looked(dock, qtbot)
     assert not dock.evaluate_button.isEnabled()
 
 
-def test_predictions_are_not_compared_with_themselves(make_dock, folders, qtbot) -> None:
+def test_predictions_as_labels_are_refused(make_dock, folders, qtbot) -> None:
     dock = make_dock()
     choose(dock, folders / "multi", folders / "labels" / ".." / "multi", qtbot)
-    assert dock.hint.text() == (
-        "The predictions multi and the reference labels are the same folder: choose labels that "
-        "no model made."
-    )
+    assert "multi" in dock.hint.text()
     assert not dock.evaluate_button.isEnabled()
 
 
-def test_a_file_in_the_place_of_the_report_is_refused(ready, folders, qtbot) -> None:
+def test_report_folder_below_a_file_is_refused(ready, folders, qtbot) -> None:
     dock = ready()
     (folders / "file").write_text("")
     dock.form.report.choose(folders / "file" / "report")
-    assert looked(dock, qtbot) == f"{folders}/file is no folder: choose another one for the report."
+    assert f"{folders}/file" in looked(dock, qtbot)
+    assert not dock.evaluate_button.isEnabled()
 
 
-def test_labels_of_other_cases_are_said(ready, folders, qtbot) -> None:
+def test_labels_of_other_cases_are_refused(ready, folders, qtbot) -> None:
     dock = ready()
     write_reference(folders / "others", "q9_frame01", heart())
     dock.form.labels.choose(folders / "others")
-    assert "a case called p1_frame01 needs p1_frame01.nii.gz" in looked(dock, qtbot)
+    assert "p1_frame01_gt.nii.gz" in looked(dock, qtbot)
+    assert not dock.evaluate_button.isEnabled()
     (folders / "labels" / "p2_frame01.nii.gz").unlink()
     dock.form.labels.choose(folders / "labels")
-    assert looked(dock, qtbot) == "2 cases of 2 patients; 1 have labels."
+    values = {"cases": "2 cases", "patients": "2 patients", "labelled": 1}
+    assert looked(dock, qtbot) == FEW_LABELS.format(**values)
 
 
 # Methods to compare with
 
 
-def test_rows_are_added_and_taken_away(ready, folders, qtbot) -> None:
+def test_rows_are_added_and_removed(ready, folders, qtbot) -> None:
     dock = ready()
     methods = dock.form.methods
     assert methods.rows[0].remove_button.isHidden()
@@ -375,24 +390,27 @@ def test_rows_are_added_and_taken_away(ready, folders, qtbot) -> None:
     assert dock.evaluate_button.isEnabled()
 
 
-def test_names_are_those_of_the_folders_until_others_are_given(ready, folders, qtbot) -> None:
+def test_method_is_named_by_its_folder_or_user(ready, folders, qtbot) -> None:
     dock = ready()
     row = dock.form.methods.rows[0]
     assert row.name_edit.placeholderText() == "multi"
     row.name_edit.setText("  Ckpt. Ens. ")
     looked(dock, qtbot)
     assert list(dock.form.request().methods) == ["Ckpt. Ens."]
-    said = compare(dock, folders / "vanilla", "Ckpt. Ens.", qtbot)
-    assert said == "Two methods are called Ckpt. Ens.: give one of them another name."
+    hint = compare(dock, folders / "vanilla", "Ckpt. Ens.", qtbot)
+    assert hint == SAME_NAME.format(name="Ckpt. Ens.")
     assert not dock.evaluate_button.isEnabled()
 
 
-def test_a_method_is_not_compared_with_itself(ready, folders, qtbot) -> None:
+def test_method_compared_with_itself_is_refused(ready, folders, qtbot) -> None:
     dock = ready()
-    assert "multi and again are the same folder" in compare(dock, folders / "multi", "again", qtbot)
+    hint = compare(dock, folders / "multi", "again", qtbot)
+    assert "multi" in hint
+    assert "again" in hint
+    assert not dock.evaluate_button.isEnabled()
 
 
-def test_two_methods_beside_each_other(ready, folders, qtbot) -> None:
+def test_two_methods_are_shown_with_the_best_bold(ready, folders, qtbot) -> None:
     dock = ready()
     compare(dock, folders / "vanilla", "Vanilla", qtbot)
     assert evaluated(dock, qtbot) == ""
@@ -400,9 +418,9 @@ def test_two_methods_beside_each_other(ready, folders, qtbot) -> None:
     assert [row[0] for row in cells(dock)] == ["multi", "Vanilla"]
     summary = json.loads((folders / "multi_report" / "summary.json").read_text(encoding="utf-8"))
     for name, *numbers in cells(dock):
-        found = summary["methods"][name]["measures"]
-        dices = [f"{found[f'dice_{s}']['value']:.3f}" for s in ("RV", "MYO", "LV")]
-        assert numbers == [*dices, f"{100 * found['ece_pooled']['value']:.2f}"]
+        measures = summary["methods"][name]["measures"]
+        dices = [f"{measures[f'dice_{s}']['value']:.3f}" for s in ("RV", "MYO", "LV")]
+        assert numbers == [*dices, f"{100 * measures['ece_pooled']['value']:.2f}"]
     table = dock.results.table
     for column in range(1, 5):
         bold = [table.item(row, column).font().bold() for row in range(2)]
@@ -413,110 +431,113 @@ def test_two_methods_beside_each_other(ready, folders, qtbot) -> None:
     assert len({picture.size().width() for picture in dock.results.pictures.pictures}) == 1
 
 
-# From the press of the button to the result
+# Running and results
 
 
-def test_from_the_folders_to_the_report(ready, folders, asked, qtbot) -> None:
+def test_evaluation_writes_and_shows_its_results(ready, folders, user, qtbot) -> None:
     dock = ready()
-    told: list[str] = []
-    dock.job.progressed.connect(lambda stage: told.append(stage.words))
+    stages: list[Stage] = []
+    dock.job.progressed.connect(stages.append)
     report = folders / "multi_report"
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert {file.name for file in report.iterdir()} == FILES
-    assert asked.names == []
+    assert user.names == []
     results = dock.results
-    assert results.made.text() == f"2 volumes of 2 patients; the report is in {report}."
-    assert head(dock) == ["Method", "RV", "MYO", "LV", "ECE, %"]
+    extent = results.outcome.extent
+    assert results.summary.text() == REPORT_WRITTEN.format(extent=extent, folder=report)
+    assert column_titles(dock) == ["Method", "RV", "MYO", "LV", "ECE, %"]
     assert [row[0] for row in cells(dock)] == ["multi"]
-    assert "overlap" in results.table.horizontalHeaderItem(1).toolTip()
+    assert structure_title("RV") in results.table.horizontalHeaderItem(1).toolTip()
     assert results.table.item(0, 1).toolTip().startswith("multi, RV: 0.")
     assert "±" in results.table.item(0, 1).toolTip()
-    assert results.reading.text() == READING
+    assert results.diagram_caption.text() == DIAGRAM_CAPTION
     assert results.pictures.pictures[0].width() > 200
     assert dock.progress.isHidden()
     assert dock.form.isEnabled()
     assert dock.evaluate_button.isEnabled()
-    assert told  # "1 of 2: p1_frame01" and what follows, as far as the window was quick enough
+    assert stages  # as many as the window was quick enough to see
 
 
-def test_the_case_is_named_while_it_runs(ready, qtbot) -> None:
-    halting = Halting("p1")
+def test_running_evaluation_names_its_case(ready, qtbot) -> None:
+    halting = Halting(0)
     dock = ready(halting=halting)
-    begin(dock, halting, "1 of 2: p1_frame01", qtbot)
+    begin(dock, halting, qtbot)
+    assert "p1_frame01" in dock.progress.text.text()
     bar = dock.progress.bar
     assert (bar.value(), bar.maximum()) == (1, 2)
     assert dock.progress.isVisibleTo(dock)
     assert not dock.form.isEnabled()
     assert not dock.evaluate_button.isEnabled()
     dock.progress.stop_button.click()
-    halting.may_go_on.set()
-    assert halting.has_ended.wait(SOON / 1000)
+    halting.may_continue.set()
+    assert halting.has_ended.wait(PATIENCE_S)
 
 
-def test_report_and_folder_are_opened(ready, outcome, asked, qtbot) -> None:
+def test_report_and_folder_are_opened(ready, outcome, user, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     dock.results.report_button.click()
     dock.results.folder_button.click()
-    assert asked.opened == [outcome.page, outcome.page.parent]
+    assert user.opened == [outcome.page, outcome.page.parent]
     assert dock.results.problem.isHidden()
-    asked.opens = False
+    user.opens = False
     dock.results.report_button.click()
     assert str(outcome.page) in dock.results.problem.text()
-    asked.opens = True
+    user.opens = True
     dock.results.folder_button.click()
     assert dock.results.problem.isHidden()
 
 
-def test_what_was_left_out_is_folded_away(ready, outcome, qtbot) -> None:
+def test_notes_are_collapsed_until_expanded(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     results = dock.results
-    assert results.notes.text() == "What was left out or assumed (1)"
+    assert results.notes.text() == NOTES.format(count=1)
     assert not results.notes_text.isVisibleTo(dock)
     results.notes.toggleButton().click()
     assert results.notes_text.isVisibleTo(dock)
-    assert results.notes_text.text().startswith("Vanilla: No mutual information")
+    assert results.notes_text.text() == outcome.notes[0]
     results.set_outcome(replace(outcome, notes=()))
     assert not results.notes.isVisibleTo(dock)
     assert not results.notes_text.isVisibleTo(dock)
 
 
-def test_a_report_is_replaced_only_after_a_question(ready, folders, asked, qtbot) -> None:
+def test_existing_report_is_replaced_after_consent(ready, folders, user, qtbot) -> None:
     dock = ready()
     report = folders / "multi_report"
     report.mkdir()
     (report / "report.html").write_text("mine")
-    asked.may_replace = False
+    user.may_replace = False
     dock.evaluate_button.click()
-    assert asked.names == [["multi_report/report.html"]]
+    assert user.names == [["multi_report/report.html"]]
     assert not dock.job.is_running
     assert (report / "report.html").read_text() == "mine"
-    asked.may_replace = True
+    user.may_replace = True
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert "<html" in (report / "report.html").read_text(encoding="utf-8")
 
 
-def test_without_probabilities_it_says_why_there_is_no_diagram(make_dock, folders, qtbot) -> None:
+def test_predictions_without_probabilities_have_no_diagram(make_dock, folders, qtbot) -> None:
     dock = make_dock()
     choose(dock, folders / "bare", folders / "labels", qtbot)
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert cells(dock)[0][-1] == "–"
     assert dock.results.pictures.isHidden()
-    assert dock.results.reading.text() == NO_DIAGRAM
-    assert "No calibration, the probabilities were not saved" in dock.results.notes_text.text()
+    assert dock.results.diagram_caption.text() == NO_DIAGRAM
+    assert dock.results.outcome.notes
+    assert all(note in dock.results.notes_text.text() for note in dock.results.outcome.notes)
 
 
-def test_an_error_is_one_sentence(ready, folders, qtbot) -> None:
+def test_failed_evaluation_names_the_damaged_file(ready, folders, qtbot) -> None:
     dock = ready()
     whole = (folders / "multi" / "p2_frame01_probabilities.npz").read_bytes()
     (folders / "multi" / "p2_frame01_probabilities.npz").write_bytes(b"cut")
-    sentence = evaluated(dock, qtbot)
-    assert sentence.startswith(f"{folders}/multi/p2_frame01_probabilities.npz should hold an array")
-    assert "\n" not in sentence
+    message = evaluated(dock, qtbot)
+    assert f"{folders}/multi/p2_frame01_probabilities.npz" in message
+    assert "\n" not in message
     assert dock.results.isHidden()
     assert not (folders / "multi_report").exists()
     assert dock.evaluate_button.isEnabled()
@@ -525,68 +546,70 @@ def test_an_error_is_one_sentence(ready, folders, qtbot) -> None:
     assert has_result(dock)
 
 
-def test_a_mistake_of_the_program_is_said_and_raised(ready, qtbot) -> None:
+def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
+    error = ZeroDivisionError("by mistake")
+
     def wrong(_: Any) -> Any:
-        raise ZeroDivisionError("by mistake")
+        raise error
         yield
 
     dock = ready()
     dock.job._run = wrong
     with qtbot.captureExceptions() as raised:
-        assert "mistake of the program" in evaluated(dock, qtbot)
+        assert evaluated(dock, qtbot) == MISTAKE.format(error=error)
     assert raised[0][0] is ZeroDivisionError
 
 
-# Stop, and the bad moments
+# Stopping and closing
 
 
-@pytest.mark.parametrize("words", ["1 of 2", "Drawing", "Making"])
-def test_stop_ends_at_once_and_writes_nothing(words, ready, folders, qtbot) -> None:
-    halting = Halting(words)
+@pytest.mark.parametrize("stage", [0, 2, 3], ids=["case", "pictures", "report"])
+def test_stopped_evaluation_ends_without_files(stage, ready, folders, qtbot) -> None:
+    halting = Halting(stage)
     dock = ready(halting=halting)
-    begin(dock, halting, words, qtbot)
+    begin(dock, halting, qtbot)
     dock.progress.stop_button.click()
     assert dock.status.text() == EVALUATION_STOPPED
     assert dock.progress.isHidden()
     assert dock.form.isEnabled()
-    halting.may_go_on.set()
-    assert halting.has_ended.wait(SOON / 1000)
+    halting.may_continue.set()
+    assert halting.has_ended.wait(PATIENCE_S)
     settle(qtbot, dock)
     assert not (folders / "multi_report").exists()
     assert dock.results.isHidden()
 
 
-def test_while_the_files_are_written_it_is_too_late_to_stop(ready, outcome, qtbot) -> None:
+def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -> None:
     def writing(_: Any) -> Any:
-        yield Stage("Writing the report", is_last=True)
+        yield Stage("Writing", is_last=True)
         return outcome
 
-    halting = Halting("Writing", writing)
+    halting = Halting(0, writing)
     dock = ready(halting=halting)
-    begin(dock, halting, "Writing", qtbot)
+    begin(dock, halting, qtbot)
     assert not dock.progress.stop_button.isEnabled()
     dock.job.stop()
     assert dock.job.is_running
-    halting.may_go_on.set()
+    halting.may_continue.set()
     qtbot.waitUntil(lambda: has_result(dock))
 
 
-def test_stopped_it_can_be_started_again_at_once(ready, outcome, qtbot) -> None:
-    halting = Halting("1 of 2")
+def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot) -> None:
+    halting = Halting(0)
     dock = ready(halting=halting)
-    begin(dock, halting, "1 of 2", qtbot)
+    begin(dock, halting, qtbot)
     dock.progress.stop_button.click()
-    dock.job._run = Known(outcome)
+    dock.job._run = FakeRun(outcome)
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert not halting.has_ended.is_set()
 
 
 @pytest.mark.parametrize("how", ["close", "remove"])
-def test_closing_the_dock_while_it_runs(how, ready, folders, qtbot) -> None:
-    halting = Halting("1 of 2")
+def test_closed_dock_stops_its_evaluation(how, ready, folders, qtbot) -> None:
+    halting = Halting(0)
     dock = ready(halting=halting, window=True)
-    begin(dock, halting, "1 of 2", qtbot)
+    begin(dock, halting, qtbot)
     frame, viewer = dock.parent(), current_viewer()
     assert isinstance(frame, QDockWidget)
     if how == "close":
@@ -594,8 +617,8 @@ def test_closing_the_dock_while_it_runs(how, ready, folders, qtbot) -> None:
     else:
         viewer.window.remove_dock_widget(frame)
     assert not dock.job.is_running
-    halting.may_go_on.set()
-    assert halting.has_ended.wait(SOON / 1000)
+    halting.may_continue.set()
+    assert halting.has_ended.wait(PATIENCE_S)
     settle(qtbot, dock)
     assert not (folders / "multi_report").exists()
     viewer.add_image(np.ones((3, 4, 5)))
@@ -607,62 +630,62 @@ def test_closing_the_dock_while_it_runs(how, ready, folders, qtbot) -> None:
         dock.deleteLater()
 
 
-def test_a_tab_in_front_does_not_stop_it(ready, outcome, qtbot) -> None:
-    halting = Halting("1 of 1", Known(outcome))
+def test_hidden_dock_continues_its_evaluation(ready, outcome, qtbot) -> None:
+    halting = Halting(0, FakeRun(outcome))
     dock = ready(halting=halting, window=True)
-    begin(dock, halting, "1 of 1", qtbot)
+    begin(dock, halting, qtbot)
     dock.hide()
     assert dock.job.is_running
-    halting.may_go_on.set()
+    halting.may_continue.set()
     qtbot.waitUntil(lambda: not dock.job.is_running)
     assert has_result(dock)
 
 
-# What is remembered
+# Settings
 
 
-def test_the_last_folders_are_there_again(ready, make_dock, folders, outcome, qtbot) -> None:
+def test_new_dock_restores_the_last_folders(ready, make_dock, folders, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     compare(dock, folders / "vanilla", "Vanilla", qtbot)
     dock.form.images.choose(folders)
     dock.form.report.choose(folders / "mine")
     looked(dock, qtbot)
     evaluated(dock, qtbot)
-    again = make_dock()
-    looked(again, qtbot)
-    assert again.form.request() == dock.form.request()
-    assert again.form.methods.rows[0].own_name == ""
-    assert again.evaluate_button.isEnabled()
+    second = make_dock()
+    looked(second, qtbot)
+    assert second.form.request() == dock.form.request()
+    assert second.form.methods.rows[0].own_name == ""
+    assert second.evaluate_button.isEnabled()
     shutil.rmtree(folders / "vanilla")
-    later = make_dock()
-    looked(later, qtbot)
-    assert list(later.form.request().methods) == ["multi"]
+    third = make_dock()
+    looked(third, qtbot)
+    assert list(third.form.request().methods) == ["multi"]
 
 
-def test_the_folder_for_the_report_is_found_anew(ready, make_dock, outcome, qtbot) -> None:
+def test_default_report_folder_is_not_saved(ready, make_dock, outcome, qtbot) -> None:
     evaluated(ready(outcome=outcome), qtbot)
-    again = make_dock()
-    assert not again.form._has_own_report
-    looked(again, qtbot)
+    second = make_dock()
+    assert not second.form._has_own_report
+    looked(second, qtbot)
 
 
 @pytest.mark.parametrize(
-    "kept", [[], {"methods": 1}, {"methods": [["multi", "there"]]}, {"labels": 1}, {"report": []}]
+    "saved", [[], {"methods": 1}, {"methods": [["multi", "there"]]}, {"labels": 1}, {"report": []}]
 )
-def test_damaged_settings_are_as_none(kept, make_dock, settings) -> None:
-    settings._put("last_evaluation", kept)
+def test_damaged_settings_are_ignored(saved, make_dock, settings) -> None:
+    settings._put("last_evaluation", saved)
     assert make_dock().hint.text() == NO_PREDICTIONS
 
 
-# The dock itself
+# Layout
 
 
-def test_it_fits_a_narrow_dock_whatever_it_shows(ready, folders, outcome, qtbot) -> None:
+def test_dock_with_long_names_stays_narrow(ready, folders, outcome, qtbot) -> None:
     dock = ready(outcome=outcome, window=True)
     name = "a very long name of a method that nobody would give to it"
     compare(dock, folders / "vanilla", name, qtbot)
     evaluated(dock, qtbot)
-    dock.status.say(f"{folders}/a_folder/with_a_long_name is no folder.")
+    dock.status.say(f"{folders}/a_folder/with_a_long_name")
     dock.parent().window().resizeDocks([dock.parent()], [300], Qt.Orientation.Horizontal)
     content = dock._area.widget()
     qtbot.waitUntil(lambda: content.width() == dock._area.viewport().width())
@@ -670,14 +693,13 @@ def test_it_fits_a_narrow_dock_whatever_it_shows(ready, folders, outcome, qtbot)
     assert content.minimumSizeHint().width() <= 300 - 20
     assert content.width() == dock._area.viewport().width()
     table = dock.results.table
-    room = table.viewport().width()
-    assert sum(table.columnWidth(column) for column in range(5)) <= room
+    assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
     pictures = dock.results.pictures
     assert all(place.right() < pictures.width() for place in pictures.places())
     assert pictures.height() == pictures.places()[-1].bottom() + 1
 
 
-def test_pictures_stand_side_by_side_where_there_is_room(ready, outcome, qtbot) -> None:
+def test_wide_dock_shows_pictures_side_by_side(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     pictures = dock.results.pictures
@@ -687,7 +709,7 @@ def test_pictures_stand_side_by_side_where_there_is_room(ready, outcome, qtbot) 
     assert [place.x() for place in pictures.places()] == [0, 0]
 
 
-def test_every_control_is_reached_by_the_tab_key_in_order(ready, folders, outcome, qtbot) -> None:
+def test_tab_key_reaches_controls_in_order(ready, folders, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     compare(dock, folders / "vanilla", "Vanilla", qtbot)
     evaluated(dock, qtbot)
@@ -711,21 +733,20 @@ def test_every_control_is_reached_by_the_tab_key_in_order(ready, folders, outcom
         if part.focusPolicy() & Qt.FocusPolicy.TabFocus and part.isVisible() and part.isEnabled():
             order.append(part)
         part = part.nextInFocusChain()
-    found = [part for part in order if part in expected][: len(expected)]
-    assert found == expected
+    assert [part for part in order if part in expected][: len(expected)] == expected
 
 
-def test_controls_explain_themselves(make_dock) -> None:
+def test_controls_have_tooltips(make_dock) -> None:
     dock = make_dock()
     form = dock.form
     for part in (
         *(form.labels, form.images, form.report, form.methods.rows[0].folder),
         *(form.methods.rows[0].name_edit, form.methods.add_button, form.patient.choice),
     ):
-        assert part.toolTip().endswith((".", "needed"))
+        assert part.toolTip().endswith(".")
 
 
-def test_the_picture_is_sharp_on_fine_screens(ready, outcome, qtbot) -> None:
+def test_picture_has_the_resolution_of_the_screen(ready, outcome, qtbot) -> None:
     dock = ready(outcome=outcome)
     evaluated(dock, qtbot)
     pictures = dock.results.pictures

@@ -1,4 +1,4 @@
-"""The dock "Evaluate": predictions beside reference labels, and what came of it."""
+"""The dock "Evaluate", which compares predictions with reference labels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ from .job import EvaluationJob
 from .results import EvaluationResults, open_path
 
 NARROWEST = 300
-_LOOKING = "Looking into the folders…"
-EVALUATION_STOPPED = "Stopped; nothing was written."
+_READING = "Reading the folders…"
+EVALUATION_STOPPED = "Stopped. Nothing was written."
+CASES_FOUND = "{cases} of {patients}."
+FEW_LABELS = "{cases} of {patients}, {labelled} with reference labels."
 
 
 class EvaluationWidget(DockContent):
-    """Coordinates the form, the work in the background and the results.
+    """The dock "Evaluate": the form, the background work and the results.
 
-    ``may_replace`` asks whether files may be replaced, ``open_path`` opens a file or a folder.
+    ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
+    folder.
     """
 
     def __init__(
@@ -70,16 +73,16 @@ class EvaluationWidget(DockContent):
 
     @property
     def preview(self) -> EvaluationPreview | None:
-        """What can be measured, None while that is not known."""
+        """The cases to evaluate, or None until the folders have been read."""
         return self._preview
 
     def evaluate(self) -> None:
-        """Evaluate what the form says; what is missing is said in the dock."""
+        """Start the evaluation; do nothing if an input is missing."""
         request = self.form.request()
         if request is None or self._preview is None or self.job.is_running:
             return
-        there = [f"{file.parent.name}/{file.name}" for file in files_there(request.report)]
-        if there and not self._may_replace(self, there):
+        existing = [f"{file.parent.name}/{file.name}" for file in files_there(request.report)]
+        if existing and not self._may_replace(self, existing):
             return
         self._settings.keep_evaluation(self.form.folders())
         self.results.set_outcome(None)
@@ -95,7 +98,7 @@ class EvaluationWidget(DockContent):
         ):  # fmt: skip
             column.addWidget(part)
         column.addStretch(1)
-        # A case may have a long name: it is shortened and does not widen the dock.
+        # Long case names are shortened, so that they do not widen the dock.
         self._area = scrolling(content)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -112,42 +115,42 @@ class EvaluationWidget(DockContent):
         self.job.stopped.connect(partial(self._end, EVALUATION_STOPPED))
 
     def _on_changed(self) -> None:
-        """Look into the folders in the background: they may lie on a slow drive."""
+        """Read the folders in the background, because they may be on a slow drive."""
         self._looking.drop()
         self._preview, self._problem = None, ""
         request = self.form.request()
         self.form.patient.show_example("")
         if request is not None:
             work = partial(_preview_steps, request)
-            self._looking.start(work, self._on_looked, self._on_problem)
-        self._tell()
+            self._looking.start(work, self._on_previewed, self._on_problem)
+        self._show_readiness()
 
-    def _on_looked(self, found: EvaluationPreview) -> None:
-        self._preview = found
-        case = found.cases[0]
-        self.form.patient.show_example(f"{case} → {found.patient_of[case]}")
-        self._tell()
+    def _on_previewed(self, preview: EvaluationPreview) -> None:
+        self._preview = preview
+        case = preview.cases[0]
+        self.form.patient.show_example(f"{case} → {preview.patient_of[case]}")
+        self._show_readiness()
 
     def _on_problem(self, sentence: str) -> None:
         self._problem = sentence
-        self._tell()
+        self._show_readiness()
 
-    def _tell(self) -> None:
-        """Whether Evaluate can be pressed, and why not."""
-        request, found = self.form.request(), self._preview
-        text = self.form.missing or self._problem or _LOOKING
+    def _show_readiness(self) -> None:
+        """Enable Evaluate, or say why it cannot start."""
+        request, preview = self.form.request(), self._preview
+        text = self.form.missing or self._problem or _READING
         self.hint.setStyleSheet(f"color: {LEVEL_COLORS['blocking']}" if self._problem else "")
-        self.hint.say(text if found is None else _summary(found))
-        self.evaluate_button.setEnabled(found is not None and not self.job.is_running)
+        self.hint.say(text if preview is None else _summary(preview))
+        self.evaluate_button.setEnabled(preview is not None and not self.job.is_running)
         command = request.arguments if request is not None else []
-        tip = shlex.join(["bayes-nnunet", "evaluate", *command])
-        self.evaluate_button.setToolTip(text if found is None else tip)
+        tooltip = shlex.join(["bayes-nnunet", "evaluate", *command])
+        self.evaluate_button.setToolTip(text if preview is None else tooltip)
 
     def _set_running(self, running: bool) -> None:
         self.form.setEnabled(not running)
         self.evaluate_button.setEnabled(not running)
         if running:
-            self.progress.begin("Measuring the first case")
+            self.progress.begin("Evaluating the first case")
         else:
             self.progress.hide()
 
@@ -163,7 +166,7 @@ class EvaluationWidget(DockContent):
     def _on_finished(self, outcome: EvaluationOutcome) -> None:
         self._end("")
         self.results.set_outcome(outcome)
-        # Once it is laid out: below a long form nobody would see that there is something.
+        # Scroll after the layout, because results below a long form would go unnoticed.
         QTimer.singleShot(0, self._show_results)
 
     def _on_failed(self, sentence: str) -> None:
@@ -173,7 +176,7 @@ class EvaluationWidget(DockContent):
         self._set_running(False)
         self.status.setStyleSheet(f"color: {color}" if color else "")
         self.status.say(sentence)
-        self._tell()
+        self._show_readiness()
 
     def _show_results(self) -> None:
         bar = self._area.verticalScrollBar()
@@ -191,10 +194,14 @@ def _preview_steps(request: EvaluationRequest) -> Steps:
     return preview(request)
 
 
-def _summary(found: EvaluationPreview) -> str:
-    cases, patients = len(found.cases), found.patients
-    words = f"{_number(cases, 'case')} of {_number(patients, 'patient')}"
-    return f"{words}." if found.labelled == cases else f"{words}; {found.labelled} have labels."
+def _summary(preview: EvaluationPreview) -> str:
+    cases, labelled = len(preview.cases), preview.labelled
+    template = CASES_FOUND if labelled == cases else FEW_LABELS
+    return template.format(
+        cases=_number(cases, "case"),
+        patients=_number(preview.patients, "patient"),
+        labelled=labelled,
+    )
 
 
 def _number(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What the dock Evaluate needs: predictions, reference labels, and a folder for the report."""
+"""The inputs of an evaluation: predictions, reference labels and a folder for the report."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from .methods_form import MethodsForm
 
 NO_LABELS = "Choose the folder of the reference labels."
 LABELS_HELP = (
-    "Labels drawn by people: NAME.nii.gz or NAME_gt.nii.gz for a case called NAME, with the "
-    "dataset.json that says what their numbers mean. A groups.csv beside them (case, vendor, …) "
-    "divides the tables."
+    "NAME.nii.gz or NAME_gt.nii.gz for each case NAME, and dataset.json with the names of the "
+    "labels. A groups.csv (case, vendor, …) splits the tables."
 )
 _IMAGES_HELP = (
-    "For the pictures of the best and the worst cases; not needed. By default the folder beside "
-    "the labels that is called like it: imagesTr for labelsTr."
+    "Images for the pictures of the best and worst cases. By default the matching folder next to "
+    "the labels, such as imagesTr for labelsTr."
 )
 REPORT_HELP = (
-    "report.html, cases.csv and summary.json are written here; by default beside the predictions."
+    "Folder for report.html, cases.csv and summary.json. By default next to the predictions."
 )
 PATIENT_HELP = (
-    "All volumes of a patient are alike, so intervals are drawn over patients. Say which part of a "
-    "case's name names the patient."
+    "Confidence intervals are computed over patients. Choose the part of the case name that "
+    "identifies the patient."
 )
 
 
 class EvaluationForm(QWidget):
-    """``changed`` tells that something else is asked for, or that something is missing."""
+    """The inputs of an evaluation. ``changed`` is emitted after every edit."""
 
     changed = Signal()
 
@@ -61,7 +60,7 @@ class EvaluationForm(QWidget):
 
     @property
     def missing(self) -> str:
-        """What is still missing, in one sentence; "" when nothing is."""
+        """A sentence on the first missing or invalid input, "" if there is none."""
         if self.methods.problem:
             return self.methods.problem
         if self.labels.path is None:
@@ -69,7 +68,7 @@ class EvaluationForm(QWidget):
         return self.patient.problem
 
     def request(self) -> EvaluationRequest | None:
-        """What the form says, None while something is missing."""
+        """Return the request, or None while an input is missing."""
         labels, report, pattern = self.labels.path, self.report.path, self.patient.pattern
         if self.missing or labels is None or report is None or pattern is None:
             return None
@@ -82,25 +81,25 @@ class EvaluationForm(QWidget):
         )
 
     def folders(self) -> dict[str, Any]:
-        """The folders as plain JSON, to be remembered; what the dock has set itself is left out."""
-        own = {"labels": self.labels.path, "images": self.images.path}
+        """Return the folders the user chose, as plain JSON."""
+        chosen = {"labels": self.labels.path, "images": self.images.path}
         if self._has_own_report:
-            own["report"] = self.report.path
+            chosen["report"] = self.report.path
         rows = [row for row in self.methods.rows if row.path is not None]
         methods = [{"name": row.own_name, "folder": str(row.path)} for row in rows]
-        return {"methods": methods, **{n: str(path) for n, path in own.items() if path is not None}}
+        return {"methods": methods, **{k: str(path) for k, path in chosen.items() if path}}
 
-    def set_folders(self, kept: Mapping[str, Any]) -> None:
-        """Show what `folders` gave, as far as it is still there."""
+    def set_folders(self, saved: Mapping[str, Any]) -> None:
+        """Show the folders that `folders` returned, except those that no longer exist."""
         try:
-            methods = [(str(one["name"]), Path(one["folder"])) for one in kept.get("methods", [])]
+            methods = [(str(m["name"]), Path(m["folder"])) for m in saved.get("methods", [])]
             paths = {
-                row: Path(kept[name])
+                row: Path(saved[name])
                 for row, name in ((self.labels, "labels"), (self.images, "images"))
-                if name in kept
+                if name in saved
             }
-            report = Path(kept["report"]) if "report" in kept else None
-        except (TypeError, KeyError, AttributeError):  # someone else has written the file
+            report = Path(saved["report"]) if "report" in saved else None
+        except (TypeError, KeyError, AttributeError):  # the settings file was edited by hand
             return
         self.methods.set_methods([(name, path) for name, path in methods if path.is_dir()])
         for row, path in paths.items():
@@ -127,16 +126,16 @@ class EvaluationForm(QWidget):
     def _on_methods_changed(self) -> None:
         predictions = self.methods.rows[0].path
         if not self._has_own_report:
-            self.report.set_path(None if predictions is None else report_beside(predictions))
+            self.report.set_path(None if predictions is None else default_report(predictions))
         self.changed.emit()
 
     def _on_report_chosen(self, path: Path | None) -> None:
-        """The user's own folder; one that is cleared is set beside the predictions again."""
+        """Keep the chosen folder; if it was cleared, use the default again."""
         self._has_own_report = path is not None
         self._on_methods_changed()
 
 
-def report_beside(predictions: Path) -> Path:
-    """Where the report of a folder of predictions is put, unless somewhere else is asked for."""
+def default_report(predictions: Path) -> Path:
+    """Return the default folder of the report, next to the predictions."""
     folder = predictions.absolute()
     return folder.with_name(f"{folder.name}_report") if folder.name else folder / "report"

@@ -1,4 +1,4 @@
-"""An evaluation done in a thread: how far it is, and how it ends."""
+"""An evaluation that runs in a thread."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..common.long_work import LongWork, Steps
 Run: TypeAlias = Callable[[EvaluationRequest], Generator[Stage, None, EvaluationOutcome]]
 
 
-class _Told:
-    """What the thread has last told of itself."""
+class _LatestStage:
+    """The stage that the thread reported last."""
 
     stage: Stage | None = None
 
 
 class EvaluationJob(QObject):
-    """Runs one evaluation at a time, and writes nothing of one that is stopped.
+    """One evaluation at a time, in a thread. A stopped evaluation writes nothing.
 
     ``progressed`` carries a Stage, ``finished`` the EvaluationOutcome, ``failed`` a sentence.
     """
@@ -35,38 +35,38 @@ class EvaluationJob(QObject):
     def __init__(self, *, run: Run = run, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run = run
-        self._told = _Told()
+        self._latest = _LatestStage()
         self._work = LongWork(self)
         self._work.progressed.connect(self._on_progressed)
 
     @property
     def is_running(self) -> bool:
-        """Whether something runs whose end will be told."""
+        """Whether an evaluation is running."""
         return self._work.is_running
 
     def start(self, request: EvaluationRequest) -> None:
-        """Begin; what ran before is dropped."""
-        self._told = _Told()
-        work = partial(_telling, self._run, request, self._told)
+        """Start an evaluation in place of a running one."""
+        self._latest = _LatestStage()
+        work = partial(_noted_steps, self._run, request, self._latest)
         self._work.start(work, self.finished.emit, self.failed.emit)
 
     def stop(self) -> None:
-        """End at once, unless the files are being written: what is still done leads to nothing."""
-        stage = self._told.stage
+        """Stop at once, unless the files are already being written."""
+        stage = self._latest.stage
         if self.is_running and not (stage is not None and stage.is_last):
             self._work.drop()
             self.stopped.emit()
 
     def _on_progressed(self, _done: int, _total: int) -> None:
-        if self._told.stage is not None:
-            self.progressed.emit(self._told.stage)
+        if self._latest.stage is not None:
+            self.progressed.emit(self._latest.stage)
 
 
-def _telling(run: Run, request: EvaluationRequest, told: _Told) -> Steps:
-    """The steps of an evaluation; what they say besides their number is left in ``told``."""
+def _noted_steps(run: Run, request: EvaluationRequest, latest: _LatestStage) -> Steps:
+    """Yield (done, total) of each stage of an evaluation, and keep the stage in ``latest``."""
 
     def note(stage: Stage) -> tuple[int, int]:
-        told.stage = stage
+        latest.stage = stage
         return stage.done, stage.total
 
     return (yield from map_steps(run(request), note))

@@ -1,4 +1,4 @@
-"""Predictions to evaluate, and any number of others to compare them with."""
+"""The folders of predictions to evaluate and to compare with each other."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..common.folder_row import FolderRow
 from ..common.patient_pattern import labelled_row
 
 NO_PREDICTIONS = "Choose the folder of the predictions."
-NO_OTHERS = "Choose the folder of the predictions to compare with, or take the row away (×)."
-SAME_NAME = "Two methods are called {name}: give one of them another name."
+NO_OTHERS = "Choose the folder of the predictions to compare with, or remove the row (×)."
+SAME_NAME = "Two methods are called {name}. Rename one of them."
 
 
 class MethodsForm(QWidget):
-    """``changed`` tells that there are other ``methods``, or that some are missing."""
+    """A row for each method. ``changed`` is emitted after every edit."""
 
     changed = Signal()
 
@@ -26,7 +26,7 @@ class MethodsForm(QWidget):
         self.rows: list[MethodRow] = []
         self.add_button = QPushButton("Compare with another method")
         self.add_button.setToolTip(
-            "Add another folder of predictions of the same cases, such as those of a single model."
+            "Add predictions of the same cases by another method, such as a single model."
         )
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -37,22 +37,22 @@ class MethodsForm(QWidget):
 
     @property
     def methods(self) -> dict[str, Path]:
-        """Name → folder, the one to evaluate first; as far as there are folders."""
+        """Name → folder of each row that has a folder; the others are compared with the first."""
         return {row.name: row.path for row in self.rows if row.path is not None}
 
     @property
     def problem(self) -> str:
-        """What is missing or wrong, "" where nothing is."""
+        """A sentence on what is missing or wrong, "" if nothing is."""
         if self.rows[0].path is None:
             return NO_PREDICTIONS
         if any(row.path is None for row in self.rows):
             return NO_OTHERS
         names = [row.name for row in self.rows]
-        twice = next((name for name in names if names.count(name) > 1), "")
-        return SAME_NAME.format(name=twice) if twice else ""
+        duplicate = next((name for name in names if names.count(name) > 1), "")
+        return SAME_NAME.format(name=duplicate) if duplicate else ""
 
     def set_methods(self, methods: Sequence[tuple[str, Path]]) -> None:
-        """Show folders with their names, "" for the folder's own."""
+        """Show (name, folder) pairs; the name "" stands for that of the folder."""
         while len(self.rows) > max(1, len(methods)):
             self._on_remove_requested(self.rows[-1])
         while len(self.rows) < len(methods):
@@ -61,16 +61,16 @@ class MethodsForm(QWidget):
             row.choose(path, name)
 
     def add_row(self) -> MethodRow:
-        """Add an empty row, after the others also for the Tab key."""
+        """Add an empty row after the others, in the Tab order too."""
         row = MethodRow(removable=bool(self.rows))
         self._column.insertWidget(len(self.rows), row)
-        before = self.rows[-1].remove_button if self.rows else None
+        previous = self.rows[-1].remove_button if self.rows else None
         self.rows.append(row)
         order = (row.folder.edit, row.folder.button, row.name_edit, row.remove_button)
         for part in (*order, self.add_button):
-            if before is not None:
-                self.setTabOrder(before, part)
-            before = part
+            if previous is not None:
+                self.setTabOrder(previous, part)
+            previous = part
         row.changed.connect(self.changed)
         row.remove_requested.connect(self._on_remove_requested)
         return row
@@ -89,14 +89,15 @@ class MethodsForm(QWidget):
 
 
 _FOLDER_HELP = (
-    "A folder that “bayes-nnunet predict --save probabilities,entropy,mutual-information” or "
-    "“nnUNetv2_predict --save_probabilities” has made. Labels alone give Dice, but no calibration."
+    "Folder written by “bayes-nnunet predict” or “nnUNetv2_predict”. Without saved probabilities, "
+    "Dice is measured but calibration is not."
 )
-NAME_HELP = "What the method is called in tables and figures; without a name, as its folder."
+NAME_HELP = "Name of the method in tables and figures, by default that of its folder."
+_NAME_HINT = "Name of the folder"
 
 
 class MethodRow(QWidget):
-    """``changed`` tells of another folder or name; ``remove_requested`` carries this row."""
+    """Folder and name of one method. ``remove_requested`` carries this row."""
 
     changed = Signal()
     remove_requested = Signal(object)
@@ -108,10 +109,10 @@ class MethodRow(QWidget):
         self.remove_button = QPushButton("×")
         self.folder.setToolTip(_FOLDER_HELP)
         self.name_edit.setToolTip(NAME_HELP)
-        self.name_edit.setPlaceholderText("As its folder")
+        self.name_edit.setPlaceholderText(_NAME_HINT)
         self.name_edit.setAccessibleName("Name of the method")
-        self.remove_button.setToolTip("Do not compare with these predictions.")
-        self.remove_button.setAccessibleName("Do not compare with these")
+        self.remove_button.setToolTip("Remove this method.")
+        self.remove_button.setAccessibleName("Remove this method")
         self.remove_button.setFixedWidth(28)
         self.remove_button.setVisible(removable)
         column = QVBoxLayout(self)
@@ -124,26 +125,26 @@ class MethodRow(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """The folder, None where none is named."""
+        """The folder, None if the field is empty."""
         return self.folder.path
 
     @property
     def own_name(self) -> str:
-        """What the user has called the method, "" for the folder's name."""
+        """The name typed by the user, "" if the folder's name is used."""
         return str(self.name_edit.text()).strip()
 
     @property
     def name(self) -> str:
-        """What the method is called, "" while there is no folder."""
-        return self.own_name or _called(self.path)
+        """Name of the method, "" if it has neither a name nor a folder."""
+        return self.own_name or _folder_name(self.path)
 
     def choose(self, path: Path | None, name: str = "") -> None:
-        """Take folder and name as if the user had given them."""
+        """Set folder and name as if the user had entered them."""
         self.name_edit.setText(name)
         self.folder.choose(path)
 
     def _on_chosen(self, path: Path | None) -> None:
-        self.name_edit.setPlaceholderText(_called(path) or "As its folder")
+        self.name_edit.setPlaceholderText(_folder_name(path) or _NAME_HINT)
         self.changed.emit()
 
     def _on_name_changed(self, _: str) -> None:
@@ -153,5 +154,5 @@ class MethodRow(QWidget):
         self.remove_requested.emit(self)
 
 
-def _called(path: Path | None) -> str:
+def _folder_name(path: Path | None) -> str:
     return "" if path is None else path.absolute().name or str(path)

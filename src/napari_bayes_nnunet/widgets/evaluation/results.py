@@ -1,4 +1,4 @@
-"""What an evaluation has found: the main numbers, reliability diagrams, and the way to the rest."""
+"""Results of an evaluation: the main numbers, reliability diagrams and links to the report."""
 
 from __future__ import annotations
 
@@ -25,27 +25,36 @@ from ..common.dock import CollapsibleSection, MessageLabel, heading
 from ..common.picture_flow import PictureFlow
 from ..common.rows_table import ROW_HEIGHT
 
-BOLD = "Dice, and calibration error (ECE). Bold is the best; point at a number for its interval."
-READING = (
+TABLE_CAPTION = (
+    "Dice and calibration error (ECE). The best value of each column is bold. Hover over a number "
+    "for its interval."
+)
+DIAGRAM_CAPTION = (
     "Reliability: a bar on the dashed line means that confidence equals accuracy. Red: "
     "overconfident; pale: underconfident."
 )
 NO_DIAGRAM = (
-    "No reliability diagram: it needs probabilities (predict --save probabilities, or "
-    "nnUNetv2_predict --save_probabilities)."
+    "There is no reliability diagram, because the predictions were saved without probabilities. "
+    "Predict again and save probabilities."
 )
-NOTES = "What was left out or assumed"
-MADE = "{extent}; the report is in {folder}."
-NOT_OPENED = "Nothing on this computer opens it: {path}"
+NOTES = "Omissions and assumptions ({count})"
+REPORT_WRITTEN = "{extent}. The report is in {folder}."
+NOT_OPENED = (
+    "{path} could not be opened. Check that it still exists and that an application is associated "
+    "with it."
+)
 
 
 def open_path(path: Path) -> bool:
-    """Open a page in the browser, a folder in the file manager; whether that worked."""
+    """Open a page in the browser or a folder in the file manager. Return False on failure."""
     return bool(QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
 
 
 class EvaluationResults(QWidget):
-    """Hidden until there is an outcome. ``open_path`` opens a file or a folder."""
+    """Results of one evaluation, hidden until there are any.
+
+    ``open_path`` opens a file or a folder and returns False on failure.
+    """
 
     def __init__(
         self, *, open_path: Callable[[Path], bool] = open_path, parent: QWidget | None = None
@@ -53,10 +62,10 @@ class EvaluationResults(QWidget):
         super().__init__(parent)
         self._open_path = open_path
         self._outcome: EvaluationOutcome | None = None
-        self.made = MessageLabel()
+        self.summary = MessageLabel()
         self.table = EvaluationTable()
-        self.bold = MessageLabel(BOLD)
-        self.reading = MessageLabel()
+        self.caption = MessageLabel(TABLE_CAPTION)
+        self.diagram_caption = MessageLabel()
         self.pictures = PictureFlow()
         self.notes_text = MessageLabel()
         self.notes = CollapsibleSection("", self.notes_text)
@@ -71,21 +80,22 @@ class EvaluationResults(QWidget):
 
     @property
     def outcome(self) -> EvaluationOutcome | None:
-        """What is shown."""
+        """The outcome that is shown."""
         return self._outcome
 
     def set_outcome(self, outcome: EvaluationOutcome | None) -> None:
-        """Show what was found, or nothing."""
+        """Show an outcome, or nothing."""
         self._outcome = outcome
         self.problem.say("")
         if outcome is not None:
-            self.made.say(MADE.format(extent=outcome.extent, folder=outcome.page.parent))
+            folder = outcome.page.parent
+            self.summary.say(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
             self.table.set_table(outcome.table)
-            self.reading.say(READING if outcome.pictures else NO_DIAGRAM)
+            self.diagram_caption.say(DIAGRAM_CAPTION if outcome.pictures else NO_DIAGRAM)
             self.pictures.set_pictures(outcome.pictures)
             self._show_notes(outcome.notes)
-            self.report_button.setToolTip(f"In the browser: {outcome.page}")
-            self.folder_button.setToolTip(str(outcome.page.parent))
+            self.report_button.setToolTip(f"Open {outcome.page} in the browser.")
+            self.folder_button.setToolTip(f"Open {folder} in the file manager.")
         self.setVisible(outcome is not None)
 
     def _lay_out(self) -> None:
@@ -95,16 +105,16 @@ class EvaluationResults(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Result"))
-        column.addWidget(self.made)
+        column.addWidget(self.summary)
         column.addLayout(buttons)
         for part in (
-            self.problem, self.table, self.bold, self.pictures, self.reading, self.notes,
+            self.problem, self.table, self.caption, self.pictures, self.diagram_caption, self.notes,
         ):  # fmt: skip
             column.addWidget(part)
 
     def _show_notes(self, notes: tuple[str, ...]) -> None:
         self.notes_text.setText("\n\n".join(notes))
-        self.notes.setText(f"{NOTES} ({len(notes)})")
+        self.notes.setText(NOTES.format(count=len(notes)))
         self.notes.collapse()
         self.notes.setVisible(bool(notes))
 
@@ -122,18 +132,18 @@ class EvaluationResults(QWidget):
 
 
 _ROWS_SHOWN = 8
-_ROOM = 12
-"""Beside the text of a cell, pixels."""
+_CELL_MARGIN = 12
+"""Horizontal space around the text of a cell, pixels."""
 NARROWEST_NAME = 56
 ECE_HELP = (
-    "Expected calibration error over the voxels of all volumes: how far the confidence is from the "
-    "share of voxels that are right. 0 is perfect."
+    "Expected calibration error over the voxels of all volumes: the mean gap between confidence "
+    "and accuracy. 0 is perfect."
 )
-_DICE_HELP = "Dice of the {structure}: its overlap with the reference. 1 is perfect."
+_DICE_HELP = "Dice of the {structure}: overlap with the reference. 1 is perfect."
 
 
 class EvaluationTable(QTableWidget):
-    """Nothing in it can be changed; pointing at a number tells its deviation and interval."""
+    """A read-only table. The tooltip of a number has its deviation and interval."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -155,34 +165,36 @@ class EvaluationTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
 
     def set_table(self, table: Table) -> None:
-        """Show ``table`` instead of the one before."""
+        """Show ``table``."""
         heads = [(block, column) for block, columns in table.heads for column in columns]
         self.clear()
         self.setColumnCount(1 + len(heads))
         self.setRowCount(len(table.rows))
-        self._set_head(0, "Method", "What the predictions are called.")
+        self._set_head(0, "Method", "Name of the method.")
         for column, (block, title) in enumerate(heads, start=1):
             self._set_head(column, title, _help(block, title))
         for row, (name, cells) in enumerate(table.rows):
             self._set_cell(row, 0, name, name)
             for column, cell in enumerate(cells, start=1):
-                tip = f"{name}, {heads[column - 1][1]}: {cell_text(cell)}"
-                self._set_cell(row, column, cell.value, tip, bold=cell.stands_out)
+                tooltip = f"{name}, {heads[column - 1][1]}: {cell_text(cell)}"
+                self._set_cell(row, column, cell.value, tooltip, bold=cell.stands_out)
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The names take the room that the numbers leave."""
+        """Give the column of names the width that the numbers leave free."""
         super().resizeEvent(event)
-        self._share_room()
+        self._share_width()
 
-    def _set_head(self, column: int, text: str, tip: str) -> None:
+    def _set_head(self, column: int, text: str, tooltip: str) -> None:
         item = QTableWidgetItem(text)
-        item.setToolTip(tip)
+        item.setToolTip(tooltip)
         self.setHorizontalHeaderItem(column, item)
 
-    def _set_cell(self, row: int, column: int, text: str, tip: str, *, bold: bool = False) -> None:
+    def _set_cell(
+        self, row: int, column: int, text: str, tooltip: str, *, bold: bool = False
+    ) -> None:
         item = QTableWidgetItem(text)
-        item.setToolTip(tip)
+        item.setToolTip(tooltip)
         if bold:
             font = self.font()
             font.setBold(True)
@@ -190,7 +202,7 @@ class EvaluationTable(QTableWidget):
         self.setItem(row, column, item)
 
     def _fit(self) -> None:
-        """As high as its rows, up to a few; the columns of numbers as wide as they need."""
+        """Fit the height to the rows, up to ``_ROWS_SHOWN``, and the columns to their numbers."""
         font = self.font()
         font.setBold(True)
         metrics, header = QFontMetrics(font), self.horizontalHeader()
@@ -199,10 +211,10 @@ class EvaluationTable(QTableWidget):
             widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
             text = self.horizontalHeaderItem(column).text()
             title = header.fontMetrics().horizontalAdvance(text)
-            header.resizeSection(column, max(widest, title) + _ROOM)
-        self._share_room()
+            header.resizeSection(column, max(widest, title) + _CELL_MARGIN)
+        self._share_width()
 
-    def _share_room(self) -> None:
+    def _share_width(self) -> None:
         header, columns = self.horizontalHeader(), range(self.columnCount())
         numbers = sum(header.sectionSize(column) for column in columns[1:])
         name = max(NARROWEST_NAME, self.viewport().width() - numbers)
@@ -217,7 +229,7 @@ class EvaluationTable(QTableWidget):
 
 
 def cell_text(cell: TableCell) -> str:
-    """All that is known of a number, in one line."""
+    """Return a value with its deviation, interval and remark, in one line."""
     interval = f"95 % interval {cell.interval}" if cell.interval else ""
     first = " ".join(filter(None, (cell.value, cell.deviation)))
     return ", ".join(filter(None, (first, interval, cell.remark)))
