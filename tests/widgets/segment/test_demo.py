@@ -1,21 +1,27 @@
-"""The demo, in processes of its own: it runs napari's event loop and ends it."""
+"""The demo: it runs napari's event loop and ends it; twice as a user starts it, in a process."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from imageio.v3 import imread
+from qtpy.QtCore import QTimer
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.segment.demo import check_display, run_demo
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
 
 from ...helpers import HELPERS
-from ..conftest import make_folder
+from ..conftest import fake_command, make_folder
 
 SCRIPT = """
 import sys
@@ -53,6 +59,25 @@ def demo(
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+def demo_here(
+    folder: Path,
+    *flags: object,
+    picture: Path | None = None,
+    timeout: float = 60,
+    closes: int = 0,
+) -> None:
+    """Run the demo in this process."""
+
+    def make(viewer: Any) -> SegmentWidget:
+        if closes:
+            QTimer.singleShot(closes, viewer.close)
+        settings = Settings(folder.parent / "settings.json")
+        child = InferenceChild(fake_command(*flags))
+        return SegmentWidget(viewer, child=child, settings=settings, demo=folder)
+
+    run_demo(picture, make_dock=make, timeout_s=timeout)
+
+
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "demo")
@@ -73,8 +98,7 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
 
 
 def test_without_picture_it_runs_until_the_window_is_closed(ensemble) -> None:
-    done = demo(ensemble, closes=3000)
-    assert done.returncode == 0, done.stderr
+    demo_here(ensemble, closes=500)
 
 
 @pytest.mark.parametrize(
@@ -82,28 +106,25 @@ def test_without_picture_it_runs_until_the_window_is_closed(ensemble) -> None:
     [
         (["--fails", "The image is empty."], {}, "The image is empty."),
         (["--dies-at", 2], {}, "The segmentation process ended unexpectedly (exit code 3)"),
-        (["--hangs-at", 1], {"timeout": 3}, "The demo was not finished within 3 seconds."),
-        (["--hangs-at", 1], {"closes": 3000}, "The window was closed before the picture was taken"),
+        (["--hangs-at", 1], {"timeout": 2}, "The demo was not finished within 2 seconds."),
+        (["--hangs-at", 1], {"closes": 500}, "The window was closed before the picture was taken"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(ensemble, tmp_path, flags, options, sentence) -> None:
-    done = demo(ensemble, *flags, picture=str(tmp_path / "picture.png"), **options)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(sentence)
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
     assert not (tmp_path / "picture.png").exists()
 
 
 def test_a_missing_demo_ensemble_is_one_sentence(tmp_path) -> None:
-    done = demo(tmp_path / "none", picture=str(tmp_path / "picture.png"))
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("The built-in ensemble is missing")
+    with pytest.raises(AppError, match="The built-in ensemble is missing"):
+        demo_here(tmp_path / "none", picture=tmp_path / "picture.png")
 
 
 def test_a_demo_ensemble_without_usable_members_is_one_sentence(tmp_path) -> None:
     folder = make_folder(tmp_path / "broken", epochs=(), damaged=True)
-    done = demo(folder, picture=str(tmp_path / "picture.png"))
-    assert done.returncode == 1
-    assert "holds no usable member" in done.stderr.splitlines()[-1]
+    with pytest.raises(AppError, match="holds no usable member"):
+        demo_here(folder, picture=tmp_path / "picture.png")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def run_demo(
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     demo = _Demo(viewer, screenshot, make_dock or _dock)
     demo.start(timeout_s)
-    napari.run()
+    if not demo.has_failed:
+        napari.run()
     demo.check()
 
 
@@ -129,8 +130,13 @@ class _Demo:
             late = f"The demo was not finished within {timeout_s:.0f} seconds."
             QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, late))
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the demo has ended without a picture, and closed the window."""
+        return bool(self._failure)
+
     def check(self) -> None:
-        """Raise AppError where the picture was not made."""
+        """Raise AppError if the picture was not made."""
         if not self._is_done:
             raise AppError(self._failure or "The window was closed before the picture was taken.")
 
