@@ -1,8 +1,9 @@
-"""The navigator: slices × phases."""
+"""Tests of the grid of slices and phases."""
 
 from __future__ import annotations
 
 import math
+import re
 from statistics import median
 from time import process_time
 from typing import Any
@@ -15,16 +16,17 @@ from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 
 from napari_bayes_nnunet.widgets.reading.heat_grid import (
     HEAT_HELP,
+    NO_SCORE,
     WIDEST,
     HeatAxes,
     HeatGrid,
     HeatPainter,
     HeatPlan,
     HeatScale,
-    arranged,
-    height_of,
-    number_text,
-    plan_of,
+    arrange_cells,
+    format_score,
+    grid_height,
+    plan_cells,
     small_font,
 )
 
@@ -86,14 +88,14 @@ def test_a_click_chooses_phase_and_slice(grid: HeatGrid, chosen: Any, qtbot: Any
     assert grid.current == (10, 3)
 
 
-def test_a_click_beside_the_cells_chooses_nothing(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
+def test_a_click_outside_the_cells_chooses_nothing(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
     for point in (QPoint(2, 2), QPoint(339, 60), QPoint(100, grid.height() - 2)):
         qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=point)
     qtbot.mouseClick(grid, Qt.MouseButton.RightButton, pos=grid.cell_rect(3, 3).center())
     assert chosen == []
 
 
-def test_where_the_last_slice_is_the_base_it_is_above(grid: HeatGrid, qtbot: Any) -> None:
+def test_a_basal_last_slice_is_at_the_top(grid: HeatGrid, qtbot: Any) -> None:
     grid.set_ends(False)
     assert grid.cell_rect(1, 11).top() < grid.cell_rect(1, 0).top()
     heard = listen(grid)
@@ -102,9 +104,7 @@ def test_where_the_last_slice_is_the_base_it_is_above(grid: HeatGrid, qtbot: Any
     assert heard == [(4, 11), (4, 10)]
 
 
-def test_arrow_keys_go_to_the_neighbours_and_stop_at_the_ends(
-    grid: HeatGrid, chosen: Any, qtbot: Any
-) -> None:
+def test_arrow_keys_stop_at_the_ends(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
     grid.set_current(24, 10)
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Down):
         qtbot.keyClick(grid, key)
@@ -131,7 +131,7 @@ def test_other_keys_are_left_to_the_window(grid: HeatGrid, chosen: Any, key: Qt.
 
 
 def is_taken(widget: QWidget, key: Qt.Key, modifier: Any = Qt.KeyboardModifier.NoModifier) -> bool:
-    """Press a key; whether the widget did not leave it to others."""
+    """Press a key, and return whether the widget used it."""
     event = QKeyEvent(QEvent.Type.KeyPress, key, modifier)
     QApplication.sendEvent(widget, event)
     return event.isAccepted()
@@ -147,7 +147,7 @@ def test_phases_that_were_not_segmented_are_skipped(make_grid: Any, qtbot: Any) 
     grid.set_current(4, 3)
     qtbot.keyClick(grid, Qt.Key.Key_Right)
     assert heard == [(6, 3)]
-    assert grid.reading(5, 3) == "Slice 4, phase 5: not segmented"
+    assert NO_SCORE in grid.reading(5, 3)
 
 
 def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
@@ -162,11 +162,18 @@ def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
     assert grid.current is None
 
 
-def test_a_reading_says_slice_phase_score_and_state(grid: HeatGrid) -> None:
+def test_a_reading_has_slice_phase_score_and_state(grid: HeatGrid) -> None:
     grid.set_landmarks(1, 10)
     grid.set_marks({(10, 2): {"edited", "reviewed"}, (11, 2): {"flagged"}, (12, 2): set()})
-    assert grid.reading(10, 2) == "Slice 3, phase 10 (ES): 59.0 mm²·bit\nreviewed, edited"
-    assert grid.reading(11, 2) == "Slice 3, phase 11: 60.0 mm²·bit\nflagged"
+    place, state = grid.reading(10, 2).splitlines()
+    assert re.findall(r"[\d.]+", place) == ["3", "10", "59.0"]
+    assert "(ES)" in place
+    assert place.endswith(UNIT)
+    assert state == "reviewed, edited"
+    place, state = grid.reading(11, 2).splitlines()
+    assert re.findall(r"[\d.]+", place) == ["3", "11", "60.0"]
+    assert "(ES)" not in place
+    assert state == "flagged"
     assert grid.reading(12, 2).endswith("not reviewed")
     grid.set_marks({})
     assert grid.reading(10, 2).endswith("not reviewed")
@@ -194,7 +201,7 @@ def test_cells_have_the_colours_of_the_scale(grid: HeatGrid) -> None:
 
 def test_marks_outline_and_headings_are_drawn(grid: HeatGrid) -> None:
     def changes(act: Any, *arguments: Any) -> QRect:
-        """Around all that a call has changed in the picture."""
+        """Return the rectangle around all pixels that a call has changed."""
         before = pixels(picture(grid))
         act(*arguments)
         y, x = np.nonzero((pixels(picture(grid)) != before).any(axis=2))
@@ -288,26 +295,26 @@ def test_a_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
 
 
 def test_wrong_input_is_refused(grid: HeatGrid) -> None:
-    with pytest.raises(ValueError, match=r"The scores of 3 phases are \(Z, 3\): \(12, 25\)"):
+    with pytest.raises(ValueError, match=r"\(Z, 3\).*\(12, 25\)"):
         grid.set_scores(SCORES, [1, 2, 3], UNIT)
-    with pytest.raises(ValueError, match=r"reviewed, flagged, edited; not seen"):
+    with pytest.raises(ValueError, match="seen"):
         grid.set_marks({(1, 1): {"seen", "edited"}})
 
 
 class Painted(QObject):
-    """Records what a widget is asked to paint."""
+    """Recorder of the rectangles that a widget must paint."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.places: list[QRect] = []
+        self.rects: list[QRect] = []
 
     def eventFilter(self, _: Any, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Paint:
-            self.places.append(event.rect())
+            self.rects.append(event.rect())
         return False
 
 
-def test_only_what_has_changed_is_painted(grid: HeatGrid) -> None:
+def test_only_changed_cells_are_painted(grid: HeatGrid) -> None:
     grid.set_marks({(2, 3): {"reviewed"}})
     QApplication.processEvents()
     painted = Painted()
@@ -315,8 +322,8 @@ def test_only_what_has_changed_is_painted(grid: HeatGrid) -> None:
     grid.set_marks({(2, 3): {"reviewed"}, (20, 9): {"flagged"}})
     QApplication.processEvents()
     cell = grid.cell_rect(20, 9)
-    assert [place.contains(cell) for place in painted.places] == [True]
-    assert painted.places[0].width() < 3 * cell.width()
+    assert [rect.contains(cell) for rect in painted.rects] == [True]
+    assert painted.rects[0].width() < 3 * cell.width()
 
 
 def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
@@ -341,43 +348,43 @@ def metrics(qapp: Any) -> QFontMetrics:
 
 
 def drawn(frame: HeatAxes, slices: int, room: QRect, metrics: QFontMetrics) -> bool:
-    """Whether the frame of a grid draws anything in a part of the widget."""
-    plan = arranged(frame, slices, width=340, metrics=metrics)
-    picture = QImage(340, height_of(plan, metrics), QImage.Format.Format_RGB32)
+    """Return whether the frame of a grid draws anything in a part of the widget."""
+    plan = arrange_cells(frame, slices, width=340, metrics=metrics)
+    picture = QImage(340, grid_height(plan, metrics), QImage.Format.Format_RGB32)
     picture.fill(GROUND)
     painter = QPainter(picture)
     painter.setFont(QFont())
     HeatPainter(painter, plan, frame, HeatScale(1, ""), QColor("white")).draw_frame()
     painter.end()
     part = picture.copy(room)
-    places = ((x, y) for x in range(part.width()) for y in range(part.height()))
-    return any(part.pixelColor(x, y) != GROUND for x, y in places)
+    points = ((x, y) for x in range(part.width()) for y in range(part.height()))
+    return any(part.pixelColor(x, y) != GROUND for x, y in points)
 
 
-def test_there_is_room_for_numbers_and_a_legend(metrics: QFontMetrics) -> None:
-    plan = arranged(CINE, 12, width=340, metrics=metrics)
+def test_the_layout_has_room_for_text(metrics: QFontMetrics) -> None:
+    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
     assert plan.left >= metrics.horizontalAdvance("12")
     assert plan.top >= 2 * metrics.height()
     assert plan.area.right() < 340
-    assert height_of(plan, metrics) >= plan.area.bottom() + 2 * metrics.height()
+    assert grid_height(plan, metrics) >= plan.area.bottom() + 2 * metrics.height()
 
 
 def test_a_volume_needs_no_line_of_phases(metrics: QFontMetrics) -> None:
-    volume = arranged(HeatAxes(phases=(None,)), 12, width=340, metrics=metrics)
-    assert volume.top < arranged(CINE, 12, width=340, metrics=metrics).top
+    volume = arrange_cells(HeatAxes(phases=(None,)), 12, width=340, metrics=metrics)
+    assert volume.top < arrange_cells(CINE, 12, width=340, metrics=metrics).top
     assert not HeatAxes(phases=(None,)).has_phases
 
 
-def test_base_and_apex_are_named_where_they_are_known(metrics: QFontMetrics) -> None:
+def test_base_and_apex_are_named_if_known(metrics: QFontMetrics) -> None:
     known = HeatAxes(phases=CINE.phases, base_first=True)
-    plan = arranged(known, 12, width=340, metrics=metrics)
+    plan = arrange_cells(known, 12, width=340, metrics=metrics)
     below = QRect(0, plan.area.bottom() + 2, plan.left, metrics.height())
     assert drawn(known, 12, below, metrics)
     assert not drawn(CINE, 12, below, metrics)
 
 
-def test_ed_and_es_stand_above_even_where_they_are_neighbours(metrics: QFontMetrics) -> None:
-    plan = arranged(CINE, 12, width=340, metrics=metrics)
+def test_neighbouring_ed_and_es_are_both_named(metrics: QFontMetrics) -> None:
+    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
     line = QRect(0, 0, 340, plan.top - metrics.height() - 2)
     assert not drawn(CINE, 12, line, metrics)
     frame = HeatAxes(phases=CINE.phases, landmarks={"ED": 1, "ES": 2})
@@ -387,7 +394,7 @@ def test_ed_and_es_stand_above_even_where_they_are_neighbours(metrics: QFontMetr
     assert not drawn(elsewhere, 12, line, metrics)
 
 
-def test_letters_are_a_little_smaller_than_in_the_dock(qapp: Any) -> None:
+def test_the_font_is_smaller_than_the_docks(qapp: Any) -> None:
     points, pixels = QFont(), QFont()
     points.setPointSizeF(10)
     pixels.setPixelSize(20)
@@ -395,8 +402,8 @@ def test_letters_are_a_little_smaller_than_in_the_dock(qapp: Any) -> None:
     assert small_font(pixels).pixelSize() == 17
 
 
-def test_what_is_not_known_is_hatched(metrics: QFontMetrics) -> None:
-    plan = arranged(CINE, 12, width=340, metrics=metrics)
+def test_unknown_scores_are_hatched(metrics: QFontMetrics) -> None:
+    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
     picture = QImage(40, 40, QImage.Format.Format_RGB32)
     picture.fill(GROUND)
     painter = QPainter(picture)
@@ -409,38 +416,38 @@ def test_what_is_not_known_is_hatched(metrics: QFontMetrics) -> None:
 
 
 def plan(slices: int, phases: int, *, base_first: bool = True, room: int = 300) -> HeatPlan:
-    return plan_of(slices, phases, left=30, top=20, room=room, base_first=base_first)
+    return plan_cells(slices, phases, left=30, top=20, room=room, base_first=base_first)
 
 
 @pytest.mark.parametrize(
     ("slices", "phases"), [(12, 25), (10, 1), (10, 2), (18, 50), (9, 110), (60, 1)]
 )
 @pytest.mark.parametrize("base_first", [True, False])
-def test_every_cell_is_found_where_it_lies(slices: int, phases: int, base_first: bool) -> None:
+def test_every_cell_is_found_at_its_centre(slices: int, phases: int, base_first: bool) -> None:
     made = plan(slices, phases, base_first=base_first)
     for z in range(slices):
         for column in range(phases):
             cell = made.cell(z, column)
             assert cell.width() >= 1
             assert made.area.contains(cell)
-            assert made.at(cell.center()) == (z, column)
+            assert made.cell_at(cell.center()) == (z, column)
 
 
-def test_there_is_no_cell_beside_the_grid() -> None:
+def test_there_is_no_cell_outside_the_grid() -> None:
     made = plan(12, 25)
     right, below = made.area.right() + 1, made.area.bottom() + 1
     for x, y in ((29, 30), (40, 19), (right, 30), (40, below)):
-        assert made.at(QPoint(x, y)) is None
+        assert made.cell_at(QPoint(x, y)) is None
 
 
 @pytest.mark.parametrize("phases", [1, 2, 12, 25, 50, 110])
-def test_columns_fit_a_narrow_dock_and_are_never_beams(phases: int) -> None:
+def test_columns_fit_a_narrow_dock(phases: int) -> None:
     made = plan(12, phases)
     assert made.area.width() <= 300
     assert made.width <= WIDEST
 
 
-def test_columns_of_a_usual_cine_are_all_alike() -> None:
+def test_columns_of_a_usual_cine_are_equal() -> None:
     widths = {plan(12, 25).cell(0, column).width() for column in range(25)}
     assert widths == {12}
 
@@ -450,7 +457,7 @@ def test_many_slices_get_low_rows() -> None:
     assert plan(60, 1).area.height() <= 300
 
 
-def test_the_base_is_above() -> None:
+def test_the_base_is_at_the_top() -> None:
     assert plan(4, 1).cell(0, 0).top() == 20
     assert plan(4, 1, base_first=False).cell(3, 0).top() == 20
 
@@ -458,7 +465,7 @@ def test_the_base_is_above() -> None:
 def test_an_empty_grid_has_no_area() -> None:
     made = plan(0, 0)
     assert made.area.isEmpty()
-    assert made.at(QPoint(31, 21)) is None
+    assert made.cell_at(QPoint(31, 21)) is None
 
 
 def lightness(color: QColor) -> float:
@@ -473,14 +480,14 @@ def test_the_higher_the_score_the_lighter() -> None:
     assert levels[-1] > 0.9
 
 
-def test_scores_beyond_the_ends_have_the_colour_of_the_end() -> None:
+def test_colours_of_scores_are_clipped() -> None:
     scale = HeatScale(2, "mL")
     assert scale.color(-1) == scale.color(0)
     assert scale.color(7) == scale.color(2)
 
 
 @pytest.mark.parametrize("top", [0.0, -1.0, math.nan, math.inf])
-def test_without_any_disagreement_all_is_dark(top: float) -> None:
+def test_scores_without_disagreement_are_dark(top: float) -> None:
     scale = HeatScale(top, "")
     assert scale.top == 1
     assert lightness(scale.color(0)) < 0.02
@@ -498,14 +505,14 @@ def test_without_any_disagreement_all_is_dark(top: float) -> None:
     ],
 )
 def test_scores_have_three_digits_and_no_exponent(score: float, text: str) -> None:
-    assert number_text(score) == text
+    assert format_score(score) == text
 
 
 def test_tiny_scores_do_not_become_long_texts() -> None:
-    assert number_text(1e-9) == "0.0000"
+    assert format_score(1e-9) == "0.0000"
 
 
-def test_scores_are_told_with_their_unit() -> None:
+def test_scores_have_their_unit() -> None:
     assert HeatScale(1, "mL").text(0.5) == "0.500 mL"
     assert HeatScale(1, "").text(0.5) == "0.500"
 

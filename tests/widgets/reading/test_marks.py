@@ -1,4 +1,4 @@
-"""Tick, flag and dot."""
+"""Tests of the marks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUNDS = ("#000004", "#b63679", "#fcffa4")
 
 
 def drawn(marks: set[str], width: int, height: int, ground: str) -> set[tuple[int, int]]:
-    """The places where a cell differs from its ground."""
+    """Return the pixels in which a cell differs from its background."""
     picture = QImage(width, height, QImage.Format.Format_RGB32)
     picture.fill(QColor(ground))
     painter = QPainter(picture)
@@ -23,22 +23,22 @@ def drawn(marks: set[str], width: int, height: int, ground: str) -> set[tuple[in
     draw_marks(painter, marks, QRectF(0, 0, width, height))
     painter.end()
     plain = QColor(ground).rgb()
-    places = ((x, y) for x in range(width) for y in range(height))
-    return {(x, y) for x, y in places if picture.pixel(x, y) != plain}
+    pixels = ((x, y) for x in range(width) for y in range(height))
+    return {(x, y) for x, y in pixels if picture.pixel(x, y) != plain}
 
 
 @pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("size", [(11, 16), (43, 16), (23, 11), (5, 7)])
-def test_every_mark_is_seen_on_every_colour(qapp, mark: str, ground: str, size) -> None:
+def test_every_mark_is_visible_on_every_colour(qapp, mark: str, ground: str, size) -> None:
     assert len(drawn({mark}, *size, ground)) >= 4
 
 
 @pytest.mark.parametrize("size", [(43, 16), (33, 48)])
 def test_marks_do_not_cover_each_other(qapp, size) -> None:
-    for one, other in combinations(MARKS, 2):
-        shared = drawn({one}, *size, GROUNDS[1]) & drawn({other}, *size, GROUNDS[1])
-        assert len(shared) <= 6, (one, other)
+    for first, second in combinations(MARKS, 2):
+        shared = drawn({first}, *size, GROUNDS[1]) & drawn({second}, *size, GROUNDS[1])
+        assert len(shared) <= 6, (first, second)
 
 
 def test_marks_stay_inside_their_cell(qapp) -> None:
@@ -52,7 +52,7 @@ def test_marks_stay_inside_their_cell(qapp) -> None:
     assert {picture.pixel(x, y) for x, y in border} == {QColor(GROUNDS[1]).rgb()}
 
 
-def test_a_cell_without_marks_is_left_alone(qapp) -> None:
+def test_a_cell_without_marks_is_unchanged(qapp) -> None:
     assert drawn(set(), 11, 16, GROUNDS[0]) == set()
 
 

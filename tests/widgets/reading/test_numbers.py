@@ -1,4 +1,4 @@
-"""The numbers, the patient, and the slices that leave them open."""
+"""Tests of the numbers, the patient, and the slices that make the EF uncertain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     PAPILLARY,
     NumbersForm,
     NumbersTable,
-    value_text,
+    format_value,
 )
 
 SLICES = [
@@ -44,16 +44,16 @@ def heard(form: NumbersForm) -> list[tuple[int, int]]:
     return cells
 
 
-def click(form: NumbersForm, place: int, qtbot: Any) -> None:
-    rect = form.slices.visualRect(form.slices.model().index(place, 0))
+def click(form: NumbersForm, row: int, qtbot: Any) -> None:
+    rect = form.slices.visualRect(form.slices.model().index(row, 0))
     qtbot.mouseClick(form.slices.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def test_what_the_numbers_are_not_is_said_plainly(form: NumbersForm) -> None:
+def test_the_caveats_of_the_numbers_are_shown(form: NumbersForm) -> None:
     assert form.caveat.text() == NOT_CLINICAL
     assert form.papillary.text() == PAPILLARY
-    form.set_papillary("Papillary muscles lie inside the LV cavity, as in ACDC's labels.")
-    assert form.papillary.text().startswith("Papillary muscles lie inside")
+    form.set_papillary("Inside the cavity.")
+    assert form.papillary.text() == "Inside the cavity."
     form.set_papillary("")
     assert form.papillary.text() == PAPILLARY
 
@@ -68,7 +68,7 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
     assert not form.nothing.isHidden()
 
 
-def test_another_patient_is_told(form: NumbersForm, qtbot: Any) -> None:
+def test_a_changed_patient_is_signalled(form: NumbersForm, qtbot: Any) -> None:
     heard: list[Patient] = []
     form.patient.patient_changed.connect(heard.append)
     form.set_patient(Patient(height_cm=172))
@@ -77,7 +77,7 @@ def test_another_patient_is_told(form: NumbersForm, qtbot: Any) -> None:
     assert form.patient.patient == heard[-1]
 
 
-def test_the_slices_that_leave_the_ef_open_are_listed(form: NumbersForm, heard: Any) -> None:
+def test_contributing_slices_are_listed(form: NumbersForm, heard: Any) -> None:
     assert form.slices.isHidden()
     form.set_contributions(SLICES, ed=1, es=10)
     assert [row.cells for row in form.slices.rows] == [
@@ -87,7 +87,7 @@ def test_the_slices_that_leave_the_ef_open_are_listed(form: NumbersForm, heard: 
     ]
     form.set_contributions([])
     assert form.slices.isHidden()
-    assert form.most.isHidden()
+    assert form.contributions_title.isHidden()
     assert heard == []
 
 
@@ -116,8 +116,8 @@ def measured(name: str, value: float, spread: float = 1.0, unit: str = "mL") -> 
     )
 
 
-def numbers(*found: Measured) -> dict[str, Measured]:
-    return {one.name: one for one in found}
+def numbers(*values: Measured) -> dict[str, Measured]:
+    return {value.name: value for value in values}
 
 
 PREDICTED = numbers(
@@ -135,7 +135,7 @@ def table(qtbot: Any) -> NumbersTable:
     return made
 
 
-def test_a_row_says_name_value_spread_and_unit(table: NumbersTable) -> None:
+def test_a_row_has_name_value_spread_and_unit(table: NumbersTable) -> None:
     assert table.texts("LV EDV") == ("LV EDV", "142.3", "± 3.1", "mL", "")
     assert table.texts("LV EF") == ("LV EF", "57.0", "± 1.7", "%", "")
     assert table.texts("LV CO") == ("LV CO", "5.20", "± 0.30", "mL", "")
@@ -152,8 +152,8 @@ def test_a_row_says_name_value_spread_and_unit(table: NumbersTable) -> None:
         (math.nan, "–"),
     ],
 )
-def test_values_have_the_digits_that_matter(value: float, text: str) -> None:
-    assert value_text(value) == text
+def test_values_have_one_or_two_decimals(value: float, text: str) -> None:
+    assert format_value(value) == text
 
 
 def test_an_unknown_spread_is_a_dash(table: NumbersTable) -> None:
@@ -161,36 +161,34 @@ def test_an_unknown_spread_is_a_dash(table: NumbersTable) -> None:
     assert table.texts("LV EDV")[2] == "± –"
 
 
-def test_what_an_edit_has_changed_is_lit_up_and_shown_with_what_it_was(
-    table: NumbersTable, qtbot: Any
-) -> None:
+def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
     table._timer.setInterval(50)
-    assert table.lit == set()
+    assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
-    assert table.lit == {"LV EDV"}
+    assert table.highlighted == {"LV EDV"}
     assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "142.3")
     assert table.texts("LV EF")[-1] == ""
-    qtbot.waitUntil(lambda: not table.lit)
+    qtbot.waitUntil(lambda: not table.highlighted)
     assert table.texts("LV EDV")[-1] == "142.3"
 
 
-def test_the_next_edit_lights_up_only_what_it_has_changed(table: NumbersTable) -> None:
+def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
     changed = PREDICTED | numbers(measured("LV EDV", 145.0))
     table.set_numbers(changed, PREDICTED)
     table.set_numbers(changed | numbers(measured("LV EF", 58.0)), PREDICTED)
-    assert table.lit == {"LV EF"}
+    assert table.highlighted == {"LV EF"}
     assert table.texts("LV EDV")[-1] == "142.3"
 
 
-def test_an_undone_edit_leaves_nothing_behind(table: NumbersTable) -> None:
+def test_an_undone_edit_hides_the_predicted_value(table: NumbersTable) -> None:
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0)), PREDICTED)
     table.set_numbers(PREDICTED, PREDICTED)
     assert table.texts("LV EDV")[-1] == ""
 
 
-def test_other_numbers_take_the_place_of_those_before(table: NumbersTable, qtbot: Any) -> None:
+def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> None:
     table.set_numbers(numbers(measured("RV EDV", 150.0)), None)
-    assert table.lit == set()
+    assert table.highlighted == set()
     with pytest.raises(KeyError):
         table.texts("LV EDV")
     table.set_numbers({})
@@ -200,7 +198,8 @@ def test_other_numbers_take_the_place_of_those_before(table: NumbersTable, qtbot
 
 def test_names_and_headings_are_explained(table: NumbersTable) -> None:
     line = table._lines["LV EDV"]
-    assert line.name.toolTip() == "Title of LV EDV: Help."
+    assert line.name.toolTip().startswith("Title of LV EDV")
+    assert line.name.toolTip().endswith("Help.")
     assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
 
 

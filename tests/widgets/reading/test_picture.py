@@ -1,4 +1,4 @@
-"""Image, contours and uncertainty of a study, in whatever window it is opened."""
+"""Tests of the layers of a study in a viewer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
-from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy, ReviewPicture
+from napari_bayes_nnunet.widgets.reading.picture import MISSING_IMAGE, OpenedStudy, ReviewPicture
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
 from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
@@ -48,14 +48,16 @@ def make_picture(viewer, folder) -> Callable[..., ReviewPicture]:
 def layers_of(path: Path) -> list[Layer]:
     reader = get_reader(str(path))
     assert reader is not None
-    return [one if isinstance(one, Layer) else Layer.create(*one) for one in reader(str(path))]
+    return [
+        layer if isinstance(layer, Layer) else Layer.create(*layer) for layer in reader(str(path))
+    ]
 
 
 def images(viewer: ViewerModel) -> list[Image]:
     return [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == "image"]
 
 
-def test_the_edited_labels_are_on_top_and_painted_in(viewer, make_picture) -> None:
+def test_the_edited_labels_are_on_top_and_active(viewer, make_picture) -> None:
     picture = make_picture()
     assert viewer.layers[-1] is picture.edited
     assert viewer.layers.selection.active is picture.edited
@@ -72,7 +74,7 @@ def test_all_layers_lie_on_the_grid_of_the_image(viewer, make_picture) -> None:
     assert len({tuple(map(str, layer.units)) for layer in viewer.layers}) == 1
 
 
-def test_going_to_a_slice_shows_it_and_tells_it_once(viewer, make_picture, qtbot) -> None:
+def test_going_to_a_slice_is_signalled_once(viewer, make_picture, qtbot) -> None:
     picture, told = make_picture(), []
     picture.moved.connect(told.append)
     center, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
@@ -86,22 +88,20 @@ def test_going_to_a_slice_shows_it_and_tells_it_once(viewer, make_picture, qtbot
     qtbot.waitUntil(lambda: told == [WORST, (ES, 0)])
 
 
-def test_going_to_a_slice_makes_the_edited_labels_active_again(viewer, make_picture) -> None:
+def test_going_to_a_slice_activates_the_edited_labels(viewer, make_picture) -> None:
     picture = make_picture()
     viewer.layers.selection.active = picture.image
     picture.go_to(WORST)
     assert viewer.layers.selection.active is picture.edited
 
 
-def test_an_image_that_is_open_is_not_opened_twice(viewer, folder, make_picture) -> None:
+def test_an_open_image_is_reused(viewer, folder, make_picture) -> None:
     (image,) = (viewer.add_layer(layer) for layer in layers_of(image_of(folder)))
     assert make_picture().image is image
     assert images(viewer) == [image]
 
 
-def test_a_study_that_was_dropped_on_the_window_goes_on_with_its_image(
-    viewer, folder, make_picture
-) -> None:
+def test_the_image_of_a_dropped_study_is_reused(viewer, folder, make_picture) -> None:
     for layer in layers_of(folder):
         viewer.add_layer(layer)
     picture = make_picture()
@@ -111,9 +111,7 @@ def test_a_study_that_was_dropped_on_the_window_goes_on_with_its_image(
     assert picture.edited.editable
 
 
-def test_an_image_of_the_same_file_name_that_changed_is_not_taken(
-    viewer, folder, make_picture
-) -> None:
+def test_a_changed_image_is_not_reused(viewer, folder, make_picture) -> None:
     file = image_of(folder)
     (image,) = (viewer.add_layer(layer) for layer in layers_of(file))
     file.write_bytes(file.read_bytes() + b"more")
@@ -122,7 +120,7 @@ def test_an_image_of_the_same_file_name_that_changed_is_not_taken(
     assert make_picture(opened).image is not image
 
 
-def test_an_image_from_no_file_is_known_by_its_voxels(viewer, folder, make_picture) -> None:
+def test_an_image_without_file_is_compared_by_voxels(viewer, folder, make_picture) -> None:
     own = image_of(folder).read_bytes()
     text = (folder / "study.json").read_text()
     start = text.index('"image": {')
@@ -130,23 +128,23 @@ def test_an_image_from_no_file_is_known_by_its_voxels(viewer, folder, make_pictu
     (folder / "study.json").write_text(f'{text[:start]}"image": null{text[end:]}')
     (folder / "image.nii.gz").write_bytes(own)
     opened = open_study(folder)
-    other = viewer.add_image(opened.image.voxels + 1, name="other")
+    different = viewer.add_image(opened.image.voxels + 1, name="other")
     same = viewer.add_image(opened.image.voxels.copy(), name="from a script")
-    assert make_picture(opened).image is same is not other
+    assert make_picture(opened).image is same is not different
 
 
 def test_without_the_image_the_labels_lie_on_black(viewer, folder, make_picture) -> None:
     image_of(folder).unlink()
     picture = make_picture(open_study(folder))
-    assert picture.image.name == "heart (image not found)"
+    assert picture.image.name == f"heart ({MISSING_IMAGE})"
     assert not np.asarray(picture.image.data).any()
     picture.go_to(WORST)
     assert picture.place == WORST
     picture.remove()
-    assert list(viewer.layers) == []  # black is nothing to look at
+    assert list(viewer.layers) == []
 
 
-def test_an_image_without_a_place_in_the_patient(viewer, tmp_path, make_picture) -> None:
+def test_an_image_without_a_position_can_be_reviewed(viewer, tmp_path, make_picture) -> None:
     folder = make_cine(tmp_path / "still", geometry=make_geometry((4, *SHAPE), SPACING))
     picture = make_picture(open_study(folder))
     picture.go_to((ES, 2))
@@ -154,7 +152,7 @@ def test_an_image_without_a_place_in_the_patient(viewer, tmp_path, make_picture)
     picture.centre_on(3, 4)
 
 
-def test_phases_that_were_not_segmented_can_be_looked_at(make_picture) -> None:
+def test_phases_that_were_not_segmented_can_be_shown(make_picture) -> None:
     picture = make_picture()
     picture.go_to((2, 3))
     assert picture.place == (2, 3)
@@ -167,7 +165,7 @@ def test_a_volume_has_slices_only(viewer, tmp_path, make_picture) -> None:
     assert picture.place == (None, 2)
 
 
-def test_the_place_is_right_beside_layers_with_more_axes(viewer, make_picture) -> None:
+def test_the_place_is_correct_next_to_5d_layers(viewer, make_picture) -> None:
     picture = make_picture()
     viewer.add_image(np.zeros((2, 3, 4, 40, 48)))
     picture.go_to(WORST)
@@ -216,18 +214,18 @@ def test_a_map_is_added_hidden_and_only_once(viewer, make_picture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("which", "what"), [("edited", "edited labels"), ("image", "voxels of the image")]
+    ("layer", "name"), [("edited", "edited labels"), ("image", "voxels of the image")]
 )
-def test_a_layer_that_is_removed_is_told_once(viewer, make_picture, which: str, what: str) -> None:
+def test_a_removed_layer_is_signalled_once(viewer, make_picture, layer: str, name: str) -> None:
     picture, told = make_picture(), []
     picture.lost.connect(told.append)
-    viewer.layers.remove(getattr(picture, which))
-    assert told == [what]
+    viewer.layers.remove(getattr(picture, layer))
+    assert told == [name]
     viewer.layers.clear()
-    assert told == [what]
+    assert told == [name]
 
 
-def test_a_layer_that_is_renamed_is_still_ours(viewer, make_picture) -> None:
+def test_a_renamed_layer_is_recognised(viewer, make_picture) -> None:
     picture, told = make_picture(), []
     picture.lost.connect(told.append)
     for layer in viewer.layers:
@@ -238,7 +236,7 @@ def test_a_layer_that_is_renamed_is_still_ours(viewer, make_picture) -> None:
     assert told == []
 
 
-def test_taking_away_leaves_image_and_prediction(viewer, make_picture, qtbot) -> None:
+def test_removing_keeps_image_and_prediction(viewer, make_picture, qtbot) -> None:
     picture, told = make_picture(), []
     picture.lost.connect(told.append)
     picture.moved.connect(told.append)
@@ -250,7 +248,7 @@ def test_taking_away_leaves_image_and_prediction(viewer, make_picture, qtbot) ->
     assert told == []
 
 
-def test_looking_closely_zooms_in_on_the_heart(viewer, make_picture) -> None:
+def test_zooming_shows_the_whole_heart(viewer, make_picture) -> None:
     picture = make_picture()
     picture.go_to((ED, 1))
     before = viewer.scene.camera.zoom

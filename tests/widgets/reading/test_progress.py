@@ -1,4 +1,4 @@
-"""How far a review has come, in words."""
+"""Tests of the progress of a review."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_bayes_nnunet.widgets.reading.progress import (
     ALL_DONE,
     BAR_STEPS,
     ENOUGH,
+    REVIEWED_SHARE,
     ReviewProgressPanel,
 )
 
@@ -29,7 +30,7 @@ def widget(qtbot: Any) -> ReviewProgressPanel:
     return made
 
 
-def test_without_a_study_there_is_nothing(widget: ReviewProgressPanel) -> None:
+def test_the_panel_is_hidden_without_a_study(widget: ReviewProgressPanel) -> None:
     assert widget.isHidden()
     widget.set_progress(progress())
     assert not widget.isHidden()
@@ -37,17 +38,18 @@ def test_without_a_study_there_is_nothing(widget: ReviewProgressPanel) -> None:
     assert widget.isHidden()
 
 
-def test_slices_volume_and_spread_are_said(widget: ReviewProgressPanel) -> None:
+def test_slices_share_and_spread_are_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
     assert widget.slices.text() == "12 of 20 slices"
-    assert widget.share.text() == "63 % of the uncertain volume"
+    assert widget.share.text() == REVIEWED_SHARE.format(percent=63)
     assert widget.bar.value() == int(0.639 * BAR_STEPS)
-    assert widget.spread.text() == "Models' spread left in EF: ± 3.1 points"
+    assert widget.spread.text() == progress().spread_left
+    assert "3.1" in widget.spread.text()
     assert widget.advice.isHidden()
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
-def test_only_all_is_100_percent(widget: ReviewProgressPanel, share: float, text: str) -> None:
+def test_shares_are_rounded_down(widget: ReviewProgressPanel, share: float, text: str) -> None:
     widget.set_progress(progress(uncertain_share=share))
     assert widget.share.text().startswith(text)
 
@@ -66,6 +68,6 @@ def test_an_unknown_spread_is_not_mentioned(widget: ReviewProgressPanel) -> None
     assert widget.advice.isHidden()
 
 
-def test_the_end_is_said(widget: ReviewProgressPanel) -> None:
+def test_a_finished_review_is_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(done=20, ef_spread=1.0))
     assert widget.advice.text() == ALL_DONE

@@ -1,4 +1,4 @@
-"""What the queue goes by."""
+"""Tests of the form for the order of the queue."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.widgets.reading.queue_form import ALL_STRUCTURES, QueueForm
+from napari_bayes_nnunet.core.heart.structures import structure_title
+from napari_bayes_nnunet.widgets.reading.queue_form import ALL_STRUCTURES, SCORE_HELP, QueueForm
 
 SCORES = {
-    "mutual-information": ("Mutual information", "mm²·bit", "What the models disagree on."),
-    "disagreement": ("Disagreement", "", "1 − mean Dice of all pairs of models."),
+    "mutual-information": ("Mutual information", "mm²·bit", "Disagreement in bit."),
+    "disagreement": ("Disagreement", "", "1 − mean Dice."),
 }
 
 
@@ -33,20 +34,22 @@ def changes(form: QueueForm) -> list[int]:
 
 def test_the_first_score_is_chosen_and_explained(form: QueueForm) -> None:
     assert (form.score, form.unit) == ("mutual-information", "mm²·bit")
-    assert "What the models disagree on. In mm²·bit." in form.scores.toolTip()
-    assert "probability of error" in form.scores.toolTip()
+    score, note = form.scores.toolTip().split("\n\n")
+    assert score.startswith("Disagreement in bit.")
+    assert "mm²·bit" in score
+    assert note == SCORE_HELP
     role = Qt.ItemDataRole.ToolTipRole
-    assert form.scores.itemData(1, role) == "1 − mean Dice of all pairs of models."
+    assert form.scores.itemData(1, role) == "1 − mean Dice."
 
 
-def test_another_score_is_told(form: QueueForm, changes: Any) -> None:
-    form.set_score("disagreement", "The ensemble has one member.")
+def test_another_score_is_signalled(form: QueueForm, changes: Any) -> None:
+    form.set_score("disagreement", "Single member.")
     assert (form.score, form.unit, changes) == ("disagreement", "", [])
-    assert form.note.text() == "The ensemble has one member."
+    assert form.note.text() == "Single member."
     form.scores.setCurrentIndex(0)
     assert (form.score, changes) == ("mutual-information", [1])
     assert form.note.text() == ""
-    assert form.scores.toolTip().startswith("What the models disagree on.")
+    assert form.scores.toolTip().startswith("Disagreement in bit.")
 
 
 def test_an_unknown_score_is_refused(form: QueueForm) -> None:
@@ -55,16 +58,16 @@ def test_an_unknown_score_is_refused(form: QueueForm) -> None:
 
 
 def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:
-    titles = [form.structures.itemText(place) for place in range(form.structures.count())]
+    titles = [form.structures.itemText(index) for index in range(form.structures.count())]
     assert titles == [ALL_STRUCTURES, "RV", "MYO", "LV"]
     assert form.structure is None
     form.structures.setCurrentIndex(3)
     assert (form.structure, changes) == ("LV", [1])
     role = Qt.ItemDataRole.ToolTipRole
-    assert form.structures.itemData(3, role) == "LV (left ventricle, cavity)"
+    assert form.structures.itemData(3, role) == structure_title("LV")
 
 
-def test_the_structure_stays_where_the_next_study_has_it(form: QueueForm, changes: Any) -> None:
+def test_the_structure_stays_if_still_offered(form: QueueForm, changes: Any) -> None:
     form.set_structure("LV")
     form.set_structures(["LV", "MYO"])
     assert form.structure == "LV"
@@ -84,9 +87,7 @@ def test_switches(form: QueueForm, changes: Any, qtbot: Any) -> None:
 
 
 @pytest.mark.parametrize(("phases", "is_offered"), [(1, False), (2, False), (25, True)])
-def test_all_phases_are_offered_where_there_are_more_than_two(
-    form: QueueForm, phases: int, is_offered: bool
-) -> None:
+def test_all_phases_are_offered_above_two(form: QueueForm, phases: int, is_offered: bool) -> None:
     form.set_phases(phases)
     assert form.phases_switch.isVisible() == is_offered
 

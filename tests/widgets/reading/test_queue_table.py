@@ -1,7 +1,8 @@
-"""The queue of slices as a table."""
+"""Tests of the table of the queue."""
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from time import process_time
 from typing import Any
@@ -48,21 +49,25 @@ def heard(table: QueueTable) -> list[tuple[int | None, int]]:
     return cells
 
 
-def texts(table: QueueTable, place: int) -> tuple[str, ...]:
-    return table.table.rows[place].cells
+def texts(table: QueueTable, row: int) -> tuple[str, ...]:
+    return table.table.rows[row].cells
 
 
-def click(table: QueueTable, place: int, qtbot: Any) -> None:
-    rect = table.table.visualRect(table.table.model().index(place, 0))
+def click(table: QueueTable, row: int, qtbot: Any) -> None:
+    rect = table.table.visualRect(table.table.model().index(row, 0))
     qtbot.mouseClick(table.table.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def test_a_row_says_rank_slice_phase_structure_score_and_state(table: QueueTable) -> None:
+def test_a_row_has_all_columns(table: QueueTable) -> None:
     table.set_items([QueueRow(10, 2, "RV", 213.6, "edited"), QueueRow(1, 0, "LV", 3.21)], UNIT)
     assert texts(table, 0) == ("1", "3", "10", "RV", "214", "edited")
     assert texts(table, 1) == ("2", "1", "1", "LV", "3.21", "")
-    assert table.table.rows[0].help == "Slice 3, phase 10, RV: 214 mm²·bit\nedited"
-    assert table.table.rows[1].help == "Slice 1, phase 1, LV: 3.21 mm²·bit"
+    place, state = table.table.rows[0].help.splitlines()
+    assert re.findall(r"[\d.]+", place) == ["3", "10", "214"]
+    assert place.endswith(f"RV: 214 {UNIT}")
+    assert state == "edited"
+    (place,) = table.table.rows[1].help.splitlines()
+    assert re.findall(r"[\d.]+", place) == ["1", "1", "3.21"]
 
 
 def test_a_click_and_the_arrow_keys_choose(table: QueueTable, heard: Any, qtbot: Any) -> None:
@@ -71,7 +76,7 @@ def test_a_click_and_the_arrow_keys_choose(table: QueueTable, heard: Any, qtbot:
     assert heard == [(1, 1), (10, 1)]
 
 
-def test_the_current_row_is_kept_in_sight_without_a_signal(table: QueueTable, heard: Any) -> None:
+def test_the_current_row_is_visible_without_signal(table: QueueTable, heard: Any) -> None:
     table.set_current(10, 11)
     index = table.table.currentIndex()
     assert index.row() == 23
@@ -79,7 +84,7 @@ def test_the_current_row_is_kept_in_sight_without_a_signal(table: QueueTable, he
     assert heard == []
 
 
-def test_a_slice_that_is_not_queued_has_no_row(table: QueueTable, heard: Any, qtbot: Any) -> None:
+def test_a_slice_outside_the_queue_has_no_row(table: QueueTable, heard: Any, qtbot: Any) -> None:
     click(table, 0, qtbot)
     table.set_current(5, 0)
     assert not table.table.currentIndex().isValid()
@@ -89,7 +94,7 @@ def test_a_slice_that_is_not_queued_has_no_row(table: QueueTable, heard: Any, qt
     assert not table.table.currentIndex().isValid()
 
 
-def test_new_items_keep_the_current_row_and_the_place(table: QueueTable, heard: Any) -> None:
+def test_new_items_keep_row_and_scroll_position(table: QueueTable, heard: Any) -> None:
     table.set_current(10, 8)
     scrolled = table.table.verticalScrollBar().value()
     assert scrolled > 0
@@ -108,14 +113,14 @@ def test_states_are_coloured(table: QueueTable) -> None:
     assert set(levels) - set(LEVEL_COLORS) == {"fine"}
 
 
-def test_the_bar_is_as_long_as_the_score_is_high(table: QueueTable) -> None:
+def test_the_bar_is_proportional_to_the_score(table: QueueTable) -> None:
     table.set_items([QueueRow(1, 0, "LV", 200.0), QueueRow(1, 1, "LV", 100.0)])
     picture = table.table.viewport().grab().toImage()
     lengths = []
-    for place in range(2):
-        rect = table.table.visualRect(table.table.model().index(place, SCORE))
-        row = [picture.pixelColor(x, rect.bottom() - 2) for x in range(rect.left(), rect.right())]
-        lengths.append(sum(color == QColor(BAR_COLOR) for color in row))
+    for row in range(2):
+        rect = table.table.visualRect(table.table.model().index(row, SCORE))
+        line = [picture.pixelColor(x, rect.bottom() - 2) for x in range(rect.left(), rect.right())]
+        lengths.append(sum(color == QColor(BAR_COLOR) for color in line))
     assert lengths[0] > 25
     assert abs(lengths[0] - 2 * lengths[1]) <= 2
 
@@ -135,7 +140,7 @@ def test_a_volume_has_no_column_of_phases(table: QueueTable, heard: Any, qtbot: 
     assert heard == [(None, 3)]
 
 
-def test_an_empty_queue_says_so(table: QueueTable) -> None:
+def test_an_empty_queue_shows_a_sentence(table: QueueTable) -> None:
     table.set_items([])
     assert table.table.isHidden()
     assert table.nothing.text() == NOTHING_QUEUED
@@ -153,12 +158,12 @@ def test_letters_are_left_to_the_window(table: QueueTable, heard: Any, key: Qt.K
     assert heard == []
 
 
-def test_every_heading_is_whole_and_explained(table: QueueTable) -> None:
+def test_every_heading_fits_and_is_explained(table: QueueTable) -> None:
     header = table.table.horizontalHeader()
-    for place, column in enumerate(QUEUE_COLUMNS):
+    for section, column in enumerate(QUEUE_COLUMNS):
         assert column.help.endswith(".")
         width = header.fontMetrics().horizontalAdvance(column.title)
-        assert header.sectionSize(place) > width, column.title
+        assert header.sectionSize(section) > width, column.title
 
 
 def test_a_whole_cine_is_shown_at_once(table: QueueTable) -> None:

@@ -1,4 +1,4 @@
-"""The uncertainty in one of five views."""
+"""Tests of the five views of the uncertainty."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIEWS = [*UncertaintyView]
 
 
 def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
-    """Slices 1 to 3: squares of sides 4, 5, 6 … around one corner, a step larger per member."""
+    """Make squares in slices 1 to 3, of side 4 for the first member and one more for each next."""
     labels = np.zeros((members, 4, 16, 20), np.uint8)
     for member in range(members):
         labels[member, 1:, 4 : 8 + member, 5 : 9 + member] = label
@@ -56,7 +56,7 @@ def image(viewer, tmp_path) -> Image:
 
 @pytest.fixture
 def asked() -> list[int | None]:
-    """The phases whose posterior was asked for."""
+    """Return the list of phases whose posterior was requested."""
     return []
 
 
@@ -76,8 +76,8 @@ def outlines(viewer, image, asked) -> OutlineLayers:
 
 
 def drawn(viewer: ViewerModel, role: str = "outlines") -> Any:
-    found = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
-    return found[0] if found else None
+    layers = [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == role]
+    return layers[0] if layers else None
 
 
 def test_at_first_nothing_is_drawn(viewer, image, outlines) -> None:
@@ -85,7 +85,7 @@ def test_at_first_nothing_is_drawn(viewer, image, outlines) -> None:
     assert [*viewer.layers] == [image]
 
 
-def test_all_members_are_thin_lines_in_the_colour_of_the_structure(viewer, outlines) -> None:
+def test_members_are_thin_lines_in_their_colour(viewer, outlines) -> None:
     outlines.set_view(UncertaintyView.MEMBERS)
     layer = drawn(viewer)
     assert drawn(viewer, "strong outlines") is None
@@ -128,7 +128,7 @@ def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> N
         assert len(layer._view_data) == len(layer.data)
 
 
-def test_what_was_drawn_is_kept_until_the_posterior_changes(viewer, image, outlines, asked) -> None:
+def test_drawings_are_cached_until_the_posterior_changes(viewer, image, outlines, asked) -> None:
     outlines.set_view(UncertaintyView.MEMBERS)
     show_place(viewer, image, (3, 1))
     asked.clear()
@@ -157,7 +157,7 @@ def test_maps_are_shown_one_at_a_time(viewer, image, outlines, tmp_path) -> None
         assert drawn(viewer, "prediction").visible
 
 
-def test_a_map_that_is_not_there_is_asked_for(viewer, image, outlines, tmp_path) -> None:
+def test_a_missing_map_is_requested(viewer, image, outlines, tmp_path) -> None:
     result = make_result(CINE)
     put_result(viewer, image, result, mutual_information=False)
     wanted: list[str] = []
@@ -192,7 +192,7 @@ def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_pa
     assert not drawn(viewer).visible
 
 
-def test_who_deletes_the_outlines_sees_nothing(viewer, image, outlines) -> None:
+def test_deleting_the_outlines_selects_nothing(viewer, image, outlines) -> None:
     told: list[UncertaintyView] = []
     outlines.view_changed.connect(told.append)
     outlines.set_view(UncertaintyView.INCLUSION)
@@ -204,7 +204,7 @@ def test_who_deletes_the_outlines_sees_nothing(viewer, image, outlines) -> None:
     assert drawn(viewer) is not None
 
 
-def test_outlines_go_with_their_image(viewer, image, outlines) -> None:
+def test_outlines_are_removed_with_their_image(viewer, image, outlines) -> None:
     outlines.set_view(UncertaintyView.INCLUSION)
     viewer.layers.remove(image)
     assert [*viewer.layers] == []
@@ -224,7 +224,7 @@ def test_another_image_has_the_same_view(viewer, image, outlines, tmp_path) -> N
     assert drawn(viewer) is None
 
 
-def test_nothing_is_left_when_it_is_closed(viewer, image) -> None:
+def test_closing_removes_the_outlines(viewer, image) -> None:
     outlines = OutlineLayers(viewer)
     outlines.set_image(image, lambda phase: posterior(), STRUCTURES)
     outlines.set_view(UncertaintyView.INCLUSION)

@@ -1,4 +1,4 @@
-"""The switch between the ways to see the uncertainty."""
+"""Tests of the switch between the views of the uncertainty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def form(qtbot) -> ViewForm:
 
 
 def choose(form: ViewForm, view: UncertaintyView) -> None:
-    """As the user does."""
+    """Choose a view like the user."""
     index = form.views.findText(view.value)
     form.views.setCurrentIndex(index)
     form.views.activated.emit(index)
@@ -37,12 +37,12 @@ def test_nothing_is_shown_at_first(form) -> None:
     assert form.explained.text() == ""
 
 
-def test_a_choice_is_told_and_explained(form, qtbot) -> None:
+def test_a_choice_is_signalled_and_explained(form, qtbot) -> None:
     with qtbot.waitSignal(form.view_chosen) as told:
         choose(form, UncertaintyView.ENTROPY)
     assert told.args == [UncertaintyView.ENTROPY]
     assert form.explained.text() == EXPLAINED[UncertaintyView.ENTROPY]
-    assert "not a probability of error" in form.views.toolTip()
+    assert form.views.toolTip() == EXPLAINED[UncertaintyView.ENTROPY]
     choose(form, UncertaintyView.NOTHING)
     assert form.explained.text() == ""
 

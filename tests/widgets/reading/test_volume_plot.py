@@ -1,4 +1,4 @@
-"""The volume curve, with ED and ES to be chosen."""
+"""Tests of the volume curves and the choice of ED and ES."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def heard(plot: VolumePlot) -> list[tuple[int, int]]:
 
 
 def point_of(plot: VolumePlot, phase: float) -> QPoint:
-    """Where a phase is, at half the height of the axes."""
+    """Return the position of a phase, at half the height of the axes."""
     box = plot.plot.getViewBox()
     return plot.plot.mapFromScene(box.mapViewToScene(QPointF(phase, 80)))
 
@@ -75,8 +75,8 @@ def drag(plot: VolumePlot, start: float, end: float) -> None:
     mouse(plot, QEvent.Type.MouseMove, point_of(plot, start), held=False)
     mouse(plot, QEvent.Type.MouseButtonPress, point_of(plot, start), held=True)
     for step in range(1, 6):
-        there = point_of(plot, start + (end - start) * step / 5)
-        mouse(plot, QEvent.Type.MouseMove, there, held=True)
+        point = point_of(plot, start + (end - start) * step / 5)
+        mouse(plot, QEvent.Type.MouseMove, point, held=True)
     mouse(plot, QEvent.Type.MouseButtonRelease, point_of(plot, end), held=False)
 
 
@@ -95,9 +95,7 @@ def test_a_dragged_line_snaps_to_a_phase(plot: VolumePlot, heard: Any) -> None:
     assert heard[1:] == [(3, 12)]
 
 
-def test_a_line_does_not_stop_at_a_phase_without_a_volume_nor_on_the_other_line(
-    plot: VolumePlot, heard: Any
-) -> None:
+def test_a_line_skips_unavailable_phases(plot: VolumePlot, heard: Any) -> None:
     drag(plot, 10, 21)
     assert plot.landmarks[1] in (20, 22)
     drag(plot, plot.landmarks[1], 1)
@@ -105,7 +103,7 @@ def test_a_line_does_not_stop_at_a_phase_without_a_volume_nor_on_the_other_line(
     assert len(heard) == 2
 
 
-def test_a_line_that_is_put_back_tells_nothing(plot: VolumePlot, heard: Any) -> None:
+def test_a_line_that_is_put_back_signals_nothing(plot: VolumePlot, heard: Any) -> None:
     drag(plot, 10, 10.2)
     assert plot.landmarks == (1, 10)
     assert heard == []
@@ -117,14 +115,14 @@ def test_phases_can_be_chosen_with_the_keyboard(plot: VolumePlot, heard: Any, qt
     assert plot.landmarks == (1, 9)
 
 
-def test_the_other_phase_cannot_be_taken_twice(plot: VolumePlot, heard: Any) -> None:
+def test_ed_and_es_cannot_be_the_same(plot: VolumePlot, heard: Any) -> None:
     plot.es_box.setCurrentIndex(0)
     assert heard == []
     assert plot.landmarks == (1, 10)
     assert plot.es_box.phase == 10
 
 
-def test_the_proposal_stands_beside_the_choice(plot: VolumePlot, heard: Any, qtbot: Any) -> None:
+def test_the_proposal_is_shown_with_the_choice(plot: VolumePlot, heard: Any, qtbot: Any) -> None:
     assert not plot.proposed_button.isEnabled()
     plot.set_landmarks(1, 9)
     assert plot.plot.proposal == (1, 10)
@@ -135,7 +133,7 @@ def test_the_proposal_stands_beside_the_choice(plot: VolumePlot, heard: Any, qtb
     assert not plot.proposed_button.isEnabled()
 
 
-def test_the_left_ventricle_proposes_where_it_can(plot: VolumePlot) -> None:
+def test_the_left_ventricle_proposes_if_possible(plot: VolumePlot) -> None:
     plot.set_curves([curve("RV", ed=25, es=9), curve("LV")])
     assert plot.plot.proposal == (1, 10)
     plot.set_curves([curve("RV", ed=25, es=9), curve("LV", ed=None, es=None)])
@@ -172,16 +170,16 @@ def test_unknown_phases_have_no_line(plot: VolumePlot, heard: Any) -> None:
 def test_a_volume_without_phases_has_no_curve(plot: VolumePlot) -> None:
     plot.set_curves([])
     assert plot.isHidden()
-    one = VolumeCurve(
+    single = VolumeCurve(
         structure="LV", phases=(3,), volumes=(80.0,), spreads=(1.0,), ed=None, es=None
     )
-    plot.set_curves([one])
+    plot.set_curves([single])
     assert plot.isHidden()
     plot.set_curves([curve()])
     assert not plot.isHidden()
 
 
-def test_it_fits_a_narrow_dock(plot: VolumePlot) -> None:
+def test_the_plot_fits_a_narrow_dock(plot: VolumePlot) -> None:
     assert plot.minimumSizeHint().width() <= 330
 
 
@@ -201,11 +199,11 @@ def chosen_phases(box: PhaseBox) -> list[int | None]:
 
 
 def test_phases_are_offered_and_none_is_chosen_at_first(box: PhaseBox) -> None:
-    assert [box.itemText(place) for place in range(box.count())] == ["1", "2", "4"]
+    assert [box.itemText(index) for index in range(box.count())] == ["1", "2", "4"]
     assert box.phase is None
 
 
-def test_only_the_user_is_heard(box: PhaseBox, chosen_phases: Any) -> None:
+def test_only_the_user_emits_a_signal(box: PhaseBox, chosen_phases: Any) -> None:
     box.set_phase(4)
     assert (box.phase, chosen_phases) == (4, [])
     box.setCurrentIndex(1)

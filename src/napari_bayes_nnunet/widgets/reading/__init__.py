@@ -1,1 +1,1 @@
-"""What the dock Review shows: queue, heat grid, numbers, curves and picture."""
+"""Views of the dock Review: queue, heat grid, numbers, curves and layers."""

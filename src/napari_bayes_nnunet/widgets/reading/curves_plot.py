@@ -1,4 +1,4 @@
-"""Volumes over the phases with a band for their spread, and two lines that snap to phases."""
+"""Plot of volumes over the phases, with their spread and draggable lines at ED and ES."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BAND = 70
 """Opacity of the spread, of 255."""
 _DOT = 5
 HEADROOM = 0.2
-"""Above the highest volume, for the names of the lines."""
+"""Share of the highest volume that is kept free above it for the names of the lines."""
 
 
 class CurvesPlot(EpochPlot):
-    """What ``EpochPlot`` calls an epoch is a phase here.
+    """Plot of volume curves; an epoch of ``EpochPlot`` is a phase here.
 
-    ``dragged`` carries ED and ES when a line is let go of at another phase.
+    ``dragged`` carries ED and ES after a line was dragged to another phase.
     """
 
     dragged = Signal(int, int)
@@ -43,20 +43,20 @@ class CurvesPlot(EpochPlot):
             line.hide()
             self.addItem(line, ignoreBounds=True)
         for line in self._lines.values():
-            line.sigPositionChangeFinished.connect(self._on_let_go)
+            line.sigPositionChangeFinished.connect(self._on_released)
 
     @property
     def landmarks(self) -> tuple[int | None, int | None]:
-        """The phases of ED and ES as they are drawn."""
+        """The phases of the lines ED and ES; None for a hidden line."""
         return self._lines[ED].phase, self._lines[ES].phase
 
     @property
     def proposal(self) -> tuple[int, ...]:
-        """The phases with a dotted line."""
+        """The phases of the dotted lines."""
         return tuple(round(line.value()) for line in self._proposed if line.isVisible())
 
     def curve(self, structure: Structure) -> dict[int, float]:
-        """Phase → volume as drawn, mL."""
+        """Return the drawn volumes, mL, by phase."""
         phases, volumes = self._drawn[structure].line.getData()
         return dict(zip(phases.tolist(), volumes.tolist(), strict=True))
 
@@ -66,34 +66,34 @@ class CurvesPlot(EpochPlot):
         phases: Sequence[int],
         proposal: tuple[int, int] | None,
     ) -> None:
-        """Draw ``curves`` over ``phases``, and dotted lines at the ``proposal``."""
+        """Draw ``curves`` over ``phases``, with dotted lines at the ``proposal`` of ED and ES."""
         self._curves, self._phases = tuple(curves), tuple(phases)
         for structure in self._drawn.keys() - {curve.structure for curve in curves}:
             for item in self._drawn.pop(structure).items:
                 self.removeItem(item)
         for curve in curves:
             self._band(curve.structure).draw(curve)
-        for place, line in enumerate(self._proposed):
+        for index, line in enumerate(self._proposed):
             line.setVisible(proposal is not None)
-            line.setValue(0 if proposal is None else proposal[place])
+            line.setValue(0 if proposal is None else proposal[index])
         if phases:
             top = max((max(curve.volumes) for curve in curves if curve.volumes), default=0)
             self.setXRange(phases[0], phases[-1], padding=0.03)
             self.setYRange(0, (1 + HEADROOM) * max(top, 1), padding=0)
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
-        """Put the lines at these phases; None, or a phase without a volume, hides a line."""
+        """Move the lines to these phases; None, or a phase without a volume, hides a line."""
         for name, phase, other in ((ED, ed, es), (ES, es, ed)):
             allowed = [p for p in self._phases if p != other]
-            self._lines[name].put(phase if phase in allowed else None, allowed)
+            self._lines[name].put_at(phase if phase in allowed else None, allowed)
 
     def reading(self, epoch: int) -> str:
-        """The volumes in a phase."""
-        parts = [_reading(curve, epoch) for curve in self._curves if epoch in curve.phases]
+        """Return the volumes of a phase as text."""
+        parts = [_describe_volume(curve, epoch) for curve in self._curves if epoch in curve.phases]
         return f"Phase {epoch}: {', '.join(parts)}" if parts else ""
 
     def recolor(self, foreground: QColor) -> None:
-        """Draw the lines in the colour of the text."""
+        """Draw the lines in the text colour."""
         super().recolor(foreground)
         for line in self._lines.values():
             line.recolor(foreground)
@@ -107,14 +107,14 @@ class CurvesPlot(EpochPlot):
                 self.addItem(item, ignoreBounds=True)
         return self._drawn[structure]
 
-    def _on_let_go(self, line: PhaseLine) -> None:
+    def _on_released(self, line: PhaseLine) -> None:
         ed, es = self.landmarks
         if line.has_moved and ed is not None and es is not None:
             self.dragged.emit(ed, es)
 
 
 class _Band:
-    """One curve: a line, a dot at every phase, and the spread as a band around them."""
+    """Items of one curve: a line, a dot at each phase, and a band for the spread."""
 
     def __init__(self, color: str) -> None:
         light = QColor(color)
@@ -126,7 +126,7 @@ class _Band:
         self.items = (*self._edges, self._band, self.line, self._dots)
 
     def draw(self, curve: VolumeCurve) -> None:
-        """Show ``curve``; where its spread is unknown the band has no width."""
+        """Show ``curve``; if its spread is unknown, the band has no width."""
         phases, volumes = np.array(curve.phases), np.array(curve.volumes)
         spreads = np.nan_to_num(np.array(curve.spreads))
         self.line.setData(phases, volumes)
@@ -135,19 +135,19 @@ class _Band:
             edge.setData(phases, volumes + sign * spreads)
 
 
-def _reading(curve: VolumeCurve, phase: int) -> str:
-    place = curve.phases.index(phase)
-    volume, spread = curve.volumes[place], curve.spreads[place]
-    known = f" ± {spread:.1f}" if np.isfinite(spread) else ""
-    return f"{curve.structure} {volume:.1f}{known} mL"
+def _describe_volume(curve: VolumeCurve, phase: int) -> str:
+    index = curve.phases.index(phase)
+    volume, spread = curve.volumes[index], curve.spreads[index]
+    spread_text = f" ± {spread:.1f}" if np.isfinite(spread) else ""
+    return f"{curve.structure} {volume:.1f}{spread_text} mL"
 
 
 NAME_HEIGHT = 0.93
-"""Where along the line its name stands, from 0 below to 1 above."""
+"""Height of the name on its line, from 0 (bottom) to 1 (top)."""
 
 
 class PhaseLine(pg.InfiniteLine):
-    """Stands at phases only, its name towards the middle; hidden until it is put somewhere."""
+    """A named vertical line that snaps to phases; hidden until `put_at` is called."""
 
     def __init__(self, name: str) -> None:
         self._allowed: Sequence[int] = ()
@@ -158,30 +158,30 @@ class PhaseLine(pg.InfiniteLine):
 
     @property
     def phase(self) -> int | None:
-        """Where the line stands, None while it is hidden."""
+        """The phase of the line, None if it is hidden."""
         return None if self._put is None else round(self.value())
 
     @property
     def has_moved(self) -> bool:
-        """Whether it was dragged away from where it was put."""
+        """Whether the line was dragged to another phase than that of `put_at`."""
         return self.phase != self._put
 
-    def put(self, phase: int | None, allowed: Sequence[int]) -> None:
-        """Stand at ``phase``, or nowhere; from now on it snaps to ``allowed``."""
+    def put_at(self, phase: int | None, allowed: Sequence[int]) -> None:
+        """Move to ``phase``, or hide for None; dragging then snaps to ``allowed``."""
         self._allowed, self._put = allowed, phase
         self.setVisible(phase is not None)
         if phase is not None:
             self.setValue(phase)
 
     def setPos(self, pos: Any) -> None:
-        """Snap to the nearest phase."""
+        """Move to the nearest allowed phase."""
         x = pos.x() if isinstance(pos, QPointF) else pos
         if self._allowed:
             x = min(self._allowed, key=lambda phase: abs(phase - x))
         super().setPos(x)
 
     def recolor(self, foreground: QColor) -> None:
-        """Draw the line and its name in the colour of the text."""
+        """Draw the line and its name in the text colour."""
         self.setPen(pen(foreground))
         self.setHoverPen(pen(foreground, width=3))
         self.label.setColor(foreground)

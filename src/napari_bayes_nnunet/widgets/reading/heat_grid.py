@@ -1,4 +1,4 @@
-"""The navigator of a review: slices × phases, coloured by how much the models disagree."""
+"""Grid of slices and phases for navigation, coloured by the disagreement of the models."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ ARROW_STEPS: Mapping[Qt.Key, tuple[int, int]] = {
     Qt.Key.Key_Left: (0, -1),
     Qt.Key.Key_Right: (0, 1),
 }
-"""Key → rows down, columns to the right."""
+"""Movement of each key: rows down, columns to the right."""
 HEAT_HELP = (
-    "Every slice of every phase, base above and apex below where that is known. Bright: the models "
-    "disagree. A click or the arrow keys go there."
+    "All slices and phases; bright where the models disagree. Base is at the top if known. Click "
+    "or use the arrow keys to go to a slice."
 )
 
 
 class HeatGrid(QWidget):
-    """A cell for each slice and phase; ``cell_chosen`` carries the phase and the slice (from 0).
+    """Grid with a cell for each slice and phase.
 
-    It is emitted for clicks and arrow keys only, never by a setter.
+    ``cell_chosen`` carries phase and slice (from 0). It is emitted for clicks and arrow keys only,
+    never by a setter.
     """
 
     cell_chosen = Signal(object, int)
@@ -71,7 +72,7 @@ class HeatGrid(QWidget):
 
     @property
     def current(self) -> Place | None:
-        """The phase and the slice that are outlined, None where none is."""
+        """The outlined phase and slice, None if no cell is outlined."""
         return self._current
 
     def set_scores(
@@ -84,8 +85,8 @@ class HeatGrid(QWidget):
     ) -> None:
         """Show (Z, P) ``scores`` in ``unit``, a column for each of ``phases``.
 
-        What is not known is NaN. The colours reach up to ``top``, the largest score if left out.
-        ValueError where there are not as many columns as phases.
+        Unknown scores are NaN. The colours end at ``top``, by default the largest score. Raises
+        ValueError if the number of columns is not that of the phases.
         """
         scores = np.asarray(scores, dtype=np.float64)
         if scores.ndim != 2 or scores.shape[1] != len(phases):
@@ -99,74 +100,75 @@ class HeatGrid(QWidget):
         self._arrange()
 
     def set_ends(self, base_first: bool | None) -> None:
-        """Say whether the first slice is the base's (else the last is), None for unknown."""
+        """Set whether the first slice is basal (True), the last is (False), or unknown (None)."""
         self._frame = replace(self._frame, base_first=base_first)
         self._arrange()
 
     def set_marks(self, marks: Mapping[Place, Set[str]]) -> None:
-        """Mark cells as reviewed, flagged, edited (``review_marks.MARKS``), all others as not."""
+        """Mark cells as reviewed, flagged or edited (``marks.MARKS``) and clear all other cells."""
         new = {cell: frozenset(names) for cell, names in marks.items() if names}
         unknown = set[str]().union(*new.values()) - set(MARKS)
         if unknown:
             raise ValueError(f"Marks are {', '.join(MARKS)}; not {', '.join(sorted(unknown))}.")
-        changed = {c for c in new.keys() | self._marks.keys() if new.get(c) != self._marks.get(c)}
+        before = self._marks
+        changed = {c for c in new.keys() | before.keys() if new.get(c) != before.get(c)}
         self._marks = new
         for cell in changed:
             self._update_cell(cell)
 
     def set_current(self, phase: Phase, z: int | None) -> None:
-        """Outline the cell of slice ``z`` in ``phase``; no cell where ``z`` is None."""
+        """Outline the cell of slice ``z`` in ``phase``; no cell if ``z`` is None."""
         before, self._current = self._current, None if z is None else (phase, z)
         for cell in (before, self._current):
             if cell is not None:
                 self._update_cell(cell)
 
     def set_landmarks(self, ed: Phase, es: Phase) -> None:
-        """Head the columns of end-diastole and end-systole, None for unknown."""
+        """Label the columns of end-diastole and end-systole; None if unknown."""
         known = {name: phase for name, phase in (("ED", ed), ("ES", es)) if phase is not None}
         self._frame = replace(self._frame, landmarks=known)
         self.update()
 
     def cell_rect(self, phase: Phase, z: int) -> QRect:
-        """Where a cell is drawn, px; an empty rectangle for a cell that is not there."""
+        """Return the rectangle of a cell, px; an empty one if the cell does not exist."""
         if phase not in self._frame.phases or not 0 <= z < len(self._scores):
             return QRect()
         return self._plan.cell(z, self._frame.phases.index(phase))
 
     def reading(self, phase: Phase, z: int) -> str:
-        """What is known of a cell, in words."""
-        landmarks = [name for name, at in self._frame.landmarks.items() if at == phase]
+        """Return slice, phase, score and marks of a cell as text."""
+        landmarks = [n for n, marked in self._frame.landmarks.items() if marked == phase]
         place = f"Slice {z + 1}"
         if phase is not None:
             place += f", phase {phase}" + "".join(f" ({name})" for name in landmarks)
         score = self._scores[z, self._frame.phases.index(phase)]
         if not np.isfinite(score):
-            return f"{place}: {_NOT_SEGMENTED}"
+            return f"{place}: {NO_SCORE}"
         marks = self._marks.get((phase, z), frozenset())
-        done = ", ".join(mark for mark in MARKS if mark in marks) or "not reviewed"
-        return f"{place}: {self._scale.text(score)}\n{done}"
+        state = ", ".join(mark for mark in MARKS if mark in marks) or "not reviewed"
+        return f"{place}: {self._scale.text(score)}\n{state}"
 
     def sizeHint(self) -> QSize:
-        """As high as the slices need."""
-        return QSize(320, height_of(self._plan, self._metrics()))
+        """Return the size with the height that the slices need."""
+        return QSize(320, grid_height(self._plan, self._metrics()))
 
     def minimumSizeHint(self) -> QSize:
-        """Narrow docks get narrow cells."""
-        return QSize(120, height_of(self._plan, self._metrics()))
+        """Return a narrow size: narrow docks get narrow cells."""
+        return QSize(120, grid_height(self._plan, self._metrics()))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Give the cells another width."""
+        """Adapt the width of the cells."""
         super().resizeEvent(event)
         self._arrange()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Take another font."""
+        """Adapt to another font."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self._is_made:
             self._arrange()
 
     def event(self, event: QEvent) -> bool:
-        """Say what is under the mouse."""
+        """Show the cell under the mouse as a tooltip."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             cell = self._cell_at(event.pos())
             text = self.reading(*cell) if cell is not None else HEAT_HELP
@@ -175,13 +177,13 @@ class HeatGrid(QWidget):
         return bool(super().event(event))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the cell."""
+        """Choose the clicked cell."""
         cell = self._cell_at(event.position().toPoint())
         if event.button() == Qt.MouseButton.LeftButton and cell is not None:
             self._choose(cell)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Go to a neighbour; all other keys are left to the window."""
+        """Go to a neighbour with the arrow keys; leave all other keys to the window."""
         step = ARROW_STEPS.get(Qt.Key(event.key()))
         if step is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
             super().keyPressEvent(event)
@@ -191,12 +193,12 @@ class HeatGrid(QWidget):
             self._choose(cell)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw what has changed."""
+        """Draw the changed part."""
         painter = QPainter(self)
         painter.setFont(small_font(self.font()))
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         drawing = HeatPainter(painter, self._plan, self._frame, self._scale, ink)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)  # cells lie on whole px
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)  # cells stay crisp: whole px
         if not self._plan.area.contains(event.rect()):
             drawing.draw_frame()
             drawing.draw_legend()
@@ -214,9 +216,9 @@ class HeatGrid(QWidget):
             drawing.draw_outline(room)
 
     def _arrange(self) -> None:
-        """Plan the cells anew, and ask for the height they need."""
+        """Update the layout of the cells and request the height they need."""
         slices, metrics = len(self._scores), self._metrics()
-        self._plan = arranged(self._frame, slices, width=self.width(), metrics=metrics)
+        self._plan = arrange_cells(self._frame, slices, width=self.width(), metrics=metrics)
         self.updateGeometry()
         self.update()
 
@@ -228,8 +230,8 @@ class HeatGrid(QWidget):
         self.update(room.adjusted(-OUTLINE, -OUTLINE, OUTLINE, OUTLINE))
 
     def _cell_at(self, point: QPoint) -> Place | None:
-        found = self._plan.at(point)
-        return None if found is None else (self._frame.phases[found[1]], found[0])
+        cell = self._plan.cell_at(point)
+        return None if cell is None else (self._frame.phases[cell[1]], cell[0])
 
     def _choose(self, cell: Place) -> None:
         phase, z = cell
@@ -238,9 +240,9 @@ class HeatGrid(QWidget):
             self.cell_chosen.emit(phase, z)
 
     def _neighbour(self, cell: Place | None, down: int, right: int) -> Place | None:
-        """The next cell in a direction that was segmented, the same where there is none."""
+        """Return the next segmented cell in a direction, or ``cell`` if there is none."""
         if cell is None or self.cell_rect(*cell).isEmpty():
-            return self._first()
+            return self._first_cell()
         row, column = self._plan.row(cell[1]) + down, self._frame.phases.index(cell[0]) + right
         while 0 <= row < len(self._scores) and 0 <= column < len(self._frame.phases):
             z = self._plan.row(row)
@@ -249,8 +251,8 @@ class HeatGrid(QWidget):
             row, column = row + down, column + right
         return cell
 
-    def _first(self) -> Place | None:
-        """The first cell that was segmented, from the base of the first phase on."""
+    def _first_cell(self) -> Place | None:
+        """Return the first segmented cell, starting at the base of the first phase."""
         for column, phase in enumerate(self._frame.phases):
             for z in map(self._plan.row, range(len(self._scores))):
                 if np.isfinite(self._scores[z, column]):
@@ -259,12 +261,13 @@ class HeatGrid(QWidget):
 
 
 SMALLER = 0.85
-"""Size of the letters around the grid, next to those of the dock."""
-EVERY = (1, 5, 10, 20, 50, 100)
+"""Font size around the grid, relative to the dock."""
+NUMBER_STEPS = (1, 5, 10, 20, 50, 100)
+"""Steps in which rows and columns are numbered."""
 GAP, SPACE = 4, 12
 SCALE_WIDTH = 90
 BASE, APEX = "base", "apex"
-_NOT_SEGMENTED = "not segmented"
+NO_SCORE = "not segmented"
 LEFT, RIGHT, CENTRE = (
     Qt.AlignmentFlag.AlignVCenter | side
     for side in (
@@ -277,7 +280,7 @@ LEFT, RIGHT, CENTRE = (
 
 @dataclass(frozen=True)
 class HeatAxes:
-    """What stands around the cells: phases (None in a 3D image), ED and ES, base and apex."""
+    """Labels around the cells: phases (None in a 3D image), ED and ES, base and apex."""
 
     phases: Sequence[int | None] = ()
     landmarks: Mapping[str, int] = field(default_factory=dict)
@@ -292,7 +295,7 @@ class HeatAxes:
 
 
 def small_font(font: QFont) -> QFont:
-    """A little smaller than the text of the dock."""
+    """Return a font a little smaller than that of the dock."""
     small = QFont(font)
     if font.pointSizeF() > 0:
         small.setPointSizeF(SMALLER * font.pointSizeF())
@@ -301,12 +304,12 @@ def small_font(font: QFont) -> QFont:
     return small
 
 
-def arranged(frame: HeatAxes, slices: int, *, width: int, metrics: QFontMetrics) -> HeatPlan:
-    """The cells in a widget ``width`` px wide, with room for ``frame`` around them."""
+def arrange_cells(frame: HeatAxes, slices: int, *, width: int, metrics: QFontMetrics) -> HeatPlan:
+    """Return the cells of a widget ``width`` px wide, with room for the labels ``frame``."""
     texts = (str(slices), BASE, APEX)[: 1 if frame.base_first is None else 3]
     left = max(metrics.horizontalAdvance(text) for text in texts) + GAP
     lines = 2 if frame.has_phases else 1
-    return plan_of(
+    return plan_cells(
         slices,
         len(frame.phases),
         left=left,
@@ -316,13 +319,13 @@ def arranged(frame: HeatAxes, slices: int, *, width: int, metrics: QFontMetrics)
     )
 
 
-def height_of(plan: HeatPlan, metrics: QFontMetrics) -> int:
-    """Of the whole widget, px: below the grid there are three lines."""
+def grid_height(plan: HeatPlan, metrics: QFontMetrics) -> int:
+    """Return the height of the whole widget, px, with three lines of text below the cells."""
     return int(plan.top + plan.slices * plan.height + 3 * (metrics.height() + GAP))
 
 
 class HeatPainter:
-    """Draws one grid; ``ink`` is the colour of the words."""
+    """Painter of one grid; ``ink`` is the colour of the text."""
 
     def __init__(
         self, painter: QPainter, plan: HeatPlan, frame: HeatAxes, scale: HeatScale, ink: QColor
@@ -333,7 +336,7 @@ class HeatPainter:
         self._line = painter.fontMetrics().height()
 
     def draw_cell(self, room: QRect, score: float, marks: Set[str]) -> None:
-        """A cell in the colour of its score, hatched where that is not known, with its marks."""
+        """Draw a cell in the colour of its score, or hatched if that is unknown, and its marks."""
         gap = 1 if min(room.width(), room.height()) > 4 else 0
         inside = room.adjusted(0, 0, -gap, -gap)
         known = math.isfinite(score)
@@ -341,7 +344,7 @@ class HeatPainter:
         draw_marks(self._painter, marks, QRectF(inside))
 
     def draw_outline(self, room: QRect) -> None:
-        """Around the cell that is looked at, to be seen on every colour."""
+        """Draw the outline of the current cell, visible on every colour."""
         self._painter.setBrush(Qt.BrushStyle.NoBrush)
         for color, width in (("black", 4), ("white", 2)):
             pen = QPen(QColor(color), width)
@@ -350,9 +353,9 @@ class HeatPainter:
             self._painter.drawRect(room.adjusted(-1, -1, 0, 0))
 
     def draw_frame(self) -> None:
-        """Numbers of slices and phases, ED and ES, base and apex."""
+        """Draw the numbers of slices and phases, ED and ES, base and apex."""
         plan, area = self._plan, self._plan.area
-        for z in _shown(plan.slices, plan.height, self._line - 3):
+        for z in _numbered(plan.slices, plan.height, self._line - 3):
             top = plan.cell(z, 0).center().y() - self._line // 2
             self._write_beside(top, str(z + 1))
         if self._frame.base_first is not None:
@@ -362,7 +365,7 @@ class HeatPainter:
             self._draw_phases(area.top() - self._line - 1)
 
     def draw_legend(self) -> None:
-        """The scale with its unit, and what the marks mean."""
+        """Draw the colour scale with its unit, and the meaning of the marks."""
         scale, x = self._scale, self._plan.left
         top = self._plan.area.top() + self._plan.area.height() + GAP
         if self._frame.base_first is not None:
@@ -377,17 +380,17 @@ class HeatPainter:
             x = self._write(x + side + GAP, top, mark) + SPACE
         if self._frame.has_gaps:
             self._painter.fillRect(QRect(x, top + 2, side, side), self._hatching)
-            self._write(x + side + GAP, top, _NOT_SEGMENTED)
+            self._write(x + side + GAP, top, NO_SCORE)
 
     def _draw_phases(self, top: int) -> None:
         widest = max(self._advance(str(phase)) for phase in self._frame.phases)
-        for column in _shown(len(self._frame.phases), self._plan.width, widest + GAP):
+        for column in _numbered(len(self._frame.phases), self._plan.width, widest + GAP):
             self._write_above(column, top, str(self._frame.phases[column]))
-        taken = 0
+        end = 0
         for name, phase in sorted(self._frame.landmarks.items(), key=lambda item: item[1]):
             if phase in self._frame.phases:
                 column = self._frame.phases.index(phase)
-                taken = self._write_above(column, top - self._line, name, after=taken) + GAP
+                end = self._write_above(column, top - self._line, name, after=end) + GAP
 
     def _write_beside(self, top: int, text: str) -> None:
         room = QRect(0, top, self._plan.left - GAP, self._line)
@@ -395,12 +398,12 @@ class HeatPainter:
         self._painter.drawText(room, RIGHT, text)
 
     def _write_above(self, column: int, top: int, text: str, *, after: int = 0) -> int:
-        """Write in the middle of a column, right of ``after``; where the text ends."""
+        """Write in the middle of a column, right of ``after``; return where the text ends."""
         middle = self._plan.cell(0, column).center().x() + 1
         return self._write(max(middle - self._advance(text) // 2, after), top, text)
 
     def _write(self, x: int, top: int, text: str) -> int:
-        """Write at ``x``; where the text ends."""
+        """Write at ``x``; return where the text ends."""
         width = self._advance(text)
         self._painter.setPen(self._ink)
         self._painter.drawText(QRect(x, top, width + 2, self._line), LEFT, text)
@@ -410,24 +413,24 @@ class HeatPainter:
         return int(self._painter.fontMetrics().horizontalAdvance(text))
 
 
-def _shown(count: int, room: float, needed: float) -> list[int]:
-    """Which of ``count`` rows or columns are numbered where each has ``room`` px: 1, 5, 10, …"""
-    every = next((step for step in EVERY if step * room >= needed), EVERY[-1])
-    return [place for place in range(count) if place == 0 or (place + 1) % every == 0]
+def _numbered(count: int, room: float, needed: float) -> list[int]:
+    """Return which of ``count`` rows or columns, each ``room`` px wide, are numbered."""
+    every = next((step for step in NUMBER_STEPS if step * room >= needed), NUMBER_STEPS[-1])
+    return [index for index in range(count) if index == 0 or (index + 1) % every == 0]
 
 
 WIDEST, NARROWEST = 44, 2
-"""Of a column, px: a few phases must not become beams, a hundred must still fit a dock."""
+"""Limits of the column width, px, for few phases and for a hundred in a narrow dock."""
 HEIGHTS = ((12, 17), (16, 15), (24, 12), (40, 8))
-"""Up to so many slices, each so many px high."""
+"""Largest number of slices, and the height of each, px."""
 LOWEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatPlan:
-    """A grid of (slices, phases) cells, px.
+    """Layout of (slices, phases) cells, px.
 
-    The first row is the base's: where ``base_first`` is False that is the last slice.
+    The first row is the base, which is the last slice if ``base_first`` is False.
     """
 
     slices: int
@@ -440,18 +443,18 @@ class HeatPlan:
 
     @property
     def area(self) -> QRect:
-        """Around all cells."""
+        """The rectangle of all cells."""
         right, below = round(self.phases * self.width), self.slices * self.height
         return QRect(self.left, self.top, right, below)
 
     def cell(self, z: int, column: int) -> QRect:
-        """The room of a cell, the gap to its neighbours included."""
+        """Return the rectangle of a cell, including the gap to its neighbours."""
         left, right = round(column * self.width), round((column + 1) * self.width)
         top = self.top + self.row(z) * self.height
         return QRect(self.left + left, top, right - left, self.height)
 
-    def at(self, point: QPoint) -> tuple[int, int] | None:
-        """Slice and column at ``point``, None beside the cells."""
+    def cell_at(self, point: QPoint) -> tuple[int, int] | None:
+        """Return slice and column at ``point``, or None outside the cells."""
         if not self.area.contains(point):
             return None
         column = int((point.x() - self.left + 0.5) / self.width)
@@ -459,16 +462,16 @@ class HeatPlan:
         return self.row(row), min(column, self.phases - 1)
 
     def row(self, z: int) -> int:
-        """The row of a slice, and the slice of a row."""
+        """Return the row of a slice, or the slice of a row."""
         return z if self.base_first else self.slices - 1 - z
 
 
-def plan_of(
+def plan_cells(
     slices: int, phases: int, *, left: int, top: int, room: int, base_first: bool = True
 ) -> HeatPlan:
-    """The largest seemly cells for ``room`` px beside ``left``."""
+    """Return the largest suitable cells for ``room`` px to the right of ``left``."""
     share = room / max(phases, 1)
-    # Whole px keep all columns alike; very narrow ones take what there is.
+    # Whole px make all columns equal; very narrow columns use fractions to fill the room.
     width = min(float(int(share)) if share >= 4 else max(share, NARROWEST), WIDEST)
     return HeatPlan(
         slices=slices,
@@ -482,12 +485,12 @@ def plan_of(
 
 
 COLORMAP = "inferno"
-"""As the entropy map has in the picture."""
+"""Colormap of the entropy layer."""
 COLOR_STEPS = 256
 
 
 class HeatScale:
-    """Colours of the scores from 0 to ``top``, in ``unit``."""
+    """Colours and text of the scores from 0 to ``top``, in ``unit``."""
 
     def __init__(self, top: float, unit: str) -> None:
         self.top = top if math.isfinite(top) and top > 0 else 1.0
@@ -495,20 +498,20 @@ class HeatScale:
         self._colors = _colors()
 
     def color(self, score: float) -> QColor:
-        """The colour of a score; beyond the ends that of the end."""
+        """Return the colour of a score, clipped to the scale."""
         step = round(score / self.top * (COLOR_STEPS - 1))
         return self._colors[min(max(step, 0), COLOR_STEPS - 1)]
 
     def text(self, score: float) -> str:
-        """A score with its unit: "214 mm²·bit"."""
-        return f"{number_text(score)} {self.unit}".strip()
+        """Return a score with its unit, such as "214 mm²·bit"."""
+        return f"{format_score(score)} {self.unit}".strip()
 
-    def draw(self, painter: QPainter, place: QRect) -> None:
-        """A bar of the colours, from 0 on the left to the top on the right."""
-        gradient = QLinearGradient(place.left(), 0, place.right(), 0)
+    def draw(self, painter: QPainter, bar: QRect) -> None:
+        """Draw a bar of the colours, from 0 on the left to ``top`` on the right."""
+        gradient = QLinearGradient(bar.left(), 0, bar.right(), 0)
         for step in range(0, COLOR_STEPS, 15):
             gradient.setColorAt(step / (COLOR_STEPS - 1), self._colors[step])
-        painter.fillRect(place, gradient)
+        painter.fillRect(bar, gradient)
 
 
 @cache
@@ -517,8 +520,8 @@ def _colors() -> tuple[QColor, ...]:
     return tuple(QColor(*map(int, color)) for color in table)
 
 
-def number_text(score: float) -> str:
-    """A score in three digits, without an exponent: "1240", "214", "3.2", "0.047"."""
+def format_score(score: float) -> str:
+    """Return a score with three digits and no exponent: "1240", "214", "3.21", "0.0471"."""
     if not score or not math.isfinite(score):
         return "0" if not score else "–"
     digits = max(2 - math.floor(math.log10(abs(score))), 0)

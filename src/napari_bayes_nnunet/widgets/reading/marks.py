@@ -1,4 +1,4 @@
-"""What was done with a slice, as small signs: a tick, a flag, a dot."""
+"""Marks of a slice as small symbols: tick, flag and dot."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
 REVIEWED, FLAGGED, EDITED = "reviewed", "flagged", "edited"
 MARKS: Final[Mapping[str, str]] = {
     REVIEWED: "The contours of this slice were accepted.",
-    FLAGGED: "To be looked at again, or by somebody else.",
+    FLAGGED: "This slice must be checked again, by you or another reader.",
     EDITED: "The contours of this slice were changed.",
 }
-"""Mark → what it means, in the order in which they are read out."""
+"""Meaning of each mark, in the order of display."""
 UPPER = 0.4
-"""Part of a narrow cell that flag and dot take, above the tick."""
+"""Share of a narrow cell for flag and dot, above the tick."""
 _SMALLEST = 4.0
-"""Signs of fewer px cannot be told from each other: there is but a speck."""
+"""Smallest legible symbol, px; smaller ones are drawn as a speck."""
 INK, RIM = QColor("white"), QColor("black")
 
 
 def draw_marks(painter: QPainter, marks: Set[str], cell: QRectF) -> None:
-    """Draw all of ``marks`` into a cell, each at its own place."""
-    places = _places(cell)
+    """Draw ``marks`` into a cell, each at its own position."""
+    rooms = _mark_rooms(cell)
     for mark in MARKS:
         if mark in marks:
-            draw_mark(painter, mark, places[mark])
+            draw_mark(painter, mark, rooms[mark])
 
 
 def draw_mark(painter: QPainter, mark: str, room: QRectF) -> None:
-    """Draw one sign as large as ``room``, white with a dark rim: to be seen on every colour."""
+    """Draw a symbol as large as ``room``, white with a dark rim, visible on every colour."""
     side = min(room.width(), room.height())
     if side < _SMALLEST:
         speck = QPointF(1, 1)
@@ -49,8 +49,8 @@ def draw_mark(painter: QPainter, mark: str, room: QRectF) -> None:
         painter.drawPath(path)
 
 
-def _places(cell: QRectF) -> dict[str, QRectF]:
-    """Dot on the left, flag on the right; the tick between them or, in narrow cells, below."""
+def _mark_rooms(cell: QRectF) -> dict[str, QRectF]:
+    """Return dot left, flag right, and the tick between them or, in narrow cells, below."""
     x, y, width, height = cell.getRect()
     if width >= 2.5 * height:
         side = 0.8 * height

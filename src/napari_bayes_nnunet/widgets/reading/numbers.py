@@ -1,4 +1,4 @@
-"""The numbers of the report while they are being corrected, and what leaves them open."""
+"""Numbers of the report during corrections, and the slices that make the EF uncertain."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from ..common.rows_table import LEVEL_COLORS, Column, Row, RowsTable
 from ..review.patient_fields import PatientFields
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
-NO_NUMBERS = "No numbers: they need the labels RV, MYO or LV."
-_MOST = "Slices that add most to the spread of the EF"
-MOST_HELP = (
-    "By how many points of ejection fraction (EF) the spread would shrink if this slice alone were "
-    "reviewed. A click goes there."
+NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
+CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
+CONTRIBUTIONS_HELP = (
+    "Reduction of the EF spread, in points, if only this slice is reviewed. Click to go to the "
+    "slice."
 )
 _COLUMNS = (
-    Column("Slice", "Counted from 1 along the stack."),
+    Column("Slice", "Slice number, counted from 1."),
     Column("Phase", "End-diastole (ED) or end-systole (ES)."),
-    Column("Adds to the spread of the EF", MOST_HELP),
+    Column("Contribution to the spread", CONTRIBUTIONS_HELP),
 )
 _ROWS_SHOWN = 5
 
 
 class NumbersForm(QWidget):
-    """``cell_chosen`` carries a phase and a slice (from 0)."""
+    """Numbers, patient and contributing slices.
+
+    ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row.
+    """
 
     cell_chosen = Signal(object, int)
 
@@ -44,16 +47,16 @@ class NumbersForm(QWidget):
         self.patient = PatientFields()
         self.caveat = MessageLabel(NOT_CLINICAL)
         self.papillary = MessageLabel(PAPILLARY)
-        self.most = QLabel(_MOST)
-        self.most.setWordWrap(True)
-        self.most.setToolTip(MOST_HELP)
+        self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
+        self.contributions_title.setWordWrap(True)
+        self.contributions_title.setToolTip(CONTRIBUTIONS_HELP)
         self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
-        self.slices.setAccessibleName(_MOST)
+        self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (
-            self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native, self.most,
-            self.slices,
+            self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native,
+            self.contributions_title, self.slices,
         ):  # fmt: skip
             column.addWidget(part)
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -62,56 +65,56 @@ class NumbersForm(QWidget):
     def set_numbers(
         self, numbers: Mapping[str, Measured], predicted: Mapping[str, Measured] | None = None
     ) -> None:
-        """Show the numbers by name; those that differ from ``predicted`` with what that was.
+        """Show the numbers by name, and the ``predicted`` values that differ.
 
-        Values that changed since the last call are lit up for a moment.
+        Values that changed since the last call are highlighted for a moment.
         """
         self.nothing.say("" if numbers else NO_NUMBERS)
         self.numbers.set_numbers(numbers, predicted)
 
     def set_patient(self, patient: Patient) -> None:
-        """Show what is known of the patient."""
+        """Show the data of the patient."""
         self.patient.set_patient(patient)
 
     def set_papillary(self, sentence: str) -> None:
-        """Say whether papillary muscles are counted, where more is known than "as trained"."""
+        """Show how papillary muscles are counted; "" means as in the training labels."""
         self.papillary.say(sentence or PAPILLARY)
 
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None
     ) -> None:
-        """List the slices that leave the EF open, the most first; none hides the list."""
+        """List the slices that contribute to the EF spread; hide the list if there are none."""
         self._contributions = tuple(slices)
         names = {ed: " (ED)", es: " (ES)"} if ed != es else {}
-        rows = [_row(part, names.get(part.phase, "")) for part in slices]
+        rows = [_make_row(slice_, names.get(slice_.phase, "")) for slice_ in slices]
         before = self.slices.blockSignals(True)
         if rows != self.slices.rows:
             self.slices.set_rows(rows)
         self.slices.blockSignals(before)
-        for part in (self.most, self.slices):
-            part.setVisible(bool(slices))
+        for widget in (self.contributions_title, self.slices):
+            widget.setVisible(bool(slices))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:
-            part = self._contributions[self.slices.currentIndex().row()]
-            self.cell_chosen.emit(part.phase, part.z)
+            slice_ = self._contributions[self.slices.currentIndex().row()]
+            self.cell_chosen.emit(slice_.phase, slice_.z)
 
 
-def _row(part: Contribution, name: str) -> Row:
-    points = f"{part.points:.1f} points" if part.points >= 0.05 else "less than 0.1 points"
-    return Row((str(part.z + 1), f"{part.phase}{name}", points))
+def _make_row(slice_: Contribution, name: str) -> Row:
+    points = f"{slice_.points:.1f} points" if slice_.points >= 0.05 else "less than 0.1 points"
+    return Row((str(slice_.z + 1), f"{slice_.phase}{name}", points))
 
 
 HEADINGS = (
     ("", ""),
-    ("Now", "Measured in the contours as they are now."),
+    ("Now", "Measured in the current contours."),
     (
         "Spread",
-        "Standard deviation over the models, of slices not reviewed yet. It is not a clinical "
+        "Standard deviation over the models in slices not yet reviewed. It is not a clinical "
         "confidence interval.",
     ),
     ("", ""),
-    ("Was", "As predicted by the ensemble, where your corrections have changed it."),
+    ("Predicted", "Value predicted by the ensemble, if your corrections have changed it."),
 )
 NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
 FLASH_MS = 1500
@@ -122,7 +125,7 @@ _UNKNOWN = "–"
 
 @dataclass(frozen=True)
 class _Line:
-    """The labels of one row."""
+    """Labels of one row."""
 
     name: QLabel
     value: QLabel
@@ -132,7 +135,7 @@ class _Line:
 
 
 class NumbersTable(QWidget):
-    """Values that another call has changed are lit up for a moment."""
+    """Table of numbers; values that have changed are highlighted for a moment."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -145,42 +148,42 @@ class NumbersTable(QWidget):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FLASH_MS)
-        self._timer.timeout.connect(self._darken)
+        self._timer.timeout.connect(self._end_highlight)
 
     @property
-    def lit(self) -> set[str]:
-        """The names of the numbers that are lit up."""
+    def highlighted(self) -> set[str]:
+        """The names of the highlighted numbers."""
         return {name for name, line in self._lines.items() if line.value.styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """What the row of ``name`` says: name, value, spread, unit and predicted value."""
+        """Return name, value, spread, unit and predicted value in the row of ``name``."""
         return tuple(label.text() for label in _labels(self._lines[name]))
 
     def set_numbers(
         self, numbers: Mapping[str, Measured], predicted: Mapping[str, Measured] | None = None
     ) -> None:
-        """Show ``numbers``, and beside those that differ what was ``predicted``."""
+        """Show ``numbers``, and the ``predicted`` values that differ."""
         if list(numbers) != list(self._lines):
             self._make_lines(numbers)
-        self._darken()
+        self._end_highlight()
         for name, measured in numbers.items():
             self._fill(self._lines[name], measured, (predicted or {}).get(name))
-        if self.lit:
+        if self.highlighted:
             self._timer.start()
 
     def _fill(self, line: _Line, measured: Measured, predicted: Measured | None) -> None:
-        value = value_text(measured.value)
+        value = format_value(measured.value)
         if line.value.text() not in ("", value):
             line.value.setStyleSheet(FLASH)
         line.value.setText(value)
-        line.spread.setText(f"± {value_text(measured.spread, like=measured.value)}")
+        line.spread.setText(f"± {format_value(measured.spread, like=measured.value)}")
         line.unit.setText(measured.unit)
-        before = "" if predicted is None else value_text(predicted.value)
+        before = "" if predicted is None else format_value(predicted.value)
         line.predicted.setText("" if before == value else before)
         line.name.setToolTip(f"{measured.title}: {measured.help}")
 
-    def _darken(self) -> None:
-        for name in self.lit:
+    def _end_highlight(self) -> None:
+        for name in self.highlighted:
             self._lines[name].value.setStyleSheet("")
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
@@ -199,8 +202,8 @@ class NumbersTable(QWidget):
                 self._grid.addWidget(label, row, column, _side(column))
 
 
-def value_text(value: float, *, like: float | None = None) -> str:
-    """With as many digits as matter, or as ``like`` has: "142.3", "5.20"; a dash for unknown."""
+def format_value(value: float, *, like: float | None = None) -> str:
+    """Return a value with one decimal, two if it (or ``like``) is below 10; a dash for NaN."""
     if not math.isfinite(value):
         return _UNKNOWN
     return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"

@@ -1,4 +1,4 @@
-"""What the reader sees of a study: image, contours and uncertainty, and the slice that is shown."""
+"""Layers of a study in a viewer, and the displayed slice."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MISSING_IMAGE: Final = "image not found"
 
 @dataclass(frozen=True, eq=False)
 class OpenedStudy:
-    """A study that was read for this window. Without ``image`` its labels lie on black.
+    """A study that was read for this window. Without ``image``, its labels lie on black.
 
-    Without ``lock`` it can only be looked at; ``problems`` say why.
+    Without ``lock`` it is read-only; ``problems`` give the reasons.
     """
 
     session: ReviewSession
@@ -36,16 +36,16 @@ class OpenedStudy:
     lock: BaseFileLock | None = None
 
     def dismiss(self) -> None:
-        """Let others have the study: nobody waits for it here."""
+        """Release the lock, because the study is no longer needed."""
         if self.lock is not None:
             self.lock.release()
 
 
 class ReviewPicture(QObject):
-    """The layers of one study in a viewer. ``moved`` carries the place that is shown now.
+    """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 
-    ``lost`` tells that the image or the edited labels were removed by hand: what was edited is
-    still in the session.
+    ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
+    The corrections are still in the session.
     """
 
     moved = Signal(object)
@@ -63,7 +63,7 @@ class ReviewPicture(QObject):
         self._place: Place | None = None
         self._is_filled = False
         self._is_closing = False
-        self._soon = QSignalDebouncer(parent=self)  # several sliders move in one step
+        self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
         viewer.dims.events.point.connect(self._on_point)
@@ -71,11 +71,11 @@ class ReviewPicture(QObject):
 
     @property
     def place(self) -> Place:
-        """Phase and slice that are shown."""
+        """The displayed phase and slice."""
         return shown_place(self._viewer, self.image)
 
     def go_to(self, place: Place) -> None:
-        """Show a slice; the camera stays, and painting goes into the edited labels."""
+        """Show a slice without moving the camera, and select the edited labels."""
         show_place(self._viewer, self.image, place)
         self.select_edited()
         self._soon.cancel()
@@ -83,57 +83,57 @@ class ReviewPicture(QObject):
 
     @property
     def shows_slices(self) -> bool:
-        """Whether one slice is on screen, and not the whole volume in 3D."""
+        """Whether a slice is displayed, not the volume in 3D."""
         return int(self._viewer.dims.ndisplay) == 2
 
     def select_edited(self) -> None:
-        """Make the edited labels the layer that is painted in."""
+        """Make the edited labels the active layer."""
         if self.edited in self._viewer.layers:
             self._viewer.layers.selection.active = self.edited
 
     def zoom_to_heart(self) -> None:
-        """Zoom in on the heart, as large as it is in any slice."""
+        """Zoom in on the heart, with all slices in view."""
         zoom_to_labels(self._viewer, self.edited, whole=True)
 
     def add_map(self, role: str) -> None:
-        """Make the map of this role, hidden, where it is not there yet."""
+        """Add the hidden map of this role if it is missing."""
         before = result_layers(self._viewer, self.image)
         if role not in before:
             put_result(self._viewer, self.image, self._shown, mutual_information=True)
-            for other, layer in result_layers(self._viewer, self.image).items():
-                layer.visible = layer.visible and other in before
+            for present, layer in result_layers(self._viewer, self.image).items():
+                layer.visible = layer.visible and present in before
 
     def toggle_fill(self) -> None:
-        """Outlines, or filled structures."""
+        """Switch between outlines and filled structures."""
         self._is_filled = not self._is_filled
         self.edited.contour = 0 if self._is_filled else CONTOUR_WIDTH
         self.edited.opacity = 0.4 if self._is_filled else 1.0
 
     def centre_on(self, y: int, x: int) -> None:
-        """Bring a voxel of the slice that is shown to the middle; the zoom stays."""
+        """Centre the camera on a voxel of the displayed slice, at the same zoom."""
         index = [float(number) for number in np.zeros(self.image.ndim)]
         index[-2:] = [float(y), float(x)]
         world = self.image.data_to_world(index)
         first = self._viewer.dims.ndim - self.image.ndim
-        shown = self._viewer.dims.displayed
-        center = [float(world[axis - first]) for axis in shown]
+        displayed = self._viewer.dims.displayed
+        center = [float(world[axis - first]) for axis in displayed]
         self._viewer.scene.camera.center = tuple(center)
 
     def set_structure(self, label: int) -> None:
-        """What the brush paints."""
+        """Choose the label that the brush paints."""
         self.edited.selected_label = label
 
     def close(self) -> None:
-        """Leave the layers as napari's own; nothing of this study reacts any more."""
+        """Disconnect from the viewer; the layers stay."""
         self._is_closing = True
         self._soon.cancel()
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def remove(self) -> None:
-        """Close, and remove the edited labels, of which the study has its own.
+        """Close, and remove the edited labels, which are in the study.
 
-        Without the image nothing is left to look at, and all is removed.
+        Without the image there is nothing to show, so all layers are removed.
         """
         self.close()
         remove_layers(self._viewer, self.edited)
@@ -143,7 +143,7 @@ class ReviewPicture(QObject):
                 remove_layers(self._viewer, layer)
 
     def _find_image(self, volume: Volume | None) -> Image | None:
-        """The image, where it is open in this window already."""
+        """Return the image if it is already open in this window."""
         if volume is None:
             return None
         for layer in self._viewer.layers:
@@ -154,11 +154,11 @@ class ReviewPicture(QObject):
         return None
 
     def _is_of(self, layer: Image, volume: Volume) -> bool:
-        """Whether a layer of the same shape shows the image of the study."""
+        """Return whether a layer of the same shape shows the image of the study."""
         study, about = self._session.study, bayes_metadata(layer)
         if about.get("study") == str(study.folder) or about.get("source") == str(volume.source):
             return True
-        # An image from no file is in the study, and perhaps also still in the window.
+        # An image without a file is stored in the study and may still be open in the window.
         return (
             study.info.image is None
             and layer.data is not volume.voxels
@@ -178,7 +178,7 @@ class ReviewPicture(QObject):
         return image
 
     def _result(self) -> SegmentationResult:
-        """The study as the Segment dock shows a result."""
+        """Return the study as the dock Segment shows a result."""
         self._shown = SegmentationResult.from_study(self._session.study)
         return self._shown
 

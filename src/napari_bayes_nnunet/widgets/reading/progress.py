@@ -1,4 +1,4 @@
-"""How far a review has come, what is left open, and whether going on is worth it."""
+"""Progress of a review, remaining spread, and a suggestion to stop."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from ..common.dock import MessageLabel
 
 BAR_STEPS = 1000
 SHARE_HELP = (
-    "Of all that the models are unsure of in this study, the part that lies in slices you have "
-    "accepted. Weighted by how unsure they are."
+    "Share of the study's uncertain volume that lies in accepted slices, with each voxel weighted "
+    "by its uncertainty."
 )
 SPREAD_HELP = (
-    "Standard deviation over the models of the ejection fraction (EF), in points of EF, with your "
-    "contours in every slice you have accepted. It is not a clinical confidence interval."
+    "Standard deviation of the ejection fraction (EF) over the models, with your contours in all "
+    "accepted slices. Not a clinical confidence interval."
 )
 ENOUGH = (
-    f"The models' spread left in the EF is below {ENOUGH_POINTS:g} points: further slices will "
-    "hardly change it. If the EF is all you need, you could stop here."
+    f"The models' spread of the EF is below {ENOUGH_POINTS:g} points. Further slices will hardly "
+    "change it, so you could stop here if you need only the EF."
 )
 ALL_DONE = "All slices of the queue are reviewed."
+REVIEWED_SHARE = "{percent} % of the uncertain volume"
 
 
 class ReviewProgressPanel(QWidget):
-    """Words, a bar of the uncertain volume, and a suggestion to stop."""
+    """Numbers, a bar of the reviewed uncertain volume, and a suggestion to stop."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,8 +37,8 @@ class ReviewProgressPanel(QWidget):
         self.bar.setRange(0, BAR_STEPS)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
-        for part in (self.bar, self.share):
-            part.setToolTip(SHARE_HELP)
+        for widget in (self.bar, self.share):
+            widget.setToolTip(SHARE_HELP)
         self.spread.setToolTip(SPREAD_HELP)
         row = QHBoxLayout()
         row.addWidget(self.slices)
@@ -47,18 +48,18 @@ class ReviewProgressPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addLayout(row)
-        for part in (self.bar, self.spread, self.advice):
-            column.addWidget(part)
+        for widget in (self.bar, self.spread, self.advice):
+            column.addWidget(widget)
         self.set_progress(None)
 
     def set_progress(self, progress: ReviewProgress | None) -> None:
-        """Show ``progress``; nothing where there is no study."""
+        """Show ``progress``, or hide the panel without a study."""
         self.setVisible(progress is not None)
         if progress is None:
             return
         share = progress.uncertain_share
         self.slices.setText(f"{progress.done} of {progress.total} slices")
-        self.share.setText(f"{int(100 * share)} % of the uncertain volume")
+        self.share.setText(REVIEWED_SHARE.format(percent=int(100 * share)))
         self.bar.setValue(int(BAR_STEPS * share))
         self.spread.say(progress.spread_left)
         all_done = ALL_DONE if progress.done == progress.total else ""

@@ -1,4 +1,4 @@
-"""By what the slices of a study are ordered, and which of them are."""
+"""Form for the order of the queue and the slices in it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..common.patient_pattern import labelled_row
 
 ALL_STRUCTURES = "All"
 SCORE_HELP = (
-    "What the order of the slices goes by. None of the scores is a probability of error: they say "
-    "where the models of the ensemble disagree or are unsure."
+    "Score that orders the slices. Scores show where the models disagree or are uncertain; none is "
+    "a probability of error."
 )
-STRUCTURE_HELP = "Order the slices by the disagreement on one structure only."
+STRUCTURE_HELP = "Order the slices by a single structure."
 PHASES_HELP = (
-    "Also the slices between end-diastole (ED) and end-systole (ES). Volumes and ejection fraction "
-    "need these two phases only."
+    "Include all phases, not only end-diastole (ED) and end-systole (ES). Volumes and ejection "
+    "fraction need only ED and ES."
 )
 BORDERS_HELP = (
-    "Leave out a band one voxel wide along the contours: the border of a structure is always a "
-    "little unsure, and that hides what is really wrong."
+    "Ignore a band one voxel wide along the contours. Borders are always slightly uncertain and "
+    "can hide real errors."
 )
 
 
 @dataclass(frozen=True)
 class ScoreWords:
-    """A score in words: its title, its unit ("" for none), and what it is."""
+    """Title, unit ("" for none) and description of a score."""
 
     title: str
     unit: str
@@ -38,9 +38,9 @@ class ScoreWords:
 
 
 class QueueForm(QWidget):
-    """``changed`` tells that the user has changed a choice; setters are silent.
+    """Choices of score, structure and slices; ``scores`` maps names to title, unit and help.
 
-    ``scores``: name → title, unit, help.
+    ``changed`` is emitted when the user changes a choice, not by setters.
     """
 
     changed = Signal()
@@ -53,10 +53,10 @@ class QueueForm(QWidget):
         self.scores = QComboBox()
         self.structures = QComboBox()
         self.phases_switch = QCheckBox("All phases")
-        self.borders_switch = QCheckBox("Leave out borders")
+        self.borders_switch = QCheckBox("Ignore borders")
         self.note = MessageLabel()
         for combo in (self.scores, self.structures):
-            combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
+            combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self._fill()
         self._lay_out()
         self._show_help()
@@ -72,51 +72,51 @@ class QueueForm(QWidget):
 
     @property
     def unit(self) -> str:
-        """The unit of the chosen score, "" for none."""
+        """The unit of the chosen score, "" if it has none."""
         return self._scores[self.score].unit
 
     @property
     def structure(self) -> str | None:
-        """The one structure that counts, None for all."""
+        """The chosen structure, None for all."""
         name = self.structures.currentData()
         return None if name is None else str(name)
 
     @property
     def takes_all_phases(self) -> bool:
-        """Whether all phases are queued, not only ED and ES."""
+        """Whether the queue has all phases, not only ED and ES."""
         return bool(self.phases_switch.isChecked())
 
     @property
     def leaves_out_borders(self) -> bool:
-        """Whether a band along the contours does not count."""
+        """Whether a band along the contours is ignored."""
         return bool(self.borders_switch.isChecked())
 
     def set_score(self, name: str, note: str = "") -> None:
-        """Choose the score ``name``, and say why in ``note``. KeyError for an unknown one."""
+        """Choose the score ``name`` and show the reason ``note``. Raises KeyError if unknown."""
         self._scores[name]
         _choose(self.scores, name)
         self._show_help()
         self.note.say(note)
 
     def set_structures(self, names: Sequence[str]) -> None:
-        """Offer these structures; the chosen one stays where it is among them."""
+        """Offer these structures, and keep the chosen structure if it is one of them."""
         chosen = self.structure
         before = self.structures.blockSignals(True)
         self.structures.clear()
         self.structures.addItem(ALL_STRUCTURES, None)
         for name in names:
             self.structures.addItem(name, name)
-            place = self.structures.count() - 1
-            self.structures.setItemData(place, structure_title(name), Qt.ItemDataRole.ToolTipRole)
+            index = self.structures.count() - 1
+            self.structures.setItemData(index, structure_title(name), Qt.ItemDataRole.ToolTipRole)
         self.structures.blockSignals(before)
         _choose(self.structures, chosen if chosen in names else None)
 
     def set_structure(self, name: str | None) -> None:
-        """Choose one structure, or None for all."""
+        """Choose a structure, or all for None."""
         _choose(self.structures, name)
 
     def set_phases(self, count: int) -> None:
-        """Say how many phases the study has: with one there is nothing to switch."""
+        """Set the number of phases; the switch is hidden unless there are more than two."""
         self.phases_switch.setVisible(count > 2)
 
     def set_switches(self, *, all_phases: bool, leave_out_borders: bool) -> None:
@@ -132,8 +132,8 @@ class QueueForm(QWidget):
     def _fill(self) -> None:
         for name, words in self._scores.items():
             self.scores.addItem(words.title, name)
-            place = self.scores.count() - 1
-            self.scores.setItemData(place, _help(words), Qt.ItemDataRole.ToolTipRole)
+            index = self.scores.count() - 1
+            self.scores.setItemData(index, _describe_score(words), Qt.ItemDataRole.ToolTipRole)
         for combo in (self.scores, self.structures):
             combo.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -159,7 +159,7 @@ class QueueForm(QWidget):
 
     def _show_help(self) -> None:
         words = self._scores.get(self.score)
-        self.scores.setToolTip(f"{_help(words)}\n\n{SCORE_HELP}" if words else SCORE_HELP)
+        self.scores.setToolTip(f"{_describe_score(words)}\n\n{SCORE_HELP}" if words else SCORE_HELP)
 
     def _on_score_changed(self) -> None:
         self._show_help()
@@ -168,11 +168,11 @@ class QueueForm(QWidget):
 
 
 def _choose(combo: QComboBox, data: object) -> None:
-    """Choose the entry of ``data`` without a signal."""
+    """Choose the entry with ``data`` without a signal."""
     before = combo.blockSignals(True)
     combo.setCurrentIndex(max(combo.findData(data), 0))
     combo.blockSignals(before)
 
 
-def _help(words: ScoreWords) -> str:
-    return f"{words.help} In {words.unit}." if words.unit else words.help
+def _describe_score(words: ScoreWords) -> str:
+    return f"{words.help} Unit: {words.unit}." if words.unit else words.help

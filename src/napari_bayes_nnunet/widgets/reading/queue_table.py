@@ -1,4 +1,4 @@
-"""The slices of a study in the order in which they need a human."""
+"""Table of the queue of slices."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from qtpy.QtWidgets import (
 
 from ..common.dock import MessageLabel
 from ..common.rows_table import SHARE_ROLE, Column, Level, Row, RowsTable
-from .heat_grid import number_text
+from .heat_grid import format_score
 from .marks import FLAGGED, REVIEWED
 
 QUEUE_COLUMNS = (
-    Column("#", "Place in the queue: 1 needs a look most."),
-    Column("Slice", "Counted from 1 along the stack."),
-    Column("Phase", "Of the heart cycle, counted from 1."),
-    Column("Structure", "Where most of the disagreement of this slice is."),
-    Column("Score", "How much the models disagree in this slice; not a probability of error."),
-    Column("State", "What was done with this slice: reviewed, flagged, edited."),
+    Column("#", "Position in the queue; 1 is the most urgent."),
+    Column("Slice", "Slice number, counted from 1."),
+    Column("Phase", "Phase of the cine, counted from 1."),
+    Column("Structure", "Structure with the largest score in this slice."),
+    Column("Score", "Disagreement of the models in this slice. Not a probability of error."),
+    Column("State", "State of the slice: reviewed, flagged or edited."),
 )
 PHASE, SCORE = 2, 4
 SCORE_WIDTH = 50
 _ROWS_SHOWN = 7
 BAR_COLOR, BAR_HEIGHT = "#ED6925", 3
-NOTHING_QUEUED = "The queue is empty: no slice with these choices has a score above 0."
+NOTHING_QUEUED = "The queue is empty. No slice has a score above 0 with these choices."
 _KEYS = (
     Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home,
     Qt.Key.Key_End, Qt.Key.Key_Return, Qt.Key.Key_Enter,
 )  # fmt: skip
-"""All others are left to the window: typing N must not look for a row that begins with n."""
+"""Keys of the table. All others go to the window, because letters are keys of the review."""
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One slice: ``phase`` from 1 or None, ``z`` from 0; ``state`` in words, "" for untouched.
+    """One slice: ``phase`` from 1 or None, ``z`` from 0, ``state`` as text, "" for none.
 
-    A state that names "flagged" or "reviewed" is coloured.
+    The row is coloured if the state contains "flagged" or "reviewed".
     """
 
     phase: int | None
@@ -54,14 +54,14 @@ class QueueRow:
 
 
 class QueueTable(QWidget):
-    """``row_chosen`` carries the phase and the slice (from 0) of the row the user went to."""
+    """Table of the queue; ``row_chosen`` carries phase and slice (from 0) of the chosen row."""
 
     row_chosen = Signal(object, int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._items: tuple[QueueRow, ...] = ()
-        self._places: dict[tuple[int | None, int], int] = {}
+        self._row_numbers: dict[tuple[int | None, int], int] = {}
         self._current: tuple[int | None, int] | None = None
         self.table = _QueueRows(QUEUE_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.table.setItemDelegateForColumn(SCORE, ScoreBar(self.table))
@@ -77,19 +77,21 @@ class QueueTable(QWidget):
 
     @property
     def items(self) -> tuple[QueueRow, ...]:
-        """What is shown, the first of the queue above."""
+        """The rows, in the order of the queue."""
         return self._items
 
     def set_items(self, items: Sequence[QueueRow], unit: str = "") -> None:
-        """Show ``items``, whose scores are in ``unit``; the current row stays current."""
+        """Show ``items`` with scores in ``unit``, and keep the current row."""
         self._items = tuple(items)
-        self._places = {(item.phase, item.z): place for place, item in enumerate(items)}
+        self._row_numbers = {(item.phase, item.z): row for row, item in enumerate(items)}
         top = max((item.score for item in items), default=0.0)
         scrolled = self.table.verticalScrollBar().value()
         has_phases = any(item.phase is not None for item in items)
-        self.table.setColumnHidden(PHASE, not has_phases)  # first: hidden headings have no width
+        # Before the rows are set, since hidden headings have no width.
+        self.table.setColumnHidden(PHASE, not has_phases)
         before = self.table.blockSignals(True)
-        self.table.set_rows([_row(rank, i, unit, top) for rank, i in enumerate(items, start=1)])
+        rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
+        self.table.set_rows(rows)
         self.table.blockSignals(before)
         self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
@@ -98,16 +100,16 @@ class QueueTable(QWidget):
         self._show_current()
 
     def set_current(self, phase: int | None, z: int | None) -> None:
-        """Choose the row of slice ``z`` in ``phase`` and keep it in sight.
+        """Choose the row of slice ``z`` in ``phase`` and scroll to it.
 
-        No row where it is not in the queue, or ``z`` is None.
+        No row is chosen if the slice is not in the queue or ``z`` is None.
         """
         self._current = None if z is None else (phase, z)
         self._show_current()
 
     def _show_current(self) -> None:
-        place = None if self._current is None else self._places.get(self._current)
-        self.table.choose_row(place)
+        row = None if self._current is None else self._row_numbers.get(self._current)
+        self.table.choose_row(row)
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:
@@ -117,10 +119,10 @@ class QueueTable(QWidget):
 
 
 class _QueueRows(RowsTable):
-    """Rows that take no letters."""
+    """Rows that ignore letters."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move in the table; leave the keys of the review to the window."""
+        """Move in the table, and leave the keys of the review to the window."""
         if event.key() in _KEYS:
             super().keyPressEvent(event)
         else:
@@ -128,7 +130,7 @@ class _QueueRows(RowsTable):
 
 
 class ScoreBar(QStyledItemDelegate):
-    """A score with a bar below that is as long as the score is high."""
+    """Delegate that draws a score above a bar of proportional length."""
 
     def paint(
         self,
@@ -146,9 +148,9 @@ class ScoreBar(QStyledItemDelegate):
             painter.fillRect(bar, QColor(BAR_COLOR))
 
 
-def _row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
+def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
     phase = "" if item.phase is None else f"{item.phase}"
-    score = number_text(item.score)
+    score = format_score(item.score)
     place = f"Slice {item.z + 1}" + (f", phase {phase}" if phase else "")
     help_text = f"{place}, {item.structure}: {score} {unit}".rstrip() + f"\n{item.state}".rstrip()
     cells = (str(rank), str(item.z + 1), phase, item.structure, score, item.state)

@@ -1,7 +1,7 @@
-"""The uncertainty seen in one of five ways, chosen by one switch.
+"""Views of the uncertainty, of which one is displayed at a time.
 
-Nothing; the outlines of where a structure is at least 10, 50 and 90 % probable; the outlines of
-all members; entropy; mutual information. Outlines are drawn for the slice shown.
+They are: nothing; the outlines of the regions with a probability of at least 10, 50 and 90 %; the
+outlines of all members; entropy; mutual information. Outlines are drawn in the displayed slice.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ..layers.review_layers import find_layer, remove_layers
 from ..layers.viewing import shown_place
 
 PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
-"""The posterior of a phase, None where it was not segmented."""
+"""Function that returns the posterior of a phase, None if it was not segmented."""
 _Lines: TypeAlias = tuple[list[Line], list[Line]]
-"""Thin and strong ones."""
+"""Thin lines and strong lines."""
 
 
 class UncertaintyView(StrEnum):
-    """What is seen of the uncertainty, in the words of the switch."""
+    """View of the uncertainty; the values are the entries of the switch."""
 
     NOTHING = "Nothing"
     INCLUSION = "10, 50 and 90 %"
@@ -39,13 +39,13 @@ class UncertaintyView(StrEnum):
 
 
 EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
-    UncertaintyView.NOTHING: "The labels only.",
+    UncertaintyView.NOTHING: "Only the labels.",
     UncertaintyView.INCLUSION: (
-        "Where the structure is at least 10 % (dotted), 50 % and 90 % (strong) probable."
+        "Regions with a probability of at least 10 % (dotted), 50 % (thin) and 90 % (strong)."
     ),
-    UncertaintyView.MEMBERS: "The outline every single model gives.",
+    UncertaintyView.MEMBERS: "The outline of each model.",
     UncertaintyView.ENTROPY: (
-        "How unsure the ensemble is, in bit. It is not a probability of error."
+        "Uncertainty of the ensemble, in bit. It is not a probability of error."
     ),
     UncertaintyView.MUTUAL_INFORMATION: (
         "The part of the entropy on which the models disagree, in bit."
@@ -55,26 +55,26 @@ _MAPS: Final[Mapping[UncertaintyView, str]] = {
     UncertaintyView.ENTROPY: "entropy",
     UncertaintyView.MUTUAL_INFORMATION: "mutual information",
 }
-"""View → role of the layer that shows it."""
+"""Role of the layer of each view."""
 OUTLINES = (UncertaintyView.INCLUSION, UncertaintyView.MEMBERS)
 _LEVELS = (0.1, 0.5, 0.9)
 OPACITIES = (0.7, 0.9, 1.0)
-"""Of the outlines at these levels."""
+"""Opacities of the outlines at these levels."""
 MEMBER_OPACITY = 0.4
 THIN, STRONG = 1.4, 2.8
-"""Pixels on the screen."""
-_KEPT = 400
-"""Drawings that are kept, so that a cine plays with its outlines."""
+"""Line widths in pixels on the screen."""
+_CACHE_SIZE = 400
+"""Number of cached drawings, enough for a cine to play with its outlines."""
 
 
 class OutlineLayers(QObject):
-    """Shows one view over one image, and follows the slice, the phase and the structure.
+    """Controller of one view over one image that follows slice, phase and structure.
 
-    Outlines that are not seen are hidden, since layers come and go slowly.
+    Unused outlines are hidden rather than removed, because napari removes layers slowly.
 
-    ``map_wanted`` tells the role of an uncertainty map that is to be seen and is not there; who
-    has it adds it at once, hidden or not. A user who deletes the outlines has chosen to see
-    nothing, and ``view_changed`` says so.
+    ``map_wanted`` carries the role of a missing uncertainty map, which the receiver must add at
+    once. If the user deletes the outlines, the view becomes ``NOTHING`` and ``view_changed``
+    carries it.
     """
 
     map_wanted = Signal(str)
@@ -84,7 +84,7 @@ class OutlineLayers(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._image: Image | None = None
-        self._posterior_of: PosteriorOf = _none
+        self._posterior_of: PosteriorOf = _no_posterior
         self._structures: Mapping[str, int] = {}
         self._structure = ""
         self._view = UncertaintyView.NOTHING
@@ -92,40 +92,40 @@ class OutlineLayers(QObject):
         self._thin: LineLayer | None = None
         self._strong: LineLayer | None = None
         self._drawn: tuple[Any, ...] | None = None
-        self._kept: dict[tuple[Any, ...], _Lines] = {}
+        self._cache: dict[tuple[Any, ...], _Lines] = {}
         viewer.dims.events.point.connect(self._on_moved)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def view(self) -> UncertaintyView:
-        """What is seen; while peeking still what was chosen."""
+        """The chosen view, also while peeking."""
         return self._peeked_from or self._view
 
     def set_image(
         self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
     ) -> None:
-        """The image from now on; nothing of the one before stays. The view stays chosen."""
-        self._leave()
+        """Show the view over another image, and remove the outlines of the previous one."""
+        self._leave_image()
         self._image, self._posterior_of, self._structures = image, posterior_of, structures
         if self._structure not in structures:
             self._structure = next(iter(structures), "")
-        self._kept.clear()
+        self._cache.clear()
         self._show()
 
     def set_structure(self, name: str) -> None:
-        """The structure whose outlines are drawn."""
+        """Choose the structure to outline."""
         self._structure = name
         self._draw()
 
     def set_view(self, view: UncertaintyView) -> None:
-        """Show this and nothing else."""
+        """Show this view only."""
         if self._peeked_from is not None:
             self._peeked_from = view
         else:
             self._change(view)
 
     def peek(self, on: bool) -> None:
-        """Show the entropy for as long as a key is held."""
+        """Show the entropy while ``on``, then return to the chosen view."""
         if on and self._peeked_from is None:
             self._peeked_from = self._view
             self._change(UncertaintyView.ENTROPY)
@@ -134,14 +134,14 @@ class OutlineLayers(QObject):
             self._change(view)
 
     def refresh(self) -> None:
-        """The posterior has changed: draw anew."""
-        self._kept.clear()
+        """Draw again after a change of the posterior."""
+        self._cache.clear()
         self._drawn = None
         self._draw()
 
     def close(self) -> None:
-        """Take the outlines away and let go of the viewer; maps stay as they are."""
-        self._leave()
+        """Remove the outlines and disconnect from the viewer; maps stay."""
+        self._leave_image()
         self._viewer.dims.events.point.disconnect(self._on_moved)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -168,7 +168,7 @@ class OutlineLayers(QObject):
             layer.visible = shown
 
     def _draw(self) -> None:
-        """The outlines of the slice shown, unless they are."""
+        """Draw the outlines of the displayed slice, unless they are already drawn."""
         image = self._image
         if image not in self._viewer.layers or self._view not in OUTLINES:
             return
@@ -183,18 +183,18 @@ class OutlineLayers(QObject):
             self._thin = LineLayer(self._viewer, image, "outlines", pixels=THIN)
             self._strong = LineLayer(self._viewer, image, "strong outlines", pixels=STRONG)
         self._thin.draw(thin, place)
-        if strong or self._strong.layer is not None:  # no layer for nothing
+        if strong or self._strong.layer is not None:  # do not add an empty layer
             self._strong.draw(strong, place)
 
     def _lines(self, place: Place) -> _Lines:
         key = (place, self._structure, self._view)
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = self._found(place)
-        return self._kept[key]
+        if key not in self._cache:
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = self._compute_lines(place)
+        return self._cache[key]
 
-    def _found(self, place: Place) -> _Lines:
+    def _compute_lines(self, place: Place) -> _Lines:
         phase, z = place
         posterior, label = self._posterior_of(phase), self._structures.get(self._structure)
         if posterior is None or label is None or not 0 < label < posterior.classes:
@@ -213,12 +213,12 @@ class OutlineLayers(QObject):
         ]
         return lines[0] + lines[1], lines[2]
 
-    def _leave(self) -> None:
-        # First, since layers that go may move the sliders, which draws outlines.
+    def _leave_image(self) -> None:
+        # Cleared first: removing layers can move the sliders, which would draw outlines.
         self._image = None
-        self._take_away()
+        self._remove_outlines()
 
-    def _take_away(self) -> None:
+    def _remove_outlines(self) -> None:
         layers = self._layers()
         self._thin = self._strong = self._drawn = None
         remove_layers(self._viewer, *(lines.release() for lines in layers))
@@ -230,12 +230,12 @@ class OutlineLayers(QObject):
         self._draw()
 
     def _on_removed(self, event: Any) -> None:
-        """The user has deleted something."""
+        """Follow the user in deleting the image or the outlines."""
         if event.value is self._image:
-            self._leave()
+            self._leave_image()
         elif any(lines.layer is event.value for lines in self._layers()):
             self._view = UncertaintyView.NOTHING
-            self._take_away()
+            self._remove_outlines()
             self.view_changed.emit(self._view)
 
 
@@ -244,5 +244,5 @@ def _rgba(color: str, opacity: float) -> Color:
     return red, green, blue, opacity
 
 
-def _none(phase: int | None) -> None:
-    """No posterior."""
+def _no_posterior(phase: int | None) -> None:
+    """Return no posterior."""

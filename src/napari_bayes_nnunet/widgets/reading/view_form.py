@@ -1,4 +1,4 @@
-"""The switch between the ways to see the uncertainty."""
+"""Switch between the views of the uncertainty."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .uncertainty_view import EXPLAINED, UncertaintyView
 
 
 class ViewForm(QWidget):
-    """``view_chosen`` carries a View the reader has chosen; ``set_view`` is silent."""
+    """Switch of the view; ``view_chosen`` carries the user's choice, and `set_view` is silent."""
 
     view_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.views = QComboBox()
-        self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are the keys of the review
+        self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self.explained = MessageLabel()
         for view in UncertaintyView:
             self.views.addItem(view.value, view)
@@ -34,7 +34,7 @@ class ViewForm(QWidget):
         self.views.activated.connect(self._on_activated)
 
     def set_view(self, view: UncertaintyView) -> None:
-        """Show that this view is seen."""
+        """Select a view."""
         self.views.setCurrentIndex(list(UncertaintyView).index(view))
         self._explain(view)
 

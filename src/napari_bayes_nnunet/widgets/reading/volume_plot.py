@@ -1,4 +1,4 @@
-"""The volume of the ventricles over the heart cycle, with ED and ES to be dragged."""
+"""Volume curves over the phases, with a choice of ED and ES."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ..common.plotting import legend
 from .curves_plot import CurvesPlot
 
 _HELP = (
-    "Volume in every phase; the band is the spread of the models (one standard deviation up and "
-    "down). Drag the lines to choose end-diastole (ED) and end-systole (ES). Dotted: what is "
-    "proposed, the largest and the smallest volume."
+    "Volume of each phase ± one standard deviation of the models. Drag the lines to set "
+    "end-diastole (ED) and end-systole (ES). Dotted: proposal."
 )
-ED_HELP = "End-diastole: the ventricle is largest."
-ES_HELP = "End-systole: the ventricle is smallest."
-PROPOSED_HELP = "Take the phases of the largest and the smallest volume."
+ED_HELP = "Phase of end-diastole, with the largest ventricle."
+ES_HELP = "Phase of end-systole, with the smallest ventricle."
+PROPOSED_HELP = "Use the phases of the largest and the smallest volume."
 
 
 class VolumePlot(QWidget):
-    """Hidden without at least two phases. ``phases_changed`` carries ED and ES, chosen by hand."""
+    """Volume curves with ED and ES; hidden if there are fewer than two phases.
+
+    ``phases_changed`` carries ED and ES when the user changes them.
+    """
 
     phases_changed = Signal(int, int)
 
@@ -33,7 +35,7 @@ class VolumePlot(QWidget):
         self.plot = CurvesPlot()
         self.legend = QLabel()
         self.ed_box, self.es_box = PhaseBox(), PhaseBox()
-        self.proposed_button = QPushButton("As proposed")
+        self.proposed_button = QPushButton("Use Proposal")
         self._explain()
         self._lay_out()
         self.plot.dragged.connect(self._on_dragged)
@@ -48,9 +50,9 @@ class VolumePlot(QWidget):
         return self.plot.landmarks
 
     def set_curves(self, curves: Sequence[VolumeCurve]) -> None:
-        """Draw ``curves``; that of the LV, or else another, proposes ED and ES."""
+        """Draw ``curves``; the LV, or else another structure, gives the proposal of ED and ES."""
         phases = sorted({phase for curve in curves for phase in curve.phases})
-        self._proposal = proposal_of(curves)
+        self._proposal = propose_landmarks(curves)
         self.setVisible(len(phases) > 1)
         self.plot.draw(curves, phases, self._proposal)
         colors: dict[str, str] = {c.structure: CARDIAC[c.structure] for c in curves}
@@ -60,7 +62,7 @@ class VolumePlot(QWidget):
         self.set_landmarks(*self.landmarks)
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
-        """Show the chosen phases, None for unknown, without a signal."""
+        """Show the chosen phases (None if unknown) without a signal."""
         self.plot.set_landmarks(ed, es)
         self.ed_box.set_phase(ed)
         self.es_box.set_phase(es)
@@ -91,7 +93,7 @@ class VolumePlot(QWidget):
         column.addLayout(row)
 
     def _choose(self, ed: int | None, es: int | None) -> None:
-        """Take two phases; the same for both is no heart beat, and the ones before stay."""
+        """Set both phases, unless they are the same phase, and emit a change."""
         before = self.landmarks
         self.set_landmarks(*(before if ed == es else (ed, es)))
         ed, es = self.landmarks
@@ -110,8 +112,8 @@ class VolumePlot(QWidget):
             self._choose(*self._proposal)
 
 
-def proposal_of(curves: Sequence[VolumeCurve]) -> tuple[int, int] | None:
-    """ED and ES as proposed by the curve of the LV, or else by another."""
+def propose_landmarks(curves: Sequence[VolumeCurve]) -> tuple[int, int] | None:
+    """Return ED and ES of the LV curve, or else of another curve; None if unknown."""
     for curve in sorted(curves, key=lambda curve: curve.structure != "LV"):
         if curve.ed is not None and curve.es is not None:
             return curve.ed, curve.es
@@ -126,7 +128,7 @@ def _proposal_text(proposal: tuple[int, int] | None) -> str:
 
 
 class PhaseBox(QComboBox):
-    """``chosen`` tells that the user took another phase; setters are silent."""
+    """Choice of a phase; ``chosen`` is emitted when the user changes it, not by setters."""
 
     chosen = Signal()
 
@@ -138,13 +140,13 @@ class PhaseBox(QComboBox):
 
     @property
     def phase(self) -> int | None:
-        """The chosen phase, from 1; None where none is."""
+        """The chosen phase, from 1; None if no phase is chosen."""
         phase = self.currentData()
         return None if phase is None else int(phase)
 
     def set_phases(self, phases: Sequence[int]) -> None:
-        """Offer ``phases``; none is chosen where these are others than before."""
-        if list(phases) == [self.itemData(place) for place in range(self.count())]:
+        """Offer ``phases``, and clear the choice if they have changed."""
+        if list(phases) == [self.itemData(index) for index in range(self.count())]:
             return
         before = self.blockSignals(True)
         self.clear()
@@ -154,7 +156,7 @@ class PhaseBox(QComboBox):
         self.blockSignals(before)
 
     def set_phase(self, phase: int | None) -> None:
-        """Show ``phase``; none where it is not among those offered."""
+        """Show ``phase``, or no phase if it is not offered."""
         before = self.blockSignals(True)
         self.setCurrentIndex(-1 if phase is None else self.findData(phase))
         self.blockSignals(before)
