@@ -21,8 +21,8 @@ import numpy as np
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     aggregate_difference,
+    aggregate_scores,
     mean_over_volumes,
-    of_scores,
     pooled_ece,
 )
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
@@ -99,7 +99,7 @@ def row(way: str, found: Measured, none: Measured, members: int) -> str:
     """One line of the table."""
     of_dice = mean_over_volumes(lambda case: case.mean_dice)
     of_information = mean_over_volumes(lambda case: case.mean_mutual_information)
-    of_score = of_scores(
+    of_score = aggregate_scores(
         lambda scores, risks: rank_correlation(scores, 1 - risks),
         lambda case: case.mean_pairwise_dice,
     )

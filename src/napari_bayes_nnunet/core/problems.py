@@ -58,6 +58,8 @@ class Action(StrEnum):
     """Choose the DICOM series to read."""
     TRAIN_WITH = "train with"
     """Train a new ensemble with the ``value`` of the setting ``setting``."""
+    SAVE_STUDIES = "save studies"
+    """Segment the images and save them as studies."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -85,6 +87,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.RESTORE: "put the file back from a backup, or train in another --output",
     Action.CHOOSE_SERIES: "choose a series with --series",
     Action.TRAIN_WITH: "train with {setting} {value}",
+    Action.SAVE_STUDIES: "write studies with bayes-nnunet predict --save study",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -285,8 +285,9 @@ class TestRefused:
         request = request_of(ensemble, tree, tmp_path / "out")
         found = find_cohort(request)
         (tmp_path / "out" / "cohort.csv").mkdir()
-        with pytest.raises(AppError, match="cannot be used as a folder"):
+        with pytest.raises(AppError) as caught:
             list(run_cohort(request, found, in_this_process))
+        assert caught.value.values["folder"] == tmp_path / "out"
 
 
 def test_pictures_are_small_and_show_outlines(run):

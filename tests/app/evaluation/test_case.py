@@ -1,4 +1,4 @@
-"""A case beside its reference: every number again in plain NumPy, what is missing, what is kept."""
+"""Measures of a case, compared with plain NumPy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.border import far_from_contours
 
 from ...helpers.evaluations import (
@@ -32,7 +33,7 @@ NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}
 
 @pytest.fixture(scope="module")
 def given() -> dict:
-    """An answer with one gross error, in the middle of the LV."""
+    """Return an answer with one gross error, in the middle of the LV."""
     given = answer(1)
     given["labels"][2, 12, 17] = 1
     return given
@@ -44,22 +45,22 @@ def case(given: dict) -> CaseEvaluation:
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_overlap_distance_and_volume_of_a_structure(case, given, name):
+def test_structure_has_overlap_distance_and_volume(case, given, name):
     predicted, true = given["labels"] == STRUCTURES[name], heart() == STRUCTURES[name]
     voxel_ml = np.prod(SPACING) / 1000
     distances = plain_distances(predicted, true)
-    found = case.structures[name]
-    assert 0.5 < found.dice < 1
-    assert found.dice == pytest.approx(plain_dice(predicted, true), **CLOSE)
-    assert found.hausdorff95_mm == pytest.approx(np.percentile(distances, 95), **CLOSE)
-    assert found.average_distance_mm == pytest.approx(distances.mean(), **CLOSE)
-    assert found.volume_ml == pytest.approx(predicted.sum() * voxel_ml, **CLOSE)
-    assert found.reference_ml == pytest.approx(true.sum() * voxel_ml, **CLOSE)
-    assert found.volume_error_ml == pytest.approx(found.volume_ml - found.reference_ml, **CLOSE)
-    assert found.pairwise_dice == given["pairwise_dice"][name]
+    result = case.structures[name]
+    assert 0.5 < result.dice < 1
+    assert result.dice == pytest.approx(plain_dice(predicted, true), **CLOSE)
+    assert result.hausdorff95_mm == pytest.approx(np.percentile(distances, 95), **CLOSE)
+    assert result.average_distance_mm == pytest.approx(distances.mean(), **CLOSE)
+    assert result.volume_ml == pytest.approx(predicted.sum() * voxel_ml, **CLOSE)
+    assert result.reference_ml == pytest.approx(true.sum() * voxel_ml, **CLOSE)
+    assert result.volume_error_ml == pytest.approx(result.volume_ml - result.reference_ml, **CLOSE)
+    assert result.pairwise_dice == given["pairwise_dice"][name]
 
 
-def test_calibration(case, given):
+def test_calibration_equals_plain_numpy(case, given):
     p, reference = given["probabilities"], heart()
     assert case.ece == pytest.approx(plain_ece(p, reference), **CLOSE)
     assert case.reliability.voxel_count == reference[box_of(reference)].size
@@ -71,7 +72,7 @@ def test_calibration(case, given):
 
 @pytest.mark.parametrize("name", ["entropy", "mutual-information"])
 @pytest.mark.parametrize("gross", [False, True])
-def test_detection_of_errors_in_the_box_of_the_reference(case, given, name, gross):
+def test_detection_is_in_box_of_reference(case, given, name, gross):
     reference = heart()
     wrong = given["labels"] != reference
     if gross:
@@ -84,7 +85,7 @@ def test_detection_of_errors_in_the_box_of_the_reference(case, given, name, gros
     assert found.auroc == pytest.approx(plain_auroc(score, wrong[box].ravel()), **CLOSE)
 
 
-def test_the_scores_of_a_case_need_no_reference(case, given):
+def test_case_scores_need_no_reference(case, given):
     box = box_of(given["labels"])
     assert case.mean_entropy == pytest.approx(given["entropy"][box].mean(dtype=float), **CLOSE)
     found = given["mutual_information"][box].mean(dtype=float)
@@ -92,12 +93,12 @@ def test_the_scores_of_a_case_need_no_reference(case, given):
     assert case.mean_pairwise_dice == pytest.approx(np.mean(list(given["pairwise_dice"].values())))
 
 
-def test_where_nothing_was_found_doubt_is_the_mean_of_all(given):
+def test_entropy_of_empty_prediction_is_overall_mean(given):
     case = made_case(1, labels=np.zeros_like(given["labels"]))
     assert case.mean_entropy == pytest.approx(given["entropy"].mean(dtype=float), **CLOSE)
 
 
-def test_means_leave_out_what_is_not_defined(case):
+def test_mean_dice_skips_undefined_structures(case):
     dices = [result.dice for result in case.structures.values()]
     assert case.mean_dice == pytest.approx(np.mean(dices))
     reference, labels = heart(), heart()
@@ -107,17 +108,17 @@ def test_means_leave_out_what_is_not_defined(case):
     assert without_rv.mean_dice == 1
 
 
-def test_a_missed_structure_has_no_overlap_and_no_distance():
+def test_missed_structure_has_no_distance():
     labels = heart()
     labels[labels == 1] = 0
-    found = made_case(1, labels=labels).structures["RV"]
-    assert found.dice == 0
-    assert math.isnan(found.hausdorff95_mm)
-    assert math.isnan(found.average_distance_mm)
-    assert found.volume_error_ml == -found.reference_ml
+    result = made_case(1, labels=labels).structures["RV"]
+    assert result.dice == 0
+    assert math.isnan(result.hausdorff95_mm)
+    assert math.isnan(result.average_distance_mm)
+    assert result.volume_error_ml == -result.reference_ml
 
 
-def test_an_empty_reference_gives_no_calibration():
+def test_empty_reference_gives_no_calibration():
     case = made_case(1, reference=np.zeros_like(heart()))
     assert case.reliability.voxel_count == 0
     assert all(math.isnan(v) for v in (case.ece, case.nll, case.brier, case.classwise_ece))
@@ -125,7 +126,7 @@ def test_an_empty_reference_gives_no_calibration():
     assert case.mean_dice == 0
 
 
-def test_labels_alone_give_overlap_alone(given):
+def test_labels_alone_give_only_overlap(given):
     case = made_case(1, **NOTHING, pairwise_dice=None)
     assert case.structures["LV"].dice == made_case(1).structures["LV"].dice
     assert case.reliability is None
@@ -134,19 +135,19 @@ def test_labels_alone_give_overlap_alone(given):
     assert all(map(math.isnan, numbers))
 
 
-def test_a_single_model_has_no_mutual_information(given):
+def test_single_model_has_no_mutual_information(given):
     zero = np.zeros_like(given["mutual_information"])
     case = made_case(1, mutual_information=zero)
     assert set(case.detection) == {"entropy", "entropy, gross"}
     assert math.isnan(case.mean_mutual_information)
 
 
-def test_a_structure_that_the_reference_does_not_know_is_background(given):
-    """As without an RV (Sunnybrook): its probability is background's, and so are its voxels."""
-    known = {"MYO": 2, "LV": 3}
+def test_structure_missing_in_reference_is_background(given):
+    """Sunnybrook has no RV: its probability and its voxels belong to the background."""
+    structures = {"MYO": 2, "LV": 3}
     reference = heart()
     reference[reference == 1] = 0
-    case = made_case(1, **given, reference=reference, structures=known)
+    case = made_case(1, **given, reference=reference, structures=structures)
     assert list(case.structures) == ["MYO", "LV"]
     p = given["probabilities"]
     merged = np.stack([p[0] + p[1], p[2], p[3]])
@@ -159,8 +160,8 @@ def test_a_structure_that_the_reference_does_not_know_is_background(given):
     assert case.mean_entropy == made_case(1, **given).mean_entropy
 
 
-def test_the_order_of_the_labels_does_not_matter(case, given):
-    """M&Ms count from the LV, ACDC from the RV."""
+def test_order_of_labels_does_not_matter(case, given):
+    """M&Ms numbers the LV first, ACDC the RV."""
     turned = np.array([0, 3, 2, 1], np.uint8)
     turned_case = made_case(
         1,
@@ -173,7 +174,7 @@ def test_the_order_of_the_labels_does_not_matter(case, given):
     assert turned_case.ece == pytest.approx(case.ece)
 
 
-def test_json_and_back(case):
+def test_evaluation_survives_json(case):
     text = json.dumps(case.to_json(), allow_nan=False)
     again = CaseEvaluation.from_json(json.loads(text))
     assert again.to_json() == case.to_json()
@@ -182,7 +183,7 @@ def test_json_and_back(case):
     assert again.detection == case.detection
 
 
-def test_what_is_not_defined_is_null_in_json():
+def test_undefined_numbers_are_null_in_json():
     content = made_case(1, **NOTHING, pairwise_dice=None, groups={"vendor": "A"}).to_json()
     assert content["nll"] is None
     assert content["reliability"] is None
@@ -196,11 +197,16 @@ def test_what_is_not_defined_is_null_in_json():
 
 @pytest.mark.parametrize("name", ["labels", "entropy", "mutual_information"])
 def test_another_shape_is_refused(given, name):
-    with pytest.raises(ValueError, match=rf"{name.replace('_', '.')} need the shape of the ref"):
-        made_case(1, **{name: given[name][1:]})
+    cut = given[name][1:]
+    with pytest.raises(InputError) as caught:
+        made_case(1, **{name: cut})
+    expected = {"name": name.replace("_", "-"), "expected": heart().shape, "found": cut.shape}
+    assert caught.value.values == expected
 
 
 def test_probabilities_need_a_class_for_each_structure(given):
     for wrong in (given["probabilities"][:3], given["probabilities"][:, 1:]):
-        with pytest.raises(ValueError, match="need a class for each of RV, MYO, LV"):
+        with pytest.raises(InputError) as caught:
             made_case(1, probabilities=wrong)
+        assert caught.value.values["structures"] == "RV, MYO, LV"
+        assert caught.value.values["found"] == wrong.shape

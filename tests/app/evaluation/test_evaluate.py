@@ -1,4 +1,4 @@
-"""Folders of predictions beside references: what is measured, matched, left out and refused."""
+"""Evaluation of folders: measures, matching of structures, notes and errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import (
+    IDENTICAL,
+    NO_MUTUAL_INFORMATION,
+    NO_PROBABILITIES,
+    NO_REFERENCE,
+    NOT_IN_COMMON,
+    NOT_IN_GROUPS,
+    NOT_IN_OTHER_METHOD,
+    NOT_IN_PREDICTION,
+    NOT_IN_REFERENCE,
+    PREDICTION_UNNAMED,
+    REFERENCE_UNNAMED,
     EvaluationProgress,
     MethodEvaluation,
     evaluate,
@@ -71,7 +82,7 @@ def without(folder: Path, *patterns: str) -> None:
             file.unlink()
 
 
-def test_every_case_is_measured_as_its_arrays_are(predictions, labels):
+def test_case_of_a_folder_equals_its_arrays(predictions, labels):
     method = run(predictions, labels)
     assert (method.name, method.folder, method.notes) == ("multi", predictions, ())
     assert [case.case for case in method.cases] == list(CASES)
@@ -82,18 +93,18 @@ def test_every_case_is_measured_as_its_arrays_are(predictions, labels):
         assert json.dumps(case.to_json()) == json.dumps(expected.to_json())
 
 
-def test_progress_is_told_of_all_methods(predictions, labels):
+def test_progress_counts_cases_of_all_methods(predictions, labels):
     both = {"one": predictions, "two": predictions}
     steps, methods = finish(evaluate_methods(both, labels))
     assert steps == [EvaluationProgress(n, 6, case) for n, case in enumerate(CASES * 2, start=1)]
     assert [method.name for method in methods] == ["one", "two"]
 
 
-def test_the_patient_may_be_named_otherwise(predictions, labels):
+def test_patient_pattern_groups_cases(predictions, labels):
     assert run(predictions, labels, patient=r"^(p)").patients == 1
 
 
-def test_groups_of_the_cases(predictions, labels):
+def test_groups_are_read_from_csv(predictions, labels):
     pairs = zip(CASES, "ABB", strict=True)
     rows = "\n".join(f"{case},{case[:2]},{vendor}" for case, vendor in pairs)
     (labels.parent / "groups.csv").write_text(f"case,patient,vendor\n{rows}\n")
@@ -101,35 +112,33 @@ def test_groups_of_the_cases(predictions, labels):
 
 
 def test_structures_are_matched_by_name(tmp_path, predictions, labels):
-    """A reference as of M&Ms, in words: LV=1, MYO=2, RV=3."""
+    """The reference has the names and numbers of M&Ms: LV=1, MYO=2, RV=3."""
     turned = tmp_path / "mnms"
     for case in CASES:
         write_reference(turned, case, np.array([0, 3, 2, 1], np.uint8)[heart()])
     name_labels(turned, {"left ventricle": 1, "LV myocardium": 2, "right ventricle": 3})
     found, expected = run(predictions, turned), run(predictions, labels)
-    for one, other in zip(found.cases, expected.cases, strict=True):
-        assert one.structures == other.structures
-        assert one.ece == other.ece
+    for case, same in zip(found.cases, expected.cases, strict=True):
+        assert case.structures == same.structures
+        assert case.ece == same.ece
 
 
-def test_predictions_that_say_nothing_are_numbered_as_the_reference(predictions, labels):
+def test_unnamed_prediction_is_numbered_like_reference(predictions, labels):
     without(predictions, "*.json")
     method = run(predictions, labels)
     assert judged_structures([method]) == ["RV", "MYO", "LV"]
-    assert method.notes == (
-        "Labels taken to be numbered as the references, nothing says so: p1_frame01, p1_frame09, "
-        "p2_frame01 (3 of 3).",
-    )
+    assert method.notes == (f"{PREDICTION_UNNAMED}: p1_frame01, p1_frame09, p2_frame01 (3 of 3).",)
 
 
-def test_where_nothing_says_what_labels_mean_it_is_refused(predictions, labels):
+def test_labels_without_any_names_are_refused(predictions, labels):
     without(predictions, "*.json")
     (labels.parent / "dataset.json").unlink()
-    with pytest.raises(AppError, match="Nothing says which structure each label is: put the data"):
+    with pytest.raises(AppError) as caught:
         run(predictions, labels)
+    assert caught.value.values == {"predictions": predictions, "labels": labels}
 
 
-def test_a_reference_without_rv_evaluates_what_is_there(tmp_path, predictions):
+def test_reference_without_rv_evaluates_other_structures(tmp_path, predictions):
     folder = tmp_path / "sunnybrook"
     shown = heart()
     shown[shown == 1] = 0
@@ -137,25 +146,25 @@ def test_a_reference_without_rv_evaluates_what_is_there(tmp_path, predictions):
         write_reference(folder, case, shown)
     method = run(predictions, folder)
     assert judged_structures([method]) == ["MYO", "LV"]
-    assert "RV not judged, not shown by the reference" in method.notes[0]
-    assert "References taken to be numbered as the labels, nothing says so" in method.notes[1]
+    assert method.notes[0].startswith(f"{NOT_IN_REFERENCE.format(structures='RV')}: p1_frame01")
+    assert method.notes[1].startswith(f"{REFERENCE_UNNAMED}: p1_frame01")
     expected = made_case(1, reference=shown, structures={"MYO": 2, "LV": 3})
     assert method.cases[0].ece == expected.ece
     assert method.cases[0].structures == expected.structures
 
 
-def test_cases_without_a_reference_are_left_out_and_noted(predictions, labels):
+def test_case_without_reference_is_noted(predictions, labels):
     (labels / "p1_frame09.nii.gz").unlink()
     method = run(predictions, labels)
     assert [case.case for case in method.cases] == ["p1_frame01", "p2_frame01"]
-    assert method.notes == ("Left out, there are no reference labels: p1_frame09 (1 of 3).",)
+    assert method.notes == (f"{NO_REFERENCE}: p1_frame09 (1 of 3).",)
 
 
-def test_what_was_not_saved_is_noted(predictions, labels):
+def test_missing_probabilities_and_maps_are_noted(predictions, labels):
     without(predictions, "*.npz", "*information*")
     method = run(predictions, labels)
-    assert "No calibration, the probabilities were not saved" in method.notes[0]
-    assert "No mutual information, it was not saved" in method.notes[1]
+    assert method.notes[0].startswith(f"{NO_PROBABILITIES}: p1_frame01")
+    assert method.notes[1].startswith(f"{NO_MUTUAL_INFORMATION}: p1_frame01")
     assert math.isnan(method.cases[0].ece)
     assert set(method.cases[0].detection) == {"entropy", "entropy, gross"}
 
@@ -163,10 +172,7 @@ def test_what_was_not_saved_is_noted(predictions, labels):
 def test_a_copy_of_the_reference_is_noted(tmp_path, labels):
     for case in CASES:
         write_answer(tmp_path / "copy", case, {"labels": heart()})
-    assert (
-        "Every voxel is as in the reference, which may be a copy"
-        in run(tmp_path / "copy", labels).notes[-1]
-    )
+    assert run(tmp_path / "copy", labels).notes[-1].startswith(f"{IDENTICAL}: p1_frame01")
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -177,31 +183,37 @@ def test_a_prediction_is_never_compared_with_itself(tmp_path, predictions, link)
         folder.mkdir()
         for case in CASES:
             (folder / f"{case}_gt.nii.gz").symlink_to(predictions / f"{case}.nii.gz")
-    with pytest.raises(AppError, match="would be compared with itself: LABELS should be another"):
+    with pytest.raises(AppError) as caught:
         run(predictions, folder)
+    assert caught.value.values == {"file": predictions / f"{CASES[0]}.nii.gz"}
 
 
-def test_folders_that_do_not_fit_are_one_sentence(tmp_path, predictions, labels):
-    with pytest.raises(AppError, match="no folder: it should hold the reference labels"):
+def test_folders_that_do_not_match_are_refused(tmp_path, predictions, labels):
+    with pytest.raises(AppError) as caught:
         run(predictions, tmp_path / "nowhere")
+    expected = {"folder": tmp_path / "nowhere", "contents": "reference labels"}
+    assert caught.value.values == expected
     write_reference(tmp_path / "others", "q1", heart())
-    with pytest.raises(AppError, match="No labels in .*others are named like a prediction in"):
+    with pytest.raises(AppError) as caught:
         run(predictions, tmp_path / "others")
+    assert caught.value.values == {"labels": tmp_path / "others", "predictions": predictions}
     write_reference(labels, CASES[0], heart()[1:])
     with pytest.raises(DataError, match="another grid"):
         run(predictions, labels)
 
 
-def test_probabilities_without_a_class_are_one_sentence(predictions, labels):
+def test_probabilities_with_missing_class_are_refused(predictions, labels):
     given = answer(1)
     given["probabilities"] = given["probabilities"][:3] / given["probabilities"][:3].sum(axis=0)
     write_answer(predictions, CASES[0], given)
-    with pytest.raises(AppError, match=r"p1_frame01\.nii\.gz could not be judged: The probabil"):
+    with pytest.raises(AppError) as caught:
         run(predictions, labels)
+    assert caught.value.values["file"] == predictions / f"{CASES[0]}.nii.gz"
+    assert caught.value.values["problem"].values["found"] == given["probabilities"].shape
 
 
-def test_methods_are_judged_by_the_structures_that_all_of_them_know(predictions, labels, tmp_path):
-    """A method that never looks for the RV must not win by that."""
+def test_methods_are_compared_by_common_structures(predictions, labels, tmp_path):
+    """A method that never looks for the RV must not gain from that."""
     other = tmp_path / "no RV"
     for seed, case in enumerate(CASES, start=1):
         given = answer(seed)
@@ -213,33 +225,42 @@ def test_methods_are_judged_by_the_structures_that_all_of_them_know(predictions,
     name_labels(other, {"MYO": 1, "LV": 2})
     alone = run(other, labels)
     assert judged_structures([alone]) == ["MYO", "LV"]
-    assert "RV not judged, not known to the prediction: p1_frame01" in alone.notes[0]
+    assert alone.notes[0].startswith(f"{NOT_IN_PREDICTION.format(structures='RV')}: p1_frame01")
     both = finish(evaluate_methods({"with": predictions, "without": other}, labels))[1]
     assert judged_structures(both) == ["MYO", "LV"]
-    assert "RV not judged, another method does not know it" in both[0].notes[0]
-    for one, same in zip(*(method.cases for method in both), strict=True):
-        assert one.mean_dice == same.mean_dice
-        assert one.ece == pytest.approx(same.ece)
+    note = NOT_IN_OTHER_METHOD.format(structures="RV")
+    assert both[0].notes[0].startswith(f"{note}: p1_frame01")
+    for case, same in zip(*(method.cases for method in both), strict=True):
+        assert case.mean_dice == same.mean_dice
+        assert case.ece == pytest.approx(same.ece)
 
 
-def test_methods_without_a_structure_in_common(predictions, labels, tmp_path):
+def test_methods_without_common_structure_are_refused(predictions, labels, tmp_path):
     other = tmp_path / "liver"
     write_answer(other, CASES[0], answer(1))
     (other / f"{CASES[0]}.json").unlink()
     name_labels(other, {"liver": 1, "spleen": 2, "kidney": 3})
-    with pytest.raises(AppError, match="know none of the structures predicted .*liver, spleen"):
+    with pytest.raises(AppError) as caught:
         run(other, labels)
-    with pytest.raises(AppError, match="with and liver have no structure in common"):
+    assert caught.value.values == {
+        "labels": labels,
+        "predictions": other,
+        "structures": "liver, spleen, kidney",
+    }
+    with pytest.raises(AppError) as caught:
         finish(evaluate_methods({"with": predictions, "liver": other}, labels))
+    assert caught.value.values == {"methods": "with and liver"}
 
 
-def test_a_predicted_value_without_a_meaning_is_refused(predictions, labels):
+def test_undefined_predicted_label_is_refused(predictions, labels):
     (predictions / f"{CASES[1]}.json").write_text('{"labels": {"RV": 1, "MYO": 2}}')
-    with pytest.raises(AppError, match=r"p1_frame09.nii.gz holds the value 3, but only 1 \(RV"):
+    with pytest.raises(AppError) as caught:
         run(predictions, labels)
+    file = predictions / f"{CASES[1]}.nii.gz"
+    assert caught.value.values == {"file": file, "value": 3, "known": "1 (RV), 2 (MYO)"}
 
 
-def test_an_empty_and_certain_prediction_counts_in_failure_detection(predictions, labels):
+def test_empty_certain_prediction_counts_as_failure(predictions, labels):
     given = answer(1)
     given["labels"][:], given["entropy"][:], given["probabilities"][:] = 0, 0, 0
     given["probabilities"][0] = 1
@@ -247,10 +268,10 @@ def test_an_empty_and_certain_prediction_counts_in_failure_detection(predictions
     assert run(predictions, labels).cases[0].mean_entropy == 0
 
 
-def test_a_table_of_groups_that_names_no_case_is_noted(predictions, labels):
+def test_groups_without_any_case_are_noted(predictions, labels):
     (labels / "groups.csv").write_text(",case,vendor\n0,someone,A\n")
     (note,) = run(predictions, labels).notes
-    assert note == "Not in groups.csv: p1_frame01, p1_frame09, p2_frame01 (3 of 3)."
+    assert note == f"{NOT_IN_GROUPS}: p1_frame01, p1_frame09, p2_frame01 (3 of 3)."
     (labels / "groups.csv").write_text("case,patient\np1_frame01,one\np2_frame01,one\n")
     found = run(predictions, labels)
     assert (found.notes, found.patients) == ((), 2)
@@ -260,29 +281,30 @@ def test_a_table_of_groups_that_names_no_case_is_noted(predictions, labels):
     assert found.cases[0].groups == {"vendor": "A"}
 
 
-def test_only_common_cases_are_compared(predictions, labels, tmp_path):
+def test_methods_are_compared_on_common_cases(predictions, labels, tmp_path):
     shutil.copytree(predictions, tmp_path / "other")
     without(tmp_path / "other", f"{CASES[1]}*")
     two = {"multi": predictions, "other": tmp_path / "other"}
     multi, other = finish(evaluate_methods(two, labels))[1]
     assert [c.case for c in multi.cases] == [c.case for c in other.cases] == [CASES[0], CASES[2]]
-    assert multi.notes == ("Left out, another method lacks them: p1_frame09 (1).",)
+    assert multi.notes == (f"{NOT_IN_COMMON}: p1_frame09 (1).",)
     assert other.notes == ()
-    with pytest.raises(AppError, match="a and b have no case in common"):
+    with pytest.raises(AppError) as caught:
         in_common(
             [
                 MethodEvaluation(name="a", cases=multi.cases[:1]),
                 MethodEvaluation(name="b", cases=multi.cases[1:]),
             ]
         )
+    assert caught.value.values == {"methods": "a and b"}
 
 
-# A real heart, segmented by the shipped ensemble
+# A real heart, segmented by the demo ensemble
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Predictions of two phases of the shipped cine, and the labels drawn by hand."""
+    """Return predictions of two phases of the shipped cine, and labels drawn by hand."""
     folder = tmp_path_factory.mktemp("real")
     request = PredictionRequest(
         images=(CINE,),
@@ -301,7 +323,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(("phase", "known"), [(20, {"MYO": 2, "LV": 3}), (7, {"LV": 3})])
-def test_figures_of_a_real_heart_are_reproduced_from_its_files(real, phase, known):
+def test_measures_of_a_real_heart_are_reproduced(real, phase, known):
     predictions, labels = real
     name = f"SCD0000301_cine_frame{phase:02d}"
     found = next(case for case in run(predictions, labels).cases if case.case == name)

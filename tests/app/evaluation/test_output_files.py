@@ -1,4 +1,4 @@
-"""The report's folder: its files, its page in one piece, its figures and the cases it shows."""
+"""Files, page, figures and shown cases of an evaluation report."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from napari_bayes_nnunet.app.evaluation.example_cases import (
 from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.app.evaluation.figures import (
     FIGURE_WIDTH,
-    doubt_picture,
+    entropy_picture,
     reliability_picture,
     risk_coverage_picture,
 )
 from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
 from napari_bayes_nnunet.app.evaluation.paper_tables import dice_table
+from napari_bayes_nnunet.app.evaluation.tables import describe_extent
 from napari_bayes_nnunet.app.report.figures import DPI
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 
@@ -59,14 +61,14 @@ def methods() -> list[MethodEvaluation]:
 
 @pytest.fixture(scope="module")
 def bare() -> list[MethodEvaluation]:
-    """A method of labels alone."""
+    """Return a method with labels only."""
     cases = [made_case(n, **NOTHING, pairwise_dice=None) for n in (1, 2)]
     return [MethodEvaluation(name="labels", cases=tuple(cases), notes=("Nothing was saved.",))]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``multi`` and ``vanilla`` of four patients, ``labelsTr`` and ``imagesTr`` of all but one."""
+    """Write ``multi``, ``vanilla`` and ``labelsTr`` of four patients, ``imagesTr`` of three."""
     folder = tmp_path_factory.mktemp("folders")
     for n in range(1, 5):
         case = f"p{n}_frame01"
@@ -88,7 +90,7 @@ def evaluated(folders: Path) -> tuple[MethodEvaluation, ...]:
     return finish(evaluate_methods(two, folders / "labelsTr"))[1]
 
 
-def test_the_folder_has_table_summary_and_page(methods, tmp_path):
+def test_folder_has_table_summary_and_page(methods, tmp_path):
     page = write_evaluation(methods, tmp_path / "new" / "report")
     assert page == tmp_path / "new" / "report" / "report.html"
     names = {file.name for file in page.parent.iterdir()}
@@ -99,16 +101,18 @@ def test_the_folder_has_table_summary_and_page(methods, tmp_path):
     assert list(content["methods"]) == ["multi <n = 3>", "vanilla"]
 
 
-def test_a_report_is_replaced(methods, bare, tmp_path):
+def test_earlier_report_is_replaced(methods, bare, tmp_path):
     write_evaluation(methods, tmp_path)
     write_evaluation(bare, tmp_path)
     assert "multi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_file_in_the_way_is_one_sentence(bare, tmp_path):
+def test_report_folder_that_is_a_file_is_refused(bare, tmp_path):
     (tmp_path / "report").write_text("mine")
-    with pytest.raises(AppError, match="cannot be used as a folder for the report"):
+    with pytest.raises(AppError) as caught:
         write_evaluation(bare, tmp_path / "report")
+    assert caught.value.values["folder"] == tmp_path / "report"
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
 
 def test_page_has_every_table_and_figure(methods):
@@ -116,16 +120,9 @@ def test_page_has_every_table_and_figure(methods):
     assert page.outside == []
     assert len(page.pictures) == 3
     assert all(picture["alt"] and picture["src"].startswith("data:") for picture in page.pictures)
-    assert page.titles == [
-        "How to read the tables",
-        "Table 1. Dice",
-        "Table 2. Expected calibration error",
-        "Differences from multi <n = 3>",
-        "Further measures of calibration",
-        "Contours and volumes",
-        "Detection of wrong voxels by uncertainty",
-        "Detection of failed cases by uncertainty",
-    ]
+    assert len(page.titles) == 8
+    assert [title[:7] for title in page.titles[1:3]] == ["Table 1", "Table 2"]
+    assert "multi <n = 3>" in page.titles[3]
     assert "<n = 3>" not in page.source
     assert page.text.count("By vendor") == 2
     assert "For research use only" in page.text
@@ -153,28 +150,29 @@ def test_names_of_methods_are_escaped(bare, name):
     assert [table[2][0] for table in page.tables] == [name] * 8
 
 
-def test_one_method_of_labels_alone_has_a_page(bare):
+def test_page_of_labels_alone_has_no_pictures(bare):
     page = Page(evaluation_page(bare, []))
     assert page.pictures == []
-    assert page.titles[-1] == "What was left out or assumed"
+    assert bare[0].notes[0] in page.text
     assert not any(title.startswith("Differences") for title in page.titles)
 
 
-def test_many_methods_are_counted_in_the_heading(methods):
+def test_heading_counts_many_methods(methods):
     many = [replace(methods[0], name=f"method {n}") for n in range(5)]
     assert "<h1>5 methods compared</h1>" in evaluation_page(many, [])
 
 
-def test_tables_and_notes_in_the_terminal(methods, bare):
+def test_terminal_shows_tables_and_notes(methods, bare):
     lines = evaluation_text(methods).splitlines()
-    assert lines[0] == "6 volumes of 6 patients"
+    assert lines[0] == describe_extent(methods)
     assert lines[1] == "Dice"
-    assert lines[3].startswith("multi <n = 3>  0.")
+    assert lines[3].split("  ")[0] == "multi <n = 3>"
+    assert lines[3].split("  ")[1].startswith("0.")
     assert evaluation_text(bare).splitlines()[-1] == "labels: Nothing was saved."
 
 
-@pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, doubt_picture])
-def test_a_figure_for_any_number_of_methods(methods, bare, draw):
+@pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, entropy_picture])
+def test_figure_fits_any_number_of_methods(methods, bare, draw):
     many = [replace(methods[n % 2], name=f"method {n}") for n in range(9)]
     sizes = [draw(some) for some in (methods[:1], methods, many)]
     for png in sizes:
@@ -184,7 +182,7 @@ def test_a_figure_for_any_number_of_methods(methods, bare, draw):
     assert draw([bare[0], methods[0]]).startswith(PNG)
 
 
-def test_the_best_case_and_the_worst_of_each_patient():
+def test_chosen_cases_are_best_and_worst():
     cases = [made_case(n) for n in range(1, 7)]
     order = sorted(cases, key=lambda case: case.mean_dice)
     assert chosen_cases([MethodEvaluation(name="one", cases=tuple(cases))]) == [
@@ -197,7 +195,7 @@ def test_the_best_case_and_the_worst_of_each_patient():
     assert chosen_cases([MethodEvaluation(name="none", cases=())]) == []
 
 
-def test_shown_cases_have_all_methods_and_their_image(folders, evaluated):
+def test_shown_case_has_all_methods_and_image(folders, evaluated):
     shown = list(shown_cases(evaluated, folders / "labelsTr"))
     assert [case.is_good for case in shown] == [True, False, False, False]
     for case in shown:
@@ -216,7 +214,7 @@ def test_shown_cases_have_all_methods_and_their_image(folders, evaluated):
             np.testing.assert_array_equal(case.image, 100 * heart()[z] + n)
 
 
-def test_a_failed_case_shows_its_worst_slice(folders, evaluated):
+def test_failed_case_shows_its_worst_slice(folders, evaluated):
     for case in shown_cases(evaluated, folders / "labelsTr"):
         n = int(case.case.patient[1:])
         both = answer(n)["labels"], answer(n, count=1)["labels"]
@@ -226,7 +224,7 @@ def test_a_failed_case_shows_its_worst_slice(folders, evaluated):
         assert chosen[case.z - 1] == chosen.max()
 
 
-def test_images_may_lie_elsewhere_but_must_be_there(folders, evaluated, tmp_path):
+def test_images_are_read_from_another_folder(folders, evaluated, tmp_path):
     for n in range(1, 5):
         write_image(
             tmp_path / f"p{n}_frame01.nii.gz",
@@ -236,11 +234,12 @@ def test_images_may_lie_elsewhere_but_must_be_there(folders, evaluated, tmp_path
     for case in shown_cases(evaluated, folders / "labelsTr", images=tmp_path):
         other_grid = case.case.patient == "p1"
         assert (case.image is None) if other_grid else (case.image == 7).all()
-    with pytest.raises(AppError, match="is no folder: it should hold the images"):
+    with pytest.raises(AppError) as caught:
         next(shown_cases(evaluated, folders / "labelsTr", images=tmp_path / "nowhere"))
+    assert caught.value.values == {"folder": tmp_path / "nowhere", "contents": "images"}
 
 
-def test_an_image_that_cannot_be_read_costs_its_picture_alone(folders, evaluated, tmp_path):
+def test_unreadable_image_is_left_out(folders, evaluated, tmp_path):
     for n in range(1, 5):
         (tmp_path / f"p{n}_frame01.nii.gz").write_text("no image")
     shown = list(shown_cases(evaluated, folders / "labelsTr", images=tmp_path))
@@ -248,19 +247,20 @@ def test_an_image_that_cannot_be_read_costs_its_picture_alone(folders, evaluated
     assert all(case.image is None for case in shown)
 
 
-def test_methods_that_were_never_files_have_no_pictures(methods, tmp_path):
+def test_methods_without_files_show_no_cases(methods, tmp_path):
     assert list(shown_cases(methods, tmp_path)) == []
 
 
-def test_cases_are_on_the_page(folders, evaluated):
+def test_shown_cases_are_on_the_page(folders, evaluated):
     shown = list(shown_cases(evaluated, folders / "labelsTr"))
     page = Page(evaluation_page(evaluated, shown))
     assert "Cases" in page.titles
     assert len(page.pictures) == 3 + len(shown)
     for case in shown:
         kind = "Best case" if case.is_good else "One of the worst"
-        where = f"slice {case.z} of {case.slices}" + ("" if case.image is not None else " · image")
-        assert f"{case.case.case} · {kind} · {where}" in page.text
+        missing = "" if case.image is not None else " · image"
+        text = f"{case.case.case} · {kind} · slice {case.z} of {case.slices}{missing}"
+        assert text in page.text
 
 
 def shown(count: int, **changes) -> ShownCase:
@@ -280,21 +280,21 @@ def shown(count: int, **changes) -> ShownCase:
 
 
 @pytest.mark.parametrize(("count", "pictures"), [(1, 1), (5, 1), (6, 2), (11, 3)])
-def test_five_methods_a_picture(count, pictures):
+def test_picture_shows_five_methods(count, pictures):
     made = list(case_pictures(shown(count), ["RV", "MYO", "LV"]))
     assert len(made) == pictures
     widths = [int.from_bytes(png[16:20]) for png in made]
     assert widths[0] == pytest.approx((1 + min(count, 5)) * FIGURE_WIDTH * DPI / 6, abs=2)
 
 
-def test_a_picture_without_image_entropy_or_heart():
+def test_picture_without_image_entropy_or_heart():
     nothing = np.zeros_like(heart()[2])
     method = ShownMethod(name="one", labels=nothing, entropy=None, dice=float("nan"))
     case = shown(1, image=None, reference=nothing, methods=(method,))
     assert all(png.startswith(PNG) for png in case_pictures(case, ["RV", "MYO", "LV"]))
 
 
-def test_a_reference_is_never_taken_for_the_image(folders, evaluated, tmp_path):
+def test_reference_is_never_taken_for_image(folders, evaluated, tmp_path):
     references = tmp_path / "references"
     shutil.copytree(folders / "labelsTr", references)
     shutil.copy(folders / "dataset.json", references)

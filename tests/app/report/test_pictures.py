@@ -1,4 +1,4 @@
-"""Pictures: outlines where the labels are, the part around the heart, the curve."""
+"""Pictures of reports: outlines, crop around the heart, volume curve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_bayes_nnunet.app.report.pictures import around, curve_picture, slice_picture
+from napari_bayes_nnunet.app.report.pictures import crop_around, curve_picture, slice_picture
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 
 from ...helpers.reviews import ring
@@ -50,43 +50,43 @@ def test_outlines_lie_around_their_structure() -> None:
     assert np.ptp(rows) / height * 48 == pytest.approx(9, abs=1.5)
 
 
-def test_where_the_review_changed_nothing_no_old_outline_shows() -> None:
+def test_unchanged_outline_is_not_dotted() -> None:
     same, moved = draw(ring(), ring()), draw(ring(radius=14), ring())
     right = same.shape[1] // 2 + 4
-    box = (slice(80, None), slice(right + 60, None))  # without the words
+    box = (slice(80, None), slice(right + 60, None))  # without the title
     white = [int((picture[box].min(axis=2) > 200).sum()) for picture in (same, moved)]
     assert white[0] == 0
     assert white[1] > 50
 
 
-def test_voxels_that_are_not_square_are_drawn_to_scale() -> None:
+def test_anisotropic_voxels_are_drawn_to_scale() -> None:
     tall = draw(ring(), ring(), spacing=(3.0, 1.5))
     assert tall.shape[0] / (tall.shape[1] / 2) == pytest.approx(48 * 2 / 60, rel=0.02)
 
 
-def test_letters_of_the_patient() -> None:
+def test_patient_directions_are_drawn() -> None:
     plain = draw(ring(), ring())
     lettered = draw(ring(), ring(), letters=(("I", "S"), ("A", "P"), ("R", "L")))
     assert (plain != lettered).any()
 
 
-def test_a_blank_image_can_be_drawn() -> None:
+def test_blank_image_can_be_drawn() -> None:
     blank = np.zeros((48, 60), np.float32)
     png = slice_picture(blank, ring(), ring(), spacing=(1.5, 1.5), colors=COLORS, box=WHOLE)
     assert colored(pixels(png), COLORS[3]).any()
 
 
-def test_the_part_around_a_structure() -> None:
+def test_crop_has_margin_around_structure() -> None:
     mask = np.zeros((200, 300), np.bool_)
     mask[90:110, 100:190] = True
-    assert around(mask, (1.0, 1.0)) == (slice(65, 135), slice(88, 202))
-    assert around(mask, (2.0, 2.0)) == (slice(82, 118), slice(94, 196))
+    assert crop_around(mask, (1.0, 1.0)) == (slice(65, 135), slice(88, 202))
+    assert crop_around(mask, (2.0, 2.0)) == (slice(82, 118), slice(94, 196))
     mask[0, 299] = True
-    assert around(mask, (1.0, 1.0)) == (slice(0, 122), slice(88, 300))
-    assert around(np.zeros((40, 30), np.bool_), (1.0, 1.0)) == (slice(0, 40), slice(0, 30))
+    assert crop_around(mask, (1.0, 1.0)) == (slice(0, 122), slice(88, 300))
+    assert crop_around(np.zeros((40, 30), np.bool_), (1.0, 1.0)) == (slice(0, 40), slice(0, 30))
 
 
-def test_a_curve_with_its_band() -> None:
+def test_curve_has_band_and_phase_marks() -> None:
     curve = VolumeCurve(
         structure="LV", phases=(1, 2, 3), volumes=(120, 60, 90), spreads=(4, 9, np.nan), ed=1, es=2
     )
@@ -96,7 +96,7 @@ def test_a_curve_with_its_band() -> None:
     assert (banded != unmarked).any()
 
 
-def test_both_ventricles_in_one_picture() -> None:
+def test_curve_picture_shows_both_ventricles() -> None:
     curves = [
         VolumeCurve(
             structure=side, phases=(1, 2), volumes=(top, 60), spreads=(4, 4), ed=1, es=2

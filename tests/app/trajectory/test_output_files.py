@@ -30,6 +30,7 @@ from napari_bayes_nnunet.app.trajectory.output_files import (
 )
 from napari_bayes_nnunet.app.trajectory.page import way_of_members
 from napari_bayes_nnunet.core.ensemble.weight_space import Modes
+from napari_bayes_nnunet.core.problems import Action, Remedy
 
 from ...helpers.pages import Page
 from ...helpers.trajectories import CYCLES, LAYERS, make_run
@@ -267,7 +268,10 @@ def test_without_a_whole_trajectory_the_page_says_so(members_alone: Any, tmp_pat
 def test_a_place_that_cannot_be_written(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "report"):
-        with pytest.raises(AppError, match="file is no folder: choose another one for the report"):
+        with pytest.raises(AppError) as caught:
             check_writable(place)
-        with pytest.raises(AppError, match="cannot be used as a folder for the report: "):
+        assert caught.value.values["folder"] == tmp_path / "file"
+        assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
+        with pytest.raises(AppError) as caught:
             write_trajectory(analysis, place)
+        assert caught.value.values["folder"] == place

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     EvaluationOutcome,
     EvaluationRequest,
     Stage,
-    run,
+    run_evaluation,
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
 from napari_bayes_nnunet.widgets.common.background import MISTAKE
@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def outcome(made: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationOutcome:
     """Return the outcome of two methods, one with a long name."""
-    steps = run(
+    steps = run_evaluation(
         EvaluationRequest(
             methods={"a very long name of a method": made / "multi", "Vanilla": made / "vanilla"},
             labels=made / "labels",
@@ -94,7 +94,7 @@ def folders(made: Path, tmp_path: Path) -> Path:
 class Halting:
     """An evaluation that waits in its thread after stage ``number``, counted from 0."""
 
-    def __init__(self, number: int, work: Callable[[EvaluationRequest], Any] = run) -> None:
+    def __init__(self, number: int, work: Callable[[EvaluationRequest], Any] = run_evaluation) -> None:
         self._number, self._work = number, work
         self.words = ""
         """The words of the stage it waits at."""
@@ -170,7 +170,7 @@ def make_dock(
         viewer = (
             request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
         )
-        work = halting or (run if outcome is None else FakeRun(outcome))
+        work = halting or (run_evaluation if outcome is None else FakeRun(outcome))
         dock = EvaluationWidget(
             viewer,
             settings=settings,

@@ -28,7 +28,7 @@ from ..cluster.worker_call import in_a_line
 from ..prediction.output_files import MAPS, case_files, frame_name
 from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest
-from ..report.pictures import around, thumbnail
+from ..report.pictures import crop_around, thumbnail
 from ..segmentation.ensemble import Ensemble
 from .row import Outcome, StudyRow, failed_row, read_reports, study_row
 
@@ -147,7 +147,7 @@ def _write_picture(
             labels[z],
             spacing=spacing,
             colors=structure_colors(structures),
-            box=around(np.any(heart, axis=0), spacing),
+            box=crop_around(np.any(heart, axis=0), spacing),
         )
         remove_leftovers(task.output, task.picture.name)
         with replacing(task.picture) as temporary:

@@ -1,4 +1,4 @@
-"""One segmented 3D image beside its reference: overlap, distances, volumes, calibration, doubt."""
+"""Measures of one segmented 3D image against its reference."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core import InputError
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.calibration import (
     ReliabilityBins,
@@ -30,16 +31,16 @@ UncertaintyMap = NDArray[np.floating]
 ENTROPY_DETECTION: Final = "entropy"
 MUTUAL_INFORMATION_DETECTION: Final = "mutual-information"
 GROSS: Final = ", gross"
-"""Ends the name of a detection that is asked for gross errors only."""
+"""End of the name of a detection of gross errors only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StructureResult:
-    """One structure beside its reference; NaN where a number is not defined.
+    """Measures of one structure; NaN for a number that is not defined.
 
-    ``dice`` 0 … 1 (NaN where both are empty), distances of the contours in mm (NaN where one is
-    empty), volumes in mL, ``volume_error_ml`` above 0 where the prediction is larger,
-    ``pairwise_dice`` 0 … 1 between the ensemble's members.
+    ``dice`` 0 … 1 (NaN if both are empty), distances of the contours in mm (NaN if one is empty),
+    volumes in mL, ``volume_error_ml`` above 0 if the prediction is larger, ``pairwise_dice`` 0 … 1
+    between the members of the ensemble.
     """
 
     dice: float
@@ -53,12 +54,12 @@ class StructureResult:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaseEvaluation:
-    """All that is measured of one image; numbers that do not exist are NaN.
+    """All measures of one image; NaN for a number that is not defined.
 
-    Inside the reference's foreground box: ``reliability`` (None without probabilities), errors of
-    calibration and ``brier`` as fractions, ``nll`` in nat, ``detection`` of wrong voxels by a map
-    ("entropy", "mutual-information") and of gross ones ("entropy, gross" …). Without a reference,
-    in the box of the prediction: ``mean_entropy`` and ``mean_mutual_information``, bit.
+    In the foreground box of the reference: ``reliability`` (None without probabilities),
+    calibration errors and ``brier`` as fractions, ``nll`` in nat, ``detection`` of wrong voxels by
+    a map ("entropy", "mutual-information") and of gross errors ("entropy, gross" …). In the box of
+    the prediction, without the reference: ``mean_entropy`` and ``mean_mutual_information``, bit.
     """
 
     case: str
@@ -81,25 +82,25 @@ class CaseEvaluation:
 
     @property
     def mean_pairwise_dice(self) -> float:
-        """Mean agreement of the members over the structures, 0 … 1: needs no reference."""
+        """Mean agreement of the members over the structures, 0 … 1; needs no reference."""
         return _mean(result.pairwise_dice for result in self.structures.values())
 
     @property
     def ece(self) -> float:
-        """Calibration error of this image, a fraction 0 … 1; NaN where nothing was binned."""
+        """Expected calibration error of this image, 0 … 1; NaN without probabilities."""
         return self.reliability.ece if self.reliability else math.nan
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as plain JSON; NaN becomes null."""
+        """Return all fields as plain JSON; NaN becomes null."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content["structures"] = {name: asdict(r) for name, r in self.structures.items()}
-        content["detection"] = {name: asdict(found) for name, found in self.detection.items()}
+        content["detection"] = {name: asdict(d) for name, d in self.detection.items()}
         content["reliability"] = self.reliability.as_dict() if self.reliability else None
         return dict(null_for_nan(content))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CaseEvaluation:
-        """What `to_json` gave. KeyError or TypeError for anything else."""
+        """Return the evaluation of `to_json`. Raises KeyError or TypeError for anything else."""
         numbers = {name: _number(content[name]) for name in _NUMBERS}
         bins = content["reliability"]
         return cls(
@@ -113,12 +114,12 @@ class CaseEvaluation:
             reliability=ReliabilityBins.from_dict(bins) if bins is not None else None,
             detection={
                 name: ErrorDetection(
-                    auroc=_number(found["auroc"]),
-                    auprc=_number(found["auprc"]),
-                    errors=found["errors"],
-                    voxels=found["voxels"],
+                    auroc=_number(detection["auroc"]),
+                    auprc=_number(detection["auprc"]),
+                    errors=detection["errors"],
+                    voxels=detection["voxels"],
                 )
-                for name, found in content["detection"].items()
+                for name, detection in content["detection"].items()
             },
             **numbers,
         )
@@ -148,15 +149,15 @@ def evaluate_case(
 
     ``labels`` and ``reference`` (Z, Y, X), both numbered as ``structures`` (name: label from 1);
     ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
-    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members, per structure. What
-    is not given is not measured.
+    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members, per structure.
+    Measures that need a missing argument are NaN or empty.
 
-    ``structures`` are those the reference knows. Any other label or class counts as background:
-    its voxels become 0 and its probability is added to that of background. The maps stay as they
-    are, so that doubt about such a structure still counts as doubt. A mutual information of 0
-    everywhere, as of a single model, is taken as not given.
+    ``structures`` are those in the reference. Every other label or class counts as background:
+    its voxels become 0 and its probability is added to that of the background. The maps are not
+    changed, so uncertainty about such a structure still counts. A mutual information of 0
+    everywhere, as from a single model, counts as missing.
 
-    Raises ValueError where the shapes do not fit.
+    Raises InputError if the shapes do not match.
     """
     if mutual_information is not None and not mutual_information.any():
         mutual_information = None
@@ -183,14 +184,16 @@ def evaluate_case(
 def _check_shapes(reference: LabelMap, others: Mapping[str, NDArray[Any]]) -> None:
     for name, values in others.items():
         if values.shape != reference.shape:
-            raise ValueError(
-                f"The {name} need the shape of the reference, {reference.shape} (z, y, x), "
-                f"not {values.shape}."
+            raise InputError(
+                "Expected {name} of shape {expected} (z, y, x) like the reference, found {found}.",
+                name=name,
+                expected=reference.shape,
+                found=values.shape,
             )
 
 
 def _numbered(labels: LabelMap, structures: Mapping[str, int]) -> NDArray[np.uint8]:
-    """The structures numbered 1, 2 … in their order, 0 for all else."""
+    """Return the structures numbered 1, 2 … in their order, 0 for the rest."""
     numbered = np.zeros(labels.shape, np.uint8)
     for number, label in enumerate(structures.values(), start=1):
         numbered[labels == label] = number
@@ -200,12 +203,15 @@ def _numbered(labels: LabelMap, structures: Mapping[str, int]) -> NDArray[np.uin
 def _merged(
     probabilities: Probabilities, structures: Mapping[str, int], shape: tuple[int, ...]
 ) -> Probabilities:
-    """(1 + structures, Z, Y, X) probabilities in the structures' order; the rest is background."""
+    """Return (1 + structures, Z, Y, X) probabilities in their order; the rest is background."""
     kept = list(structures.values())
     if probabilities.shape[1:] != shape or len(probabilities) <= max(kept, default=0):
-        raise ValueError(
-            f"The probabilities need a class for each of {', '.join(structures)} and the shape of "
-            f"the reference, {shape} (z, y, x), not {probabilities.shape} (c, z, y, x)."
+        raise InputError(
+            "Expected probabilities with a class for each of {structures} and the shape {expected} "
+            "(z, y, x) of the reference, found {found} (c, z, y, x).",
+            structures=", ".join(structures),
+            expected=shape,
+            found=probabilities.shape,
         )
     if kept == list(range(1, len(probabilities))):
         return probabilities
@@ -255,7 +261,7 @@ def _detection(
     reference: LabelMap,
     spacing: Sequence[float],
 ) -> dict[str, ErrorDetection]:
-    """How well each map tells wrong voxels in the reference's box; {} where it is empty."""
+    """Return how well each map detects wrong voxels in the reference's box; {} if it is empty."""
     box = foreground_box(reference)
     if box is None:
         return {}
@@ -268,7 +274,7 @@ def _detection(
 
 
 def _mean_in_box(values: UncertaintyMap | None, labels: LabelMap) -> float:
-    """Mean over the box of the predicted foreground, over all where nothing was found."""
+    """Return the mean in the box of the predicted foreground, of all voxels if it is empty."""
     if values is None:
         return math.nan
     return float(values[foreground_box(labels) or ...].mean(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""A prediction and its reference, read together: labels of one grid and with one meaning."""
+"""Prediction and reference of a case, on the same grid and with the same label numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .. import AppError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CasePair:
-    """``reference`` has the numbers of the prediction; None where there are no labels.
+    """A prediction and its ``reference`` with the same numbers; None without reference labels.
 
-    ``titles``: what each structure of the prediction is called in the evaluation. ``structures``:
-    title → label of those that were predicted, ``judged`` of those the reference knows too;
-    ``unknown`` are structures of the reference that the prediction does not know. Of the known
-    ones only those titles are judged that are in ``only``, where that is given.
+    ``titles``: name of a predicted structure → its title in the evaluation. ``structures``:
+    title → label of all predicted structures, ``judged`` of those that the reference has too.
+    ``unknown`` are structures of the reference that the prediction lacks. If ``only`` is given,
+    no other titles are judged.
     """
 
     prediction: Prediction
@@ -36,13 +36,13 @@ class CasePair:
 
     @property
     def judged(self) -> dict[str, int]:
-        """Title → label of the structures that prediction and reference know."""
+        """Title → label of the structures that prediction and reference have."""
         known = self._known
         return {title: label for title, label in known.items() if title not in self.left_out}
 
     @property
     def left_out(self) -> list[str]:
-        """Titles of known structures that are not to be judged."""
+        """Titles that prediction and reference have but that are not in ``only``."""
         return [title for title in self._known if self.only is not None and title not in self.only]
 
     @property
@@ -52,7 +52,7 @@ class CasePair:
 
     @property
     def image_case(self) -> str:
-        """The case without the phase of a cine, as its image or a 4D reference may be called."""
+        """Name of the case without the phase, as the image or the 4D reference of a cine has it."""
         return _without_phase(self.prediction)
 
 
@@ -61,20 +61,22 @@ def read_pair(
 ) -> CasePair:
     """Read a case of the folder ``predictions`` and its reference in ``labels``.
 
-    What the labels of the prediction mean is said by its ``<case>.json``, by a ``dataset.json`` in
-    or above its folder, else by that of the reference.
+    The meaning of the predicted labels is read from ``<case>.json``, else from a ``dataset.json``
+    in or above the folder, else from that of the reference.
 
-    Raises AppError where nothing says so and where both are the same file, and DataError for files
-    that cannot be read and a reference that does not fit.
+    Raises AppError if their meaning is unknown or both are the same file, and DataError for a file
+    that cannot be read and a reference that does not match.
     """
     prediction = read_prediction(predictions, case)
     _refuse_same_file(prediction, labels)
-    of_reference = structure_numbers(labels)
-    structures = prediction.structures or of_reference
+    reference_structures = structure_numbers(labels)
+    structures = prediction.structures or reference_structures
     if structures is None:
         raise AppError(
-            "Nothing says which structure each label is: put the dataset.json that the model was "
-            f"trained with into {predictions}, and that of the references into {labels}."
+            "The meaning of the labels is unknown. Put the model's dataset.json into {predictions} "
+            "and that of the references into {labels}.",
+            predictions=predictions,
+            labels=labels,
         )
     _refuse_values_without_meaning(prediction, structures)
     reference = known_reference(
@@ -91,27 +93,29 @@ def read_pair(
         titles=titles,
         structures={titles[name]: label for name, label in structures.items()},
         unknown=tuple(
-            name for name in of_reference or () if match_structure(name, structures) is None
+            name for name in reference_structures or () if match_structure(name, structures) is None
         ),
         only=only,
     )
 
 
 def _refuse_values_without_meaning(prediction: Prediction, structures: Mapping[str, int]) -> None:
-    found = set(np.unique(prediction.labels.voxels).tolist()) - {0, *structures.values()}
-    if found:
-        known = ", ".join(f"{value} ({name})" for name, value in structures.items())
+    unknown = set(np.unique(prediction.labels.voxels).tolist()) - {0, *structures.values()}
+    if unknown:
         raise AppError(
-            f"{prediction.labels.source} holds the value {min(found)}, but only {known} have a "
-            "meaning: put the dataset.json that the model was trained with beside it."
+            "{file} contains the label {value}, but only {known} are defined. Put the model's "
+            "dataset.json next to the file.",
+            file=prediction.labels.source,
+            value=min(unknown),
+            known=", ".join(f"{value} ({name})" for name, value in structures.items()),
         )
 
 
 def structure_titles(names: Iterable[str]) -> dict[str, str]:
-    """RV, MYO or LV for each name that means it, unless two mean the same."""
-    meant = {name: canonical_structure(name) or name for name in names}
-    usual = Counter(meant.values())
-    return {name: title if usual[title] == 1 else name for name, title in meant.items()}
+    """Return RV, MYO or LV for each name that means it, unless two mean the same."""
+    canonical = {name: canonical_structure(name) or name for name in names}
+    counts = Counter(canonical.values())
+    return {name: title if counts[title] == 1 else name for name, title in canonical.items()}
 
 
 def _without_phase(prediction: Prediction) -> str:
@@ -124,6 +128,6 @@ def _refuse_same_file(prediction: Prediction, labels: Path) -> None:
     same = (labels / f"{prediction.case}{end}{ending}" for end in ("", "_gt") for ending in ENDINGS)
     if any(file.is_file() and file.samefile(source) for file in same):
         raise AppError(
-            f"{source} would be compared with itself: LABELS should be another folder, with labels "
-            "that no model made."
+            "{file} would be compared with itself. Choose another folder of reference labels.",
+            file=source,
         )

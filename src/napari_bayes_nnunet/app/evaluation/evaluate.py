@@ -1,4 +1,4 @@
-"""Folders of predictions beside reference labels: every case of every method is measured."""
+"""Evaluation of folders of predictions against reference labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,30 @@ from .case import CaseEvaluation, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
 
 ORDER: Final = ("RV", "MYO", "LV")
-"""As in the paper's tables; other structures follow."""
+"""Order of the paper's tables; other structures follow."""
+NOT_A_FOLDER: Final = "{folder} is not a folder. Choose the folder of the {contents}."
+SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two different folders."
+SAME_AS_LABELS: Final = (
+    "The predictions {method} and the reference labels are the same folder. Choose another folder "
+    "of reference labels."
+)
+NO_REFERENCE: Final = "Left out (no reference labels)"
+NOT_IN_REFERENCE: Final = "{structures} not evaluated (not in the reference)"
+NOT_IN_PREDICTION: Final = "{structures} not evaluated (not in the prediction)"
+NOT_IN_OTHER_METHOD: Final = "{structures} not evaluated (not in another method)"
+PREDICTION_UNNAMED: Final = "Labels of the prediction assumed to be numbered as in the reference"
+REFERENCE_UNNAMED: Final = "Labels of the reference assumed to be numbered as in the prediction"
+NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
+NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
+SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
+IDENTICAL: Final = "Identical to the reference, which may be a copy"
+NOT_IN_GROUPS: Final = "Not in groups.csv"
+NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """``done`` of ``total`` cases of all methods; ``case`` is the one just measured."""
+    """``done`` of ``total`` cases of all methods; ``case`` was measured last."""
 
     done: int
     total: int
@@ -36,9 +54,9 @@ class EvaluationProgress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MethodEvaluation:
-    """All cases of one method. ``notes`` says, a sentence each, what was left out or assumed.
+    """All cases of one method, with ``notes`` on what was left out or assumed.
 
-    ``folder`` holds the predictions, None where they were never files.
+    ``folder`` contains the predictions; None if they were never files.
     """
 
     name: str
@@ -55,56 +73,69 @@ class MethodEvaluation:
 def evaluate_methods(
     methods: Mapping[str, Path], labels: Path, *, patient: str = DEFAULT_PATIENT
 ) -> Generator[EvaluationProgress, None, tuple[MethodEvaluation, ...]]:
-    """Evaluate folders of predictions (by the name of their method), on the cases all of them have.
+    """Evaluate folders of predictions, by method name, on the cases that all of them have.
 
-    Raises AppError and DataError, one sentence, as `evaluate` does, and where no case is common.
+    Raises AppError and DataError as `evaluate` does, and AppError if no case is common.
     """
     counts = [len(predicted_cases(folder)) for folder in methods.values()]
-    _check_labels(labels)
+    check_folder(labels, "reference labels")
     common = _common_structures(methods, labels) if len(methods) > 1 else None
-    found = []
+    evaluated = []
     for n, (name, folder) in enumerate(methods.items()):
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
         method = yield from _as_part(steps, before=sum(counts[:n]), total=sum(counts))
-        found.append(method)
-    return in_common(found)
+        evaluated.append(method)
+    return in_common(evaluated)
 
 
-def _check_labels(labels: Path) -> None:
-    if not labels.is_dir():
-        raise AppError(f"{labels} is no folder: it should hold the reference labels.")
+def check_folder(folder: Path, contents: str) -> None:
+    """Raise AppError unless the folder of ``contents``, such as "images", exists."""
+    if not folder.is_dir():
+        raise AppError(
+            NOT_A_FOLDER,
+            folder=folder,
+            contents=contents,
+        )
 
 
 def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[str] | None:
-    """Titles of the structures that all methods know, by the first case of each; None for all."""
-    of_reference = structure_numbers(labels) or {}
+    """Return the titles of structures in the first case of every method; None if all are alike."""
+    default = structure_numbers(labels) or {}
     first = {folder: predicted_cases(folder)[0] for folder in methods.values()}
-    said = (predicted_structures(folder, case) or of_reference for folder, case in first.items())
-    known = {frozenset(structure_titles(names).values()) for names in said if names}
-    if len(known) < 2:
+    structures = (predicted_structures(folder, case) or default for folder, case in first.items())
+    titles = {frozenset(structure_titles(names).values()) for names in structures if names}
+    if len(titles) < 2:
         return None
-    if not (common := frozenset.intersection(*known)):
-        raise AppError(f"{' and '.join(methods)} have no structure in common: nothing to compare.")
+    if not (common := frozenset.intersection(*titles)):
+        raise AppError(
+            "{methods} have no structure in common. Compare methods that segment the same "
+            "structures.",
+            methods=" and ".join(methods),
+        )
     return common
 
 
 def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
-    """Raise AppError where two of the folders are one: nothing would be compared."""
+    """Raise AppError if two of the folders are the same."""
     for name, folder in methods.items():
         if folder.exists() and labels.exists() and folder.samefile(labels):
             raise AppError(
-                f"The predictions {name} and the reference labels are the same folder: choose "
-                "labels that no model made."
+                SAME_AS_LABELS,
+                method=name,
             )
-    for (one, folder), (other, same) in combinations(methods.items(), 2):
-        if folder.exists() and same.exists() and folder.samefile(same):
-            raise AppError(f"{one} and {other} are the same folder: compare two of them.")
+    for (first, folder), (second, other) in combinations(methods.items(), 2):
+        if folder.exists() and other.exists() and folder.samefile(other):
+            raise AppError(
+                SAME_PREDICTIONS,
+                first=first,
+                second=second,
+            )
 
 
 def _as_part(
     steps: Generator[EvaluationProgress, None, MethodEvaluation], *, before: int, total: int
 ) -> Generator[EvaluationProgress, None, MethodEvaluation]:
-    """The steps of one method as steps of all."""
+    """Return the steps of one method, counted among those of all methods."""
     as_part = lambda step: EvaluationProgress(before + step.done, total, step.case)  # noqa: E731
     return (yield from map_steps(steps, as_part))
 
@@ -119,17 +150,16 @@ def evaluate(
 ) -> Generator[EvaluationProgress, None, MethodEvaluation]:
     """Measure every prediction in a folder that has reference labels.
 
-    ``predictions`` and ``labels`` as in ``io.prediction_folder`` and ``io.reference_labels``;
-    ``patient`` is the pattern of the patient's part of a case's name (`patients_of`).
+    ``predictions`` and ``labels`` are as in `io.evaluation`; ``patient`` is the pattern of the
+    patient's part of a case name (`patients_of`).
 
-    A structure that the reference does not know is not judged: what was predicted of it counts as
-    background, and so does all that is not among the titles ``only``. Structures are called RV,
-    MYO and LV where their names mean that.
+    A predicted structure counts as background if the reference lacks it, or if its title is not in
+    ``only``. Structures are called RV, MYO and LV if their names mean that.
 
-    Raises AppError and DataError, one sentence, where there is nothing to measure, a file cannot be
-    read, a reference does not fit its prediction or is the same file.
+    Raises AppError and DataError if there is nothing to measure, a file cannot be read, or a
+    reference does not match its prediction or is the same file.
     """
-    _check_labels(labels)
+    check_folder(labels, "reference labels")
     names, groups = predicted_cases(predictions), read_groups(labels)
     whose = patients_of(names, labels, pattern=patient)
     cases: list[CaseEvaluation] = []
@@ -143,72 +173,85 @@ def evaluate(
         yield EvaluationProgress(done, len(names), case)
     if not cases:
         raise AppError(
-            f"No labels in {labels} are named like a prediction in {predictions}: a case called "
-            "NAME needs NAME.nii.gz or NAME_gt.nii.gz."
+            "{labels} has no reference for any prediction in {predictions}. Rename each reference "
+            "to NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its prediction.",
+            labels=labels,
+            predictions=predictions,
         )
     if not any(case.structures for case in cases):
         raise AppError(
-            f"The reference labels in {labels} know none of the structures predicted in "
-            f"{predictions} ({', '.join(pair.structures)}): name them alike in both dataset.json."
+            "The reference labels in {labels} have none of the structures predicted in "
+            "{predictions} ({structures}). Use the same names in both dataset.json files.",
+            labels=labels,
+            predictions=predictions,
+            structures=", ".join(pair.structures),
         )
     if groups and groups.keys().isdisjoint(names):
-        remarks["Not in groups.csv"] = [case.case for case in cases]
-    notes = (f"{what}: {named(of)} ({len(of)} of {len(names)})." for what, of in remarks.items())
+        remarks[NOT_IN_GROUPS] = [case.case for case in cases]
+    notes = (
+        f"{remark}: {named(noted)} ({len(noted)} of {len(names)})."
+        for remark, noted in remarks.items()
+    )
     return MethodEvaluation(name=name, cases=tuple(cases), notes=tuple(notes), folder=predictions)
 
 
 def in_common(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
-    """The methods with the cases that all of them have, in one order; each notes what it lost.
+    """Return the methods with only the cases that all of them have, in the same order.
 
-    Raises AppError where there are none.
+    Cases left out are added to the notes. Raises AppError if no case is common.
     """
-    of_method = {method.name: {case.case for case in method.cases} for method in methods}
-    common = set.intersection(*of_method.values())
-    if not common:
-        raise AppError(
-            f"{' and '.join(of_method)} have no case in common: compare predictions of one set."
-        )
+    common = common_cases({m.name: {case.case for case in m.cases} for m in methods})
     return tuple(_only(method, common) for method in methods)
+
+
+def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
+    """Return the cases that all methods have. Raises AppError if there are none."""
+    if not (common := set.intersection(*cases.values())):
+        raise AppError(
+            "{methods} have no case in common. Compare predictions for the same images.",
+            methods=" and ".join(cases),
+        )
+    return common
 
 
 def _only(method: MethodEvaluation, common: set[str]) -> MethodEvaluation:
     kept = sorted((c for c in method.cases if c.case in common), key=lambda case: case.case)
     lost = [case.case for case in method.cases if case.case not in common]
-    what = f"Left out, another method lacks them: {named(lost)} ({len(lost)})."
-    return replace(method, cases=tuple(kept), notes=(*method.notes, *([what] if lost else [])))
+    note = f"{NOT_IN_COMMON}: {named(lost)} ({len(lost)})."
+    return replace(method, cases=tuple(kept), notes=(*method.notes, *([note] if lost else [])))
 
 
 def judged_structures(methods: Sequence[MethodEvaluation]) -> list[str]:
-    """Every structure that is judged in some case: RV, MYO, LV, then others as they come."""
-    found = {name: None for m in methods for case in m.cases for name in case.structures}
-    return [*(name for name in ORDER if name in found), *(n for n in found if n not in ORDER)]
+    """Return the structures evaluated in any case: RV, MYO, LV, then others as they come."""
+    names = {name: None for m in methods for case in m.cases for name in case.structures}
+    return [*(name for name in ORDER if name in names), *(n for n in names if n not in ORDER)]
 
 
 def _remarks(pair: CasePair) -> Iterator[str]:
-    """What is to be said of a case, in words that are the same for others like it."""
+    """Yield remarks on a case, worded alike for all cases they apply to."""
     prediction, reference = pair.prediction, pair.reference
     if reference is None:
-        yield "Left out, there are no reference labels"
+        yield NO_REFERENCE
         return
     judged = {*pair.judged, *pair.left_out}
     if unknown := [name for name in pair.structures if name not in judged]:
-        yield f"{' and '.join(unknown)} not judged, not shown by the reference"
+        yield NOT_IN_REFERENCE.format(structures=" and ".join(unknown))
     if pair.unknown:
-        yield f"{' and '.join(pair.unknown)} not judged, not known to the prediction"
+        yield NOT_IN_PREDICTION.format(structures=" and ".join(pair.unknown))
     if pair.left_out:
-        yield f"{' and '.join(pair.left_out)} not judged, another method does not know it"
+        yield NOT_IN_OTHER_METHOD.format(structures=" and ".join(pair.left_out))
     if prediction.structures is None:
-        yield "Labels taken to be numbered as the references, nothing says so"
+        yield PREDICTION_UNNAMED
     elif not reference.is_named:
-        yield "References taken to be numbered as the labels, nothing says so"
+        yield REFERENCE_UNNAMED
     if prediction.probabilities is None:
-        yield "No calibration, the probabilities were not saved"
+        yield NO_PROBABILITIES
     if prediction.mutual_information is None:
-        yield "No mutual information, it was not saved"
+        yield NO_MUTUAL_INFORMATION
     elif not prediction.mutual_information.any():
-        yield "No mutual information, it is 0 as of a single model"
+        yield SINGLE_MODEL
     if np.array_equal(prediction.labels.voxels, reference.labels):
-        yield "Every voxel is as in the reference, which may be a copy"
+        yield IDENTICAL
 
 
 def _evaluated(
@@ -228,10 +271,14 @@ def _evaluated(
             entropy=prediction.entropy,
             mutual_information=prediction.mutual_information,
             pairwise_dice={
-                titles[same]: agreement
+                titles[match]: agreement
                 for name, agreement in prediction.pairwise_dice.items()
-                if (same := match_structure(name, titles)) is not None
+                if (match := match_structure(name, titles)) is not None
             },
         )
     except ValueError as error:
-        raise AppError(f"{prediction.labels.source} could not be judged: {error}") from error
+        raise AppError(
+            "{file} could not be evaluated. {problem}",
+            file=prediction.labels.source,
+            problem=error,
+        ) from error

@@ -1,4 +1,4 @@
-"""Single cases as in the paper's Fig. 3: a good one and failed ones, the methods side by side."""
+"""The best case and the worst cases, with all methods side by side, as in Fig. 3 of the paper."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 
 from ...io import DataError
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
-from .. import AppError
 from .case import CaseEvaluation
 from .case_pair import CasePair, read_pair
-from .evaluate import MethodEvaluation, judged_structures
+from .evaluate import MethodEvaluation, check_folder, judged_structures
 
 FAILED_CASES: Final = 3
-"""So many of the worst cases are shown, beside one of the best."""
+"""Number of the worst cases that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownMethod:
-    """One method in one slice: (Y, X) ``labels``, ``entropy`` in bit or None, Dice of the case."""
+    """One method in one slice: (Y, X) ``labels``, ``entropy`` in bit or None; Dice of the case."""
 
     name: str
     labels: NDArray[np.integer]
@@ -34,10 +33,10 @@ class ShownMethod:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownCase:
-    """One slice of a case: ``z`` of ``slices`` from 1, all arrays (Y, X) in one numbering.
+    """Slice ``z`` of ``slices`` of a case, from 1; all arrays (Y, X) with the same label numbers.
 
-    ``image`` is None where it is not at hand; ``spacing`` (y, x) in mm; ``is_good`` says whether it
-    is the best case or one of the worst.
+    ``image`` is None if it is not available; ``spacing`` (y, x) in mm; ``is_good`` for the best
+    case, else it is one of the worst.
     """
 
     case: CaseEvaluation
@@ -53,27 +52,27 @@ class ShownCase:
 def shown_cases(
     methods: Sequence[MethodEvaluation], labels: Path, *, images: Path | None = None
 ) -> Iterator[ShownCase]:
-    """The case with the best mean Dice over the methods, and the worst, each of another patient.
+    """Yield the case with the best mean Dice over the methods, and the worst, one per patient.
 
-    Of the good case the slice with the largest reference, of the others that with the most wrong
-    voxels. Images are ``<case>_0000.nii.gz`` or ``<case>.nii.gz`` in ``images``, by default the
-    folder beside ``labels`` that is called like it (imagesTr for labelsTr).
+    The slice is that with the largest reference in the best case, and that with the most wrong
+    voxels in the others. Images are ``<case>_0000.nii.gz`` or ``<case>.nii.gz`` in ``images``, by
+    default the matching folder next to ``labels`` (imagesTr for labelsTr).
 
-    Raises AppError where ``images`` is no folder, and whatever reading raises.
+    Raises AppError if ``images`` is not a folder, and the errors of `read_pair`.
     """
-    if images is not None and not images.is_dir():
-        raise AppError(f"{images} is no folder: it should hold the images.")
+    if images is not None:
+        check_folder(images, "images")
     folders = {method.name: method.folder for method in methods if method.folder is not None}
     for case, is_good in chosen_cases(methods):
         pairs = {name: read_pair(folder, labels, case) for name, folder in folders.items()}
         if pairs:
-            where = images or _beside(labels)
-            labels_too = where.is_dir() and where.samefile(labels)
-            yield _shown(case, is_good, pairs, methods, where, labels_too=labels_too)
+            folder = images or _images_folder(labels)
+            has_references = folder.is_dir() and folder.samefile(labels)
+            yield _shown(case, is_good, pairs, methods, folder, has_references=has_references)
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
-    """Name of the best case, True, and of the worst, False; the worst first among these."""
+    """Return the names of the best case (True) and the worst cases (False), the worst first."""
     ranked = sorted(_mean_dice(methods).items(), key=lambda item: item[1])
     if not ranked:
         return []
@@ -86,12 +85,12 @@ def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
 
 
 def _mean_dice(methods: Sequence[MethodEvaluation]) -> dict[str, float]:
-    """Of every case, over the methods; without those where one has none."""
-    found: dict[str, list[float]] = {}
+    """Return the mean Dice of each case over the methods, without cases that lack one."""
+    dices: dict[str, list[float]] = {}
     for method in methods:
         for case in method.cases:
-            found.setdefault(case.case, []).append(case.mean_dice)
-    means = {case: math.fsum(values) / len(values) for case, values in found.items()}
+            dices.setdefault(case.case, []).append(case.mean_dice)
+    means = {case: math.fsum(values) / len(values) for case, values in dices.items()}
     return {case: mean for case, mean in means.items() if not math.isnan(mean)}
 
 
@@ -102,7 +101,7 @@ def _shown(
     methods: Sequence[MethodEvaluation],
     images: Path,
     *,
-    labels_too: bool,
+    has_references: bool,
 ) -> ShownCase:
     titles = judged_structures(methods)
     any_pair = next(iter(pairs.values()))
@@ -111,9 +110,9 @@ def _shown(
     labels = {
         n: _numbered(pair.prediction.labels.voxels, pair, titles) for n, pair in pairs.items()
     }
-    wrong = sum(np.count_nonzero(found != reference, axis=(1, 2)) for found in labels.values())
+    wrong = sum(np.count_nonzero(drawn != reference, axis=(1, 2)) for drawn in labels.values())
     z = int(np.argmax(np.count_nonzero(reference, axis=(1, 2)) if is_good else wrong))
-    image = _image(images, any_pair, labels_too=labels_too)
+    image = _image(images, any_pair, has_references=has_references)
     results = {m.name: next(c for c in m.cases if c.case == case) for m in methods}
     return ShownCase(
         case=results[next(iter(pairs))],
@@ -126,7 +125,7 @@ def _shown(
             ShownMethod(
                 name=name,
                 labels=labels[name][z],
-                entropy=None if (doubt := pair.prediction.entropy) is None else doubt[z],
+                entropy=None if (entropy := pair.prediction.entropy) is None else entropy[z],
                 dice=results[name].mean_dice,
             )
             for name, pair in pairs.items()
@@ -136,7 +135,7 @@ def _shown(
 
 
 def _numbered(labels: VoxelArray, pair: CasePair, titles: Sequence[str]) -> NDArray[np.uint8]:
-    """The judged structures as 1, 2 … in the order of ``titles``."""
+    """Return the structures numbered 1, 2 … in the order of ``titles``."""
     numbered = np.zeros(labels.shape, np.uint8)
     for number, title in enumerate(titles, start=1):
         if title in pair.structures:
@@ -144,24 +143,24 @@ def _numbered(labels: VoxelArray, pair: CasePair, titles: Sequence[str]) -> NDAr
     return numbered
 
 
-def _beside(labels: Path) -> Path:
-    """The folder of the images: imagesTr beside labelsTr; it is the same for ``name_gt`` files."""
+def _images_folder(labels: Path) -> Path:
+    """Return imagesTr for labelsTr; the same folder if its name has no "labels"."""
     folder = labels.absolute()
     return folder.with_name(folder.name.replace("labels", "images"))
 
 
 def _has_reference(image: Path) -> bool:
-    """Whether the labels of an image lie beside it, so that it is no labels itself."""
+    """Return whether the file is an image, not labels: it ends in _0000 or has labels in _gt."""
     ending = next(ending for ending in ENDINGS if image.name.endswith(ending))
     stem = image.name.removesuffix(ending)
-    twins = (image.with_name(f"{stem}_gt{other}") for other in ENDINGS)
-    return stem.endswith("_0000") or any(twin.is_file() for twin in twins)
+    references = (image.with_name(f"{stem}_gt{ending}") for ending in ENDINGS)
+    return stem.endswith("_0000") or any(file.is_file() for file in references)
 
 
-def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> VoxelArray | None:
-    """(Z, Y, X) image of a case, None where none can be read or it lies on another grid.
+def _image(folder: Path, pair: CasePair, *, has_references: bool) -> VoxelArray | None:
+    """Return the (Z, Y, X) image of a case, None if it is unreadable or on another grid.
 
-    ``labels_too``: the folder holds the references as well.
+    ``has_references``: the folder contains the reference labels too.
     """
     labels, phase = pair.prediction.labels, pair.prediction.phase
     names = [f"{case}{end}" for case in (pair.prediction.case, pair.image_case)
@@ -170,11 +169,11 @@ def _image(folder: Path, pair: CasePair, *, labels_too: bool) -> VoxelArray | No
     file = next((file for file in files if file.is_file()), None)
     if file is None or file.samefile(labels.source):
         return None
-    if labels_too and not _has_reference(file):
+    if has_references and not _has_reference(file):
         return None
     try:
         image = read_volume(file)
-    except DataError:  # a picture is not worth the numbers
+    except DataError:  # the report matters more than one picture
         return None
     if image.is_cine:
         if phase is None or phase > image.phases:

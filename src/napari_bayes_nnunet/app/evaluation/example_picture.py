@@ -1,4 +1,4 @@
-"""The picture of a shown case: above the image and what each method drew, below what is right."""
+"""Pictures of a shown case: image and labels above, reference and entropy below."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
-from ..report.figures import DPI, INK, MUTED, png
-from ..report.pictures import CropBox, around
+from ..report.figures import DPI, INK, MUTED, encode_png
+from ..report.pictures import CropBox, crop_around
 from .example_cases import ShownCase, ShownMethod
 from .figures import FIGURE_WIDTH
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_BIT: Final = 1.0
-"""Entropy that is shown as the brightest: two structures equally likely."""
+"""Entropy shown brightest, in bit: that of two equally likely structures."""
 PER_LINE: Final = 5
 _COLUMNS: Final = 1 + PER_LINE
 _TITLE: Final = 0.42
@@ -27,12 +27,12 @@ _GAP: Final = 0.05
 
 
 def case_pictures(shown: ShownCase, structures: Sequence[str]) -> Iterator[bytes]:
-    """A picture for each five methods: columns as in Fig. 3, labels above and entropy below.
+    """Yield one PNG picture for every five methods, with columns as in Fig. 3 of the paper.
 
     ``structures`` are the titles of the labels 1, 2 … The reference is outlined in white.
     """
     drawn = [shown.reference > 0, *(method.labels > 0 for method in shown.methods)]
-    box = around(np.any(drawn, axis=0), shown.spacing)
+    box = crop_around(np.any(drawn, axis=0), shown.spacing)
     for first in range(0, len(shown.methods), PER_LINE):
         yield _picture(shown, shown.methods[first : first + PER_LINE], structures, box)
 
@@ -45,29 +45,29 @@ def _picture(
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
     rows, columns = (side.stop - side.start for side in box)
     aspect = rows * shown.spacing[0] / (columns * shown.spacing[1])
-    # All are as wide, so that few methods are not drawn larger than many.
+    # A fixed width keeps few methods from being drawn larger than many.
     width = FIGURE_WIDTH / _COLUMNS
     height = width * aspect
     figure = Figure(
         figsize=((1 + len(methods)) * width, 2 * height + _TITLE), dpi=DPI, facecolor="white"
     )
     image = np.zeros(shown.reference.shape) if shown.image is None else shown.image
-    place = _Places(figure, 1 + len(methods), height)
-    _show_image(place.axes(0, 0), image, box)
-    place.title(0, "Image", "reference below")
-    _show_labels(place.axes(1, 0), image, shown.reference, colors, box)
+    grid = _Grid(figure, 1 + len(methods), height)
+    _show_image(grid.axes(0, 0), image, box)
+    grid.title(0, "Image", "reference below")
+    _show_labels(grid.axes(1, 0), image, shown.reference, colors, box)
     for column, method in enumerate(methods, start=1):
-        above, below = place.axes(0, column), place.axes(1, column)
+        above, below = grid.axes(0, column), grid.axes(1, column)
         _show_labels(above, image, method.labels, colors, box)
         _show_entropy(below, method.entropy, shown.reference.shape, box)
         _outline(above, shown.reference[box], "solid")
         _outline(below, shown.reference[box], "dotted")
-        place.title(column, method.name, f"Dice {method.dice:.3f}")
-    return png(figure)
+        grid.title(column, method.name, f"Dice {method.dice:.3f}")
+    return encode_png(figure)
 
 
-class _Places:
-    """Where the parts of a picture of two rows are."""
+class _Grid:
+    """Layout of a picture with two rows."""
 
     def __init__(self, figure: Figure, columns: int, height: float) -> None:
         self._figure, self._columns = figure, columns
@@ -76,7 +76,7 @@ class _Places:
         self._height = height
 
     def axes(self, row: int, column: int) -> Axes:
-        """Axes without a frame."""
+        """Add axes without a frame."""
         left = (column * self._width + _GAP / 2) / (self._columns * self._width)
         bottom = ((1 - row) * self._height + _GAP / 2) / self._total
         width = (self._width - _GAP) / (self._columns * self._width)
@@ -85,7 +85,7 @@ class _Places:
         return axes
 
     def title(self, column: int, name: str, below: str) -> None:
-        """Two lines above a column."""
+        """Write two lines above a column."""
         x = (column * self._width + _GAP / 2) / (self._columns * self._width)
         for text, inches, color, weight in (
             (name, 0.22, INK, "bold"),
@@ -133,7 +133,7 @@ def _show_entropy(
 
 
 def _outline(axes: Axes, reference: NDArray[np.integer], line: str) -> None:
-    """White lines around the structures of the reference."""
+    """Draw white lines around the structures of the reference."""
     padded = np.pad(reference, 1)
     rows, columns = (np.arange(-1, length + 1) for length in reference.shape)
     for label in np.unique(reference[reference > 0]):

@@ -1,4 +1,4 @@
-"""Figures of an evaluation, as PNG: reliability, risk against coverage, doubt against error."""
+"""Figures of an evaluation, as PNG: reliability, risk–coverage curves, entropy against error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
-from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, png
+from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png
 from .aggregates import pooled_bins, risk
 from .evaluate import MethodEvaluation
 from .measures import CASE_SCORES, CaseScore
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 
 DASHES: Final = ("-", "--", ":")
 BARS: Final = 20
-"""Bins of a reliability diagram; the calibration error is of 100."""
-TOO_SURE: Final = "#c0392b"
+"""Bins of a reliability diagram; the calibration error has 100."""
+OVERCONFIDENT: Final = "#c0392b"
 FIGURE_WIDTH: Final = 9.6
 _PER_ROW: Final = 4
 
 
 def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
-    """Accuracy against confidence, of all voxels pooled; None where no probabilities are known."""
+    """Return accuracy against confidence of all voxels pooled; None without probabilities."""
     known = [(n, m, pooled_bins(m.cases)) for n, m in enumerate(methods)]
     known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
     if not known:
         return None
     figure, panels = _grid(len(known), height=2.85)
-    for place, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
+    for index, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
         _reliability(panel, bins, METHOD_COLORS[n % len(METHOD_COLORS)])
         _title(panel, method.name)
         panel.set_xlabel("confidence, %", fontsize=9)
-        if place % _PER_ROW == 0:
+        if index % _PER_ROW == 0:
             panel.set_ylabel("correct, %", fontsize=9)
-    return png(figure)
+    return encode_png(figure)
 
 
 def _reliability(panel: Axes, bins: ReliabilityBins, color: str) -> None:
     shown = bins if len(bins.voxels) % BARS else _coarser(bins)
-    there = np.flatnonzero(shown.voxels)
-    correct = 100 * shown.correct[there] / shown.voxels[there]
-    confidence = 100 * shown.confidence_sum[there] / shown.voxels[there]
+    filled = np.flatnonzero(shown.voxels)
+    correct = 100 * shown.correct[filled] / shown.voxels[filled]
+    confidence = 100 * shown.confidence_sum[filled] / shown.voxels[filled]
     width = 100 / len(shown.voxels)
-    sides: dict[str, Any] = {"x": there * width, "width": 0.92 * width, "align": "edge", "lw": 0}
+    sides: dict[str, Any] = {"x": filled * width, "width": 0.92 * width, "align": "edge", "lw": 0}
     panel.bar(height=correct, color=color, alpha=0.85, **sides)
-    too_sure = np.maximum(confidence - correct, 0)
-    panel.bar(height=too_sure, bottom=correct, color=TOO_SURE, alpha=0.35, **sides)
-    unsure = np.maximum(correct - confidence, 0)
-    panel.bar(height=unsure, bottom=confidence, color="white", alpha=0.5, **sides)
+    excess = np.maximum(confidence - correct, 0)
+    panel.bar(height=excess, bottom=correct, color=OVERCONFIDENT, alpha=0.35, **sides)
+    lack = np.maximum(correct - confidence, 0)
+    panel.bar(height=lack, bottom=confidence, color="white", alpha=0.5, **sides)
     panel.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=(0, (4, 3)))
     panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=range(0, 101, 25),
               yticks=range(0, 101, 25))  # fmt: skip
@@ -82,7 +82,10 @@ def _coarser(bins: ReliabilityBins) -> ReliabilityBins:
 
 
 def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
-    """Error of the cases that are kept, when those least promising by a score are set aside."""
+    """Return the error of the cases kept when those with the worst scores are set aside.
+
+    None without scores.
+    """
     scores = [s for s in CASE_SCORES if any(_pairs(method, s.of) for method in methods)]
     if not scores:
         return None
@@ -90,7 +93,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
             _risk_curve(panel, method, score, n)
-        _title(panel, score.words)
+        _title(panel, score.description)
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
     panels[0].set_ylim(bottom=0)
@@ -100,7 +103,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     figure.legend(
         handles=shown, loc="outside lower center", ncols=_PER_ROW, fontsize=9, frameon=False
     )
-    return png(figure)
+    return encode_png(figure)
 
 
 def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int) -> None:
@@ -118,33 +121,36 @@ def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int)
     panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
 
 
-def doubt_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
-    """Mean entropy of each case against its error, one panel a method."""
-    of = [(n, m, _pairs(m, lambda case: case.mean_entropy)) for n, m in enumerate(methods)]
-    known = [(n, method, pairs) for n, method, pairs in of if pairs]
+def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
+    """Return the error of each case against its mean entropy, one panel per method.
+
+    None without entropy.
+    """
+    known = [(n, m, _pairs(m, lambda case: case.mean_entropy)) for n, m in enumerate(methods)]
+    known = [(n, method, pairs) for n, method, pairs in known if pairs]
     if not known:
         return None
     figure, panels = _grid(len(known), height=2.9, share=True)
-    for place, (panel, (n, method, pairs)) in enumerate(zip(panels, known, strict=True)):
+    for index, (panel, (n, method, pairs)) in enumerate(zip(panels, known, strict=True)):
         entropy, risks = zip(*pairs, strict=True)
         panel.scatter(
             entropy, risks, s=22, color=METHOD_COLORS[n % len(METHOD_COLORS)], alpha=0.75, lw=0
         )
         _title(panel, method.name)
         panel.set_xlabel("mean entropy, bit", fontsize=9)
-        if place % _PER_ROW == 0:
+        if index % _PER_ROW == 0:
             panel.set_ylabel("1 − Dice", fontsize=9)
-        _say_correlation(panel, rank_correlation(entropy, risks))
-    return png(figure)
+        _write_correlation(panel, rank_correlation(entropy, risks))
+    return encode_png(figure)
 
 
 def _title(panel: Axes, text: str) -> None:
-    """Smaller where it is long: the panels stand side by side."""
+    """Write the title, smaller if it is long, because panels stand side by side."""
     size = min(10.0, 250 / max(1, len(text)))
     panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
 
 
-def _say_correlation(panel: Axes, correlation: float) -> None:
+def _write_correlation(panel: Axes, correlation: float) -> None:
     if not math.isnan(correlation):
         panel.text(
             0.04, 0.96, f"Spearman {correlation:.2f}", transform=panel.transAxes, fontsize=8.5,
@@ -153,7 +159,7 @@ def _say_correlation(panel: Axes, correlation: float) -> None:
 
 
 def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[float, float]]:
-    """Score and risk of every case that has both."""
+    """Return score and risk of every case that has both."""
     pairs = [(score(case), risk(case)) for case in method.cases]
     return [pair for pair in pairs if not any(map(math.isnan, pair))]
 
@@ -161,7 +167,7 @@ def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[
 def _grid(
     count: int, *, height: float, per_row: int = _PER_ROW, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, in rows."""
+    """Return a figure with ``count`` panels in rows."""
     from matplotlib.figure import Figure
 
     columns = min(max(count, 2), per_row)

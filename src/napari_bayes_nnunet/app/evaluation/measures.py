@@ -1,4 +1,4 @@
-"""The measures of an evaluation: what each is called, how it is written, and what it tells."""
+"""Measures of an evaluation: key, title, unit, format and aggregation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.metrics.detection import area_under_risk_coverage, rank_correlation
-from .aggregates import Aggregation, OfCase, mean_over_volumes, of_scores, pooled_ece
+from .aggregates import Aggregation, OfCase, aggregate_scores, mean_over_volumes, pooled_ece
 from .case import ENTROPY_DETECTION, GROSS, MUTUAL_INFORMATION_DETECTION, CaseEvaluation
 
 Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
@@ -20,7 +20,7 @@ MEAN: Final = "mean"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measure:
-    """What is measured, and how it is written: times ``scale``, with ``digits``, in ``unit``."""
+    """A measure, written as value · ``scale`` with ``digits`` decimals, in ``unit``."""
 
     key: str
     title: str
@@ -33,11 +33,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class CaseScore:
-    """A number of a case that needs no reference; ``of`` is higher where more is promised."""
+    """A number of a case that needs no reference; ``of`` is higher for a better expected result."""
 
     key: str
     title: str
-    words: str
+    description: str
     of: OfCase
 
 
@@ -55,21 +55,21 @@ _MAPS: Final = {ENTROPY_DETECTION: "entropy", MUTUAL_INFORMATION_DETECTION: "MI"
 
 
 def dice_measures(structures: Sequence[str]) -> list[Measure]:
-    """Dice of each structure, and the mean of them where there are several."""
-    found = [_of_structure("dice", name) for name in structures]
+    """Return the Dice of each structure, and their mean if there are several."""
+    single = [_of_structure("dice", name) for name in structures]
     mean = Measure(key="dice_mean", title="Mean", aggregate=mean_over_volumes(_mean_dice))
-    return [*found, mean] if len(found) > 1 else found
+    return [*single, mean] if len(single) > 1 else single
 
 
 def distance_measures(structures: Sequence[str], attribute: str) -> list[Measure]:
-    """``hausdorff95_mm`` or ``average_distance_mm`` of each structure."""
+    """Return ``hausdorff95_mm`` or ``average_distance_mm`` of each structure."""
     return [
         _of_structure(attribute, name, unit="mm", digits=2, better="lower") for name in structures
     ]
 
 
 def volume_measures(structures: Sequence[str]) -> list[Measure]:
-    """Volume error of each structure, signed: a bias shows, errors of both signs cancel."""
+    """Return the signed volume error of each structure, which shows a bias."""
     return [
         _of_structure("volume_error_ml", name, unit="mL", digits=1, better="nearer to 0")
         for name in structures
@@ -77,7 +77,7 @@ def volume_measures(structures: Sequence[str]) -> list[Measure]:
 
 
 def absolute_volume_measures(structures: Sequence[str]) -> list[Measure]:
-    """Size of the volume error of each structure."""
+    """Return the absolute volume error of each structure."""
 
     def size_of(name: str) -> OfCase:
         return lambda case: abs(_value(case, name, "volume_error_ml"))
@@ -96,7 +96,7 @@ def absolute_volume_measures(structures: Sequence[str]) -> list[Measure]:
 
 
 def agreement_measures(structures: Sequence[str]) -> list[Measure]:
-    """Pairwise Dice of the members for each structure: no more of it is no better."""
+    """Return the pairwise Dice of the members for each structure; higher is not always better."""
     return [_of_structure("pairwise_dice", name, better="") for name in structures]
 
 
@@ -124,7 +124,7 @@ FURTHER_CALIBRATION: Final = (
         key="brier", title="Brier", aggregate=mean_over_volumes(lambda c: c.brier), better="lower"
     ),
 )
-DOUBT: Final = (
+UNCERTAINTY: Final = (
     Measure(
         key="mean_entropy",
         title="Mean entropy",
@@ -143,13 +143,13 @@ DOUBT: Final = (
 
 
 def detection_measures(*, gross: bool) -> list[Measure]:
-    """How well each map finds the wrong voxels, or the gross ones among them."""
+    """Return how well each map detects all wrong voxels, or only the gross errors."""
     end, key_end = (GROSS, "_gross") if gross else ("", "")
 
     def of_map(name: str, attribute: str) -> OfCase:
         def value(case: CaseEvaluation) -> float:
-            found = case.detection.get(name + end)
-            return math.nan if found is None else float(getattr(found, attribute))
+            detection = case.detection.get(name + end)
+            return math.nan if detection is None else float(getattr(detection, attribute))
 
         return value
 
@@ -165,12 +165,12 @@ def detection_measures(*, gross: bool) -> list[Measure]:
 
 
 def failure_measures() -> list[Measure]:
-    """How well each score of a whole case tells which cases went wrong."""
+    """Return how well each score of a whole case detects the failed cases."""
     of_area = [
         Measure(
             key=f"aurc_{score.key}",
             title=score.title,
-            aggregate=of_scores(area_under_risk_coverage, score.of),
+            aggregate=aggregate_scores(area_under_risk_coverage, score.of),
             better="lower",
         )
         for score in CASE_SCORES
@@ -179,7 +179,7 @@ def failure_measures() -> list[Measure]:
         Measure(
             key=f"spearman_{score.key}",
             title=score.title,
-            aggregate=of_scores(_rank_with_quality, score.of),
+            aggregate=aggregate_scores(_rank_with_quality, score.of),
             digits=2,
         )
         for score in CASE_SCORES
@@ -188,7 +188,7 @@ def failure_measures() -> list[Measure]:
 
 
 def all_measures(structures: Sequence[str]) -> list[Measure]:
-    """Everything that is measured of the given structures."""
+    """Return all measures for the given structures."""
     return [
         *dice_measures(structures),
         *distance_measures(structures, "hausdorff95_mm"),
@@ -200,7 +200,7 @@ def all_measures(structures: Sequence[str]) -> list[Measure]:
         *FURTHER_CALIBRATION,
         *detection_measures(gross=False),
         *detection_measures(gross=True),
-        *DOUBT,
+        *UNCERTAINTY,
         *failure_measures(),
     ]
 
@@ -219,7 +219,7 @@ def _of_structure(
 
 
 def _value(case: CaseEvaluation, structure: str, attribute: str) -> float:
-    """NaN where the structure is not judged in this case."""
+    """Return a number of a structure, NaN if the structure is not judged in this case."""
     result = case.structures.get(structure)
     return math.nan if result is None else float(getattr(result, attribute))
 

@@ -1,4 +1,4 @@
-"""An evaluation as files: ``cases.csv``, ``summary.json`` and ``report.html`` in one folder."""
+"""Files of an evaluation: ``cases.csv``, ``summary.json`` and ``report.html`` in one folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .example_cases import ShownCase
 from .measures import Measure, all_measures, failure_measures
 from .page import evaluation_page
 from .paper_tables import Methods, dice_table, ece_table
-from .tables import extent, groups_of, text_table
+from .tables import describe_extent, list_groups, text_table
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 
 
 def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:
-    """Write the files into the folder ``report``, replacing those of before; returns the page.
+    """Write the files into the folder ``report``, replacing earlier ones, and return the page.
 
-    ``shown`` are the cases with pictures. Raises AppError where they cannot be written.
+    ``shown`` are the cases with pictures. Raises AppError if the files cannot be written.
     """
     page = evaluation_page(methods, list(shown))
     try:
@@ -40,16 +40,16 @@ def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCas
 
 
 def evaluation_text(methods: Methods) -> str:
-    """Tables 1 and 2 for a terminal, and what was left out."""
-    parts = [extent(methods), "Dice", text_table(dice_table(methods)), "Calibration error"]
+    """Return Tables 1 and 2 for a terminal, and the notes."""
+    parts = [describe_extent(methods), "Dice", text_table(dice_table(methods)), "Calibration error"]
     parts.append(text_table(ece_table(methods)))
     notes = [f"{method.name}: {note}" for method in methods for note in method.notes]
     return "\n".join([*parts, *notes])
 
 
-INTERVAL: Final = "95 % of 2000 draws of as many patients, with all their volumes"
+INTERVAL: Final = "95 %, bootstrap of 2000 resamples of patients with all their volumes"
 _ALL: Final = "all"
-"""The structure of the rows that are about a whole case."""
+"""Structure in the rows of a whole case."""
 _OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
 _OF_CASE: Final = (
     *("ece", "classwise_ece", "adaptive_ece", "nll", "brier"),
@@ -58,40 +58,40 @@ _OF_CASE: Final = (
 
 
 def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
-    """Every measure of every method, of all cases and of each group, for JSON; NaN is null.
+    """Return every measure of every method, for all cases and each group, as JSON; NaN is null.
 
-    Fractions stay fractions: an ``ece_pooled`` of 0.02 is 2 %. ``differences`` are those from the
-    first method.
+    Fractions stay fractions: an ``ece_pooled`` of 0.02 is 2 %. ``differences`` are from the first
+    method.
     """
     structures = judged_structures(methods)
     measures = all_measures(structures)
-    found = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
+    results = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
     first, *others = (m.name for m in methods)
     content = {
         "interval": INTERVAL,
         "structures": structures,
         "cases": [case.case for case in methods[0].cases],
-        "methods": {m.name: _of_method(m, found[m.name], structures) for m in methods},
+        "methods": {m.name: _of_method(m, results[m.name], structures) for m in methods},
         "differences": {
             "from": first,
-            "of": {name: _differences(found[name], found[first]) for name in others},
+            "of": {name: _differences(results[name], results[first]) for name in others},
         },
     }
     return dict(null_for_nan(content))
 
 
 def _of_method(
-    method: MethodEvaluation, found: dict[str, Aggregate], structures: Sequence[str]
+    method: MethodEvaluation, aggregates: dict[str, Aggregate], structures: Sequence[str]
 ) -> dict[str, Any]:
-    whole = {measure.key for measure in failure_measures()}  # of too few cases in a group
-    measures = [m for m in all_measures(structures) if m.key not in whole]
+    left_out = {measure.key for measure in failure_measures()}  # a group has too few cases
+    measures = [m for m in all_measures(structures) if m.key not in left_out]
     return {
         "volumes": len(method.cases),
         "patients": method.patients,
         "notes": list(method.notes),
-        "measures": {key: _numbers(aggregate) for key, aggregate in found.items()},
+        "measures": {key: _numbers(aggregate) for key, aggregate in aggregates.items()},
         "groups": {
-            group: dict(_of_group(method, group, measures)) for group in groups_of([method])
+            group: dict(_of_group(method, group, measures)) for group in list_groups([method])
         },
     }
 
@@ -104,27 +104,27 @@ def _of_group(
         yield value, {m.key: _numbers(m.aggregate(cases)) for m in measures}
 
 
-def _numbers(found: Aggregate) -> dict[str, Any]:
+def _numbers(aggregate: Aggregate) -> dict[str, Any]:
     return {
-        "value": found.value,
-        "standard_deviation": found.deviation,
-        "interval": list(found.interval),
-        "volumes": found.volumes,
-        "patients": found.patients,
-        "skipped": found.skipped,
+        "value": aggregate.value,
+        "standard_deviation": aggregate.deviation,
+        "interval": list(aggregate.interval),
+        "volumes": aggregate.volumes,
+        "patients": aggregate.patients,
+        "skipped": aggregate.skipped,
     }
 
 
-def _differences(found: dict[str, Aggregate], base: dict[str, Aggregate]) -> dict[str, Any]:
-    differs = {key: aggregate_difference(aggregate, base[key]) for key, aggregate in found.items()}
-    return {k: {"value": d.value, "interval": list(d.interval)} for k, d in differs.items()}
+def _differences(own: dict[str, Aggregate], base: dict[str, Aggregate]) -> dict[str, Any]:
+    differences = {key: aggregate_difference(value, base[key]) for key, value in own.items()}
+    return {k: {"value": d.value, "interval": list(d.interval)} for k, d in differences.items()}
 
 
 def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
-    """One row a method, case and structure, and one of the whole case (structure "all").
+    """Return a row for each method, case and structure, and for the whole case ("all").
 
-    A number that is not defined is an empty field. Dice of the whole case is the mean over the
-    structures, and so is pairwise Dice.
+    A number that is not defined is an empty field. Dice and pairwise Dice of the whole case are
+    means over the structures.
     """
     groups = sorted({name for m in methods for case in m.cases for name in case.groups})
     detection = sorted({name for m in methods for case in m.cases for name in case.detection})
@@ -156,8 +156,8 @@ def _rows_of(case: CaseEvaluation, detection: Sequence[str]) -> Iterator[tuple[s
     numbers = [of_all.get(field, math.nan) for field in _OF_STRUCTURE]
     numbers += [getattr(case, field) for field in _OF_CASE]
     for name in detection:
-        found = case.detection.get(name)
-        numbers += [found.auroc, found.auprc] if found else [math.nan, math.nan]
+        scores = case.detection.get(name)
+        numbers += [scores.auroc, scores.auprc] if scores else [math.nan, math.nan]
     yield _ALL, numbers
 
 

@@ -1,4 +1,4 @@
-"""Values of an evaluation's report, for its template."""
+"""The report of an evaluation, an HTML page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..report.html import Tile, render_page
 from .evaluate import judged_structures
 from .example_cases import ShownCase
 from .example_picture import case_pictures
-from .figures import doubt_picture, reliability_picture, risk_coverage_picture
+from .figures import entropy_picture, reliability_picture, risk_coverage_picture
 from .measures import ECE, Measure, dice_measures
 from .paper_tables import (
     Methods,
@@ -24,18 +24,18 @@ from .paper_tables import (
     paired_table,
     volume_table,
 )
-from .tables import Table, cell, extent, groups_of
+from .tables import Table, describe_extent, list_groups, make_cell
 
 
 def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
     """Return the report as an HTML document; ``shown`` are the cases with pictures."""
     structures = judged_structures(methods)
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
-    groups = groups_of(methods)
+    groups = list_groups(methods)
     return render_page(
         "evaluation.html.j2",
         methods=methods,
-        facts=[f"{datetime.now():%Y-%m-%d %H:%M}", extent(methods)],
+        facts=[f"{datetime.now():%Y-%m-%d %H:%M}", describe_extent(methods)],
         warnings=[],
         tiles=list(_tiles(methods)),
         tables=_tables(methods),
@@ -43,7 +43,7 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
         ece_by_group={group: ece_table(methods, group) for group in groups},
         reliability=reliability_picture(methods),
         risk_coverage=risk_coverage_picture(methods),
-        doubt=doubt_picture(methods),
+        entropy=entropy_picture(methods),
         cases=[(case, list(case_pictures(case, structures))) for case in shown],
         colors={structure_title(name): colors[n] for n, name in enumerate(structures, start=1)},
         notes=[f"{method.name}: {note}" for method in methods for note in method.notes],
@@ -78,6 +78,6 @@ def _best(label: str, methods: Methods, measures: Sequence[Measure]) -> Iterator
         if known:
             sign = 1 if measure.better == "higher" else -1
             name, best = max(known, key=lambda pair: sign * pair[1].value)
-            number = cell(best, measure)
+            number = make_cell(best, measure)
             below = " · ".join(filter(None, (name, number.interval)))
             yield Tile(label, number.value, measure.unit, below)

@@ -1,7 +1,6 @@
-"""The tables of an evaluation: Tables 1 and 2 of the paper, and those of what it does not measure.
+"""Tables of an evaluation: Tables 1 and 2 of the paper, and further measures.
 
-Each takes the methods, and where a ``group`` is named, has a block of columns for each of its
-values. They are the same for the report and for a Markdown page (``evaluation_tables``).
+Each has a row per method and, if a ``group`` is given, a block of columns per value of the group.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ from .measures import (
     failure_measures,
     volume_measures,
 )
-from .tables import Block, Table, difference_table, evaluation_table, group_blocks, volumes
+from .tables import Block, Table, difference_table, evaluation_table, format_count, group_blocks
 
 Methods = Sequence[MethodEvaluation]
 
 
 def dice_table(methods: Methods, group: str | None = None) -> Table:
-    """Table 1 of the paper: Dice of each structure, and without a group their mean."""
+    """Return Table 1 of the paper: Dice of each structure, and their mean unless grouped."""
     structures = judged_structures(methods)
     measures = dice_measures(structures)[: len(structures) if group else None]
     return evaluation_table(methods, _blocks(methods, measures, group))
 
 
 def ece_table(methods: Methods, group: str | None = None) -> Table:
-    """Table 2 of the paper: expected calibration error in %, pooled and as a mean of volumes."""
+    """Return Table 2 of the paper: ECE in %, pooled and as the mean of the volumes."""
     return evaluation_table(methods, _blocks(methods, ECE, group))
 
 
 def calibration_table(methods: Methods) -> Table:
-    """Class-wise and adaptive calibration error, and the proper scores."""
+    """Return class-wise and adaptive calibration error, and proper scores."""
     return evaluation_table(methods, _blocks(methods, FURTHER_CALIBRATION, None))
 
 
 def contour_table(methods: Methods) -> Table:
-    """Distances between the contours, mm."""
+    """Return distances between the contours, mm."""
     structures = judged_structures(methods)
     blocks = (
         ("95 % Hausdorff distance", distance_measures(structures, "hausdorff95_mm")),
@@ -54,17 +53,17 @@ def contour_table(methods: Methods) -> Table:
 
 
 def volume_table(methods: Methods) -> Table:
-    """Error of the volumes, mL: predicted less reference, and its size."""
+    """Return signed and absolute volume errors, mL."""
     structures = judged_structures(methods)
     blocks = (
-        ("Predicted less reference", volume_measures(structures)),
-        ("Size of the error", absolute_volume_measures(structures)),
+        ("Prediction − reference", volume_measures(structures)),
+        ("Absolute error", absolute_volume_measures(structures)),
     )
     return evaluation_table(methods, [Block(title=t, measures=m) for t, m in blocks])
 
 
 def detection_table(methods: Methods) -> Table:
-    """How well entropy and mutual information find the wrong voxels."""
+    """Return how well entropy and mutual information detect wrong voxels."""
     blocks = [
         Block(title=title, measures=detection_measures(gross=gross))
         for title, gross in (("All wrong voxels", False), ("Gross errors", True))
@@ -73,7 +72,7 @@ def detection_table(methods: Methods) -> Table:
 
 
 def failure_table(methods: Methods) -> Table:
-    """How well scores of a whole case tell the failed ones."""
+    """Return how well scores of a whole case detect failed cases."""
     measures = failure_measures()
     half = len(measures) // 2
     blocks = (("AURC", measures[:half]), ("Spearman", measures[half:]))
@@ -81,13 +80,13 @@ def failure_table(methods: Methods) -> Table:
 
 
 def agreement_table(methods: Methods) -> Table:
-    """Pairwise Dice of the members, of each structure."""
+    """Return the pairwise Dice of the members for each structure."""
     measures = agreement_measures(judged_structures(methods))
     return evaluation_table(methods, _blocks(methods, measures, None))
 
 
 def paired_table(methods: Methods) -> Table:
-    """What each method differs from the first in Dice and calibration error, patient by patient."""
+    """Return paired differences of Dice and calibration error from the first method."""
     blocks = [
         Block(title="Dice", measures=dice_measures(judged_structures(methods))),
         Block(title="Calibration error", measures=ECE),
@@ -98,4 +97,6 @@ def paired_table(methods: Methods) -> Table:
 def _blocks(methods: Methods, measures: Sequence[Measure], group: str | None) -> list[Block]:
     if group is not None:
         return group_blocks(methods, group, measures)
-    return [Block(title=f"All ({volumes(len(methods[0].cases))})", measures=measures)]
+    return [
+        Block(title=f"All ({format_count(len(methods[0].cases), 'volume')})", measures=measures)
+    ]

@@ -1,4 +1,4 @@
-"""Is the queue any good? Studies whose reference is known, reviewed in the order of every score."""
+"""Evaluation of the review queue of every score against reference labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.metrics.bootstrap import Estimate
+from ...core.problems import Action
 from ...core.review.queue import REVIEW_SCORES, QueueItem, review_queue, slice_scores, usable_score
 from ...core.review.queue_yield import (
     QueueYield,
@@ -27,18 +28,21 @@ from ...io.evaluation.references import reference_labels
 from ...io.study.study import Phase, Study, read_study
 from ...io.study.summary import list_studies
 from .. import AppError
+from .evaluate import check_folder
 
 Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
 BEST, SLICES, RANDOM = "best possible", "slice order", "random"
+STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
+PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrderResult:
-    """How early one order finds one kind of errors.
+    """Errors of one kind found in one order of the slices.
 
-    ``order`` names a score, or is BEST, SLICES or RANDOM. ``times_random`` and ``of_best`` compare
-    what is found in the first 30 % of the slices with these orders.
+    ``order`` names a score, or is BEST, SLICES or RANDOM. ``times_random`` and ``of_best`` are
+    ratios of the errors found in the first 30 % of the slices.
     """
 
     errors: Errors
@@ -50,7 +54,7 @@ class OrderResult:
 
     @property
     def title(self) -> str:
-        """The order in words."""
+        """Title of the order."""
         return (
             REVIEW_SCORES[self.order].title
             if self.order in REVIEW_SCORES
@@ -60,9 +64,9 @@ class OrderResult:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QueueEvaluation:
-    """Every order's result, and of what. ``errors``: kind → number of wrong voxels.
+    """Results of all orders. ``errors``: kind → number of wrong voxels.
 
-    ``notes`` says, a sentence each, what was left out.
+    ``notes`` are sentences on what was left out.
     """
 
     results: tuple[OrderResult, ...]
@@ -73,26 +77,26 @@ class QueueEvaluation:
     notes: tuple[str, ...]
 
     def of(self, errors: Errors, order: str, *, leaves_out_border: bool = False) -> OrderResult:
-        """The result of one order."""
+        """Return the result of one order."""
         wanted = (errors, order, leaves_out_border)
         return next(r for r in self.results if (r.errors, r.order, r.leaves_out_border) == wanted)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Judged:
-    """A study beside its reference: per phase the wrong voxels, and the queue of every score."""
+class _ReferencedStudy:
+    """A study with a reference: wrong voxels of each phase, and the queue of every score."""
 
     patient: str
     wrong: Mapping[Phase, WrongVoxels]
     queues: Mapping[tuple[str, bool], Sequence[QueueItem]]
 
     def review(self, errors: Errors, queue: Sequence[QueueItem] = ()) -> ReviewedSlices:
-        """The queue, and after it all slices that are not in it."""
+        """Return the slices in the queue, then all others."""
         counts = {phase: getattr(wrong, errors) for phase, wrong in self.wrong.items()}
-        places = [(phase, z) for phase, count in counts.items() for z in range(len(count))]
-        number = {place: n for n, place in enumerate(places)}
-        first = [number[item.phase, item.z] for item in queue]
-        order = [*first, *(n for n in number.values() if n not in set(first))]
+        slices = [(phase, z) for phase, count in counts.items() for z in range(len(count))]
+        index = {key: n for n, key in enumerate(slices)}
+        queued = [index[item.phase, item.z] for item in queue]
+        order = [*queued, *(n for n in index.values() if n not in set(queued))]
         return ReviewedSlices(
             patient=self.patient,
             errors=np.concatenate(list(counts.values())),
@@ -103,69 +107,69 @@ class _Judged:
 def evaluate_queue(
     studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT
 ) -> QueueEvaluation:
-    """Review the studies in a folder by every score, and count the wrong voxels that are found.
+    """Return the wrong voxels found when the studies in a folder are reviewed by every score.
 
-    ``labels`` holds the references, ``<case>.nii.gz`` or ``<case>_gt.nii.gz``: see
-    ``io.reference_labels``. Phases and studies without one are left out and noted. ``patient`` is
-    the pattern of the patient's part of a case's name: intervals are over patients.
+    ``labels`` contains the references (`reference_labels`). Phases and studies without a reference
+    are left out and noted. ``patient`` is the pattern of the patient's part of a case name, for
+    intervals over patients.
 
-    Raises AppError and DataError, one sentence, where there is nothing to judge, a study cannot be
-    read, or a reference does not fit its study.
+    Raises AppError and DataError if there is nothing to evaluate, a study cannot be read, or a
+    reference does not match its study.
     """
-    if not labels.is_dir():
-        raise AppError(f"{labels} is no folder: it should hold the reference labels.")
-    judged, notes = [], []
+    check_folder(labels, "reference labels")
+    evaluated, notes = [], []
     for folder in _folders(studies):
         study = read_study(folder)
         wrong = _wrong_of(study, labels)
         notes += [*study.problems, *_unlabelled(study, wrong)]
         if wrong:
-            found = _judge(study, wrong, patient_of(study.info.case, patient))
-            judged.append(found)
+            evaluated.append(_queued(study, wrong, patient_of(study.info.case, patient)))
             notes += _fallbacks(study)
-    if not judged:
+    if not evaluated:
         raise AppError(
-            f"No labels in {labels} are named like a study in {studies}: a study called NAME needs "
-            "NAME.nii.gz or NAME_gt.nii.gz."
+            "{labels} has no reference for any study in {studies}. Rename each reference to "
+            "NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its study.",
+            labels=labels,
+            studies=studies,
         )
     return QueueEvaluation(
-        results=tuple(result for kind in KINDS for result in _results(judged, kind)),
-        studies=len(judged),
-        patients=len({study.patient for study in judged}),
-        slices=sum(len(wrong.all) for study in judged for wrong in study.wrong.values()),
-        errors={kind: _total(judged, kind) for kind in KINDS},
+        results=tuple(result for kind in KINDS for result in _results(evaluated, kind)),
+        studies=len(evaluated),
+        patients=len({study.patient for study in evaluated}),
+        slices=sum(len(wrong.all) for study in evaluated for wrong in study.wrong.values()),
+        errors={kind: _total(evaluated, kind) for kind in KINDS},
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
 def _folders(studies: Path) -> Iterator[Path]:
-    if not studies.is_dir():
-        raise AppError(f"{studies} is no folder: it should hold the studies.")
-    found = sorted(list_studies(studies), key=lambda summary: summary.case)
-    if not found:
-        raise AppError(
-            f"{studies} holds no studies; bayes-nnunet predict writes them with --save study."
-        )
-    for one, following in zip(found, [*found[1:], None], strict=True):
-        if one.problem:
-            raise AppError(one.problem)
-        if following is not None and one.case == following.case:
+    check_folder(studies, "studies")
+    summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
+    if not summaries:
+        raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
+    for study, following in zip(summaries, [*summaries[1:], None], strict=True):
+        if study.problem:
+            raise AppError(study.problem)
+        if following is not None and study.case == following.case:
             raise AppError(
-                f"{one.folder} and {following.folder} are both studies of {one.case}: keep one."
+                "{first} and {second} are both studies of {case}. Keep only one of them.",
+                first=study.folder,
+                second=following.folder,
+                case=study.case,
             )
-        yield one.folder
+        yield study.folder
 
 
 def _wrong_of(study: Study, labels: Path) -> dict[Phase, WrongVoxels]:
-    """The wrong voxels of each phase that has a reference."""
-    info, found = study.info, {}
+    """Return the wrong voxels of each phase that has a reference."""
+    info, wrong = study.info, {}
     for phase, posterior in study.posteriors.items():
         reference = reference_labels(
             labels, info.case, phase, structures=info.structures, geometry=info.geometry
         )
         if reference is not None:
-            found[phase] = wrong_voxels(posterior.prediction, reference, info.geometry.spacing)
-    return found
+            wrong[phase] = wrong_voxels(posterior.prediction, reference, info.geometry.spacing)
+    return wrong
 
 
 def _unlabelled(study: Study, wrong: Mapping[Phase, WrongVoxels]) -> list[str]:
@@ -173,12 +177,12 @@ def _unlabelled(study: Study, wrong: Mapping[Phase, WrongVoxels]) -> list[str]:
     if not without:
         return []
     if not wrong:
-        return [f"{study.info.case} has no labels and was left out."]
-    listed = ", ".join(map(str, without))
-    return [f"{study.info.case} has no labels of the phases {listed}, which were left out."]
+        return [STUDY_LEFT_OUT.format(case=study.info.case)]
+    phases = ", ".join(map(str, without))
+    return [PHASES_LEFT_OUT.format(case=study.info.case, phases=phases)]
 
 
-def _judge(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _Judged:
+def _queued(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _ReferencedStudy:
     posteriors = {phase: study.posteriors[phase] for phase in wrong}
     queues = {}
     for name in REVIEW_SCORES:
@@ -195,7 +199,7 @@ def _judge(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _J
                 for phase, posterior in posteriors.items()
             }
             queues[name, leaves_out_border] = review_queue(scores)
-    return _Judged(patient=patient, wrong=wrong, queues=queues)
+    return _ReferencedStudy(patient=patient, wrong=wrong, queues=queues)
 
 
 def _fallbacks(study: Study) -> list[str]:
@@ -203,9 +207,9 @@ def _fallbacks(study: Study) -> list[str]:
     return [f"{study.info.case}: {sentence}" for sentence in sentences if sentence]
 
 
-def _results(judged: Sequence[_Judged], errors: Errors) -> Iterator[OrderResult]:
-    """All orders, the best possible first."""
-    reviews = [study.review(errors) for study in judged]
+def _results(studies: Sequence[_ReferencedStudy], errors: Errors) -> Iterator[OrderResult]:
+    """Yield the results of all orders, the best possible first."""
+    reviews = [study.review(errors) for study in studies]
 
     def pooled(order: Callable[[ReviewedSlices], ReviewedSlices]) -> QueueYield:
         return queue_yield([order(review) for review in reviews])
@@ -223,13 +227,15 @@ def _results(judged: Sequence[_Judged], errors: Errors) -> Iterator[OrderResult]
         )
 
     yield result(BEST, best)
-    for name, leaves_out_border in judged[0].queues:
-        by_score = [study.review(errors, study.queues[name, leaves_out_border]) for study in judged]
+    for name, leaves_out_border in studies[0].queues:
+        by_score = [
+            study.review(errors, study.queues[name, leaves_out_border]) for study in studies
+        ]
         yield result(name, queue_yield(by_score), leaves_out_border=leaves_out_border)
     yield result(SLICES, pooled(in_slice_order))
     yield result(RANDOM, random)
 
 
-def _total(judged: Sequence[_Judged], errors: Errors) -> int:
-    counts: list[NDArray[np.float64]] = [study.review(errors).errors for study in judged]
+def _total(studies: Sequence[_ReferencedStudy], errors: Errors) -> int:
+    counts: list[NDArray[np.float64]] = [study.review(errors).errors for study in studies]
     return int(sum(count.sum() for count in counts))

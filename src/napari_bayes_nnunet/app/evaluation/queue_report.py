@@ -1,4 +1,4 @@
-"""A judged queue as a table, a picture and a few sentences."""
+"""Report of a queue evaluation: CSV table, figure and summary."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...core.problems import Action
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from .. import AppError
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
+from .tables import format_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WORDS: Final[dict[Errors, str]] = {
+_TITLES: Final[dict[Errors, str]] = {
     "gross": "Gross errors (more than 3 mm from the contour)",
     "all": "All wrong voxels",
 }
@@ -32,13 +34,13 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.5},
     RANDOM: {"color": "grey", "linestyle": "--", "linewidth": 1.2},
 }
-"""Colours that colour-blind readers tell apart (Okabe and Ito)."""
+"""Lines of the figure, in colours for colour-blind readers (Okabe and Ito)."""
 
 
 def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
-    """Write ``report``.csv and the picture ``report``.png; returns both. A .csv may be named.
+    """Write the table ``report``.csv and the figure ``report``.png, and return both.
 
-    Raises AppError where they cannot be written.
+    ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
     stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
     table, picture = (stem.with_name(stem.name + ending) for ending in (".csv", ".png"))
@@ -47,12 +49,17 @@ def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path,
         with replacing(picture) as temporary:
             _draw(evaluation, temporary)
     except OSError as error:
-        raise AppError(f"{stem} cannot be written: {error.strerror or error}.") from error
+        raise AppError(
+            "{file} cannot be written ({reason}).",
+            Action.OTHER_OUTPUT,
+            file=stem,
+            reason=error.strerror or error,
+        ) from error
     return table, picture
 
 
 def report_csv(evaluation: QueueEvaluation) -> str:
-    """One row an order: what is found at 30 % of the slices, area under the curve, the curve.
+    """Return a row for each order: errors found at 30 % of the slices, the curve and its area.
 
     Shares are fractions; ``_low`` and ``_high`` bound the 95 % interval over patients.
     """
@@ -83,20 +90,21 @@ def report_csv(evaluation: QueueEvaluation) -> str:
 
 
 def queue_text(evaluation: QueueEvaluation) -> str:
-    """What was judged, and what the default score finds."""
+    """Return the extent of the evaluation and the errors found by the default score."""
     lines = [
-        f"{evaluation.studies} studies of {evaluation.patients} patients, {evaluation.slices} "
-        f"slices, {evaluation.errors['all']} wrong voxels, {evaluation.errors['gross']} of them "
-        "gross (more than 3 mm from the reference contour)."
+        f"{format_count(evaluation.studies, 'study', 'studies')} of "
+        f"{format_count(evaluation.patients, 'patient')}, "
+        f"{format_count(evaluation.slices, 'slice')}, {evaluation.errors['all']} wrong voxels, "
+        f"{evaluation.errors['gross']} of them gross (more than 3 mm from the reference contour)."
     ]
     for kind in KINDS:
-        mine, best = evaluation.of(kind, DEFAULT_SCORE), evaluation.of(kind, BEST)
-        low, high = mine.found.at_share.interval
+        default, best = evaluation.of(kind, DEFAULT_SCORE), evaluation.of(kind, BEST)
+        low, high = default.found.at_share.interval
         lines.append(
-            f"{_WORDS[kind]} in the first {_percent(SHARE)} of the slices by “{mine.title}”: "
-            f"{_percent(mine.found.at_share.value)} (95 % interval over patients {_percent(low)} "
-            f"to {_percent(high)}); best possible {_percent(best.found.at_share.value)}, random "
-            f"{_percent(SHARE)}."
+            f"{_TITLES[kind]} in the first {_percent(SHARE)} of the slices by “{default.title}”: "
+            f"{_percent(default.found.at_share.value)} (95 % interval over patients "
+            f"{_percent(low)} to {_percent(high)}). Best possible: "
+            f"{_percent(best.found.at_share.value)}. Random order: {_percent(SHARE)}."
         )
     return "\n".join([*lines, *evaluation.notes])
 
@@ -111,8 +119,8 @@ def _draw(evaluation: QueueEvaluation, file: Path) -> None:
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, kind in zip(panels, KINDS, strict=True):
-        _draw_panel(panel, [r for r in evaluation.results if r.errors == kind], _WORDS[kind])
-    panels[0].set_ylabel("found, % of these errors")
+        _draw_panel(panel, [r for r in evaluation.results if r.errors == kind], _TITLES[kind])
+    panels[0].set_ylabel("errors found, %")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(file, dpi=120)
 
@@ -127,6 +135,4 @@ def _draw_panel(panel: Axes, results: list[OrderResult], title: str) -> None:
         percent = np.linspace(0, 100, len(curve))
         panel.plot(percent, curve, label=result.title, zorder=3 if is_default else 2, **style)
     panel.axvline(100 * SHARE, color="lightgrey", linewidth=1, zorder=1)
-    panel.set(
-        title=title, xlabel="reviewed, % of the slices of each study", xlim=(0, 100), ylim=(0, 101)
-    )
+    panel.set(title=title, xlabel="slices reviewed, % of each study", xlim=(0, 100), ylim=(0, 101))

@@ -1,4 +1,4 @@
-"""An evaluation from its folders to the files of its report, as the dock asks for it."""
+"""Evaluation on request of the dock: preview, run and report files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from ..report.output_folder import check_writable, unwritable
 from .evaluate import (
     EvaluationProgress,
     MethodEvaluation,
+    check_folder,
+    common_cases,
     evaluate_methods,
     judged_structures,
     refuse_same_folders,
@@ -30,17 +32,18 @@ from .example_cases import shown_cases
 from .figures import reliability_picture
 from .measures import ECE, dice_measures
 from .output_files import CASES, PAGE, SUMMARY, write_evaluation
-from .tables import Block, Table, evaluation_table, extent
+from .tables import Block, Table, describe_extent, evaluation_table
 
 FILES = (PAGE, CASES, SUMMARY)
 DICE, CALIBRATION = "Dice", "Calibration error"
+DRAWING, MAKING, WRITING = "Drawing the figures", "Making the report", "Writing the report"
 MARGIN = 8
-"""White beside a picture, pixels."""
+"""White margin on the right of a picture, pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
-    """``methods``: name → folder of predictions; the others are compared with the first.
+    """An evaluation to run. ``methods``: name → folder of predictions, the baseline first.
 
     ``labels``, ``images`` and ``patient`` as for `evaluate_methods` and `shown_cases`; ``report``
     is the folder for the files.
@@ -54,7 +57,7 @@ class EvaluationRequest:
 
     @property
     def arguments(self) -> list[str]:
-        """What follows ``bayes-nnunet evaluate`` on the command line that says the same."""
+        """Arguments of ``bayes-nnunet evaluate`` for the same evaluation."""
         (name, first), *others = self.methods.items()
         flags = ["--output", str(self.report), "--name", name]
         for other, folder in others:
@@ -68,9 +71,9 @@ class EvaluationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPreview:
-    """What can be measured: cases that all methods have, and how many of them have labels.
+    """Cases that all methods have, with their patients; ``labelled`` counts those with labels.
 
-    ``patient_of``: case → whose it is.
+    ``patient_of``: case → patient.
     """
 
     patient_of: dict[str, str]
@@ -78,7 +81,7 @@ class EvaluationPreview:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the cases."""
         return tuple(self.patient_of)
 
     @property
@@ -89,9 +92,9 @@ class EvaluationPreview:
 
 @dataclass(frozen=True)
 class Stage:
-    """What is being done, ``done`` of ``total``; ``total`` 0 where it cannot be counted.
+    """Progress of an evaluation, ``done`` of ``total``; ``total`` is 0 if it is not known.
 
-    ``is_last``: the files are being written, so that it is too late to stop.
+    ``is_last``: the files are being written, so it is too late to stop.
     """
 
     words: str
@@ -102,10 +105,10 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOutcome:
-    """The report's ``page``, and what is shown of it at once.
+    """The report's ``page`` and the results shown in the dock.
 
-    ``table``: Dice of each structure and the pooled calibration error; ``pictures``: reliability
-    diagrams as PNG, one a method that has probabilities.
+    ``table``: Dice of each structure and pooled calibration error; ``pictures``: reliability
+    diagrams as PNG, one for each method with probabilities.
     """
 
     page: Path
@@ -115,63 +118,61 @@ class EvaluationOutcome:
     notes: tuple[str, ...]
 
 
-def preview(request: EvaluationRequest) -> EvaluationPreview:
-    """Look into the folders, quickly: only names are read.
+def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
+    """Return the cases in the folders, from file names alone.
 
-    Raises AppError and DataError, one sentence, where the evaluation would fail.
+    Raises AppError and DataError if the evaluation would fail.
     """
-    found = {name: set(predicted_cases(folder)) for name, folder in request.methods.items()}
-    for folder, holds in ((request.labels, "reference labels"), (request.images, "images")):
-        if folder is not None and not folder.is_dir():
-            raise AppError(f"{folder} is no folder: it should hold the {holds}.")
+    predicted = {name: set(predicted_cases(folder)) for name, folder in request.methods.items()}
+    check_folder(request.labels, "reference labels")
+    if request.images is not None:
+        check_folder(request.images, "images")
     refuse_same_folders(request.methods, request.labels)
     check_writable(request.report)
-    if not (common := set.intersection(*found.values())):
-        raise AppError(
-            f"{' and '.join(found)} have no case in common: compare predictions of one set."
-        )
-    cases = sorted(common)
+    cases = sorted(common_cases(predicted))
     stems = {re.sub(r"(_gt)?\.nii(\.gz)?$", "", name) for name in _images_in(request.labels)}
     labelled = sum(not stems.isdisjoint(_references(case)) for case in cases)
     if not labelled:
         raise AppError(
-            f"No labels in {request.labels} are named like the predictions: a case called "
-            f"{cases[0]} needs {cases[0]}.nii.gz or {cases[0]}_gt.nii.gz."
+            "{labels} has no reference for any of the predictions. Rename each reference after its "
+            "case, such as {case}.nii.gz or {case}_gt.nii.gz.",
+            labels=request.labels,
+            case=cases[0],
         )
-    whose = patients_of(cases, request.labels, pattern=request.patient)
-    return EvaluationPreview(patient_of=whose, labelled=labelled)
+    patient_of = patients_of(cases, request.labels, pattern=request.patient)
+    return EvaluationPreview(patient_of=patient_of, labelled=labelled)
 
 
-def files_there(report: Path) -> list[Path]:
-    """Files of an earlier report that a new one would replace."""
+def existing_files(report: Path) -> list[Path]:
+    """Return the files of an earlier report that a new one would replace."""
     return [file for file in (report / name for name in FILES) if file.exists()]
 
 
-def run(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]:
-    """Measure every case, then write the report; until its very end nothing is written.
+def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]:
+    """Measure every case, then write the report; nothing is written before the last stage.
 
-    Raises AppError and DataError, one sentence, as `evaluate_methods` and `write_evaluation` do.
+    Raises AppError and DataError as `evaluate_methods` and `write_evaluation` do.
     """
     methods = yield from _measured(request)
-    yield Stage("Drawing the pictures")
+    yield Stage(DRAWING)
     shown = list(shown_cases(methods, request.labels, images=request.images))
     outcome = EvaluationOutcome(
         page=request.report / PAGE,
-        extent=extent(methods),
+        extent=describe_extent(methods),
         table=main_table(methods),
         pictures=tuple(reliability_pictures(methods)),
         notes=tuple(_notes(methods)),
     )
-    yield Stage("Making the report")
+    yield Stage(MAKING)
     with tempfile.TemporaryDirectory() as scratch:
         write_evaluation(methods, Path(scratch), shown=shown)
-        yield Stage("Writing the report", is_last=True)
-        _place(Path(scratch), request.report)
+        yield Stage(WRITING, is_last=True)
+        _copy(Path(scratch), request.report)
     return outcome
 
 
 def main_table(methods: Sequence[MethodEvaluation]) -> Table:
-    """Dice of each structure and the calibration error over all voxels."""
+    """Return Dice of each structure and the pooled calibration error."""
     structures = judged_structures(methods)
     pooled = replace(ECE[0], title="ECE")
     blocks = [
@@ -182,13 +183,13 @@ def main_table(methods: Sequence[MethodEvaluation]) -> Table:
 
 
 def reliability_pictures(methods: Sequence[MethodEvaluation]) -> Iterator[bytes]:
-    """The reliability diagram of each method in the report's colour, a picture each."""
-    alone = [
+    """Yield the reliability diagram of each method as a PNG, in its colour in the report."""
+    single = [
         [replace(other, cases=other.cases if other is method else ()) for other in methods]
         for method in methods
     ]
-    found = (reliability_picture(each) for each in alone)
-    yield from _trimmed([picture for picture in found if picture is not None])
+    pictures = map(reliability_picture, single)
+    yield from _trimmed([picture for picture in pictures if picture is not None])
 
 
 def _measured(request: EvaluationRequest) -> Generator[Stage, None, tuple[MethodEvaluation, ...]]:
@@ -201,33 +202,33 @@ def _stage(step: EvaluationProgress) -> Stage:
 
 
 def _notes(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
-    """What was left out or assumed, each sentence once; whose it is unless it is of all."""
-    whose: dict[str, list[str]] = {}
+    """Yield each note once, after the names of its methods unless all have it."""
+    names_of: dict[str, list[str]] = {}
     for method in methods:
         for note in method.notes:
-            whose.setdefault(note, []).append(method.name)
-    for note, names in whose.items():
+            names_of.setdefault(note, []).append(method.name)
+    for note, names in names_of.items():
         yield note if len(names) == len(methods) else f"{' and '.join(names)}: {note}"
 
 
-def _place(made: Path, report: Path) -> None:
-    """Put the files of a report where they belong, the page last."""
+def _copy(scratch: Path, report: Path) -> None:
+    """Copy the files of a report to its folder, the page last."""
     try:
         for name in reversed(FILES):
-            write_text(report / name, (made / name).read_text(encoding="utf-8"))
+            write_text(report / name, (scratch / name).read_text(encoding="utf-8"))
     except OSError as error:
         raise unwritable(report, error) from error
 
 
 def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:
-    """The pictures without the white on their right, all equally wide."""
+    """Yield the pictures without the white on the right, all equally wide."""
     from matplotlib.image import imread, imsave
 
     pixels = [imread(BytesIO(picture)) for picture in pictures]
     ends = [int(np.flatnonzero((p[..., :3] < 1).any(axis=(0, 2)))[-1]) for p in pixels]
-    for each in pixels:
+    for picture in pixels:
         file = BytesIO()
-        imsave(file, each[:, : max(ends) + MARGIN], format="png")
+        imsave(file, picture[:, : max(ends) + MARGIN], format="png")
         yield file.getvalue()
 
 
@@ -236,6 +237,6 @@ def _images_in(folder: Path) -> Iterator[str]:
 
 
 def _references(case: str) -> set[str]:
-    """What its reference may be called; that of a cine's phase also like the cine."""
+    """Return possible names of the reference, for a phase also those of the whole cine."""
     cine = re.sub(r"_frame\d+$", "", case)
     return {case, cine, cine.removesuffix("_4d"), case.replace("_4d_frame", "_frame")}

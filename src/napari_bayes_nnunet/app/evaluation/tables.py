@@ -1,4 +1,4 @@
-"""Tables of an evaluation as in the paper: methods as rows, groups as blocks of columns."""
+"""Tables of an evaluation: methods as rows, groups as blocks of columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .measures import Measure
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Some measures of the cases for which ``takes`` is true, side by side under one title."""
+    """Measures of the cases for which ``takes`` is true, side by side under one title."""
 
     title: str
     measures: Sequence[Measure]
@@ -25,9 +25,9 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCell:
-    """A number as it is written: "0.911", "±0.052", its interval "0.893 to 0.927".
+    """A formatted number: "0.911", "±0.052", its interval "0.893 to 0.927".
 
-    ``remark`` says how many volumes have no such number; ``stands_out`` in bold.
+    ``remark`` counts the volumes without the number; ``stands_out``: in bold.
     """
 
     value: str
@@ -44,14 +44,14 @@ class TableCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``heads``: title of each block and of its columns; ``rows``: method and its cells."""
+    """A table: ``heads`` are titles of blocks and their columns, ``rows`` methods and cells."""
 
     heads: tuple[tuple[str, tuple[str, ...]], ...]
     rows: tuple[tuple[str, tuple[TableCell, ...]], ...]
 
     @property
     def columns(self) -> list[str]:
-        """Title of every column, that of its block before it where there are several blocks."""
+        """Title of every column, after that of its block if there are several blocks."""
         several = len(self.heads) > 1
         return [
             f"{block}: {column}" if several else column
@@ -61,34 +61,31 @@ class Table:
 
 
 def evaluation_table(methods: Sequence[MethodEvaluation], blocks: Sequence[Block]) -> Table:
-    """Every measure of every block for each method; the best of a column stands out."""
+    """Return every measure of every block for each method; the best of a column stands out."""
     columns = []
     for block in blocks:
         kept = [[case for case in method.cases if block.takes(case)] for method in methods]
         for measure in block.measures:
-            found = [measure.aggregate(cases) for cases in kept]
-            columns.append(_best_marked([cell(f, measure) for f in found], found, measure))
+            aggregates = [measure.aggregate(cases) for cases in kept]
+            columns.append(_best_marked(aggregates, measure))
     return _table(methods, blocks, columns)
 
 
 def difference_table(methods: Sequence[MethodEvaluation], blocks: Sequence[Block]) -> Table:
-    """How much each method differs from the first; it stands out where the interval is beside 0.
-
-    The differences are of the same patients, drawn alike.
-    """
+    """Return paired differences from the first method; bold if the interval excludes 0."""
     columns = []
     for block in blocks:
         kept = [[case for case in method.cases if block.takes(case)] for method in methods]
         for measure in block.measures:
-            base, *found = (measure.aggregate(cases) for cases in kept)
-            columns.append([_difference_cell(f, base, measure) for f in found])
+            base, *others = (measure.aggregate(cases) for cases in kept)
+            columns.append([_difference_cell(other, base, measure) for other in others])
     return _table(methods[1:], blocks, columns)
 
 
 def group_blocks(
     methods: Sequence[MethodEvaluation], group: str, measures: Sequence[Measure]
 ) -> list[Block]:
-    """A block for each value of a group, such as "Vendor A (32 volumes)"."""
+    """Return a block for each value of a group, such as "Vendor A (32 volumes)"."""
     cases = methods[0].cases
 
     def has(value: str) -> Callable[[CaseEvaluation], bool]:
@@ -98,7 +95,7 @@ def group_blocks(
     title = f"{group[:1].upper()}{group[1:]}"
     return [
         Block(
-            title=f"{title} {value} ({volumes(sum(map(has(value), cases)))})",
+            title=f"{title} {value} ({format_count(sum(map(has(value), cases)), 'volume')})",
             measures=measures,
             takes=has(value),
         )
@@ -106,42 +103,41 @@ def group_blocks(
     ]
 
 
-def groups_of(methods: Sequence[MethodEvaluation]) -> list[str]:
-    """Groups by which the cases fall into at least two parts, in the order of their names."""
+def list_groups(methods: Sequence[MethodEvaluation]) -> list[str]:
+    """Return the names of the groups with at least two values, sorted."""
     values: dict[str, set[str]] = {}
     for case in methods[0].cases:
         for group, value in case.groups.items():
             values.setdefault(group, set()).add(value)
-    return sorted(group for group, found in values.items() if len(found) > 1)
+    return sorted(group for group, distinct in values.items() if len(distinct) > 1)
 
 
-def volumes(count: int) -> str:
-    """The number in words."""
-    return "1 volume" if count == 1 else f"{count} volumes"
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return a number of things in words, such as "1 volume" or "2 studies"."""
+    return f"1 {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
-def extent(methods: Sequence[MethodEvaluation]) -> str:
-    """What was measured: "32 volumes of 16 patients"."""
-    patients = methods[0].patients
-    of = "1 patient" if patients == 1 else f"{patients} patients"
-    return f"{volumes(len(methods[0].cases))} of {of}"
+def describe_extent(methods: Sequence[MethodEvaluation]) -> str:
+    """Return the numbers of volumes and patients: "32 volumes of 16 patients"."""
+    volumes = format_count(len(methods[0].cases), "volume")
+    return f"{volumes} of {format_count(methods[0].patients, 'patient')}"
 
 
-def cell(found: Aggregate, measure: Measure) -> TableCell:
-    """An aggregate as the measure is written."""
-    if math.isnan(found.value):
+def make_cell(aggregate: Aggregate, measure: Measure) -> TableCell:
+    """Return an aggregate in the format of its measure."""
+    if math.isnan(aggregate.value):
         return TableCell(value=UNKNOWN)
-    deviation = _written(found.deviation, measure)
+    deviation = _written(aggregate.deviation, measure)
     return TableCell(
-        value=_written(found.value, measure),
+        value=_written(aggregate.value, measure),
         deviation=f"±{deviation}" if deviation != UNKNOWN else "",
-        interval=_interval(found, measure),
-        remark=f"{found.skipped} without" if found.skipped else "",
+        interval=_interval(aggregate, measure),
+        remark=f"{aggregate.skipped} without" if aggregate.skipped else "",
     )
 
 
 def text_table(table: Table) -> str:
-    """Return the values and their deviations alone, for a terminal."""
+    """Return the table for a terminal, without intervals."""
     rows = [
         [name, *(" ".join(filter(None, (c.value, c.deviation))) for c in cells)]
         for name, cells in table.rows
@@ -165,41 +161,41 @@ def _head(measure: Measure) -> str:
     return f"{measure.title}, {measure.unit}" if measure.unit else measure.title
 
 
-def _best_marked(
-    cells: Sequence[TableCell], found: Sequence[Aggregate], measure: Measure
-) -> list[TableCell]:
-    """The cells, with those in bold that are written like the best."""
+def _best_marked(aggregates: Sequence[Aggregate], measure: Measure) -> list[TableCell]:
+    """Return the cells, in bold if their text equals that of the best."""
+    cells = [make_cell(aggregate, measure) for aggregate in aggregates]
     keys = {
         "higher": lambda value: value,
         "lower": lambda value: -value,
         "nearer to 0": lambda value: -abs(value),
     }
-    known = [(f.value, c.value) for f, c in zip(found, cells, strict=True) if c.value != UNKNOWN]
+    pairs = zip(aggregates, cells, strict=True)
+    known = [(a.value, c.value) for a, c in pairs if c.value != UNKNOWN]
     if not measure.better or len(known) < 2:
-        return list(cells)
+        return cells
     _, best = max(known, key=lambda pair: keys[measure.better](pair[0]))
     return [replace(c, stands_out=c.value == best) for c in cells]
 
 
-def _difference_cell(found: Aggregate, base: Aggregate, measure: Measure) -> TableCell:
-    differs = aggregate_difference(found, base)
-    if math.isnan(differs.value):
+def _difference_cell(aggregate: Aggregate, base: Aggregate, measure: Measure) -> TableCell:
+    difference = aggregate_difference(aggregate, base)
+    if math.isnan(difference.value):
         return TableCell(value=UNKNOWN)
-    low, high = (round(end * measure.scale, measure.digits) for end in differs.interval)
+    low, high = (round(end * measure.scale, measure.digits) for end in difference.interval)
     return TableCell(
-        value=_signed(differs.value, measure),
-        interval=_interval(differs, measure, _signed),
+        value=_signed(difference.value, measure),
+        interval=_interval(difference, measure, _signed),
         stands_out=low > 0 or high < 0,
     )
 
 
 def _interval(
-    found: Aggregate,
+    aggregate: Aggregate,
     measure: Measure,
-    written: Callable[[float, Measure], str] | None = None,
+    write: Callable[[float, Measure], str] | None = None,
 ) -> str:
-    low, high = found.interval
-    write = written or _written
+    low, high = aggregate.interval
+    write = write or _written
     return "" if math.isnan(low) else f"{write(low, measure)} to {write(high, measure)}"
 
 

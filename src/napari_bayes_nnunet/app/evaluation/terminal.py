@@ -1,4 +1,4 @@
-"""An evaluation in a terminal: a progress bar over the cases, the report's tables at the end."""
+"""Evaluation in a terminal, with a progress bar and the main tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from ...core.problems import Setting
 from ...core.steps import drain
 from ...io.dataset.raw_dataset import DEFAULT_PATIENT
 from .. import AppError
 from ..report.output_folder import check_writable
 from ..terminal import progress_bar
-from .evaluate import evaluate_methods, refuse_same_folders
+from .evaluate import check_folder, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import evaluation_text, write_evaluation
 
@@ -27,31 +28,37 @@ def evaluate_in_terminal(
     patient: str | None = None,
     images: Path | None = None,
 ) -> None:
-    """Evaluate ``predictions``, and those of ``compare`` ("NAME=FOLDER"), and write the report."""
+    """Evaluate ``predictions`` and those of ``compare`` ("NAME=FOLDER"), and write the report."""
     first = name or predictions.absolute().name
     methods = {first: predictions}
     for text in compare:
         other, folder = _named_folder(text)
         if other in methods:
-            raise AppError(f"Two methods are called {other}: give each its own NAME=PREDICTIONS.")
+            raise AppError(
+                "Two methods are called {name}. Give each method its own name.", name=other
+            )
         methods[other] = folder
-    if images is not None and not images.is_dir():
-        raise AppError(f"{images} is no folder: it should hold the images.")
+    if images is not None:
+        check_folder(images, "images")
     refuse_same_folders(methods, labels)
     check_writable(report)
     steps = evaluate_methods(methods, labels, patient=patient or DEFAULT_PATIENT)
     with progress_bar() as bar:
-        found = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
-    page = write_evaluation(found, report, shown=shown_cases(found, labels, images=images))
-    click.echo(evaluation_text(found))
+        evaluated = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
+    page = write_evaluation(evaluated, report, shown=shown_cases(evaluated, labels, images=images))
+    click.echo(evaluation_text(evaluated))
     click.echo(f"Report: {page}")
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
-    """Where there are several "=", the first after which a folder is named; else the last."""
+    """Return name and folder, split at the first "=" that a folder follows, else at the last."""
     parts = text.split("=")
     splits = [("=".join(parts[:n]), Path("=".join(parts[n:]))) for n in range(1, len(parts))]
     name, folder = next((s for s in splits if s[1].is_dir()), (splits or [("", Path())])[-1])
     if not name.strip() or not parts[-1]:
-        raise AppError(f"--compare takes NAME=PREDICTIONS, such as SWA=out/swa, not {text!r}.")
+        raise AppError(
+            "{setting} takes NAME=PREDICTIONS, such as SWA=out/swa, not “{text}”.",
+            setting=Setting("compare"),
+            text=text,
+        )
     return name.strip(), folder

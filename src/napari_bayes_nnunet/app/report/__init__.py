@@ -1,1 +1,1 @@
-"""Building blocks shared by all HTML reports."""
+"""Parts shared by all HTML reports."""

@@ -1,4 +1,4 @@
-"""HTML reports, rendered from the Jinja2 templates of this room."""
+"""HTML reports from the Jinja2 templates in this folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 UNKNOWN: Final = "–"
-"""Stands for a number that is not known."""
+"""Stands for an unknown number."""
 _REM_PER_INCH: Final = 7.0
 
 
@@ -39,14 +39,18 @@ def data_uri(png: bytes) -> str:
 
 
 def natural_width(png: bytes) -> str:
-    """Return the CSS width at which letters are of one size in all figures."""
+    """Return the CSS width that gives text the same size in all figures."""
     width = int.from_bytes(png[16:20])  # pixels, from the header of the PNG file
     return f"{_REM_PER_INCH * width / DPI:.1f}rem"
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # 0.1 s, not when a dock opens
+    from jinja2 import (
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+    )  # takes 0.1 s, too long for opening a dock
 
     environment = Environment(
         loader=PackageLoader(__package__),

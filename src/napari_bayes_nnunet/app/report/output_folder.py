@@ -1,27 +1,31 @@
-"""The folder a report is written into."""
+"""Checks of the folder to write a report into."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from ...core.problems import Action
 from .. import AppError
 
 
 def check_writable(report: Path) -> None:
-    """Raise AppError where the folder cannot be made or written: before long work ends there."""
+    """Raise AppError, before long work, if the folder cannot be created or written to."""
     try:
-        place = next(place for place in (report, *report.absolute().parents) if place.exists())
+        existing = next(path for path in (report, *report.absolute().parents) if path.exists())
     except OSError as error:  # a name that is too long
         raise unwritable(report, error) from error
-    if not place.is_dir():
-        raise AppError(f"{place} is no folder: choose another one for the report.")
-    if not os.access(place, os.W_OK):
-        raise AppError(f"{place} cannot be written to: choose another folder for the report.")
+    if not existing.is_dir():
+        raise unwritable(existing, NotADirectoryError("it is not a folder"))
+    if not os.access(existing, os.W_OK):
+        raise unwritable(existing, PermissionError("it is read-only"))
 
 
-def unwritable(report: Path, error: OSError) -> AppError:
-    """The sentence for a folder that cannot be written."""
+def unwritable(folder: Path, error: OSError) -> AppError:
+    """Return the error for a folder that cannot be written to."""
     return AppError(
-        f"{report} cannot be used as a folder for the report: {error.strerror or error}."
+        "{folder} cannot be used for the report ({reason}).",
+        Action.OTHER_OUTPUT,
+        folder=folder,
+        reason=error.strerror or error,
     )

@@ -1,4 +1,4 @@
-"""Pictures of a report, as PNG: slices with their outlines before and after, the volume curve."""
+"""Pictures of a report, as PNG: slices with outlines, and the volume curve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ...core.metrics.overlap import LabelMap
 from ...io.images.geometry import Letters
-from .figures import DPI, INK, png
+from .figures import DPI, INK, encode_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,10 +36,10 @@ def slice_picture(
     box: CropBox,
     letters: Letters | None = None,
 ) -> bytes:
-    """The part ``box`` of a slice twice, with the outlines ``before`` and ``after`` the review.
+    """Return the part ``box`` of a slice twice, with outlines ``before`` and ``after`` review.
 
-    Where the review moved an outline, that of before stays as a dotted line. All arrays (Y, X),
-    ``spacing`` (y, x) in mm, ``colors`` label → "#RRGGBB", ``letters`` of the patient's directions.
+    The outlines before review are dotted in the second picture. All arrays (Y, X), ``spacing``
+    (y, x) in mm, ``colors`` label → "#RRGGBB", ``letters`` of the patient's directions.
     """
     from matplotlib.figure import Figure
 
@@ -55,7 +55,7 @@ def slice_picture(
                      linewidths=0.9)  # fmt: skip
         _outline(axes, labels, colors, linewidths=1.5)
         _write_on(axes, title, letters)
-    return png(figure)
+    return encode_png(figure)
 
 
 def thumbnail(
@@ -66,7 +66,7 @@ def thumbnail(
     colors: Mapping[int, str],
     box: CropBox,
 ) -> bytes:
-    """The part ``box`` of a slice with outlines, small; all as for `slice_picture`."""
+    """Return the part ``box`` of a slice with outlines, small; arguments as for `slice_picture`."""
     from matplotlib.figure import Figure
 
     rows, columns = (side.stop - side.start for side in box)
@@ -75,15 +75,15 @@ def thumbnail(
     axes = figure.add_axes((0, 0, 1, 1))
     show_image(axes, image[box])
     _outline(axes, labels[box], colors, linewidths=0.8)
-    return png(figure)
+    return encode_png(figure)
 
 
-def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
-    """The part of a slice to show: what is true with a margin, all of it where nothing is."""
+def crop_around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
+    """Return the box around the true voxels with a margin, or the whole slice if none is true."""
     sides = []
     for axis, step in enumerate(spacing):
-        (places,) = np.nonzero(mask.any(axis=1 - axis))
-        low, high = (places[0], places[-1] + 1) if len(places) else (0, mask.shape[axis])
+        (indices,) = np.nonzero(mask.any(axis=1 - axis))
+        low, high = (indices[0], indices[-1] + 1) if len(indices) else (0, mask.shape[axis])
         margin = max(MARGIN_MM, (SMALLEST_MM - (high - low) * step) / 2) / step
         start, stop = math.floor(low - margin), math.ceil(high + margin)
         sides.append(slice(max(0, start), min(mask.shape[axis], stop)))
@@ -91,7 +91,7 @@ def around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
 
 
 def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | None) -> bytes:
-    """Volumes over the phases, bands for their spread, and which phases are taken as ED and ES."""
+    """Return the volumes over the phases with their spread, and the phases of ED and ES."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -111,11 +111,11 @@ def curve_picture(curves: Sequence[VolumeCurve], *, ed: int | None, es: int | No
     axes.set_ylabel("volume, mL", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    return png(figure)
+    return encode_png(figure)
 
 
 def _curve(axes: Axes, curve: VolumeCurve) -> float:
-    """Draw one curve; returns its highest volume."""
+    """Draw one curve and return its highest volume."""
     volumes, spreads = np.array(curve.volumes), np.nan_to_num(np.array(curve.spreads))
     color = CARDIAC[curve.structure]
     low, high = volumes - spreads, volumes + spreads
@@ -128,7 +128,7 @@ def _curve(axes: Axes, curve: VolumeCurve) -> float:
 
 
 def show_image(axes: Axes, image: NDArray[Any]) -> None:
-    """(Y, X) in grey, without the darkest and the brightest voxels."""
+    """Draw a (Y, X) image in grey, clipped to the percentiles 1 and 99.5."""
     low, high = np.percentile(image, (1, 99.5))
     axes.imshow(
         image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
@@ -137,7 +137,7 @@ def show_image(axes: Axes, image: NDArray[Any]) -> None:
 
 
 def _outline(axes: Axes, labels: LabelMap, colors: Mapping[int, str], **line: Any) -> None:
-    # Padded, so that an outline is closed where the structure reaches the edge of the picture.
+    # Padding closes the outline of a structure that reaches the edge of the picture.
     padded = np.pad(labels, 1)
     rows, columns = (np.arange(-1, length + 1) for length in labels.shape)
     for label, color in colors.items():
@@ -152,12 +152,12 @@ def _outline(axes: Axes, labels: LabelMap, colors: Mapping[int, str], **line: An
 def _write_on(axes: Axes, title: str, letters: Letters | None) -> None:
     from matplotlib.patheffects import withStroke
 
-    words = [(0.02, 0.94, title, "left")]
+    texts = [(0.02, 0.94, title, "left")]
     if letters is not None:
         _, (top, bottom), (left, right) = letters
         middle = ((0.5, 0.94, top), (0.5, 0.06, bottom), (0.03, 0.5, left), (0.97, 0.5, right))
-        words += [(x, y, letter, "center") for x, y, letter in middle]
-    for x, y, text, side in words:
+        texts += [(x, y, letter, "center") for x, y, letter in middle]
+    for x, y, text, side in texts:
         axes.text(
             x, y, text, transform=axes.transAxes, color="white", fontsize=8.5, ha=side,
             va="center", path_effects=[withStroke(linewidth=2, foreground="black")],

@@ -15,7 +15,7 @@ from ...core.types import Place
 from ...io.study.review_state import Decision
 from ...io.study.usage_log import UseSummary
 from ..report.html import Tile, render_page
-from ..report.pictures import around, curve_picture, slice_picture
+from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
 from .outcome import ReviewOutcome
 from .report_numbers import number, number_rows, with_spread
@@ -92,7 +92,7 @@ def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dic
         return
     # One box for all slices, so that the pictures have one scale and form rows.
     drawn = [(part.before > 0) | (part.after > 0) for part in review.corrected]
-    box = around(np.any(drawn, axis=0), review.spacing[1:])
+    box = crop_around(np.any(drawn, axis=0), review.spacing[1:])
     for part in review.corrected:
         png = slice_picture(
             part.image,

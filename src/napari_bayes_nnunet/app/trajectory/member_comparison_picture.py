@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...core.heart.structures import structure_colors
 from ...io.files.case_names import safe_name
 from ..report.figures import DPI, INK, MUTED
-from ..report.pictures import around, show_image
+from ..report.pictures import crop_around, show_image
 from .member_comparison import MemberCase, MemberSlice
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw_members(case: MemberCase) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    box = around(np.any([row.heart for row in case.shown], axis=0), case.spacing)
+    box = crop_around(np.any([row.heart for row in case.shown], axis=0), case.spacing)
     rows, columns = len(case.shown), 3 + len(case.members)
     width = (_WIDTH - _LEFT) / columns
     sides = [side.stop - side.start for side in box]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.files.atomic import replacing, write_text
-from ..report.figures import png
+from ..report.figures import encode_png
 from ..report.output_folder import unwritable
 from .analysis import LayerDistances, TrajectoryAnalysis
 from .figures import draw, draw_distances, draw_layers
@@ -38,7 +38,7 @@ def write_trajectory(
     written.
     """
     figures = drawn(analysis, cases)
-    page = trajectory_page(analysis, cases, {name: png(f) for name, f in figures.items()})
+    page = trajectory_page(analysis, cases, {name: encode_png(f) for name, f in figures.items()})
     try:
         write_text(report / TABLE, trajectory_csv(analysis))
         write_text(report / DISTANCES, distances_csv(analysis))

@@ -32,6 +32,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.RESTORE: "put the file back from a backup, or train in another folder",
     Action.CHOOSE_SERIES: "choose a series",
     Action.TRAIN_WITH: "train with the {setting} {value}",
+    Action.SAVE_STUDIES: "segment the images and save them as studies",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

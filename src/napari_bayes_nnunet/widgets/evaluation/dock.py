@@ -16,8 +16,8 @@ from ...app.evaluation.request import (
     EvaluationPreview,
     EvaluationRequest,
     Stage,
-    files_there,
-    preview,
+    existing_files,
+    preview_evaluation,
 )
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, MessageLabel, scrolling
@@ -81,7 +81,7 @@ class EvaluationWidget(DockContent):
         request = self.form.request()
         if request is None or self._preview is None or self.job.is_running:
             return
-        existing = [f"{file.parent.name}/{file.name}" for file in files_there(request.report)]
+        existing = [f"{file.parent.name}/{file.name}" for file in existing_files(request.report)]
         if existing and not self._may_replace(self, existing):
             return
         self._settings.keep_evaluation(self.form.folders())
@@ -191,7 +191,7 @@ class EvaluationWidget(DockContent):
 
 def _preview_steps(request: EvaluationRequest) -> Steps:
     yield 0, 1
-    return preview(request)
+    return preview_evaluation(request)
 
 
 def _summary(preview: EvaluationPreview) -> str:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
-from ...app.evaluation.request import EvaluationOutcome, EvaluationRequest, Stage, run
+from ...app.evaluation.request import EvaluationOutcome, EvaluationRequest, Stage, run_evaluation
 from ...core.steps import map_steps
 from ..common.long_work import LongWork, Steps
 
@@ -32,7 +32,7 @@ class EvaluationJob(QObject):
     failed = Signal(str)
     stopped = Signal()
 
-    def __init__(self, *, run: Run = run, parent: QObject | None = None) -> None:
+    def __init__(self, *, run: Run = run_evaluation, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run = run
         self._latest = _LatestStage()
