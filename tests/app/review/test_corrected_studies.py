@@ -1,4 +1,4 @@
-"""Only what a reader has looked at is trained on, and one bad study does not stop the others."""
+"""Corrected studies: reviewed phases, training cases and errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review import corrected_studies as module
 from napari_bayes_nnunet.app.review.corrected_studies import (
+    DUPLICATE,
     AddedStudies,
     CorrectedStudy,
     add_studies,
     add_study,
+    count_open_slices,
     find_corrected,
-    open_slices,
     ready_phases,
     whole_queue,
 )
@@ -41,12 +42,12 @@ from ...helpers.hearts import make_dataset
 from ...helpers.studies import STRUCTURES, make_study
 
 QUEUED = (0, 1, 2)
-"""Slices on which the made models disagree; there is nothing in the last one."""
+"""Slices in the queue of the made study; the last one is empty."""
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Patients 001 to 003, two frames each."""
+    """Write a dataset of patients 001 to 003, two frames each."""
     return make_dataset(tmp_path / "data", patients=3)
 
 
@@ -58,7 +59,7 @@ def studies(tmp_path: Path) -> Path:
 
 
 def decide(folder: Path, places: Iterable[Place], state: State = "accepted", **setup: Any) -> None:
-    """Save decisions on slices, and how the review is set up."""
+    """Save decisions on slices and the review settings."""
     study = read_study(folder)
     decisions = {place: Decision(state=state) for place in places}
     review = replace(study.review, decisions={**study.review.decisions, **decisions}, **setup)
@@ -66,7 +67,7 @@ def decide(folder: Path, places: Iterable[Place], state: State = "accepted", **s
 
 
 def reviewed(folder: Path, **about: Any) -> Path:
-    """A study of a volume in which all slices of the queue are accepted."""
+    """Write a study of a volume with all queued slices accepted."""
     make_study(folder, case=folder.name, **about)
     decide(folder, [(None, z) for z in QUEUED])
     return folder
@@ -76,9 +77,9 @@ def session(folder: Path) -> ReviewSession:
     return ReviewSession(read_study(folder))
 
 
-def left(folder: Path) -> dict[Any, int]:
-    one = session(folder)
-    return open_slices(one, whole_queue(one))
+def open_slices(folder: Path) -> dict[Any, int]:
+    review = session(folder)
+    return count_open_slices(review, whole_queue(review))
 
 
 def added(*folders: Path, data: Path) -> AddedStudies:
@@ -86,56 +87,56 @@ def added(*folders: Path, data: Path) -> AddedStudies:
     return result
 
 
-# What is ready
+# Ready phases
 
 
-def test_a_phase_is_ready_when_its_slices_in_the_queue_are_accepted(tmp_path) -> None:
+def test_phase_with_accepted_queue_is_ready(tmp_path) -> None:
     folder = make_study(tmp_path / "heart", phases=(2, 4), ed=4, es=2)
-    assert left(folder) == {4: 3, 2: 3}
+    assert open_slices(folder) == {4: 3, 2: 3}
     decide(folder, [(4, z) for z in QUEUED] + [(2, 0)])
-    assert left(folder) == {4: 0, 2: 2}
-    assert ready_phases(left(folder)) == (4,)
+    assert open_slices(folder) == {4: 0, 2: 2}
+    assert ready_phases(open_slices(folder)) == (4,)
 
 
-def test_a_flagged_slice_keeps_its_phase_open_wherever_it_is(tmp_path) -> None:
+def test_flagged_slice_outside_queue_keeps_phase_open(tmp_path) -> None:
     folder = reviewed(tmp_path / "heart")
-    assert left(folder) == {None: 0}
+    assert open_slices(folder) == {None: 0}
     decide(folder, [(None, 3)], "flagged")
-    assert left(folder) == {None: 1}
+    assert open_slices(folder) == {None: 1}
     decide(folder, [(None, 3)])
-    assert left(folder) == {None: 0}
+    assert open_slices(folder) == {None: 0}
 
 
-def test_phases_out_of_the_queue_are_not_looked_at(tmp_path) -> None:
+def test_phases_outside_the_queue_are_not_counted(tmp_path) -> None:
     folder = make_study(tmp_path / "heart", phases=(1, 2, 4), ed=4, es=2)
-    assert set(left(folder)) == {4, 2}
+    assert set(open_slices(folder)) == {4, 2}
     decide(folder, [], all_phases=True)
-    assert set(left(folder)) == {1, 2, 4}
+    assert set(open_slices(folder)) == {1, 2, 4}
 
 
-def test_a_queue_that_was_narrowed_to_one_structure_does_not_count(tmp_path) -> None:
-    """The slices in which only others are unsure were not looked at."""
+def test_queue_of_one_structure_leaves_others_open(tmp_path) -> None:
+    """Slices in which only other structures are uncertain stay open."""
     folder = make_study(tmp_path / "heart")
     decide(folder, [], structure="RV", score="mutual-information")
-    one = session(folder)
-    shown = one.queue(one.scores())
+    review = session(folder)
+    shown = review.queue(review.scores())
     decide(folder, [(item.phase, item.z) for item in shown])
     assert len(shown) < len(QUEUED)
-    assert left(folder) == {None: len(QUEUED) - len(shown)}
+    assert open_slices(folder) == {None: len(QUEUED) - len(shown)}
 
 
-def test_where_the_queue_names_nothing_every_slice_must_be_accepted(tmp_path) -> None:
+def test_phase_without_posterior_needs_all_slices_accepted(tmp_path) -> None:
     folder = reviewed(tmp_path / "heart")
     (folder / "posterior" / "volume.npz").unlink()
-    assert left(folder) == {None: 1}
+    assert open_slices(folder) == {None: 1}
     decide(folder, [(None, 3)])
-    assert left(folder) == {None: 0}
+    assert open_slices(folder) == {None: 0}
 
 
-# Finding them
+# Find studies
 
 
-def test_the_studies_of_a_folder_are_found_the_ready_ones_first(studies) -> None:
+def test_ready_studies_of_a_folder_come_first(studies) -> None:
     make_study(studies / "a new", case="a new")
     begun = make_study(studies / "deep" / "begun", case="begun", phases=(2, 4), ed=4, es=2)
     decide(begun, [(4, z) for z in QUEUED] + [(2, 1)])
@@ -152,7 +153,7 @@ def test_the_studies_of_a_folder_are_found_the_ready_ones_first(studies) -> None
     ]
 
 
-def test_a_study_that_cannot_be_used_says_why_and_is_last(studies) -> None:
+def test_damaged_study_has_a_problem_and_comes_last(studies) -> None:
     reviewed(studies / "good")
     cut = reviewed(studies / "cut")
     (cut / "edited.nii.gz").write_bytes(b"cut")
@@ -165,18 +166,18 @@ def test_a_study_that_cannot_be_used_says_why_and_is_last(studies) -> None:
     assert drain(find_corrected(studies / "good" / "posterior")) == []
 
 
-def test_two_readings_of_one_case_are_not_taken(studies) -> None:
-    one, other = studies / "A" / "heart", studies / "B" / "heart"
-    for folder in (one, other):
+def test_two_reviews_of_one_case_are_refused(studies) -> None:
+    first, second = studies / "A" / "heart", studies / "B" / "heart"
+    for folder in (first, second):
         folder.parent.mkdir()
         reviewed(folder)
     found = {study.folder: study for study in drain(find_corrected(studies))}
-    assert found[one].ready == found[other].ready == ()
-    assert f"heart is also in {other}" in found[one].problem
-    assert f"heart is also in {one}" in found[other].problem
+    assert found[first].ready == found[second].ready == ()
+    assert found[first].problem == DUPLICATE.format(case="heart", other=second)
+    assert found[second].problem == DUPLICATE.format(case="heart", other=first)
 
 
-def test_a_reading_that_was_not_begun_is_in_nobodys_way(studies) -> None:
+def test_review_that_has_not_started_is_no_duplicate(studies) -> None:
     (studies / "A").mkdir()
     make_study(studies / "A" / "heart", case="heart")
     reviewed(studies / "heart")
@@ -185,10 +186,10 @@ def test_a_reading_that_was_not_begun_is_in_nobodys_way(studies) -> None:
     assert (second.ready, second.problem) == ((), "")
 
 
-# Adding them
+# Add studies
 
 
-def test_every_ready_phase_becomes_a_case_to_train_on(studies, data) -> None:
+def test_ready_phase_becomes_a_training_case(studies, data) -> None:
     splits = patient_splits([case.name for case in read_dataset(data).cases])
     (data / "splits_final.json").write_text(json.dumps(splits_to_json(splits)))
     folder = make_study(studies / "heart", phases=(1, 2, 4), ed=4, es=2)
@@ -212,18 +213,18 @@ def test_every_ready_phase_becomes_a_case_to_train_on(studies, data) -> None:
     assert not any("heart_frame04" in split.validation for split in frozen)
 
 
-def test_labels_are_numbered_as_in_the_dataset(studies, tmp_path) -> None:
+def test_labels_are_renumbered_as_in_dataset(studies, tmp_path) -> None:
     other = {"background": 0, "LV": 1, "RV": 2, "MYO": 3}
     data = make_dataset(tmp_path / "other", patients=2, labels=other)
     folder = reviewed(studies / "heart")
     add_study(folder, data)
-    there = read_labels(data / "labelsTr" / "heart.nii.gz").voxels
+    added = read_labels(data / "labelsTr" / "heart.nii.gz").voxels
     edited = read_study(folder).edited
     for name, label in STRUCTURES.items():
-        np.testing.assert_array_equal(there == other[name], edited == label)
+        np.testing.assert_array_equal(added == other[name], edited == label)
 
 
-def test_a_study_that_was_added_before_is_replaced(studies, data) -> None:
+def test_study_added_again_is_replaced(studies, data) -> None:
     folder = reviewed(studies / "heart")
     assert add_study(folder, data) == ["heart"]
     study = read_study(folder)
@@ -235,40 +236,45 @@ def test_a_study_that_was_added_before_is_replaced(studies, data) -> None:
     assert len(read_dataset(data).cases) == 7
 
 
-def test_a_study_that_is_not_reviewed_is_not_taken(studies, data) -> None:
+def test_study_with_open_slices_is_refused(studies, data) -> None:
     folder = make_study(studies / "heart", phases=(2, 4), ed=4, es=2)
     decide(folder, [(2, 0)])
-    with pytest.raises(AppError, match="phase 4 has 3 left, phase 2 has 2 left"):
+    with pytest.raises(AppError) as caught:
         add_study(folder, data)
+    assert caught.value.values == {"open": "3 in phase 4, 2 in phase 2"}
     volume = make_study(studies / "volume")
-    with pytest.raises(AppError, match=r"^Accept all slices .*: the image has 3 left\.$"):
+    with pytest.raises(AppError) as caught:
         add_study(volume, data)
+    assert caught.value.values == {"open": "3 in the image"}
     assert len(read_dataset(data).cases) == 6
 
 
-def test_a_study_needs_its_image(studies, data, tmp_path) -> None:
+def test_study_without_its_image_is_refused(studies, data, tmp_path) -> None:
     folder = reviewed(studies / "heart")
     image = studies / "heart_image.nii.gz"
     image.rename(tmp_path / "elsewhere.nii.gz")
-    with pytest.raises(AppError, match=r"heart_image\.nii\.gz was not found"):
+    with pytest.raises(AppError) as caught:
         add_study(folder, data)
+    assert caught.value.values == {"case": "heart", "image": image.name}
     image.write_bytes(b"another")
-    with pytest.raises(DataError, match="has changed since this study was made"):
+    with pytest.raises(DataError, match=r"heart_image\.nii\.gz"):
         add_study(folder, data)
     (tmp_path / "elsewhere.nii.gz").rename(image)
     assert add_study(folder, data) == ["heart"]
 
 
-def test_the_image_of_another_grid_is_refused(studies, data, monkeypatch) -> None:
+def test_image_on_another_grid_is_refused(studies, data, monkeypatch) -> None:
     folder = reviewed(studies / "heart")
     cine = make_study(studies / "cine", phases=(1,))
     other = cine.parent / "cine_image.nii.gz"
     monkeypatch.setattr(module, "find_image", lambda *_: other)
-    with pytest.raises(DataError, match=r"cine_image\.nii\.gz has another grid"):
+    with pytest.raises(DataError) as caught:
         add_study(folder, data)
+    assert caught.value.values["file"] == other.name
+    assert caught.value.values["expected"] == read_study(folder).info.geometry
 
 
-def test_studies_that_fail_do_not_keep_the_others(studies, data) -> None:
+def test_failed_studies_do_not_stop_the_others(studies, data) -> None:
     good, also = reviewed(studies / "good"), reviewed(studies / "zz good")
     lost = reviewed(studies / "lost")
     (studies / "lost_image.nii.gz").unlink()
@@ -280,29 +286,29 @@ def test_studies_that_fail_do_not_keep_the_others(studies, data) -> None:
     result = drain(steps)
     assert result.added == {good: ["good"], also: ["zz good"]}
     assert set(result.failed) == {lost, painted}
-    assert "was not found" in result.failed[lost]
-    assert "The labels hold the value 9" in result.failed[painted]
+    assert "lost_image.nii.gz" in result.failed[lost]
+    assert "9" in result.failed[painted]
     assert result.dataset == read_dataset(data)
     assert set(result.dataset.corrections) == {"good", "zz good"}
 
 
-def test_a_case_of_the_dataset_is_never_replaced(studies, data) -> None:
-    """It may be validated with."""
+def test_original_case_of_dataset_is_never_replaced(studies, data) -> None:
+    """The case may be in the validation set."""
     folder = make_study(studies / "patient001", case="patient001", phases=(1, 2), ed=1, es=2)
     decide(folder, [(1, z) for z in QUEUED])
     before = (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes()
     result = added(folder, data=data)
-    assert "has a case patient001_frame01 of its own" in result.failed[folder]
+    assert "patient001_frame01" in result.failed[folder]
     assert (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes() == before
 
 
-def test_what_is_no_dataset_is_refused_before_anything_is_read(studies, tmp_path) -> None:
-    with pytest.raises(DataError, match=r"dataset\.json is missing"):
+def test_missing_dataset_is_refused_first(studies, tmp_path) -> None:
+    with pytest.raises(DataError, match=r"dataset\.json"):
         next(add_studies([studies / "nowhere"], tmp_path))
 
 
-def test_decisions_are_never_newer_than_the_labels(studies, monkeypatch) -> None:
-    """A window saves labels, then decisions, between our reading of the one and the other."""
+def test_decisions_are_never_newer_than_labels(studies, monkeypatch) -> None:
+    """A window saves labels and decisions between our two reads."""
     folder = make_study(studies / "heart")
     study = read_study(folder)
     labels = np.ones_like(study.edited)

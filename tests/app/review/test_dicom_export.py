@@ -1,4 +1,4 @@
-"""A reviewed study as DICOM beside the images it was made of."""
+"""Export of a reviewed study as DICOM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASE = "dicom-1234"
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """The DICOM folder that the study is of."""
+    """Write the DICOM folder that the study is made from."""
     voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
     write_cine(tmp_path / "in" / "Doe", voxels, series_per_slice=True)
     return tmp_path / "in" / "Doe"
@@ -33,7 +33,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study(images: Path, tmp_path: Path) -> Path:
-    """Two phases of four, one slice corrected."""
+    """Write a study of two of four phases, with one corrected slice."""
     geometry = read_dicom(images).geometry
     folder = make_cine(tmp_path / "study", geometry=geometry, case=CASE, ed=ED, es=ES)
     edited = read_study(folder).edited
@@ -42,7 +42,7 @@ def study(images: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_labels_of_every_phase_and_the_numbers(study: Path, images: Path, tmp_path: Path) -> None:
+def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Path) -> None:
     files = export_dicom(study, images, tmp_path / "out")
     assert [file.name for file in files] == [
         f"{CASE}_frame01_seg.dcm",
@@ -54,7 +54,7 @@ def test_labels_of_every_phase_and_the_numbers(study: Path, images: Path, tmp_pa
     for file, phase in zip(files, (ED, ES), strict=False):
         assert np.array_equal(read_seg(file).voxels, session.labels[phase - 1])
     groups = hd.sr.srread(files[2]).content.get_image_measurement_groups()
-    values = {one.name.value: one.value for group in groups for one in group.get_measurements()}
+    values = {m.name.value: m.value for group in groups for m in group.get_measurements()}
     assert values["8821-1"] == pytest.approx(session.measured()["LV EDV"].value, abs=0.01)
     assert values["8811-2"] == pytest.approx(session.measured()["LV EF"].value, abs=0.01)
     segment = hd.seg.segread(files[0]).SegmentSequence[0]
@@ -62,16 +62,18 @@ def test_labels_of_every_phase_and_the_numbers(study: Path, images: Path, tmp_pa
     assert "Doe" not in files[3].read_text()
 
 
-def test_the_command(study: Path, images: Path, tmp_path: Path) -> None:
+def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) == 4
 
 
-def test_images_of_another_patient(study: Path, tmp_path: Path) -> None:
+def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> None:
     voxels = np.random.default_rng(2).integers(1, 400, (4, *SHAPE), dtype=np.int16)
     write_cine(tmp_path / "other", voxels)
-    with pytest.raises(DataError, match="dicom-1234 was not made of these DICOM images"):
+    with pytest.raises(DataError) as caught:
         export_dicom(study, tmp_path / "other", tmp_path / "out")
+    assert caught.value.values["case"] == CASE
+    assert caught.value.values["expected"] == read_study(study).info.geometry
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""What a reader takes out of a review."""
+"""Export of a review: files, report contents and training cases."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from napari_bayes_nnunet.app.review import export as label_export
 from napari_bayes_nnunet.app.review import export as module
 from napari_bayes_nnunet.app.review.export import (
     add_to_training_set,
-    export,
+    collect_outcome,
     export_files,
     export_labels,
-    review_of,
+    export_review,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     SPLITS,
@@ -68,8 +69,8 @@ def accept(session: ReviewSession, *phases: int | None, slices: range = range(4)
             session.decide((phase, z), "accepted")
 
 
-def taken_out(session: ReviewSession, image: Volume | None, folder: Path) -> list[Path]:
-    return export(session, image, folder, queue=session.queue(session.scores()))
+def exported(session: ReviewSession, image: Volume | None, folder: Path) -> list[Path]:
+    return export_review(session, image, folder, queue=session.queue(session.scores()))
 
 
 # Files
@@ -77,7 +78,7 @@ def taken_out(session: ReviewSession, image: Volume | None, folder: Path) -> lis
 
 def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None:
     edit(session, WORST)
-    files = taken_out(session, image, tmp_path / "out")
+    files = exported(session, image, tmp_path / "out")
     assert files == export_files(session, tmp_path / "out")
     labels, numbers, report = files
     found = read_labels(labels)
@@ -92,63 +93,66 @@ def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None
     assert "heart" in text
 
 
-def test_without_the_image_the_report_has_no_pictures_of_slices(session, tmp_path) -> None:
+def test_report_without_image_has_no_slices(session, tmp_path) -> None:
     edit(session, WORST)
-    assert review_of(session, None, []).corrected is None
-    files = taken_out(session, None, tmp_path / "out")
+    assert collect_outcome(session, None, []).corrected is None
+    files = exported(session, None, tmp_path / "out")
     assert all(file.is_file() for file in files)
 
 
-def test_what_is_only_shown_is_not_exported(session, image, tmp_path) -> None:
+def test_preview_is_not_exported(session, image, tmp_path) -> None:
     session.preview = WORST, session.labels_in(WORST).copy()
     session.labels_in(WORST)[:] = LV
-    labels, *_ = taken_out(session, image, tmp_path / "out")
+    labels, *_ = exported(session, image, tmp_path / "out")
     assert np.array_equal(read_labels(labels).voxels, session.study.prediction)
 
 
-def test_a_study_without_place_in_the_patient_goes_round_too(tmp_path) -> None:
+def test_labels_without_orientation_are_exported(tmp_path) -> None:
     folder = make_cine(tmp_path / "heart", geometry=make_geometry((4, *SHAPE), SPACING))
     session = ReviewSession(read_study(folder))
     edit(session, WORST)
-    labels, *_ = taken_out(session, read_volume(image_of(folder)), tmp_path / "out")
+    labels, *_ = exported(session, read_volume(image_of(folder)), tmp_path / "out")
     assert np.array_equal(read_labels(labels).voxels, session.labels)
     assert read_labels(labels).geometry.letters is None
 
 
-def test_the_image_is_never_overwritten(session, image, tmp_path) -> None:
+def test_image_is_never_overwritten_by_export(session, image, tmp_path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     target = export_files(session, out)[0]
     target.hardlink_to(image.source)
     before = target.read_bytes()
-    with pytest.raises(DataError, match="is the image itself"):
-        taken_out(session, image, out)
+    with pytest.raises(DataError) as caught:
+        exported(session, image, out)
+    assert caught.value.values == {"file": target.name}
     assert target.read_bytes() == before
 
 
-def test_an_export_that_fails_leaves_the_old_file(session, image, tmp_path, monkeypatch) -> None:
-    old, *_ = taken_out(session, image, tmp_path / "out")
+def test_failed_export_leaves_the_old_file(session, image, tmp_path, monkeypatch) -> None:
+    old, *_ = exported(session, image, tmp_path / "out")
     before = old.read_bytes()
     edit(session, WORST)
     monkeypatch.setattr(
         "napari_bayes_nnunet.app.review.export.write_labels",
         lambda file, labels, geometry: file.write_bytes(before),
     )
-    with pytest.raises(DataError, match="20 voxels are others"):
-        taken_out(session, image, tmp_path / "out")
+    with pytest.raises(DataError) as caught:
+        exported(session, image, tmp_path / "out")
+    assert caught.value.values == {"file": old.name, "count": 20}
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
     assert old.read_bytes() == before
 
 
-def test_the_report_tells_decisions_and_use_written_or_not(session, image, folder) -> None:
+def test_outcome_has_decisions_and_all_use(session, image, folder) -> None:
     edit(session, WORST)
     append_use(folder / USE_LOG, session.take_log()[0])
     session.decide(WORST, "accepted")
-    review = review_of(session, image, session.queue(session.scores()))
+    review = collect_outcome(session, image, session.queue(session.scores()))
     assert review.decisions[WORST].state == "accepted"
     assert review.use is not None
     assert review.use.changed == 20
     assert review.use.tools == {"paint": 20}
-    assert [(one.phase, one.z) for one in review.corrected or ()] == [WORST]
+    assert [(part.phase, part.z) for part in review.corrected or ()] == [WORST]
     assert review.progress is not None
     assert review.progress.done == 1
     assert (review.ed, review.es) == (ED, ES)
@@ -157,11 +161,11 @@ def test_the_report_tells_decisions_and_use_written_or_not(session, image, folde
     assert review.after["LV EDV"].value > review.before["LV EDV"].value
 
 
-def test_a_review_in_which_nothing_was_done_has_no_use(session, image) -> None:
-    assert review_of(session, image, []).use is None
+def test_untouched_review_has_no_use(session, image) -> None:
+    assert collect_outcome(session, image, []).use is None
 
 
-# Cases to train on
+# Training cases
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def dataset(tmp_path) -> Path:
     return make_dataset(tmp_path / "Dataset007_Hearts")
 
 
-def test_reviewed_phases_go_into_the_training_part_only(session, image, dataset) -> None:
+def test_reviewed_phases_are_added_for_training_only(session, image, dataset) -> None:
     file = dataset / SPLITS
     splits = patient_splits([case.name for case in read_dataset(dataset).cases])
     file.write_text(json.dumps(splits_to_json(splits)))
@@ -195,31 +199,32 @@ def test_reviewed_phases_go_into_the_training_part_only(session, image, dataset)
 def test_phases_with_open_slices_are_refused(session, image, dataset) -> None:
     accept(session, ED, slices=range(3))
     before = read_dataset(dataset)
-    with pytest.raises(AppError, match="phase 1 has 1 left, phase 3 has 4 left"):
+    with pytest.raises(AppError) as caught:
         add_to_training_set(session, image, dataset)
+    assert caught.value.values == {"open": "1 in phase 1, 4 in phase 3"}
     assert read_dataset(dataset) == before
     accept(session, ED)
     assert add_to_training_set(session, image, dataset) == ["heart_frame01"]
 
 
-def test_a_flagged_slice_is_open(session, image, dataset) -> None:
+def test_flagged_slice_is_open(session, image, dataset) -> None:
     accept(session, ED)
     session.decide((ED, 0), "flagged")
-    with pytest.raises(AppError, match="phase 1 has 1 left"):
+    with pytest.raises(AppError) as caught:
         add_to_training_set(session, image, dataset)
+    assert caught.value.values["open"].startswith("1 in phase 1,")
 
 
-def test_a_queue_of_one_structure_does_not_hide_open_slices(session, image, dataset) -> None:
+def test_queue_of_one_structure_hides_no_open_slices(session, image, dataset) -> None:
     session.change(structure="MYO")
     for item in session.queue(session.scores()):
         session.decide((item.phase, item.z), "accepted")
-    with pytest.raises(AppError, match="Accept all slices"):
+    with pytest.raises(AppError) as caught:
         add_to_training_set(session, image, dataset)
+    assert set(caught.value.values) == {"open"}
 
 
-def test_a_phase_whose_posterior_is_lost_is_added_only_when_all_is_seen(
-    folder, image, dataset
-) -> None:
+def test_phase_without_posterior_needs_every_slice_accepted(folder, image, dataset) -> None:
     posterior_file(folder, ES).unlink()
     session = ReviewSession(read_study(folder))
     accept(session, ED)
@@ -229,7 +234,7 @@ def test_a_phase_whose_posterior_is_lost_is_added_only_when_all_is_seen(
     assert add_to_training_set(session, image, dataset) == ["heart_frame01", "heart_frame03"]
 
 
-def test_a_volume_is_one_case(tmp_path, dataset) -> None:
+def test_volume_becomes_one_case(tmp_path, dataset) -> None:
     folder = make_cine(tmp_path / "still", phases=(None,))
     session = ReviewSession(read_study(folder))
     accept(session, None)
@@ -237,7 +242,7 @@ def test_a_volume_is_one_case(tmp_path, dataset) -> None:
     assert add_to_training_set(session, image, dataset) == ["heart"]
 
 
-def test_a_folder_that_is_no_dataset_is_a_sentence(session, image, tmp_path) -> None:
+def test_folder_without_dataset_is_refused(session, image, tmp_path) -> None:
     accept(session, ED, ES)
     with pytest.raises(DataError):
         add_to_training_set(session, image, tmp_path)
@@ -252,7 +257,7 @@ LABELS = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) % 4
 
 @pytest.fixture
 def geometry(tmp_path: Path) -> Geometry:
-    """Of an oblique image whose qform and sform differ, in metres and seconds."""
+    """Return the geometry of an oblique image with different qform and sform, in m and s."""
     image = nib.Nifti1Image(np.ones((5, 4, 3), np.int16), OBLIQUE)
     image.set_qform(np.diag([-1.5, -1.5, 8, 1]), code="scanner")
     image.set_sform(OBLIQUE, code="mni")
@@ -261,21 +266,21 @@ def geometry(tmp_path: Path) -> Geometry:
     return read_volume(tmp_path / "image.nii.gz").geometry
 
 
-def test_labels_lie_where_the_image_lies(tmp_path: Path, geometry: Geometry) -> None:
+def test_exported_labels_have_geometry_of_image(tmp_path: Path, geometry: Geometry) -> None:
     file = tmp_path / "new" / "labels.nii.gz"
     export_labels(file, LABELS, geometry)
     written, image = nib.load(file), nib.load(tmp_path / "image.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.dataobj).T, LABELS)
     np.testing.assert_array_equal(written.affine, image.affine)
     for form in ("get_qform", "get_sform"):
-        (one, code), (other, as_image) = (getattr(i, form)(coded=True) for i in (written, image))
-        np.testing.assert_array_equal(one, other)
-        assert code == as_image
+        (affine, code), expected = (getattr(i, form)(coded=True) for i in (written, image))
+        np.testing.assert_array_equal(affine, expected[0])
+        assert code == expected[1]
     assert written.header.get_xyzt_units() == ("meter", "sec")
     assert [f.name for f in file.parent.iterdir()] == ["labels.nii.gz"]
 
 
-def test_labels_of_a_whole_cine(tmp_path: Path) -> None:
+def test_labels_of_a_cine_are_exported(tmp_path: Path) -> None:
     geometry = read_volume(CINE).geometry
     labels = np.zeros(geometry.shape, np.uint8)
     labels[7, 3, 50:60, 40:70] = 3
@@ -289,39 +294,45 @@ def other_voxels(file: Path, labels: Any, like: Geometry) -> None:
     write_labels(file, np.where(labels == 3, 2, labels), like)
 
 
-def other_place(file: Path, labels: Any, like: Geometry) -> None:
+def other_geometry(file: Path, labels: Any, like: Geometry) -> None:
     write_labels(file, labels, make_geometry(labels.shape, like.spacing))
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (other_voxels, "labels.nii.gz was not written: read back, 15 voxels are others"),
-        (other_place, r"labels.nii.gz was not written: .* elsewhere than its image \(pixdim, xyzt"),
-    ],
+    ("damage", "name", "found"),
+    [(other_voxels, "count", "15"), (other_geometry, "fields", "pixdim, xyzt_units")],
 )
-def test_what_is_not_the_same_replaces_no_file(
-    damage: Any, message: str, tmp_path: Path, geometry: Geometry, monkeypatch: pytest.MonkeyPatch
+def test_export_that_reads_back_differently_is_refused(
+    damage: Any,
+    name: str,
+    found: str,
+    tmp_path: Path,
+    geometry: Geometry,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "labels.nii.gz"
     export_labels(file, LABELS, geometry)
     before = file.read_bytes()
     monkeypatch.setattr(label_export, "write_labels", damage)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as caught:
         export_labels(file, LABELS, geometry)
+    assert caught.value.values["file"] == file.name
+    assert str(caught.value.values[name]).startswith(found)
     assert file.read_bytes() == before
     assert {f.name for f in tmp_path.iterdir()} == {"labels.nii.gz", "image.nii.gz"}
 
 
-def test_the_image_itself_is_not_replaced(tmp_path: Path, geometry: Geometry) -> None:
+def test_image_itself_is_not_replaced(tmp_path: Path, geometry: Geometry) -> None:
     image = tmp_path / "image.nii.gz"
     before = image.read_bytes()
-    with pytest.raises(DataError, match="image.nii.gz is the image itself"):
+    with pytest.raises(DataError) as caught:
         export_labels(image, LABELS, geometry, source=image)
+    assert caught.value.values == {"file": image.name}
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
     assert image.read_bytes() == before
 
 
-def test_labels_of_another_shape(tmp_path: Path, geometry: Geometry) -> None:
+def test_labels_of_another_shape_are_refused(tmp_path: Path, geometry: Geometry) -> None:
     with pytest.raises(DataError) as error:
         export_labels(tmp_path / "labels.nii.gz", LABELS[..., :4], geometry)
     assert error.value.values["shape"] == (3, 4, 4)
@@ -329,7 +340,10 @@ def test_labels_of_another_shape(tmp_path: Path, geometry: Geometry) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["image.nii.gz"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, geometry: Geometry) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"labels.nii.gz cannot be written: "):
-        export_labels(tmp_path / "file" / "labels.nii.gz", LABELS, geometry)
+def test_labels_that_cannot_be_written_are_refused(tmp_path: Path, geometry: Geometry) -> None:
+    file = tmp_path / "file" / "labels.nii.gz"
+    file.parent.touch()
+    with pytest.raises(DataError) as caught:
+        export_labels(file, LABELS, geometry)
+    assert caught.value.values["file"] == file
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

@@ -1,4 +1,4 @@
-"""The files a review ends with."""
+"""Files of a review."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app.review.report_files import write_numbers, write_review_report
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
 from ...helpers.reviews import AFTER, BEFORE, measured, numbers, review
 
 
-def test_numbers_for_a_spreadsheet(tmp_path: Path) -> None:
+def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, BEFORE, AFTER)
     with file.open(encoding="ascii", newline="") as stream:
@@ -30,7 +31,7 @@ def test_numbers_for_a_spreadsheet(tmp_path: Path) -> None:
     }
 
 
-def test_numbers_that_are_not_known_are_empty(tmp_path: Path) -> None:
+def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")))
     assert file.read_text(encoding="ascii").splitlines()[1] == (
@@ -38,7 +39,7 @@ def test_numbers_that_are_not_known_are_empty(tmp_path: Path) -> None:
     )
 
 
-def test_the_report_is_one_file(tmp_path: Path) -> None:
+def test_report_is_one_file(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text("old")
     write_review_report(file, review())
@@ -46,11 +47,13 @@ def test_the_report_is_one_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for write in (
         lambda file: write_numbers(file, BEFORE, AFTER),
         lambda file: write_review_report(file, review()),
     ):
-        with pytest.raises(DataError, match=r"out cannot be written: "):
+        with pytest.raises(DataError) as caught:
             write(tmp_path / "file" / "out")
+        assert caught.value.values["file"] == tmp_path / "file" / "out"
+        assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

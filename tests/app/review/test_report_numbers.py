@@ -1,4 +1,4 @@
-"""Numbers side by side."""
+"""Formatted numbers before and after review."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 from napari_bayes_nnunet.app.review.report_numbers import (
     NumberRow,
-    number,
+    format_number,
+    format_with_spread,
     number_rows,
-    with_spread,
 )
 
 from ...helpers.reviews import AFTER, BEFORE, measured, numbers
@@ -38,7 +38,7 @@ def test_number_of_one_side_has_no_change() -> None:
     ]
 
 
-def test_a_number_in_words() -> None:
-    assert with_spread(AFTER["LV EF"]) == ("57.8", "± 1.2 %")
-    assert with_spread(measured("LV EDV", 120)) == ("120.0", "mL")
-    assert number(None) == number(measured("LV EDV", math.nan)) == "–"
+def test_number_is_formatted_with_spread() -> None:
+    assert format_with_spread(AFTER["LV EF"]) == ("57.8", "± 1.2 %")
+    assert format_with_spread(measured("LV EDV", 120)) == ("120.0", "mL")
+    assert format_number(None) == format_number(measured("LV EDV", math.nan)) == "–"

@@ -1,4 +1,4 @@
-"""What a report says, and what it leaves out."""
+"""Contents of the review report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREDICTION = {
     "method": "multi",
     "members": [{"epoch": 1}, {"epoch": 2}],
     "mirroring": "full",
-    "warnings": ["LV: the models agree less."],
+    "warnings": ["made warning"],
 }
 
 
@@ -34,9 +34,10 @@ def page_of(**changes: Any) -> Page:
 def test_page_has_name_date_phases_and_limits() -> None:
     text = page_of().text
     assert "patient007" in text
-    assert "2026-07-01 10:32 · ED is phase 1 · ES is phase 8" in text
-    assert "For research use only. Not a medical device" in text
-    assert "not a clinical confidence interval" in text
+    for part in ("2026-07-01 10:32", "ED is phase 1", "ES is phase 8"):
+        assert part in text
+    assert "research use only" in text
+    assert "confidence interval" in text
     assert PAPILLARY in text
 
 
@@ -103,21 +104,22 @@ def test_names_from_files_are_escaped(name: str) -> None:
 def test_warnings_name_their_phase_and_come_once() -> None:
     text = page_of(predictions={8: PREDICTION}, warnings=("Moved.", "Moved.")).text
     assert text.count("Moved.") == 1
-    assert "Phase 8 (ES): LV: the models agree less." in text
+    assert "Phase 8 (ES): made warning" in text
 
 
 def test_warning_of_a_phase_comes_once() -> None:
     warnings = (PREDICTION["warnings"][0], "Moved.")
     text = page_of(predictions={8: PREDICTION}, warnings=warnings).text
-    assert text.count("LV: the models agree less.") == 1
+    assert text.count("made warning") == 1
     assert text.count("Moved.") == 1
 
 
 def test_missing_image_is_not_an_unchanged_slice() -> None:
     page = page_of(corrected=None)
     assert page.pictures == []
-    assert "The image was not available" in page.text
-    assert "No slice was changed" not in page.text
+    assert "not available" in page.text
+    unchanged = page_of(corrected=())
+    assert "not available" not in unchanged.text
 
 
 def test_origin_names_phases_that_differ() -> None:
@@ -135,10 +137,10 @@ def test_curve_needs_several_phases() -> None:
     )
     page = page_of(curves=[curve])
     assert len(page.pictures) == 3
-    assert page.pictures[0]["alt"] == "Volume of LV in each phase after review"
+    assert "LV" in page.pictures[0]["alt"]
     assert "The band is" in page.text
-    one = VolumeCurve(structure="LV", phases=(1,), volumes=(9,), spreads=(1,), ed=None, es=None)
-    assert "Volume over the heart cycle" not in page_of(curves=[one]).titles
+    single = VolumeCurve(structure="LV", phases=(1,), volumes=(9,), spreads=(1,), ed=None, es=None)
+    assert len(page_of(curves=[single]).titles) == len(page.titles) - 1
 
 
 def test_curve_without_spread_has_no_band() -> None:
@@ -154,8 +156,8 @@ def test_log_of_use_has_its_numbers() -> None:
     looked = UseRow(time=made, phase=1, z=0, seconds=12.4)
     worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=40, outside=10)
     text = page_of(use=usage_summary([looked, worked])).text
-    assert "2 slices viewed in 25 s (12 s per slice), 1 corrected." in text
-    assert "80 % of the 50 changed voxels" in text
+    for part in ("2 slices", "25 s (12 s per slice)", "1 corrected", "80 % of the 50"):
+        assert part in text
     assert "level 50." in text
 
 

@@ -1,4 +1,4 @@
-"""A reader's work on one study: queue, decisions, log and numbers, without a window."""
+"""Review sessions: queue, decisions, log and numbers, without a window."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def places(session: ReviewSession) -> list:
 
 
 def edit(session: ReviewSession, place: tuple, label: int = LV, tool: str = "paint") -> np.ndarray:
-    """Make one corner of the slice a structure; what the slice was before."""
+    """Paint a corner of the slice and return its earlier labels."""
     before = session.labels_in(place).copy()
     session.labels_in(place)[:4, :5] = label
     session.note_change([place], tool=tool, before={place: before})
     return before
 
 
-# Where things are
+# Phases and slices
 
 
-def test_a_session_knows_the_phases_that_were_segmented(session) -> None:
+def test_session_has_the_segmented_phases(session) -> None:
     assert session.phases == (ED, ES)
     assert session.slices == 4
     assert session.structures == STRUCTURES
@@ -63,20 +63,20 @@ def test_a_session_knows_the_phases_that_were_segmented(session) -> None:
     assert not session.has_place((None, 0))
 
 
-def test_ed_and_es_are_proposed_from_the_volumes(folder, session) -> None:
+def test_ed_and_es_come_from_the_volumes(folder, session) -> None:
     assert (session.state.ed, session.state.es) == (ED, ES)
     known = make_cine(folder.parent / "known", ed=3, es=1)
     assert ReviewSession(read_study(known)).state.ed == 3
 
 
-def test_landmarks_that_were_not_segmented_give_way_to_the_proposal(tmp_path) -> None:
+def test_ed_and_es_without_segmentation_are_replaced(tmp_path) -> None:
     folder = make_cine(tmp_path / "heart", ed=2, es=4)
     session = ReviewSession(read_study(folder))
     assert (session.state.ed, session.state.es) == (ED, ES)
     assert "LV EF" in session.measured()
 
 
-def test_a_volume_has_one_phase_without_a_number(tmp_path) -> None:
+def test_volume_has_one_phase_without_number(tmp_path) -> None:
     session = ReviewSession(read_study(make_cine(tmp_path / "heart", phases=(None,))))
     assert session.phases == (None,)
     assert {place[0] for place in places(session)} == {None}
@@ -84,18 +84,18 @@ def test_a_volume_has_one_phase_without_a_number(tmp_path) -> None:
     assert session.has_place((None, 3))
 
 
-def test_basal_slices_are_those_in_the_half_at_the_base(session) -> None:
+def test_basal_slices_are_in_the_basal_half(session) -> None:
     assert [session.is_basal((ED, z)) for z in range(4)] == [True, True, False, False]
-    assert not session.is_basal((2, 0))  # nothing is known of a phase that was not segmented
+    assert not session.is_basal((2, 0))  # a phase that was not segmented
 
 
-def test_the_most_uncertain_voxel_is_where_the_models_disagree(session) -> None:
+def test_most_uncertain_voxel_has_highest_mutual_information(session) -> None:
     y, x = session.most_uncertain_in(WORST)
     information = session.study.mutual_information[ED - 1, WORST[1]]
     assert information[y, x] == information.max() > 0
 
 
-def test_alternatives_are_kept_for_the_slice_asked_for(session) -> None:
+def test_alternatives_of_last_slice_are_cached(session) -> None:
     found = session.alternatives_in(WORST)
     assert len(found) > 1
     assert session.alternatives_in(WORST) is found
@@ -103,7 +103,7 @@ def test_alternatives_are_kept_for_the_slice_asked_for(session) -> None:
     assert session.alternatives_in((2, 0)) == []
 
 
-def test_volume_of_a_structure_in_one_slice(session) -> None:
+def test_volume_is_that_of_one_slice(session) -> None:
     voxels = np.count_nonzero(session.labels_in(WORST) == LV)
     assert session.volume_in(WORST, LV) == pytest.approx(voxels * 8 * 1.5 * 1.25 / 1000)
 
@@ -111,14 +111,14 @@ def test_volume_of_a_structure_in_one_slice(session) -> None:
 # The queue
 
 
-def test_the_queue_begins_with_the_worst_slice_of_ed_and_es(session) -> None:
+def test_queue_begins_with_worst_slice(session) -> None:
     found = places(session)
     assert found[0] == WORST
     assert len(found) == 8
     assert {phase for phase, _ in found} == {ED, ES}
 
 
-def test_the_queue_can_be_of_all_phases_and_of_one_structure(tmp_path) -> None:
+def test_queue_may_have_all_phases_or_one_structure(tmp_path) -> None:
     folder = make_cine(tmp_path / "heart", phases=(1, 2, 3), ed=1, es=3)
     session = ReviewSession(read_study(folder))
     assert session.queue_phases == (1, 3)
@@ -128,7 +128,7 @@ def test_the_queue_can_be_of_all_phases_and_of_one_structure(tmp_path) -> None:
     assert {item.structure for item in queue_of(session)} == {"RV"}
 
 
-def test_scores_are_counted_once_for_each_way_to_count(session, monkeypatch) -> None:
+def test_scores_are_cached_for_each_setting(session, monkeypatch) -> None:
     first = session.scores()
     assert session.scores() is first
     session.change(leave_out_border=True)
@@ -137,17 +137,17 @@ def test_scores_are_counted_once_for_each_way_to_count(session, monkeypatch) -> 
     assert session.scores() is not first
 
 
-def test_a_single_model_falls_back_to_entropy_and_says_so(tmp_path) -> None:
+def test_single_model_is_sorted_by_entropy(tmp_path) -> None:
     session = ReviewSession(read_study(make_cine(tmp_path / "heart", members=1)))
     session.change(score="disagreement")
     assert session.score == "entropy"
-    assert "single model" in session.score_sentence
+    assert session.score_sentence
     assert np.isnan(session.measured()["LV EF"].spread)
     session.most_uncertain_in(WORST)
-    assert places(session) == []  # one that is sure of all
+    assert places(session) == []  # the made model is certain everywhere
 
 
-def test_a_phase_whose_posterior_is_lost_is_not_in_the_queue(folder) -> None:
+def test_phase_without_posterior_is_not_queued(folder) -> None:
     posterior_file(folder, ES).unlink()
     session = ReviewSession(read_study(folder))
     assert session.phases == (ED, ES)
@@ -160,7 +160,7 @@ def test_a_phase_whose_posterior_is_lost_is_not_in_the_queue(folder) -> None:
     session.most_uncertain_in((ES, 0))
 
 
-def test_after_goes_through_the_queue_and_stops_at_its_ends(session) -> None:
+def test_after_stops_at_ends_of_queue(session) -> None:
     queue = queue_of(session)
     first, second, last = (places(session)[i] for i in (0, 1, -1))
     assert session.after(first, queue) == second
@@ -171,7 +171,7 @@ def test_after_goes_through_the_queue_and_stops_at_its_ends(session) -> None:
     assert session.after(None, []) is None
 
 
-def test_next_open_goes_round_and_leaves_out_what_is_accepted(session) -> None:
+def test_next_open_wraps_and_skips_accepted_slices(session) -> None:
     queue, (first, second, *others) = queue_of(session), places(session)
     session.decide(second, "accepted")
     assert session.next_open(first, queue) == others[0]
@@ -183,10 +183,10 @@ def test_next_open_goes_round_and_leaves_out_what_is_accepted(session) -> None:
     assert session.next_open(first, queue) is None
 
 
-# What the reader does
+# Actions of the reader
 
 
-def test_edits_are_marked_until_they_are_taken_back(session) -> None:
+def test_edit_is_marked_until_undone(session) -> None:
     before = edit(session, WORST)
     assert session.edited_places() == [WORST]
     assert session.marks() == {WORST: {"edited"}}
@@ -196,7 +196,7 @@ def test_edits_are_marked_until_they_are_taken_back(session) -> None:
     assert session.marks() == {}
 
 
-def test_edits_of_phases_that_were_not_segmented_are_found_again(folder, session) -> None:
+def test_edit_of_unsegmented_phase_is_restored(folder, session) -> None:
     edit(session, (2, 1))
     save_work(folder, session.labels_to_save(), session.study.info.geometry, session.state)
     again = ReviewSession(read_study(folder))
@@ -204,14 +204,14 @@ def test_edits_of_phases_that_were_not_segmented_are_found_again(folder, session
     assert np.array_equal(again.labels, session.labels)
 
 
-def test_the_prediction_never_changes(session) -> None:
+def test_prediction_never_changes(session) -> None:
     before = session.study.prediction.copy()
     edit(session, WORST)
     assert np.array_equal(session.study.prediction, before)
     assert not np.shares_memory(session.labels, session.study.prediction)
 
 
-def test_decisions_keep_their_comment_and_know_of_later_edits(session) -> None:
+def test_decision_keeps_comment_and_notes_edits(session) -> None:
     session.comment_on(WORST, "base?")
     assert session.state.decisions[WORST].state == "flagged"
     session.decide(WORST, "accepted")
@@ -237,7 +237,7 @@ def test_numbers_follow_every_edit(session) -> None:
     assert session.predicted() == before
 
 
-def test_the_spread_shrinks_when_slices_are_accepted(session) -> None:
+def test_spread_shrinks_with_accepted_slices(session) -> None:
     spreads = [session.measured()["LV EDV"].spread]
     for z in range(4):
         session.decide((ED, z), "accepted")
@@ -265,13 +265,13 @@ def test_progress_counts_slices_and_uncertain_volume(session) -> None:
     assert end.suggest_stop
 
 
-def test_the_patient_gives_indices_and_output(session) -> None:
+def test_patient_gives_indices_and_output(session) -> None:
     assert "LV CO" not in session.measured()
     session.set_patient(Patient(height_cm=180, weight_kg=80, heart_rate=60))
     assert {"LV CO", "LV EDVi"} <= set(session.measured())
 
 
-def test_a_review_goes_on_where_it_was(folder, session) -> None:
+def test_saved_review_is_restored(folder, session) -> None:
     edit(session, WORST)
     session.decide(WORST, "accepted")
     session.look_at((ES, 1))
@@ -286,7 +286,7 @@ def test_a_review_goes_on_where_it_was(folder, session) -> None:
     assert np.array_equal(again.alternatives_in(WORST)[0].labels, first.labels)
 
 
-def test_decisions_on_slices_that_are_not_there_do_no_harm(folder) -> None:
+def test_decisions_on_missing_slices_are_ignored(folder) -> None:
     decisions = {(ED, 99): Decision(state="accepted"), (77, 0): Decision(state="flagged")}
     study = read_study(folder)
     save_work(folder, study.edited, study.info.geometry, ReviewState(decisions=decisions))
@@ -294,10 +294,10 @@ def test_decisions_on_slices_that_are_not_there_do_no_harm(folder) -> None:
     assert session.progress(queue_of(session)).done == 0
 
 
-# What is only shown
+# Preview
 
 
-def test_what_is_only_shown_is_not_saved(session) -> None:
+def test_preview_is_not_saved(session) -> None:
     base = session.labels_in(WORST).copy()
     session.preview = WORST, base
     session.labels_in(WORST)[:] = RV
@@ -308,7 +308,7 @@ def test_what_is_only_shown_is_not_saved(session) -> None:
     assert (session.labels_to_save()[ED - 1, WORST[1]] == RV).all()
 
 
-def test_a_snapshot_stays_as_it_was(session) -> None:
+def test_snapshot_does_not_change(session) -> None:
     edit(session, (ES, 0))
     session.decide((ES, 0), "accepted")
     session.preview = WORST, session.labels_in(WORST).copy()
@@ -331,13 +331,13 @@ def test_a_snapshot_stays_as_it_was(session) -> None:
 
 @pytest.fixture
 def clock(monkeypatch) -> list[float]:
-    """Seconds since the session was begun, to be set."""
+    """Replace the clock by a list with the seconds since the start."""
     now = [0.0]
     monkeypatch.setattr(module, "monotonic", lambda: now[0])
     return now
 
 
-def test_the_log_tells_time_tool_and_changed_voxels(clock, folder) -> None:
+def test_log_has_time_tool_and_changed_voxels(clock, folder) -> None:
     session = ReviewSession(read_study(folder))
     session.look_at(WORST)
     clock[0] = 12.0
@@ -355,7 +355,7 @@ def test_the_log_tells_time_tool_and_changed_voxels(clock, folder) -> None:
     assert session.take_log() == []
 
 
-def test_the_log_tells_voxels_inside_the_uncertain_region(session) -> None:
+def test_log_counts_voxels_in_uncertain_region(session) -> None:
     y, x = session.most_uncertain_in(WORST)
     before = session.labels_in(WORST).copy()
     session.labels_in(WORST)[y, x] += 1
@@ -364,7 +364,7 @@ def test_the_log_tells_voxels_inside_the_uncertain_region(session) -> None:
     assert (row.inside, row.outside) == (1, 0)
 
 
-def test_short_looks_and_long_absences_are_not_logged_as_work(clock, folder) -> None:
+def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
     session = ReviewSession(read_study(folder))
     session.look_at(WORST)
     clock[0] = 0.5
@@ -376,7 +376,7 @@ def test_short_looks_and_long_absences_are_not_logged_as_work(clock, folder) -> 
     assert row.seconds == module.LONGEST_LOOK_S
 
 
-def test_rows_that_could_not_be_written_come_first_again(session) -> None:
+def test_rows_put_back_come_first(session) -> None:
     session.decide((ED, 0), "accepted")
     rows = session.take_log()
     session.decide((ED, 1), "accepted")
@@ -410,7 +410,7 @@ for count in range(1, 100000):
 
 @pytest.mark.parametrize("delay", [0.0, 0.003, 0.011, 0.02])
 def test_a_killed_review_reopens_as_last_saved(folder, delay) -> None:
-    """Whenever it is killed: all that was saved is there, and decisions have their labels."""
+    """All saved work is there, and no decision is newer than its labels."""
     command = [sys.executable, "-c", REVIEWER, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as child:
         assert child.stdout is not None
@@ -430,6 +430,6 @@ def test_a_killed_review_reopens_as_last_saved(folder, delay) -> None:
         assert int(decision.comment) <= drawn <= last + 1
         assert (labels[0] == labels[0, 0]).all()
         assert (labels[1] == labels[1, 0]).all()
-    open_study_lock(folder).release()  # the lock has ended with it
+    open_study_lock(folder).release()  # the lock ended with the process
     assert not [file for file in folder.iterdir() if file.name.startswith(".writing")]
     assert session.labels.shape[-3:] == SHAPE

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.io import DataError
@@ -202,9 +202,9 @@ def test_in_3d_no_slice_is_accepted_or_changed(desk) -> None:
 
 def test_odd_landmarks_are_doubted(desk) -> None:
     desk.forms.volumes.phases_changed.emit(ES, ED)
-    assert desk.said[-1] == "The LV is larger at ES than at ED: are the phases swapped?"
+    assert desk.said[-1] == SWAPPED_PHASES
     desk.forms.volumes.phases_changed.emit(ED, ED)
-    assert desk.said[-1].startswith("ED and ES are the same phase")
+    assert desk.said[-1] == SAME_PHASE
 
 
 def test_a_comment_flags_and_is_not_lost_with_the_flag(desk) -> None:

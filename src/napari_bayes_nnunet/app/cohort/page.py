@@ -9,7 +9,7 @@ from typing import Final
 
 from ...io.files.atomic import write_text
 from ..report.html import UNKNOWN, Tile, render_page
-from ..review.report_numbers import number, written_spread
+from ..review.report_numbers import format_number, format_spread
 from .row import NUMBERS, StudyRow
 
 PAGE: Final = "cohort.html"
@@ -71,8 +71,8 @@ class CohortPage:
             most_rows=MOST_ROWS,
             pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
             units={name: of_name[name] for name in NUMBERS if name in of_name},
-            number=number,
-            spread=written_spread,
+            number=format_number,
+            spread=format_spread,
             unknown=UNKNOWN,
             asked=self._asked,
             left_out=[f"{sentence}." for sentence in self._left_out],

@@ -1,7 +1,6 @@
-"""Studies whose contours were corrected, taken into a dataset so that an ensemble learns of them.
+"""Corrected studies as training cases of a dataset.
 
-Only phases that were reviewed are taken: a label that nobody has looked at must not be trained on
-as if it were right.
+Only reviewed phases are added: labels that nobody has checked must not be trained on.
 """
 
 from __future__ import annotations
@@ -28,19 +27,18 @@ from .. import AppError
 from ..prediction.output_files import frame_name
 from .session import ReviewSession
 
-_TWICE = (
-    "{case} is also in {other}: the one would replace the other. Choose a folder that holds only "
-    "the one to train on."
+DUPLICATE = "{case} is also in {other}. Choose a folder that contains only one of the two studies."
+NOT_REVIEWED = (
+    "No phase is fully reviewed (open: {open}). Accept all queued slices of at least one phase."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorrectedStudy:
-    """How far a study is to be trained on.
+    """A study and its phases that can be trained on.
 
-    ``ready`` are the phases that were reviewed; ``open_slices``: phase → slices that must be
-    accepted first. Both are empty for a review that was not begun. ``problem`` says why the study
-    cannot be used.
+    ``ready`` are the reviewed phases; ``open_slices``: phase → number of slices still to accept.
+    Both are empty if the review has not started. ``problem`` says why the study cannot be used.
     """
 
     folder: Path
@@ -52,7 +50,7 @@ class CorrectedStudy:
 
 @dataclass(frozen=True, kw_only=True)
 class AddedStudies:
-    """The ``dataset`` after studies were added: study folder → names of its cases, or why not."""
+    """The ``dataset`` after studies were added: study folder → names of its cases, or error."""
 
     dataset: RawDataset
     added: Mapping[Path, Sequence[str]]
@@ -60,25 +58,27 @@ class AddedStudies:
 
 
 def find_corrected(folder: Path) -> Generator[tuple[int, int], None, list[CorrectedStudy]]:
-    """The studies in ``folder`` and the folders in it, those with most ready phases first.
+    """Return the studies in ``folder`` and below, those with most ready phases first.
 
     Yields (done, total). A study that cannot be used has a ``problem``.
     """
     summaries = sorted(list_studies(folder), key=lambda summary: summary.case)
-    found = []
+    studies = []
     for done, summary in enumerate(summaries):
         yield done, len(summaries)
-        found.append(_look_into(summary))
-    return sorted(_told_apart(found), key=lambda study: (-len(study.ready), bool(study.problem)))
+        studies.append(_corrected_study(summary))
+    return sorted(
+        _without_duplicates(studies), key=lambda study: (-len(study.ready), bool(study.problem))
+    )
 
 
 def add_studies(
     folders: Sequence[Path], dataset: Path
 ) -> Generator[tuple[int, int], None, AddedStudies]:
-    """Take the ready phases of studies into the training part of a raw dataset.
+    """Add the ready phases of studies to the training cases of a raw dataset.
 
-    Yields (done, total); whenever it is stopped, what was added stays. A study that fails does
-    not keep the others from being added. Raises DataError where ``dataset`` is none.
+    Yields (done, total). Cases added before a stop stay, and a study that fails does not stop the
+    others. Raises DataError if ``dataset`` is not a dataset.
     """
     read_dataset(dataset)
     added: dict[Path, Sequence[str]] = {}
@@ -93,20 +93,20 @@ def add_studies(
 
 
 def add_study(folder: Path, dataset: Path) -> list[str]:
-    """Take the ready phases of one study into the training part of a dataset; their names.
+    """Add the ready phases of one study to the training cases of a dataset; return their names.
 
-    Cases of this study that were added before get its labels as they are now. Raises AppError
-    where no phase is ready or the image is nowhere, and DataError where the study cannot be read
-    or the dataset cannot take it.
+    Cases added from this study before are replaced. Raises AppError if no phase is ready or the
+    image is missing, and DataError if the study cannot be read or added.
     """
     session = ReviewSession(_read(folder))
-    left = open_slices(session, whole_queue(session))
-    check_ready(left)
-    return add_phases(session, _image_of(session.study), dataset, phases=ready_phases(left))
+    open_slices = count_open_slices(session, whole_queue(session))
+    check_ready(open_slices)
+    phases = ready_phases(open_slices)
+    return add_phases(session, _image_of(session.study), dataset, phases=phases)
 
 
 def whole_queue(session: ReviewSession) -> list[QueueItem]:
-    """The queue of all structures, also where the reader has narrowed it to one of them."""
+    """Return the queue of all structures, even if the reader has chosen only one."""
     posteriors = session.study.posteriors
     scores = {
         phase: slice_scores(
@@ -122,43 +122,43 @@ def whole_queue(session: ReviewSession) -> list[QueueItem]:
     return review_queue(scores)
 
 
-def open_slices(session: ReviewSession, queue: Iterable[QueueItem]) -> dict[Phase, int]:
-    """Phase of the queue → how many of its slices are not accepted: 0 where it is reviewed.
+def count_open_slices(session: ReviewSession, queue: Iterable[QueueItem]) -> dict[Phase, int]:
+    """Return the number of slices still to accept in each phase of the queue; 0 if reviewed.
 
-    Flagged slices are open wherever they are. Of a phase of which the queue names no slice, since
-    what the models said is lost or is the same everywhere, all slices count.
+    Flagged slices are open even outside the queue. All slices of a phase count if none is queued,
+    because the posterior is missing or the members agree everywhere.
     """
-    named: dict[Phase, set[int]] = defaultdict(set)
+    queued: dict[Phase, set[int]] = defaultdict(set)
     for item in queue:
-        named[item.phase].add(item.z)
+        queued[item.phase].add(item.z)
     decisions = session.state.decisions
     counts = {}
     for phase in session.queue_phases:
         accepted = {z for (p, z), d in decisions.items() if p == phase and d.state == "accepted"}
         flagged = {z for (p, z), d in decisions.items() if p == phase and d.state == "flagged"}
-        to_accept = named[phase] or set(range(session.slices))
+        to_accept = queued[phase] or set(range(session.slices))
         counts[phase] = len((to_accept - accepted) | flagged)
     return counts
 
 
-def ready_phases(left: Mapping[Phase, int]) -> tuple[Phase, ...]:
-    """The phases that have no open slices left."""
-    return tuple(phase for phase, count in left.items() if not count)
+def ready_phases(open_slices: Mapping[Phase, int]) -> tuple[Phase, ...]:
+    """Return the phases without open slices."""
+    return tuple(phase for phase, count in open_slices.items() if not count)
 
 
-def check_ready(left: Mapping[Phase, int]) -> None:
-    """Raise AppError where every phase has open slices left."""
-    if not ready_phases(left):
-        counts = ", ".join(f"{phase_text(phase)} has {count} left" for phase, count in left.items())
-        raise AppError(f"Accept all slices of a phase in the queue first: {counts}.")
+def check_ready(open_slices: Mapping[Phase, int]) -> None:
+    """Raise AppError if every phase has open slices."""
+    if not ready_phases(open_slices):
+        counts = (f"{count} in {describe_phase(phase)}" for phase, count in open_slices.items())
+        raise AppError(NOT_REVIEWED, open=", ".join(counts))
 
 
 def add_phases(
     session: ReviewSession, image: Volume, dataset: Path, *, phases: Iterable[Phase]
 ) -> list[str]:
-    """Take phases of a study as cases into the training part of a raw dataset; their names.
+    """Add phases of a study to the training cases of a raw dataset; return the names of the cases.
 
-    Raises DataError where the dataset cannot take one.
+    Raises DataError if a case cannot be added.
     """
     info = session.study.info
     labels = session.labels_to_save()
@@ -183,13 +183,13 @@ def add_phases(
     return names
 
 
-def phase_text(phase: Phase) -> str:
-    """A phase in words."""
+def describe_phase(phase: Phase) -> str:
+    """Return a phase in words."""
     return "the image" if phase is None else f"phase {phase}"
 
 
-def _look_into(summary: StudySummary) -> CorrectedStudy:
-    """Only a review that was begun is read whole."""
+def _corrected_study(summary: StudySummary) -> CorrectedStudy:
+    """Return a study with its ready phases; only a review that has started is read."""
     study = CorrectedStudy(folder=summary.folder, case=summary.case, problem=summary.problem)
     if summary.problem or not summary.reviewed:
         return study
@@ -197,24 +197,24 @@ def _look_into(summary: StudySummary) -> CorrectedStudy:
         session = ReviewSession(_read(summary.folder))
     except DataError as error:
         return replace(study, problem=str(error))
-    left = open_slices(session, whole_queue(session))
-    still_open = {phase: count for phase, count in left.items() if count}
-    return replace(study, ready=ready_phases(left), open_slices=still_open)
+    open_slices = count_open_slices(session, whole_queue(session))
+    still_open = {phase: count for phase, count in open_slices.items() if count}
+    return replace(study, ready=ready_phases(open_slices), open_slices=still_open)
 
 
-def _told_apart(studies: Sequence[CorrectedStudy]) -> list[CorrectedStudy]:
-    """Two readings of one case would be one case of the dataset: neither is taken."""
-    first: dict[str, list[CorrectedStudy]] = defaultdict(list)
+def _without_duplicates(studies: Sequence[CorrectedStudy]) -> list[CorrectedStudy]:
+    """Return the studies; those with the same case name get a problem, as one would replace one."""
+    ready: dict[str, list[CorrectedStudy]] = defaultdict(list)
     for study in studies:
         if study.ready:
-            first[study.case].append(study)
+            ready[study.case].append(study)
     return [
         replace(
             study,
             ready=(),
-            problem=_TWICE.format(case=study.case, other=_other(study, first[study.case])),
+            problem=DUPLICATE.format(case=study.case, other=_other(study, ready[study.case])),
         )
-        if study.ready and len(first[study.case]) > 1
+        if study.ready and len(ready[study.case]) > 1
         else study
         for study in studies
     ]
@@ -225,7 +225,7 @@ def _other(study: CorrectedStudy, same: Sequence[CorrectedStudy]) -> Path:
 
 
 def _read(folder: Path) -> Study:
-    """The study, its decisions not newer than its labels: a window may just be saving both."""
+    """Return the study with decisions no newer than its labels; a window may be saving both."""
     before: ReviewState | None = read_review(folder)
     while True:
         study = read_study(folder)
@@ -238,15 +238,18 @@ def _read(folder: Path) -> Study:
 def _image_of(study: Study) -> Volume:
     file = find_image(study.info, study.folder)
     if file is None:
-        name = study.info.image.name if study.info.image is not None else "Its image"
         raise AppError(
-            f"{name} was not found, and without its image {study.info.case} cannot be trained on: "
-            "put it beside the study."
+            "Training on {case} needs {image}, which was not found. Put it next to the study.",
+            case=study.info.case,
+            image="its image" if study.info.image is None else study.info.image.name,
         )
     image = read_volume(file, allow_blank=True)
     if not image.geometry.same_grid(study.info.geometry):
         raise DataError(
-            f"{file.name} has another grid ({image.geometry}) than the study "
-            f"({study.info.geometry})."
+            "{file} has another grid ({found}) than the study ({expected}). Put the image that was "
+            "segmented next to the study.",
+            file=file.name,
+            found=image.geometry,
+            expected=study.info.geometry,
         )
     return image

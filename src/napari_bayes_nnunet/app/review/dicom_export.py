@@ -1,4 +1,4 @@
-"""A reviewed study as DICOM: its labels as SEG, its numbers as SR, beside the images it is of."""
+"""Export of a reviewed study as DICOM: labels as SEG, numbers as SR."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.problems import Action
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
@@ -31,14 +32,14 @@ def export_dicom(folder: Path, images: Path, output: Path) -> list[Path]:
 
 
 def export_session(session: ReviewSession, images: Path, output: Path) -> list[Path]:
-    """One SEG per segmented phase; the numbers as SR, where it has words for them, and as CSV.
+    """Write one SEG per segmented phase, and the numbers as CSV and, if SR has terms, as SR.
 
-    The files are called by the case, but hold the patient's name as the images do: a PACS needs
-    it. Raises DataError where ``images`` holds no stack that the study is of, and where nothing
-    can be written.
+    The files are named after the case, but contain the patient's name like the images, because a
+    PACS needs it. Raises DataError if the study was not made from ``images`` or a file cannot be
+    written.
     """
     study = session.study
-    stack = stack_of(study, images)
+    stack = find_stack(study, images)
     labels, case = session.labels_to_save(), study.info.case
     origin = LabelOrigin(
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:64],
@@ -50,7 +51,12 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{output} cannot be used as a folder: {error.strerror}.") from error
+        raise DataError(
+            "{folder} cannot be used ({reason}).",
+            Action.OTHER_OUTPUT,
+            folder=output,
+            reason=error.strerror,
+        ) from error
     for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
         drawn = of_phase(labels, phase)
         slices = images_of_phase(stack, phase)
@@ -65,39 +71,45 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     return [*files, output / report, output / table]
 
 
-def stack_of(study: Study, images: Path) -> Stack:
-    """The stack in a DICOM folder that a study was made of, by its place and its voxels."""
+def find_stack(study: Study, images: Path) -> Stack:
+    """Return the stack in a DICOM folder with the grid and the voxels of a study."""
     stacks = read_stacks(images)
-    fitting = [
+    matching = [
         stack
         for stack in stacks
         if not stack.problem and stack_geometry(stack).same_grid(study.info.geometry)
     ]
     own = find_image(study.info, study.folder)
     expected = None if own is None else read_volume(own, allow_blank=True).voxels
-    for stack in fitting:
-        with suppress(DataError):  # of another patient, and damaged
+    for stack in matching:
+        with suppress(DataError):  # a damaged stack may be of another patient
             if expected is None or np.array_equal(read_stack(stack, images).voxels, expected):
                 return stack
-    listed = "; ".join(map(str, stacks))
     raise DataError(
-        f"{study.info.case} was not made of these DICOM images: expected {study.info.geometry} "
-        f"with its voxels, found {listed}."
+        "{case} was not made from these DICOM images ({found}). Choose the folder of its images "
+        "({expected}).",
+        case=study.info.case,
+        found="; ".join(map(str, stacks)),
+        expected=study.info.geometry,
     )
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:
-    """The images of one phase, counted from 1, one a slice."""
+    """Return the images of one phase, counted from 1, one for each slice."""
     return [images[(phase or 1) - 1] for images in stack.slices]
 
 
 def _check(
     file: Path, labels: np.ndarray[tuple[int, ...], np.dtype[np.generic]], study: Study
 ) -> None:
-    """Raise DataError where what was written is not read back the same."""
-    found = read_seg(file)
+    """Raise DataError unless the written labels are read back the same."""
+    written = read_seg(file)
     values = sorted(study.info.structures.values())
-    same = np.array_equal(np.array([0, *values])[found.voxels], labels)
-    if not same or not found.geometry.same_grid(study.info.geometry.frame()):
+    same = np.array_equal(np.array([0, *values])[written.voxels], labels)
+    if not same or not written.geometry.same_grid(study.info.geometry.frame()):
         file.unlink()
-        raise DataError(f"{file.name} was not written: read back, its labels would be others.")
+        raise DataError(
+            "{file} was not written, because its labels differ when read back.",
+            Action.OTHER_OUTPUT,
+            file=file.name,
+        )

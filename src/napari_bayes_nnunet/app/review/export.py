@@ -1,4 +1,4 @@
-"""What a reader takes out of a review: labels, numbers, a report, and cases to train on."""
+"""Export of a review: labels, numbers, report and training cases."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.problems import Action
 from ...core.review.queue import QueueItem
 from ...io import DataError
 from ...io.files.atomic import replacing
@@ -17,40 +18,46 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import of_phase
 from ...io.study.study import find_image
 from ...io.study.usage_log import USE_LOG, read_use, usage_summary
-from .corrected_studies import add_phases, check_ready, open_slices, ready_phases, whole_queue
+from .corrected_studies import (
+    add_phases,
+    check_ready,
+    count_open_slices,
+    ready_phases,
+    whole_queue,
+)
 from .outcome import CorrectedSlice, ReviewOutcome
-from .report_files import write_numbers, write_review_report
+from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
 
-PAPILLARY = "Papillary muscles are counted as in the labels that the ensemble was trained on."
+PAPILLARY = "Papillary muscles count as in the labels the ensemble was trained on."
 
 
 def export_files(session: ReviewSession, folder: Path) -> list[Path]:
-    """The files ``export`` would write: labels, numbers and report."""
+    """Return the files of `export_review`: labels, numbers and report."""
     case = session.study.info.case
     return [folder / f"{case}_{name}" for name in ("edited.nii.gz", "numbers.csv", "report.html")]
 
 
-def export(
+def export_review(
     session: ReviewSession, image: Volume | None, folder: Path, *, queue: list[QueueItem]
 ) -> list[Path]:
-    """Write labels in the image's geometry, numbers as CSV and the report as HTML.
+    """Write labels with the image's geometry, numbers as CSV and the report as HTML.
 
-    Raises DataError where something cannot be written, or would not be read back the same.
+    Raises DataError if a file cannot be written, or would not be read back the same.
     """
     labels, numbers, report = export_files(session, folder)
     info = session.study.info
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     write_numbers(numbers, session.predicted(), session.measured())
-    write_review_report(report, review_of(session, image, queue))
+    write_review_report(report, collect_outcome(session, image, queue))
     return [labels, numbers, report]
 
 
-def review_of(
+def collect_outcome(
     session: ReviewSession, image: Volume | None, queue: list[QueueItem]
 ) -> ReviewOutcome:
-    """All that the report tells; without the image it has no pictures of slices."""
+    """Return the contents of the report; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
     rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
     return ReviewOutcome(
@@ -75,15 +82,14 @@ def review_of(
 
 
 def add_to_training_set(session: ReviewSession, image: Volume, dataset: Path) -> list[str]:
-    """Take the reviewed phases into the training part of an nnU-Net raw dataset; their names.
+    """Add the reviewed phases to the training cases of an nnU-Net raw dataset; return their names.
 
-    Only phases of whose slices in the queue of all structures all are accepted: a label that
-    nobody has looked at must not be trained on as if it were right. Raises AppError where there is
-    none, and DataError where the dataset cannot take a case.
+    A phase is reviewed if all its slices in the queue of all structures are accepted. Raises
+    AppError if no phase is, and DataError if a case cannot be added.
     """
-    left = open_slices(session, whole_queue(session))
-    check_ready(left)
-    return add_phases(session, image, dataset, phases=ready_phases(left))
+    open_slices = count_open_slices(session, whole_queue(session))
+    check_ready(open_slices)
+    return add_phases(session, image, dataset, phases=ready_phases(open_slices))
 
 
 def _corrected(session: ReviewSession, image: Volume) -> list[CorrectedSlice]:
@@ -108,31 +114,39 @@ _GRID: Final = (
 def export_labels(
     file: Path, labels: NDArray[Any], geometry: Geometry, *, source: Path | None = None
 ) -> None:
-    """Write (Z, Y, X) or (T, Z, Y, X) labels in the ``geometry`` of the image in ``source``.
+    """Write (Z, Y, X) or (T, Z, Y, X) labels with the ``geometry`` of the image ``source``.
 
-    They are written beside ``file`` and read back; only where voxels, lengths, spacing, units,
-    qform and sform are the same bit for bit does the new file replace an old one. Raises DataError
-    where they are not, where ``file`` is the image itself, and where it cannot be written.
+    A temporary file is read back first. It replaces an old file only if voxels, shape, spacing,
+    units, qform and sform are the same bit for bit. Raises DataError if they differ, if ``file`` is
+    the image itself, or if it cannot be written.
     """
     if source is not None and source.exists() and file.exists() and file.samefile(source):
-        raise DataError(f"{file.name} is the image itself: choose another name or folder.")
+        raise DataError("{file} is the image itself.", Action.OTHER_OUTPUT, file=file.name)
     try:
         with replacing(file) as temporary:
             write_labels(temporary, labels, geometry)
             _check_same(temporary, file.name, labels, geometry)
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            FILE_UNWRITABLE, Action.OTHER_OUTPUT, file=file, reason=error.strerror or error
+        ) from error
 
 
 def _check_same(written: Path, name: str, labels: NDArray[Any], geometry: Geometry) -> None:
-    found = read_labels(written)
-    header, expected = found.geometry.parsed(), geometry.parsed()
-    other = [field for field in _GRID if header[field].tobytes() != expected[field].tobytes()]
-    if other:
+    read_back = read_labels(written)
+    header, expected = read_back.geometry.parsed(), geometry.parsed()
+    changed = [field for field in _GRID if header[field].tobytes() != expected[field].tobytes()]
+    if changed:
         raise DataError(
-            f"{name} was not written: read back, it would lie elsewhere than its image "
-            f"({', '.join(other)} differ)."
+            "{file} was not written, because its geometry differs when read back ({fields}).",
+            Action.OTHER_OUTPUT,
+            file=name,
+            fields=", ".join(changed),
         )
-    if not np.array_equal(found.voxels, labels):
-        changed = np.count_nonzero(found.voxels != labels)
-        raise DataError(f"{name} was not written: read back, {changed} voxels are others.")
+    if not np.array_equal(read_back.voxels, labels):
+        raise DataError(
+            "{file} was not written, because {count} voxels differ when read back.",
+            Action.OTHER_OUTPUT,
+            file=name,
+            count=np.count_nonzero(read_back.voxels != labels),
+        )

@@ -1,4 +1,4 @@
-"""The numbers of a study under review, counted again only where something changed."""
+"""Numbers of a study under review, updated slice by slice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ...core.types import Phase
 
 
 class StudyNumbers:
-    """Volumes, function and what is left to review, of the prediction and of the labels as edited.
+    """Volumes, function and progress for the prediction and for the edited labels.
 
-    ``labels``: phase (from 1, or None) → (Z, Y, X) as they are now; ``spacing`` (z, y, x) in mm.
+    ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class StudyNumbers:
         }
 
     def recount(self, phase: Phase, z: int, labels: NDArray[np.uint8]) -> None:
-        """Take the (Y, X) ``labels`` that slice ``z`` has now."""
+        """Update the volumes for the new (Y, X) ``labels`` of slice ``z``."""
         voxel_ml = math.prod(self._spacing) / 1000
         for structure, label in self._labels.items():
             counts = self._edited[phase].labels[structure]
             counts[z] = np.count_nonzero(labels == label) * voxel_ml
 
     def snapshot(self) -> StudyNumbers:
-        """The numbers as they are now, whatever changes later."""
+        """Return a copy that later changes do not affect."""
         other = copy.copy(self)
         other._edited = {
             phase: replace(
@@ -71,30 +71,30 @@ class StudyNumbers:
         return other
 
     def set_reviewed(self, phase: Phase, z: int, reviewed: bool) -> None:
-        """Say whether the reader's labels of slice ``z`` stand, whatever the models say."""
+        """Set whether slice ``z`` is reviewed, so that its labels have no spread."""
         self._edited[phase].reviewed[z] = reviewed
 
     def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
-        """The heart's function by the labels as they are now, by name."""
+        """Return the heart's function from the edited labels, by name."""
         return heart_function(self._edited, ed=ed, es=es, patient=patient)
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
-        """The same as the ensemble had predicted it, before anything was reviewed."""
+        """Return the heart's function from the prediction, with nothing reviewed."""
         return heart_function(self._predicted, ed=ed, es=es, patient=patient)
 
     def curves(self) -> list[VolumeCurve]:
-        """Volume over the phases, of LV and RV where two phases or more have them."""
+        """Return the volume curves of LV and RV that have at least two phases."""
         curves = [volume_curve(self._edited, structure=side) for side in ("LV", "RV")]
         return [curve for curve in curves if len(curve.phases) > 1]
 
     def contributions(self, ed: Phase, es: Phase) -> list[Contribution]:
-        """The slices that leave the EF of the LV open, the most first."""
+        """Return the slices that make the EF of the LV uncertain, largest contribution first."""
         if ed is None or es is None:
             return []
         return ef_contributions(self._edited, ed=ed, es=es)
 
     def progress(self, queue: Iterable[tuple[Phase, int]], ed: Phase, es: Phase) -> ReviewProgress:
-        """How much of the queue and of its phases' uncertain volume is reviewed."""
+        """Return how much of the queue and of the uncertain volume of its phases is reviewed."""
         cells = list(queue)
         phases = {phase for phase, _ in cells}
         ef = self.measured(ed, es, Patient()).get("LV EF")

@@ -1,4 +1,4 @@
-"""What the review of one image came to: all that a report tells of it."""
+"""Outcome of a review, the contents of its report."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class CorrectedSlice:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewOutcome:
-    """The review of one image.
+    """Outcome of the review of one image.
 
-    ``study`` is the pseudonymous name; of a path only the last part is told. ``spacing`` (z, y, x)
-    in mm. ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of
-    the edited labels. ``papillary`` says in a sentence how the training labels count papillary
-    muscles. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
-    ``corrected`` is None where the image that belongs under the outlines is not at hand.
+    ``study`` is the pseudonym; only the last part of a path is shown. ``spacing`` (z, y, x) in mm.
+    ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
+    edited labels. ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
+    phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
+    the image is not available.
     """
 
     study: str
@@ -61,22 +61,22 @@ class ReviewOutcome:
 
     @property
     def name(self) -> str:
-        """The study's name without its folder, which might name the patient."""
+        """Name of the study without its folder, which may contain the patient's name."""
         return self.study.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def phase_title(self, phase: int | None) -> str:
-        """Such as "Phase 8 (ES)"; "" for a 3D image."""
+        """Return a title such as "Phase 8 (ES)"; "" for a 3D image."""
         if phase is None:
             return ""
         role = " (ED)" if phase == self.ed else " (ES)" if phase == self.es else ""
         return f"Phase {phase}{role}"
 
     def place(self, phase: int | None, z: int) -> str:
-        """Such as "Phase 8 (ES), slice 3"."""
+        """Return a title such as "Phase 8 (ES), slice 3"."""
         title = self.phase_title(phase)
         return f"{title}, slice {z + 1}" if title else f"Slice {z + 1}"
 
 
 def all_names(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[str]:
-    """The names of both in reading order: as after the review, then what is there no more."""
+    """Return the names after review in order, then those that only the prediction has."""
     return [*after, *(name for name in before if name not in after)]

@@ -1,4 +1,4 @@
-"""The files a review ends with: the numbers as CSV, a report as one HTML file."""
+"""Files of a review: numbers as CSV and the report as one HTML file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from ...core.heart.function import Measured
+from ...core.problems import Action
 from ...io import DataError
 from ...io.files.atomic import write_text
 from .outcome import ReviewOutcome, all_names
 from .report_page import report_page
 
+FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
 )  # fmt: skip
@@ -23,26 +25,26 @@ _COLUMNS: Final = (
 def write_numbers(
     file: Path, before: Mapping[str, Measured], after: Mapping[str, Measured]
 ) -> None:
-    """Write the numbers of the prediction and after the review as CSV, one a row.
+    """Write the numbers of the prediction and after review as CSV, one per row.
 
-    A number that is not known is left empty; spreads are sample SDs over the members. Raises
-    DataError where the file cannot be written.
+    An unknown number is an empty field; spreads are sample SDs over the members. Raises DataError
+    if the file cannot be written.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_COLUMNS)
     for name in all_names(before, after):
         either = after.get(name) or before[name]
-        # Not every spreadsheet reads a CSV as UTF-8.
-        words = (name, either.title, either.unit.replace("²", "2"))
-        rows.writerow((*words, *_cells(before.get(name)), *_cells(after.get(name))))
+        # Some spreadsheets do not read CSV as UTF-8.
+        texts = (name, either.title, either.unit.replace("²", "2"))
+        rows.writerow((*texts, *_cells(before.get(name)), *_cells(after.get(name))))
     _write(file, text.getvalue())
 
 
 def write_review_report(file: Path, review: ReviewOutcome) -> None:
-    """Write the report: one HTML file with its pictures, in need of nothing else.
+    """Write the report as one HTML file that contains its pictures.
 
-    Raises DataError where the file cannot be written.
+    Raises DataError if the file cannot be written.
     """
     _write(file, report_page(review))
 
@@ -57,4 +59,6 @@ def _write(file: Path, text: str) -> None:
     try:
         write_text(file, text)
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            FILE_UNWRITABLE, Action.OTHER_OUTPUT, file=file, reason=error.strerror or error
+        ) from error

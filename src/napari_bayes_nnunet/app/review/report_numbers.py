@@ -1,4 +1,4 @@
-"""Numbers of a report: prediction and reviewed side by side, each with its spread."""
+"""Formatted numbers of a report, before and after review, with their spread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .outcome import all_names
 
 @dataclass(frozen=True, kw_only=True)
 class NumberRow:
-    """A number of the report as written: "LV EDV", 120.0 before, 118.0 after, change −2.0."""
+    """A formatted number of the report: "LV EDV", 120.0 before, 118.0 after, change −2.0."""
 
     ventricle: str
     title: str
@@ -27,22 +27,23 @@ class NumberRow:
     change: str
 
 
-def number(measured: Measured | None) -> str:
+def format_number(measured: Measured | None) -> str:
     """Return the value without its unit."""
     return _rounded(measured.value, measured.unit) if measured else UNKNOWN
 
 
-def written_spread(measured: Measured | None) -> str:
+def format_spread(measured: Measured | None) -> str:
     """Return the standard deviation without its unit, such as "± 1.3"."""
     if measured is None or math.isnan(measured.spread):
         return UNKNOWN
     return f"± {_rounded(measured.spread, measured.unit)}"
 
 
-def with_spread(measured: Measured) -> tuple[str, str]:
+def format_with_spread(measured: Measured) -> tuple[str, str]:
     """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %"."""
-    written = written_spread(measured)
-    return number(measured), f"{written} {measured.unit}" if written != UNKNOWN else measured.unit
+    spread = format_spread(measured)
+    unit = f"{spread} {measured.unit}" if spread != UNKNOWN else measured.unit
+    return format_number(measured), unit
 
 
 def number_rows(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[NumberRow]:
@@ -60,10 +61,10 @@ def _row(before: Measured | None, after: Measured | None) -> NumberRow:
         name=either.name,
         help=either.help,
         unit=either.unit,
-        before=number(before),
-        spread_before=written_spread(before),
-        after=number(after),
-        spread_after=written_spread(after),
+        before=format_number(before),
+        spread_before=format_spread(before),
+        after=format_number(after),
+        spread_after=format_spread(after),
         change=_change(before, after),
     )
 

@@ -1,4 +1,4 @@
-"""Values of a review's report, for its template."""
+"""The report of a review, an HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..report.html import Tile, render_page
 from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
 from .outcome import ReviewOutcome
-from .report_numbers import number, number_rows, with_spread
+from .report_numbers import format_number, format_with_spread, number_rows
 
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
 
@@ -56,8 +56,8 @@ def _facts(review: ReviewOutcome) -> list[str]:
 
 
 def _warnings(review: ReviewOutcome) -> Iterator[str]:
-    of_phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
-    yield from (s for s in dict.fromkeys(review.warnings) if s not in of_phases)
+    phases = {s for report in review.predictions.values() for s in report.get("warnings", ())}
+    yield from (s for s in dict.fromkeys(review.warnings) if s not in phases)
     for phase, report in review.predictions.items():
         title = review.phase_title(phase)
         for sentence in dict.fromkeys(report.get("warnings", ())):
@@ -66,9 +66,9 @@ def _warnings(review: ReviewOutcome) -> Iterator[str]:
 
 def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     for name in [name for name in _KEY_FIGURES if name in review.after][:3]:
-        value, unit = with_spread(review.after[name])
+        value, unit = format_with_spread(review.after[name])
         before = review.before.get(name)
-        yield Tile(name, value, unit, f"prediction {number(before)}" if before else "")
+        yield Tile(name, value, unit, f"prediction {format_number(before)}" if before else "")
     progress = review.progress
     if progress is not None:
         share = f"{math.floor(100 * progress.uncertain_share)} % of uncertain volume"
@@ -90,7 +90,7 @@ def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dic
     """Yield the picture and the caption's values of each corrected slice."""
     if not review.corrected:
         return
-    # One box for all slices, so that the pictures have one scale and form rows.
+    # One box for all slices gives the pictures the same scale and aligned rows.
     drawn = [(part.before > 0) | (part.after > 0) for part in review.corrected]
     box = crop_around(np.any(drawn, axis=0), review.spacing[1:])
     for part in review.corrected:
@@ -127,7 +127,7 @@ def _usage(use: UseSummary | None) -> Iterator[str]:
     if use.changed:
         thresholds = " or ".join(f"{bits:g}" for bits in use.thresholds)
         yield (
-            f"{100 * use.inside_share:.0f} % of the {use.changed:,} changed voxels lay where the "
+            f"{100 * use.inside_share:.0f} % of the {use.changed:,} changed voxels were where the "
             f"members were uncertain (entropy above {thresholds} bit)."
         )
         tools = ", ".join(f"{tool or 'other'} {count:,}" for tool, count in use.tools.items())

@@ -1,4 +1,4 @@
-"""A study under review: what to look at next, what was decided, the numbers as they are now."""
+"""Session of a review: queue, decisions, edits, numbers and log of use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,15 @@ from .usage_recorder import UseRecorder
 
 ScoresByPhase: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
+SAME_PHASE: Final = "ED and ES are the same phase. Choose two phases to get stroke volume and EF."
+SWAPPED_PHASES: Final = "The LV is larger at ES than at ED. Check whether the phases are swapped."
 
 
 class ReviewSession:
-    """One reader's work on one study. Quick enough to be asked after every edit; no files, no Qt.
+    """Work of one reader on one study, fast enough for a call after every edit; no files, no Qt.
 
-    ``labels`` are the labels as corrected, (Z, Y, X) or (T, Z, Y, X): the very array that the
-    window paints in. Whoever changes it tells so with ``note_change``.
+    ``labels`` are the corrected labels, (Z, Y, X) or (T, Z, Y, X), in the array that the window
+    paints in. Call ``note_change`` after changing them.
     """
 
     def __init__(self, study: Study) -> None:
@@ -61,7 +63,7 @@ class ReviewSession:
             self.change(structure=None)
         self._edited = self._find_edited()
         self.preview: tuple[Place, NDArray[Any]] | None = None
-        """A slice whose labels are only shown, and what they really are: that is what is saved."""
+        """A slice with previewed labels, and its (Y, X) labels to save instead."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._before_flag: dict[Place, State] = {}
@@ -71,7 +73,7 @@ class ReviewSession:
             self._set_reviewed(place, decision)
 
     def snapshot(self) -> ReviewSession:
-        """The review as it is now, for a thread: what is done meanwhile does not change it."""
+        """Return a copy for a thread, which later changes do not affect."""
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
@@ -81,79 +83,81 @@ class ReviewSession:
             other.recount([self.preview[0]])
         return other
 
-    # Where things are
+    # Phases and slices
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases the ensemble has segmented, also such whose posterior is lost."""
+        """Phases that were segmented, even if their posterior is missing."""
         return self.study.info.phases
 
     @property
     def slices(self) -> int:
-        """Slices of a phase."""
+        """Number of slices of a phase."""
         return int(self.labels.shape[-3])
 
     @property
     def queue_phases(self) -> tuple[Phase, ...]:
-        """The phases in the queue: ED and ES, or all where those are not known or not enough."""
-        known = [phase for phase in (self.state.ed, self.state.es) if phase in self.phases]
-        return self.phases if self.state.all_phases or not known else tuple(dict.fromkeys(known))
+        """Phases in the queue: ED and ES, or all if they are unknown or the reader wants all."""
+        chosen = [phase for phase in (self.state.ed, self.state.es) if phase in self.phases]
+        return self.phases if self.state.all_phases or not chosen else tuple(dict.fromkeys(chosen))
 
     @cached_property
     def base_is_first(self) -> bool | None:
-        """Whether the first slice is the one at the base; None where that cannot be seen."""
+        """Whether the first slice is at the base; None if unknown."""
         return base_is_first(self.study.prediction)
 
     def has_place(self, place: Place) -> bool:
-        """Whether the image has this slice, segmented or not."""
+        """Return whether the image has this slice, segmented or not."""
         phase, z = place
         phases = [None] if self.labels.ndim == 3 else range(1, len(self.labels) + 1)
         return phase in phases and 0 <= z < self.slices
 
     def is_basal(self, place: Place) -> bool:
-        """Whether a slice is in the half of the heart at the base, or beyond; False if unknown."""
+        """Return whether a slice is in the basal half of the heart or beyond; False if unknown."""
         phase, z = place
-        found = np.flatnonzero(of_phase(self.study.prediction, phase).any(axis=(1, 2)))
-        if self.base_is_first is None or not len(found):
+        heart = np.flatnonzero(of_phase(self.study.prediction, phase).any(axis=(1, 2)))
+        if self.base_is_first is None or not len(heart):
             return False
-        middle = (found[0] + found[-1]) / 2
+        middle = (heart[0] + heart[-1]) / 2
         return bool(z < middle if self.base_is_first else z > middle)
 
     def labels_in(self, place: Place) -> NDArray[Any]:
-        """(Y, X) of the labels as corrected, not a copy."""
+        """Return the corrected (Y, X) labels of a slice, not a copy."""
         plane: NDArray[Any] = of_phase(self.labels, place[0])[place[1]]
         return plane
 
     def predicted_in(self, place: Place) -> NDArray[np.uint8]:
-        """(Y, X) of the prediction."""
+        """Return the predicted (Y, X) labels of a slice."""
         plane: NDArray[np.uint8] = of_phase(self.study.prediction, place[0])[place[1]]
         return plane
 
     def posterior_in(self, place: Place) -> SlicePosterior | None:
-        """What the members said of a slice; None where that is lost, or nobody was asked."""
+        """Return the posterior of a slice; None if it is missing."""
         posterior = self.study.posteriors.get(place[0])
         return posterior.slice_at(place[1]) if posterior is not None else None
 
     def entropy_in(self, place: Place) -> NDArray[np.float32]:
-        """(Y, X) entropy, bit."""
+        """Return the (Y, X) entropy of a slice, bit."""
         plane: NDArray[np.float32] = of_phase(self.study.entropy, place[0])[place[1]]
         return plane
 
     def alternatives_in(self, place: Place) -> list[Alternative]:
-        """The distinct answers of the members for a slice, kept while it is the one asked for."""
+        """Return the alternatives for a slice; those of the last slice are cached."""
         if self._alternatives is None or self._alternatives[0] != place:
             posterior = self.posterior_in(place)
-            found = find_alternatives(posterior, self.structures) if posterior is not None else []
-            self._alternatives = place, found
+            self._alternatives = (
+                place,
+                find_alternatives(posterior, self.structures) if posterior is not None else [],
+            )
         return self._alternatives[1]
 
     def volume_in(self, place: Place, label: int) -> float:
-        """ML of a structure in one slice."""
+        """Return the volume of a structure in one slice, mL."""
         voxels = int(np.count_nonzero(self.labels_in(place) == label))
         return voxels * math.prod(self.spacing) / 1000
 
     def most_uncertain_in(self, place: Place) -> tuple[int, int]:
-        """(y, x) of the voxel the models disagree on most; where they are one, of most entropy."""
+        """Return (y, x) of the highest mutual information, or entropy with a single model."""
         posterior = self.study.posteriors.get(place[0])
         maps = self.study.mutual_information, self.study.entropy
         several = posterior is not None and posterior.count > 1
@@ -162,7 +166,7 @@ class ReviewSession:
         return int(y), int(x)
 
     def neighbours_corrected(self, place: Place) -> set[int]:
-        """The slices of the same phase that were edited or accepted."""
+        """Return the slices of the same phase that were edited or accepted."""
         phase, _ = place
         accepted = {
             z
@@ -175,12 +179,12 @@ class ReviewSession:
 
     @property
     def score(self) -> str:
-        """The score that orders the queue."""
+        """Score that sorts the queue."""
         return self._usable[0]
 
     @property
     def score_sentence(self) -> str:
-        """Why the queue is not ordered as chosen; "" where it is."""
+        """Reason why the queue is not sorted by the chosen score, else ""."""
         return self._usable[1]
 
     @property
@@ -189,24 +193,24 @@ class ReviewSession:
         return usable_score(self.study.posteriors.values(), chosen)
 
     def scores(self) -> ScoresByPhase:
-        """Phase → structure → (Z,), of all phases whose posterior is there; kept."""
+        """Return phase → structure → (Z,) scores of all phases with a posterior; cached."""
         key = self.score, self.state.leave_out_border
         if self._scores is None or self._scores[0] != key:
             options: dict[str, Any] = {"score": key[0], "leave_out_border": key[1]}
-            found = {
+            scores = {
                 phase: slice_scores(posterior, self.structures, self.spacing, **options)
                 for phase, posterior in self.study.posteriors.items()
             }
-            self._scores = key, found
+            self._scores = key, scores
         return self._scores[1]
 
     def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
-        """The slices to look at, the worst first."""
-        asked = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
-        return review_queue(asked, structure=self.state.structure)
+        """Return the slices to review, the worst first."""
+        known = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
+        return review_queue(known, structure=self.state.structure)
 
     def after(self, place: Place | None, queue: list[QueueItem], *, step: int = 1) -> Place | None:
-        """The place ``step`` further in the queue, None at its end; from outside the first."""
+        """Return the place ``step`` further in the queue, or the first; None at the end."""
         places = [(item.phase, item.z) for item in queue]
         if place not in places:
             return places[0] if places else None
@@ -214,42 +218,42 @@ class ReviewSession:
         return places[index] if 0 <= index < len(places) else None
 
     def next_open(self, place: Place, queue: list[QueueItem]) -> Place | None:
-        """The next place that is not accepted, from here on round the queue; None where all are."""
+        """Return the next place that is not accepted, wrapping around; None if all are."""
         places = [(item.phase, item.z) for item in queue]
         start = places.index(place) + 1 if place in places else 0
-        for other in (*places[start:], *places[:start]):
-            decision = self.state.decisions.get(other)
-            if other != place and (decision is None or decision.state != "accepted"):
-                return other
+        for candidate in (*places[start:], *places[:start]):
+            decision = self.state.decisions.get(candidate)
+            if candidate != place and (decision is None or decision.state != "accepted"):
+                return candidate
         return None
 
     def edited_places(self) -> list[Place]:
-        """The slices whose labels are not those of the prediction, in order."""
+        """Return the slices whose labels differ from the prediction, in order."""
         return sorted(self._edited, key=lambda place: (place[0] or 0, place[1]))
 
     def marks(self) -> dict[Place, set[str]]:
-        """What was done with each slice: "reviewed", "flagged", "edited"."""
+        """Return the marks of each slice: "reviewed", "flagged", "edited"."""
         marks: dict[Place, set[str]] = {place: {"edited"} for place in self._edited}
         for place, decision in self.state.decisions.items():
-            word = "reviewed" if decision.state == "accepted" else "flagged"
-            marks.setdefault(place, set()).add(word)
+            mark = "reviewed" if decision.state == "accepted" else "flagged"
+            marks.setdefault(place, set()).add(mark)
         return marks
 
-    # What the reader does
+    # Actions of the reader
 
     def change(self, **changes: Any) -> None:
-        """Change how the review is set up: fields of the ReviewState."""
+        """Change fields of the ReviewState."""
         self.state = replace(self.state, **changes)
 
     def look_at(self, place: Place) -> None:
-        """Note that another slice is on screen."""
+        """Note that a slice is on screen."""
         if place != self.state.current:
-            self._use.stretch(self.state.current, "", self._state_of(self.state.current))
+            self._use.record(self.state.current, "", self._state_of(self.state.current))
             self.change(current=place)
 
     def decide(self, place: Place, state: State | None) -> None:
-        """Accept or flag a slice, its comment stays; None takes decision and comment back."""
-        self._use.stretch(place, "", state or self._state_of(place))
+        """Accept or flag a slice and keep its comment; None removes decision and comment."""
+        self._use.record(place, "", state or self._state_of(place))
         before = self.state.decisions.get(place)
         if state == "flagged" and before is not None:
             self._before_flag[place] = before.state
@@ -259,11 +263,11 @@ class ReviewSession:
         self._set_reviewed(place, decision)
 
     def unflag(self, place: Place) -> None:
-        """Take a flag back: a slice that was accepted before is so again."""
+        """Remove a flag; a slice that was accepted before becomes accepted again."""
         self.decide(place, self._before_flag.pop(place, None))
 
     def comment_on(self, place: Place, text: str) -> None:
-        """Say something about a slice; one without a decision is flagged as long as it stays."""
+        """Set the comment on a slice; a slice without a decision is flagged while it has one."""
         before = self.state.decisions.get(place)
         decision: Decision | None
         if before is None:
@@ -287,7 +291,7 @@ class ReviewSession:
     def note_change(
         self, places: Iterable[Place], *, tool: str, before: dict[Place, NDArray[Any]] | None = None
     ) -> None:
-        """The labels of these slices are others now; ``before`` them, (Y, X) each, for the log."""
+        """Note changed labels of slices; ``before``: their earlier (Y, X) labels, for the log."""
         places = list(places)
         self.recount(places)
         for place in places:
@@ -295,22 +299,22 @@ class ReviewSession:
             if before is not None and place in before:
                 labels = self.labels_in(place)
                 counts = changed_voxels(before[place], labels, self.entropy_in(place))
-            self._use.stretch(place, tool, self._state_of(place), counts=counts)
+            self._use.record(place, tool, self._state_of(place), counts=counts)
             self._reopen(place)
 
     def _reopen(self, place: Place) -> None:
-        """What was accepted is so no more when its labels change; a comment keeps it flagged."""
+        """Withdraw the acceptance of a changed slice; one with a comment becomes flagged."""
         before = self.state.decisions.get(place)
         if before is None:
             return
         self._before_flag.pop(place, None)
-        keeps = before.state == "flagged" or before.comment
-        decision = replace(before, state="flagged", edited=place in self._edited) if keeps else None
+        stays = before.state == "flagged" or before.comment
+        decision = replace(before, state="flagged", edited=place in self._edited) if stays else None
         self.state = replace(self.state.deciding(place, decision), finished=False)
         self._set_reviewed(place, decision)
 
     def recount(self, places: Iterable[Place]) -> None:
-        """Measure slices again whose labels are others, perhaps for a moment only."""
+        """Measure changed slices again, including previewed ones."""
         for place in places:
             labels = self.labels_in(place)
             if place[0] in self.study.posteriors:
@@ -319,7 +323,7 @@ class ReviewSession:
             (self._edited.discard if same else self._edited.add)(place)
 
     def labels_to_save(self) -> NDArray[Any]:
-        """A copy of the labels, without what is only shown."""
+        """Return a copy of the labels without the preview."""
         labels = self.labels.copy()
         if self.preview is not None:
             (phase, z), base = self.preview
@@ -327,47 +331,45 @@ class ReviewSession:
         return labels
 
     def take_log(self) -> list[UseRow]:
-        """The rows since this was last asked, to be written."""
+        """Return the rows to be written and forget them."""
         return self._use.take()
 
     def peek_log(self) -> list[UseRow]:
-        """The rows that are not written yet."""
+        """Return the rows that are not written yet."""
         return list(self._use.rows)
 
     def give_back_log(self, rows: list[UseRow]) -> None:
-        """Take back rows that could not be written."""
+        """Put back rows that could not be written."""
         self._use.rows = [*rows, *self._use.rows]
 
     # The numbers
 
     def measured(self) -> dict[str, Measured]:
-        """By the labels as they are now."""
+        """Return the numbers of the edited labels."""
         return self.numbers.measured(self.state.ed, self.state.es, self.state.patient)
 
     def predicted(self) -> dict[str, Measured]:
-        """As the ensemble had predicted."""
+        """Return the numbers of the prediction."""
         return self.numbers.predicted(self.state.ed, self.state.es, self.state.patient)
 
     def progress(self, queue: list[QueueItem]) -> ReviewProgress:
-        """How far the review is."""
+        """Return the progress of the review."""
         places = [(item.phase, item.z) for item in queue]
         return self.numbers.progress(places, self.state.ed, self.state.es)
 
     def landmarks_doubt(self) -> str:
-        """What is odd about ED and ES; "" for nothing."""
+        """Return a warning about implausible ED and ES, else ""."""
         if self.state.ed is not None and self.state.ed == self.state.es:
-            return "ED and ES are the same phase: there is no stroke volume and no EF."
+            return SAME_PHASE
         ef = self.measured().get("LV EF")
-        if ef is not None and ef.value < 0:
-            return "The LV is larger at ES than at ED: are the phases swapped?"
-        return ""
+        return SWAPPED_PHASES if ef is not None and ef.value < 0 else ""
 
     def set_patient(self, patient: Patient) -> None:
-        """Height, weight and heart rate."""
+        """Set height, weight and heart rate."""
         self.change(patient=patient)
 
     def _with_landmarks(self, state: ReviewState) -> ReviewState:
-        """ED and ES as proposed by the volume curve where nobody has named such as are there."""
+        """Return the state with ED and ES of the volume curve, unless it has segmented ones."""
         curve = next(iter(self.numbers.curves()), None)
         known = state.ed in self.phases and state.es in self.phases
         if curve is None or curve.ed is None or known:
@@ -375,7 +377,7 @@ class ReviewSession:
         return replace(state, ed=curve.ed, es=curve.es)
 
     def _find_edited(self) -> set[Place]:
-        """Also in phases that were not segmented, where one can paint."""
+        """Return the edited slices, also of phases that were not segmented."""
         changed = (self.labels != self.study.prediction).any(axis=(-2, -1))
         places = np.argwhere(changed).tolist()
         return {(None, p[0]) if len(p) == 1 else (p[0] + 1, p[1]) for p in places}

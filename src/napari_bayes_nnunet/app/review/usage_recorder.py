@@ -1,4 +1,4 @@
-"""How long each slice of a review is looked at, and what is done there: rows for the log of use."""
+"""Recorder of viewing time and edits of each slice, for the log of use."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ...core.types import Place
 from ...io.study.usage_log import UseRow
 
 LONGEST_LOOK_S: Final = 300.0
-"""A slice that stays on screen for longer than this was left alone: no more seconds are logged."""
+"""Longest viewing time that is logged; after it the reader was probably away."""
 
 
 class UseRecorder:
-    """The clock of one review. ``rows`` are those not written yet; ``seconds`` of every slice."""
+    """Clock of a review, with the ``rows`` not written yet and the ``seconds`` of every slice."""
 
     def __init__(self, seconds: Mapping[Place, float]) -> None:
         self.rows: list[UseRow] = []
         self.seconds = dict(seconds)
         self._since = monotonic()
 
-    def stretch(
+    def record(
         self, place: Place | None, tool: str, state: str, *, counts: tuple[int, int] = (0, 0)
     ) -> None:
-        """A stretch of work on a slice has ended, with a tool or by looking at it ("").
+        """Record work on a slice that has ended, with a tool or by viewing ("").
 
-        ``counts``: voxels changed inside and outside the uncertain region. Short looks at which
-        nothing was done are left out.
+        ``counts``: voxels changed inside and outside the uncertain region. Views shorter than a
+        second without any work are left out.
         """
         now = monotonic()
         seconds = min(now - self._since, LONGEST_LOOK_S)
@@ -51,6 +51,6 @@ class UseRecorder:
         )
 
     def take(self) -> list[UseRow]:
-        """The rows since this was last asked, to be written."""
+        """Return the rows to be written and forget them."""
         rows, self.rows = self.rows, []
         return rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ...app.review.export import add_to_training_set, export
+from ...app.review.export import add_to_training_set, export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
@@ -82,7 +82,7 @@ class ReviewExporter(QObject):
         self._form.say(f"Saving in {folder}…")
         session = self._session.snapshot()
         queue = session.queue(session.scores())
-        work = partial(export, session, self._image, folder, queue=queue)
+        work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._on_exported, self._form.say)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
