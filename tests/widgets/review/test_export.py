@@ -117,7 +117,7 @@ def test_an_export_may_outlive_its_form(study, tmp_path, qtbot, monkeypatch) -> 
         goes_on.wait(10)
         return [written]
 
-    monkeypatch.setattr(export, "export", late)
+    monkeypatch.setattr(export, "export_review", late)
     form = ExportForm()
     outcome = ReviewExporter(study.session, study.image, form)
     outcome.export_to(written.parent)
