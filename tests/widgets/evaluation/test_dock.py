@@ -94,7 +94,9 @@ def folders(made: Path, tmp_path: Path) -> Path:
 class Halting:
     """An evaluation that waits in its thread after stage ``number``, counted from 0."""
 
-    def __init__(self, number: int, work: Callable[[EvaluationRequest], Any] = run_evaluation) -> None:
+    def __init__(
+        self, number: int, work: Callable[[EvaluationRequest], Any] = run_evaluation
+    ) -> None:
         self._number, self._work = number, work
         self.words = ""
         """The words of the stage it waits at."""
