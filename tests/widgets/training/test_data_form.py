@@ -1,4 +1,4 @@
-"""Choosing what to train on."""
+"""The choice of the training data."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ from napari_bayes_nnunet.widgets.training.data_form import (
     STUDIES,
     TrainingDataForm,
 )
-from napari_bayes_nnunet.widgets.training.dataset_form import DatasetFolderForm
+from napari_bayes_nnunet.widgets.training.dataset_form import (
+    DATASET_FOUND,
+    READING_DATASET,
+    DatasetFolderForm,
+)
 from napari_bayes_nnunet.widgets.training.folders_form import (
     FOLDERS_HINT,
     MATCHING_STOPPED,
     NOT_WRITTEN,
+    PARTLY_MATCHED,
+    WRITTEN,
     FoldersForm,
 )
 from napari_bayes_nnunet.widgets.training.label_names import EMPTY, FIXED, TWICE, LabelNames
@@ -65,7 +71,7 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folders(hearts, tmp_path) -> tuple[Path, Path]:
-    """Images and labels of 4 cases in two folders."""
+    """Make a folder of images and one of labels, with 4 cases."""
     images, labels = tmp_path / "study" / "images", tmp_path / "study" / "labels"
     images.mkdir(parents=True)
     for file in (hearts / "imagesTr").iterdir():
@@ -91,7 +97,7 @@ def form(make_form) -> TrainingDataForm:
 
 def made_match(pairs: int = 3, mismatches: int = 1, channels: int = 1) -> Match:
     images, labels = Path("/no/images"), Path("/no/labels")
-    found = tuple(
+    paired = tuple(
         Pair(
             f"case{number:04d}",
             tuple(images / f"case{number:04d}_{channel:04d}.nii" for channel in range(channels)),
@@ -102,10 +108,10 @@ def made_match(pairs: int = 3, mismatches: int = 1, channels: int = 1) -> Match:
         )
         for number in range(pairs)
     )
-    odd = tuple(
-        Mismatch(labels / f"odd{number}.nii", "belongs to no image") for number in range(mismatches)
+    unmatched = tuple(
+        Mismatch(labels / f"odd{number}.nii", "has no image") for number in range(mismatches)
     )
-    return Match(images, labels, found, odd, ((1, "RV"), (2, "MYO")))
+    return Match(images, labels, paired, unmatched, ((1, "RV"), (2, "MYO")))
 
 
 def fake_match(match: Match):
@@ -117,7 +123,7 @@ def fake_match(match: Match):
 
 
 def endless(ended: threading.Event, began: threading.Event | None = None):
-    """Work that only ends when it is stopped, and needs a moment to clean up."""
+    """Return work that ends only when it is stopped, and takes a moment to clean up."""
 
     def steps(*_: object, **__: object):
         try:
@@ -140,7 +146,7 @@ def choose_folders(form: TrainingDataForm, images: Path, labels: Path) -> None:
 
 
 def match(form: TrainingDataForm, qtbot: Any, images: Path, labels: Path) -> None:
-    """Choose both folders and wait until they are matched and the target is looked at."""
+    """Choose both folders and wait until they are matched and the target is checked."""
     choose_folders(form, images, labels)
     new = form.folders.new
     qtbot.waitUntil(lambda: form.folders.match is not None)
@@ -159,7 +165,7 @@ def texts(form: TrainingDataForm) -> list[tuple[str, ...]]:
 
 
 def drop(widget: Any, *paths: Path) -> bool:
-    """Drop files on a widget; whether it wants them."""
+    """Drop files on a widget, and return whether it accepts them."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     how = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton)
@@ -175,7 +181,7 @@ def drop(widget: Any, *paths: Path) -> bool:
 # An nnU-Net dataset
 
 
-def test_the_sources(form) -> None:
+def test_each_source_shows_its_form(form) -> None:
     titles = [form.source.itemText(index) for index in range(form.source.count())]
     assert titles == [title for title, _ in SOURCES]
     forms = {DATASET: form.folder, FOLDERS: form.folders, STUDIES: form.studies}
@@ -183,31 +189,32 @@ def test_the_sources(form) -> None:
     for source, shown in forms.items():
         assert form.source.model().item(source).isEnabled()
         form.source.setCurrentIndex(source)
-        assert [each for each in forms.values() if each.isVisibleTo(form)] == [shown]
+        assert [part for part in forms.values() if part.isVisibleTo(form)] == [shown]
         assert form.source.toolTip() == SOURCES[source][1]
 
 
-def test_a_dataset_is_read(form, hearts, qtbot) -> None:
+def test_chosen_dataset_is_read(form, hearts, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.choose(hearts)
-        assert form.folder.summary.text() == "Looking into hearts…"
+        assert form.folder.summary.text() == READING_DATASET.format(name="hearts")
     assert changed.args == [form.dataset]
     assert form.dataset == read_dataset(hearts)
-    assert form.folder.summary.text() == "4 cases of cine 0, with RV, MYO, LV."
+    values = {"cases": "4 cases", "channels": "cine 0", "structures": "RV, MYO, LV"}
+    assert form.folder.summary.text() == DATASET_FOUND.format(**values)
 
 
-def test_what_is_no_dataset_is_a_sentence(form, hearts, tmp_path, qtbot) -> None:
+def test_folder_without_a_dataset_is_refused(form, hearts, tmp_path, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
     with qtbot.waitSignal(form.dataset_changed) as changed:
         form.choose(tmp_path)
     assert changed.args == [None]
     summary = form.folder.summary
-    qtbot.waitUntil(lambda: "dataset.json is missing" in summary.text())
+    qtbot.waitUntil(lambda: "dataset.json" in summary.text())
     assert form.dataset is None
 
 
-def test_only_the_last_folder_counts(qtbot, hearts) -> None:
+def test_late_result_of_another_folder_is_ignored(qtbot, hearts) -> None:
     released = threading.Event()
 
     def read(path: Path) -> RawDataset:
@@ -230,7 +237,7 @@ def test_only_the_last_folder_counts(qtbot, hearts) -> None:
     assert form.summary.text() == ""
 
 
-def test_a_folder_can_be_dropped_anywhere(form, hearts, folders, qtbot) -> None:
+def test_folder_dropped_on_the_form_is_chosen(form, hearts, folders, qtbot) -> None:
     form.source.setCurrentIndex(FOLDERS)
     with qtbot.waitSignal(form.dataset_changed):
         assert drop(form, hearts)
@@ -240,7 +247,7 @@ def test_a_folder_can_be_dropped_anywhere(form, hearts, folders, qtbot) -> None:
     assert not drop(form, *folders)
 
 
-def test_a_folder_dropped_beside_the_studies_is_theirs(form, hearts, tmp_path) -> None:
+def test_folder_dropped_among_studies_is_theirs(form, hearts, tmp_path) -> None:
     form.source.setCurrentIndex(STUDIES)
     assert drop(form, hearts)
     assert form.source.currentIndex() == STUDIES
@@ -259,7 +266,7 @@ def row(qtbot) -> FolderRow:
     return row
 
 
-def test_a_folder_is_picked(row, tmp_path, monkeypatch) -> None:
+def test_folder_is_chosen_in_a_dialog(row, tmp_path, monkeypatch) -> None:
     chosen: list[object] = []
     row.chosen.connect(chosen.append)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
@@ -270,7 +277,7 @@ def test_a_folder_is_picked(row, tmp_path, monkeypatch) -> None:
     assert row.edit.text() == row.edit.toolTip() == str(tmp_path)
 
 
-def test_a_folder_is_written(row, tmp_path) -> None:
+def test_folder_is_typed(row, tmp_path) -> None:
     chosen: list[object] = []
     row.chosen.connect(chosen.append)
     for text in (f" {tmp_path} ", str(tmp_path), "~/hearts", ""):
@@ -279,7 +286,7 @@ def test_a_folder_is_written(row, tmp_path) -> None:
     assert chosen == [tmp_path, Path.home() / "hearts", None]
 
 
-def test_a_folder_is_dropped_on_its_row(row, tmp_path) -> None:
+def test_folder_dropped_on_its_row_is_chosen(row, tmp_path) -> None:
     (tmp_path / "file").touch()
     assert drop(row, tmp_path)
     assert row.path == tmp_path
@@ -299,7 +306,8 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     assert form.folders.summary.text() == FOLDERS_HINT
     assert not form.folders.new.isVisibleTo(form)
     match(form, qtbot, images, labels)
-    assert form.folders.summary.text() == "4 cases matched; 1 file left out."
+    matched = PARTLY_MATCHED.format(cases="4 cases", files="1 file")
+    assert form.folders.summary.text() == matched
     assert texts(form)[0][0] == "lonely.nii.gz"
     file = "patient001_frame01.nii.gz"
     assert ("patient001_frame01", file, file) in texts(form)
@@ -317,12 +325,12 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     assert dataset.channels == ["MRI"]
     assert all(case.images[0].is_symlink() for case in dataset.cases)
-    assert form.folders.summary.text() == f"{dataset.path} holds 4 cases now."
+    assert form.folders.summary.text() == WRITTEN.format(folder=dataset.path, cases="4 cases")
     assert not new.isVisibleTo(form)
     assert not form.folders.progress.isVisibleTo(form)
 
 
-def test_a_cine_is_cut_into_frames(form, tmp_path, qtbot) -> None:
+def test_labelled_frames_of_a_cine_become_cases(form, tmp_path, qtbot) -> None:
     images, labels = tmp_path / "images", tmp_path / "labels"
     for folder in (images, labels):
         folder.mkdir()
@@ -343,7 +351,7 @@ def test_a_cine_is_cut_into_frames(form, tmp_path, qtbot) -> None:
     assert set(np.unique(np.asarray(second.dataobj))) == {5}
 
 
-def test_folders_without_a_match_are_a_sentence(form, folders, tmp_path, qtbot) -> None:
+def test_folders_without_a_match_are_refused(form, folders, tmp_path, qtbot) -> None:
     (tmp_path / "empty").mkdir()
     choose_folders(form, folders[0], tmp_path / "empty")
     summary = form.folders.summary
@@ -353,38 +361,37 @@ def test_folders_without_a_match_are_a_sentence(form, folders, tmp_path, qtbot) 
     assert not form.folders.progress.isVisibleTo(form)
 
 
-def test_what_does_not_match_is_told(make_form, qtbot) -> None:
+def test_unmatched_file_is_shown_with_its_reason(make_form, qtbot) -> None:
     form = make_form(match=fake_match(made_match()))
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
-    assert texts(form)[0] == ("odd0.nii", "belongs to no image")
+    assert texts(form)[0] == ("odd0.nii", "has no image")
     assert texts(form)[1] == ("case0000", "case0000_0000.nii, frame 4", "case0000.nii")
     table = form.folders.table
     assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
     color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == LEVEL_COLORS["warning"]
     table.selectRow(0)
-    assert form.folders.detail.text() == "odd0.nii belongs to no image."
+    assert form.folders.detail.text() == "odd0.nii has no image."
     table.selectRow(2)
     assert form.folders.detail.text() == ""
 
 
-def test_the_progress_of_a_match_and_its_stop(make_form, qtbot) -> None:
+def test_running_match_shows_progress_and_stops(make_form, qtbot) -> None:
     ended = threading.Event()
     form = make_form(match=endless(ended))
     choose_folders(form, Path("/no/images"), Path("/no/labels"))
     progress = form.folders.progress
-    assert progress.text.text() == "Looking at file…"
-    qtbot.waitUntil(lambda: progress.text.text() == "Looking at file 12 of 160")
+    qtbot.waitUntil(lambda: "12 of 160" in progress.text.text())
     assert (progress.bar.value(), progress.bar.maximum()) == (12, 160)
     progress.stop_button.click()
-    assert progress.text.text() == "Stopping…"
+    assert not progress.stop_button.isEnabled()
     summary = form.folders.summary
     qtbot.waitUntil(lambda: summary.text() == MATCHING_STOPPED)
     assert ended.is_set()
     assert not progress.isVisibleTo(form)
 
 
-def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
+def test_newer_choice_replaces_a_running_match(make_form, qtbot) -> None:
     ended, began = threading.Event(), threading.Event()
     forever, other = endless(ended, began), fake_match(made_match())
     form = make_form(match=lambda a, b: forever(a, b) if a.name == "slow" else other(a, b))
@@ -392,13 +399,14 @@ def test_a_newer_choice_drops_a_running_match(make_form, qtbot) -> None:
     qtbot.waitUntil(began.is_set)
     match(form, qtbot, Path("/no/images"), Path("/no/labels"))
     assert ended.wait(2)
-    assert form.folders.summary.text() == "3 cases matched; 1 file left out."
+    matched = PARTLY_MATCHED.format(cases="3 cases", files="1 file")
+    assert form.folders.summary.text() == matched
     form.folders.images.choose(None)
     assert form.folders.match is None
     assert form.folders.summary.text() == FOLDERS_HINT
 
 
-def test_a_match_ends_with_the_window(qtbot) -> None:
+def test_running_match_ends_with_the_window(qtbot) -> None:
     ended, began = threading.Event(), threading.Event()
     form = TrainingDataForm(folders=FoldersForm(match=endless(ended, began)))
     choose_folders(form, Path("/no/images"), Path("/no/labels"))
@@ -409,17 +417,17 @@ def test_a_match_ends_with_the_window(qtbot) -> None:
     assert ended.wait(2)
 
 
-def test_writing_is_told_what_to_write(make_form, tmp_path, qtbot) -> None:
-    told: list[Any] = []
-    found = made_match(channels=2)
+def test_written_dataset_has_the_chosen_settings(make_form, tmp_path, qtbot) -> None:
+    calls: list[Any] = []
+    made = made_match(channels=2)
     dataset = RawDataset(tmp_path, {}, (TrainingCase("a", (), tmp_path),))
 
     def write(*arguments: Any, **named: Any):
-        told.append((arguments, named))
+        calls.append((arguments, named))
         yield 0, 1
         return dataset
 
-    form = make_form(match=fake_match(found), write=write)
+    form = make_form(match=fake_match(made), write=write)
     fill(form, qtbot, tmp_path)
     new = form.folders.new
     new.channel.setText("T1, T2")
@@ -427,9 +435,9 @@ def test_writing_is_told_what_to_write(make_form, tmp_path, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         new.make_button.click()
     named = {"names": NAMES, "channels": ["T1", "T2"], "link": False}
-    assert told == [((found, tmp_path / "new"), named)]
+    assert calls == [((made, tmp_path / "new"), named)]
     assert form.dataset is dataset
-    assert form.folders.summary.text() == f"{tmp_path} holds 1 case now."
+    assert form.folders.summary.text() == WRITTEN.format(folder=tmp_path, cases="1 case")
     form.folders.labels.choose(Path("/no/labels"))
     assert form.dataset is None
 
@@ -442,7 +450,7 @@ def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
     progress = form.folders.progress
     assert not form.folders.images.isEnabled()
     assert not form.folders.new.isEnabled()
-    qtbot.waitUntil(lambda: progress.text.text() == "Writing case 12 of 160")
+    qtbot.waitUntil(lambda: "12 of 160" in progress.text.text())
     progress.stop_button.click()
     assert not progress.stop_button.isEnabled()
     summary = form.folders.summary
@@ -453,21 +461,20 @@ def test_writing_can_be_stopped(make_form, tmp_path, qtbot) -> None:
     assert form.dataset is None
 
 
-def test_writing_that_fails_is_a_sentence(make_form, tmp_path, qtbot) -> None:
+def test_failed_writing_shows_the_error(make_form, tmp_path, qtbot) -> None:
     def fail(*_: object, **__: object):
         yield 0, 1
-        raise DataError("The disk is full; make room and try again.")
+        raise DataError("The disk is full.")
 
     form = make_form(match=fake_match(made_match()), write=fail)
     fill(form, qtbot, tmp_path)
     form.folders.new.make_button.click()
     summary = form.folders.summary
-    text = "The disk is full; make room and try again."
-    qtbot.waitUntil(lambda: summary.text() == text)
+    qtbot.waitUntil(lambda: summary.text() == "The disk is full.")
     assert form.folders.new.make_button.isEnabled()
 
 
-def test_only_the_source_that_is_shown_counts(form, hearts, qtbot) -> None:
+def test_dataset_is_that_of_the_shown_source(form, hearts, qtbot) -> None:
     with qtbot.waitSignal(form.dataset_changed):
         form.choose(hearts)
     with qtbot.waitSignal(form.dataset_changed) as changed:
@@ -481,7 +488,7 @@ def test_only_the_source_that_is_shown_counts(form, hearts, qtbot) -> None:
     assert changed.args == [None]
 
 
-def test_the_dataset_that_studies_were_added_to_is_trained_on(form, hearts, qtbot) -> None:
+def test_dataset_with_added_studies_is_chosen(form, hearts, qtbot) -> None:
     dataset = read_dataset(hearts)
     form.source.setCurrentIndex(STUDIES)
     with qtbot.waitSignal(form.dataset_changed) as changed:
@@ -491,8 +498,7 @@ def test_the_dataset_that_studies_were_added_to_is_trained_on(form, hearts, qtbo
 
 
 def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
-    found = made_match(2000, 2000)
-    form = make_form(match=fake_match(found))
+    form = make_form(match=fake_match(made_match(2000, 2000)))
     form.resize(360, 800)
     form.show()
     watch = Stopwatch()
@@ -503,7 +509,7 @@ def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
     assert watch.longest < 0.1
 
 
-# What the new dataset is called
+# The new dataset
 
 
 @pytest.fixture
@@ -514,7 +520,7 @@ def names(qtbot) -> LabelNames:
     return names
 
 
-def test_names_are_asked_for(names) -> None:
+def test_edited_name_is_returned(names) -> None:
     changes: list[int] = []
     names.changed.connect(lambda: changes.append(1))
     assert names.names == NAMES
@@ -536,7 +542,7 @@ def test_names_are_asked_for(names) -> None:
         (1, "Background", TWICE.format(name="background")),
     ],
 )
-def test_wrong_names_are_told_at_the_field(names, row, name, problem) -> None:
+def test_wrong_name_is_marked_in_its_cell(names, row, name, problem) -> None:
     names.table.item(row, 1).setText(name)
     assert names.problem == problem
     assert names.table.item(row, 1).toolTip()
@@ -556,7 +562,7 @@ def new(qtbot, tmp_path) -> NewDatasetForm:
     return new
 
 
-def test_wrong_names_keep_the_dataset_from_being_made(new) -> None:
+def test_wrong_name_disables_the_make_button(new) -> None:
     new.names.table.item(1, 1).setText("")
     assert new.problem == EMPTY.format(value=1)
     assert not new.make_button.isEnabled()
@@ -564,7 +570,7 @@ def test_wrong_names_keep_the_dataset_from_being_made(new) -> None:
     assert new.make_button.isEnabled()
 
 
-def test_names_that_were_given_stay(new, tmp_path) -> None:
+def test_edited_names_stay_for_equal_values(new, tmp_path) -> None:
     new.names.table.item(1, 1).setText("right")
     new.ask(NAMES, channels=1, target=tmp_path / "new")
     assert new.names.names[1] == "right"
@@ -572,7 +578,7 @@ def test_names_that_were_given_stay(new, tmp_path) -> None:
     assert new.names.names == {0: "background", 1: "LV"}
 
 
-def test_channels_are_named(new, tmp_path, qtbot) -> None:
+def test_each_channel_needs_a_name(new, tmp_path, qtbot) -> None:
     assert new.channels == ["MRI"]
     new.channel.setText(" ")
     assert new.problem_text.text() == NO_CHANNEL
@@ -584,7 +590,7 @@ def test_channels_are_named(new, tmp_path, qtbot) -> None:
         assert new.problem_text.text() == CHANNELS.format(count=2)
 
 
-def test_links_or_copies(new) -> None:
+def test_images_are_linked_or_copied(new) -> None:
     assert new.link
     assert new.files.itemData(LINKS, Qt.ItemDataRole.ToolTipRole) == LINKS_HELP
     assert new.files.itemData(COPIES, Qt.ItemDataRole.ToolTipRole) == COPIES_HELP
@@ -592,12 +598,12 @@ def test_links_or_copies(new) -> None:
     assert not new.link
 
 
-def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
+def test_target_must_be_new_or_empty(new, tmp_path, qtbot) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "empty").mkdir()
-    below = CANNOT_WRITE.format(place=tmp_path / "file", reason="Not a directory")
+    below = CANNOT_WRITE.format(folder=tmp_path / "file", reason="Not a directory")
     for path, problem in (
         (None, NO_TARGET),
         (tmp_path / "file", IS_FILE.format(name="file")),
@@ -614,20 +620,21 @@ def test_the_target_must_be_free(new, tmp_path, qtbot) -> None:
         assert new.make_button.isEnabled() == (not problem)
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
-def test_the_target_must_be_writable(new, qtbot) -> None:
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a read-only folder")
+def test_target_must_be_writable(new, qtbot) -> None:
     new.target.choose(Path("/proc/new folder"))
-    qtbot.waitUntil(lambda: "Nothing can be written to /proc: " in new.problem_text.text())
+    start = CANNOT_WRITE.partition("{reason}")[0].format(folder="/proc")
+    qtbot.waitUntil(lambda: new.problem_text.text().startswith(start))
     assert not new.make_button.isEnabled()
 
 
-def test_a_target_that_cannot_be_looked_at_is_a_sentence(new, tmp_path, qtbot) -> None:
+def test_target_with_a_long_name_is_refused(new, tmp_path, qtbot) -> None:
     new.target.choose(tmp_path / ("long" * 100))
     qtbot.waitUntil(lambda: "too long" in new.problem_text.text())
     assert not new.make_button.isEnabled()
 
 
-def test_a_free_folder_beside_the_images(tmp_path) -> None:
+def test_new_dataset_folder_is_numbered(tmp_path) -> None:
     images = tmp_path / "study" / "images"
     assert new_dataset_folder(images) == tmp_path / "study" / "study_dataset"
     for name in ("study_dataset", "study_dataset_2"):

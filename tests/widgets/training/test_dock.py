@@ -1,4 +1,4 @@
-"""The dock Train around a training that pretends, in real child processes."""
+"""The dock Train with fake trainings in real child processes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMainWindow
 
 from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ...helpers import HELPERS
+from .test_watch_form import numbers
 
 FAKE = str(HELPERS / "fake_training.py")
-SOON = 20000
 ENDLESS = ("--epochs", 3000)
+FAILURE = "The loss became nan."
+REFUSAL = "Another training is running."
 
 
 @pytest.fixture
 def make_dock(
     qtbot: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., TrainingWidget]]:
-    """Make a TrainingWidget whose trainings pretend; ``answers`` to the questions it asks."""
+    """Make docks with fake trainings and given answers to the questions they ask."""
     docks: list[TrainingWidget] = []
 
-    def make(*flags: object, closing: str = "go on", killing: bool = True) -> TrainingWidget:
+    def make(*flags: object, closing: str = KEEP_TRAINING, killing: bool = True) -> TrainingWidget:
         dock = TrainingWidget(
             ViewerModel(),
             command=[sys.executable, FAKE, *map(str, flags)],
@@ -43,7 +48,7 @@ def make_dock(
         qtbot.addWidget(dock)
         return dock
 
-    # Looking for devices imports torch in a child, which is of no use here.
+    # The search for devices would import torch in a child, for nothing.
     monkeypatch.setattr(
         "napari_bayes_nnunet.widgets.training.preflight_form.PreflightForm.showEvent",
         lambda *_: None,
@@ -60,7 +65,7 @@ def end(path: Path) -> None:
 
     try:
         kill(RunFolder(path))
-    except AppError:  # it has ended by itself
+    except AppError:  # already ended
         return
 
 
@@ -76,7 +81,7 @@ def epochs(dock: TrainingWidget) -> int:
     return len(dock.progress.reports)
 
 
-def test_started_it_is_watched_to_its_end(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_started_training_is_followed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.start(request(tmp_path))
     assert dock.form.isVisibleTo(dock)
@@ -84,12 +89,12 @@ def test_started_it_is_watched_to_its_end(make_dock: Any, tmp_path: Path, qtbot:
     wait_for(dock, "finished", qtbot)
     assert [report.epoch for report in dock.progress.reports] == list(range(6))
     assert dock.form.status.text() == "All is trained."
-    assert dock.form.place.text().startswith("Cycle 3 of 3, epoch 6 of 6 done")
+    assert numbers(dock.form.position.text())[:4] == [3, 3, 6, 6]
     assert dock.chooser.runs.currentText() == "run (finished)"
     assert dock.form.add_cycle_button.isEnabled()
 
 
-def test_stop_ends_after_the_epoch_and_resume_goes_on(
+def test_stopped_training_continues_after_resume(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS)
@@ -101,24 +106,24 @@ def test_stop_ends_after_the_epoch_and_resume_goes_on(
     dock.form.resume_button.click()
     qtbot.waitUntil(lambda: epochs(dock) > done)
     assert dock.progress.reports[done].epoch == done
-    words = RunFolder(tmp_path / "run").log.read_text().splitlines()[-1]
-    assert "--resume" in words
-    assert f"--fold 0 -- {tmp_path / 'data'}" in words.replace(" --resume", "")
+    command = RunFolder(tmp_path / "run").log.read_text().splitlines()[-1]
+    assert "--resume" in command
+    assert f"--fold 0 -- {tmp_path / 'data'}" in command.replace(" --resume", "")
 
 
-def test_kill_ends_the_process(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_killed_training_can_be_resumed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
     pid = dock.state.info.pid
     dock.form.kill_button.click()
     wait_for(dock, "stopped", qtbot)
-    assert "Killed." in dock.form.status.text()
+    assert [remedy.action for remedy in dock.state.text.remedies] == [Action.RESUME]
     qtbot.waitUntil(lambda: not psutil.pid_exists(pid))
     assert dock.form.resume_button.isEnabled()
 
 
-def test_kill_is_asked_for_first(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_kill_without_consent_changes_nothing(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock(*ENDLESS, killing=False)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
@@ -127,31 +132,31 @@ def test_kill_is_asked_for_first(make_dock: Any, tmp_path: Path, qtbot: Any) -> 
     qtbot.waitUntil(lambda: epochs(dock) > seen)
 
 
-def test_a_cycle_is_added(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_added_cycle_is_trained(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.start(request(tmp_path))
     wait_for(dock, "finished", qtbot)
     dock.form.add_cycle_button.click()
     qtbot.waitUntil(lambda: epochs(dock) == 8)
     wait_for(dock, "finished", qtbot)
-    assert dock.form.place.text().startswith("Cycle 4 of 4, epoch 8 of 8 done")
+    assert numbers(dock.form.position.text())[:4] == [4, 4, 8, 8]
 
 
-def test_a_failure_is_a_sentence_in_the_dock(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock("--fail", "The loss became nan: start again with a lower rate.")
+def test_failed_training_shows_its_error(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    dock = make_dock("--fail", FAILURE)
     dock.start(request(tmp_path))
     wait_for(dock, "failed", qtbot)
-    assert dock.form.status.text() == "The loss became nan: start again with a lower rate."
+    assert dock.form.status.text() == FAILURE
 
 
-def test_refused_at_once_it_says_why(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    dock = make_dock("--refuse", "Another training is running in run.")
+def test_refused_training_shows_the_reason(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    dock = make_dock("--refuse", REFUSAL)
     dock.start(request(tmp_path))
     wait_for(dock, "refused", qtbot)
-    assert dock.form.status.text() == "Another training is running in run."
+    assert dock.form.status.text() == REFUSAL
 
 
-def test_resume_is_off_until_the_training_has_reported(
+def test_resume_is_disabled_until_the_first_report(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS)
@@ -160,7 +165,7 @@ def test_resume_is_off_until_the_training_has_reported(
     dock.form.stop_button.click()
     wait_for(dock, "stopped", qtbot)
     states: list[tuple[str, bool]] = []
-    dock.watch.looked.connect(
+    dock.watch.polled.connect(
         lambda state, *_: states.append((state.kind, dock.form.resume_button.isEnabled()))
     )
     dock.watch._command = [*dock.watch._command, "--late", "1.5"]
@@ -174,18 +179,18 @@ def test_resume_is_off_until_the_training_has_reported(
     assert not any(enabled for _, enabled in states)
 
 
-def test_a_refused_start_does_not_hide_the_training_that_runs(
+def test_refused_start_does_not_hide_running_training(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
-    dock.watch._command = [*dock.watch._command, "--refuse", "Another training is running in run."]
+    dock.watch._command = [*dock.watch._command, "--refuse", REFUSAL]
     dock.start(request(tmp_path, resume=True))
     qtbot.waitUntil(lambda: len(dock.watch._started) == 2)
     second = dock.watch._started[-1][1]
     qtbot.waitUntil(lambda: second.has_ended)
-    assert second.complaint() == "Another training is running in run."
+    assert second.complaint() == REFUSAL
     seen = epochs(dock)
     qtbot.waitUntil(lambda: epochs(dock) > seen)
     assert dock.state.kind == "running"
@@ -196,7 +201,7 @@ def test_a_refused_start_does_not_hide_the_training_that_runs(
     assert dock.watch.started_here() == []
 
 
-def test_followed_again_what_was_refused_is_over(
+def test_followed_run_forgets_an_earlier_refusal(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock("--refuse", "The dataset is missing.")
@@ -206,30 +211,34 @@ def test_followed_again_what_was_refused_is_over(
     wait_for(dock, "none", qtbot)
 
 
-def test_started_where_a_terminal_trains_it_follows_that_one(
+def test_refused_start_follows_the_training_elsewhere(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     terminal = make_dock(*ENDLESS)
     terminal.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(terminal) > 0)
-    dock = make_dock("--refuse", "Another training is running in run.")
+    dock = make_dock("--refuse", REFUSAL)
     dock.start(request(tmp_path))
     wait_for(dock, "running", qtbot)
     dock.form.stop_button.click()
     wait_for(terminal, "stopped", qtbot)
 
 
-def test_a_missing_program_is_said(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_missing_program_shows_an_error(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.watch._command = ("/no/such/program",)
+    errors: list[str] = []
+    dock.watch.failed.connect(errors.append)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: "could not start" in dock.form.status.text())
+    qtbot.waitUntil(lambda: bool(errors))
+    assert "/no/such/program" in errors[0]
+    assert dock.form.status.text() == errors[0]
 
 
-# A training belongs to nobody's window
+# Trainings and windows
 
 
-def test_another_window_lists_it_and_follows_it(
+def test_second_window_lists_and_follows_the_run(
     make_dock: Any, tmp_path: Path, settings: Settings, qtbot: Any
 ) -> None:
     first = make_dock(*ENDLESS)
@@ -248,13 +257,14 @@ def test_another_window_lists_it_and_follows_it(
     wait_for(second, "stopped", qtbot)
 
 
-def test_a_folder_without_a_training_says_so(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_folder_without_a_training_is_named(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.follow(tmp_path)
-    qtbot.waitUntil(lambda: "No training" in dock.form.status.text())
+    wait_for(dock, "none", qtbot)
+    assert dock.form.status.text() == in_the_window(dock.state.text) != ""
 
 
-def test_back_to_a_new_training_what_runs_goes_on(
+def test_running_training_continues_behind_new_form(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS)
@@ -265,8 +275,8 @@ def test_back_to_a_new_training_what_runs_goes_on(
     assert dock.watch.started_here() == [tmp_path / "run"]
 
 
-@pytest.mark.parametrize("answer", ["go on", "stop", "stay"])
-def test_on_closing_the_window_it_is_asked(
+@pytest.mark.parametrize("answer", [KEEP_TRAINING, STOP_TRAINING, STAY_OPEN])
+def test_closing_window_obeys_the_answer(
     answer: str, make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS, closing=answer)
@@ -276,18 +286,18 @@ def test_on_closing_the_window_it_is_asked(
     window.show()
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
-    assert window.close() == (answer != "stay")
-    assert window.isVisible() == (answer == "stay")
+    assert window.close() == (answer != STAY_OPEN)
+    assert window.isVisible() == (answer == STAY_OPEN)
     run = RunFolder(tmp_path / "run")
-    if answer == "stop":
+    if answer == STOP_TRAINING:
         qtbot.waitUntil(lambda: '"stopped"' in run.progress.read_text())
     else:
         before = run.progress.read_text()
         qtbot.waitUntil(lambda: len(run.progress.read_text()) > len(before))
 
 
-def test_nothing_is_asked_when_nothing_runs(make_dock: Any, qtbot: Any) -> None:
-    dock = make_dock(closing="stay")
+def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:
+    dock = make_dock(closing=STAY_OPEN)
     window = QMainWindow()
     qtbot.addWidget(window)
     window.setCentralWidget(dock)
@@ -295,7 +305,7 @@ def test_nothing_is_asked_when_nothing_runs(make_dock: Any, qtbot: Any) -> None:
     assert window.close()
 
 
-def test_the_log_is_read_once_it_is_folded_out(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_log_is_read_once_expanded(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock()
     dock.start(request(tmp_path))
     wait_for(dock, "finished", qtbot)

@@ -61,7 +61,7 @@ def points(item: Any) -> list[int]:
     return [int(x) for x in item.getData()[0]]
 
 
-def test_what_was_reported_is_drawn(plots: TrainingPlots) -> None:
+def test_reported_values_are_drawn(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(12)))
     epochs, losses = plots.loss_plot.line(TRAINING)
     assert epochs.tolist() == list(range(12))
@@ -70,26 +70,26 @@ def test_what_was_reported_is_drawn(plots: TrainingPlots) -> None:
     assert plots.dice_plot.line("LV")[1][-1] == report(11).pseudo_dice["LV"]
 
 
-def test_rates_are_done_and_to_come_and_members_kept_and_planned(plots: TrainingPlots) -> None:
+def test_done_and_planned_epochs_are_drawn(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(18)))
     assert points(plots.rate_plot._past) == list(range(18))
     assert points(plots.rate_plot._filled) == [7, 9, 17]
     assert points(plots.rate_plot._hollow) == [19, 27, 29]
 
 
-def test_a_member_that_was_not_kept_has_no_dot(plots: TrainingPlots) -> None:
+def test_missing_member_has_no_dot(plots: TrainingPlots) -> None:
     plots.set_reports([*reports(range(9)), report(9, member=False)])
     assert points(plots.rate_plot._filled) == [7]
 
 
-def test_reports_come_one_by_one(plots: TrainingPlots) -> None:
+def test_added_reports_extend_the_curves(plots: TrainingPlots) -> None:
     for epoch in range(5):
         plots.add_report(report(epoch))
         assert plots.loss_plot.line(TRAINING)[0].size == epoch + 1
     assert points(plots.loss_plot._lines[TRAINING][1]) == [4]
 
 
-def test_what_is_not_known_is_a_gap(plots: TrainingPlots) -> None:
+def test_missing_value_is_a_gap(plots: TrainingPlots) -> None:
     plots.add_report(report(0))
     plots.add_report(report(1, val_loss=None, pseudo_dice={"RV": None, "MYO": 0.5, "LV": 0.5}))
     plots.add_report(report(2))
@@ -100,7 +100,7 @@ def test_what_is_not_known_is_a_gap(plots: TrainingPlots) -> None:
     plots.grab()
 
 
-def test_without_any_validation_there_is_still_the_loss(plots: TrainingPlots) -> None:
+def test_training_without_validation_shows_its_loss(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(6), fold="all", val_loss=None, pseudo_dice={}))
     plots.show()
     plots.grab()
@@ -109,7 +109,7 @@ def test_without_any_validation_there_is_still_the_loss(plots: TrainingPlots) ->
     assert points(plots.loss_plot._lines[VALIDATION][1]) == []
 
 
-def test_a_resumed_training_takes_the_place_of_what_it_does_anew(plots: TrainingPlots) -> None:
+def test_repeated_epoch_replaces_later_ones(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(10)))
     plots.add_report(report(8, train_loss=3.0))
     epochs, losses = plots.loss_plot.line(TRAINING)
@@ -120,14 +120,14 @@ def test_a_resumed_training_takes_the_place_of_what_it_does_anew(plots: Training
     assert points(plots.rate_plot._filled) == [7, 9]
 
 
-def test_another_fold_begins_anew(plots: TrainingPlots) -> None:
+def test_another_fold_clears_the_curves(plots: TrainingPlots) -> None:
     plots.set_reports([*reports(range(10)), *reports(range(3), fold="1")])
     assert plots.loss_plot.line(TRAINING)[0].size == 3
     plots.add_report(report(0, fold="2"))
     assert plots.loss_plot.line(TRAINING)[0].size == 1
 
 
-def test_another_run_takes_the_place_of_the_last(plots: TrainingPlots) -> None:
+def test_another_run_replaces_the_last(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(10)))
     plots.set_reports([])
     assert plots.losses.done == 0
@@ -137,7 +137,7 @@ def test_another_run_takes_the_place_of_the_last(plots: TrainingPlots) -> None:
     assert list(plots.dice_plot._lines) == ["scar"]
 
 
-def test_an_added_cycle_is_planned_beyond_what_is_done(plots: TrainingPlots) -> None:
+def test_added_cycle_is_planned_after_done_epochs(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(30)))
     plots.set_schedule(RestartSchedule(epochs=30, gamma=0.5, added_cycles=1), SELECTION)
     assert points(plots.rate_plot._hollow) == [37, 39]
@@ -157,7 +157,7 @@ def test_structures_have_their_colours_and_a_legend(plots: TrainingPlots) -> Non
     assert "a&lt;b" in plots.dice_legend.text()
 
 
-def test_all_three_show_the_same_epochs(plots: TrainingPlots) -> None:
+def test_plots_share_the_axis_of_epochs(plots: TrainingPlots) -> None:
     plots.show()
     QApplication.processEvents()
     shown = [p.viewRange()[0] for p in (plots.rate_plot, plots.loss_plot, plots.dice_plot)]
@@ -169,10 +169,11 @@ def test_all_three_show_the_same_epochs(plots: TrainingPlots) -> None:
     assert len(lefts) == 1
 
 
-def test_epochs_pointed_at_are_read_out(plots: TrainingPlots) -> None:
+def test_reading_has_the_values_of_an_epoch(plots: TrainingPlots) -> None:
     assert plots.dice_plot.reading(0) == ""
     plots.set_reports(reports(range(3)))
-    assert plots.dice_plot.reading(2) == "Epoch 2: RV 0.145, MYO 0.127, LV 0.163"
+    parts = plots.dice_plot.reading(2).split(": ")[1].split(", ")
+    assert parts == ["RV 0.145", "MYO 0.127", "LV 0.163"]
     assert plots.dice_plot.reading(3) == plots.dice_plot.reading(-1) == ""
 
 
@@ -197,15 +198,15 @@ def test_plots_stay_fluent_at_1200_epochs(qtbot: Any) -> None:
     assert median(times) < 0.1
 
 
-def test_a_history_grows_and_forgets() -> None:
+def test_history_grows_and_deletes_later_epochs() -> None:
     history = History(2)
     for epoch in range(5):
         history.put(epoch, {"a": epoch})
     history.put(5, {"a": 5, "late": 1})
-    assert history.of("a").tolist() == [0, 1, 2, 3, 4, 5]
-    assert np.isnan(history.of("late")[:5]).all()
+    assert history.values_of("a").tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.isnan(history.values_of("late")[:5]).all()
     history.put(2, {"a": None})
     assert history.done == 3
     history.put(4, {"a": 9})
-    assert np.isnan(history.of("a")[2:4]).all()
-    assert history.of("a")[4] == 9
+    assert np.isnan(history.values_of("a")[2:4]).all()
+    assert history.values_of("a")[4] == 9

@@ -1,4 +1,4 @@
-"""Presets, numbers and problems of a schedule."""
+"""The form of a schedule."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 from napari_bayes_nnunet.app.training.request import PRESETS, PresetValues
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
-from napari_bayes_nnunet.widgets.training.schedule_form import NO_RUN, ScheduleForm, ScheduleValues
+from napari_bayes_nnunet.widgets.training.schedule_form import (
+    NO_RUN,
+    PRESET_TEXTS,
+    ScheduleForm,
+    ScheduleValues,
+)
 
 from .test_schedule_plot import turn
+from .test_watch_form import numbers
 
 SMALL = PresetValues(
     RestartSchedule(epochs=30, restart_first_cycle=False),
@@ -48,7 +54,7 @@ def shown_problems(form: ScheduleForm) -> dict[str, str]:
     return {n: f.problem.text() for n, f in form.fields.items() if not f.problem.isHidden()}
 
 
-def test_it_starts_with_the_paper(form: ScheduleForm) -> None:
+def test_form_starts_with_the_preset_paper(form: ScheduleForm) -> None:
     assert valid(form) == ScheduleValues(
         preset="paper",
         schedule=RestartSchedule(),
@@ -56,11 +62,11 @@ def test_it_starts_with_the_paper(form: ScheduleForm) -> None:
         batch_size=20,
         iterations_per_epoch=250,
     )
-    assert form.summary.text() == "3 cycles × 400 epochs, 90 members kept (30 per cycle)"
+    assert numbers(form.summary.text()) == [3, 400, 90, 30]
     assert form.problem == ""
 
 
-def test_all_presets_of_the_program_are_offered(qtbot: Any) -> None:
+def test_every_preset_is_offered(qtbot: Any) -> None:
     form = ScheduleForm()
     qtbot.addWidget(form)
     for name, preset in PRESETS.items():
@@ -69,7 +75,7 @@ def test_all_presets_of_the_program_are_offered(qtbot: Any) -> None:
         assert valid(form).schedule == preset.schedule
 
 
-def test_a_preset_fills_all_numbers(form: ScheduleForm) -> None:
+def test_preset_sets_all_numbers(form: ScheduleForm) -> None:
     form.choose_preset("quick")
     assert valid(form) == ScheduleValues(
         preset="quick",
@@ -78,7 +84,7 @@ def test_a_preset_fills_all_numbers(form: ScheduleForm) -> None:
         batch_size=4,
         iterations_per_epoch=5,
     )
-    assert "minutes on a CPU" in form.explanation.text()
+    assert form.explanation.text() == PRESET_TEXTS["quick"][1]
     assert not form.fields["restart_first_cycle"].value
 
 
@@ -103,62 +109,62 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
 @pytest.mark.parametrize(
     ("typed", "problems"),
     [
-        ({"epochs": 1000}, {"epochs": "1000 epochs cannot be divided into 3 cycles of equal"}),
-        ({"cycles": 0}, {"cycles": "Epochs and cycles must be at least 1, not 1200 and 0."}),
-        ({"epochs": 0}, {"epochs": "Epochs and cycles must be at least 1, not 0 and 3."}),
-        ({"gamma": "1.5"}, {"gamma": "Gamma must be between 0 and 1, not 1.5."}),
-        ({"gamma": "nan"}, {"gamma": "Gamma must be between 0 and 1, not nan."}),
-        ({"initial_lr": "0"}, {"initial_lr": "The initial learning rate must be above 0"}),
-        ({"restart_lr": "-1"}, {"restart_lr": "The restart learning rate must be"}),
-        ({"exponent": "-0.1"}, {"exponent": "The decay exponent must be 0 or more, not -0.1."}),
-        ({"exponent": "x"}, {"exponent": NO_NUMBER.format(text="x")}),
-        ({"per_cycle": 0}, {"per_cycle": "Members per cycle and their step must be at least 1"}),
-        ({"step": 0}, {"step": "Members per cycle and their step must be at least 1"}),
-        ({"batch_size": 0}, {"batch_size": "Batch size must be at least 1, not 0."}),
-        ({"iterations_per_epoch": 0}, {"iterations_per_epoch": "Iterations must be at least 1"}),
+        ({"epochs": 1000}, {"epochs": ["1000", "3"]}),
+        ({"cycles": 0}, {"cycles": ["1200", "0"]}),
+        ({"epochs": 0}, {"epochs": ["0", "3"]}),
+        ({"gamma": "1.5"}, {"gamma": ["1.5"]}),
+        ({"gamma": "nan"}, {"gamma": ["nan"]}),
+        ({"initial_lr": "0"}, {"initial_lr": ["initial", "0"]}),
+        ({"restart_lr": "-1"}, {"restart_lr": ["restart", "-1"]}),
+        ({"exponent": "-0.1"}, {"exponent": ["-0.1"]}),
+        ({"exponent": "x"}, {"exponent": [NO_NUMBER.format(text="x")]}),
+        ({"per_cycle": 0}, {"per_cycle": ["0"]}),
+        ({"step": 0}, {"step": ["0"]}),
+        ({"batch_size": 0}, {"batch_size": ["Batch size", "0"]}),
+        ({"iterations_per_epoch": 0}, {"iterations_per_epoch": ["Iterations", "0"]}),
         (
             {"epochs": 7, "gamma": "2", "step": 0},
-            {"epochs": "7 epochs", "gamma": "Gamma", "step": "Members"},
+            {"epochs": ["7", "3"], "gamma": ["2"], "step": ["0"]},
         ),
     ],
 )
-def test_what_is_wrong_is_said_at_the_field(
-    form: ScheduleForm, typed: dict[str, Any], problems: dict[str, str]
+def test_invalid_number_is_marked_at_its_field(
+    form: ScheduleForm, typed: dict[str, Any], problems: dict[str, list[str]]
 ) -> None:
     type_in(form, **typed)
-    found = shown_problems(form)
-    assert found.keys() == problems.keys()
-    for name, text in problems.items():
-        assert found[name].startswith(text)
+    shown = shown_problems(form)
+    assert shown.keys() == problems.keys()
+    for name, values in problems.items():
+        assert all(value in shown[name] for value in values)
         assert "border" in form.fields[name].editor.native.styleSheet()
     assert form.values() is None
-    assert next(iter(problems.values())) in form.problem
+    assert shown[next(iter(problems))] in form.problem
 
 
-def test_what_is_odd_is_noted_at_the_field(form: ScheduleForm) -> None:
+def test_unusual_number_is_noted_at_its_field(form: ScheduleForm) -> None:
     def notes() -> dict[str, str]:
         return {n: f.note.text() for n, f in form.fields.items() if not f.note.isHidden()}
 
     assert notes() == {}
     type_in(form, per_cycle=100, restart_lr="5")
     assert set(notes()) == {"per_cycle", "restart_lr"}
-    assert notes()["per_cycle"].endswith("40 members of each cycle will be kept, not 100.")
+    assert {40, 100} <= set(numbers(notes()["per_cycle"]))
     assert valid(form).selection.per_cycle == 100
     form.choose_preset("demo")  # which asks for more than its cycles have, and says “up to”
     assert notes() == {}
 
 
-def test_a_problem_goes_when_it_is_mended(form: ScheduleForm) -> None:
+def test_corrected_number_is_no_longer_marked(form: ScheduleForm) -> None:
     type_in(form, epochs=1000)
     assert form.plot.is_greyed
     type_in(form, cycles=4)
     assert shown_problems(form) == {}
     assert form.fields["epochs"].editor.native.styleSheet() == ""
-    assert form.summary.text() == "4 cycles × 250 epochs, 100 members kept (25 per cycle)"
+    assert numbers(form.summary.text()) == [4, 250, 100, 25]
     assert not form.plot.is_greyed
 
 
-def test_the_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
+def test_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
     editor = form.fields["epochs"].editor.native
     editor.selectAll()
     sizes = []
@@ -170,7 +176,7 @@ def test_the_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
     assert sizes == [(1200, True), (12, False), (120, False)]
 
 
-def test_changed_comes_once_for_a_preset_and_for_every_edit(form: ScheduleForm) -> None:
+def test_preset_and_edit_emit_changed_once(form: ScheduleForm) -> None:
     seen: list[ScheduleValues | None] = []
     form.changed.connect(lambda: seen.append(form.values()))
     form.choose_preset("demo")
@@ -178,7 +184,7 @@ def test_changed_comes_once_for_a_preset_and_for_every_edit(form: ScheduleForm) 
     assert [values and values.preset for values in seen] == ["demo", None]
 
 
-def test_a_changed_preset_can_be_reset(form: ScheduleForm, qtbot: Any) -> None:
+def test_edited_preset_can_be_reset(form: ScheduleForm, qtbot: Any) -> None:
     assert form.reset_button.isHidden()
     type_in(form, gamma="0.5", epochs=900)
     assert not form.reset_button.isHidden()
@@ -187,12 +193,12 @@ def test_a_changed_preset_can_be_reset(form: ScheduleForm, qtbot: Any) -> None:
     assert form.reset_button.isHidden()
 
 
-def test_another_way_to_write_a_number_is_no_change(form: ScheduleForm) -> None:
+def test_equal_number_is_no_change(form: ScheduleForm) -> None:
     type_in(form, initial_lr="1e-2")
     assert form.reset_button.isHidden()
 
 
-def test_the_rarely_changed_fold_away_unless_one_is_wrong(form: ScheduleForm, qtbot: Any) -> None:
+def test_invalid_number_expands_its_section(form: ScheduleForm, qtbot: Any) -> None:
     form.show()
     assert not form.fields["gamma"].visible
     assert form.fields["cycles"].visible
@@ -207,11 +213,11 @@ def test_one_more_cycle_needs_a_run(form: ScheduleForm) -> None:
     item = form.preset.model().item(form.preset.findData("add_cycle"))
     assert not item.isEnabled()
     assert item.toolTip() == NO_RUN
-    form.set_extension(None, reason="The run still goes on.")
-    assert item.toolTip() == "The run still goes on."
+    form.set_extension(None, reason="Some reason.")
+    assert item.toolTip() == "Some reason."
 
 
-def test_one_more_cycle_shows_the_run_and_the_added_cycle(form: ScheduleForm) -> None:
+def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     few = MemberSelection(per_cycle=4, step=1)
     form.set_extension(TRAINED, few, preset="quick", batch_size=3, iterations_per_epoch=9)
     assert form.preset.model().item(form.preset.findData("add_cycle")).isEnabled()
@@ -229,7 +235,7 @@ def test_one_more_cycle_shows_the_run_and_the_added_cycle(form: ScheduleForm) ->
     assert values.planned.all_epochs == 80
     assert not any(field.enabled for field in form.fields.values())
     assert form.fields["restart_lr"].value == 0.05
-    assert form.summary.text().startswith("4 cycles × 20 epochs, the last one new, 16 members")
+    assert numbers(form.summary.text()) == [4, 20, 16, 4]
     assert form.plot.curve is not None
     assert form.plot.curve.rates.size == 80
     form.choose_preset("paper")
@@ -237,14 +243,14 @@ def test_one_more_cycle_shows_the_run_and_the_added_cycle(form: ScheduleForm) ->
     assert not valid(form).add_cycle
 
 
-def test_a_run_that_was_extended_before_is_extended_again(form: ScheduleForm) -> None:
+def test_extended_run_is_extended_again(form: ScheduleForm) -> None:
     form.set_extension(RestartSchedule(epochs=60, added_cycles=1))
     form.choose_preset("add_cycle")
     assert valid(form).schedule.added_cycles == 1
     assert valid(form).planned.all_cycles == 5
 
 
-def test_another_run_to_extend_is_shown_at_once_and_none_ends_it(form: ScheduleForm) -> None:
+def test_another_run_to_extend_is_shown(form: ScheduleForm) -> None:
     form.set_extension(TRAINED)
     form.choose_preset("add_cycle")
     form.set_extension(RestartSchedule(epochs=90))
@@ -255,13 +261,13 @@ def test_another_run_to_extend_is_shown_at_once_and_none_ends_it(form: ScheduleF
     assert form.fields["epochs"].enabled
 
 
-def test_a_run_of_an_unknown_preset_is_extended_too(form: ScheduleForm) -> None:
+def test_run_of_unknown_preset_is_extended(form: ScheduleForm) -> None:
     form.set_extension(TRAINED, preset="")
     form.choose_preset("add_cycle")
     assert valid(form).preset == "paper"
 
 
-def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
+def test_tooltips_of_numbers_have_their_symbols(form: ScheduleForm) -> None:
     tips = [field.editor.native.toolTip() for field in form.fields.values()]
     assert all(tip.endswith(".") for tip in tips)
     helps = " ".join(tips)
@@ -269,7 +275,7 @@ def test_every_number_is_explained_with_its_symbol(form: ScheduleForm) -> None:
         assert symbol in helps
 
 
-def test_the_wheel_over_a_number_is_left_to_the_scroll_area(form: ScheduleForm) -> None:
+def test_wheel_over_a_number_changes_nothing(form: ScheduleForm) -> None:
     before = valid(form)
     for name in ("cycles", "decay_over"):
         assert not turn(form.fields[name].editor.native)
@@ -277,17 +283,19 @@ def test_the_wheel_over_a_number_is_left_to_the_scroll_area(form: ScheduleForm) 
     assert valid(form) == before
 
 
-def test_singular_and_plural(form: ScheduleForm) -> None:
+def test_summary_of_one_epoch_has_no_plural(form: ScheduleForm) -> None:
     type_in(form, cycles=1, epochs=1)
-    assert form.summary.text() == "1 cycle × 1 epoch, 1 member kept (1 per cycle)"
+    assert numbers(form.summary.text()) == [1, 1, 1, 1]
+    for noun in ("cycles", "epochs", "members"):
+        assert noun not in form.summary.text()
 
 
-def test_it_can_be_disabled_as_a_whole(form: ScheduleForm) -> None:
+def test_disabled_form_disables_its_fields(form: ScheduleForm) -> None:
     form.setEnabled(False)
     assert not form.fields["epochs"].editor.native.isEnabled()
 
 
-def test_it_fits_a_narrow_dock_of_napari_and_leaves_nothing(
+def test_form_fits_a_narrow_dock_and_theme(
     make_napari_viewer: Callable[..., Any],
 ) -> None:
     viewer = make_napari_viewer(show=True)

@@ -1,4 +1,4 @@
-"""The drawn curve of Eq. 4."""
+"""The plot of a schedule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.widgets.common.plotting import pg
-from napari_bayes_nnunet.widgets.training.schedule_plot import SchedulePlot, schedule_curve
+from napari_bayes_nnunet.widgets.training.schedule_plot import SchedulePlot, make_schedule_curve
+
+from .test_watch_form import numbers
 
 PAPER = RestartSchedule()
 SMALL = RestartSchedule(epochs=30, gamma=0.5)
@@ -35,8 +37,8 @@ def points(item: Any) -> list[int]:
     return [int(x) for x in item.getData()[0]]
 
 
-def test_the_curve_is_that_of_the_schedule() -> None:
-    curve = schedule_curve(PAPER, MemberSelection())
+def test_curve_has_the_rates_of_the_schedule() -> None:
+    curve = make_schedule_curve(PAPER, MemberSelection())
     assert curve.rates.tolist() == [PAPER.learning_rate(t) for t in range(1200)]
     assert curve.members.size == 90
     assert curve.members[-1] == 1199
@@ -44,8 +46,8 @@ def test_the_curve_is_that_of_the_schedule() -> None:
     assert curve.restarts.tolist() == [0, 400, 800]
 
 
-def test_restarts_do_not_flatten_the_curve() -> None:
-    curve = schedule_curve(PAPER, MemberSelection())
+def test_high_restarts_are_cut_off() -> None:
+    curve = make_schedule_curve(PAPER, MemberSelection())
     assert curve.is_cut
     assert curve.top == pytest.approx(1.25 * 0.01, rel=0.01)
 
@@ -57,10 +59,10 @@ def test_restarts_do_not_flatten_the_curve() -> None:
         RestartSchedule(epochs=3),
         RestartSchedule(epochs=1, cycles=1, restart_first_cycle=False),
     ],
-    ids=["as low as the others", "nothing but restarts", "a single epoch"],
+    ids=["low restarts", "only restarts", "one epoch"],
 )
-def test_all_is_shown_where_restarts_are_not_high(schedule: RestartSchedule) -> None:
-    curve = schedule_curve(schedule, FEW)
+def test_low_restarts_are_shown_whole(schedule: RestartSchedule) -> None:
+    curve = make_schedule_curve(schedule, FEW)
     assert not curve.is_cut
     assert curve.top > curve.rates.max()
 
@@ -83,7 +85,7 @@ def test_high_restarts_are_marked_and_numbered(plot: SchedulePlot) -> None:
     assert not plot._restart.isVisible()
 
 
-def test_what_is_done_is_solid_and_its_members_filled(plot: SchedulePlot) -> None:
+def test_done_epochs_are_solid_with_filled_members(plot: SchedulePlot) -> None:
     plot.set_schedule(SMALL, FEW)
     plot.set_done(18)
     assert points(plot._past) == list(range(18))
@@ -98,7 +100,7 @@ def test_what_is_done_is_solid_and_its_members_filled(plot: SchedulePlot) -> Non
     assert points(plot._past) == list(range(30))
 
 
-def test_the_plan_is_dashed_once_something_is_done(plot: SchedulePlot) -> None:
+def test_planned_epochs_are_dashed_after_done_ones(plot: SchedulePlot) -> None:
     plot.set_schedule(SMALL, FEW)
     plot.show()
     assert plot._planned.opts["pen"].style() == Qt.PenStyle.SolidLine
@@ -106,7 +108,7 @@ def test_the_plan_is_dashed_once_something_is_done(plot: SchedulePlot) -> None:
     assert plot._planned.opts["pen"].style() == Qt.PenStyle.DashLine
 
 
-def test_without_a_valid_schedule_the_last_one_is_greyed(plot: SchedulePlot) -> None:
+def test_invalid_schedule_greys_the_last_curve(plot: SchedulePlot) -> None:
     plot.set_schedule(None)
     assert plot.curve is None
     plot.set_schedule(SMALL, FEW)
@@ -119,19 +121,19 @@ def test_without_a_valid_schedule_the_last_one_is_greyed(plot: SchedulePlot) -> 
 
 
 @pytest.mark.parametrize("rate", [1e-300, 1e300])
-def test_absurd_rates_can_be_drawn(plot: SchedulePlot, rate: float) -> None:
+def test_extreme_rates_can_be_drawn(plot: SchedulePlot, rate: float) -> None:
     plot.set_schedule(RestartSchedule(initial_lr=rate, restart_lr=rate, epochs=30), FEW)
     plot.grab()
 
 
-def test_the_longest_training_is_drawn_while_typing(plot: SchedulePlot) -> None:
+def test_long_training_can_be_drawn(plot: SchedulePlot) -> None:
     plot.set_schedule(RestartSchedule(epochs=20_000, cycles=1), MemberSelection())
     assert plot.curve is not None
     assert plot.curve.rates.size == 20_000
     plot.grab()
 
 
-def test_an_epoch_pointed_at_is_read_out(plot: SchedulePlot, monkeypatch: Any, qtbot: Any) -> None:
+def test_mouse_over_epoch_shows_reading(plot: SchedulePlot, monkeypatch: Any, qtbot: Any) -> None:
     shown: list[str] = []
     monkeypatch.setattr(
         "napari_bayes_nnunet.widgets.common.plotting.QToolTip.showText",
@@ -142,23 +144,23 @@ def test_an_epoch_pointed_at_is_read_out(plot: SchedulePlot, monkeypatch: Any, q
     qtbot.waitExposed(plot)
     QApplication.processEvents()
     box = plot.getViewBox()
-    there = plot.mapFromScene(box.mapViewToScene(QPointF(399, 0.005)))
-    assert plot.epoch_at(there.x(), there.y()) == pytest.approx(399, abs=3)
-    qtbot.mouseMove(plot.viewport(), there)
+    point = plot.mapFromScene(box.mapViewToScene(QPointF(399, 0.005)))
+    assert plot.epoch_at(point.x(), point.y()) == pytest.approx(399, abs=3)
+    qtbot.mouseMove(plot.viewport(), point)
     qtbot.waitUntil(lambda: any(text.startswith("Epoch ") for text in shown))
     assert plot.epoch_at(1, 1) is None
 
 
-def test_readings_say_what_an_epoch_is(plot: SchedulePlot) -> None:
+def test_reading_has_rate_restart_and_member(plot: SchedulePlot) -> None:
     assert plot.reading(0) == ""
     plot.set_schedule(PAPER, MemberSelection())
-    assert plot.reading(0) == "Epoch 0: rate 0.1, restart"
-    assert plot.reading(100) == "Epoch 100: rate 0.00925"
-    assert plot.reading(399) == "Epoch 399: rate 0.00756, member"
+    parts = [plot.reading(epoch).split(", ") for epoch in (0, 100, 399)]
+    assert [numbers(first) for first, *_ in parts] == [[0, 0.1], [100, 0.00925], [399, 0.00756]]
+    assert [others for _, *others in parts] == [["restart"], [], ["member"]]
     assert plot.reading(-1) == plot.reading(1200) == ""
 
 
-def test_the_wheel_is_left_to_the_scroll_area(plot: SchedulePlot) -> None:
+def test_wheel_over_the_plot_changes_nothing(plot: SchedulePlot) -> None:
     plot.set_schedule(PAPER, MemberSelection())
     plot.show()
     QApplication.processEvents()
@@ -171,11 +173,11 @@ def test_the_wheel_is_left_to_the_scroll_area(plot: SchedulePlot) -> None:
 
 
 def turn(widget: QWidget, point: QPoint | None = None) -> bool:
-    """Turn the wheel over a widget, one notch down; whether it did not leave this to others."""
-    there = widget.rect().center() if point is None else point
+    """Turn the wheel over a widget, one notch down, and return whether it accepts that."""
+    point = widget.rect().center() if point is None else point
     event = QWheelEvent(
-        QPointF(there),
-        QPointF(widget.mapToGlobal(there)),
+        QPointF(point),
+        QPointF(widget.mapToGlobal(point)),
         QPoint(0, 0),
         QPoint(0, -120),
         Qt.MouseButton.NoButton,
@@ -188,7 +190,7 @@ def turn(widget: QWidget, point: QPoint | None = None) -> bool:
     return bool(event.isAccepted())
 
 
-def test_dragging_does_not_move_it(plot: SchedulePlot, qtbot: Any) -> None:
+def test_dragging_does_not_move_the_plot(plot: SchedulePlot, qtbot: Any) -> None:
     plot.set_schedule(PAPER, MemberSelection())
     plot.show()
     QApplication.processEvents()
@@ -201,7 +203,7 @@ def test_dragging_does_not_move_it(plot: SchedulePlot, qtbot: Any) -> None:
     assert np.array_equal(plot.viewRange(), before)
 
 
-def test_it_takes_the_colours_of_the_theme(plot: SchedulePlot) -> None:
+def test_plot_has_the_colours_of_the_theme(plot: SchedulePlot) -> None:
     plot.set_schedule(SMALL, FEW)
     plot.show()
     for color in ("#f0f1f2", "#3b3a39"):
@@ -212,11 +214,11 @@ def test_it_takes_the_colours_of_the_theme(plot: SchedulePlot) -> None:
         assert plot.getAxis("left").textPen().color().name() == color
 
 
-def test_pyqtgraph_has_the_qt_of_the_window() -> None:
+def test_pyqtgraph_uses_the_qt_of_napari() -> None:
     assert pg.Qt.QT_LIB == qtpy.API_NAME
 
 
-def test_the_qt_of_the_window_is_taken_whatever_the_environment_says() -> None:
+def test_environment_does_not_change_the_qt() -> None:
     script = (
         "import os\n"
         "from napari_bayes_nnunet.widgets.common.plotting import pg\n"

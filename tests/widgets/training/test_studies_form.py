@@ -1,4 +1,4 @@
-"""Corrected studies are found, and what is reviewed of them is added to a dataset."""
+"""Corrected studies, whose reviewed phases are added to a dataset."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import save_review
 from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.training.studies_form import (
+    ADDED,
+    ADDING_STOPPED,
+    MORE_FAILURES,
     NO_REVIEWED_STUDY,
-    NOT_ALL,
     NOT_READY,
+    NOTHING_ADDED,
+    READY_STUDIES,
     SEARCH_STOPPED,
     STUDIES_HINT,
     StudiesForm,
@@ -83,32 +87,33 @@ def cells(form: StudiesForm) -> list[tuple[str, ...]]:
     return [row.cells for row in form.table.rows]
 
 
-# What is listed
+# The list
 
 
-def test_phases_in_words() -> None:
+def test_phases_text_sorts_and_joins_phases() -> None:
     assert phases_text((None,)) == "the image"
     assert phases_text((8,)) == "phase 8"
     assert phases_text((8, 1)) == "phases 1 and 8"
-    assert phases_text((8, 1, 3)) == "phases 1, 3 and 8"
+    assert phases_text((8, 1, 3)).split() == ["phases", "1,", "3", "and", "8"]
 
 
-def test_a_row_says_what_is_ready_and_what_is_open(make_form, qtbot) -> None:
+def test_row_shows_ready_and_open_phases(make_form, qtbot) -> None:
     form = listed(make_form(find=finds(ALL)), qtbot)
     assert cells(form) == [
         ("ready", "phases 2 and 4", ""),
         ("half", "phase 4", "3 in phase 2"),
         ("volume", "the image", ""),
-        ("open", "–", "2 in phase 1, 4 in phase 8"),
-        ("new", "–", "not begun"),
+        ("open", "–", ", ".join(["2 in phase 1", "4 in phase 8"])),
+        ("new", "–", "not started"),
         ("broken", "not usable"),
     ]
     assert corrected_study_row(replace(NEW, open_slices={None: 3})).cells == ("new", "–", "3")
-    assert form.summary.text() == "4 images of 3 studies can be trained on."
+    values = {"images": "4 images", "studies": "3 studies"}
+    assert form.summary.text() == READY_STUDIES.format(**values)
     assert form.table.rows[0].help == str(READY.folder)
 
 
-def test_a_study_that_cannot_be_used_says_why(make_form, qtbot) -> None:
+def test_unusable_study_shows_the_reason(make_form, qtbot) -> None:
     form = listed(make_form(find=finds(ALL)), qtbot)
     color = form.table.model().index(5, 0).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == LEVEL_COLORS["blocking"]
@@ -123,16 +128,16 @@ def test_a_study_that_cannot_be_used_says_why(make_form, qtbot) -> None:
     [
         ([], NO_REVIEWED_STUDY),
         ([OPEN, NEW, BROKEN], NOT_READY),
-        ([VOLUME], "1 image of 1 study can be trained on."),
+        ([VOLUME], READY_STUDIES.format(images="1 image", studies="1 study")),
     ],
 )
-def test_it_says_whether_there_is_anything_to_train_on(make_form, studies, sentence, qtbot) -> None:
+def test_summary_says_how_much_is_ready(make_form, studies, sentence, qtbot) -> None:
     form = listed(make_form(find=finds(studies)), qtbot)
     assert form.summary.text() == sentence
     assert form.table.isVisibleTo(form) == bool(studies)
 
 
-def test_without_a_folder_there_is_nothing_to_do(make_form, qtbot) -> None:
+def test_form_without_a_folder_is_disabled(make_form, qtbot) -> None:
     form = make_form(find=finds(ALL))
     assert form.summary.text() == STUDIES_HINT
     assert not form.refresh_button.isEnabled()
@@ -144,7 +149,7 @@ def test_without_a_folder_there_is_nothing_to_do(make_form, qtbot) -> None:
     assert cells(form) == []
 
 
-def test_a_search_that_fails_is_a_sentence(make_form, qtbot) -> None:
+def test_failed_search_shows_the_error(make_form, qtbot) -> None:
     def find(_: Path) -> Any:
         yield 0, 0
         raise OSError("The drive is gone.")
@@ -153,21 +158,20 @@ def test_a_search_that_fails_is_a_sentence(make_form, qtbot) -> None:
     assert form.summary.text() == "The drive is gone."
 
 
-def test_a_search_shows_how_far_it_is_and_can_be_stopped(make_form, qtbot) -> None:
+def test_running_search_shows_progress_and_stops(make_form, qtbot) -> None:
     ended = threading.Event()
     form = make_form(find=endless(ended))
     form.folder.choose(Path("studies"))
-    words = "Looking at study 12 of 160"
-    qtbot.waitUntil(lambda: form.progress.text.text() == words)
+    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
     form.progress.stop_button.click()
     qtbot.waitUntil(lambda: form.summary.text() == SEARCH_STOPPED)
     assert ended.is_set()
 
 
-def test_a_newer_folder_drops_the_search_before(make_form, qtbot) -> None:
-    ended, began, found = threading.Event(), threading.Event(), finds([VOLUME])
+def test_newer_folder_replaces_a_running_search(make_form, qtbot) -> None:
+    ended, began, fast = threading.Event(), threading.Event(), finds([VOLUME])
     forever = endless(ended, began)
-    form = make_form(find=lambda folder: (forever if folder.name == "slow" else found)(folder))
+    form = make_form(find=lambda folder: (forever if folder.name == "slow" else fast)(folder))
     form.folder.choose(Path("slow"))
     qtbot.waitUntil(began.is_set)
     listed(form, qtbot)
@@ -175,7 +179,7 @@ def test_a_newer_folder_drops_the_search_before(make_form, qtbot) -> None:
     assert cells(form) == [("volume", "the image", "")]
 
 
-def test_folders_can_be_dropped(make_form, data, tmp_path, qtbot) -> None:
+def test_dropped_folder_is_studies_or_dataset(make_form, data, tmp_path, qtbot) -> None:
     form = make_form(find=finds(ALL))
     assert drop(form, tmp_path)
     assert form.folder.path == tmp_path
@@ -185,10 +189,10 @@ def test_folders_can_be_dropped(make_form, data, tmp_path, qtbot) -> None:
     assert not drop(form, data / "dataset.json")
 
 
-# What is added
+# Adding
 
 
-def test_adding_needs_something_ready_and_a_dataset(make_form, data, qtbot) -> None:
+def test_adding_needs_ready_studies_and_a_dataset(make_form, data, qtbot) -> None:
     form = listed(make_form(find=finds([READY])), qtbot)
     assert not form.add_button.isEnabled()
     form.add()  # does nothing
@@ -200,8 +204,7 @@ def test_adding_needs_something_ready_and_a_dataset(make_form, data, qtbot) -> N
     assert not other.add_button.isEnabled()
 
 
-def test_what_is_reviewed_is_added(make_form, data, tmp_path, qtbot) -> None:
-    """With real studies: from the folder to the dataset that is trained on."""
+def test_reviewed_phases_of_real_studies_are_added(make_form, data, tmp_path, qtbot) -> None:
     folder = make_study(tmp_path / "studies" / "heart", phases=(2, 4), ed=4, es=2)
     decisions = {(4, z): Decision(state="accepted") for z in range(3)}
     save_review(folder, ReviewState(ed=4, es=2, decisions=decisions))
@@ -213,34 +216,34 @@ def test_what_is_reviewed_is_added(make_form, data, tmp_path, qtbot) -> None:
     assert changed.args == [form.dataset]
     assert form.dataset == read_dataset(data)
     assert set(form.dataset.corrections) == {"heart_frame04"}
-    assert form.summary.text() == "Added 1 image of 1 study."
+    assert form.summary.text() == ADDED.format(images="1 image", studies="1 study")
     assert form.target.summary.text().startswith("7 cases")
     assert cells(form) == [("heart", "phase 4: added")]
     assert form.table.rows[0].level == "done"
     assert form.add_button.isEnabled()
 
 
-def test_only_what_is_ready_is_asked_for(make_form, data, qtbot) -> None:
-    asked: list[Any] = []
+def test_only_ready_studies_are_added(make_form, data, qtbot) -> None:
+    calls: list[Any] = []
 
     def add(folders: Sequence[Path], dataset: Path) -> Any:
-        asked.append((list(folders), dataset))
+        calls.append((list(folders), dataset))
         yield 0, 1
         return AddedStudies(dataset=read_dataset(dataset), added={}, failed={})
 
     form = aimed(listed(make_form(find=finds(ALL), add=add), qtbot), qtbot, data)
     form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == "Nothing was added.")
-    assert asked == [([READY.folder, HALF.folder, VOLUME.folder], data)]
+    qtbot.waitUntil(lambda: form.summary.text() == NOTHING_ADDED)
+    assert calls == [([READY.folder, HALF.folder, VOLUME.folder], data)]
     assert form.dataset is None
 
 
-def test_studies_that_fail_are_a_sentence_each(make_form, data, qtbot) -> None:
+def test_failed_studies_are_listed_and_shortened(make_form, data, qtbot) -> None:
     studies = [replace(VOLUME, folder=Path(f"s/{n}"), case=f"case {n}") for n in range(6)]
 
     def add(folders: Sequence[Path], dataset: Path) -> Any:
         yield 0, 1
-        failed = {folder: f"Its image {folder.name} was not found." for folder in folders[1:]}
+        failed = {folder: f"No image {folder.name}." for folder in folders[1:]}
         added = {folders[0]: ["case 0"]}
         return AddedStudies(dataset=read_dataset(dataset), added=added, failed=failed)
 
@@ -249,47 +252,44 @@ def test_studies_that_fail_are_a_sentence_each(make_form, data, qtbot) -> None:
         form.add_button.click()
     assert form.dataset == read_dataset(data)
     assert form.summary.text().splitlines() == [
-        "Added 1 image of 1 study.",
-        "case 1: Its image 1 was not found.",
-        "case 2: Its image 2 was not found.",
-        "case 3: Its image 3 was not found.",
-        "2 more could not be added: see the list.",
+        ADDED.format(images="1 image", studies="1 study"),
+        *(f"case {n}: No image {n}." for n in (1, 2, 3)),
+        MORE_FAILURES.format(count=2),
     ]
     assert cells(form)[:2] == [("case 0", "the image: added"), ("case 1", "not added")]
     form.table.selectRow(5)
-    assert form.detail.text() == "Its image 5 was not found."
+    assert form.detail.text() == "No image 5."
 
 
-def test_a_dataset_that_is_gone_is_a_sentence(make_form, data, qtbot) -> None:
+def test_missing_dataset_shows_the_error(make_form, data, qtbot) -> None:
     def add(folders: Sequence[Path], dataset: Path) -> Any:
         yield 0, 1
-        raise DataError("There is no dataset any more.")
+        raise DataError("No dataset.")
 
     form = aimed(listed(make_form(find=finds([READY]), add=add), qtbot), qtbot, data)
     form.add_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == "There is no dataset any more.")
+    qtbot.waitUntil(lambda: form.summary.text() == "No dataset.")
     assert form.dataset is None
     assert form.add_button.isEnabled()
 
 
-def test_adding_shows_how_far_it_is_and_can_be_stopped(make_form, data, tmp_path, qtbot) -> None:
+def test_running_adding_shows_progress_and_stops(make_form, data, tmp_path, qtbot) -> None:
     ended = threading.Event()
     form = make_form(find=finds([READY]), add=endless(ended))
     aimed(listed(form, qtbot), qtbot, data)
     form.add_button.click()
-    words = "Adding study 12 of 160"
-    qtbot.waitUntil(lambda: form.progress.text.text() == words)
+    qtbot.waitUntil(lambda: "12 of 160" in form.progress.text.text())
     for part in (form.folder, form.target, form.add_button, form.refresh_button):
         assert not part.isEnabled()
     assert not drop(form, tmp_path)
     form.progress.stop_button.click()
-    qtbot.waitUntil(lambda: form.summary.text() == NOT_ALL)
+    qtbot.waitUntil(lambda: form.summary.text() == ADDING_STOPPED)
     assert ended.is_set()
     qtbot.waitUntil(form.add_button.isEnabled)
     assert form.dataset is None
 
 
-def test_another_dataset_has_not_what_was_added(make_form, data, tmp_path, qtbot) -> None:
+def test_another_dataset_discards_the_result(make_form, data, tmp_path, qtbot) -> None:
     def add(folders: Sequence[Path], dataset: Path) -> Any:
         yield 0, 1
         added = {folder: [folder.name] for folder in folders}
@@ -305,7 +305,7 @@ def test_another_dataset_has_not_what_was_added(make_form, data, tmp_path, qtbot
     assert changed.args == [None]
 
 
-def test_a_search_ends_with_the_window(qtbot) -> None:
+def test_running_search_ends_with_the_window(qtbot) -> None:
     ended, began = threading.Event(), threading.Event()
     form = StudiesForm(find=endless(ended, began))
     form.folder.choose(Path("studies"))
@@ -315,8 +315,8 @@ def test_a_search_ends_with_the_window(qtbot) -> None:
     assert ended.wait(2)
 
 
-def test_it_fits_the_dock(make_form, qtbot) -> None:
-    long = [replace(HALF, case="a very long name of a case that somebody gave it")]
+def test_form_with_a_long_name_fits_the_dock(make_form, qtbot) -> None:
+    long = [replace(HALF, case="a_very_long_name_of_a_case_that_somebody_gave_it")]
     form = listed(make_form(find=finds(long)), qtbot)
     form.resize(330, 400)
     form.show()

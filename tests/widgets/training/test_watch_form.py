@@ -1,7 +1,8 @@
-"""The page of one run: what it shows of its state, and which buttons make sense."""
+"""The view of one run: its progress and its buttons."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ from napari_bayes_nnunet.app.messages import (
 from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress_of
 from napari_bayes_nnunet.app.training.progress_file import LogUpdate
 from napari_bayes_nnunet.app.training.run_state import RunState
-from napari_bayes_nnunet.widgets.training.watch_form import WatchForm, place_of
+from napari_bayes_nnunet.core.durations import duration_text
+from napari_bayes_nnunet.widgets.training.watch_form import (
+    STOP_AFTER_EPOCH,
+    STOP_VALIDATION,
+    VALIDATION_FOLLOWS,
+    WatchForm,
+    describe_progress,
+)
 
 
 def epoch(number: int, **changes: Any) -> EpochDone:
@@ -43,6 +51,11 @@ def form(qtbot: Any) -> WatchForm:
     form.set_run(Path("folder") / "my run")
     form.show()
     return form
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers in a text."""
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
 
 
 def enabled(form: WatchForm) -> set[str]:
@@ -69,64 +82,66 @@ def enabled(form: WatchForm) -> set[str]:
         ("died", 6, {"resume", "add", "use"}),
     ],
 )
-def test_only_the_buttons_that_make_sense_are_enabled(
+def test_state_decides_which_buttons_are_enabled(
     kind: Any, epochs: int, expected: set[str], form: WatchForm
 ) -> None:
-    form.show_run(RunState(kind=kind, text="So it is."), progress(epochs))
+    form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
     assert enabled(form) == expected
 
 
-def test_cycle_epoch_time_memory_and_members_are_said(form: WatchForm) -> None:
+def test_running_training_shows_its_progress(form: WatchForm) -> None:
     form.show_run(RunState(kind="running", text="Training on this computer."), progress(4))
-    assert form.place.text() == (
-        "Cycle 2 of 3, epoch 4 of 6 done, 1 min 40 s left, 1.5 GiB of memory, 2 members"
-    )
+    text = form.position.text()
+    assert numbers(text) == [2, 3, 4, 6, 1, 40, 1.5, 2]
+    assert duration_text(100) in text
     assert form.bar.value() / form.bar.maximum() == pytest.approx(4 / 6, abs=0.01)
     assert form.name.text() == "<b>my run</b>"
     assert form.name.toolTip().endswith("my run")
 
 
-def test_state_stage_and_notices_are_sentences(form: WatchForm) -> None:
-    form.show_run(
-        RunState(kind="running", text="Training here."), progress(1, Notice(text="Memory is low."))
-    )
-    assert form.status.text() == "Training here.\nMemory is low."
+def test_state_and_notices_are_shown_in_lines(form: WatchForm) -> None:
+    notice = Notice(text="Memory is low.")
+    form.show_run(RunState(kind="running", text="Training here."), progress(1, notice))
+    assert form.status.text().splitlines() == ["Training here.", "Memory is low."]
 
 
-def test_after_stop_there_is_nothing_more_to_stop(form: WatchForm) -> None:
+def test_stop_button_is_disabled_while_stopping(form: WatchForm) -> None:
     running = RunState(kind="running", text="Training here.")
     form.show_run(running, progress(1))
     form.show_stopping()
-    form.show_run(replace(running, text="Training here. It stops after this epoch."), progress(1))
-    assert form.status.text() == "Training here. It stops after this epoch."  # once
+    form.show_run(replace(running, text="Stopping soon."), progress(1))
+    assert form.status.text() == "Stopping soon."  # once
     assert "stop" not in enabled(form)
     form.show_run(RunState(kind="stopped", text="Stopped."), progress(2))
     form.show_run(running, progress(2))
     assert "stop" in enabled(form)
 
 
-def test_while_validation_cases_are_measured_they_are_counted(form: WatchForm) -> None:
+def test_validation_shows_its_cases_and_time(form: WatchForm) -> None:
     running = RunState(kind="running", text="Training here.")
-    case = StageStarted(text="Measuring validation case 3 of 8", done=2, total=8, eta_seconds=300)
+    case = StageStarted(text="Case 3 of 8", done=2, total=8, eta_seconds=300)
     form.show_run(running, progress(6, case))
-    assert form.place.text().startswith("Measuring validation case 3 of 8, 5 min left, ")
+    assert form.position.text().startswith("Case 3 of 8, ")
+    assert duration_text(300) in form.position.text()
     assert form.bar.value() / form.bar.maximum() == pytest.approx(0.25)
     assert form.status.text() == "Training here."
-    assert form.stop_button.text() == "Stop"
+    assert form.stop_button.text() == STOP_VALIDATION
     assert enabled(form) == {"stop", "kill", "use"}
     form.show_run(running, progress(5))
-    assert form.stop_button.text() == "Stop after this epoch"
+    assert form.stop_button.text() == STOP_AFTER_EPOCH
 
 
-def test_what_follows_the_epochs_is_said_before() -> None:
+@pytest.mark.parametrize(("number", "eta"), [(0, 100.0), (5, 0.0)])
+def test_epochs_before_validation_announce_it(number: int, eta: float) -> None:
     started = TrainingStarted(fold="0", epoch=0, epochs=6, cycles=3, validation_cases=8)
-    more = ", then the validation cases are measured, 1.5 GiB"
-    assert f"1 min 40 s left{more}" in place_of(progress_of([started, epoch(0)]))[0]
-    last = progress_of([started, epoch(5, eta_seconds=0.0)])
-    assert f"epoch 6 of 6 done{more}" in place_of(last)[0]
+    text, _ = describe_progress(progress_of([started, epoch(number, eta_seconds=eta)]))
+    parts = text.split(", ")
+    assert VALIDATION_FOLLOWS in parts
+    assert (duration_text(100) in text) == bool(eta)
+    assert numbers(parts[parts.index(VALIDATION_FOLLOWS) + 1]) == [1.5]
 
 
-def test_every_button_tells_its_click(form: WatchForm, qtbot: Any) -> None:
+def test_every_button_emits_its_signal(form: WatchForm, qtbot: Any) -> None:
     form.show_run(RunState(kind="silent", text=""), progress(6))
     for button, signal in (
         (form.stop_button, form.stop_requested),
@@ -143,24 +158,25 @@ def test_every_button_tells_its_click(form: WatchForm, qtbot: Any) -> None:
         form.resume_button.click()
 
 
-def test_the_log_folds_out_and_grows(form: WatchForm, qtbot: Any) -> None:
+def test_expanded_log_grows(form: WatchForm, qtbot: Any) -> None:
     with qtbot.waitSignal(form.log_toggled) as toggled:
         qtbot.mouseClick(form.log_section.toggleButton(), Qt.MouseButton.LeftButton)
     assert toggled.args == [True]
     form.add_log(LogUpdate(text="one\n", restarted=False))
     form.add_log(LogUpdate(text="two\nthree\n", restarted=False))
     assert form.log.toPlainText() == "one\ntwo\nthree"
-    form.add_log(LogUpdate(text="anew\n", restarted=True))
-    assert form.log.toPlainText() == "anew"
+    form.add_log(LogUpdate(text="new\n", restarted=True))
+    assert form.log.toPlainText() == "new"
 
 
-def test_another_run_starts_from_nothing(form: WatchForm) -> None:
+def test_another_run_clears_the_form(form: WatchForm) -> None:
     form.show_run(RunState(kind="running", text="Training here."), progress(4))
     form.set_run(Path("other"))
-    assert (form.place.text(), form.bar.value(), form.status.text()) == ("", 0, "")
+    assert (form.position.text(), form.bar.value(), form.status.text()) == ("", 0, "")
     assert enabled(form) == set()
 
 
-def test_an_ended_run_has_no_time_left() -> None:
+def test_ended_run_shows_no_remaining_time() -> None:
     ended = progress(6, JobEnded(outcome="finished", text="Done."))
-    assert place_of(ended) == ("Cycle 3 of 3, epoch 6 of 6 done, 3 members", 1.0)
+    text, fraction = describe_progress(ended)
+    assert (numbers(text), fraction) == ([3, 3, 6, 6, 3], 1.0)

@@ -1,4 +1,4 @@
-"""What to train on: a dataset, two folders of which one is made, or corrected studies."""
+"""The data to train on: a dataset, two folders of images and labels, or corrected studies."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SOURCES = (
     ("An nnU-Net dataset", DATASET_HELP),
     (
         "Two folders: images and labels",
-        "NIfTI files, matched by their names; an nnU-Net dataset is written from them.",
+        "NIfTI files, matched by name. An nnU-Net dataset is made from them.",
     ),
     (
         "Corrected studies",
-        "What was reviewed in the dock Review, added to an nnU-Net dataset to train on.",
+        "Studies reviewed in the dock Review, added to an nnU-Net dataset.",
     ),
 )
 
 
 class TrainingDataForm(FolderDrop, QWidget):
-    """``dataset_changed`` carries the RawDataset to train on, or None while there is none."""
+    """The source of the training data. ``dataset_changed`` carries the RawDataset, or None."""
 
     dataset_changed = Signal(object)
 
@@ -71,7 +71,7 @@ class TrainingDataForm(FolderDrop, QWidget):
         return self._dataset
 
     def choose(self, path: Path) -> None:
-        """Take the nnU-Net dataset in ``path``."""
+        """Choose the nnU-Net dataset in ``path``."""
         self.source.setCurrentIndex(DATASET)
         self.folder.folder.choose(path)
 
@@ -90,13 +90,13 @@ class TrainingDataForm(FolderDrop, QWidget):
         self._on_dataset_changed()
 
     def _on_dataset_changed(self, _: RawDataset | None = None) -> None:
-        """Of the forms only the one that is shown counts."""
+        """Use the dataset of the form that is shown."""
         shown = self._forms[self.source.currentIndex()]
         if shown.dataset is not self._dataset:
             self._dataset = shown.dataset
             self.dataset_changed.emit(self._dataset)
 
     def take(self, path: Path) -> None:
-        """Take a dropped folder as nnU-Net dataset, or pass it to the form of studies."""
+        """Choose a dropped folder as the dataset, or as studies while these are the source."""
         shows_studies = self.source.currentIndex() == STUDIES
         (self.studies.take if shows_studies else self.choose)(path)

@@ -1,4 +1,4 @@
-"""An nnU-Net raw dataset: its folder, and what is in it."""
+"""The folder of an nnU-Net raw dataset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import DROP_HINT, FolderRow
 
-DATASET_HELP = "A folder with imagesTr, labelsTr and dataset.json."
+DATASET_HELP = "Folder with imagesTr, labelsTr and dataset.json."
+READING_DATASET = "Reading {name}…"
+DATASET_FOUND = "{cases}. Channels: {channels}. Structures: {structures}."
 
 
 class DatasetFolderForm(QWidget):
-    """A dataset folder and what is in it. ``dataset_changed`` carries the RawDataset, or None."""
+    """Folder and summary of a dataset. ``dataset_changed`` carries the RawDataset, or None."""
 
     dataset_changed = Signal(object)
 
@@ -51,20 +53,20 @@ class DatasetFolderForm(QWidget):
         return self._dataset
 
     def show_dataset(self, dataset: RawDataset) -> None:
-        """Show what is by now in the dataset that was chosen."""
+        """Show the present contents of the chosen dataset."""
         self.summary.say(dataset_summary(dataset))
         self._set_dataset(dataset)
 
     def _on_chosen(self, path: Path | None) -> None:
-        # A thread of its own for each choice: the one before may hang on a network drive.
+        # Each choice has its own thread, because the last one may hang on a network drive.
         self._background.deleteLater()
         self._background = Background(self)
         self._set_dataset(None)
-        self.summary.say("" if path is None else f"Looking into {path.name}…")
+        self.summary.say("" if path is None else READING_DATASET.format(name=path.name))
         if path is not None:
             work = partial(self._read, path)
-            answers = partial(self._on_read, path), partial(self._on_not_read, path)
-            self._background.run(work, *answers)
+            callbacks = partial(self._on_read, path), partial(self._on_not_read, path)
+            self._background.run(work, *callbacks)
 
     def _on_read(self, path: Path, dataset: RawDataset) -> None:
         if path == self.folder.path:
@@ -81,8 +83,10 @@ class DatasetFolderForm(QWidget):
 
 
 def dataset_summary(dataset: RawDataset) -> str:
-    """Cases, channels and structures of a dataset."""
+    """Return a sentence on the cases, channels and structures of a dataset."""
     count = len(dataset.cases)
-    structures = ", ".join(name for name, value in dataset.labels.items() if value)
-    channels = ", ".join(dataset.channels)
-    return f"{count} case{'' if count == 1 else 's'} of {channels}, with {structures}."
+    return DATASET_FOUND.format(
+        cases=f"{count} case{'' if count == 1 else 's'}",
+        channels=", ".join(dataset.channels),
+        structures=", ".join(name for name, value in dataset.labels.items() if value),
+    )

@@ -1,4 +1,4 @@
-"""What the dock Train asks before it does what cannot be taken back."""
+"""Questions that the dock Train asks before it closes or kills a training."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 
 from ...app.training.progress import TrainingProgress
 
-GO_ON, STOP, STAY = "go on", "stop", "stay"
+KEEP_TRAINING, STOP_TRAINING, STAY_OPEN = "continue", "stop", "stay"
+"""Answers when the window closes."""
 
 
 def ask_on_closing(parent: QWidget, running: Sequence[Path]) -> str:
-    """Whether the trainings in these folders go on when napari is closed: one of the three."""
+    """Ask what happens to the trainings in these folders; return one of the three answers."""
     names = ", ".join(path.name for path in running)
     box = QMessageBox(parent)
     box.setWindowTitle("A training is running")
-    box.setText(f"Shall the training of {names} go on when napari is closed?")
+    box.setText(f"Continue the training of {names} after napari closes?")
     box.setInformativeText(
-        "It does not need the window. When napari is started again, it is in the list of the dock "
-        "Train and can be followed further."
+        "A training does not need the window. You can follow it again later from the list in the "
+        "dock Train."
     )
-    go_on = box.addButton("Go on training", QMessageBox.ButtonRole.AcceptRole)
+    keep = box.addButton("Continue training", QMessageBox.ButtonRole.AcceptRole)
     stop = box.addButton("Stop after this epoch", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Do not close", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(go_on)
+    box.setDefaultButton(keep)
     box.setEscapeButton(stay)
     box.exec()
-    answers = {go_on: GO_ON, stop: STOP}
-    return answers.get(box.clickedButton(), STAY)
+    answers = {keep: KEEP_TRAINING, stop: STOP_TRAINING}
+    return answers.get(box.clickedButton(), STAY_OPEN)
 
 
-def may_kill(parent: QWidget, progress: TrainingProgress) -> bool:
-    """Whether the training may be ended in the middle of an epoch."""
+def ask_to_kill(parent: QWidget, progress: TrainingProgress) -> bool:
+    """Ask whether the training may be ended in the middle of an epoch."""
     text = (
-        "End the training at once?\n\nThe members so far stay usable, and Resume repeats the "
-        "epochs since the last saved state. “Stop after this epoch” loses nothing."
+        "End the training now?\n\nThe members so far are kept. Resume repeats the epochs since the "
+        "last saved state. “Stop after this epoch” loses nothing."
     )
     answer = QMessageBox.question(parent, "Kill the training", text)
     return bool(answer == QMessageBox.StandardButton.Yes)

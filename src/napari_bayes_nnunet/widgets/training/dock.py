@@ -1,4 +1,4 @@
-"""The dock "Train": a new training, or one that runs somewhere, watched and steered."""
+"""The dock "Train", which starts, follows and stops trainings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import DOCK_WIDTH, scrolling
 from ..common.settings import Settings
-from .dialogs import GO_ON, STAY, STOP, ask_on_closing, may_kill
+from .dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING, ask_on_closing, ask_to_kill
 from .new_training_form import NewTrainingForm
 from .run_chooser import RunChooser
 from .watch import TrainingWatch
@@ -27,10 +27,10 @@ PLUGIN, SEGMENT = "napari-bayes-nnunet", "Segment"
 
 
 class TrainingWidget(QWidget):
-    """Coordinates the forms and the watch; each of them does its own part.
+    """The dock "Train": a form for a new training, and a view of a run.
 
-    ``ask_closing`` is asked when the window closes while trainings of this window run, and answers
-    "go on", "stop" or "stay"; ``ask_killing`` whether to kill.
+    ``ask_closing`` is called if the window closes while trainings that it started are running, and
+    returns "continue", "stop" or "stay". ``ask_killing`` returns whether to kill a training.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class TrainingWidget(QWidget):
         command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
         ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
-        ask_killing: Callable[[QWidget, TrainingProgress], bool] = may_kill,
+        ask_killing: Callable[[QWidget, TrainingProgress], bool] = ask_to_kill,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._settings = settings or Settings()
         self._ask_closing = ask_closing
         self._ask_killing = ask_killing
-        self.progress = NOTHING_YET  # of the run that is shown
+        self.progress = NOTHING_YET
         self.state: RunState | None = None
         self._window: QWidget | None = None
         self.chooser = RunChooser(self._settings)
@@ -58,7 +58,7 @@ class TrainingWidget(QWidget):
         self._connect()
 
     def follow(self, path: Path) -> None:
-        """Show the run in ``path``, whoever started it and whether or not it still runs."""
+        """Show the run in ``path``, whether or not it is still running."""
         self._show_run(path)
         self.watch.follow(path)
 
@@ -68,12 +68,12 @@ class TrainingWidget(QWidget):
         self.watch.start(request)
 
     def show_new(self) -> None:
-        """Show the form for a new training; one that runs goes on."""
+        """Show the form for a new training. A running training continues."""
         self._show_page(self.new)
         self.watch.follow(None)
 
-    def use(self) -> None:
-        """Hand the ensemble, as far as it is, to the dock Segment."""
+    def use_ensemble(self) -> None:
+        """Open the members so far in the dock Segment."""
         run = self.watch.run
         if run is None:
             return
@@ -88,8 +88,8 @@ class TrainingWidget(QWidget):
         self._show_page(self.form)
 
     def _show_page(self, page: QWidget) -> None:
-        for each in (self.new, self.form):
-            each.setVisible(each is page)
+        for form in (self.new, self.form):
+            form.setVisible(form is page)
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -108,18 +108,18 @@ class TrainingWidget(QWidget):
         self.chooser.new_requested.connect(self.show_new)
         self.chooser.run_chosen.connect(self.follow)
         self.new.start_requested.connect(self.start)
-        self.watch.looked.connect(self._on_looked)
+        self.watch.polled.connect(self._on_polled)
         self.watch.restarted.connect(self.form.clear)
         self.watch.log_grown.connect(self.form.add_log)
-        self.watch.failed.connect(self.form.complain)
+        self.watch.failed.connect(self.form.show_error)
         self.form.stop_requested.connect(self._on_stop_requested)
         self.form.kill_requested.connect(self._on_kill_requested)
         self.form.resume_requested.connect(self._on_resume_requested)
         self.form.add_cycle_requested.connect(self._on_add_cycle_requested)
-        self.form.use_requested.connect(self.use)
+        self.form.use_requested.connect(self.use_ensemble)
         self.form.log_toggled.connect(self.watch.set_reads_log)
 
-    def _on_looked(
+    def _on_polled(
         self, state: RunState, progress: TrainingProgress, record: TrainingRecord | None
     ) -> None:
         self.state, self.progress = state, progress
@@ -136,12 +136,12 @@ class TrainingWidget(QWidget):
             self.watch.kill()
 
     def _on_resume_requested(self) -> None:
-        self._go_on(add_cycle=False)
+        self._continue_run(add_cycle=False)
 
     def _on_add_cycle_requested(self) -> None:
-        self._go_on(add_cycle=True)
+        self._continue_run(add_cycle=True)
 
-    def _go_on(self, *, add_cycle: bool) -> None:
+    def _continue_run(self, *, add_cycle: bool) -> None:
         run, info = self.watch.run, self.state.info if self.state is not None else None
         if run is None:
             return
@@ -157,12 +157,12 @@ class TrainingWidget(QWidget):
             self.start(request)
 
     def _ask_for_dataset(self) -> Path | None:
-        """Of a run that an earlier version has made."""
-        chosen = QFileDialog.getExistingDirectory(self, "The nnU-Net dataset it was trained on")
+        """Ask for the dataset of a run, which earlier versions did not record."""
+        chosen = QFileDialog.getExistingDirectory(self, "nnU-Net dataset of this training")
         return Path(chosen) if chosen else None
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Watch the window this is in, to be asked when it closes."""
+        """Watch for the closing of the window that contains this dock."""
         super().showEvent(event)
         self.chooser.refresh()
         window = self.window()
@@ -171,14 +171,14 @@ class TrainingWidget(QWidget):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask whether trainings go on when the window closes."""
+        """Ask what happens to running trainings if the window closes."""
         if event.type() == QEvent.Type.Close and watched is self._window:
             running = self.watch.started_here()
-            answer = self._ask_closing(self, running) if running else GO_ON
-            if answer == STAY:
+            answer = self._ask_closing(self, running) if running else KEEP_TRAINING
+            if answer == STAY_OPEN:
                 event.ignore()
                 return True
-            if answer == STOP:
+            if answer == STOP_TRAINING:
                 for path in running:
                     self.watch.stop_soon(path)
         return bool(super().eventFilter(watched, event))

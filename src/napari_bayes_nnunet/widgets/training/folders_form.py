@@ -1,4 +1,4 @@
-"""Two folders, one of images and one of labels: matched by name, then written as a dataset."""
+"""A folder of images and one of labels, matched by name and written as a dataset."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from ..common.rows_table import Column, Row, RowsTable
 from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
 _COLUMNS = (
-    Column("Case", "The name the case gets in the dataset."),
-    Column("Image", "The file of the image; of a cine also which frame, counted from 1."),
-    Column("Label", "The file of the label that belongs to it."),
+    Column("Case", "Name of the case in the dataset."),
+    Column("Image", "File of the image and, for a cine, the frame, counted from 1."),
+    Column("Label", "File of the matching label."),
 )
-FOLDERS_HINT = "Choose both folders; an image and a label belong together where their names match."
-MATCHING_STOPPED = "Stopped. Choose one of the folders again to go on."
-NOT_WRITTEN = "Stopped; no dataset was made."
+FOLDERS_HINT = "Choose both folders. Images and labels are matched by name."
+MATCHING_STOPPED = "Stopped. Choose one of the folders again to continue."
+NOT_WRITTEN = "Stopped. No dataset was made."
+WRITTEN = "{folder} now contains {cases}."
+MATCHED = "{cases} matched."
+PARTLY_MATCHED = "{cases} matched, {files} without a match."
 
 
 class FoldersForm(QWidget):
-    """``dataset_changed`` carries the RawDataset that was made, or None while there is none."""
+    """A dataset made from two folders. ``dataset_changed`` carries the RawDataset, or None."""
 
     dataset_changed = Signal(object)
 
@@ -60,12 +63,12 @@ class FoldersForm(QWidget):
 
     @property
     def dataset(self) -> RawDataset | None:
-        """The dataset that was made of these folders."""
+        """The dataset that was made from these folders."""
         return self._dataset
 
     @property
     def match(self) -> Match | None:
-        """Which label belongs to which image."""
+        """The pairs of images and labels, and the files without a partner."""
         return self._match
 
     @property
@@ -74,8 +77,8 @@ class FoldersForm(QWidget):
         return self._work.is_running and self._match is not None
 
     def _lay_out(self) -> None:
-        self.images.setToolTip("NIfTI files: volumes, or cines of which some frames have labels.")
-        self.labels.setToolTip("NIfTI files of whole numbers, one for each image or frame.")
+        self.images.setToolTip("NIfTI files: volumes, or cines with labels for some frames.")
+        self.labels.setToolTip("NIfTI files of integers, one for each image or frame.")
         rows = form_layout()
         rows.addRow(row_label("Images"), self.images)
         rows.addRow(row_label("Labels"), self.labels)
@@ -101,12 +104,12 @@ class FoldersForm(QWidget):
             self._end(FOLDERS_HINT)
             return
         self.summary.say("")
-        self.progress.begin("Looking at file {done} of {total}")
+        self.progress.begin("Reading file {done} of {total}")
         work = partial(_match_and_target, self._match_work, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
-    def _on_matched(self, found: tuple[Match, Path]) -> None:
-        match, target = found
+    def _on_matched(self, result: tuple[Match, Path]) -> None:
+        match, target = result
         self._show_match(match)
         self._end(_summary(match))
         channels = len(match.pairs[0].images)
@@ -133,7 +136,8 @@ class FoldersForm(QWidget):
         self._work.start(work, self._on_written, self._end, partial(self._end, NOT_WRITTEN))
 
     def _on_written(self, dataset: RawDataset) -> None:
-        self._end(f"{dataset.path} holds {_cases(len(dataset.cases))} now.")
+        cases = _number(len(dataset.cases), "case")
+        self._end(WRITTEN.format(folder=dataset.path, cases=cases))
         self.new.hide()
         self._set_dataset(dataset)
 
@@ -161,12 +165,12 @@ class FoldersForm(QWidget):
 
 
 def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
-    found = yield from match(images, labels)
-    return found, new_dataset_folder(images)
+    result = yield from match(images, labels)
+    return result, new_dataset_folder(images)
 
 
 def _rows(match: Match) -> list[Row]:
-    """What does not match stands first."""
+    """Return a row for each file or pair, files without a match first."""
     return [*map(_mismatch_row, match.mismatches), *map(_pair_row, match.pairs)]
 
 
@@ -187,10 +191,10 @@ def _file(file: Path, frame: int | None) -> str:
 
 
 def _summary(match: Match) -> str:
-    matched = f"{_cases(len(match.pairs))} matched"
-    left = len(match.mismatches)
-    return f"{matched}; {left} file{'' if left == 1 else 's'} left out." if left else f"{matched}."
+    template = PARTLY_MATCHED if match.mismatches else MATCHED
+    cases, files = _number(len(match.pairs), "case"), _number(len(match.mismatches), "file")
+    return template.format(cases=cases, files=files)
 
 
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

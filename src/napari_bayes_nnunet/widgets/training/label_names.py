@@ -1,4 +1,4 @@
-"""The names of the label values, asked for once."""
+"""The names of the label values."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..common.dock import MessageLabel
 from ..common.rows_table import LEVEL_COLORS, ROW_HEIGHT, ROWS_SHOWN
 
 _BACKGROUND = "background"
-EMPTY = "Name the structure that has the value {value}."
-TWICE = "Two values are called “{name}”: give each structure a name of its own."
-FIXED = "Voxels of no structure have the value 0."
+EMPTY = "Name the structure with the value {value}."
+TWICE = "Two values are called “{name}”. Give each structure its own name."
+FIXED = "Background voxels have the value 0."
 
 
 class LabelNames(QWidget):
-    """A small table value → name. ``changed`` tells that a name was changed.
+    """A small table value → name. ``changed`` is emitted when a name is edited.
 
-    ``problem_text`` is put in its place by the form this is in.
+    The form that contains this widget lays out ``problem_text``.
     """
 
     changed = Signal()
@@ -42,7 +42,7 @@ class LabelNames(QWidget):
         self.table.horizontalHeader().setStretchLastSection(True)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
-        self.table.setToolTip("Click on a name to change it.")
+        self.table.setToolTip("Click a name to change it.")
         self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -52,27 +52,27 @@ class LabelNames(QWidget):
 
     @property
     def names(self) -> dict[int, str]:
-        """Name of every value, background included, as written."""
+        """Name of every value, including the background, as typed."""
         return {self._value(row): self._name(row) for row in range(self.table.rowCount())}
 
     @property
     def problem(self) -> str:
-        """What is wrong with the names, "" where nothing is."""
+        """A sentence on the first wrong name, "" if all are valid."""
         return str(self.problem_text.text())
 
     def set_names(self, names: Mapping[int, str]) -> None:
-        """Ask for the names of these values, with these to begin with."""
+        """Show these values and names for editing."""
         self.table.blockSignals(True)
         self.table.setRowCount(len(names))
         for row, (value, name) in enumerate(sorted(names.items())):
             number = QTableWidgetItem(str(value))
             number.setFlags(Qt.ItemFlag.ItemIsEnabled)
-            word = QTableWidgetItem(name if value else _BACKGROUND)
+            title = QTableWidgetItem(name if value else _BACKGROUND)
             if value == 0:
-                word.setFlags(Qt.ItemFlag.NoItemFlags)
-                word.setToolTip(FIXED)
+                title.setFlags(Qt.ItemFlag.NoItemFlags)
+                title.setToolTip(FIXED)
             self.table.setItem(row, 0, number)
-            self.table.setItem(row, 1, word)
+            self.table.setItem(row, 1, title)
         self.table.blockSignals(False)
         header = self.table.horizontalHeader().sizeHint().height()
         rows = min(max(len(names), 1), ROWS_SHOWN)
@@ -90,14 +90,14 @@ class LabelNames(QWidget):
         self.changed.emit()
 
     def _check(self) -> None:
-        """Mark the names that are missing or there twice, and say the first of it."""
+        """Mark missing and duplicate names, and show the first problem."""
         names = self.names
-        taken = [name.casefold() for name in names.values()]
+        folded = [name.casefold() for name in names.values()]
         sentences = []
         self.table.blockSignals(True)
         for row, (value, name) in enumerate(names.items()):
             sentence = EMPTY.format(value=value) if not name else ""
-            if name and taken.count(name.casefold()) > 1:
+            if name and folded.count(name.casefold()) > 1:
                 sentence = TWICE.format(name=name)
             self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
             sentences += [sentence] if sentence else []

@@ -1,4 +1,4 @@
-"""What a dataset that is made of two folders shall be called, hold, and where it shall lie."""
+"""Structures, channels, files and folder of a dataset made from two folders."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from .label_names import LabelNames
 
 LINKS, COPIES = range(2)
 LINKS_HELP = (
-    "Links need no room and are made at once, but the originals must stay where they are, under "
-    "the same names. Frames cut out of a cine are new files either way."
+    "Links need no disk space, but the originals must not be moved or renamed. Frames of a cine "
+    "are always written as new files."
 )
-COPIES_HELP = "Copies need as much room as the originals, which may then be moved or deleted."
+COPIES_HELP = "Copies need as much disk space as the originals, which may then be moved or deleted."
 CHANNEL_HELP = (
-    "What the images show, such as “cine MRI”. Call a channel CT only where it is computed "
-    "tomography: nnU-Net then takes the grey values for Hounsfield units."
+    "Modality of the images, such as “cine MRI”. Use the name CT only for computed tomography, "
+    "because nnU-Net then expects Hounsfield units."
 )
-NO_CHANNEL = "Name what the images show."
-CHANNELS = "Name the {count} channels, with commas between them."
-NO_TARGET = "Choose the folder the dataset shall be written to."
-WHOLE_PATH = "Write the whole path of the folder, from the drive on."
-IS_FILE = "{name} is a file; choose a new or an empty folder."
-CANNOT_WRITE = "Nothing can be written to {place}: {reason}. Choose another folder."
-NOT_EMPTY = "{name} is not empty; choose a new or an empty folder."
+NO_CHANNEL = "Enter a name for the channel."
+CHANNELS = "Enter names for the {count} channels, separated by commas."
+NO_TARGET = "Choose an output folder for the dataset."
+WHOLE_PATH = "Enter the full path of the folder."
+IS_FILE = "{name} is a file. Choose a new or empty folder."
+CANNOT_WRITE = "{folder} is not writable ({reason}). Choose another folder."
+NOT_EMPTY = "{name} is not empty. Choose a new or empty folder."
 
 
 class NewDatasetForm(QWidget):
-    """``write_requested`` tells that the dataset shall be made; only where nothing is missing."""
+    """Settings of a new dataset. ``write_requested`` is emitted only if they are complete."""
 
     write_requested = Signal()
 
@@ -49,7 +49,7 @@ class NewDatasetForm(QWidget):
         self.names = LabelNames()
         self.channel = QLineEdit("MRI")
         self.files = QComboBox()
-        self.target = FolderRow("Folder of the new dataset", hint="A new or an empty folder")
+        self.target = FolderRow("Folder of the new dataset", hint="A new or empty folder")
         self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         self.make_button = QPushButton("Make dataset")
         self._explain()
@@ -62,22 +62,22 @@ class NewDatasetForm(QWidget):
 
     @property
     def channels(self) -> list[str]:
-        """Names of the channels, as written."""
+        """Names of the channels, as typed."""
         return [name.strip() for name in self.channel.text().split(",")]
 
     @property
     def link(self) -> bool:
-        """Whether links are wanted rather than copies."""
+        """Whether to link the images instead of copying them."""
         return bool(self.files.currentIndex() == LINKS)
 
     @property
     def problem(self) -> str:
-        """What is missing or wrong, "" where nothing is; problems of names are said with them."""
+        """A sentence on the first missing or wrong setting, "" if there is none."""
         return self.names.problem or self._channel_problem() or self._target_problem
 
     def ask(self, names: Mapping[int, str], *, channels: int, target: Path) -> None:
-        """Ask about a new match, with these names and this folder to begin with."""
-        if set(names) != set(self.names.names):  # else names the user gave stay
+        """Show the defaults for a new match; names typed for the same values stay."""
+        if set(names) != set(self.names.names):
             self.names.set_names(names)
         if channels != self._count:
             self._count = channels
@@ -91,10 +91,8 @@ class NewDatasetForm(QWidget):
             self.files.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
         self.files.setToolTip(f"{LINKS_HELP}\n{COPIES_HELP}")
         self.channel.setToolTip(CHANNEL_HELP)
-        self.target.setToolTip(
-            "An nnU-Net dataset is written here: imagesTr, labelsTr and dataset.json."
-        )
-        self.make_button.setToolTip("Write the dataset; the window stays free meanwhile.")
+        self.target.setToolTip("Output folder for imagesTr, labelsTr and dataset.json.")
+        self.make_button.setToolTip("Write the dataset in the background.")
 
     def _lay_out(self) -> None:
         above, rows = form_layout(), form_layout()
@@ -114,8 +112,8 @@ class NewDatasetForm(QWidget):
         self._target_problem = NO_TARGET
         self.make_button.setEnabled(False)
         work = partial(target_problem, path)
-        answer = partial(self._on_target_checked, path)
-        self._background.run(work, answer, answer)
+        callback = partial(self._on_target_checked, path)
+        self._background.run(work, callback, callback)
 
     def _on_target_checked(self, path: Path | None, problem: str) -> None:
         if path == self.target.path:
@@ -128,13 +126,13 @@ class NewDatasetForm(QWidget):
         return ""
 
     def _show_problem(self) -> None:
-        text = self._channel_problem() or self._target_problem
-        self.problem_text.say(text)
+        # Problems of the names are shown below their table.
+        self.problem_text.say(self._channel_problem() or self._target_problem)
         self.make_button.setEnabled(not self.problem)
 
 
 def target_problem(path: Path | None) -> str:
-    """Why no dataset can be written to ``path``, "" where one can. Tries it on the disk."""
+    """Return why no dataset can be written to ``path``, "" if one can. Tries it on the disk."""
     if path is None:
         return NO_TARGET
     if not path.is_absolute():
@@ -143,16 +141,16 @@ def target_problem(path: Path | None) -> str:
         return IS_FILE.format(name=path.name)
     if path.is_dir() and any(path.iterdir()):
         return NOT_EMPTY.format(name=path.name)
-    place = nearest_existing(path)
+    parent = nearest_existing(path)
     try:
-        with tempfile.TemporaryDirectory(dir=place):
+        with tempfile.TemporaryDirectory(dir=parent):
             return ""
     except OSError as error:
-        return CANNOT_WRITE.format(place=place, reason=error.strerror)
+        return CANNOT_WRITE.format(folder=parent, reason=error.strerror)
 
 
 def new_dataset_folder(images: Path) -> Path:
-    """A folder beside the folder of images that is not there yet. Asks the disk."""
+    """Return a folder next to ``images`` that does not exist yet. Reads the disk."""
     name = f"{images.parent.name or 'nnunet'}_dataset"
     numbered = (images.parent / f"{name}_{number}" for number in range(2, 1000))
     return next(path for path in (images.parent / name, *numbered) if not path.exists())

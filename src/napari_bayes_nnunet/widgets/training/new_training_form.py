@@ -1,4 +1,4 @@
-"""The page of the dock Train for a new training: data, check, schedule, start."""
+"""The page of the dock Train for a new training."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ from .preflight_form import PreflightForm
 from .schedule_form import ScheduleForm
 
 CONFIGURATION = "2d"
-_NO_RUN = "Choose the folder of a finished training as the ensemble's folder first."
-SLOW = (
-    "Without a graphics card the network of the preset Paper takes weeks; Quick look takes minutes."
-)
-_UNFINISHED = (
-    "The training in the ensemble's folder is not finished: follow it and resume it first."
-)
+_NO_RUN = "Choose the folder of a finished training under Ensemble first."
+SLOW = "Without a GPU, the preset Paper takes weeks to train. Quick look takes minutes."
+_UNFINISHED = "The training in the ensemble's folder is not finished. Follow and resume it first."
 
 
 class NewTrainingForm(QWidget):
-    """``start_requested`` carries the TrainingRequest once everything is in order."""
+    """The settings of a new training. ``start_requested`` carries the TrainingRequest."""
 
     start_requested = Signal(object)
 
@@ -50,18 +46,18 @@ class NewTrainingForm(QWidget):
         self.data = data or TrainingDataForm()
         self.preflight = preflight or PreflightForm()
         self.schedule = ScheduleForm()
-        self.output = FolderRow("Folder of the ensemble", hint="Where the ensemble will be")
+        self.output = FolderRow("Folder of the ensemble", hint="Output folder")
         self.start_button = QPushButton("Start training")
         self.missing = MessageLabel()
         self.advice = MessageLabel()
         self._lay_out()
         self._connect()
-        self._extend(None)
+        self._offer_cycle(None)
         self._on_changed()
 
     def request(self) -> TrainingRequest | None:
-        """What the forms say, None while something is missing or wrong."""
-        if self._what_is_missing():
+        """Return the request, or None while a setting is missing or wrong."""
+        if self._find_missing():
             return None
         dataset, output, values = self.data.dataset, self.output.path, self.schedule.values()
         assert dataset is not None
@@ -90,21 +86,21 @@ class NewTrainingForm(QWidget):
         return request
 
     def choose_output(self, path: Path) -> None:
-        """Take the folder for the ensemble as if the user had chosen it."""
+        """Set the folder of the ensemble as if the user had chosen it."""
         self.output.choose(path)
 
-    def _what_is_missing(self) -> str:
-        """Why the training cannot start, in one sentence; "" when it can."""
+    def _find_missing(self) -> str:
+        """Return a sentence on why the training cannot start, "" if it can."""
         if self.data.dataset is None:
             return "Choose the data first."
         if self.schedule.values() is None:
-            return f"Schedule: {self.schedule.problem}"
+            return self.schedule.problem
         if self.output.path is None:
-            return "Choose a folder for the ensemble."
+            return "Choose an output folder for the ensemble."
         if self.preflight.preflight is None:
-            return "The check of the data is not finished."
+            return "Wait until the data are checked."
         if not self.preflight.preflight.ready:
-            return "The check has found problems that have to be mended first."
+            return "Fix the problems marked in red above."
         return ""
 
     def _lay_out(self) -> None:
@@ -119,8 +115,8 @@ class NewTrainingForm(QWidget):
             column.addWidget(form)
         column.addWidget(heading("4  Start"))
         self.output.setToolTip(
-            "The members, the curves and the log are written here. It is an nnU-Net model folder, "
-            "and the dock Segment opens it as an ensemble."
+            "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
+            "dock Segment opens as an ensemble."
         )
         rows = form_layout()
         rows.addRow(row_label("Ensemble"), self.output)
@@ -140,23 +136,23 @@ class NewTrainingForm(QWidget):
     def _on_dataset_changed(self, dataset: RawDataset | None) -> None:
         if dataset is not None and self.output.path is None:
             self.output.choose(new_run_folder(dataset.path.parent, f"{dataset.path.name}_ensemble"))
-        self._tell_plan()
+        self._update_plan()
         self.preflight.set_dataset(dataset)
         self._on_changed()
 
     def _on_output_chosen(self, path: Path | None) -> None:
-        self._extend(None)
+        self._offer_cycle(None)
         self._on_plan_changed()
         if path is not None:
-            found: Callable[[TrainingRecord | None], None] = partial(self._on_record, path)
-            self._background.run(partial(_record_in, path), found, lambda _: None)
+            callback: Callable[[TrainingRecord | None], None] = partial(self._on_record, path)
+            self._background.run(partial(_read_record, path), callback, lambda _: None)
 
     def _on_record(self, path: Path, record: TrainingRecord | None) -> None:
         if path == self.output.path:
-            self._extend(record)
+            self._offer_cycle(record)
 
-    def _extend(self, record: TrainingRecord | None) -> None:
-        """Offer one more cycle where the ensemble's folder holds a finished training."""
+    def _offer_cycle(self, record: TrainingRecord | None) -> None:
+        """Offer one more cycle if the ensemble's folder contains a finished training."""
         fold = next(iter(record.folds), "") if record is not None else ""
         if record is None or not record.is_complete(fold):
             self.schedule.set_extension(None, reason=_NO_RUN if record is None else _UNFINISHED)
@@ -170,11 +166,11 @@ class NewTrainingForm(QWidget):
         )
 
     def _on_plan_changed(self) -> None:
-        self._tell_plan()
+        self._update_plan()
         self._on_changed()
 
-    def _tell_plan(self) -> None:
-        """What decides on the disk space and on the folds."""
+    def _update_plan(self) -> None:
+        """Pass the settings that decide on disk space and folds to the check."""
         values, output = self.schedule.values(), self.output.path
         if values is not None and output is not None:
             self.preflight.set_plan(
@@ -190,7 +186,7 @@ class NewTrainingForm(QWidget):
         values = self.schedule.values()
         is_slow = values is not None and values.preset == "paper" and self.preflight.has_only_a_cpu
         self.advice.say(SLOW if is_slow else "")
-        missing = self._what_is_missing()
+        missing = self._find_missing()
         self.missing.say(missing)
         self.start_button.setEnabled(not missing)
         request = self.request()
@@ -204,14 +200,14 @@ class NewTrainingForm(QWidget):
 
 
 def new_run_folder(parent: Path, name: str) -> Path:
-    """``name`` in ``parent``, with a number where there is such a folder already."""
+    """Return ``parent / name``, with a number if that folder exists."""
     path, number = parent / name, 2
     while path.exists():
         path, number = parent / f"{name}_{number}", number + 1
     return path
 
 
-def _record_in(path: Path) -> TrainingRecord | None:
+def _read_record(path: Path) -> TrainingRecord | None:
     try:
         return read_record(RunFolder(path).record)
     except DataError:

@@ -1,4 +1,4 @@
-"""How a training goes: learning rate, losses and pseudo Dice over the epochs."""
+"""Plots of learning rate, losses and pseudo Dice over the epochs."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ TRAINING, VALIDATION = "training", "validation"
 LOSS_COLORS = {TRAINING: "#3A9BDC", VALIDATION: "#E08214"}
 _HEIGHT = 120
 RATE_HELP = (
-    "The learning rate of Eq. 4, done and to come. The weights of the dotted epochs are kept as "
-    "members of the ensemble."
+    "Learning rate of Eq. 4, past and planned. The weights of the epochs with a dot are members of "
+    "the ensemble."
 )
 LOSS_HELP = (
-    "What the training makes small: lower is better. It jumps at every restart. Validation: the "
-    "same on cases the training does not see."
+    "Loss on the training and the validation cases. Lower is better. It jumps at every restart of "
+    "the learning rate."
 )
 _DICE_HELP = (
-    "Overlap with the reference, 0 to 1, as nnU-Net estimates it after every epoch on random parts "
-    "of the validation cases. The true Dice of whole cases is measured after the training."
+    "Overlap with the reference, 0 to 1, estimated on random parts of the validation cases. Whole "
+    "cases are measured after training."
 )
 
 
 class History:
-    """One value an epoch and name, float64; NaN where there is none.
+    """One value per epoch and name, float64; NaN if missing.
 
-    The arrays have room for ``room`` epochs from the start and grow by doubling.
+    The arrays start with ``capacity`` epochs and grow by doubling.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = max(room, 1)
+    def __init__(self, capacity: int) -> None:
+        self._capacity = max(capacity, 1)
         self._values: dict[str, NDArray[np.float64]] = {}
         self.done = 0
 
     @property
     def names(self) -> list[str]:
-        """In the order in which they came."""
+        """Names in the order in which they were added."""
         return list(self._values)
 
     def put(self, epoch: int, values: Mapping[str, float | None]) -> None:
-        """Enter the values of ``epoch``; those of later epochs, if any, are forgotten."""
-        while epoch >= self._room:
-            self._room *= 2
+        """Set the values of ``epoch`` and delete those of later epochs."""
+        while epoch >= self._capacity:
+            self._capacity *= 2
         self.done = epoch + 1
         for name in values:
-            self._values.setdefault(name, np.full(self._room, np.nan))
+            self._values.setdefault(name, np.full(self._capacity, np.nan))
         for name, old in self._values.items():
-            if old.size < self._room:
-                self._values[name] = np.full(self._room, np.nan)
+            if old.size < self._capacity:
+                self._values[name] = np.full(self._capacity, np.nan)
                 self._values[name][: old.size] = old
             value = values.get(name)
             self._values[name][epoch] = np.nan if value is None else value
             self._values[name][self.done :] = np.nan
 
-    def of(self, name: str) -> NDArray[np.float64]:
-        """(done epochs,), from epoch 0."""
+    def values_of(self, name: str) -> NDArray[np.float64]:
+        """Return the values of the done epochs, from epoch 0."""
         return self._values[name][: self.done]
 
 
 class HistoryPlot(EpochPlot):
-    """A line for every name of a history, with a dot at its latest value."""
+    """A plot with a line for every name of a history and a dot at its latest value."""
 
     def __init__(
         self, *, left: str, bottom: str = "", height: int = _HEIGHT, parent: QWidget | None = None
@@ -85,24 +85,24 @@ class HistoryPlot(EpochPlot):
                 self.removeItem(item)
         epochs = np.arange(history.done)
         for name in history.names:
-            values = history.of(name)
+            values = history.values_of(name)
             line, latest = self._line(name, colors[name])
             line.setData(epochs, values, connect="finite")
-            known = np.flatnonzero(np.isfinite(values))[-1:]
-            latest.setData(x=known, y=values[known])
+            last = np.flatnonzero(np.isfinite(values))[-1:]
+            latest.setData(x=last, y=values[last])
 
     def line(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Epochs and values as drawn."""
+        """Return the epochs and values that are drawn."""
         x, y = self._lines[name][0].getData()
         return x, y
 
     def reading(self, epoch: int) -> str:
-        """The values of ``epoch``."""
+        """Return the values of ``epoch`` as text, "" outside the history."""
         history = self._history
         if not 0 <= epoch < history.done:
             return ""
-        found = {name: history.of(name)[epoch] for name in history.names}
-        parts = [f"{name} {value:.3f}" for name, value in found.items() if np.isfinite(value)]
+        values = {name: history.values_of(name)[epoch] for name in history.names}
+        parts = [f"{name} {value:.3f}" for name, value in values.items() if np.isfinite(value)]
         return f"Epoch {epoch}: {', '.join(parts)}" if parts else ""
 
     def _line(self, name: str, color: str) -> tuple[pg.PlotCurveItem, pg.ScatterPlotItem]:
@@ -116,15 +116,15 @@ class HistoryPlot(EpochPlot):
 
 
 class TrainingPlots(QWidget):
-    """Three plots above each other over the same epochs, each with its legend.
+    """Three stacked plots over the same epochs, each with its legend.
 
-    They show one fold: of several, the one that reported last.
+    Of several folds, the one that reported last is shown.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._fold = ""
-        self._room = 1
+        self._planned_epochs = 1
         self._members: set[int] = set()
         self.losses, self.dices = History(1), History(1)
         self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
@@ -137,31 +137,31 @@ class TrainingPlots(QWidget):
             plot.setXLink(self.rate_plot)
 
     def set_schedule(self, schedule: RestartSchedule, selection: MemberSelection) -> None:
-        """Show what is planned; what is done stays."""
-        self._room = schedule.all_epochs
+        """Show the planned learning rates; the done epochs stay."""
+        self._planned_epochs = schedule.all_epochs
         self.rate_plot.set_schedule(schedule, selection)
 
     def set_reports(self, reports: Sequence[EpochReport]) -> None:
-        """Show these epochs instead of those before."""
-        self._forget(reports[-1].fold if reports else "")
+        """Show these epochs instead of the last ones."""
+        self._reset(reports[-1].fold if reports else "")
         for report in reports:
             if report.fold == self._fold:
-                self._enter(report)
+                self._add(report)
         self._draw()
 
     def add_report(self, report: EpochReport) -> None:
-        """Show one epoch more; one that is there already takes the place of it and all later."""
+        """Show one more epoch; a repeated epoch replaces itself and all later epochs."""
         if report.fold != self._fold:
-            self._forget(report.fold)
-        self._enter(report)
+            self._reset(report.fold)
+        self._add(report)
         self._draw()
 
-    def _forget(self, fold: str) -> None:
+    def _reset(self, fold: str) -> None:
         self._fold = fold
         self._members = set()
-        self.losses, self.dices = History(self._room), History(self._room)
+        self.losses, self.dices = History(self._planned_epochs), History(self._planned_epochs)
 
-    def _enter(self, report: EpochReport) -> None:
+    def _add(self, report: EpochReport) -> None:
         if report.epoch < self.losses.done:
             self._members = {epoch for epoch in self._members if epoch < report.epoch}
         if report.member:
@@ -198,6 +198,6 @@ class TrainingPlots(QWidget):
 
 
 def colors_of(structures: Sequence[str]) -> dict[str, str]:
-    """Structure → "#RRGGBB", as everywhere else, if these come in the order of their labels."""
+    """Return structure → "#RRGGBB", for structures in the order of their labels."""
     colors = structure_colors({name: label for label, name in enumerate(structures, start=1)})
     return dict(zip(structures, colors.values(), strict=True))

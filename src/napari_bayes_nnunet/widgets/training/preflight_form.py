@@ -1,4 +1,4 @@
-"""Looking at a dataset before a training: cases, patients, fold, device and disk."""
+"""The check of a dataset before a training: cases, patients, fold, device and disk."""
 
 from __future__ import annotations
 
@@ -41,19 +41,28 @@ from .preflight_rows import (
 _ALL = "all"
 NO_DATA = "Choose the data first."
 FOLD_HELP = (
-    "The patients are shared out over five folds. A training on fold 0 leaves out those of fold 0 "
-    "and is validated with them; “all” trains on every case and validates with none."
+    "The patients are divided into five folds. Those of the chosen fold are used for validation. "
+    "“all” trains on every case, without validation."
 )
 SPLIT_HELP = (
-    "Take the folds from a file in the form of nnU-Net's splits_final.json: a list of the cases to "
-    "train on and to validate with."
+    "Read the folds from a file like nnU-Net's splits_final.json, which lists training and "
+    "validation cases."
 )
+DISK_SPACE = "{needed} needed, {free} free"
+FEW_FOLDS = "This split has only {folds} folds."
+NO_VALIDATION = "All cases are used for training, without validation."
+PATIENT_FOLDS = "The patients are divided into {folds} folds."
+DATASET_FOLDS = "The folds are those of the dataset's splits_final.json."
+FILE_FOLDS = "The folds are those of {name}."
+RUN_FOLDS = "The folds are those of the training in {name}."
+MORE_PROBLEMS = "… and {count} more."
+MORE_IN_TABLE = "… and {count} more in the table."
 _PROBLEMS_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What of the rest of the dock the judgement depends on."""
+    """Settings of the rest of the dock on which the check depends."""
 
     output: Path
     preset: Preset = "paper"
@@ -64,7 +73,7 @@ class _Plan:
 
 
 class PreflightForm(QWidget):
-    """``changed`` tells that there is another ``preflight``, or none, or another device."""
+    """The check of a dataset. ``changed`` is emitted for a new ``preflight`` or device."""
 
     changed = Signal()
 
@@ -83,8 +92,8 @@ class PreflightForm(QWidget):
         self._plan: _Plan | None = None
         self._split: Path | None = None
         self._preflight: Preflight | None = None
-        self._problems: Sequence[DatasetProblem] = ()
-        self._looks_for_devices = False
+        self._problems: list[DatasetProblem] = []
+        self._has_searched_devices = False
         self._checking, self._assessing = LongWork(self), LongWork(self)
         self._background = Background(self)
         self._make_parts()
@@ -94,22 +103,22 @@ class PreflightForm(QWidget):
 
     @property
     def preflight(self) -> Preflight | None:
-        """What is known of the training as it is planned now, None while that is not known."""
+        """The result of the check for the present plan, None until it is known."""
         return self._preflight
 
     @property
     def fold(self) -> str:
-        """The number of the fold, or "all"."""
+        """The number of the chosen fold, or "all"."""
         return str(self.folds.currentData())
 
     @property
     def patient(self) -> str | None:
-        """The pattern of a patient's name, None for the usual one and for a run that goes on."""
+        """The pattern of the patient's name, None for the default and for a continued run."""
         pattern = self.patients.pattern
-        return None if self._goes_on or pattern == DEFAULT_PATIENT else pattern
+        return None if self._continues_run or pattern == DEFAULT_PATIENT else pattern
 
     @property
-    def _goes_on(self) -> bool:
+    def _continues_run(self) -> bool:
         return self._plan is not None and self._plan.add_cycle
 
     @property
@@ -124,14 +133,14 @@ class PreflightForm(QWidget):
 
     @property
     def has_only_a_cpu(self) -> bool:
-        """Whether the training would run on a processor, as far as the devices are known."""
+        """Whether the training would run on the CPU, as far as the devices are known."""
         return self.devices.is_cpu
 
     def set_dataset(self, dataset: RawDataset | None) -> None:
-        """Check ``dataset`` in the background; what is known of the one before is forgotten."""
+        """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
         self._dataset, self._checks, self._split = dataset, None, None
-        self._forget()
+        self._discard_result()
         self.table.set_rows(())
         self.progress.hide()
         for part in (self.table, self.settings):
@@ -154,7 +163,7 @@ class PreflightForm(QWidget):
         *,
         add_cycle: bool = False,
     ) -> None:
-        """Judge by this output folder and schedule from now on; no file is read again."""
+        """Assess this output folder and schedule, without reading the cases again."""
         plan = _Plan(output, preset, schedule, selection, configuration, add_cycle)
         if plan != self._plan:
             self._plan = plan
@@ -177,7 +186,7 @@ class PreflightForm(QWidget):
             self.folds.addItem(fold, fold)
         self.folds.setToolTip(FOLD_HELP)
         self.split_button.setToolTip(SPLIT_HELP)
-        self.no_split_button.setToolTip("Leave this file out again.")
+        self.no_split_button.setToolTip("Do not use this split file.")
         self.no_split_button.setFixedWidth(28)
         self.problems.setTextFormat(Qt.TextFormat.RichText)
         self.problems.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -209,15 +218,15 @@ class PreflightForm(QWidget):
         self.devices.currentIndexChanged.connect(self.changed)
 
     def choose_split(self, file: Path | None, *_: object) -> None:
-        """Take the folds from ``file``, or by patient again."""
+        """Read the folds from ``file``; None divides the patients again."""
         self._split = file
         self._reassess()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look for devices when this is seen for the first time: that takes seconds."""
+        """Search for devices when the form is first shown, because that takes seconds."""
         super().showEvent(event)
-        if not self._looks_for_devices:
-            self._looks_for_devices = True
+        if not self._has_searched_devices:
+            self._has_searched_devices = True
             unknown = self.devices.set_unknown
             self._background.run(self._find_devices, self._on_devices_found, unknown)
 
@@ -237,13 +246,13 @@ class PreflightForm(QWidget):
         self._show_problems([DatasetProblem(sentence, None)])
         self.changed.emit()
 
-    def _forget(self) -> None:
+    def _discard_result(self) -> None:
         self._assessing.drop()
         self._preflight = None
         self._show_problems(())
 
     def _reassess(self, *_: object) -> None:
-        """Judge anew, in the background too: an output folder may lie on a slow drive."""
+        """Assess again, in the background, because the output folder may be on a slow drive."""
         self._assessing.drop()
         self._preflight = None
         self.no_split_button.setVisible(self._split is not None)
@@ -253,7 +262,7 @@ class PreflightForm(QWidget):
         if self.patients.pattern is None:
             self.changed.emit()
             return
-        work = partial(_judge, self._assess, self._request(dataset), dataset, checks)
+        work = partial(_assess_steps, self._assess, self._request(dataset), dataset, checks)
         self._assessing.start(work, self._on_assessed, self._on_assess_failed)
 
     def _request(self, dataset: RawDataset) -> TrainingRequest:
@@ -272,9 +281,9 @@ class PreflightForm(QWidget):
             add_cycle=plan.add_cycle,
         )
 
-    def _on_assessed(self, found: tuple[Preflight, list[Row]]) -> None:
-        self._preflight, rows = found
-        if rows != self.table.rows:  # else the chosen row and the place scrolled to stay
+    def _on_assessed(self, result: tuple[Preflight, list[Row]]) -> None:
+        self._preflight, rows = result
+        if rows != self.table.rows:  # keeps the chosen row and the scroll position
             self.table.set_rows(rows)
             self.table.setColumnHidden(PROBLEM, not faults_text(rows))
         self._show(self._preflight, rows)
@@ -292,35 +301,37 @@ class PreflightForm(QWidget):
             first = preflight.rows[0]
             example = f"{first.check.name} → {first.patient}"
             self.patients.show_example(f"{example}; {patients_text(preflight)}.")
-        self.patients.set_given(self._goes_on)
+        self.patients.set_given(self._continues_run)
         self.split_text.say(_split_text(preflight, self._split))
         self.split_text.setToolTip(str(preflight.split_file or ""))
         self._offer_folds(preflight)
         disk = preflight.disk
-        self.disk.say(f"needs {size_text(disk.needed_bytes)}, {size_text(disk.free_bytes)} free")
+        needed, free = size_text(disk.needed_bytes), size_text(disk.free_bytes)
+        self.disk.say(DISK_SPACE.format(needed=needed, free=free))
         parts = [f"{name}: {size_text(size)}" for name, size in disk.parts.items()]
         self.disk.setToolTip("\n".join(["At most:", *parts]))
 
     def _offer_folds(self, preflight: Preflight) -> None:
-        """Grey out the folds that do not exist."""
+        """Disable the folds that do not exist."""
         count = FOLDS if preflight.splits is None else len(preflight.splits)
         for index in range(FOLDS):
             item = self.folds.model().item(index)
             item.setEnabled(index < count)
-            item.setToolTip("" if index < count else f"This split has {count} folds only.")
+            item.setToolTip("" if index < count else FEW_FOLDS.format(folds=count))
 
     def _show_problems(
-        self, problems: Sequence[DatasetProblem], of_cases: Sequence[DatasetProblem] = ()
+        self, problems: Sequence[DatasetProblem], case_problems: Sequence[DatasetProblem] = ()
     ) -> None:
-        """A few of the dataset and a few of the cases, whose rows cut them short; worst first."""
-        parts = [sorted(part, key=lambda each: not each.blocks) for part in (problems, of_cases)]
-        self._problems = [*parts[0], *parts[1]]
+        """Show the worst problems of the dataset and of the cases, whose rows shorten them."""
+        self._problems = []
         lines = []
-        for first, part, where in ((0, parts[0], ""), (len(parts[0]), parts[1], " in the table")):
-            shown = enumerate(part[:_PROBLEMS_SHOWN], start=first)
+        for group, more_text in ((problems, MORE_PROBLEMS), (case_problems, MORE_IN_TABLE)):
+            worst_first = sorted(group, key=lambda problem: not problem.blocks)
+            shown = enumerate(worst_first[:_PROBLEMS_SHOWN], start=len(self._problems))
             lines += [_problem_html(number, problem) for number, problem in shown]
-            more = len(part) - _PROBLEMS_SHOWN
-            lines += [f"… and {more} more{where}."] if more > 0 else []
+            more = len(worst_first) - _PROBLEMS_SHOWN
+            lines += [more_text.format(count=more)] if more > 0 else []
+            self._problems += worst_first
         self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
         self.problems.setToolTip(
             "\n".join(in_the_window(problem.text) for problem in self._problems[:30])
@@ -332,8 +343,7 @@ class PreflightForm(QWidget):
             copy_path(file, self.problems)
 
     def _on_row_chosen(self, row: Row | None) -> None:
-        is_fault = row is not None and row.level != "fine"
-        self.detail.say(row.help if row is not None and is_fault else "")
+        self.detail.say(row.help if row is not None and row.level != "fine" else "")
         self.detail.setToolTip(str(row.file or "") if row is not None else "")
 
     def _on_split_clicked(self) -> None:
@@ -343,38 +353,34 @@ class PreflightForm(QWidget):
             self.choose_split(Path(chosen))
 
 
-def _judge(
+def _assess_steps(
     assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight],
     request: TrainingRequest,
     dataset: RawDataset,
     checks: Sequence[CaseCheck],
 ) -> Steps:
-    """The preflight and its rows."""
+    """Return the preflight and its rows."""
     yield 0, 1
     preflight = assess(request, dataset, checks)
     return preflight, case_rows(preflight)
 
 
 def _split_text(preflight: Preflight, chosen: Path | None) -> str:
-    """Where the folds come from."""
+    """Return a sentence on the origin of the folds."""
     file = preflight.split_file
     if preflight.fold == _ALL:
-        return "Every case is trained on; none is left to validate with."
+        return NO_VALIDATION
     if file is None:
         folds = len(preflight.splits or ())
-        return f"Split by patient into {folds} folds." if folds else ""
+        return PATIENT_FOLDS.format(folds=folds) if folds else ""
     if file.parent == preflight.dataset.path and file.name == "splits_final.json":
-        return "The split is the dataset's own splits_final.json."
+        return DATASET_FOLDS
     if file == chosen:
-        return f"The split is that of {file.name}."
-    return f"The split is that of the training in {file.parent.name}."
+        return FILE_FOLDS.format(name=file.name)
+    return RUN_FOLDS.format(name=file.parent.name)
 
 
 def _problem_html(number: int, problem: DatasetProblem) -> str:
     color = LEVEL_COLORS[level_of([problem])]
-    link = (
-        f" <a href='{number}' style='color:{color}'>Copy&nbsp;the&nbsp;path</a>"
-        if problem.file
-        else ""
-    )
+    link = f" <a href='{number}' style='color:{color}'>Copy&nbsp;path</a>" if problem.file else ""
     return f"<span style='color:{color}'>{escape(short_text(problem))}</span>{link}"

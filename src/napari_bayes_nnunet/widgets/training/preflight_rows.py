@@ -1,4 +1,4 @@
-"""The cases of a dataset as rows of a table, those with problems first."""
+"""The cases of a dataset as rows of a table."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from ..common.rows_table import Column, Level, Row
 from ..common.wording import in_the_window
 
 PREFLIGHT_COLUMNS = (
-    Column("Case", "Name of the case. A double click copies the path of the file in question."),
-    Column("DatasetProblem", "Red ones stop the training, amber ones are worth a look."),
+    Column("Case", "Name of the case. Double-click to copy the path of the file."),
+    Column("Problem", "Red problems prevent the training. Amber problems are warnings."),
     Column("Shape", "Voxels: slices (z) × rows (y) × columns (x)."),
     Column("Spacing", "Distance between voxels in mm: slices (z) × rows (y) × columns (x)."),
-    Column("Labels", "Label values found."),
-    Column("Use", "Trained on, or held back to validate with, in the chosen fold."),
-    Column("Patient", "The patient the case belongs to, by its name."),
+    Column("Labels", "Label values in the file."),
+    Column("Use", "Use of the case in the chosen fold: training or validation."),
+    Column("Patient", "Patient of the case, taken from its name."),
 )
 PROBLEM = 1
-"""The column of the problems."""
+"""Index of the column of problems."""
 _ORDER: tuple[Level, ...] = ("blocking", "warning", "fine")
 
 
 def case_rows(preflight: Preflight) -> list[Row]:
-    """One row a case: those that stop the training, those to look at, and the rest."""
+    """Return a row per case: errors first, then warnings, then the rest."""
     rows = [_row(row) for row in preflight.rows]
     return sorted(rows, key=lambda row: _ORDER.index(row.level))
 
 
 def level_of(problems: Sequence[DatasetProblem]) -> Level:
-    """How bad the worst of them is."""
+    """Return the level of the worst problem."""
     if not problems:
         return "fine"
     return "blocking" if any(problem.blocks for problem in problems) else "warning"
 
 
 def short_text(problem: DatasetProblem) -> str:
-    """The sentence with the file's name instead of its path, which a dock has no room for."""
+    """Return the sentence with file names instead of paths, which are too long for a dock."""
     text, file = in_the_window(problem.text), problem.file
     if file is not None and file.name:
         text = text.replace(str(file), file.name)
@@ -48,28 +48,28 @@ def short_text(problem: DatasetProblem) -> str:
 
 
 def cases_text(preflight: Preflight) -> str:
-    """How many cases and patients there are and what they are used for."""
+    """Return a sentence on the number of cases and patients and their use."""
     uses = Counter(row.use for row in preflight.rows)
-    parts = [f"{uses[TRAINING]} to train on", f"{uses[VALIDATION]} to validate with"]
+    parts = [f"{uses[TRAINING]} for training", f"{uses[VALIDATION]} for validation"]
     if uses[LEFT_OUT]:
-        parts.append(f"{uses[LEFT_OUT]} not used")
+        parts.append(f"{uses[LEFT_OUT]} unused")
     count = _number(len(preflight.rows), "case")
     return f"{count} of {patients_text(preflight)}: {', '.join(parts)}."
 
 
 def patients_text(preflight: Preflight) -> str:
-    """How many patients there are."""
+    """Return the number of patients with its noun."""
     return _number(len({row.patient for row in preflight.rows}), "patient")
 
 
 def faults_text(rows: Sequence[Row]) -> str:
-    """How many cases have problems, "" where none has."""
+    """Return a sentence on the number of cases with problems, "" if there are none."""
     levels = Counter(row.level for row in rows)
     parts = []
     if levels["blocking"]:
-        parts.append(f"{_number(levels['blocking'], 'case')} to mend first (red)")
+        parts.append(f"{_number(levels['blocking'], 'case')} with errors (red)")
     if levels["warning"]:
-        parts.append(f"{_number(levels['warning'], 'case')} to look at (amber)")
+        parts.append(f"{_number(levels['warning'], 'case')} with warnings (amber)")
     return f"{', '.join(parts)}." if parts else ""
 
 

@@ -1,4 +1,4 @@
-"""The first row of the dock Train: a new training, or one of the runs seen before."""
+"""The choice between a new training and the recent runs, in the dock Train."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_RUN = "none"
 
 
 class RunChooser(QWidget):
-    """Signals up: which run the user wants to see. Setters down: what is known of it."""
+    """A list of recent runs. ``run_chosen`` carries the Path of a run folder."""
 
     new_requested = Signal()
     run_chosen = Signal(object)
@@ -35,13 +35,13 @@ class RunChooser(QWidget):
         self.choose_button.clicked.connect(self._on_choose_clicked)
 
     def refresh(self) -> None:
-        """List the runs seen before that are still there, and how each of them is."""
+        """List the recent runs that still exist, with their states."""
         for path in self._settings.recent_runs():
             work = partial(read_run_state, RunFolder(path))
             self._background.run(work, partial(self._on_state, path), _ignore)
 
     def show_run(self, path: Path) -> None:
-        """Show that ``path`` is the run that is looked at."""
+        """Select the run in ``path``."""
         index = self._index(path)
         if index < 0:
             self.runs.insertItem(1, path.name, path)
@@ -50,20 +50,20 @@ class RunChooser(QWidget):
         self.runs.setCurrentIndex(index)
 
     def set_state(self, state: RunState) -> None:
-        """Say beside its name how the present run is."""
+        """Show the state of the selected run after its name."""
         path = self.runs.currentData()
         if path is not None:
-            self._entitle(self.runs.currentIndex(), path, state)
+            self._set_title(self.runs.currentIndex(), path, state)
 
     def _lay_out(self) -> None:
         self.runs.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.runs.setMinimumContentsLength(12)
-        self.runs.setToolTip("A new training, or one that runs or has run.")
+        self.runs.setToolTip("A new training or a recent run.")
         self.choose_button.setToolTip(
-            "Look at any training, also one that was started in a terminal or on a server: choose "
-            "its folder (--output), on a shared drive as well."
+            "Choose the folder of a training to follow, even if it was started in a terminal or on "
+            "a server."
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -81,9 +81,9 @@ class RunChooser(QWidget):
             self.runs.addItem(path.name, path)
             index = self.runs.count() - 1
             self.runs.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
-        self._entitle(index, path, state)
+        self._set_title(index, path, state)
 
-    def _entitle(self, index: int, path: Path, state: RunState) -> None:
+    def _set_title(self, index: int, path: Path, state: RunState) -> None:
         title = f"{path.name} ({state.kind})"
         if self.runs.itemText(index) != title:
             self.runs.setItemText(index, title)
@@ -102,4 +102,4 @@ class RunChooser(QWidget):
 
 
 def _ignore(_: str) -> None:
-    """A run on a drive that cannot be reached is not offered."""
+    """Do nothing; a run on an unreachable drive is not listed."""

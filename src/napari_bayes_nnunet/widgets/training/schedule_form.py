@@ -1,4 +1,4 @@
-"""Choosing the schedule of a training: a preset, its numbers, and the curve they give."""
+"""The schedule of a training: a preset, its numbers and their curve."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iteratio
 RARE_FIELDS = (
     "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle"
 )  # fmt: skip
-"""The rest of Eq. 4, folded away at first."""
+"""The other numbers of Eq. 4, in a section that is collapsed at first."""
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
-    "paper": ("Paper", "As in the paper: 1200 epochs with the full network. Made for a GPU."),
+    "paper": ("Paper", "As in the paper: 1200 epochs with the full network. Needs a GPU."),
     "quick": (
         "Quick look",
-        "A small network, minutes on a CPU: to see how everything goes, not to rely on.",
+        "A small network, trained in minutes on a CPU. For a first try, not for results.",
     ),
     "demo": (
         "Demo",
-        "A small network, about an hour on two CPU cores.",
+        "A small network, trained in about an hour on two CPU cores.",
     ),
     "tiny": (
         "Tiny",
-        "The smallest network, for comparing methods on a CPU; not to segment with.",
+        "The smallest network. For comparing methods on a CPU, not for segmentation.",
     ),
     EXTENSION: (
         "One more cycle",
-        "The chosen run goes on for one cycle more, with the rates of its last one. Its other "
-        "numbers stay as they were.",
+        "Continue the chosen run for one cycle, with the learning rates of its last cycle. Its "
+        "other numbers stay the same.",
     ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleValues:
-    """What the form says.
+    """The values of the form.
 
-    With ``add_cycle`` the schedule is the one the run has so far; ``planned`` has the new cycle.
+    With ``add_cycle``, ``schedule`` is that of the run so far, and ``planned`` has the new cycle.
     """
 
     preset: Preset
@@ -63,16 +63,16 @@ class ScheduleValues:
 
     @property
     def planned(self) -> RestartSchedule:
-        """The schedule at the end of the training that is about to start."""
+        """The schedule including a new cycle."""
         added = self.schedule.added_cycles + self.add_cycle
         return replace(self.schedule, added_cycles=added)
 
     def __str__(self) -> str:
-        """How many cycles, epochs and members, in words."""
+        """Return the numbers of cycles, epochs and members as text."""
         plan = self.planned
         members = sum(1 for _ in self.selection.epochs(plan))
         per_cycle = members // plan.all_cycles
-        new = ", the last one new" if self.add_cycle else ""
+        new = " (the last is new)" if self.add_cycle else ""
         return (
             f"{_count(plan.all_cycles, 'cycle')} × {_count(plan.cycle_length, 'epoch')}{new}, "
             f"{_count(members, 'member')} kept ({per_cycle} per cycle)"
@@ -80,10 +80,10 @@ class ScheduleValues:
 
 
 class ScheduleForm(QWidget):
-    """A preset, a curve that follows every edit, and the numbers.
+    """A preset, its numbers and their curve.
 
-    ``changed`` comes with every edit; ``values`` is None while something is wrong, and
-    ``problem`` says what.
+    ``changed`` is emitted after every edit. While a number is invalid, ``values`` returns None and
+    ``problem`` is a sentence on it.
     """
 
     changed = Signal()
@@ -116,11 +116,11 @@ class ScheduleForm(QWidget):
 
     @property
     def problem(self) -> str:
-        """What is wrong with the first number that is; "" if nothing."""
+        """A sentence on the first invalid number, "" if all are valid."""
         return self._problem
 
     def values(self) -> ScheduleValues | None:
-        """What is to be trained; None while a number is wrong."""
+        """Return the values of the form, or None while a number is invalid."""
         return self._values
 
     def choose_preset(self, name: str) -> None:
@@ -137,19 +137,19 @@ class ScheduleForm(QWidget):
         iterations_per_epoch: int | None = None,
         reason: str = "",
     ) -> None:
-        """Offer one more cycle of the run that was trained so; None greys it for ``reason``.
+        """Offer one more cycle of a run with this schedule; None disables it for ``reason``.
 
-        What is left out of a run's numbers is taken from its preset.
+        Missing numbers are taken from the preset of the run.
         """
         self._run = None
         if schedule is not None:
-            known = cast(Preset, preset if preset in self._presets else next(iter(self._presets)))
-            numbers = numbers_of(self._presets[known]) | asdict(schedule)
+            name = cast(Preset, preset if preset in self._presets else next(iter(self._presets)))
+            numbers = numbers_of(self._presets[name]) | asdict(schedule)
             numbers |= asdict(selection) if selection is not None else {}
             numbers |= {"batch_size": batch_size} if batch_size else {}
             if iterations_per_epoch:
                 numbers["iterations_per_epoch"] = iterations_per_epoch
-            self._run = known, numbers
+            self._run = name, numbers
         index = self.preset.findData(EXTENSION)
         item = self.preset.model().item(index)
         item.setEnabled(self._run is not None)
@@ -166,7 +166,7 @@ class ScheduleForm(QWidget):
 
     @property
     def _start(self) -> tuple[Preset, FieldValues]:
-        """Preset and numbers the form was filled with."""
+        """The preset and the numbers before any edit."""
         if self._run is not None and self._adds_cycle:
             return self._run
         name = self.preset.currentData()
@@ -204,12 +204,13 @@ class ScheduleForm(QWidget):
         )
 
     def _show_notes(self, start: FieldValues) -> None:
-        """What is to be said of the numbers, but for those the form was filled with."""
-        usual = schedule_notes(schedule_of(start), selection_of(start))
+        """Show the notes on the numbers, except those that the preset has too."""
+        preset_notes = schedule_notes(schedule_of(start), selection_of(start))
         values = self._values
         notes = schedule_notes(values.schedule, values.selection) if values else {}
         for name, field in self.fields.items():
-            field.note.say("" if notes.get(name) == usual.get(name) else notes.get(name, ""))
+            note = notes.get(name, "")
+            field.note.say("" if note == preset_notes.get(name) else note)
 
     def _show_values(self) -> None:
         values = self._values
@@ -222,7 +223,7 @@ class ScheduleForm(QWidget):
         self.plot.set_schedule(values.planned, values.selection)
 
     def _find_problems(self) -> dict[str, str]:
-        """Return what is wrong with the fields, by name; nothing for those in order."""
+        """Return field name → problem, for the invalid fields."""
         usual, rare = self.usual, self.rare
         lengths = usual.find_problem(RestartSchedule, "epochs", "cycles")
         problems = {"epochs" if usual.cycles.value >= 1 else "cycles": lengths}
@@ -242,21 +243,22 @@ class ScheduleForm(QWidget):
         for form in (self.usual, self.rare):
             form.show_problems(problems)
         if any(name in problems for name in RARE_FIELDS):
-            self.more.expand()  # what is folded away is not read
+            self.more.expand()  # so that the problem is seen
 
     def _fill_presets(self) -> None:
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.preset.setSizeAdjustPolicy(policy)
         self.preset.installEventFilter(WheelGuard(self.preset))
-        known = [name for name in PRESET_TEXTS if name in self._presets]
-        for name in (*known, *(name for name in self._presets if name not in known), EXTENSION):
+        ordered = [name for name in PRESET_TEXTS if name in self._presets]
+        others = [name for name in self._presets if name not in ordered]
+        for name in (*ordered, *others, EXTENSION):
             title, text = PRESET_TEXTS.get(name, (name, ""))
             self.preset.addItem(title, name)
             self.preset.setItemData(self.preset.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
 
     def _lay_out(self) -> None:
-        self.reset_button.setToolTip("Take back all changes of the numbers.")
-        self.more.setToolTip("The numbers of Eq. 4, which rarely need a change.")
+        self.reset_button.setToolTip("Restore the numbers of the preset.")
+        self.more.setToolTip("Numbers of Eq. 4 that rarely need a change.")
         choice = QHBoxLayout()
         choice.addWidget(row_label("Preset"))
         choice.addWidget(self.preset, 1)
@@ -290,5 +292,5 @@ def selection_of(numbers: Mapping[str, Any]) -> MemberSelection:
     return MemberSelection(**{f.name: numbers[f.name] for f in fields(MemberSelection)})
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

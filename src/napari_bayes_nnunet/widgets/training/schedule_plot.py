@@ -1,4 +1,4 @@
-"""The curve of Eq. 4: the learning rate over the epochs, with a dot for every member."""
+"""The curve of the learning rate (Eq. 4), with a dot for every member."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, EpochPlot, faint, pen, pg
 
 _HEIGHT = 150
-_ROOM = 1.25  # how far the axis goes beyond the highest rate that is no restart
+_HEADROOM = 1.25
+"""End of the axis as a multiple of the highest rate, restarts excluded."""
 _DOT = 6
 GREYED = 0.35
 
 
 @dataclass(frozen=True)
 class ScheduleCurve:
-    """What there is to draw of a schedule.
+    """The curve of a schedule.
 
-    ``rates`` (T and the added epochs,) float64; ``members`` and ``restarts`` are epochs, from 0;
-    ``borders`` the first epochs of all cycles but the first.
+    ``rates`` (all epochs,) float64; ``members`` and ``restarts`` are epochs, from 0; ``borders``
+    are the first epochs of all cycles but the first.
     """
 
     rates: NDArray[np.float64]
@@ -35,11 +36,11 @@ class ScheduleCurve:
 
     @property
     def top(self) -> float:
-        """End of the axis: a restart, one epoch of ten times the rate, would flatten the rest."""
+        """End of the axis. It leaves out high restarts, which would flatten the rest."""
         others = np.delete(self.rates, self.restarts)
-        top = _ROOM * float(others.max()) if others.size else 0.0
+        top = _HEADROOM * float(others.max()) if others.size else 0.0
         highest = float(self.rates.max())
-        return top if 0 < _ROOM * top < highest else _ROOM * highest
+        return top if 0 < _HEADROOM * top < highest else _HEADROOM * highest
 
     @property
     def is_cut(self) -> bool:
@@ -47,8 +48,8 @@ class ScheduleCurve:
         return bool(self.rates.max() > self.top)
 
 
-def schedule_curve(schedule: RestartSchedule, selection: MemberSelection) -> ScheduleCurve:
-    """The curve of ``schedule`` with the members that ``selection`` takes."""
+def make_schedule_curve(schedule: RestartSchedule, selection: MemberSelection) -> ScheduleCurve:
+    """Return the curve of ``schedule`` with the members of ``selection``."""
     epochs = range(schedule.all_epochs)
     starts = np.arange(schedule.all_cycles, dtype=np.int64) * schedule.cycle_length
     return ScheduleCurve(
@@ -60,9 +61,9 @@ def schedule_curve(schedule: RestartSchedule, selection: MemberSelection) -> Sch
 
 
 class SchedulePlot(EpochPlot):
-    """The rate of every epoch; of a training that runs, the part that is done is drawn solid.
+    """A plot of the learning rate of every epoch.
 
-    Restarts are cut off at the top and marked where they would flatten the curve.
+    The done part is solid. Restarts that would flatten the curve are cut off and marked.
     """
 
     def __init__(
@@ -85,29 +86,29 @@ class SchedulePlot(EpochPlot):
 
     @property
     def curve(self) -> ScheduleCurve | None:
-        """What is drawn; greyed, it is the last that was valid."""
+        """The drawn curve; if greyed, that of the last valid schedule."""
         return self._curve
 
     @property
     def is_greyed(self) -> bool:
-        """Whether the curve is an old one, because the new one is not valid."""
+        """Whether the curve is greyed, because the present schedule is invalid."""
         return bool(self._past.opacity() < 1)
 
     def set_schedule(
         self, schedule: RestartSchedule | None, selection: MemberSelection | None = None
     ) -> None:
-        """Draw ``schedule`` with its members; None greys the last one."""
+        """Draw ``schedule`` with its members; None greys the last curve."""
         for item in self._items:
             item.setOpacity(GREYED if schedule is None else 1)
         if schedule is not None:
-            self._curve = schedule_curve(schedule, selection or MemberSelection())
+            self._curve = make_schedule_curve(schedule, selection or MemberSelection())
             self._draw_frame(self._curve)
             self._draw(self._curve)
 
     def set_done(self, epochs: int, *, kept: Iterable[int] | None = None) -> None:
-        """Mark the first ``epochs`` epochs as run: solid, what is to come dashed.
+        """Draw the first ``epochs`` epochs solid and the others dashed.
 
-        ``kept`` are the epochs whose members are there, all of the plan if left out.
+        ``kept`` are the epochs of the existing members, by default all planned ones.
         """
         self._done = epochs
         self._kept = None if kept is None else np.fromiter(kept, np.int64)
@@ -115,7 +116,7 @@ class SchedulePlot(EpochPlot):
             self._draw(self._curve)
 
     def reading(self, epoch: int) -> str:
-        """Rate of ``epoch``, and whether it restarts a cycle or gives a member."""
+        """Return the rate of ``epoch``, and whether it is a restart or a member, as text."""
         curve = self._curve
         if curve is None or not 0 <= epoch < curve.rates.size:
             return ""
@@ -124,7 +125,7 @@ class SchedulePlot(EpochPlot):
         return f"Epoch {epoch}: rate {curve.rates[epoch]:.3g}{restart}{member}"
 
     def recolor(self, foreground: QColor) -> None:
-        """Draw the curve in the colour of the text."""
+        """Draw the curve in the text colour."""
         super().recolor(foreground)
         self._borders.setPen(pen(faint(foreground), width=1))
         self._past.setPen(pen(foreground))
@@ -140,7 +141,7 @@ class SchedulePlot(EpochPlot):
         )  # fmt: skip
 
     def _members(self, curve: ScheduleCurve) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Epochs of the members that are there, and of those to come."""
+        """Return the epochs of the existing and of the planned members."""
         past = curve.members[curve.members < self._done] if self._kept is None else self._kept
         return past[past < curve.rates.size], curve.members[curve.members >= self._done]
 
@@ -149,7 +150,7 @@ class SchedulePlot(EpochPlot):
             self._planned.setPen(pen(self._foreground, dashed=self._done > 0))
 
     def _draw_frame(self, curve: ScheduleCurve) -> None:
-        """What does not change while the training runs."""
+        """Draw axes, borders and restarts, which stay the same during a training."""
         self.show_epochs(curve.rates.size)
         self.setYRange(0, curve.top, padding=0)
         borders = np.repeat(curve.borders - 0.5, 2)
@@ -169,6 +170,6 @@ class SchedulePlot(EpochPlot):
         self._past.setData(epochs[:done], heights[:done])
         self._planned.setData(epochs[start:], heights[start:])
         self._recolor_planned()
-        kept, to_come = self._members(curve)
+        kept, planned = self._members(curve)
         self._filled.setData(x=kept, y=heights[kept])
-        self._hollow.setData(x=to_come, y=heights[to_come])
+        self._hollow.setData(x=planned, y=heights[planned])

@@ -1,4 +1,4 @@
-"""Studies a reader has corrected: what of them is reviewed goes into a dataset to train on."""
+"""Corrected studies, whose reviewed phases are added to a dataset."""
 
 from __future__ import annotations
 
@@ -24,38 +24,41 @@ if TYPE_CHECKING:
     from ...app.review.corrected_studies import AddedStudies, CorrectedStudy
 
 _COLUMNS = (
-    Column("Study", "The case the study is of."),
-    Column("Ready", "The phases that were reviewed: they can be trained on."),
-    Column("Open slices", "Slices of the queue that must be accepted before a phase is ready."),
+    Column("Study", "Case of the study."),
+    Column("Ready", "Reviewed phases, which can be trained on."),
+    Column("Open slices", "Queued slices that must be accepted before a phase is ready."),
 )
 STUDY, STUDY_WIDTH = 0, 130
-STUDIES_HINT = "Choose a folder of studies; what was reviewed of them can be trained on."
-NO_REVIEWED_STUDY = "There is no study in this folder. A review in the dock Review makes one."
+STUDIES_HINT = "Choose a folder of studies. Their reviewed phases can be trained on."
+NO_REVIEWED_STUDY = "This folder contains no studies. Save a review in the dock Review first."
 NOT_READY = (
-    "No phase is ready to be trained on: accept all slices that the queue of the dock Review names "
-    "of it."
+    "No phase is ready for training. Accept all queued slices of a phase in the dock Review."
 )
-SEARCH_STOPPED = "Stopped. Look again to go on."
-NOT_ALL = "Stopped; what was added until then stays in the dataset."
+READY_STUDIES = "{images} of {studies} can be trained on."
+SEARCH_STOPPED = "Stopped. Press Refresh to search again."
+ADDED = "Added {images} of {studies}."
+NOTHING_ADDED = "Nothing was added."
+MORE_FAILURES = "{count} more could not be added. See the list."
+ADDING_STOPPED = "Stopped. The studies added so far stay in the dataset."
 FAILURES_SHOWN = 3
 
 
 def find_corrected_later(folder: Path) -> Steps:
-    """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
+    """Call `corrected_studies.find_corrected`, imported late because that takes long."""
     from ...app.review import corrected_studies
 
     return (yield from corrected_studies.find_corrected(folder))
 
 
 def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
-    """As in ``app.corrected_studies``, whose imports would make the dock slow to open."""
+    """Call `corrected_studies.add_studies`, imported late because that takes long."""
     from ...app.review import corrected_studies
 
     return (yield from corrected_studies.add_studies(folders, dataset))
 
 
 class StudiesForm(FolderDrop, QWidget):
-    """``dataset_changed`` carries the RawDataset once studies were added to it, or None."""
+    """Studies to add to a dataset. ``dataset_changed`` carries the extended RawDataset, or None."""
 
     dataset_changed = Signal(object)
 
@@ -80,7 +83,7 @@ class StudiesForm(FolderDrop, QWidget):
             label="Add to", hint="The dataset the ensemble was trained on"
         )
         self.add_button = QPushButton("Add to dataset")
-        self.refresh_button = QPushButton("Look again")
+        self.refresh_button = QPushButton("Refresh")
         self.progress = ProgressRow()
         self._explain()
         self._lay_out()
@@ -90,21 +93,21 @@ class StudiesForm(FolderDrop, QWidget):
 
     @property
     def dataset(self) -> RawDataset | None:
-        """The dataset that studies were added to."""
+        """The dataset to which studies were added."""
         return self._dataset
 
     @property
     def studies(self) -> Sequence[CorrectedStudy]:
-        """What is listed, from above."""
+        """The listed studies, in the order of the rows."""
         return self._studies
 
     def take(self, folder: Path) -> None:
-        """Take a folder that was dropped: a dataset to add to, or studies."""
+        """Choose a dropped folder as the dataset if it is one, otherwise as studies."""
         is_dataset = (folder / "dataset.json").is_file()
         (self.target.folder if is_dataset else self.folder).choose(folder)
 
     def refresh(self) -> None:
-        """Look at the studies again: some may be reviewed by now."""
+        """Search the folder again."""
         self._work.drop()
         self._show(())
         folder = self.folder.path
@@ -113,12 +116,12 @@ class StudiesForm(FolderDrop, QWidget):
             return
         self._enable(True)
         self.summary.say("")
-        self.progress.begin("Looking at study {done} of {total}")
+        self.progress.begin("Reading study {done} of {total}")
         work = partial(self._find, folder)
         self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
 
     def add(self) -> None:
-        """Take all that is ready into the dataset, in a thread."""
+        """Add all ready phases to the dataset, in a thread."""
         dataset, ready = self.target.dataset, [s.folder for s in self._studies if s.ready]
         if dataset is None or not ready:
             return
@@ -135,16 +138,16 @@ class StudiesForm(FolderDrop, QWidget):
 
     def _explain(self) -> None:
         self.folder.setToolTip(
-            "Folders that “Review…” in the dock Segment or “bayes-nnunet predict --save study” "
-            "have made; sub-folders are looked into, too."
+            "Folder of studies made by “Review…” in the dock Segment or by “bayes-nnunet predict”. "
+            "Subfolders are searched too."
         )
-        self.table.setAccessibleName("Studies, those that are ready first")
+        self.table.setAccessibleName("Studies, ready ones first")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.add_button.setToolTip(
-            "Take all phases that are ready into the dataset: they are trained on and never "
-            "validated with. Studies that were added before are replaced."
+            "Add all ready phases to the training cases, never to the validation cases. Studies "
+            "added earlier are replaced."
         )
-        self.refresh_button.setToolTip("Look at the studies again: some may be reviewed by now.")
+        self.refresh_button.setToolTip("Search the folder again, for example after a review.")
 
     def _lay_out(self) -> None:
         rows = form_layout()
@@ -173,28 +176,28 @@ class StudiesForm(FolderDrop, QWidget):
 
     def _on_found(self, studies: Sequence[CorrectedStudy]) -> None:
         self._show(studies)
-        self._end(_what_is_ready(studies))
+        self._end(_readiness_text(studies))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         self.detail.say(row.help if row is not None and row.level == "blocking" else "")
 
     def _on_target_changed(self, _: RawDataset | None) -> None:
-        """What was added to another dataset is not in this one."""
+        """Discard the last result, which belongs to another dataset."""
         self._set_dataset(None)
         self._enable(self.folder.isEnabled())
 
     def _on_added(self, result: AddedStudies) -> None:
         self._show(self._studies, added=result.added, failed=result.failed)
         self.target.show_dataset(result.dataset)
-        self._end("\n".join(_what_was_added(result, self._studies)))
+        self._end("\n".join(_added_lines(result, self._studies)))
         self._set_dataset(result.dataset if result.added else None)
 
     def _on_not_added(self, sentence: str) -> None:
         self._end(sentence)
 
     def _on_adding_stopped(self) -> None:
-        self._end(NOT_ALL)
-        self.target.folder.choose(self.target.folder.path)  # some cases may be new in it
+        self._end(ADDING_STOPPED)
+        self.target.folder.choose(self.target.folder.path)  # reads the new cases
 
     def _end(self, sentence: str) -> None:
         self.progress.hide()
@@ -205,8 +208,8 @@ class StudiesForm(FolderDrop, QWidget):
         for part in (self.folder, self.target):
             part.setEnabled(enabled)
         self.refresh_button.setEnabled(enabled and self.folder.path is not None)
-        something = any(study.ready for study in self._studies)
-        self.add_button.setEnabled(enabled and something and self.target.dataset is not None)
+        any_ready = any(study.ready for study in self._studies)
+        self.add_button.setEnabled(enabled and any_ready and self.target.dataset is not None)
 
     def _show(
         self,
@@ -216,11 +219,11 @@ class StudiesForm(FolderDrop, QWidget):
         failed: Mapping[Path, str] | None = None,
     ) -> None:
         self._studies = studies
-        done, wrong = added or {}, failed or {}
+        added, failed = added or {}, failed or {}
         self.table.set_rows(
             [
                 corrected_study_row(
-                    study, added=study.folder in done, failure=wrong.get(study.folder, "")
+                    study, added=study.folder in added, failure=failed.get(study.folder, "")
                 )
                 for study in studies
             ]
@@ -236,20 +239,20 @@ class StudiesForm(FolderDrop, QWidget):
 
 
 def corrected_study_row(study: CorrectedStudy, *, added: bool = False, failure: str = "") -> Row:
-    """Case, phases that are ready or were added, and what is open of the others."""
+    """Return a row with the case, its ready or added phases, and its open slices."""
     problem = failure or study.problem
     ready = phases_text(study.ready) if study.ready else "–"
     if problem:
         return Row((study.case, "not added" if failure else "not usable"), problem, "blocking")
     if added:
         return Row((study.case, f"{ready}: added"), str(study.folder), "done")
-    is_begun = bool(study.ready or study.open_slices)
-    still_open = _open_text(study.open_slices) if is_begun else "not begun"
-    return Row((study.case, ready, still_open), str(study.folder))
+    is_started = bool(study.ready or study.open_slices)
+    open_slices = _open_text(study.open_slices) if is_started else "not started"
+    return Row((study.case, ready, open_slices), str(study.folder))
 
 
 def phases_text(phases: Sequence[Phase]) -> str:
-    """Phases in words."""
+    """Return phases as text, such as "phases 1 and 8"."""
     if None in phases:
         return "the image"
     *first, last = map(str, sorted(phase for phase in phases if phase is not None))
@@ -263,27 +266,31 @@ def _open_text(counts: Mapping[Phase, int]) -> str:
     )
 
 
-def _what_is_ready(studies: Sequence[CorrectedStudy]) -> str:
+def _readiness_text(studies: Sequence[CorrectedStudy]) -> str:
     if not studies:
         return NO_REVIEWED_STUDY
     ready = [study for study in studies if study.ready]
     if not ready:
         return NOT_READY
     images = sum(len(study.ready) for study in ready)
-    return f"{_number(images, 'image')} of {_number(len(ready), 'study')} can be trained on."
+    return READY_STUDIES.format(
+        images=_number(images, "image"), studies=_number(len(ready), "study")
+    )
 
 
-def _what_was_added(result: AddedStudies, studies: Sequence[CorrectedStudy]) -> list[str]:
-    """How much was added, and a sentence for each study that was not."""
+def _added_lines(result: AddedStudies, studies: Sequence[CorrectedStudy]) -> list[str]:
+    """Return a sentence on what was added, and one for each of the first failures."""
     images = sum(map(len, result.added.values()))
-    first = f"Added {_number(images, 'image')} of {_number(len(result.added), 'study')}."
-    called = {study.folder: study.case for study in studies}
-    failures = [f"{called[folder]}: {sentence}" for folder, sentence in result.failed.items()]
+    added = ADDED.format(
+        images=_number(images, "image"), studies=_number(len(result.added), "study")
+    )
+    cases = {study.folder: study.case for study in studies}
+    failures = [f"{cases[folder]}: {sentence}" for folder, sentence in result.failed.items()]
     more = len(failures) - FAILURES_SHOWN
-    rest = [f"{more} more could not be added: see the list."] if more > 0 else []
-    return [first if images else "Nothing was added.", *failures[:FAILURES_SHOWN], *rest]
+    rest = [MORE_FAILURES.format(count=more)] if more > 0 else []
+    return [added if images else NOTHING_ADDED, *failures[:FAILURES_SHOWN], *rest]
 
 
 def _number(count: int, noun: str) -> str:
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count} {noun if count == 1 else several}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

@@ -1,4 +1,4 @@
-"""A run folder that is looked at again and again: what its training has said, and how it is."""
+"""The state and progress of a run, read from its folder at regular intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_MS = 500
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """What one look at a run folder has found. ``log`` is None where nobody reads it."""
+    """State and progress of a run at one time. ``log`` is None unless the log is read."""
 
     state: RunState
     progress: TrainingProgress
@@ -37,28 +37,28 @@ class RunSnapshot:
 
 
 class RecordReader:
-    """``ensemble.json`` of a run, read again only when it has changed."""
+    """Reader of a run's ``ensemble.json``, which is read again only after a change."""
 
     def __init__(self, run: RunFolder) -> None:
         self._file = run.record
-        self._seen: tuple[int, int] | None = None
+        self._version: tuple[int, int] | None = None
         self._record: TrainingRecord | None = None
 
     def read(self) -> TrainingRecord | None:
-        """The record, None where there is none yet."""
+        """Return the record, None if there is none yet."""
         try:
             stat = self._file.stat()
-            if self._seen != (stat.st_mtime_ns, stat.st_size):
+            if self._version != (stat.st_mtime_ns, stat.st_size):
                 self._record = read_record(self._file)
-                self._seen = stat.st_mtime_ns, stat.st_size
-        except (OSError, DataError):  # not yet written, or of a newer version: only the plan lacks
+                self._version = stat.st_mtime_ns, stat.st_size
+        except (OSError, DataError):  # missing, or of a newer version: only the plan is not shown
             return None
         return self._record
 
 
 @dataclass(frozen=True)
 class Readers:
-    """What is read of a run, from where it was left."""
+    """Readers of a run's files, each with its position."""
 
     messages: Follower
     record: RecordReader
@@ -66,13 +66,13 @@ class Readers:
 
 
 class TrainingWatch(QObject):
-    """Follows one run at a time, whoever started it; all that touches files is done in a thread.
+    """A follower of one run at a time, which reads the files in a thread.
 
-    ``looked`` carries RunState, TrainingProgress, and TrainingRecord or None after every look,
-    ``log_grown`` the LogUpdate, ``failed`` a sentence.
+    ``polled`` carries RunState, TrainingProgress, and TrainingRecord or None; ``log_grown`` the
+    LogUpdate; ``failed`` a sentence. ``restarted`` means that the run is read from its beginning.
     """
 
-    looked = Signal(object, object, object)
+    polled = Signal(object, object, object)
     restarted = Signal()
     log_grown = Signal(object)
     failed = Signal(str)
@@ -89,56 +89,56 @@ class TrainingWatch(QObject):
         self._readers: Readers | None = None
         self._reads_log = False
         self._background, self._starter = Background(self), Background(self)
-        self._is_looking = False
+        self._is_polling = False
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._poll)
 
     @property
     def run(self) -> RunFolder | None:
-        """The run that is followed."""
+        """The followed run."""
         return self._run
 
     def started_here(self) -> list[Path]:
-        """Folders of the trainings that this window has started and that still run."""
+        """Return the folders of running trainings that this window started."""
         running = (path for path, process in self._started if not process.has_ended)
         return list(dict.fromkeys(running))
 
     def follow(self, path: Path | None) -> None:
-        """Look at the run in ``path`` from now on; None looks at nothing.
+        """Follow the run in ``path``, or none.
 
-        What was refused or has ended before is told by its folder from then on.
+        Trainings of this window that have ended are forgotten; their folders have their state.
         """
         self._run = None if path is None else RunFolder(path)
         self._forget_ended()
         self._progress = NOTHING_YET
-        # What hangs on the drive of the run before must not hold this one up.
+        # A hanging drive of the last run must not delay this one.
         self._background.deleteLater()
         self._background = Background(self)
-        self._is_looking = False
+        self._is_polling = False
         self.restarted.emit()
         if self._run is None:
             self._timer.stop()
             return
         self._readers = Readers(Follower(self._run), RecordReader(self._run), LogTail(self._run))
         self._timer.start()
-        self._look()
+        self._poll()
 
     def set_reads_log(self, reads: bool) -> None:
-        """Whether ``log_grown`` is wanted."""
+        """Choose whether the log is read too."""
         self._reads_log = reads
 
     def start(self, request: TrainingRequest) -> None:
-        """Start a training, and follow it."""
+        """Start a training and follow it."""
         path = request.output
         self._starting.add(path)
         self.follow(path)
         work = partial(start, request, command=self._command)
-        answers = partial(self._on_started, path), partial(self._on_not_started, path)
-        self._starter.run(work, *answers)
+        callbacks = partial(self._on_started, path), partial(self._on_not_started, path)
+        self._starter.run(work, *callbacks)
 
     def stop_after_epoch(self) -> None:
-        """Ask the training to stop when its epoch is done."""
+        """Ask the training to stop after this epoch."""
         self._act(request_stop)
 
     def kill(self) -> None:
@@ -146,9 +146,9 @@ class TrainingWatch(QObject):
         self._act(kill)
 
     def stop_soon(self, path: Path) -> None:
-        """The same for a training that may not be the one that is followed."""
+        """Ask the training in ``path``, followed or not, to stop after this epoch."""
         try:
-            request_stop(RunFolder(path))  # here and now: the window may be closing
+            request_stop(RunFolder(path))  # not in the thread, because the window may be closing
         except AppError as error:
             self.failed.emit(in_the_window(error))
 
@@ -167,55 +167,55 @@ class TrainingWatch(QObject):
         self._starting.discard(path)
         self.failed.emit(sentence)
 
-    def _look(self) -> None:
-        """A drive that is slow to answer is not asked again before it has."""
-        if self._run is None or self._readers is None or self._is_looking:
+    def _poll(self) -> None:
+        """Read the run, unless a slow drive still delays the last time."""
+        if self._run is None or self._readers is None or self._is_polling:
             return
-        self._is_looking = True
+        self._is_polling = True
         path = self._run.path
-        process = next((p for place, p in reversed(self._started) if place == path), None)
+        process = next((p for folder, p in reversed(self._started) if folder == path), None)
         work = partial(
-            _look,
+            _read_snapshot,
             self._run,
             self._readers,
             process,
             is_starting=path in self._starting,
-            before=self._progress,
+            last_progress=self._progress,
             reads_log=self._reads_log,
         )
-        self._background.run(work, self._on_look, self._on_failed)
+        self._background.run(work, self._on_polled, self._on_failed)
 
-    def _on_look(self, look: RunSnapshot) -> None:
-        self._is_looking = False
-        self._progress = look.progress
-        if look.state.kind == "running":  # what was refused before must not be told after it
+    def _on_polled(self, snapshot: RunSnapshot) -> None:
+        self._is_polling = False
+        self._progress = snapshot.progress
+        if snapshot.state.kind == "running":  # an earlier refusal must not be shown after it
             self._forget_ended()
-        if look.restarted:
+        if snapshot.restarted:
             self.restarted.emit()
-        self.looked.emit(look.state, look.progress, look.record)
-        if look.log is not None and (look.log.text or look.log.restarted):
-            self.log_grown.emit(look.log)
+        self.polled.emit(snapshot.state, snapshot.progress, snapshot.record)
+        log = snapshot.log
+        if log is not None and (log.text or log.restarted):
+            self.log_grown.emit(log)
 
     def _on_failed(self, sentence: str) -> None:
-        self._is_looking = False
+        self._is_polling = False
         self.failed.emit(sentence)
 
 
-def _look(
+def _read_snapshot(
     run: RunFolder,
     readers: Readers,
     process: StartedTraining | None,
     *,
     is_starting: bool,
-    before: TrainingProgress,
+    last_progress: TrainingProgress,
     reads_log: bool,
 ) -> RunSnapshot:
-    state = _state(
-        run, process, is_starting
-    )  # first: what ended has then written all it has to say
+    # The state is read first, because a training that has ended has written all its messages.
+    state = _read_state(run, process, is_starting)
     update = readers.messages.read()
     record = readers.record.read()
-    progress = progress_of(update.messages, NOTHING_YET if update.restarted else before)
+    progress = progress_of(update.messages, NOTHING_YET if update.restarted else last_progress)
     return RunSnapshot(
         state=state,
         progress=_with_length(progress, record),
@@ -225,22 +225,22 @@ def _look(
     )
 
 
-def _state(run: RunFolder, process: StartedTraining | None, is_starting: bool) -> RunState:
-    """As the files have it; of a process that has not yet written there, as it is itself.
+def _read_state(run: RunFolder, process: StartedTraining | None, is_starting: bool) -> RunState:
+    """Return the state from the files, or from a process that has not written to them yet.
 
-    Where a training runs, started by whomever, it is this one that can be stopped.
+    A running training comes first, whoever started it, because only that one can be stopped.
     """
     state = read_run_state(run)
     if state.kind == "running":
         return state
     if is_starting or (process and not process.has_ended and not process.has_begun):
-        return replace(state, kind="starting", text="The training is starting.")
+        return replace(state, kind="starting", text="Training is starting.")
     complaint = process.complaint() if process else None
     return replace(state, kind="refused", text=complaint) if complaint else state
 
 
 def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> TrainingProgress:
-    """Of a run whose messages do not say how long it is, from its record."""
+    """Add the number of epochs and cycles from the record if the messages lack it."""
     if progress.epochs or record is None or not progress.reports:
         return progress
     schedule = record.schedule_of(progress.reports[-1].fold)
@@ -248,4 +248,4 @@ def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> T
 
 
 def _ignore(_: object) -> None:
-    """The next look shows what came of it."""
+    """Do nothing; the next poll shows the result."""

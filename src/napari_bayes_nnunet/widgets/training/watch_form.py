@@ -1,4 +1,4 @@
-"""One run in the dock Train: how far it is, its curves, its log, its buttons."""
+"""The progress, curves, log and buttons of one run in the dock Train."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
 RESUMABLE = ("stopped", "failed", "died", "refused", "silent")
-STOP_AFTER_EPOCH, STOP = "Stop after this epoch", "Stop"
+STOP_AFTER_EPOCH, STOP_VALIDATION = "Stop after this epoch", "Stop"
 STOP_HELP = {
-    STOP_AFTER_EPOCH: "Ends the current epoch and saves: nothing is lost, and Resume goes on from "
-    "there.",
-    STOP: "Stops measuring the validation cases. All members are there; Resume measures anew.",
+    STOP_AFTER_EPOCH: "Finish the current epoch and save. Nothing is lost, and Resume continues.",
+    STOP_VALIDATION: "Stop the validation. All members are kept. Resume validates again.",
 }
+VALIDATION_FOLLOWS = "then validation"
 LOG_LINES = 2000
 _STEPS = 1000
 
 
 class WatchForm(QWidget):
-    """Signals up: what the user wants. Setters down: what is shown."""
+    """A view of one run, with buttons that request changes by signals."""
 
     stop_requested = Signal()
     kill_requested = Signal()
@@ -50,10 +50,10 @@ class WatchForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._drawn = 0
-        self._stops = False
+        self._is_stopping = False
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
-        self.place = QLabel()
+        self.position = QLabel()
         self.bar = QProgressBar()
         self.status = MessageLabel()
         self.stop_button = QPushButton()
@@ -69,32 +69,32 @@ class WatchForm(QWidget):
         self._connect()
 
     def set_run(self, path: Path | None) -> None:
-        """Show another run; nothing is known of it yet."""
+        """Show the name of another run, and clear the rest."""
         self.name.setText("" if path is None else f"<b>{path.name}</b>")
         self.name.setToolTip(str(path or ""))
         self.status.say("")
         self.clear()
 
     def clear(self) -> None:
-        """Forget the curves and the log: the run is read again from its beginning."""
+        """Clear the curves and the log, before a run is read from its beginning."""
         self._drawn = 0
-        self._stops = False
+        self._is_stopping = False
         self.plots.set_reports(())
         self.log.clear()
-        self._show_place(NOTHING_YET)
+        self._show_position(NOTHING_YET)
         self._enable(RunState(kind="none", text=""), NOTHING_YET)
 
-    def complain(self, sentence: str) -> None:
-        """Show what went wrong; the next look at the run replaces it."""
+    def show_error(self, sentence: str) -> None:
+        """Show an error, until the next state of the run arrives."""
         self.status.say(in_the_window(sentence))
 
     def show_stopping(self) -> None:
-        """The training was asked to stop; its epoch may take minutes."""
-        self._stops = True
+        """Disable the stop button while the epoch ends, which may take minutes."""
+        self._is_stopping = True
         self.stop_button.setEnabled(False)
 
     def set_record(self, record: TrainingRecord | None, fold: str) -> None:
-        """Draw the planned learning rates of ``fold``, those of added cycles included."""
+        """Draw the planned learning rates of ``fold``, including added cycles."""
         if record is None:
             return
         plan = record.schedule_of(fold), record.selection
@@ -103,17 +103,17 @@ class WatchForm(QWidget):
             self.plots.set_schedule(*plan)
 
     def show_run(self, state: RunState, progress: TrainingProgress) -> None:
-        """Show how the run is and what was added to its curves since."""
-        self._stops = self._stops and state.goes_on
-        self._show_place(progress)
+        """Show the state of the run, and extend its curves."""
+        self._is_stopping = self._is_stopping and state.goes_on
+        self._show_position(progress)
         self._enable(state, progress)
         stage = progress.stage if state.goes_on and not progress.stage_total else ""
-        spoken = [words for words in (state.text, stage, *progress.notices) if words]
-        self.status.say("\n".join(map(in_the_window, spoken)))
+        sentences = [text for text in (state.text, stage, *progress.notices) if text]
+        self.status.say("\n".join(map(in_the_window, sentences)))
         self._draw(progress)
 
     def add_log(self, log: LogUpdate) -> None:
-        """Add lines to the log, or show it anew."""
+        """Add lines to the log, or show a new log."""
         if log.restarted:
             self.log.clear()
         if log.text:
@@ -127,18 +127,18 @@ class WatchForm(QWidget):
             self.plots.set_reports(progress.reports)
         self._drawn = len(progress.reports)
 
-    def _show_place(self, progress: TrainingProgress) -> None:
-        text, fraction = place_of(progress)
-        self.place.setText(text)
+    def _show_position(self, progress: TrainingProgress) -> None:
+        text, fraction = describe_progress(progress)
+        self.position.setText(text)
         self.bar.setValue(round(fraction * _STEPS))
 
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.goes_on
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
-        stop = STOP if progress.stage_total else STOP_AFTER_EPOCH
+        stop = STOP_VALIDATION if progress.stage_total else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
         self.stop_button.setToolTip(STOP_HELP[stop])
-        self.stop_button.setEnabled(active and not self._stops)
+        self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
         self.resume_button.setEnabled(state.kind in RESUMABLE)
         self.add_cycle_button.setEnabled(not active and complete)
@@ -146,20 +146,18 @@ class WatchForm(QWidget):
 
     def _explain(self) -> None:
         self.kill_button.setToolTip(
-            "Ends the training and all its processes at once. The members so far stay; Resume "
+            "End the training and all its processes now. The members so far are kept. Resume "
             "repeats the epochs since the last saved state."
         )
-        self.resume_button.setToolTip("Goes on with the same learning rates, as if uninterrupted.")
+        self.resume_button.setToolTip("Continue with the same learning rates, as if never stopped.")
         self.add_cycle_button.setToolTip(
-            "Trains for one more cycle: the learning rate restarts as in the last one, and the "
-            "ensemble gets members of a new mode."
+            "Train one more cycle, with the learning rates of the last one. Its members join the "
+            "ensemble."
         )
         self.use_button.setToolTip(
-            "Opens the members so far in the dock Segment, while the training goes on, too."
+            "Open the members so far in the dock Segment, even during the training."
         )
-        self.bar.setToolTip(
-            "Epochs done, each a fixed number of training steps; then validation cases measured."
-        )
+        self.bar.setToolTip("Share of the epochs done, and then of the validation cases measured.")
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)
@@ -169,7 +167,7 @@ class WatchForm(QWidget):
         self.log.setMaximumBlockCount(LOG_LINES)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setMinimumHeight(160)
-        self.place.setWordWrap(True)
+        self.position.setWordWrap(True)
         self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         buttons = QGridLayout()
         for number, button in enumerate(
@@ -179,7 +177,7 @@ class WatchForm(QWidget):
         buttons.addWidget(self.use_button, 2, 0, 1, 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.name, self.place, self.bar, self.status):
+        for widget in (self.name, self.position, self.bar, self.status):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.plots)
@@ -194,8 +192,8 @@ class WatchForm(QWidget):
         self.log_section.toggled.connect(self.log_toggled)
 
 
-def place_of(progress: TrainingProgress) -> tuple[str, float]:
-    """Where the training is, in words, and the share done of its epochs or validation cases."""
+def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
+    """Return the progress as text, and the share of epochs or validation cases done (0 to 1)."""
     if progress.stage_total:
         parts, fraction = [progress.stage], progress.stage_done / progress.stage_total
     elif progress.reports and progress.epochs:
@@ -214,7 +212,7 @@ def _details(progress: TrainingProgress) -> Iterator[str]:
     if progress.eta_seconds:
         yield f"{duration_text(progress.eta_seconds)} left"
     if progress.eta_seconds is not None and progress.validation_cases and not progress.stage_total:
-        yield "then the validation cases are measured"
+        yield VALIDATION_FOLLOWS
     if progress.memory_bytes is not None:
         yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
     if progress.members:
