@@ -52,6 +52,7 @@ def modules(tmp_path_factory):
         ("review", NETWORK),
         ("figures", {*NETWORK, "matplotlib.pyplot"}),
         ("everything", NETWORK),
+        ("segmentation", {"torch._dynamo", "nnunetv2.training.nnUNetTrainer"}),
     ],
 )
 def test_what_is_heavy_is_not_imported_early(modules, use, avoided) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 HEAVY = (
     *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
-    *("highdicom", "sklearn"),
+    *("highdicom", "sklearn", "torch._dynamo", "nnunetv2.training.nnUNetTrainer"),
 )
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 
@@ -128,9 +128,18 @@ def everything() -> None:
     load_all("io", "app", "widgets")
 
 
+def segmentation() -> None:
+    """Segment a heart with a made ensemble."""
+    from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+    from tests.helpers.models import made_image, make_model
+
+    ensemble = Ensemble(make_model(FOLDER / "model"), device="cpu")
+    assert ensemble.segment(made_image((2, 20, 24)), (8.0, 1.5, 1.5)).labels.shape == (2, 20, 24)
+
+
 USES: tuple[Callable[[], None], ...] = (
     *(package, core, readers, review_report, files, results, plots),
-    *(warm_up, opening, review, figures, everything),
+    *(warm_up, opening, review, figures, everything, segmentation),
 )
 
 

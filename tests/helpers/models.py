@@ -73,12 +73,12 @@ def make_model(
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from napari_bayes_nnunet.nnunet.network import Network
-    from napari_bayes_nnunet.nnunet.planning import add_dropout
-    from napari_bayes_nnunet.nnunet.weights import write_member
+    from napari_bayes_nnunet.nnunet.weights import build_network, write_member
 
     written = plans(residual=residual, channels=channels)
     if dropout:
+        from napari_bayes_nnunet.nnunet.planning import add_dropout
+
         add_dropout(written["configurations"][configuration], dropout)
     dataset = {
         "channel_names": {str(c): f"cine{c}" for c in range(channels)},
@@ -93,13 +93,12 @@ def make_model(
     manager = PlansManager(written)
     for number in range(members):
         torch.manual_seed(number)
-        made = Network(
-            manager, manager.get_configuration(configuration), dataset, torch.device("cpu")
-        )
+        network = build_network(manager, manager.get_configuration(configuration), dataset)
+        network.apply(network.initialize)
         axes = tuple(range(len(manager.get_configuration(configuration).patch_size)))
         write_member(
             model / "fold_0" / f"checkpoint_epoch_{number + 1}.pth",
-            made.module.state_dict(),
+            network.state_dict(),
             configuration=configuration,
             mirroring_axes=axes,
         )

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any, get_args
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch.nn.functional import group_norm
 from torch.nn.modules.dropout import _DropoutNd
@@ -18,7 +16,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from ..core.types import Precision
 from . import ModelError
 from .device import has_fast_bfloat16
-from .weights import StateDict, each_once
+from .weights import StateDict, build_network, each_once
 
 
 class Network:
@@ -39,11 +37,7 @@ class Network:
     ) -> None:
         if precision not in get_args(Precision):
             raise ModelError(f"The precision is 'auto' or 'full', not {precision!r}.")
-        channels = determine_num_input_channels(plans, configuration, dataset_json)
-        classes = plans.get_label_manager(dataset_json).num_segmentation_heads
-        module = nnUNetTrainer.build_network_architecture(
-            plans, configuration, channels, classes, enable_deep_supervision=False
-        )
+        module = build_network(plans, configuration, dataset_json)
         self.module: torch.nn.Module = module.eval()
         self._precision: Precision = precision
         _normalise_without_copies(self.module)

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from ..io.ensemble.model_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError
+
+if TYPE_CHECKING:
+    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 StateDict = dict[str, torch.Tensor]
 Shapes = Mapping[str, torch.Size]
@@ -164,6 +167,28 @@ def without_prefixes(weights: StateDict) -> StateDict:
     return weights
 
 
+def build_network(
+    plans: PlansManager, configuration: ConfigurationManager, dataset_json: dict[str, Any]
+) -> torch.nn.Module:
+    """Return the network of the plans without deep supervision; its weights are arbitrary.
+
+    nnU-Net's trainers build theirs by the same function. Importing a trainer takes three times as
+    long as all that a segmentation needs.
+    """
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+
+    return get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        determine_num_input_channels(plans, configuration, dataset_json),
+        plans.get_label_manager(dataset_json).num_segmentation_heads,
+        allow_init=False,
+        deep_supervision=False,
+    )
+
+
 def expected_shapes(
     plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str
 ) -> dict[str, torch.Size]:
@@ -171,23 +196,12 @@ def expected_shapes(
 
     Raises ModelError when the plans' network cannot be built.
     """
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     try:
         manager = PlansManager(plans)
-        settings = manager.get_configuration(configuration)
         with torch.device("meta"):
-            network = get_network_from_plans(
-                settings.network_arch_class_name,
-                settings.network_arch_init_kwargs,
-                settings.network_arch_init_kwargs_req_import,
-                determine_num_input_channels(manager, settings, dataset_json),
-                manager.get_label_manager(dataset_json).num_segmentation_heads,
-                allow_init=False,
-                deep_supervision=False,
-            )
+            network = build_network(manager, manager.get_configuration(configuration), dataset_json)
     except (ImportError, *_DAMAGED) as error:
         raise ModelError(
             f"The network of plans.json ({configuration}) cannot be built: {_short(error)}."
