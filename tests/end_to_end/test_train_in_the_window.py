@@ -26,7 +26,6 @@ from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 from ..helpers.hearts import make_dataset
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
-ACDC = Path(__file__).parents[3] / "shared" / "data" / "acdc"
 PATIENTS = 4
 SLOT_S = 0.1
 """Longest time that a slot of ours may hold the main thread."""
@@ -81,12 +80,12 @@ class SlotClock:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """A folder of images and one of labels: real hearts where they are at hand, else made ones."""
+    """Return a folder of images and one of labels."""
     images, labels = tmp_path / "Bilder", tmp_path / "Konturen"
     images.mkdir()
     labels.mkdir()
-    source = ACDC if ACDC.is_dir() else make_dataset(tmp_path / "made", patients=PATIENTS)
-    for label in sorted((source / "labelsTr").iterdir())[: 2 * PATIENTS]:
+    source = make_dataset(tmp_path / "made", patients=PATIENTS)
+    for label in (source / "labelsTr").iterdir():
         name = label.name.removesuffix(".nii.gz")
         shutil.copyfile(source / "imagesTr" / f"{name}_0000.nii.gz", images / f"{name}.nii.gz")
         shutil.copyfile(label, labels / f"{name}_gt.nii.gz")
