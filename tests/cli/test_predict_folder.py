@@ -29,7 +29,7 @@ from ..helpers.command import bayes_nnunet, start
 from ..helpers.models import make_model
 
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
-COUNT = 11
+COUNT = 8
 
 
 @pytest.fixture(scope="module")

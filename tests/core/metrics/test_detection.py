@@ -155,6 +155,16 @@ def test_cases_without_a_number_are_left_out():
     assert rank_correlation([1, 2, np.nan, 3], [5, 6, 0, 7]) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("cases", [3, 10, 80])
+def test_rank_correlation_with_ties_equals_scipys(cases):
+    from scipy import stats
+
+    rng = np.random.default_rng(cases)
+    score, quality = rng.integers(0, 4, cases), rng.normal(size=cases).round(1)
+    expected = stats.spearmanr(score, quality).statistic
+    assert rank_correlation(score, quality) == pytest.approx(expected, abs=1e-12)
+
+
 def test_rank_correlation_by_hand():
     """Ranks 1 2 3 4 5 and 2 1 4 3 5: 1 - 6·Σd²/(n(n²-1)) = 1 - 24/120."""
     assert rank_correlation([0.1, 0.2, 3, 40, 500], [20, 1, 44, 43, 45]) == pytest.approx(0.8)
