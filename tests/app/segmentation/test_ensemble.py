@@ -8,7 +8,7 @@ import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.ensemble import EMPTY_IMAGE, NO_LV, NOT_FINITE
+from napari_bayes_nnunet.app.segmentation.ensemble import EMPTY_IMAGE, LV_NOT_SEGMENTED, NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.forward_pass import (
     ForwardPass,
     interleave_passes,
@@ -100,7 +100,7 @@ def test_phases_of_an_ensemble_without_lv_raise(ensemble, monkeypatch):
     monkeypatch.setattr(Ensemble, "structures", {"RV": 1})
     with pytest.raises(AppError) as caught:
         ensemble.find_phases(made_image((3, 20, 20))[None, None], SPACING)
-    assert caught.value.statement.template == NO_LV
+    assert caught.value.statement.template == LV_NOT_SEGMENTED
 
 
 def test_mean_weights_are_those_of_one_network(ensemble):

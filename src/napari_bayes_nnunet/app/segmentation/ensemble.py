@@ -39,7 +39,7 @@ from .temperature import chosen_temperature
 
 _LARGEST = 1e18
 """Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
-NO_LV = (
+LV_NOT_SEGMENTED = (
     "ED and ES are found from the LV, which this ensemble does not segment. Choose the phases by "
     "number."
 )
@@ -252,7 +252,7 @@ class Ensemble:
         """
         lv = next((v for n, v in self.structures.items() if canonical_structure(n) == "LV"), None)
         if lv is None:
-            raise AppError(NO_LV)
+            raise AppError(LV_NOT_SEGMENTED)
         member = choose_members(self.folder, "vanilla", 1)[0]
         volumes = []
         together = self.phases_at_once(cine[:, 0], "none")
