@@ -58,8 +58,8 @@ def segment(viewer: Any, wait: Patience) -> Any:
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     dock.ensemble.choose_demo()
     wait.until(lambda: dock.ensemble.folder is not None)
-    dock.method.members.setValue(1)
-    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    dock.method.members.value = 1
+    dock.method.mirroring.value = "none"
     dock.image.phases.setCurrentIndex(dock.image.phases.findText("These:"))
     dock.image.phase_numbers.setText("7,18")
     dock.segment()

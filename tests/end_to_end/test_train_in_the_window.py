@@ -163,7 +163,7 @@ def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
     assert segment.ensemble.folder.usable_members
     image = sorted(folders[0].iterdir())[0]
     viewer.open(image, plugin="napari-bayes-nnunet")
-    segment.method.members.setValue(2)
+    segment.method.members.value = 2
     segment.segment()
     qtbot.waitUntil(lambda: not segment.job.is_running)
     assert segment.run.status.text().startswith("Finished"), segment.run.status.text()

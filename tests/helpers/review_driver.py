@@ -73,8 +73,8 @@ def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     dock.ensemble.choose_demo()
     clock.until(lambda: dock.ensemble.folder is not None)
-    dock.method.members.setValue(3)
-    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    dock.method.members.value = 3
+    dock.method.mirroring.value = "none"
     dock.segment()
     clock.until(lambda: not dock.job.is_running)
     assert dock.run.status.text().startswith("Finished"), dock.run.status.text()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER, DataForm
 
@@ -178,3 +178,48 @@ def test_the_names_choose_and_order_the_fields(qtbot: Any) -> None:
     qtbot.addWidget(form.native)
     assert form.asdict() == {"cine": True, "gap": 2.0}
     assert form.make(Scan, slices=4) == Scan(slices=4)
+
+
+def listed(form: DataForm, role: Qt.ItemDataRole = Qt.ItemDataRole.DisplayRole) -> list[str]:
+    box = editor(form, "plane")
+    return [box.itemData(index, role) for index in range(box.count())]
+
+
+def test_replaced_choices_keep_the_value_and_their_order(form: DataForm) -> None:
+    seen: list[str] = []
+    form.plane.value = "la"
+    form.changed.connect(lambda: seen.append(form.plane.value))
+    form.plane.editor.set_choices({"ax": "Axial", "la": "Long axis"}, {"la": "Along the heart."})
+    assert listed(form) == ["Axial", "Long axis"]
+    assert listed(form, Qt.ItemDataRole.ToolTipRole) == [None, "Along the heart."]
+    assert editor(form, "plane").toolTip() == "Along the heart."
+    assert (form.plane.value, seen) == ("la", [])
+    form.plane.editor.set_choices({"ax": "Axial", "sa": "Short"}, {})
+    assert (form.plane.value, seen) == ("ax", ["ax"])
+
+
+def test_replaced_choices_stay_with_another_parent(form: DataForm, qtbot: Any) -> None:
+    form.plane.editor.set_choices({"ax": "Axial"}, {})
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    editor(form, "plane").setParent(parent)
+    assert listed(form) == ["Axial"]
+
+
+def test_a_disabled_choice_gives_way_to_the_first_enabled(form: DataForm) -> None:
+    form.plane.editor.set_disabled({"sa": "No short axis."})
+    assert form.plane.value == "la"
+    assert listed(form, Qt.ItemDataRole.ToolTipRole) == ["No short axis.", None]
+    item = editor(form, "plane").model().item(0)
+    assert not item.isEnabled()
+    form.plane.editor.set_disabled({})
+    assert item.isEnabled()
+    assert listed(form, Qt.ItemDataRole.ToolTipRole) == [None, None]
+
+
+def test_a_button_is_placed_after_the_widget(form: DataForm, qtbot: Any) -> None:
+    button = QPushButton("Fit")
+    form.gap.add_button(button)
+    qtbot.waitUntil(button.isVisible)
+    assert button.y() < editor(form, "gap").geometry().bottom()
+    assert button.x() > editor(form, "gap").geometry().right()

@@ -87,14 +87,14 @@ def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) 
     dock = make_dock(process=True)
     assert dock.child.pid is None
     dock.show()
-    wait_until(lambda: dock.method.device.count() == 4, qtbot)
-    assert dock.method.device.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
+    wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
+    assert dock.method.device.editor.native.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
 
 
 def test_a_folder_is_opened_by_the_child_as_soon_as_it_is_found(ready, qtbot) -> None:
     dock = ready(flags=["--refuses", "its weights have other shapes"])
     wait_until(lambda: len(dock.ensemble.folder.usable_members) == 2, qtbot)
-    assert dock.method.members.maximum() == 2
+    assert dock.method.members.editor.max == 2
 
 
 # What is missing is said
@@ -273,7 +273,7 @@ def test_phases_add_up_while_the_question_stays(ready, tmp_path, qtbot) -> None:
         run(dock, qtbot)
     layer = dock._viewer.layers["heart prediction"]
     assert [bool(frame.any()) for frame in layer.data] == [True, False, True, False, False]
-    dock.method.members.setValue(1)
+    dock.method.members.value = 1
     run(dock, qtbot)
     layer = dock._viewer.layers["heart prediction"]
     assert [bool(frame.any()) for frame in layer.data] == [False, False, True, False, False]
@@ -284,7 +284,7 @@ def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     painted = dock._viewer.add_labels(np.ones(VOLUME.shape, np.uint8), name="heart edited")
-    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    dock.method.method.value = "vanilla"
     run(dock, qtbot)
     assert painted in dock._viewer.layers
     assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
@@ -367,7 +367,7 @@ def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
 
 def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
     dock = ready(window=True)
-    wait_until(lambda: dock.method.device.count() == 4, qtbot)
+    wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
     pid = dock.child.pid
     frame = dock.parent()
     assert isinstance(frame, QDockWidget)
@@ -398,7 +398,7 @@ def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
 
 def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), window=True)
-    wait_until(lambda: dock.method.device.count() == 4, qtbot)
+    wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
     viewer, pid = dock._viewer, dock.child.pid
     viewer.window.remove_dock_widget(dock.parent())
     assert not is_alive(pid)
@@ -674,7 +674,7 @@ def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialo
     begun = ReviewState(decisions={(None, 1): Decision(state="accepted")})
     save_review(folder, begun)
     created = read_study_info(folder)
-    dock.method.method.setCurrentIndex(dock.method.method.findData("vanilla"))
+    dock.method.method.value = "vanilla"
     run(dock, qtbot)
     assert "it goes on with what was segmented then" in review_of(dock, qtbot)
     assert read_study_info(folder) == created
@@ -822,8 +822,8 @@ def test_a_folder_is_asked_as_the_dock_says(cohort, qtbot) -> None:
         f"Asked as chosen in the dock: {dock.ensemble.folder.name}, multi, 3 members, mirroring "
         "full."
     )
-    dock.method.members.setValue(2)
-    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("none"))
+    dock.method.members.value = 2
+    dock.method.mirroring.value = "none"
     assert window.asked.text().endswith("multi, 2 members, mirroring none.")
     dock.ensemble.choose(dock.ensemble.path)
     assert window.asked.text() == STILL_LOOKING

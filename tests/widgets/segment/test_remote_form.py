@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.segment.job import BUSY
-from napari_bayes_nnunet.widgets.segment.method_form import MethodForm
+from napari_bayes_nnunet.widgets.segment.method_form import AUTO, REMOTE, MethodForm
 from napari_bayes_nnunet.widgets.segment.remote_form import TESTING, RemoteForm
 
 from ..conftest import image_layer, run
@@ -32,16 +32,16 @@ def write(field, text: str, qtbot) -> None:
 
 def test_it_is_shown_when_another_computer_is_chosen(settings, qtbot) -> None:
     method = MethodForm(settings)
-    qtbot.addWidget(method)
+    qtbot.addWidget(method.native)
     assert method.remote.native.isHidden()
-    method.device.setCurrentIndex(method.device.count() - 1)
+    method.device.value = REMOTE
     assert not method.remote.native.isHidden()
     method.remote.address.value = "tcp://server:8786"
     assert method.device_name == "tcp://server:8786"
     method.set_devices({"cuda:0": "A", "cpu": "CPU"})
     assert method.device_name == "tcp://server:8786"
     assert not method.remote.native.isHidden()
-    method.device.setCurrentIndex(0)
+    method.device.value = AUTO
     assert method.device_name == "auto"
     assert method.remote.native.isHidden()
 
@@ -98,7 +98,7 @@ def test_the_dock_asks_the_child_and_starts_nothing_else(ready, tmp_path, qtbot)
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.5])
     method = dock.method
     pid = dock.child.pid
-    method.device.setCurrentIndex(method.device.count() - 1)
+    method.device.value = REMOTE
     write(method.remote.address, "tcp://server:8786", qtbot)
     assert (dock.child.pid, dock.job.is_running) == (pid, False)
     with qtbot.waitSignal(dock.job.connection_tested):

@@ -11,6 +11,7 @@ from napari_bayes_nnunet.app.cluster.connection import connect
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
 from ...helpers import remote_work
 from ...helpers.clusters import cluster
@@ -35,8 +36,8 @@ def dock(make_napari_viewer, settings, server, qtbot):
     made.image.phases.setCurrentIndex(3)
     made.image.phase_numbers.setText("20")
     method = made.method
-    method.mirroring.setCurrentIndex(method.mirroring.findData("none"))
-    method.device.setCurrentIndex(method.device.count() - 1)
+    method.mirroring.value = "none"
+    method.device.value = REMOTE
     method.remote.address.value = server.address
     choose(made, BUILT_IN_FOLDER, qtbot)
     yield made
@@ -59,7 +60,7 @@ def test_a_heart_is_segmented_there_stopped_and_lost(dock, server, qtbot) -> Non
     labels = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert len(set(labels[19].ravel())) == 4
 
-    dock.method.mirroring.setCurrentIndex(dock.method.mirroring.findData("full"))
+    dock.method.mirroring.value = "full"
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()

@@ -108,6 +108,9 @@ class SegmentationSettings:
         metadata={
             "label": "Device",
             "help": "Device to compute on: the fastest, a device by name, or another computer.",
+            # A form adds the devices that it finds.
+            "choices": {"auto": "Automatic"},
+            "choice_help": {"auto": "The fastest device."},
         },
     )
     precision: Precision = field(

@@ -12,7 +12,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEd
 from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 
 from .dock import MessageLabel, row_label
 from .folder_row import FolderRow
@@ -33,9 +33,10 @@ class DataForm(Container["FormField"]):
 
     The metadata of a dataclass field describe it for any reader: ``label`` and ``help``, and
     optionally ``unit`` (the text after a number or a check box), ``prefix``, ``limits`` (low,
-    high), ``step``, ``choices`` (value to text), ``example`` (shown while the field is empty),
-    ``folder`` (True for the path of a folder) and ``condition`` (of a number with a step that may
-    be None: the text of its check box; ``example`` is the first number).
+    high), ``step``, ``choices`` (value to text) with the ``choice_help`` of each, ``example``
+    (shown while the field is empty), ``folder`` (True for the path of a folder) and ``condition``
+    (of a number with a step that may be None: the text of its check box; ``example`` is the first
+    number).
     """
 
     def __init__(self, *kinds: type, names: Sequence[str] = ()) -> None:
@@ -112,16 +113,20 @@ class FormField(ValuedContainerWidget[Any]):
         self.editor.native.setStyleSheet(border)
         self.problem.say(text)
 
+    def add_button(self, button: QPushButton) -> None:
+        """Place ``button`` after the widget."""
+        self._grid.addWidget(button, 0, 2)
+
     def _lay_out(self, unit: str) -> None:
         self.margins = (0, 0, 0, 0)
         native, tip = self.editor.native, self.tooltip or ""
-        native.setToolTip(tip)
+        native.setToolTip(native.toolTip() or tip)
         native.setAccessibleName(self.label)
         native.installEventFilter(WheelGuard(native))
         label = row_label(self.label)
         label.setToolTip(tip)
         label.setBuddy(native)
-        grid = QGridLayout()
+        self._grid = grid = QGridLayout()
         grid.setVerticalSpacing(0)
         grid.setColumnStretch(1, 1)
         grid.addWidget(label, 0, 0)
@@ -174,6 +179,43 @@ class WholeNumberBox(FloatSpinBox):
     def get_value(self) -> Any:
         """Return the number, an int."""
         return int(super().get_value())
+
+
+class ChoiceBox(ComboBox):
+    """A box of choices, which may each have a help text. Its tooltip is that of the chosen one."""
+
+    def __init__(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
+        super().__init__()
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.native.setSizeAdjustPolicy(policy)
+        self.changed.connect(self._show_help)
+        self.set_choices(texts, helps)
+
+    def set_choices(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
+        """Replace the choices (value to text) and their ``helps``; the value stays if it can."""
+        self._helps, before = helps, self.value
+        with self.changed.blocked():
+            self.choices = ()  # magicgui would keep the order of choices it knows
+            self.choices = lambda _: [(text, value) for value, text in texts.items()]
+            if before in texts:
+                self.value = before
+        self.set_disabled({})
+        if self.value != before:
+            self.changed.emit(self.value)
+
+    def set_disabled(self, reasons: Mapping[Any, str]) -> None:
+        """Disable the choices in ``reasons``, with the reason as their help; enable the others."""
+        for index, value in enumerate(self.choices):
+            text = reasons.get(value) or self._helps.get(value)
+            self.native.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
+            self.native.model().item(index).setEnabled(value not in reasons)
+        if self.value in reasons:
+            self.value = next((v for v in self.choices if v not in reasons), self.choices[0])
+        self._show_help()
+
+    def _show_help(self) -> None:
+        if text := self.native.currentData(Qt.ItemDataRole.ToolTipRole):
+            self.native.setToolTip(text)
 
 
 class OptionalNumberBox(ValuedContainerWidget[Any]):
@@ -244,11 +286,7 @@ def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:
     """Return the widget for a field of type ``kind`` with the metadata ``about``."""
     types = set(get_args(kind)) or {kind}
     if "choices" in about:
-        choices = [(text, value) for value, text in about["choices"].items()]
-        combo = ComboBox(choices=choices)
-        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        combo.native.setSizeAdjustPolicy(policy)
-        return combo
+        return ChoiceBox(about["choices"], about.get("choice_help", {}))
     if "folder" in about:
         return FolderEdit(about["label"], about["example"])
     if types & {int, float} and ("step" in about or int in types):
@@ -270,7 +308,7 @@ def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any
     box.native.setPrefix(about.get("prefix", ""))
     if "unit" in about:
         box.native.setSuffix(f" {about['unit']}")
-    if NoneType not in types:
+    if "condition" not in about:
         return box
     box.value = about["example"]
     return OptionalNumberBox(text=about["condition"], box=box)

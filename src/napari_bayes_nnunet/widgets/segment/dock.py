@@ -193,7 +193,7 @@ class SegmentWidget(FolderDrop, DockContent):
         for title, form in (
             ("Ensemble", self.ensemble),
             ("Image", self.image),
-            ("Options", self.method),
+            ("Options", self.method.native),
             ("", self.run),
         ):
             column.addWidget(heading(title) if title else line())
