@@ -1,4 +1,4 @@
-"""Work in a thread, results in the window's thread."""
+"""Tests of work in a thread, with results in the GUI thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.widgets.common.background import MISTAKE, Background
+from napari_bayes_nnunet.widgets.common.background import NO_MEMORY, UNEXPECTED_ERROR, Background
 
 from ...helpers.settling import settle
 
@@ -36,16 +36,16 @@ def outcome(background, work, qtbot) -> tuple[str, object]:
     return arrived[0]
 
 
-def test_a_result_arrives_in_the_windows_thread(background, qtbot) -> None:
-    places = []
+def test_a_result_arrives_in_the_gui_thread(background, qtbot) -> None:
+    threads = []
     background.run(
-        lambda: places.append(threading.current_thread()),
-        lambda _: places.append(threading.current_thread()),
-        places.append,
+        lambda: threads.append(threading.current_thread()),
+        lambda _: threads.append(threading.current_thread()),
+        threads.append,
     )
-    qtbot.waitUntil(lambda: len(places) == 2)
-    assert places[0] is not threading.main_thread()
-    assert places[1] is threading.main_thread()
+    qtbot.waitUntil(lambda: len(threads) == 2)
+    assert threads[0] is not threading.main_thread()
+    assert threads[1] is threading.main_thread()
 
 
 def test_tasks_come_in_order(background, qtbot) -> None:
@@ -68,13 +68,10 @@ def test_too_little_memory_is_a_sentence(background, qtbot) -> None:
     def work() -> None:
         raise MemoryError
 
-    assert outcome(background, work, qtbot) == (
-        "error",
-        "This computer has not enough memory for that.",
-    )
+    assert outcome(background, work, qtbot) == ("error", NO_MEMORY)
 
 
-def test_a_mistake_is_told_to_who_waits_and_raised_in_the_window(background, qtbot) -> None:
+def test_unexpected_error_arrives_and_is_raised(background, qtbot) -> None:
     def work() -> None:
         raise ZeroDivisionError
 
@@ -83,7 +80,7 @@ def test_a_mistake_is_told_to_who_waits_and_raised_in_the_window(background, qtb
         background.run(work, print, told.append)
         qtbot.waitUntil(lambda: bool(raised))
     assert raised[0][0] is ZeroDivisionError
-    assert told == [MISTAKE.format(error=ZeroDivisionError())]
+    assert told == [UNEXPECTED_ERROR.format(error=ZeroDivisionError())]
 
 
 def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:

@@ -1,4 +1,4 @@
-"""Forms of frozen dataclasses."""
+"""Tests of forms of frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ def about(label: str, **more: Any) -> dict[str, Any]:
     return {"label": label, "help": f"{label}.", **more}
 
 
+TOO_LIGHT = "Too light."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scan:
     slices: int = field(default=10, metadata=about("Slices", unit="a heart", prefix="up to "))
@@ -36,7 +39,7 @@ class Scan:
 
     def __post_init__(self) -> None:
         if self.weight is not None and self.weight < 1:
-            raise ValueError("The weight must be 1 or more.")
+            raise ValueError(TOO_LIGHT)
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ def test_numbers_are_read_as_people_type_them(
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("64", ""), ("6o", NO_NUMBER.format(text="6o")), ("0", "The weight must be 1 or more.")],
+    [("64", ""), ("6o", NO_NUMBER.format(text="6o")), ("0", TOO_LIGHT)],
 )
 def test_a_problem_is_found_and_shown_at_its_field(
     form: DataForm, text: str, problem: str, qtbot: Any
@@ -139,7 +142,7 @@ def test_a_problem_is_found_and_shown_at_its_field(
     assert editor(form, "weight").styleSheet() == ""
 
 
-def test_a_field_says_when_it_is_left(form: DataForm, qtbot: Any) -> None:
+def test_a_field_emits_left_after_editing(form: DataForm, qtbot: Any) -> None:
     left: list[str] = []
     for name in ("slices", "weight"):
         form[name].left.connect(left.append)

@@ -1,4 +1,4 @@
-"""A child process is followed, asked to end and killed; its end is worded."""
+"""Tests of child processes and the words for their end."""
 
 import os
 import sys
@@ -6,7 +6,13 @@ import sys
 import pytest
 
 from napari_bayes_nnunet.app.messages import Notice
-from napari_bayes_nnunet.widgets.common.process import MessageProcess, ProcessEnd
+from napari_bayes_nnunet.widgets.common.process import (
+    CHILD_FAILED,
+    CHILD_KILLED,
+    CHILD_NOT_STARTED,
+    MessageProcess,
+    ProcessEnd,
+)
 
 HELLO = 'print(\'{"kind": "notice", "text": "hello"}\', flush=True);'
 ECHO = HELLO + "import sys; sys.stdout.write(sys.stdin.read())"
@@ -23,8 +29,8 @@ def make(qapp):
         return made[-1]
 
     yield process
-    for one in made:
-        one.close(within_ms=0)
+    for process in made:
+        process.close(within_ms=0)
 
 
 def end_of(process, qtbot):
@@ -34,7 +40,7 @@ def end_of(process, qtbot):
     return ended.args[0]
 
 
-def test_what_is_no_message_is_left_out(make, qtbot):
+def test_lines_that_are_no_messages_are_ignored(make, qtbot):
     process = make("print('not JSON');" + HELLO + 'print(\'{"kind": "new"}\')')
     end = end_of(process, qtbot)
     assert process.received == [Notice(text="hello")]
@@ -56,7 +62,7 @@ def test_closing_the_input_lets_the_child_finish(make, qtbot):
     assert (process.is_running, process.pid) == (False, None)
 
 
-def test_whoever_hears_a_message_may_start_the_next_child(make, qtbot):
+def test_receiver_of_a_message_may_start_another_child(make, qtbot):
     process = make(HELLO + "import time; time.sleep(60)")
     pids = []
 
@@ -83,16 +89,17 @@ def test_a_killed_child_has_no_exit_code(make, qtbot):
 
 
 @pytest.mark.parametrize(
-    ("end", "sentence"),
+    ("end", "template", "values"),
     [
-        ({"has_started": False}, "It could not be started: python."),
-        ({"last_words": "Traceback"}, "It ended unexpectedly (killed, perhaps because memory"),
-        ({"code": 1}, "It ended unexpectedly (exit code 1)."),
-        ({"code": 3, "last_words": "a\nb: c.\n"}, "It ended unexpectedly (exit code 3): b: c."),
+        ({"has_started": False}, CHILD_NOT_STARTED, {"program": "python"}),
+        ({"last_words": "Traceback"}, CHILD_KILLED, {}),
+        ({"code": 1}, CHILD_FAILED, {"code": 1, "reason": ""}),
+        ({"code": 3, "last_words": "a\nb: c.\n"}, CHILD_FAILED, {"code": 3, "reason": ": b: c"}),
     ],
 )
-def test_the_end_is_worded(end, sentence):
-    assert ProcessEnd(program="python", **end).sentence("It").startswith(sentence)
+def test_every_kind_of_end_has_a_sentence(end, template, values):
+    sentence = ProcessEnd(program="python", **end).sentence("It")
+    assert sentence == template.format(subject="It", **values)
 
 
 def test_an_error_of_the_command_line_is_found():

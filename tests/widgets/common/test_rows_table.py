@@ -1,4 +1,4 @@
-"""A table of rows: choosing, opening, what is in sight."""
+"""Tests of the table of rows."""
 
 from __future__ import annotations
 
@@ -39,15 +39,14 @@ def heard(table: RowsTable) -> list[Row | None]:
     return rows
 
 
-def is_in_sight(table: RowsTable, place: int) -> bool:
-    return (
-        table.viewport().rect().contains(table.visualRect(table.model().index(place, 0)).center())
-    )
+def is_in_sight(table: RowsTable, number: int) -> bool:
+    center = table.visualRect(table.model().index(number, 0)).center()
+    return table.viewport().rect().contains(center)
 
 
-def click(table: RowsTable, place: int, qtbot: Any, *, double: bool = False) -> None:
+def click(table: RowsTable, number: int, qtbot: Any, *, double: bool = False) -> None:
     press = qtbot.mouseDClick if double else qtbot.mouseClick
-    index = table.model().index(place, 0)
+    index = table.model().index(number, 0)
     press(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(index).center())
 
 
@@ -97,7 +96,7 @@ def test_a_double_click_copies_the_path_of_a_file(
     assert qapp.clipboard().text() == str(Path("data") / "heart.nii.gz")
 
 
-def test_only_as_many_rows_are_in_sight_as_was_asked(table: RowsTable) -> None:
+def test_only_the_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
     assert is_in_sight(table, 3)
     assert not is_in_sight(table, 5)
     high = table.height()
@@ -108,17 +107,15 @@ def test_only_as_many_rows_are_in_sight_as_was_asked(table: RowsTable) -> None:
 def test_the_share_and_the_colour_of_a_row_can_be_asked_for(table: RowsTable) -> None:
     table.set_rows([Row(("a", "b"), share=0.25, level="done"), Row(("c", "d"))])
     model = table.model()
-    assert [model.index(place, 1).data(SHARE_ROLE) for place in (0, 1)] == [0.25, None]
+    assert [model.index(number, 1).data(SHARE_ROLE) for number in (0, 1)] == [0.25, None]
     color = model.index(0, 0).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == LEVEL_COLORS["done"]
     assert model.index(1, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 
-def test_without_a_bar_the_last_column_is_cut_where_the_table_ends(
-    table: RowsTable, qtbot: Any
-) -> None:
+def test_last_column_without_a_scroll_bar_is_cut(table: RowsTable, qtbot: Any) -> None:
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.resize(200, table.height())
-    table.set_rows([Row(("case", "a very long state that nobody can read in a narrow dock"))])
+    table.set_rows([Row(("case", "long " * 20))])
     header = table.horizontalHeader()
     qtbot.waitUntil(lambda: header.length() == table.viewport().width())

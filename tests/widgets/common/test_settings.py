@@ -1,4 +1,4 @@
-"""What the docks remember."""
+"""Tests of the settings of the docks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_only_a_few_are_kept(tmp_path: Path) -> None:
     assert len(settings.recent_folders()) == KEPT
 
 
-def test_folders_that_are_gone_are_not_offered(tmp_path: Path) -> None:
+def test_missing_folders_are_not_offered(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "settings.json")
     settings.add_recent_folder(tmp_path / "gone")
     assert settings.recent_folders() == []
@@ -42,14 +42,14 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
     assert Settings(tmp_path / "settings.json").recent_folders() == []
 
 
-def test_what_others_keep_in_the_file_stays(tmp_path: Path) -> None:
+def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text('{"other": 1}')
     Settings(file).add_recent_folder(tmp_path)
     assert json.loads(file.read_text())["other"] == 1
 
 
-def test_a_config_folder_that_cannot_be_written_to_is_no_problem(tmp_path: Path) -> None:
+def test_a_read_only_config_folder_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(tmp_path / "file" / "settings.json")
     settings.add_recent_folder(tmp_path)

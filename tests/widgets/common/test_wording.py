@@ -1,4 +1,4 @@
-"""Statements in the words of the window."""
+"""Tests of statements in the words of the window."""
 
 from pathlib import Path
 
@@ -26,17 +26,17 @@ def test_a_phrase_names_no_option(action: Action) -> None:
 
 def test_a_setting_is_called_as_its_field() -> None:
     told = statement(
-        "{run} was started with {setting} 8.",
+        "{setting} was 8.",
         Remedy(Action.OTHER_BATCH_SIZE, {"size": 4}),
-        run="run",
         setting=Setting("batch_size"),
     )
-    assert in_the_window(told) == (
-        "run was started with Batch size 8. Start again with the batch size 4."
-    )
+    phrase = WINDOW_PHRASES[Action.OTHER_BATCH_SIZE].format(size=4)
+    sentence, advice = in_the_window(told).split(". ")
+    assert sentence == "Batch size was 8"
+    assert advice == f"{phrase[0].upper()}{phrase[1:]}."
 
 
-def test_errors_and_plain_sentences_are_shown_too() -> None:
+def test_errors_and_plain_sentences_are_shown_unchanged() -> None:
     assert in_the_window("Nothing of the kind.") == "Nothing of the kind."
     assert in_the_window(AppError("{odd} is damaged.")) == "{odd} is damaged."
 

@@ -26,7 +26,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
     run_evaluation,
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
-from napari_bayes_nnunet.widgets.common.background import MISTAKE
+from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import (
@@ -558,7 +558,7 @@ def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
     dock = ready()
     dock.job._run = wrong
     with qtbot.captureExceptions() as raised:
-        assert evaluated(dock, qtbot) == MISTAKE.format(error=error)
+        assert evaluated(dock, qtbot) == UNEXPECTED_ERROR.format(error=error)
     assert raised[0][0] is ZeroDivisionError
 
 

@@ -17,7 +17,8 @@ from ...io import DataError
 from .wording import in_the_window
 
 _POLL_MS = 20
-MISTAKE = "This failed by a mistake of the program ({error!r}); the log of napari tells more."
+UNEXPECTED_ERROR = "Unexpected error: {error!r}. See napari's log for details."
+NO_MEMORY = "Not enough memory for this step."
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class _Task:
 
 
 class Background(QObject):
-    """Runs functions one after the other in a thread; results arrive in the window's thread.
+    """A thread that runs functions one after the other and returns results to the GUI thread.
 
-    The window asks for results by a timer: no Qt object is touched from the thread, and when this
-    object is destroyed with its window nothing arrives any more. DataError, AppError, OSError and
-    MemoryError arrive as a sentence, any other one too, and is then raised in the window's thread.
+    A timer collects the results, so the thread touches no Qt object, and nothing arrives after
+    this object was destroyed with its window. Every error arrives as a sentence; one that is not
+    a DataError, AppError, OSError or MemoryError is then raised in the GUI thread.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -48,7 +49,7 @@ class Background(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """True while a result has not arrived."""
+        """Whether a result has yet to arrive."""
         return bool(self._waiting)
 
     def run(
@@ -57,9 +58,9 @@ class Background(QObject):
         on_result: Callable[[Any], None],
         on_error: Callable[[str], None],
     ) -> None:
-        """Call ``work`` in the thread, then one of the others here."""
+        """Call ``work`` in the thread, then ``on_result`` or ``on_error`` in the GUI thread."""
         if self._thread is None:
-            # A daemon: a hanging network drive must not keep napari from ending.
+            # A daemon thread, so that a hanging network drive cannot keep napari from quitting.
             arguments = (self._tasks, self._results)
             self._thread = threading.Thread(target=_serve, args=arguments, daemon=True)
             self._thread.start()
@@ -81,25 +82,25 @@ def _serve(
 ) -> None:
     while (task := tasks.get()) is not None:
         results.put(_outcome(task))
-        del task  # while this waits for the next one, the window of the last can be collected
+        del task  # it would keep its window alive until the next task
 
 
 def _outcome(task: _Task) -> Callable[[], None]:
     try:
         value = task.work()
     except MemoryError:
-        return lambda: task.on_error("This computer has not enough memory for that.")
+        return lambda: task.on_error(NO_MEMORY)
     except (DataError, AppError, OSError) as error:
         sentence = in_the_window(error if isinstance(error, Problem) else str(error))
         return lambda: task.on_error(sentence)
-    except Exception as error:  # a mistake of ours: shown by whoever shows errors in the window
+    except Exception as error:  # a bug: napari shows it when it is raised in the GUI thread
         return _raising(task, error)
     return lambda: task.on_result(value)
 
 
 def _raising(task: _Task, error: Exception) -> Callable[[], None]:
     def deliver() -> None:
-        task.on_error(MISTAKE.format(error=error))  # who waits must not wait for ever
+        task.on_error(UNEXPECTED_ERROR.format(error=error))  # so that the widget stops waiting
         raise error
 
     return deliver

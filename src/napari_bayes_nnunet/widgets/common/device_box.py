@@ -1,4 +1,4 @@
-"""Choosing the device of a training."""
+"""Box to choose the device of a training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
 AUTO = "auto"
-LOOKING = "Looking for the devices of this computer…"
+LOOKING = "Looking for devices…"
 
 
 class DeviceBox(QComboBox):
-    """Automatic first, then the devices that were found."""
+    """The choice "Automatic", then the devices of this computer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._fastest = ""
         self.addItem("Automatic", AUTO)
-        self.setToolTip("A graphics card trains ten to a hundred times faster than a processor.")
+        self.setToolTip("Device for the training. A GPU is 10 to 100 times faster than a CPU.")
         self.setItemData(0, LOOKING, Qt.ItemDataRole.ToolTipRole)
 
     @property
@@ -29,11 +29,11 @@ class DeviceBox(QComboBox):
 
     @property
     def is_cpu(self) -> bool:
-        """Whether the chosen device is a processor; False while the devices are not known."""
+        """Whether the chosen device is a CPU; False while the devices are unknown."""
         return "cpu" in (self.device, self._fastest if self.device == AUTO else "")
 
     def set_devices(self, devices: Mapping[str, str]) -> None:
-        """Offer ``devices``, name → text with model and free memory, the fastest first."""
+        """Offer ``devices``, the fastest first: name to model and free memory."""
         chosen = self.device
         self.blockSignals(True)
         self.clear()
@@ -48,6 +48,6 @@ class DeviceBox(QComboBox):
         self.blockSignals(False)
 
     def set_unknown(self, sentence: str) -> None:
-        """Say why the devices are not known."""
+        """Show why the devices are unknown."""
         self.setItemData(0, sentence, Qt.ItemDataRole.ToolTipRole)
         self.setToolTip(sentence)

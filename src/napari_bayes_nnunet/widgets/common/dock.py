@@ -1,4 +1,4 @@
-"""What the docks share in their looks: headings, lines, and a scroll area around everything."""
+"""Headings, rows, messages and scroll areas of all docks."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible, QElidingLabel
 
 DOCK_WIDTH = 360
-"""Of a dock at its narrowest, pixels; laptops have no more to spare."""
+"""Minimum width of a dock in pixels; laptop screens have no more to spare."""
 
 
 def heading(text: str) -> QLabel:
-    """The title of a part of a dock."""
+    """Return the title of a part of a dock."""
     label = QLabel(f"<b>{text}</b>")
     label.setContentsMargins(0, 6, 0, 0)
     return label
 
 
 def line() -> QFrame:
-    """A horizontal line."""
+    """Return a horizontal line."""
     frame = QFrame()
     frame.setFrameShape(QFrame.Shape.HLine)
     return frame
 
 
 def scrolling(content: QWidget) -> QScrollArea:
-    """``content`` in an area that scrolls up and down: small screens lose the buttons otherwise."""
+    """Return ``content`` in a vertical scroll area, so that small screens reach all buttons."""
     area = QScrollArea()
     area.setWidget(content)
     area.setWidgetResizable(True)
@@ -45,16 +45,16 @@ def scrolling(content: QWidget) -> QScrollArea:
 
 
 class DockContent(QWidget):
-    """Base of the docks. Tabs in front of a dock only hide it, and are not told of."""
+    """Base class of the docks, with hooks for closing; a tab in front only hides a dock."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Tell when the dock is closed."""
+        """Call `_on_dock_closed` when the dock is closed."""
         if event.type() == QEvent.Type.Close:
             self._on_dock_closed()
         return bool(super().eventFilter(watched, event))
 
     def event(self, event: QEvent) -> bool:
-        """Watch the dock this comes into; tell when it is taken out again."""
+        """Watch the dock that this widget enters; call `_on_taken_out` when it leaves."""
         if event.type() == QEvent.Type.ParentChange:
             dock = self.parent()
             if isinstance(dock, QDockWidget):
@@ -64,17 +64,17 @@ class DockContent(QWidget):
         return bool(super().event(event))
 
     def _on_dock_closed(self) -> None:
-        """The dock is closed; showing it goes on."""
+        """Handle the closing of the dock, which may be shown again."""
 
     def _on_taken_out(self) -> None:
-        """The dock is gone: let go of the viewer."""
+        """Release the viewer, because the dock was removed."""
 
 
 LABEL_WIDTH = 74
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
-    """An empty form without margins whose fields take all the width there is."""
+    """Return an empty form without margins whose fields take the full width."""
     rows = QFormLayout(parent)
     rows.setContentsMargins(0, 0, 0, 0)
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -127,7 +127,7 @@ class CollapsibleSection(QCollapsible):
 
 
 class MessageLabel(QLabel):
-    """Wrapped to the dock's width; its text can be copied."""
+    """Text that wraps and can be copied; hidden while it is empty."""
 
     def __init__(self, text: str = "", *, color: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -139,6 +139,6 @@ class MessageLabel(QLabel):
         self.say(text)
 
     def say(self, text: str) -> None:
-        """Show ``text`` instead of what was there before."""
+        """Show ``text`` in place of the previous text."""
         self.setText(text)
         self.setVisible(bool(text))

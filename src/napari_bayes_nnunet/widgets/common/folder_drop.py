@@ -8,10 +8,10 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 
 class FolderDrop:
-    """Mixin of widgets with ``setAcceptDrops(True)`` onto which one folder can be dropped."""
+    """Mixin for widgets with ``setAcceptDrops(True)`` that take one dropped folder."""
 
     def can_take(self, path: Path) -> bool:
-        """Return True if ``path`` may be dropped now: by default, any folder."""
+        """Return True if ``path`` may be dropped now; by default, if it is a folder."""
         return path.is_dir()
 
     def take(self, path: Path) -> None:
@@ -19,7 +19,7 @@ class FolderDrop:
         raise NotImplementedError
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept what can be taken; anything else goes on to the widgets around."""
+        """Accept a path that can be taken; leave anything else to the parent widgets."""
         if self._dropped(event) is not None:
             event.acceptProposedAction()
 

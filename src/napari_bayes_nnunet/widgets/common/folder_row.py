@@ -1,4 +1,4 @@
-"""A folder to be written, chosen or dropped: one row of a form."""
+"""Row of a form for a folder that is typed, chosen or dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DROP_HINT = "Choose or drop a folder"
 
 
 class FolderRow(FolderDrop, QWidget):
-    """``chosen`` carries the Path, or None, whenever the user changes it."""
+    """Field and button for a folder; ``chosen`` carries its Path, or None, after a change."""
 
     chosen = Signal(object)
 
@@ -23,7 +23,7 @@ class FolderRow(FolderDrop, QWidget):
         self._path: Path | None = None
         self.edit = QLineEdit()
         self.edit.setPlaceholderText(hint)
-        self.edit.setAcceptDrops(False)  # this row takes what is dropped, not its text
+        self.edit.setAcceptDrops(False)  # the row takes the drop; the field would insert a URL
         self.button = QPushButton("Choose…")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -35,7 +35,7 @@ class FolderRow(FolderDrop, QWidget):
 
     @property
     def path(self) -> Path | None:
-        """The folder, None where none is named."""
+        """The folder, None if the field is empty."""
         return self._path
 
     def set_path(self, path: Path | None) -> None:
@@ -45,7 +45,7 @@ class FolderRow(FolderDrop, QWidget):
         self.edit.setToolTip(self.edit.text())
 
     def choose(self, path: Path | None) -> None:
-        """Take ``path`` as if the user had chosen it."""
+        """Set ``path`` and emit ``chosen``, as if the user had chosen it."""
         self.set_path(path)
         self.chosen.emit(path)
 

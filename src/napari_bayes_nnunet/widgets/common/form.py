@@ -1,4 +1,4 @@
-"""Forms of plain fields, made by magicgui from frozen dataclasses."""
+"""Forms that magicgui builds from frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ Instance = TypeVar("Instance")
 
 
 class DataForm(Container["FormField"]):
-    """One row for each labelled field of the frozen dataclasses ``kinds``.
+    """A form with a row for each labelled field of the frozen dataclasses ``kinds``.
 
-    ``names`` chooses and orders the fields. ``asdict`` returns what the user has entered,
-    ``update`` shows other values and emits ``changed`` once, ``make`` returns a new instance.
+    ``names`` selects and orders the fields. ``asdict`` returns the entered values, ``update`` shows
+    other values and emits ``changed`` once, ``make`` returns a new instance.
 
-    The metadata of a dataclass field describe it for any reader: ``label`` and ``help``, and
-    optionally ``unit`` (the text after a number or a check box), ``prefix``, ``limits`` (low,
-    high), ``step``, ``choices`` (value to text) with the ``choice_help`` of each, ``example``
-    (shown while the field is empty), ``folder`` (True for the path of a folder) and ``condition``
-    (of a number with a step that may be None: the text of its check box; ``example`` is the first
-    number).
+    The metadata of a dataclass field are ``label`` and ``help``, and optionally
+
+    - ``unit``: the text after a number or a check box,
+    - ``prefix``, ``limits`` (low, high) and ``step`` of a number,
+    - ``choices`` (value to text), with the ``choice_help`` of each value,
+    - ``example``: the text shown while the field is empty,
+    - ``folder``: True for the path of a folder,
+    - ``condition`` of a number with a step that may be None: the text of its check box;
+      ``example`` is then the first number.
     """
 
     def __init__(self, *kinds: type, names: Sequence[str] = ()) -> None:
@@ -72,7 +75,7 @@ class DataForm(Container["FormField"]):
         return ""
 
     def show_problems(self, problems: Mapping[str, str]) -> None:
-        """Show what is wrong with the fields, by name; nothing at the others."""
+        """Show the problems, by name of the field; clear the other fields."""
         for row in self:
             row.show_problem(problems.get(row.name, ""))
 
@@ -81,7 +84,7 @@ class FormField(ValuedContainerWidget[Any]):
     """Label and widget of a dataclass field; a problem and a note appear below the widget."""
 
     left = Signal(str)
-    """The name, when editing has ended with Enter or a loss of the focus."""
+    """Carries the name when editing ends with Enter or a loss of focus."""
 
     def __init__(self, field: Field[Any], kind: Any) -> None:
         about = field.metadata
@@ -97,7 +100,7 @@ class FormField(ValuedContainerWidget[Any]):
             self.editor.native.editingFinished.connect(self._on_left)
 
     def get_value(self) -> Any:
-        """Return the value; text that is not a number is returned as it is."""
+        """Return the value, or the text of a number field if it is not a number."""
         return self.editor.value
 
     def set_value(self, value: Any) -> None:
@@ -105,7 +108,7 @@ class FormField(ValuedContainerWidget[Any]):
         self.editor.value = value
 
     def show_problem(self, text: str) -> None:
-        """Show what is wrong with the value, with a red border; "" for nothing."""
+        """Show a problem of the value and a red border; "" clears both."""
         if text == self.problem.text():
             return
         kind = type(self.editor.native).__name__
@@ -144,7 +147,10 @@ class FormField(ValuedContainerWidget[Any]):
 
 
 class NumberEdit(LineEdit):
-    """A number as people type it, with point or comma, also as 1e-2; None if ``optional``."""
+    """A text field for a number with point or comma, such as 0,01 or 1e-2.
+
+    An empty field is None if ``optional``.
+    """
 
     def __init__(self, *, optional: bool = False, **options: Any) -> None:
         self._optional = optional
@@ -169,7 +175,7 @@ class NumberEdit(LineEdit):
 class WholeNumberBox(FloatSpinBox):
     """A spin box of whole numbers.
 
-    magicgui's own takes the focus whenever its value is set, and cannot show a unit.
+    magicgui's own takes the focus whenever its value is set and cannot show a unit.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -177,12 +183,12 @@ class WholeNumberBox(FloatSpinBox):
         self.native.setDecimals(0)
 
     def get_value(self) -> Any:
-        """Return the number, an int."""
+        """Return the number as an int."""
         return int(super().get_value())
 
 
 class ChoiceBox(ComboBox):
-    """A box of choices, which may each have a help text. Its tooltip is that of the chosen one."""
+    """A combo box with a help text for each choice; its tooltip is that of the chosen one."""
 
     def __init__(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
         super().__init__()
@@ -192,10 +198,13 @@ class ChoiceBox(ComboBox):
         self.set_choices(texts, helps)
 
     def set_choices(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
-        """Replace the choices (value to text) and their ``helps``; the value stays if it can."""
+        """Replace the choices (value to text) and their ``helps``.
+
+        The value stays if it is among them; otherwise it becomes the first.
+        """
         self._helps, before = helps, self.value
         with self.changed.blocked():
-            self.choices = ()  # magicgui would keep the order of choices it knows
+            self.choices = ()  # otherwise magicgui lists choices it already has first
             self.choices = lambda _: [(text, value) for value, text in texts.items()]
             if before in texts:
                 self.value = before
@@ -204,7 +213,10 @@ class ChoiceBox(ComboBox):
             self.changed.emit(self.value)
 
     def set_disabled(self, reasons: Mapping[Any, str]) -> None:
-        """Disable the choices in ``reasons``, with the reason as their help; enable the others."""
+        """Disable the choices in ``reasons``, with the reason as help, and enable the others.
+
+        A disabled value gives way to the first enabled one.
+        """
         for index, value in enumerate(self.choices):
             text = reasons.get(value) or self._helps.get(value)
             self.native.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
@@ -231,11 +243,11 @@ class OptionalNumberBox(ValuedContainerWidget[Any]):
             part.changed.connect(self._on_edited)
 
     def get_value(self) -> float | None:
-        """Return the number, None if the box is not checked."""
+        """Return the number, or None if the box is not checked."""
         return self.box.value if self.check.value else None
 
     def set_value(self, value: float | None) -> None:
-        """Show ``value``; None leaves the number for the next time."""
+        """Show ``value``; None keeps the number for the next time the box is checked."""
         self.check.value = value is not None
         if value is not None:
             self.box.value = value
@@ -245,7 +257,7 @@ class OptionalNumberBox(ValuedContainerWidget[Any]):
 
 
 class FolderEdit(ValuedContainerWidget[str]):
-    """The path of a folder, which can be typed, chosen or dropped; "" for none."""
+    """A folder that is typed, chosen or dropped; its value is the path, "" for none."""
 
     def __init__(self, title: str, hint: str) -> None:
         super().__init__(labels=False)
@@ -267,7 +279,7 @@ class FolderEdit(ValuedContainerWidget[str]):
 
 
 class WheelGuard(QObject):
-    """Leaves the wheel to the scroll area, so that scrolling the dock changes no value."""
+    """Event filter that ignores the wheel, so that scrolling the dock changes no value."""
 
     def __init__(self, guarded: QWidget) -> None:
         super().__init__(guarded)

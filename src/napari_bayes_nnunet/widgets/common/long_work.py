@@ -1,4 +1,4 @@
-"""Work in many steps, done in a thread: its progress is told, it can be stopped and dropped."""
+"""Work in many steps in a thread, with progress, stopping and dropping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app import AppError
 from ...io import DataError
-from .background import MISTAKE, Background
+from .background import UNEXPECTED_ERROR, Background
 
 Steps = Generator[tuple[int, int], None, Any]
 """Yields (done, total) and returns the result."""
@@ -19,7 +19,7 @@ _POLL_MS = 50
 
 
 class _Run:
-    """What the thread and the window share of one piece of work."""
+    """State that the thread and the GUI share for one piece of work."""
 
     def __init__(self, closed: threading.Event) -> None:
         self._closed = closed
@@ -35,14 +35,14 @@ class _Run:
 
 
 class _Stopped:
-    """The result of work that was stopped."""
+    """Result of stopped work."""
 
 
 class LongWork(QObject):
-    """Runs one generator at a time, step by step; a newer one drops the one before.
+    """Runner of one generator at a time in a thread; starting another drops the previous one.
 
-    Results arrive in the window's thread. Nothing arrives of work that was dropped, and with this
-    object's window the work ends at its next step. ``progressed`` carries (done, total).
+    Results arrive in the GUI thread. Dropped work delivers nothing, and work ends at its next step
+    when the window of this object is destroyed. ``progressed`` carries (done, total).
     """
 
     progressed = Signal(int, int)
@@ -59,7 +59,7 @@ class LongWork(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether something runs whose result will arrive."""
+        """Whether work is running whose result will arrive."""
         return self._run is not None
 
     def start(
@@ -69,7 +69,7 @@ class LongWork(QObject):
         on_error: Callable[[str], None],
         on_stopped: Callable[[], None] | None = None,
     ) -> None:
-        """Run ``work`` to its end; one of the others is called then."""
+        """Run ``work`` to its end, then call ``on_result``, ``on_error`` or ``on_stopped``."""
         self.drop()
         run = self._run = _Run(self._closed)
         self._timer.start()
@@ -80,17 +80,17 @@ class LongWork(QObject):
         )
 
     def stop(self) -> None:
-        """Ask for the end; ``on_stopped`` is called once the work has cleaned up behind itself."""
+        """Ask the work to stop; ``on_stopped`` is called once it has cleaned up."""
         if self._run is not None:
             self._run.stop()
 
     def drop(self) -> None:
-        """End what runs and forget it at once."""
+        """Stop the work and discard its result at once."""
         if self._run is None:
             return
         self._run.stop()
         self._forget()
-        # The next work must not wait for a step of this one: it may hang on a network drive.
+        # A step of this work may hang on a network drive; the next work must not wait for it.
         self._background.deleteLater()
         self._background = Background(self)
 
@@ -117,7 +117,7 @@ class LongWork(QObject):
             if on_stopped is not None:
                 on_stopped()
         elif isinstance(value, Exception):
-            on_error(MISTAKE.format(error=value))
+            on_error(UNEXPECTED_ERROR.format(error=value))
             raise value
         else:
             on_result(value)
@@ -129,7 +129,7 @@ class LongWork(QObject):
 
 
 def _outcome(work: Callable[[], Steps], run: _Run) -> Any:
-    """What ``work`` returns, ``_Stopped``, or an exception that nobody expected."""
+    """Return the result of ``work``, ``_Stopped``, or an unexpected exception."""
     try:
         steps = work()
         while not run.must_end:
@@ -139,7 +139,7 @@ def _outcome(work: Callable[[], Steps], run: _Run) -> Any:
                 return end.value
         steps.close()
     except (DataError, AppError, OSError, MemoryError):
-        raise  # Background makes sentences of these
-    except Exception as error:  # the form must not wait forever for a result
+        raise  # Background words these
+    except Exception as error:  # so that the widget stops waiting for a result
         return error
     return _Stopped()

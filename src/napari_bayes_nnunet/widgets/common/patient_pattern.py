@@ -1,4 +1,4 @@
-"""Which part of a case's name names the patient, shown on a name of the dataset."""
+"""Form for the part of a case name that identifies the patient."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PATTERNS = {
     OWN: "Own pattern…",
 }
 _HELP = (
-    "Cases of one patient look alike: they must not be trained on and validated with at the same "
-    "time. So say which part of a case's name names the patient."
+    "Part of the case name that identifies the patient. Cases of one patient must stay on the same "
+    "side of the split."
 )
-GIVEN = "The training goes on with the patients it began with."
+GIVEN = "A resumed training keeps its patients."
 OWN_HELP = (
-    "A regular expression; what its one group, in round brackets, matches is the patient. "
-    "(patient\\d+) takes “patient” and the digits after it."
+    "Regular expression with one group in round brackets, which matches the patient. "
+    "(patient\\d+) matches “patient” and the digits after it."
 )
-ONE_GROUP = "Put the patient's part of the pattern in round brackets, once, as in (patient\\d+)."
-NO_PATTERN = "This is no regular expression: {error}."
+ONE_GROUP = "Put one pair of round brackets around the patient's part, as in (patient\\d+)."
+NO_PATTERN = "The pattern is not a regular expression ({error})."
 
 
 class PatientForm(QWidget):
-    """``changed`` tells that another pattern holds, or that there is none."""
+    """Choice of a pattern, or a field for the user's own; ``changed`` follows every edit."""
 
     changed = Signal()
 
@@ -61,7 +61,7 @@ class PatientForm(QWidget):
 
     @property
     def pattern(self) -> str | None:
-        """The regular expression that is chosen, None while the user's own makes no sense."""
+        """The chosen regular expression, None while the user's own is not valid."""
         if self.problem:
             return None
         chosen = str(self.choice.currentData())
@@ -69,17 +69,17 @@ class PatientForm(QWidget):
 
     @property
     def problem(self) -> str:
-        """What is wrong with the user's own pattern, "" where nothing is."""
+        """The problem of the user's own pattern, "" if there is none."""
         return str(self.problem_text.text())
 
     def set_given(self, given: bool) -> None:
-        """Whether a training goes on, so that nothing is to be chosen here."""
+        """Disable the choice for a training that is resumed; enable it otherwise."""
         for part in (self.choice, self.own):
             part.setEnabled(not given)
         self.choice.setToolTip(GIVEN if given else _HELP)
 
     def show_example(self, text: str) -> None:
-        """Show what the pattern makes of the dataset's names."""
+        """Show what the pattern finds in the names of the dataset."""
         self.example.say(text)
 
     def _lay_out(self) -> None:
@@ -103,7 +103,7 @@ class PatientForm(QWidget):
 
 
 def labelled_row(title: str, first: QWidget, *others: QWidget) -> QHBoxLayout:
-    """A row of a form in which sentences may wrap; form layouts give those the wrong height."""
+    """Return a row of a form; QFormLayout gives sentences that wrap the wrong height."""
     row = QHBoxLayout()
     row.addWidget(row_label(title))
     row.addWidget(first, 1)
@@ -113,7 +113,7 @@ def labelled_row(title: str, first: QWidget, *others: QWidget) -> QHBoxLayout:
 
 
 def pattern_problem(pattern: str) -> str:
-    """Why ``pattern`` does not say what names the patient, "" where it does."""
+    """Return why ``pattern`` does not identify a patient, "" if it does."""
     try:
         groups = re.compile(pattern).groups
     except re.error as error:

@@ -1,4 +1,4 @@
-"""Pictures side by side as far as there is room, else one below the other."""
+"""Pictures in as many columns as fit the width."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 NARROWEST, WIDEST = 165, 260
-"""Of a picture in the dock, pixels: narrower, nobody can read it."""
+"""Width of a picture in pixels; text in a narrower one cannot be read."""
 _GAP = 6
 
 
 class PictureFlow(QWidget):
-    """Shows PNG files of one size, each as wide as there is room, as high as that needs."""
+    """PNG files of one size, scaled to the width of the widget, which sets its own height."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -24,11 +24,11 @@ class PictureFlow(QWidget):
 
     @property
     def pictures(self) -> Sequence[QPixmap]:
-        """What is shown."""
+        """The pictures at their full size."""
         return self._pictures
 
     def set_pictures(self, pictures: Sequence[bytes]) -> None:
-        """Show these PNG files; none hides this."""
+        """Show the contents of PNG files; hide the widget if there are none."""
         self._pictures = []
         for content in pictures:
             picture = QPixmap()
@@ -38,7 +38,7 @@ class PictureFlow(QWidget):
         self._fit()
 
     def places(self) -> list[QRect]:
-        """Where each picture is."""
+        """Return the rectangle of each picture."""
         if not self._pictures:
             return []
         columns = max(1, min(len(self._pictures), (self.width() + _GAP) // (NARROWEST + _GAP)))

@@ -1,4 +1,4 @@
-"""Small plots over the epochs: to be read, not moved, in the colours of the window."""
+"""Small static plots in the colours of the window."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QToolTip, QWidget
 
 _CHOICE = "PYQTGRAPH_QT_LIB"
 _before = os.environ.get(_CHOICE)
-# Left alone, pyqtgraph takes what this variable says, or the first Qt it meets: with another one
-# than the window's, the first widget ends the program.
+# By default pyqtgraph uses the Qt that this variable names, or the first that it finds. With a Qt
+# other than the window's, the first widget crashes the program.
 os.environ[_CHOICE] = qtpy.API_NAME
 try:
     import pyqtgraph as pg
@@ -25,26 +25,23 @@ finally:
     else:
         os.environ[_CHOICE] = _before
 
-# pyqtgraph is to be taken from here, never from itself.
+# Import pyqtgraph only from here, so that it uses the right Qt.
 __all__ = ["EPOCH_AXIS", "MEMBER_COLOR", "EpochPlot", "faint", "pen", "pg"]
 
-AXIS_WIDTH = 56  # px, the same for all, so that plots above each other line up
+AXIS_WIDTH = 56  # px, the same for all, so that stacked plots line up
 EPOCH_AXIS = "epoch, counted from 0"
 MEMBER_COLOR = "#E69F00"
 THEME_CHANGES = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
 
 
 def pen(color: Any, *, width: float = 1.5, dashed: bool = False) -> Any:
-    """A line of ``width`` px."""
+    """Return a pen for a line of ``width`` px."""
     style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
     return pg.mkPen(color, width=width, style=style)
 
 
 class EpochPlot(pg.PlotWidget):
-    """A plot over the epochs that leaves the wheel to the scroll area around it.
-
-    Pointing at an epoch shows ``reading`` of it.
-    """
+    """A plot over epochs that ignores the wheel and shows `reading` of the epoch at the mouse."""
 
     def __init__(
         self, *, left: str, bottom: str = "", height: int, parent: QWidget | None = None
@@ -60,30 +57,30 @@ class EpochPlot(pg.PlotWidget):
         self._prepare_axes(left, bottom)
 
     def reading(self, epoch: int) -> str:
-        """What is known of ``epoch``, in words; "" for nothing."""
+        """Return a text about ``epoch``, "" for none."""
         return ""
 
     def recolor(self, foreground: QColor) -> None:
-        """Draw what has the colour of the text, after the theme has changed."""
+        """Recolour the axes after the theme has changed."""
         for name in ("left", "bottom"):
             axis = self.getAxis(name)
             axis.setTextPen(foreground)
             axis.setPen(faint(foreground))
 
     def show_epochs(self, epochs: int) -> None:
-        """Let the axis run over ``epochs`` epochs, from 0."""
+        """Set the range of the axis to ``epochs`` epochs, from 0."""
         last = max(epochs - 1, 1)
         self.setXRange(0, last, padding=0.02)
 
     def epoch_at(self, x: int, y: int) -> int | None:
-        """The epoch at a point of the widget, in px; None outside the axes."""
+        """Return the epoch at a point of the widget in px, None outside the axes."""
         box = self.getViewBox()
         scene = self.mapToScene(x, y)
         inside: QRectF = box.sceneBoundingRect()
         return round(box.mapSceneToView(scene).x()) if inside.contains(scene) else None
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Say what is there."""
+        """Show the text of the epoch at the mouse."""
         super().mouseMoveEvent(event)
         point = event.position().toPoint()
         epoch = self.epoch_at(point.x(), point.y())
@@ -91,11 +88,11 @@ class EpochPlot(pg.PlotWidget):
         QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Leave it to the scroll area."""
+        """Leave the wheel to the scroll area."""
         event.ignore()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Take the colours of the window this is in."""
+        """Take the colours of the window."""
         super().showEvent(event)
         self._take_colors()
 
@@ -115,25 +112,25 @@ class EpochPlot(pg.PlotWidget):
         self.getAxis("left").setWidth(AXIS_WIDTH)
         for name, text in (("left", left), ("bottom", bottom)):
             axis = self.getAxis(name)
-            axis.enableAutoSIPrefix(False)  # no "(×0.001)" beside the name
+            axis.enableAutoSIPrefix(False)  # no "(×0.001)" next to the name
             if text:
                 axis.setLabel(text)
         lines = 2.4 if bottom else 1.4
         self.getAxis("bottom").setHeight(round(lines * self.fontMetrics().height()))
-        # The topmost and rightmost numbers reach beyond the axes by half their size, the name of
-        # the lower one by a few px.
+        # The topmost and rightmost numbers extend beyond the axes by half their size, and the name
+        # of the lower axis by a few px.
         self.getPlotItem().layout.setContentsMargins(0, 8, 8, 5 if bottom else 0)
 
 
 def faint(color: QColor) -> QColor:
-    """The same colour, half seen through."""
+    """Return the colour with reduced opacity."""
     thin = QColor(color)
     thin.setAlpha(90)
     return thin
 
 
 def legend(title: str, colors: Mapping[str, str]) -> str:
-    """``title``, marked as having more to tell, and the names with a square of its colour each."""
+    """Return HTML of ``title`` with `MORE`, and each name after a square of its colour."""
     parts = [
         f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
         for name, color in colors.items()
@@ -142,4 +139,4 @@ def legend(title: str, colors: Mapping[str, str]) -> str:
 
 
 MORE = "(?)"
-"""Behind a title that explains itself when the mouse points at it."""
+"""Follows a title that has a tooltip."""

@@ -1,4 +1,4 @@
-"""A child process that writes messages on its standard output."""
+"""Child process that writes messages to its standard output."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _LOGGER = logging.getLogger(__name__)
 _LAST_WORDS = 4000
 """Characters of the child's error output that are kept."""
 _KILLED_WITHIN_MS = 2000
+CHILD_NOT_STARTED = "{subject} could not be started ({program})."
+CHILD_KILLED = "{subject} ended unexpectedly (killed, perhaps because memory ran out)."
+CHILD_FAILED = "{subject} ended unexpectedly (exit code {code}){reason}."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessEnd:
-    """The unasked end of a child process.
+    """The unexpected end of a child process.
 
-    ``code`` is its exit code, None if it was killed; ``last_words`` the end of its error output.
+    ``code`` is its exit code, None if it was killed. ``last_words`` is the end of its error output.
     """
 
     program: str
@@ -32,26 +35,26 @@ class ProcessEnd:
 
     @property
     def error(self) -> str:
-        """The error that the command line reported, in its own words; "" if none."""
-        found = re.search(r"^Error: (.+)\Z", self.last_words.strip(), re.MULTILINE | re.DOTALL)
-        return " ".join(found[1].split()) if found else ""
+        """The error that the command line reported, "" if none."""
+        match = re.search(r"^Error: (.+)\Z", self.last_words.strip(), re.MULTILINE | re.DOTALL)
+        return " ".join(match[1].split()) if match else ""
 
     def sentence(self, subject: str) -> str:
         """Return what happened to ``subject``, such as "The segmentation"."""
         if not self.has_started:
-            return f"{subject} could not be started: {self.program}."
+            return CHILD_NOT_STARTED.format(subject=subject, program=self.program)
         if self.code is None:
-            return f"{subject} ended unexpectedly (killed, perhaps because memory ran out)."
+            return CHILD_KILLED.format(subject=subject)
         lines = self.last_words.strip().splitlines()
         reason = f": {lines[-1].strip().rstrip('.')}" if lines else ""
-        return f"{subject} ended unexpectedly (exit code {self.code}){reason}."
+        return CHILD_FAILED.format(subject=subject, code=self.code, reason=reason)
 
 
 class MessageProcess(QObject):
-    """At most one child process at a time that speaks ``app.messages``.
+    """At most one child process that exchanges the messages of ``app.messages``.
 
-    ``message_received`` carries each message, ``ended`` the ProcessEnd of a child that `close` did
-    not end. Unless ``has_input``, the child reads from the null device.
+    ``message_received`` carries each message; ``ended`` carries the ProcessEnd of a child that
+    `close` did not end. Unless ``has_input``, the child reads from the null device.
     """
 
     message_received = Signal(object)
@@ -68,7 +71,7 @@ class MessageProcess(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a child."""
+        """Whether there is a child process."""
         return self._process is not None
 
     @property
@@ -101,12 +104,12 @@ class MessageProcess(QObject):
             self._process.terminate()
 
     def kill(self) -> None:
-        """Kill the child; its end is reported as any other."""
+        """Kill the child; ``ended`` reports it."""
         if self._process is not None:
             self._process.kill()
 
     def close(self, *, within_ms: int) -> None:
-        """End the child without a signal: ask it to, and kill it after ``within_ms``, 0 at once."""
+        """End the child without ``ended``; kill it after ``within_ms``, at once for 0."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -119,13 +122,13 @@ class MessageProcess(QObject):
         process.deleteLater()
 
     def _on_output(self) -> None:
-        # Whoever receives a message may close this process or start another.
+        # A receiver of a message may close this process or start another.
         while self._process is not None and self._process.canReadLine():
             line = bytes(self._process.readLine().data()).decode(errors="replace")
             try:
                 message = from_line(line)
-            except AppError as error:  # printed by a library, past the child's redirection
-                _LOGGER.debug("%s", error)  # napari would show a warning as a notification
+            except AppError as error:  # a library printed past the child's redirection
+                _LOGGER.debug("%s", error)  # a warning would be a notification in napari
                 continue
             self.message_received.emit(message)
 

@@ -1,4 +1,4 @@
-"""How far some work in the background is, with a button that stops it."""
+"""Progress of background work, with a button to stop it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from superqt import QElidingLabel
 
 
 class ProgressRow(QWidget):
-    """Hidden while nothing runs."""
+    """Text, bar and stop button; hidden while nothing runs."""
 
     stop_requested = Signal()
 
@@ -41,7 +41,7 @@ class ProgressRow(QWidget):
         self.hide()
 
     def begin(self, words: str) -> None:
-        """Show that something has begun; ``words`` may hold {done} and {total}, used later."""
+        """Show that work has started; `progress` fills {done} and {total} of ``words``."""
         self._words = words
         self.text.setText(words.partition(" {")[0] + "…")
         self.bar.setRange(0, 0)
@@ -50,7 +50,7 @@ class ProgressRow(QWidget):
 
     def progress(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` steps are done."""
-        if not total:  # it is not known yet how many there are
+        if not total:  # the number of steps is not known yet
             return
         if self.stop_button.isEnabled():
             self.text.setText(self._words.format(done=done, total=total))

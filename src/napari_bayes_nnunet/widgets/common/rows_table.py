@@ -1,4 +1,4 @@
-"""A table of thousands of rows: only what is in sight is asked for. What is wrong is coloured."""
+"""Read-only table for thousands of rows, coloured by level."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from qtpy.QtWidgets import (
 
 Level = Literal["fine", "warning", "blocking", "done"]
 LEVEL_COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
-"""Amber, red, and grey for what needs nobody any more: all readable on napari's dark ground."""
+"""Amber, red, and grey for rows that need no attention; readable on napari's dark background."""
 ROW_HEIGHT = 22
 ROWS_SHOWN = 6
 WIDEST = 220
 MEASURED_ROWS = 60
-"""Columns are as wide as the texts of the first rows: measuring thousands takes seconds."""
+"""Rows that set the widths of the columns; measuring thousands takes seconds."""
 SHARE_ROLE = Qt.ItemDataRole.UserRole
-"""Asks the model for the share of a row."""
+"""Role of the model for the share of a row."""
 OPENING = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+PATH_COPIED = "{file.name} is in\n{file.parent}\nPath copied."
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading and what the heading means."""
+    """Title and tooltip of a column."""
 
     title: str
     help: str
@@ -41,9 +42,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """The texts of one row, what pointing at it tells, and the file that it is about.
+    """Texts of a row, its tooltip ``help``, and the ``file`` that it describes.
 
-    Where there are fewer texts than columns the last one takes the room of the rest. ``share``, 0
+    If there are fewer texts than columns, the last text spans the remaining columns. ``share``, 0
     to 1, can be drawn as a bar.
     """
 
@@ -55,7 +56,7 @@ class Row:
 
 
 class RowsModel(QAbstractTableModel):
-    """Rows as Qt wants to ask for them."""
+    """Qt model of rows."""
 
     def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,21 +65,21 @@ class RowsModel(QAbstractTableModel):
         self.rows: Sequence[Row] = ()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show ``rows`` instead of those before."""
+        """Replace the rows."""
         self.beginResetModel()
         self.rows = rows
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return 0 if parent is not None and parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
+        """Return the number of columns."""
         return 0 if parent is not None and parent.isValid() else len(self._columns)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text, tooltip or colour of a cell."""
+        """Return the text, tooltip or colour of a cell, or the share of its row."""
         row, column = self.rows[index.row()], index.column()
         text = row.cells[column] if column < len(row.cells) else ""
         if role == Qt.ItemDataRole.DisplayRole:
@@ -95,7 +96,7 @@ class RowsModel(QAbstractTableModel):
         orientation: Qt.Orientation,
         role: int = Qt.ItemDataRole.DisplayRole,
     ) -> Any:
-        """Title of a column and what it means."""
+        """Return the title or tooltip of a column."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return self._columns[section].title
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
@@ -104,10 +105,10 @@ class RowsModel(QAbstractTableModel):
 
 
 class RowsTable(QTableView):
-    """Shows rows; nothing in it can be changed. ``row_chosen`` carries the Row, or None.
+    """Read-only table of at most ``rows_shown`` visible rows.
 
-    A double click copies the path of the row's file and tells its folder; it also opens the row, as
-    the return key does: ``row_opened`` carries the Row. As many as ``rows_shown`` are in sight.
+    ``row_chosen`` carries the Row, or None. A double click or the return key opens a row:
+    ``row_opened`` carries it. A double click also copies the path of the row's file.
     """
 
     row_chosen = Signal(object)
@@ -145,11 +146,11 @@ class RowsTable(QTableView):
 
     @property
     def rows(self) -> Sequence[Row]:
-        """What is shown, from above."""
+        """The rows, from the top."""
         return self._model.rows
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show ``rows``, as high as they are up to a few, and no row chosen."""
+        """Show ``rows``, none of them chosen, and fit the height to them."""
         self.clearSpans()
         self._model.set_rows(rows)
         self._span(rows)
@@ -160,19 +161,19 @@ class RowsTable(QTableView):
         self.setFixedHeight(header + shown * ROW_HEIGHT + bar + 2 * self.frameWidth() + 2)
         self.row_chosen.emit(None)
 
-    def choose_row(self, place: int | None) -> None:
-        """Choose the row at ``place`` and keep it in sight, or choose none, without a signal."""
+    def choose_row(self, number: int | None) -> None:
+        """Choose row ``number`` and scroll to it, or choose none, without a signal."""
         before = self.blockSignals(True)
-        if place is None:
+        if number is None:
             self.setCurrentIndex(QModelIndex())
             self.clearSelection()
         else:
-            self.selectRow(place)
-            self.scrollTo(self._model.index(place, 0))
+            self.selectRow(number)
+            self.scrollTo(self._model.index(number, 0))
         self.blockSignals(before)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Take the keyboard; Qt would also go to the first row, which nobody has asked for."""
+        """Take the focus without choosing the first row, as Qt would."""
         had_row = self.currentIndex().isValid()
         before = self.blockSignals(True)
         super().focusInEvent(event)
@@ -203,7 +204,7 @@ class RowsTable(QTableView):
         metrics, header = self.fontMetrics(), self.horizontalHeader()
         columns = self._model.columnCount()
         for column in range(columns if self._scrolls_sideways else columns - 1):
-            # A text that spans several columns must not widen the first of them.
+            # A text that spans several columns must not widen its first column.
             own = [row for row in rows if column < len(row.cells) - (len(row.cells) < columns)]
             texts = [row.cells[column] for row in own]
             widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
@@ -221,7 +222,6 @@ class RowsTable(QTableView):
 
 
 def copy_path(file: Path, widget: QWidget) -> None:
-    """Put the path of ``file`` in the clipboard, and tell where it lies at the mouse."""
+    """Copy the path of ``file`` to the clipboard, and show its folder at the mouse."""
     QApplication.clipboard().setText(str(file))
-    text = f"{file.name} lies in\n{file.parent}\nIts path is copied."
-    QToolTip.showText(QCursor.pos(), text, widget)
+    QToolTip.showText(QCursor.pos(), PATH_COPIED.format(file=file), widget)

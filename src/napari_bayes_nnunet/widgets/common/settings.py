@@ -1,4 +1,4 @@
-"""What the docks remember between sessions: a small JSON file in the user's config folder."""
+"""Settings of the docks, kept in a JSON file in the user's config folder."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _REMOTE = "other_computer"
 
 
 def default_path() -> Path:
-    """``settings.json`` in the user's config folder, by the rules of each system."""
+    """Return the path of ``settings.json`` in the user's config folder."""
     return user_config_path("napari-bayes-nnunet", appauthor=False) / "settings.json"
 
 
 class Settings:
-    """The settings file. One that is missing or damaged counts as empty."""
+    """The settings file; a missing or damaged file counts as empty."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or default_path()
 
     def recent_folders(self) -> list[Path]:
-        """Ensemble folders used before and still there, the latest first."""
+        """Return existing ensemble folders that were used before, the latest first."""
         return [folder for folder in self._folders(_ENSEMBLES) if folder.is_dir()]
 
     def add_recent_folder(self, folder: Path) -> None:
-        """Put ``folder`` first. A config folder that cannot be written to is no problem here."""
+        """Put ``folder`` first; errors of writing are ignored."""
         self._put_first(_ENSEMBLES, folder)
 
     def recent_runs(self) -> list[Path]:
-        """Folders of trainings that were started or followed, the latest first.
+        """Return folders of trainings that were started or followed, the latest first.
 
-        Looking whether they are still there is left to the caller: drives can be slow.
+        They may be missing; the caller checks that, because drives can be slow.
         """
         return self._folders(_RUNS)
 
@@ -52,19 +52,19 @@ class Settings:
         self._put_first(_RUNS, folder)
 
     def last_evaluation(self) -> dict[str, Any]:
-        """The folders of the last evaluation as they were kept; {} where there are none."""
+        """Return the folders of the last evaluation, {} if there are none."""
         return self._choices(_EVALUATION)
 
     def keep_evaluation(self, folders: Mapping[str, Any]) -> None:
-        """Remember the folders of an evaluation, as plain JSON."""
+        """Save the folders of an evaluation, as plain JSON."""
         self._put(_EVALUATION, dict(folders))
 
     def last_cohort(self) -> dict[str, Any]:
-        """The folder of studies that was segmented last, as it was kept; {} where there is none."""
+        """Return the choices of the last cohort, {} if there are none."""
         return self._choices(_COHORT)
 
     def keep_cohort(self, choices: Mapping[str, Any]) -> None:
-        """Remember which folder of studies is segmented, as plain JSON."""
+        """Save the choices of a cohort, as plain JSON."""
         self._put(_COHORT, dict(choices))
 
     def _choices(self, key: str) -> dict[str, Any]:
@@ -72,13 +72,13 @@ class Settings:
         return kept if isinstance(kept, dict) else {}
 
     def remote(self) -> RemoteDevice:
-        """The other computer that was used last; its address is "" where there is none."""
+        """Return the remote computer that was used last; its address is "" if there is none."""
         known = ("address", "certificates", "folder")
         texts = {key: str(text) for key, text in self._choices(_REMOTE).items() if key in known}
         return RemoteDevice(**{"address": "", **texts})
 
     def keep_remote(self, device: RemoteDevice) -> None:
-        """Remember the address of another computer, the certificates and the folder there."""
+        """Save the address, certificates and folder of a remote computer."""
         if device != self.remote():
             self._put(_REMOTE, asdict(device))
 
@@ -93,7 +93,7 @@ class Settings:
     def _put(self, key: str, content: Any) -> None:
         try:
             write_json(self._path, {**self._content(), key: content})
-        except OSError:  # only a convenience is lost, and nobody asked for it
+        except OSError:  # the settings are only a convenience
             return
 
     def _content(self) -> dict[str, Any]:

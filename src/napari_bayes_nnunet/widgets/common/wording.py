@@ -1,4 +1,4 @@
-"""Statements in the words of the window: buttons and fields instead of options."""
+"""Wording of statements for the window, with buttons and fields instead of options."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "split": "split file",
     "patient": "patient's part of the case name",
 }
-"""Names of the fields; a setting that has no field is called by its own words."""
+"""Names of the fields; a setting without a field keeps its own name."""
 
 
 def in_the_window(told: Statement | Problem | str) -> str:
@@ -63,5 +63,5 @@ def in_the_window(told: Statement | Problem | str) -> str:
 
 
 def field_name(setting: Setting) -> str:
-    """Return what the window calls a setting."""
+    """Return the name of a setting in the window."""
     return FIELDS.get(setting, setting.replace("_", " "))
