@@ -25,8 +25,8 @@ def make_images(folder: Path, *names: str) -> Path:
     return folder
 
 
-def made_asking(folder: Path) -> CohortSettings:
-    """As the dock asks."""
+def made_settings(folder: Path) -> CohortSettings:
+    """Return settings as the dock chooses them."""
     settings = SegmentationSettings(members=3)
     return CohortSettings(folder=folder, ensemble="made", settings=settings)
 
@@ -35,5 +35,5 @@ def made_request(folder: Path, *names: str) -> CohortCommand:
     """All studies of ``folder``/images into ``folder``/out."""
     images = make_images(folder / "images", *names)
     return CohortCommand(
-        asking=made_asking(folder / "ensemble"), images=images, output=folder / "out"
+        chosen=made_settings(folder / "ensemble"), images=images, output=folder / "out"
     )

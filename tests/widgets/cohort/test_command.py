@@ -1,4 +1,4 @@
-"""A folder of studies as the command is told of it, and what is wrong with it."""
+"""Tests of the command for a cohort and the check of its folders."""
 
 from __future__ import annotations
 
@@ -12,35 +12,42 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort import command as cohort_command
 from napari_bayes_nnunet.widgets.cohort.command import (
+    IMAGES_ARE_FILE,
+    MISSING_IMAGES,
+    RESULTS_ARE_FILE,
+    SAME_FOLDER,
+    SAME_PATHS,
+    UNREADABLE_IMAGES,
     CohortCommand,
     CohortSettings,
     check_folders,
-    results_beside,
+    propose_results,
 )
 
 
-def asking(**changes: object) -> CohortSettings:
+def made_settings(**changes: object) -> CohortSettings:
     settings = SegmentationSettings(**({"temperature": 1.0} | changes))
     return CohortSettings(folder=Path("ensemble"), ensemble="Demo", settings=settings)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "ending"),
     [
-        ({}, "Demo, multi, 30 members, mirroring full"),
-        ({"members": 1, "method": "vanilla"}, "Demo, vanilla, 1 member, mirroring full"),
-        ({"temperature": 1.5}, "Demo, multi, 30 members, mirroring full, temperature 1.5"),
-        ({"device": "cuda:0"}, "Demo, multi, 30 members, mirroring full, on cuda:0"),
+        ({}, ""),
+        ({"members": 1, "method": "vanilla"}, ""),
+        ({"temperature": 1.5}, ""),
+        ({"device": "cuda:0"}, ", on cuda:0"),
     ],
 )
-def test_how_it_is_asked_is_one_line(changes, words) -> None:
-    assert str(asking(**changes)) == words
+def test_settings_in_words_name_ensemble_and_device(changes, ending) -> None:
+    made = made_settings(**changes)
+    assert str(made) == f"Demo, {made.settings}{ending}"
 
 
-def test_the_command_gets_all_that_was_chosen(tmp_path) -> None:
+def test_the_command_has_all_choices(tmp_path) -> None:
     settings = SegmentationSettings(temperature=1.25, mirroring="none", device="cpu")
     chosen = CohortSettings(folder=tmp_path / "e", ensemble="Demo", settings=settings)
-    request = CohortCommand(asking=chosen, images=Path("images"), output=Path("out"), phases="all")
+    request = CohortCommand(chosen=chosen, images=Path("images"), output=Path("out"), phases="all")
     here = Path(os.path.abspath("."))
     assert request.arguments == [
         *("predict", str(tmp_path / "e"), str(here / "images"), "-o", str(here / "out")),
@@ -51,53 +58,54 @@ def test_the_command_gets_all_that_was_chosen(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("certificates", ["", "/certificates"])
-def test_another_computer_is_named_instead_of_a_device(certificates) -> None:
+def test_another_computer_becomes_a_scheduler(certificates) -> None:
     address = "tls://server:8786"
-    chosen = asking(device=str(RemoteDevice(address=address, certificates=certificates)))
-    assert str(chosen).endswith(f"mirroring full, on {address}")
+    chosen = made_settings(device=str(RemoteDevice(address=address, certificates=certificates)))
+    assert str(chosen).endswith(f", on {address}")
     words = chosen.arguments
     assert words[words.index("--device") + 1] == "auto"
     assert words[words.index("--scheduler") + 1] == address
-    assert "the same paths on both computers" in chosen.needs
-    assert asking().needs == ""
+    assert (chosen.advice, made_settings().advice) == (SAME_PATHS, "")
     assert words[words.index(address) + 1 :] == (
         ["--certificates", "/certificates"] if certificates else []
     )
 
 
-def test_results_are_proposed_beside_the_images(tmp_path) -> None:
-    assert results_beside(tmp_path / "acdc") == tmp_path / "acdc_segmented"
-    assert results_beside(Path("/")) == Path("/segmented")
+def test_results_are_proposed_next_to_the_images(tmp_path) -> None:
+    assert propose_results(tmp_path / "acdc") == tmp_path / "acdc_segmented"
+    assert propose_results(Path("/")) == Path("/segmented")
 
 
-def test_a_folder_of_results_may_lie_in_that_of_the_images(tmp_path) -> None:
+def test_results_may_lie_inside_the_images(tmp_path) -> None:
     check_folders(tmp_path, tmp_path / "out")
     (tmp_path / "out").mkdir()
     check_folders(tmp_path, tmp_path / "out")
 
 
-def test_what_is_wrong_with_the_folders_is_a_sentence(tmp_path, monkeypatch) -> None:
+def test_folders_that_cannot_be_used_raise(tmp_path) -> None:
     file = tmp_path / "heart.nii.gz"
     file.touch()
-    images = tmp_path / "images"
-    for folders, sentence in {
-        (images, tmp_path / "out"): f"There is no folder {images}.",
-        (file, tmp_path / "out"): f"{file} is a file: choose the folder it lies in.",
-        (tmp_path, file): f"{file} is a file: choose a folder for the results.",
-        (tmp_path, tmp_path / "x" / ".."): (
-            f"The results need a folder of their own, such as {tmp_path}_segmented."
-        ),
-    }.items():
-        with pytest.raises(AppError) as raised:
+    images, out = tmp_path / "images", tmp_path / "out"
+    proposed = Path(f"{tmp_path}_segmented")
+    for folders, template, values in (
+        ((images, out), MISSING_IMAGES, {"images": images}),
+        ((file, out), IMAGES_ARE_FILE, {"images": file}),
+        ((tmp_path, file), RESULTS_ARE_FILE, {"results": file}),
+        ((tmp_path, images / ".."), SAME_FOLDER, {"images": tmp_path, "proposed": proposed}),
+    ):
+        with pytest.raises(AppError) as caught:
             check_folders(*folders)
-        assert str(raised.value) == sentence
+        assert caught.value.statement.template == template
+        assert caught.value.values == values
 
+
+def test_a_folder_without_permission_raises(tmp_path, monkeypatch) -> None:
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # Whoever runs the tests may be allowed to read everything.
+    # The user who runs the tests may be allowed to read everything.
     monkeypatch.setattr(cohort_command.os, "scandir", refuse)
-    with pytest.raises(AppError) as raised:
+    with pytest.raises(AppError) as caught:
         check_folders(tmp_path, tmp_path / "out")
-    expected = f"{tmp_path} cannot be read (you may not look into it): choose another folder."
-    assert str(raised.value) == expected
+    assert caught.value.statement.template == UNREADABLE_IMAGES
+    assert caught.value.values == {"images": tmp_path, "reason": "Permission denied"}

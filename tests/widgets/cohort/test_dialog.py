@@ -1,4 +1,4 @@
-"""The window "Segment a folder", with a command that pretends."""
+"""Tests of the window "Segment a folder" with a fake command."""
 
 from __future__ import annotations
 
@@ -15,28 +15,50 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.widgets.cohort import dialog as cohort_window
-from napari_bayes_nnunet.widgets.cohort.command import NO_IMAGES, NO_RESULTS
-from napari_bayes_nnunet.widgets.cohort.dialog import SUMMARY, CohortWindow
-from napari_bayes_nnunet.widgets.cohort.process import CohortRun
+from napari_bayes_nnunet.widgets.cohort.command import (
+    IMAGES_ARE_FILE,
+    NO_IMAGES,
+    NO_RESULTS,
+    SAME_FOLDER,
+)
+from napari_bayes_nnunet.widgets.cohort.dialog import (
+    FAILED_COUNT,
+    FINISHED_KEPT,
+    FIRST_STUDY,
+    FROM_THE_DOCK,
+    STOPPED_AT,
+    STOPPED_FIRST,
+    STUDY_COUNT,
+    SUMMARY,
+    CohortWindow,
+)
+from napari_bayes_nnunet.widgets.cohort.process import COHORT_SUBJECT, CohortRun
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.common.process import (
+    CHILD_FAILED,
+    CHILD_KILLED,
+    CHILD_NOT_STARTED,
+)
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES
 from tests.helpers.drops import drop
 
-from ...helpers.cohort_docks import fake_predict, made_asking, make_images
+from ...helpers.cohort_docks import fake_predict, made_settings, make_images
 from ...helpers.settling import settle
 from ..segment.test_worker_process import is_alive
 
 
 @pytest.fixture
 def make(qtbot: Any, settings: Settings, tmp_path: Path):
-    """A window; the images and results in the folder of the test are chosen where there are."""
+    """A window with the images of the test, if there are any."""
     runs: list[CohortRun] = []
 
-    def window(*flags: object, command: list[str] | None = None, asking: Any = None):
+    def window(*flags: object, command: list[str] | None = None, read_settings: Any = None):
         runs.append(CohortRun(command or fake_predict(*flags)))
-        ask = asking or (lambda: made_asking(tmp_path / "ensemble"))
-        made = CohortWindow(runs[-1], settings, asking=ask)
+        read = read_settings or (lambda: made_settings(tmp_path / "ensemble"))
+        made = CohortWindow(runs[-1], settings, read_settings=read)
         qtbot.addWidget(made)
         if (tmp_path / "images").exists():
             made.form.images.choose(tmp_path / "images")
@@ -63,20 +85,20 @@ def wait_end(window: CohortWindow, qtbot: Any) -> str:
 
 
 def run(window: CohortWindow, qtbot: Any) -> str:
-    """Press Start and wait for the end; what is said then."""
+    """Press Start, wait for the end and return the message."""
     window.start_button.click()
     assert window.is_busy
     return wait_end(window, qtbot)
 
 
 def finish(folder: Path, case: str = "a") -> None:
-    """As if a study had been segmented before."""
+    """Write a study as if it had been segmented before."""
     (folder / "images_segmented" / case).mkdir(parents=True)
     (folder / "images_segmented" / case / "study.json").touch()
 
 
 def after_time(sentence: str) -> str:
-    """What is said after how long it took, and before the summary is named."""
+    """Return the part of the message between the duration and the summary."""
     took, _, rest = sentence.partition(": ")
     assert took.startswith("Finished in ")
     assert rest.endswith(f" {SUMMARY}")
@@ -87,42 +109,45 @@ def rows(window: CohortWindow) -> list[tuple[str, ...]]:
     return [row.cells for row in window.table.table.rows]
 
 
-# Before
+def count(done: int, studies: str) -> str:
+    return STUDY_COUNT.format(done=done, studies=studies)
 
 
-def test_how_it_is_asked_follows_the_dock(make) -> None:
-    answers: list[Any] = [made_asking(Path("ensemble")), AppError("Choose an ensemble first.")]
+# Before a run
 
-    def asking():
+
+def test_shown_settings_follow_the_dock(make) -> None:
+    answers: list[Any] = [made_settings(Path("ensemble")), AppError("No ensemble.")]
+
+    def read():
         if isinstance(answers[0], AppError):
             raise answers[0]
         return answers[0]
 
-    window = make(asking=asking)
-    expected = "Asked as chosen in the dock: made, multi, 3 members, mirroring full."
-    assert window.asked.text() == expected
-    answers.pop(0)
-    window.refresh_asking()
-    assert window.asked.text() == "Choose an ensemble first."
+    window = make(read_settings=read)
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=answers.pop(0))
+    window.refresh_settings()
+    assert window.chosen.text() == "No ensemble."
 
 
-def test_while_it_runs_it_says_how_that_is_asked(make, images, qtbot) -> None:
-    answers = [made_asking(Path("ensemble"))]
-    window = make("--seconds", 60, asking=lambda: answers[0])
+def test_settings_of_a_run_are_shown_until_it_ends(make, images, qtbot) -> None:
+    first = made_settings(Path("ensemble"))
+    answers = [first]
+    window = make("--seconds", 60, read_settings=lambda: answers[0])
     window.start_button.click()
-    answers[0] = replace(answers[0], settings=SegmentationSettings(device="cuda:0"))
-    window.refresh_asking()
-    assert window.asked.text().endswith("mirroring full.")
+    answers[0] = replace(first, settings=SegmentationSettings(device="cuda:0"))
+    window.refresh_settings()
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=first)
     window.stop_button.click()
     wait_end(window, qtbot)
-    assert window.asked.text().endswith("mirroring full, on cuda:0.")
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=answers[0])
 
 
-def test_what_is_missing_is_said_before_anything_starts(make, tmp_path, qtbot) -> None:
+def test_start_with_missing_choices_shows_the_problem(make, tmp_path, qtbot) -> None:
     def no_ensemble():
-        raise AppError("Choose an ensemble first.")
+        raise AppError("No ensemble.")
 
-    window = make(asking=no_ensemble)
+    window = make(read_settings=no_ensemble)
     window.start_button.click()
     assert window.status.text() == NO_IMAGES
     window.form.images.choose(make_images(tmp_path / "images"))
@@ -131,24 +156,25 @@ def test_what_is_missing_is_said_before_anything_starts(make, tmp_path, qtbot) -
     assert window.status.text() == NO_RESULTS
     window.form.results.choose(tmp_path / "out")
     window.start_button.click()
-    assert window.status.text() == "Choose an ensemble first."
+    assert window.status.text() == "No ensemble."
     assert not window.is_busy
     assert not window.stop_button.isEnabled()
 
 
-def test_folders_that_cannot_be_used_are_said(make, images, tmp_path, qtbot) -> None:
+def test_folders_that_cannot_be_used_are_reported(make, images, tmp_path, qtbot) -> None:
     window = make()
     window.form.results.choose(images)
-    assert run(window, qtbot).startswith("The results need a folder of their own")
+    proposed = tmp_path / "images_segmented"
+    assert run(window, qtbot) == SAME_FOLDER.format(images=images, proposed=proposed)
     window.form.images.choose(images / "a.nii.gz")
-    assert "is a file" in run(window, qtbot)
+    assert run(window, qtbot) == IMAGES_ARE_FILE.format(images=images / "a.nii.gz")
     assert window.start_button.isEnabled()
     assert not window.progress.isVisible()
 
 
-def test_a_slow_drive_holds_nothing_up(make, images, qtbot, monkeypatch) -> None:
-    goes_on = threading.Event()
-    monkeypatch.setattr(cohort_window, "check_folders", lambda *_: goes_on.wait(10) and None)
+def test_a_slow_drive_does_not_block_stop(make, images, qtbot, monkeypatch) -> None:
+    may_finish = threading.Event()
+    monkeypatch.setattr(cohort_window, "check_folders", lambda *_: may_finish.wait(10) and None)
     window = make()
     window.start_button.click()
     assert window.progress.text.text() == "Looking for studies…"
@@ -156,7 +182,7 @@ def test_a_slow_drive_holds_nothing_up(make, images, qtbot, monkeypatch) -> None
     window.stop_button.click()
     assert window.status.text() == "Stopped."
     assert not window.is_busy
-    goes_on.set()
+    may_finish.set()
     settle(qtbot, window)
     assert not window.is_busy
 
@@ -179,18 +205,16 @@ def test_all_studies_are_segmented(make, tmp_path, qtbot) -> None:
     counts: list[str] = []
     window.progressed.connect(counts.append)
     end = run(window, qtbot)
-    assert after_time(end) == "2 of 3 studies are done, 1 failed; see the top of the table."
-    assert rows(window) == [
-        (
-            "broken",
-            "failed",
-            "broken.nii.gz is damaged. Choose another folder for the results.",
-        ),
-        ("b/a", "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."),
-        ("a", "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."),
-    ]
+    assert after_time(end) == f"{count(2, '3 studies')}{FAILED_COUNT.format(failed=1)}."
+    shown = rows(window)
+    outcomes = [("broken", "failed"), ("b/a", "done"), ("a", "done")]
+    assert [row[:2] for row in shown] == outcomes
+    phrase = WINDOW_PHRASES[Action.OVERWRITE]
+    assert shown[0][2].startswith("broken.nii.gz ")
+    assert shown[0][2].endswith(f" {phrase[0].upper()}{phrase[1:]}.")
+    assert all("phase 1" in row[2] and "phase 8" in row[2] for row in shown[1:])
     assert counts == ["0 of 3", "1 of 3", "2 of 3", "3 of 3", ""]
-    assert window.table.left_out.text() == "Left out: files that are labels: 1."
+    assert window.table.left_out.text().endswith("labels: 1.")
     assert not window.progress.isVisible()
     words = json.loads((tmp_path / "images_segmented" / "words.json").read_text())
     assert words[:3] == ["predict", str(tmp_path / "ensemble"), str(tmp_path / "images")]
@@ -198,30 +222,31 @@ def test_all_studies_are_segmented(make, tmp_path, qtbot) -> None:
     assert words[words.index("--phases") + 1] == "ED,ES"
 
 
-def test_progress_tells_how_many_and_how_long(make, images, tmp_path, qtbot) -> None:
+def test_progress_shows_studies_and_time_left(make, images, tmp_path, qtbot) -> None:
     finish(tmp_path)
     window = make("--seconds", 60)
     window.start_button.click()
     assert not window.form.isEnabled()
     assert not window.start_button.isEnabled()
     wait_until(lambda: window.table.done == 1, qtbot)
-    assert window.progress.text.text() == "1 of 3 studies, 2 min left"
+    assert window.progress.text.text().startswith("1 of 3")
+    assert "2 min" in window.progress.text.text()
     assert (window.progress.bar.value(), window.progress.bar.maximum()) == (1, 3)
     window.stop_button.click()
     wait_end(window, qtbot)
     assert window.form.isEnabled()
 
 
-def test_one_study_is_one_study(make, tmp_path, qtbot) -> None:
+def test_one_study_is_counted_in_the_singular(make, tmp_path, qtbot) -> None:
     make_images(tmp_path / "images", "a")
-    window = make("--notice", "One member is not used.")
-    assert after_time(run(window, qtbot)) == "1 of 1 study is done."
+    window = make("--notice", "Memory is short.")
+    assert after_time(run(window, qtbot)) == f"{count(1, '1 study')}."
 
 
-def test_a_notice_is_said_while_it_runs(make, images, qtbot) -> None:
-    window = make("--seconds", 60, "--notice", "One member is not used.")
+def test_a_notice_is_shown_during_the_run(make, images, qtbot) -> None:
+    window = make("--seconds", 60, "--notice", "Memory is short.")
     window.start_button.click()
-    wait_until(lambda: window.status.text() == "One member is not used.", qtbot)
+    wait_until(lambda: window.status.text() == "Memory is short.", qtbot)
 
 
 def test_only_the_latest_notices_are_shown(make, images, qtbot) -> None:
@@ -234,11 +259,12 @@ def test_only_the_latest_notices_are_shown(make, images, qtbot) -> None:
 def test_a_folder_without_studies(make, tmp_path, qtbot) -> None:
     make_images(tmp_path / "images", "seg")
     window = make()
-    assert run(window, qtbot) == f"{tmp_path / 'images'} holds no images to segment."
+    assert str(tmp_path / "images") in run(window, qtbot)
+    assert rows(window) == []
     assert not window.review_button.isEnabled()
 
 
-def test_after_a_stop_start_goes_on(make, images, tmp_path, qtbot) -> None:
+def test_start_after_a_stop_continues(make, images, tmp_path, qtbot) -> None:
     finish(tmp_path)
     window = make("--seconds", 1.5)
     window.start_button.click()
@@ -246,9 +272,8 @@ def test_after_a_stop_start_goes_on(make, images, tmp_path, qtbot) -> None:
     window.stop_button.click()
     assert window.progress.text.text() == "Stopping…"
     assert not window.stop_button.isEnabled()
-    expected = "1 of 3 studies is done. Only what was in work is lost; Start goes on"
-    assert wait_end(window, qtbot) == f"Stopped: {expected} from there."
-    assert after_time(run(window, qtbot)) == "3 of 3 studies are done."
+    assert wait_end(window, qtbot) == STOPPED_AT.format(count=count(1, "3 studies"))
+    assert after_time(run(window, qtbot)) == f"{count(3, '3 studies')}."
     assert [row[1] for row in rows(window)] == ["done", "done", "finished before"]
 
 
@@ -257,19 +282,15 @@ def test_stopped_before_the_first(make, images, qtbot) -> None:
     window.start_button.click()
     wait_until(lambda: window._run.is_running, qtbot)
     window.stop_button.click()
-    assert wait_end(window, qtbot) in (
-        "Stopped before the first study.",
-        "Stopped: 0 of 3 studies are done. Only what was in work is lost; Start goes on from "
-        "there.",
-    )
+    stopped = STOPPED_AT.format(count=count(0, "3 studies"))
+    assert wait_end(window, qtbot) in (STOPPED_FIRST, stopped)
 
 
-def test_a_command_that_dies_is_said_and_what_is_finished_stays(make, images, qtbot) -> None:
+def test_a_crash_is_reported_and_keeps_finished_studies(make, images, qtbot) -> None:
     window = make("--dies-at", 2)
-    assert run(window, qtbot) == (
-        "The segmentation ended unexpectedly (exit code 3): RuntimeError: fake crash. What is "
-        "finished is kept, and Start goes on from there."
-    )
+    reason = ": RuntimeError: fake crash"
+    crash = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=reason)
+    assert run(window, qtbot) == f"{crash} {FINISHED_KEPT}"
     assert [row[:2] for row in rows(window)] == [("a", "done")]
     assert window.review_button.isEnabled()
     assert window.start_button.isEnabled()
@@ -278,17 +299,17 @@ def test_a_command_that_dies_is_said_and_what_is_finished_stays(make, images, qt
 def test_a_killed_command(make, images, qtbot) -> None:
     window = make("--seconds", 60)
     window.start_button.click()
-    first = "Segmenting the first of 3 studies…"
+    first = FIRST_STUDY.format(studies="3 studies")
     wait_until(lambda: window.progress.text.text() == first, qtbot)
     assert window.progress.bar.maximum() == 0  # busy
     os.kill(window._run.pid, signal.SIGKILL)
-    expected = "The segmentation ended unexpectedly (killed, perhaps because memory ran out)."
-    assert wait_end(window, qtbot) == expected
+    assert wait_end(window, qtbot) == CHILD_KILLED.format(subject=COHORT_SUBJECT)
 
 
 def test_a_command_that_cannot_start(make, images, qtbot) -> None:
     window = make(command=["/not/there"])
-    assert run(window, qtbot) == "The segmentation could not be started: /not/there."
+    expected = CHILD_NOT_STARTED.format(subject=COHORT_SUBJECT, program="/not/there")
+    assert run(window, qtbot) == expected
 
 
 def test_a_refusal_is_shown(make, images, qtbot) -> None:
@@ -296,12 +317,10 @@ def test_a_refusal_is_shown(make, images, qtbot) -> None:
     assert run(window, qtbot) == "The folder is read-only."
 
 
-# Around it
+# Review, closing and dropping
 
 
-def test_done_studies_can_be_opened_while_others_are_segmented(
-    make, images, tmp_path, qtbot
-) -> None:
+def test_finished_studies_can_be_opened_during_a_run(make, images, tmp_path, qtbot) -> None:
     finish(tmp_path)
     window = make("--seconds", 60)
     asked: list[Path] = []
@@ -322,7 +341,7 @@ def test_closing_the_window_ends_nothing(make, images, tmp_path, qtbot) -> None:
     window.close()
     assert window.is_busy
     assert is_alive(window._run.pid)
-    assert after_time(wait_end(window, qtbot)) == "3 of 3 studies are done."
+    assert after_time(wait_end(window, qtbot)) == f"{count(3, '3 studies')}."
     window.show()
     assert len(rows(window)) == 3
 
@@ -340,14 +359,14 @@ def test_the_folders_are_remembered(make, images, tmp_path, qtbot) -> None:
     }
 
 
-def test_every_button_says_what_it_does(make) -> None:
+def test_every_button_has_a_tooltip(make) -> None:
     window = make()
     for button in (window.start_button, window.stop_button, window.review_button):
         assert button.toolTip()
     assert window.windowTitle() == "Segment a folder"
 
 
-def test_a_folder_can_be_dropped_anywhere_but_not_while_it_runs(make, tmp_path, qtbot) -> None:
+def test_a_folder_can_be_dropped_between_runs(make, tmp_path, qtbot) -> None:
     window = make("--seconds", 60)
     folder = make_images(tmp_path / "images")
     assert drop(window, folder).isAccepted()

@@ -1,4 +1,4 @@
-"""Folders and phases."""
+"""Tests of the form for folders and phases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def form(qtbot: Any) -> CohortForm:
     return made
 
 
-def test_results_are_proposed_beside_the_images(form, tmp_path) -> None:
+def test_results_are_proposed_next_to_the_images(form, tmp_path) -> None:
     assert form.results.path is None
     form.images.choose(tmp_path / "acdc")
     assert form.results.path == tmp_path / "acdc_segmented"
@@ -24,7 +24,7 @@ def test_results_are_proposed_beside_the_images(form, tmp_path) -> None:
     assert form.results.path == tmp_path / "mnms_segmented"
 
 
-def test_a_folder_of_ones_own_stays_until_the_images_are_others(form, tmp_path) -> None:
+def test_a_chosen_folder_stays_until_the_images_change(form, tmp_path) -> None:
     form.results.choose(tmp_path / "mine")
     form.images.choose(tmp_path / "acdc")
     assert form.results.path == tmp_path / "mine"
@@ -34,7 +34,7 @@ def test_a_folder_of_ones_own_stays_until_the_images_are_others(form, tmp_path) 
     assert form.results.path == tmp_path / "mnms_segmented"
 
 
-def test_what_was_chosen_can_be_shown_again(form, tmp_path, qtbot) -> None:
+def test_choices_can_be_restored(form, tmp_path, qtbot) -> None:
     form.images.choose(tmp_path / "acdc")
     form.results.choose(tmp_path / "mine")
     form.phases.setCurrentIndex(1)
@@ -50,12 +50,12 @@ def test_what_was_chosen_can_be_shown_again(form, tmp_path, qtbot) -> None:
 
 
 @pytest.mark.parametrize("kept", [{}, {"images": 3, "phases": None}, {"results": []}])
-def test_what_somebody_else_has_written_counts_as_nothing(form, kept) -> None:
+def test_invalid_saved_choices_are_ignored(form, kept) -> None:
     form.set_choices(kept)
     assert form.choices() == {"phases": "ED,ES"}
 
 
-def test_everything_says_what_it_is(form) -> None:
+def test_every_field_has_a_tooltip(form) -> None:
     for part in (form.images, form.results, form.phases):
         assert part.toolTip()
     assert [form.phases.itemText(i) for i in range(2)] == ["ED and ES", "All"]

@@ -1,4 +1,4 @@
-"""The table of studies, and what was left out."""
+"""Tests of the table of studies and the files left out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from napari_bayes_nnunet.app.messages import StudyDone, speech
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort.list import CohortList
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
 from ...helpers.settling import settle
 
@@ -32,7 +33,7 @@ def cases(table: CohortList) -> list[str]:
     return [row.cells[0] for row in table.table.rows]
 
 
-def test_failed_ones_come_first_and_then_the_latest(table) -> None:
+def test_failed_studies_come_first_then_the_latest(table) -> None:
     add(table, "a")
     add(table, "b", "failed", "It is damaged.")
     add(table, "c", "finished before")
@@ -44,12 +45,12 @@ def test_failed_ones_come_first_and_then_the_latest(table) -> None:
     assert (table.done, table.failed) == (2, 1)
 
 
-def test_a_row_that_is_chosen_is_told_in_full_and_stays_chosen(table) -> None:
-    add(table, "a", "failed", "Its image is damaged.\nIt ends too early.")
+def test_a_chosen_row_is_shown_in_full_and_stays(table) -> None:
+    add(table, "a", "failed", "It is damaged.\nToo short.")
     add(table, "b")
     table.refresh()
     table.table.selectRow(0)
-    assert table.detail.text() == "a: Its image is damaged.\nIt ends too early."
+    assert table.detail.text() == "a: It is damaged.\nToo short."
     add(table, "c", "failed", "So is this.")
     add(table, "d")
     table.refresh()
@@ -59,7 +60,7 @@ def test_a_row_that_is_chosen_is_told_in_full_and_stays_chosen(table) -> None:
     assert table.detail.text() == "d: done."
 
 
-def test_what_is_in_sight_stays_in_sight(table, qtbot) -> None:
+def test_the_scroll_position_stays(table, qtbot) -> None:
     for number in range(60):
         add(table, str(number), "failed", "Damaged.")
     table.refresh()
@@ -72,15 +73,14 @@ def test_what_is_in_sight_stays_in_sight(table, qtbot) -> None:
     assert bar.value() == before > 0
 
 
-def test_what_to_do_is_said_in_the_words_of_the_window(table) -> None:
-    told = statement("{report} was made with other settings.", Action.OVERWRITE, report="a.json")
+def test_remedies_have_the_words_of_the_window(table) -> None:
+    told = statement("{report} differs.", Action.OVERWRITE, report="a.json")
     table.add(StudyDone(case="a", outcome="failed", **speech(told), done=1, total=9))
     table.refresh()
-    expected = "a.json was made with other settings. Choose another folder for the results."
-    assert table.table.rows[0].cells[2] == expected
+    assert table.table.rows[0].cells[2] == in_the_window(told) != told.text()
 
 
-def test_files_are_named_as_seen_from_the_images(table, tmp_path) -> None:
+def test_files_are_named_relative_to_the_images(table, tmp_path) -> None:
     table.clear(tmp_path)
     add(table, "a/b", "failed", f"{tmp_path / 'a' / 'b.nii.gz'} is cut short.")
     table.refresh()
@@ -88,17 +88,17 @@ def test_files_are_named_as_seen_from_the_images(table, tmp_path) -> None:
     assert table.table.rows[0].cells[2] == f"{name} is cut short."
 
 
-def test_what_was_left_out_is_one_sentence(table, qtbot) -> None:
+def test_files_left_out_are_one_sentence(table, qtbot) -> None:
     assert not table.left_out.isVisible()
     table.set_left_out(["labels or maps: 3", "localisers: 2"])
-    assert table.left_out.text() == "Left out: labels or maps: 3; localisers: 2."
+    assert table.left_out.text().endswith(": labels or maps: 3; localisers: 2.")
     qtbot.waitUntil(lambda: table.left_out.y() < 50)  # while there is no table
     table.clear()
     assert not table.left_out.isVisible()
 
 
 def test_a_wide_window_shows_more_of_a_name(table, qtbot) -> None:
-    add(table, "a folder/another folder/a patient of whom the name is long")
+    add(table, "a-folder/another-folder/a-patient-with-a-long-name")
     table.refresh()
     narrow = table.table.columnWidth(0)
     assert narrow <= 0.5 * table.width()

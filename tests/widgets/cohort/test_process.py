@@ -1,4 +1,4 @@
-"""The command is started, listened to, stopped and ended."""
+"""Tests of the process that segments a cohort."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
 from napari_bayes_nnunet.widgets.cohort import process as cohort_run
-from napari_bayes_nnunet.widgets.cohort.process import CohortRun
+from napari_bayes_nnunet.widgets.cohort.process import COHORT_SUBJECT, CohortRun
+from napari_bayes_nnunet.widgets.common.process import (
+    CHILD_FAILED,
+    CHILD_KILLED,
+    CHILD_NOT_STARTED,
+)
 
 from ...helpers.cohort_docks import fake_predict, made_request
 from ..segment.test_worker_process import is_alive
 
 
 class Heard:
-    """A run of the fake command, and what it has told."""
+    """A run of the fake command, and its signals so far."""
 
     def __init__(self, *flags: object, command: list[str] | None = None) -> None:
         self.run = CohortRun(command or fake_predict(*flags))
@@ -45,8 +50,8 @@ def make(qapp: Any):
         return made[-1]
 
     yield heard
-    for one in made:
-        one.run.close()
+    for recorder in made:
+        recorder.run.close()
 
 
 def wait_end(heard: Heard, qtbot: Any) -> tuple[str, str]:
@@ -59,19 +64,21 @@ def wait_study(heard: Heard, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: bool(heard.studies))
 
 
-def test_all_studies_are_told_as_they_end(make, tmp_path, qtbot) -> None:
-    heard = make("--notice", "One member is not used.")
+def test_all_studies_are_reported_in_order(make, tmp_path, qtbot) -> None:
+    heard = make("--notice", "Memory is short.")
     assert heard.run.pid is None
     heard.run.start(made_request(tmp_path, "a", "b/a", "broken", "seg"))
     assert wait_end(heard, qtbot) == ("finished", "")
     (found,) = heard.found
-    assert (found.studies, list(found.left_out)) == (3, ["files that are labels: 1"])
+    assert found.studies == 3
+    (left_out,) = found.left_out
+    assert left_out.endswith("labels: 1")
     assert [study.case for study in heard.studies] == ["a", "b/a", "broken"]
     assert [study.outcome for study in heard.studies] == ["done", "done", "failed"]
-    assert heard.said == ["Looking into the folder", "One member is not used."]
+    assert heard.said == ["Looking into the folder", "Memory is short."]
 
 
-def test_starting_again_goes_on(make, tmp_path, qtbot) -> None:
+def test_starting_again_skips_finished_studies(make, tmp_path, qtbot) -> None:
     request = made_request(tmp_path)
     heard = make()
     for outcome in ("done", "finished before"):
@@ -127,7 +134,7 @@ def test_stop_before_the_command_listens(make, tmp_path, qtbot) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--deaf",)])
-def test_closing_ends_it_at_once_and_tells_nothing(
+def test_closing_ends_the_command_without_a_signal(
     make, tmp_path, qtbot, monkeypatch, flags
 ) -> None:
     monkeypatch.setattr(cohort_run, "CLOSES_WITHIN_MS", 200)
@@ -141,41 +148,40 @@ def test_closing_ends_it_at_once_and_tells_nothing(
     assert heard.ended == []
 
 
-def test_a_killed_command_is_missed(make, tmp_path, qtbot) -> None:
+def test_a_killed_command_is_reported(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 60)
     heard.run.start(made_request(tmp_path))
     qtbot.waitUntil(lambda: bool(heard.found))
     os.kill(heard.run.pid, signal.SIGKILL)
-    expected = "The segmentation ended unexpectedly (killed, perhaps because memory ran out)."
-    assert wait_end(heard, qtbot) == ("failed", expected)
+    assert wait_end(heard, qtbot) == ("failed", CHILD_KILLED.format(subject=COHORT_SUBJECT))
+
+
+CRASHED = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=": RuntimeError: fake crash")
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (
-            ("--dies-at", 2),
-            "The segmentation ended unexpectedly (exit code 3): RuntimeError: fake crash.",
-        ),
-        (("--refuses", "There is no such ensemble."), "There is no such ensemble."),
+        (("--dies-at", 2), CRASHED),
+        (("--refuses", "The ensemble is missing."), "The ensemble is missing."),
         (("--fails", "The disk is full."), "The disk is full."),
     ],
 )
-def test_its_last_words_are_told(make, tmp_path, qtbot, flags, sentence) -> None:
+def test_a_failure_is_reported_with_its_error(make, tmp_path, qtbot, flags, sentence) -> None:
     heard = make(*flags)
     heard.run.start(made_request(tmp_path))
     assert wait_end(heard, qtbot) == ("failed", sentence)
 
 
-def test_a_command_that_is_not_there(make, tmp_path, qtbot) -> None:
+def test_a_missing_command_is_reported(make, tmp_path, qtbot) -> None:
     heard = make(command=["/not/there"])
     heard.run.start(made_request(tmp_path))
-    expected = ("failed", "The segmentation could not be started: /not/there.")
-    assert wait_end(heard, qtbot) == expected
+    sentence = CHILD_NOT_STARTED.format(subject=COHORT_SUBJECT, program="/not/there")
+    assert wait_end(heard, qtbot) == ("failed", sentence)
 
 
-def test_it_ends_with_a_window_that_is_killed(tmp_path) -> None:
-    """At its next message: nobody listens any more."""
+def test_the_command_ends_after_its_window_was_killed(tmp_path) -> None:
+    """It ends at its next message, which cannot be written."""
     script = (
         "import sys, pathlib; from qtpy.QtCore import QCoreApplication\n"
         "from tests.helpers.cohort_docks import fake_predict, made_request\n"

@@ -1,4 +1,4 @@
-"""The dock Segment in a real viewer, with a fake child."""
+"""Tests of the dock Segment in a real viewer, with a fake child."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -30,12 +32,36 @@ from napari_bayes_nnunet.io.study.study import (
     read_study_info,
     save_review,
 )
+from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment import ensemble_form
-from napari_bayes_nnunet.widgets.segment.dock import NO_LV, STILL_LOOKING
-from napari_bayes_nnunet.widgets.segment.new_study import NOTHING_DONE, PACKAGE
-from napari_bayes_nnunet.widgets.segment.result_actions import PLUGIN, REVIEW
+from napari_bayes_nnunet.widgets.segment.dock import (
+    CANNOT_FIND_PHASES,
+    NO_ENSEMBLE,
+    NO_USABLE_MEMBER,
+    PHASES_BY_VOLUME,
+    STILL_LOOKING,
+    WAITING_FOR_ENSEMBLE,
+)
+from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN
+from napari_bayes_nnunet.widgets.segment.job import STOPPED_AFTER, STOPPED_EARLY
+from napari_bayes_nnunet.widgets.segment.new_study import (
+    BEGUN_STUDY,
+    NEW_STUDY,
+    NOTHING_DONE,
+    PACKAGE,
+)
+from napari_bayes_nnunet.widgets.segment.result_actions import (
+    FILES_SAVED,
+    MAKING_STUDY,
+    PLUGIN,
+    REPLACE_FILES,
+    REVIEW,
+)
+from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER
+from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
+from napari_bayes_nnunet.widgets.segment.worker_process import SUBJECT
 from tests.helpers.drops import drop
 
 from ...helpers import HELPERS
@@ -64,12 +90,12 @@ def begin(dock, qtbot) -> None:
 
 
 def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
-    name = "a very long name of an image that another reader has given it.tif"
+    name = "a_very_long_name_of_an_image_that_another_reader_has_given_it.tif"
     dock = make_dock(Image(np.ones((4, 8, 8)), name=name), window=True)
     for seed in (1, 2):
         make_folder(tmp_path / "deep" / f"seed{seed}", channels=("bSSFP cine", "T2 weighted"))
     choose(dock, tmp_path / "deep", qtbot)
-    dock.run.say("x" * 30, "A sentence that goes on for quite a while and needs two lines.")
+    dock.run.say("x" * 30, "word " * 15)
     settle(qtbot, dock)
     area = dock.findChild(QScrollArea)
     room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
@@ -88,25 +114,25 @@ def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) 
     assert dock.child.pid is None
     dock.show()
     wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
-    assert dock.method.device.editor.native.itemText(1) == "cuda:0: Fake GPU, 8.0 of 8.0 GiB free"
+    assert dock.method.device.editor.native.itemText(1).startswith("cuda:0: Fake GPU")
 
 
 def test_a_folder_is_opened_by_the_child_as_soon_as_it_is_found(ready, qtbot) -> None:
-    dock = ready(flags=["--refuses", "its weights have other shapes"])
+    dock = ready(flags=["--refuses", "other shapes"])
     wait_until(lambda: len(dock.ensemble.folder.usable_members) == 2, qtbot)
     assert dock.method.members.editor.max == 2
 
 
-# What is missing is said
+# Missing choices
 
 
-def test_without_ensemble_or_image_it_says_what_to_do(make_dock, ensemble_folder, qtbot) -> None:
+def test_segment_without_image_or_ensemble_shows_the_problem(make_dock, qtbot) -> None:
     dock = make_dock()
     dock.segment()
-    assert dock.run.status.text() == "Open a 3D image or a 4D cine, then choose its layer."
+    assert dock.run.status.text() == NO_IMAGE_CHOSEN
     dock._viewer.add_image(np.ones((3, 4, 5)))
     dock.segment()
-    assert dock.run.status.text() == "Choose an ensemble first."
+    assert dock.run.status.text() == NO_ENSEMBLE
     assert not dock.job.is_running
 
 
@@ -114,24 +140,24 @@ def test_an_ensemble_without_usable_members(make_dock, tmp_path, qtbot) -> None:
     dock = make_dock(image_layer(tmp_path))
     choose(dock, make_folder(tmp_path / "broken", epochs=(), damaged=True), qtbot)
     dock.segment()
-    assert "holds no usable member; see the table." in dock.run.status.text()
+    assert dock.run.status.text() == NO_USABLE_MEMBER.format(ensemble=dock.ensemble.folder.name)
 
 
 def test_an_ensemble_without_lv_cannot_find_phases(make_dock, tmp_path, qtbot) -> None:
     dock = make_dock(image_layer(tmp_path, CINE))
     folder = make_folder(tmp_path / "tumours", labels={"background": 0, "tumour": 1})
     choose(dock, folder, qtbot)
-    assert dock.image.phases.model().item(0).toolTip() == NO_LV
+    assert dock.image.phases.model().item(0).toolTip() == CANNOT_FIND_PHASES
 
 
-def test_a_failure_is_said_and_nothing_is_shown(ready, tmp_path, qtbot) -> None:
+def test_a_failure_is_shown_without_layers(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--fails", "The image is empty."])
     assert run(dock, qtbot) == "The image is empty."
     assert names(dock) == ["heart"]
     assert dock.run.segment_button.isEnabled()
 
 
-def test_notices_are_said(ready, tmp_path, qtbot) -> None:
+def test_notices_of_the_child_are_shown(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--notice", "Memory was short."])
     assert run(dock, qtbot).splitlines()[0] == "Memory was short."
 
@@ -141,22 +167,22 @@ def test_notices_are_said(ready, tmp_path, qtbot) -> None:
 
 @pytest.fixture
 def slow(monkeypatch) -> threading.Event:
-    """An ensemble is found only once this is set."""
-    goes_on = threading.Event()
+    """An event; an ensemble is found only once it is set."""
+    may_finish = threading.Event()
 
     def find(path: Path) -> EnsembleFolder:
-        goes_on.wait(10)
+        may_finish.wait(10)
         return find_ensemble(path)
 
     monkeypatch.setattr(ensemble_form, "find_ensemble", find)
-    return goes_on
+    return may_finish
 
 
-def wish(dock, folder: Path) -> None:
+def segment_at_once(dock, folder: Path) -> None:
     """Choose an ensemble and press Segment at once."""
     dock.ensemble.choose(folder)
     dock.run.segment_button.click()
-    assert dock.run.progress_text.text() == "Waiting for the ensemble to be looked through…"
+    assert dock.run.progress_text.text() == f"{WAITING_FOR_ENSEMBLE}…"
     assert not dock.run.segment_button.isEnabled()
     assert not dock.job.is_running
 
@@ -165,17 +191,17 @@ def test_segment_begins_once_the_ensemble_is_found(
     make_dock, ensemble_folder, slow, tmp_path, qtbot
 ) -> None:
     dock = make_dock(image_layer(tmp_path))
-    wish(dock, ensemble_folder)
+    segment_at_once(dock, ensemble_folder)
     with qtbot.waitSignal(dock.job.ended):
         slow.set()
     assert dock.run.status.text().startswith("Finished")
     assert dock.run.segment_button.isEnabled()
 
 
-def test_a_failure_of_the_ensemble_drops_the_wish(make_dock, slow, tmp_path, qtbot) -> None:
+def test_a_failure_of_the_ensemble_ends_waiting(make_dock, slow, tmp_path, qtbot) -> None:
     dock = make_dock(image_layer(tmp_path))
     (tmp_path / "empty").mkdir()
-    wish(dock, tmp_path / "empty")
+    segment_at_once(dock, tmp_path / "empty")
     slow.set()
     wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
     assert dock.run.status.text() == dock.ensemble.problems.text() != ""
@@ -183,14 +209,14 @@ def test_a_failure_of_the_ensemble_drops_the_wish(make_dock, slow, tmp_path, qtb
 
 
 @pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
-def test_stop_or_another_choice_drops_the_wish(
+def test_stop_or_another_choice_ends_waiting(
     make_dock, ensemble_folder, slow, tmp_path, qtbot, how
 ) -> None:
     dock = make_dock(image_layer(tmp_path), image_layer(tmp_path, name="other"))
-    wish(dock, ensemble_folder)
+    segment_at_once(dock, ensemble_folder)
     if how == "stop":
         dock.run.stop_button.click()
-        assert dock.run.status.text() == "Stopped."
+        assert dock.run.status.text() == STOPPED_EARLY
     elif how == "other":
         dock.ensemble.choose(make_folder(tmp_path / "b"))
     elif how == "nothing":
@@ -228,19 +254,18 @@ def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> No
     assert dock.job.is_running
     layer = dock._viewer.layers["heart entropy"]
     assert layer.data.max() == pytest.approx(1 / 3)
-    assert dock.run.progress_text.text() == "Member 1 of 3, 4 s left"
+    assert "1 of 3, 4 s" in dock.run.progress_text.text()
     wait_until(lambda: not dock.job.is_running, qtbot)
     assert dock._viewer.layers["heart entropy"] is layer
     assert layer.data.max() == 1
 
 
-def test_a_cine_is_segmented_in_the_phases_found_and_shown_there(ready, tmp_path, qtbot) -> None:
+def test_a_cine_is_segmented_and_shown_at_ed(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path, CINE))
     viewer = dock._viewer
     viewer.dims.set_point((0, 1), (0, 0))
-    assert run(dock, qtbot).splitlines()[0] == (
-        "ED is phase 5, ES is phase 2 (largest and smallest LV volume found by one member)."
-    )
+    expected = PHASES_BY_VOLUME.format(ed=5, es=2, source=FOUND_BY_VOLUME)
+    assert run(dock, qtbot).splitlines()[0] == expected
     prediction = viewer.layers["heart prediction"]
     assert prediction.data.shape == CINE.shape
     assert [bool(frame.any()) for frame in prediction.data] == [False, True, False, False, True]
@@ -248,7 +273,7 @@ def test_a_cine_is_segmented_in_the_phases_found_and_shown_there(ready, tmp_path
     assert viewer.layers["heart"].world_to_data(viewer.dims.point)[1] == 2
 
 
-def test_who_looks_at_a_phase_with_result_is_left_there(ready, tmp_path, qtbot) -> None:
+def test_a_shown_phase_with_a_result_stays(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path, CINE))
     dock._viewer.dims.set_point((0, 1), (46 * 2, 8))
     dock.image.phases.setCurrentIndex(2)
@@ -265,7 +290,7 @@ def test_phases_of_the_info_cfg(ready, tmp_path, qtbot) -> None:
     assert dock.result.phases_from == "Info.cfg beside the image"
 
 
-def test_phases_add_up_while_the_question_stays(ready, tmp_path, qtbot) -> None:
+def test_phases_add_up_while_the_settings_stay(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path, CINE))
     dock.image.phases.setCurrentIndex(3)
     for text in ("1", "3"):
@@ -332,12 +357,13 @@ def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> N
 # Stopping, crashing, closing
 
 
-def test_stop_keeps_what_is_there(ready, tmp_path, qtbot) -> None:
+def test_stop_keeps_the_result_so_far(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    assert dock.run.status.text() == "Stopped after 1 of 3 members; what was found is kept."
+    expected = STOPPED_AFTER.format(phases="", members="1 of 3 members")
+    assert dock.run.status.text() == expected
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
 
@@ -353,13 +379,13 @@ def test_a_child_that_does_not_answer_is_replaced(ready, tmp_path, qtbot) -> Non
     begin(dock, qtbot)
 
 
-def test_a_killed_child_is_said_and_replaced(ready, tmp_path, qtbot) -> None:
+def test_a_killed_child_is_reported_and_replaced(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], process=True)
     begin(dock, qtbot)
     pid = dock.child.pid
     with qtbot.waitSignal(dock.job.ended):
         os.kill(pid, signal.SIGKILL)
-    assert dock.run.status.text().startswith("The segmentation process ended unexpectedly")
+    assert dock.run.status.text().startswith(SUBJECT)
     assert "heart prediction" in names(dock)
     assert run(dock, qtbot).startswith("Finished")
     assert dock.child.pid != pid
@@ -564,7 +590,7 @@ def save(dock, qtbot) -> str:
 def test_a_result_is_saved(ready, tmp_path, qtbot, asked) -> None:
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
-    assert save(dock, qtbot) == f"Saved 3 files in {asked}."
+    assert save(dock, qtbot) == FILES_SAVED.format(count=3, folder=asked)
     labels = read_labels(asked / "heart.nii.gz")
     assert labels.geometry.same_grid(VOLUME)
     np.testing.assert_array_equal(labels.voxels, dock.result.labels)
@@ -586,7 +612,7 @@ def test_files_are_replaced_only_when_the_user_says_so(
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     save(dock, qtbot)
-    assert questions == [f"Replace these files in {asked}?\n\nheart.json"]
+    assert questions == [REPLACE_FILES.format(folder=asked, names="heart.json")]
     assert ((asked / "heart.json").read_text() == "old") is (answer == "No")
 
 
@@ -595,11 +621,11 @@ def test_saving_is_refused_without_geometry_and_over_the_image(
 ) -> None:
     dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
     run(dock, qtbot)
-    assert save(dock, qtbot).startswith("pixels does not know its place in the patient")
+    assert save(dock, qtbot) == NO_POSITION.format(case="pixels")
     dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path)))
     run(dock, qtbot)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path))
-    assert save(dock, qtbot) == "heart.nii.gz is the image itself: choose another folder."
+    assert save(dock, qtbot) == SAME_FILE.format(file="heart.nii.gz")
 
 
 # Reviewing
@@ -639,24 +665,24 @@ def review(monkeypatch) -> FakeReview:
 @pytest.fixture
 def no_dialog(monkeypatch) -> None:
     def fail(*_: object) -> str:
-        raise AssertionError("Nothing is to be asked.")
+        raise AssertionError("A dialog was opened.")
 
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", fail)
 
 
 def review_of(dock, qtbot) -> str:
-    """Press Review… and wait for what becomes of it; what the dock says then."""
+    """Press Review…, wait for the end and return the message of the dock."""
     dock.run.say()
     dock.run.review_button.click()
     wait_until(lambda: dock.run.status.text() and not dock.actions.makes_study, qtbot)
     return dock.run.status.text()
 
 
-def test_a_result_is_reviewed_beside_its_image(ready, tmp_path, qtbot, review, no_dialog) -> None:
+def test_a_result_is_reviewed_next_to_its_image(ready, tmp_path, qtbot, review, no_dialog) -> None:
     dock = ready(image_layer(tmp_path, CINE))
     run(dock, qtbot)
     folder = tmp_path / "heart_study"
-    assert review_of(dock, qtbot) == f"The study is in {folder}."
+    assert review_of(dock, qtbot) == NEW_STUDY.format(folder=folder)
     assert review.opened == [folder]
     assert review.asked == [(PLUGIN, REVIEW)]
     assert review.in_front == 2
@@ -666,7 +692,7 @@ def test_a_result_is_reviewed_beside_its_image(ready, tmp_path, qtbot, review, n
     np.testing.assert_array_equal(study.prediction, dock.result.labels)
 
 
-def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialog) -> None:
+def test_a_begun_review_is_continued(ready, tmp_path, qtbot, review, no_dialog) -> None:
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     review_of(dock, qtbot)
@@ -676,13 +702,13 @@ def test_a_begun_review_is_gone_on_with(ready, tmp_path, qtbot, review, no_dialo
     created = read_study_info(folder)
     dock.method.method.value = "vanilla"
     run(dock, qtbot)
-    assert "it goes on with what was segmented then" in review_of(dock, qtbot)
+    assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=folder)
     assert read_study_info(folder) == created
     assert read_study(folder).review == begun
     assert review.opened == [folder, folder]
 
 
-def test_where_nothing_can_be_beside_the_image_it_is_asked(
+def test_review_without_a_default_folder_asks_for_one(
     ready, tmp_path, qtbot, review, asked, monkeypatch
 ) -> None:
     dock = ready(image_layer(tmp_path))
@@ -699,10 +725,8 @@ def test_where_nothing_can_be_beside_the_image_it_is_asked(
     assert len(review.opened) == 1
 
 
-def test_an_image_that_came_from_no_file_goes_into_its_study(
-    ready, tmp_path, qtbot, review, asked
-) -> None:
-    """With the voxel size it was segmented with, whatever the form shows by now."""
+def test_an_image_without_a_file_goes_into_its_study(ready, tmp_path, qtbot, review, asked) -> None:
+    """The study has the voxel size of the segmentation, not that of the form by then."""
     voxels = np.random.default_rng(0).integers(1, 99, (4, 8, 8)).astype(np.int16)
     dock = ready(Image(voxels, name="pixels"))
     dock.image.spacing.set_value((9, 2, 3))
@@ -729,39 +753,35 @@ def test_another_voxel_size_is_another_result(ready, qtbot) -> None:
     assert dock.result.spacing == (9, 2, 3)
 
 
-def test_other_files_in_the_folder_are_a_sentence(
+def test_other_files_in_the_folder_refuse_the_study(
     ready, tmp_path, qtbot, review, no_dialog
 ) -> None:
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     (tmp_path / "heart_study").mkdir()
     (tmp_path / "heart_study" / "thesis.doc").touch()
-    assert "holds other files (thesis.doc)" in review_of(dock, qtbot)
+    assert "thesis.doc" in review_of(dock, qtbot)
     assert review.opened == []
     (tmp_path / "heart_study" / "thesis.doc").unlink()
-    assert review_of(dock, qtbot).startswith("The study is in")
+    assert review_of(dock, qtbot) == NEW_STUDY.format(folder=tmp_path / "heart_study")
 
 
-def test_before_a_phase_is_done_there_is_nothing_to_review(
-    ready, tmp_path, qtbot, review, no_dialog
-) -> None:
+def test_review_needs_a_finished_phase(ready, tmp_path, qtbot, review, no_dialog) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
     assert not dock.run.review_button.isEnabled()
     with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    dock.result.source = None  # nobody is asked for a folder in vain
+    dock.result.source = None  # no needless question for a folder
     assert review_of(dock, qtbot) == NOTHING_DONE
     assert not (tmp_path / "heart_study").exists()
 
 
-def test_a_second_press_does_not_write_over_what_is_being_opened(
-    ready, tmp_path, qtbot, review, no_dialog
-) -> None:
+def test_a_second_press_of_review_is_ignored(ready, tmp_path, qtbot, review, no_dialog) -> None:
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     dock.run.review_button.click()
-    assert dock.run.status.text() == f"Making a study in {tmp_path / 'heart_study'}…"
+    assert dock.run.status.text() == MAKING_STUDY.format(folder=tmp_path / "heart_study")
     dock.run.review_button.click()
     wait_until(lambda: not dock.actions.makes_study, qtbot)
     settle(qtbot, dock)
@@ -770,7 +790,7 @@ def test_a_second_press_does_not_write_over_what_is_being_opened(
 
 @pytest.fixture
 def our_plugin(monkeypatch) -> None:
-    """Napari knows this plugin and no other."""
+    """This plugin is the only one in napari."""
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
     monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
@@ -788,7 +808,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     # Once more while it is open, and behind the dock Segment
     dock.parent().raise_()
     first = opened.desk
-    assert "it goes on" in review_of(dock, qtbot)
+    assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=tmp_path / "heart_study")
     wait_until(lambda: opened.desk not in (None, first), qtbot)
     assert not opened.desk.saver.read_only
     opened.close_study()
@@ -799,7 +819,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
 
 @pytest.fixture
 def cohort(ready, tmp_path):
-    """The window for a folder of studies, of a dock with image and ensemble, and the dock."""
+    """The window for a cohort and its dock, which has an image and an ensemble."""
 
     def make(*flags: object, window: bool = False):
         finished = tmp_path / "images_segmented" / "a"
@@ -814,30 +834,30 @@ def cohort(ready, tmp_path):
     return make
 
 
-def test_a_folder_is_asked_as_the_dock_says(cohort, qtbot) -> None:
+def test_a_folder_uses_the_options_of_the_dock(cohort, qtbot) -> None:
     window, dock = cohort()
     assert window.isVisible()
     assert window.isWindow()
-    assert window.asked.text() == (
-        f"Asked as chosen in the dock: {dock.ensemble.folder.name}, multi, 3 members, mirroring "
-        "full."
-    )
+    name = dock.ensemble.folder.name
+    settings = SegmentationSettings(members=3, temperature=1.0)
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {settings}")
     dock.method.members.value = 2
     dock.method.mirroring.value = "none"
-    assert window.asked.text().endswith("multi, 2 members, mirroring none.")
+    changed = SegmentationSettings(members=2, temperature=1.0, mirroring="none")
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {changed}")
     dock.ensemble.choose(dock.ensemble.path)
-    assert window.asked.text() == STILL_LOOKING
+    assert window.chosen.text() == STILL_LOOKING
     wait_until(lambda: dock.ensemble.folder is not None, qtbot)
-    assert window.asked.text().endswith("mirroring none.")
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {changed}")
     dock.ensemble.folders.activated.emit(0)
-    assert window.asked.text() == "Choose an ensemble first."
+    assert window.chosen.text() == NO_ENSEMBLE
 
 
 def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> None:
     window, dock = cohort("--seconds", 60)
     window.start_button.click()
     wait_until(lambda: window.table.done == 1, qtbot)
-    assert dock.run.folder_button.text() == "Segment a folder… 1 of 3"
+    assert dock.run.folder_button.text() == f"{A_FOLDER} 1 of 3"
     assert run(dock, qtbot).startswith("Finished")
     assert window.is_busy
     window.close()
@@ -846,7 +866,7 @@ def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> Non
     assert window.isVisible()
     window.stop_button.click()
     wait_until(lambda: not window.is_busy, qtbot)
-    assert dock.run.folder_button.text() == "Segment a folder…"
+    assert dock.run.folder_button.text() == A_FOLDER
 
 
 def test_the_studies_of_a_folder_are_listed_in_the_dock_review(

@@ -1,4 +1,4 @@
-"""Choosing an ensemble."""
+"""Tests of the form to choose an ensemble."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     DEMO_TITLE,
+    MORE_REFUSED,
     NO_DEMO,
     EnsembleForm,
     demo_folder,
@@ -41,14 +42,14 @@ def entries(form: EnsembleForm) -> list[str]:
     return [form.folders.itemText(i) for i in range(form.folders.count())]
 
 
-def test_a_folder_is_looked_into(form, ensemble_folder, qtbot) -> None:
+def test_a_chosen_folder_is_searched(form, ensemble_folder, qtbot) -> None:
     changes: list[object] = []
     form.ensemble_changed.connect(changes.append)
     choose(form, ensemble_folder, qtbot)
     assert form.folder is not None
     assert changes == [None, form.folder]
     assert form.path == ensemble_folder
-    assert form.summary.text().startswith("Checkpoints (2d), 3 usable members.")
+    assert form.summary.text().startswith("Checkpoints (2d), 3 usable")
     for name, color in (("RV", "#56B4E9"), ("MYO", "#009E73"), ("LV", "#F0E442")):
         assert f"<span style='color:{color}'>■</span>&nbsp;{name}" in form.summary.text()
     assert not form.problems.text()
@@ -72,7 +73,7 @@ def test_a_folder_is_listed_only_once(form, ensemble_folder, qtbot) -> None:
     assert entries(form).count("ensemble") == 1
 
 
-def test_the_picker(form, ensemble_folder, qtbot, monkeypatch) -> None:
+def test_the_button_opens_a_folder_dialog(form, ensemble_folder, qtbot, monkeypatch) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(ensemble_folder))
     with qtbot.waitSignal(form.found):
         form.choose_button.click()
@@ -81,10 +82,11 @@ def test_the_picker(form, ensemble_folder, qtbot, monkeypatch) -> None:
     assert form.folder is not None
 
 
-def test_problems_are_sentences(form, tmp_path, qtbot) -> None:
+def test_refused_members_are_shown_as_sentences(form, tmp_path, qtbot) -> None:
     choose(form, make_folder(tmp_path / "damaged", damaged=True), qtbot)
-    assert "3 of 4 members usable" in form.summary.text()
-    assert form.problems.text() == "checkpoint_epoch_99.pth: the file is damaged or cut short."
+    assert "3 of 4" in form.summary.text()
+    (reason,) = (member.refused for member in form.folder.members if member.refused)
+    assert form.problems.text() == f"checkpoint_epoch_99.pth: {reason}."
 
 
 def test_many_problems_are_summed_up(form, tmp_path, qtbot) -> None:
@@ -93,14 +95,14 @@ def test_many_problems_are_summed_up(form, tmp_path, qtbot) -> None:
         for number in range(2):
             file.with_stem(f"{file.stem}{number}").write_bytes(b"")
     choose(form, folder, qtbot)
-    assert form.problems.text().splitlines()[-1] == "… and 3 more, see the table."
+    assert form.problems.text().splitlines()[-1] == MORE_REFUSED.format(count=3)
 
 
 def test_a_folder_without_ensemble_is_a_sentence(form, tmp_path, qtbot) -> None:
     (tmp_path / "nothing").mkdir()
     with qtbot.waitSignal(form.failed) as failed:
         form.choose(tmp_path / "nothing")
-    assert "holds no training: expected plans.json" in failed.args[0]
+    assert "plans.json" in failed.args[0]
     assert form.problems.text() == failed.args[0]
     assert form.folder is None
     assert not form.table.isVisibleTo(form)
@@ -111,11 +113,11 @@ def test_members_the_child_refuses_are_shown(form, ensemble_folder, qtbot) -> No
     first = str(form.folder.members[0].path)
     changes: list[object] = []
     form.ensemble_changed.connect(changes.append)
-    form.refuse(str(ensemble_folder), {first: "its weights have other shapes"})
-    form.refuse(str(ensemble_folder), {first: "its weights have other shapes"})
+    for _ in range(2):
+        form.refuse(str(ensemble_folder), {first: "other shapes"})
     assert len(changes) == 1
     assert len(form.folder.usable_members) == 2
-    assert form.problems.text() == "checkpoint_epoch_0.pth: its weights have other shapes."
+    assert form.problems.text() == "checkpoint_epoch_0.pth: other shapes."
     form.refuse("another", {str(form.folder.members[1].path): "late"})
     assert len(form.folder.usable_members) == 2
 
@@ -136,7 +138,7 @@ def test_choosing_nothing_again(form, ensemble_folder, qtbot) -> None:
     assert form.path is None
 
 
-def test_the_demo_is_greyed_out_where_it_is_missing(form) -> None:
+def test_a_missing_demo_is_disabled(form) -> None:
     item = form.folders.model().item(1)
     assert item.text() == DEMO_TITLE
     assert not item.isEnabled()

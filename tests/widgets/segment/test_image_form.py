@@ -1,4 +1,4 @@
-"""Choosing the image, its spacing and phases."""
+"""Tests of the form for image, voxel size and phases."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
+    CHECK_SPACING,
     CURRENT,
     ED_ES,
+    NO_IMAGE_CHOSEN,
     NO_IMAGE_OPEN,
+    PHASE_COUNT,
+    PHASES_FOUND,
+    PHASES_FROM_FILE,
+    PHASES_KNOWN,
     THESE,
     ImageForm,
 )
@@ -41,15 +50,16 @@ def shows(form: ImageForm, widget) -> bool:
     return widget.isVisibleTo(form)
 
 
-def test_without_an_image_it_says_what_is_needed(form) -> None:
+def test_image_without_a_layer_raises(form) -> None:
     assert offered(form) == [NO_IMAGE_OPEN]
     assert not shows(form, form.phases)
     assert not shows(form, form.spacing)
-    with pytest.raises(AppError, match="Open a 3D image or a 4D cine, then choose its layer"):
+    with pytest.raises(AppError) as caught:
         form.image()
+    assert caught.value.statement.template == NO_IMAGE_CHOSEN
 
 
-def test_it_offers_images_that_come_go_and_change_name(form, viewer, tmp_path) -> None:
+def test_offered_images_follow_the_layers_of_the_viewer(form, viewer, tmp_path) -> None:
     changes: list[object] = []
     form.image_changed.connect(changes.append)
     first = viewer.add_layer(image_layer(tmp_path))
@@ -80,10 +90,10 @@ def test_a_volume_of_a_file_needs_no_more(form, viewer, tmp_path) -> None:
     assert image.phases is None
 
 
-def test_where_units_are_pixels_the_spacing_is_asked_for(form, viewer) -> None:
+def test_spacing_is_shown_for_units_of_pixels(form, viewer) -> None:
     viewer.add_image(np.ones((3, 4, 5)), scale=(6, 1.4, 1.3))
     assert shows(form, form.spacing)
-    assert form.hint.text() == "The layer does not say its voxel size in mm: please check it."
+    assert form.hint.text() == CHECK_SPACING
     assert form.image().spacing == pytest.approx((6, 1.4, 1.3))
     form.spacing.boxes[0].setValue(10)
     assert form.image().spacing == pytest.approx((10, 1.4, 1.3))
@@ -95,8 +105,8 @@ def test_phases_of_a_cine(form, viewer, tmp_path) -> None:
     viewer.add_layer(image_layer(tmp_path, CINE))
     assert shows(form, form.phases)
     assert not shows(form, form.phase_numbers)
-    assert form.phases.itemText(ED_ES) == "ED and ES (found automatically)"
-    assert form.hint.text() == "5 phases along the first axis."
+    assert form.phases.itemText(ED_ES) == PHASES_FOUND
+    assert form.hint.text() == PHASE_COUNT.format(count=5)
     assert form.image().phases is None
     form.phases.setCurrentIndex(ALL)
     assert form.image().phases == (1, 2, 3, 4, 5)
@@ -113,22 +123,25 @@ def test_phases_of_a_cine(form, viewer, tmp_path) -> None:
     assert error.value.values == {"text": "8", "count": 5}
 
 
-def test_phases_of_an_info_cfg_are_used_and_said(form, viewer, tmp_path) -> None:
+def test_phases_of_an_info_cfg_are_used_and_shown(form, viewer, tmp_path) -> None:
     (tmp_path / "Info.cfg").write_text("ED: 4\nES: 2\n")
     viewer.add_layer(image_layer(tmp_path, CINE))
-    assert form.phases.itemText(ED_ES) == "ED and ES (phases 4 and 2)"
-    assert form.hint.text() == "ED and ES are those of the Info.cfg beside the image."
+    assert form.phases.itemText(ED_ES) == PHASES_KNOWN.format(phases=CardiacPhases(4, 2))
+    assert form.hint.text() == PHASES_FROM_FILE
     assert form.image().phases == (4, 2)
     assert form.known_phases == CardiacPhases(4, 2)
     form.phases.setCurrentIndex(ALL)
     assert form.known_phases is None
-    assert form.hint.text() == "5 phases along the first axis."
+    assert form.hint.text() == PHASE_COUNT.format(count=5)
 
 
-def test_a_wrong_info_cfg_is_said_and_not_used(form, viewer, tmp_path) -> None:
+def test_a_wrong_info_cfg_is_shown_and_not_used(form, viewer, tmp_path) -> None:
     (tmp_path / "Info.cfg").write_text("ED: 4\nES: 20\n")
-    viewer.add_layer(image_layer(tmp_path, CINE))
-    assert "names phases 4 and 20, but the image has 5" in form.hint.text()
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    with pytest.raises(DataError) as caught:
+        read_layer_phases(layer)
+    assert caught.value.values == {"layer": "heart", "ed": 4, "es": 20, "count": 5}
+    assert form.hint.text() == in_the_window(caught.value)
     assert form.image().phases is None
 
 

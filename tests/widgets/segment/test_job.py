@@ -1,4 +1,4 @@
-"""One job at a time, in order, with late answers dropped."""
+"""Tests of the segmentation job."""
 
 from __future__ import annotations
 
@@ -17,19 +17,28 @@ from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
 from napari_bayes_nnunet.widgets.segment.job import (
+    PREPARING,
+    RESULT_KEPT,
     STOP_WITHIN_MS,
+    STOPPED_AFTER,
+    STOPPED_EARLY,
+    WAITING,
     SegmentationJob,
     SegmentationProgress,
     stopped_sentence,
 )
-from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
+from napari_bayes_nnunet.widgets.segment.worker_process import (
+    NEW_PROCESS,
+    SUBJECT,
+    InferenceChild,
+)
 
 from ...helpers.settling import settle
 from ..conftest import CINE, VOLUME, fake_command, make_result
 
 
 class Heard:
-    """A job with a fake child, and what it has told."""
+    """A job with a fake child, and its signals so far."""
 
     def __init__(self, *flags: object) -> None:
         self.parent = QObject()
@@ -80,15 +89,10 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     assert heard.job.is_running
     wait_end(heard, qtbot)
     assert heard.ended == [("finished", "")]
-    assert heard.stages == [
-        "Preparing the image",
-        "Waiting for the first member",
-        "Loading the ensemble",
-    ]
-    assert [str(p) for p in heard.progress] == [
-        "Member 1 of 2, 2 s left",
-        "Member 2 of 2, 0 s left",
-    ]
+    assert heard.stages == [PREPARING, WAITING, "Loading the ensemble"]
+    first, last = map(str, heard.progress)
+    assert "1 of 2, 2 s" in first
+    assert "2 of 2, 0 s" in last
     assert [p.fraction for p in heard.progress] == [0.5, 1.0]
     assert result.labels.max() == 1
     assert result.phases[None].report["method"] == "multi"
@@ -108,7 +112,8 @@ def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     assert list(result.phases) == [5, 2]
     assert result.known_phases == CardiacPhases(5, 2)
     assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
-    assert str(heard.progress[2]) == "Phase 2: member 1 of 2, 2 s left"
+    assert (heard.progress[2].phase, heard.progress[2].done) == (2, 1)
+    assert str(heard.progress[2]).startswith("Phase 2: ")
 
 
 def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
@@ -130,11 +135,11 @@ def test_a_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None
     assert result.posteriors == {}
 
 
-def test_a_failure_is_told(make, qtbot) -> None:
-    heard = make("--fails", "The image is empty: all its voxels are 0.")
+def test_a_failure_ends_the_job_with_a_sentence(make, qtbot) -> None:
+    heard = make("--fails", "It is empty.")
     heard.start()
     wait_end(heard, qtbot)
-    assert heard.ended == [("failed", "The image is empty: all its voxels are 0.")]
+    assert heard.ended == [("failed", "It is empty.")]
 
 
 def test_an_image_that_cannot_be_loaded_fails(make, qtbot) -> None:
@@ -149,21 +154,24 @@ def test_an_image_that_cannot_be_loaded_fails(make, qtbot) -> None:
     assert "'lost'" in sentence
 
 
-def test_notices_are_told(make, qtbot) -> None:
+def test_notices_of_the_child_are_emitted(make, qtbot) -> None:
     heard = make("--notice", "Memory was short.")
     heard.start()
     wait_end(heard, qtbot)
     assert heard.sentences == ["Memory was short."]
 
 
-def test_stop_keeps_what_is_there_and_the_child(make, qtbot) -> None:
+ONE_OF_TWO = STOPPED_AFTER.format(phases="", members="1 of 2 members")
+
+
+def test_stop_keeps_the_result_and_the_child(make, qtbot) -> None:
     heard = make("--seconds", 60)
     result = heard.start()
     qtbot.waitUntil(lambda: bool(heard.grown))
     pid = heard.child.pid
     heard.job.stop()
     wait_end(heard, qtbot)
-    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
+    assert heard.ended == [("stopped", ONE_OF_TWO)]
     assert heard.child.pid == pid
     assert result.phases[None].done == 1
     assert result.labels.any()
@@ -178,7 +186,7 @@ def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
     pid = heard.child.pid
     heard.job.stop()
     wait_end(heard, qtbot)
-    assert heard.ended == [("stopped", "Stopped after 1 of 2 members; what was found is kept.")]
+    assert heard.ended == [("stopped", ONE_OF_TWO)]
     assert heard.child.pid not in (None, pid)
     assert result.labels.any()
     heard.start()
@@ -193,28 +201,30 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
     heard = make()
     heard.start(voxels=da.ones(VOLUME.shape).map_blocks(slow, dtype=float, meta=np.ones(())))
     heard.job.stop()
-    assert heard.ended == [("stopped", "Stopped.")]
+    assert heard.ended == [("stopped", STOPPED_EARLY)]
     settle(qtbot, heard.job)
     assert heard.child.pid is None
     assert list(heard.child.scratch.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("shown", "phases", "where"),
+    ("shown", "phases", "names", "count"),
     [
-        ({None: 7}, 1, "after 7 of 30 members"),
-        ({3: 7}, 1, "after 7 of 30 members"),
-        ({7: 30, 20: 7}, 2, "in phase 20 after 7 of 30 members"),
-        ({7: 30}, 2, "in phase 7 after 30 of 30 members"),
-        ({20: 7, 7: 7}, 2, "in phases 7, 20 after 7 of 30 members"),
-        ({7: 8, 20: 7}, 2, "in phases 7, 20 after at least 7 of 30 members"),
-        (dict.fromkeys(range(1, 26), 9), 25, "in 25 phases after 9 of 30 members"),
+        ({None: 7}, 1, "", "7"),
+        ({3: 7}, 1, "", "7"),
+        ({7: 30, 20: 7}, 2, " in phase 20", "7"),
+        ({7: 30}, 2, " in phase 7", "30"),
+        ({20: 7, 7: 7}, 2, " in phases 7, 20", "7"),
+        ({7: 8, 20: 7}, 2, " in phases 7, 20", "at least 7"),
+        (dict.fromkeys(range(1, 26), 9), 25, " in 25 phases", "9"),
     ],
 )
-def test_it_says_how_far_it_was_when_it_was_stopped(shown, phases, where) -> None:
-    found = [SegmentationProgress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
-    assert stopped_sentence(found, phases=phases) == f"Stopped {where}; what was found is kept."
-    assert stopped_sentence([], phases=phases) == "Stopped."
+def test_stopped_sentence_names_phases_and_members(shown, phases, names, count) -> None:
+    progress = [SegmentationProgress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
+    members = f"{count} of 30 members"
+    expected = STOPPED_AFTER.format(phases=names, members=members)
+    assert stopped_sentence(progress, phases=phases) == expected
+    assert stopped_sentence([], phases=phases) == STOPPED_EARLY
 
 
 def test_stop_without_a_job_does_nothing(make) -> None:
@@ -230,8 +240,8 @@ def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> No
     os.kill(heard.child.pid, signal.SIGKILL)
     wait_end(heard, qtbot)
     assert heard.ended[0][0] == "failed"
-    assert heard.ended[0][1].startswith("The segmentation process ended unexpectedly")
-    assert heard.ended[0][1].endswith("Segment starts a new one. What was found is kept.")
+    assert heard.ended[0][1].startswith(SUBJECT)
+    assert heard.ended[0][1].endswith(f"{NEW_PROCESS} {RESULT_KEPT}")
     assert result.labels.any()
     heard.start()
     wait_end(heard, qtbot, count=2)
@@ -263,9 +273,9 @@ def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
     before = result.labels.copy()
     late = late_snapshot(heard.child.scratch, job=1)
     heard.child.message_received.emit(late)
-    said = heard.child.scratch / "late.npz"
-    said.write_bytes(b"")
-    done = PhaseDone(job=1, phase=None, report={}, posterior=str(said))
+    posterior = heard.child.scratch / "late.npz"
+    posterior.write_bytes(b"")
+    done = PhaseDone(job=1, phase=None, report={}, posterior=str(posterior))
     heard.child.message_received.emit(done)
     heard.child.message_received.emit(JobEnded(outcome="finished", job=1))
     settle(qtbot, heard.job)
@@ -293,7 +303,7 @@ def test_looking_into_a_folder(make, qtbot, ensemble_folder: Path) -> None:
     assert list(reasons.values()) == ["wrong architecture"]
 
 
-def test_an_ensemble_that_cannot_be_loaded_is_noticed(make, qtbot) -> None:
+def test_an_ensemble_that_cannot_be_loaded_is_reported(make, qtbot) -> None:
     heard = make()
     heard.child.message_received.emit(JobEnded(outcome="failed", text="It is broken."))
     assert heard.sentences == ["It is broken."]

@@ -1,4 +1,4 @@
-"""The table of members."""
+"""Tests of the table of members."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table(qtbot) -> MembersTable:
     return made
 
 
-def test_a_row_says_all_that_is_known() -> None:
+def test_a_row_shows_all_values() -> None:
     member = Member(
         path=Path("epoch_0399.pth"),
         training="run",
@@ -36,7 +36,7 @@ def test_a_row_says_all_that_is_known() -> None:
     assert member_row(member) == ("run", "0", "1", "399", "0.0025", "1.7 MB", "usable")
 
 
-def test_what_is_not_known_is_a_dash() -> None:
+def test_unknown_values_are_dashes() -> None:
     member = Member(
         path=Path("checkpoint_final.pth"),
         training="run",
@@ -50,13 +50,13 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert member_row(member) == ("run", "all", "–", "–", "–", "0.0 MB", "refused")
 
 
-def test_members_found_are_listed_and_refused_ones_explained(table, tmp_path) -> None:
+def test_members_are_listed_and_refused_ones_explained(table, tmp_path) -> None:
     folder = find_ensemble(make_folder(tmp_path / "ensemble", epochs=(3, 7), damaged=True))
     table.set_folder(folder)
     rows = [[table.item(r, c).text() for c in range(1, 7)] for r in range(table.rowCount())]
     assert [row[2] for row in rows] == ["3", "7", "99"]
     assert [row[5] for row in rows] == ["usable", "usable", "refused"]
-    assert "the file is damaged or cut short" in table.item(2, 6).toolTip()
+    assert table.item(2, 6).toolTip() == f"{folder.members[2].path}\n{folder.members[2].refused}"
     assert table.isColumnHidden(0)
     table.set_folder(None)
     assert table.rowCount() == 0

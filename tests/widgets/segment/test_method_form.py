@@ -1,4 +1,4 @@
-"""The options of a segmentation."""
+"""Tests of the form of the options of a segmentation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
+from napari_bayes_nnunet.widgets.segment.remote_form import TITLE
 
 from ...helpers.models import make_model
 from ..conftest import make_folder
@@ -25,11 +26,11 @@ def form(settings, qtbot) -> MethodForm:
     return made
 
 
-def test_the_defaults_are_the_papers(form) -> None:
+def test_the_defaults_are_those_of_the_paper(form) -> None:
     assert asdict(form.settings) == asdict(SegmentationSettings(temperature=1.0))
 
 
-def test_the_settings_are_what_is_chosen(form) -> None:
+def test_settings_follow_the_choices(form) -> None:
     form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
     form.method.value = "single"
     form.mirroring.value = "spread"
@@ -84,7 +85,7 @@ def test_every_choice_is_explained_in_plain_words(form, name) -> None:
         assert combo.toolTip() == text
 
 
-def test_methods_a_folder_cannot_serve_are_greyed_out(form, ensemble_folder) -> None:
+def test_methods_that_a_folder_cannot_serve_are_disabled(form, ensemble_folder) -> None:
     form.method.value = "single"
     folder = find_ensemble(ensemble_folder)
     form.set_ensemble(folder)
@@ -98,7 +99,7 @@ def test_methods_a_folder_cannot_serve_are_greyed_out(form, ensemble_folder) -> 
     assert item.toolTip() == METHODS["single"].help
 
 
-def test_members_are_those_the_method_can_take(form, ensemble_folder) -> None:
+def test_members_are_limited_to_those_of_the_method(form, ensemble_folder) -> None:
     form.set_ensemble(find_ensemble(ensemble_folder))
     assert (form.members.value, form.members.editor.max) == (3, 3)
     assert form.members.editor.native.suffix() == " of 3"
@@ -111,7 +112,7 @@ def test_large_ensembles_start_at_30(form, tmp_path) -> None:
     assert (form.members.value, form.members.editor.max) == (30, 40)
 
 
-def test_without_any_usable_member_nothing_breaks(form, tmp_path) -> None:
+def test_an_ensemble_without_usable_members_offers_one(form, tmp_path) -> None:
     folder = find_ensemble(make_folder(tmp_path / "broken", epochs=(), damaged=True))
     form.set_ensemble(folder)
     assert form.members.editor.max == 1
@@ -120,13 +121,13 @@ def test_without_any_usable_member_nothing_breaks(form, tmp_path) -> None:
 
 
 def test_devices_come_with_name_and_free_memory(form) -> None:
-    form.set_devices({"cuda:0": "NVIDIA T4, 14.1 of 15.0 GiB free", "cpu": "CPU, 2 threads"})
+    form.set_devices({"cuda:0": "NVIDIA T4", "cpu": "CPU, 2 threads"})
     titles = [form.device.editor.native.itemText(i) for i in range(4)]
     assert titles == [
         "Automatic (cuda:0)",
-        "cuda:0: NVIDIA T4, 14.1 of 15.0 GiB free",
+        "cuda:0: NVIDIA T4",
         "CPU, 2 threads",
-        "Another computer…",
+        TITLE,
     ]
     assert form.device_name == "auto"
 
@@ -140,7 +141,7 @@ def test_the_chosen_device_stays_when_a_new_child_reports(form) -> None:
     assert form.device_name == "auto"
 
 
-def test_the_temperature_is_that_of_the_method_until_another_is_typed(form) -> None:
+def test_a_method_sets_its_own_temperature(form) -> None:
     assert form.temperature.value == 1
     form.method.value = "temperature"
     assert form.temperature.value == 1.5
@@ -149,7 +150,7 @@ def test_the_temperature_is_that_of_the_method_until_another_is_typed(form) -> N
     assert form.temperature.value == 1
 
 
-def test_dropout_can_look_as_often_as_asked(form, tmp_path) -> None:
+def test_dropout_offers_more_passes_than_members(form, tmp_path) -> None:
     form.set_ensemble(find_ensemble(make_model(tmp_path, members=1, dropout=0.1)))
     form.method.value = "mc-dropout"
     assert form.members.editor.max == 30
@@ -158,7 +159,7 @@ def test_dropout_can_look_as_often_as_asked(form, tmp_path) -> None:
     assert form.members.editor.max == 1
 
 
-def test_a_fitted_temperature_is_offered_for_the_way_it_was_fitted(form, ensemble_folder) -> None:
+def test_a_fitted_temperature_is_offered_for_its_settings(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
     members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
     fitted = {"temperature": 1.6204, "method": "multi", "members": members, "mirroring": "none"}
@@ -180,9 +181,7 @@ def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:
     assert form.fitted_button.isHidden()
 
 
-def test_a_typed_temperature_stays_when_the_folder_is_looked_at_again(
-    form, ensemble_folder
-) -> None:
+def test_a_typed_temperature_stays_after_refused_members(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
     form.set_ensemble(folder)
     form.temperature.value = 2.5

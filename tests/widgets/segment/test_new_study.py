@@ -1,4 +1,4 @@
-"""A study is made of a result, beside its image, and never in place of a reader's work."""
+"""Tests of the study of a result."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ from napari_bayes_nnunet.io.study.study import (
 )
 from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.new_study import (
+    BEGUN_STUDY,
+    NEW_STUDY,
     NOTHING_DONE,
+    OTHER_IMAGE,
     PACKAGE,
-    folder_beside,
-    folder_in,
-    study_of,
+    default_study_folder,
+    make_result_study,
+    study_folder_in,
 )
 
 from ...helpers.dicoms import write_cine
@@ -76,48 +79,48 @@ def test_the_image_of_a_dicom_folder_goes_into_the_study(tmp_path) -> None:
     name = volume.source.name
     result = result_of(volume.source, volume.geometry, (2,), shape=volume.shape, case=name)
     result.posteriors[2] = made_posterior(volume.shape[-3:])
-    folder = folder_beside(result)
+    folder = default_study_folder(result)
     assert folder == tmp_path / f"{name}_study"
-    study_of(result, folder, image=volume.voxels)
+    make_result_study(result, folder, image=volume.voxels)
     info = read_study(folder).info
     assert info.image is None
     assert np.array_equal(voxels_in(find_image(info, folder)), volume.voxels)
     assert "Doe" not in (folder / "study.json").read_text(encoding="utf-8")
 
 
-# Where it is
+# The folder
 
 
-def test_the_folder_is_beside_the_image(result, tmp_path) -> None:
-    assert folder_beside(result) == tmp_path / "heart_study"
+def test_the_default_folder_is_next_to_the_image(result, tmp_path) -> None:
+    assert default_study_folder(result) == tmp_path / "heart_study"
 
 
-def test_without_a_file_or_in_the_package_there_is_no_place_beside(result) -> None:
-    assert folder_beside(result_of(None)) is None
-    assert folder_beside(result_of(PACKAGE / "data" / "sample.nii.gz")) is None
+def test_there_is_no_default_folder_without_a_file(result) -> None:
+    assert default_study_folder(result_of(None)) is None
+    assert default_study_folder(result_of(PACKAGE / "data" / "sample.nii.gz")) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders have no such rights")
-def test_a_folder_that_cannot_be_written_to_is_no_place(result, tmp_path, monkeypatch) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+def test_there_is_no_default_in_a_read_only_folder(result, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    assert folder_beside(result) is None
-    assert folder_beside(result_of(tmp_path / "gone" / "heart.nii.gz")) is not None
+    assert default_study_folder(result) is None
+    assert default_study_folder(result_of(tmp_path / "gone" / "heart.nii.gz")) is not None
 
 
-def test_in_a_folder_that_was_chosen_it_has_its_own(result, tmp_path) -> None:
-    assert folder_in(result, tmp_path) == tmp_path / "heart_study"
-    study = study_of(result, tmp_path / "heart_study", image=None).folder
-    assert folder_in(result, study) == study
-    assert folder_in(result_of(None, case="other"), study) == tmp_path / "other_study"
+def test_a_chosen_folder_gets_a_folder_per_study(result, tmp_path) -> None:
+    assert study_folder_in(result, tmp_path) == tmp_path / "heart_study"
+    study = make_result_study(result, tmp_path / "heart_study", image=None).folder
+    assert study_folder_in(result, study) == study
+    assert study_folder_in(result_of(None, case="other"), study) == tmp_path / "other_study"
 
 
-# What is in it
+# The content
 
 
 def test_a_study_of_the_file_is_made(result, image, tmp_path) -> None:
-    made = study_of(result, tmp_path / "heart_study", image=None)
+    made = make_result_study(result, tmp_path / "heart_study", image=None)
     assert made.is_new
-    assert made.sentence == f"The study is in {tmp_path / 'heart_study'}."
+    assert made.sentence == NEW_STUDY.format(folder=tmp_path / "heart_study")
     study = read_study(made.folder)
     info = study.info
     assert find_image(info, made.folder) == image
@@ -130,12 +133,12 @@ def test_a_study_of_the_file_is_made(result, image, tmp_path) -> None:
     np.testing.assert_array_equal(study.posteriors[None].members, expected.members)
 
 
-def test_of_a_cine_the_phases_that_are_done(tmp_path) -> None:
+def test_the_study_of_a_cine_has_finished_phases(tmp_path) -> None:
     image = made_image(tmp_path / "heart.nii.gz", CINE)
     result = result_of(image, CINE, (4, 2), shape=CINE.shape)
     result.phases[1] = PhaseState(1, 3)  # was stopped
     result.known_phases, result.phases_from = CardiacPhases(4, 1), "Info.cfg beside the image"
-    info = read_study(study_of(result, tmp_path / "study", image=None).folder).info
+    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
     assert info.phases == (2, 4)
     assert (info.ed, info.es, info.phases_from) == (4, 1, "Info.cfg beside the image")
 
@@ -144,7 +147,7 @@ def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:
     """With the voxel size the ensemble was told."""
     result = result_of(tmp_path / "heart.tif", None, spacing=(9.0, 2.0, 3.0))
     voxels = np.random.default_rng(0).normal(size=VOLUME.shape)
-    study = read_study(study_of(result, tmp_path / "study", image=voxels).folder)
+    study = read_study(make_result_study(result, tmp_path / "study", image=voxels).folder)
     assert study.info.image is None
     assert study.info.geometry.spacing == (9, 2, 3)
     assert study.info.geometry.letters is None
@@ -153,106 +156,111 @@ def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:
     np.testing.assert_array_equal(voxels_in(file), voxels.astype(np.float32))
 
 
-def test_an_image_whose_file_is_gone_goes_into_the_study(result, image, tmp_path) -> None:
+def test_an_image_without_its_file_goes_into_the_study(result, image, tmp_path) -> None:
     voxels = voxels_in(image)
     image.unlink()
-    study = read_study(study_of(result, tmp_path / "study", image=da.from_array(voxels)).folder)
+    study = read_study(
+        make_result_study(result, tmp_path / "study", image=da.from_array(voxels)).folder
+    )
     assert study.info.image is None
     assert study.info.geometry.same_grid(VOLUME)
     np.testing.assert_array_equal(voxels_in(study.folder / "image.nii.gz"), voxels)
 
 
-def test_an_image_that_cannot_be_loaded_is_a_sentence(tmp_path) -> None:
+def test_an_image_that_cannot_be_loaded_raises(tmp_path) -> None:
     def fail(block: np.ndarray) -> np.ndarray:
         raise RuntimeError("the drive is gone")
 
     lazy = da.ones(VOLUME.shape).map_blocks(fail, meta=np.ones(()))
     with pytest.raises(DataError) as error:
-        study_of(result_of(None), tmp_path / "study", image=lazy)
+        make_result_study(result_of(None), tmp_path / "study", image=lazy)
     assert str(error.value.values["error"]) == "the drive is gone"
     assert not (tmp_path / "study").exists()
 
 
-def test_before_a_phase_is_done_there_is_nothing_to_review(image, tmp_path) -> None:
-    with pytest.raises(AppError, match=NOTHING_DONE):
-        study_of(result_of(image, phases=()), tmp_path / "study", image=None)
+def test_a_result_without_a_finished_phase_raises(image, tmp_path) -> None:
+    with pytest.raises(AppError) as caught:
+        make_result_study(result_of(image, phases=()), tmp_path / "study", image=None)
+    assert caught.value.statement.template == NOTHING_DONE
     assert not (tmp_path / "study").exists()
 
 
-# What is there already
+# An existing study
 
 
-def test_a_study_nobody_has_worked_on_is_replaced(result, tmp_path) -> None:
-    folder = study_of(result, tmp_path / "study", image=None).folder
+def test_a_study_without_corrections_is_replaced(result, tmp_path) -> None:
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     result.phases[None] = PhaseState(3, 3, made_report(ensemble="newer"))
-    assert study_of(result, folder, image=None).is_new
+    assert make_result_study(result, folder, image=None).is_new
     assert read_study(folder).info.ensemble == "newer"
 
 
-def test_a_study_that_was_begun_is_gone_on_with(result, tmp_path) -> None:
-    folder = study_of(result, tmp_path / "study", image=None).folder
+def test_a_begun_study_is_kept(result, tmp_path) -> None:
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     before = {file: file.read_bytes() for file in folder.rglob("*.*") if file.is_file()}
     result.phases[None] = PhaseState(3, 3, made_report(ensemble="newer"))
-    found = study_of(result, folder, image=None)
+    found = make_result_study(result, folder, image=None)
     assert not found.is_new
-    assert found.sentence == (
-        f"There is a study in {folder} already: it goes on with what was segmented then."
-    )
+    assert found.sentence == BEGUN_STUDY.format(folder=folder)
     assert {file: file.read_bytes() for file in folder.rglob("*.*") if file.is_file()} == before
 
 
-def test_a_study_that_is_open_in_a_window_is_gone_on_with(result, tmp_path) -> None:
-    folder = study_of(result, tmp_path / "study", image=None).folder
+def test_a_study_open_in_a_window_is_kept(result, tmp_path) -> None:
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     with open_study_lock(folder):
-        assert not study_of(result, folder, image=None).is_new
-    assert study_of(result, folder, image=None).is_new
+        assert not make_result_study(result, folder, image=None).is_new
+    assert make_result_study(result, folder, image=None).is_new
 
 
-def test_the_review_of_another_image_is_not_gone_on_with(result, image, tmp_path) -> None:
-    folder = study_of(result, tmp_path / "study", image=None).folder
+def test_the_review_of_another_image_raises(result, image, tmp_path) -> None:
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     other = tmp_path / "other" / "heart.nii.gz"
     other.parent.mkdir()
     other.write_bytes(image.read_bytes() + b" ")
-    with pytest.raises(DataError, match="holds the review of another image of this name"):
-        study_of(result_of(other), folder, image=None)
+    with pytest.raises(DataError) as caught:
+        make_result_study(result_of(other), folder, image=None)
+    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.values == {"folder": folder}
     assert read_study(folder).review == BEGUN
 
 
-def test_images_without_a_file_are_told_apart_by_their_voxels(tmp_path) -> None:
+def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
     result = result_of(None)
     voxels = np.random.default_rng(0).normal(size=VOLUME.shape)
-    folder = study_of(result, tmp_path / "study", image=voxels).folder
+    folder = make_result_study(result, tmp_path / "study", image=voxels).folder
     save_review(folder, BEGUN)
-    assert not study_of(result, folder, image=voxels).is_new
-    with pytest.raises(DataError, match="the review of another image"):
-        study_of(result, folder, image=voxels + 1)
-    with pytest.raises(DataError, match="the review of another image"):
-        study_of(replace(result, shape=(3, *result.shape[1:])), folder, image=voxels[:3])
+    assert not make_result_study(result, folder, image=voxels).is_new
+    flat = replace(result, shape=(3, *result.shape[1:]))
+    for other, other_voxels in ((result, voxels + 1), (flat, voxels[:3])):
+        with pytest.raises(DataError) as caught:
+            make_result_study(other, folder, image=other_voxels)
+        assert caught.value.statement.template == OTHER_IMAGE
 
 
-def test_a_review_whose_image_is_nowhere_is_gone_on_with(result, image, tmp_path) -> None:
+def test_a_begun_study_without_its_image_is_kept(result, image, tmp_path) -> None:
     voxels = voxels_in(image)
-    folder = study_of(result, tmp_path / "study", image=None).folder
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     image.unlink()
-    assert not study_of(result, folder, image=voxels).is_new
+    assert not make_result_study(result, folder, image=voxels).is_new
 
 
 def test_a_folder_with_other_files_is_refused(result, tmp_path) -> None:
     folder = tmp_path / "heart_study"
     folder.mkdir()
     (folder / "thesis.doc").write_text("all of it")
-    with pytest.raises(DataError, match=r"holds other files \(thesis.doc\): choose another folder"):
-        study_of(result, folder, image=None)
+    with pytest.raises(DataError, match=r"thesis\.doc"):
+        make_result_study(result, folder, image=None)
     assert [file.name for file in folder.iterdir()] == ["thesis.doc"]
 
 
 def test_a_begun_study_that_is_damaged_stays_as_it_is(result, tmp_path) -> None:
-    folder = study_of(result, tmp_path / "study", image=None).folder
+    folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     (folder / "study.json").write_text("{")
-    with pytest.raises(DataError, match="is damaged"):
-        study_of(result, folder, image=None)
+    with pytest.raises(DataError, match=r"study\.json"):
+        make_result_study(result, folder, image=None)
+    assert (folder / "study.json").read_text() == "{"
     assert (folder / "review.json").exists()

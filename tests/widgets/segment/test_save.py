@@ -1,4 +1,4 @@
-"""Results as files, the same as those of the command line."""
+"""Tests of the files of a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from napari_bayes_nnunet.io.images.nifti import (
     read_volume,
     write_labels,
 )
-from napari_bayes_nnunet.widgets.segment.save import check_savable, result_files, save
+from napari_bayes_nnunet.widgets.segment.save import (
+    NO_POSITION,
+    SAME_FILE,
+    STOPPED_PHASE,
+    check_savable,
+    result_files,
+    save_result,
+)
 
 from ..conftest import CINE, VOLUME, grow, make_result
 
@@ -29,7 +36,7 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
     grow(result, tmp_path)
     result.finish(None, {"method": "multi", "volumes_ml": {}})
     out = tmp_path / "out"
-    saved = save(result, out, mutual_information=False)
+    saved = save_result(result, out, mutual_information=False)
     assert files(out) == ["heart.json", "heart.nii.gz", "heart_entropy.nii.gz"]
     assert sorted(file.name for file in saved) == files(out)
     labels = read_labels(out / "heart.nii.gz")
@@ -47,10 +54,10 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
     }
 
 
-def test_mutual_information_is_saved_where_it_is_shown(tmp_path) -> None:
+def test_mutual_information_is_saved_if_shown(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
-    save(result, tmp_path / "out", mutual_information=True)
+    save_result(result, tmp_path / "out", mutual_information=True)
     values = read_volume(tmp_path / "out" / "heart_mutual_information.nii.gz").voxels
     assert (values == 0.5).all()
 
@@ -62,7 +69,7 @@ def test_a_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
         grow(result, tmp_path, phase=phase, label=phase)
         result.finish(phase, {})
     out = tmp_path / "out"
-    save(result, out, mutual_information=False)
+    save_result(result, out, mutual_information=False)
     assert files(out) == [
         f"heart_frame{phase}{ending}"
         for phase in ("02", "05")
@@ -86,7 +93,7 @@ def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
     result = make_result(CINE)
     for phase in range(1, 6):
         grow(result, tmp_path, phase=phase, label=phase)
-    save(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out", mutual_information=False)
     labels = read_labels(tmp_path / "out" / "heart.nii.gz")
     assert labels.geometry.same_grid(CINE)
     assert [int(frame.max()) for frame in labels.voxels] == [1, 2, 3, 4, 5]
@@ -95,17 +102,19 @@ def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
 def test_a_stopped_phase_says_so(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
-    save(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out", mutual_information=False)
     report = json.loads((tmp_path / "out" / "heart.json").read_text())
-    assert report["warnings"] == ["Stopped after 1 of 2 members."]
+    assert report["warnings"] == [STOPPED_PHASE.format(done=1, total=2)]
     assert report["ensemble"] == "made"
 
 
 def test_without_geometry_nothing_is_invented(tmp_path) -> None:
     result = make_result(None)
     grow(result, tmp_path)
-    with pytest.raises(AppError, match="heart does not know its place in the patient"):
-        save(result, tmp_path / "out", mutual_information=False)
+    with pytest.raises(AppError) as caught:
+        save_result(result, tmp_path / "out", mutual_information=False)
+    assert caught.value.statement.template == NO_POSITION
+    assert caught.value.values == {"case": "heart"}
     assert not (tmp_path / "out").exists()
 
 
@@ -115,18 +124,20 @@ def test_the_image_itself_is_never_replaced(tmp_path) -> None:
     result = make_result(source=source)
     grow(result, tmp_path)
     before = source.read_bytes()
-    with pytest.raises(AppError, match=r"heart.nii.gz is the image itself: choose another folder"):
-        save(result, tmp_path, mutual_information=False)
+    with pytest.raises(AppError) as caught:
+        save_result(result, tmp_path, mutual_information=False)
+    assert caught.value.statement.template == SAME_FILE
+    assert caught.value.values == {"file": "heart.nii.gz"}
     assert source.read_bytes() == before
     check_savable(result, tmp_path / "elsewhere")
 
 
-def test_a_folder_that_cannot_be_written_to_is_a_sentence(tmp_path) -> None:
+def test_a_folder_that_cannot_be_written_to_raises(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     result = make_result()
     grow(result, tmp_path)
     with pytest.raises((DataError, OSError), match="file"):
-        save(result, tmp_path / "file", mutual_information=False)
+        save_result(result, tmp_path / "file", mutual_information=False)
 
 
 def test_files_are_known_beforehand(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The child is started, spoken to, replaced and ended."""
+"""Tests of the inference child process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import ChildReady, JobEnded, SegmentImage, SnapshotReady
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.widgets.segment.worker_process import WORKER_COMMAND, InferenceChild
+from napari_bayes_nnunet.widgets.common.process import (
+    CHILD_FAILED,
+    CHILD_KILLED,
+    CHILD_NOT_STARTED,
+)
+from napari_bayes_nnunet.widgets.segment.worker_process import (
+    NEW_PROCESS,
+    SUBJECT,
+    WORKER_COMMAND,
+    InferenceChild,
+)
 
 from ..conftest import fake_command
 
@@ -41,13 +51,13 @@ def make_child(qapp):
 
 @pytest.fixture
 def messages(make_child):
-    """A child and what it has said."""
+    """A child and its messages."""
 
     def make(*flags: object, command: list[str] | None = None):
         child = make_child(*flags, command=command)
-        said: list[object] = []
-        child.message_received.connect(said.append)
-        return child, said
+        received: list[object] = []
+        child.message_received.connect(received.append)
+        return child, received
 
     return make
 
@@ -66,12 +76,12 @@ def request(child: InferenceChild, shape=(1, 4, 8, 8), **changes) -> SegmentImag
     return SegmentImage(image=image, settings=settings, **(given | changes))
 
 
-def test_it_is_the_inference_child_that_is_started() -> None:
+def test_the_command_starts_the_inference_child() -> None:
     assert WORKER_COMMAND[0] == sys.executable
     assert WORKER_COMMAND[-2:] == ("-m", "napari_bayes_nnunet.app.worker")
 
 
-def test_a_conversation(messages, qtbot) -> None:
+def test_a_request_is_answered_by_snapshots_and_end(messages, qtbot) -> None:
     child, said = messages()
     assert child.pid is None
     child.send(request(child))
@@ -112,7 +122,7 @@ def test_closing_ends_a_child_that_is_busy(messages, qtbot) -> None:
     assert not is_alive(pid)
 
 
-def test_a_killed_child_is_missed_and_the_next_message_starts_another(messages, qtbot) -> None:
+def test_a_killed_child_is_replaced_at_the_next_message(messages, qtbot) -> None:
     child, said = messages()
     child.start()
     wait_for(ChildReady, said, qtbot)
@@ -120,31 +130,26 @@ def test_a_killed_child_is_missed_and_the_next_message_starts_another(messages, 
     (child.scratch / "left.npy").write_bytes(b"")
     with qtbot.waitSignal(child.died) as died:
         os.kill(pid, signal.SIGKILL)
-    assert died.args == [
-        "The segmentation process ended unexpectedly (killed, perhaps because memory ran out). "
-        "Segment starts a new one."
-    ]
+    assert died.args == [f"{CHILD_KILLED.format(subject=SUBJECT)} {NEW_PROCESS}"]
     assert list(child.scratch.iterdir()) == []
     child.send(request(child))
     wait_for(JobEnded, said, qtbot)
     assert child.pid != pid
 
 
-def test_its_last_words_are_told(messages, qtbot) -> None:
+def test_a_crash_is_reported_with_its_error(messages, qtbot) -> None:
     child, _ = messages("--dies-at", 1)
     with qtbot.waitSignal(child.died) as died:
         child.send(request(child))
-    assert died.args == [
-        "The segmentation process ended unexpectedly (exit code 3): RuntimeError: fake crash. "
-        "Segment starts a new one."
-    ]
+    sentence = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: fake crash")
+    assert died.args == [f"{sentence} {NEW_PROCESS}"]
 
 
-def test_a_command_that_is_not_there(messages, qtbot) -> None:
+def test_a_missing_command_is_reported(messages, qtbot) -> None:
     child, _ = messages(command=["/not/there"])
     with qtbot.waitSignal(child.died) as died:
         child.start()
-    assert died.args == ["The segmentation process could not be started: /not/there."]
+    assert died.args == [CHILD_NOT_STARTED.format(subject=SUBJECT, program="/not/there")]
 
 
 def test_restarting_does_not_wait_for_a_busy_child(messages, qtbot) -> None:

@@ -1,4 +1,4 @@
-"""A folder of studies that is to be segmented, as the dock Segment and its window say."""
+"""Command that segments a cohort with the settings of the dock Segment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from ...app.remote.device import RemoteDevice, is_remote
 from ...app.segmentation.settings import SegmentationSettings
 
 ED_AND_ES, ALL = "ED,ES", "all"
-NO_IMAGES = "Choose the folder of the images first."
-NO_RESULTS = "Choose a folder for the results first."
+NO_IMAGES = "No folder of images is chosen. Choose it first."
+NO_RESULTS = "No folder for the results is chosen. Choose it first."
 SAME_PATHS = (
-    " The files are read and written there: ensemble, images and results must have the same paths "
-    "on both computers."
+    " That computer reads and writes the files, so ensemble, images and results must have the "
+    "same paths on both computers."
 )
-SAME_FOLDER = "The results need a folder of their own, such as {proposed}."
+SAME_FOLDER = (
+    "{images} holds the images. Choose a separate folder for the results, such as {proposed}."
+)
+MISSING_IMAGES = "{images} does not exist. Choose another folder."
+IMAGES_ARE_FILE = "{images} is a file. Choose the folder that contains it."
+RESULTS_ARE_FILE = "{results} is a file. Choose a folder for the results."
+UNREADABLE_IMAGES = "{images} cannot be read ({reason}). Choose another folder."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +36,12 @@ class CohortSettings:
 
     def __str__(self) -> str:
         device = self.settings.device
-        where = "" if device == "auto" else f", on {RemoteDevice.of(device).address}"
-        return f"{self.ensemble}, {self.settings}{where}"
+        location = "" if device == "auto" else f", on {RemoteDevice.of(device).address}"
+        return f"{self.ensemble}, {self.settings}{location}"
 
     @property
-    def needs(self) -> str:
-        """Advice for a run on another computer."""
+    def advice(self) -> str:
+        """Advice for a run on another computer, "" for this one."""
         return SAME_PATHS if is_remote(self.settings.device) else ""
 
     @property
@@ -43,51 +49,50 @@ class CohortSettings:
         """The options of ``bayes-nnunet predict``."""
         if not is_remote(self.settings.device):
             return self.settings.to_arguments()
-        other = RemoteDevice.of(self.settings.device)
-        keys = ["--certificates", os.path.abspath(other.certificates)] if other.certificates else []
-        there = replace(self.settings, device="auto")
-        return [*there.to_arguments(), "--scheduler", other.address, *keys]
+        remote = RemoteDevice.of(self.settings.device)
+        folder = remote.certificates
+        certificates = ["--certificates", os.path.abspath(folder)] if folder else []
+        settings = replace(self.settings, device="auto")
+        return [*settings.to_arguments(), "--scheduler", remote.address, *certificates]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CohortCommand:
-    """All studies in the folder ``images``, in ``phases``, into the folder ``output``."""
+    """A run over all studies in ``images`` that writes to ``output``."""
 
-    asking: CohortSettings
+    chosen: CohortSettings
     images: Path
     output: Path
     phases: str = ED_AND_ES
 
     @property
     def arguments(self) -> list[str]:
-        """What follows ``bayes-nnunet``: with --continue, so that it goes on where it ended."""
-        folders = (self.asking.folder, self.images, "-o", self.output)
-        places = [os.path.abspath(f) if isinstance(f, Path) else f for f in folders]
+        """The arguments of ``bayes-nnunet``, with --continue to skip finished studies."""
+        ensemble, images, output = map(
+            os.path.abspath, (self.chosen.folder, self.images, self.output)
+        )
         options = ["--phases", self.phases, "--continue", "--jsonl"]
-        return ["predict", *places, *self.asking.arguments, *options]
+        return ["predict", ensemble, images, "-o", output, *self.chosen.arguments, *options]
 
 
-def results_beside(images: Path) -> Path:
-    """Where results are proposed."""
+def propose_results(images: Path) -> Path:
+    """Return the default folder for the results, next to the images."""
     folder = Path(os.path.abspath(images))
     return folder.with_name(f"{folder.name}_segmented") if folder.name else folder / "segmented"
 
 
 def check_folders(images: Path, output: Path) -> None:
-    """Raise AppError, one sentence, where these folders cannot be used. For a thread."""
+    """Raise AppError if these folders cannot be used; call it in a thread."""
     if not images.exists():
-        raise AppError(f"There is no folder {images}.")
+        raise AppError(MISSING_IMAGES, images=images)
     if not images.is_dir():
-        raise AppError(f"{images} is a file: choose the folder it lies in.")
+        raise AppError(IMAGES_ARE_FILE, images=images)
     try:
         with os.scandir(images):
             pass
     except OSError as error:
-        reason = (
-            "you may not look into it" if isinstance(error, PermissionError) else error.strerror
-        )
-        raise AppError(f"{images} cannot be read ({reason}): choose another folder.") from error
+        raise AppError(UNREADABLE_IMAGES, images=images, reason=error.strerror) from error
     if output.exists() and not output.is_dir():
-        raise AppError(f"{output} is a file: choose a folder for the results.")
+        raise AppError(RESULTS_ARE_FILE, results=output)
     if output.resolve() == images.resolve():
-        raise AppError(SAME_FOLDER.format(proposed=results_beside(images)))
+        raise AppError(SAME_FOLDER, images=images, proposed=propose_results(images))

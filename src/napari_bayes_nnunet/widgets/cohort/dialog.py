@@ -1,4 +1,4 @@
-"""The window "Segment a folder": all studies of a folder, one after the other."""
+"""Window "Segment a folder" for a cohort."""
 
 from __future__ import annotations
 
@@ -30,18 +30,25 @@ from .process import CohortRun
 _TITLE = "Segment a folder"
 SIZE = (600, 520)
 SHOWN_AFTER_MS = 100
-"""Studies that were finished before come by the thousand, and are shown together."""
-AS_IN_THE_DOCK = "Asked as chosen in the dock: {asking}."
+"""Thousands of studies may have been finished before; they are shown together."""
+FROM_THE_DOCK = "Options of the dock: {chosen}."
 _LOOKING = "Looking for studies"
 NOTICES_SHOWN = 3
-SUMMARY = "cohort.html in the folder of the results sums them up."
-GOES_ON = "What is finished is kept, and Start goes on from there."
+SUMMARY = "See cohort.html in the folder of the results for a summary."
+FINISHED_KEPT = "Finished studies are kept. Press Start to continue."
+STUDY_COUNT = "{done} of {studies} done"
+FIRST_STUDY = "Segmenting the first of {studies}…"
+STOPPED_AT = "Stopped: {count}. The study in progress is lost. Press Start to continue."
+STOPPED_FIRST = "Stopped before the first study."
+RUN_FINISHED = "Finished in {duration}: {count}{failed}. {summary}"
+FAILED_COUNT = ", {failed} failed (see the top of the table)"
 
 
 class CohortWindow(FolderDrop, QWidget):
-    """Closing it ends nothing. ``asking`` tells how the dock asks, or raises AppError.
+    """Window for a run over a folder of studies, which continues after the window is closed.
 
-    ``review_requested`` carries the folder of the results, ``progressed`` "3 of 60" while it runs.
+    ``read_settings`` returns the settings of the dock or raises AppError. ``review_requested``
+    carries the folder of the results, ``progressed`` a text such as "3 of 60", "" at the end.
     """
 
     review_requested = Signal(object)
@@ -52,11 +59,11 @@ class CohortWindow(FolderDrop, QWidget):
         run: CohortRun,
         settings: Settings,
         *,
-        asking: Callable[[], CohortSettings],
+        read_settings: Callable[[], CohortSettings],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent, Qt.WindowType.Window)
-        self._run, self._settings, self._asking = run, settings, asking
+        self._run, self._settings, self._read_settings = run, settings, read_settings
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
@@ -64,7 +71,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
         self.form = CohortForm()
-        self.asked = MessageLabel()
+        self.chosen = MessageLabel()
         self.start_button = QPushButton("Start")
         self.stop_button = QPushButton("Stop")
         self.review_button = QPushButton("Open in Review")
@@ -79,21 +86,21 @@ class CohortWindow(FolderDrop, QWidget):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run was asked for and has not ended."""
+        """Whether a run was requested and has not ended."""
         return self._checked is not None or self._run.is_running
 
-    def refresh_asking(self) -> None:
-        """Say how the dock would ask now, unless something runs, which is asked as it was then."""
+    def refresh_settings(self) -> None:
+        """Show the settings of the dock; during a run, keep the settings that it uses."""
         if self.is_busy:
             return
         try:
-            asking = self._asking()
-            self.asked.say(AS_IN_THE_DOCK.format(asking=asking) + asking.needs)
+            chosen = self._read_settings()
+            self.chosen.say(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
         except AppError as error:
-            self.asked.say(in_the_window(error))
+            self.chosen.say(in_the_window(error))
 
     def start(self) -> None:
-        """Begin, or go on with what is not finished; what is missing is said first."""
+        """Segment the studies that are not finished, or show what is missing."""
         if self.is_busy:
             return
         try:
@@ -101,7 +108,7 @@ class CohortWindow(FolderDrop, QWidget):
         except AppError as error:
             self._say(in_the_window(error), LEVEL_COLORS["blocking"])
             return
-        self.refresh_asking()
+        self.refresh_settings()
         self._checked = request
         self._say("")
         self._set_running(True)
@@ -111,7 +118,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._background.run(check, *arrived)
 
     def stop(self) -> None:
-        """End soon; only what is in work is lost."""
+        """End the run soon; only the study in progress is lost."""
         self.stop_button.setEnabled(False)
         self.progress.text.setText("Stopping…")
         if self._checked is not None:
@@ -123,20 +130,19 @@ class CohortWindow(FolderDrop, QWidget):
         if images is None or results is None:
             raise AppError(NO_IMAGES if images is None else NO_RESULTS)
         phases = str(self.form.phases.currentData())
-        return CohortCommand(asking=self._asking(), images=images, output=results, phases=phases)
+        chosen = self._read_settings()
+        return CohortCommand(chosen=chosen, images=images, output=results, phases=phases)
 
     def _explain(self) -> None:
         self.start_button.setToolTip(
-            "Segment all studies of the folder. Those whose results are there already are left as "
-            "they are: after a stop or a failure it goes on where it ended. The image in the dock "
-            "can be segmented meanwhile; both only slow each other down."
+            "Segment all studies of the folder that have no results yet. The dock stays usable "
+            "meanwhile."
         )
         self.stop_button.setToolTip(
-            "Ends within seconds. Only the study in work is lost; Start goes on from there."
+            "Stop within seconds. Only the study in progress is lost; Start continues."
         )
         self.review_button.setToolTip(
-            "List the studies that are done in the dock Review, the worst first; also while others "
-            "are being segmented."
+            "List the finished studies in the dock Review, the worst first, also during the run."
         )
 
     def _lay_out(self) -> None:
@@ -149,7 +155,7 @@ class CohortWindow(FolderDrop, QWidget):
         buttons.addWidget(self.review_button, 2)
         column = QVBoxLayout(self)
         column.addWidget(self.form)
-        column.addWidget(self.asked)
+        column.addWidget(self.chosen)
         column.addLayout(buttons)
         column.addWidget(self.progress)
         column.addWidget(self.status)
@@ -200,8 +206,8 @@ class CohortWindow(FolderDrop, QWidget):
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
         left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
         count = f"{done} of {self._studies}"
-        first = f"Segmenting the first of {_number(self._studies)}…"
-        self.progress.bar.setRange(0, self._studies if done else 0)  # a sign of life until then
+        first = FIRST_STUDY.format(studies=_number(self._studies))
+        self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
         if self.stop_button.isEnabled():
@@ -227,15 +233,18 @@ class CohortWindow(FolderDrop, QWidget):
     def _ending(self, outcome: str, sentence: str) -> str:
         done, failed = self.table.done, self.table.failed
         if outcome == FAILED:
-            return f"{sentence} {GOES_ON}" if done else sentence
+            return f"{sentence} {FINISHED_KEPT}" if done else sentence
         if not self._studies:
-            return "Stopped before the first study."
-        count = f"{done} of {_number(self._studies)} {'is' if done == 1 else 'are'} done"
+            return STOPPED_FIRST
+        count = STUDY_COUNT.format(done=done, studies=_number(self._studies))
         if outcome != FINISHED:
-            return f"Stopped: {count}. Only what was in work is lost; Start goes on from there."
-        took = duration_text(perf_counter() - self._started)
-        first = f", {failed} failed; see the top of the table" if failed else ""
-        return f"Finished in {took}: {count}{first}. {SUMMARY}"
+            return STOPPED_AT.format(count=count)
+        return RUN_FINISHED.format(
+            duration=duration_text(perf_counter() - self._started),
+            count=count,
+            failed=FAILED_COUNT.format(failed=failed) if failed else "",
+            summary=SUMMARY,
+        )
 
     def _on_review_clicked(self) -> None:
         self.review_requested.emit(self._results)
@@ -246,23 +255,23 @@ class CohortWindow(FolderDrop, QWidget):
         self.stop_button.setEnabled(running)
         self.review_button.setEnabled(self.table.done > 0)
         self.progress.setVisible(running)
-        self.refresh_asking()
+        self.refresh_settings()
 
     def _say(self, sentence: str, color: str = "") -> None:
         self.status.setStyleSheet(f"color: {color}" if color else "")
         self.status.say(sentence)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """The dock may have changed since."""
+        """Refresh the settings, which may have changed in the dock."""
         super().showEvent(event)
-        self.refresh_asking()
+        self.refresh_settings()
 
     def can_take(self, path: Path) -> bool:
         """Return True if ``path`` is a folder and no studies are being segmented."""
         return super().can_take(path) and not self.is_busy
 
     def take(self, path: Path) -> None:
-        """Take a dropped folder as that of the images."""
+        """Choose the dropped folder as the folder of the images."""
         self.form.images.choose(path)
 
 

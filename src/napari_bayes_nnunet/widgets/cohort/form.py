@@ -1,4 +1,4 @@
-"""Which studies are to be segmented: a folder of images, one for the results, and the phases."""
+"""Form for the folders and phases of a cohort."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from ..common.dock import form_layout, row_label
 from ..common.folder_row import FolderRow
-from .command import ALL, ED_AND_ES, results_beside
+from .command import ALL, ED_AND_ES, propose_results
 
 _IMAGES_HELP = (
-    "Everything in this folder and the folders in it is looked through for NIfTI files and DICOM "
-    "series. It is only read. It can be dropped on this window."
+    "Folder that is searched, with its subfolders, for NIfTI files and DICOM series. It is only "
+    "read."
 )
 RESULTS_HELP = (
-    "Every study gets a folder here, in the same tree as the images: labels, uncertainty and all "
-    "that a review needs. cohort.html here sums them up, the worst first."
+    "Folder for a study per image, in the same subfolders as the images, and for the summary "
+    "cohort.html."
 )
 PHASES = {
     ED_AND_ES: (
         "ED and ES",
-        "End-diastole and end-systole: those of an Info.cfg beside the image, else found by the "
-        "volume of the left ventricle.",
+        "End-diastole and end-systole, from an Info.cfg next to the image or found by the volume "
+        "of the left ventricle.",
     ),
-    ALL: ("All", "Every phase: takes as many times longer as there are phases."),
+    ALL: ("All", "Every phase. The time grows with the number of phases."),
 }
+_PHASES_HELP = "Phases of cines to segment."
 
 
 class CohortForm(QWidget):
-    """The results are proposed beside the images until another folder is chosen."""
+    """Folders of the images and the results, and the phases to segment.
+
+    New images set the results to a folder next to them.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +50,7 @@ class CohortForm(QWidget):
             self.phases.addItem(title, name)
             last = self.phases.count() - 1
             self.phases.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
-        self.phases.setToolTip("Of cines. " + "\n".join(f"{t}: {h}" for t, h in PHASES.values()))
+        self.phases.setToolTip(_PHASES_HELP)
         rows = form_layout(self)
         rows.addRow(row_label("Images"), self.images)
         rows.addRow(row_label("Results"), self.results)
@@ -54,13 +58,13 @@ class CohortForm(QWidget):
         self.images.chosen.connect(self._on_images_chosen)
 
     def choices(self) -> dict[str, Any]:
-        """What is chosen as plain JSON, to be remembered."""
+        """Return the choices as plain JSON, to be saved."""
         paths = {"images": self.images.path, "results": self.results.path}
         folders = {name: str(path) for name, path in paths.items() if path is not None}
         return {**folders, "phases": self.phases.currentData()}
 
     def set_choices(self, kept: Mapping[str, Any]) -> None:
-        """Show what `choices` gave. Whether it is still there is seen later: drives can be slow."""
+        """Show saved choices; whether the folders exist is checked at the start of a run."""
         for name, row in (("images", self.images), ("results", self.results)):
             if isinstance(kept.get(name), str):
                 row.set_path(Path(kept[name]))
@@ -68,7 +72,7 @@ class CohortForm(QWidget):
         self.phases.setCurrentIndex(max(self.phases.findData(kept.get("phases")), 0))
 
     def _on_images_chosen(self, images: Path | None) -> None:
-        """The results of other images have no place in the folder of those before."""
+        """Propose a folder for the results; other images need another one."""
         if images is not None and (self._images is not None or self.results.path is None):
-            self.results.set_path(results_beside(images))
+            self.results.set_path(propose_results(images))
         self._images = images

@@ -1,4 +1,4 @@
-"""The studies of a folder as they end: those that failed first, then the latest."""
+"""Table of the studies of a cohort, failed studies first, then the latest."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..common.rows_table import Column, Level, Row, RowsTable
 from ..common.wording import in_the_window
 
 _COLUMNS = (
-    Column("Study", "Where its results are, seen from the folder of the results."),
-    Column("Outcome", "done, finished before (its results were there already), or failed."),
-    Column("Remarks", "Why it failed, or what there is to know. Click a row to read all of it."),
+    Column("Study", "Folder of its results, relative to the folder of the results."),
+    Column("Outcome", "Done, finished before (by an earlier run), or failed."),
+    Column("Remarks", "Reason of a failure, or notes. Click a row to read all of it."),
 )
 STUDY, STUDY_SHARE = 0, 0.42
 _ROWS_SHOWN = 8
 FEWEST_ROWS_HEIGHT = 120
 WITHOUT_LIMIT = 16777215
-"""QWIDGETSIZE_MAX, which Qt does not tell Python."""
+"""QWIDGETSIZE_MAX, which PyQt does not export."""
 _LEVELS: dict[str, Level] = {"failed": "blocking", "finished before": "done"}
 
 
 class CohortList(QWidget):
-    """Studies can be added by the thousand: they are shown at the next `refresh`."""
+    """Table of studies with the text of the chosen one; `refresh` shows the added studies."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,54 +47,54 @@ class CohortList(QWidget):
         column.addWidget(self.table, 1)
         column.addWidget(self.detail)
         column.addWidget(self.left_out)
-        column.addStretch(0)  # takes the room while there is no table
+        column.addStretch(0)  # fills the space while the table is hidden
         self.table.row_chosen.connect(self._on_row_chosen)
         self.clear()
 
     @property
     def failed(self) -> int:
-        """How many studies failed."""
+        """Number of failed studies."""
         return len(self._failed)
 
     @property
     def done(self) -> int:
-        """How many studies have results."""
+        """Number of studies with results."""
         return len(self._others)
 
     def clear(self, images: Path | None = None) -> None:
-        """Show nothing. ``images``: the folder seen from which files are named from now on."""
+        """Remove all studies; name files relative to the folder ``images`` from now on."""
         self._failed, self._others, self._images = [], [], images
         self.set_left_out(())
         self.refresh()
         self.detail.say("")
 
     def add(self, study: StudyDone) -> None:
-        """Take in a study that has ended."""
+        """Add a study that has ended."""
         row = cohort_row(study, images=self._images)
         (self._failed if study.outcome == "failed" else self._others).append(row)
 
     def refresh(self) -> None:
-        """Show what was taken in; the row that was chosen stays so, and what is in sight too."""
+        """Show the added studies; the chosen row and the scroll position stay."""
         table, rows = self.table, [*self._failed, *reversed(self._others)]
-        chosen, place = table.currentIndex().row(), table.verticalScrollBar().value()
-        row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
+        chosen, position = table.currentIndex().row(), table.verticalScrollBar().value()
+        chosen_row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
         before = table.blockSignals(True)
         table.set_rows(rows)
-        table.choose_row(next((i for i, one in enumerate(rows) if one is row), None))
+        table.choose_row(next((i for i, row in enumerate(rows) if row is chosen_row), None))
         table.blockSignals(before)
         table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
         table.setMaximumHeight(WITHOUT_LIMIT)
         table.setVisible(bool(rows))
         self._study_width = table.columnWidth(STUDY)
         self._fit()
-        table.verticalScrollBar().setValue(place)
+        table.verticalScrollBar().setValue(position)
 
     def set_left_out(self, sentences: Sequence[str]) -> None:
-        """What kinds of files are no studies, and how many there are of each."""
+        """Show the kinds of files that are not studies, with their numbers."""
         self.left_out.say(f"Left out: {'; '.join(sentences)}." if sentences else "")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """In a wide window more of a study's name is seen."""
+        """Fit the column of the studies to the width."""
         super().resizeEvent(event)
         self._fit()
 
@@ -107,7 +107,7 @@ class CohortList(QWidget):
 
 
 def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
-    """Study, outcome, and what there is to know; files are named as seen from ``images``."""
+    """Return the row of a study, with files named relative to ``images``."""
     text = in_the_window(study.spoken)
     if images is not None:
         text = text.replace(f"{images.absolute()}{os.sep}", "")

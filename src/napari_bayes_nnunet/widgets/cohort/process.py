@@ -1,4 +1,4 @@
-"""The command that segments a folder of studies, run by the window: followed, stopped, ended."""
+"""Child process that segments a cohort."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .command import CohortCommand
 
 STOPS_WITHIN_MS = 5000
 CLOSES_WITHIN_MS = 1000
-"""A window that is closed does not wait longer: the study in work is lost either way."""
+"""A longer wait would not help: closing loses the study in progress either way."""
+COHORT_SUBJECT = "The segmentation"
 
 
 class CohortRun(QObject):
-    """One run at a time. ``ended`` carries the outcome and text of a JobEnded.
+    """At most one run of the command for a cohort, independent of the inference child.
 
     ``found`` carries StudiesFound, ``study_done`` StudyDone, ``stage_started`` StageStarted,
-    ``noticed`` a sentence. The command runs next to the inference child: both can work at once. It
-    ends with this object's window, by `close`.
+    ``noticed`` a sentence, and ``ended`` the outcome and text of a JobEnded.
     """
 
     found = Signal(object)
@@ -64,34 +64,34 @@ class CohortRun(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether the command runs."""
+        """Whether the command is running."""
         return self._process.is_running
 
     @property
     def pid(self) -> int | None:
-        """The command's process number, None if it does not run."""
+        """The process number of the command, None if it is not running."""
         return self._process.pid
 
     def start(self, request: CohortCommand) -> None:
-        """Run the command, unless it runs already."""
+        """Run the command unless it is running."""
         if not self.is_running:
             self._end, self._is_stopping = None, False
             self._process.start(*request.arguments)
 
     def stop(self) -> None:
-        """Ask the command to end, as Ctrl-C does; kill it if it does not within 5 s."""
+        """Ask the command to end, as Ctrl-C does; kill it after 5 s."""
         if self.is_running and not self._is_stopping:
             self._is_stopping = True
             self._process.terminate()
             self._patience.start()
 
     def close(self) -> None:
-        """End the command now, because its window closes, and report nothing more."""
+        """End the command without ``ended``, because its window closes."""
         self._patience.stop()
         self._process.close(within_ms=CLOSES_WITHIN_MS)
 
     def _on_message(self, message: Message) -> None:
-        if answer := self._answers.get(type(message)):  # a newer version may have other kinds
+        if answer := self._answers.get(type(message)):  # a newer version may have other messages
             answer(message)
 
     def _on_notice(self, message: Notice) -> None:
@@ -108,4 +108,4 @@ class CohortRun(QObject):
         elif self._is_stopping:
             self.ended.emit(STOPPED, "")
         else:
-            self.ended.emit(FAILED, end.error or end.sentence("The segmentation"))
+            self.ended.emit(FAILED, end.error or end.sentence(COHORT_SUBJECT))

@@ -191,7 +191,8 @@ class ChoiceBox(ComboBox):
     """A combo box with a help text for each choice; its tooltip is that of the chosen one."""
 
     def __init__(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
-        super().__init__()
+        self._texts = texts
+        super().__init__(choices=self._list_choices)
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.native.setSizeAdjustPolicy(policy)
         self.changed.connect(self._show_help)
@@ -202,10 +203,11 @@ class ChoiceBox(ComboBox):
 
         The value stays if it is among them; otherwise it becomes the first.
         """
-        self._helps, before = helps, self.value
+        self._texts, self._helps = texts, helps
+        before = self.get_value()
         with self.changed.blocked():
-            self.choices = ()  # otherwise magicgui lists choices it already has first
-            self.choices = lambda _: [(text, value) for value, text in texts.items()]
+            self.native.clear()  # otherwise magicgui lists choices it already has first
+            self.reset_choices()
             if before in texts:
                 self.value = before
         self.set_disabled({})
@@ -217,13 +219,17 @@ class ChoiceBox(ComboBox):
 
         A disabled value gives way to the first enabled one.
         """
-        for index, value in enumerate(self.choices):
+        for index, value in enumerate(self._texts):
             text = reasons.get(value) or self._helps.get(value)
             self.native.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
             self.native.model().item(index).setEnabled(value not in reasons)
         if self.value in reasons:
-            self.value = next((v for v in self.choices if v not in reasons), self.choices[0])
+            enabled = [value for value in self._texts if value not in reasons]
+            self.value = (enabled or list(self._texts))[0]
         self._show_help()
+
+    def _list_choices(self, _: object) -> list[tuple[str, Any]]:
+        return [(text, value) for value, text in self._texts.items()]
 
     def _show_help(self) -> None:
         if text := self.native.currentData(Qt.ItemDataRole.ToolTipRole):

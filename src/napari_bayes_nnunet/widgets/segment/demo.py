@@ -1,4 +1,4 @@
-"""The command ``demo``: a real cine, the dock Segment and the built-in ensemble in one window."""
+"""The command ``demo``: a real cine, segmented in the dock Segment by the built-in ensemble."""
 
 from __future__ import annotations
 
@@ -19,10 +19,28 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 500
+"""Qt and the graphics card have drawn the layers by then."""
 WINDOW = (1500, 920)
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+NO_QT = (
+    "napari or a Qt binding is missing ({error}). Install the package with "
+    'pip install "napari-bayes-nnunet[all]".'
+)
+NO_DISPLAY = (
+    "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set). Start it on a desktop, or "
+    "on a virtual display with xvfb-run -a (Debian packages xvfb and xauth)."
+)
+UNREACHABLE_DISPLAY = (
+    "The display ({display}) cannot be used. Check it, or start on a virtual display with "
+    "xvfb-run -a. Qt reports more with QT_DEBUG_PLUGINS=1."
+)
+NO_PICTURE_NAME = "{file} is not the name of a picture. Use one of the endings {endings}."
+CANNOT_WRITE_PICTURE = "{file} cannot be written ({reason})."
+PICTURE_IS_FOLDER = "{folder} is a folder. Name a file, such as {example}."
+TOO_SLOW = "The demo did not finish within {seconds:.0f} seconds."
+CLOSED_EARLY = "The window was closed before the picture was taken."
 
 
 def run_demo(
@@ -31,11 +49,11 @@ def run_demo(
     make_dock: Callable[[Any], SegmentWidget] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Open napari with the sample cine and segment ED and ES; blocks until the window is closed.
+    """Open napari with the sample cine and segment ED and ES; return when the window is closed.
 
-    With ``screenshot`` nobody is needed: after the last member a picture of the whole window is
-    written there and the window closes. Raises AppError, one sentence, where something is missing
-    or fails, or where it takes longer than ``timeout_s``.
+    With ``screenshot`` it runs unattended: after the last member it writes a picture of the window
+    to this file and closes the window. Raises AppError if anything is missing or fails, or if it
+    takes longer than ``timeout_s``.
     """
     check_display(os.environ, sys.platform)
     if screenshot is not None:
@@ -44,10 +62,7 @@ def run_demo(
         import napari
         import qtpy.QtWidgets  # noqa: F401
     except ImportError as error:  # qtpy's own errors are ImportErrors too
-        raise AppError(
-            "napari or a Qt binding is missing: install the package with its extra, "
-            f'pip install "napari-bayes-nnunet[all]" ({error}).'
-        ) from error
+        raise AppError(NO_QT, error=error) from error
     check_reachable(sys.platform)
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     demo = _Demo(viewer, screenshot, make_dock or _dock)
@@ -58,47 +73,41 @@ def run_demo(
 
 
 def check_display(environment: Mapping[str, str], platform: str) -> None:
-    """Raise AppError where Qt would abort the process: Linux without any display."""
+    """Raise AppError on Linux without a display, where Qt would abort the process."""
     chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
     if not platform.startswith("linux") or chosen in WITHOUT_DISPLAY:
         return
     if not any(environment.get(name) for name in DISPLAYS):
-        raise AppError(
-            "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set): start it on a "
-            "desktop, or on a virtual one with xvfb-run -a (Debian packages xvfb and xauth)."
-        )
+        raise AppError(NO_DISPLAY)
 
 
 def check_reachable(platform: str) -> None:
-    """Raise AppError where Qt would abort the process: a display that nobody answers for."""
+    """Raise AppError on Linux if the display does not respond; Qt would abort the process."""
     if not platform.startswith("linux"):
         return
     script = "from qtpy.QtWidgets import QApplication; QApplication([])"
     tried = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=False)
     if tried.returncode:
-        where = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
-        raise AppError(
-            f"The display ({where}) cannot be used: check it, or start on a virtual one with "
-            "xvfb-run -a. Qt says more with QT_DEBUG_PLUGINS=1."
-        )
+        display = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
+        raise AppError(UNREACHABLE_DISPLAY, display=display)
 
 
 def check_picture(file: Path) -> None:
-    """Raise AppError where no picture can be written to ``file``, before anything is begun."""
+    """Raise AppError if no picture can be written to ``file``."""
     if file.suffix.lower() not in PICTURES:
-        raise AppError(f"{file} must end in one of {', '.join(PICTURES)} to be a picture.")
+        raise AppError(NO_PICTURE_NAME, file=file, endings=", ".join(PICTURES))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):
             pass
     except OSError as error:
-        raise AppError(f"{file} cannot be written: {error.strerror}.") from error
+        raise AppError(CANNOT_WRITE_PICTURE, file=file, reason=error.strerror) from error
     if file.is_dir():
-        raise AppError(f"{file} is a folder: name a file, such as {file / 'demo.png'}.")
+        raise AppError(PICTURE_IS_FOLDER, folder=file, example=file / "demo.png")
 
 
 class _Demo:
-    """The steps from the empty window to the picture; ``failure`` is empty or a sentence."""
+    """The steps from the empty window to the picture."""
 
     def __init__(
         self, viewer: Any, screenshot: Path | None, make_dock: Callable[[Any], SegmentWidget]
@@ -111,7 +120,7 @@ class _Demo:
         self._is_done = screenshot is None
 
     def start(self, timeout_s: float) -> None:
-        """Open sample and dock and begin; all else happens in napari's event loop."""
+        """Open the sample and the dock; all further steps happen in napari's event loop."""
         from qtpy.QtCore import QTimer
 
         from ..layers.result_layers import add_image
@@ -127,8 +136,8 @@ class _Demo:
         self._dock.job.ended.connect(self._on_ended)
         self._dock.ensemble.choose_demo()
         if self._screenshot is not None:
-            late = f"The demo was not finished within {timeout_s:.0f} seconds."
-            QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, late))
+            sentence = TOO_SLOW.format(seconds=timeout_s)
+            QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, sentence))
 
     @property
     def has_failed(self) -> bool:
@@ -136,9 +145,9 @@ class _Demo:
         return bool(self._failure)
 
     def check(self) -> None:
-        """Raise AppError if the picture was not made."""
+        """Raise AppError if a picture was wanted but not taken."""
         if not self._is_done:
-            raise AppError(self._failure or "The window was closed before the picture was taken.")
+            raise AppError(self._failure or CLOSED_EARLY)
 
     def _on_ensemble_found(self, path: Path) -> None:
         assert self._dock is not None
@@ -150,15 +159,15 @@ class _Demo:
     def _on_ended(self, outcome: str, sentence: str) -> None:
         from qtpy.QtCore import QTimer
 
-        if self._screenshot is None or outcome == STOPPED:  # by hand, or by closing the window
+        if self._screenshot is None or outcome == STOPPED:  # the user pressed Stop or closed it
             return
         if outcome != FINISHED:
             self._fail(sentence)
             return
-        self._look_closely()
+        self._zoom()
         QTimer.singleShot(DRAWN_AFTER_MS, self._take_picture)
 
-    def _look_closely(self) -> None:
+    def _zoom(self) -> None:
         from ..layers.result_layers import result_layers
         from ..layers.viewing import zoom_to_labels
 
@@ -168,12 +177,12 @@ class _Demo:
         zoom_to_labels(self._viewer, result_layers(self._viewer, layer)["prediction"])
 
     def _take_picture(self) -> None:
-        """Qt and the graphics card have had time to draw what was laid out."""
         assert self._screenshot is not None
         try:
             self._viewer.screenshot(str(self._screenshot), canvas_only=False)
         except OSError as error:
-            self._fail(f"{self._screenshot} cannot be written: {error.strerror or error}.")
+            reason = error.strerror or error
+            self._fail(CANNOT_WRITE_PICTURE.format(file=self._screenshot, reason=reason))
             return
         self._is_done = True
         self._viewer.close()

@@ -1,4 +1,4 @@
-"""The dock "Segment": an ensemble, an image, and labels with uncertainty over it."""
+"""The dock Segment."""
 
 from __future__ import annotations
 
@@ -49,12 +49,18 @@ from .worker_process import InferenceChild
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
-STILL_LOOKING = "The ensemble is still being looked through: try again in a moment."
-NO_LV = "ED and ES are found by the LV, which this ensemble does not segment."
+STILL_LOOKING = "The ensemble is still being searched. Try again in a moment."
+CANNOT_FIND_PHASES = "ED and ES are found by the LV, which this ensemble does not segment."
+NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
+NO_USABLE_MEMBER = "{ensemble} has no usable member. See the table for the reasons."
+WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
+IMAGE_REMOVED = "The image was removed."
+PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
+FINISHED_IN = "Finished in {duration}."
 
 
 class SegmentWidget(FolderDrop, DockContent):
-    """Coordinates the forms, the child process and the layers; each of them does its own part."""
+    """Coordinator of the forms, the inference child and the layers."""
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._results: dict[Any, SegmentationResult] = {}
         self._turned: set[Any] = set()
         self._running: Image | None = None
-        self._is_first = self._is_wished = False
+        self._is_first = self._is_waiting = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
         self.child = child or InferenceChild()
@@ -91,7 +97,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     @property
     def result(self) -> SegmentationResult | None:
-        """What is known of the chosen image."""
+        """The result of the chosen image."""
         layer = self.image.layer
         return self._results.get(layer.unique_id) if layer is not None else None
 
@@ -100,10 +106,10 @@ class SegmentWidget(FolderDrop, DockContent):
         return None if layer is None or result is None else (layer, result)
 
     def segment(self) -> None:
-        """Segment the chosen image as the forms say; what is missing is said in the dock."""
+        """Segment the chosen image with the chosen options, or show what is missing."""
         if self.job.is_running:
             return
-        self._drop_wish()
+        self._stop_waiting()
         try:
             image = self.image.image()
             if self.ensemble.is_looking:
@@ -127,28 +133,28 @@ class SegmentWidget(FolderDrop, DockContent):
         self.actions.save_to(folder)
 
     def review_in(self, folder: Path) -> None:
-        """Make a study of the result and open it in the dock Review; one begun is gone on with."""
+        """Open the study of the result in the dock Review; write it unless its review has begun."""
         self.actions.review_in(folder)
 
     def close_child(self) -> None:
-        """Stop what runs and end the child process; showing the dock starts another."""
-        self._drop_wish()
+        """End the job and the child process; showing the dock starts another."""
+        self._stop_waiting()
         self.job.forget()
         self.child.close()
 
     def _wait_for_ensemble(self) -> None:
-        """Begin as soon as it is looked through; a choice, its failure or Stop drops the wish."""
-        self._is_wished = True
+        """Segment once the ensemble is found; a choice, a failure or Stop cancels this."""
+        self._is_waiting = True
         self.run.say()
         self.run.set_running(True)
-        self.run.show_stage("Waiting for the ensemble to be looked through")
+        self.run.show_stage(WAITING_FOR_ENSEMBLE)
 
-    def _drop_wish(self) -> bool:
-        """Wait no more; whether it was waited."""
-        was_wished, self._is_wished = self._is_wished, False
-        if was_wished:
+    def _stop_waiting(self) -> bool:
+        """Stop waiting for the ensemble and return True if the dock was waiting."""
+        was_waiting, self._is_waiting = self._is_waiting, False
+        if was_waiting:
             self.run.set_running(False)
-        return was_wished
+        return was_waiting
 
     def _usable_ensemble(self) -> tuple[Path, EnsembleFolder]:
         """Return the chosen folder and its content. Raises AppError if it cannot segment yet."""
@@ -156,9 +162,9 @@ class SegmentWidget(FolderDrop, DockContent):
         if self.ensemble.is_looking:
             raise AppError(STILL_LOOKING)
         if folder is None or path is None:
-            raise AppError("Choose an ensemble first.")
+            raise AppError(NO_ENSEMBLE)
         if not folder.usable:
-            raise AppError(f"{folder.name} holds no usable member; see the table.")
+            raise AppError(NO_USABLE_MEMBER, ensemble=folder.name)
         return path, folder
 
     def _result_for(
@@ -181,7 +187,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 geometry=layer_geometry(layer),
                 spacing=image.spacing,
             )
-        result.settings = settings  # equal, but for the device
+        result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:
             result.known_phases = self.image.known_phases
             result.phases_from = INFO_CFG
@@ -225,35 +231,35 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.run.folder_requested.connect(self._on_folder_requested)
-        # These are no Qt children of this widget, so that they can still be told when it is gone.
+        # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)
         self.destroyed.connect(self.cohort.close)
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.method.set_ensemble(folder)
         if folder is None:
-            self._drop_wish()
+            self._stop_waiting()
             return
         self.image.set_channels(folder.channels)
         knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
-        self.image.set_finds_phases("" if knows_lv else NO_LV)
+        self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
 
     def _on_ensemble_found(self, path: Path) -> None:
         self.job.look_into(path, self.method.device_name)
-        if self._drop_wish():
+        if self._stop_waiting():
             self.segment()
 
     def _on_ensemble_failed(self, sentence: str) -> None:
-        if self._drop_wish():
+        if self._stop_waiting():
             self.run.say(sentence)
 
     def _on_stop_requested(self) -> None:
-        if self._drop_wish():
+        if self._stop_waiting():
             self.run.say(STOPPED_EARLY)
         self.job.stop()
 
     def _on_image_changed(self, layer: Image | None) -> None:
-        self._drop_wish()
+        self._stop_waiting()
         self._letters.set_layer(layer)
         self._offer_result()
         if layer is not None and layer.unique_id not in self._turned:
@@ -261,7 +267,7 @@ class SegmentWidget(FolderDrop, DockContent):
             show_in_reading_orientation(self._viewer, layer)
 
     def _on_phases_found(self, ed: int, es: int) -> None:
-        self.run.say_also(f"ED is phase {ed}, ES is phase {es} ({FOUND_BY_VOLUME}).")
+        self.run.say_also(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
 
     def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
         layer = self._running
@@ -273,7 +279,7 @@ class SegmentWidget(FolderDrop, DockContent):
             refresh_result(self._viewer, layer, result)
 
     def _show_first(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
-        """Put the layers there, and go where there is something to see."""
+        """Add the layers, and go to a phase with a result."""
         self._is_first = False
         self._results[layer.unique_id] = result
         both = self.run.mutual_information.isChecked()
@@ -282,7 +288,7 @@ class SegmentWidget(FolderDrop, DockContent):
             go_to_phase(self._viewer, layer, phase)
 
     def _offer_result(self) -> None:
-        """While a job runs, its result is not yet one to be saved."""
+        """Enable saving and review of the result, unless a job is running."""
         result = None if self.job.is_running else self.result
         self.run.set_result(result.largest_entropy if result is not None else None)
 
@@ -291,8 +297,8 @@ class SegmentWidget(FolderDrop, DockContent):
         self._offer_result()
         result = self._results.get(self._running.unique_id) if self._running else None
         is_lost = outcome == STOPPED and result is None
-        took = duration_text(perf_counter() - self._started)
-        finished = f"Finished in {took}." if outcome == FINISHED else sentence
+        duration = duration_text(perf_counter() - self._started)
+        finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
         self.run.say_also(STOPPED_EARLY if is_lost else finished)
         self._running = None
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
@@ -306,16 +312,17 @@ class SegmentWidget(FolderDrop, DockContent):
         self.cohort_window.activateWindow()
 
     def _make_cohort_window(self) -> CohortWindow:
-        from ..cohort.dialog import CohortWindow  # not needed while the dock is being opened
+        from ..cohort.dialog import CohortWindow  # not needed to open the dock
 
-        window = CohortWindow(self.cohort, self._settings, asking=self._asking, parent=self)
-        self.ensemble.ensemble_changed.connect(window.refresh_asking)
-        self.method.changed.connect(window.refresh_asking)
+        read = self._read_cohort_settings
+        window = CohortWindow(self.cohort, self._settings, read_settings=read, parent=self)
+        self.ensemble.ensemble_changed.connect(window.refresh_settings)
+        self.method.changed.connect(window.refresh_settings)
         window.progressed.connect(self.run.show_folder_progress)
         window.review_requested.connect(self._on_cohort_review_requested)
         return window
 
-    def _asking(self) -> CohortSettings:
+    def _read_cohort_settings(self) -> CohortSettings:
         path, folder = self._usable_ensemble()
         return CohortSettings(folder=path, ensemble=folder.name, settings=self.method.settings)
 
@@ -326,7 +333,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._results.pop(event.value.unique_id, None)
         if event.value is self._running:
             self.job.stop()
-            self.run.say("The image was removed.")
+            self.run.say(IMAGE_REMOVED)
 
     def _on_mutual_information_toggled(self, shown: bool) -> None:
         layer, result = self.image.layer, self.result
@@ -334,7 +341,7 @@ class SegmentWidget(FolderDrop, DockContent):
             show_mutual_information(self._viewer, layer, result, shown)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the child, so that it finds the devices while the user chooses."""
+        """Start the child, so that it lists the devices early."""
         super().showEvent(event)
         self.child.start()
 
@@ -342,11 +349,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self.close_child()
 
     def can_take(self, path: Path) -> bool:
-        """Return True if ``path`` is a folder or a file of weights; images go on to the viewer."""
+        """Return True if ``path`` is a folder or a file of weights; images are for the viewer."""
         return super().can_take(path) or path.suffix == ".pth"
 
     def take(self, path: Path) -> None:
-        """Take what was dropped as ensemble."""
+        """Choose the dropped ``path`` as ensemble."""
         self.ensemble.choose(path)
 
     def _on_taken_out(self) -> None:
@@ -367,4 +374,4 @@ def _is_result_of(
 
 
 def _ignore(_: object) -> None:
-    """What nobody waits for has ended."""
+    """Do nothing; the result is not needed."""

@@ -1,4 +1,4 @@
-"""Choosing the ensemble: built in, used before, from a folder; and what was found in it."""
+"""Form to choose an ensemble, with a table of its members."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
 _PROBLEMS_SHOWN = 3
+MORE_REFUSED = "… and {count} more, see the table."
 
 
 def demo_folder() -> Path:
-    """Where the built-in ensemble is, if it was installed."""
+    """Return the folder of the built-in ensemble, which may be missing."""
     return Path(str(files("napari_bayes_nnunet") / "demo_ensemble"))
 
 
 class EnsembleForm(QWidget):
-    """A list of folders to choose from, and the members of the chosen one.
+    """A list of folders and the members of the chosen one.
 
-    ``ensemble_changed`` carries the EnsembleFolder, or None while there is none; ``found`` the
-    path of a folder whose weights nobody has opened yet, ``failed`` why there is no ensemble.
+    ``ensemble_changed`` carries the EnsembleFolder, or None. ``found`` carries the path of an
+    ensemble whose weights have not been opened yet, ``failed`` why a folder has no ensemble.
     """
 
     ensemble_changed = Signal(object)
@@ -75,20 +76,20 @@ class EnsembleForm(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """The folder as it was chosen; of several trainings it holds all."""
+        """The folder as it was chosen, which may hold several trainings."""
         return self._asked
 
     @property
     def is_looking(self) -> bool:
-        """Whether the chosen folder is still being looked through."""
+        """Whether the chosen folder is still being searched."""
         return self._is_looking
 
     def choose(self, path: Path) -> None:
-        """Look into ``path`` in the background; ``ensemble_changed`` tells what came of it."""
+        """Search ``path`` in the background, then emit ``found`` or ``failed``."""
         self._asked, self._is_looking = path, True
         self._select(path)
         self._show(None)
-        self._tell(f"Looking into {path.name}…")
+        self._show_summary(f"Searching {path.name}…")
         self._background.run(
             partial(find_ensemble, path),
             partial(self._on_found, path),
@@ -100,11 +101,11 @@ class EnsembleForm(QWidget):
         if self._demo.is_dir():
             self.choose(self._demo)
         else:
-            self._complain([NO_DEMO])
+            self._show_problems([NO_DEMO])
             self.failed.emit(NO_DEMO)
 
     def refuse(self, path: str, reasons: dict[str, str]) -> None:
-        """Take in what the child found when it opened the members of the folder ``path``."""
+        """Mark the members of ``path`` that the child could not open as refused."""
         if self._folder is None or str(self._asked) != path:
             return
         usable = {str(member.path) for member in self._folder.usable_members}
@@ -117,10 +118,10 @@ class EnsembleForm(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.folders.setMinimumContentsLength(12)
-        self.folders.setToolTip("Or drop a folder anywhere on this dock.")
+        self.folders.setToolTip("Ensemble folder. You can also drop a folder on this dock.")
         self.choose_button.setToolTip(
-            "A training of this plugin, a result folder of nnU-Net with several checkpoints or "
-            "folds, or a folder with several trainings. Or drop it on this dock."
+            "Choose a training of this plugin, an nnU-Net result folder with several checkpoints "
+            "or folds, or a folder with several trainings."
         )
         row = QHBoxLayout()
         row.addWidget(self.folders, 1)
@@ -146,10 +147,10 @@ class EnsembleForm(QWidget):
         self.folders.setItemData(last, str(folder), Qt.ItemDataRole.ToolTipRole)
 
     def _select(self, path: Path) -> None:
-        places = [i for i in range(self.folders.count()) if self.folders.itemData(i) == path]
-        if not places:
+        rows = [i for i in range(self.folders.count()) if self.folders.itemData(i) == path]
+        if not rows:
             self._add(path)
-        self.folders.setCurrentIndex(places[0] if places else self.folders.count() - 1)
+        self.folders.setCurrentIndex(rows[0] if rows else self.folders.count() - 1)
 
     def _on_activated(self, index: int) -> None:
         path = self.folders.itemData(index)
@@ -176,31 +177,31 @@ class EnsembleForm(QWidget):
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self._asked:
             self._is_looking = False
-            self._tell("")
-            self._complain([sentence])
+            self._show_summary("")
+            self._show_problems([sentence])
             self.failed.emit(sentence)
 
     def _show(self, folder: EnsembleFolder | None) -> None:
         self._folder = folder
         self.table.set_folder(folder)
         self.table.setVisible(folder is not None)
-        self._tell(_summary(folder) if folder else "")
-        self._complain(_problems(folder) if folder else [])
+        self._show_summary(_summary(folder) if folder else "")
+        self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)
 
-    def _tell(self, text: str) -> None:
+    def _show_summary(self, text: str) -> None:
         self.summary.setText(text)
         self.summary.setVisible(bool(text))
 
-    def _complain(self, sentences: list[str]) -> None:
+    def _show_problems(self, sentences: list[str]) -> None:
         more = len(sentences) - _PROBLEMS_SHOWN
-        rest = [f"… and {more} more, see the table."] if more > 0 else []
+        rest = [MORE_REFUSED.format(count=more)] if more > 0 else []
         self.problems.setText("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
         self.problems.setVisible(bool(sentences))
 
 
 def _summary(folder: EnsembleFolder) -> str:
-    """Kind, members and structures in their colours, as rich text."""
+    """Return rich text with kind, number of members, and structures in their colours."""
     count, usable = len(folder.members), len(folder.usable_members)
     members = f"{usable} usable member{'' if usable == 1 else 's'}"
     if usable < count:

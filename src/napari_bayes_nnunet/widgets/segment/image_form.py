@@ -1,4 +1,4 @@
-"""Choosing what to segment: the image layers, their spacing where unknown, the phases of a cine."""
+"""Form for the image to segment: layers, voxel size and phases."""
 
 from __future__ import annotations
 
@@ -35,8 +35,14 @@ from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
 NARROW = "min-width: 36px; padding: 1px 4px;"
-"""Three boxes side by side; napari's style makes each too wide for that."""
+"""Style of three boxes side by side, which napari's style makes too wide."""
 NO_IMAGE_OPEN = "Open a 3D image or a 4D cine"
+NO_IMAGE_CHOSEN = "No image is chosen. Open a 3D image or a 4D cine, then choose its layer."
+CHECK_SPACING = "The layer has no voxel size in mm. Check the values."
+PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
+PHASES_FOUND = "ED and ES (found automatically)"
+PHASES_KNOWN = "ED and ES (phases {phases.ed} and {phases.es})"
+PHASE_COUNT = "{count} phases along the first axis."
 
 
 class ImageForm(QWidget):
@@ -70,7 +76,7 @@ class ImageForm(QWidget):
 
     @property
     def known_phases(self) -> CardiacPhases | None:
-        """ED and ES from an ``Info.cfg`` beside the image, where the user wants these two."""
+        """ED and ES from an ``Info.cfg`` next to the image, None if other phases are chosen."""
         return self._known if self.phases.currentIndex() == ED_ES else None
 
     def choose(self, layer: Image) -> None:
@@ -79,7 +85,7 @@ class ImageForm(QWidget):
         self.channels[0].setCurrentIndex(index)
 
     def set_channels(self, names: Sequence[str]) -> None:
-        """Ask for one layer per channel of the ensemble; layers chosen before stay chosen."""
+        """Show a list of layers for each channel of the ensemble; chosen layers stay chosen."""
         chosen = [combo.currentData() for combo in self.channels]
         while self._channel_rows.rowCount():
             self._channel_rows.removeRow(0)
@@ -92,15 +98,15 @@ class ImageForm(QWidget):
         self._on_image_chosen()
 
     def set_finds_phases(self, reason: str) -> None:
-        """Say whether the ensemble can find ED and ES; if not, ``reason`` says why."""
+        """Show why the ensemble cannot find ED and ES; "" if it can."""
         self._cannot_find = reason
         self._offer_phases()
 
     def image(self) -> ImageInput:
-        """What is to be segmented. Raises AppError or DataError where the form does not say it."""
+        """Return the image to segment. Raises AppError or DataError if the form is incomplete."""
         layers = [combo.currentData() for combo in self.channels]
         if self._layer is None or None in layers:
-            raise AppError(f"{NO_IMAGE_OPEN}, then choose its layer.")
+            raise AppError(NO_IMAGE_CHOSEN)
         check_same_grid(layers)
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
@@ -109,7 +115,7 @@ class ImageForm(QWidget):
         )
 
     def close_events(self) -> None:
-        """Follow the viewer's layers no longer."""
+        """Disconnect from the layers of the viewer."""
         for event in self._events():
             event.disconnect(self._on_layers_changed)
 
@@ -119,19 +125,19 @@ class ImageForm(QWidget):
 
     def _lay_out(self) -> None:
         self.phases.addItems(["", "All phases", "Current phase", "These:"])
-        self.phases.setToolTip("Phases count from 1 here; napari's slider counts from 0.")
+        self.phases.setToolTip("Phases to segment, counted from 1; napari's slider counts from 0.")
         self.phase_numbers.setPlaceholderText("1,8 or 3-6")
         self.phase_numbers.hide()
         self.hint.setWordWrap(True)
-        which = QWidget()
-        row = QHBoxLayout(which)
+        phases = QWidget()
+        row = QHBoxLayout(phases)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.phases, 1)
         row.addWidget(self.phase_numbers, 1)
         self._channel_rows = form_layout()
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
-        self._rows.addRow(row_label("Phases"), which)
+        self._rows.addRow(row_label("Phases"), phases)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self._channel_rows, self._rows):
@@ -139,17 +145,17 @@ class ImageForm(QWidget):
         column.addWidget(self.hint)
 
     def _list_layers(self, chosen: Sequence[Image | None]) -> None:
-        """Offer the viewer's images, what was ``chosen`` kept, else one after the other."""
+        """List the viewer's images, with ``chosen`` layers kept and the others in order."""
         layers = [layer for layer in self._viewer.layers if is_segmentable(layer)]
-        for place, combo in enumerate(self.channels):
-            kept = chosen[place] if place < len(chosen) else None
+        for channel, combo in enumerate(self.channels):
+            kept = chosen[channel] if channel < len(chosen) else None
             combo.blockSignals(True)
             combo.clear()
             for layer in layers:
                 combo.addItem(layer.name, layer)
             if not layers:
                 combo.addItem(NO_IMAGE_OPEN, None)
-            index = layers.index(kept) if kept in layers else min(place, len(layers) - 1)
+            index = layers.index(kept) if kept in layers else min(channel, len(layers) - 1)
             combo.setCurrentIndex(max(index, 0))
             combo.blockSignals(False)
 
@@ -162,25 +168,24 @@ class ImageForm(QWidget):
         if layer is self._layer:
             return
         self._layer = layer
-        self._learn_phases()
+        self._read_phases()
         self._show_rows()
         self.image_changed.emit(layer)
 
-    def _learn_phases(self) -> None:
+    def _read_phases(self) -> None:
         self._known, self._problem = None, ""
         if self._layer is not None and self._layer.ndim == 4:
             try:
                 self._known = read_layer_phases(self._layer)
             except DataError as error:
                 self._problem = in_the_window(error)
-        text = "ED and ES (found automatically)"
-        if self._known is not None:
-            text = f"ED and ES (phases {self._known.ed} and {self._known.es})"
+        known = self._known
+        text = PHASES_FOUND if known is None else PHASES_KNOWN.format(phases=known)
         self.phases.setItemText(ED_ES, text)
         self._offer_phases()
 
     def _offer_phases(self) -> None:
-        """Grey out ED and ES where nobody knows them."""
+        """Disable ED and ES if they are neither known nor can be found."""
         item = self.phases.model().item(ED_ES)
         item.setEnabled(self._known is not None or not self._cannot_find)
         item.setToolTip("" if item.isEnabled() else self._cannot_find)
@@ -200,13 +205,13 @@ class ImageForm(QWidget):
     def _show_hint(self) -> None:
         sentences = []
         if self._layer is not None and layer_spacing(self._layer) is None:
-            sentences.append("The layer does not say its voxel size in mm: please check it.")
+            sentences.append(CHECK_SPACING)
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
-            sentences.append("ED and ES are those of the Info.cfg beside the image.")
+            sentences.append(PHASES_FROM_FILE)
         elif self._layer is not None and self._layer.ndim == 4:
-            sentences.append(f"{layer_voxels(self._layer).shape[0]} phases along the first axis.")
+            sentences.append(PHASE_COUNT.format(count=layer_voxels(self._layer).shape[0]))
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
 
@@ -247,7 +252,7 @@ class SpacingRow(QWidget):
             box.setRange(0.001, 1000.0)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setStyleSheet(NARROW)
-            box.setToolTip(f"Distance between voxels along {axis}, mm")
+            box.setToolTip(f"Distance between voxels along {axis} in mm.")
             row.addWidget(QLabel(axis))
             row.addWidget(box, 1)
 
@@ -257,6 +262,6 @@ class SpacingRow(QWidget):
             box.setValue(abs(float(step)))
 
     def value(self) -> Spacing:
-        """(z, y, x) in mm."""
+        """Return (z, y, x) in mm."""
         z, y, x = (float(box.value()) for box in self.boxes)
         return z, y, x

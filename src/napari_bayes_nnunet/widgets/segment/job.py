@@ -1,4 +1,4 @@
-"""One segmentation at a time in the inference child, from the image layer to the last snapshot."""
+"""Segmentation of one image in the inference child."""
 
 from __future__ import annotations
 
@@ -39,15 +39,18 @@ from ..layers.result import SegmentationResult, delete_files, phase_names
 from .worker_process import InferenceChild
 
 STOP_WITHIN_MS = 600
-"""A child that has not stopped by then is killed: all in all Stop takes less than a second."""
+"""A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
-_KEPT = " What was found is kept."
-BUSY = "Test the connection when the segmentation has ended."
+STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
+RESULT_KEPT = "The result so far is kept."
+BUSY = "A segmentation is running. Test the connection when it has ended."
+PREPARING = "Preparing the image"
+WAITING = "Waiting for the first member"
 
 
 @dataclass(frozen=True)
 class SegmentationProgress:
-    """How far a job is: ``done`` of ``total`` members in a phase, ``fraction`` (0 … 1) in all."""
+    """Progress of a job: ``done`` of ``total`` members in a phase, ``fraction`` 0 to 1 overall."""
 
     done: int
     total: int
@@ -56,15 +59,16 @@ class SegmentationProgress:
     fraction: float
 
     def __str__(self) -> str:
-        where = "Member" if self.phase is None else f"Phase {self.phase}: member"
-        return f"{where} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
+        start = "Member" if self.phase is None else f"Phase {self.phase}: member"
+        return f"{start} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
 @dataclass(eq=False)
 class _Job:
-    """What is running. ``phases`` are sent, ``shares`` of which are done; the child counts them.
+    """A running job of so many ``phases``.
 
-    ``shown`` is how far each phase is in the result.
+    ``shares`` are the finished shares of the phases in the child, ``shown`` their progress in the
+    result.
     """
 
     number: int
@@ -78,15 +82,15 @@ class _Job:
     gives_up: threading.Event = field(default_factory=threading.Event)
 
     def phase(self, sent: int | None) -> int | None:
-        """The phase of the cine, of the phase the child speaks of."""
+        """Return the phase of the cine for a phase as the child counts them."""
         return None if sent is None else self.image.sent_phases[sent - 1]
 
 
 class SegmentationJob(QObject):
-    """Sends images to the child and tells what comes back, in order; late answers are dropped.
+    """Controller of one segmentation at a time in the inference child; drops late answers.
 
-    ``ended`` carries the outcome of `JobEnded` and a sentence: why it failed, or how far it
-    was. What was found until then stays in the result given to ``start``.
+    ``ended`` carries the outcome of `JobEnded` and a sentence on the failure or the progress made.
+    The result given to ``start`` keeps everything received until then.
     """
 
     devices_found = Signal(dict)
@@ -129,11 +133,11 @@ class SegmentationJob(QObject):
         return self._job is not None
 
     def look_into(self, folder: Path, device: str) -> None:
-        """Have the child open all members of ``folder`` and keep it ready."""
+        """Let the child open all members of ``folder`` and keep them loaded."""
         self._child.send(LoadEnsemble(folder=str(folder), device=device))
 
     def test(self, device: str) -> None:
-        """Have the child say what is at the name of another computer."""
+        """Let the child test the connection to another computer."""
         if self._job is not None:
             self.connection_tested.emit(device, BUSY)
         else:
@@ -146,12 +150,12 @@ class SegmentationJob(QObject):
         file = self._child.scratch / f"image-{self._number}.npy"
         job = _Job(self._number, image, result, file, phases)
         self._job = job
-        self.stage_started.emit("Preparing the image")
+        self.stage_started.emit(PREPARING)
         write = partial(image.write, file, should_stop=job.gives_up.is_set)
         self._background.run(write, partial(self._on_prepared, job), self._failing(job))
 
     def stop(self) -> None:
-        """End the job within a second; what it found so far stays."""
+        """End the job within a second and keep the result so far."""
         if self._job is None or self._job.gives_up.is_set():
             return  # a second press must not grant the child more time
         self._job.gives_up.set()
@@ -162,7 +166,7 @@ class SegmentationJob(QObject):
             self._end(STOPPED, "")
 
     def forget(self) -> None:
-        """Stop waiting for the job, because the child is being ended."""
+        """End the job at once, because the child is being closed."""
         if self._job is not None:
             self._job.gives_up.set()
             self._end(STOPPED, "")
@@ -173,7 +177,7 @@ class SegmentationJob(QObject):
             return
         job.is_sent = True
         self._child.send(_request(job))
-        self.stage_started.emit("Waiting for the first member")
+        self.stage_started.emit(WAITING)
 
     def _on_message(self, message: Message) -> None:
         job = getattr(message, "job", 0)
@@ -207,7 +211,7 @@ class SegmentationJob(QObject):
         self.phases_found.emit(message.end_diastole, message.end_systole)
 
     def _on_snapshot(self, message: SnapshotReady) -> None:
-        """Read it in the thread: the volumes can be large."""
+        """Read the snapshot in the thread, because volumes can be large."""
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
         job.shares[phase] = message.done / message.total
@@ -225,7 +229,7 @@ class SegmentationJob(QObject):
             self.progressed.emit(progress)
 
     def _on_phase_done(self, message: PhaseDone) -> None:
-        """Read it after the snapshots that are being read; the end of the job waits for it."""
+        """Read the posterior in the thread, after the snapshots and before the end of the job."""
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
         job.shares[phase] = 1
@@ -234,7 +238,7 @@ class SegmentationJob(QObject):
         self._background.run(read, finish, self._failing(job))
 
     def _on_ended(self, message: JobEnded) -> None:
-        """Without a number it was no segmentation that ended."""
+        """End the job; an end without a job number concerns the ensemble or the connection."""
         job = self._job
         if not message.job or job is None:
             self.noticed.emit(in_the_window(message.spoken))
@@ -277,7 +281,7 @@ class SegmentationJob(QObject):
             if outcome == STOPPED:
                 sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
             if outcome == FAILED and self._job.shown:
-                sentence += _KEPT
+                sentence = f"{sentence} {RESULT_KEPT}"
             if self._job.is_sent:
                 self._job.file.unlink(missing_ok=True)
             self._job = None
@@ -285,15 +289,15 @@ class SegmentationJob(QObject):
 
 
 def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) -> str:
-    """How far a job of so many phases was when it was stopped."""
+    """Return a sentence on the progress of a job of so many ``phases`` that was stopped."""
     if not shown:
         return STOPPED_EARLY
-    open_ones = [one for one in shown if one.done < one.total] or list(shown)[-1:]
-    fewest = min(open_ones, key=lambda one: one.done)
-    least = "" if fewest.done == max(one.done for one in open_ones) else "at least "
-    where = f" in {phase_names(one.phase for one in open_ones)}" if phases > 1 else ""
-    how_far = f"{least}{fewest.done} of {fewest.total} members"
-    return f"Stopped{where} after {how_far}; what was found is kept."
+    unfinished = [p for p in shown if p.done < p.total] or list(shown)[-1:]
+    fewest = min(unfinished, key=lambda progress: progress.done)
+    least = "" if fewest.done == max(p.done for p in unfinished) else "at least "
+    stopped_in = f" in {phase_names(p.phase for p in unfinished)}" if phases > 1 else ""
+    members = f"{least}{fewest.done} of {fewest.total} members"
+    return STOPPED_AFTER.format(phases=stopped_in, members=members)
 
 
 def _request(job: _Job) -> SegmentImage:

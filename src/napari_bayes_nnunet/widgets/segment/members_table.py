@@ -1,4 +1,4 @@
-"""The members found in an ensemble folder, one row each."""
+"""Table of the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ TRAINING_WIDTH = 64
 
 
 MEMBER_COLUMNS = (
-    Column("Training", "Several trainings side by side make a deep ensemble."),
-    Column("Fold", "Part of the data that was held back from this training; all: none was."),
-    Column("Cycle", "Cycle of the learning rate, counted from 1; it restarts in each."),
-    Column("Epoch", "Epoch at whose end the weights were kept, counted from 0."),
+    Column("Training", "Folder of the training; several trainings make a deep ensemble."),
+    Column("Fold", "Fold held back for validation; “all” if the training used all cases."),
+    Column("Cycle", "Cycle of the learning rate, counted from 1."),
+    Column("Epoch", "Epoch at the end of which the weights were kept, counted from 0."),
     Column("Rate", "Learning rate of that epoch."),
     Column("Size", "Size of the file."),
-    Column("State", "Whether the member can be used; point at a refused one to see why not."),
+    Column("State", "Whether the member can be used. The tooltip of a refused member says why."),
 )
 
 
 def member_row(member: Member) -> tuple[str, ...]:
-    """The texts of ``MEMBER_COLUMNS``; a dash where something is not known."""
+    """Return the texts of ``MEMBER_COLUMNS``, a dash for an unknown value."""
     return (
         member.training,
         member.fold,
@@ -39,7 +39,7 @@ def member_row(member: Member) -> tuple[str, ...]:
 
 
 class MembersTable(QTableWidget):
-    """Shows the members of a folder; nothing in it can be changed."""
+    """Read-only table of the members of a folder."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(MEMBER_COLUMNS), parent)
@@ -64,7 +64,7 @@ class MembersTable(QTableWidget):
         self.set_folder(None)
 
     def set_folder(self, folder: EnsembleFolder | None) -> None:
-        """Show the members of ``folder``; the training's name only where there are several."""
+        """Show the members of ``folder``, and their trainings if there are several."""
         members = folder.members if folder is not None else ()
         self.setRowCount(len(members))
         for row, member in enumerate(members):
@@ -81,7 +81,7 @@ class MembersTable(QTableWidget):
             self.setItem(row, column, item)
 
     def _fit(self, members: Sequence[Member]) -> None:
-        """As high as its rows, up to a few."""
+        """Set the height to that of the rows, up to a few."""
         rows = min(max(len(members), 1), _ROWS_SHOWN)
         height = self.horizontalHeader().sizeHint().height() + rows * 22 + 2 * self.frameWidth()
         self.setFixedHeight(height + 2)

@@ -31,7 +31,7 @@ class MethodForm(DataForm):
         self._fitted: float | None = None
         self.fitted_button = QPushButton()
         self.fitted_button.setToolTip(
-            "Use the temperature fitted on the cases that the training held back "
+            "Use the temperature fitted on the validation cases of the training "
             "(bayes-nnunet calibrate)."
         )
         self.temperature.add_button(self.fitted_button)

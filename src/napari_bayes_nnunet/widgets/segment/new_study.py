@@ -1,4 +1,4 @@
-"""A result of the dock Segment becomes a study that the dock Review opens."""
+"""Study of a result of the dock Segment, for the dock Review."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ from ..layers.image_input import load_voxels
 from ..layers.result import SegmentationResult
 
 PACKAGE = Path(__file__).parents[2]
-NOTHING_DONE = "Let the segmentation of one phase end first: then it can be reviewed."
+NOTHING_DONE = "No phase is finished. Wait until one is segmented, then start the review."
+NEW_STUDY = "The study is in {folder}."
+BEGUN_STUDY = "{folder} has a study. It is opened with its earlier segmentation."
+OTHER_IMAGE = (
+    "{folder} holds the review of another image with this name, or the image has changed. Rename "
+    "this folder to start a new review."
+)
 
 
 @dataclass(frozen=True)
 class ResultStudy:
-    """The study of a result; ``is_new`` unless its review was begun before."""
+    """The study of a result; ``is_new`` unless its review has already begun."""
 
     folder: Path
     is_new: bool
 
     @property
     def sentence(self) -> str:
-        """What the user should know of it."""
-        if self.is_new:
-            return f"The study is in {self.folder}."
-        return (
-            f"There is a study in {self.folder} already: it goes on with what was segmented then."
-        )
+        """The sentence for the user."""
+        return (NEW_STUDY if self.is_new else BEGUN_STUDY).format(folder=self.folder)
 
 
-def folder_beside(result: SegmentationResult) -> Path | None:
-    """``<case>_study`` beside the image; None where nothing may or can be written there."""
+def default_study_folder(result: SegmentationResult) -> Path | None:
+    """Return ``<case>_study`` next to the image, None if nothing can be written there."""
     if result.source is None:
         return None
     parent = result.source.absolute().parent
@@ -57,18 +59,18 @@ def folder_beside(result: SegmentationResult) -> Path | None:
     return parent / _name(result)
 
 
-def folder_in(result: SegmentationResult, chosen: Path) -> Path:
-    """``<case>_study`` in a folder the user has chosen, or beside it where that is a study."""
+def study_folder_in(result: SegmentationResult, chosen: Path) -> Path:
+    """Return ``<case>_study`` in the ``chosen`` folder, or next to it if that is a study."""
     return (chosen.parent if is_study(chosen) else chosen) / _name(result)
 
 
-def study_of(result: SegmentationResult, folder: Path, *, image: Any) -> ResultStudy:
-    """Write a study of the phases all members have answered for; for a thread.
+def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -> ResultStudy:
+    """Write a study of the phases that all members have segmented; call it in a thread.
 
-    A study that a reader has worked on, or that is open in a window, is never replaced: it is
-    gone on with. ``image`` are the voxels of the layer, which go into the study where they came
-    from no file. Raises AppError where no phase is done, and DataError where nothing can be
-    written there or the study is that of another image.
+    An existing study that has corrections or is open in a window is kept and returned. ``image``
+    are the voxels of the layer, which are saved in the study if they come from no file. Raises
+    AppError if no phase is finished, DataError if nothing can be written to ``folder`` or if its
+    study is of another image.
     """
     if not result.posteriors:
         raise AppError(NOTHING_DONE)
@@ -103,13 +105,13 @@ def _info(result: SegmentationResult) -> StudyInfo:
 
 
 def _image_file(result: SegmentationResult) -> SourceImage | None:
-    """The file of the image, unless it is gone or the layer shows something else than it."""
+    """Return the file of the image, None if it is missing or the layer differs from it."""
     file = result.source if result.geometry is not None else None
     return SourceImage.of(file) if file is not None and file.is_file() else None
 
 
 def _is_open(folder: Path) -> bool:
-    """Whether a window has the study, or nothing can be written there."""
+    """Return True if a window has opened the study, or if nothing can be written to it."""
     try:
         open_study_lock(folder).release()
     except DataError:
@@ -118,23 +120,20 @@ def _is_open(folder: Path) -> bool:
 
 
 def _check_same_image(result: SegmentationResult, folder: Path, image: Any) -> None:
-    """Raise DataError where the review that was begun is one of another image."""
+    """Raise DataError if the study in ``folder`` is of another image."""
     info, file = read_study_info(folder), _image_file(result)
     if info.image is not None and file is not None:
         same = (info.image.bytes, info.image.sha256) == (file.bytes, file.sha256)
     else:
         same = info.shape == result.shape and _shows(info, folder, image)
     if not same:
-        raise DataError(
-            f"{folder} holds the review of another image of this name, or the image has changed "
-            "since: rename that folder to begin a new review."
-        )
+        raise DataError(OTHER_IMAGE, folder=folder)
 
 
 def _shows(info: StudyInfo, folder: Path, image: Any) -> bool:
-    """Whether the image of a study, where it is found, has these voxels."""
+    """Return True if the image of a study has these voxels, or if it is missing."""
     file = find_image(info, folder)
     if file is None:
         return True
-    there = read_volume(file, allow_blank=True).voxels
-    return np.array_equal(there, np.asarray(load_voxels(image), dtype=there.dtype))
+    voxels = read_volume(file, allow_blank=True).voxels
+    return np.array_equal(voxels, np.asarray(load_voxels(image), dtype=voxels.dtype))

@@ -1,4 +1,4 @@
-"""Another computer that segments for this one: its address, certificates, and a test of them."""
+"""Form for a remote computer that segments, with a test of the connection."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from ..common.settings import Settings
 
 TITLE = "Another computer…"
 REMOTE_HELP = (
-    "The images are segmented by a computer with a graphics card, where a Dask scheduler and "
-    "worker run. Only the voxels go there; what is found comes back member by member."
+    "Segment on a computer with a GPU that runs a Dask scheduler and worker. Only voxels are sent; "
+    "results return member by member."
 )
 TESTING = "Testing…"
 
 
 class RemoteForm(DataForm):
-    """Form of a RemoteDevice that remembers what was typed.
-
-    ``test_requested`` carries the name of the device.
-    """
+    """Form of a RemoteDevice that saves its values; ``test_requested`` carries the device name."""
 
     test_requested = Signal(str)
 
@@ -32,7 +29,7 @@ class RemoteForm(DataForm):
         super().__init__(RemoteDevice)
         self._settings = settings
         self.test_button = QPushButton("Test connection")
-        self.test_button.setToolTip("Connect once, and say what is there. No image is sent.")
+        self.test_button.setToolTip("Connect once and show the workers. No image is sent.")
         self.status = MessageLabel()
         for part in (self.test_button, self.status):
             self.native.layout().addWidget(part)
@@ -40,17 +37,17 @@ class RemoteForm(DataForm):
         self._show_fields()
         self.changed.connect(self._on_changed)
         for field in self:
-            field.left.connect(self._keep)
-        self.certificates.changed.connect(self._keep)
+            field.left.connect(self._save)
+        self.certificates.changed.connect(self._save)
         self.test_button.clicked.connect(self._on_test_clicked)
 
     @property
     def device_name(self) -> str:
-        """The name of the other computer as a device, for the inference child."""
+        """The name of the remote computer as a device for the inference child."""
         return str(self._device())
 
     def show_test(self, device: str, sentence: str) -> None:
-        """Show the result of a test, unless something else was typed meanwhile."""
+        """Show the result of a test, unless the form names another ``device`` by now."""
         if device == self.device_name:
             self.status.say(sentence)
 
@@ -72,6 +69,6 @@ class RemoteForm(DataForm):
         self.status.say(TESTING)
         self.test_requested.emit(self.device_name)
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         device = self._device()
         self._settings.keep_remote(device if self.address.value else replace(device, address=""))

@@ -1,4 +1,4 @@
-"""What is done with a result of the dock Segment: it is saved, or reviewed as a study."""
+"""Saving and reviewing of a result of the dock Segment."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.metadata import layer_voxels
 from ..layers.result import SegmentationResult
-from .new_study import NOTHING_DONE, ResultStudy, folder_beside, folder_in, study_of
+from .new_study import (
+    NOTHING_DONE,
+    ResultStudy,
+    default_study_folder,
+    make_result_study,
+    study_folder_in,
+)
 from .run_form import RunForm
-from .save import check_savable, result_files, save
+from .save import check_savable, result_files, save_result
 
 PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
+FILES_SAVED = "Saved {count} files in {folder}."
+MAKING_STUDY = "Writing a study to {folder}…"
+REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
 
 
 class ResultActions(QObject):
-    """Answers the buttons "Save…" and "Review…" of ``run``, and says there what came of it.
+    """Handler of the buttons "Save…" and "Review…" of ``run``, which also shows the outcome.
 
-    ``chosen`` gives the chosen image and what is known of it, or None.
+    ``chosen`` returns the chosen image and its result, or None.
     """
 
     def __init__(
@@ -64,18 +73,18 @@ class ResultActions(QObject):
             return
         both = self._run.mutual_information.isChecked()
         self._run.say(f"Saving in {folder}…")
-        work = partial(save, result, folder, mutual_information=both)
+        work = partial(save_result, result, folder, mutual_information=both)
         self._background.run(work, self._on_saved, self._run.say)
 
     def review_in(self, folder: Path) -> None:
-        """Make a study of the result and open it in the dock Review; one begun is gone on with."""
+        """Open the study of the result in the dock Review; write it unless its review has begun."""
         chosen = self._chosen()
         if chosen is None or self._makes_study:
             return
         layer, result = chosen
-        self._makes_study = True  # a second press would write over what is being opened
-        self._run.say(f"Making a study in {folder}…")
-        work = partial(study_of, result, folder, image=layer_voxels(layer))
+        self._makes_study = True  # a second press would overwrite the study that is being opened
+        self._run.say(MAKING_STUDY.format(folder=folder))
+        work = partial(make_result_study, result, folder, image=layer_voxels(layer))
         self._background.run(work, self._on_study_made, self._on_no_study_made)
 
     def _on_save_requested(self) -> None:
@@ -94,15 +103,15 @@ class ResultActions(QObject):
         if not result.posteriors:
             self._run.say(NOTHING_DONE)
             return
-        folder = folder_beside(result) or self._ask_for_folder(result)
+        folder = default_study_folder(result) or self._ask_for_folder(result)
         if folder is not None:
             self.review_in(folder)
 
     def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
-        """Where the study shall be, if it cannot be beside the image."""
-        title = f"A folder for the study of {result.case}"
+        """Ask for the folder of a study that cannot be next to the image."""
+        title = f"Folder for the study of {result.case}"
         chosen = QFileDialog.getExistingDirectory(self._window, title)
-        return folder_in(result, Path(chosen)) if chosen else None
+        return study_folder_in(result, Path(chosen)) if chosen else None
 
     def _on_study_made(self, study: ResultStudy) -> None:
         self._makes_study = False
@@ -114,7 +123,7 @@ class ResultActions(QObject):
         self._run.say(sentence)
 
     def _refuses(self, result: SegmentationResult, folder: Path | None) -> bool:
-        """Say why the result cannot be saved, if so."""
+        """Show why the result cannot be saved and return True, or return False."""
         try:
             check_savable(result, folder)
         except AppError as error:
@@ -123,7 +132,7 @@ class ResultActions(QObject):
         return False
 
     def _may_replace(self, folder: Path) -> bool:
-        """Ask where files of the same names are there already."""
+        """Return True if no file would be replaced, or if the user agrees."""
         result = self._result
         assert result is not None
         both = self._run.mutual_information.isChecked()
@@ -131,17 +140,17 @@ class ResultActions(QObject):
         names = [file.name for file in files if file.exists()]
         if not names:
             return True
-        text = f"Replace these files in {folder}?\n\n" + "\n".join(names)
+        text = REPLACE_FILES.format(folder=folder, names="\n".join(names))
         answer = QMessageBox.question(self._window, "Replace files", text)
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _on_saved(self, files: list[Path]) -> None:
-        self._run.say(f"Saved {len(files)} files in {files[0].parent}.")
+        self._run.say(FILES_SAVED.format(count=len(files), folder=files[0].parent))
 
 
 def shown_review(viewer: Any) -> Any:
-    """The dock Review, opened where it was not, in front of the others."""
+    """Return the dock Review, opened and in front."""
     dock, review = viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW, tabify=True)
-    dock.show()  # it may be there, but closed or behind others
+    dock.show()  # it may exist, but be closed or behind other docks
     dock.raise_()
     return review

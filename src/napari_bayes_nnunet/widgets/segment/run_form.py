@@ -1,4 +1,4 @@
-"""The buttons, the progress and the sentences of the dock Segment."""
+"""Buttons, progress and messages of the dock Segment."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .job import SegmentationProgress
 _STEPS = 1000
 A_FOLDER = "Segment a folder…"
 SCALE = (
-    "Entropy: 0 where all members are sure of one structure, {largest:.3g} bit where every one is "
-    "equally probable. It is not a probability of error."
+    "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all structures "
+    "are equally probable. It is not a probability of error."
 )
 
 
 class RunForm(QWidget):
-    """Signals up: what the user wants. Setters down: what is shown."""
+    """Buttons with a signal each, and setters for progress and messages."""
 
     segment_requested = Signal()
     stop_requested = Signal()
@@ -57,65 +57,64 @@ class RunForm(QWidget):
         self.set_result(None)
 
     def set_running(self, running: bool) -> None:
-        """Enable the buttons that make sense, and show or hide the progress."""
+        """Enable Segment or Stop, and show or hide the progress."""
         self.segment_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         for part in (self.progress, self.progress_text):
             part.setVisible(running)
 
     def set_result(self, largest_entropy: float | None) -> None:
-        """Whether there is a result to save, and the end of its entropy scale in bit."""
+        """Show the end of the entropy scale in bit; None if there is no result to save."""
         for button in (self.save_button, self.review_button):
             button.setEnabled(largest_entropy is not None)
         self.scale.setText(SCALE.format(largest=largest_entropy or 0.0))
         self.scale.setVisible(largest_entropy is not None)
 
     def show_stage(self, text: str) -> None:
-        """Show that something of unknown duration goes on."""
+        """Show a step of unknown duration."""
         self.progress_text.setText(f"{text}…")
         self.progress.setRange(0, 0)
 
     def show_progress(self, progress: SegmentationProgress) -> None:
-        """Show how many members are done."""
+        """Show the number of finished members."""
         self.progress_text.setText(str(progress))
         self.progress.setRange(0, _STEPS)
         self.progress.setValue(round(progress.fraction * _STEPS))
 
     def show_folder_progress(self, count: str) -> None:
-        """How many studies of a folder are done, such as "3 of 60"; "" while none are segmented."""
+        """Show the progress of a cohort, such as "3 of 60"; "" if none is running."""
         self.folder_button.setText(f"{A_FOLDER} {count}" if count else A_FOLDER)
 
     def say(self, *sentences: str) -> None:
-        """Show sentences instead of those before."""
+        """Replace the messages."""
         text = "\n".join(sentence for sentence in sentences if sentence)
         self.status.setText(text)
         self.status.setVisible(bool(text))
 
     def say_also(self, sentence: str) -> None:
-        """Show one more sentence, once."""
+        """Add a message unless it is already shown."""
         lines = self.status.text().splitlines()
         if sentence not in lines:
             self.say(*lines, sentence)
 
     def _explain(self) -> None:
-        self.segment_button.setToolTip("Segment the image; the window stays free meanwhile.")
-        self.stop_button.setToolTip("Stop within a second and keep what was found.")
+        self.segment_button.setToolTip("Segment the image in the background.")
+        self.stop_button.setToolTip("Stop within a second and keep the result so far.")
         self.save_button.setToolTip(
-            "Save labels, uncertainty maps and a report beside each other, with the geometry of "
-            "the image."
+            "Save labels, uncertainty maps and a report in one folder, with the geometry of the "
+            "image."
         )
         self.review_button.setToolTip(
-            "Go through the slices the models disagree on and correct them. A study, the folder "
-            "that keeps the corrections, is made beside the image."
+            "Review and correct the most uncertain slices. The study with the corrections is saved "
+            "next to the image."
         )
         self.mutual_information.setToolTip(
-            "The part of the entropy on which the members disagree with each other, in bit; the "
-            "rest is where each member by itself is unsure."
+            "Part of the entropy on which the members disagree, in bit. The rest is the "
+            "uncertainty of each member."
         )
-
         self.folder_button.setToolTip(
-            "Segment all studies of a folder, NIfTI and DICOM, with this ensemble and these "
-            "options. A window of its own shows how far it is; it can be closed meanwhile."
+            "Segment all NIfTI and DICOM studies of a folder with this ensemble and these options, "
+            "in a separate window."
         )
 
     def _lay_out(self) -> None:

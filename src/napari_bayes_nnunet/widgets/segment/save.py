@@ -1,4 +1,4 @@
-"""A result as files: what ``bayes-nnunet predict`` writes, beside each other in one folder."""
+"""Files of a result, the same as those of ``bayes-nnunet predict``."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from pathlib import Path
 from typing import Any
 
 from ...app import AppError
-from ...app.prediction.output_files import case_files as names_of
-from ...app.prediction.output_files import frame_name
+from ...app.prediction.output_files import case_files, frame_name
 from ...io.files.atomic import write_json
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import write_labels, write_map
 from ..layers.result import PhaseState, SegmentationResult
 
 _MAPS = ("entropy", "mutual-information")
+NO_POSITION = (
+    "{case} has no position in the patient, so its segmentation cannot be saved as NIfTI. Open the "
+    "image from a .nii or .nii.gz file."
+)
+SAME_FILE = "{file} is the image itself. Choose another folder."
+STOPPED_PHASE = "Stopped after {done} of {total} members."
 
 
 def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
-    """Raise AppError, one sentence, where ``result`` cannot be saved as NIfTI (in ``folder``)."""
+    """Raise AppError if ``result`` cannot be saved as NIfTI in ``folder``."""
     if result.geometry is None:
-        raise AppError(
-            f"{result.case} does not know its place in the patient, so its segmentation cannot be "
-            "saved as NIfTI: open the image from a .nii or .nii.gz file."
-        )
+        raise AppError(NO_POSITION, case=result.case)
     if folder is None or result.source is None or not result.source.exists():
         return
     for file in result_files(result, folder, mutual_information=True):
         if file.exists() and file.samefile(result.source):
-            raise AppError(f"{file.name} is the image itself: choose another folder.")
+            raise AppError(SAME_FILE, file=file.name)
 
 
 def result_files(
     result: SegmentationResult, folder: Path, *, mutual_information: bool
 ) -> list[Path]:
-    """All files ``save`` would write."""
+    """Return all files that `save_result` would write."""
     maps = _MAPS if mutual_information else _MAPS[:1]
     parts = _parts(result)
-    files = [folder / file for _, name, _ in parts for file in names_of(name, maps).values()]
+    files = [folder / file for _, name, _ in parts for file in case_files(name, maps).values()]
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
-def save(result: SegmentationResult, folder: Path, *, mutual_information: bool) -> list[Path]:
-    """Write labels, maps and report of every phase that was segmented; all phases also as 4D.
+def save_result(
+    result: SegmentationResult, folder: Path, *, mutual_information: bool
+) -> list[Path]:
+    """Write labels, maps and report of each segmented phase, and a 4D file of a whole cine.
 
-    The report is written last, so that a case with one is whole. Raises AppError without
-    geometry and DataError when writing fails.
+    The report is written last, so that a case with a report is complete. Returns the files. Raises
+    AppError without geometry and DataError if writing fails.
     """
     check_savable(result, folder)
     assert result.geometry is not None
@@ -68,7 +72,7 @@ def _save_maps(
     like: Geometry,
     both: bool,
 ) -> None:
-    files = names_of(name, _MAPS)
+    files = case_files(name, _MAPS)
     write_map(folder / files["entropy"], result.of_phase(result.entropy, phase), like)
     if both:
         values = result.of_phase(result.mutual_information, phase)
@@ -76,7 +80,7 @@ def _save_maps(
 
 
 def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseState]]:
-    """Phase, file name and state of every 3D image that was segmented."""
+    """Yield the phase, file name and state of each segmented 3D image."""
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
         yield phase, frame_name(result.case, phase), state
 
@@ -99,12 +103,12 @@ def _report(
 
 
 def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
-    """What is known of a phase that was stopped."""
+    """Return the report of a phase that was stopped."""
     settings = result.settings
     return {
         "ensemble": result.ensemble,
         "method": settings.method,
         "mirroring": settings.mirroring,
         "temperature": settings.temperature,
-        "warnings": [f"Stopped after {state.done} of {state.total} members."],
+        "warnings": [STOPPED_PHASE.format(done=state.done, total=state.total)],
     }

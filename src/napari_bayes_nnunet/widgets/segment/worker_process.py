@@ -1,4 +1,4 @@
-"""The inference child of a window: started when needed, replaced when it dies, ended with it."""
+"""Inference child process of a window."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from ..common.process import MessageProcess, ProcessEnd
 
 WORKER_COMMAND = python_command("napari_bayes_nnunet.app.worker")
 ENDS_WITHIN_MS = 200
+SUBJECT = "The segmentation process"
+NEW_PROCESS = "Press Segment to start a new process."
 
 
 class InferenceChild(QObject):
-    """A child process that speaks ``app.messages``, and the scratch folder shared with it.
+    """A child process with a scratch folder; it is started when needed and replaced if it dies.
 
     ``command`` is followed by ``--scratch FOLDER``. The child ends when its input is closed, so
-    it cannot outlive this process, however that ends.
+    it cannot outlive this process, even if that is killed.
     """
 
     message_received = Signal(object)
@@ -38,7 +40,7 @@ class InferenceChild(QObject):
 
     @property
     def scratch(self) -> Path:
-        """A private folder for arrays; emptied when the child ends, but for kept answers."""
+        """A private folder for arrays, emptied when the child ends."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(
                 prefix="bayes-nnunet-", ignore_cleanup_errors=True
@@ -51,16 +53,16 @@ class InferenceChild(QObject):
         return self._process.pid
 
     def start(self) -> None:
-        """Start the child unless it runs."""
+        """Start the child unless it is running."""
         self._process.start("--scratch", str(self.scratch))
 
     def send(self, message: Message) -> None:
-        """Send one message; starts the child if there is none."""
+        """Send one message; start the child if there is none."""
         self.start()
         self._process.send(message)
 
     def restart(self) -> None:
-        """Kill the child, whatever it does, and start another."""
+        """Kill the child and start another."""
         self._process.close(within_ms=0)
         self._empty_scratch()
         self.start()
@@ -80,5 +82,5 @@ class InferenceChild(QObject):
 
     def _on_ended(self, end: ProcessEnd) -> None:
         self._empty_scratch()
-        next_step = " Segment starts a new one." if end.has_started else ""
-        self.died.emit(f"{end.sentence('The segmentation process')}{next_step}")
+        sentence = end.sentence(SUBJECT)
+        self.died.emit(f"{sentence} {NEW_PROCESS}" if end.has_started else sentence)
