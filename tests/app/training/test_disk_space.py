@@ -1,4 +1,4 @@
-"""The estimate of disk space, against files that nnU-Net and the trainer really wrote."""
+"""Estimate of the disk space, compared with files of a real training."""
 
 import os
 from collections import namedtuple
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.app.training import disk_space as disk_need
+from napari_bayes_nnunet.app.training import disk_space
 from napari_bayes_nnunet.app.training.disk_space import (
     DiskNeed,
-    estimate,
+    estimate_disk_need,
     free_bytes,
     member_bytes,
     nearest_existing,
@@ -25,7 +25,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 MB = 1_000_000
 VOXELS = 4.1 * 1_000_000 + 32 * (30_000 + 10_000)
-"""Bytes of a million voxels with three structures."""
+"""Bytes of 1 000 000 voxels with three structures."""
 
 
 def a_check(spacing=(10.0, 1.5, 1.5), *, shape=(10, 250, 400), voxels=MB):
@@ -35,7 +35,9 @@ def a_check(spacing=(10.0, 1.5, 1.5), *, shape=(10, 250, 400), voxels=MB):
 def needed(request, hearts, *, settled=None):
     dataset = read_dataset(hearts)
     checks = [check_case(dataset, case) for case in dataset.cases]
-    return estimate(request, dataset, checks, fold="0", settled=settled, free_bytes=10**12)
+    return estimate_disk_need(
+        request, dataset, checks, fold="0", settled=settled, free_bytes=10**12
+    )
 
 
 def folder_bytes(folder):
@@ -152,21 +154,22 @@ def test_too_little_space_blocks():
     parts = {"preprocessed images": 480 * MB, "members": 6030 * MB, "saved states": 804 * MB}
     need = DiskNeed(needed_bytes=7314 * MB, free_bytes=2000 * MB, parts=parts)
     problem = need.problem(Path("run"))
-    assert problem.text == (
-        "The training needs up to 7.3 GB of disk space (preprocessed images 480 MB, members "
-        "6.0 GB, saved states 804 MB), but only 2.0 GB are free at run: make room, choose an "
-        "output on another disk, or keep fewer members."
-    )
+    assert problem.text.template == disk_space.TOO_LITTLE_SPACE
+    assert problem.text.values == {
+        "needed": "7.3 GB",
+        "free": "2.0 GB",
+        "output": Path("run"),
+        "parts": "preprocessed images 480 MB, members 6.0 GB, saved states 804 MB",
+    }
     assert (problem.file, problem.blocks) == (Path("run"), True)
 
 
 def test_hardly_enough_space_is_a_warning():
     need = DiskNeed(needed_bytes=1000 * MB, free_bytes=1199 * MB, parts={})
     problem = need.problem(Path("run"))
-    assert problem.text == (
-        "The training needs up to 1.0 GB of disk space and 1.2 GB are free at run: make room "
-        "before anything else is written there."
-    )
+    assert problem.text.template == disk_space.LITTLE_SPACE
+    expected = {"needed": "1.0 GB", "free": "1.2 GB", "output": Path("run")}
+    assert problem.text.values.items() >= expected.items()
     assert not problem.blocks
     assert replace(need, free_bytes=1200 * MB).problem(Path("run")) is None
 
@@ -181,26 +184,26 @@ def test_sizes_in_words():
 
 
 def test_free_space_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
-    asked = []
+    folders = []
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(
-        disk_need.shutil, "disk_usage", lambda place: asked.append(place) or usage(42)
+        disk_space.shutil, "disk_usage", lambda folder: folders.append(folder) or usage(42)
     )
     assert free_bytes(tmp_path / "not" / "there") == 42
-    assert asked == [tmp_path]
+    assert folders == [tmp_path]
 
 
 def test_real_free_space(tmp_path):
     state = os.statvfs(tmp_path)
-    there = state.f_bavail * state.f_frsize
-    assert free_bytes(tmp_path / "run") == pytest.approx(there, rel=0.05)
+    available = state.f_bavail * state.f_frsize
+    assert free_bytes(tmp_path / "run") == pytest.approx(available, rel=0.05)
 
 
-def test_a_disk_that_is_not_there_has_no_space(tmp_path, monkeypatch):
-    def fail(place):
+def test_a_missing_disk_has_no_space(tmp_path, monkeypatch):
+    def fail(folder):
         raise FileNotFoundError
 
-    monkeypatch.setattr(disk_need.shutil, "disk_usage", fail)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", fail)
     assert free_bytes(tmp_path) == 0
 
 

@@ -1,4 +1,4 @@
-"""What is said of a training before it starts."""
+"""Preflight of a training."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.training.preflight import assess, check, check_cases
+from napari_bayes_nnunet.app.training.preflight import (
+    OUTPUT_BELOW_FILE,
+    OUTPUT_IS_DATASET,
+    SINGLE_CASE,
+    SINGLE_PATIENT,
+    UNUSED_CASES,
+    assess_request,
+    check_cases,
+    run_preflight,
+)
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
@@ -34,7 +43,7 @@ def ask(data, **changes):
 
 
 def finish(steps):
-    """What a generator returns, and all it yielded."""
+    """Return the result of a generator and all yielded values."""
     yielded = []
     return drain(steps, yielded.append), yielded
 
@@ -42,7 +51,7 @@ def finish(steps):
 def judge(request, *, free=PLENTY):
     dataset = read_dataset(request.dataset)
     checks, _ = finish(check_cases(dataset))
-    return assess(request, dataset, checks, free=lambda output: free)
+    return assess_request(request, dataset, checks, free=lambda output: free)
 
 
 def only(problems):
@@ -59,7 +68,7 @@ def write_splits(file, *splits):
 
 
 def test_a_good_dataset_is_ready(data):
-    preflight, progress = finish(check(ask(data)))
+    preflight, progress = finish(run_preflight(ask(data)))
     assert progress == [(done, 10) for done in range(11)]
     assert preflight.all_problems == ()
     assert preflight.ready
@@ -75,13 +84,13 @@ def test_a_good_dataset_is_ready(data):
 
 
 def test_nothing_is_written(data):
-    finish(check(ask(data)))
+    finish(run_preflight(ask(data)))
     assert not (data.parent / "run").exists()
 
 
-def test_no_dataset_at_all(tmp_path):
-    with pytest.raises(DataError, match=r"dataset\.json is missing"):
-        next(check(ask(tmp_path / "nothing")))
+def test_a_missing_dataset_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        next(run_preflight(ask(tmp_path / "nothing")))
 
 
 def test_it_can_be_stopped_between_cases(data, monkeypatch):
@@ -90,7 +99,7 @@ def test_it_can_be_stopped_between_cases(data, monkeypatch):
         "napari_bayes_nnunet.app.training.preflight.check_case",
         lambda dataset, case: looked_at.append(case.name),
     )
-    steps = check(ask(data))
+    steps = run_preflight(ask(data))
     assert [next(steps) for _ in range(3)] == [(0, 10), (1, 10), (2, 10)]
     steps.close()
     assert looked_at == TEN[:2]
@@ -101,17 +110,17 @@ def test_it_can_be_stopped_between_cases(data, monkeypatch):
 def test_another_fold_or_pattern_reads_no_image_again(data):
     dataset = read_dataset(data)
     checks, _ = finish(check_cases(dataset))
-    first = assess(ask(data), dataset, checks)
+    first = assess_request(ask(data), dataset, checks)
     for file in data.rglob("*.nii.gz"):
         file.unlink()
-    again = assess(ask(data), dataset, checks)
+    again = assess_request(ask(data), dataset, checks)
     assert (again.rows, again.splits) == (first.rows, first.splits)
-    second = assess(ask(data, fold="1"), dataset, checks)
+    second = assess_request(ask(data, fold="1"), dataset, checks)
     assert second.fold == "1"
     assert {row.patient for row in second.rows if row.use == "validation"} != {
         row.patient for row in first.rows if row.use == "validation"
     }
-    by_frame = assess(ask(data, patient="frame.."), dataset, checks)
+    by_frame = assess_request(ask(data, patient="frame.."), dataset, checks)
     assert by_frame.pattern == "frame.."
     assert {row.patient for row in by_frame.rows} == {"frame01", "frame02"}
     assert len(by_frame.splits) == 2
@@ -126,25 +135,28 @@ def test_a_case_that_blocks_is_told_with_its_row(data):
     preflight = judge(ask(data))
     assert preflight.problems == ()
     problem = only(preflight.rows[3].check.problems)
-    assert "holds the value 9" in problem.text
+    assert problem.file == file
+    assert "9" in str(problem.text)
     assert preflight.all_problems == (problem,)
     assert not preflight.ready
 
 
 def test_a_warning_does_not_block(data):
-    write_nifti(data / "labelsTr" / f"{TEN[3]}.nii.gz", np.zeros(SHAPE, np.uint8))
+    file = data / "labelsTr" / f"{TEN[3]}.nii.gz"
+    write_nifti(file, np.zeros(SHAPE, np.uint8))
     preflight = judge(ask(data))
-    assert "shows no structure" in only(preflight.all_problems).text
+    assert only(preflight.all_problems).file == file
     assert preflight.ready
 
 
 def test_problems_of_the_dataset_come_first(tmp_path):
     labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "scar": 4}
     data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
-    write_nifti(data / "labelsTr" / f"{TEN[0]}.nii.gz", np.zeros(SHAPE, np.uint8))
+    file = data / "labelsTr" / f"{TEN[0]}.nii.gz"
+    write_nifti(file, np.zeros(SHAPE, np.uint8))
     structure, empty = judge(ask(data)).all_problems
-    assert "shows scar (4)" in structure.text
-    assert "shows no structure" in empty.text
+    assert "scar" in str(structure.text)
+    assert empty.file == file
 
 
 # The split
@@ -160,11 +172,8 @@ def test_all_cases_are_trained_on_without_validation(data):
 def test_a_single_case(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=1)
     warning, problem = judge(ask(data)).problems
-    assert "holds a single case" in warning.text
-    assert problem.text == (
-        "The dataset holds one case, but one fold trains with at least two patients, one of them "
-        "held back for validation: add cases, or train on all of them (fold all)."
-    )
+    assert not warning.blocks
+    assert problem.text == statement(SINGLE_CASE, Action.TRAIN_ON_ALL)
     assert (problem.file, problem.blocks) == (data, True)
     assert judge(ask(data, fold="all")).ready
 
@@ -172,11 +181,9 @@ def test_a_single_case(tmp_path):
 def test_cases_of_a_single_patient(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=2)
     preflight = judge(ask(data))
-    assert only(preflight.problems).text == (
-        "All 2 cases belong to the patient patient001, but one fold trains with at least two "
-        "patients, one of them held back for validation: correct which part of the file name is "
-        "the patient, or train on all cases (fold all)."
-    )
+    remedies = (Action.NAME_PATIENT, Action.TRAIN_ON_ALL)
+    expected = statement(SINGLE_PATIENT, *remedies, count=2, patient="patient001")
+    assert only(preflight.problems).text == expected
     assert (preflight.splits, preflight.ready) == (None, False)
     assert {row.use for row in preflight.rows} == {"left out"}
     assert judge(ask(data, fold="all")).ready
@@ -200,10 +207,11 @@ def test_a_pattern_that_matches_no_case(data):
 def test_a_pattern_that_matches_some_cases(data):
     preflight = judge(ask(data, patient=r"^(patient00[1-4])"))
     problem = only(preflight.problems)
-    assert problem.text.startswith(
-        "The pattern ^(patient00[1-4]) for the patient's name does not match patient005_frame01, "
-        "patient005_frame02 (2 in all): each of them counts as a patient of its own"
-    )
+    assert problem.text.values == {
+        "pattern": "^(patient00[1-4])",
+        "count": 2,
+        "cases": "patient005_frame01, patient005_frame02",
+    }
     assert not problem.blocks
     assert preflight.ready
 
@@ -224,10 +232,12 @@ def test_the_same_patient_on_both_sides(data, tmp_path):
     file = write_splits(tmp_path / "given.json", (TEN[:7], TEN[7:]), (TEN[:6], TEN[6:]))
     preflight = judge(ask(data, split=file))
     problem = only(preflight.problems)
-    assert problem.text == (
-        "The patient patient004 is in the training (patient004_frame01) and in the validation "
-        f"(patient004_frame02) of fold 0 of {file}: put all cases of a patient on the same side."
-    )
+    assert problem.text.values == {
+        "patient": "patient004",
+        "training": "patient004_frame01",
+        "validation": "patient004_frame02",
+        "split": f"fold 0 of {file}",
+    }
     assert (problem.file, problem.blocks) == (file, True)
     assert (preflight.split_file, preflight.ready) == (file, False)
     assert len(preflight.splits) == 2
@@ -238,10 +248,8 @@ def test_many_cases_of_a_patient_are_not_all_named(tmp_path):
     data = make_dataset(tmp_path / "data", patients=2, frames=5)
     names = [case.name for case in read_dataset(data).cases]
     write_splits(data / "splits_final.json", (names[:4], names[4:]))
-    assert (
-        "(patient001_frame01, patient001_frame02, patient001_frame03, …) and"
-        in only(judge(ask(data)).problems).text
-    )
+    values = only(judge(ask(data)).problems).text.values
+    assert values["training"] == f"{', '.join(names[:3])}, …"
 
 
 def test_the_datasets_own_split(data):
@@ -252,16 +260,14 @@ def test_the_datasets_own_split(data):
         *["training"] * 6, "validation", "validation", "left out", "left out",
     ]  # fmt: skip
     problem = only(preflight.problems)
-    assert problem.text == (
-        "The dataset's cases patient005_frame01, patient005_frame02 (2 in all) are neither in the "
-        f"training nor in the validation of fold 0 of {file}: they will not be used."
-    )
+    unused = "patient005_frame01, patient005_frame02"
+    expected = statement(UNUSED_CASES, cases=unused, count=2, split=f"fold 0 of {file}")
+    assert problem.text == expected
     assert (problem.file, problem.blocks) == (file, False)
     assert preflight.ready
-    torn = judge(ask(data, patient="frame..")).problems  # told so, a patient is on both sides
-    assert [problem.text.partition(" (")[0] for problem in torn if problem.blocks] == [
-        f"The patient {name} is in the training" for name in ("frame01", "frame02")
-    ]
+    torn = judge(ask(data, patient="frame..")).problems  # this pattern puts them on both sides
+    blocking = [problem.text.values["patient"] for problem in torn if problem.blocks]
+    assert blocking == ["frame01", "frame02"]
 
 
 def test_a_split_that_cannot_be_read(data, tmp_path):
@@ -278,7 +284,8 @@ def test_a_split_that_cannot_be_read(data, tmp_path):
 def test_too_little_disk_space_blocks(data):
     preflight = judge(ask(data), free=10**9)
     problem = only(preflight.problems)
-    assert "but only 1.0 GB are free at" in problem.text
+    assert problem.text.values["free"] == "1.0 GB"
+    assert problem.blocks
     assert not preflight.ready
     assert preflight.disk.free_bytes == 10**9
 
@@ -286,25 +293,20 @@ def test_too_little_disk_space_blocks(data):
 def test_hardly_enough_disk_space_is_a_warning(data):
     needed = judge(ask(data)).disk.needed_bytes
     preflight = judge(ask(data), free=needed + 1)
-    assert "make room before anything else is written" in only(preflight.problems).text
+    assert not only(preflight.problems).blocks
     assert preflight.ready
 
 
 def test_an_output_below_a_file(data):
     file = data / "dataset.json"
     problem = only(judge(ask(data, output=file / "run")).problems)
-    assert (
-        problem.text
-        == f"The folder of the ensemble cannot be made: {file} is a file, not a folder."
-    )
+    assert problem.text == statement(OUTPUT_BELOW_FILE, file=file)
     assert (problem.file, problem.blocks) == (file, True)
 
 
-def test_an_output_in_the_datasets_place(data):
+def test_an_output_in_the_dataset_blocks(data):
     problem = only(judge(ask(data, output=data)).problems)
-    assert problem.text == (
-        f"The folder of the ensemble must be another than that of the dataset {data}."
-    )
+    assert problem.text == statement(OUTPUT_IS_DATASET, dataset=data)
     assert problem.blocks
 
 
@@ -346,13 +348,13 @@ def test_nothing_to_resume(data):
     assert problem.blocks
 
 
-@pytest.mark.skipif(not ACDC.is_dir(), reason="needs the ACDC dataset beside the checkout")
+@pytest.mark.skipif(not ACDC.is_dir(), reason="the ACDC dataset is missing")
 def test_real_hearts(tmp_path):
     dataset = read_dataset(ACDC)
     dataset = replace(dataset, cases=dataset.cases[:6])
     checks, _ = finish(check_cases(dataset))
     request = TrainingRequest(dataset=ACDC, output=tmp_path / "run", preset="demo")
-    preflight = assess(request, dataset, checks, free=lambda output: PLENTY)
-    assert all("have no label" in problem.text for problem in preflight.all_problems)
+    preflight = assess_request(request, dataset, checks, free=lambda output: PLENTY)
+    assert preflight.ready
     assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
     assert sum(row.use == "validation" for row in preflight.rows) == 2

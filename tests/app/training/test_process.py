@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -15,7 +16,13 @@ from filelock import FileLock
 from napari_bayes_nnunet import cli
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training import terminal as training_terminal
-from napari_bayes_nnunet.app.training.process import arguments, start
+from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
+from napari_bayes_nnunet.app.training.process import (
+    DIED_AT_START,
+    ENDED_AT_START,
+    command_arguments,
+    start_training,
+)
 from napari_bayes_nnunet.app.training.progress import progress_of
 from napari_bayes_nnunet.app.training.progress_file import Follower, LogTail
 from napari_bayes_nnunet.app.training.request import TrainingRequest
@@ -59,14 +66,14 @@ PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))
 
 @pytest.fixture
 def parsed(monkeypatch):
-    """``parsed(request)`` is the request that the real command makes of its arguments."""
+    """``parsed(request)``: the request that the real command reads from the arguments."""
 
     def parse(request):
         seen = []
         monkeypatch.setattr(
             training_terminal, "train_in_terminal", lambda told, *, jsonl: seen.append(told) or ""
         )
-        result = CliRunner().invoke(cli.main, ["train", *arguments(request)])
+        result = CliRunner().invoke(cli.main, ["train", *command_arguments(request)])
         assert result.exit_code == 0, result.output
         return replace(seen[0], command="")
 
@@ -86,10 +93,10 @@ def test_the_command_line_says_what_the_request_says(parsed, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(("shape", "cycles"), [("poly", 1), ("cosine", 3)])
-def test_only_what_the_shape_of_a_schedule_has_is_said(shape, cycles, parsed):
+def test_a_command_has_only_settings_of_the_shape(shape, cycles, parsed):
     schedule = RestartSchedule(epochs=12, cycles=cycles, shape=shape, initial_lr=0.02)
     request = replace(PLAIN, schedule=schedule)
-    assert "--gamma" not in arguments(request)
+    assert "--gamma" not in command_arguments(request)
     assert parsed(request).schedule == schedule
 
 
@@ -102,13 +109,13 @@ def test_a_training_that_goes_on(flag, parsed, trained_run):
     assert parsed(told) == told
 
 
-def test_only_what_is_given_is_said():
-    assert arguments(PLAIN) == ["--output", "run", "--", "data"]
-    assert arguments(replace(PLAIN, schedule=replace(SCHEDULE, added_cycles=1))) == arguments(
-        replace(PLAIN, schedule=SCHEDULE)
-    )
+def test_a_command_has_only_given_settings():
+    assert command_arguments(PLAIN) == ["--output", "run", "--", "data"]
+    assert command_arguments(
+        replace(PLAIN, schedule=replace(SCHEDULE, added_cycles=1))
+    ) == command_arguments(replace(PLAIN, schedule=SCHEDULE))
     for flag in ("--resume", "--add-cycle", "--no-restart-first-cycle"):
-        assert flag in arguments(FULL)
+        assert flag in command_arguments(FULL)
 
 
 # Real processes
@@ -116,7 +123,7 @@ def test_only_what_is_given_is_said():
 
 @pytest.fixture(autouse=True)
 def outside(monkeypatch):
-    """What the children find in their environment."""
+    """Set the environment of the children."""
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
 
@@ -136,7 +143,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
         iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, restart_first_cycle=False),
         selection=MemberSelection(per_cycle=1),
     )  # fmt: skip
-    started = start(request)
+    started = start_training(request)
     assert not started.has_begun  # nobody waited for it
     assert started.pid != os.getpid()
     assert not started.has_ended
@@ -155,7 +162,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert progress.ended.outcome == "finished"
     assert progress.ended.spoken == read_run_state(run).text
     assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
-    assert read_run_state(run).info.arguments == tuple(arguments(request))
+    assert read_run_state(run).info.arguments == tuple(command_arguments(request))
     assert LogTail(run).read().text
     assert not errors_of(started).exists()
     assert not psutil.pid_exists(started.pid)
@@ -165,21 +172,23 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     with FileLock(run.lock):
-        busy = start(TrainingRequest(dataset=hearts, output=run.path))
-        missing = start(TrainingRequest(dataset=tmp_path / "none", output=tmp_path / "other"))
-        usage = start(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
+        busy = start_training(TrainingRequest(dataset=hearts, output=run.path))
+        missing = start_training(
+            TrainingRequest(dataset=tmp_path / "none", output=tmp_path / "other")
+        )
+        usage = start_training(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
         assert busy.complaint() is None
         assert all(started.wait(60) for started in (busy, missing, usage))
-    assert busy.complaint() == f"Another training is running in {run.path}."
-    assert "is no nnU-Net raw dataset: dataset.json is missing" in missing.complaint()
-    assert usage.complaint().startswith("Invalid value for '--batch-size'")
+    assert busy.complaint() == RUN_IS_BUSY.format(run=run.path)
+    assert "dataset.json" in missing.complaint()
+    assert "'--batch-size'" in usage.complaint()
     assert not busy.has_begun
     assert not any(errors_of(started).exists() for started in (busy, missing, usage))
 
 
 def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_path):
     run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
-    started = start(
+    started = start_training(
         TrainingRequest(dataset=hearts, output=run.path, preset="demo", device="a pocket watch")
     )
     assert started.wait(60)
@@ -188,12 +197,11 @@ def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_pa
     assert "a pocket watch" in str(read_run_state(run).text)
 
 
-def test_one_that_dies_at_import_complains_and_keeps_the_details():
-    started = start(PLAIN, command=script("print('ä')\nimport no_such_module"))
+def test_a_failed_import_complains_and_keeps_details():
+    started = start_training(PLAIN, command=script("print('ä')\nimport no_such_module"))
     assert started.wait(60)
-    assert started.complaint() == (
-        "The training could not start: ModuleNotFoundError: No module named 'no_such_module'. "
-        f"Details are in {errors_of(started)}."
+    assert started.complaint() == DIED_AT_START.format(
+        reason="ModuleNotFoundError: No module named 'no_such_module'", file=errors_of(started)
     )
     assert "Traceback" in errors_of(started).read_text()
     errors_of(started).unlink()
@@ -203,47 +211,51 @@ def test_one_that_dies_at_import_complains_and_keeps_the_details():
     ("code", "complaint"),
     [
         ("", None),
-        ("raise SystemExit(3)", "The training could not start: exit code 3."),
+        ("raise SystemExit(3)", ENDED_AT_START.format(reason="exit code 3")),
         (
             "import os; os.kill(os.getpid(), 9)",
-            "The training could not start: it was killed (signal 9).",
+            ENDED_AT_START.format(reason="killed by signal 9"),
         ),
         ("import sys; sys.exit('note\\nError: Zwölf, not ten.')", "Zwölf, not ten."),
     ],
 )
-def test_the_last_words_of_other_ends(code, complaint):
-    started = start(PLAIN, command=script(code))
+def test_the_complaint_after_other_ends(code, complaint):
+    started = start_training(PLAIN, command=script(code))
     assert started.wait(60)
     assert started.complaint() == complaint
     assert not errors_of(started).exists()
 
 
-def test_a_program_that_is_not_there(tmp_path):
-    with pytest.raises(AppError, match="could not start: .*nowhere: No such file or directory"):
-        start(PLAIN, command=[str(tmp_path / "nowhere")])
+def test_a_missing_program_is_an_error(tmp_path):
+    program = str(tmp_path / "nowhere")
+    with pytest.raises(AppError) as caught:
+        start_training(PLAIN, command=[program])
+    assert caught.value.values == {"command": program, "reason": os.strerror(errno.ENOENT)}
 
 
 def test_paths_are_those_of_this_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    started = start(PLAIN, command=script("import sys; sys.exit('Error: ' + '|'.join(sys.argv))"))
+    started = start_training(
+        PLAIN, command=script("import sys; sys.exit('Error: ' + '|'.join(sys.argv))")
+    )
     assert started.wait(60)
     words = ["-c", "train", "--output", str(tmp_path / "run"), "--", str(tmp_path / "data")]
     assert started.complaint().split("|") == words
     assert started.run == RunFolder(tmp_path / "run")
 
 
-def test_nobody_has_to_ask_for_a_child_to_be_laid_to_rest():
-    started = start(PLAIN, command=script(""))
+def test_an_ended_child_leaves_no_zombie():
+    started = start_training(PLAIN, command=script(""))
     wait_until(lambda: not psutil.pid_exists(started.pid))
 
 
 WINDOW = """
 import sys, time
 from pathlib import Path
-from napari_bayes_nnunet.app.training.process import start
+from napari_bayes_nnunet.app.training.process import start_training
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 request = TrainingRequest(dataset=Path("data"), output=Path("run"))
-print(start(request, command=[sys.executable, "-c", sys.argv[1]]).pid, flush=True)
+print(start_training(request, command=[sys.executable, "-c", sys.argv[1]]).pid, flush=True)
 time.sleep(float(sys.argv[2]))
 """
 TRAINING = """
@@ -256,7 +268,7 @@ while True:
 
 
 @pytest.mark.parametrize("end", ["killed", "Ctrl-C", "closed"])
-def test_it_goes_on_when_the_window_is_gone(end, tmp_path):
+def test_a_training_outlives_the_window(end, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", WINDOW, TRAINING, "0" if end == "closed" else "600"],
         cwd=tmp_path,

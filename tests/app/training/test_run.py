@@ -1,7 +1,10 @@
-"""Trainings in real processes: killed, stopped, failing; each goes on where it should."""
+"""Trainings in real processes that are killed, stopped or fail, and then resumed."""
 
+import errno
 import json
+import os
 import random
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.app.messages import JobEnded, from_line
+from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.ensemble.run_folder import (
@@ -24,17 +28,18 @@ SCHEDULE = RestartSchedule(epochs=30, gamma=0.5, restart_first_cycle=False)
 SELECTION = MemberSelection(per_cycle=30, step=1)
 TINY = ("--preset", "demo", "--iterations-per-epoch", 2, "--batch-size", 2, "--seed", 3)
 FLAGS = (*TINY, "--epochs", 30, "--gamma", 0.5)
+TOO_LARGE = os.strerror(errno.EFBIG)
 
 
 @pytest.fixture
 def run(planned_run, tmp_path):
-    """A copy of a run in which nothing was trained yet."""
+    """A copy of a run that was only planned."""
     return RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(planned_run, hearts, warm_command, tmp_path_factory):
-    """A finished training with ``FLAGS`` that nothing disturbed."""
+    """A finished training with ``FLAGS``, without any interruption."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     run = RunFolder(shutil.copytree(planned_run, folder / "run"))
     done = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=folder)
@@ -43,20 +48,20 @@ def uninterrupted(planned_run, hearts, warm_command, tmp_path_factory):
 
 
 def epochs(run):
-    """The epochs in progress.jsonl."""
+    """Return the epochs in progress.jsonl."""
     lines = [json.loads(line) for line in run.progress.read_text().splitlines()]
     return [line for line in lines if line["kind"] == "epoch"]
 
 
 def timeless(rows):
-    """The reports without what differs from run to run: times and memory."""
+    """Return the reports without times and memory, which differ between runs."""
     return [
         {k: v for k, v in row.items() if "seconds" not in k and "memory" not in k} for row in rows
     ]
 
 
 def assert_usable(run):
-    """Every listed member is whole; returns them."""
+    """Assert that every listed member is complete; return the members."""
     members = read_record(run.record).members("0")
     for member in members:
         content = torch.load(run.path / member.file, weights_only=True)
@@ -76,7 +81,7 @@ def test_kept_epochs_and_rates_are_those_of_the_schedule(uninterrupted):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(15, marks=pytest.mark.slow)])
-def test_killed_at_random_it_ends_with_the_very_same_members(
+def test_random_kills_do_not_change_the_members(
     kills, uninterrupted, run, hearts, warm_command, tmp_path
 ):
     rng = random.Random(1)
@@ -107,12 +112,12 @@ def test_killed_at_random_it_ends_with_the_very_same_members(
 def assert_same_files(folder, other):
     logs = ("training_log", "debug", "progress")
     names = [
-        {f.name for f in each.iterdir() if not f.name.startswith(logs)} for each in (folder, other)
+        {f.name for f in path.iterdir() if not f.name.startswith(logs)} for path in (folder, other)
     ]
     assert names[0] == names[1] == {"checkpoint_best.pth", "checkpoint_final.pth", "members"}
 
 
-def test_stopped_after_an_epoch_it_goes_on_with_the_next(
+def test_a_stopped_training_resumes_with_next_epoch(
     uninterrupted, run, hearts, warm_command, tmp_path
 ):
     start = ("train", hearts, "--output", run.path, "--jsonl")
@@ -134,7 +139,7 @@ def test_stopped_after_an_epoch_it_goes_on_with_the_next(
     assert ended(run)[0] == "finished"
 
 
-def test_a_renamed_copy_of_the_dataset_goes_on(run, hearts, warm_command, tmp_path):
+def test_a_renamed_copy_of_the_dataset_resumes(run, hearts, warm_command, tmp_path):
     flags = (*TINY, "--epochs", 6, "--jsonl")
     start = ("train", hearts, "--output", run.path)
     process = warm_command.start(*start, *flags, folder=tmp_path)
@@ -151,7 +156,7 @@ def test_a_renamed_copy_of_the_dataset_goes_on(run, hearts, warm_command, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "file"])
-def test_asked_to_stop_it_finishes_the_epoch(how, run, hearts, warm_command, tmp_path):
+def test_a_stop_request_finishes_the_epoch(how, run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path, "--jsonl")
     process = warm_command.start(*start, *FLAGS, folder=tmp_path)
     process.wait_for('"epoch": 0')
@@ -185,14 +190,14 @@ def continuation(dataset, run):
 
 
 def last_word(run):
-    """The last message, which says how the training ended."""
+    """Return the last message, which is the end of the training."""
     last = from_line(run.progress.read_text().splitlines()[-1])
     assert isinstance(last, JobEnded)
     return last
 
 
 def ended(run):
-    """Outcome and text of the last message."""
+    """Return outcome and text of the last message."""
     last = last_word(run)
     return last.outcome, last.text
 
@@ -200,7 +205,7 @@ def ended(run):
 @pytest.mark.parametrize(
     "seconds", [0, *(pytest.param(later, marks=pytest.mark.slow) for later in (1, 2))]
 )
-def test_interrupted_while_planning_it_leaves_at_once(seconds, hearts, warm_command, tmp_path):
+def test_an_interrupt_while_planning_ends_at_once(seconds, hearts, warm_command, tmp_path):
     run = RunFolder(tmp_path / "run")
     process = warm_command.start("train", hearts, "--output", run.path, folder=tmp_path)
     process.wait((run.workspace / "preprocessed").exists)
@@ -225,7 +230,7 @@ def test_a_second_training_of_the_same_folder_is_refused(run, hearts, warm_comma
     first.wait_for('"epoch": 0')
     second = warm_command.run(*start, "--resume", folder=tmp_path / "second")
     assert second.code == 1
-    assert second.errors == f"Error: Another training is running in {run.path}.\n"
+    assert second.errors == f"Error: {RUN_IS_BUSY.format(run=run.path)}\n"
     assert '"failed"' not in run.progress.read_text()
     first.kill()
     third = warm_command.start(*start, "--resume", folder=tmp_path / "second")
@@ -233,16 +238,13 @@ def test_a_second_training_of_the_same_folder_is_refused(run, hearts, warm_comma
     third.kill()
 
 
-def test_a_loss_that_is_no_number_ends_in_one_sentence(run, hearts, warm_command, tmp_path):
+def test_a_nan_loss_is_reported_in_one_line(run, hearts, warm_command, tmp_path):
     flags = (*TINY, "--epochs", 6, "--gamma", 0.5, "--restart-lr", 1e30)
     failed = warm_command.run("train", hearts, "--output", run.path, *flags, folder=tmp_path)
     assert failed.code == 1
     sentence = failed.errors.removeprefix("Error: ").strip()
     assert sentence.count("\n") == 0
-    assert "in epoch 2 at learning rate 1e+30. The members so far stay usable. With" in sentence
-    assert (
-        "--resume it would become so again: start anew, in another --output, with a lo" in sentence
-    )
+    assert all(word in sentence for word in ("epoch 2", "1e+30", "--output", "--restart-lr"))
     assert "Traceback" not in failed.errors + failed.output
     assert "Traceback" in run.log.read_text()
     assert ended(run) == ("failed", sentence)
@@ -254,23 +256,20 @@ def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
         file.write_bytes(b"no array")
     failed = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
     assert failed.code == 1
-    assert failed.errors.startswith("Error: The training failed unexpectedly: ")
-    assert failed.errors.endswith(f"See {run.log} for details.\n")
     assert failed.errors.count("\n") == 1
     assert "Traceback" in run.log.read_text()
-    assert ended(run)[0] == "failed"
+    last = last_word(run)
+    assert (last.outcome, failed.errors) == ("failed", f"Error: {last.text}\n")
+    assert last.spoken.values["log"] == str(run.log)
 
 
-def test_a_full_disk_ends_in_one_sentence_and_can_be_gone_on_from(
-    uninterrupted, run, hearts, warm_command, tmp_path
-):
+def test_a_training_resumes_after_a_full_disk(uninterrupted, run, hearts, warm_command, tmp_path):
     sizes = [f.stat().st_size for f in uninterrupted.fold("0").rglob("*.pth")]
     limit = (min(sizes) + max(sizes)) // 2  # a member fits, the saved state does not
     start = ("train", hearts, "--output", run.path)
     failed = warm_command.run(*start, *FLAGS, folder=tmp_path, largest_file=limit)
     assert failed.code == 1
-    assert "checkpoint_best.pth could not be written: File too large" in failed.errors
-    assert "Once there is room, go on with --resume" in failed.errors
+    assert all(word in failed.errors for word in ("checkpoint_best.pth", TOO_LARGE, "--resume"))
     assert ended(run)[0] == "failed"
     assert not list(run.fold("0").glob("*.pth"))
     done = warm_command.run(*start, "--resume", folder=tmp_path)
@@ -283,12 +282,11 @@ def test_a_full_disk_before_the_first_member(run, hearts, warm_command, tmp_path
     start = ("train", hearts, "--output", run.path, *flags)
     failed = warm_command.run(*start, folder=tmp_path, largest_file=400_000)
     assert failed.code == 1
-    assert "epoch_0000.pth could not be written: File too large" in failed.errors
+    assert all(word in failed.errors for word in ("epoch_0000.pth", TOO_LARGE, "--resume"))
     assert "members so far" not in failed.errors
-    assert "free there). Once there is room, go on with --resume" in failed.errors
 
 
-def test_what_is_worth_a_look_is_said(run, hearts, warm_command, tmp_path):
+def test_warnings_come_before_planning(run, hearts, warm_command, tmp_path):
     data = shutil.copytree(hearts, tmp_path / "data")
     image = data / "imagesTr" / "patient001_frame01_0000.nii.gz"
     shutil.copyfile(image, image.with_name("patient900_frame01_0000.nii.gz"))
@@ -301,19 +299,17 @@ def test_what_is_worth_a_look_is_said(run, hearts, warm_command, tmp_path):
     process.wait_for_children()
     lines = process.output.splitlines()
     assert lines[0] == "Checking the labels"
-    assert "does not match patient004_frame01, patient004_frame02 (2 in all)" in lines[1]
-    assert lines[2].endswith("1 member of each cycle will be kept, not 7.")
-    assert lines[3].endswith("and will not be used: patient900_frame01_0000.nii.gz.")
+    assert "patient004_frame01, patient004_frame02" in lines[1]
+    assert re.findall(r"\d+", lines[2])[1:] == ["1", "7"]  # members that are kept and requested
+    assert "patient900_frame01_0000.nii.gz" in lines[3]
 
 
-def test_asked_to_stop_it_leaves_a_validation_case_unfinished(
-    uninterrupted, hearts, warm_command, tmp_path
-):
+def test_a_stop_request_ends_the_validation(uninterrupted, hearts, warm_command, tmp_path):
     run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "run"))
     write_record(run.record, replace(read_record(run.record), validation={}))
     start = ("train", hearts, "--output", run.path, "--resume")
     process = warm_command.start(*start, folder=tmp_path)
-    process.wait_for("Measuring validation case 1 of 2")
+    process.wait_for("validation case 1 of")
     run.stop.touch()
     process.wait()
     assert process.code == 0
@@ -360,19 +356,16 @@ def test_too_few_cards_are_refused_before_anything_is_done(run, hearts, warm_com
     if torch.cuda.device_count() > 8:
         pytest.skip("this machine has them")
     start = ("train", hearts, "--output", run.path, *FLAGS)
-    for flags, sentence in (
-        ((), "--num-gpus 9 needs 9 CUDA cards, but this machine has "),
-        (("--device", "cpu"), "Only CUDA cards can share a training: leave out --num-gpus 9, or "),
-    ):
+    for flags, option in (((), "--num-gpus"), (("--device", "cpu"), "--device")):
         failed = warm_command.run(*start, "--num-gpus", 9, *flags, folder=tmp_path)
         assert failed.code == 1
-        assert failed.errors.startswith(f"Error: {sentence}")
+        assert option in failed.errors
         assert failed.errors.count("\n") == 1
         assert ended(run) == ("failed", failed.errors.removeprefix("Error: ").strip())
     assert epochs(run) == []
 
 
-def test_reports_that_were_not_passed_on_are_made_up_for(run, hearts, warm_command, tmp_path):
+def test_missing_reports_are_added_on_resume(run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path, "--jsonl")
     process = warm_command.start(*start, *FLAGS, folder=tmp_path)
     process.wait_for('"epoch": 11')

@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from filelock import FileLock
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
+from napari_bayes_nnunet.app.training import run_state
 from napari_bayes_nnunet.app.training.process_record import is_gone, read_process_record
 from napari_bayes_nnunet.app.training.progress_file import Follower, ProgressFile, last_messages
-from napari_bayes_nnunet.app.training.run_state import kill, read_run_state, request_stop
-from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.app.training.run_state import kill_training, read_run_state, request_stop
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.command import environment
@@ -37,15 +39,15 @@ def make_old(run, *, minutes):
             os.utime(file, (moment, moment))
 
 
-# Told from the files
+# State from files
 
 
 def test_a_folder_without_a_training(run):
     state = read_run_state(run)
     assert (state.kind, state.host, state.heard, state.info) == ("none", None, None, None)
-    assert state.text == f"No training can be found, for there is no folder {run.path}."
+    assert state.text == statement(run_state.NO_RUN_FOLDER, run=run.path)
     run.path.mkdir()
-    assert read_run_state(run).text == f"No training was started in {run.path}."
+    assert read_run_state(run).text == statement(run_state.NEVER_STARTED, run=run.path)
     assert not state.goes_on
 
 
@@ -54,8 +56,8 @@ def actions(told):
 
 
 @pytest.mark.parametrize("outcome", ["finished", "stopped", "failed", "of a newer version"])
-def test_how_it_ended_is_its_last_word(outcome, run):
-    enter(run)  # even while its process still tidies up
+def test_the_last_message_is_the_outcome(outcome, run):
+    enter(run)  # also while its process still cleans up
     say(run, STARTING, JobEnded(outcome=outcome, text="In words."))
     state = read_run_state(run)
     assert state.kind == (outcome if outcome in ("finished", "stopped") else "failed")
@@ -65,18 +67,18 @@ def test_how_it_ended_is_its_last_word(outcome, run):
 def test_a_process_that_runs_here(run):
     enter(run)
     state = read_run_state(run)
-    assert (state.kind, state.text) == ("running", "Training on this computer.")
+    assert (state.kind, state.text) == ("running", run_state.RUNS_HERE)
     assert state.goes_on
     assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
     request_stop(run)
-    assert read_run_state(run).text == "Training on this computer. It stops as soon as it can."
+    assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_SOON}"
     say(run, STARTING, epoch_done(0))
-    assert read_run_state(run).text == "Training on this computer. It stops after this epoch."
-    say(run, StageStarted(text="Measuring validation case 1 of 3", total=3))
-    assert read_run_state(run).text == "Training on this computer. It stops as soon as it can."
+    assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_AFTER_EPOCH}"
+    say(run, StageStarted(text="Measuring", total=3))
+    assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_SOON}"
 
 
-def test_one_that_has_just_started_again_runs(run):
+def test_a_training_just_started_again_runs(run):
     say(run, JobEnded(outcome="stopped"))
     enter(run)
     say(run, STARTING)
@@ -84,7 +86,7 @@ def test_one_that_has_just_started_again_runs(run):
 
 
 @pytest.mark.parametrize("changes", [{"pid": 2**22 + 1}, {"process_started": 1.0}])
-def test_a_process_that_is_gone_or_of_which_another_has_the_number(changes, run):
+def test_a_process_that_ended_or_was_replaced_died(changes, run):
     enter(run, **changes)
     say(run, epoch_done(0))
     state = read_run_state(run)
@@ -94,7 +96,7 @@ def test_a_process_that_is_gone_or_of_which_another_has_the_number(changes, run)
     assert actions(read_run_state(run).text) == [Action.RESUME]
 
 
-def test_messages_of_a_version_that_did_not_say_who_it_is(run):
+def test_messages_without_a_process_record_mean_died(run):
     say(run, epoch_done(0))
     assert read_run_state(run).kind == "died"
 
@@ -103,13 +105,13 @@ def test_a_training_on_another_host(run):
     enter(run, host="server 7", pid=1)
     state = read_run_state(run)
     assert (state.kind, state.host) == ("running", "server 7")
-    assert state.text == "Training on server 7, last heard 0 s ago."
+    assert state.text == run_state.RUNS_ELSEWHERE.format(host="server 7", silence="0 s")
     make_old(run, minutes=3.2)
     say(run, epoch_done(0))
     make_old(run, minutes=3.2)
-    assert read_run_state(run).text.startswith("Training on server 7, last heard 3 min 1")
+    assert re.search("server 7.* 3 min 1[2-9] s", read_run_state(run).text)
     run.log.touch()
-    assert read_run_state(run).text == "Training on server 7, last heard 0 s ago."
+    assert read_run_state(run).text == state.text
     say(run, JobEnded(outcome="finished", text="Done."))
     assert read_run_state(run).kind == "finished"
 
@@ -120,9 +122,7 @@ def test_a_training_on_another_host_that_is_silent_for_long(run):
     make_old(run, minutes=25)
     state = read_run_state(run)
     assert (state.kind, state.goes_on) == ("silent", True)
-    assert state.text.startswith(
-        "A training was started on server 7, but nothing was heard of it for 25 min: look there"
-    )
+    assert state.text.values == {"host": "server 7", "silence": "25 min"}
     say(run, epoch_done(1, seconds=160.0), epoch_done(2, seconds=3.0))
     make_old(run, minutes=25)
     assert read_run_state(run).kind == "running"
@@ -133,10 +133,11 @@ def test_a_training_on_another_host_that_is_silent_for_long(run):
 def test_a_host_whose_clock_is_ahead(run):
     enter(run, host="server 7")
     make_old(run, minutes=-30)
-    assert read_run_state(run).text == "Training on server 7, last heard 0 s ago."
+    expected = run_state.RUNS_ELSEWHERE.format(host="server 7", silence="0 s")
+    assert read_run_state(run).text == expected
 
 
-def test_to_look_never_touches_the_lock(run):
+def test_reading_the_state_never_touches_the_lock(run):
     enter(run)
     read_run_state(run)
     assert [file.name for file in run.path.iterdir()] == ["job.json"]
@@ -145,10 +146,12 @@ def test_to_look_never_touches_the_lock(run):
 def test_a_folder_that_cannot_be_reached(tmp_path):
     (tmp_path / "file").touch()
     run = RunFolder(tmp_path / "file")
-    with pytest.raises(AppError, match="file cannot be read at the moment: Not a directory. Check"):
+    with pytest.raises(AppError) as caught:
         read_run_state(run)
-    with pytest.raises(AppError, match="cannot be asked to stop: Not a directory."):
+    assert caught.value.values == {"folder": run.path, "reason": "Not a directory"}
+    with pytest.raises(AppError) as caught:
         request_stop(run)
+    assert caught.value.values == {"run": run.path, "reason": "Not a directory"}
 
 
 # Refusals to kill
@@ -157,24 +160,24 @@ def test_a_folder_that_cannot_be_reached(tmp_path):
 def test_only_a_training_that_runs_here_is_killed(run):
     say(run, STARTING)
     with pytest.raises(AppError) as no_process:
-        kill(run)
+        kill_training(run)
     assert actions(no_process.value.values["text"]) == [Action.START_AGAIN]
     enter(run, process_started=1.0)
     with pytest.raises(AppError) as other_process:
-        kill(run)
+        kill_training(run)
     assert actions(other_process.value.values["text"]) == [Action.START_AGAIN]
     enter(run, host="server 7")
     with pytest.raises(AppError) as other_host:
-        kill(run)
+        kill_training(run)
     assert other_host.value.values["host"] == "server 7"
     assert last_messages(run.progress) == [STARTING]
 
 
-def test_who_has_ended_and_tidies_up_is_left_alone(run):
+def test_a_process_after_its_end_is_not_killed(run):
     enter(run)
     say(run, STARTING, JobEnded(outcome="finished", text="Done."))
     with pytest.raises(AppError) as caught:
-        kill(run)
+        kill_training(run)
     assert caught.value.values["text"] == "Done."
 
 
@@ -184,16 +187,18 @@ def test_the_training_of_another_user(run, monkeypatch):
 
     enter(run)
     monkeypatch.setattr(psutil.Process, "suspend", refuse)
-    with pytest.raises(AppError, match="belongs to another user of this computer"):
-        kill(run)
+    with pytest.raises(AppError) as caught:
+        kill_training(run)
+    assert isinstance(caught.value.__cause__, psutil.AccessDenied)
 
 
-def test_one_that_does_not_end(run, monkeypatch):
+def test_a_training_that_survives_the_kill(run, monkeypatch):
     for name in ("suspend", "kill"):
         monkeypatch.setattr(psutil.Process, name, lambda process: None)
     enter(run)
-    with pytest.raises(AppError, match="did not end within 0 s"):
-        kill(run, within=0.1)
+    with pytest.raises(AppError) as caught:
+        kill_training(run, within=0.1)
+    assert caught.value.values == {"run": run.path, "within": 0.1, "pid": os.getpid()}
     assert last_messages(run.progress) == []
 
 
@@ -232,7 +237,7 @@ def test_the_whole_tree_is_killed(run, tmp_path):
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         assert len(tree) == 5
         assert read_run_state(run).kind == "running"
-        kill(run)
+        kill_training(run)
         assert all(map(is_gone, tree))
     (ended,) = last_messages(run.progress)
     assert ended.outcome == "stopped"
@@ -277,23 +282,23 @@ def test_a_training_is_followed_and_stopped(training):
     assert not run.stop.exists()
 
 
-def test_a_training_is_killed_and_everybody_is_told(training):
+def test_a_killed_training_writes_a_last_message(training):
     started, run = training
     follower = Follower(run)
     started.wait(lambda: any(isinstance(m, EpochDone) for m in follower.read().messages))
-    kill(run)
+    kill_training(run)
     assert started.has_ended
     last = follower.read().messages[-1]
     assert (last.outcome, actions(last.spoken)) == ("stopped", [Action.RESUME])
     assert read_run_state(run).kind == "stopped"
-    with FileLock(run.lock, timeout=10):  # free for the next
+    with FileLock(run.lock, timeout=10):  # free for the next training
         pass
 
 
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(more, marks=pytest.mark.slow) for more in (1, 2, 3))]
 )
-def test_one_that_is_killed_by_others_at_any_moment_has_died(seed, training):
+def test_a_training_killed_by_others_has_died(seed, training):
     started, run = training
     moment = random.Random(seed).uniform(0, 3)
     started.wait(lambda: read_process_record(run).pid == started.pid)

@@ -1,3 +1,5 @@
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,13 +10,15 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import StageStarted, from_line
 from napari_bayes_nnunet.app.training import terminal as training_terminal
-from napari_bayes_nnunet.app.training.process import arguments
+from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.process_record import read_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.terminal import train_in_terminal
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 @pytest.fixture
@@ -32,12 +36,12 @@ def failing(error):
 @pytest.mark.parametrize(
     ("error", "values"),
     [
-        (AppError("What to do."), {}),
+        (AppError("A sentence."), {}),
         (KeyError("x"), {"reason": "'x'"}),
         (AssertionError(), {"reason": "AssertionError"}),
         (
-            OSError(28, "No space left on device", "file"),
-            {"file": "file", "reason": "No space left on device"},
+            OSError(errno.ENOSPC, NO_SPACE, "file"),
+            {"file": "file", "reason": NO_SPACE},
         ),
     ],
 )
@@ -56,11 +60,11 @@ def test_every_failure_is_a_sentence_and_a_message(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeypatch):
+def test_a_failure_on_a_full_disk_is_raised(request_and_run, monkeypatch):
     request, run = request_and_run
 
     def full(journal, message):
-        raise OSError(28, "No space left on device", str(run.progress))
+        raise OSError(errno.ENOSPC, NO_SPACE, str(run.progress))
 
     monkeypatch.setattr(ProgressFile, "append", full)
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
@@ -69,7 +73,7 @@ def test_a_failure_is_told_where_nothing_can_be_written(request_and_run, monkeyp
     assert caught.value.values["file"] == str(run.progress)
 
 
-def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
+def test_output_of_nnunet_goes_to_the_log(request_and_run, monkeypatch, capfd):
     request, run = request_and_run
 
     def run_job(job, tell, stop):
@@ -79,12 +83,12 @@ def test_what_is_printed_goes_into_the_log(request_and_run, monkeypatch, capfd):
 
     monkeypatch.setattr(training_terminal, "run_job", run_job)
     assert str(run.path) in train_in_terminal(request, jsonl=False)
-    print("to the terminal again")
-    assert capfd.readouterr().out == "Planning\nto the terminal again\n"
+    print("after")
+    assert capfd.readouterr().out == "Planning\nafter\n"
     assert run.log.read_text() == "noise of nnU-Net\n"
 
 
-def test_the_command_to_go_on_with(hearts, tmp_path):
+def test_an_interrupted_training_names_its_remedy(hearts, tmp_path):
     run = RunFolder(tmp_path / "a run")
     job = SimpleNamespace(
         run=run,
@@ -98,7 +102,7 @@ def test_the_command_to_go_on_with(hearts, tmp_path):
     assert ending(job, finished=False).remedies == (resumed,)
 
 
-def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch):
+def test_the_process_is_recorded_at_once(hearts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = RunFolder(tmp_path / "run")
     seen = []
@@ -111,12 +115,12 @@ def test_the_folder_says_at_once_who_trains_in_it(hearts, tmp_path, monkeypatch)
     monkeypatch.setattr(training_terminal, "run_job", run_job)
     request = TrainingRequest(dataset=hearts, output=Path("run"), fold="2", seed=1)
     train_in_terminal(request, jsonl=False)
-    info, progress, asked_to_stop = seen
+    info, progress, stop_requested = seen
     assert info.process() == psutil.Process()
     assert (info.dataset, info.fold) == (str(hearts), "2")
-    assert list(info.arguments) == arguments(replace(request, output=run.path))
+    assert list(info.arguments) == command_arguments(replace(request, output=run.path))
     assert from_line(progress) == StageStarted(text="Starting")
-    assert asked_to_stop
+    assert stop_requested
     assert read_process_record(run) == info
 
 

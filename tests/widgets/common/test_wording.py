@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.training.process import arguments
+from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, statement
@@ -47,7 +47,9 @@ def test_no_setting_of_a_training_is_called_by_its_option() -> None:
         iterations_per_epoch=5, seed=7, dropout=0.1, keep_trajectory=True, licence="CC0",
         schedule=RestartSchedule(), selection=MemberSelection(),
     )  # fmt: skip
-    options = {word for word in arguments(request) if word.startswith("--") and word != "--"}
+    options = {
+        word for word in command_arguments(request) if word.startswith("--") and word != "--"
+    }
     assert len(options) == 20
     for name in options:
         words = field_name(Setting(name.removeprefix("--").replace("-", "_")))

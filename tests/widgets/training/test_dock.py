@@ -61,10 +61,10 @@ def make_dock(
 
 def end(path: Path) -> None:
     from napari_bayes_nnunet.app import AppError
-    from napari_bayes_nnunet.app.training.run_state import kill
+    from napari_bayes_nnunet.app.training.run_state import kill_training
 
     try:
-        kill(RunFolder(path))
+        kill_training(RunFolder(path))
     except AppError:  # already ended
         return
 

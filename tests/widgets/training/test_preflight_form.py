@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.disk_space import size_text
-from napari_bayes_nnunet.app.training.preflight import assess, check_cases
+from napari_bayes_nnunet.app.training.preflight import assess_request, check_cases
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import CaseCheck, DatasetProblem
@@ -281,7 +281,7 @@ def test_many_problems_are_shortened_worst_first(make_form, qtbot) -> None:
 
     def judge(*arguments):
         worst = DatasetProblem("Worst.", None)
-        return replace(assess(*arguments), problems=(*problems, worst))
+        return replace(assess_request(*arguments), problems=(*problems, worst))
 
     form = make_form(check=fake_check(checks), assess=judge)
     check(form, dataset, qtbot)
@@ -438,7 +438,7 @@ def test_assessment_gets_the_plan(make_form, tmp_path, qtbot) -> None:
 
     def judge(request, *others):
         asked.append(request)
-        return assess(request, *others)
+        return assess_request(request, *others)
 
     form = make_form(check=fake_check(checks), assess=judge)
     form.folds.setCurrentIndex(1)

@@ -1,1 +1,1 @@
-"""Training: request, preflight checks, the process and its progress."""
+"""Training: request, preflight, process and progress."""

@@ -1,8 +1,8 @@
-"""One more cycle for a finished training, on its dataset or on one that has grown since.
+"""An added cycle of a finished training, on the same dataset or on a larger one.
 
-T and T_c of Eq. 4 stay those of the original training, so the cycle has the rates of the last one,
-restart included. New cases go into training, never into validation, so that what is measured on
-the validation cases stays comparable.
+T and T_c of Eq. 4 stay those of the original training, so the cycle has the same rates as the last
+one, including the restart. New cases are only trained on, so that results on the validation cases
+stay comparable.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from ...io.ensemble.run_folder import TrainingRecord
 from .. import AppError
 from .request import dataset_difference
 
+NOT_FINISHED = "A cycle cannot be added before the training of fold {fold} is finished."
+
 
 def with_added_cycle(
     record: TrainingRecord, fold: str, dataset: RawDataset, *, command: str
 ) -> TrainingRecord:
-    """The record of a training of ``fold`` that is about to run one more cycle on ``dataset``.
+    """Return the record of ``fold`` with one more cycle, to be trained on ``dataset``.
 
-    Raises AppError where the training is not finished, where a case is gone, or where a validation
-    case has changed. Labels of training cases may have been corrected.
+    Labels of training cases may have been corrected. Raises AppError if the training is not
+    finished, a case is missing or a validation case has changed.
     """
     if not record.is_complete(fold):
         raise AppError(
-            "The training of fold {fold} is not finished, so no cycle can be added yet.",
+            NOT_FINISHED,
             Action.RESUME,
             fold=fold,
         )
@@ -39,7 +41,7 @@ def with_added_cycle(
         "command": command,
     }
     entry = {**record.folds[fold], "added_cycles": [*record.added_cycles(fold), cycle]}
-    # The members of the new cycle change what the validation cases look like.
+    # Members of the new cycle change the scores of the validation cases.
     validation = {name: value for name, value in record.validation.items() if name != fold}
     return replace(record, folds={**record.folds, fold: entry}, validation=validation)
 
@@ -53,14 +55,14 @@ def _check_kept(record: TrainingRecord, fold: str, now: dict[str, Any]) -> None:
     )
     if difference:
         raise AppError(
-            "A dataset may have new cases and corrected labels when a cycle is added, but no case "
-            "may be gone and no validation case may change: {difference}. Restore it first.",
+            "Cases of the dataset were removed or validation cases were changed ({difference}). "
+            "Restore them before you add a cycle.",
             difference=difference,
         )
 
 
 def _new_cases(record: TrainingRecord, fold: str, now: dict[str, Any]) -> list[str]:
-    """Cases not seen so far, without those of patients that are held back for validation."""
+    """Return cases that are new, except those of patients held back for validation."""
     began = record.trained_on(fold)["cases"]
     pattern = record.patient or DEFAULT_PATIENT
     held_back = {patient_of(case, pattern) for case in record.validation_cases(fold)}

@@ -1,11 +1,11 @@
-"""How much disk space a training will fill, estimated from above.
+"""Upper estimate of the disk space that a training needs.
 
-Measured with nnU-Net 2.8.1 on 12 ACDC cases: a preprocessed image takes 1.2 to 3.3 bytes a voxel
-(float32, compressed by blosc2; the more where it was resampled), its labels 0.03, the list of
-voxels that patches are drawn from 32 bytes each. One member (float16) of the full network takes
-41, 67 or 93 MB in 2D with six, seven or eight stages, which images of up to 255, 511 or more pixels
-get, and 60 to 63 MB in 3D; of the small network 1.7 MB in 2D and up to 5 MB in 3D. A saved state
-holds the weights and their momentum in float32: four members.
+Measured with nnU-Net 2.8.1 on 12 ACDC cases. A preprocessed image takes 1.2 to 3.3 bytes a voxel
+(float32, compressed by blosc2; more if it was resampled), its labels take 0.03, and each listed
+voxel, from which patches are drawn, takes 32 bytes. One member (float16) of the full network takes
+41, 67 or 93 MB in 2D with six, seven or eight stages (images of up to 255, 511 or more pixels) and
+60 to 63 MB in 3D. A member of the small network takes 1.7 MB in 2D and up to 5 MB in 3D. A saved
+state holds the weights and their momentum in float32: as much as four members.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.problems import statement
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
@@ -27,52 +28,55 @@ from .request import PRESETS, TrainingRequest
 
 MB = 1_000_000
 IMAGE_VOXEL, LABEL_VOXEL = 4.0, 0.1
-"""Bytes: of a voxel that blosc2 cannot compress, and of one of the labels."""
+"""Bytes of an image voxel, incompressible for blosc2, and of a label voxel."""
 LOCATION = 32
-"""Bytes of a voxel's place in nnU-Net's list: four 64 bit numbers."""
+"""Bytes of a voxel in nnU-Net's list: four 64-bit numbers."""
 LOCATIONS, LOCATIONS_SHARE = 10_000, 0.01
-"""nnU-Net lists 10 000 voxels of a structure, or a hundredth of them where that is more."""
+"""nnU-Net lists 10 000 voxels of a structure, or a hundredth of its voxels if that is more."""
 ANISOTROPIC = 3.0
-"""nnU-Net's limit: slices so much thicker than pixels are resampled to the thin ones among them."""
+"""Ratio of slice thickness to pixel size above which nnU-Net resamples to thin slices."""
 FULL_2D, FULL_2D_LARGE, FULL_3D = 67 * MB, 93 * MB, 63 * MB
 LARGE_SIDE = 512
 SMALL_2D, SMALL_3D = 2 * MB, 5 * MB
 STATE_IN_MEMBERS = 4
 STATES = 3
-"""The latest, the best, and the one being written, which replaces the other only when whole."""
+"""The latest state, the best one, and the one being written, which replaces the latest."""
 SPARE = 0.2
-"""With less than this fraction left over there is a warning."""
+"""Fraction of the need that must stay free, or there is a warning."""
+TOO_LITTLE_SPACE = (
+    "The training needs up to {needed} of disk space ({parts}), but {output} has only {free} free. "
+    "Make room, choose an output on another disk, or keep fewer members."
+)
+LITTLE_SPACE = (
+    "The training needs up to {needed} of disk space, and {output} has {free} free. Make room "
+    "before anything else is written to this disk."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiskNeed:
-    """Bytes a training will still write, by what they are for, and bytes that are free there."""
+    """Bytes that a training will still write, in all and by purpose, and free bytes on the disk."""
 
     needed_bytes: int
     free_bytes: int
     parts: dict[str, int]
 
     def problem(self, output: Path) -> DatasetProblem | None:
-        """Too little space, which blocks, or hardly enough, which does not."""
-        needed, free = size_text(self.needed_bytes), size_text(self.free_bytes)
-        if self.needed_bytes > self.free_bytes:
-            parts = ", ".join(f"{name} {size_text(size)}" for name, size in self.parts.items())
-            text = (
-                f"The training needs up to {needed} of disk space ({parts}), but only {free} are "
-                f"free at {output}: make room, choose an output on another disk, or keep fewer "
-                "members."
-            )
-            return DatasetProblem(text, output)
-        if self.needed_bytes * (1 + SPARE) > self.free_bytes:
-            text = (
-                f"The training needs up to {needed} of disk space and {free} are free at {output}: "
-                "make room before anything else is written there."
-            )
-            return DatasetProblem(text, output, blocks=False)
-        return None
+        """Return a problem if space is lacking, a warning if it is scarce, else None."""
+        blocks = self.needed_bytes > self.free_bytes
+        if not blocks and self.needed_bytes * (1 + SPARE) <= self.free_bytes:
+            return None
+        told = statement(
+            TOO_LITTLE_SPACE if blocks else LITTLE_SPACE,
+            needed=size_text(self.needed_bytes),
+            parts=", ".join(f"{name} {size_text(size)}" for name, size in self.parts.items()),
+            free=size_text(self.free_bytes),
+            output=output,
+        )
+        return DatasetProblem(told, output, blocks=blocks)
 
 
-def estimate(
+def estimate_disk_need(
     request: TrainingRequest,
     dataset: RawDataset,
     checks: Sequence[CaseCheck],
@@ -81,9 +85,9 @@ def estimate(
     settled: TrainingRecord | None,
     free_bytes: int,
 ) -> DiskNeed:
-    """What a run will need; what a run that goes on has written already is left out.
+    """Return what a run will still need, without the files that a resumed run already has.
 
-    Cases that could not be read do not count. Limits that a cluster sets for a user are not seen.
+    Unreadable cases do not count. Quotas of a cluster are not considered.
     """
     run = RunFolder(request.output.absolute())
     configuration = request.configuration or (settled.configuration if settled else "2d")
@@ -91,9 +95,8 @@ def estimate(
     small = PRESETS[preset].network != "full"
     images = preprocessed_bytes(dataset, checks, configuration=configuration)
     member = member_bytes(checks, configuration=configuration, small=small)
-    member = max(
-        _sizes(run.members(fold).glob("*.pth")), default=member
-    )  # known as soon as written
+    # The real size is known from the first member on.
+    member = max(_sizes(run.members(fold).glob("*.pth")), default=member)
     schedule, selection = _plan(request, settled, fold)
     missing = [e for e in selection.epochs(schedule) if not run.member(fold, e).exists()]
     states = sum(_sizes(run.fold(fold).glob("checkpoint_*.pth")))
@@ -109,7 +112,7 @@ def estimate(
 def preprocessed_bytes(
     dataset: RawDataset, checks: Sequence[CaseCheck], *, configuration: str
 ) -> int:
-    """Size of nnU-Net's preprocessed copy at most: all cases resampled to one spacing."""
+    """Return the largest size of nnU-Net's preprocessed copy: all cases at one spacing."""
     read = [check for check in checks if check.spacing is not None]
     if not read:
         return 0
@@ -117,7 +120,7 @@ def preprocessed_bytes(
     target = _target_spacing(spacings)
     finer = spacings / target
     if configuration == "2d":
-        finer[:, target.argmax()] = 1  # slices stay where they are
+        finer[:, target.argmax()] = 1  # 2D keeps the slices
     voxels = np.array([check.voxels for check in read]) * finer.prod(axis=1)
     of_voxels = voxels.sum() * (IMAGE_VOXEL * len(dataset.channels) + LABEL_VOXEL)
     structures = max(1, len(dataset.labels) - 1)
@@ -126,7 +129,7 @@ def preprocessed_bytes(
 
 
 def member_bytes(checks: Sequence[CaseCheck], *, configuration: str, small: bool) -> int:
-    """Size of one member."""
+    """Return the size of one member."""
     if configuration != "2d":
         return SMALL_3D if small else FULL_3D
     if small:
@@ -136,7 +139,7 @@ def member_bytes(checks: Sequence[CaseCheck], *, configuration: str, small: bool
 
 
 def free_bytes(output: Path) -> int:
-    """Free space where ``output`` is or will be made; 0 where there is no such disk."""
+    """Return the free space on the disk of ``output``; 0 if the disk is missing."""
     try:
         return shutil.disk_usage(nearest_existing(output)).free
     except OSError:
@@ -144,14 +147,14 @@ def free_bytes(output: Path) -> int:
 
 
 def nearest_existing(path: Path) -> Path:
-    """``path`` or the closest of the folders above it that exists."""
+    """Return ``path`` or its closest parent that exists."""
     path = path.absolute()
-    places = (place for place in (path, *path.parents) if place.exists())
-    return next(places, Path(path.anchor))
+    existing = (folder for folder in (path, *path.parents) if folder.exists())
+    return next(existing, Path(path.anchor))
 
 
 def size_text(size: int) -> str:
-    """Bytes in words: "850 MB", "6.1 GB"."""
+    """Return a size as text: "850 MB", "6.1 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / MB:.0f} MB"
 
 
@@ -167,7 +170,7 @@ def _plan(
 
 
 def _target_spacing(spacings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(3,) mm: nnU-Net's median, or that of thin slices where slices are thick."""
+    """Return (3,) mm as nnU-Net does: the median, or the 10th percentile along thick slices."""
     target: npt.NDArray[np.float64] = np.median(spacings, axis=0)
     thick = int(target.argmax())
     others = np.delete(target, thick).max()
@@ -178,5 +181,5 @@ def _target_spacing(spacings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 
 def _sizes(files: Iterable[Path]) -> Iterator[int]:
     for file in files:
-        with suppress(FileNotFoundError):  # a training that runs replaces its files
+        with suppress(FileNotFoundError):  # a running training replaces its files
             yield file.stat().st_size

@@ -1,6 +1,6 @@
-"""What a training is about to do: a request checked against its dataset and its run folder.
+"""A training request, checked against its dataset and its run folder.
 
-The first start of a run settles plans, split and settings; going on and adding a cycle keep them.
+The first start of a run settles plans, split and settings. A resume and an added cycle keep them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .request import (
     PRESETS,
     TrainingRequest,
     check_agreement,
+    check_not_trained,
     choose_fold,
     choose_splits,
     dataset_difference,
@@ -32,13 +33,15 @@ from .request import (
     shared_patients,
 )
 
+RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """A request that was checked, with the run folder locked for it.
+    """A checked request, whose run folder is locked.
 
-    ``record`` is what ``ensemble.json`` says, or will say where the fold is new. ``settled``: the
-    run was started before, so that its plans and its split stay.
+    ``record`` is the content of ``ensemble.json``, for a new fold its future content. ``settled``:
+    the run was started before, so it keeps its plans and its split.
     """
 
     request: TrainingRequest
@@ -51,28 +54,28 @@ class TrainingJob:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all epochs are done, those of an added cycle too."""
+        """Whether all epochs are done, including those of an added cycle."""
         final = self.run.fold(self.fold) / "checkpoint_final.pth"
         return final.exists() and self.record.is_complete(self.fold)
 
     @property
     def lacks_validation(self) -> bool:
-        """Whether the range of the case scores can be measured and is not."""
+        """Whether there are validation cases whose range of case scores is not measured yet."""
         has_cases = bool(self.record.validation_cases(self.fold))
         return has_cases and self.fold not in self.record.validation
 
     def continuation(self) -> str:
-        """The command that goes on with this training."""
-        where = ["--output", str(self.run.path), "--fold", self.fold]
-        where += [] if self.request.device == "auto" else ["--device", self.request.device]
-        return shlex.join(["bayes-nnunet", "train", str(self.dataset.path), *where, "--resume"])
+        """Return the command that resumes this training."""
+        flags = ["--output", str(self.run.path), "--fold", self.fold]
+        flags += [] if self.request.device == "auto" else ["--device", self.request.device]
+        return shlex.join(["bayes-nnunet", "train", str(self.dataset.path), *flags, "--resume"])
 
 
 @contextmanager
-def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
+def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     """Check a request against its dataset and its run folder, and lock the folder.
 
-    Imports no torch. Raises AppError or DataError; nothing but the empty folder is written then.
+    Imports no torch. Raises AppError or DataError; then nothing but the empty folder is written.
     """
     if request.add_cycle:
         request = replace(request, resume=True)
@@ -83,7 +86,7 @@ def prepared(request: TrainingRequest) -> Iterator[TrainingJob]:
         fold = choose_fold(request, settled)
         _check_start(request, run, fold, settled)
         record = _record(request, run, dataset, fold, settled)
-        # nnU-Net's plans, in every saved state too, name the dataset as the run began with it.
+        # nnU-Net's plans, also those in saved states, contain the name that the dataset had first.
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
         pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None
@@ -111,21 +114,19 @@ def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     if run.path.resolve() == dataset.path.resolve():
-        raise AppError("The output must be another folder than the dataset.")
+        raise AppError("The output cannot be the folder of the dataset. Choose another folder.")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run.lock, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise AppError(
-            "Another training is running in {run}.",
-            run=run.path,
-        ) from error
+        raise AppError(RUN_IS_BUSY, run=run.path) from error
     except OSError as error:
         raise AppError(
-            "{run} cannot be written to: {strerror}.",
+            "{run} cannot be written ({reason}).",
+            Action.OTHER_OUTPUT,
             run=run.path,
-            strerror=error.strerror,
+            reason=error.strerror,
         ) from error
     try:
         yield
@@ -137,39 +138,34 @@ def _check_start(
     request: TrainingRequest, run: RunFolder, fold: str, settled: TrainingRecord | None
 ) -> None:
     if settled is not None:
-        if not request.resume and has_begun(run, fold):
-            raise AppError(
-                "{run} already holds a training of fold {fold}.",
-                Action.RESUME,
-                Action.OTHER_OUTPUT,
-                run=run.path,
-                fold=fold,
-            )
+        check_not_trained(request, run, fold)
         check_agreement(request, settled)
         if request.resume and settled.members(fold) and not _has_state(run, fold):
             raise AppError(
-                "{folder} holds members but no checkpoint_final.pth or checkpoint_latest.pth.",
+                "{folder} has members but neither checkpoint_final.pth nor checkpoint_latest.pth.",
                 Action.RESTORE,
                 folder=run.fold(fold),
             )
     elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
         raise AppError(
-            "{run} holds a model that this program did not train: {record} is missing.",
+            "{run} has a model from another program, because {record} is missing.",
             Action.OTHER_OUTPUT,
             run=run.path,
             record=run.record.name,
         )
     if request.dropout is not None and not 0 <= request.dropout < 1:
         raise AppError(
-            "Dropout is a probability from 0 to below 1, not {dropout}.",
+            "Dropout {dropout} is not possible. Use a probability from 0 to below 1.",
             dropout=request.dropout,
         )
     if "cascade" in (request.configuration or ""):
-        raise AppError("Cascades are not supported: train 2d, 3d_lowres or 3d_fullres.")
+        raise AppError(
+            "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
+        )
 
 
 def _has_state(run: RunFolder, fold: str) -> bool:
-    """Whether nnU-Net finds what a training goes on from; else it would begin at epoch 0."""
+    """Return if nnU-Net finds a state to resume; without one it would begin at epoch 0."""
     names = ("checkpoint_final.pth", "checkpoint_latest.pth")
     return any((run.fold(fold) / name).is_file() for name in names)
 
@@ -181,7 +177,7 @@ def _record(
     fold: str,
     settled: TrainingRecord | None,
 ) -> TrainingRecord:
-    """The run's record if it has one that fits the dataset, else a new one."""
+    """Return the record of the run, checked against the dataset, or a new one."""
     if settled is None:
         return _new_record(request, run, dataset)
     _check_same_structures(settled, dataset)
@@ -200,8 +196,7 @@ def _check_same_structures(settled: TrainingRecord, dataset: RawDataset) -> None
     for subject, (began, now) in (("labels", labels), ("channels", channels)):
         if began != now:
             raise AppError(
-                "The training was started with the {subject} {began}, but dataset.json now lists "
-                "{now}.",
+                "The training was started with the {subject} {began}, but dataset.json has {now}.",
                 Action.RESTORE,
                 subject=subject,
                 began=began,
@@ -223,30 +218,30 @@ def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | N
     began = record.folds[fold]["training_cases"]
     if splits and list(splits[int(fold)].train) != began:
         raise AppError(
-            "The training was started with other cases than this split contains.",
+            "The training was started with a different split.",
             Action.NAME_SPLIT,
         )
 
 
 def _check_patients(request: TrainingRequest, fold: str, splits: list[Split] | None) -> None:
-    """Refuse a given split that validates with patients it trains on."""
+    """Raise AppError if a patient is in the training and in the validation of the split."""
     if splits is None:
         return
     split = splits[int(fold)]
     pattern = request.patient or DEFAULT_PATIENT
     patients = {case: patient_of(case, pattern) for case in (*split.train, *split.validation)}
-    for text in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
-        raise AppError(text)
+    for told in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
+        raise AppError(told.template, *told.remedies, **told.values)
 
 
 def _as_recorded(
     record: TrainingRecord, fold: str, splits: list[Split] | None
 ) -> list[Split] | None:
-    """The splits with the cases that ``fold`` is trained on since cycles were added to it."""
+    """Return the splits with the training cases that ``fold`` has since cycles were added."""
     if splits is None:
         return None
-    now = Split(tuple(record.training_cases(fold)), splits[int(fold)].validation)
-    return [now if number == int(fold) else split for number, split in enumerate(splits)]
+    recorded = Split(tuple(record.training_cases(fold)), splits[int(fold)].validation)
+    return [recorded if number == int(fold) else split for number, split in enumerate(splits)]
 
 
 def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -> TrainingRecord:

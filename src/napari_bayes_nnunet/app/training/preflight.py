@@ -1,4 +1,4 @@
-"""What can be said of a training before it starts: its cases, its split, its disk space."""
+"""Preflight of a training: its cases, its split and its disk space."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...core.problems import Action, statement
+from ...core.problems import Action, Statement, statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.raw_dataset import (
@@ -20,24 +20,41 @@ from ...io.dataset.raw_dataset import (
 )
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
-from .disk_space import DiskNeed, estimate, free_bytes, nearest_existing
+from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing
 from .request import (
     TrainingRequest,
     check_agreement,
+    check_not_trained,
     choose_fold,
     choose_splits,
-    has_begun,
     pattern_warning,
     settled_record,
     shared_patients,
 )
 
 TRAINING, VALIDATION, LEFT_OUT = "training", "validation", "left out"
+SINGLE_CASE = (
+    "A fold needs at least two patients, one of them for validation, but the dataset has one case."
+)
+SINGLE_PATIENT = (
+    "A fold needs at least two patients, one of them for validation, but all {count} cases belong "
+    "to {patient}."
+)
+OUTPUT_IS_DATASET = (
+    "The ensemble cannot be written to the folder of the dataset {dataset}. Choose another folder."
+)
+OUTPUT_BELOW_FILE = (
+    "The folder of the ensemble cannot be made, because {file} is a file. Choose another folder."
+)
+UNUSED_CASES = (
+    "The dataset has cases that are not in {split}: {cases} ({count} in all). They will not be "
+    "used."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightRow:
-    """One case: what it holds, whose it is, and its use in the chosen fold."""
+    """One case: its content, its patient and its use in the chosen fold."""
 
     check: CaseCheck
     patient: str
@@ -49,9 +66,9 @@ class PreflightRow:
 class Preflight:
     """All that is known of a training before it starts.
 
-    ``pattern`` is the pattern of the patient's part of a case name. ``split_file`` is where the
-    folds come from, None where they are drawn by patient. ``splits`` is None for the fold "all",
-    and where ``problems``, those of the dataset, the split and the disk, say why there is none.
+    ``pattern`` finds the patient's part of a case name. ``split_file`` has the folds, None if they
+    are drawn by patient. ``problems`` are those of the dataset, the split and the disk. ``splits``
+    is None for the fold "all", and if a problem prevents a split.
     """
 
     dataset: RawDataset
@@ -65,34 +82,34 @@ class Preflight:
 
     @property
     def case_problems(self) -> tuple[DatasetProblem, ...]:
-        """Those of the cases, in their order."""
+        """Problems of the cases, in their order."""
         return tuple(problem for row in self.rows for problem in row.check.problems)
 
     @property
     def all_problems(self) -> tuple[DatasetProblem, ...]:
-        """Those of the dataset and of the cases."""
+        """Problems of the dataset and of the cases."""
         return (*self.problems, *self.case_problems)
 
     @property
     def ready(self) -> bool:
-        """Whether nothing keeps the training from starting."""
+        """Whether no problem blocks the training."""
         return not any(problem.blocks for problem in self.all_problems)
 
 
-def check(request: TrainingRequest) -> Generator[tuple[int, int], None, Preflight]:
-    """Look into the dataset of ``request``; yields (cases looked at, cases).
+def run_preflight(request: TrainingRequest) -> Generator[tuple[int, int], None, Preflight]:
+    """Check the dataset of ``request``; yields (cases checked, cases).
 
-    Raises DataError when the folder is no dataset; all else is a problem in the result.
+    Raises DataError if the folder is not a dataset. Anything else is a problem in the result.
     """
     dataset = read_dataset(request.dataset.absolute())
     checks = yield from check_cases(dataset)
-    return assess(request, dataset, checks)
+    return assess_request(request, dataset, checks)
 
 
 def check_cases(
     dataset: RawDataset,
 ) -> Generator[tuple[int, int], None, tuple[CaseCheck, ...]]:
-    """Read all files of a dataset; yields (cases looked at, cases). The slow part."""
+    """Read all files of a dataset, which is slow; yields (cases checked, cases)."""
     checks: list[CaseCheck] = []
     count = len(dataset.cases)
     yield 0, count
@@ -102,16 +119,16 @@ def check_cases(
     return tuple(checks)
 
 
-def assess(
+def assess_request(
     request: TrainingRequest,
     dataset: RawDataset,
     checks: Sequence[CaseCheck],
     *,
     free: Callable[[Path], int] = free_bytes,
 ) -> Preflight:
-    """Judge a request by the ``checks`` of all cases of its dataset. Reads no image, is instant.
+    """Assess a request by the ``checks`` of all cases of its dataset; reads no image.
 
-    ``free`` tells the free bytes at the output.
+    ``free`` returns the free bytes at the output.
     """
     if request.add_cycle:
         request = replace(request, resume=True)
@@ -124,14 +141,14 @@ def assess(
     file = frozen or _split_file(request, dataset)
     splits = None
     if fold != "all" and file is None and len(set(patients.values())) < 2:
-        problems.append(DatasetProblem(_too_few(patients), dataset.path))
+        problems.append(DatasetProblem(_too_few_patients(patients), dataset.path))
     else:
-        with _noted(problems, file):
+        with _noting_errors(problems, file):
             splits = choose_splits(request, dataset, fold, frozen=frozen)
     uses = _uses(request, patients, splits, fold, settled)
     if splits is not None:
         problems += _split_problems(patients, uses, fold, file)
-    disk = estimate(
+    disk = estimate_disk_need(
         request, dataset, checks, fold=fold, settled=settled, free_bytes=free(request.output)
     )
     problems += _output_problems(request.output, disk)
@@ -151,8 +168,8 @@ def assess(
 
 
 @contextmanager
-def _noted(problems: list[DatasetProblem], file: Path | None) -> Iterator[None]:
-    """Turn what a training would refuse into a problem."""
+def _noting_errors(problems: list[DatasetProblem], file: Path | None) -> Iterator[None]:
+    """Append an error that would stop a training to ``problems``."""
     try:
         yield
     except (AppError, DataError) as error:
@@ -162,63 +179,53 @@ def _noted(problems: list[DatasetProblem], file: Path | None) -> Iterator[None]:
 def _start(
     request: TrainingRequest, dataset: RawDataset, run: RunFolder, problems: list[DatasetProblem]
 ) -> tuple[TrainingRecord | None, str]:
-    """What the run folder has settled already, and the fold that would be trained."""
+    """Return the record of the run, if it is settled, and the fold that would be trained."""
     settled, fold = None, request.fold or "0"
     if run.path.resolve() == dataset.path.resolve():
-        text = (
-            f"The folder of the ensemble must be another than that of the dataset {dataset.path}."
-        )
-        problems.append(DatasetProblem(text, run.path))
-    with _noted(problems, run.path):
+        told = statement(OUTPUT_IS_DATASET, dataset=dataset.path)
+        problems.append(DatasetProblem(told, run.path))
+    with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         if settled is not None:
             check_agreement(request, settled)
-    if not request.resume and has_begun(run, fold):
-        told = statement(
-            "{run} already holds a training of fold {fold}.",
-            Action.RESUME,
-            Action.OTHER_OUTPUT,
-            run=run.path,
-            fold=fold,
-        )
-        problems.append(DatasetProblem(told, run.path))
+    with _noting_errors(problems, run.path):
+        check_not_trained(request, run, fold)
     return settled, fold
 
 
 def _patients(
-    dataset: RawDataset, pattern: str, asked: str | None, problems: list[DatasetProblem]
+    dataset: RawDataset, pattern: str, requested: str | None, problems: list[DatasetProblem]
 ) -> dict[str, str]:
-    """The patient of every case; with a pattern that matches none every case is a patient.
+    """Return the patient of every case; each case is a patient if the pattern fits none.
 
-    ``asked`` is the pattern where one was asked for.
+    ``requested`` is the pattern of the request, None if it has none.
     """
     names = [case.name for case in dataset.cases]
-    with _noted(problems, None):
+    with _noting_errors(problems, None):
         patients = {name: patient_of(name, pattern) for name in names}
-        if warning := pattern_warning(asked, names):
+        if warning := pattern_warning(requested, names):
             problems.append(DatasetProblem(warning, None, blocks=False))
         return patients
     return {name: name for name in names}
 
 
 def _split_file(request: TrainingRequest, dataset: RawDataset) -> Path | None:
-    """Where the folds of a new run are read from; None where they are drawn."""
+    """Return the file with the folds of a new run; None if they are drawn."""
     own = dataset.path / "splits_final.json"
     return request.split or (own if own.is_file() else None)
 
 
-def _too_few(patients: Mapping[str, str]) -> str:
-    wants = "one fold trains with at least two patients, one of them held back for validation"
+def _too_few_patients(patients: Mapping[str, str]) -> Statement:
     if len(patients) == 1:
-        return (
-            f"The dataset holds one case, but {wants}: add cases, or train on all of them (fold "
-            "all)."
-        )
-    return (
-        f"All {len(patients)} cases belong to the patient {next(iter(patients.values()))}, but "
-        f"{wants}: correct which part of the file name is the patient, or train on all cases (fold "
-        "all)."
+        return statement(SINGLE_CASE, Action.TRAIN_ON_ALL)
+    patient = next(iter(patients.values()))
+    return statement(
+        SINGLE_PATIENT,
+        Action.NAME_PATIENT,
+        Action.TRAIN_ON_ALL,
+        count=len(patients),
+        patient=patient,
     )
 
 
@@ -229,7 +236,7 @@ def _uses(
     fold: str,
     settled: TrainingRecord | None,
 ) -> dict[str, str]:
-    """Use of every case; new ones are trained on when a cycle is added."""
+    """Return the use of every case; new cases are trained on when a cycle is added."""
     if fold == "all":
         return dict.fromkeys(patients, TRAINING)
     uses = dict.fromkeys(patients, LEFT_OUT)
@@ -247,28 +254,23 @@ def _uses(
 def _split_problems(
     patients: Mapping[str, str], uses: Mapping[str, str], fold: str, file: Path | None
 ) -> Iterator[DatasetProblem]:
-    """Patients on both sides, which would be validated with hearts they were trained on."""
-    where = f"fold {fold}{f' of {file}' if file else ''}"
+    """Yield patients that are in training and validation, and cases that are in neither."""
+    split_name = f"fold {fold}{f' of {file}' if file else ''}"
     cases: dict[str, list[str]] = {use: [] for use in (TRAINING, VALIDATION, LEFT_OUT)}
     for case, use in uses.items():
         cases[use].append(case)
-    for text in shared_patients(cases[TRAINING], cases[VALIDATION], patients, where):
-        yield DatasetProblem(text, file)
-    left_out = cases[LEFT_OUT]
-    if left_out:
-        yield DatasetProblem(
-            f"The dataset's cases {named(left_out)} ({len(left_out)} in all) are neither in the "
-            f"training nor in the validation of {where}: they will not be used.",
-            file,
-            blocks=False,
-        )
+    for told in shared_patients(cases[TRAINING], cases[VALIDATION], patients, split_name):
+        yield DatasetProblem(told, file)
+    unused = cases[LEFT_OUT]
+    if unused:
+        told = statement(UNUSED_CASES, cases=named(unused), count=len(unused), split=split_name)
+        yield DatasetProblem(told, file, blocks=False)
 
 
 def _output_problems(output: Path, disk: DiskNeed) -> Iterator[DatasetProblem]:
-    place = nearest_existing(output)
-    if not place.is_dir():
-        text = f"The folder of the ensemble cannot be made: {place} is a file, not a folder."
-        yield DatasetProblem(text, place)
+    existing = nearest_existing(output)
+    if not existing.is_dir():
+        yield DatasetProblem(statement(OUTPUT_BELOW_FILE, file=existing), existing)
         return
     problem = disk.problem(output)
     if problem is not None:

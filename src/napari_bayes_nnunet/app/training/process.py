@@ -1,4 +1,4 @@
-"""The process that trains: started by the window, and not ended with it."""
+"""Training process that is started by the window and outlives it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ from .process_record import read_process_record
 from .progress_file import end_in, last_messages
 from .request import TrainingRequest
 
+DIED_AT_START = "The training could not start ({reason}). See {file} for details."
+ENDED_AT_START = "The training could not start ({reason})."
 
-def arguments(request: TrainingRequest) -> list[str]:
-    """What follows ``bayes-nnunet train`` on the command line that says the same."""
+
+def command_arguments(request: TrainingRequest) -> list[str]:
+    """Return the arguments of ``bayes-nnunet train`` for the request."""
     flags: list[str] = []
     for flag, value in _flags(request):
         if value is True:
@@ -35,7 +38,7 @@ def arguments(request: TrainingRequest) -> list[str]:
 
 
 def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
-    """Every flag with its value; None and False are not said."""
+    """Yield every flag with its value; flags with None or False are left out of the command."""
     for name in (
         *("output", "configuration", "fold", "preset", "batch_size", "iterations_per_epoch"),
         *("dropout", "split", "patient", "seed", "licence", "resume", "add_cycle"),
@@ -53,51 +56,54 @@ def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
 
 def _schedule_flags(schedule: RestartSchedule) -> Iterator[tuple[str, Any]]:
     values = asdict(schedule)
-    values.pop("added_cycles")  # those stand in the run folder
+    values.pop("added_cycles")  # recorded in the run folder
     yield "--schedule", values.pop("shape")
     for name in UNUSED.get(schedule.shape, ()):
         values.pop(name)
     if "restart_first_cycle" in values:
-        yes = values.pop("restart_first_cycle")
-        yield "--restart-first-cycle" if yes else "--no-restart-first-cycle", True
+        restarts = values.pop("restart_first_cycle")
+        yield "--restart-first-cycle" if restarts else "--no-restart-first-cycle", True
     yield from (("--" + name.replace("_", "-"), value) for name, value in values.items())
 
 
-def start(request: TrainingRequest, *, command: Sequence[str] = BAYES_NNUNET) -> StartedTraining:
-    """Start the training in a process that goes on when this one ends.
+def start_training(
+    request: TrainingRequest, *, command: Sequence[str] = BAYES_NNUNET
+) -> StartedTraining:
+    """Start the training in a process that outlives this one.
 
-    ``command`` is followed by ``train`` and its arguments. Raises AppError when there is no such
-    program; all else that is wrong is in the words of the process, see ``complaint``.
+    ``command`` is followed by ``train`` and its arguments. Raises AppError if the program is
+    missing. Any other error is reported by the process, see ``complaint``.
     """
     output = Path(os.path.abspath(request.output))
     dataset = Path(os.path.abspath(request.dataset))
-    words = arguments(replace(request, output=output, dataset=dataset))
+    arguments = command_arguments(replace(request, output=output, dataset=dataset))
     handle, name = tempfile.mkstemp(prefix="bayes-nnunet-", suffix=".log")
     try:
         process = subprocess.Popen(
-            [*command, "train", *words],
+            [*command, "train", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=handle,
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-            **_apart(),
+            **_detachment(),
         )
     except OSError as error:
         Path(name).unlink()
         raise AppError(
-            "The training could not start: {command}: {strerror}. Check the installation.",
+            "The training could not start, because {command} cannot be run ({reason}). Check the "
+            "installation.",
             command=command[0],
-            strerror=error.strerror,
+            reason=error.strerror,
         ) from error
     finally:
         os.close(handle)
     return StartedTraining(process, errors=Path(name), run=RunFolder(output))
 
 
-def _apart() -> dict[str, Any]:
-    """Keeps what ends this process, such as Ctrl-C or a closed terminal, away from the child."""
+def _detachment() -> dict[str, Any]:
+    """Return options of Popen that protect the child from Ctrl-C and from a closed terminal."""
     if sys.platform == "win32":
-        # Not DETACHED_PROCESS: every child of a process without a console would open a window.
+        # With DETACHED_PROCESS there is no console, so every child would open a window.
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
 
@@ -105,8 +111,9 @@ def _apart() -> dict[str, Any]:
 class StartedTraining:
     """A training that this process started.
 
-    Until it has entered itself into the run folder, about a second, ``state_of`` speaks of the
-    training before. A thread waits for its end, so that nobody has to ask for the sake of asking.
+    In the first second, before the process is recorded in the run folder, ``read_run_state`` still
+    describes the previous training. A thread waits for the end of the process, so that the process
+    does not become a zombie.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], *, errors: Path, run: RunFolder) -> None:
@@ -119,59 +126,60 @@ class StartedTraining:
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Process number of the training."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return not self._waiter.is_alive()
 
     @property
     def has_begun(self) -> bool:
-        """Whether it was let into the run folder; from then on ``state_of`` speaks of it."""
+        """Whether the run folder records the process, so that ``read_run_state`` describes it."""
         with suppress(OSError):
             info = read_process_record(self.run)
             return info is not None and info.is_here and info.pid == self.pid
         return False
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for its end, at most so many seconds; whether it has ended."""
+        """Wait at most ``seconds`` for the end of the process; return if it has ended."""
         self._waiter.join(seconds)
         return self.has_ended
 
     def complaint(self) -> str | None:
-        """Why it ended at once, in a sentence; None while it runs, or when a message says it.
+        """Return why the training ended at once; None while it runs, or if a message says why.
 
-        Such as that another training runs in the folder, or that the dataset is missing.
+        For example, another training runs in the folder, or the dataset is missing.
         """
         return self._complaint if self.has_ended else None
 
     def _wait_for_end(self) -> None:
         code, text = self._process.wait(), ""
-        with suppress(OSError):  # a tidy computer may have emptied its temporary folder
+        with suppress(OSError):  # the system may have emptied the temporary folder
             text = self._errors.read_text(encoding="utf-8", errors="replace").strip()
         self._complaint, keep = self._last_words(code, text)
         if not keep:
-            with suppress(OSError):  # of Windows, where a grandchild may still have it open
+            with suppress(OSError):  # on Windows a grandchild may still have the file open
                 self._errors.unlink()
 
     def _last_words(self, code: int, text: str) -> tuple[str | None, bool]:
-        """The complaint, and whether it names the file of errors."""
+        """Return the complaint, and if it names the file of errors, which must then stay."""
         begun = self.has_begun
-        if code == 0 or (begun and self._has_said_its_end()):
+        if code == 0 or (begun and self._has_reported_its_end()):
             return None, False
         if error := re.search(r"^Error: (.+)\Z", text, re.MULTILINE | re.DOTALL):
             return error[1], False
-        if begun:  # what it printed then is in its log, and the state of the folder tells the rest
+        if begun:  # its output is in its log, and the state of the folder describes its end
             return None, False
         if text:
             last = text.splitlines()[-1].strip().rstrip(".")
-            return f"The training could not start: {last}. Details are in {self._errors}.", True
-        how = f"it was killed (signal {-code})" if code < 0 else f"exit code {code}"
-        return f"The training could not start: {how}.", False
+            return DIED_AT_START.format(reason=last, file=self._errors), True
+        return ENDED_AT_START.format(
+            reason=f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        ), False
 
-    def _has_said_its_end(self) -> bool:
+    def _has_reported_its_end(self) -> bool:
         with suppress(OSError):
             return end_in(last_messages(self.run.progress)) is not None
         return False

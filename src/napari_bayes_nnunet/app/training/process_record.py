@@ -1,6 +1,6 @@
-"""Which process trains in a run folder, or was the last to: RUN/job.json.
+"""Record of the latest training process in a run folder, RUN/job.json.
 
-Written by the training itself, so that a job started in a terminal or on a server has it too.
+The training itself writes it, so that jobs in a terminal or on a server have it too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ...io.files.atomic import write_json
 from ...io.files.json_files import Ordinal, parse_json
 
 SAME_PROCESS = 10.0
-"""Seconds by which the start of one process may seem to move when the clock is corrected."""
+"""Seconds by which the start time of a process may change when the clock is corrected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobInfo:
-    """The process of a training, and what it was told.
+    """The process of a training and its arguments.
 
-    ``process_started`` is in seconds since 1970 by the clock of ``host``: with it a process is
-    told from a later one of the same number. ``started_at`` is the same for people (ISO 8601).
-    ``dataset`` is a path; ``arguments`` follow ``bayes-nnunet train``.
+    ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
+    from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
+    ``dataset`` is a path; ``arguments`` are those of ``bayes-nnunet train``.
     """
 
     pid: Ordinal
@@ -45,7 +45,7 @@ class JobInfo:
         return self.host == this_host()
 
     def process(self) -> psutil.Process | None:
-        """The very process, None when it is gone or on another host."""
+        """Return the process, None if it has ended or is on another host."""
         with suppress(psutil.Error):
             if self.is_here:
                 process = psutil.Process(self.pid)
@@ -56,12 +56,12 @@ class JobInfo:
 
 
 def this_host() -> str:
-    """The name of this computer."""
+    """Return the name of this computer."""
     return socket.gethostname()
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Whether a process has ended; one that only waits for its parent to take note has."""
+    """Return if a process has ended; a zombie counts as ended."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -71,7 +71,7 @@ def is_gone(process: psutil.Process) -> bool:
 def write_process_record(
     run: RunFolder, *, dataset: str, fold: str, arguments: Sequence[str]
 ) -> None:
-    """Enter this process as the one that trains in ``run``."""
+    """Record this process as the one that trains in ``run``."""
     info = JobInfo(
         pid=os.getpid(),
         host=this_host(),
@@ -85,7 +85,10 @@ def write_process_record(
 
 
 def read_process_record(run: RunFolder) -> JobInfo | None:
-    """Who trains in ``run``, None where nobody said so. Raises OSError for an unreachable drive."""
+    """Return the recorded process of ``run``, None if there is none.
+
+    Raises OSError if the drive cannot be reached.
+    """
     try:
         return parse_json(run.job.read_bytes(), JobInfo)
     except (FileNotFoundError, ValueError):

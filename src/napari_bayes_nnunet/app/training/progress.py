@@ -1,4 +1,4 @@
-"""How far a training is, told from its messages."""
+"""Progress of a training, computed from its messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..messages import EpochDone, JobEnded, Message, Notice, StageStarted, Train
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
-    """How far a training is, as its messages tell; of several in one run folder, the last.
+    """Progress of the last training in a run folder, as its messages report it.
 
-    ``fold`` "", ``epochs`` and ``cycles`` 0 before anything is known; the latter two include what
-    was added. ``stage`` says what it is doing, "" after the end; of its ``stage_total`` parts, 0
-    where it has none, ``stage_done`` are done. ``validation_cases`` are measured after the epochs.
-    ``eta_seconds`` and ``memory_bytes`` are the last ones reported, None where they say nothing
-    about the present.
-    ``ended`` is None while it goes on. ``reports_of`` holds the finished epochs of every fold.
+    ``fold`` is "", ``epochs`` and ``cycles`` are 0 until they are known; they include added
+    cycles. ``stage`` is the current activity, "" after the end; ``stage_done`` of its
+    ``stage_total`` parts are done (0 if it has no parts). ``validation_cases`` are measured after
+    the epochs. ``eta_seconds`` and ``memory_bytes`` are the last reported values, None if they
+    are outdated. ``ended`` is None while the training runs. ``reports_of`` has the finished epochs
+    of every fold.
     """
 
     fold: str = ""
@@ -37,12 +37,12 @@ class TrainingProgress:
 
     @property
     def reports(self) -> tuple[EpochDone, ...]:
-        """The finished epochs of the present fold in order, of a resumed training from 0 on."""
+        """Finished epochs of the current fold in order, from 0 on also after a resume."""
         return self.reports_of.get(self.fold, ())
 
     @property
     def members(self) -> int:
-        """How many of the finished epochs gave a member."""
+        """Number of finished epochs that became members."""
         return sum(report.member for report in self.reports)
 
 
@@ -52,7 +52,7 @@ NOTHING_YET = TrainingProgress()
 def progress_of(
     messages: Iterable[Message], before: TrainingProgress = NOTHING_YET
 ) -> TrainingProgress:
-    """The progress after further messages."""
+    """Return the progress after further messages."""
     return reduce(_after, messages, before)
 
 
@@ -60,7 +60,7 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     if isinstance(message, JobEnded):
         progress = _at_stage(progress, StageStarted(text=""))
         return replace(progress, ended=message, memory_bytes=None)
-    if progress.ended:  # another training has begun
+    if progress.ended:  # another training has started
         progress = replace(progress, ended=None, notices=())
     if isinstance(message, StageStarted):
         return _at_stage(progress, message)
@@ -99,7 +99,7 @@ def _at_stage(progress: TrainingProgress, stage: StageStarted) -> TrainingProgre
 def _up_to(
     progress: TrainingProgress, fold: str, epoch: int, *new: EpochDone
 ) -> dict[str, tuple[EpochDone, ...]]:
-    """The reports when ``epoch`` of ``fold`` is run, perhaps once more."""
+    """Return the reports, those of ``fold`` only before ``epoch`` and with the ``new`` ones."""
     reports = progress.reports_of.get(fold, ())
     if reports and reports[-1].epoch >= epoch:
         reports = tuple(report for report in reports if report.epoch < epoch)

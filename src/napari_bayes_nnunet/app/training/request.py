@@ -1,7 +1,7 @@
-"""What a training is told, and what of it a run folder has already settled.
+"""A training request, and the settings that a run folder has already settled.
 
-The first start of a run fixes its settings in ``ensemble.json``; a training that goes on and
-further folds take them from there.
+The first start of a run fixes its settings in ``ensemble.json``. A resumed training and further
+folds take them from there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.problems import Action, Remedy, Setting
+from ...core.problems import Action, Remedy, Setting, Statement, statement
 from ...io.dataset.raw_dataset import (
     DEFAULT_PATIENT,
     RawDataset,
@@ -31,13 +31,13 @@ NetworkSize = Literal["full", "small", "tiny"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """Everything a training is told.
+    """All settings of a training.
 
-    ``None`` takes what the run was started with, else the preset's value; of ``configuration``
-    "2d", of ``fold`` "0", of ``preset`` "paper". ``dropout`` is the chance of a channel to be
-    dropped in every block (for mc-dropout), ``keep_trajectory`` stores some layers of every epoch.
-    ``resume`` goes on with a training that was ended, ``add_cycle`` trains a finished one for one
-    more cycle. ``command`` is recorded.
+    ``None`` stands for the value that the run was started with, else for the preset's value, and
+    for the ``configuration`` "2d", the ``fold`` "0" and the ``preset`` "paper". ``dropout`` is the
+    probability that a channel is dropped, in every block (for mc-dropout). ``keep_trajectory``
+    stores some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle``
+    trains a finished one for one more cycle. ``command`` is recorded.
     """
 
     dataset: Path
@@ -64,23 +64,22 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class PresetValues:
-    """The settings a preset stands for."""
+    """The settings of a preset."""
 
     schedule: RestartSchedule
     selection: MemberSelection
     batch_size: int = field(
         metadata={
             "label": "Batch size",
-            "help": "Images looked at together in one iteration. A smaller number needs less "
-            "memory of the device.",
+            "help": "Images in one iteration. A smaller number needs less memory on the device.",
         }
     )
     iterations_per_epoch: int = field(
         metadata={
             "label": "Iterations",
             "unit": "an epoch",
-            "help": "Steps of the training in one epoch, each with one batch. The training takes "
-            "proportionally longer.",
+            "help": "Training steps in one epoch, each with one batch. The duration of the "
+            "training is proportional to this number.",
         }
     )
     network: NetworkSize
@@ -114,15 +113,15 @@ PRESETS: dict[str, PresetValues] = {
 
 
 def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
-    """What the run was started with, None where a start may still choose.
+    """Return the record that the run was started with, None if nothing is settled yet.
 
-    A run without any saved state has nothing to lose: a plain start begins it anew. Raises
-    AppError when there is nothing to resume.
+    A run without a saved state has nothing to lose, so a start without ``resume`` replaces it.
+    Raises AppError if there is nothing to resume.
     """
     if not run.record.exists():
         if resume:
             raise AppError(
-                "{run} holds no training to continue.",
+                "{run} has no training to continue.",
                 Action.START_NEW,
                 run=run.path,
             )
@@ -132,21 +131,33 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
 
 
 def has_begun(run: RunFolder, fold: str) -> bool:
-    """Whether a training of ``fold`` has saved anything."""
+    """Return if a training of ``fold`` has saved a state or a member."""
     return any(run.fold(fold).glob("checkpoint_*.pth")) or any(run.members(fold).glob("*.pth"))
+
+
+def check_not_trained(request: TrainingRequest, run: RunFolder, fold: str) -> None:
+    """Raise AppError if a new training would replace one of the same fold."""
+    if not request.resume and has_begun(run, fold):
+        raise AppError(
+            "{run} already has a training of fold {fold}.",
+            Action.RESUME,
+            Action.OTHER_OUTPUT,
+            run=run.path,
+            fold=fold,
+        )
 
 
 def starting_values(
     output: Path, *, preset: str | None, resume: bool
 ) -> tuple[RestartSchedule, MemberSelection]:
-    """The schedule and the selection that single flags are laid over."""
+    """Return the schedule and the selection that single options change."""
     record = settled_record(RunFolder(output.absolute()), resume=resume)
     values = record or PRESETS[preset or "paper"]
     return values.schedule, values.selection
 
 
 def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str:
-    """The fold to train: the one asked for, on ``--resume`` the run's only one, else "0"."""
+    """Return the fold to train: that of the request, else a resumed run's only fold, else "0"."""
     if not (request.resume and settled):
         return request.fold or "0"
     folds = list(settled.folds)
@@ -154,14 +165,14 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
         return folds[0]
     if request.fold is None:
         raise AppError(
-            "{run} holds trainings of the folds {folds}.",
+            "{run} has trainings of the folds {folds}.",
             Action.CHOOSE_FOLD,
             run=request.output,
             folds=", ".join(folds),
         )
     if request.fold not in folds:
         raise AppError(
-            "{run} holds no training of fold {fold} to continue, only of {folds}.",
+            "{run} has no training of fold {fold} to continue, only of {folds}.",
             Action.START_NEW,
             run=request.output,
             fold=request.fold,
@@ -171,7 +182,7 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
 
 
 def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
-    """Raise AppError when the request contradicts what the run was started with."""
+    """Raise AppError if the request contradicts the settings of the run."""
     for setting, given, settled_value in _given(request, settled):
         if given != settled_value:
             raise AppError(
@@ -208,18 +219,18 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
 def choose_splits(
     request: TrainingRequest, dataset: RawDataset, fold: str, *, frozen: Path | None
 ) -> list[Split] | None:
-    """The folds: the ``frozen`` ones of the run, a given file, the dataset's own, or by patient.
+    """Return the folds: ``frozen`` ones of the run, those of a file or the dataset, or by patient.
 
-    None for the fold "all". Raises AppError when the fold is not among them, or when others were
-    asked for than the run has.
+    None for the fold "all". Raises AppError if the fold does not exist, or if the request asks for
+    folds that differ from those of the run.
     """
     if fold == "all":
         return None
     names = [case.name for case in dataset.cases]
     splits = None if frozen is None else read_splits(frozen, names)
     if splits is None or request.split or request.patient:
-        asked = _new_splits(request, dataset, names)
-        if splits not in (None, asked):
+        requested = _new_splits(request, dataset, names)
+        if splits not in (None, requested):
             setting = Setting("split" if request.split else "patient")
             raise AppError(
                 "{run} was started with other folds.",
@@ -227,10 +238,10 @@ def choose_splits(
                 Action.OTHER_OUTPUT,
                 run=request.output,
             )
-        splits = asked
+        splits = requested
     if int(fold) >= len(splits):
         raise AppError(
-            "Fold {fold} does not exist. The split has the folds 0 to {last}.",
+            "The split has no fold {fold}. Choose a fold from 0 to {last}.",
             fold=fold,
             last=len(splits) - 1,
         )
@@ -249,84 +260,90 @@ def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str])
     return read_splits(file, names)
 
 
-def pattern_warning(pattern: str | None, cases: Sequence[str]) -> str:
-    """What is wrong with a pattern that was asked for, "" where it matches every case's name.
+def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | None:
+    """Return a warning if a requested pattern does not match some case names.
 
-    Raises AppError where it matches none.
+    Raises AppError if it matches none.
     """
     if pattern in (None, DEFAULT_PATIENT):
-        return ""
-    left = without_patient(cases, pattern)
-    if len(left) == len(cases):
+        return None
+    unmatched = without_patient(cases, pattern)
+    if len(unmatched) == len(cases):
         raise AppError(
             "The pattern {pattern} for the patient's name does not match the case {case}. Correct "
             "the pattern.",
             pattern=pattern,
-            case=left[0],
+            case=unmatched[0],
         )
-    if not left:
-        return ""
-    return (
-        f"The pattern {pattern} for the patient's name does not match {named(left)} ({len(left)} "
-        "in all): each of them counts as a patient of its own, so that cases of one patient may be "
-        "trained on and validated with."
+    if not unmatched:
+        return None
+    return statement(
+        "The pattern {pattern} for the patient's name does not match {cases} ({count} in all). "
+        "Each of these cases counts as a patient of its own, so a patient may be in both training "
+        "and validation.",
+        pattern=pattern,
+        count=len(unmatched),
+        cases=named(unmatched),
     )
 
 
 def shared_patients(
-    training: Iterable[str], validation: Iterable[str], patients: Mapping[str, str], where: str
-) -> Iterator[str]:
-    """A sentence for every patient who would be validated with hearts that were trained on.
+    training: Iterable[str], validation: Iterable[str], patients: Mapping[str, str], split: str
+) -> Iterator[Statement]:
+    """Yield a statement for every patient with cases in both training and validation.
 
-    ``patients`` gives the patient of every case, ``where`` names the fold.
+    ``patients`` gives the patient of every case, ``split`` is the name of the fold.
     """
     sides: list[dict[str, list[str]]] = [{}, {}]
     for side, cases in zip(sides, (training, validation), strict=True):
         for case in cases:
             side.setdefault(patients[case], []).append(case)
     for patient in sorted(sides[0].keys() & sides[1].keys()):
-        yield (
-            f"The patient {patient} is in the training ({named(sides[0][patient])}) and in the "
-            f"validation ({named(sides[1][patient])}) of {where}: put all cases of a patient on "
-            "the same side."
+        yield statement(
+            "The patient {patient} is in the training ({training}) and in the validation "
+            "({validation}) of {split}. Put all cases of a patient on the same side.",
+            patient=patient,
+            training=named(sides[0][patient]),
+            validation=named(sides[1][patient]),
+            split=split,
         )
 
 
 def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:
-    """How the cases differ from those a training began with, in words; "" when they do not."""
-    added, gone = sorted(now.keys() - recorded.keys()), sorted(recorded.keys() - now.keys())
+    """Return how the cases differ from the recorded ones, in words; "" if they do not."""
+    added, removed = sorted(now.keys() - recorded.keys()), sorted(recorded.keys() - now.keys())
     changed = sorted(name for name in recorded.keys() & now.keys() if recorded[name] != now[name])
     parts = [
-        f"{len(names)} {what} ({named(names)})"
-        for what, names in (("added", added), ("gone", gone), ("changed", changed))
+        f"{len(names)} {change} ({named(names)})"
+        for change, names in (("added", added), ("removed", removed), ("changed", changed))
         if names
     ]
     return ", ".join(parts)
 
 
 HIGH_RATE = 1.0
-"""Ten times the paper's restart rate; the loss is then hardly ever a number for long."""
+"""Ten times the paper's restart rate; above it the loss soon becomes NaN."""
 
 
 def schedule_notes(schedule: RestartSchedule, selection: MemberSelection) -> dict[str, str]:
-    """Name of a number → a sentence about it; nothing of it keeps a training from starting."""
+    """Return warnings by the name of the setting; none of them blocks a training."""
     notes = {}
     kept = sum(selection.keeps(schedule, epoch) for epoch in range(schedule.cycle_length))
     if kept < selection.per_cycle:
         plateau = schedule.cycle_length - schedule.plateau_start
         notes["per_cycle"] = (
-            f"The plateau of a cycle has {_count(plateau, 'epoch')}, so that "
+            f"The plateau of a cycle has {_count(plateau, 'epoch')}, so "
             f"{_count(kept, 'member')} of each cycle will be kept, not {selection.per_cycle}."
         )
     for name in ("initial_lr", "restart_lr"):
         rate = getattr(schedule, name)
         if rate > HIGH_RATE:
             notes[name] = (
-                f"With a learning rate as high as {rate:g} a training mostly fails; the paper's "
-                "rates are 0.01 and, at a restart, 0.1."
+                f"A training usually fails with a learning rate of {rate:g}. The paper uses 0.01, "
+                "and 0.1 at a restart."
             )
     return notes
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

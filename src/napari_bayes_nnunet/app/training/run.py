@@ -1,7 +1,7 @@
-"""Train a checkpoint ensemble: plan, preprocess, train, and measure the validation range.
+"""Training of a checkpoint ensemble: plan, preprocess, train, measure the validation range.
 
-Runs in the process it is called in, which must be the training's own: nnU-Net reads its folders
-from the environment. The terminal, the window and a cluster all start it through the command.
+The process must serve this training only, because nnU-Net reads its folders from the environment.
+The terminal, the window and a cluster all start it through the command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...io.files.atomic import write_json
 from ...nnunet import Stopped
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, speech
 from ..signals import StopRequest
-from .job import TrainingJob, prepared
+from .job import TrainingJob, prepare_job
 from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation_range
 
@@ -40,17 +40,17 @@ OnEpoch = Callable[[EpochReport], None]
 
 
 def train(request: TrainingRequest, tell: Tell) -> bool:
-    """Train as requested; True when all epochs are done, False when the file RUN/stop ended it.
+    """Train as requested; return True if all epochs are done, False if RUN/stop ended it.
 
-    ``tell`` receives TrainingStarted, an EpochDone per epoch, and StageStarted for all else that
-    takes a while. Raises AppError, DataError or ModelError with one sentence for the user.
+    ``tell`` receives TrainingStarted, an EpochDone per epoch, and a StageStarted for each other
+    step that takes a while. Raises AppError, DataError or ModelError, worded for the user.
     """
-    with prepared(request) as job:
+    with prepare_job(request) as job:
         return run_job(job, tell, StopRequest(job.run.stop))
 
 
 def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
-    """Do what ``train`` does for a job that is prepared."""
+    """Run a prepared job, see ``train``."""
 
     def stage(message: StageStarted) -> None:
         stop.act()
@@ -74,7 +74,7 @@ def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
 
 
 def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: StopRequest) -> None:
-    """Plan, preprocess and train. Raises Stopped when asked to."""
+    """Plan, preprocess and train. Raises Stopped if a stop is requested."""
     from ...nnunet.trainer import TrainingStopped
 
     _check_device(job)
@@ -83,8 +83,8 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
         for text in _warnings(job):
             tell(Notice(**speech(text)))
     stage("Planning and preprocessing")
-    begin = _on_several_cards if job.request.num_gpus > 1 else _on_one_device
-    epoch, run_training = begin(
+    make_runner = _runner_on_cards if job.request.num_gpus > 1 else _runner_on_device
+    epoch, run_training = make_runner(
         job, _write_plans(job), lambda report: tell(EpochDone(**asdict(report))), stop
     )
     if job.request.add_cycle:
@@ -110,9 +110,10 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
 
 
 def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
-    """What is worth a look. Raises DataError for what keeps the training from running."""
+    """Yield warnings for the user. Raises DataError if the training cannot run."""
     names = [case.name for case in job.dataset.cases]
-    yield from filter(None, [pattern_warning(job.request.patient, names)])
+    if warning := pattern_warning(job.request.patient, names):
+        yield warning
     if not job.settled:
         record, preset = job.record, PRESETS[job.record.preset or "paper"]
         usual = schedule_notes(preset.schedule, preset.selection).values()
@@ -122,24 +123,24 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
 
 
 def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
-    """Pass on what a killed training on several cards had no time to, up to the saved state."""
+    """Report epochs up to the saved state that a killed training on several GPUs did not report."""
     from ...nnunet.ranks import Mailbox
 
     mailbox = Mailbox(job.run, job.fold)
     progress = job.run.progress
-    told = progress.read_text(encoding="utf-8", errors="replace") if progress.exists() else ""
+    reported = progress.read_text(encoding="utf-8", errors="replace") if progress.exists() else ""
     for report in mailbox.new_reports():
         message = EpochDone(**asdict(report))
-        if report.epoch < epoch and message.to_line() not in told:
+        if report.epoch < epoch and message.to_line() not in reported:
             tell(message)
     mailbox.empty()
 
 
 def _write_plans(job: TrainingJob) -> str:
-    """Put plans, split and record where the trainer and a later resume find them.
+    """Write plans, split and record for the trainer and for a later resume.
 
-    Returns the name of the plans. ``ensemble.json`` is written last: without it a start begins
-    anew, with it everything that going on needs is there. It does not name an added cycle yet.
+    Returns the name of the plans. ``ensemble.json`` is written last: if it is there, all files that
+    a resume needs are there too. It does not contain an added cycle yet.
     """
     from ...nnunet.planning import (
         plan_and_preprocess,
@@ -172,7 +173,7 @@ def _write_plans(job: TrainingJob) -> str:
     write_plans(job.dataset, workspace, plans, job.splits)
     if not job.request.resume:
         if kept is None:
-            job.run.plans.unlink(missing_ok=True)  # of an earlier start that saved nothing
+            job.run.plans.unlink(missing_ok=True)  # left by an earlier start that saved nothing
         if job.splits:
             write_json(job.run.splits, splits_to_json(job.splits))
         write_record(job.run.record, record)
@@ -180,11 +181,10 @@ def _write_plans(job: TrainingJob) -> str:
 
 
 def _begin_cycle(job: TrainingJob) -> None:
-    """Enter the new cycle once all is ready for it: until then the training is a finished one.
+    """Record the new cycle after all preparations; until then the training counts as finished.
 
-    The final state becomes one to go on from; nnU-Net prefers the final to the latest. Killed
-    before the record names the new cycle, the training is a finished one that lacks its last step,
-    which a resume makes up for.
+    The final state becomes the latest, because nnU-Net prefers a final state to the latest. If the
+    process is killed before the record is written, a resume restores the final state.
     """
     final = job.run.fold(job.fold) / "checkpoint_final.pth"
     if final.exists():
@@ -214,7 +214,7 @@ def _set_environment(run: RunFolder) -> None:
 
 
 def _check_device(job: TrainingJob) -> None:
-    """Raise ModelError where what the training asks for is not there, before hours of planning."""
+    """Raise ModelError if a requested device is missing, before hours of planning."""
     from ...nnunet.ddp import check_cards
     from ...nnunet.device import choose_device
 
@@ -224,10 +224,10 @@ def _check_device(job: TrainingJob) -> None:
     choose_device(request.device)
 
 
-def _on_one_device(
+def _runner_on_device(
     job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
 ) -> tuple[int, Callable[[], None]]:
-    """The epoch the training begins with, and what runs it in this process."""
+    """Return the first epoch, and a function that trains in this process."""
     from ...nnunet.device import choose_device
 
     trainer = _make_trainer(job, plans, choose_device(job.request.device))
@@ -236,10 +236,10 @@ def _on_one_device(
     return trainer.current_epoch, trainer.run_training
 
 
-def _on_several_cards(
+def _runner_on_cards(
     job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
 ) -> tuple[int, Callable[[], None]]:
-    """The epoch the training begins with, and what runs it in one process a card."""
+    """Return the first epoch, and a function that trains in one process per GPU."""
     from ...nnunet import ddp
 
     resume = job.request.resume
@@ -262,7 +262,7 @@ def _on_several_cards(
 
 
 def _make_trainer(job: TrainingJob, plans: str, device: torch.device) -> CheckpointEnsembleTrainer:
-    """The trainer, found by nnU-Net itself, with the state it last saved where it goes on."""
+    """Return nnU-Net's trainer, with the last saved state if the training is resumed."""
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     from ...nnunet.device import training_environment
@@ -288,7 +288,7 @@ def _make_trainer(job: TrainingJob, plans: str, device: torch.device) -> Checkpo
 
 
 def _training_text(job: TrainingJob) -> str:
-    """What is trained on, in numbers: shows at once where patients are told apart wrongly."""
+    """Return the numbers of cases and patients, which show if the patient pattern is wrong."""
     pattern = job.request.patient or job.record.patient or DEFAULT_PATIENT
     parts = []
     for use, cases in (

@@ -1,7 +1,7 @@
-"""Whether a training runs in a folder, or how it ended; how to stop and to kill it.
+"""State of the training in a run folder, and functions that stop or kill it.
 
-Told from files and processes alone, for jobs started by anybody, on a shared drive as well. The
-lock of the folder is left alone: to try it would make a training that starts just then fail.
+Files and processes alone give the state, so this works for all jobs, also on a shared drive. It
+does not try the lock of the folder, because a training that starts just then would fail.
 """
 
 from __future__ import annotations
@@ -25,24 +25,36 @@ from .progress_file import ProgressFile, end_in, last_messages, unreachable
 RunStatus = Literal[
     "none", "starting", "refused", "running", "silent", "finished", "stopped", "failed", "died"
 ]
-"""Starting and refused are what only who started a process knows: it has not yet written."""
+"""Only the process that started a training knows "starting" and "refused", without any file."""
 
 OUTCOMES: dict[str, RunStatus] = {"finished": "finished", "stopped": "stopped"}
 SILENT_AFTER = 600.0
-"""Seconds without a word after which a training on another host is called silent."""
+"""Seconds without a message after which a training on another host is called silent."""
 SILENT_EPOCHS = 10
-"""… or as many times the duration of its last epochs, where that is longer."""
+"""… or this number times the duration of its last epochs, if that is longer."""
 GONE_WITHIN = 5.0
-"""Seconds that killed processes are waited for."""
+"""Seconds to wait for killed processes."""
+
+NEVER_STARTED = "No training was started in {run}."
+NO_RUN_FOLDER = "The folder {run} does not exist."
+ENDED_UNEXPECTEDLY = "The training ended unexpectedly (killed, power loss or out of memory)."
+RUNS_HERE = "Training on this computer."
+RUNS_ELSEWHERE = "Training on {host}, last heard {silence} ago."
+RUN_IS_SILENT = (
+    "The training on {host} has not written anything for {silence}. Before you resume it, check on "
+    "{host} that it does not run."
+)
+STOPS_AFTER_EPOCH = "It stops after this epoch."
+STOPS_SOON = "It stops as soon as it can."
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """How things stand in a run folder.
+    """State of a run folder.
 
     ``kind`` is "none" (no training here), "running", "silent" (on another host, perhaps dead),
-    "finished", "stopped", "failed" or "died" (gone without a last message). ``text`` is for the
-    user. ``heard`` is when the training last wrote something, ``host`` where it runs or ran.
+    "finished", "stopped", "failed" or "died" (ended without a last message). ``text`` is for the
+    user. ``heard`` is the time of the last sign of the training, ``host`` its computer.
     """
 
     kind: RunStatus
@@ -53,17 +65,17 @@ class RunState:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a training is, or may be, at work."""
+        """Whether a training runs, or may run."""
         return self.kind in ("starting", "running", "silent")
 
 
 def read_run_state(run: RunFolder) -> RunState:
-    """Whether a training runs in ``run``, or how the last one ended.
+    """Return if a training runs in ``run``, or how the last one ended.
 
-    For the process on this computer its number and its start are looked up. A training on another
-    host counts as running until it says that it ended; how long it has been silent is the age of
-    its files by this computer's clock, so hosts whose clocks differ by minutes are told that many
-    minutes too much or too little. Raises AppError when the folder cannot be reached.
+    On this computer the number and the start time of the process tell. A training on another host
+    counts as running until it reports its end. Its silence is the age of its files by the clock of
+    this computer, so it is wrong by the difference of the clocks. Raises AppError if the folder
+    cannot be reached.
     """
     try:
         info, heard = read_process_record(run), _last_heard(run)
@@ -80,44 +92,45 @@ def read_run_state(run: RunFolder) -> RunState:
 
 
 def request_stop(run: RunFolder) -> None:
-    """Ask the training to save and end after the current epoch. Raises AppError."""
+    """Ask the training to save and end after the current epoch. Raises AppError if that fails."""
     try:
         run.stop.touch()
     except OSError as error:
         raise AppError(
-            "{run} cannot be written to, so the training cannot be asked to stop: {strerror}.",
+            "The training cannot be stopped, because {run} cannot be written ({reason}). Check "
+            "that its drive is connected.",
             run=run.path,
-            strerror=error.strerror,
+            reason=error.strerror,
         ) from error
 
 
-def kill(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
-    """End the training in ``run`` with all its child processes, at once.
+def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
+    """End the training in ``run`` and all its child processes at once.
 
-    Returns when they are gone; the last message then says that it was killed. Raises AppError when
-    no training runs on this computer, or when it does not end within so many seconds.
+    Returns when they have ended, and writes a last message. Raises AppError if no training runs on
+    this computer, or if it does not end within ``within`` seconds.
     """
     process = _process_to_kill(run)
     try:
         processes = _end_tree(process)
     except psutil.AccessDenied as error:
         raise AppError(
-            "The training in {run} belongs to another user of this computer and cannot be killed "
-            "by you: ask it to stop after this epoch.",
+            "The training in {run} belongs to another user, so you cannot kill it. Stop it after "
+            "this epoch instead.",
             run=run.path,
         ) from error
     end = time.monotonic() + within
     while not all(map(is_gone, processes)):
         if time.monotonic() > end:
             raise AppError(
-                "The training in {run} did not end within {within:.0f} s (process {pid}): it may "
-                "wait for a drive. Try again.",
+                "The training in {run} (process {pid}) did not end within {within:.0f} s, perhaps "
+                "because it waits for a drive. Try again.",
                 run=run.path,
                 within=within,
                 pid=process.pid,
             )
         time.sleep(0.02)
-    with suppress(OSError):  # gone it is; without this line it counts as died
+    with suppress(OSError):  # it has ended; without this message it would count as died
         if end_in(last_messages(run.progress)) is None:
             ProgressFile(run.progress).append(
                 JobEnded(outcome=STOPPED, **speech(statement("Killed.", _remedy(run))))
@@ -130,13 +143,13 @@ def _process_to_kill(run: RunFolder) -> psutil.Process:
     if process is None:
         if state.goes_on:
             raise AppError(
-                "The training in {run} runs on {host} and can be killed only there: ask it to "
-                "stop after this epoch.",
+                "The training in {run} runs on {host} and can be killed only there. Stop it after "
+                "this epoch instead.",
                 run=run.path,
                 host=state.host,
             )
         raise AppError(
-            "No training runs in {run}, so there is nothing to kill: {text}",
+            "No training runs in {run}. {text}",
             run=run.path,
             text=state.text,
         )
@@ -144,19 +157,19 @@ def _process_to_kill(run: RunFolder) -> psutil.Process:
 
 
 def _end_tree(process: psutil.Process) -> list[psutil.Process]:
-    """Kill children, their children and the process itself; returns all of them."""
+    """Kill the process and all its descendants; return them."""
     processes = [process]
     with suppress(psutil.NoSuchProcess):
-        process.suspend()  # so that it neither starts another child nor mourns one in its log
+        process.suspend()  # so that it cannot start new children or log their deaths
         processes = [*process.children(recursive=True), process]
-    for each in processes:
+    for member in processes:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            member.kill()
     return processes
 
 
 def _last_heard(run: RunFolder) -> float | None:
-    """When the training last wrote something, seconds since 1970 by the clock of the drive."""
+    """Return when the training last wrote a file, in seconds since 1970 by the drive's clock."""
     times = []
     for file in (run.job, run.progress, run.log):
         with suppress(FileNotFoundError):
@@ -170,31 +183,28 @@ def _kind_and_text(
     if end := end_in(messages):
         return OUTCOMES.get(end.outcome, "failed"), end.spoken
     if info is None and not messages:
-        what = "was started in" if run.path.exists() else "can be found, for there is no folder"
-        return "none", f"No training {what} {run.path}."
+        return "none", statement(
+            NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER, run=run.path
+        )
     if info is None or (info.is_here and info.process() is None):
-        return "died", statement(
-            "The training ended unexpectedly (killed, power loss or out of memory).", _remedy(run)
-        )
-    stopping = f" {_stopping(messages)}" if run.stop.exists() else ""
+        return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run))
+    stopping = f" {_stopping_text(messages)}" if run.stop.exists() else ""
     if info.is_here:
-        return "running", f"Training on this computer.{stopping}"
-    silence = max(0.0, time.time() - (heard or 0))
-    if silence > max(SILENT_AFTER, SILENT_EPOCHS * _epoch_seconds(messages)):
-        return "silent", (
-            f"A training was started on {info.host}, but nothing was heard of it for "
-            f"{duration_text(silence)}: look there whether it still runs before you resume it."
-        )
-    return "running", f"Training on {info.host}, last heard {duration_text(silence)} ago.{stopping}"
+        return "running", f"{RUNS_HERE}{stopping}"
+    seconds = max(0.0, time.time() - (heard or 0))
+    silence = duration_text(seconds)
+    if seconds > max(SILENT_AFTER, SILENT_EPOCHS * _epoch_seconds(messages)):
+        return "silent", statement(RUN_IS_SILENT, host=info.host, silence=silence)
+    return "running", RUNS_ELSEWHERE.format(host=info.host, silence=silence) + stopping
 
 
-def _stopping(messages: list[Message]) -> str:
+def _stopping_text(messages: list[Message]) -> str:
     in_epochs = bool(messages) and isinstance(messages[-1], EpochDone | TrainingStarted)
-    return "It stops after this epoch." if in_epochs else "It stops as soon as it can."
+    return STOPS_AFTER_EPOCH if in_epochs else STOPS_SOON
 
 
 def _epoch_seconds(messages: list[Message]) -> float:
-    """Duration of the slowest of the last epochs, 0 before the first."""
+    """Return the duration of the slowest of the last epochs, 0 before the first."""
     seconds = [message.seconds for message in messages if isinstance(message, EpochDone)]
     return max(seconds[-5:], default=0.0)
 

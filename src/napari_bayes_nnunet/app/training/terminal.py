@@ -1,4 +1,4 @@
-"""A training in a terminal: a progress bar or JSON lines there, everything else in train.log."""
+"""Training in a terminal, with a progress bar or JSON lines; other output goes to train.log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .. import AppError
 from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, speech
 from ..signals import StopRequest
 from ..terminal import MessageView
-from .job import TrainingJob, prepared
-from .process import arguments
+from .job import TrainingJob, prepare_job
+from .process import command_arguments
 from .process_record import write_process_record
 from .progress_file import ProgressFile
 from .request import TrainingRequest
@@ -26,14 +26,14 @@ from .terminal_output import choose_view
 
 
 def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
-    """Train, showing progress on the standard output; returns how it ended, in one sentence.
+    """Train with progress on the standard output; return how it ended, in words.
 
-    What nnU-Net prints and the traceback of a failure go to RUN/train.log, every message also to
-    RUN/progress.jsonl; RUN/job.json says which process it is. Raises AppError or DataError with one
-    sentence, whatever went wrong; a request that is refused at once leaves these files alone.
+    The output of nnU-Net and the traceback of a failure go to RUN/train.log, every message goes to
+    RUN/progress.jsonl, and RUN/job.json describes the process. Raises AppError or DataError for any
+    failure. A request that is refused at once does not change these files.
     """
     with (
-        prepared(request) as job,
+        prepare_job(request) as job,
         _output_into(job.run.log) as (terminal, errors),
         contextlib.closing(choose_view(terminal, jsonl=jsonl)) as view,
     ):
@@ -46,7 +46,7 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
 
     def tell(message: Message) -> None:
         journal.append(message)
-        with contextlib.suppress(OSError):  # it goes on when the terminal is closed
+        with contextlib.suppress(OSError):  # training continues if the terminal is closed
             view.show(message)
 
     def leave() -> NoReturn:
@@ -58,9 +58,9 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
 
     try:
         with stop.listening(leave):
-            _enter(job, journal)
+            _register(job, journal)
             finished = run_job(job, tell, stop)
-    # The end of the process: no failure may go without a sentence and a last message.
+    # The process ends here, so every failure needs a sentence and a last message.
     except Exception as error:
         traceback.print_exc()
         problem = _problem(job, error)
@@ -72,16 +72,18 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
     return str(ending)
 
 
-def _enter(job: TrainingJob, journal: ProgressFile) -> None:
-    """Make known who trains here. From now on a file RUN/stop is heard.
+def _register(job: TrainingJob, journal: ProgressFile) -> None:
+    """Record this process in RUN/job.json; from now on RUN/stop stops it.
 
-    The first message at once: what stands before it says how an earlier training ended, and much is
-    imported before the next one. The entry after it, for with that the state is asked of them.
+    The first message comes before, because a reader of RUN/job.json would otherwise take the end of
+    an earlier training for that of this one.
     """
     journal.append(StageStarted(text="Starting"))
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
     dataset = str(job.dataset.path)
-    write_process_record(job.run, dataset=dataset, fold=job.fold, arguments=arguments(request))
+    write_process_record(
+        job.run, dataset=dataset, fold=job.fold, arguments=command_arguments(request)
+    )
 
 
 def _problem(job: TrainingJob, error: Exception) -> Problem:
@@ -91,14 +93,14 @@ def _problem(job: TrainingJob, error: Exception) -> Problem:
     if isinstance(error, OSError) and error.strerror:
         file = error.filename or job.run.path
         return AppError(
-            "{file}: {reason}. See {log} for details.",
+            "{file} could not be used ({reason}). See {log} for details.",
             file=file,
             reason=error.strerror,
             log=job.run.log,
         )
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return AppError(
-        "The training failed unexpectedly: {reason}. See {log} for details.",
+        "The training failed unexpectedly ({reason}). See {log} for details.",
         reason=reason,
         log=job.run.log,
     )
@@ -107,7 +109,7 @@ def _problem(job: TrainingJob, error: Exception) -> Problem:
 def _ending(job: TrainingJob, *, finished: bool) -> Statement:
     if finished:
         return statement(
-            "The training of fold {fold} is finished. Its ensemble is in {run}.",
+            "The training of fold {fold} is finished. The ensemble is in {run}.",
             fold=job.fold,
             run=job.run.path,
         )
@@ -118,16 +120,16 @@ def _ending(job: TrainingJob, *, finished: bool) -> Statement:
 
 @contextlib.contextmanager
 def _output_into(log: Path) -> Iterator[tuple[TextIO, int]]:
-    """Send what this process and its children print to ``log``.
+    """Redirect the output of this process and its children to ``log``.
 
-    Gives the real terminal, and the file descriptor of the real standard error.
+    Yields the real terminal, and the file descriptor of the real standard error.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     file = log.open("a", encoding="utf-8", buffering=1)
-    for number in (1, 2):  # for child processes and what is not written in Python
+    for number in (1, 2):  # for child processes and libraries that bypass Python
         os.dup2(file.fileno(), number)
     try:
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):

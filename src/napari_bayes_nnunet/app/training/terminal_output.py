@@ -10,12 +10,12 @@ from ..terminal import JsonLines, MessageView, ProgressView, time_left_text
 
 
 def choose_view(terminal: TextIO, *, jsonl: bool) -> MessageView:
-    """Return the view for ``terminal``; with ``jsonl`` one JSON line per epoch and nothing else."""
+    """Return the view for ``terminal``; with ``jsonl`` it shows one JSON line per epoch only."""
     return JsonLines(terminal, kinds=EpochDone) if jsonl else TrainingText(terminal)
 
 
 class TrainingText:
-    """A bar with cycle, epoch and time left, then one of the validation cases; or a line each."""
+    """Progress bars of the epochs and of the validation cases; lines if there is no terminal."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._view = ProgressView(terminal, leave=True)
@@ -31,13 +31,13 @@ class TrainingText:
         elif isinstance(message, TrainingStarted):
             self._started = message
             cycle = min(message.epoch * message.cycles // message.epochs + 1, message.cycles)
-            place = _place(message, message.epoch, cycle)
-            self._view.progress(place, message.epoch, message.epochs, note="")
+            label = _position_text(message, message.epoch, cycle)
+            self._view.progress(label, message.epoch, message.epochs, note="")
         elif isinstance(message, EpochDone) and self._started:
             self._show_epoch(self._started, message)
 
     def close(self) -> None:
-        """End the line of the bar."""
+        """Finish the line of the bar."""
         self._view.close()
 
     def _show_part(self, message: StageStarted) -> None:
@@ -46,20 +46,20 @@ class TrainingText:
         self._view.progress(message.text, message.done, message.total, note=left, line=line)
 
     def _show_epoch(self, started: TrainingStarted, message: EpochDone) -> None:
-        place = _place(started, message.epoch + 1, message.cycle + 1)
-        numbers = _numbers(started, message)
+        label = _position_text(started, message.epoch + 1, message.cycle + 1)
+        numbers = _numbers_text(started, message)
         member = ", member kept" if message.member else ""
-        line = f"{place}: {numbers}, {message.seconds:.1f} s{member}"
-        self._view.progress(place, message.epoch + 1, started.epochs, note=numbers, line=line)
+        line = f"{label}: {numbers}, {message.seconds:.1f} s{member}"
+        self._view.progress(label, message.epoch + 1, started.epochs, note=numbers, line=line)
 
 
-def _place(started: TrainingStarted, epoch: int, cycle: int) -> str:
+def _position_text(started: TrainingStarted, epoch: int, cycle: int) -> str:
     """Return cycle and epoch, counted from 1."""
     return f"cycle {cycle} of {started.cycles}, epoch {epoch} of {started.epochs}"
 
 
-def _numbers(started: TrainingStarted, message: EpochDone) -> str:
-    also = " + validation" if started.validation_cases else ""
-    left = f"{duration_text(message.eta_seconds)}{also} left"
+def _numbers_text(started: TrainingStarted, message: EpochDone) -> str:
+    plus = " + validation" if started.validation_cases else ""
+    left = f"{duration_text(message.eta_seconds)}{plus} left"
     validation = "" if message.val_loss is None else f", validation {message.val_loss:.3f}"
     return f"{left}, loss {message.train_loss:.3f}{validation}"

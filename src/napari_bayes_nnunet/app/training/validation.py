@@ -1,4 +1,4 @@
-"""The range of the case scores on the validation cases, measured once at the end of a training."""
+"""Range of the case scores on the validation cases, measured at the end of a training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 
 SETTINGS = SegmentationSettings(members=9)
-"""More members change the range little, and a training on a CPU has to end some time."""
+"""More members hardly change the range, but take long on a CPU."""
 
 
 def measure_validation_range(
@@ -36,17 +36,18 @@ def measure_validation_range(
     tell: Callable[[StageStarted], None],
     stop: StopRequest,
 ) -> None:
-    """Enter the range of the case scores into ``ensemble.json``; nothing for a fold without them.
+    """Write the range of the case scores to ``ensemble.json`` if the fold has validation cases.
 
-    Images that cannot be read as NIfTI are left out. ``tell`` hears of every case. Raises Stopped.
+    Images that are not readable NIfTI files are left out. ``tell`` is called for every case.
+    Raises Stopped.
     """
     record = read_record(run.record)
     cases = record.validation_cases(fold)
     if not cases:
         return
     folder = find_ensemble(run.path)
-    of_fold = tuple(member for member in folder.members if member.fold == fold)
-    ensemble = Ensemble(replace(folder, members=of_fold), device=device)
+    members = tuple(member for member in folder.members if member.fold == fold)
+    ensemble = Ensemble(replace(folder, members=members), device=device)
     scores = list(_score(ensemble, dataset, cases, tell, stop))
     if not scores:
         return
@@ -67,14 +68,14 @@ def _score(
     tell: Callable[[StageStarted], None],
     stop: StopRequest,
 ) -> Iterator[CaseScores]:
-    wanted = [case for case in dataset.cases if case.name in set(names)]
+    cases = [case for case in dataset.cases if case.name in set(names)]
     time_left = TimeLeft()
-    for done, case in enumerate(wanted):
+    for done, case in enumerate(cases):
         if done:
             time_left.step()
-        left = time_left.seconds(len(wanted) - done)
-        text = f"Measuring validation case {done + 1} of {len(wanted)}"
-        tell(StageStarted(text=text, done=done, total=len(wanted), eta_seconds=left))
+        left = time_left.seconds(len(cases) - done)
+        text = f"Measuring validation case {done + 1} of {len(cases)}"
+        tell(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
         try:
             channels = read_channels(case.images[0])
         except DataError:
@@ -85,6 +86,6 @@ def _score(
 
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
-    """The segmentation, which a request to stop ends within a member."""
+    """Return the segmentation. Raises Stopped within one member of a request to stop."""
     steps = ensemble.steps(image, spacing, SETTINGS, should_stop=lambda: bool(stop))
     return drain(steps)

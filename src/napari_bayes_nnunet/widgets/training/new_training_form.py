@@ -10,7 +10,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ...app.training.process import arguments
+from ...app.training.process import command_arguments
 from ...app.training.request import TrainingRequest
 from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
@@ -190,7 +190,11 @@ class NewTrainingForm(QWidget):
         self.missing.say(missing)
         self.start_button.setEnabled(not missing)
         request = self.request()
-        command = shlex.join(["bayes-nnunet", "train", *arguments(request)]) if request else missing
+        command = (
+            shlex.join(["bayes-nnunet", "train", *command_arguments(request)])
+            if request
+            else missing
+        )
         self.start_button.setToolTip(command)
 
     def _on_start_clicked(self) -> None:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWi
 
 from ...app.devices import find_devices
 from ...app.training.disk_space import size_text
-from ...app.training.preflight import Preflight, assess, check_cases
+from ...app.training.preflight import Preflight, assess_request, check_cases
 from ...app.training.request import Preset, TrainingRequest
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.dataset.check import CaseCheck, DatasetProblem
@@ -81,7 +81,9 @@ class PreflightForm(QWidget):
         self,
         *,
         check: Callable[[RawDataset], Steps] = check_cases,
-        assess: Callable[[TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight] = assess,
+        assess: Callable[
+            [TrainingRequest, RawDataset, Sequence[CaseCheck]], Preflight
+        ] = assess_request,
         find_devices: Callable[[], Mapping[str, str]] = find_devices,
         parent: QWidget | None = None,
     ) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...app import AppError
-from ...app.training.process import StartedTraining, start
+from ...app.training.process import StartedTraining, start_training
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
 from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
-from ...app.training.run_state import RunState, kill, read_run_state, request_stop
+from ...app.training.run_state import RunState, kill_training, read_run_state, request_stop
 from ...core.command import BAYES_NNUNET
 from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -133,7 +133,7 @@ class TrainingWatch(QObject):
         path = request.output
         self._starting.add(path)
         self.follow(path)
-        work = partial(start, request, command=self._command)
+        work = partial(start_training, request, command=self._command)
         callbacks = partial(self._on_started, path), partial(self._on_not_started, path)
         self._starter.run(work, *callbacks)
 
@@ -143,7 +143,7 @@ class TrainingWatch(QObject):
 
     def kill(self) -> None:
         """End the training and all its processes at once."""
-        self._act(kill)
+        self._act(kill_training)
 
     def stop_soon(self, path: Path) -> None:
         """Ask the training in ``path``, followed or not, to stop after this epoch."""
