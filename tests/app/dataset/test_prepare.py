@@ -1,9 +1,12 @@
-"""Releases made into nnU-Net raw datasets: what these hold, and that they are whole or absent."""
+"""Conversion of releases into nnU-Net raw datasets, which are complete or absent."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,11 +22,23 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.dataset import prepare as preparation
-from napari_bayes_nnunet.app.dataset.prepare import PreparedDataset, prepare_dataset, prepared_text
+from napari_bayes_nnunet.app.dataset.prepare import (
+    BUSY_OUTPUT,
+    EMPTY_PHASE,
+    NO_FOLDS,
+    NO_TRAINING_CASES,
+    OUTPUT_IS_FILE,
+    OVERLAP,
+    PreparedDataset,
+    prepare_dataset,
+    prepared_text,
+)
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
 from napari_bayes_nnunet.io.dataset.groups import read_groups
 from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset, read_splits
+from napari_bayes_nnunet.io.dataset.release import MISSING_FILE
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
 
 from ...helpers.folders import finish
@@ -49,7 +64,7 @@ def make(release: str, source: Path, output: Path, **options: Any) -> PreparedDa
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of everything in a folder."""
+    """Return size and time of everything in a folder."""
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
@@ -111,7 +126,7 @@ def test_dataset_json_names_licence_and_reference(acdc: Path, tmp_path: Path) ->
     }
 
 
-def test_the_training_checks_have_no_complaint(acdc: Path, tmp_path: Path) -> None:
+def test_a_prepared_dataset_passes_the_checks(acdc: Path, tmp_path: Path) -> None:
     make("acdc", acdc, tmp_path / "d")
     dataset = read_dataset(tmp_path / "d")
     assert not check_labels(dataset)
@@ -120,7 +135,7 @@ def test_the_training_checks_have_no_complaint(acdc: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("reader", READERS)
 def test_nnunet_sees_the_spacing(acdc: Path, tmp_path: Path, reader: Any) -> None:
-    """As it is released, the reader that reorients sees 1 mm, and SimpleITK warns."""
+    """In the release itself, the reader that reorients sees 1 mm, and SimpleITK warns."""
     make("acdc", acdc, tmp_path / "d")
     source = acdc / "training" / "patient001" / "patient001_frame01.nii.gz"
     seen = reader().read_images((str(source),))[1]["spacing"]
@@ -158,9 +173,9 @@ def test_mnms(tmp_path: Path) -> None:
         *("A5C2D2_frame01.nii.gz", "A5C2D2_frame04.nii.gz"),
         *("D1K2P5_frame01.nii.gz", "D1K2P5_frame04.nii.gz"),
     ]
-    assert prepared.notes == (
-        "1 patient of Training/Unlabeled has no labels and was left out: C2U4V1.",
-    )
+    (note,) = prepared.notes
+    assert "Training/Unlabeled" in note
+    assert "C2U4V1" in note
     assert files_below(root) == before
 
 
@@ -226,9 +241,7 @@ def test_a_single_patient_has_no_folds(tmp_path: Path) -> None:
     acdc_patient(tmp_path / "one" / "patient001")
     prepared = make("acdc", tmp_path / "one", tmp_path / "d")
     assert not (tmp_path / "d" / "splits_final.json").exists()
-    assert prepared.notes == (
-        "splits_final.json was not written: validation needs at least two patients.",
-    )
+    assert prepared.notes == (NO_FOLDS,)
 
 
 def test_phases_with_empty_labels_are_left_out(tmp_path: Path) -> None:
@@ -237,27 +250,28 @@ def test_phases_with_empty_labels_are_left_out(tmp_path: Path) -> None:
     mnms_patient(root / "Validation" / "A5C2D2", labelled=(2,))
     prepared = make("mnms", root, tmp_path / "d")
     assert (prepared.training_cases, prepared.held_out_cases, prepared.patients) == (3, 2, 3)
-    assert prepared.notes[1:] == (
-        "ES of B1D0Q7 was left out: B1D0Q7_sa_gt.nii.gz is empty there.",
-        "ED of A5C2D2 was left out: A5C2D2_sa_gt.nii.gz is empty there.",
-        "ES of A5C2D2 was left out: A5C2D2_sa_gt.nii.gz is empty there.",
+    assert prepared.notes[1:] == tuple(
+        EMPTY_PHASE.format(phase=phase, patient=patient, file=f"{patient}_sa_gt.nii.gz")
+        for phase, patient in (("ES", "B1D0Q7"), ("ED", "A5C2D2"), ("ES", "A5C2D2"))
     )
     assert read_dataset(tmp_path / "d").json["numTraining"] == 3
     assert "A5C2D2_frame01" not in read_groups(tmp_path / "d")
     assert "A5C2D2" not in (tmp_path / "d" / "patients.csv").read_text(encoding="utf-8")
 
 
-def test_what_is_said_at_the_end(acdc: Path, tmp_path: Path) -> None:
+def test_the_text_has_counts_and_notes(acdc: Path, tmp_path: Path) -> None:
     acdc_patient(acdc / "testing" / "patient102", labelled=False)
     info = acdc / "testing" / "patient101" / "Info.cfg"
     info.write_text("ED: 1\nES: 4\n", encoding="utf-8")
     prepared = make("acdc", acdc, tmp_path / "d")
-    assert prepared_text(prepared).splitlines() == [
-        f"{tmp_path / 'd'} has 6 cases of 3 patients, 4 to train on and 2 held out; cases by "
-        "group: phase: ED 3, ES 3; pathology: DCM 2, HCM 2, unknown 2; "
-        "subset: testing 2, training 4.",
-        "1 patient of testing has no labels and was left out: patient102.",
-    ]
+    counts, note = prepared_text(prepared).splitlines()
+    folder = str(tmp_path / "d")
+    assert counts.startswith(folder)
+    assert re.findall(r"\d+", counts.removeprefix(folder))[:4] == ["6", "3", "4", "2"]
+    groups = "ED 3, ES 3", "DCM 2, HCM 2, unknown 2", "testing 2, training 4"
+    assert all(group in counts for group in groups)
+    assert "patient102" in note
+    assert note == prepared.notes[0]
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
@@ -266,26 +280,32 @@ def test_nothing_is_written_into_the_release(
     acdc: Path, tmp_path: Path, where: str, overwrite: bool
 ) -> None:
     before = files_below(tmp_path)
-    with pytest.raises(AppError, match="choose a folder apart from the release"):
+    with pytest.raises(AppError) as caught:
         make("acdc", acdc, acdc / where, overwrite=overwrite)
+    assert caught.value.statement.template == OVERLAP
     assert files_below(tmp_path) == before
 
 
 def test_links_do_not_lead_into_the_release(acdc: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(acdc)
-    with pytest.raises(AppError, match="choose a folder apart from the release"):
+    with pytest.raises(AppError) as caught:
         make("acdc", acdc, tmp_path / "link" / "d")
+    assert caught.value.statement.template == OVERLAP
 
 
 def test_only_an_empty_folder_is_taken(acdc: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(AppError, match=r"file is a file: choose a new folder"):
+    with pytest.raises(AppError) as caught:
         make("acdc", acdc, tmp_path / "file", overwrite=True)
+    assert caught.value.statement.template == OUTPUT_IS_FILE
+    assert caught.value.values == {"output": tmp_path / "file"}
     (tmp_path / "d").mkdir()
     make("acdc", acdc, tmp_path / "d")
     before = files_below(tmp_path)
-    with pytest.raises(AppError, match=r"d is not empty: .*--overwrite"):
+    with pytest.raises(AppError) as caught:
         make("acdc", acdc, tmp_path / "d")
+    assert caught.value.values == {"output": tmp_path / "d"}
+    assert [r.action for r in caught.value.remedies] == [Action.OTHER_OUTPUT, Action.OVERWRITE]
     assert files_below(tmp_path) == before
 
 
@@ -301,23 +321,24 @@ def test_folders_that_hold_something_else_are_not_replaced(acdc: Path, tmp_path:
     make("acdc", acdc, tmp_path / "d")
     (tmp_path / "d" / "thesis.docx").write_text("years", encoding="utf-8")
     before = files_below(tmp_path)
-    with pytest.raises(AppError, match=r"thesis\.docx in it is no part of a prepared dataset"):
+    with pytest.raises(AppError) as caught:
         make("acdc", acdc, tmp_path / "d", overwrite=True)
+    assert caught.value.values == {"output": tmp_path / "d", "name": "thesis.docx"}
     assert files_below(tmp_path) == before
 
 
-def test_the_old_dataset_stays_where_the_new_one_fails(acdc: Path, tmp_path: Path) -> None:
+def test_a_failure_keeps_the_old_dataset(acdc: Path, tmp_path: Path) -> None:
     make("acdc", acdc, tmp_path / "d")
     label = acdc / "testing" / "patient101" / "patient101_frame04_gt.nii.gz"
     write(label, labels_of(1, (6, 5, 4)))
     before = files_below(tmp_path)
-    with pytest.raises(DataError, match="lies on another grid") as failure:
+    with pytest.raises(DataError) as caught:
         make("acdc", acdc, tmp_path / "d", overwrite=True)
-    assert str(failure.value).startswith(str(label))
+    assert caught.value.values["file"] == label
     assert files_below(tmp_path) == before
 
 
-def test_the_old_dataset_comes_back_where_the_last_step_fails(
+def test_a_failed_last_step_restores_the_old_dataset(
     acdc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("acdc", acdc, tmp_path / "d")
@@ -331,15 +352,16 @@ def test_the_old_dataset_comes_back_where_the_last_step_fails(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(DataError, match=r"d could not be written: Permission denied"):
+    with pytest.raises(DataError) as caught:
         make("acdc", acdc, tmp_path / "d", overwrite=True)
+    assert caught.value.values == {"file": str(tmp_path / "d"), "reason": "Permission denied"}
     assert moved
     assert files_below(tmp_path / "d") == before
     assert names_in(tmp_path) == ["d", "database"]
 
 
 @pytest.mark.parametrize("steps", [1, 4, 7])
-def test_an_interrupted_one_leaves_nothing(acdc: Path, tmp_path: Path, steps: int) -> None:
+def test_an_interruption_leaves_nothing(acdc: Path, tmp_path: Path, steps: int) -> None:
     running = prepare_dataset("acdc", acdc, tmp_path / "d")
     for _ in range(steps):
         next(running)
@@ -362,7 +384,7 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_one_is_cleaned_up_by_the_next(acdc: Path, tmp_path: Path) -> None:
+def test_the_next_command_removes_leftovers(acdc: Path, tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -378,26 +400,31 @@ def test_a_killed_one_is_cleaned_up_by_the_next(acdc: Path, tmp_path: Path) -> N
     assert names_in(tmp_path) == ["d", "database"]
 
 
-def test_two_at_once_do_not_mix(acdc: Path, tmp_path: Path) -> None:
+def test_two_commands_at_once_do_not_mix(acdc: Path, tmp_path: Path) -> None:
     first = prepare_dataset("acdc", acdc, tmp_path / "d")
     next(first), next(first)
     make("acdc", acdc, tmp_path / "d")
     before = files_below(tmp_path / "d")
-    with pytest.raises(AppError, match="is being written by another command"):
+    with pytest.raises(AppError) as caught:
         finish(first)
+    assert caught.value.statement.template == BUSY_OUTPUT
+    assert caught.value.values == {"output": tmp_path / "d"}
     assert files_below(tmp_path / "d") == before
     assert names_in(tmp_path) == ["d", "database"]
 
 
-def test_a_full_disk_is_a_sentence_that_names_the_dataset(
+def test_a_full_disk_error_names_the_dataset(
     acdc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reason = os.strerror(errno.ENOSPC)
+
     def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, reason)
 
     monkeypatch.setattr(preparation, "write_labels", full)
-    with pytest.raises(DataError, match=r"d could not be written: No space left on device\.$"):
+    with pytest.raises(DataError) as caught:
         make("acdc", acdc, tmp_path / "d")
+    assert caught.value.values == {"file": str(tmp_path / "d"), "reason": reason}
     assert names_in(tmp_path) == ["database"]
 
 
@@ -407,31 +434,36 @@ def without_training(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "problem"),
+    ("damage", "template", "name"),
     [
-        (without_training, r"ACDC release has no labelled patients to train on"),
+        (without_training, NO_TRAINING_CASES, "ACDC"),
         (
             lambda root: (root / "training" / "patient002" / "Info.cfg").unlink(),
-            r"patient002/Info\.cfg is missing",
+            MISSING_FILE,
+            "patient002/Info.cfg",
         ),
         (
             lambda root: next(root.rglob("patient002_frame05.nii.gz")).write_bytes(b"text"),
-            NO_NIFTI.format(file=r".*patient002_frame05\.nii\.gz"),
+            NO_NIFTI,
+            "patient002_frame05.nii.gz",
         ),
         (
             lambda root: next(root.rglob("patient101_frame01.nii.gz")).unlink(),
-            r"patient101_frame01\.nii\.gz is missing",
+            MISSING_FILE,
+            "patient101_frame01.nii.gz",
         ),
     ],
 )
 def test_a_damaged_release_leaves_nothing(
-    acdc: Path, tmp_path: Path, damage: Callable[[Path], object], problem: str
+    acdc: Path, tmp_path: Path, damage: Callable[[Path], object], template: str, name: str
 ) -> None:
     damage(acdc)
-    with pytest.raises((AppError, DataError), match=problem) as failure:
+    with pytest.raises((AppError, DataError)) as caught:
         make("acdc", acdc, tmp_path / "d")
-    assert "\n" not in str(failure.value)
-    assert ".writing-" not in str(failure.value)
+    assert caught.value.statement.template == template
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ".writing-" not in str(caught.value)
     assert names_in(tmp_path) == ["database"]
 
 
@@ -439,5 +471,7 @@ def test_a_phase_beyond_the_cine(tmp_path: Path) -> None:
     root = make_mnms(tmp_path / "OpenDataset")
     codes = ("B1D0Q7", "A5C2D2", "D1K2P5")
     write_table(root, [mnms_row("A0S9V9", ES=5), *map(mnms_row, codes)])
-    with pytest.raises(DataError, match="has 5 frames, but ES of A0S9V9 should be its frame 6"):
+    with pytest.raises(DataError) as caught:
         make("mnms", root, tmp_path / "d")
+    expected = {"phases": 5, "phase": "ES", "patient": "A0S9V9", "frame": 6}
+    assert caught.value.values.items() >= expected.items()

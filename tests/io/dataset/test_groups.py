@@ -1,13 +1,22 @@
-"""The table that says of which vendor, pathology and phase a case is."""
+"""Table of the groups of cases: vendor, pathology, phase."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.groups import patients_of, read_groups, write_groups
+from napari_bayes_nnunet.io.dataset.groups import (
+    BAD_COLUMNS,
+    BAD_LINE,
+    NO_GROUPS_TABLE,
+    REPEATED_CASE,
+    patients_of,
+    read_groups,
+    write_groups,
+)
 
 ROWS = {
     "p1_frame01": {"phase": "ED", "vendor": "A", "pathology": "Größe, andere"},
@@ -26,13 +35,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_groups(tmp_path / "groups.csv") == ROWS
 
 
-def test_labels_find_the_table_beside_their_folder(
+def test_labels_find_the_table_next_to_their_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = tmp_path / "labelsTs"
     labels.mkdir()
     assert read_groups(labels) == {}
-    assert read_groups(tmp_path / "not there") == {}
+    assert read_groups(tmp_path / "missing") == {}
     write_groups(tmp_path, ROWS, patients=PATIENTS)
     assert read_groups(labels) == ROWS
     monkeypatch.chdir(labels)
@@ -60,22 +69,29 @@ def test_patients_are_those_of_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    ("content", "template", "values"),
     [
-        (b"", "should have the column 'case'.*found none"),
-        (b"patient,phase\np1,ED\n", "should have the column 'case'.*found patient, phase"),
-        (b"case,phase,phase\np1,ED,ES\n", "all of other names; found case, phase, phase"),
-        (b"case,phase\np1,ED\np2\n", "Line 3 of .*fill 2 columns; found 'p2'"),
-        (b"case,phase\np1,ED,x\n", "Line 2 of .*found 'p1,ED,x'"),
-        (b"case,phase\n,ED\n", "Line 2 of .*should name a case"),
-        (b"case,phase\np1,ED\np2,ED\np1,ES\n", "Lines 2 and 4 of .*are both of p1"),
-        (b"case,phase\np1,\xff\xfe\n", "is no table of groups"),
-        (b'case,phase\n"p1,ED\n', "is no table of groups"),
+        (b"", BAD_COLUMNS, {"found": "none"}),
+        (b"patient,phase\np1,ED\n", BAD_COLUMNS, {"found": "patient, phase"}),
+        (b"case,phase,phase\np1,ED,ES\n", BAD_COLUMNS, {"found": "case, phase, phase"}),
+        (b"case,phase\np1,ED\np2\n", BAD_LINE, {"line": 3, "found": "'p2'", "columns": 2}),
+        (b"case,phase\np1,ED,x\n", BAD_LINE, {"line": 2, "found": "'p1,ED,x'"}),
+        (b"case,phase\n,ED\n", BAD_LINE, {"line": 2, "found": "',ED'"}),
+        (
+            b"case,phase\np1,ED\np2,ED\np1,ES\n",
+            *(REPEATED_CASE, {"first": 2, "second": 4, "case": "p1"}),
+        ),
+        (b"case,phase\np1,\xff\xfe\n", NO_GROUPS_TABLE, {}),
+        (b'case,phase\n"p1,ED\n', NO_GROUPS_TABLE, {}),
     ],
 )
-def test_damaged_tables(tmp_path: Path, content: bytes, problem: str) -> None:
-    (tmp_path / "groups.csv").write_bytes(content)
-    with pytest.raises(DataError, match=problem) as failure:
+def test_damaged_tables_are_refused(
+    tmp_path: Path, content: bytes, template: str, values: dict[str, Any]
+) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_bytes(content)
+    with pytest.raises(DataError) as caught:
         read_groups(tmp_path)
-    assert str(tmp_path / "groups.csv") in str(failure.value)
-    assert "\n" not in str(failure.value)
+    assert caught.value.statement.template == template
+    assert caught.value.values.items() >= {"file": file, **values}.items()
+    assert "\n" not in str(caught.value)

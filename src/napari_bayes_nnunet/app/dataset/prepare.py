@@ -1,9 +1,9 @@
-"""The original release of a public data set, made into an nnU-Net raw dataset.
+"""Conversion of a public release into an nnU-Net raw dataset.
 
-``imagesTr``, ``labelsTr``: cases to train on; ``imagesTs``, ``labelsTs``: those of the subsets that
-the release holds back (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Beside
-them ``splits_final.json`` (folds of whole patients), ``groups.csv`` (``io.case_groups``),
-``patients.csv`` (height, weight and what else the release tells) and ``dataset.json``.
+``imagesTr``, ``labelsTr``: training cases. ``imagesTs``, ``labelsTs``: cases of the subsets that
+the release holds back (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Further
+files: ``splits_final.json`` (folds of whole patients), ``groups.csv`` (see ``io.dataset.groups``),
+``patients.csv`` (height, weight and other facts of the release) and ``dataset.json``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.problems import Action
 from ...io.dataset.acdc import read_acdc
 from ...io.dataset.groups import GROUPS_FILE, write_groups
 from ...io.dataset.mnms import read_mnms
@@ -32,14 +33,29 @@ from .. import AppError
 READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
 PATIENTS: Final = "patients.csv"
 FOLDERS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-OURS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
+CONTENTS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
+EMPTY_PHASE: Final = "{phase} of {patient} was left out, because {file} is empty in this phase."
+NO_FOLDS: Final = "No folds were written, because validation needs at least two patients."
+OVERLAP: Final = (
+    "The dataset cannot be written to {output}, because this folder overlaps with the release in "
+    "{source}."
+)
+OUTPUT_NOT_EMPTY: Final = "{output} is not empty."
+OUTPUT_IS_FILE: Final = "{output} is a file."
+UNKNOWN_CONTENT: Final = (
+    "{output} cannot be replaced, because {name} in it is not part of a prepared dataset."
+)
+NO_TRAINING_CASES: Final = (
+    "The {release} release has no labelled patients to train on. Check that it is complete."
+)
+BUSY_OUTPUT: Final = "{output} is being written by another command. Wait until that command ends."
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedDataset:
-    """What was written. ``groups``: group → value → number of cases.
+    """Content of a new dataset.
 
-    ``notes`` says, a sentence each, what was left out.
+    ``groups``: group → value → number of cases. ``notes`` has a sentence for everything left out.
     """
 
     folder: Path
@@ -55,38 +71,42 @@ def prepare_dataset(
 ) -> Generator[tuple[int, int], None, PreparedDataset]:
     """Write the labelled ED and ES phases of the ``release`` ("acdc", "mnms") in ``source``.
 
-    Yields (done, total) cases. ``output`` appears when it is complete, ``dataset.json`` last in
-    it: where this ends before, nothing is left, and a dataset that was there stays. ``source`` is
-    only read. Phases whose labels are empty are left out and noted.
+    Yields (done, total) cases. ``output`` appears when it is complete, so an interruption leaves
+    nothing, or the dataset that was there before. ``source`` is only read. Phases without labels
+    are left out and noted.
 
-    Raises AppError and DataError, one sentence, where ``output`` may not be written, and where a
-    file of the release is missing, damaged, or not what it should be.
+    Raises AppError or DataError if ``output`` may not be written, or if a file of the release is
+    missing, damaged or unexpected.
     """
     output = Path(os.path.realpath(output))
     try:
         _check_output(output, Path(os.path.realpath(source)), overwrite=overwrite)
-        found = READERS[release](source)
+        content = READERS[release](source)
     except OSError as error:
-        raise AppError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise AppError(
+            "{file} cannot be read ({reason}). Check the drive and the permissions.",
+            file=error.filename,
+            reason=error.strerror,
+        ) from error
     old: Path | None = None
     try:
         with appearing(output) as building:
-            cases, notes = yield from _write_cases(found, building)
-            _write_tables(found, cases, building)
+            cases, notes = yield from _write_cases(content, building)
+            _write_tables(content, cases, building)
             notes += _write_splits(cases, building)
             _check_complete(cases, building, output)
-            write_json(building / "dataset.json", _dataset_json(found, cases))
+            write_json(building / "dataset.json", _dataset_json(content, cases))
             old = _moved_aside(output)
     finally:
         if old is not None and output.exists():
             shutil.rmtree(old, ignore_errors=True)
         elif old is not None:
             old.rename(output)
-    return _prepared(output, cases, (*found.notes, *notes))
+    return _prepared(output, cases, (*content.notes, *notes))
 
 
 def prepared_text(prepared: PreparedDataset) -> str:
-    """What was written and what was left out, a line a sentence."""
+    """Return the content of the dataset and its notes, one sentence a line."""
     cases = prepared.training_cases + prepared.held_out_cases
     counts = "; ".join(
         f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"
@@ -95,8 +115,8 @@ def prepared_text(prepared: PreparedDataset) -> str:
     return "\n".join(
         [
             f"{prepared.folder} has {cases} cases of {prepared.patients} patients, "
-            f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out; "
-            f"cases by group: {counts}.",
+            f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out. "
+            f"Cases by group: {counts}.",
             *prepared.notes,
         ]
     )
@@ -104,29 +124,20 @@ def prepared_text(prepared: PreparedDataset) -> str:
 
 def _check_output(output: Path, source: Path, *, overwrite: bool) -> None:
     if output.is_relative_to(source) or source.is_relative_to(output):
-        raise AppError(
-            f"The dataset cannot be written to {output}: choose a folder apart from the release "
-            f"in {source}."
-        )
+        raise AppError(OVERLAP, Action.OTHER_OUTPUT, output=output, source=source)
     if output.exists() and not output.is_dir():
-        raise AppError(f"{output} is a file: choose a new folder for the dataset.")
+        raise AppError(OUTPUT_IS_FILE, Action.OTHER_OUTPUT, output=output)
     present = sorted(path.name for path in output.iterdir()) if output.exists() else []
     if present and not overwrite:
-        raise AppError(
-            f"{output} is not empty: choose a new folder, or replace the dataset in it with "
-            "--overwrite."
-        )
-    if strange := [name for name in present if name not in OURS]:
-        raise AppError(
-            f"{output} is not overwritten, because {strange[0]} in it is no part of a prepared "
-            "dataset: choose a new folder."
-        )
+        raise AppError(OUTPUT_NOT_EMPTY, Action.OTHER_OUTPUT, Action.OVERWRITE, output=output)
+    if unknown := [name for name in present if name not in CONTENTS]:
+        raise AppError(UNKNOWN_CONTENT, Action.OTHER_OUTPUT, output=output, name=unknown[0])
 
 
 def _write_cases(
     release: Release, building: Path
 ) -> Generator[tuple[int, int], None, tuple[list[ReleaseCase], list[str]]]:
-    """The cases that were written, and a sentence for each that was not."""
+    """Write the cases; return them, and a note for each case without labels."""
     reader = CaseReader(release.labels)
     written, notes = [], []
     for done, case in enumerate(release.cases):
@@ -136,15 +147,11 @@ def _write_cases(
             _write_case(case, volumes, building)
             written.append(case)
         else:
-            notes.append(
-                f"{case.phase} of {case.patient} was left out: {case.label.name} is empty there."
-            )
+            file = case.label.name
+            notes.append(EMPTY_PHASE.format(phase=case.phase, patient=case.patient, file=file))
     yield len(release.cases), len(release.cases)
     if not any(not case.held_out for case in written):
-        raise AppError(
-            f"The {release.name} release has no labelled patients to train on; expected its "
-            "training patients with their labels."
-        )
+        raise AppError(NO_TRAINING_CASES, release=release.name)
     return written, notes
 
 
@@ -174,15 +181,15 @@ def _write_tables(release: Release, cases: list[ReleaseCase], folder: Path) -> N
     facts = {case.patient: release.facts[case.patient] for case in cases}
     table = csv.DictWriter(text, ["patient", *next(iter(facts.values()))], lineterminator="\n")
     table.writeheader()
-    table.writerows({"patient": patient, **known} for patient, known in facts.items())
+    table.writerows({"patient": patient, **values} for patient, values in facts.items())
     write_text(folder / PATIENTS, text.getvalue())
 
 
 def _write_splits(cases: list[ReleaseCase], folder: Path) -> list[str]:
-    """Folds of the cases to train on; a sentence where there are none."""
+    """Write the folds of the training cases; return a note if there are none."""
     training = [case for case in cases if not case.held_out]
     if len({case.patient for case in training}) < 2:
-        return [f"{SPLITS} was not written: validation needs at least two patients."]
+        return [NO_FOLDS]
     splits = patient_splits([case.name for case in training])
     write_json(folder / SPLITS, splits_to_json(splits))
     return []
@@ -201,13 +208,13 @@ def _dataset_json(release: Release, cases: list[ReleaseCase]) -> dict[str, Any]:
 
 
 def _check_complete(cases: list[ReleaseCase], building: Path, output: Path) -> None:
-    """Another write to the same folder takes this one for a leftover, and removes it."""
+    """Raise AppError if another command has removed the unfinished dataset as a leftover."""
     if not all(file.is_file() for case in cases for file in _files(case, building)):
-        raise AppError(f"{output} is being written by another command: wait for that one.")
+        raise AppError(BUSY_OUTPUT, output=output)
 
 
 def _moved_aside(output: Path) -> Path | None:
-    """Where the dataset that was there went; the next write there would remove it as a leftover."""
+    """Rename an existing dataset; return its new path, a leftover for the next command."""
     if not output.exists():
         return None
     old = output.with_name(f"{BUILDING}{output.name}-{secrets.token_hex(4)}")

@@ -1,4 +1,4 @@
-"""A release made into a dataset in a terminal."""
+"""Conversion of a release in a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .prepare import prepare_dataset, prepared_text
 
 
 def prepare_in_terminal(release: str, source: Path, output: Path, *, overwrite: bool) -> str:
-    """Return what was written, in words; a bar on the error stream shows the progress."""
+    """Write the dataset with a progress bar on the error stream; return its description."""
     steps = prepare_dataset(release, source, output, overwrite=overwrite)
     with progress_bar() as bar:
         return prepared_text(drain(steps, lambda step: bar.progress("Cases", *step)))

@@ -1,9 +1,9 @@
-"""The ACDC release as it is downloaded: a folder a patient, with ``Info.cfg`` and NIfTI files.
+"""Reader of the ACDC release as downloaded: one folder a patient, with ``Info.cfg`` and NIfTI.
 
-``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
-patient001_frame01_gt.nii.gz, …}``, the same below ``testing``, or the patients without such a
-folder above them. Read are the frames that ``Info.cfg`` calls ED and ES, never the cine
-(``_4d``): the labels are made on the frames, and lie on their grid.
+The layout is ``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
+patient001_frame01_gt.nii.gz, …}``, and the same in ``testing``; or the folders of the patients
+alone. The frames named ED and ES in ``Info.cfg`` are read, never the cine (``_4d``), because the
+labels were made on the frames and have their grid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from pathlib import Path
 
 from .. import DataError
 from ..images.nifti import CardiacPhases, read_info_cfg
-from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
+from .groups import UNREADABLE_TEXT
+from .release import (
+    NO_RELEASE_FOLDER,
+    OTHER_LAYOUT,
+    SAME_FRAME,
+    CardiacPhase,
+    Release,
+    ReleaseCase,
+    contents,
+    left_out,
+    require_file,
+)
 
 _LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 _LICENCE = "CC BY-NC-SA 4.0"
@@ -27,11 +38,11 @@ TRAINING, TESTING = "training", "testing"
 
 
 def read_acdc(folder: Path) -> Release:
-    """The labelled ED and ES frames. Patients of ``testing`` are held out.
+    """Return the labelled ED and ES frames. Patients of ``testing`` are held out.
 
     The pathology (NOR, DCM, HCM, MINF, RV) and the subset are groups. Patients of ``testing``
-    without labels, as in the release of 2017, are left out and noted. Raises DataError, one
-    sentence, for another layout and for files that are missing.
+    without labels, as in the release of 2017, are left out and noted. Raises DataError for another
+    layout or a missing file.
     """
     cases: list[ReleaseCase] = []
     facts: dict[str, dict[str, str]] = {}
@@ -62,53 +73,55 @@ def read_acdc(folder: Path) -> Release:
 
 
 def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Folders of patients, each with its subset, "" where the release is not divided."""
+    """Yield the folder of every patient with its subset, "" if the release is not divided."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: it should hold the ACDC release.")
+        raise DataError(NO_RELEASE_FOLDER, folder=folder, release="ACDC")
     subsets = [name for name in (TRAINING, TESTING) if (folder / name).is_dir()] or [""]
-    found = [
+    patients = [
         (path, subset)
         for subset in subsets
         for path in sorted((folder / subset).iterdir())
         if path.is_dir() and re.fullmatch(r"patient\d+", path.name)
     ]
-    if not found:
+    if not patients:
         raise DataError(
-            f"{folder} is not laid out as ACDC is: expected {TRAINING}/patient001/Info.cfg or "
-            f"patient001/Info.cfg, found {contents(folder / subsets[0])}."
+            OTHER_LAYOUT,
+            folder=folder,
+            release="ACDC",
+            expected=f"{TRAINING}/patient001/Info.cfg or patient001/Info.cfg",
+            found=contents(folder / subsets[0]),
         )
-    yield from found
+    yield from patients
 
 
 def _info(patient: Path) -> dict[str, str]:
-    file = require_file(patient / "Info.cfg", "it names the frames of ED and ES")
+    file = require_file(patient / "Info.cfg", "it has the frames of ED and ES")
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     return dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))
 
 
 def _phases(patient: Path) -> CardiacPhases:
     phases = read_info_cfg(patient)
-    assert phases is not None  # _info has found the file
+    assert phases is not None  # _info has read the file
     if phases.ed == phases.es:
-        raise DataError(
-            f"{patient / 'Info.cfg'} calls frame {phases.ed} both ED and ES; they should differ."
-        )
+        file = patient / "Info.cfg"
+        raise DataError(SAME_FRAME, file=file, frame=phases.ed, patient=patient.name)
     return phases
 
 
 def _cases(patient: Path, phases: CardiacPhases, groups: dict[str, str]) -> Iterator[ReleaseCase]:
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", phases.ed), ("ES", phases.es))
     for phase, frame in numbered:
-        stem, why = f"{patient.name}_frame{frame:02d}", f"Info.cfg calls frame {frame} {phase}"
+        stem, reason = f"{patient.name}_frame{frame:02d}", f"{phase} is frame {frame} in Info.cfg"
         yield ReleaseCase(
             patient=patient.name,
             phase=phase,
             frame=frame,
-            image=require_file(patient / f"{stem}.nii.gz", why),
-            label=require_file(patient / f"{stem}_gt.nii.gz", why),
+            image=require_file(patient / f"{stem}.nii.gz", reason),
+            label=require_file(patient / f"{stem}_gt.nii.gz", reason),
             in_cine=False,
             held_out=groups.get("subset") == TESTING,
             groups=groups,

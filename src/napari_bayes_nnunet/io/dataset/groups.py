@@ -1,4 +1,4 @@
-"""By what the results of cases are listed apart (vendor, pathology, phase): ``groups.csv``."""
+"""Groups of cases (vendor, pathology, phase), by which results are listed: ``groups.csv``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ from .raw_dataset import DEFAULT_PATIENT, patient_of
 
 GROUPS_FILE = "groups.csv"
 CASE, PATIENT = "case", "patient"
-"""Columns that are no groups: who it is, not of what kind."""
+"""Columns that are not groups."""
+UNREADABLE_TEXT = "{file} cannot be read ({reason}). Check its permissions."
+NO_GROUPS_TABLE = (
+    "{file} is not a table of groups ({reason}). Write one line of column names and one line a "
+    "case, with commas."
+)
+BAD_COLUMNS = (
+    "{file} has the columns {found}. It needs the column case, and different names for all columns."
+)
+BAD_LINE = (
+    "Line {line} of {file} is {found}. It needs the name of a case and a field for each of the "
+    "{columns} columns."
+)
+REPEATED_CASE = "Lines {first} and {second} of {file} are both for {case}. Delete one of them."
 
 
 def read_groups(path: Path) -> dict[str, dict[str, str]]:
-    """Case → group → value, as in ``{"p1_frame01": {"phase": "ED", "vendor": "A"}}``.
+    """Return case → group → value, such as ``{"p1_frame01": {"phase": "ED", "vendor": "A"}}``.
 
-    ``path`` is a table, or a folder that has ``groups.csv`` in it or beside it: ``labelsTs`` of a
-    dataset finds the dataset's. Gives {} where there is none. A group that a case leaves empty is
-    not among its groups. Raises DataError for a damaged table.
+    ``path`` is a table, or a folder with ``groups.csv`` in it or next to it, so that ``labelsTs``
+    finds that of its dataset; {} if there is none. A group without a value is left out. Raises
+    DataError for a damaged table.
     """
     file = _find(path)
     rows = _rows(file) if file else ()
@@ -31,19 +44,19 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
 def patients_of(
     cases: Sequence[str], path: Path, *, pattern: str = DEFAULT_PATIENT
 ) -> dict[str, str]:
-    """Case → patient: what the column ``patient`` of the table says, else by `patient_of`.
+    """Return case → patient, from the column ``patient`` of the table, else by `patient_of`.
 
-    ``path`` as for `read_groups`; the column is not asked where ``pattern`` is not the usual one.
+    ``path`` as for `read_groups`. With another ``pattern`` than the default the table is not used.
     """
     file = _find(path) if pattern == DEFAULT_PATIENT else None
-    said = {case: row.get(PATIENT) for case, row in _rows(file)} if file else {}
-    return {case: said.get(case) or patient_of(case, pattern) for case in cases}
+    listed = {case: row.get(PATIENT) for case, row in _rows(file)} if file else {}
+    return {case: listed.get(case) or patient_of(case, pattern) for case in cases}
 
 
 def write_groups(
     folder: Path, groups: Mapping[str, Mapping[str, str]], *, patients: Mapping[str, str]
 ) -> None:
-    """Write ``groups.csv`` into ``folder``: a row a case, with its patient and its groups."""
+    """Write ``groups.csv`` into ``folder``, one row a case, with its patient and its groups."""
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -63,17 +76,11 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
         text = file.read_text(encoding="utf-8-sig")
         header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     except (ValueError, csv.Error) as error:
-        raise DataError(
-            f"{file} is no table of groups: expected a line of column names and a line a case, as "
-            f"text with commas ({error})."
-        ) from error
+        raise DataError(NO_GROUPS_TABLE, file=file, reason=error) from error
     if CASE not in header or len(set(header)) < len(header):
-        raise DataError(
-            f"{file} should have the column {CASE!r} and one for every group, all of other names; "
-            f"found {', '.join(header) or 'none'}."
-        )
+        raise DataError(BAD_COLUMNS, file=file, found=", ".join(header) or "none")
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=2):
         if not line:
@@ -81,11 +88,9 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
         row = dict(zip(header, line, strict=False))
         case = row.get(CASE, "")
         if len(line) != len(header) or not case:
-            raise DataError(
-                f"Line {number} of {file} should name a case and fill {len(header)} columns; found "
-                f"{','.join(line)!r}."
-            )
+            text = repr(",".join(line))
+            raise DataError(BAD_LINE, line=number, file=file, found=text, columns=len(header))
         if case in seen:
-            raise DataError(f"Lines {seen[case]} and {number} of {file} are both of {case}.")
+            raise DataError(REPEATED_CASE, first=seen[case], second=number, file=file, case=case)
         seen[case] = number
         yield case, {k: v for k, v in row.items() if v and k and k != CASE}

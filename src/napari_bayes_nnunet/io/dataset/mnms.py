@@ -1,9 +1,9 @@
-"""The M&Ms release (MICCAI 2020) as it is downloaded: a table, and two cines a patient.
+"""Reader of the M&Ms release (MICCAI 2020) as downloaded: a table, and two cines a patient.
 
-``211230_M&Ms_Dataset_information_diagnosis_opendataset.csv`` and
+The files are ``211230_M&Ms_Dataset_information_diagnosis_opendataset.csv`` and
 ``{Training/Labeled, Training/Unlabeled, Validation, Testing}/A0S9V9/{A0S9V9_sa.nii.gz,
-A0S9V9_sa_gt.nii.gz}``; the labels are a cine too, empty but at ED and ES. The table counts these
-frames from 0, the names of our cases from 1.
+A0S9V9_sa_gt.nii.gz}``. The labels are a cine too, empty except at ED and ES. The table counts these
+frames from 0, our case names count them from 1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,19 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import DataError
+from .groups import UNREADABLE_TEXT
 from .raw_dataset import named
-from .release import CardiacPhase, Release, ReleaseCase, contents, left_out, require_file
+from .release import (
+    NO_RELEASE_FOLDER,
+    OTHER_LAYOUT,
+    SAME_FRAME,
+    CardiacPhase,
+    Release,
+    ReleaseCase,
+    contents,
+    left_out,
+    require_file,
+)
 
 _LABELS = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
 _LICENCE = "see the terms of M&Ms, https://www.ub.edu/mnms/"
@@ -32,17 +43,29 @@ CODE = "External code"
 NEEDED = (CODE, "Vendor", "Centre", "ED", "ES")
 _GROUPS = {"vendor": "Vendor", "centre": "Centre", "pathology": "Pathology"}
 FACTS = {"vendor_name": "VendorName", **{k.lower(): k for k in ("Age", "Sex", "Height", "Weight")}}
+NO_SINGLE_TABLE = (
+    "{folder} needs exactly one table, *M&Ms_Dataset_information*opendataset.csv, but has {found}. "
+    "Restore the files of the release."
+)
+NO_CSV = "{file} is not a table with commas ({reason}). Restore the file."
+MISSING_COLUMNS = "{file} lacks the columns {missing} (found {found}). Restore the file."
+MISSING_LINE = "{file} has no line for {patient} of {subset}. Restore the file."
+TWO_LINES = "{file} has two lines for {patient}. Restore the file."
+NO_FRAME = (
+    "{file} has {found} as the {phase} frame of {patient} instead of a number from 0. Correct the "
+    "file."
+)
 
 CsvRow: TypeAlias = Mapping[str, str]
 
 
 def read_mnms(folder: Path) -> Release:
-    """The ED and ES frames of patients that have a label file.
+    """Return the ED and ES frames of patients with a label file.
 
-    Vendor (A to D), centre, pathology and subset are groups.
-    Patients of ``Validation`` and ``Testing`` are held out. Those without a label file, and all of
-    ``Training/Unlabeled``, are left out and noted. Raises DataError, one sentence, for another
-    layout, a table that lacks columns or patients, and image files that are missing.
+    Vendor (A to D), centre, pathology and subset are groups. Patients of ``Validation`` and
+    ``Testing`` are held out. Patients without a label file, and all of ``Training/Unlabeled``, are
+    left out and noted. Raises DataError for another layout, missing columns or patients in the
+    table, or a missing image.
     """
     patients = _patient_folders(folder)
     table = _find_table(folder)
@@ -55,11 +78,11 @@ def read_mnms(folder: Path) -> Release:
             without.setdefault(subset, []).append(patient)
             continue
         if patient.name not in rows:
-            raise DataError(f"{table} has no line for {patient.name}, a patient of {subset}.")
+            raise DataError(MISSING_LINE, file=table, patient=patient.name, subset=subset)
         row = rows[patient.name]
-        found = list(_cases(patient, subset, row, table))
-        cases += found
-        facts[patient.name] = {case.phase: str(case.frame) for case in found} | {
+        phases = list(_cases(patient, subset, row, table))
+        cases += phases
+        facts[patient.name] = {case.phase: str(case.frame) for case in phases} | {
             fact: row.get(column, "") for fact, column in FACTS.items()
         }
     return Release(
@@ -69,21 +92,24 @@ def read_mnms(folder: Path) -> Release:
         reference=_REFERENCE,
         cases=tuple(cases),
         facts=facts,
-        notes=tuple(note for place, of in without.items() for note in left_out(of, place)),
+        notes=tuple(note for subset, named in without.items() for note in left_out(named, subset)),
     )
 
 
 def _patient_folders(folder: Path) -> list[tuple[Path, str]]:
-    """Folders of patients that should be labelled, each with the folder of its subset."""
+    """Return the folders of patients that should have labels, each with its subset's folder."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: it should hold the M&Ms release.")
-    found = [(patient, place) for place in SUBSETS for patient in _folders(folder / place)]
-    if not found:
+        raise DataError(NO_RELEASE_FOLDER, folder=folder, release="M&Ms")
+    patients = [(patient, subset) for subset in SUBSETS for patient in _folders(folder / subset)]
+    if not patients:
         raise DataError(
-            f"{folder} is not laid out as M&Ms is: expected patients in {', '.join(SUBSETS)}, "
-            f"found {contents(folder)}."
+            OTHER_LAYOUT,
+            folder=folder,
+            release="M&Ms",
+            expected=f"patients in {', '.join(SUBSETS)}",
+            found=contents(folder),
         )
-    return found
+    return patients
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -95,54 +121,52 @@ def _folders(folder: Path) -> list[Path]:
 def _find_table(folder: Path) -> Path:
     tables = sorted(p for p in folder.glob("*.csv") if not p.name.startswith("."))
     if len(tables) != 1:
-        raise DataError(
-            f"{folder} should hold one table, *M&Ms_Dataset_information*opendataset.csv; found "
-            f"{named([table.name for table in tables]) or contents(folder)}."
-        )
+        found = named([table.name for table in tables]) or contents(folder)
+        raise DataError(NO_SINGLE_TABLE, folder=folder, found=found)
     return tables[0]
 
 
 def _read_table(file: Path) -> dict[str, CsvRow]:
-    """A line of the table for every patient."""
+    """Return the line of every patient in the table."""
     try:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
         reader = csv.DictReader(io.StringIO(text))
         columns, lines = list(reader.fieldnames or ()), list(reader)
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     except csv.Error as error:
-        raise DataError(f"{file} is no table with commas: {error}.") from error
+        raise DataError(NO_CSV, file=file, reason=error) from error
     missing = [column for column in NEEDED if column not in columns]
     if missing:
         raise DataError(
-            f"{file} lacks the columns {', '.join(missing)}: expected {', '.join(NEEDED)}, found "
-            f"{', '.join(filter(None, columns)) or 'none'}."
+            MISSING_COLUMNS,
+            file=file,
+            missing=", ".join(missing),
+            found=", ".join(filter(None, columns)) or "none",
         )
     rows: dict[str, CsvRow] = {}
     for line in lines:
         row = {key: (value or "").strip() for key, value in line.items() if key}
         if row[CODE] in rows:
-            raise DataError(f"{file} has two lines for {row[CODE]}; expected one a patient.")
+            raise DataError(TWO_LINES, file=file, patient=row[CODE])
         rows[row[CODE]] = row
     return rows
 
 
-def _cases(patient: Path, place: str, row: CsvRow, table: Path) -> Iterator[ReleaseCase]:
+def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[ReleaseCase]:
     ed, es = _frame(row, "ED", table), _frame(row, "ES", table)
     if ed == es:
-        raise DataError(
-            f"{table} calls frame {row['ED']} of {patient.name} both ED and ES; they should differ."
-        )
+        raise DataError(SAME_FRAME, file=table, frame=row["ED"], patient=patient.name)
     numbered: tuple[tuple[CardiacPhase, int], ...] = (("ED", ed), ("ES", es))
     image = patient / f"{patient.name}_sa.nii.gz"
-    subset = SUBSETS[place]
+    subset = SUBSETS[folder]
     groups = {name: row.get(column, "") for name, column in _GROUPS.items()} | {"subset": subset}
     for phase, frame in numbered:
         yield ReleaseCase(
             patient=patient.name,
             phase=phase,
             frame=frame,
-            image=require_file(image, f"{patient.name} of {place} should have a cine"),
+            image=require_file(image, f"each patient of {folder} needs a cine"),
             label=patient / f"{patient.name}_sa_gt.nii.gz",
             in_cine=True,
             held_out=subset != "training",
@@ -151,10 +175,9 @@ def _cases(patient: Path, place: str, row: CsvRow, table: Path) -> Iterator[Rele
 
 
 def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
-    """Frame from 1 of a phase that the table counts from 0."""
+    """Return the frame of a phase, from 1; the table counts from 0."""
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
         raise DataError(
-            f"{table} should give the {phase} of {row[CODE]} as a frame counted from 0; found "
-            f"{row[phase]!r}."
+            NO_FRAME, file=table, phase=phase, patient=row[CODE], found=repr(row[phase])
         )
     return int(float(row[phase])) + 1

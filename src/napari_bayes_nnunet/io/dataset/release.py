@@ -1,9 +1,9 @@
-"""What the readers of public releases find, and the volumes of one case on an honest grid.
+"""Content of a public release, and the volumes of its cases on a corrected grid.
 
-The affine of a release is not trusted with the spacing. In ACDC the sform has unit scale while
-``pixdim`` is true: nnU-Net's SimpleITKIO and NibabelIO then report ``pixdim`` (the first with a
-warning a file), NibabelIOWithReorient 1 × 1 × 1 mm. In M&Ms some directions are not orthonormal:
-SimpleITK refuses such a file. What is written here has one affine for all of them.
+The affines of the releases cannot be trusted. In ACDC the sform has unit scale and only ``pixdim``
+is right: nnU-Net's SimpleITKIO and NibabelIO then report ``pixdim`` (the former warns for every
+file), but NibabelIOWithReorient reports 1 × 1 × 1 mm. In M&Ms some directions are not orthonormal,
+and SimpleITK refuses such files. The corrected affine is the same for all readers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,35 @@ import numpy as np
 from .. import DataError
 from ..files.case_names import CaseName
 from ..images.geometry import Geometry, make_geometry
-from ..images.nifti import Volume, VoxelArray, read_labels, read_volume
+from ..images.nifti import OTHER_GRID, Volume, VoxelArray, read_labels, read_volume
 from .raw_dataset import named
 
 CardiacPhase = Literal["ED", "ES"]
 _SAME_SPACING = 1e-3
-"""Relative difference up to which two spacings are one."""
+"""Relative difference up to which two spacings count as equal."""
+NO_RELEASE_FOLDER = "{folder} is not a folder. Choose the folder of the {release} release."
+OTHER_LAYOUT = (
+    "{folder} does not have the layout of the {release} release (expected {expected}, found "
+    "{found}). Choose the folder of the release."
+)
+MISSING_FILE = "{file} is missing, but {reason}. Restore the file."
+SAME_FRAME = "{file} has the same frame {frame} for ED and ES of {patient}. Correct the file."
+UNKNOWN_VALUE = (
+    "{file} has the label {value}, but the labels of the release are {known}. Restore the file."
+)
+MISSING_FRAME = (
+    "{file} has {phases} frames, but {phase} of {patient} should be frame {frame}. Restore the "
+    "files of the release."
+)
+UNEXPECTED_CINE = "{file} is a cine of {phases} frames instead of one frame. Restore the file."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseCase:
-    """One labelled phase of a patient, its voxels not yet read.
+    """One labelled phase of a patient, before its voxels are read.
 
-    ``frame`` counts from 1; with ``in_cine`` it is to be cut out of both files. ``held_out`` cases
-    are not to be trained on. ``groups``, without the phase, are what results are listed apart by.
+    ``frame`` counts from 1; with ``in_cine`` it must be extracted from both files. ``held_out``
+    cases are not for training. ``groups``, without the phase, are those of the results.
     """
 
     patient: str
@@ -46,16 +61,16 @@ class ReleaseCase:
 
     @property
     def name(self) -> str:
-        """As in ``patient001_frame01``."""
+        """Name of the case, such as ``patient001_frame01``."""
         return str(CaseName(self.patient, self.frame))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The labelled cases of a release; ``labels`` numbers the structures as its files do.
+    """The labelled cases of a release; ``labels`` numbers the structures as in its files.
 
-    ``facts`` is what it tells of each patient (height, weight, …), as it is written there.
-    ``notes`` says, a sentence each, what was left out.
+    ``facts`` has the height, weight, … of each patient, as written in the release. ``notes`` has a
+    sentence for everything that was left out.
     """
 
     name: str
@@ -76,7 +91,7 @@ class CaseVolumes(NamedTuple):
 
 
 class CaseReader:
-    """Reads the voxels of cases; both phases of a cine, one after the other, from one reading."""
+    """Reader of the voxels of cases; reads a cine once for two consecutive phases."""
 
     def __init__(self, labels: Mapping[str, int]) -> None:
         self._values = set(labels.values())
@@ -84,11 +99,11 @@ class CaseReader:
         self._labels: Callable[[Path], Volume] = lru_cache(1)(read_labels)
 
     def read(self, case: ReleaseCase) -> CaseVolumes:
-        """The case; its labels may be empty.
+        """Return the volumes of a case, whose labels may be empty.
 
-        Image and label are taken voxel by voxel, wherever the label's affine says it lies. Raises
-        DataError for a label of another size or spacing, a frame that is not there, and values
-        that the release does not name.
+        Image and label match by voxel, whatever position the label's affine has. Raises DataError
+        if the label has another size or spacing, the frame is missing, or a label value is not one
+        of the release.
         """
         image, labels = self._image(case.image), self._labels(case.label)
         _check_grids(image, labels)
@@ -97,69 +112,78 @@ class CaseReader:
         unknown = sorted(set(np.unique(voxels).tolist()) - self._values)
         if unknown:
             raise DataError(
-                f"{case.label} holds the value {unknown[0]}; the release has only "
-                f"{', '.join(map(str, sorted(self._values)))}."
+                UNKNOWN_VALUE,
+                file=case.label,
+                value=unknown[0],
+                known=", ".join(map(str, sorted(self._values))),
             )
         frame = image.frame(case.frame if case.in_cine else 1)
         return CaseVolumes(frame.voxels, voxels, honest_geometry(frame.geometry))
 
 
 def honest_geometry(geometry: Geometry) -> Geometry:
-    """(Z, Y, X) grid whose affine has the spacing of ``pixdim``, in mm, as qform and as sform.
+    """Return a (Z, Y, X) grid with the spacing of ``pixdim``, in mm, in both qform and sform.
 
-    Directions and place are those the file claims, made orthonormal: ACDC's become the diagonal
-    of (−x, −y, z). A file that claims no directions gets none: readers then take ``pixdim``.
+    The position is that of the file, and its directions are made orthonormal: those of ACDC become
+    the diagonal of (−x, −y, z). A file without directions stays without, so readers use ``pixdim``.
     """
     affine = None
     if geometry.letters is not None:
         affine = geometry.affine
         axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        left, _, right = np.linalg.svd(axes)  # their product is the closest orthonormal matrix
+        left, _, right = np.linalg.svd(axes)  # left @ right is the closest orthonormal matrix
         affine[:3, :3] = left @ right * geometry.spacing[::-1]
     return make_geometry(geometry.shape[-3:], geometry.spacing, affine=affine)
 
 
 def contents(folder: Path) -> str:
-    """What a folder holds, in words, for a sentence "expected …, found …"."""
+    """Return the first names in a folder, or "nothing"."""
     return named(sorted(path.name for path in folder.iterdir())) or "nothing"
 
 
-def require_file(file: Path, why: str) -> Path:
-    """``file``. Raises DataError with the reason ``why`` it should be there."""
+def require_file(file: Path, reason: str) -> Path:
+    """Return ``file``. Raises DataError with the ``reason`` why it is needed if it is missing."""
     if not file.is_file():
-        raise DataError(f"{file} is missing: {why}.")
+        raise DataError(MISSING_FILE, file=file, reason=reason)
     return file
 
 
-def left_out(patients: Sequence[Path], place: str) -> tuple[str, ...]:
-    """The sentence that these patients of the folder ``place`` have no labels; none of nobody."""
+def left_out(patients: Sequence[Path], subset: str) -> tuple[str, ...]:
+    """Return a note on the ``patients`` of a subset that have no labels, () without patients."""
     if not patients:
         return ()
     several = len(patients) > 1
-    whose = f"{len(patients)} patient{'s' * several} of {place} {'have' if several else 'has'}"
+    subject = f"{len(patients)} patient{'s' * several} of {subset} {'have' if several else 'has'}"
     names = named([patient.name for patient in patients])
-    return (f"{whose} no labels and {'were' if several else 'was'} left out: {names}.",)
+    return (f"{subject} no labels and {'were' if several else 'was'} left out: {names}.",)
 
 
 def _check_grids(image: Volume, labels: Volume) -> None:
     same_steps = np.allclose(image.spacing, labels.spacing, rtol=_SAME_SPACING, atol=0)
     if image.shape != labels.shape or not same_steps:
         raise DataError(
-            f"{labels.source} lies on another grid ({_grid(labels)}) than its image "
-            f"{image.source.name} ({_grid(image)})."
+            OTHER_GRID,
+            file=labels.source,
+            grid=_grid_text(labels),
+            reference=image.source.name,
+            expected=_grid_text(image),
         )
 
 
 def _check_frame(case: ReleaseCase, image: Volume) -> None:
     if case.in_cine and case.frame > image.phases:
         raise DataError(
-            f"{case.image} has {image.phases} frames, but {case.phase} of {case.patient} should be "
-            f"its frame {case.frame}, counted from 1."
+            MISSING_FRAME,
+            file=case.image,
+            phases=image.phases,
+            phase=case.phase,
+            patient=case.patient,
+            frame=case.frame,
         )
     if image.is_cine and not case.in_cine:
-        raise DataError(f"{case.image} is a cine of {image.phases} frames; expected one of them.")
+        raise DataError(UNEXPECTED_CINE, file=case.image, phases=image.phases)
 
 
-def _grid(volume: Volume) -> str:
+def _grid_text(volume: Volume) -> str:
     sides = " x ".join(map(str, volume.shape[::-1]))
     return f"{sides} voxels of {' x '.join(f'{step:.4g}' for step in volume.spacing[::-1])} mm"

@@ -210,18 +210,29 @@ def appearing(folder: Path) -> Iterator[Path]:
             folder.rmdir()  # empty; Windows does not rename onto it
         building.rename(folder)
     except OSError as error:
-        source = f" ({error.filename})" if Path(str(error.filename)).is_absolute() else ""
+        file = error.filename if Path(str(error.filename)).is_absolute() else folder
         raise DataError(
-            f"The dataset {folder} could not be written: {error.strerror or error}"
-            f"{source.replace(str(building), str(folder))}."
+            "{file} cannot be written ({reason}). Check the free space and the permissions.",
+            file=str(file).replace(str(building), str(folder)),
+            reason=error.strerror or error,
         ) from error
     except DataError as error:
         if building is None or str(building) not in str(error):
             raise
-        raise DataError(str(error).replace(str(building), str(folder))) from error
+        raise _with_path(error, building, folder) from error
     finally:
         if building is not None:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _with_path(error: DataError, building: Path, folder: Path) -> DataError:
+    """Return the error with ``folder`` instead of ``building`` in its values."""
+    old, new = str(building), str(folder)
+    values = {
+        name: value if isinstance(value, int) else str(value).replace(old, new)
+        for name, value in error.values.items()
+    }
+    return DataError(error.statement.template.replace(old, new), *error.remedies, **values)
 
 
 def _remove_leftovers(folder: Path) -> None:
