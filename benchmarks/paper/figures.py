@@ -7,8 +7,8 @@ from pathlib import Path
 
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.figures import reliability_picture, risk_coverage_picture
-from napari_bayes_nnunet.app.trajectory.analysis import analyse
-from napari_bayes_nnunet.app.trajectory.figures import draw
+from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory
+from napari_bayes_nnunet.app.trajectory.figures import draw_trajectory
 
 from .rows import FIRST, Row
 
@@ -28,7 +28,7 @@ def draw_figures(
             (images / f"paper_{name}.png").write_bytes(drawn)
     run = output / "trainings" / "restarts" / "seed1"
     if (run / "fold_0" / "trajectory").exists():
-        draw(analyse(run)).savefig(images / "paper_trajectory.png", dpi=110)
+        draw_trajectory(analyse_trajectory(run)).savefig(images / "paper_trajectory.png", dpi=110)
 
 
 def _is_shown(row: Row) -> bool:

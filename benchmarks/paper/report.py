@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.evaluation.measures import (
     failure_measures,
 )
 from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table
-from napari_bayes_nnunet.app.trajectory.analysis import analyse, with_control
+from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 
 from ..markdown import markdown_table
 from .claims import Finding, area_correlations, comparisons, silent_failures
@@ -238,7 +238,7 @@ def _clusters(output: Path, preset: Preset) -> str:
         return ""
     for training in trainings(preset):
         if training.kind == "restarts" and is_finished(training, output):
-            layer = with_control(analyse(training.folder(output)), control).first
+            layer = with_control(analyse_trajectory(training.folder(output)), control).first
             same = layer.control
             numbers = [layer.modes.ratio, layer.modes.silhouette]
             numbers += [same.ratio, same.silhouette] if same is not None else []

@@ -20,7 +20,8 @@ def test_members_and_a_case(
     done = warm_command.run("trajectory", trained_run, *flags, "--cases", image, folder=tmp_path)
     assert done.code == 0, done.errors
     assert done.errors == ""
-    assert done.output.startswith("small run, fold 0: the members known, 6 members of 3 cycles;")
+    assert done.output.startswith("small run, fold 0: ")
+    assert "6 members of 3 cycles" in done.output
     assert done.output.endswith(f"Report: {report / 'trajectory.html'}\n")
     names = {"trajectory.html", "trajectory.csv", "distances.csv", "trajectory.png"}
     names |= {"distances.png", "members_patient001_frame01.png"}
@@ -34,10 +35,10 @@ def test_members_and_a_case(
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--layers", "nothing"], "No layer is called like 'nothing'; encoder.stages.0"),
-        (["--layers", "decoder"], "layers are called like 'decoder'; decoder.stages.0"),
-        (["--fold", "4"], "has no fold 4; it has 0."),
-        (["--cases", "a/x.nii.gz", "--cases", "b/x.nii.gz"], "Two images are called x: their"),
+        (["--layers", "nothing"], "'nothing'"),
+        (["--layers", "decoder"], "decoder.stages.0"),
+        (["--fold", "4"], "fold 4"),
+        (["--cases", "a/x.nii.gz", "--cases", "b/x.nii.gz"], " x,"),
         (["--cases", "nowhere.nii.gz", "--device", "cpu"], "nowhere.nii.gz does not exist"),
     ],
 )
@@ -61,7 +62,7 @@ def test_what_is_no_training_and_where_nothing_can_be_written(
         assert (done.code, done.errors.count("\n")) == (1, 1)
         return done.errors
 
-    assert "is no training: expected the --output of bayes-nnunet train" in errors(tmp_path, "a")
+    assert "ensemble.json" in errors(tmp_path, "a")
     (tmp_path / "file").write_text("")
     refusal = errors(trained_run, "file")
     assert str(tmp_path / "file") in refusal

@@ -1,9 +1,8 @@
-"""The way of a training through its weights, of made runs and of one that was really trained."""
+"""Trajectory of made runs and of a real training."""
 
 from __future__ import annotations
 
 import math
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,16 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.trajectory.analysis import (
+    NO_WEIGHTS,
+    RESTARTED,
     TrajectoryAnalysis,
-    analyse,
-    chosen_layers,
-    t_sne,
+    analyse_trajectory,
+    choose_layers,
+    map_weights,
     with_control,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory, write_epoch
@@ -33,13 +35,13 @@ LAST = "decoder.stages.1.convs.0.conv.weight"
 
 @pytest.fixture(scope="module")
 def made_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Three cycles around three places, every epoch kept; not to be changed."""
+    """Three cycles around three points, every epoch kept; not to be changed."""
     return make_run(tmp_path_factory.mktemp("made") / "run")
 
 
 @pytest.fixture
 def run(made_run: RunFolder, tmp_path: Path) -> RunFolder:
-    """A copy of it."""
+    """A copy of the made run."""
     return RunFolder(shutil.copytree(made_run.path, tmp_path / "run"))
 
 
@@ -47,7 +49,7 @@ def run(made_run: RunFolder, tmp_path: Path) -> RunFolder:
 
 
 def test_all_epochs_of_all_layers(run: RunFolder) -> None:
-    found = analyse(run.path)
+    found = analyse_trajectory(run.path)
     assert found.epochs.tolist() == list(range(3 * CYCLES))
     assert found.members.tolist() == [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert found.cycles.tolist() == [0] * CYCLES + [1] * CYCLES + [2] * CYCLES
@@ -58,7 +60,7 @@ def test_all_epochs_of_all_layers(run: RunFolder) -> None:
 
 
 def test_numbers_of_the_made_modes(run: RunFolder) -> None:
-    layer = analyse(run.path).first
+    layer = analyse_trajectory(run.path).first
     # Modes 10 apart along one weight; within them every epoch is 0.1 from the one before.
     assert layer.step == pytest.approx(0.1, rel=1e-5)
     assert layer.modes.between == pytest.approx((10 + 10 + 20) / 3, rel=1e-3)
@@ -73,7 +75,7 @@ def test_numbers_of_the_made_modes(run: RunFolder) -> None:
 
 
 def test_norms_are_those_of_the_members(run: RunFolder) -> None:
-    layer = analyse(run.path).layer("decoder.seg_layers.1.weight")
+    layer = analyse_trajectory(run.path).layer("decoder.seg_layers.1.weight")
     weights = read_trajectory(run.trajectory("0")).layers[layer.name].astype(float)
     members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert layer.weights == weights.shape[1] == 16
@@ -84,13 +86,13 @@ def test_norms_are_those_of_the_members(run: RunFolder) -> None:
 
 
 def test_the_decoders_last_layer_is_drawn(run: RunFolder) -> None:
-    found = analyse(run.path)
+    found = analyse_trajectory(run.path)
     assert list(found.maps) == [LAST]
     maps = found.maps[LAST]
     assert maps.epochs is not None
     assert maps.members is not None
-    assert maps.epochs.places.shape == (3 * CYCLES, 2)
-    assert maps.members.places.shape == (12, 2)
+    assert maps.epochs.points.shape == (3 * CYCLES, 2)
+    assert maps.members.points.shape == (12, 2)
     assert (maps.epochs.perplexity, maps.members.perplexity) == (CYCLES / 2, 2)
 
 
@@ -98,15 +100,15 @@ def test_a_map_is_the_same_each_time_and_keeps_cycles_together() -> None:
     cycles = np.repeat([0, 1, 2], 20)
     weights = np.random.default_rng(0).normal(size=(60, 30)).astype(np.float32)
     weights += 50 * np.eye(30, dtype=np.float32)[cycles]
-    first, second = t_sne(weights, cycles), t_sne(weights, cycles)
-    assert (first.places == second.places).all()
-    centers = np.stack([first.places[cycles == c].mean(axis=0) for c in range(3)])
-    nearest = np.linalg.norm(first.places[:, None] - centers, axis=2).argmin(axis=1)
+    first, second = map_weights(weights, cycles), map_weights(weights, cycles)
+    assert (first.points == second.points).all()
+    centers = np.stack([first.points[cycles == c].mean(axis=0) for c in range(3)])
+    nearest = np.linalg.norm(first.points[:, None] - centers, axis=2).argmin(axis=1)
     assert (nearest == cycles).all()
 
 
 def test_layers_are_drawn_in_the_order_asked_for(run: RunFolder) -> None:
-    found = analyse(run.path, layers=["seg_layers", "encoder", "seg_layers.1"])
+    found = analyse_trajectory(run.path, layers=["seg_layers", "encoder", "seg_layers.1"])
     names = ["decoder.seg_layers.1.weight", "encoder.stages.0.conv.weight"]
     assert list(found.maps) == names
     assert found.first.name == names[0]
@@ -114,31 +116,30 @@ def test_layers_are_drawn_in_the_order_asked_for(run: RunFolder) -> None:
 
 def test_parts_of_names() -> None:
     kept = list(LAYERS)
-    assert chosen_layers(kept, []) == [LAST]
-    assert chosen_layers(["a", "b"], []) == ["b"]
-    assert chosen_layers(["a.1", "a.1.x"], ["a.1"]) == ["a.1"]  # the whole name comes first
-    with pytest.raises(AppError, match=re.escape(f"No layer is called like 'xyz'; {kept[0]}, ")):
-        chosen_layers(kept, ["xyz"])
-    message = (
-        "2 layers are called like 'decoder.stages'; decoder.stages.0.convs.0.conv.weight, "
-        f"{LAST} are to choose from."
-    )
-    with pytest.raises(AppError, match=re.escape(message)):
-        chosen_layers(kept, ["decoder.stages"])
+    assert choose_layers(kept, []) == [LAST]
+    assert choose_layers(["a", "b"], []) == ["b"]
+    assert choose_layers(["a.1", "a.1.x"], ["a.1"]) == ["a.1"]  # the whole name comes first
+    with pytest.raises(AppError) as caught:
+        choose_layers(kept, ["xyz"])
+    assert caught.value.values == {"part": "xyz", "layers": ", ".join(kept), "count": 0}
+    with pytest.raises(AppError) as caught:
+        choose_layers(kept, ["decoder.stages"])
+    fits = ", ".join(name for name in kept if name.startswith("decoder.stages"))
+    assert caught.value.values == {"part": "decoder.stages", "layers": fits, "count": 2}
 
 
-# What there is
+# Trajectories and members
 
 
-def test_without_a_trajectory_the_members_are_looked_at(trained_run: Path) -> None:
-    found = analyse(trained_run)
+def test_members_are_analysed_without_a_trajectory(trained_run: Path) -> None:
+    found = analyse_trajectory(trained_run)
     assert found.members.tolist() == found.epochs.tolist() == [2, 3, 6, 7, 10, 11]
     assert not found.is_whole
     assert list(found.cycles) == [0, 0, 1, 1, 2, 2]
     (maps,) = found.maps.values()
     assert maps.epochs is None
     assert maps.members is not None
-    assert maps.members.places.shape == (6, 2)
+    assert maps.members.points.shape == (6, 2)
     layer = found.first
     assert layer.name.startswith("decoder.stages.")
     assert layer.modes.ratio > 1
@@ -154,21 +155,23 @@ def test_a_kept_trajectory_is_that_of_the_members(
     flags += ("--epochs", 6, "--gamma", 0.5, "--keep-trajectory")
     done = warm_command.run("train", hearts, "--output", run.path, *flags, folder=tmp_path)
     assert done.code == 0, done.errors
-    whole = analyse(run.path)
+    whole = analyse_trajectory(run.path)
     assert whole.epochs.tolist() == list(range(6))
     assert whole.members.tolist() == [1, 3, 5]
     (maps,) = whole.maps.values()
     assert maps.epochs is not None
     assert maps.members is None  # too few
-    # The weights of a member are those of its epoch, but for their half precision.
+    # A member has the weights of its epoch, in half precision.
     record = read_record(run.record)
     shutil.rmtree(run.trajectory("0"))
-    with pytest.raises(AppError, match="3 epochs of .*fold_0 are known, and a t-SNE needs at lea"):
-        analyse(run.path)
+    with pytest.raises(AppError) as caught:
+        analyse_trajectory(run.path)
+    assert caught.value.values == {"folder": run.fold("0"), "count": 3, "needed": 5}
+    assert caught.value.remedies == (Remedy(Action.KEEP_TRAJECTORY),)
     rows = [{**row, "epoch": 10 * n} for n, row in enumerate(record.folds["0"]["members"] * 2)]
     record.folds["0"]["members"] = rows
     write_record(run.record, replace(record, schedule=replace(record.schedule, epochs=90)))
-    of_members = analyse(run.path)
+    of_members = analyse_trajectory(run.path)
     assert [layer.name for layer in of_members.layers] == [layer.name for layer in whole.layers]
     kept = whole.first.distances[np.ix_(whole.is_member, whole.is_member)]
     assert of_members.first.distances[:3, :3] == pytest.approx(kept, rel=1e-2)
@@ -176,7 +179,7 @@ def test_a_kept_trajectory_is_that_of_the_members(
 
 def test_a_training_that_has_no_members_yet(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", epochs=6)
-    found = analyse(run.path)
+    found = analyse_trajectory(run.path)
     (maps,) = found.maps.values()
     assert maps.epochs is not None
     assert maps.members is None
@@ -193,61 +196,67 @@ def test_added_cycles_are_cycles_too(tmp_path: Path) -> None:
     write_record(
         run.record, replace(record, schedule=replace(record.schedule, epochs=30, cycles=3))
     )
-    found = analyse(run.path)
+    found = analyse_trajectory(run.path)
     assert found.schedule.all_cycles == 4
     assert np.unique(found.cycles).tolist() == [0, 1, 2, 3]
 
 
 def test_without_a_record_of_the_progress_there_are_no_reports(run: RunFolder) -> None:
     run.progress.unlink()
-    assert analyse(run.path).reports == ()
+    assert analyse_trajectory(run.path).reports == ()
 
 
-# What cannot be used
+# Errors
 
 
-def test_no_training(tmp_path: Path, run: RunFolder) -> None:
-    for folder, found in ((tmp_path, "no such file"), (tmp_path / "nowhere", "nothing")):
-        with pytest.raises(AppError, match=f"is no training: expected .*, found {found}"):
-            analyse(folder)
-    with pytest.raises(AppError, match=r"has no fold 3; it has 0\.$"):
-        analyse(run.path, fold="3")
+def test_a_missing_training_or_fold_is_refused(tmp_path: Path, run: RunFolder) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(AppError) as caught:
+            analyse_trajectory(folder)
+        assert caught.value.values == {"folder": folder, "record": "ensemble.json"}
+    with pytest.raises(AppError) as caught:
+        analyse_trajectory(run.path, fold="3")
+    assert caught.value.values == {"folder": run.path, "fold": "3", "folds": "0"}
+    assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
 
 
-def test_nothing_was_kept(run: RunFolder) -> None:
+def test_a_training_without_weights_is_refused(run: RunFolder) -> None:
     shutil.rmtree(run.trajectory("0"))
     record = read_record(run.record)
     record.folds["0"]["members"] = []
     write_record(run.record, record)
-    with pytest.raises(AppError, match="no members and no trajectory: train on until the first"):
-        analyse(run.path)
+    with pytest.raises(AppError) as caught:
+        analyse_trajectory(run.path)
+    assert caught.value.statement.template == NO_WEIGHTS
+    assert caught.value.values == {"folder": run.fold("0")}
 
 
-def test_too_few_epochs(tmp_path: Path) -> None:
+def test_too_few_epochs_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", epochs=4)
-    with pytest.raises(AppError, match=r"^4 epochs of .* needs at least 5: train longer"):
-        analyse(run.path)
+    with pytest.raises(AppError) as caught:
+        analyse_trajectory(run.path)
+    assert caught.value.values == {"folder": run.fold("0"), "count": 4, "needed": 5}
 
 
-def test_damaged_files(run: RunFolder) -> None:
+def test_damaged_files_are_refused(run: RunFolder) -> None:
     (run.trajectory("0") / "epoch_0007.npz").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"epoch_0007\.npz is damaged"):
-        analyse(run.path)
+    with pytest.raises(DataError, match=r"epoch_0007\.npz"):
+        analyse_trajectory(run.path)
     shutil.rmtree(run.trajectory("0"))
     run.members("0").mkdir()
     for member in read_record(run.record).members("0"):
         (run.path / member.file).write_bytes(b"no weights")
-    with pytest.raises(ModelError, match=r"epoch_0006\.pth cannot be used"):
-        analyse(run.path)
+    with pytest.raises(ModelError, match=r"epoch_0006\.pth"):
+        analyse_trajectory(run.path)
 
 
 @pytest.fixture(scope="module")
 def analysis(made_run: RunFolder) -> TrajectoryAnalysis:
-    return analyse(made_run.path)
+    return analyse_trajectory(made_run.path)
 
 
 def straight_on(folder: Path, epochs: int = 3 * CYCLES) -> Path:
-    """A run of the same layers that goes 0.1 an epoch along one weight, and never restarts."""
+    """Make a run with one layer, which moves 0.1 an epoch along one weight without restarts."""
     for epoch in range(epochs):
         weights = {"only": np.array([[epoch / 10, 1]], np.float32)}
         write_epoch(RunFolder(folder).trajectory("0"), epoch, weights)
@@ -255,7 +264,7 @@ def straight_on(folder: Path, epochs: int = 3 * CYCLES) -> Path:
 
 
 def as_poly(folder: Path, like: RunFolder) -> Path:
-    """The folder, with a record that says it never restarted."""
+    """Write a record without restarts into the folder; return the folder."""
     schedule = RestartSchedule(epochs=3 * CYCLES, cycles=1, shape="poly")
     write_record(RunFolder(folder).record, replace(read_record(like.record), schedule=schedule))
     return folder
@@ -286,20 +295,27 @@ def test_weights_that_move_on_form_groups_too(
     assert layer.control.silhouette > 0.8
 
 
-def test_what_is_no_control(
+def test_unsuitable_controls_are_refused(
     analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
 ) -> None:
-    with pytest.raises(AppError, match="is no training: expected the --output of bayes-nnunet tr"):
+    with pytest.raises(AppError) as caught:
         with_control(analysis, tmp_path)
-    with pytest.raises(AppError, match="was trained with restarts .* one of --schedule poly"):
+    assert caught.value.values == {"folder": tmp_path, "record": "ensemble.json"}
+    with pytest.raises(AppError) as caught:
         with_control(analysis, made_run.path)
+    assert caught.value.statement.template == RESTARTED
+    assert caught.value.values == {"run": made_run.path}
     (tmp_path / "nothing kept").mkdir()
-    with pytest.raises(DataError, match="train with --keep-trajectory"):
+    with pytest.raises(DataError) as missing:
         with_control(analysis, as_poly(tmp_path / "nothing kept", made_run))
-    with pytest.raises(AppError, match="is of another network: its encoder.stages.0.conv.weight"):
-        with_control(analysis, as_poly(straight_on(tmp_path / "other"), made_run))
+    assert "--keep-trajectory" in str(missing.value)
+    other = as_poly(straight_on(tmp_path / "other"), made_run)
+    with pytest.raises(AppError) as caught:
+        with_control(analysis, other)
+    assert caught.value.values == {"run": other, "layer": "encoder.stages.0.conv.weight"}
     short = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "short")), made_run)
     (RunFolder(short).trajectory("0") / "epoch_0027.npz").unlink()
-    with pytest.raises(AppError, match="has kept no epoch 27, which is a member here"):
+    with pytest.raises(AppError) as caught:
         with_control(analysis, short)
+    assert caught.value.values == {"run": short, "epoch": 27}
     assert len(read_trajectory(made_run.trajectory("0")).epochs) == 3 * CYCLES

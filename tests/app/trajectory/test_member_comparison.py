@@ -1,9 +1,8 @@
-"""Which members and slices are shown, and their picture."""
+"""Members and slices that are shown, and their picture."""
 
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.trajectory.member_comparison import (
     MemberCase,
     MemberSlice,
-    chosen_slices,
+    choose_shown_members,
+    choose_slices,
+    compare_members,
     largest_part,
-    member_case,
-    shown_members,
 )
 from napari_bayes_nnunet.app.trajectory.member_comparison_picture import draw_members, picture_name
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
@@ -38,7 +37,7 @@ def member(epoch: int, cycle: int | None) -> Member:
 
 
 def made_case() -> MemberCase:
-    """Two slices of a case with a name that needs care, by two members."""
+    """Return two slices by two members, of a case whose name needs escaping."""
     labels = np.zeros((2, 40, 30), np.uint8)
     labels[:, 10:25, 8:20] = 1
     labels[:, 14:20, 10:16] = 3
@@ -83,11 +82,11 @@ def made_case() -> MemberCase:
 )
 def test_members_of_every_cycle(sizes: list[int], shown: list[int]) -> None:
     cycles = np.repeat(np.arange(len(sizes)), sizes)
-    assert shown_members([member(n, int(cycle)) for n, cycle in enumerate(cycles)]) == shown
+    assert choose_shown_members([member(n, int(cycle)) for n, cycle in enumerate(cycles)]) == shown
 
 
 def test_members_without_cycles() -> None:
-    assert shown_members([member(n, None) for n in range(11)]) == [0, 2, 4, 6, 8, 10]
+    assert choose_shown_members([member(n, None) for n in range(11)]) == [0, 2, 4, 6, 8, 10]
 
 
 def test_slices_of_most_and_least_disagreement() -> None:
@@ -95,9 +94,9 @@ def test_slices_of_most_and_least_disagreement() -> None:
     heart[1:5, 0, 0] = True
     information = np.zeros((6, 4, 4))
     information[:, 3] = np.array([9, 2, 5, 1, 3, 0])[:, None]
-    assert chosen_slices(heart, information) == [(2, True), (3, False)]
-    assert chosen_slices(heart[:2], information[:2]) == [(1, True)]
-    assert chosen_slices(heart[:1], information[:1]) == []
+    assert choose_slices(heart, information) == [(2, True), (3, False)]
+    assert choose_slices(heart[:2], information[:2]) == [(1, True)]
+    assert choose_slices(heart[:1], information[:1]) == []
 
 
 def test_the_largest_part() -> None:
@@ -110,12 +109,12 @@ def test_the_largest_part() -> None:
 # A real ensemble
 
 
-def test_what_members_make_of_an_image(trained_run: Path, hearts: Path) -> None:
-    told = []
+def test_members_of_a_real_ensemble_are_compared(trained_run: Path, hearts: Path) -> None:
+    done = []
     ensemble = Ensemble(trained_run / "fold_0", device="cpu")
     image = hearts / "imagesTr" / "patient001_frame01_0000.nii.gz"
-    case = member_case(ensemble, image, on_member=lambda snapshot: told.append(snapshot.done))
-    assert told == [1, 2, 3, 4, 5, 6]
+    case = compare_members(ensemble, image, on_member=lambda snapshot: done.append(snapshot.done))
+    assert done == [1, 2, 3, 4, 5, 6]
     assert (case.case, case.count, case.depth) == ("patient001_frame01", 6, 4)
     assert [m.epoch for m in case.members] == [2, 3, 6, 7, 10, 11]
     assert case.spacing == pytest.approx((1.4, 1.4))
@@ -138,8 +137,9 @@ def test_a_cine_is_refused(trained_run: Path, tmp_path: Path) -> None:
     cine = np.ones((12, 10, 3, 5), np.int16)
     nibabel.save(nibabel.Nifti1Image(cine, np.eye(4)), tmp_path / "cine.nii.gz")
     ensemble = Ensemble(trained_run / "fold_0", device="cpu")
-    with pytest.raises(AppError, match=re.escape("cine.nii.gz is a cine of 5 phases: name single")):
-        member_case(ensemble, tmp_path / "cine.nii.gz")
+    with pytest.raises(AppError) as caught:
+        compare_members(ensemble, tmp_path / "cine.nii.gz")
+    assert caught.value.values == {"image": tmp_path / "cine.nii.gz", "phases": 5}
 
 
 # The picture
@@ -170,5 +170,5 @@ def test_one_slice_and_members_without_cycles() -> None:
     assert "(b) easy" not in words
 
 
-def test_names_of_files_hold_nothing_odd() -> None:
+def test_file_names_are_safe() -> None:
     assert picture_name(made_case()) == "members_case_1.png"

@@ -1,4 +1,4 @@
-"""The way of a training through the space of weights: maps of it, and distances as numbers.
+"""Trajectory of a training in the space of weights: maps and distances.
 
 Fig. 2 of Zhao et al., MICCAI 2022. Epochs and cycles count from 0.
 """
@@ -23,6 +23,7 @@ from ...core.ensemble.weight_space import (
     spreading,
     steps,
 )
+from ...core.problems import Action
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
 from .. import AppError
@@ -30,16 +31,39 @@ from ..messages import EpochDone
 from ..training.progress import progress_of
 from ..training.progress_file import messages_in, unreachable
 
+TOO_FEW_EPOCHS: Final = (
+    "{folder} has the weights of {count} epochs, but a t-SNE needs at least {needed}."
+)
+NO_SUCH_LAYER: Final = "No layer has {part!r} in its name. Choose one of {layers}."
+SEVERAL_LAYERS: Final = "{count} layers have {part!r} in their names. Choose one of {layers}."
+NO_TRAINING: Final = (
+    "{folder} is not the folder of a training, because {record} is missing. Choose another folder."
+)
+NO_FOLD: Final = "{folder} has no fold {fold}, only {folds}."
+NO_WEIGHTS: Final = (
+    "{folder} has neither members nor a trajectory. Continue the training until its first member."
+)
+MISSING_EPOCH: Final = (
+    "{run} has no weights of epoch {epoch}, which is a member here. Continue that training."
+)
+OTHER_NETWORK: Final = (
+    "{run} has another network, because its layer {layer} differs. Choose a run with the same "
+    "network."
+)
+RESTARTED: Final = (
+    "{run} was trained with restarts, so it is not a control. Choose a training without restarts."
+)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerDistances:
-    """How far apart the E epochs of a layer of ``weights`` numbers lie, in the unit of these.
+    """Distances of the E epochs of a layer of ``weights`` numbers, in the unit of the weights.
 
-    ``distances`` (E, E); ``steps`` (E,) to the epoch before, NaN where that is not there; ``step``
-    is their mean, ``restart`` that of the first epochs of cycles, which are not in the former.
-    ``norm`` is the members' mean norm, of all epochs where there are no members. ``modes`` and
-    ``spreading`` are of the members; ``control`` are the modes that the same epochs of a training
-    without restarts form, where there is one.
+    ``distances`` (E, E). ``steps`` (E,) are distances to the previous epoch, NaN if that is not
+    known; ``restart`` is their mean for the first epochs of cycles, ``step`` for all other epochs.
+    ``norm`` is the mean norm of the members, or of all epochs without members. ``modes`` and
+    ``spreading`` describe the members; ``control`` are the modes of the same epochs in a training
+    without restarts, if one is given.
     """
 
     name: str
@@ -54,15 +78,15 @@ class LayerDistances:
     control: Modes | None = None
 
     def relative(self, distance: float) -> float:
-        """A distance in norms of the layer's weights."""
+        """Return a distance in norms of the layer's weights."""
         return distance / self.norm if self.norm > 0 else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerMaps:
-    """Fig. 2 for one layer: (a) all ``epochs``, (b) the ``members``; None where there are too few.
+    """Fig. 2 for one layer: (a) all ``epochs``, (b) the ``members``; None if they are too few.
 
-    ``epochs`` is None too where only members were kept.
+    ``epochs`` is also None if only members were kept.
     """
 
     epochs: WeightMap | None
@@ -71,11 +95,11 @@ class LayerMaps:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrajectoryAnalysis:
-    """What the weights of a training did. ``epochs`` (E,) are those whose weights are known.
+    """Trajectory of a training. ``epochs`` (E,) are those whose weights are known.
 
-    ``is_member`` (E,) says which became members; ``is_whole`` whether epochs between them are
-    known too. ``layers`` are all, in the network's order; ``maps`` those asked for, in this order.
-    ``reports`` are the finished epochs in progress.jsonl, of the fold.
+    ``is_member`` (E,) marks members; ``is_whole`` says if epochs between members are known too.
+    ``layers`` are all layers, in the order of the network; ``maps`` are those of the chosen layers,
+    in the order of the choice. ``reports`` are the finished epochs of the fold in progress.jsonl.
     """
 
     name: str
@@ -100,30 +124,34 @@ class TrajectoryAnalysis:
 
     @property
     def first(self) -> LayerDistances:
-        """The layer that was asked for first."""
+        """The first of the chosen layers."""
         return self.layer(next(iter(self.maps)))
 
     def layer(self, name: str) -> LayerDistances:
-        """The layer of this name."""
+        """Return the layer of this name."""
         return next(layer for layer in self.layers if layer.name == name)
 
 
-def analyse(run: Path, *, fold: str = "0", layers: Sequence[str] = ()) -> TrajectoryAnalysis:
-    """Look at the weights that the training ``run`` kept: of every epoch, else of its members.
+def analyse_trajectory(
+    run: Path, *, fold: str = "0", layers: Sequence[str] = ()
+) -> TrajectoryAnalysis:
+    """Analyse the weights that the training ``run`` kept: those of every epoch, or of its members.
 
-    ``layers`` are to be drawn, a part of a name is enough; by default the last of the decoder, as
-    in the paper. Raises AppError, DataError or ModelError in one sentence where there is no such
-    training, fold or layer, where fewer than five epochs are known, or a file is damaged.
+    ``layers`` are names, or parts of names, of the layers to draw; by default the last one of the
+    decoder, as in the paper. Raises AppError, DataError or ModelError if the training, the fold or
+    a layer does not exist, fewer than five epochs are known, or a file is damaged.
     """
     folder = RunFolder(run)
     record = _record(folder, fold)
-    trajectory = _known_weights(folder, record, fold)
-    names = chosen_layers(list(trajectory.layers), layers)
+    trajectory = _read_weights(folder, record, fold)
+    names = choose_layers(list(trajectory.layers), layers)
     if len(trajectory.epochs) < FEWEST_EPOCHS:
         raise AppError(
-            f"{len(trajectory.epochs)} epochs of {folder.fold(fold)} are known, and a t-SNE needs "
-            f"at least {FEWEST_EPOCHS}: train longer, or with "
-            "--keep-trajectory, which keeps every epoch."
+            TOO_FEW_EPOCHS,
+            Action.KEEP_TRAJECTORY,
+            folder=folder.fold(fold),
+            count=len(trajectory.epochs),
+            needed=FEWEST_EPOCHS,
         )
     members = [member.epoch for member in record.members(fold)]
     is_member = np.isin(trajectory.epochs, members)
@@ -147,48 +175,51 @@ def analyse(run: Path, *, fold: str = "0", layers: Sequence[str] = ()) -> Trajec
     )
 
 
-def chosen_layers(kept: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The layers that ``wanted`` names, or parts of names; the decoder's last where it is empty.
+def choose_layers(kept: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """Return the layers with these ``parts`` of names, by default the last of the decoder.
 
-    Raises AppError for a part that fits none or several, with the names that were kept.
+    Raises AppError if a part fits no layer or several.
     """
-    if not wanted:
+    if not parts:
         return [([n for n in kept if n.startswith("decoder.stages")] or list(kept))[-1]]
-    found = [_chosen(kept, part) for part in wanted]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_choose_layer(kept, part) for part in parts))
 
 
-def _chosen(kept: Sequence[str], part: str) -> str:
+def _choose_layer(kept: Sequence[str], part: str) -> str:
     fits = [name for name in kept if name == part] or [name for name in kept if part in name]
     if len(fits) == 1:
         return fits[0]
-    which = f"{len(fits)} layers are called like" if fits else "No layer is called like"
-    raise AppError(f"{which} {part!r}; {', '.join(fits or kept)} are to choose from.")
+    raise AppError(
+        SEVERAL_LAYERS if fits else NO_SUCH_LAYER,
+        part=part,
+        layers=", ".join(fits or kept),
+        count=len(fits),
+    )
 
 
 def _record(folder: RunFolder, fold: str) -> TrainingRecord:
     if not folder.record.is_file():
-        raise AppError(
-            f"{folder.path} is no training: expected the --output of bayes-nnunet train with its "
-            f"{folder.record.name}, found {'no such file' if folder.path.is_dir() else 'nothing'}."
-        )
+        raise AppError(NO_TRAINING, folder=folder.path, record=folder.record.name)
     record = read_record(folder.record)
     if fold not in record.folds:
-        raise AppError(f"{folder.path} has no fold {fold}; it has {', '.join(record.folds)}.")
+        raise AppError(
+            NO_FOLD,
+            Action.CHOOSE_FOLD,
+            folder=folder.path,
+            fold=fold,
+            folds=", ".join(record.folds),
+        )
     return record
 
 
-def _known_weights(folder: RunFolder, record: TrainingRecord, fold: str) -> Trajectory:
-    """Of every epoch where they were kept, else of the members."""
+def _read_weights(folder: RunFolder, record: TrainingRecord, fold: str) -> Trajectory:
+    """Return the weights of every epoch if they were kept, else those of the members."""
     kept = folder.trajectory(fold)
     if any(kept.glob("epoch_*.npz")):
         return read_trajectory(kept)
     members = record.members(fold)
     if not members:
-        raise AppError(
-            f"{folder.fold(fold)} has no members and no trajectory: train on until the first "
-            "member, or anew with --keep-trajectory."
-        )
+        raise AppError(NO_WEIGHTS, folder=folder.fold(fold))
     from ...nnunet.weights import read_checkpoint, trajectory_layers
 
     layers = [
@@ -197,7 +228,7 @@ def _known_weights(folder: RunFolder, record: TrainingRecord, fold: str) -> Traj
     ]
     return Trajectory(
         epochs=np.array([member.epoch for member in members]),
-        layers={name: np.stack([of[name].ravel() for of in layers]) for name in layers[0]},
+        layers={name: np.stack([w[name].ravel() for w in layers]) for name in layers[0]},
     )
 
 
@@ -209,29 +240,29 @@ def _layer(
     cycle_length: int,
 ) -> LayerDistances:
     distances = pairwise_distances(weights)
-    of_members = distances[np.ix_(is_member, is_member)]
+    member_distances = distances[np.ix_(is_member, is_member)]
     members = epochs[is_member]
     cycles = members // cycle_length
     norms = np.linalg.norm(weights[is_member] if is_member.any() else weights, axis=1)
-    of_epochs = steps(distances, epochs)
+    lengths = steps(distances, epochs)
     starts = epochs % cycle_length == 0
     return LayerDistances(
         name=name,
         weights=weights.shape[1],
         norm=float(norms.mean(dtype=np.float64)),
         distances=distances,
-        steps=of_epochs,
-        step=_mean(of_epochs[~starts]),
-        restart=_mean(of_epochs[starts]),
-        modes=modes(of_members, cycles),
-        spreading=spreading(of_members, members, cycles),
+        steps=lengths,
+        step=_mean(lengths[~starts]),
+        restart=_mean(lengths[starts]),
+        modes=modes(member_distances, cycles),
+        spreading=spreading(member_distances, members, cycles),
     )
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    """Of those that are numbers."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
+    """Return the mean of the finite values, NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
 
 
 def _maps(
@@ -239,8 +270,8 @@ def _maps(
 ) -> LayerMaps:
     enough = np.count_nonzero(is_member) >= FEWEST_EPOCHS
     return LayerMaps(
-        epochs=None if is_member.all() else t_sne(weights, cycles),
-        members=t_sne(weights[is_member], cycles[is_member]) if enough else None,
+        epochs=None if is_member.all() else map_weights(weights, cycles),
+        members=map_weights(weights[is_member], cycles[is_member]) if enough else None,
     )
 
 
@@ -257,68 +288,63 @@ def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
 def with_control(
     analysis: TrajectoryAnalysis, run: Path, *, fold: str | None = None
 ) -> TrajectoryAnalysis:
-    """Add the modes that the members' epochs of another training ``run`` form, layer by layer.
+    """Return the analysis with the modes of the same epochs of another training as the control.
 
-    It should differ in its rates alone (train --schedule poly --keep-trajectory), and ``fold`` is
-    that of the analysis unless another is named. Raises AppError where it has restarts, or lacks
-    such epochs or layers, DataError where it kept none.
+    The training ``run`` should differ only in its learning rates (train --schedule poly
+    --keep-trajectory). ``fold`` is by default that of the analysis. Raises AppError if the run has
+    restarts or lacks an epoch or a layer, DataError if it kept no trajectory.
     """
     _check_never_restarted(run)
     control = read_trajectory(RunFolder(run).trajectory(fold or analysis.fold))
     missing = np.setdiff1d(analysis.members, control.epochs)
     if len(missing):
-        raise AppError(f"{run} has kept no epoch {missing[0]}, which is a member here: train on.")
-    places = np.searchsorted(control.epochs, analysis.members)
+        raise AppError(MISSING_EPOCH, run=run, epoch=int(missing[0]))
+    rows = np.searchsorted(control.epochs, analysis.members)
     cycles = analysis.cycles[analysis.is_member]
     layers = []
     for layer in analysis.layers:
         weights = control.layers.get(layer.name)
         if weights is None or weights.shape[1] != layer.weights:
-            raise AppError(f"{run} is of another network: its {layer.name} is not the same.")
-        found = modes(pairwise_distances(weights[places]), cycles)
-        layers.append(replace(layer, control=found))
+            raise AppError(OTHER_NETWORK, run=run, layer=layer.name)
+        control_modes = modes(pairwise_distances(weights[rows]), cycles)
+        layers.append(replace(layer, control=control_modes))
     return replace(analysis, layers=tuple(layers))
 
 
 def _check_never_restarted(run: Path) -> None:
     record = RunFolder(run).record
     if not record.exists():
-        raise AppError(f"{run} is no training: expected the --output of bayes-nnunet train.")
+        raise AppError(NO_TRAINING, folder=run, record=record.name)
     schedule = read_record(record).schedule
     if schedule.shape != "poly" and schedule.all_cycles > 1:
-        raise AppError(
-            f"{run} was trained with restarts and shows nothing about a training without: choose "
-            "one of --schedule poly."
-        )
+        raise AppError(RESTARTED, run=run)
 
 
 FEWEST_EPOCHS: Final = 5
-"""Sets of weights below which a t-SNE shows nothing."""
+"""Number of weight sets below which a t-SNE shows nothing."""
 PERPLEXITY: Final = 15.0
-"""Neighbours that each epoch of a t-SNE is kept near to, at most: a part of a cycle."""
+"""Largest perplexity: each epoch keeps about as many neighbours, a part of a cycle."""
 SEED: Final = 2022
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightMap:
-    """t-SNE of n sets of weights: ``places`` (n, 2), which have no unit, at a ``perplexity``."""
+    """t-SNE of n sets of weights: ``points`` (n, 2), without unit, for a ``perplexity``."""
 
-    places: NDArray[np.float64]
+    points: NDArray[np.float64]
     perplexity: float
 
 
-def t_sne(weights: NDArray[np.float32], cycles: NDArray[np.int64]) -> WeightMap:
-    """Map n (n, P) sets of weights of (n,) cycles, the same way each time.
+def map_weights(weights: NDArray[np.float32], cycles: NDArray[np.int64]) -> WeightMap:
+    """Return the t-SNE of (n, P) sets of weights of (n,) cycles; reproducible.
 
-    n is at least ``FEWEST_EPOCHS``.
-
-    The perplexity is half as many as a cycle has, within limits: with more neighbours than there
-    are of its own cycle, every cycle would shrink to a point.
+    n is at least ``FEWEST_EPOCHS``. The perplexity is half the number of sets a cycle, within
+    limits: with more neighbours than a cycle has, every cycle would shrink to a point.
     """
     from sklearn.manifold import TSNE
 
-    of_cycle = len(weights) / len(np.unique(cycles))
-    perplexity = min(PERPLEXITY, max(2.0, of_cycle / 2))
-    machine = TSNE(init="pca", perplexity=perplexity, random_state=SEED)
-    places = machine.fit_transform(weights)
-    return WeightMap(places=places.astype(np.float64), perplexity=perplexity)
+    per_cycle = len(weights) / len(np.unique(cycles))
+    perplexity = min(PERPLEXITY, max(2.0, per_cycle / 2))
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=SEED)
+    points = tsne.fit_transform(weights)
+    return WeightMap(points=points.astype(np.float64), perplexity=perplexity)

@@ -1,4 +1,4 @@
-"""Figures of a training's way through the space of weights, as in Fig. 2 of the paper."""
+"""Figures of a training's trajectory, as in Fig. 2 of the paper."""
 
 from __future__ import annotations
 
@@ -20,37 +20,40 @@ _WIDTH: Final = 11.0
 _FRAME: Final = "#aab4c0"
 _BAND: Final = 0.10
 _FAINTEST: Final = 0.25
-"""How much of its colour the first epoch of a cycle has; the last has all of it."""
+"""Colour strength of the first epoch of a cycle; that of the last epoch is 1."""
+ONLY_MEMBERS: Final = "Only the members were kept."
+TOO_FEW_MEMBERS: Final = "Too few members for a t-SNE ({count})"
+NO_DICE: Final = "Not known"
 
 
-def draw(analysis: TrajectoryAnalysis) -> Figure:
-    """Fig. 2 of the first layer: (a) all epochs, (b) the members; beside them rate and Dice."""
-    figure = new_figure(height=4.1)
+def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
+    """Return Fig. 2 of the first layer: all epochs, the members, learning rate and Dice."""
+    figure = make_figure(height=4.1)
     maps = analysis.maps[analysis.first.name]
     ratios = [1, 1, 0.95] if analysis.is_whole else [1, 0.95]
     grid = figure.add_gridspec(2, len(ratios), width_ratios=ratios)
     letters = iter("abcd")
     if analysis.is_whole:
-        _draw_epochs(titled(figure.add_subplot(grid[:, 0]), next(letters), "All epochs"),
+        _draw_epochs(style_panel(figure.add_subplot(grid[:, 0]), next(letters), "All epochs"),
                      maps, analysis)  # fmt: skip
-    _draw_members(titled(figure.add_subplot(grid[:, -2]), next(letters), "Members"),
+    _draw_members(style_panel(figure.add_subplot(grid[:, -2]), next(letters), "Members"),
                   maps, analysis)  # fmt: skip
-    rates = titled(figure.add_subplot(grid[0, -1]), next(letters), "Learning rate")
-    dice = titled(figure.add_subplot(grid[1, -1], sharex=rates), next(letters), "Pseudo Dice")
+    rates = style_panel(figure.add_subplot(grid[0, -1]), next(letters), "Learning rate")
+    dice = style_panel(figure.add_subplot(grid[1, -1], sharex=rates), next(letters), "Pseudo Dice")
     _draw_rates(rates, analysis)
     _draw_dice(dice, analysis)
     figure.legend(
-        handles=_cycle_marks(analysis), loc="outside lower left", fontsize=9, frameon=False,
+        handles=_legend_marks(analysis), loc="outside lower left", fontsize=9, frameon=False,
         ncols=8, handletextpad=0.2, columnspacing=1.2,
     )  # fmt: skip
     return figure
 
 
 def draw_layers(analysis: TrajectoryAnalysis) -> Figure:
-    """Maps of all layers that were asked for, a column each: all epochs above, members below."""
+    """Return the maps of all chosen layers in columns: all epochs above, members below."""
     names = list(analysis.maps)
     rows = 2 if analysis.is_whole else 1
-    figure = new_figure(height=3.1 * rows + 0.4, width=max(2, len(names)) * 3.1)
+    figure = make_figure(height=3.1 * rows + 0.4, width=max(2, len(names)) * 3.1)
     panels = figure.subplots(rows, max(2, len(names)), squeeze=False)
     for column, name in enumerate(names):
         for row, draws in enumerate([_draw_epochs, _draw_members][-rows:]):
@@ -60,16 +63,20 @@ def draw_layers(analysis: TrajectoryAnalysis) -> Figure:
                 panel.set_title(name, fontsize=8, color=INK, loc="left")
     for panel in panels[:, len(names) :].flat:
         panel.set_visible(False)
-    for row, words in enumerate(["All epochs", "Members"][-rows:]):
-        panels[row, 0].set_ylabel(words, fontsize=9, color=INK)
+    for row, label in enumerate(["All epochs", "Members"][-rows:]):
+        panels[row, 0].set_ylabel(label, fontsize=9, color=INK)
     figure.legend(
-        handles=_cycle_marks(analysis), loc="outside lower left", fontsize=9, frameon=False, ncols=8
+        handles=_legend_marks(analysis),
+        loc="outside lower left",
+        fontsize=9,
+        frameon=False,
+        ncols=8,
     )
     return figure
 
 
 def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
-    """A colour for each cycle; colour-blind readers tell the first eight apart."""
+    """Return a colour for each cycle; the first eight are safe for colour-blind readers."""
     from matplotlib import colormaps
 
     count = analysis.schedule.all_cycles
@@ -79,39 +86,38 @@ def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
 
 
 def _draw_epochs(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
-    """Consecutive epochs are joined; within a cycle the colours grow stronger."""
-    found = maps.epochs
-    if found is None:
-        _say(panel, "Only the members were kept.")
+    """Draw all epochs in a line; the colours grow stronger within a cycle."""
+    weight_map = maps.epochs
+    if weight_map is None:
+        _write(panel, ONLY_MEMBERS)
         return
-    x, y = found.places.T
+    x, y = weight_map.points.T
     panel.plot(x, y, color=INK, lw=0.8, ls=(0, (1, 1.6)), zorder=2)
-    colors = _strengthening(analysis)
-    kept = analysis.is_member
-    panel.scatter(x[~kept], y[~kept], s=16, color=colors[~kept], lw=0, zorder=3)
-    panel.scatter(x[kept], y[kept], s=24, color=colors[kept], lw=0.7, ec=INK, zorder=4)
-    _finish_map(panel, found)
-    _name(panel, "first", found.places[:FEWEST_EPOCHS][::-1])
-    _name(panel, "last", found.places[-FEWEST_EPOCHS:])
+    colors = _epoch_colors(analysis)
+    member = analysis.is_member
+    panel.scatter(x[~member], y[~member], s=16, color=colors[~member], lw=0, zorder=3)
+    panel.scatter(x[member], y[member], s=24, color=colors[member], lw=0.7, ec=INK, zorder=4)
+    _finish_map(panel, weight_map)
+    _label_end(panel, "first", weight_map.points[:FEWEST_EPOCHS][::-1])
+    _label_end(panel, "last", weight_map.points[-FEWEST_EPOCHS:])
 
 
 def _draw_members(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
-    found = maps.members
-    if found is None:
-        count = len(analysis.members)
-        _say(panel, f"{count} {'member' if count == 1 else 'members'}: too few for a t-SNE")
+    weight_map = maps.members
+    if weight_map is None:
+        _write(panel, TOO_FEW_MEMBERS.format(count=len(analysis.members)))
         return
     cycles = analysis.cycles[analysis.is_member]
     for cycle in np.unique(cycles):
-        x, y = found.places[cycles == cycle].T
+        x, y = weight_map.points[cycles == cycle].T
         color = cycle_colors(analysis)[cycle]
         panel.plot(x, y, color=color, lw=0.8, ls=(0, (1, 1.6)), zorder=2)
         panel.scatter(x, y, s=30, color=[color], lw=0.7, ec=INK, zorder=3)
-    _finish_map(panel, found)
+    _finish_map(panel, weight_map)
 
 
-def _strengthening(analysis: TrajectoryAnalysis) -> NDArray[np.float64]:
-    """(E, 3) colours of the epochs: nearly white at the beginning of a cycle."""
+def _epoch_colors(analysis: TrajectoryAnalysis) -> NDArray[np.float64]:
+    """Return (E, 3) colours of the epochs, nearly white at the beginning of a cycle."""
     from matplotlib.colors import to_rgb
 
     colors = np.array([to_rgb(color) for color in cycle_colors(analysis)])[analysis.cycles]
@@ -121,29 +127,29 @@ def _strengthening(analysis: TrajectoryAnalysis) -> NDArray[np.float64]:
     return np.asarray(1 - strength * (1 - colors))
 
 
-def _finish_map(panel: Axes, found: WeightMap) -> None:
-    """The same scale along both axes, a square panel, and no ticks: t-SNE has no unit."""
-    low, high = found.places.min(axis=0), found.places.max(axis=0)
+def _finish_map(panel: Axes, weight_map: WeightMap) -> None:
+    """Set equal scales in a square panel without ticks, because t-SNE has no unit."""
+    low, high = weight_map.points.min(axis=0), weight_map.points.max(axis=0)
     middle, half = (low + high) / 2, 0.68 * float((high - low).max()) + 1e-9
     panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     panel.set_box_aspect(1)
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set(visible=True, color=_FRAME)
     panel.grid(visible=False)
-    panel.set_xlabel(f"t-SNE, perplexity {found.perplexity:.3g}", fontsize=8.5, color=MUTED)
+    panel.set_xlabel(f"t-SNE, perplexity {weight_map.perplexity:.3g}", fontsize=8.5, color=MUTED)
 
 
-def _name(panel: Axes, text: str, way: NDArray[np.float64]) -> None:
-    """Write ``text`` beyond the end of a ``way`` (n, 2), where none of it is covered."""
-    onwards = way[-1] - way[0]
-    beyond = 15 * onwards / max(float(np.linalg.norm(onwards)), 1e-9)
+def _label_end(panel: Axes, text: str, path: NDArray[np.float64]) -> None:
+    """Write ``text`` beyond the end of a ``path`` (n, 2), so that it covers no point."""
+    direction = path[-1] - path[0]
+    offset = 15 * direction / max(float(np.linalg.norm(direction)), 1e-9)
     panel.annotate(
-        text, tuple(way[-1]), xytext=tuple(beyond), textcoords="offset points", fontsize=8,
+        text, tuple(path[-1]), xytext=tuple(offset), textcoords="offset points", fontsize=8,
         color=INK, ha="center", va="center", zorder=5,
     )  # fmt: skip
 
 
-def _say(panel: Axes, text: str) -> None:
+def _write(panel: Axes, text: str) -> None:
     panel.set(xticks=[], yticks=[])
     panel.set_box_aspect(1)
     panel.text(
@@ -155,15 +161,15 @@ def _draw_rates(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     schedule = analysis.schedule
     rates = [schedule.learning_rate(epoch) for epoch in range(schedule.all_epochs)]
     panel.step(range(len(rates)), rates, where="mid", color=INK, lw=1.2)
-    plain_log(panel)
+    set_log_scale(panel)
     panel.tick_params(labelbottom=False)
-    bands(panel, analysis)
+    draw_cycles(panel, analysis)
 
 
 def _draw_dice(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     from matplotlib.patheffects import withStroke
 
-    edge = withStroke(linewidth=2.1, foreground=INK, alpha=0.5)  # LV's yellow is hardly seen alone
+    edge = withStroke(linewidth=2.1, foreground=INK, alpha=0.5)  # makes the yellow of LV visible
     structures = list(analysis.reports[-1].pseudo_dice) if analysis.reports else []
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
     for number, name in enumerate(structures, start=1):
@@ -174,14 +180,14 @@ def _draw_dice(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     if structures:
         panel.legend(fontsize=8, frameon=False, loc="lower right", ncols=3, handlelength=1.2)
     else:
-        _say(panel, "not known")
+        _write(panel, NO_DICE)
     panel.set_ylim(0, 1)
     panel.set_xlabel("epoch", fontsize=9)
-    bands(panel, analysis)
+    draw_cycles(panel, analysis)
 
 
-def plain_log(panel: Axes) -> None:
-    """A logarithmic axis with the numbers 1, 2, 5, 10 …, as people write them."""
+def set_log_scale(panel: Axes) -> None:
+    """Set a logarithmic axis with the plain numbers 1, 2, 5, 10 …."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     panel.set_yscale("log")
@@ -190,8 +196,8 @@ def plain_log(panel: Axes) -> None:
     panel.yaxis.set_minor_locator(NullLocator())
 
 
-def bands(panel: Axes, analysis: TrajectoryAnalysis) -> None:
-    """The cycles as backgrounds, stronger where members are taken."""
+def draw_cycles(panel: Axes, analysis: TrajectoryAnalysis) -> None:
+    """Draw the cycles as backgrounds, stronger on the plateaus."""
     length = analysis.schedule.cycle_length
     for cycle, color in enumerate(cycle_colors(analysis)):
         start = cycle * length - 0.5
@@ -202,7 +208,7 @@ def bands(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     panel.grid(visible=False)
 
 
-def _cycle_marks(analysis: TrajectoryAnalysis) -> Sequence[Any]:
+def _legend_marks(analysis: TrajectoryAnalysis) -> Sequence[Any]:
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"ls": "", "marker": "o", "ms": 6.5, "mew": 0}
@@ -212,8 +218,8 @@ def _cycle_marks(analysis: TrajectoryAnalysis) -> Sequence[Any]:
     return [*marks, Line2D([], [], label="member", **member)]
 
 
-def new_figure(*, height: float, width: float = _WIDTH) -> Figure:
-    """An empty figure; inches."""
+def make_figure(*, height: float, width: float = _WIDTH) -> Figure:
+    """Return an empty figure; sizes in inches."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -221,8 +227,8 @@ def new_figure(*, height: float, width: float = _WIDTH) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
 
 
-def titled(panel: Axes, letter: str, title: str) -> Axes:
-    """The panel with its title and plain axes."""
+def style_panel(panel: Axes, letter: str, title: str) -> Axes:
+    """Set the title and plain axes; return the panel."""
     panel.set_title(f"({letter}) {title}", fontsize=10, color=INK, loc="left", fontweight="bold")
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(_FRAME)
@@ -233,29 +239,29 @@ def titled(panel: Axes, letter: str, title: str) -> Axes:
 
 
 def draw_distances(analysis: TrajectoryAnalysis) -> Figure:
-    """Distances as they are: between all epochs, from epoch to epoch, and within the cycles."""
-    figure = new_figure(height=3.5)
-    everywhere, stepwise, apart = figure.subplots(1, 3)
+    """Return distances between all epochs, from epoch to epoch, and within cycles."""
+    figure = make_figure(height=3.5)
+    matrix, stepwise, spread = figure.subplots(1, 3)
     layer = analysis.first
-    _draw_matrix(titled(everywhere, "a", "Distance of all epochs"), analysis)
-    _draw_steps(titled(stepwise, "b", "From epoch to epoch"), analysis)
-    _draw_spreading(titled(apart, "c", "Members of a cycle"), layer)
+    _draw_matrix(style_panel(matrix, "a", "Distance of all epochs"), analysis)
+    _draw_steps(style_panel(stepwise, "b", "From epoch to epoch"), analysis)
+    _draw_spreading(style_panel(spread, "c", "Members of a cycle"), layer)
     return figure
 
 
 def _draw_matrix(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     distances, epochs = analysis.first.distances, analysis.epochs
-    # The random weights of the beginning are so far away that all else would look alike.
+    # The random weights of the first epochs are so far away that all others would look equal.
     highest = float(np.percentile(distances, 95))
     shown = panel.imshow(distances, cmap="magma_r", vmin=0, vmax=highest, interpolation="nearest")
     starts = np.flatnonzero(np.diff(analysis.cycles)) + 0.5
     for start in starts:
         panel.axhline(start, color="white", lw=1)
         panel.axvline(start, color="white", lw=1)
-    places = [0, *(int(start + 0.5) for start in starts), len(epochs) - 1]
-    labels = [str(epochs[place]) for place in places]
-    panel.set_xticks(places, labels)
-    panel.set_yticks(places, labels)
+    ticks = [0, *(int(start + 0.5) for start in starts), len(epochs) - 1]
+    labels = [str(epochs[tick]) for tick in ticks]
+    panel.set_xticks(ticks, labels)
+    panel.set_yticks(ticks, labels)
     panel.grid(visible=False)
     panel.set_xlabel("epoch", fontsize=9)
     bar = panel.figure.colorbar(shown, ax=panel, fraction=0.046, pad=0.03, extend="max")
@@ -266,21 +272,21 @@ def _draw_matrix(panel: Axes, analysis: TrajectoryAnalysis) -> None:
 def _draw_steps(panel: Axes, analysis: TrajectoryAnalysis) -> None:
     panel.plot(analysis.epochs, analysis.first.steps, color=INK, lw=1.1)
     if np.isfinite(analysis.first.steps).any():
-        plain_log(panel)
+        set_log_scale(panel)
     panel.set_ylabel("distance", fontsize=9)
     panel.set_xlabel("epoch", fontsize=9)
-    bands(panel, analysis)
+    draw_cycles(panel, analysis)
 
 
 def _draw_spreading(panel: Axes, layer: LayerDistances) -> None:
-    """Against how many epochs are between them, with what a walk and a straight way would give."""
-    found = layer.spreading
-    panel.plot(found.lags, found.distances, color=INK, marker="o", ms=4, lw=1.2, label="measured")
-    if len(found.lags) > 1:
-        first, growth = found.distances[0], found.lags / found.lags[0]
-        for words, power, dashes in (("straight line", 1, "--"), ("random walk", 0.5, "-."),
+    """Draw distances over the lag in epochs, and those of a random walk and a straight line."""
+    lags, distances = layer.spreading.lags, layer.spreading.distances
+    panel.plot(lags, distances, color=INK, marker="o", ms=4, lw=1.2, label="measured")
+    if len(lags) > 1:
+        first, growth = distances[0], lags / lags[0]
+        for label, power, dashes in (("straight line", 1, "--"), ("random walk", 0.5, "-."),
                                      ("around one point", 0, ":")):  # fmt: skip
-            panel.plot(found.lags, first * growth**power, color=MUTED, lw=1, ls=dashes, label=words)
+            panel.plot(lags, first * growth**power, color=MUTED, lw=1, ls=dashes, label=label)
         panel.legend(fontsize=8, frameon=False, loc="upper left")
     panel.set_ylim(bottom=0)
     panel.set_ylabel("mean distance", fontsize=9)

@@ -1,4 +1,4 @@
-"""What single members make of an image: an easy and a hard slice, as in Fig. 1 of the paper."""
+"""Comparison of single members on an easy and a hard slice, as in Fig. 1 of the paper."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from ..segmentation.result import Snapshot
 from ..segmentation.settings import SegmentationSettings
 
 SHOWN: Final = 6
-"""Members side by side, from all cycles."""
+"""Largest number of members side by side."""
+IMAGE_IS_CINE: Final = "{image} is a cine of {phases} phases. Choose images of single phases."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemberSlice:
     """One slice, ``z`` from 1: (Y, X) ``image``, (k, Y, X) ``labels`` of the members shown.
 
-    ``pooled`` (Y, X) are the labels of all members together, ``entropy`` (Y, X) theirs, bit, and
-    ``disagreement`` their mutual information summed over the slice, bit. ``heart`` (Y, X) is what
-    they found, without islands elsewhere.
+    ``pooled`` (Y, X) are the labels of the ensemble, ``entropy`` (Y, X) is its entropy, bit, and
+    ``disagreement`` the sum of the mutual information in the slice, bit. ``heart`` (Y, X) is the
+    largest connected part of the labels.
     """
 
     z: int
@@ -44,10 +45,10 @@ class MemberSlice:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemberCase:
-    """The ``shown`` slices of an image, hard before easy; none where nothing was segmented.
+    """The ``shown`` slices of an image, hard before easy; none if nothing was segmented.
 
-    ``members`` (k,) are those shown, of ``count``; ``structures`` name → label; ``spacing`` (y, x)
-    in mm; ``depth`` slices in all; ``notes`` say what is to be known of the members.
+    ``members`` (k,) are those shown, of ``count``. ``structures``: name → label. ``spacing`` (y, x)
+    in mm. ``depth``: number of slices in all. ``notes`` are remarks on the members.
     """
 
     case: str
@@ -61,22 +62,22 @@ class MemberCase:
 
 
 def read_image(image: Path) -> tuple[Volume, ...]:
-    """The channels of a 3D image. Raises AppError for a cine, DataError for what is no image."""
+    """Return the channels of a 3D image. Raises AppError for a cine, DataError if unreadable."""
     channels = read_channels(image)
     if channels[0].is_cine:
-        raise AppError(f"{image} is a cine of {channels[0].phases} phases: name single phases.")
+        raise AppError(IMAGE_IS_CINE, image=image, phases=channels[0].phases)
     return channels
 
 
-def member_case(
+def compare_members(
     ensemble: Ensemble,
     image: Path,
     *,
     on_member: Callable[[Snapshot], None] = lambda snapshot: None,
 ) -> MemberCase:
-    """Segment ``image``, a 3D NIfTI file, with the members of all cycles, and choose two slices.
+    """Segment ``image``, a 3D NIfTI file, with members of all cycles, and choose two slices.
 
-    Raises AppError for a cine, and what reading and segmenting raise.
+    Raises AppError for a cine, and any error of reading and segmenting.
     """
     channels = read_image(image)
     voxels = np.stack([channel.voxels for channel in channels])
@@ -85,7 +86,7 @@ def member_case(
         on_member,
     )
     assert result.member_labels is not None
-    chosen, heart = shown_members(result.members), largest_part(result.labels > 0)
+    chosen, heart = choose_shown_members(result.members), largest_part(result.labels > 0)
     return MemberCase(
         case=case_name(image),
         shown=tuple(
@@ -99,9 +100,9 @@ def member_case(
                 entropy=result.entropy[z],
                 disagreement=float(result.mutual_information[z].sum()),
             )
-            for z, is_hard in chosen_slices(heart, result.mutual_information)
+            for z, is_hard in choose_slices(heart, result.mutual_information)
         ),
-        members=tuple(result.members[place] for place in chosen),
+        members=tuple(result.members[index] for index in chosen),
         count=len(result.members),
         notes=result.notes,
         structures=ensemble.structures,
@@ -110,49 +111,49 @@ def member_case(
     )
 
 
-def shown_members(members: Sequence[Member]) -> list[int]:
-    """Places of at most ``SHOWN`` members, from every cycle as many, and far apart within it.
+def choose_shown_members(members: Sequence[Member]) -> list[int]:
+    """Return indices of at most ``SHOWN`` members, shared equally among cycles, spread within them.
 
-    With one left for each, that is the last of the cycle; of more cycles than can be shown, the
-    latest.
+    A cycle with a single member shown has its last. If there are more cycles than can be shown, the
+    latest are.
     """
-    places: dict[int, list[int]] = {}
-    for place, member in enumerate(members):
-        places.setdefault(-1 if member.cycle is None else member.cycle, []).append(place)
-    cycles = sorted(places)[-SHOWN:]
+    indices: dict[int, list[int]] = {}
+    for index, member in enumerate(members):
+        indices.setdefault(-1 if member.cycle is None else member.cycle, []).append(index)
+    cycles = sorted(indices)[-SHOWN:]
     shares = dict.fromkeys(cycles, 0)
-    for _ in range(SHOWN):  # one after the other, the latest cycle first
-        open_ = [c for c in reversed(cycles) if shares[c] < len(places[c])]
+    for _ in range(SHOWN):  # one by one, beginning with the latest cycle
+        open_ = [c for c in reversed(cycles) if shares[c] < len(indices[c])]
         if open_:
             shares[min(open_, key=lambda cycle: shares[cycle])] += 1
-    return sorted(place for c in cycles for place in _far_apart(places[c], shares[c]))
+    return sorted(index for c in cycles for index in _spread(indices[c], shares[c]))
 
 
-def _far_apart(places: Sequence[int], count: int) -> list[int]:
-    """``count`` of the places, the last among them, and the first if there are two or more."""
+def _spread(indices: Sequence[int], count: int) -> list[int]:
+    """Return ``count`` of the indices: always the last, and from two on also the first."""
     if count == 1:
-        return [places[-1]]
-    spread = np.linspace(0, len(places) - 1, count).round().astype(int)
-    return [places[n] for n in spread]
+        return [indices[-1]]
+    chosen = np.linspace(0, len(indices) - 1, count).round().astype(int)
+    return [indices[n] for n in chosen]
 
 
-def chosen_slices(
+def choose_slices(
     heart: NDArray[np.bool_], mutual_information: NDArray[np.floating]
 ) -> list[tuple[int, bool]]:
-    """Slice on which the members disagree most, True, and least, False; (Z, Y, X) each.
+    """Return the slice of most disagreement, True, and of least, False; arrays are (Z, Y, X).
 
-    By the sum of the mutual information, among the slices of the ``heart``. One where there is but
-    one, none where there is none.
+    The sum of the mutual information decides among the slices of the ``heart``. The result has one
+    slice if the heart has only one, none if it has none.
     """
-    (there,) = np.nonzero(heart.any(axis=(1, 2)))
-    if not len(there):
+    (slices,) = np.nonzero(heart.any(axis=(1, 2)))
+    if not len(slices):
         return []
-    sums = mutual_information[there].sum(axis=(1, 2))
-    hard, easy = int(there[np.argmax(sums)]), int(there[np.argmin(sums)])
+    sums = mutual_information[slices].sum(axis=(1, 2))
+    hard, easy = int(slices[np.argmax(sums)]), int(slices[np.argmin(sums)])
     return [(hard, True), (easy, False)] if hard != easy else [(hard, True)]
 
 
 def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(Z, Y, X) the largest connected part of a mask, all of it where that is empty."""
+    """Return the (Z, Y, X) largest connected part of a mask; an empty mask unchanged."""
     parts, count = ndimage.label(mask)
     return np.asarray(parts == 1 + np.argmax(np.bincount(parts.flat)[1:])) if count else mask

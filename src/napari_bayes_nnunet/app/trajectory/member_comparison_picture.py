@@ -1,4 +1,4 @@
-"""The picture of what single members make of an image, as in Fig. 1 of the paper."""
+"""Picture of single members' segmentations, as in Fig. 1 of the paper."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _GAP: Final = 0.04
 _TITLE: Final = 0.4
 _FOOT: Final = 0.36
 _LEFT: Final = 0.36
-"""Inches: between pictures, above them, below them, and left of them."""
+"""Margins in inches: between pictures, above, below and left of them."""
 
 
 def picture_name(case: MemberCase) -> str:
-    """Name of the file with the picture."""
+    """Return the file name of the picture."""
     return f"members_{safe_name(case.case)}.png"
 
 
 def draw_members(case: MemberCase) -> Figure:
-    """A row a slice, a column a member; first the image, last what all members say together.
+    """Return a picture with rows of slices: image, members, ensemble and entropy.
 
     Entropy has the same scale in all slices. ``case`` has at least one slice.
     """
@@ -56,10 +56,10 @@ def draw_members(case: MemberCase) -> Figure:
 
 
 def _panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes without a frame; all lengths in inches."""
+    """Return axes without a frame; all lengths in inches."""
     across, up = figure.get_size_inches()
-    place = (left + _GAP / 2, bottom + _GAP / 2, width - _GAP, height - _GAP)
-    axes = figure.add_axes((place[0] / across, place[1] / up, place[2] / across, place[3] / up))
+    x, y = left + _GAP / 2, bottom + _GAP / 2
+    axes = figure.add_axes((x / across, y / up, (width - _GAP) / across, (height - _GAP) / up))
     axes.set_axis_off()
     return axes
 
@@ -84,7 +84,7 @@ def _draw_slice(
 
 
 def _colors(case: MemberCase) -> NDArray[np.float64]:
-    """(L, 4) colour of every label; the background is clear."""
+    """Return the (L, 4) colour of every label; the background is transparent."""
     from matplotlib.colors import to_rgba
 
     table = np.zeros((256, 4))
@@ -95,8 +95,8 @@ def _colors(case: MemberCase) -> NDArray[np.float64]:
 
 def _name_row(figure: Figure, row: MemberSlice, number: int, middle: float) -> None:
     across, up = figure.get_size_inches()
-    which = f"({'ab'[number]}) {'hard' if row.is_hard else 'easy'}"
-    for text, left, color, weight in ((which, 0.1, INK, "bold"),
+    kind = f"({'ab'[number]}) {'hard' if row.is_hard else 'easy'}"
+    for text, left, color, weight in ((kind, 0.1, INK, "bold"),
                                       (f"slice {row.z}", 0.24, MUTED, "normal")):  # fmt: skip
         figure.text(
             left / across, middle / up, text, rotation=90, ha="center", va="center", fontsize=8,
@@ -106,7 +106,7 @@ def _name_row(figure: Figure, row: MemberSlice, number: int, middle: float) -> N
 
 def _name_columns(figure: Figure, case: MemberCase, width: float) -> None:
     across, up = figure.get_size_inches()
-    names = [("Image", ""), *(_words(member.cycle, member.epoch) for member in case.members)]
+    names = [("Image", ""), *(_member_name(member.cycle, member.epoch) for member in case.members)]
     names += [("Ensemble", f"of {case.count} members"), ("Entropy", "of the ensemble")]
     for column, lines in enumerate(names):
         x = (_LEFT + column * width + _GAP / 2) / across
@@ -117,13 +117,13 @@ def _name_columns(figure: Figure, case: MemberCase, width: float) -> None:
             figure.text(x, y, text, fontsize=8, color=color, fontweight=weight)
 
 
-def _words(cycle: int | None, epoch: int | None) -> tuple[str, str]:
+def _member_name(cycle: int | None, epoch: int | None) -> tuple[str, str]:
     return ("Member" if cycle is None else f"Cycle {cycle + 1}",
             "" if epoch is None else f"epoch {epoch}")  # fmt: skip
 
 
 def _explain(figure: Figure, case: MemberCase, width: float, highest: float) -> None:
-    """Which colour is which structure, and the scale of the entropy below its column."""
+    """Draw a legend of the structures, and the scale of the entropy below its column."""
     from matplotlib.patches import Patch
 
     across, up = figure.get_size_inches()

@@ -1,4 +1,4 @@
-"""The way of a training as files: a page, two tables, and the figures as pictures for papers."""
+"""Files of a trajectory: a page, two tables, and the figures in print resolution."""
 
 from __future__ import annotations
 
@@ -16,33 +16,41 @@ from ...io.files.atomic import replacing, write_text
 from ..report.figures import encode_png
 from ..report.output_folder import unwritable
 from .analysis import LayerDistances, TrajectoryAnalysis
-from .figures import draw, draw_distances, draw_layers
+from .figures import draw_distances, draw_layers, draw_trajectory
 from .member_comparison import MemberCase
 from .member_comparison_picture import draw_members, picture_name
-from .page import trajectory_page, way_of_members
+from .page import spreading_text, trajectory_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE, TABLE, DISTANCES = "trajectory.html", "trajectory.csv", "distances.csv"
 PAPER_DPI: Final = 300
-_OF_LAYER: Final = ("x", "y", "member_x", "member_y", "step")
+ONLY_MEMBERS_KNOWN: Final = "only members known"
+MODES: Final = (
+    "Members of different cycles are {modes.ratio:.3g} times as far apart as members of the same "
+    "cycle ({modes.between:.3g} and {modes.within:.3g}). The silhouette is {modes.silhouette:.2f}."
+)
+CONTROL_MODES: Final = (
+    "Without restarts, the same epochs are {modes.ratio:.3g} times as far apart, and the "
+    "silhouette is {modes.silhouette:.2f}."
+)
+_LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "step")
 
 
 def write_trajectory(
     analysis: TrajectoryAnalysis, report: Path, *, cases: Sequence[MemberCase] = ()
 ) -> Path:
-    """Write the files into the folder ``report``, replacing those of before; returns the page.
+    """Write the files to the folder ``report``, replacing older ones; return the page.
 
-    ``cases`` are those with pictures of single members. Raises AppError where the files cannot be
-    written.
+    ``cases`` get pictures of single members. Raises AppError if the files cannot be written.
     """
-    figures = drawn(analysis, cases)
+    figures = draw_figures(analysis, cases)
     page = trajectory_page(analysis, cases, {name: encode_png(f) for name, f in figures.items()})
     try:
         write_text(report / TABLE, trajectory_csv(analysis))
         write_text(report / DISTANCES, distances_csv(analysis))
-        (report / "layers.png").unlink(missing_ok=True)  # of other layers than now, perhaps
+        (report / "layers.png").unlink(missing_ok=True)  # perhaps of other layers
         for name, figure in figures.items():
             with replacing(report / name) as temporary:
                 figure.savefig(temporary, format="png", dpi=PAPER_DPI)
@@ -52,9 +60,9 @@ def write_trajectory(
     return report / PAGE
 
 
-def drawn(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str, Figure]:
-    """File name → figure, in the order of the page."""
-    figures = {"trajectory.png": draw(analysis)}
+def draw_figures(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str, Figure]:
+    """Return file name → figure, in the order of the page."""
+    figures = {"trajectory.png": draw_trajectory(analysis)}
     if len(analysis.maps) > 1:
         figures["layers.png"] = draw_layers(analysis)
     figures["distances.png"] = draw_distances(analysis)
@@ -65,9 +73,9 @@ def drawn(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str
 
 
 def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
-    """One row an epoch: rate, pseudo Dice, and of each drawn layer its places and its step.
+    """Return one row an epoch: rate, pseudo Dice, and the points and the step of each drawn layer.
 
-    Epochs and cycles count from 0; what is not known is empty.
+    Epochs and cycles count from 0; unknown values are empty.
     """
     schedule = analysis.schedule
     reports = {report.epoch: report for report in analysis.reports}
@@ -81,35 +89,35 @@ def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
     rows = csv.writer(file, lineterminator="\n")
     titles = [f"pseudo_dice_{name}" for name in structures]
     rows.writerow(["epoch", "cycle", "member", "learning_rate", *titles, *columns])
-    places = {int(epoch): place for place, epoch in enumerate(analysis.epochs)}
-    for epoch in sorted({*reports, *places}):
+    indices = {int(epoch): index for index, epoch in enumerate(analysis.epochs)}
+    for epoch in sorted({*reports, *indices}):
         dice = reports[epoch].pseudo_dice if epoch in reports else {}
-        place = places.get(epoch)
-        of_layers = ["" if place is None else _written(v[place]) for v in columns.values()]
-        member = int(place is not None and analysis.is_member[place])
+        index = indices.get(epoch)
+        layers = ["" if index is None else _number_text(v[index]) for v in columns.values()]
+        member = int(index is not None and analysis.is_member[index])
         start = [epoch, schedule.cycle(epoch), member, f"{schedule.learning_rate(epoch):.9g}"]
-        rows.writerow([*start, *(_written(dice.get(name)) for name in structures), *of_layers])
+        rows.writerow([*start, *(_number_text(dice.get(name)) for name in structures), *layers])
     return file.getvalue()
 
 
 def _columns(analysis: TrajectoryAnalysis, name: str) -> Mapping[str, NDArray[np.float64]]:
-    """(E,) numbers of a layer; those of members NaN for other epochs."""
+    """Return (E,) numbers of a layer; those of members are NaN for other epochs."""
     unknown = np.full((len(analysis.epochs), 2), math.nan)
-    maps, of_members = analysis.maps[name], unknown.copy()
+    maps, members = analysis.maps[name], unknown.copy()
     if maps.members is not None:
-        of_members[analysis.is_member] = maps.members.places
-    of_epochs = unknown if maps.epochs is None else maps.epochs.places
+        members[analysis.is_member] = maps.members.points
+    epochs = unknown if maps.epochs is None else maps.epochs.points
     steps = analysis.layer(name).steps
-    return dict(zip(_OF_LAYER, (*of_epochs.T, *of_members.T, steps), strict=True))
+    return dict(zip(_LAYER_COLUMNS, (*epochs.T, *members.T, steps), strict=True))
 
 
 def distances_csv(analysis: TrajectoryAnalysis) -> str:
-    """One row a layer: distances in the unit of the weights, and in norms of these."""
+    """Return one row a layer: distances in the unit of the weights, and in norms of the weights."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(["layer", *_distances(analysis.layers[0])])
     for layer in analysis.layers:
-        rows.writerow([layer.name, *map(_written, _distances(layer).values())])
+        rows.writerow([layer.name, *map(_number_text, _distances(layer).values())])
     return file.getvalue()
 
 
@@ -133,27 +141,21 @@ def _distances(layer: LayerDistances) -> dict[str, Any]:
     }
 
 
-def _written(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
 def trajectory_text(analysis: TrajectoryAnalysis) -> str:
-    """What was found of the first layer, for a terminal."""
+    """Return the results of the first layer, for a terminal."""
     layer = analysis.first
-    known = f"{len(analysis.epochs)} epochs" if analysis.is_whole else "the members"
+    epochs = f"{len(analysis.epochs)} epochs known" if analysis.is_whole else ONLY_MEMBERS_KNOWN
+    cycles = len(np.unique(analysis.cycles[analysis.is_member]))
     lines = [
-        f"{analysis.name}, fold {analysis.fold}: {known} known, {len(analysis.members)} members of "
-        f"{len(np.unique(analysis.cycles[analysis.is_member]))} cycles; {layer.name}."
+        f"{analysis.name}, fold {analysis.fold}: {epochs}, {len(analysis.members)} members of "
+        f"{cycles} cycles, layer {layer.name}."
     ]
     if not math.isnan(layer.modes.ratio):
-        lines.append(
-            f"Members of different cycles are {layer.modes.ratio:.3g} times as far apart as those "
-            f"of one ({layer.modes.between:.3g} and {layer.modes.within:.3g}); silhouette "
-            f"{layer.modes.silhouette:.2f}."
-        )
+        lines.append(MODES.format(modes=layer.modes))
     if layer.control is not None:
-        lines.append(
-            f"Without restarts the same epochs are {layer.control.ratio:.3g} times as far apart; "
-            f"silhouette {layer.control.silhouette:.2f}."
-        )
-    return "\n".join([*lines, *filter(None, [way_of_members(layer)])])
+        lines.append(CONTROL_MODES.format(modes=layer.control))
+    return "\n".join([*lines, *filter(None, [spreading_text(layer)])])

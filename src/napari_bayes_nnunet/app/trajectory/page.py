@@ -1,4 +1,4 @@
-"""Values of a trajectory's report, for its template."""
+"""Page of a trajectory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from ..report.html import UNKNOWN, Tile, render_page
 from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .member_comparison import MemberCase
 from .member_comparison_picture import picture_name
+
+GROWTH = (
+    "The distance between two members of a cycle grows with the power {exponent:.2f} of the epochs "
+    "between them."
+)
+STAYING = "The members stay around one point."
+WALKING = "The members walk at random."
+DRIFTING = "The members drift in nearly a straight line."
 
 
 def trajectory_page(
@@ -27,26 +35,20 @@ def trajectory_page(
         figures=figures,
         perplexities=[f"{m.perplexity:.3g}" for m in shown],
         seed=SEED,
-        way=way_of_members(analysis.first),
+        way=spreading_text(analysis.first),
         cases=[(case, figures[picture_name(case)] if case.shown else None) for case in cases],
         number=_number,
         percent=_percent,
     )
 
 
-def way_of_members(layer: LayerDistances) -> str:
-    """Return in a sentence if the members of a cycle stay or drift, or "" if nobody knows."""
+def spreading_text(layer: LayerDistances) -> str:
+    """Return in a sentence if the members of a cycle stay or drift, "" if that is not known."""
     exponent = layer.spreading.exponent
     if math.isnan(exponent):
         return ""
-    if exponent < 0.25:
-        words = "they stay around one point"
-    else:
-        words = "they walk at random" if exponent < 0.75 else "they drift in nearly a straight line"
-    return (
-        f"The distance between two members of a cycle grows with the power {exponent:.2f} of the "
-        f"epochs between them: {words}."
-    )
+    movement = STAYING if exponent < 0.25 else WALKING if exponent < 0.75 else DRIFTING
+    return f"{GROWTH.format(exponent=exponent)} {movement}"
 
 
 def _facts(analysis: TrajectoryAnalysis) -> list[str]:

@@ -1,4 +1,4 @@
-"""A training's way in a terminal: a progress bar over the members of each case, then sentences."""
+"""Trajectory of a training in a terminal, with a progress bar for each case."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .. import AppError
 from ..report.output_folder import check_writable
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
-from .analysis import analyse, with_control
-from .member_comparison import MemberCase, member_case, read_image
+from .analysis import analyse_trajectory, with_control
+from .member_comparison import MemberCase, compare_members, read_image
 from .output_files import trajectory_text, write_trajectory
 
 
@@ -31,15 +31,18 @@ def trajectory_in_terminal(
 ) -> None:
     """Analyse the training ``run`` and write the report with pictures of ``cases``.
 
-    ``control`` is a training without restarts, whose epochs are grouped in the same way.
-    Raises AppError, DataError or ModelError in one sentence.
+    ``control`` is a training without restarts, whose epochs are grouped in the same way. Raises
+    AppError, DataError or ModelError.
     """
     names = [case_name(case) for case in cases]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise AppError(f"Two images are called {twice[0]}: their pictures would be one file.")
+        raise AppError(
+            "Two images have the name {case}, so they would have the same picture. Rename one.",
+            case=twice[0],
+        )
     for case in cases:
-        read_image(case)  # what cannot be read is said before the long work begins
-    analysis = analyse(run, fold=fold, layers=layers)
+        read_image(case)  # an unreadable image must not stop the long work later
+    analysis = analyse_trajectory(run, fold=fold, layers=layers)
     if control is not None:
         analysis = with_control(analysis, control)
     check_writable(report)
@@ -53,6 +56,6 @@ def _with_bars(fold: Path, cases: Sequence[Path], device: str) -> Iterator[Membe
     ensemble = Ensemble(fold, device=device)
     for image in cases:
         with progress_bar() as bar:
-            yield member_case(
+            yield compare_members(
                 ensemble, image, on_member=partial(show_member, bar, case_name(image))
             )
