@@ -114,7 +114,7 @@ def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     if run.path.resolve() == dataset.path.resolve():
-        raise AppError("The output cannot be the folder of the dataset. Choose another folder.")
+        raise AppError("The output cannot be the folder of the dataset.", Action.OTHER_OUTPUT)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run.lock, timeout=0)

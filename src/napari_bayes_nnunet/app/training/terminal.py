@@ -24,6 +24,8 @@ from .request import TrainingRequest
 from .run import run_job
 from .terminal_output import choose_view
 
+FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
+
 
 def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     """Train with progress on the standard output; return how it ended, in words.
@@ -109,7 +111,7 @@ def _problem(job: TrainingJob, error: Exception) -> Problem:
 def _ending(job: TrainingJob, *, finished: bool) -> Statement:
     if finished:
         return statement(
-            "The training of fold {fold} is finished. The ensemble is in {run}.",
+            FINISHED_FOLD,
             fold=job.fold,
             run=job.run.path,
         )
