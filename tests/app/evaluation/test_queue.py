@@ -240,5 +240,6 @@ def test_reference_on_another_grid_is_refused(studies, labels):
 
 
 def test_invalid_patient_pattern_is_refused(studies, labels):
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         evaluate_queue(studies, labels, patient="(")
+    assert caught.value.values["pattern"] == "("

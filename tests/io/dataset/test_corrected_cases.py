@@ -1,9 +1,10 @@
-"""Corrected cases are trained on, never validated with, and known where they come from."""
+"""Corrected cases, which are only for training and keep their origin."""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,21 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_labels
-from napari_bayes_nnunet.io.dataset.corrected_cases import add_training_case
+from napari_bayes_nnunet.io.dataset.corrected_cases import (
+    ALREADY_ADDED,
+    BAD_CASE_NAME,
+    BAD_ORIGIN,
+    CINE_IMAGE,
+    LABELS_GRID,
+    LABELS_RANGE,
+    LABELS_SHAPE,
+    NAMELESS_LABEL,
+    ORIGINAL_CASE,
+    OTHER_IMAGE,
+    UNKNOWN_STRUCTURE,
+    WRONG_CHANNELS,
+    add_training_case,
+)
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     RawDataset,
     patient_splits,
@@ -27,7 +42,13 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     splits_to_json,
 )
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume, write_image
+from napari_bayes_nnunet.io.images.nifti import (
+    OTHER_GRID,
+    Volume,
+    read_labels,
+    read_volume,
+    write_image,
+)
 
 from ...helpers.hearts import LABELS, SHAPE, make_dataset
 
@@ -43,7 +64,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Volume:
-    """A heart that is in no dataset."""
+    """A heart that is not in the dataset."""
     other = make_dataset(tmp_path / "other", patients=1, frames=1)
     return read_volume(other / "imagesTr" / "patient001_frame01_0000.nii.gz")
 
@@ -63,7 +84,7 @@ def add(data: Path, image: Volume, **changes: Any) -> RawDataset:
 
 
 def freeze(data: Path) -> list[Any]:
-    """Write the splits of the dataset as it is."""
+    """Write the current splits of the dataset; return them."""
     splits = patient_splits([case.name for case in read_dataset(data).cases])
     (data / "splits_final.json").write_text(json.dumps(splits_to_json(splits)))
     return splits
@@ -78,16 +99,16 @@ def files(data: Path) -> dict[str, bytes]:
     return {str(f.relative_to(data)): f.read_bytes() for f in data.rglob("*") if f.is_file()}
 
 
-# What is taken in
+# Added cases
 
 
 def test_a_case_is_added(data: Path, image: Volume) -> None:
     before = files(data)
     dataset = add(data, image)
     case = next(c for c in dataset.cases if c.name == "patient009_frame01")
-    there = read_volume(case.images[0])
-    assert np.array_equal(there.voxels, image.voxels)
-    assert there.geometry.same_grid(image.geometry)
+    written = read_volume(case.images[0])
+    assert np.array_equal(written.voxels, image.voxels)
+    assert written.geometry.same_grid(image.geometry)
     labels = read_labels(case.label)
     assert (labels.voxels == 2).sum() == 100
     assert labels.geometry.same_grid(image.geometry)
@@ -182,12 +203,13 @@ def test_no_fold_can_take_the_case(data: Path, image: Volume) -> None:
     rows = [{"train": ["patient001_frame01"], "val": ["patient002_frame01"]}]
     (data / "splits_final.json").write_text(json.dumps(rows))
     before = files(data)
-    with pytest.raises(DataError, match="patient002_frame09 cannot be trained on: every fold"):
+    with pytest.raises(DataError) as caught:
         add(data, image, name="patient002_frame09")
+    assert caught.value.values == {"case": "patient002_frame09", "patient": "patient002"}
     assert files(data) == before
 
 
-def test_without_a_split_file_it_is_trained_on_all_the_same(data: Path, image: Volume) -> None:
+def test_a_case_is_trained_on_without_splits(data: Path, image: Volume) -> None:
     dataset = add(data, image, name="patient002_frame07")
     assert not (data / "splits_final.json").exists()
     splits = patient_splits(
@@ -204,8 +226,10 @@ def test_labels_of_a_correction_are_replaced(data: Path, image: Volume) -> None:
     freeze(data)
     first = add(data, image)
     splits = frozen(data)
-    with pytest.raises(DataError, match=r"patient009_frame01 was added to .* before"):
+    with pytest.raises(DataError) as caught:
         add(data, image)
+    assert caught.value.statement.template == ALREADY_ADDED
+    assert caught.value.values == {"case": "patient009_frame01", "dataset": data}
     labels = np.ones(image.shape, np.uint8)
     dataset = add(data, image, labels=labels, origin={"reader": "B"}, replace=True)
     assert dataset.corrections == {"patient009_frame01": {"reader": "B"}}
@@ -215,30 +239,35 @@ def test_labels_of_a_correction_are_replaced(data: Path, image: Volume) -> None:
     assert read_labels(case.label).voxels.all()
 
 
-def test_another_image_is_not_taken_for_a_correction_of_this(data: Path, image: Volume) -> None:
+def test_a_correction_with_another_image_is_refused(data: Path, image: Volume) -> None:
     add(data, image)
     before = files(data)
-    with pytest.raises(DataError, match="is another image than the one to be added"):
+    with pytest.raises(DataError) as caught:
         add(data, changed(image, voxels=image.voxels + 1), replace=True)
+    assert caught.value.statement.template == OTHER_IMAGE
     assert files(data) == before
 
 
 def test_an_image_without_a_label_is_not_replaced(data: Path, image: Volume) -> None:
-    there = data / "imagesTr" / "patient009_frame01_0000.nii.gz"
-    write_image(there, image.voxels + 1, image.geometry)
+    file = data / "imagesTr" / "patient009_frame01_0000.nii.gz"
+    write_image(file, image.voxels + 1, image.geometry)
     before = files(data)
-    with pytest.raises(DataError, match="is another image than the one to be added"):
+    with pytest.raises(DataError) as caught:
         add(data, image)
+    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.values == {"file": file}
     assert files(data) == before
 
 
 @pytest.mark.parametrize("replace", [True, False])
 def test_the_datasets_own_cases_are_not_replaced(data: Path, image: Volume, replace: bool) -> None:
-    with pytest.raises(DataError, match=r"has a case patient001_frame01 of its own"):
+    with pytest.raises(DataError) as caught:
         add(data, image, name="patient001_frame01", replace=replace)
+    assert caught.value.statement.template == ORIGINAL_CASE
+    assert caught.value.values == {"case": "patient001_frame01", "dataset": data}
 
 
-# What is refused, before anything is written
+# Refusals, before anything is written
 
 
 def four_dimensions(image: Volume) -> Volume:
@@ -251,42 +280,56 @@ def moved(image: Volume) -> Volume:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "template", "values"),
     [
-        (lambda i: {"images": [i, i]}, r"1 channels \(cine 0\), but this one has 2"),
-        (lambda i: {"images": []}, "but this one has 0"),
-        (lambda i: {"images": [four_dimensions(i)]}, "A case is one frame, but .* has 2"),
-        (lambda i: {"labels": np.zeros((1, 2, 3), int)}, r"need the shape .* not \(1, 2, 3\)"),
-        (lambda i: {"labels": moved(i)}, "The labels lie on another grid"),
-        (lambda i: {"labels": i.voxels + 0.5}, "Labels are whole numbers from 0 to 65535"),
-        (lambda i: {"names": {"LV": 1}}, r"hold the value 2, but only 1 \(LV\) have names"),
-        (lambda i: {"names": {"scar": 2}}, "has no structure scar, .* it has RV, MYO, LV"),
-        (lambda i: {"origin": {"file": Path("a")}}, "must be storable as JSON"),
-        (lambda i: {"name": "../a"}, r"named by letters, digits, _ and -, not '\.\./a'"),
-        (lambda i: {"name": ""}, "A case is named by"),
+        (
+            lambda i: {"images": [i, i]},
+            *(WRONG_CHANNELS, {"expected": 1, "channels": "cine 0", "count": 2}),
+        ),
+        (lambda i: {"images": []}, WRONG_CHANNELS, {"count": 0}),
+        (lambda i: {"images": [four_dimensions(i)]}, CINE_IMAGE, {"phases": 2}),
+        (lambda i: {"labels": np.zeros((1, 2, 3), int)}, LABELS_SHAPE, {"shape": (1, 2, 3)}),
+        (lambda i: {"labels": moved(i)}, LABELS_GRID, {}),
+        (lambda i: {"labels": i.voxels + 0.5}, LABELS_RANGE, {}),
+        (lambda i: {"names": {"LV": 1}}, NAMELESS_LABEL, {"value": 2, "known": "1 (LV)"}),
+        (
+            lambda i: {"names": {"scar": 2}},
+            *(UNKNOWN_STRUCTURE, {"structure": "scar", "known": "RV, MYO, LV"}),
+        ),
+        (lambda i: {"origin": {"file": Path("a")}}, BAD_ORIGIN, {}),
+        (lambda i: {"name": "../a"}, BAD_CASE_NAME, {"name": "../a"}),
+        (lambda i: {"name": ""}, BAD_CASE_NAME, {"name": ""}),
     ],
 )
-def test_cases_that_do_not_fit(
-    data: Path, image: Volume, change: Callable[[Volume], dict[str, Any]], reason: str
+def test_unsuitable_cases_are_refused(
+    data: Path,
+    image: Volume,
+    change: Callable[[Volume], dict[str, Any]],
+    template: str,
+    values: dict[str, Any],
 ) -> None:
     freeze(data)
     before = files(data)
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError) as caught:
         add(data, image, **change(image))
+    assert caught.value.statement.template == template
+    assert caught.value.values.items() >= values.items()
     assert files(data) == before
 
 
 def test_channels_on_unlike_grids(tmp_path: Path, image: Volume) -> None:
     data = make_dataset(tmp_path / "data", channels=2)
-    with pytest.raises(DataError, match="lies on another grid .* than the first channel"):
+    with pytest.raises(DataError) as caught:
         add(data, image, images=[image, moved(image)])
+    assert caught.value.statement.template == OTHER_GRID
 
 
 def test_a_structure_of_two_meanings(tmp_path: Path, image: Volume) -> None:
     labels = {"background": 0, "LV": 1, "LV cavity": 2, "RV": 3}
     data = make_dataset(tmp_path / "data", labels=labels)
-    with pytest.raises(DataError, match="has no structure left ventricle"):
+    with pytest.raises(DataError) as caught:
         add(data, image, names={"left ventricle": 2})
+    assert caught.value.values["structure"] == "left ventricle"
 
 
 def test_datasets_of_other_files(tmp_path: Path, image: Volume) -> None:
@@ -295,22 +338,24 @@ def test_datasets_of_other_files(tmp_path: Path, image: Volume) -> None:
         file.rename(file.with_name(file.name.replace(".nii.gz", ".mha")))
     content = json.loads((data / "dataset.json").read_text())
     (data / "dataset.json").write_text(json.dumps({**content, "file_ending": ".mha"}))
-    with pytest.raises(DataError, match=r"datasets of NIfTI files, but those of .* end in \.mha"):
+    with pytest.raises(DataError) as caught:
         add(data, image)
+    assert caught.value.values == {"dataset": data, "ending": ".mha"}
 
 
-# Bad days
+# Interruptions
 
 
 def test_full_disk(data: Path, image: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files(data)
+    before, reason = files(data), os.strerror(errno.ENOSPC)
 
     def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, reason)
 
     monkeypatch.setattr("napari_bayes_nnunet.io.dataset.corrected_cases.write_json", full)
-    with pytest.raises(DataError, match="could not be added to the dataset: No space left on"):
+    with pytest.raises(DataError) as caught:
         add(data, image)
+    assert caught.value.values == {"case": "patient009_frame01", "reason": reason}
     assert files(data) == before
 
 
@@ -345,7 +390,9 @@ for left, data in enumerate(sys.argv[2:]):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_killed_before_any_of_its_files_is_there(data: Path, tmp_path: Path, image: Volume) -> None:
+def test_a_kill_before_any_file_leaves_a_valid_dataset(
+    data: Path, tmp_path: Path, image: Volume
+) -> None:
     freeze(data)
     copies = [shutil.copytree(data, tmp_path / f"copy {n}") for n in range(6)]
     done = subprocess.run(
@@ -357,8 +404,8 @@ def test_killed_before_any_of_its_files_is_there(data: Path, tmp_path: Path, ima
         dataset = read_dataset(copy)
         splits = frozen(copy)
         names = [case.name for case in dataset.cases]
-        is_there = "patient002_frame07" in names
-        assert dataset.corrections == ({"patient002_frame07": {"reader": "A"}} if is_there else {})
+        is_added = "patient002_frame07" in names
+        assert dataset.corrections == ({"patient002_frame07": {"reader": "A"}} if is_added else {})
         assert not any("patient002_frame07" in split.validation for split in splits)
         if copy is not copies[-1]:  # adding it again completes it
             again = {"labels": np.ones(image.shape, np.uint8), "origin": {"reader": "A"}}
@@ -368,7 +415,7 @@ def test_killed_before_any_of_its_files_is_there(data: Path, tmp_path: Path, ima
         check_labels(read_dataset(copy))
 
 
-@pytest.mark.skipif(not ACDC.is_dir(), reason="the ACDC images are not here")
+@pytest.mark.skipif(not ACDC.is_dir(), reason="the ACDC images are missing")
 def test_real_acdc_frames(tmp_path: Path) -> None:
     data = tmp_path / "acdc"
     for folder in ("imagesTr", "labelsTr"):

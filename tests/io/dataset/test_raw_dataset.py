@@ -1,4 +1,4 @@
-"""Raw datasets as nnU-Net lays them out, and splits in which no patient is on both sides."""
+"""Raw datasets in nnU-Net's layout, and splits in which no patient is on both sides."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from typing import Any
 
 import pytest
 
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
+    CASES_ON_BOTH_SIDES,
+    EMPTY_FOLD,
+    NO_FOLDS_IN_FILE,
+    NO_SPLIT_FILE,
+    ONLY_ADDED_CASES,
+    REGIONS,
+    TOO_FEW_PATIENTS,
+    UNKNOWN_CASES,
+    WRONG_LABELS,
     RawDataset,
     Split,
     extended_split,
@@ -54,7 +64,7 @@ def test_cases_with_several_channels(tmp_path: Path) -> None:
     assert dataset.channels == ["channel 0", "channel 1"]
 
 
-def test_hidden_and_foreign_files_are_no_cases(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     path = make_dataset(tmp_path / "acdc", CASES[:1])
     (path / "labelsTr" / "._patient001_frame01.nii.gz").touch()
     (path / "labelsTr" / "notes.txt").touch()
@@ -70,7 +80,7 @@ def test_hidden_and_foreign_files_are_no_cases(tmp_path: Path) -> None:
         ("---", "Dataset001_unnamed"),
     ],
 )
-def test_name_as_nnunet_demands_it(tmp_path: Path, folder: str, name: str) -> None:
+def test_the_name_has_the_form_of_nnunet(tmp_path: Path, folder: str, name: str) -> None:
     assert read_dataset(make_dataset(tmp_path / folder, CASES[:1])).nnunet_name == name
 
 
@@ -90,72 +100,77 @@ def test_signature_notices_changed_images_and_labels(tmp_path: Path) -> None:
 def test_missing_folders_are_named(tmp_path: Path, folder: str) -> None:
     path = make_dataset(tmp_path / "acdc", [])
     (path / folder).rmdir()
-    with pytest.raises(DataError, match=f"the folder {folder} is missing"):
+    with pytest.raises(DataError) as caught:
         read_dataset(path)
+    assert caught.value.values == {"folder": path, "missing": folder}
 
 
 def test_dataset_without_labels(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no label files ending in \.nii\.gz"):
-        read_dataset(make_dataset(tmp_path / "acdc", []))
+    path = make_dataset(tmp_path / "acdc", [])
+    with pytest.raises(DataError) as caught:
+        read_dataset(path)
+    assert caught.value.values == {"folder": path / "labelsTr", "ending": ".nii.gz"}
 
 
 def test_label_without_its_second_channel(tmp_path: Path) -> None:
     path = make_dataset(tmp_path / "acdc", CASES[:1], channels=2)
     (path / "imagesTr" / f"{CASES[0]}_0001.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"has no image patient001_frame01_0001\.nii\.gz"):
+    with pytest.raises(DataError) as caught:
         read_dataset(path)
+    assert caught.value.values["image"] == "patient001_frame01_0001.nii.gz"
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("labels", "template", "values"),
     [
-        ({"labels": {"background": 0, "heart": [1, 2]}}, "overlapping regions"),
-        ({"labels": {"0": "background", "1": "RV"}}, "but 0 is 'background'"),
-        ({"labels": ["background"]}, "must map names of structures to numbers"),
+        ({"background": 0, "heart": [1, 2]}, REGIONS, {}),
+        ({"0": "background", "1": "RV"}, WRONG_LABELS, {"found": "0: 'background'"}),
+        (["background"], WRONG_LABELS, {"found": "['background']"}),
     ],
 )
-def test_labels_that_cannot_be_trained(tmp_path: Path, changes: Any, reason: str) -> None:
-    with pytest.raises(DataError, match=reason):
-        read_dataset(make_dataset(tmp_path / "acdc", CASES[:1], **changes))
+def test_untrainable_labels_are_refused(
+    tmp_path: Path, labels: Any, template: str, values: dict[str, str]
+) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1], labels=labels)
+    with pytest.raises(DataError) as caught:
+        read_dataset(path)
+    assert caught.value.statement.template == template
+    assert caught.value.values == {"file": path / "dataset.json", **values}
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "values"),
     [
-        (None, r"dataset\.json is missing"),
-        ("{", r"dataset\.json is damaged"),
-        ("[]", r"dataset\.json is damaged"),
-        ("{}", "lacks labels, file_ending, channel_names"),
-        ('{"labels": {}, "file_ending": ".nii"}', "lacks channel_names"),
+        (None, {"missing": "dataset.json"}),
+        ("{", {}),
+        ("[]", {}),
+        ("{}", {"entries": "labels, file_ending, channel_names"}),
+        ('{"labels": {}, "file_ending": ".nii"}', {"entries": "channel_names"}),
     ],
 )
-def test_dataset_json_that_cannot_be_used(tmp_path: Path, text: str | None, reason: str) -> None:
+def test_unusable_dataset_json_is_refused(
+    tmp_path: Path, text: str | None, values: dict[str, str]
+) -> None:
     if text is not None:
         (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError, match=r"dataset\.json") as caught:
         read_dataset(tmp_path)
+    assert caught.value.values.items() >= values.items()
 
 
 def test_origins_of_corrections(tmp_path: Path) -> None:
     path = make_dataset(tmp_path / "acdc", CASES[:2])
     assert read_dataset(path).corrections == {}
-    origins = {CASES[0]: {"reader": "A"}, "cut short, so without a label": {"reader": "B"}}
+    origins = {CASES[0]: {"reader": "A"}, "interrupted": {"reader": "B"}}
     (path / "corrections.json").write_text(json.dumps(origins))
     assert read_dataset(path).corrections == {CASES[0]: {"reader": "A"}}
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("{", r"corrections\.json is damaged"),
-        ("[]", r"corrections\.json is damaged"),
-        ('{"a": "reader A"}', r"must name the origin of every corrected case"),
-    ],
-)
-def test_damaged_corrections(tmp_path: Path, text: str, reason: str) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": "reader A"}'])
+def test_damaged_corrections_are_refused(tmp_path: Path, text: str) -> None:
     path = make_dataset(tmp_path / "acdc", CASES[:1])
     (path / "corrections.json").write_text(text)
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError, match=r"corrections\.json"):
         read_dataset(path)
 
 
@@ -179,9 +194,10 @@ def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None
     assert found == patient
 
 
-def test_pattern_that_is_none() -> None:
-    with pytest.raises(DataError, match=r"'\(' is no pattern for the patient's name"):
+def test_an_invalid_pattern_is_refused() -> None:
+    with pytest.raises(DataError) as caught:
         patient_of("a", "(")
+    assert caught.value.values["pattern"] == "("
 
 
 def test_splits_keep_patients_together_and_validate_each_once() -> None:
@@ -198,8 +214,10 @@ def test_splits_keep_patients_together_and_validate_each_once() -> None:
 
 def test_few_patients_give_fewer_folds() -> None:
     assert len(patient_splits(CASES[:6])) == 3
-    with pytest.raises(DataError, match=r"at least two patients, but .*patient001.*--fold all"):
+    with pytest.raises(DataError) as caught:
         patient_splits(CASES[:2])
+    assert caught.value.values == {"patient": "patient001"}
+    assert [r.action for r in caught.value.remedies] == [Action.TRAIN_ON_ALL, Action.NAME_PATIENT]
 
 
 def test_training_only_cases_are_never_validated_with() -> None:
@@ -214,11 +232,15 @@ def test_training_only_cases_are_never_validated_with() -> None:
 
 
 def test_training_only_patients_do_not_make_a_validation_fold() -> None:
-    with pytest.raises(DataError, match="at least two patients"):
+    with pytest.raises(DataError) as caught:
         patient_splits(CASES[:4], training_only=CASES[2:4])
+    assert caught.value.statement.template == TOO_FEW_PATIENTS
+    with pytest.raises(DataError) as caught:
+        patient_splits(CASES[:4], training_only=CASES[:4])
+    assert caught.value.statement.template == ONLY_ADDED_CASES
 
 
-def test_split_takes_new_cases_where_their_patient_is_not_held_back() -> None:
+def test_folds_take_cases_of_other_patients() -> None:
     splits = [Split(("a_frame01",), ("b_frame01",)), Split(("b_frame01",), ("a_frame01",))]
     extended = extended_split(splits, ["a_frame02", "c"])
     assert extended == [
@@ -236,16 +258,17 @@ def test_cases_whose_patient_is_not_found() -> None:
     assert without_patient(cases, "^([a-z]?)") == ["_frame"]  # found, but nothing
 
 
-def test_what_a_run_calls_it_is_nnunets_name() -> None:
+def test_the_name_at_the_first_start_stays() -> None:
     dataset = RawDataset(Path("Dataset102_Copy"), {}, ())
     assert dataset.nnunet_name == "Dataset102_Copy"
     assert replace(dataset, known_as="hearts").nnunet_name == "Dataset001_hearts"
 
 
-def test_split_that_no_new_case_fits() -> None:
+def test_a_case_that_no_fold_takes_is_refused() -> None:
     splits = [Split(("a_frame01",), ("b_frame01",)), Split(("a_frame02",), ("b_frame02",))]
-    with pytest.raises(DataError, match="b_frame03 cannot be trained on: .* its patient b"):
+    with pytest.raises(DataError) as caught:
         extended_split(splits, ["a_frame03", "b_frame03"])
+    assert caught.value.values == {"case": "b_frame03", "patient": "b"}
 
 
 def test_split_file_is_read_as_written(tmp_path: Path) -> None:
@@ -257,31 +280,37 @@ def test_split_file_is_read_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "reason"),
+    ("rows", "template", "values"),
     [
-        ([], "holds no folds"),
-        ({"train": []}, "is damaged"),
-        ([{"train": ["a"]}], "is damaged"),
-        ("a text", "is damaged"),
-        (["a", "b"], "is damaged"),
-        ([{"train": "ab", "val": ["b"]}], "is damaged"),
-        ([{"train": ["a"], "val": ["z"]}], r"Fold 0 of .* names cases that the dataset .* \(z\):"),
-        ([{"train": [*"uvwx"], "val": ["b"]}], r" does not have \(u, v, w, …\): choose the split"),
-        ([{"train": ["a"], "val": ["a"]}], "both trains on and validates with a."),
-        ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], "Fold 1 of .* no cases"),
+        ([], NO_FOLDS_IN_FILE, {}),
+        ({"train": []}, "", {}),
+        ([{"train": ["a"]}], "", {}),
+        ("a text", "", {}),
+        (["a", "b"], "", {}),
+        ([{"train": "ab", "val": ["b"]}], "", {}),
+        ([{"train": ["a"], "val": ["z"]}], UNKNOWN_CASES, {"fold": 0, "cases": "z"}),
+        ([{"train": [*"uvwx"], "val": ["b"]}], UNKNOWN_CASES, {"fold": 0, "cases": "u, v, w, …"}),
+        ([{"train": ["a"], "val": ["a"]}], CASES_ON_BOTH_SIDES, {"fold": 0, "cases": "a"}),
+        ([{"train": ["a"], "val": ["b"]}, {"train": [], "val": ["b"]}], EMPTY_FOLD, {"fold": 1}),
     ],
 )
-def test_split_file_that_does_not_fit(tmp_path: Path, rows: Any, reason: str) -> None:
+def test_unusable_split_files_are_refused(
+    tmp_path: Path, rows: Any, template: str, values: dict[str, Any]
+) -> None:
     file = tmp_path / "splits_final.json"
     file.write_text(json.dumps(rows))
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError) as caught:
         read_splits(file, ["a", "b"])
+    assert template in caught.value.statement.template
+    assert caught.value.values.items() >= {"file": file, **values}.items()
 
 
-def test_split_file_that_is_missing_or_broken(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_split_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "splits_final.json"
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError) as caught:
         read_splits(file, CASES)
+    assert caught.value.statement.template == NO_SPLIT_FILE
     file.write_text("[{")
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError) as caught:
         read_splits(file, CASES)
+    assert caught.value.statement.template != NO_SPLIT_FILE

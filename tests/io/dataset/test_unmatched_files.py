@@ -1,4 +1,4 @@
-"""Files of two folders that are not used: every one with its reason, and the rest works."""
+"""Unused files of two folders, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,6 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_bayes_nnunet.io.dataset.folder_contents import MISSING_CHANNEL, UNREADABLE_FOLDER
+from napari_bayes_nnunet.io.dataset.matching import (
+    CHANNEL_SIZES,
+    CINE_LABEL_OF_VOLUME,
+    EMPTY_LABEL,
+    LOOKS_LIKE_IMAGE,
+    NO_CINE,
+    NO_IMAGE,
+    NO_LABEL,
+    OTHER_CHANNELS,
+    OTHER_FRAME_COUNT,
+    OTHER_SIZE,
+    SECOND_LABEL,
+    SEVERAL_IMAGES,
+    UNKNOWN_FRAME,
+    UNNAMED_FRAME,
+    UNUSABLE_IMAGE,
+    UNUSABLE_LABEL,
+)
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 
 from ...helpers.folders import (
@@ -43,10 +62,10 @@ def test_image_without_label_and_label_without_image(tmp_path: Path) -> None:
         tmp_path / "i",
         tmp_path / "l",
         {
-            "p1.nii.gz": "has no label of its name",
-            "p2_4d.nii.gz": "has no label of its name",
-            "p3_seg.nii.gz": "has no image named p3",
-            "p4_frame02_gt.nii.gz": "has no image named p4_frame02, nor a cine named p4",
+            "p1.nii.gz": NO_LABEL,
+            "p2_4d.nii.gz": NO_LABEL,
+            "p3_seg.nii.gz": NO_IMAGE.format(name="p3"),
+            "p4_frame02_gt.nii.gz": NO_IMAGE.format(name="p4_frame02") + NO_CINE.format(name="p4"),
         },
     )
 
@@ -55,8 +74,8 @@ def test_two_images_of_one_label(tmp_path: Path) -> None:
     image(tmp_path / "i" / "p1.nii.gz")
     image(tmp_path / "i" / "p1.nii")
     label(tmp_path / "l" / "p1_gt.nii.gz", 1)
-    used = "has the label p1_gt.nii.gz, which cannot be used"
-    several = "fits several images, p1.nii and p1.nii.gz: keep one of them"
+    used = UNUSABLE_LABEL.format(label="p1_gt.nii.gz")
+    several = SEVERAL_IMAGES.format(images="p1.nii and p1.nii.gz")
     check(
         tmp_path / "i",
         tmp_path / "l",
@@ -70,11 +89,9 @@ def test_two_labels_of_one_image(tmp_path: Path) -> None:
     label(tmp_path / "l" / "p1_seg.nii.gz", 1)
     add_good(tmp_path / "i", tmp_path / "l")
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert found["p1_gt.nii.gz"] == (
-        "is a second label of p1, beside p1_seg.nii.gz: keep one of them"
-    )
-    assert "beside p1_gt.nii.gz" in found["p1_seg.nii.gz"]
-    assert "which cannot be used" in found["p1.nii.gz"]
+    assert found["p1_gt.nii.gz"] == SECOND_LABEL.format(name="p1", label="p1_seg.nii.gz")
+    assert found["p1_seg.nii.gz"] == SECOND_LABEL.format(name="p1", label="p1_gt.nii.gz")
+    assert found["p1.nii.gz"] == UNUSABLE_LABEL.format(label="p1_gt.nii.gz")
 
 
 def test_two_labels_of_one_frame_leave_the_other_frames(tmp_path: Path) -> None:
@@ -83,7 +100,8 @@ def test_two_labels_of_one_frame_leave_the_other_frames(tmp_path: Path) -> None:
     label(tmp_path / "l" / "p1_frame02.nii.gz", 1)
     found = match(tmp_path / "i", tmp_path / "l")
     assert names(found) == ["p1_frame01"]
-    assert "second label of p1_frame02" in reasons(found)["p1.nii.gz"]
+    expected = SECOND_LABEL.format(name="p1_frame02", label="p1_frame02.nii.gz")
+    assert reasons(found)["p1.nii.gz"] == expected
 
 
 def test_empty_labels(tmp_path: Path) -> None:
@@ -91,15 +109,14 @@ def test_empty_labels(tmp_path: Path) -> None:
     cine(tmp_path / "i" / "p2.nii.gz")
     label(tmp_path / "l" / "p1_gt.nii.gz")
     cine_label(tmp_path / "l" / "p2_gt.nii.gz", {})
-    empty = "holds no labels: all its voxels are 0"
     check(
         tmp_path / "i",
         tmp_path / "l",
         {
-            "p1_gt.nii.gz": empty,
-            "p2_gt.nii.gz": empty,
-            "p1.nii.gz": "has the label p1_gt.nii.gz, which cannot be used",
-            "p2.nii.gz": "has the label p2_gt.nii.gz, which cannot be used",
+            "p1_gt.nii.gz": EMPTY_LABEL,
+            "p2_gt.nii.gz": EMPTY_LABEL,
+            "p1.nii.gz": UNUSABLE_LABEL.format(label="p1_gt.nii.gz"),
+            "p2.nii.gz": UNUSABLE_LABEL.format(label="p2_gt.nii.gz"),
         },
     )
 
@@ -121,20 +138,20 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         tmp_path / "l",
         {
             "p1_gt.nii.gz": NO_NIFTI_REASON,
-            "p1.nii.gz": "has the label p1_gt.nii.gz, which cannot be used",
+            "p1.nii.gz": UNUSABLE_LABEL.format(label="p1_gt.nii.gz"),
             "p4_4d.nii.gz": NO_NIFTI_REASON,
-            "p4_frame01_gt.nii.gz": "has the image p4_4d.nii.gz, which cannot be used",
+            "p4_frame01_gt.nii.gz": UNUSABLE_IMAGE.format(image="p4_4d.nii.gz"),
             "p2.nii.gz": TRUNCATED_REASON,
             "p3.nii.gz": NO_NIFTI_REASON,
-            "p2_gt.nii.gz": "has the image p2.nii.gz, which cannot be used",
-            "p3_gt.nii.gz": "has the image p3.nii.gz, which cannot be used",
+            "p2_gt.nii.gz": UNUSABLE_IMAGE.format(image="p2.nii.gz"),
+            "p3_gt.nii.gz": UNUSABLE_IMAGE.format(image="p3.nii.gz"),
         },
     )
 
 
 def test_a_file_with_the_wrong_ending_is_read(tmp_path: Path) -> None:
     plain = cine(tmp_path / "i" / "p1.nii")
-    plain.rename(tmp_path / "i" / "p1.nii.gz")  # not compressed, in spite of its name
+    plain.rename(tmp_path / "i" / "p1.nii.gz")  # not compressed
     label(tmp_path / "l" / "p1_frame02.nii.gz", 1)
     assert names(match(tmp_path / "i", tmp_path / "l")) == ["p1_frame02"]
 
@@ -146,8 +163,8 @@ def test_files_that_are_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "l" / "p3_gt.nii.gz", np.full(SHAPE, 0.5, np.float32))
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
     assert found["p1_gt.nii.gz"] == NO_NIFTI_REASON
-    assert "has no image named p2" in found["p2_gt.nii.gz"]
-    assert "values from 0.5 to 0.5" in found["p3_gt.nii.gz"]
+    assert found["p2_gt.nii.gz"] == NO_IMAGE.format(name="p2")
+    assert "0.5" in found["p3_gt.nii.gz"]
 
 
 def test_an_image_in_the_place_of_a_label(tmp_path: Path) -> None:
@@ -155,9 +172,7 @@ def test_an_image_in_the_place_of_a_label(tmp_path: Path) -> None:
     image(tmp_path / "l" / "p1_gt.nii.gz", (10, 10, 5))
     add_good(tmp_path / "i", tmp_path / "l")
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert found["p1_gt.nii.gz"] == (
-        "holds 500 different values: it seems to be an image, not a label"
-    )
+    assert found["p1_gt.nii.gz"] == LOOKS_LIKE_IMAGE.format(count=500)
 
 
 def test_frames_that_do_not_exist(tmp_path: Path) -> None:
@@ -172,19 +187,17 @@ def test_frames_that_do_not_exist(tmp_path: Path) -> None:
     add_good(tmp_path / "i", tmp_path / "l")
     found = match(tmp_path / "i", tmp_path / "l")
     assert names(found) == ["good", "p1_frame04"]
-    labels = {name: why for name, why in reasons(found).items() if "label p" not in why}
+    labels = {name: why for name, why in reasons(found).items() if (tmp_path / "l" / name).exists()}
     assert labels == {
-        "p1_frame00.nii.gz": "is of frame 0, but p1.nii.gz has the frames 1 to 4",
-        "p1_frame05.nii.gz": "is of frame 5, but p1.nii.gz has the frames 1 to 4",
-        "p2_gt.nii.gz": (
-            "is a single volume, but p2.nii.gz is a cine of 4 frames: name the frame, as in "
-            "p2_frame01_gt.nii.gz"
+        "p1_frame00.nii.gz": UNKNOWN_FRAME.format(frame=0, image="p1.nii.gz", frames=4),
+        "p1_frame05.nii.gz": UNKNOWN_FRAME.format(frame=5, image="p1.nii.gz", frames=4),
+        "p2_gt.nii.gz": UNNAMED_FRAME.format(
+            image="p2.nii.gz", frames=4, example="p2_frame01_gt.nii.gz"
         ),
-        "p3_ED_gt.nii.gz": (
-            "is a single volume, but p3.nii.gz is a cine of 4 frames: name the frame, as in "
-            "p3_frame01_gt.nii.gz"
+        "p3_ED_gt.nii.gz": UNNAMED_FRAME.format(
+            image="p3.nii.gz", frames=4, example="p3_frame01_gt.nii.gz"
         ),
-        "p4_gt.nii.gz": "is a cine of 3 frames, but p4.nii.gz of 4",
+        "p4_gt.nii.gz": OTHER_FRAME_COUNT.format(frames=3, image="p4.nii.gz", expected=4),
     }
 
 
@@ -202,7 +215,7 @@ def test_cine_labels_of_a_volume(tmp_path: Path) -> None:
     cine_label(tmp_path / "l" / "p1_gt.nii.gz", {1: (1,)})
     add_good(tmp_path / "i", tmp_path / "l")
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert found["p1_gt.nii.gz"] == ("is a cine of 4 frames, but p1.nii.gz is a single volume")
+    assert found["p1_gt.nii.gz"] == CINE_LABEL_OF_VOLUME.format(frames=4, image="p1.nii.gz")
 
 
 def test_label_of_another_size(tmp_path: Path) -> None:
@@ -210,7 +223,8 @@ def test_label_of_another_size(tmp_path: Path) -> None:
     label(tmp_path / "l" / "p1_gt.nii.gz", 1)
     add_good(tmp_path / "i", tmp_path / "l")
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert found["p1_gt.nii.gz"] == "has 6 x 5 x 3 voxels, but its image p1.nii.gz has 7 x 5 x 3"
+    sizes = {"voxels": "6 x 5 x 3", "image": "p1.nii.gz", "expected": "7 x 5 x 3"}
+    assert found["p1_gt.nii.gz"] == OTHER_SIZE.format(**sizes)
 
 
 def test_channels_that_do_not_fit(tmp_path: Path) -> None:
@@ -228,10 +242,11 @@ def test_channels_that_do_not_fit(tmp_path: Path) -> None:
     found = match(tmp_path / "i", tmp_path / "l")
     assert names(found) == ["fine", "good"]
     why = reasons(found)
-    assert why["p1_0000.nii.gz"] == "has channels up to _0000, others to _0001"
-    assert why["p1_gt.nii.gz"] == "has the image p1_0000.nii.gz, which cannot be used"
-    assert "channels of unlike size: p2_0001.nii.gz has 7 x 5 x 3" in why["p2_0000.nii.gz"]
-    assert "one between it and _0000 is missing" in why["p3_0002.nii.gz"]
+    assert why["p1_0000.nii.gz"] == OTHER_CHANNELS.format(last=0, usual=1)
+    assert why["p1_gt.nii.gz"] == UNUSABLE_IMAGE.format(image="p1_0000.nii.gz")
+    sizes = CHANNEL_SIZES.format(channel="p2_0001.nii.gz", voxels="7 x 5 x 3")
+    assert why["p2_0000.nii.gz"] == sizes
+    assert why["p3_0002.nii.gz"] == MISSING_CHANNEL
 
 
 def test_a_sub_folder_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -241,7 +256,7 @@ def test_a_sub_folder_that_cannot_be_opened(tmp_path: Path) -> None:
     try:
         if not os.access(locked, os.R_OK):
             assert reasons(match(tmp_path / "i", tmp_path / "l")) == {
-                "locked": "cannot be opened: Permission denied"
+                "locked": UNREADABLE_FOLDER.format(reason="Permission denied")
             }
     finally:
         locked.chmod(0o700)

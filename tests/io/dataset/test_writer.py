@@ -1,4 +1,4 @@
-"""Datasets made of matched folders: links or files, whole or not there."""
+"""Datasets of matched folders, with links or copies, which are complete or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_labels
 from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset
-from napari_bayes_nnunet.io.dataset.writer import write_dataset
+from napari_bayes_nnunet.io.dataset.writer import (
+    FOLDER_NOT_EMPTY,
+    NAMED_BACKGROUND,
+    NAMELESS_VALUE,
+    REPEATED_NAME,
+    UNUSED_VALUE,
+    write_dataset,
+)
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 
 from ...helpers.folders import SHAPE, cine, cine_label, finish, image, label, match, write
@@ -95,8 +102,9 @@ def test_channels_and_their_names(tmp_path: Path) -> None:
     dataset = make(found, tmp_path / "d", names={1: "LV"}, channels=None)
     assert dataset.channels == ["MRI 1", "MRI 2"]
     assert len(dataset.cases[0].images) == 2
-    with pytest.raises(DataError, match=r"have 2 channels, but 1 names were given: T1"):
+    with pytest.raises(DataError) as caught:
         make(found, tmp_path / "e", names={1: "LV"}, channels=["T1"])
+    assert caught.value.values == {"count": 2, "given": 1, "names": "T1"}
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["links", "copies"])
@@ -138,7 +146,7 @@ def test_values_are_numbered_without_gaps(tmp_path: Path) -> None:
     label(tmp_path / "l" / "p2.nii.gz", 85, 200)
     names = {1: "ignore", 85: "LV", 200: "RV"}
     dataset = make(match(tmp_path / "i", tmp_path / "l"), tmp_path / "d", names=names, link=True)
-    assert dataset.labels == {"background": 0, "LV": 1, "RV": 2, "ignore": 3}  # as nnU-Net asks
+    assert dataset.labels == {"background": 0, "LV": 1, "RV": 2, "ignore": 3}  # as nnU-Net requires
     assert read_labels(dataset.cases[0].label).voxels.flat[:2].tolist() == [3, 0]
     assert set(np.unique(read_labels(dataset.cases[1].label).voxels)) == {0, 1, 2}
     assert all(case.images[0].is_symlink() for case in dataset.cases)
@@ -160,8 +168,8 @@ def acdc_like(header: Any) -> None:
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["links", "copies"])
-def test_files_that_nnunet_cannot_read_so_are_written(tmp_path: Path, link: bool) -> None:
-    """Uncompressed, uncompressed in spite of the name, and with a fourth axis of length 1."""
+def test_files_unreadable_for_nnunet_are_rewritten(tmp_path: Path, link: bool) -> None:
+    """Files without compression, also with the name .nii.gz, and with a fourth axis of length 1."""
     image(tmp_path / "i" / "p1.nii")
     image(tmp_path / "i" / "p2.nii").rename(tmp_path / "i" / "p2.nii.gz")
     image(tmp_path / "i" / "p3.nii.gz", (*SHAPE, 1))
@@ -190,20 +198,30 @@ def test_files_that_nnunet_cannot_read_so_are_written(tmp_path: Path, link: bool
 
 
 @pytest.mark.parametrize(
-    ("names", "reason"),
+    ("names", "template", "values"),
     [
-        ({1: "RV", 2: "MYO"}, "The label value 3 needs a name"),
-        ({**NAMES, 3: " "}, "The label value 3 needs a name"),
-        ({**NAMES, 7: "scar"}, r"The value 7 \(scar\) occurs in no label file; .* 0, 1, 2, 3"),
-        ({**NAMES, 3: "rv"}, "The label values 1 and 3 are both called rv"),
-        ({**NAMES, 3: "Background"}, "The label values 0 and 3 are both called Background"),
-        ({**NAMES, 0: "air"}, "The label value 0 is the background; it cannot be called air"),
+        ({1: "RV", 2: "MYO"}, NAMELESS_VALUE, {"value": 3}),
+        ({**NAMES, 3: " "}, NAMELESS_VALUE, {"value": 3}),
+        (
+            {**NAMES, 7: "scar"},
+            *(UNUSED_VALUE, {"value": 7, "name": "scar", "values": "0, 1, 2, 3"}),
+        ),
+        ({**NAMES, 3: "rv"}, REPEATED_NAME, {"first": 1, "second": 3, "name": "rv"}),
+        (
+            {**NAMES, 3: "Background"},
+            *(REPEATED_NAME, {"first": 0, "second": 3, "name": "Background"}),
+        ),
+        ({**NAMES, 0: "air"}, NAMED_BACKGROUND, {"name": "air"}),
     ],
 )
-def test_names_that_do_not_fit(tmp_path: Path, names: dict[int, str], reason: str) -> None:
+def test_unsuitable_names_are_refused(
+    tmp_path: Path, names: dict[int, str], template: str, values: dict[str, Any]
+) -> None:
     found = make_pairs(tmp_path)
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError) as caught:
         make(found, tmp_path / "d", names=names)
+    assert caught.value.statement.template == template
+    assert caught.value.values == values
     only_these(tmp_path, "i", "l")
 
 
@@ -211,11 +229,12 @@ def test_folder_that_is_not_empty(tmp_path: Path) -> None:
     found = make_pairs(tmp_path)
     (tmp_path / "d").mkdir()
     assert len(make(found, tmp_path / "d").cases) == 2
-    with pytest.raises(DataError, match=r"d is not empty: choose a new folder"):
-        make(found, tmp_path / "d")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file is not empty"):
-        make(found, tmp_path / "file")
+    for folder in (tmp_path / "d", tmp_path / "file"):
+        with pytest.raises(DataError) as caught:
+            make(found, folder)
+        assert caught.value.statement.template == FOLDER_NOT_EMPTY
+        assert caught.value.values == {"folder": folder}
 
 
 def test_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +244,9 @@ def test_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    with pytest.raises(DataError, match=r"Links cannot be made in .*permitted\): choose copies"):
+    with pytest.raises(DataError) as caught:
         make(found, tmp_path / "d", link=True)
+    assert caught.value.values == {"folder": tmp_path, "reason": "Operation not permitted"}
     only_these(tmp_path, "i", "l")
 
 
@@ -239,39 +259,44 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -
     else:
         found = make_pairs(tmp_path)
 
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    reason = os.strerror(errno.ENOSPC)
 
-    place, name = {
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, reason)
+
+    owner, name = {
         "copy": (shutil, "copyfile"),
         "link": (Path, "symlink_to"),
         "folder": (Path, "rename"),
         "cut": (nibabel.Nifti1Image, "to_filename"),
     }[what]
-    monkeypatch.setattr(place, name, full)
-    with pytest.raises(DataError, match=r"/d\S* .*written.*No space left on device") as caught:
+    monkeypatch.setattr(owner, name, full)
+    with pytest.raises(DataError) as caught:
         make(found, tmp_path / "d", link=what == "link")
+    assert str(tmp_path / "d") in str(caught.value)
+    assert reason in str(caught.value)
     assert ".writing" not in str(caught.value)
     only_these(tmp_path, "i", "l")
 
 
-def test_files_that_changed_since_they_were_matched(tmp_path: Path) -> None:
+def test_files_changed_since_the_match_are_refused(tmp_path: Path) -> None:
     image(tmp_path / "i" / "p1.nii")
     source = label(tmp_path / "l" / "p1.nii", 1, 2)
     found = match(tmp_path / "i", tmp_path / "l")
     label(source, 1, 9)
-    with pytest.raises(DataError, match=r"p1\.nii holds the value 9, which it did not"):
+    with pytest.raises(DataError) as caught:
         make(found, tmp_path / "d", names={1: "RV", 2: "LV"})
+    assert caught.value.values == {"file": source, "value": 9}
     found.pairs[0].images[0].unlink()
-    with pytest.raises(DataError, match=r"p1\.nii does not exist"):
+    with pytest.raises(DataError, match=r"i/p1\.nii "):
         make(found, tmp_path / "d", names={1: "RV", 2: "LV"})
     only_these(tmp_path, "i", "l")
 
 
-def test_image_that_is_gone(tmp_path: Path) -> None:
+def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     found = make_pairs(tmp_path)
     found.pairs[1].images[0].unlink()
-    with pytest.raises(DataError, match=r"p2_0000\.nii\.gz does not exist"):
+    with pytest.raises(DataError, match=r"p2_0000\.nii\.gz"):
         make(found, tmp_path / "d", link=True)
     only_these(tmp_path, "i", "l")
 
@@ -305,7 +330,7 @@ sys.stdin.read()
 """
 
 
-def test_killed_writing_leaves_no_dataset_and_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
+def test_the_next_write_removes_leftovers(tmp_path: Path) -> None:
     found = make_pairs(tmp_path)
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -339,7 +364,7 @@ def test_a_dataset_matches_itself(tmp_path: Path) -> None:
     assert found.suggested_names == NAMES
 
 
-def test_float_labels_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_float_labels_are_converted(tmp_path: Path) -> None:
     image(tmp_path / "i" / "p1.nii.gz")
     voxels = np.zeros(SHAPE, np.float64)
     voxels[0] = 1

@@ -1,4 +1,4 @@
-"""Faults of a training dataset that nnU-Net would only meet in the middle of its work."""
+"""Checks of a training dataset for faults that would stop nnU-Net in the middle of its work."""
 
 from __future__ import annotations
 
@@ -12,21 +12,55 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...core.problems import Statement
+from ...core.problems import Statement, statement
 from .. import DataError
 from ..images.geometry import Geometry
-from ..images.nifti import ENDINGS, Volume, read_labels, read_volume
+from ..images.nifti import ENDINGS, OTHER_GRID, Volume, read_labels, read_volume
 from .raw_dataset import RawDataset, TrainingCase, named
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
 _SAME_SPACING = 0.01
 """Spacings of an image and its label may differ by this fraction."""
+NOT_CHECKED = "The {ending} files of {dataset} cannot be checked. Only {endings} files can."
+ONE_CASE = (
+    "{dataset} has a single case, so a network will hardly recognise other hearts. Add cases."
+)
+GAPS = "{file} must number the labels from 0 without gaps, but has {numbers}. Correct the numbers."
+UNLABELLED_IMAGES = (
+    "Images without a label in labelsTr will not be used: {images} ({count} in all). Add their "
+    "labels to use them."
+)
+MISSING_STRUCTURES = (
+    "No label file of {dataset} contains {structures}. Correct the labels, or remove the structure "
+    "from dataset.json."
+)
+UNNAMED_VALUES = (
+    "{file} has the label values {values}, but dataset.json only has {known}. Correct the labels "
+    "or dataset.json."
+)
+ONLY_BACKGROUND = "{file} has only background. Leave the case out if its image shows a structure."
+CINE_CASE = (
+    "{file} is a cine of {phases} phases, but a training case has one phase. Extract the labelled "
+    "phases."
+)
+OTHER_SHAPE = (
+    "{file} has the shape {shape} (z, y, x), but its image {image} has {expected}. Correct the "
+    "label."
+)
+OTHER_SPACING = (
+    "{file} has the spacing {spacing} mm (z, y, x), but its image {image} has {expected} mm. "
+    "Correct the label."
+)
+SHIFTED = (
+    "{file} lies up to {distance:.3g} mm away from its image {image}. Check that the label matches "
+    "the image voxel by voxel."
+)
 
 
 @dataclass(frozen=True)
 class DatasetProblem:
-    """What is wrong, in one sentence for the user, and the file to look at, where it is one.
+    """A problem in words for the user, and its file, if it has one.
 
     A problem that does not block is a warning: a training would run.
     """
@@ -38,11 +72,11 @@ class DatasetProblem:
 
 @dataclass(frozen=True)
 class CaseCheck:
-    """What one case holds.
+    """Content of one case.
 
-    ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are the label's, or the image's where the
-    label cannot be read; () and None where neither can, or was looked into. ``values`` are the
-    label values found, ``voxels`` the number of voxels of one channel.
+    ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are those of the label, or of the image if
+    the label cannot be read; () and None if neither can, or was checked. ``values`` are the label
+    values that occur, ``voxels`` the number of voxels of one channel.
     """
 
     name: str
@@ -54,52 +88,52 @@ class CaseCheck:
 
 
 def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
-    """Read the label and then every image of a case, one at a time. Files of NIfTI datasets only.
+    """Read the label and then every image of a case, one at a time. Checks NIfTI files only.
 
-    Reads all voxels: a file that is cut short shows only then.
+    Reads all voxels, because only that reveals a truncated file.
     """
     if dataset.json["file_ending"] not in ENDINGS:
         return CaseCheck(case.name, (), None, (), 0, ())
     problems: list[DatasetProblem] = []
-    label, values = _look_at_label(case.label, dataset, problems)
-    images = [(file, _look_at(file, read_volume, problems)) for file in case.images]
-    known = [(file, image) for file, image in images if image is not None]
-    if known:
-        problems += _channel_problems(known)
-    if known and label is not None:
-        problems += _grid_problems(case.label, label, *known[0])
-    grid = label or next((image for _, image in known), None)
+    label, values = _check_label(case.label, dataset, problems)
+    read = [(file, _read_geometry(file, problems)) for file in case.images]
+    grids = [(file, image) for file, image in read if image is not None]
+    if grids:
+        problems += _channel_problems(grids)
+    if grids and label is not None:
+        problems += _grid_problems(case.label, label, *grids[0])
+    grid = label or next((image for _, image in grids), None)
     shape, spacing = (grid.shape, grid.spacing) if grid else ((), None)
     voxels = math.prod(shape) if shape else 0
     return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems))
 
 
 def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
-    """What is wrong with a dataset as a whole, given the ``checks`` of all its cases."""
-    problems = [*_numbering(dataset), *_without_label(dataset)]
+    """Return the problems of a dataset as a whole, given the ``checks`` of all its cases."""
+    problems = [*_numbering_problems(dataset), *_unlabelled_images(dataset)]
     if dataset.json["file_ending"] not in ENDINGS:
-        text = (
-            f"The files of {dataset.path} end in {dataset.json['file_ending']}: they were not "
-            f"looked into, only {' and '.join(ENDINGS)} are."
+        told = statement(
+            NOT_CHECKED,
+            dataset=dataset.path,
+            ending=dataset.json["file_ending"],
+            endings=" and ".join(ENDINGS),
         )
-        problems.append(DatasetProblem(text, dataset.path / "dataset.json", blocks=False))
-    elif checks and all(check.values for check in checks):  # else a structure may be in the others
+        problems.append(DatasetProblem(told, dataset.path / "dataset.json", blocks=False))
+    elif checks and all(check.values for check in checks):
+        # An unreadable label might contain the missing structure.
         problems += _missing_structures(dataset, checks)
     if len(dataset.cases) == 1:
-        text = (
-            f"{dataset.path} holds a single case: a network trained on it will hardly know another "
-            "heart."
-        )
-        problems.append(DatasetProblem(text, dataset.path, blocks=False))
+        told = statement(ONE_CASE, dataset=dataset.path)
+        problems.append(DatasetProblem(told, dataset.path, blocks=False))
     return problems
 
 
 def check_labels(dataset: RawDataset) -> list[DatasetProblem]:
-    """Look into every file, of NIfTI datasets; returns the warnings about the whole dataset.
+    """Check every file of a NIfTI dataset; return the warnings about the dataset as a whole.
 
-    Raises DataError with the first problem that would keep a training from running.
+    Raises DataError with the first problem that blocks a training.
     """
-    _refuse(_numbering(dataset))
+    _refuse(_numbering_problems(dataset))
     checks: list[CaseCheck] = []
     for case in dataset.cases:
         checks.append(check_case(dataset, case))
@@ -112,22 +146,23 @@ def check_labels(dataset: RawDataset) -> list[DatasetProblem]:
 def _refuse(problems: Iterable[DatasetProblem]) -> None:
     for problem in problems:
         if problem.blocks:
-            raise DataError(str(problem.text))
+            told = problem.text if isinstance(problem.text, Statement) else statement(problem.text)
+            raise DataError(told.template, *told.remedies, **told.values)
 
 
-def _numbering(dataset: RawDataset) -> list[DatasetProblem]:
+def _numbering_problems(dataset: RawDataset) -> list[DatasetProblem]:
     numbers = sorted(set(dataset.labels.values()))
     if numbers == list(range(len(numbers))):
         return []
     file = dataset.path / "dataset.json"
-    text = f"{file} must number the labels from 0 without gaps, not {', '.join(map(str, numbers))}."
-    return [DatasetProblem(text, file)]
+    told = statement(GAPS, file=file, numbers=", ".join(map(str, numbers)))
+    return [DatasetProblem(told, file)]
 
 
-def _without_label(dataset: RawDataset) -> list[DatasetProblem]:
+def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
     folder, ending = dataset.path / "imagesTr", str(dataset.json["file_ending"])
     known = {case.name for case in dataset.cases}
-    cases: dict[str, Path] = {}  # with the first of the channels of each
+    cases: dict[str, Path] = {}  # each with its first channel
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.name.endswith(ending) and not file.name.startswith("."):
             cases.setdefault(re.sub(r"_\d{4}$", "", file.name.removesuffix(ending)), file)
@@ -135,9 +170,8 @@ def _without_label(dataset: RawDataset) -> list[DatasetProblem]:
     if not files:
         return []
     names = named([file.name for file in files])
-    what = "1 image has" if len(files) == 1 else f"{len(files)} images have"
-    text = f"{what} no label in labelsTr and will not be used: {names}."
-    return [DatasetProblem(text, files[0], blocks=False)]
+    told = statement(UNLABELLED_IMAGES, images=names, count=len(files))
+    return [DatasetProblem(told, files[0], blocks=False)]
 
 
 def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
@@ -149,57 +183,49 @@ def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> lis
     ]
     if not missing:
         return []
-    text = (
-        f"No label file of {dataset.path} shows {', '.join(missing)}: correct the labels, or "
-        "leave it out of dataset.json."
-    )
-    return [DatasetProblem(text, dataset.path / "dataset.json")]
+    told = statement(MISSING_STRUCTURES, dataset=dataset.path, structures=", ".join(missing))
+    return [DatasetProblem(told, dataset.path / "dataset.json")]
 
 
-def _look_at(
-    file: Path, read: Callable[[Path], Volume], problems: list[DatasetProblem]
-) -> Geometry | None:
-    """The grid of a file whose voxels could be read; they are not kept."""
-    volume = _readable(file, read, problems)
+def _read_geometry(file: Path, problems: list[DatasetProblem]) -> Geometry | None:
+    """Read all voxels of an image, but return its grid only, so that memory holds one image."""
+    volume = _read(file, read_volume, problems)
     return volume.geometry if volume else None
 
 
-def _look_at_label(
+def _check_label(
     file: Path, dataset: RawDataset, problems: list[DatasetProblem]
 ) -> tuple[Geometry | None, tuple[int, ...]]:
-    volume = _readable(file, read_labels, problems)
+    volume = _read(file, read_labels, problems)
     if volume is None:
         return None, ()
     names = {value: name for name, value in dataset.labels.items()}
     values = tuple(np.unique(volume.voxels).tolist())
     unknown = [str(value) for value in values if value not in names]
     if unknown:
-        which = f"value{'s' * (len(unknown) > 1)} {', '.join(unknown[:5])}"
-        text = (
-            f"{file} holds the {which}{', …' if len(unknown) > 5 else ''}, but dataset.json names "
-            f"only {', '.join(f'{value} ({name})' for value, name in names.items())}."
+        told = statement(
+            UNNAMED_VALUES,
+            file=file,
+            values=", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else ""),
+            known=", ".join(f"{value} ({name})" for value, name in names.items()),
         )
-        problems.append(DatasetProblem(text, file))
+        problems.append(DatasetProblem(told, file))
     elif not any(value and names[value] != IGNORE for value in values):
-        text = f"{file} shows no structure, only background: leave the case out unless that is so."
-        problems.append(DatasetProblem(text, file, blocks=False))
+        problems.append(DatasetProblem(statement(ONLY_BACKGROUND, file=file), file, blocks=False))
     return volume.geometry, values
 
 
-def _readable(
+def _read(
     file: Path, read: Callable[[Path], Volume], problems: list[DatasetProblem]
 ) -> Volume | None:
     try:
         volume = read(file)
     except DataError as error:
-        problems.append(DatasetProblem(str(error), file))
+        problems.append(DatasetProblem(error.statement, file))
         return None
     if volume.is_cine:
-        text = (
-            f"{file} is a cine of {volume.phases} phases; a training needs one phase in a file: "
-            "cut out those that are labelled."
-        )
-        problems.append(DatasetProblem(text, file))
+        told = statement(CINE_CASE, file=file, phases=volume.phases)
+        problems.append(DatasetProblem(told, file))
         return None
     return volume
 
@@ -208,7 +234,7 @@ def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetPr
     (first, grid), *others = images
     return [
         DatasetProblem(
-            f"{file.name} lies on another grid ({other}) than the channel {first.name} ({grid}).",
+            statement(OTHER_GRID, file=file.name, grid=other, reference=first.name, expected=grid),
             file,
         )
         for file, other in others
@@ -220,45 +246,48 @@ def _grid_problems(
     file: Path, label: Geometry, image_file: Path, image: Geometry
 ) -> list[DatasetProblem]:
     if label.shape != image.shape:
-        text = (
-            f"{file.name} has the shape {label.shape} (z, y, x), but its image {image_file.name} "
-            f"{image.shape}."
+        told = statement(
+            OTHER_SHAPE,
+            file=file.name,
+            shape=label.shape,
+            image=image_file.name,
+            expected=image.shape,
         )
-        return [DatasetProblem(text, file)]
+        return [DatasetProblem(told, file)]
     if not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
-        text = (
-            f"{file.name} has the spacing {_steps(label)} mm (z, y, x), but its image "
-            f"{image_file.name} {_steps(image)} mm."
+        told = statement(
+            OTHER_SPACING,
+            file=file.name,
+            spacing=_spacing_text(label),
+            image=image_file.name,
+            expected=_spacing_text(image),
         )
-        return [DatasetProblem(text, file)]
-    apart = _apart(label, image)
-    if apart <= min(image.spacing):
+        return [DatasetProblem(told, file)]
+    distance = _largest_shift(label, image)
+    if distance <= min(image.spacing):
         return []
-    # nnU-Net, which pairs voxels by their index, only warns as well: a label whose file was made
-    # without the image's orientation is right all the same.
-    text = (
-        f"{file.name} claims to lie up to {apart:.3g} mm away from its image {image_file.name}: "
-        "see whether it fits when both are shown voxel on voxel."
-    )
-    return [DatasetProblem(text, file, blocks=False)]
+    # nnU-Net pairs voxels by index, so it only warns too: a label that was saved without the
+    # orientation of its image is still right.
+    told = statement(SHIFTED, file=file.name, distance=distance, image=image_file.name)
+    return [DatasetProblem(told, file, blocks=False)]
 
 
-def _steps(grid: Geometry) -> str:
+def _spacing_text(grid: Geometry) -> str:
     return " × ".join(f"{step:.4g}" for step in grid.spacing)
 
 
-def _apart(one: Geometry, other: Geometry) -> float:
-    """Largest distance of two corners of the same index, mm; 0 where a file knows no place."""
-    if one.letters is None or other.letters is None:
+def _largest_shift(label: Geometry, image: Geometry) -> float:
+    """Return the largest distance of corners with the same index, mm; 0 without a position."""
+    if label.letters is None or image.letters is None:
         return 0.0
-    lengths = one.shape[::-1]
+    lengths = label.shape[::-1]
     corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
-    shift = (_true_affine(one) - _true_affine(other)) @ np.vstack([corners, np.ones(8)])
+    shift = (_true_affine(label) - _true_affine(image)) @ np.vstack([corners, np.ones(8)])
     return float(np.linalg.norm(shift, axis=0).max())
 
 
 def _true_affine(grid: Geometry) -> npt.NDArray[np.float64]:
-    """(3, 4) from voxel (x, y, z) to patient, mm: the scale of an affine may lie, as ACDC's do."""
+    """Return (3, 4) from voxel (x, y, z) to patient, mm, with the true scale; ACDC has another."""
     affine = grid.affine[:3].copy()
     affine[:, :3] *= np.array(grid.spacing[::-1]) / np.linalg.norm(affine[:, :3], axis=0)
     return affine

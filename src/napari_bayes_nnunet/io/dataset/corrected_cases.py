@@ -1,4 +1,4 @@
-"""Corrected labels taken into a dataset, to train on and never to validate with."""
+"""Corrected cases that are added to a dataset for training, but never used for validation."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .. import DataError
 from ..files.atomic import write_json
 from ..images.nifti import (
     ENDINGS,
+    OTHER_GRID,
     Volume,
     VoxelArray,
     holds_labels,
@@ -38,6 +39,41 @@ from .raw_dataset import (
 )
 from .writer import volume_geometry
 
+NOT_NIFTI = (
+    "Cases can only be added to datasets of NIfTI files, but the files of {dataset} end in "
+    "{ending}. Choose another dataset."
+)
+BAD_CASE_NAME = (
+    "{name!r} is not a possible case name. Use letters, digits, spaces, dots, _ and -, beginning "
+    "with a letter or digit."
+)
+WRONG_CHANNELS = (
+    "The cases of {dataset} have {expected} channels ({channels}), but this case has {count}. "
+    "Choose another dataset."
+)
+CINE_IMAGE = "{image} has {phases} frames, but a case has one frame. Extract the frame."
+LABELS_GRID = (
+    "The labels and their image have different voxel grids ({grid} and {expected}). Choose labels "
+    "of this image."
+)
+LABELS_SHAPE = (
+    "The labels have the shape {shape} (z, y, x), but their image has {expected}. Choose labels of "
+    "this image."
+)
+LABELS_RANGE = "The labels have values from {low} to {high}. Use whole numbers from 0 to 65535."
+NAMELESS_LABEL = "The label value {value} has no name, only {known} have. Give it a name."
+UNKNOWN_STRUCTURE = (
+    "The dataset {dataset} has no structure {structure}, only {known}. Use one of these structures."
+)
+BAD_ORIGIN = "The origin of the case cannot be stored as JSON ({reason}). Use plain values."
+ORIGINAL_CASE = (
+    "{case} is an original case of the dataset {dataset}, which may be used for validation. Choose "
+    "another name."
+)
+ALREADY_ADDED = "{case} was already added to {dataset}. Choose another name, or replace it."
+OTHER_IMAGE = "{file} exists and is another image. Choose another name."
+NOT_ADDED = "{case} could not be added to the dataset ({reason}). Check its drive and try again."
+
 
 def add_training_case(
     dataset: Path,
@@ -50,17 +86,17 @@ def add_training_case(
     pattern: str = DEFAULT_PATIENT,
     replace: bool = False,
 ) -> RawDataset:
-    """Take a labelled image into the training part of the raw dataset in folder ``dataset``.
+    """Add a labelled image to the training cases of the raw dataset in folder ``dataset``.
 
-    ``images`` are its channels, (Z, Y, X) each; ``labels`` (Z, Y, X) whole numbers on their grid,
-    ``names`` what these mean, background left out or 0: they are renumbered by name. ``origin``
-    (study, reader, date …) is kept in ``corrections.json``. Every fold of ``splits_final.json``
-    that does not hold the patient back trains on the case. ``pattern`` finds the patient in
-    ``name``. ``replace`` allows for new labels of a case that was added before.
+    ``images`` are its channels, (Z, Y, X) each. ``labels`` (Z, Y, X) are whole numbers on the same
+    grid, and ``names`` their names (the background is optional, or 0): they are renumbered by name.
+    ``origin`` (study, reader, date …) is kept in ``corrections.json``. Every fold of
+    ``splits_final.json`` that does not hold the patient back trains on the case. ``pattern`` finds
+    the patient in ``name``. ``replace`` allows new labels for a case that was added before.
 
-    Whenever it is killed the dataset stays valid; adding the case again completes it.
+    If the process is killed the dataset stays valid, and adding the case again completes it.
 
-    Raises DataError where the case does not fit the dataset, exists, or cannot be written.
+    Raises DataError if the case does not fit the dataset, exists, or cannot be written.
     """
     raw = read_dataset(dataset)
     files = _files_of(raw, name)
@@ -71,7 +107,7 @@ def add_training_case(
     extended = None if splits is None else extended_split(splits, [name], pattern=pattern)
     exists = any(case.name == name for case in raw.cases)
     if exists:
-        # Without a fold that names it, its adding was cut short.
+        # If no fold trains on the case, adding it was interrupted.
         unfinished = splits is not None and not any(name in split.train for split in splits)
         _check_replaceable(raw, name, allowed=replace or unfinished)
     pairs = [*zip(files.images, images, strict=True)]
@@ -80,8 +116,8 @@ def add_training_case(
     with _written(files, [file for file, _ in missing]):
         for file, image in missing:
             write_image(file, _values(image), volume_geometry(image.geometry))
-        # The origin first: a label that is not known as a correction could be validated with. The
-        # splits last: one that names a case that is not there is refused.
+        # The origin first, because an unknown correction could be used for validation. The splits
+        # last, because a split with a missing case is refused.
         write_json(raw.path / CORRECTIONS, {**read_corrections(raw.path), name: dict(origin)})
         write_labels(files.label, numbered, volume_geometry(images[0].geometry))
         count = len(raw.cases) + (not exists)
@@ -94,12 +130,9 @@ def add_training_case(
 def _files_of(raw: RawDataset, name: str) -> TrainingCase:
     ending = str(raw.json["file_ending"])
     if ending not in ENDINGS:
-        raise DataError(
-            f"Cases can be added to datasets of NIfTI files, but those of {raw.path} end in "
-            f"{ending}."
-        )
+        raise DataError(NOT_NIFTI, dataset=raw.path, ending=ending)
     if not re.fullmatch(r"\w[\w .-]*", name):
-        raise DataError(f"A case is named by letters, digits, _ and -, not {name!r}.")
+        raise DataError(BAD_CASE_NAME, name=name)
     images = (raw.path / "imagesTr" / f"{name}_{c:04d}{ending}" for c in range(len(raw.channels)))
     return TrainingCase(name, tuple(images), raw.path / "labelsTr" / f"{name}{ending}")
 
@@ -107,71 +140,66 @@ def _files_of(raw: RawDataset, name: str) -> TrainingCase:
 def _check_images(raw: RawDataset, images: Sequence[Volume]) -> None:
     if len(images) != len(raw.channels):
         raise DataError(
-            f"The cases of {raw.path} have {len(raw.channels)} channels "
-            f"({', '.join(raw.channels)}), but this one has {len(images)}."
+            WRONG_CHANNELS,
+            dataset=raw.path,
+            expected=len(raw.channels),
+            channels=", ".join(raw.channels),
+            count=len(images),
         )
     for image in images:
         if image.is_cine:
-            raise DataError(f"A case is one frame, but {image.source.name} has {image.phases}.")
+            raise DataError(CINE_IMAGE, image=image.source.name, phases=image.phases)
         if not image.geometry.same_grid(images[0].geometry):
             raise DataError(
-                f"{image.source.name} lies on another grid ({image.geometry}) than the first "
-                f"channel {images[0].source.name} ({images[0].geometry})."
+                OTHER_GRID,
+                file=image.source.name,
+                grid=image.geometry,
+                reference=images[0].source.name,
+                expected=images[0].geometry,
             )
 
 
 def _on_grid(labels: Volume | VoxelArray, image: Volume) -> VoxelArray:
     if isinstance(labels, Volume) and labels.shape == image.shape:
         if not labels.geometry.same_grid(image.geometry):
-            raise DataError(
-                f"The labels lie on another grid ({labels.geometry}) than their image "
-                f"({image.geometry})."
-            )
+            raise DataError(LABELS_GRID, grid=labels.geometry, expected=image.geometry)
         labels = labels.voxels
     array = labels.voxels if isinstance(labels, Volume) else labels
     if array.shape != image.shape:
-        raise DataError(
-            f"The labels need the shape of their image, {image.shape} (z, y, x), not {array.shape}."
-        )
+        raise DataError(LABELS_SHAPE, shape=array.shape, expected=image.shape)
     if not holds_labels(array):
-        raise DataError(
-            f"Labels are whole numbers from 0 to 65535, not {array.min()} to {array.max()}."
-        )
+        raise DataError(LABELS_RANGE, low=array.min(), high=array.max())
     return array.astype(np.uint16)
 
 
 def _renumbered(labels: VoxelArray, names: Mapping[str, int], raw: RawDataset) -> VoxelArray:
-    """The labels with the numbers that the dataset has for the same structures."""
-    called = {value: name for name, value in names.items()}
+    """Return the labels with the numbers of the same structures in the dataset."""
+    structures = {value: name for name, value in names.items()}
     table = np.zeros(1 << 16, np.uint16)
     for value in np.unique(labels).tolist():
         if value == 0:
             continue
-        if value not in called:
-            raise DataError(
-                f"The labels hold the value {value}, but only "
-                f"{', '.join(f'{v} ({n})' for v, n in sorted(called.items()))} have names."
-            )
-        table[value] = _number_of(called[value], raw)
+        if value not in structures:
+            known = ", ".join(f"{v} ({n})" for v, n in sorted(structures.items()))
+            raise DataError(NAMELESS_LABEL, value=value, known=known)
+        table[value] = _number_of(structures[value], raw)
     return table[labels]
 
 
 def _number_of(name: str, raw: RawDataset) -> int:
-    """Number of a structure in the dataset: of the same name, else of the same meaning."""
-    found = match_structure(name, raw.labels)
-    if found is not None:
-        return raw.labels[found]
-    raise DataError(
-        f"The dataset {raw.path} has no structure {name}, which the labels show; it has "
-        f"{', '.join(n for n, v in raw.labels.items() if v)}."
-    )
+    """Return the number of a structure in the dataset, by name, else by meaning."""
+    structure = match_structure(name, raw.labels)
+    if structure is not None:
+        return raw.labels[structure]
+    known = ", ".join(n for n, v in raw.labels.items() if v)
+    raise DataError(UNKNOWN_STRUCTURE, dataset=raw.path, structure=name, known=known)
 
 
 def _check_origin(origin: Mapping[str, Any]) -> None:
     try:
         json.dumps(dict(origin))
     except (TypeError, ValueError) as error:
-        raise DataError(f"The origin of a case must be storable as JSON: {error}.") from error
+        raise DataError(BAD_ORIGIN, reason=error) from error
 
 
 def _read_splits(raw: RawDataset) -> list[Split] | None:
@@ -181,40 +209,36 @@ def _read_splits(raw: RawDataset) -> list[Split] | None:
 
 def _check_replaceable(raw: RawDataset, name: str, *, allowed: bool) -> None:
     if name not in raw.corrections:
-        raise DataError(
-            f"The dataset {raw.path} has a case {name} of its own, which may be validated with: "
-            "choose another name."
-        )
+        raise DataError(ORIGINAL_CASE, dataset=raw.path, case=name)
     if not allowed:
-        raise DataError(f"{name} was added to {raw.path} before: choose another name, or replace.")
+        raise DataError(ALREADY_ADDED, dataset=raw.path, case=name)
 
 
 def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
-    """Only labels are replaced: no crash then leaves a label beside an image it does not fit."""
+    """Raise DataError if an image differs from its file.
+
+    Only labels are replaced, so a crash never leaves a label with another image.
+    """
     for file, image in pairs:
-        there = read_volume(file, allow_blank=True)
-        same = there.geometry.same_grid(image.geometry)
-        if not (same and np.array_equal(there.voxels, _values(image))):
-            raise DataError(
-                f"{file} is another image than the one to be added: choose another name."
-            )
+        existing = read_volume(file, allow_blank=True)
+        same = existing.geometry.same_grid(image.geometry)
+        if not (same and np.array_equal(existing.voxels, _values(image))):
+            raise DataError(OTHER_IMAGE, file=file)
 
 
 def _values(image: Volume) -> VoxelArray:
-    """Voxels as a file holds them."""
-    kept = image.voxels.dtype.kind in "ui"
-    return image.voxels if kept else image.voxels.astype(np.float32)
+    """Return the voxels in the type of the file."""
+    is_integer = image.voxels.dtype.kind in "ui"
+    return image.voxels if is_integer else image.voxels.astype(np.float32)
 
 
 @contextlib.contextmanager
 def _written(files: TrainingCase, written: Sequence[Path]) -> Iterator[None]:
-    """Make a DataError of what the system refuses, and remove written images without a label."""
+    """Turn an OSError into a DataError, and remove written images without a label."""
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"{files.name} could not be added to the dataset: {error.strerror or error}."
-        ) from error
+        raise DataError(NOT_ADDED, case=files.name, reason=error.strerror or error) from error
     finally:
         if not files.label.exists():
             for image in written:

@@ -1,4 +1,4 @@
-"""The NIfTI files of two folders: which are images, with their channels, and which are labels."""
+"""NIfTI files of two folders, divided into images with their channels, and labels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,20 @@ from ..files.case_names import (
 )
 from ..images.nifti import ENDINGS, channel_files, is_further_channel
 
+NO_FOLDER = "{folder} is not a folder. Choose a folder."
+NO_NIFTI_FILES = (
+    "{folder} and its sub-folders have no NIfTI files (.nii.gz or .nii). Choose another folder."
+)
+LABEL_AMONG_IMAGES = "has the name of a label, but is among the images"
+IMAGE_AMONG_LABELS = "has the name of an image, but is among the labels"
+UNREADABLE_FOLDER = "cannot be opened ({reason})"
+MISSING_CHANNEL = "is a further channel, but a channel between it and _0000 is missing"
+"""Reasons follow the name of a file."""
+
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The channels of an image, the names it answers to (the case's own last), and its place."""
+    """Channels of an image, its possible names (that of the case last), and its sub-folders."""
 
     files: tuple[Path, ...]
     names: tuple[CaseName, ...]
@@ -34,7 +44,7 @@ class ImageFiles:
 
 @dataclass
 class FolderFiles:
-    """What there is to match; ``reasons`` says of files why they are neither."""
+    """Files to match; ``reasons`` explains why a file is neither image nor label."""
 
     images: list[ImageFiles] = field(default_factory=list)
     labels: list[Path] = field(default_factory=list)
@@ -44,7 +54,7 @@ class FolderFiles:
 def look_into(images: Path, labels: Path) -> Generator[tuple[int, int], None, FolderFiles]:
     """List two folders, which may be the same or one within the other, with all sub-folders.
 
-    Yields (0, files found so far). Raises DataError where one of them holds no NIfTI files.
+    Yields (0, files found so far). Raises DataError if one of them has no NIfTI files.
     """
     found = FolderFiles()
     image_files = yield from _nifti_files(images, found.reasons)
@@ -55,12 +65,12 @@ def look_into(images: Path, labels: Path) -> Generator[tuple[int, int], None, Fo
     else:
         image_files = _without_nested(image_files, labels, in_root=images)
         label_files = _without_nested(label_files, images, in_root=labels)
-        odd = _odd_ones(image_files, images, labels_are_odd=True)
-        found.reasons |= dict.fromkeys(odd, "is named like a label, but lies with the images")
-        image_files = [file for file in image_files if file not in odd]
-        odd = _odd_ones(label_files, labels, labels_are_odd=False)
-        found.reasons |= dict.fromkeys(odd, "is named like an image, but lies with the labels")
-        found.labels = [file for file in label_files if file not in odd]
+        misplaced = _misplaced(image_files, images, are_labels=True)
+        found.reasons |= dict.fromkeys(misplaced, LABEL_AMONG_IMAGES)
+        image_files = [file for file in image_files if file not in misplaced]
+        misplaced = _misplaced(label_files, labels, are_labels=False)
+        found.reasons |= dict.fromkeys(misplaced, IMAGE_AMONG_LABELS)
+        found.labels = [file for file in label_files if file not in misplaced]
     found.images = _grouped(image_files, found, images)
     return found
 
@@ -69,7 +79,7 @@ def _nifti_files(
     root: Path, reasons: dict[Path, str]
 ) -> Generator[tuple[int, int], None, list[Path]]:
     if not root.is_dir():
-        raise DataError(f"{root} is no folder.")
+        raise DataError(NO_FOLDER, folder=root)
     unreadable: list[OSError] = []
     files: list[Path] = []
     for folder, inside, names in os.walk(root, onerror=unreadable.append):
@@ -81,14 +91,14 @@ def _nifti_files(
         ]
         yield 0, len(files)
     for error in unreadable:
-        reasons[Path(error.filename)] = f"cannot be opened: {error.strerror}"
+        reasons[Path(error.filename)] = UNREADABLE_FOLDER.format(reason=error.strerror)
     if not files:
-        raise DataError(f"{root} holds no NIfTI files (.nii.gz or .nii), nor do its sub-folders.")
+        raise DataError(NO_NIFTI_FILES, folder=root)
     return files
 
 
 def _without_nested(files: list[Path], other: Path, *, in_root: Path) -> list[Path]:
-    """Without what lies in the other folder, where that is one within this."""
+    """Return the files without those in the ``other`` folder, if that is inside this one."""
     inner = other.resolve()
     if in_root.resolve() not in inner.parents:
         return files
@@ -97,19 +107,20 @@ def _without_nested(files: list[Path], other: Path, *, in_root: Path) -> list[Pa
     return [file for file in files if file.parent in outside]
 
 
-def _odd_ones(files: Iterable[Path], root: Path, *, labels_are_odd: bool) -> set[Path]:
-    """Files of the other kind that lie beside one of this kind with the same case in the name.
+def _misplaced(files: Iterable[Path], root: Path, *, are_labels: bool) -> set[Path]:
+    """Return files of the wrong kind that are next to one of the right kind for the same case.
 
-    Only those: in a folder of labels all may be named like images, and the reverse.
+    Others are not misplaced, because all files in a folder of labels may be named like images, and
+    the reverse.
     """
-    odd: set[Path] = set()
+    wrong: set[Path] = set()
     right: set[tuple[Path, str]] = set()
     for file in files:
-        if is_named_label(file, root) is labels_are_odd:
-            odd.add(file)
+        if is_named_label(file, root) is are_labels:
+            wrong.add(file)
         else:
             right |= _cases(file)
-    return {file for file in odd if _cases(file) & right}
+    return {file for file in wrong if _cases(file) & right}
 
 
 def _cases(file: Path) -> set[tuple[Path, str]]:
@@ -117,10 +128,10 @@ def _cases(file: Path) -> set[tuple[Path, str]]:
 
 
 def _grouped(files: Sequence[Path], found: FolderFiles, root: Path) -> list[ImageFiles]:
-    """Images of one or more channels. ``_0001`` is a case where a label has that name."""
-    asked = {name.key for label in found.labels for name in label_names(label)}
+    """Return images of one or more channels; ``_0001`` is a case if a label has that name."""
+    labelled = {name.key for label in found.labels for name in label_names(label)}
     further = {file for file in files if is_further_channel(file)}
-    cases = {file for file in further if _is_asked_for(file, asked)}
+    cases = {file for file in further if _has_label(file, labelled)}
     images: dict[Path, ImageFiles] = {}
     for file in (f for f in files if f not in further or f in cases):
         channels = tuple(channel_files(file))
@@ -132,9 +143,9 @@ def _grouped(files: Sequence[Path], found: FolderFiles, root: Path) -> list[Imag
         images[file] = ImageFiles(channels, tuple(names), patient_folders(file, root))
     in_use = {channel for image in images.values() for channel in image.files}
     for file in further - in_use:
-        found.reasons[file] = "is a further channel, but one between it and _0000 is missing"
+        found.reasons[file] = MISSING_CHANNEL
     return list(images.values())
 
 
-def _is_asked_for(file: Path, asked: set[CaseName]) -> bool:
-    return any(name.key in asked for name in image_names(file, is_channel=False))
+def _has_label(file: Path, labelled: set[CaseName]) -> bool:
+    return any(name.key in labelled for name in image_names(file, is_channel=False))

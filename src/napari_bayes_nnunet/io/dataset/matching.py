@@ -1,4 +1,4 @@
-"""Two folders, one of images and one of labels: which belong together, and a dataset of them."""
+"""Matching of the images and labels of two folders."""
 
 from __future__ import annotations
 
@@ -27,19 +27,42 @@ from .pairs import Match, Mismatch, Pair
 from .writer import file_shape
 
 MOST_VALUES = 255
-"""An image that is taken for a label holds more."""
-_UNUSABLE = "has the image {image}, which cannot be used"
+"""Most label values of a file; a file with more is an image."""
+NOTHING_MATCHES = (
+    "No label in {labels} matches an image in {images}{example}. Give label and image the same "
+    "name, except for endings such as _0000 and _gt."
+)
+UNUSABLE_IMAGE = "has the image {image}, which cannot be used"
+UNUSABLE_LABEL = "has the label {label}, which cannot be used"
+OTHER_FRAME_COUNT = "is a cine of {frames} frames, but {image} has {expected}"
+CINE_LABEL_OF_VOLUME = "is a cine of {frames} frames, but {image} is a single volume"
+NO_IMAGE = "has no image named {name}"
+NO_CINE = ", nor a cine named {name}"
+NO_LABEL = "has no label of its name"
+SEVERAL_IMAGES = "fits several images, {images} (keep one of them)"
+SECOND_LABEL = "is a second label of {name}, next to {label} (keep one of them)"
+OTHER_SIZE = "has {voxels} voxels, but its image {image} has {expected}"
+OTHER_CHANNELS = "has channels up to _{last:04d}, but others up to _{usual:04d}"
+CHANNEL_SIZES = "has channels of different sizes ({channel} has {voxels} voxels)"
+LOOKS_LIKE_IMAGE = "has {count} different values, so it seems to be an image"
+EMPTY_LABEL = "has no labels (all voxels are 0)"
+UNNAMED_FRAME = (
+    "is a single volume, but {image} is a cine of {frames} frames (add the frame to the name, as "
+    "in {example})"
+)
+UNKNOWN_FRAME = "is for frame {frame}, but {image} has the frames 1 to {frames}"
+"""Reasons follow the name of a file."""
 
 MatchingProgress: TypeAlias = tuple[int, int]
 
 
 class _CannotUseError(Exception):
-    """Why the label that is looked at is no use."""
+    """The current label cannot be used."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A pair whose name may yet turn out to be that of another one too."""
+    """A pair whose name may also be that of another pair."""
 
     name: CaseName
     image: ImageFiles
@@ -51,7 +74,7 @@ class _Found:
 
     @property
     def long_name(self) -> str:
-        """With the sub-folders."""
+        """Name that includes the sub-folders."""
         parts = [*self.image.folders, str(self.name).strip("_")]
         return safe_name("_".join(filter(None, parts))) or safe_name(
             nifti_stem(self.image.files[0])
@@ -62,7 +85,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     """Find the image of every label, by name, in two folders and their sub-folders.
 
     Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).
-    Raises DataError where a folder holds no NIfTI files and where nothing matches.
+    Raises DataError if a folder has no NIfTI files, or if nothing matches.
     """
     found = yield from look_into(images, labels)
     matching = _Matching(found, labels)
@@ -73,11 +96,10 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     pairs = matching.pairs()
     mismatches = tuple(Mismatch(*item) for item in sorted(matching.reasons.items()))
     if not pairs:
-        why = f"; {mismatches[0].file.name}, for one, {mismatches[0].reason}" if mismatches else ""
-        raise DataError(
-            f"No label in {labels} could be matched with an image in {images}: their names should "
-            f"be the same but for endings such as _0000 and _gt{why}."
-        )
+        example = ""
+        if mismatches:
+            example = f" (for example, {mismatches[0].file.name} {mismatches[0].reason})"
+        raise DataError(NOTHING_MATCHES, labels=labels, images=images, example=example)
     return Match(images, labels, pairs, mismatches, tuple(_known_names(labels, images).items()))
 
 
@@ -96,7 +118,7 @@ class _Matching:
                 self._named.setdefault(name.key, {})[image] = None
 
     def add(self, label: Path) -> None:
-        """Look for the image of a label, or for those of its frames."""
+        """Find the image of a label, or of each of its frames."""
         found = []
         try:
             volume = read_labels(label)
@@ -110,25 +132,25 @@ class _Matching:
             self.reasons[label] = str(error).removeprefix(str(label)).strip(" .")
 
     def pairs(self) -> tuple[Pair, ...]:
-        """Those with names of their own and as many channels as the others, sorted by name."""
-        found = self._named_apart(self._with_usual_channels())
-        self._explain_images_left(found)
+        """Return the pairs with unique names and the usual number of channels, sorted by name."""
+        found = self._with_unique_names(self._with_usual_channels())
+        self._explain_unused_images(found)
         return tuple(sorted((f.pair for f in found), key=lambda pair: pair.name))
 
     def _image_of(
         self, label: Volume, frame: int | None
     ) -> tuple[ImageFiles, CaseName, int | None]:
-        """Image of a label or of its ``frame``, name of the case, frame of the image to cut out.
+        """Return the image of a label or its ``frame``, the case name, and the frame to extract.
 
-        A volume of the very frame goes before the cine.
+        A volume of the frame has priority over the cine.
         """
         names = label_names(label.source)
-        asked = names if frame is None else [CaseName(name.base, frame) for name in names]
-        place = patient_folders(label.source, self._root)
-        if image := self._image(asked, place, is_cine=False):
+        wanted = names if frame is None else [CaseName(name.base, frame) for name in names]
+        folders = patient_folders(label.source, self._root)
+        if image := self._image(wanted, folders, is_cine=False):
             return image, image.names[-1], None
         for name in names:
-            if image := self._image([CaseName(name.base)], place, is_cine=True):
+            if image := self._image([CaseName(name.base)], folders, is_cine=True):
                 phases = self._phases[image]
                 if frame is None:
                     own = _frame_of(name, image, phases)
@@ -136,47 +158,50 @@ class _Matching:
                     own = frame
                 else:
                     raise _CannotUseError(
-                        f"is a cine of {label.phases} frames, but {image.file_name} of {phases}"
+                        OTHER_FRAME_COUNT.format(
+                            frames=label.phases, image=image.file_name, expected=phases
+                        )
                     )
                 return image, CaseName(image.names[-1].base, own), own
-        if frame is not None and (image := self._image(names, place, is_cine=False)):
+        if frame is not None and (image := self._image(names, folders, is_cine=False)):
             raise _CannotUseError(
-                f"is a cine of {label.phases} frames, but {image.file_name} is a single volume"
+                CINE_LABEL_OF_VOLUME.format(frames=label.phases, image=image.file_name)
             )
         name = names[-1]
-        cine = f", nor a cine named {name.base}" if name.phase else ""
-        raise _CannotUseError(f"has no image named {str(name) or 'image'}{cine}")
+        cine = NO_CINE.format(name=name.base) if name.phase else ""
+        raise _CannotUseError(NO_IMAGE.format(name=str(name) or "image") + cine)
 
     def _image(
-        self, names: Iterable[CaseName], place: PatientFolders, *, is_cine: bool
+        self, names: Iterable[CaseName], folders: PatientFolders, *, is_cine: bool
     ) -> ImageFiles | None:
-        """The image with the first of these names that there is, in the same sub-folders."""
+        """Return the image with the first existing of these names, in the same sub-folders."""
         for name in names:
             fitting = [
                 image
                 for image in self._named.get(name.key, ())
-                if may_share_patient(image.folders, place) and self._may_be(image, is_cine=is_cine)
+                if may_share_patient(image.folders, folders)
+                and self._may_be(image, is_cine=is_cine)
             ]
-            fitting = [image for image in fitting if image.folders == place] or fitting
+            fitting = [image for image in fitting if image.folders == folders] or fitting
             if len(fitting) > 1:
-                several = " and ".join(image.file_name for image in fitting)
-                raise _CannotUseError(f"fits several images, {several}: keep one of them")
+                images = " and ".join(image.file_name for image in fitting)
+                raise _CannotUseError(SEVERAL_IMAGES.format(images=images))
             if fitting and self._phases[fitting[0]] == 0:
-                raise _CannotUseError(_UNUSABLE.format(image=fitting[0].file_name))
+                raise _CannotUseError(UNUSABLE_IMAGE.format(image=fitting[0].file_name))
             if fitting:
                 return fitting[0]
         return None
 
     def _may_be(self, image: ImageFiles, *, is_cine: bool) -> bool:
-        """Whether it is a cine or a volume, as asked; a file that cannot be read may be either."""
+        """Return if the image is a cine or a volume; an unreadable file may be both."""
         if image not in self._phases:
-            # Of most files the header is enough; nibabel knows those by their name alone.
+            # For most files the header is enough; nibabel needs a proper file name for that.
             shape = (file_shape(image.files[0]) or ())[::-1] or self._shape(image)
             self._phases[image] = 0 if shape is None else shape[-4] if len(shape) > 3 else 1
         return self._phases[image] == 0 or (self._phases[image] > 1) is is_cine
 
     def _shape(self, image: ImageFiles) -> tuple[int, ...] | None:
-        """(Z, Y, X) or (T, Z, Y, X) of a whole file; None of one that cannot be used."""
+        """Return (Z, Y, X) or (T, Z, Y, X) of a complete file, None if it cannot be used."""
         if image not in self._shapes:
             try:
                 self._shapes[image] = _read_shape(image)
@@ -188,11 +213,12 @@ class _Matching:
     def _check_shape(self, image: ImageFiles, label: Volume) -> None:
         shape = self._shape(image)
         if shape is None:
-            raise _CannotUseError(_UNUSABLE.format(image=image.file_name))
+            raise _CannotUseError(UNUSABLE_IMAGE.format(image=image.file_name))
         if shape[-3:] != label.shape[-3:]:
             raise _CannotUseError(
-                f"has {_sides(label.shape)} voxels, but its image {image.file_name} "
-                f"has {_sides(shape)}"
+                OTHER_SIZE.format(
+                    voxels=_sides(label.shape), image=image.file_name, expected=_sides(shape)
+                )
             )
 
     def _refuse(self, image: ImageFiles, reason: str) -> None:
@@ -208,14 +234,12 @@ class _Matching:
             if count == usual:
                 kept.append(found)
                 continue
-            self._refuse(
-                found.image, f"has channels up to _{count - 1:04d}, others to _{usual - 1:04d}"
-            )
-            self.reasons[found.pair.label] = _UNUSABLE.format(image=found.image.file_name)
+            self._refuse(found.image, OTHER_CHANNELS.format(last=count - 1, usual=usual - 1))
+            self.reasons[found.pair.label] = UNUSABLE_IMAGE.format(image=found.image.file_name)
         return kept
 
-    def _named_apart(self, found: list[_Found]) -> list[_Found]:
-        """With case names: those that occur twice get the sub-folders' names too."""
+    def _with_unique_names(self, found: list[_Found]) -> list[_Found]:
+        """Return the pairs with case names, which include the sub-folders if they occur twice."""
         short = Counter(f.short_name.casefold() for f in found)
         names = [
             f.short_name if short[f.short_name.casefold()] == 1 else f.long_name for f in found
@@ -227,15 +251,13 @@ class _Matching:
         for name, f in zip(names, found, strict=True):
             rivals = [label for label in labels[name.casefold()] if label != f.pair.label]
             if rivals:
-                self.reasons[f.pair.label] = (
-                    f"is a second label of {name}, beside {rivals[0].name}: keep one of them"
-                )
+                self.reasons[f.pair.label] = SECOND_LABEL.format(name=name, label=rivals[0].name)
             else:
                 kept.append(replace(f, pair=replace(f.pair, name=name)))
         return kept
 
-    def _explain_images_left(self, found: Iterable[_Found]) -> None:
-        """A cine is not named where volumes of its frames were used."""
+    def _explain_unused_images(self, found: Iterable[_Found]) -> None:
+        """Add the reasons of unused images, except cines whose frames were used as volumes."""
         used = {f.image for f in found}
         bases = {(f.name.key.base, f.image.folders) for f in found}
         refused: dict[CaseName, list[Path]] = {}
@@ -253,15 +275,15 @@ class _Matching:
                 if may_share_patient(image.folders, patient_folders(label, self._root))
             ]
             base = image.names[-1].key.base
-            near = any(base == b and may_share_patient(image.folders, place) for b, place in bases)
+            near = any(base == b and may_share_patient(image.folders, f) for b, f in bases)
             if own:
-                self._refuse(image, f"has the label {own[0].name}, which cannot be used")
+                self._refuse(image, UNUSABLE_LABEL.format(label=own[0].name))
             elif not (near and self._may_be(image, is_cine=True)):
-                self._refuse(image, "has no label of its name")
+                self._refuse(image, NO_LABEL)
 
 
 def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...]]]:
-    """Frame, from 1 (None of a volume), and values of every one that is not empty."""
+    """Yield the frame, from 1 (None for a volume), and the values of every non-empty frame."""
     frames = label.voxels if label.is_cine else label.voxels[np.newaxis]
     is_empty = True
     for number, frame in enumerate(frames, start=1):
@@ -269,39 +291,37 @@ def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...
         if values == [0]:
             continue
         if len(values) > MOST_VALUES:
-            raise _CannotUseError(
-                f"holds {len(values)} different values: it seems to be an image, not a label"
-            )
+            raise _CannotUseError(LOOKS_LIKE_IMAGE.format(count=len(values)))
         is_empty = False
         yield number if label.is_cine else None, tuple(sorted({0, *values}))
     if is_empty:
-        raise _CannotUseError("holds no labels: all its voxels are 0")
+        raise _CannotUseError(EMPTY_LABEL)
 
 
 def _frame_of(name: CaseName, image: ImageFiles, phases: int) -> int:
-    """Frame of a cine that the name of a label tells, or with ED and ES its Info.cfg."""
+    """Return the frame in the name of a label; for ED and ES that of Info.cfg."""
     frame = name.phase
     if isinstance(frame, str) and (info := read_info_cfg(image.files[0].parent)):
         frame = info.ed if frame == "ED" else info.es
     if not isinstance(frame, int):
+        example = f"{name.base}_frame01_gt.nii.gz"
         raise _CannotUseError(
-            f"is a single volume, but {image.file_name} is a cine of {phases} frames: name the "
-            f"frame, as in {name.base}_frame01_gt.nii.gz"
+            UNNAMED_FRAME.format(image=image.file_name, frames=phases, example=example)
         )
     if not 1 <= frame <= phases:
         raise _CannotUseError(
-            f"is of frame {frame}, but {image.file_name} has the frames 1 to {phases}"
+            UNKNOWN_FRAME.format(frame=frame, image=image.file_name, frames=phases)
         )
     return frame
 
 
 def _read_shape(image: ImageFiles) -> tuple[int, ...]:
-    """(Z, Y, X) or (T, Z, Y, X). Raises DataError where a channel is damaged or unlike others."""
+    """Return (Z, Y, X) or (T, Z, Y, X). Raises DataError if a channel is damaged or differs."""
     shapes = {file: read_volume(file).shape for file in image.files}
     first = shapes[image.files[0]]
     for file, shape in shapes.items():
         if shape != first:
-            raise DataError(f"has channels of unlike size: {file.name} has {_sides(shape)} voxels")
+            raise DataError(CHANNEL_SIZES, channel=file.name, voxels=_sides(shape))
     return first
 
 
@@ -310,16 +330,16 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 
 def _known_names(*folders: Path) -> dict[int, str]:
-    """Names of label values in the nearest dataset.json: in the folders, beside or above them."""
+    """Return names of label values in the nearest dataset.json, in or above the folders."""
     inside = [folder.absolute() for folder in folders]
-    beside = [folder.parent for folder in inside]
-    above = [folder.parent for folder in beside]
-    return next(filter(None, map(_names_in, (*inside, *beside, *above))), {})
+    parents = [folder.parent for folder in inside]
+    grandparents = [folder.parent for folder in parents]
+    return next(filter(None, map(_names_in, (*inside, *parents, *grandparents))), {})
 
 
 @dataclass(frozen=True)
 class _LabelNames:
-    """The labels in a ``dataset.json``, by name or, of nnU-Net 1, by value."""
+    """Labels of a ``dataset.json``, by name or, for nnU-Net 1, by value."""
 
     labels: dict[str, int | str | list[int]]
 

@@ -1,4 +1,4 @@
-"""Images and labels that belong together."""
+"""Pairs of images and labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Pair:
-    """One labelled image: what will be a case of the dataset.
+    """One labelled image, a future case of the dataset.
 
-    ``images`` are its channels. ``image_frame`` and ``label_frame`` are the frames, from 1, to be
-    cut out of a cine, None for a volume. ``values`` are the label values that occur, and 0.
+    ``images`` are its channels. ``image_frame`` and ``label_frame`` are the frames, from 1, to
+    extract from a cine, None for a volume. ``values`` are the label values that occur, and 0.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A file that will not be used, and why, in words that follow its name."""
+    """A file that will not be used, with the reason in words that follow its name."""
 
     file: Path
     reason: str
@@ -32,7 +32,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Match:
-    """What two folders hold, by name. ``known_names`` of values are those of a dataset.json."""
+    """Pairs and other files of two folders. ``known_names``: names of values in a dataset.json."""
 
     images: Path
     labels: Path
@@ -42,12 +42,12 @@ class Match:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Label values that occur in any pair, 0 included."""
+        """Label values that occur in any pair, including 0."""
         return tuple(sorted({value for pair in self.pairs for value in pair.values}))
 
     @property
     def suggested_names(self) -> dict[int, str]:
-        """Name of every value: that of a dataset.json in or above the folders, else a number."""
+        """Name of every value, from a dataset.json in or above the folders, else its number."""
         known, names = dict(self.known_names), {0: "background"}
         for value in self.values:
             if value:

@@ -1,4 +1,4 @@
-"""nnU-Net raw datasets: their cases, their patients, and splits that keep a patient together."""
+"""nnU-Net raw datasets: cases, patients, and splits that keep a patient together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.problems import Action
 from .. import DataError
 from ..files.checksum import sha256
 from ..files.json_files import read_json
@@ -18,9 +19,45 @@ CORRECTIONS = "corrections.json"
 FOLDS = 5
 SPLITS = "splits_final.json"
 DEFAULT_PATIENT = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""The part of a case's name that names the patient: all before ``_frame``, ``_ED_frame`` too."""
+"""Pattern of the patient's part of a case name: all before ``_frame`` or ``_ED_frame``."""
 NAMED = 3
-"""Cases a sentence names before it says "…"."""
+"""Number of cases that a sentence names before "…"."""
+NOT_A_DATASET = (
+    "{folder} is not an nnU-Net raw dataset, because {missing} is missing. Choose another folder."
+)
+NO_LABEL_FILES = "{folder} has no label files that end in {ending}. Add labels."
+TOO_FEW_PATIENTS = (
+    "A validation fold needs at least two patients, but all cases belong to {patient}."
+)
+ONLY_ADDED_CASES = (
+    "A validation fold needs at least two patients, but all cases were added for training only."
+)
+NO_FOLD_FITS = (
+    "{case} cannot be added for training, because every fold validates with its patient {patient}. "
+    "Remove this patient from the validation of a fold."
+)
+NO_SPLIT_FILE = "{file} does not exist. Choose another file."
+NO_FOLDS_IN_FILE = "{file} has no folds. Add a fold with cases for training and validation."
+UNKNOWN_CASES = (
+    "Fold {fold} of {file} has cases that are not in the dataset ({cases}). Choose the split of "
+    "this dataset."
+)
+CASES_ON_BOTH_SIDES = (
+    "Fold {fold} of {file} has {cases} in both training and validation. Remove them from one side."
+)
+EMPTY_FOLD = (
+    "Fold {fold} of {file} has no cases for training or validation. Add cases to both sides."
+)
+MISSING_ENTRIES = "{file} lacks {entries}. Add these entries as nnU-Net describes them."
+WRONG_LABELS = "{file} must have a number for each label name, but has {found}. Correct the labels."
+REGIONS = (
+    "{file} has overlapping regions, but the entropy (Eq. 3) needs exclusive labels. Use one "
+    "number for each label."
+)
+BAD_PATTERN = "{pattern!r} is not a valid pattern for the patient ({reason}). Correct the pattern."
+LABEL_WITHOUT_IMAGE = (
+    "The label {label} has no image {image} in imagesTr. Add the image, or remove the label."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +71,7 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class Split:
-    """Names of the cases a fold trains on and is validated with."""
+    """Names of the training and validation cases of a fold."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -44,8 +81,9 @@ class Split:
 class RawDataset:
     """A dataset folder: ``imagesTr``, ``labelsTr`` and the content of ``dataset.json``.
 
-    ``corrections`` are the cases that were taken in for training only, and where they came from.
-    ``known_as`` is what the folder was called when a training began with it, "" for its name now.
+    ``corrections`` are the cases that were added for training only, with their origins.
+    ``known_as`` is the name of the folder at the first start of a training, "" for its current
+    name.
     """
 
     path: Path
@@ -56,7 +94,7 @@ class RawDataset:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Label value of every structure, background included."""
+        """Label value of every structure, including the background."""
         return {str(name): int(value) for name, value in self.json["labels"].items()}
 
     @property
@@ -67,14 +105,14 @@ class RawDataset:
 
     @property
     def nnunet_name(self) -> str:
-        """The name nnU-Net demands: ``DatasetNNN_Name``."""
+        """Name in the form that nnU-Net requires: ``DatasetNNN_Name``."""
         name = self.known_as or self.path.name
         if re.fullmatch(r"Dataset\d{3}_.+", name):
             return name
         return "Dataset001_" + (re.sub(r"\W+", "_", name).strip("_") or "unnamed")
 
     def signature(self) -> dict[str, dict[str, Any]]:
-        """Size of every image and checksum of every label, to notice a changed dataset."""
+        """Return the size of every image and the checksum of every label, to detect changes."""
         return {
             case.name: {
                 "image_bytes": [image.stat().st_size for image in case.images],
@@ -85,27 +123,27 @@ class RawDataset:
 
 
 def read_dataset(path: Path) -> RawDataset:
-    """Look at a raw dataset folder. Raises DataError naming what is missing."""
+    """Read a raw dataset folder. Raises DataError if something is missing."""
     content = _read_dataset_json(path)
     ending = str(content["file_ending"])
     for folder in ("imagesTr", "labelsTr"):
         if not (path / folder).is_dir():
-            raise DataError(f"{path} is no nnU-Net raw dataset: the folder {folder} is missing.")
+            raise DataError(NOT_A_DATASET, folder=path, missing=folder)
     count = len(_channel_names(content))
     labels = sorted(f for f in (path / "labelsTr").iterdir() if _is_data(f, ending))
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
-        raise DataError(f"{path / 'labelsTr'} holds no label files ending in {ending}.")
+        raise DataError(NO_LABEL_FILES, folder=path / "labelsTr", ending=ending)
     names = {case.name for case in cases}
     corrections = {k: v for k, v in read_corrections(path).items() if k in names}
     return RawDataset(path, content, cases, corrections)
 
 
 def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
-    """Origin of every corrected case, from ``corrections.json``; {} where there is none.
+    """Return the origin of every corrected case, from ``corrections.json``; {} without this file.
 
-    One whose adding was cut short is not among the cases. Raises DataError for a damaged file:
-    without it corrections would be validated with.
+    Some may not be cases, if adding them was interrupted. Raises DataError if the file is damaged,
+    because without it corrections would be used for validation.
     """
     file = path / CORRECTIONS
     repair = "It must name the origin of every corrected case; restore it from a backup."
@@ -116,20 +154,20 @@ def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
-    """The patient a case belongs to: the first group of ``pattern`` in its name, else the name.
+    """Return the patient of a case: the first group of ``pattern`` in its name, else the name.
 
-    Raises DataError when ``pattern`` is no regular expression.
+    Raises DataError if ``pattern`` is not a regular expression.
     """
     return _patient_in(case, pattern) or case
 
 
 def without_patient(cases: Sequence[str], pattern: str) -> list[str]:
-    """Cases whose name ``pattern`` does not match: each counts as a patient of its own."""
+    """Return the cases that ``pattern`` does not match; each counts as a patient of its own."""
     return [case for case in cases if not _patient_in(case, pattern)]
 
 
 def named(cases: Sequence[str]) -> str:
-    """The first few of the cases, in words."""
+    """Return the first few of the cases, in words."""
     return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
 
@@ -140,20 +178,20 @@ def patient_splits(
     seed: int = 12345,
     training_only: Collection[str] = (),
 ) -> list[Split]:
-    """Five folds in which all cases of a patient lie on the same side.
+    """Return five folds in which all cases of a patient are on the same side.
 
-    Cases of ``training_only`` are validated with in no fold, and left out of the one that
-    validates with their patient. Raises DataError for fewer than two patients: nothing could be
-    held back for validation.
+    Cases of ``training_only`` are never used for validation, and left out of the fold that
+    validates with their patient. Raises DataError if there are fewer than two patients.
     """
     added = [case for case in cases if case in training_only]
     cases = [case for case in cases if case not in training_only]
     patients = sorted({patient_of(case, pattern) for case in cases})
     if len(patients) < 2:
-        whose = f"belong to {patients[0]}" if patients else "were added to be trained on only"
         raise DataError(
-            f"A validation fold needs at least two patients, but all cases {whose}. Train with "
-            "--fold all, or name the patient's part of the file name."
+            TOO_FEW_PATIENTS if patients else ONLY_ADDED_CASES,
+            Action.TRAIN_ON_ALL,
+            Action.NAME_PATIENT,
+            patient=patients[0] if patients else "",
         )
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
@@ -164,9 +202,9 @@ def patient_splits(
 def extended_split(
     splits: Sequence[Split], new: Sequence[str], *, pattern: str = DEFAULT_PATIENT
 ) -> list[Split]:
-    """The folds with ``new`` cases to train on, but where their patient is held back.
+    """Return the folds with ``new`` training cases, except in folds that hold back their patient.
 
-    Raises DataError for a case that no fold can take.
+    Raises DataError if no fold can take a case.
     """
     extended = list(splits)
     for case in new:
@@ -176,9 +214,7 @@ def extended_split(
             for split in extended
         ]
         if not any(takes):
-            raise DataError(
-                f"{case} cannot be trained on: every fold is validated with its patient {patient}."
-            )
+            raise DataError(NO_FOLD_FITS, case=case, patient=patient)
         extended = [
             replace(split, train=(*split.train, case))
             if taken and case not in split.train
@@ -195,7 +231,7 @@ class _Fold:
 
 
 def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
-    """Read nnU-Net's ``splits_final.json``. Raises DataError when it does not fit the cases."""
+    """Read nnU-Net's ``splits_final.json``. Raises DataError if it does not fit the cases."""
     repair = (
         'It must be a list of folds such as [{"train": ["a", "b"], "val": ["c"]}, …], as nnU-Net '
         "writes it."
@@ -203,29 +239,24 @@ def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
     try:
         folds = read_json(path, list[_Fold], repair=repair)
     except FileNotFoundError as error:
-        raise DataError("{file} does not exist.", file=path) from error
+        raise DataError(NO_SPLIT_FILE, file=path) from error
     splits = [Split(fold.train, fold.val) for fold in folds]
     if not splits:
-        raise DataError(f"{path} holds no folds.")
+        raise DataError(NO_FOLDS_IN_FILE, file=path)
     for number, split in enumerate(splits):
         unknown = sorted({*split.train, *split.validation} - set(cases))
         if unknown:
-            raise DataError(
-                f"Fold {number} of {path} names cases that the dataset does not have "
-                f"({named(unknown)}): choose the split of this dataset."
-            )
+            raise DataError(UNKNOWN_CASES, fold=number, file=path, cases=named(unknown))
         both = sorted(set(split.train) & set(split.validation))
         if both:
-            raise DataError(
-                f"Fold {number} of {path} both trains on and validates with {named(both)}."
-            )
+            raise DataError(CASES_ON_BOTH_SIDES, fold=number, file=path, cases=named(both))
         if not split.train or not split.validation:
-            raise DataError(f"Fold {number} of {path} has no cases to train on or validate with.")
+            raise DataError(EMPTY_FOLD, fold=number, file=path)
     return splits
 
 
 def splits_to_json(splits: Sequence[Split]) -> list[dict[str, list[str]]]:
-    """The form of nnU-Net's ``splits_final.json``."""
+    """Return the folds in the form of nnU-Net's ``splits_final.json``."""
     return [{"train": list(s.train), "val": list(s.validation)} for s in splits]
 
 
@@ -235,12 +266,12 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
     try:
         content = read_json(file, dict[str, Any], repair=repair)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is no nnU-Net raw dataset: dataset.json is missing.") from error
+        raise DataError(NOT_A_DATASET, folder=path, missing="dataset.json") from error
     missing = [key for key in ("labels", "file_ending") if key not in content]
     if not _channel_names(content):
         missing.append("channel_names")
     if missing:
-        raise DataError(f"{file} lacks {', '.join(missing)}.")
+        raise DataError(MISSING_ENTRIES, file=file, entries=", ".join(missing))
     _check_labels(file, content["labels"])
     return content
 
@@ -255,25 +286,21 @@ def _channel_names(content: dict[str, Any]) -> dict[str, Any]:
 
 def _check_labels(file: Path, labels: Any) -> None:
     if not isinstance(labels, dict):
-        raise DataError(f"{file} must map names of structures to numbers, not {labels!r}.")
+        raise DataError(WRONG_LABELS, file=file, found=repr(labels))
     if any(isinstance(value, list) for value in labels.values()):
-        raise DataError(
-            f"{file} defines overlapping regions; the entropy of Eq. 3 needs exclusive labels."
-        )
+        raise DataError(REGIONS, file=file)
     wrong = [name for name, value in labels.items() if not str(value).isdecimal()]
     if wrong:
-        raise DataError(
-            f"{file} must map names of structures to numbers, but {wrong[0]} is "
-            f"{labels[wrong[0]]!r} (nnU-Net v1 had them the other way round)."
-        )
+        # nnU-Net v1 had names by number.
+        raise DataError(WRONG_LABELS, file=file, found=f"{wrong[0]}: {labels[wrong[0]]!r}")
 
 
 def _patient_in(case: str, pattern: str) -> str:
-    """The patient that ``pattern`` finds in a case's name, "" where it finds none."""
+    """Return the patient that ``pattern`` finds in a case's name, "" if it finds none."""
     try:
         found = re.search(pattern, case)
     except re.error as error:
-        raise DataError(f"{pattern!r} is no pattern for the patient's name: {error}.") from error
+        raise DataError(BAD_PATTERN, pattern=pattern, reason=error) from error
     if found is None:
         return ""
     return (found.group(1) if found.groups() else found.group()) or ""
@@ -288,7 +315,7 @@ def _case(path: Path, label: Path, ending: str, channels: int) -> TrainingCase:
     images = tuple(path / "imagesTr" / f"{name}_{c:04d}{ending}" for c in range(channels))
     for image in images:
         if not image.is_file():
-            raise DataError(f"The label {label.name} has no image {image.name} in imagesTr.")
+            raise DataError(LABEL_WITHOUT_IMAGE, label=label.name, image=image.name)
     return TrainingCase(name, images, label)
 
 

@@ -1,4 +1,4 @@
-"""Matched images and labels written as an nnU-Net raw dataset, of links or copies."""
+"""Writer of matched images and labels as an nnU-Net raw dataset, with links or copies."""
 
 from __future__ import annotations
 
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
 _BACKGROUND = "background"
 ENDING = ".nii.gz"
 BUILDING = ".writing-"
+FOLDER_NOT_EMPTY = "{folder} is not empty. Choose a new folder for the dataset."
+CHANGED_LABEL = (
+    "{file} has the new label value {value} since the folders were compared. Choose the folders "
+    "again."
+)
+NO_LINKS = "Links cannot be made in {folder} ({reason}). Choose copies."
+UNUSED_VALUE = (
+    "The label value {value} ({name}) is not in any label file. The values are {values}. Leave it "
+    "out."
+)
+NAMELESS_VALUE = "The label value {value} has no name. Give it a name."
+REPEATED_NAME = (
+    "The label values {first} and {second} have the same name {name}. Give them different names."
+)
+NAMED_BACKGROUND = "The label value 0 is the background and cannot have the name {name}. Remove it."
+OTHER_CHANNEL_COUNT = (
+    "The images have {count} channels, but there are {given} names ({names}). Give a name for each "
+    "channel."
+)
+BUSY_FOLDER = "{folder} is being written by another window. Wait until it is finished."
 
 
 def write_dataset(
@@ -43,13 +63,13 @@ def write_dataset(
 ) -> Generator[tuple[int, int], None, RawDataset]:
     """Write the pairs of ``match`` as a new nnU-Net raw dataset. Yields (done, total) cases.
 
-    ``names`` are those of all values, which are numbered 0, 1, 2 … in their order; ``channels``
-    say what the images show. ``link`` makes links to files that can stay as they are: volumes in
-    .nii.gz, labels that keep their numbers. Frames of a cine and all others are written. The folder
-    appears when it is complete; where this ends before, nothing is left.
+    ``names`` are those of all label values, which are numbered 0, 1, 2 … in their order.
+    ``channels`` are the names of the image channels. ``link`` makes links to files that need no
+    change: volumes in .nii.gz, labels that keep their numbers. Frames of a cine and all other files
+    are written. The folder appears when it is complete; an interruption leaves nothing.
 
-    Raises DataError for a folder that is not empty, names or channels that do not fit, links the
-    system does not allow, files that changed since, and a full disk.
+    Raises DataError if the folder is not empty, names or channels do not fit, the system does not
+    allow links, a file has changed since the match, or the disk is full.
     """
     numbers = _numbers(match, names)
     channel_names = _channel_names(match, channels)
@@ -62,7 +82,7 @@ def write_dataset(
     }
     folder = Path(os.path.abspath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty: choose a new folder for the dataset.")
+        raise DataError(FOLDER_NOT_EMPTY, folder=folder)
     with appearing(folder) as building:
         cases = _CaseWriter(building, numbers, link=link, cached=len(channel_names))
         for done, pair in enumerate(match.pairs):
@@ -75,7 +95,7 @@ def write_dataset(
 
 
 def file_shape(file: Path) -> tuple[int, ...] | None:
-    """(x, y, z) or (x, y, z, t …) of a NIfTI file, from its header alone; None of any other."""
+    """Return (x, y, z) or (x, y, z, t …) from the header of a NIfTI file; None for other files."""
     import nibabel
 
     try:
@@ -86,7 +106,7 @@ def file_shape(file: Path) -> tuple[int, ...] | None:
 
 
 def volume_geometry(geometry: Geometry) -> Geometry:
-    """Without the fourth axis of length 1 that some volumes have; nnU-Net takes it for a cine."""
+    """Return the geometry without a fourth axis of length 1, which nnU-Net takes for a cine."""
     header = geometry.parsed()
     header.set_data_shape(geometry.file_shape[:3])
     return Geometry(header.binaryblock)
@@ -94,7 +114,7 @@ def volume_geometry(geometry: Geometry) -> Geometry:
 
 @dataclass
 class _CaseWriter:
-    """Puts pairs into ``imagesTr`` and ``labelsTr``; frames of one cine follow one another."""
+    """Writer of pairs to ``imagesTr`` and ``labelsTr``, cached for consecutive frames of a cine."""
 
     folder: Path
     numbers: Mapping[int, int]
@@ -108,15 +128,15 @@ class _CaseWriter:
     def write(self, pair: Pair) -> None:
         for channel, file in enumerate(pair.images):
             target = self.folder / "imagesTr" / f"{pair.name}_{channel:04d}{ENDING}"
-            if pair.image_frame is None and _is_as_needed(file):
-                self._take_over(file, target)
+            if pair.image_frame is None and _is_usable(file):
+                self._link_or_copy(file, target)
             else:
                 volume = self._read_image(file).frame(pair.image_frame or 1)
                 write_image(target, volume.voxels, volume_geometry(volume.geometry))
         target = self.folder / "labelsTr" / f"{pair.name}{ENDING}"
         keeps_numbers = all(self.numbers.get(value) == value for value in pair.values)
-        if pair.label_frame is None and keeps_numbers and _is_as_needed(pair.label):
-            self._take_over(pair.label, target)
+        if pair.label_frame is None and keeps_numbers and _is_usable(pair.label):
+            self._link_or_copy(pair.label, target)
         else:
             volume = self._read_labels(pair.label).frame(pair.label_frame or 1)
             labels = self._renumbered(volume.voxels, pair.label)
@@ -127,13 +147,10 @@ class _CaseWriter:
         table[list(self.numbers)] = list(self.numbers.values())
         numbered = table[labels]
         if numbered.min() < 0:
-            raise DataError(
-                f"{file} holds the value {labels[numbered < 0][0]}, which it did not when the "
-                "folders were compared: choose the folders again."
-            )
+            raise DataError(CHANGED_LABEL, file=file, value=int(labels[numbered < 0][0]))
         return numbered
 
-    def _take_over(self, file: Path, target: Path) -> None:
+    def _link_or_copy(self, file: Path, target: Path) -> None:
         if not self.link:
             with replacing(target) as temporary:
                 shutil.copyfile(file, temporary)
@@ -144,36 +161,35 @@ class _CaseWriter:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise DataError(
-                f"Links cannot be made in {self.folder.parent} ({error.strerror}): choose copies."
-            ) from error
+            folder = self.folder.parent
+            raise DataError(NO_LINKS, folder=folder, reason=error.strerror) from error
 
 
-def _is_as_needed(file: Path) -> bool:
+def _is_usable(file: Path) -> bool:
     return file.name.lower().endswith(ENDING) and len(file_shape(file) or ()) == 3
 
 
 def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
-    """Number in the dataset of every label value: without gaps, what is to be ignored last."""
+    """Return the number of every label value in the dataset: without gaps, IGNORE last."""
     given = {**names, 0: names.get(0, _BACKGROUND)}
     values = {0, *match.values}
     if unknown := sorted(given.keys() - values):
         raise DataError(
-            f"The value {unknown[0]} ({given[unknown[0]]}) occurs in no label file; the values are "
-            f"{', '.join(map(str, sorted(values)))}."
+            UNUSED_VALUE,
+            value=unknown[0],
+            name=given[unknown[0]],
+            values=", ".join(map(str, sorted(values))),
         )
     if nameless := sorted(value for value in values if not given.get(value, "").strip()):
-        raise DataError(f"The label value {nameless[0]} needs a name.")
+        raise DataError(NAMELESS_VALUE, value=nameless[0])
     seen: dict[str, int] = {}
     for value, name in sorted(given.items()):
         if name.strip().casefold() in seen:
-            raise DataError(
-                f"The label values {seen[name.strip().casefold()]} and {value} are both called "
-                f"{name}: give each a name of its own."
-            )
+            first = seen[name.strip().casefold()]
+            raise DataError(REPEATED_NAME, first=first, second=value, name=name)
         seen[name.strip().casefold()] = value
     if seen.get(_BACKGROUND) != 0:
-        raise DataError(f"The label value 0 is the {_BACKGROUND}; it cannot be called {given[0]}.")
+        raise DataError(NAMED_BACKGROUND, name=given[0])
     ordered = sorted(values, key=lambda value: (given[value] == IGNORE, value))
     return {value: number for number, value in enumerate(ordered)}
 
@@ -182,23 +198,20 @@ def _channel_names(match: Match, channels: Sequence[str] | None) -> dict[str, st
     count = len(match.pairs[0].images)
     names = channels or (["MRI"] if count == 1 else [f"MRI {n}" for n in range(1, count + 1)])
     if len(names) != count:
-        raise DataError(
-            f"The images have {count} channels, but {len(names)} names were given: "
-            f"{', '.join(names)}."
-        )
+        raise DataError(OTHER_CHANNEL_COUNT, count=count, given=len(names), names=", ".join(names))
     return {str(number): name for number, name in enumerate(names)}
 
 
 def _check_complete(building: Path, folder: Path, match: Match) -> None:
-    """Another write to the same folder takes this one for a leftover, and removes it."""
+    """Raise DataError if another window has removed the unfinished dataset as a leftover."""
     written = {case.name for case in read_dataset(building).cases}
     if written != {pair.name for pair in match.pairs}:
-        raise DataError(f"{folder} is being written by another window: wait for that one.")
+        raise DataError(BUSY_FOLDER, folder=folder)
 
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside ``folder`` that becomes it at the end, or is removed."""
+    """Yield a hidden folder that is renamed to ``folder`` at the end, or removed after an error."""
     building: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +220,7 @@ def appearing(folder: Path) -> Iterator[Path]:
         building.mkdir()
         yield building
         if folder.exists():
-            folder.rmdir()  # empty; Windows does not rename onto it
+            folder.rmdir()  # it is empty, and Windows cannot rename onto it
         building.rename(folder)
     except OSError as error:
         file = error.filename if Path(str(error.filename)).is_absolute() else folder
@@ -236,7 +249,7 @@ def _with_path(error: DataError, building: Path, folder: Path) -> DataError:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Half datasets of writes to the same folder that were killed."""
+    """Remove unfinished datasets of killed processes that wrote to the same folder."""
     pattern = re.compile(re.escape(f"{BUILDING}{folder.name}-") + r"[0-9a-f]{8}")
     for leftover in folder.parent.iterdir():
         if pattern.fullmatch(leftover.name) and leftover.is_dir():
