@@ -108,7 +108,7 @@ def test_channels_count_and_unread_cases_do_not(hearts):
     assert preprocessed_bytes(two, [a_check()], configuration="2d") == pytest.approx(one + 4 * MB)
 
 
-def test_small_images_list_no_more_voxels_than_they_have(hearts):
+def test_small_images_list_all_their_voxels(hearts):
     checks = [a_check(voxels=1000)]
     size = preprocessed_bytes(read_dataset(hearts), checks, configuration="2d")
     assert size == 4100 + 32_000
@@ -117,7 +117,7 @@ def test_small_images_list_no_more_voxels_than_they_have(hearts):
 # A real run
 
 
-def test_the_estimate_is_above_what_a_real_training_wrote(hearts, trained_run, tmp_path):
+def test_the_estimate_exceeds_a_real_training(hearts, trained_run, tmp_path):
     run = RunFolder(trained_run)
     record = read_record(run.record)
     request = TrainingRequest(
@@ -135,7 +135,7 @@ def test_the_estimate_is_above_what_a_real_training_wrote(hearts, trained_run, t
     assert preprocessed <= parts["preprocessed images"] <= 6 * preprocessed
 
 
-def test_what_is_written_already_is_not_needed_again(hearts, trained_run):
+def test_written_files_are_not_needed_again(hearts, trained_run):
     record = read_record(RunFolder(trained_run).record)
     request = TrainingRequest(dataset=hearts, output=trained_run, resume=True)
     parts = needed(request, hearts, settled=record).parts

@@ -129,7 +129,7 @@ def test_another_fold_or_pattern_reads_no_image_again(data):
 # Cases
 
 
-def test_a_case_that_blocks_is_told_with_its_row(data):
+def test_a_blocking_case_is_reported_in_its_row(data):
     file = data / "labelsTr" / f"{TEN[3]}.nii.gz"
     write_nifti(file, np.full(SHAPE, 9, np.uint8))
     preflight = judge(ask(data))
@@ -190,7 +190,7 @@ def test_cases_of_a_single_patient(tmp_path):
     assert judge(ask(data, patient="frame..")).ready
 
 
-def test_a_pattern_that_is_none_is_told_once(data):
+def test_an_invalid_pattern_is_reported_once(data):
     preflight = judge(ask(data, patient="("))
     problem = only(preflight.problems)
     assert "'('" in str(problem.text)
@@ -244,7 +244,7 @@ def test_the_same_patient_on_both_sides(data, tmp_path):
     assert judge(ask(data, split=file, fold="1")).ready
 
 
-def test_many_cases_of_a_patient_are_not_all_named(tmp_path):
+def test_only_the_first_cases_are_named(tmp_path):
     data = make_dataset(tmp_path / "data", patients=2, frames=5)
     names = [case.name for case in read_dataset(data).cases]
     write_splits(data / "splits_final.json", (names[:4], names[4:]))
@@ -313,7 +313,7 @@ def test_an_output_in_the_dataset_blocks(data):
 # A run that was started
 
 
-def test_a_fold_that_was_trained_is_not_trained_again(hearts, trained_run):
+def test_a_trained_fold_is_not_trained_again(hearts, trained_run):
     preflight = judge(ask(hearts, output=trained_run))
     problem = only(preflight.problems)
     assert problem.text.values == {"run": trained_run, "fold": "0"}
@@ -321,7 +321,7 @@ def test_a_fold_that_was_trained_is_not_trained_again(hearts, trained_run):
     assert (problem.file, problem.blocks) == (trained_run, True)
 
 
-def test_a_further_fold_keeps_the_split_and_the_settings(hearts, trained_run):
+def test_a_further_fold_keeps_split_and_settings(hearts, trained_run):
     preflight = judge(ask(hearts, output=trained_run, fold="1"))
     assert preflight.problems == ()
     assert preflight.split_file == RunFolder(trained_run).splits
@@ -331,7 +331,7 @@ def test_a_further_fold_keeps_the_split_and_the_settings(hearts, trained_run):
     assert only(other.problems).text.values.items() >= expected.items()
 
 
-def test_a_new_case_is_trained_on_in_an_added_cycle(trained_run, tmp_path):
+def test_an_added_cycle_trains_on_new_cases(trained_run, tmp_path):
     data = make_dataset(tmp_path / "data", patients=5, frames=2)
     record = read_record(RunFolder(trained_run).record)
     held_back = record.folds["0"]["validation_cases"]

@@ -80,7 +80,7 @@ def parsed(monkeypatch):
     return parse
 
 
-def test_the_command_line_says_what_the_request_says(parsed, tmp_path, monkeypatch):
+def test_the_command_line_has_the_whole_request(parsed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain = TrainingRequest(dataset=FULL.dataset, output=FULL.output)
     for field in fields(TrainingRequest):
@@ -186,7 +186,7 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
     assert not any(errors_of(started).exists() for started in (busy, missing, usage))
 
 
-def test_a_training_that_fails_says_so_in_its_folder(planned_run, hearts, tmp_path):
+def test_a_failed_training_is_recorded_in_its_folder(planned_run, hearts, tmp_path):
     run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
     started = start_training(
         TrainingRequest(dataset=hearts, output=run.path, preset="demo", device="a pocket watch")

@@ -23,7 +23,7 @@ def run(tmp_path):
     return RunFolder(tmp_path)
 
 
-def test_what_is_written_is_read(run):
+def test_written_values_are_read(run):
     enter(run)
     info = read_process_record(run)
     assert (info.pid, info.host, info.is_here) == (os.getpid(), this_host(), True)
@@ -52,20 +52,20 @@ def test_entries_of_newer_versions_are_ignored(run):
     assert read_process_record(run).pid == os.getpid()
 
 
-def test_another_process_of_the_same_number_is_not_the_one(run):
+def test_another_process_with_the_same_number_is_ignored(run):
     started = psutil.Process().create_time()
     for later, same in ((SAME_PROCESS / 2, True), (-2 * SAME_PROCESS, False)):
         enter(run, process_started=started + later)
         assert (read_process_record(run).process() is not None) == same
 
 
-def test_a_process_of_another_host_is_not_looked_for_here(run):
+def test_a_process_of_another_host_is_ignored(run):
     enter(run, host="another")
     assert not read_process_record(run).is_here
     assert read_process_record(run).process() is None
 
 
-def test_a_process_that_waits_for_its_parent_is_gone(run):
+def test_a_zombie_counts_as_ended(run):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
         enter(run, pid=child.pid, process_started=process.create_time())

@@ -31,7 +31,7 @@ def test_a_message_is_appended_as_one_line(tmp_path):
     assert [from_line(line).text for line in lines] == ["one", "zwei\nDrei"]
 
 
-def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
+def test_half_a_line_is_not_continued(tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text('{"kind":"stage","text":"one"}\n{"kind":"epo')
     ProgressFile(file).append(StageStarted(text="two"))
@@ -42,7 +42,7 @@ def test_half_a_line_of_a_killed_training_is_not_lengthened(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", '{"kind": "stage"}\n'])
-def test_an_empty_or_whole_file_gets_no_empty_line(content, tmp_path):
+def test_a_complete_file_gets_no_empty_line(content, tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text(content)
     ProgressFile(file).append(StageStarted(text="one"))
@@ -93,7 +93,7 @@ def news(follower):
 # Messages
 
 
-def test_only_what_is_new_is_read(run, follower):
+def test_only_new_messages_are_read(run, follower):
     assert news(follower) == ([], False)
     first, second = StageStarted(text="eins ä"), StageStarted(text="zwei")
     say(run, first)
@@ -138,7 +138,7 @@ def test_another_file_of_the_same_length_is_noticed(run, follower):
     assert news(follower) == ([StageStarted(text="two")], True)
 
 
-def test_another_longer_file_with_the_same_inode_is_noticed(run, follower):
+def test_a_longer_file_with_same_inode_is_noticed(run, follower):
     say(run, *map(epoch_done, range(30)))
     follower.read()
     others = [epoch_done(number, seconds=9.0) for number in range(40)]

@@ -87,7 +87,7 @@ def test_a_run_that_saved_something_is_settled(file, run):
     )
 
 
-def test_the_fold_of_a_resume_is_the_runs_only_one():
+def test_a_resume_takes_the_only_fold():
     of_all = replace(RECORD, folds={"all": {}})
     assert choose_fold(asked(), None) == "0"
     assert choose_fold(asked(resume=True), of_all) == "all"
@@ -104,7 +104,7 @@ def test_the_fold_of_a_resume_is_the_runs_only_one():
     assert caught.value.remedies == (Remedy(Action.START_NEW),)
 
 
-def test_what_is_not_asked_for_agrees():
+def test_settings_without_a_request_agree():
     check_agreement(asked(), RECORD)
     check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD)
     check_agreement(asked(preset="paper"), replace(RECORD, preset=""))  # of an older version
@@ -135,7 +135,7 @@ def test_the_datasets_own_split_is_taken_unasked(tmp_path):
     assert choose_splits(asked(split=given), data, "0", frozen=None) == by_patient
 
 
-def test_a_split_that_tears_a_patient_apart_is_refused(tmp_path):
+def test_a_split_within_a_patient_is_refused(tmp_path):
     data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
     torn = [Split(("patient001_frame01", "patient002_frame01"), ("patient001_frame02",))]
     (data.path / "splits_final.json").write_text(json.dumps(splits_to_json(torn)))
@@ -181,7 +181,7 @@ def test_a_difference_of_datasets_in_words():
     assert dataset_difference(before, {}) == "7 removed (a, b, c, …)"
 
 
-def test_a_seed_is_drawn_and_recorded_where_none_is_given(hearts, tmp_path):
+def test_a_seed_is_drawn_if_none_is_given(hearts, tmp_path):
     seeds = set()
     for _ in range(3):
         with prepare_job(asked(hearts, tmp_path / "run")) as job:
@@ -192,7 +192,7 @@ def test_a_seed_is_drawn_and_recorded_where_none_is_given(hearts, tmp_path):
         assert job.record.seed == 3
 
 
-def test_a_prepared_job_has_locked_its_folder_and_written_nothing_else(hearts, tmp_path):
+def test_a_prepared_job_only_locks_its_folder(hearts, tmp_path):
     request = asked(hearts, tmp_path / "run")
     with prepare_job(request) as job:
         assert [file.name for file in job.run.path.iterdir()] == ["training.lock"]

@@ -70,7 +70,7 @@ def assert_usable(run):
     return members
 
 
-def test_kept_epochs_and_rates_are_those_of_the_schedule(uninterrupted):
+def test_kept_epochs_and_rates_follow_the_schedule(uninterrupted):
     members = assert_usable(uninterrupted)
     assert [m.epoch for m in members] == list(SELECTION.epochs(SCHEDULE))
     assert [m.epoch for m in members] == [*range(5, 10), *range(15, 20), *range(25, 30)]
@@ -222,7 +222,7 @@ def test_an_interrupt_while_planning_ends_at_once(seconds, hearts, warm_command,
     process.wait_for_children()
 
 
-def test_a_second_training_of_the_same_folder_is_refused(run, hearts, warm_command, tmp_path):
+def test_a_second_training_in_a_folder_is_refused(run, hearts, warm_command, tmp_path):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     start = ("train", hearts, "--output", run.path, "--jsonl")
@@ -331,7 +331,7 @@ def test_all_cases_are_trained_on_without_a_validation(run, hearts, warm_command
     assert not (run.fold("all") / "checkpoint_best.pth").exists()
 
 
-def test_a_second_fold_takes_its_settings_from_the_first(run, hearts, warm_command, tmp_path):
+def test_a_second_fold_has_the_first_settings(run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path)
     flags = (*TINY, "--epochs", 3)
     assert warm_command.run(*start, *flags, folder=tmp_path).code == 0
@@ -352,7 +352,7 @@ def test_a_second_fold_takes_its_settings_from_the_first(run, hearts, warm_comma
 # Several cards
 
 
-def test_too_few_cards_are_refused_before_anything_is_done(run, hearts, warm_command, tmp_path):
+def test_too_few_cards_are_refused_at_once(run, hearts, warm_command, tmp_path):
     if torch.cuda.device_count() > 8:
         pytest.skip("this machine has them")
     start = ("train", hearts, "--output", run.path, *FLAGS)

@@ -116,7 +116,7 @@ def test_a_training_on_another_host(run):
     assert read_run_state(run).kind == "finished"
 
 
-def test_a_training_on_another_host_that_is_silent_for_long(run):
+def test_a_silent_training_on_another_host(run):
     enter(run, host="server 7")
     say(run, epoch_done(0, seconds=2.0))
     make_old(run, minutes=25)

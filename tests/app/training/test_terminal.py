@@ -124,7 +124,7 @@ def test_the_process_is_recorded_at_once(hearts, tmp_path, monkeypatch):
     assert read_process_record(run) == info
 
 
-def test_a_request_that_is_refused_leaves_the_files_alone(request_and_run):
+def test_a_refused_request_changes_no_files(request_and_run):
     request, run = request_and_run
     with pytest.raises(AppError) as caught:
         train_in_terminal(replace(request, resume=True), jsonl=False)

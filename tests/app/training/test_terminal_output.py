@@ -122,7 +122,7 @@ def test_the_validation_has_a_bar_of_its_own():
     assert stream.getvalue().count("\n") == 2  # one for each bar
 
 
-def test_a_stage_after_the_epochs_gets_a_line_of_its_own():
+def test_a_stage_after_the_epochs_has_its_line():
     stream = Terminal()
     view = choose_view(stream, jsonl=False)
     for message in (STARTED, epoch(149), StageStarted(text="Measuring")):
@@ -131,7 +131,7 @@ def test_a_stage_after_the_epochs_gets_a_line_of_its_own():
     assert stream.getvalue().endswith("\nMeasuring\n")
 
 
-def test_a_training_that_has_all_epochs_shows_the_last_cycle():
+def test_a_finished_training_shows_the_last_cycle():
     stream = Terminal()
     view = choose_view(stream, jsonl=False)
     view.show(TrainingStarted(fold="0", epoch=150, epochs=150, cycles=3))

@@ -96,7 +96,7 @@ def test_the_decoders_last_layer_is_drawn(run: RunFolder) -> None:
     assert (maps.epochs.perplexity, maps.members.perplexity) == (CYCLES / 2, 2)
 
 
-def test_a_map_is_the_same_each_time_and_keeps_cycles_together() -> None:
+def test_a_map_is_reproducible_and_groups_cycles() -> None:
     cycles = np.repeat([0, 1, 2], 20)
     weights = np.random.default_rng(0).normal(size=(60, 30)).astype(np.float32)
     weights += 50 * np.eye(30, dtype=np.float32)[cycles]
@@ -201,7 +201,7 @@ def test_added_cycles_are_cycles_too(tmp_path: Path) -> None:
     assert np.unique(found.cycles).tolist() == [0, 1, 2, 3]
 
 
-def test_without_a_record_of_the_progress_there_are_no_reports(run: RunFolder) -> None:
+def test_a_missing_progress_file_gives_no_reports(run: RunFolder) -> None:
     run.progress.unlink()
     assert analyse_trajectory(run.path).reports == ()
 

@@ -145,7 +145,7 @@ def test_a_cine_is_refused(trained_run: Path, tmp_path: Path) -> None:
 # The picture
 
 
-def test_a_row_a_slice_and_a_column_a_member() -> None:
+def test_rows_are_slices_and_columns_members() -> None:
     case = made_case()
     figure = draw_members(case)
     assert len(figure.axes) == 2 * (2 + 3) + 1  # image, members, ensemble, entropy; one scale

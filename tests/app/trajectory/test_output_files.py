@@ -258,7 +258,9 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     assert not (report / "layers.png").exists()
 
 
-def test_a_case_in_which_nothing_was_found(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+def test_a_case_without_structures_has_no_picture(
+    analysis: TrajectoryAnalysis, tmp_path: Path
+) -> None:
     page = page_at(write_trajectory(analysis, tmp_path, cases=[replace(made_case(), shown=())]))
     assert "case<1>: " in page.text
     assert len(page.pictures) == 2

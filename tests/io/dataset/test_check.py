@@ -226,7 +226,7 @@ def test_a_file_that_cannot_be_read(which, data):
     assert check.values == (() if which is label_file else (0, 1, 2, 3))
 
 
-def test_a_case_of_which_nothing_can_be_read(data):
+def test_an_unreadable_case_has_no_shape(data):
     for file in (label_file(data), image_file(data)):
         file.write_bytes(b"")
     check = checked(data)

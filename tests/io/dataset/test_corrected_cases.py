@@ -182,7 +182,7 @@ def test_the_case_is_trained_on_in_every_fold(data: Path, image: Volume) -> None
         assert split.validation == old.validation
 
 
-def test_a_patient_that_is_held_back_stays_held_back(data: Path, image: Volume) -> None:
+def test_a_held_back_patient_stays_held_back(data: Path, image: Volume) -> None:
     before = freeze(data)
     add(data, image, name="patient002_frame07")
     held = [any("patient002" in name for name in split.validation) for split in before]
@@ -390,9 +390,7 @@ for left, data in enumerate(sys.argv[2:]):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_a_kill_before_any_file_leaves_a_valid_dataset(
-    data: Path, tmp_path: Path, image: Volume
-) -> None:
+def test_a_kill_at_any_file_keeps_the_dataset(data: Path, tmp_path: Path, image: Volume) -> None:
     freeze(data)
     copies = [shutil.copytree(data, tmp_path / f"copy {n}") for n in range(6)]
     done = subprocess.run(

@@ -26,7 +26,7 @@ ROWS = {
 PATIENTS = {case: case[:2] for case in ROWS}
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_values_are_read(tmp_path: Path) -> None:
     write_groups(tmp_path, ROWS, patients=PATIENTS)
     text = (tmp_path / "groups.csv").read_text(encoding="utf-8")
     assert text.splitlines()[0] == "case,patient,phase,vendor,pathology"

@@ -136,7 +136,7 @@ def test_missing_volumes_are_extracted_from_a_cine(tmp_path: Path) -> None:
     assert {pair.label_frame for pair in found.pairs} == {None}
 
 
-def test_same_file_names_in_the_folders_of_several_patients(tmp_path: Path) -> None:
+def test_same_file_names_of_several_patients(tmp_path: Path) -> None:
     for patient in ("p1", "p2"):
         image(tmp_path / "images" / patient / "sa.nii.gz")
         label(tmp_path / "labels" / patient / "sa_gt.nii.gz", 1)
@@ -187,7 +187,7 @@ def test_frames_with_labels_of_a_cine(tmp_path: Path) -> None:
     assert not found.mismatches
 
 
-def test_a_volume_of_the_frame_goes_before_the_cine(tmp_path: Path) -> None:
+def test_a_volume_has_priority_over_the_cine(tmp_path: Path) -> None:
     cine(tmp_path / "images" / "p1_4d.nii.gz")
     volume = image(tmp_path / "images" / "p1_frame04.nii.gz")
     cine_label(tmp_path / "labels" / "p1_4d_gt.nii.gz", {1: (1,), 4: (1,)})
@@ -198,7 +198,7 @@ def test_a_volume_of_the_frame_goes_before_the_cine(tmp_path: Path) -> None:
     assert found.pairs[1].images == (volume,)
 
 
-def test_a_volume_goes_before_a_cine_of_the_same_name(tmp_path: Path) -> None:
+def test_a_volume_has_priority_over_a_namesake_cine(tmp_path: Path) -> None:
     cine(tmp_path / "images" / "p1_4d.nii.gz")
     volume = image(tmp_path / "images" / "p1.nii.gz")
     label(tmp_path / "labels" / "p1.nii.gz", 1)
@@ -206,7 +206,7 @@ def test_a_volume_goes_before_a_cine_of_the_same_name(tmp_path: Path) -> None:
     assert found.pairs[0].images == (volume,)
 
 
-def test_end_diastole_and_systole_are_named_by_info_cfg() -> None:
+def test_ed_and_es_come_from_info_cfg() -> None:
     found = match(SAMPLE, SAMPLE)
     assert [(pair.name, pair.image_frame) for pair in found.pairs] == [
         ("SCD0000301_frame07", 7), ("SCD0000301_frame20", 20),

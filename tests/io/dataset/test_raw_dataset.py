@@ -231,7 +231,7 @@ def test_training_only_cases_are_never_validated_with() -> None:
     assert patient_splits(CASES, training_only={"no case of these"}) == plain
 
 
-def test_training_only_patients_do_not_make_a_validation_fold() -> None:
+def test_training_only_patients_give_no_fold() -> None:
     with pytest.raises(DataError) as caught:
         patient_splits(CASES[:4], training_only=CASES[2:4])
     assert caught.value.statement.template == TOO_FEW_PATIENTS

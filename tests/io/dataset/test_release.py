@@ -88,7 +88,7 @@ def test_an_honest_oblique_affine_stays(handed: int) -> None:
     assert honest_geometry(geometry).same_grid(geometry)
 
 
-def test_a_cine_in_metres_gives_a_volume_in_mm() -> None:
+def test_a_cine_in_metres_is_converted_to_mm() -> None:
     header = make_geometry((PHASES, *SHAPE[::-1]), ZYX, affine=TRUE).parsed()
     header["xyzt_units"] = 1
     honest = honest_geometry(Geometry(header.binaryblock))

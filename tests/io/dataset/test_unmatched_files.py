@@ -94,7 +94,7 @@ def test_two_labels_of_one_image(tmp_path: Path) -> None:
     assert found["p1.nii.gz"] == UNUSABLE_LABEL.format(label="p1_gt.nii.gz")
 
 
-def test_two_labels_of_one_frame_leave_the_other_frames(tmp_path: Path) -> None:
+def test_two_labels_of_a_frame_keep_other_frames(tmp_path: Path) -> None:
     cine(tmp_path / "i" / "p1.nii.gz")
     cine_label(tmp_path / "l" / "p1.nii.gz", {1: (1,), 2: (1,)})
     label(tmp_path / "l" / "p1_frame02.nii.gz", 1)

@@ -61,7 +61,7 @@ class _CannotUseError(Exception):
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
     """A pair whose name may also be that of another pair."""
 
     name: CaseName
@@ -87,12 +87,12 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).
     Raises DataError if a folder has no NIfTI files, or if nothing matches.
     """
-    found = yield from look_into(images, labels)
-    matching = _Matching(found, labels)
-    for done, label in enumerate(found.labels):
-        yield done, len(found.labels)
+    files = yield from look_into(images, labels)
+    matching = _Matching(files, labels)
+    for done, label in enumerate(files.labels):
+        yield done, len(files.labels)
         matching.add(label)
-    yield len(found.labels), len(found.labels)
+    yield len(files.labels), len(files.labels)
     pairs = matching.pairs()
     mismatches = tuple(Mismatch(*item) for item in sorted(matching.reasons.items()))
     if not pairs:
@@ -109,7 +109,7 @@ class _Matching:
     def __init__(self, files: FolderFiles, root: Path) -> None:
         self.reasons = files.reasons
         self._files, self._root = files, root
-        self._found: list[_Found] = []
+        self._candidates: list[_Candidate] = []
         self._phases: dict[ImageFiles, int] = {}
         self._shapes: dict[ImageFiles, tuple[int, ...] | None] = {}
         self._named: dict[CaseName, dict[ImageFiles, None]] = {}
@@ -119,23 +119,23 @@ class _Matching:
 
     def add(self, label: Path) -> None:
         """Find the image of a label, or of each of its frames."""
-        found = []
+        candidates = []
         try:
             volume = read_labels(label)
             for frame, values in _labelled_frames(volume):
                 image, name, image_frame = self._image_of(volume, frame)
                 self._check_shape(image, volume)
                 pair = Pair("", image.files, label, image_frame, frame, values)
-                found.append(_Found(name, image, pair))
-            self._found += found
+                candidates.append(_Candidate(name, image, pair))
+            self._candidates += candidates
         except (DataError, _CannotUseError) as error:
             self.reasons[label] = str(error).removeprefix(str(label)).strip(" .")
 
     def pairs(self) -> tuple[Pair, ...]:
         """Return the pairs with unique names and the usual number of channels, sorted by name."""
-        found = self._with_unique_names(self._with_usual_channels())
-        self._explain_unused_images(found)
-        return tuple(sorted((f.pair for f in found), key=lambda pair: pair.name))
+        candidates = self._with_unique_names(self._with_usual_channels())
+        self._explain_unused_images(candidates)
+        return tuple(sorted((c.pair for c in candidates), key=lambda pair: pair.name))
 
     def _image_of(
         self, label: Volume, frame: int | None
@@ -225,41 +225,43 @@ class _Matching:
         for file in image.files:
             self.reasons[file] = reason.removeprefix(str(file)).strip(" .")
 
-    def _with_usual_channels(self) -> list[_Found]:
-        counts = Counter(len(found.pair.images) for found in self._found)
+    def _with_usual_channels(self) -> list[_Candidate]:
+        counts = Counter(len(c.pair.images) for c in self._candidates)
         usual = max(counts, key=lambda count: (counts[count], count), default=1)
         kept = []
-        for found in self._found:
-            count = len(found.pair.images)
+        for candidate in self._candidates:
+            count = len(candidate.pair.images)
             if count == usual:
-                kept.append(found)
+                kept.append(candidate)
                 continue
-            self._refuse(found.image, OTHER_CHANNELS.format(last=count - 1, usual=usual - 1))
-            self.reasons[found.pair.label] = UNUSABLE_IMAGE.format(image=found.image.file_name)
+            self._refuse(candidate.image, OTHER_CHANNELS.format(last=count - 1, usual=usual - 1))
+            self.reasons[candidate.pair.label] = UNUSABLE_IMAGE.format(
+                image=candidate.image.file_name
+            )
         return kept
 
-    def _with_unique_names(self, found: list[_Found]) -> list[_Found]:
+    def _with_unique_names(self, candidates: list[_Candidate]) -> list[_Candidate]:
         """Return the pairs with case names, which include the sub-folders if they occur twice."""
-        short = Counter(f.short_name.casefold() for f in found)
+        short = Counter(c.short_name.casefold() for c in candidates)
         names = [
-            f.short_name if short[f.short_name.casefold()] == 1 else f.long_name for f in found
+            c.short_name if short[c.short_name.casefold()] == 1 else c.long_name for c in candidates
         ]
         labels: dict[str, list[Path]] = {}
-        for name, f in zip(names, found, strict=True):
-            labels.setdefault(name.casefold(), []).append(f.pair.label)
+        for name, c in zip(names, candidates, strict=True):
+            labels.setdefault(name.casefold(), []).append(c.pair.label)
         kept = []
-        for name, f in zip(names, found, strict=True):
-            rivals = [label for label in labels[name.casefold()] if label != f.pair.label]
+        for name, c in zip(names, candidates, strict=True):
+            rivals = [label for label in labels[name.casefold()] if label != c.pair.label]
             if rivals:
-                self.reasons[f.pair.label] = SECOND_LABEL.format(name=name, label=rivals[0].name)
+                self.reasons[c.pair.label] = SECOND_LABEL.format(name=name, label=rivals[0].name)
             else:
-                kept.append(replace(f, pair=replace(f.pair, name=name)))
+                kept.append(replace(c, pair=replace(c.pair, name=name)))
         return kept
 
-    def _explain_unused_images(self, found: Iterable[_Found]) -> None:
+    def _explain_unused_images(self, candidates: Iterable[_Candidate]) -> None:
         """Add the reasons of unused images, except cines whose frames were used as volumes."""
-        used = {f.image for f in found}
-        bases = {(f.name.key.base, f.image.folders) for f in found}
+        used = {c.image for c in candidates}
+        bases = {(c.name.key.base, c.image.folders) for c in candidates}
         refused: dict[CaseName, list[Path]] = {}
         for label in filter(self.reasons.__contains__, self._files.labels):
             for name in label_names(label):
@@ -275,7 +277,9 @@ class _Matching:
                 if may_share_patient(image.folders, patient_folders(label, self._root))
             ]
             base = image.names[-1].key.base
-            near = any(base == b and may_share_patient(image.folders, f) for b, f in bases)
+            near = any(
+                base == b and may_share_patient(image.folders, folders) for b, folders in bases
+            )
             if own:
                 self._refuse(image, UNUSABLE_LABEL.format(label=own[0].name))
             elif not (near and self._may_be(image, is_cine=True)):
