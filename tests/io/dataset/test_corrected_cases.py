@@ -24,12 +24,12 @@ from napari_bayes_nnunet.io.dataset.corrected_cases import (
     BAD_CASE_NAME,
     BAD_ORIGIN,
     CINE_IMAGE,
+    DIFFERENT_IMAGE,
     LABELS_GRID,
     LABELS_RANGE,
     LABELS_SHAPE,
     NAMELESS_LABEL,
     ORIGINAL_CASE,
-    OTHER_IMAGE,
     UNKNOWN_STRUCTURE,
     WRONG_CHANNELS,
     add_training_case,
@@ -244,7 +244,7 @@ def test_a_correction_with_another_image_is_refused(data: Path, image: Volume) -
     before = files(data)
     with pytest.raises(DataError) as caught:
         add(data, changed(image, voxels=image.voxels + 1), replace=True)
-    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.statement.template == DIFFERENT_IMAGE
     assert files(data) == before
 
 
@@ -254,7 +254,7 @@ def test_an_image_without_a_label_is_not_replaced(data: Path, image: Volume) -> 
     before = files(data)
     with pytest.raises(DataError) as caught:
         add(data, image)
-    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.statement.template == DIFFERENT_IMAGE
     assert caught.value.values == {"file": file}
     assert files(data) == before
 

@@ -71,7 +71,7 @@ ORIGINAL_CASE = (
     "another name."
 )
 ALREADY_ADDED = "{case} was already added to {dataset}. Choose another name, or replace it."
-OTHER_IMAGE = "{file} exists and is another image. Choose another name."
+DIFFERENT_IMAGE = "{file} exists and is another image. Choose another name."
 NOT_ADDED = "{case} could not be added to the dataset ({reason}). Check its drive and try again."
 
 
@@ -223,7 +223,7 @@ def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
         existing = read_volume(file, allow_blank=True)
         same = existing.geometry.same_grid(image.geometry)
         if not (same and np.array_equal(existing.voxels, _values(image))):
-            raise DataError(OTHER_IMAGE, file=file)
+            raise DataError(DIFFERENT_IMAGE, file=file)
 
 
 def _values(image: Volume) -> VoxelArray:
