@@ -182,21 +182,21 @@ def review() -> None:
         shown(ReviewWidget, "Review") as (viewer, dock),
     ):
         dock.open(make_study(Path(temporary)))
-        wait_until(lambda: dock.desk is not None)
-        desk = dock.desk
-        desk.accept()
-        desk.outlines.set_view(UncertaintyView.INCLUSION)
+        wait_until(lambda: dock.controller is not None)
+        controller = dock.controller
+        controller.accept()
+        controller.outlines.set_view(UncertaintyView.INCLUSION)
         dock.forms.view.set_view(UncertaintyView.INCLUSION)
         viewer.window._qt_viewer.dockLayerControls.hide()
         wait(DRAWN_AFTER_MS)
-        zoom_to_labels(viewer, desk.picture.edited)
+        zoom_to_labels(viewer, controller.picture.edited)
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review"), canvas_only=False)
-        desk.step_alternative(1)
+        controller.step_alternative(1)
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review_answer"))
         take_part(dock.forms.corrections, "review_correct")
-        desk.corrections.discard_preview()
+        controller.corrections.discard_preview()
         take_part(dock.forms.numbers, "review_numbers")
         dock.forms.export.parentWidget().show()
         take_part(dock.forms.export, "review_export")

@@ -97,11 +97,11 @@ def opened(viewer: napari.Viewer, study: Path) -> ReviewController:
     dock = ReviewWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(study)
-    while dock.desk is None:
+    while dock.controller is None:
         QTest.qWait(50)
     dock.forms.queue.phases_switch.setChecked(True)
     QTest.qWait(1000)
-    return dock.desk
+    return dock.controller
 
 
 def seconds_of(key: Qt.Key, canvas: object) -> float:
@@ -121,7 +121,7 @@ def main(presses: int) -> None:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 1000)
     with tempfile.TemporaryDirectory() as temporary:
-        desk = opened(viewer, make_study(Path(temporary)))
+        controller = opened(viewer, make_study(Path(temporary)))
         canvas = viewer.window._qt_viewer.canvas.native
         rows = []
         for title, key in KEYS.items():
@@ -134,7 +134,9 @@ def main(presses: int) -> None:
         for title, times in (*rows, ("all", every)):
             median, high = np.percentile(times, [50, 95])
             click.echo(f"{title:26} median {median:6.1f} ms, 95 % below {high:6.1f} ms")
-        click.echo(f"{platform.processor() or platform.machine()}, {len(desk.view.queue)} slices")
+        click.echo(
+            f"{platform.processor() or platform.machine()}, {len(controller.view.queue)} slices"
+        )
         viewer.close()
 
 

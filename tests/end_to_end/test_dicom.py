@@ -84,17 +84,21 @@ def test_a_dropped_folder_is_segmented_reviewed_and_exported(
     volume = read_dicom(images)
     assert np.array_equal(layer.data, volume.voxels)
     dock = segment(viewer, wait)
-    desk = reviewed(viewer, dock, wait)  # type: ignore[arg-type]
-    wait.until(lambda: desk.place[0] in desk.session.phases)
-    phase, z = desk.place
-    desk.session.labels_in(desk.place)[5:9, 5:9] = 3
-    desk.session.note_change([desk.place], tool="paint")
-    (review,) = (w for w in viewer.window.dock_widgets.values() if getattr(w, "desk", None) is desk)
+    controller = reviewed(viewer, dock, wait)  # type: ignore[arg-type]
+    wait.until(lambda: controller.place[0] in controller.session.phases)
+    phase, z = controller.place
+    controller.session.labels_in(controller.place)[5:9, 5:9] = 3
+    controller.session.note_change([controller.place], tool="paint")
+    (review,) = (
+        w
+        for w in viewer.window.dock_widgets.values()
+        if getattr(w, "controller", None) is controller
+    )
     answers = iter([str(images), str(tmp_path / "out")])
     monkeypatch.setattr(review, "_ask_folder", lambda *_: next(answers))
     review.forms.export.dicom_button.click()
     wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
-    check_export(tmp_path / "out", images, desk.session.labels_in(desk.place), phase, z)
+    check_export(tmp_path / "out", images, controller.session.labels_in(controller.place), phase, z)
     assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
     review.close_study()
 

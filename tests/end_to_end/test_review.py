@@ -71,22 +71,22 @@ def test_a_review_survives_its_window(
     dock = ReviewWidget(viewer, ask_folder=lambda *_: str(out))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock.desk is not None)
-    desk = dock.desk
-    assert not desk.saver.read_only  # the lock ended with the window
+    qtbot.waitUntil(lambda: dock.controller is not None)
+    controller = dock.controller
+    assert not controller.saver.read_only  # the lock ended with the window
     place = tuple(done["place"])
-    assert desk.session.state.decisions[place].state == "accepted"
-    assert desk.place == tuple(done["shown"])
-    assert np.array_equal(desk.session.labels, expected)
-    numbers = {name: one.value for name, one in desk.session.measured().items()}
+    assert controller.session.state.decisions[place].state == "accepted"
+    assert controller.place == tuple(done["shown"])
+    assert np.array_equal(controller.session.labels, expected)
+    numbers = {name: one.value for name, one in controller.session.measured().items()}
     assert numbers == pytest.approx(done["numbers"])
-    desk.go_to(*place)  # level and alternatives are as before, without the model
-    assert len(desk.session.alternatives_in(place)) > 1
-    desk.show_level(0.0)
-    label = desk.label
-    shown, predicted = desk.session.labels_in(place), desk.session.predicted_in(place)
+    controller.go_to(*place)  # level and alternatives are as before, without the model
+    assert len(controller.session.alternatives_in(place)) > 1
+    controller.show_level(0.0)
+    label = controller.label
+    shown, predicted = controller.session.labels_in(place), controller.session.predicted_in(place)
     assert np.array_equal(shown == label, predicted == label)
-    desk.corrections.discard_preview()
+    controller.corrections.discard_preview()
 
     out.mkdir()
     dock.forms.export.export_button.click()

@@ -48,9 +48,9 @@ class Clock:
 class Reader:
     """Hands on keyboard and mouse."""
 
-    def __init__(self, viewer: Any, desk: ReviewController, clock: Clock) -> None:
+    def __init__(self, viewer: Any, controller: ReviewController, clock: Clock) -> None:
         self._clock = clock
-        self.desk = desk
+        self.controller = controller
         self.mouse = CanvasMouse(viewer, clock)
 
     def press(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
@@ -64,7 +64,7 @@ class Reader:
         self.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
 
     def labels(self) -> np.ndarray:
-        return self.desk.session.labels_in(self.desk.place).copy()
+        return self.controller.session.labels_in(self.controller.place).copy()
 
 
 def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
@@ -88,25 +88,25 @@ def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewControl
 
     def is_open() -> bool:
         found[:] = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewWidget)]
-        return bool(found) and found[0].desk is not None
+        return bool(found) and found[0].controller is not None
 
     clock.until(is_open)
-    desk = found[0].desk
-    assert desk is not None
-    return desk
+    controller = found[0].controller
+    assert controller is not None
+    return controller
 
 
 def take_an_alternative(reader: Reader) -> None:
     """W shows the models' answers in turn; taking one is one step to undo."""
     before = reader.labels()
-    assert len(reader.desk.session.alternatives_in(reader.desk.place)) > 1
+    assert len(reader.controller.session.alternatives_in(reader.controller.place)) > 1
     reader.press(Qt.Key.Key_W)
     for _ in range(8):
         if not np.array_equal(reader.labels(), before):
             break
         reader.press(Qt.Key.Key_W)
     assert not np.array_equal(reader.labels(), before)
-    reader.desk.forms.corrections.take_button.click()
+    reader.controller.forms.corrections.take_button.click()
     taken = reader.labels()
     reader.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(reader.labels(), before)
@@ -119,33 +119,33 @@ def take_an_alternative(reader: Reader) -> None:
 def move_a_level(reader: Reader) -> None:
     """The slider grows the structure; letting go of it is one step to undo."""
     before = reader.labels()
-    label = reader.desk.label
-    slider = reader.desk.forms.corrections.level.slider
+    label = reader.controller.label
+    slider = reader.controller.forms.corrections.level.slider
     slider.setFocus()
     for _ in range(3):
         QTest.keyClick(slider, Qt.Key.Key_PageUp)
         reader._clock.wait(20)
-    reader._clock.until(lambda: not reader.desk.corrections.is_preview)
+    reader._clock.until(lambda: not reader.controller.corrections.is_preview)
     assert np.count_nonzero(reader.labels() == label) != np.count_nonzero(before == label)
 
 
 def drag_a_handle(reader: Reader) -> None:
     """The contour of the LV, one handle pulled outwards, applied with Enter."""
-    reader.desk.forms.corrections.set_structure("LV")
-    reader.desk._on_structure_chosen("LV")
+    reader.controller.forms.corrections.set_structure("LV")
+    reader.controller._on_structure_chosen("LV")
     before = reader.labels()
-    reader.desk.forms.corrections.edit_button.click()
-    handle = reader.desk.handles.handles[0]
-    centre = reader.desk.handles.handles.mean(axis=0)
+    reader.controller.forms.corrections.edit_button.click()
+    handle = reader.controller.handles.handles[0]
+    centre = reader.controller.handles.handles.mean(axis=0)
     away = handle + 6 * (handle - centre) / np.linalg.norm(handle - centre)
-    phase, z = reader.desk.place
-    image = reader.desk.picture.image
+    phase, z = reader.controller.place
+    image = reader.controller.picture.image
     start, end = (reader.mouse.place_of(image, (phase - 1, z, *at)) for at in (handle, away))
     reader.mouse.drag(start, end)
-    moved = reader.desk.handles.handles[0]
+    moved = reader.controller.handles.handles[0]
     assert np.linalg.norm(moved - away) < 1.5, (handle, moved, away)
     reader.press(Qt.Key.Key_Return)
-    assert not reader.desk.handles.is_active
+    assert not reader.controller.handles.is_active
     after = reader.labels()
     assert not np.array_equal(after, before)
     assert np.array_equal(after == 1, before == 1)  # the RV did not move
@@ -164,24 +164,24 @@ def main() -> None:
         manager.register(PluginManifest.from_file(plugin))
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 1000)
-    desk = reviewed(viewer, segmented(viewer, Path(sys.argv[1]), clock), clock)
-    reader = Reader(viewer, desk, clock)
-    worst = desk.view.queue[0]
-    assert desk.place == (worst.phase, worst.z)
+    controller = reviewed(viewer, segmented(viewer, Path(sys.argv[1]), clock), clock)
+    reader = Reader(viewer, controller, clock)
+    worst = controller.view.queue[0]
+    assert controller.place == (worst.phase, worst.z)
     take_an_alternative(reader)
     move_a_level(reader)
     drag_a_handle(reader)
-    place = desk.place
+    place = controller.place
     reader.press(Qt.Key.Key_A)
-    assert desk.place != place
-    clock.until(lambda: not desk.saver.has_unsaved)
+    assert controller.place != place
+    clock.until(lambda: not controller.saver.has_unsaved)
     told = {
-        "study": str(desk.session.study.folder),
+        "study": str(controller.session.study.folder),
         "place": place,
-        "shown": desk.place,
-        "numbers": {name: one.value for name, one in desk.session.measured().items()},
+        "shown": controller.place,
+        "numbers": {name: one.value for name, one in controller.session.measured().items()},
     }
-    np.save(Path(sys.argv[1]).with_name("labels.npy"), desk.session.labels)
+    np.save(Path(sys.argv[1]).with_name("labels.npy"), controller.session.labels)
     print(json.dumps(told), flush=True)
     clock.wait(600_000)
 

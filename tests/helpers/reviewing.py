@@ -1,4 +1,4 @@
-"""What the tests of the dock Review share: made studies, opened, and a hand on the brush."""
+"""Helpers for tests of the dock *Review*: opened studies, brush and keys."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from .settling import settle
 
 
 def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
-    """A study as read, without a thread."""
+    """Return a study, read without a thread."""
     voxels = read_volume(image_of(folder)) if image else None
     return OpenedStudy(ReviewSession(read_study(folder)), voxels, lock=open_study_lock(folder))
 
 
 def steps_of(layer: Labels) -> int:
-    """How many steps can be undone."""
+    """Return the number of undo steps."""
     return len(layer._undo_history)
 
 
 def paint(layer: Labels, place: Place, y: int, x: int, label: int, qtbot: Any) -> None:
-    """One dab of the brush, and the moment in which it is noticed."""
+    """Paint once with the brush, and wait until the change is noticed."""
     layer.paint((*index_of(place), y, x), label)
     settle(qtbot)
 
 
 def plane(session: ReviewSession, place: Place) -> np.ndarray:
-    """A copy of the labels of a slice."""
+    """Return a copy of the labels of a slice."""
     return session.labels_in(place).copy()
 
 
 def predicted(session: ReviewSession, place: Place) -> np.ndarray:
-    """The prediction of a slice."""
+    """Return the prediction of a slice."""
     return np.asarray(of_phase(session.study.prediction, place[0])[place[1]])
 
 
 def press(viewer: Any, key: str) -> None:
-    """A key as napari hears it: the active layer is asked first, then the viewer."""
+    """Press a key as napari handles it: first the active layer, then the viewer."""
     binding = KeyBinding.from_str(key)
     for owner in (viewer.layers.selection.active, viewer):
         if owner is not None and binding in owner.keymap:
@@ -63,8 +63,8 @@ def press(viewer: Any, key: str) -> None:
     raise AssertionError(f"Nothing is bound to {key}.")
 
 
-class Desk:
-    """A desk in a viewer without a window, and what it has said."""
+class Review:
+    """Review of a made study in a viewer without a window, with its messages in ``said``."""
 
     def __init__(self, folder: Path, qtbot: Any, *, image: bool = True, **options: Any) -> None:
         self.qtbot = qtbot
@@ -72,46 +72,48 @@ class Desk:
         self.forms = ReviewForms()
         qtbot.addWidget(self.forms)
         options = {"every_ms": 1_000_000, **options}
-        self.desk = ReviewController(
+        self.controller = ReviewController(
             self.viewer, opened(folder, image=image), self.forms, **options
         )
         self.said: list[str] = []
-        self.desk.said.connect(lambda sentence: self.said.append(sentence) if sentence else None)
-        self.session, self.layer = self.desk.session, self.desk.picture.edited
+        self.controller.said.connect(
+            lambda sentence: self.said.append(sentence) if sentence else None
+        )
+        self.session, self.layer = self.controller.session, self.controller.picture.edited
 
     def press(self, key: str) -> None:
         press(self.viewer, key)
 
     def now(self, place: Any = None) -> np.ndarray:
-        return plane(self.session, place or self.desk.place)
+        return plane(self.session, place or self.controller.place)
 
     def settle(self) -> None:
-        """Wait until the forms have followed."""
-        settle(self.qtbot, self.desk, self.forms)
+        """Wait until the forms are up to date."""
+        settle(self.qtbot, self.controller, self.forms)
 
     def saved(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.desk.saver.has_unsaved)
+        self.qtbot.waitUntil(lambda: not self.controller.saver.has_unsaved)
 
     def close(self) -> None:
-        if not self.desk.picture._is_closing:
-            self.desk.close()
+        if not self.controller.picture._is_closing:
+            self.controller.close()
 
 
 @pytest.fixture
-def make_desk(qtbot: Any, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    """``make_desk(folder=None, image=True, **study)``."""
-    made: list[Desk] = []
+def make_review(qtbot: Any, tmp_path: Path) -> Iterator[Callable[..., Review]]:
+    """Return the function ``make_review(folder=None, image=True, **study)``."""
+    made: list[Review] = []
 
-    def make(folder: Path | None = None, *, image: bool = True, **study: Any) -> Desk:
-        made.append(Desk(folder or make_cine(tmp_path / "heart", **study), qtbot, image=image))
+    def make(folder: Path | None = None, *, image: bool = True, **study: Any) -> Review:
+        made.append(Review(folder or make_cine(tmp_path / "heart", **study), qtbot, image=image))
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for review in made:
+        review.close()
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk]) -> Desk:
-    """The desk of a made cine."""
-    return make_desk()
+def review(make_review: Callable[..., Review]) -> Review:
+    """Return the review of a made cine."""
+    return make_review()

@@ -71,7 +71,7 @@ def image(viewer, tmp_path) -> Image:
     return layer
 
 
-def test_handles_and_a_smooth_curve_are_shown_in_their_slice(viewer, image) -> None:
+def test_handles_and_curve_are_shown_in_their_slice(viewer, image) -> None:
     begin(viewer, image)
     points, curve = layer_of(viewer, "contour handles"), layer_of(viewer, "contour")
     np.testing.assert_array_equal(points.data[:, 2:], RING)

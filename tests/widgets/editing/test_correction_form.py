@@ -101,7 +101,7 @@ def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
     assert numbers(form) == [1, 1]
 
 
-def test_a_contour_is_edited_and_then_applied_or_cancelled(qtbot, form) -> None:
+def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
     def enabled() -> list[bool]:
         three = (form.edit_button, form.apply_button, form.cancel_button)
         return [button.isEnabled() for button in three]

@@ -184,7 +184,7 @@ def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:
 # Previews
 
 
-def test_a_level_is_previewed_and_accepted_as_one_step(bench) -> None:
+def test_a_level_is_accepted_as_one_step(bench) -> None:
     base, posterior = bench.now(), bench.session.posterior_in(WORST)
     for margin in (-0.2, -0.9, 0.4, -0.5):
         bench.corrections.show_level(WORST, LV, margin)
@@ -394,14 +394,14 @@ def test_the_contour_of_an_untouched_structure_changes_nothing(bench) -> None:
     assert steps_of(bench.layer) == 0
 
 
-def test_the_contour_of_the_lv_moves_the_endocardium_and_nothing_else(bench) -> None:
+def test_the_lv_contour_moves_only_the_endocardium(bench) -> None:
     before = bench.now()
     move_contour(bench)
     assert np.array_equal(bench.now() == RV, before == RV)
     assert np.count_nonzero(bench.now() == LV) > np.count_nonzero(before == LV)
 
 
-def test_the_contour_of_the_myocardium_leaves_the_lv_alone(bench) -> None:
+def test_the_myocardium_contour_leaves_the_lv(bench) -> None:
     before = bench.now()
     move_contour(bench, MYO)
     assert np.array_equal(bench.now() == LV, before == LV)
@@ -414,7 +414,7 @@ def test_an_absent_structure_has_no_contour(bench) -> None:
     assert bench.said == [module.NO_CONTOUR.format("RV")]
 
 
-def test_absent_at_the_base_takes_lv_and_wall_together(bench) -> None:
+def test_absent_at_the_base_removes_lv_and_myocardium(bench) -> None:
     bench.corrections.remove(BASE, LV)
     assert set(np.unique(bench.now(BASE))) == {0, RV}
     assert steps_of(bench.layer) == 1

@@ -64,7 +64,7 @@ def square(label: int = 3) -> np.ndarray:
     return labels
 
 
-def test_set_slice_undo_and_redo_are_reported_at_once(layer, told) -> None:
+def test_set_undo_and_redo_are_reported(layer, told) -> None:
     set_slice(layer, (2, 3), square())
     changes, painted = told.take()
     (change,) = changes
@@ -136,7 +136,7 @@ def test_moving_through_slices_reports_nothing(qtbot, viewer, layer, told) -> No
     assert told.all == []
 
 
-def test_a_change_of_the_array_is_found_by_check(layer, watch, told) -> None:
+def test_a_changed_array_is_found_by_check(layer, watch, told) -> None:
     layer.data[0, 0, 5, 5] = 2
     watch.check()
     ((change,), painted) = told.take()

@@ -1,4 +1,4 @@
-"""One study at work: through the queue with keys, corrections in place, all of it kept."""
+"""Controller of a review: queue, decisions, corrections and saving."""
 
 from __future__ import annotations
 
@@ -21,269 +21,278 @@ from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTE
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
-from napari_bayes_nnunet.widgets.review.controller import NOTHING_TO_COPY, ReviewController
+from napari_bayes_nnunet.widgets.review.controller import (
+    ALL_ACCEPTED,
+    CINE_STOPPED,
+    COMMENT_KEEPS_FLAG,
+    NOTHING_TO_COPY,
+    QUEUE_EMPTY,
+    QUEUE_ENDS,
+    ReviewController,
+)
+from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.keys import KEYS
-from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED, ONE_PHASE
+from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
 from ...helpers.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
-from ...helpers.reviewing import Desk, desk, make_desk, paint, predicted, steps_of
+from ...helpers.reviewing import Review, make_review, paint, predicted, review, steps_of
 from ...helpers.settling import settle
 
-__all__ = ["desk", "make_desk"]
+__all__ = ["make_review", "review"]
 
 
-def queue(desk: Desk) -> list:
-    return [(item.phase, item.z) for item in desk.desk.view.queue]
+def queue(review: Review) -> list:
+    return [(item.phase, item.z) for item in review.controller.view.queue]
 
 
-def press_until_changed(desk: Desk, start: np.ndarray) -> None:
-    """The first answers may be the labels as they are."""
-    for _ in range(len(desk.session.alternatives_in(WORST))):
-        desk.press("W")
-        if not np.array_equal(desk.now(WORST), start):
+def press_until_changed(review: Review, start: np.ndarray) -> None:
+    """Press W until the labels change, because the first alternatives may equal them."""
+    for _ in range(len(review.session.alternatives_in(WORST))):
+        review.press("W")
+        if not np.array_equal(review.now(WORST), start):
             return
-    raise AssertionError("All alternatives are as the labels.")
+    raise AssertionError("All alternatives are equal.")
 
 
-def accept_all(desk: Desk) -> None:
-    for place in queue(desk):
-        desk.desk.go_to(*place)
-        desk.desk.accept()
+def accept_all(review: Review) -> None:
+    for place in queue(review):
+        review.controller.go_to(*place)
+        review.controller.accept()
 
 
 # Through the queue
 
 
-def test_the_review_begins_at_the_worst_slice(desk) -> None:
-    assert desk.desk.place == WORST
-    assert queue(desk)[0] == WORST
-    assert desk.viewer.layers.selection.active is desk.layer
+def test_the_review_starts_at_the_worst_slice(review) -> None:
+    assert review.controller.place == WORST
+    assert queue(review)[0] == WORST
+    assert review.viewer.layers.selection.active is review.layer
 
 
-def test_it_goes_on_at_the_slice_it_was_left_at(make_desk, tmp_path) -> None:
+def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     save_review(folder, ReviewState(current=(2, 1)))
-    assert make_desk(folder).desk.place == (2, 1)
+    assert make_review(folder).controller.place == (2, 1)
 
 
-def test_a_slice_that_is_not_there_is_not_gone_to(make_desk, tmp_path) -> None:
+def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     decisions = {(ED, 40): Decision(state="accepted"), (9, 0): Decision(state="flagged")}
     save_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
-    assert make_desk(folder).desk.place == WORST
+    assert make_review(folder).controller.place == WORST
 
 
-def test_next_and_previous_go_through_the_queue_and_say_where_it_ends(desk) -> None:
-    places = queue(desk)
-    desk.press("Shift-N")
-    assert desk.said == ["This is the first slice of the queue."]
-    desk.press("N")
-    assert desk.desk.place == places[1]
-    desk.press("Shift-N")
-    assert desk.desk.place == places[0]
-    desk.desk.go_to(*places[-1])
-    desk.press("N")
-    assert desk.desk.place == places[-1]
-    assert desk.said[-1] == "This is the last slice of the queue."
+def test_next_and_previous_stop_at_queue_ends(review) -> None:
+    places = queue(review)
+    review.press("Shift-N")
+    assert review.said == [QUEUE_ENDS.format("first")]
+    review.press("N")
+    assert review.controller.place == places[1]
+    review.press("Shift-N")
+    assert review.controller.place == places[0]
+    review.controller.go_to(*places[-1])
+    review.press("N")
+    assert review.controller.place == places[-1]
+    assert review.said[-1] == QUEUE_ENDS.format("last")
 
 
-def test_what_was_said_of_a_slice_goes_with_it(desk) -> None:
-    sentences: list[str] = []
-    desk.press("I")
-    desk.desk.said.connect(sentences.append)
-    desk.press("N")
-    assert sentences == [""]
+def test_the_next_slice_clears_the_message(review) -> None:
+    messages: list[str] = []
+    review.press("I")
+    review.controller.said.connect(messages.append)
+    review.press("N")
+    assert messages == [""]
 
 
-def test_an_empty_queue_says_so(make_desk) -> None:
-    desk = make_desk(members=1)  # one model that is sure of all
-    assert desk.desk.place == (ED, 2)  # somewhere in the heart
-    desk.press("N")
-    assert desk.said == ["The queue is empty."]
-    desk.press("A")
-    assert desk.session.state.decisions[ED, 2].state == "accepted"
+def test_an_empty_queue_shows_a_message(make_review) -> None:
+    review = make_review(members=1)  # one member without any uncertainty
+    assert review.controller.place == (ED, 2)  # the middle of the heart
+    review.press("N")
+    assert review.said == [QUEUE_EMPTY]
+    review.press("A")
+    assert review.session.state.decisions[ED, 2].state == "accepted"
 
 
-def test_accept_keeps_the_slice_goes_on_and_saves(desk, tmp_path) -> None:
-    places = queue(desk)
-    desk.press("A")
-    assert desk.session.state.decisions[WORST].state == "accepted"
-    assert desk.desk.place == places[1]
-    desk.saved()
+def test_accept_saves_and_shows_the_next_slice(review, tmp_path) -> None:
+    places = queue(review)
+    review.press("A")
+    assert review.session.state.decisions[WORST].state == "accepted"
+    assert review.controller.place == places[1]
+    review.saved()
     saved = read_study(tmp_path / "heart").review
     assert saved.decisions[WORST].state == "accepted"
     assert saved.current == places[1]
 
 
-def test_accept_goes_to_what_is_open_and_says_when_all_is_done(desk) -> None:
-    places = queue(desk)
-    desk.desk.go_to(*places[-1])
-    desk.press("A")
-    assert desk.desk.place == places[0]  # round the queue
-    accept_all(desk)
-    assert set(desk.said) == {"All slices of the queue are accepted."}
-    assert desk.session.state.finished
-    assert desk.desk.place == places[-1]
-    desk.press("K")
-    assert not desk.session.state.finished
+def test_accept_continues_until_all_are_accepted(review) -> None:
+    places = queue(review)
+    review.controller.go_to(*places[-1])
+    review.press("A")
+    assert review.controller.place == places[0]  # back to the start of the queue
+    accept_all(review)
+    assert set(review.said) == {ALL_ACCEPTED}
+    assert review.session.state.finished
+    assert review.controller.place == places[-1]
+    review.press("K")
+    assert not review.session.state.finished
 
 
-def test_accept_once_more_goes_on_and_changes_nothing(desk) -> None:
-    places = queue(desk)
-    desk.press("A")
-    desk.desk.go_to(*WORST)
-    desk.press("A")
-    assert desk.session.state.count("accepted") == 1
-    assert desk.desk.place == places[1]
+def test_accepting_again_only_shows_the_next_slice(review) -> None:
+    places = queue(review)
+    review.press("A")
+    review.controller.go_to(*WORST)
+    review.press("A")
+    assert review.session.state.count("accepted") == 1
+    assert review.controller.place == places[1]
 
 
-def test_accepting_a_slice_outside_the_queue_goes_to_the_worst(make_desk) -> None:
-    desk = make_desk(phases=(1, 2, 3), ed=1, es=3)
-    desk.desk.go_to(2, 0)
-    desk.press("A")
-    assert desk.session.state.decisions[2, 0].state == "accepted"
-    assert desk.desk.place == queue(desk)[0]
+def test_accepting_outside_the_queue_shows_the_worst(make_review) -> None:
+    review = make_review(phases=(1, 2, 3), ed=1, es=3)
+    review.controller.go_to(2, 0)
+    review.press("A")
+    assert review.session.state.decisions[2, 0].state == "accepted"
+    assert review.controller.place == queue(review)[0]
 
 
-def test_flags_come_and_go_and_take_acceptance_back(desk) -> None:
-    desk.press("A")
-    desk.desk.go_to(*WORST)
-    desk.press("K")
-    assert desk.session.state.decisions[WORST].state == "flagged"
-    desk.press("K")
-    assert desk.session.state.decisions[WORST].state == "accepted"
-    desk.desk.go_to(ED, 0)
-    desk.press("K")
-    desk.press("K")
-    assert (ED, 0) not in desk.session.state.decisions
+def test_flagging_twice_restores_the_decision(review) -> None:
+    review.press("A")
+    review.controller.go_to(*WORST)
+    review.press("K")
+    assert review.session.state.decisions[WORST].state == "flagged"
+    review.press("K")
+    assert review.session.state.decisions[WORST].state == "accepted"
+    review.controller.go_to(ED, 0)
+    review.press("K")
+    review.press("K")
+    assert (ED, 0) not in review.session.state.decisions
 
 
-def test_a_comment_that_is_deleted_takes_its_flag_along(desk) -> None:
-    desk.forms.slice.comment_changed.emit("valve plane?")
-    desk.forms.slice.comment_changed.emit("")
-    assert WORST not in desk.session.state.decisions
+def test_deleting_a_comment_removes_its_flag(review) -> None:
+    review.forms.slice.comment_changed.emit("valve plane?")
+    review.forms.slice.comment_changed.emit("")
+    assert WORST not in review.session.state.decisions
 
 
-def test_what_was_accepted_is_open_again_when_its_labels_change(desk, qtbot) -> None:
-    desk.press("A")
-    desk.desk.go_to(*WORST)
-    paint(desk.layer, WORST, 3, 3, RV, qtbot)
-    assert WORST not in desk.session.state.decisions
-    desk.press("A")
-    desk.desk.go_to(*WORST)
-    desk.desk.comment("valve plane?")
-    desk.press("D")
-    decision = desk.session.state.decisions[WORST]
+def test_an_edit_reopens_an_accepted_slice(review, qtbot) -> None:
+    review.press("A")
+    review.controller.go_to(*WORST)
+    paint(review.layer, WORST, 3, 3, RV, qtbot)
+    assert WORST not in review.session.state.decisions
+    review.press("A")
+    review.controller.go_to(*WORST)
+    review.controller.comment("valve plane?")
+    review.press("D")
+    decision = review.session.state.decisions[WORST]
     assert (decision.state, decision.comment) == ("flagged", "valve plane?")
 
 
 @pytest.mark.parametrize("key", ["D", "R", "W"])
-def test_a_contour_lies_over_nothing_that_came_after_it(desk, key) -> None:
-    desk.desk.edit_contour()
-    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
-    desk.press(key)
-    assert not desk.desk.handles.is_active
-    shown = desk.now(WORST)
-    desk.press("A")
-    assert np.array_equal(desk.now(WORST), shown)
+def test_other_tools_end_the_contour(review, key) -> None:
+    review.controller.edit_contour()
+    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.press(key)
+    assert not review.controller.handles.is_active
+    shown = review.now(WORST)
+    review.press("A")
+    assert np.array_equal(review.now(WORST), shown)
 
 
-@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # napari's, of the 3D view
-def test_in_3d_no_slice_is_accepted_or_changed(desk) -> None:
-    before = desk.session.labels.copy()
-    desk.viewer.dims.ndisplay = 3
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # napari's warning in 3D
+def test_in_3d_slices_cannot_be_reviewed(review) -> None:
+    before = review.session.labels.copy()
+    review.viewer.dims.ndisplay = 3
     for key in ("A", "D", "K"):
-        desk.press(key)
-    assert desk.session.state.decisions == {}
-    assert np.array_equal(desk.session.labels, before)
-    assert "go back to the 2D view" in desk.said[-1]
+        review.press(key)
+    assert review.session.state.decisions == {}
+    assert np.array_equal(review.session.labels, before)
+    assert review.said[-1] == IN_3D
 
 
-def test_odd_landmarks_are_doubted(desk) -> None:
-    desk.forms.volumes.phases_changed.emit(ES, ED)
-    assert desk.said[-1] == SWAPPED_PHASES
-    desk.forms.volumes.phases_changed.emit(ED, ED)
-    assert desk.said[-1] == SAME_PHASE
+def test_doubtful_landmarks_show_a_message(review) -> None:
+    review.forms.volumes.phases_changed.emit(ES, ED)
+    assert review.said[-1] == SWAPPED_PHASES
+    review.forms.volumes.phases_changed.emit(ED, ED)
+    assert review.said[-1] == SAME_PHASE
 
 
-def test_a_comment_flags_and_is_not_lost_with_the_flag(desk) -> None:
-    desk.forms.slice.comment_changed.emit("valve plane?")
-    assert desk.session.state.decisions[WORST].state == "flagged"
-    desk.press("K")
-    assert desk.session.state.decisions[WORST].comment == "valve plane?"
-    assert "comment keeps the flag" in desk.said[-1]
-    desk.press("A")
-    decision = desk.session.state.decisions[WORST]
+def test_a_comment_keeps_its_flag(review) -> None:
+    review.forms.slice.comment_changed.emit("valve plane?")
+    assert review.session.state.decisions[WORST].state == "flagged"
+    review.press("K")
+    assert review.session.state.decisions[WORST].comment == "valve plane?"
+    assert review.said[-1] == COMMENT_KEEPS_FLAG
+    review.press("A")
+    decision = review.session.state.decisions[WORST]
     assert (decision.state, decision.comment) == ("accepted", "valve plane?")
 
 
-def test_t_goes_from_ed_to_es_and_from_elsewhere_to_ed(desk) -> None:
-    desk.press("T")
-    assert desk.desk.place == (ES, 2)
-    desk.press("T")
-    assert desk.desk.place == (ED, 2)
-    desk.desk.go_to(2, 1)  # not segmented, but it has an ED
-    desk.press("T")
-    assert desk.desk.place == (ED, 1)
+def test_t_switches_between_ed_and_es(review) -> None:
+    review.press("T")
+    assert review.controller.place == (ES, 2)
+    review.press("T")
+    assert review.controller.place == (ED, 2)
+    review.controller.go_to(2, 1)  # not segmented
+    review.press("T")
+    assert review.controller.place == (ED, 1)
 
 
-def test_a_volume_has_no_other_phase(make_desk) -> None:
-    desk = make_desk(phases=(None,))
-    desk.press("T")
-    assert desk.said == [ONE_PHASE]
-    desk.press(".")
-    assert desk.desk.place == (None, 2)
+def test_a_volume_has_no_other_phase(make_review) -> None:
+    review = make_review(phases=(None,))
+    review.press("T")
+    assert review.said == [ONE_PHASE]
+    review.press(".")
+    assert review.controller.place == (None, 2)
 
 
-def test_phases_are_stepped_through_round_and_round(desk) -> None:
+def test_stepping_through_phases_is_a_loop(review) -> None:
     for phase in (2, 3, 4, 1):
-        desk.press(".")
-        assert desk.desk.place == (phase, 2)
-    desk.press(",")
-    assert desk.desk.place == (4, 2)
+        review.press(".")
+        assert review.controller.place == (phase, 2)
+    review.press(",")
+    assert review.controller.place == (4, 2)
 
 
-def test_a_click_in_grid_table_or_numbers_goes_there(desk) -> None:
-    desk.forms.grid.cell_chosen.emit(ES, 1)
-    assert desk.desk.place == (ES, 1)
-    desk.forms.table.row_chosen.emit(ED, 0)
-    assert desk.desk.place == (ED, 0)
-    desk.forms.numbers.cell_chosen.emit(ES, 3)
-    assert desk.desk.place == (ES, 3)
+def test_clicks_in_the_forms_show_the_slice(review) -> None:
+    review.forms.grid.cell_chosen.emit(ES, 1)
+    assert review.controller.place == (ES, 1)
+    review.forms.table.row_chosen.emit(ED, 0)
+    assert review.controller.place == (ED, 0)
+    review.forms.numbers.cell_chosen.emit(ES, 3)
+    assert review.controller.place == (ES, 3)
 
 
-def test_g_centres_on_the_most_uncertain_voxel(desk) -> None:
-    desk.press("G")
-    y, x = desk.session.most_uncertain_in(WORST)
-    world = desk.desk.picture.image.data_to_world((0, 2, y, x))
-    center = desk.viewer.scene.camera.center[-2:]
-    assert tuple(center) == pytest.approx([world[axis] for axis in desk.viewer.dims.displayed])
+def test_g_centres_on_the_most_uncertain_voxel(review) -> None:
+    review.press("G")
+    y, x = review.session.most_uncertain_in(WORST)
+    world = review.controller.picture.image.data_to_world((0, 2, y, x))
+    center = review.viewer.scene.camera.center[-2:]
+    assert tuple(center) == pytest.approx([world[axis] for axis in review.viewer.dims.displayed])
 
 
-def test_every_key_is_bound_and_given_back(desk) -> None:
-    viewer, callbacks = desk.viewer, ViewerModel().mouse_drag_callbacks
+def test_every_key_is_bound_and_restored(review) -> None:
+    viewer, callbacks = review.viewer, ViewerModel().mouse_drag_callbacks
     bound = {str(key) for key in viewer.keymap}
     assert len(bound) == len(KEYS)
-    desk.desk.close()
+    review.controller.close()
     assert not viewer.keymap
-    assert not desk.layer.keymap
+    assert not review.layer.keymap
     assert len(viewer.mouse_drag_callbacks) == len(callbacks)
 
 
-def test_u_peeks_at_the_entropy(desk) -> None:
-    entropy = result_layers(desk.viewer, desk.desk.picture.image)["entropy"]
-    desk.desk._on_peek(True)
+def test_peeking_shows_the_entropy(review) -> None:
+    entropy = result_layers(review.viewer, review.controller.picture.image)["entropy"]
+    review.controller._on_peek(True)
     assert entropy.visible
-    desk.desk._on_peek(False)
+    review.controller._on_peek(False)
     assert not entropy.visible
 
 
 @pytest.mark.parametrize("view", list(UncertaintyView))
-def test_one_switch_shows_the_uncertainty(desk, view) -> None:
-    desk.forms.view.view_chosen.emit(view)
-    assert desk.desk.outlines.view == view
-    visible = {layer.name for layer in desk.viewer.layers if layer.visible}
+def test_one_switch_shows_the_uncertainty(review, view) -> None:
+    review.forms.view.view_chosen.emit(view)
+    assert review.controller.outlines.view == view
+    visible = {layer.name for layer in review.viewer.layers if layer.visible}
     wanted = {
         UncertaintyView.NOTHING: set(),
         UncertaintyView.INCLUSION: {"heart outlines", "heart strong outlines"},
@@ -297,372 +306,377 @@ def test_one_switch_shows_the_uncertainty(desk, view) -> None:
 # Corrections
 
 
-def test_w_shows_an_alternative_that_a_takes(desk) -> None:
-    start = desk.now(WORST)
-    press_until_changed(desk, start)
-    shown = desk.now(WORST)
-    assert steps_of(desk.layer) == 0
-    assert np.array_equal(desk.session.labels_to_save(), desk.session.study.prediction)
-    desk.press("A")
-    assert np.array_equal(desk.now(WORST), shown)
-    assert steps_of(desk.layer) == 1
-    assert desk.session.state.decisions[WORST].edited
+def test_accept_keeps_the_previewed_alternative(review) -> None:
+    start = review.now(WORST)
+    press_until_changed(review, start)
+    shown = review.now(WORST)
+    assert steps_of(review.layer) == 0
+    assert np.array_equal(review.session.labels_to_save(), review.session.study.prediction)
+    review.press("A")
+    assert np.array_equal(review.now(WORST), shown)
+    assert steps_of(review.layer) == 1
+    assert review.session.state.decisions[WORST].edited
 
 
-def test_an_alternative_is_dropped_when_the_slice_is_left(desk) -> None:
-    start = desk.now(WORST)
-    desk.press("Q")
-    assert not np.array_equal(desk.now(WORST), start)
-    desk.press("N")
-    assert np.array_equal(desk.now(WORST), start)
-    assert steps_of(desk.layer) == 0
-    desk.press("Shift-N")
-    assert "from 5 members" in desk.forms.corrections.alternative.text()
-    assert not desk.forms.corrections.take_button.isEnabled()
+def test_leaving_the_slice_discards_an_alternative(review) -> None:
+    start = review.now(WORST)
+    review.press("Q")
+    assert not np.array_equal(review.now(WORST), start)
+    review.press("N")
+    assert np.array_equal(review.now(WORST), start)
+    assert steps_of(review.layer) == 0
+    review.press("Shift-N")
+    assert "from 5 members" in review.forms.corrections.alternative.text()
+    assert not review.forms.corrections.take_button.isEnabled()
 
 
-def test_an_alternative_is_neither_saved_nor_exported_before_it_is_taken(desk, tmp_path) -> None:
-    desk.press("Q")
-    desk.settle()
-    desk.desk.saver.save()
-    desk.saved()
+def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> None:
+    review.press("Q")
+    review.settle()
+    review.controller.saver.save()
+    review.saved()
     folder = tmp_path / "heart"
-    assert np.array_equal(read_study(folder).edited, desk.session.study.prediction)
-    desk.desk.outcome.export_to(tmp_path / "out")
-    status = desk.forms.export.status
-    desk.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    assert np.array_equal(read_study(folder).edited, review.session.study.prediction)
+    review.controller.exporter.export_to(tmp_path / "out")
+    status = review.forms.export.status
+    review.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
-    assert np.array_equal(labels, desk.session.study.prediction)
-    assert desk.desk.corrections.is_preview  # still to be taken
-    assert desk.session.edited_places() == [WORST]
+    assert np.array_equal(labels, review.session.study.prediction)
+    assert review.controller.corrections.is_preview  # not yet accepted
+    assert review.session.edited_places() == [WORST]
 
 
-def test_take_it_takes_the_alternative_and_stays(desk) -> None:
-    desk.press("Q")
-    shown = desk.now(WORST)
-    assert desk.forms.corrections.take_button.isEnabled()
-    desk.forms.corrections.take_button.click()
-    assert desk.desk.place == WORST
-    assert steps_of(desk.layer) == 1
-    assert np.array_equal(desk.now(WORST), shown)
-    assert not desk.forms.corrections.take_button.isEnabled()
+def test_use_this_keeps_the_alternative_and_stays(review) -> None:
+    review.press("Q")
+    shown = review.now(WORST)
+    assert review.forms.corrections.take_button.isEnabled()
+    review.forms.corrections.take_button.click()
+    assert review.controller.place == WORST
+    assert steps_of(review.layer) == 1
+    assert np.array_equal(review.now(WORST), shown)
+    assert not review.forms.corrections.take_button.isEnabled()
 
 
-def test_another_structure_does_not_take_an_alternative(desk) -> None:
-    desk.press("Q")
-    desk.forms.corrections.structure_chosen.emit("RV")
-    assert desk.desk.corrections.is_preview
-    assert desk.layer.selected_label == RV
-    desk.forms.corrections.level_released.emit()  # a click on the slider does not either
-    assert desk.desk.corrections.is_preview
+def test_choosing_a_structure_keeps_the_preview(review) -> None:
+    review.press("Q")
+    review.forms.corrections.structure_chosen.emit("RV")
+    assert review.controller.corrections.is_preview
+    assert review.layer.selected_label == RV
+    review.forms.corrections.level_released.emit()  # nor does a click on the slider accept it
+    assert review.controller.corrections.is_preview
 
 
-def test_the_level_is_live_and_stays_where_it_was_left(desk) -> None:
-    form = desk.forms.corrections
+def test_the_level_of_a_slice_is_remembered(review) -> None:
+    form = review.forms.corrections
     form.set_structure("LV")
     before = form.level.value.text()
     form.level.level_moved.emit(-0.5)
-    desk.settle()
+    review.settle()
     assert form.level.value.text() != before  # mL in this slice
-    assert desk.forms.numbers.numbers is not None
+    assert review.forms.numbers.numbers is not None
     form.level.level_released.emit()
     form.level.set_level(-0.5)
-    desk.settle()
+    review.settle()
     assert form.level.margin == pytest.approx(-0.5, abs=0.01)
-    assert steps_of(desk.layer) == 1
-    desk.press("N")
+    assert steps_of(review.layer) == 1
+    review.press("N")
     assert form.level.margin == 0
-    desk.press("Shift-N")
+    review.press("Shift-N")
     assert form.level.margin == pytest.approx(-0.5, abs=0.01)
-    desk.desk.corrections.undo()
-    desk.settle()
+    review.controller.corrections.undo()
+    review.settle()
     assert form.level.margin == 0
 
 
-def test_a_level_that_is_not_let_go_is_dropped_when_the_slice_is_left(desk) -> None:
-    start = desk.now(WORST)
-    desk.desk.show_level(-0.5)
-    desk.viewer.dims.set_current_step(0, ES - 1)
-    desk.qtbot.waitUntil(lambda: not desk.desk.corrections.is_preview)
-    assert np.array_equal(desk.now(WORST), start)
-    assert steps_of(desk.layer) == 0
+def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:
+    start = review.now(WORST)
+    review.controller.show_level(-0.5)
+    review.viewer.dims.set_current_step(0, ES - 1)
+    review.qtbot.waitUntil(lambda: not review.controller.corrections.is_preview)
+    assert np.array_equal(review.now(WORST), start)
+    assert steps_of(review.layer) == 0
 
 
-def test_the_contour_is_taken_by_apply(desk) -> None:
-    before = desk.now(WORST)
-    desk.forms.corrections.set_structure("LV")
-    desk.desk.edit_contour()
-    assert desk.desk.handles.is_active
-    assert desk.forms.corrections.apply_button.isEnabled()
-    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
-    desk.forms.corrections.contour_applied.emit()
-    assert not desk.desk.handles.is_active
-    assert not desk.forms.corrections.apply_button.isEnabled()
-    assert not np.array_equal(desk.now(WORST), before)
-    assert steps_of(desk.layer) == 1
-    assert desk.viewer.layers.selection.active is desk.layer
+def test_apply_keeps_the_contour(review) -> None:
+    before = review.now(WORST)
+    review.forms.corrections.set_structure("LV")
+    review.controller.edit_contour()
+    assert review.controller.handles.is_active
+    assert review.forms.corrections.apply_button.isEnabled()
+    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.forms.corrections.contour_applied.emit()
+    assert not review.controller.handles.is_active
+    assert not review.forms.corrections.apply_button.isEnabled()
+    assert not np.array_equal(review.now(WORST), before)
+    assert steps_of(review.layer) == 1
+    assert review.viewer.layers.selection.active is review.layer
 
 
-def test_accept_takes_the_contour_that_is_shown(desk) -> None:
-    before = desk.now(WORST)
-    desk.desk.edit_contour()
-    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
-    desk.press("A")
-    assert not np.array_equal(desk.now(WORST), before)
-    assert desk.session.state.decisions[WORST].edited
+def test_accept_keeps_the_contour(review) -> None:
+    before = review.now(WORST)
+    review.controller.edit_contour()
+    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.press("A")
+    assert not np.array_equal(review.now(WORST), before)
+    assert review.session.state.decisions[WORST].edited
 
 
-def test_a_contour_that_was_moved_is_taken_when_the_slice_is_left(desk) -> None:
-    before = desk.now(WORST)
-    desk.desk.edit_contour()
-    desk.press("N")
-    assert not desk.desk.handles.is_active
-    assert np.array_equal(desk.now(WORST), before)
-    desk.press("Shift-N")
-    desk.desk.edit_contour()
-    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
-    desk.press("N")
-    assert not desk.desk.handles.is_active
-    assert not desk.forms.corrections.apply_button.isEnabled()
-    assert not np.array_equal(desk.now(WORST), before)
-    assert steps_of(desk.layer) == 1
+def test_leaving_the_slice_keeps_a_moved_contour(review) -> None:
+    before = review.now(WORST)
+    review.controller.edit_contour()
+    review.press("N")
+    assert not review.controller.handles.is_active
+    assert np.array_equal(review.now(WORST), before)
+    review.press("Shift-N")
+    review.controller.edit_contour()
+    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.press("N")
+    assert not review.controller.handles.is_active
+    assert not review.forms.corrections.apply_button.isEnabled()
+    assert not np.array_equal(review.now(WORST), before)
+    assert steps_of(review.layer) == 1
 
 
-def test_a_contour_that_was_moved_is_saved_on_closing(desk, tmp_path) -> None:
-    folder = desk.session.study.folder
-    before = desk.now(WORST)
-    desk.desk.edit_contour()
-    desk.desk.handles.move_handle(0, desk.desk.handles.handles[0] + [-4, 0])
-    desk.desk.close()
+def test_closing_saves_a_moved_contour(review, tmp_path) -> None:
+    folder = review.session.study.folder
+    before = review.now(WORST)
+    review.controller.edit_contour()
+    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.controller.close()
     saved = read_study(folder).edited
     assert not np.array_equal(saved[WORST[0] - 1, WORST[1]], before)
 
 
-def test_the_contour_of_an_absent_structure_is_a_sentence(desk) -> None:
-    desk.press("D")
-    name = desk.forms.corrections.structure
-    desk.desk.edit_contour()
-    assert desk.said == [NO_CONTOUR.format(name)]
-    assert not desk.desk.handles.is_active
+def test_an_absent_structure_has_no_contour(review) -> None:
+    review.press("D")
+    name = review.forms.corrections.structure
+    review.controller.edit_contour()
+    assert review.said == [NO_CONTOUR.format(name)]
+    assert not review.controller.handles.is_active
 
 
-def test_d_r_and_i_work_on_the_slice_shown(desk) -> None:
-    desk.press("D")
-    assert not (desk.now(WORST) == desk.desk.label).any()
-    desk.press("R")
-    assert np.array_equal(desk.now(WORST), predicted(desk.session, WORST))
-    desk.press("I")
-    assert "needs a corrected slice on either side" in desk.said[-1]
+def test_keys_correct_the_slice_on_screen(review) -> None:
+    review.press("D")
+    assert not (review.now(WORST) == review.controller.label).any()
+    review.press("R")
+    assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
+    review.press("I")
+    assert len(review.said) == 1
+    assert str(WORST[1] + 1) in review.said[0]
     for z in (1, 3):
-        desk.session.decide((ED, z), "accepted")
-    desk.press("I")
-    assert desk.session.edited_places() == [WORST]
+        review.session.decide((ED, z), "accepted")
+    review.press("I")
+    assert review.session.edited_places() == [WORST]
 
 
 @pytest.mark.parametrize(
     ("where", "source"),
     [("slice above", (ED, 1)), ("slice below", (ED, 3))],
 )
-def test_a_structure_is_copied_from_beside(desk, where, source) -> None:
-    desk.forms.corrections.set_structure("LV")
-    desk.forms.corrections.copy_requested.emit(where)
-    assert np.array_equal(desk.now(WORST) == LV, desk.now(source) == LV)
+def test_a_structure_is_copied_from_a_neighbour(review, where, source) -> None:
+    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.copy_requested.emit(where)
+    assert np.array_equal(review.now(WORST) == LV, review.now(source) == LV)
 
 
-def test_copies_from_where_nothing_is_are_a_sentence(desk) -> None:
-    desk.forms.corrections.copy_requested.emit("next phase")  # phase 2 was not segmented
-    assert desk.said[-1] == NOTHING_TO_COPY.format("next phase")
-    desk.desk.go_to(ED, 0)
-    desk.forms.corrections.copy_requested.emit("slice above")
-    assert desk.said[-1] == NOTHING_TO_COPY.format("slice above")
-    assert desk.session.edited_places() == []
+def test_copies_need_a_source_with_labels(review) -> None:
+    review.forms.corrections.copy_requested.emit("next phase")  # phase 2 was not segmented
+    assert review.said[-1] == NOTHING_TO_COPY.format("next phase")
+    review.controller.go_to(ED, 0)
+    review.forms.corrections.copy_requested.emit("slice above")
+    assert review.said[-1] == NOTHING_TO_COPY.format("slice above")
+    assert review.session.edited_places() == []
 
 
-def test_the_brush_can_be_kept_to_what_is_uncertain(desk) -> None:
-    desk.forms.corrections.brush_limited.emit(0.3)
-    before = desk.now(WORST)
-    y, x = desk.session.most_uncertain_in(WORST)
-    desk.layer.brush_size = 15
-    paint(desk.layer, WORST, y, x, LV, desk.qtbot)
-    changed = desk.now(WORST) != before
-    assert (desk.session.entropy_in(WORST)[changed] > 0.3).all()
-    desk.forms.corrections.brush_limited.emit(None)
-    assert desk.desk.corrections.threshold is None
+def test_the_brush_can_be_limited_by_entropy(review) -> None:
+    review.forms.corrections.brush_limited.emit(0.3)
+    before = review.now(WORST)
+    y, x = review.session.most_uncertain_in(WORST)
+    review.layer.brush_size = 15
+    paint(review.layer, WORST, y, x, LV, review.qtbot)
+    changed = review.now(WORST) != before
+    assert (review.session.entropy_in(WORST)[changed] > 0.3).all()
+    review.forms.corrections.brush_limited.emit(None)
+    assert review.controller.corrections.threshold is None
 
 
-def test_finished_structures_are_protected_and_remembered(desk, tmp_path) -> None:
-    desk.forms.corrections.protection_toggled.emit("LV", True)
-    desk.forms.corrections.set_structure("LV")
-    desk.press("D")
-    assert (desk.now(WORST) == LV).any()
-    desk.desk.saver.save_now()
+def test_finished_structures_are_protected_and_saved(review, tmp_path) -> None:
+    review.forms.corrections.protection_toggled.emit("LV", True)
+    review.forms.corrections.set_structure("LV")
+    review.press("D")
+    assert (review.now(WORST) == LV).any()
+    review.controller.saver.save_now()
     assert read_study(tmp_path / "heart").review.protected == ("LV",)
-    desk.forms.corrections.protection_toggled.emit("LV", False)
-    assert desk.session.state.protected == ()
+    review.forms.corrections.protection_toggled.emit("LV", False)
+    assert review.session.state.protected == ()
 
 
-def test_undo_in_a_slice_that_is_not_shown_goes_there(desk) -> None:
-    desk.press("D")
-    desk.press("A")
-    assert desk.desk.place != WORST
-    desk.desk.corrections.undo()
-    assert desk.desk.place == WORST
-    assert np.array_equal(desk.now(WORST), predicted(desk.session, WORST))
-    assert WORST not in desk.session.state.decisions  # it is to be looked at again
+def test_undo_in_a_hidden_slice_shows_it(review) -> None:
+    review.press("D")
+    review.press("A")
+    assert review.controller.place != WORST
+    review.controller.corrections.undo()
+    assert review.controller.place == WORST
+    assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
+    assert WORST not in review.session.state.decisions  # it needs another review
 
 
-def test_the_prediction_is_never_changed(desk) -> None:
-    prediction = result_layers(desk.viewer, desk.desk.picture.image)["prediction"]
+def test_the_prediction_is_never_changed(review) -> None:
+    prediction = result_layers(review.viewer, review.controller.picture.image)["prediction"]
     before = np.array(prediction.data)
     for key in ("D", "W", "A", "W", "A", "R"):
-        desk.press(key)
-    desk.desk.corrections.undo()
+        review.press(key)
+    review.controller.corrections.undo()
     assert np.array_equal(prediction.data, before)
-    assert np.array_equal(desk.session.study.prediction, before)
+    assert np.array_equal(review.session.study.prediction, before)
 
 
-# Phases that were not segmented, lost posteriors
+# Phases that were not segmented, missing posteriors
 
 
-def test_a_phase_that_was_not_segmented_can_be_looked_at_and_tools_say_why_not(desk) -> None:
-    desk.desk.go_to(2, 1)
-    form = desk.forms.corrections
+def test_an_unsegmented_phase_disables_the_tools(review) -> None:
+    review.controller.go_to(2, 1)
+    form = review.forms.corrections
     assert not form.level.isEnabled()
     assert form.revert_button.toolTip() == NOT_SEGMENTED
     assert form.landmark_button.isEnabled()
     for key in ("A", "W", "D", "R", "I"):
-        desk.press(key)
-    desk.desk.edit_contour()
-    desk.desk.show_level(-0.5)
-    assert desk.said == [NOT_SEGMENTED] * 7
-    assert desk.desk.place == (2, 1)
-    assert desk.session.state.decisions == {}
-    desk.desk.go_to(*WORST)
+        review.press(key)
+    review.controller.edit_contour()
+    review.controller.show_level(-0.5)
+    assert review.said == [NOT_SEGMENTED] * 7
+    assert review.controller.place == (2, 1)
+    assert review.session.state.decisions == {}
+    review.controller.go_to(*WORST)
     assert form.level.isEnabled()
 
 
-def test_a_lost_posterior_leaves_all_but_level_and_alternatives(make_desk, tmp_path) -> None:
+def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     posterior_file(folder, ES).unlink()
-    desk = make_desk(folder)
-    assert {phase for phase, _ in queue(desk)} == {ED}
-    desk.desk.go_to(ES, 1)
-    form = desk.forms.corrections
+    review = make_review(folder)
+    assert {phase for phase, _ in queue(review)} == {ED}
+    review.controller.go_to(ES, 1)
+    form = review.forms.corrections
     assert not form.level.isEnabled()
     assert not form.next_button.isEnabled()
     assert form.level.toolTip() == NO_POSTERIOR
     assert form.revert_button.isEnabled()
-    desk.press("W")
-    assert desk.said == [NO_POSTERIOR]
-    desk.press("D")
-    desk.press("A")
-    assert desk.session.state.decisions[ES, 1].edited
+    review.press("W")
+    assert review.said == [NO_POSTERIOR]
+    review.press("D")
+    review.press("A")
+    assert review.session.state.decisions[ES, 1].edited
 
 
-def test_labels_on_black_can_be_reviewed(make_desk) -> None:
-    desk = make_desk(image=False)
-    desk.press("D")
-    desk.press("A")
-    assert desk.session.state.decisions[WORST].edited
-    desk.desk.outcome.add_to_training_set(image_of(desk.session.study.folder).parent)
-    assert "image is needed" in desk.forms.export.status.text()
+def test_labels_on_black_can_be_reviewed(make_review) -> None:
+    review = make_review(image=False)
+    review.press("D")
+    review.press("A")
+    assert review.session.state.decisions[WORST].edited
+    review.controller.exporter.add_to_training_set(image_of(review.session.study.folder).parent)
+    assert review.forms.export.status.text() == IMAGE_NEEDED
 
 
-# Setting up, playing
+# Settings, playing
 
 
-def test_the_queue_follows_the_form(desk, tmp_path) -> None:
-    form = desk.forms.queue
+def test_the_queue_follows_the_form(review, tmp_path) -> None:
+    form = review.forms.queue
     form.scores.setCurrentIndex(form.scores.findData("area-spread"))
     form.structures.setCurrentIndex(form.structures.findData("LV"))
     form.borders_switch.setChecked(True)
-    state = desk.session.state
+    state = review.session.state
     assert (state.score, state.structure, state.leave_out_border) == ("area-spread", "LV", True)
-    assert {item.structure for item in desk.desk.view.queue} == {"LV"}
-    desk.desk.saver.save_now()
+    assert {item.structure for item in review.controller.view.queue} == {"LV"}
+    review.controller.saver.save_now()
     saved = read_study(tmp_path / "heart").review
     assert (saved.score, saved.structure) == ("area-spread", "LV")
 
 
-def test_landmarks_are_changed_by_hand(make_desk) -> None:
-    desk = make_desk(phases=(1, 2, 3))
-    before = desk.session.measured()["LV ESV"].value
-    desk.forms.volumes.phases_changed.emit(1, 2)
-    assert (desk.session.state.ed, desk.session.state.es) == (1, 2)
-    assert {phase for phase, _ in queue(desk)} == {1, 2}
-    assert desk.session.measured()["LV ESV"].value != before
+def test_changed_landmarks_change_numbers_and_queue(make_review) -> None:
+    review = make_review(phases=(1, 2, 3))
+    before = review.session.measured()["LV ESV"].value
+    review.forms.volumes.phases_changed.emit(1, 2)
+    assert (review.session.state.ed, review.session.state.es) == (1, 2)
+    assert {phase for phase, _ in queue(review)} == {1, 2}
+    assert review.session.measured()["LV ESV"].value != before
 
 
-def test_the_patient_is_kept(desk, tmp_path) -> None:
-    desk.forms.numbers.patient.patient_changed.emit(Patient(heart_rate=60))
-    desk.settle()
-    assert "LV CO" in desk.session.measured()
-    desk.desk.saver.save_now()
+def test_the_patient_is_saved(review, tmp_path) -> None:
+    review.forms.numbers.patient.patient_changed.emit(Patient(heart_rate=60))
+    review.settle()
+    assert "LV CO" in review.session.measured()
+    review.controller.saver.save_now()
     assert read_study(tmp_path / "heart").review.patient.heart_rate == 60
 
 
-def test_the_cine_plays_with_its_contours_and_a_stops_it(desk) -> None:
-    desk.forms.corrections.play_requested.emit()
-    assert desk.desk.player.is_playing
-    assert desk.forms.corrections.play_button.text() == "Stop"
-    desk.qtbot.waitUntil(lambda: desk.desk.place != WORST)
-    assert desk.session.state.current == WORST  # passing by is no look
-    desk.press("A")
-    assert not desk.desk.player.is_playing
-    assert desk.session.state.decisions == {}
-    assert "cine was stopped" in desk.said[-1]
-    assert desk.session.state.current == desk.desk.place
-    desk.forms.corrections.play_requested.emit()
-    desk.press("D")  # a correction needs a slice that stands still
-    assert not desk.desk.player.is_playing
+def test_accept_stops_a_playing_cine(review) -> None:
+    review.forms.corrections.play_requested.emit()
+    assert review.controller.player.is_playing
+    assert review.forms.corrections.play_button.text() == "Stop"
+    review.qtbot.waitUntil(lambda: review.controller.place != WORST)
+    assert review.session.state.current == WORST  # played slices do not count as viewed
+    review.press("A")
+    assert not review.controller.player.is_playing
+    assert review.session.state.decisions == {}
+    assert review.said[-1] == CINE_STOPPED
+    assert review.session.state.current == review.controller.place
+    review.forms.corrections.play_requested.emit()
+    review.press("D")  # a correction stops the cine
+    assert not review.controller.player.is_playing
 
 
 # Closing
 
 
-def test_closing_saves_and_puts_back_what_is_only_shown(desk, tmp_path) -> None:
-    desk.press("D")
-    edited = desk.session.labels.copy()
-    desk.press("Q")
-    desk.desk.close()
+def test_closing_saves_and_discards_the_preview(review, tmp_path) -> None:
+    review.press("D")
+    edited = review.session.labels.copy()
+    review.press("Q")
+    review.controller.close()
     assert np.array_equal(read_study(tmp_path / "heart").edited, edited)
-    assert desk.layer not in desk.viewer.layers
-    settle(desk.qtbot, desk.forms)  # nothing is late
+    assert review.layer not in review.viewer.layers
+    settle(review.qtbot, review.forms)  # no signal arrives late
 
 
-def test_closing_without_an_edit_keeps_the_place(desk, tmp_path) -> None:
-    desk.press("N")
-    place = desk.desk.place
-    desk.desk.close()
+def test_closing_saves_the_current_slice(review, tmp_path) -> None:
+    review.press("N")
+    place = review.controller.place
+    review.controller.close()
     assert read_study(tmp_path / "heart").review.current == place
 
 
-def test_closing_tells_what_could_not_be_saved(desk, tmp_path, monkeypatch) -> None:
-    desk.press("D")
-    (tmp_path / "heart" / "edited.nii.gz").write_bytes(b"damaged by somebody else")
+def test_closing_raises_if_saving_fails(review, tmp_path, monkeypatch) -> None:
+    review.press("D")
+    (tmp_path / "heart" / "edited.nii.gz").write_bytes(b"damaged")
     with pytest.raises(DataError):
-        desk.desk.close()
-    assert desk.layer not in desk.viewer.layers
+        review.controller.close()
+    assert review.layer not in review.viewer.layers
 
 
 # Time
 
 
 def large_study(tmp_path) -> Study:
-    """12 slices × 25 phases × 30 models."""
+    """Return a study of 12 slices, 25 phases and 30 members."""
     shape = (12, 160, 160)
-    one = np.zeros(shape, np.uint8)
-    one[1:-1, 30:100, 10:40] = 1
-    one[1:-1, 40:110, 40:110] = 2
-    one[1:-1, 55:95, 55:95] = 3
-    members = np.stack([np.roll(one, member // 3 - 5, axis=2) for member in range(30)])
+    heart = np.zeros(shape, np.uint8)
+    heart[1:-1, 30:100, 10:40] = 1
+    heart[1:-1, 40:110, 40:110] = 2
+    heart[1:-1, 55:95, 55:95] = 3
+    members = np.stack([np.roll(heart, member // 3 - 5, axis=2) for member in range(30)])
     mean = np.stack([(members == label).mean(axis=0) for label in range(4)]).astype(np.float32)
-    said = StoredPosterior.from_members(
-        mean, members, prediction=one, entropy=mean.std(axis=0), mutual_information=mean.std(axis=0)
+    posterior = StoredPosterior.from_members(
+        mean,
+        members,
+        prediction=heart,
+        entropy=mean.std(axis=0),
+        mutual_information=mean.std(axis=0),
     )
     phases = tuple(range(1, 26))
     geometry = make_geometry((25, *shape), (8, 1.4, 1.4), frame_time=40)
-    labels = np.stack([one] * 25)
+    labels = np.stack([heart] * 25)
     info = StudyInfo(
         case="large",
         image=None,
@@ -678,7 +692,7 @@ def large_study(tmp_path) -> Study:
     return Study(
         folder=tmp_path,
         info=info,
-        posteriors=dict.fromkeys(phases, said),
+        posteriors=dict.fromkeys(phases, posterior),
         prediction=labels,
         edited=labels.copy(),
         entropy=maps,
@@ -687,18 +701,18 @@ def large_study(tmp_path) -> Study:
     )
 
 
-def test_what_follows_an_edit_of_a_large_cine_is_not_felt(qtbot, tmp_path) -> None:
+def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     session = ReviewSession(large_study(tmp_path))
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
-    desk = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
-    desk.step(1)
+    controller = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
+    controller.step(1)
     times = []
     for number in range(9):
         started = thread_time()
-        desk.show_level(-0.05 * (number + 1))  # edits, and what forms show of it
-        desk.view.show_edited()
+        controller.show_level(-0.05 * (number + 1))
+        controller.view.show_edited()
         times.append(thread_time() - started)
-    desk.corrections.accept_preview()
+    controller.corrections.accept_preview()
     assert min(times) < 0.05
-    desk.close()
+    controller.close()

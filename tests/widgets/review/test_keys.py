@@ -1,4 +1,4 @@
-"""The keys of the dock Review reach their actions, and are given back."""
+"""Keys of the dock *Review*: their actions and the restored bindings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make(role: str) -> Layer:
 
 
 class Told:
-    """What the keys have called."""
+    """Record of the actions that the keys called."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -79,7 +79,7 @@ def keymaps(viewer: Any) -> list[dict[Any, Any]]:
 
 @pytest.fixture
 def window(make_napari_viewer, told) -> Iterator[Any]:
-    """A shown viewer with all our layers, and a dock with fields."""
+    """Return a shown viewer with all our layers."""
     viewer = make_napari_viewer(show=True)
     for role in LAYERS:
         viewer.add_layer(make(role))
@@ -94,7 +94,7 @@ def canvas(window) -> QWidget:
     return window.window._qt_viewer.canvas.native
 
 
-def test_every_key_works_whatever_of_ours_is_active(qtbot, window, canvas, told) -> None:
+def test_every_key_works_on_every_active_layer(qtbot, window, canvas, told) -> None:
     for active in (None, *window.layers):
         window.layers.selection.active = active
         told.names.clear()
@@ -120,7 +120,7 @@ def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) 
     qtbot.keyRelease(canvas, Qt.Key.Key_U)
     qtbot.keyRelease(canvas, Qt.Key.Key_U)
     assert told.peeks == [True, False]
-    # A release that goes to another application.
+    # A release that goes to another application ends the peek.
     told.peeks.clear()
     qtbot.keyPress(canvas, Qt.Key.Key_U)
     qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationInactive)
@@ -132,7 +132,7 @@ def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) 
     assert told.peeks == [True, False, True, False]
 
 
-def test_layers_of_others_keep_their_keys(qtbot, window, canvas, told) -> None:
+def test_foreign_layers_keep_their_keys(qtbot, window, canvas, told) -> None:
     points = window.add_points(np.zeros((1, 3)), name="theirs")
     assert window.layers.selection.active is points
     assert points.keymap == {}
@@ -160,16 +160,14 @@ def dock(window) -> QWidget:
     return made
 
 
-def test_what_is_typed_in_a_field_does_nothing_else(
-    qtbot, window, canvas, told, dock, monkeypatch
-) -> None:
+def test_typing_in_a_field_calls_no_action(qtbot, window, canvas, told, dock, monkeypatch) -> None:
     for name in ("line", "text", "number", "combo"):
         field = dock.fields[name]
         monkeypatch.setattr(QApplication, "focusWidget", staticmethod(lambda field=field: field))
         assert is_typing()
         for key, modifier in PRESSES.values():
             qtbot.keyClick(field, key, modifier)
-            # What a field has no use for, such as Enter, Qt sends on to the window.
+            # Qt passes keys that a field ignores, such as Enter, on to the window.
             qtbot.keyClick(canvas, key, modifier)
         qtbot.keyClick(canvas, Qt.Key.Key_U)
         assert told.names == []
@@ -183,11 +181,11 @@ def test_what_is_typed_in_a_field_does_nothing_else(
     assert told.names == ["next", "next"]
 
 
-def test_all_keys_are_given_back(told) -> None:
+def test_closing_restores_all_bindings(told) -> None:
     viewer = ViewerModel()
     for role in LAYERS:
         viewer.add_layer(make(role))
-    others = viewer.add_points(np.zeros((1, 3)))
+    foreign = viewer.add_points(np.zeros((1, 3)))
     done: list[str] = []
     viewer.bind_key("n", lambda _: done.append("mine"))
     viewer.layers["edited"].bind_key("Shift-N", lambda _: done.append("mine too"))
@@ -196,18 +194,18 @@ def test_all_keys_are_given_back(told) -> None:
     keys = told.keys(viewer)
     assert len(viewer.layers["contour handles"].keymap) == len(KEYS)
     assert keymaps(viewer) != before
-    assert dict(others.keymap) == before[-1]
+    assert dict(foreign.keymap) == before[-1]
     keys.close()
     assert keymaps(viewer) == before
     assert told.peeks == []
 
 
-def test_a_key_taken_by_somebody_meanwhile_stays_theirs(told) -> None:
+def test_a_key_rebound_by_a_user_is_kept(told) -> None:
     viewer = ViewerModel()
     keys = told.keys(viewer)
 
     def theirs(_: Any) -> None:
-        """Bound by a user while the dock is open."""
+        """Do nothing; a user binds this while the dock is open."""
 
     viewer.bind_key("k", theirs, overwrite=True)
     viewer.bind_key("n", None)
@@ -215,7 +213,7 @@ def test_a_key_taken_by_somebody_meanwhile_stays_theirs(told) -> None:
     assert [*viewer.keymap.values()] == [theirs]
 
 
-def test_layers_inserted_later_get_the_keys_and_removed_ones_give_them_back(told) -> None:
+def test_inserted_and_removed_layers_are_followed(told) -> None:
     viewer = ViewerModel()
     keys = told.keys(viewer)
     handles = viewer.add_layer(make("contour handles"))
@@ -245,6 +243,6 @@ def test_closing_ends_a_hold(qtbot, make_napari_viewer, told) -> None:
     assert told.peeks == [True, False]
 
 
-def test_only_known_actions_have_keys() -> None:
-    with pytest.raises(ValueError, match=r"Actions are next, .*, not jump\."):
+def test_an_unknown_action_is_rejected() -> None:
+    with pytest.raises(ValueError, match="jump"):
         ReviewKeys(ViewerModel(), {"jump": lambda: None})

@@ -1,4 +1,4 @@
-"""Height, weight and heart rate."""
+"""Form of height, weight and heart rate."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def shown_problems(fields: PatientFields) -> dict[str, str]:
     return {field.name: field.problem.text() for field in fields if not field.problem.isHidden()}
 
 
-def test_a_patient_is_told_as_soon_as_it_makes_sense(
-    fields: PatientFields, heard: Any, qtbot: Any
-) -> None:
+def test_valid_values_are_emitted_at_once(fields: PatientFields, heard: Any, qtbot: Any) -> None:
     qtbot.keyClicks(fields.height_cm.editor.native, "172")
     assert heard == [Patient(height_cm=172)]
     write(fields, "weight_kg", "64,5", qtbot)
@@ -53,7 +51,7 @@ def test_a_patient_is_told_as_soon_as_it_makes_sense(
     assert shown_problems(fields) == {}
 
 
-def test_an_emptied_field_is_not_known(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_an_emptied_field_is_unknown(fields: PatientFields, heard: Any, qtbot: Any) -> None:
     fields.set_patient(Patient(height_cm=172, weight_kg=64))
     qtbot.keyClick(
         fields.height_cm.editor.native, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier
@@ -62,7 +60,7 @@ def test_an_emptied_field_is_not_known(fields: PatientFields, heard: Any, qtbot:
     assert heard == [Patient(weight_kg=64)]
 
 
-def test_half_a_number_is_no_nonsense_yet(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+def test_half_a_number_keeps_the_last_value(fields: PatientFields, heard: Any, qtbot: Any) -> None:
     fields.set_patient(Patient(height_cm=160))
     edit = fields.height_cm.editor.native
     edit.selectAll()
@@ -74,26 +72,28 @@ def test_half_a_number_is_no_nonsense_yet(fields: PatientFields, heard: Any, qtb
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "sentence"),
+    ("name", "text", "shown"),
     [
-        ("height_cm", "1.72", "The height must be 20 to 280 cm, not 1.72."),
-        ("weight_kg", "-3", "The weight must be 0.3 to 650 kg, not -3."),
-        ("heart_rate", "9999", "The heart rate must be 10 to 400 beats/min, not 9999."),
-        ("heart_rate", "nan", "The heart rate must be 10 to 400 beats/min, not nan."),
-        ("heart_rate", "6o", NO_NUMBER.format(text="6o")),
+        ("height_cm", "1.72", ["20", "280 cm", "1.72"]),
+        ("weight_kg", "-3", ["0.3", "650 kg", "-3"]),
+        ("heart_rate", "9999", ["10", "400 beats/min", "9999"]),
+        ("heart_rate", "nan", ["10", "400 beats/min", "nan"]),
+        ("heart_rate", "6o", [NO_NUMBER.format(text="6o")]),
     ],
 )
-def test_nonsense_is_explained_and_not_known(
-    fields: PatientFields, heard: Any, name: str, text: str, sentence: str, qtbot: Any
+def test_an_invalid_value_is_explained_and_unknown(
+    fields: PatientFields, heard: Any, name: str, text: str, shown: list[str], qtbot: Any
 ) -> None:
     fields.set_patient(Patient(height_cm=172, weight_kg=64, heart_rate=61))
     write(fields, name, text, qtbot)
-    assert shown_problems(fields) == {name: sentence}
+    (problem,) = shown_problems(fields).items()
+    assert problem[0] == name
+    assert all(value in problem[1] for value in shown)
     assert getattr(heard[-1], name) is None
     assert len([value for value in vars(fields.patient).values() if value is None]) == 1
 
 
-def test_a_mended_field_takes_its_sentence_with_it(fields: PatientFields, qtbot: Any) -> None:
+def test_a_corrected_field_hides_its_problem(fields: PatientFields, qtbot: Any) -> None:
     write(fields, "height_cm", "tall", qtbot)
     write(fields, "weight_kg", "heavy", qtbot)
     assert set(shown_problems(fields)) == {"height_cm", "weight_kg"}
@@ -112,9 +112,7 @@ def test_a_patient_is_shown_without_a_signal(fields: PatientFields, heard: Any) 
     assert heard == []
 
 
-def test_the_fields_are_reached_by_keyboard_and_explained(
-    fields: PatientFields, qtbot: Any
-) -> None:
+def test_fields_have_tab_order_and_tooltips(fields: PatientFields, qtbot: Any) -> None:
     fields.native.activateWindow()
     first, second, _ = (field.editor.native for field in fields)
     first.setFocus()

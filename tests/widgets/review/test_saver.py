@@ -1,7 +1,8 @@
-"""What is done in a review is on the disk soon, in order, and is never replaced by older work."""
+"""Saving of a review: order, failures and retries."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 from napari_bayes_nnunet.widgets.review import saver as module
-from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, StudySaver
+from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, StudySaver
 
 from ...helpers.cines import ED, ES, LV, WORST, make_cine
 
@@ -51,7 +52,7 @@ def make_saver(qapp, session) -> Callable[..., StudySaver]:
 
 
 class Failing:
-    """Writing that fails until it is allowed, and can be held up."""
+    """Replacement of `save_work` that can fail and wait."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.fails = False
@@ -64,7 +65,7 @@ class Failing:
     def __call__(self, folder: Path, labels: np.ndarray, *rest: Any) -> None:
         assert self.go_on.wait(10)
         if self.fails:
-            raise DataError("The disk is full.")
+            raise DataError("Disk full.")
         self._really(folder, labels, *rest)
         self.labels.append(labels)
 
@@ -94,9 +95,9 @@ def test_labels_decisions_and_log_are_saved(make_saver, session, folder, qtbot) 
     session.decide(WORST, "accepted")
     saver.note()
     assert saver.has_unsaved
-    with qtbot.waitSignal(saver.told) as told:
+    with qtbot.waitSignal(saver.saved) as saved_signal:
         saver.save()
-    assert told.args[0].startswith("Saved ")
+    assert re.search(r"\d\d:\d\d:\d\d", saved_signal.args[0])
     assert not saver.has_unsaved
     saved = on_disk(folder)
     assert np.array_equal(saved.labels, session.labels)
@@ -105,7 +106,7 @@ def test_labels_decisions_and_log_are_saved(make_saver, session, folder, qtbot) 
     assert session.peek_log() == []
 
 
-def test_it_saves_every_half_minute(make_saver, session, folder, qtbot) -> None:
+def test_changes_are_saved_every_half_minute(make_saver, session, folder, qtbot) -> None:
     assert EVERY_MS == 30_000
     saver = make_saver(every_ms=30)
     edit(session)
@@ -114,7 +115,7 @@ def test_it_saves_every_half_minute(make_saver, session, folder, qtbot) -> None:
     assert np.array_equal(on_disk(folder).labels, session.labels)
 
 
-def test_what_has_not_changed_is_not_written(make_saver, disk, qtbot) -> None:
+def test_without_changes_nothing_is_written(make_saver, disk, qtbot) -> None:
     saver = make_saver(every_ms=5)
     for _ in range(3):
         with qtbot.waitSignal(saver.findChild(QTimer).timeout):
@@ -125,7 +126,7 @@ def test_what_has_not_changed_is_not_written(make_saver, disk, qtbot) -> None:
     assert disk.labels == []
 
 
-def test_what_is_only_shown_is_not_saved(make_saver, session, folder, qtbot) -> None:
+def test_a_preview_is_not_saved(make_saver, session, folder, qtbot) -> None:
     saver = make_saver()
     session.preview = WORST, session.labels_in(WORST).copy()
     session.labels_in(WORST)[:] = LV
@@ -135,7 +136,7 @@ def test_what_is_only_shown_is_not_saved(make_saver, session, folder, qtbot) -> 
     assert np.array_equal(on_disk(folder).labels, session.study.prediction)
 
 
-def test_the_window_goes_on_while_it_is_saved(make_saver, session, disk, folder, qtbot) -> None:
+def test_edits_during_a_save_are_saved_next(make_saver, session, disk, folder, qtbot) -> None:
     saver = make_saver()
     disk.go_on.clear()
     edit(session, (ED, 0))
@@ -143,7 +144,7 @@ def test_the_window_goes_on_while_it_is_saved(make_saver, session, disk, folder,
     saver.save()
     edit(session, (ED, 1))
     saver.note()
-    saver.save()  # asks for one more when this one has ended
+    saver.save()  # requests another save after this one
     assert saver.has_unsaved
     disk.go_on.set()
     wait(saver, qtbot)
@@ -152,47 +153,45 @@ def test_the_window_goes_on_while_it_is_saved(make_saver, session, disk, folder,
     assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
 
 
-def test_a_failed_save_is_told_and_tried_again_with_its_log(
-    make_saver, session, disk, folder, qtbot
-) -> None:
-    told: list[str] = []
+def test_a_failed_save_is_reported_and_retried(make_saver, session, disk, folder, qtbot) -> None:
+    saves: list[str] = []
+    failures: list[str] = []
     saver = make_saver(every_ms=40)
-    saver.told.connect(told.append)
-    saver.failed.connect(told.append)
+    saver.saved.connect(saves.append)
+    saver.failed.connect(failures.append)
     disk.fails = True
     edit(session, (ED, 0))
     saver.note()
     saver.save()
-    qtbot.waitUntil(lambda: len(told) > 1)
-    assert told[0] == "Not saved: The disk is full. It is tried again every half minute."
+    qtbot.waitUntil(lambda: len(failures) > 1)
+    assert failures[0].startswith(NOT_SAVED.format(reason="Disk full."))
+    assert saves == []
     assert saver.has_unsaved
     assert not (folder / USE_LOG).exists()
     edit(session, (ED, 1))
     saver.note()
     disk.fails = False
     wait(saver, qtbot)
-    assert told[-1].startswith("Saved")
+    assert saves
     assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
     assert np.array_equal(on_disk(folder).labels, session.labels)
 
 
-def test_a_log_that_cannot_be_written_is_tried_again_from_where_it_failed(
-    make_saver, session, folder, monkeypatch, qtbot
-) -> None:
+def test_an_unwritten_log_row_is_retried(make_saver, session, folder, monkeypatch, qtbot) -> None:
     saver = make_saver()
     really, count = module.append_use, [0]
 
     def failing(file: Path, row: Any) -> None:
         count[0] += 1
         if count[0] == 2:
-            raise DataError("The log cannot be written.")
+            raise DataError("Log not writable.")
         really(file, row)
 
     monkeypatch.setattr(module, "append_use", failing)
     for z in range(3):
         edit(session, (ED, z))
     saver.note()
-    with pytest.raises(DataError, match="The log cannot be written"):
+    with pytest.raises(DataError, match="Log not writable"):
         saver.save_now()
     assert saver.has_unsaved
     assert [row.z for row in session.peek_log()] == [1, 2]
@@ -207,13 +206,13 @@ def test_an_old_save_never_replaces_a_newer_one(make_saver, session, disk, folde
     old = saver._work()
     edit(session, (ED, 1))
     saver.save_now()
-    old()  # the thread has been slow
+    old()  # the slow thread ends last
     assert len(disk.labels) == 1
     assert np.array_equal(on_disk(folder).labels, session.labels)
     assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
 
 
-def test_closing_waits_for_the_thread_and_saves_the_rest(make_saver, session, disk, folder) -> None:
+def test_closing_waits_and_saves_the_rest(make_saver, session, disk, folder) -> None:
     saver = make_saver()
     disk.go_on.clear()
     edit(session, (ED, 0))
@@ -225,15 +224,15 @@ def test_closing_waits_for_the_thread_and_saves_the_rest(make_saver, session, di
     saver.close()
     assert np.array_equal(on_disk(folder).labels, session.labels)
     assert sorted(row.z for row in read_use(folder / USE_LOG)) == [0, 1]
-    open_study_lock(folder).release()  # others can have it
+    open_study_lock(folder).release()  # others can open it
 
 
-def test_closing_tells_where_it_cannot_save_and_lets_go(make_saver, session, disk, folder) -> None:
+def test_closing_without_saving_raises_and_releases(make_saver, session, disk, folder) -> None:
     saver = make_saver()
     edit(session)
     saver.note()
     disk.fails = True
-    with pytest.raises(DataError, match="The disk is full"):
+    with pytest.raises(DataError, match="Disk full"):
         saver.close()
     assert saver.has_unsaved
     assert session.peek_log()
@@ -241,21 +240,19 @@ def test_closing_tells_where_it_cannot_save_and_lets_go(make_saver, session, dis
     saver.close()  # a second time does nothing
 
 
-def test_saving_now_tells_where_it_cannot_and_is_tried_again(
-    make_saver, session, disk, folder, qtbot
-) -> None:
+def test_a_failed_save_now_raises_and_retries(make_saver, session, disk, folder, qtbot) -> None:
     saver = make_saver(every_ms=40)
     edit(session)
     saver.note()
     disk.fails = True
-    with pytest.raises(DataError, match="The disk is full"):
+    with pytest.raises(DataError, match="Disk full"):
         saver.save_now()
     disk.fails = False
     wait(saver, qtbot)
     assert np.array_equal(on_disk(folder).labels, session.labels)
 
 
-def test_a_study_of_another_window_is_only_looked_at(make_saver, session, disk) -> None:
+def test_a_locked_study_is_never_written(make_saver, session, disk) -> None:
     first, second = make_saver(), make_saver(every_ms=5)
     assert not first.read_only
     assert second.read_only
@@ -267,12 +264,12 @@ def test_a_study_of_another_window_is_only_looked_at(make_saver, session, disk) 
     assert disk.labels == []
 
 
-def test_a_folder_that_is_gone_is_told(make_saver, session, folder, qtbot) -> None:
+def test_a_missing_folder_is_reported(make_saver, session, folder, qtbot) -> None:
     saver = make_saver()
     folder.rename(folder.with_name("elsewhere"))
     edit(session)
     saver.note()
-    with qtbot.waitSignal(saver.failed) as told:
+    with qtbot.waitSignal(saver.failed) as failed:
         saver.save()
-    assert "is not there any more" in told.args[0]
+    assert folder.name in failed.args[0]
     folder.with_name("elsewhere").rename(folder)

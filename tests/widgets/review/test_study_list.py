@@ -1,4 +1,4 @@
-"""A folder of studies as a list."""
+"""List of the studies of a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from napari_bayes_nnunet.io.study.summary import StudySummary
 from napari_bayes_nnunet.widgets.review.study_list import (
     NO_STUDIES,
     SEARCHING,
-    CaseList,
-    study_list_row,
+    StudyList,
+    make_study_row,
 )
 
 from ...helpers.settling import settle
@@ -29,20 +29,20 @@ def summary(case: str, quality: float | None = None, **known: Any) -> StudySumma
     return StudySummary(folder=Path("studies") / case, case=case, quality=quality, **known)
 
 
-OUT_OF_RANGE = "The mean entropy is 0.31 bit, above that of the training cases: look closely."
+OUT_OF_RANGE = "High mean entropy."
 GOOD = summary("good", 0.93, slices=24)
 BAD = summary("bad", 0.71, warnings=(OUT_OF_RANGE,), reviewed=7, flagged=2, slices=24)
 DONE = summary("done", 0.88, reviewed=24, slices=24, finished=True)
 UNKNOWN = summary("unknown")
 BROKEN = summary("broken", problem="study.json is cut short.")
 ALL = [BROKEN, BAD, DONE, GOOD, UNKNOWN]
-"""In the order of ``io.study_list``."""
+"""Studies, sorted by `list_studies`."""
 
 
 @pytest.fixture
 def make_list(qtbot: Any) -> Any:
-    def make(list_studies: Any = lambda _: ALL) -> CaseList:
-        made = CaseList(list_studies=list_studies)
+    def make(list_studies: Any = lambda _: ALL) -> StudyList:
+        made = StudyList(list_studies=list_studies)
         qtbot.addWidget(made)
         made.resize(330, 300)
         made.show()
@@ -53,52 +53,52 @@ def make_list(qtbot: Any) -> Any:
 
 
 @pytest.fixture
-def cases(make_list: Any, tmp_path: Path, qtbot: Any) -> CaseList:
-    made: CaseList = make_list()
+def study_list(make_list: Any, tmp_path: Path, qtbot: Any) -> StudyList:
+    made: StudyList = make_list()
     made.set_folder(tmp_path)
     qtbot.waitUntil(lambda: bool(made.studies))
     return made
 
 
 @pytest.fixture
-def heard(cases: CaseList) -> list[Path]:
+def heard(study_list: StudyList) -> list[Path]:
     folders: list[Path] = []
-    cases.study_chosen.connect(folders.append)
+    study_list.study_chosen.connect(folders.append)
     return folders
 
 
-def click(cases: CaseList, place: int, qtbot: Any, *, double: bool = False) -> None:
+def click(study_list: StudyList, row: int, qtbot: Any, *, double: bool = False) -> None:
     press = qtbot.mouseDClick if double else qtbot.mouseClick
-    rect = cases.table.visualRect(cases.table.model().index(place, 0))
-    press(cases.table.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    rect = study_list.table.visualRect(study_list.table.model().index(row, 0))
+    press(study_list.table.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def names(cases: CaseList) -> list[str]:
-    return [study.case for study in cases.studies]
+def names(study_list: StudyList) -> list[str]:
+    return [study.case for study in study_list.studies]
 
 
-def test_the_order_is_that_of_the_list(cases: CaseList) -> None:
-    assert names(cases) == ["broken", "bad", "done", "good", "unknown"]
+def test_studies_keep_their_order(study_list: StudyList) -> None:
+    assert names(study_list) == ["broken", "bad", "done", "good", "unknown"]
 
 
-def test_a_row_says_case_quality_slices_and_state() -> None:
-    assert study_list_row(GOOD).cells == ("good", "0.93", "0 of 24", "new")
-    assert study_list_row(BAD).cells == ("⚠ bad", "0.71", "7 of 24", "2 flagged")
-    assert study_list_row(DONE).cells == ("done", "0.88", "24 of 24", "finished")
-    assert study_list_row(replace(DONE, flagged=1)).cells[-1] == "1 flagged"
-    assert study_list_row(replace(DONE, flagged=1)).level == "fine"
-    assert study_list_row(replace(GOOD, reviewed=1)).cells[-1] == "begun"
-    assert study_list_row(UNKNOWN).cells == ("unknown", "–", "–", "new")
-    assert study_list_row(BROKEN).cells == ("⚠ broken", "–", "–", "not usable")
-    assert [study_list_row(study).level for study in (GOOD, BAD, DONE, BROKEN)] == [
+def test_a_row_shows_case_quality_slices_and_state() -> None:
+    assert make_study_row(GOOD).cells == ("good", "0.93", "0 of 24", "new")
+    assert make_study_row(BAD).cells == ("⚠ bad", "0.71", "7 of 24", "2 flagged")
+    assert make_study_row(DONE).cells == ("done", "0.88", "24 of 24", "finished")
+    assert make_study_row(replace(DONE, flagged=1)).cells[-1] == "1 flagged"
+    assert make_study_row(replace(DONE, flagged=1)).level == "fine"
+    assert make_study_row(replace(GOOD, reviewed=1)).cells[-1] == "started"
+    assert make_study_row(UNKNOWN).cells == ("unknown", "–", "–", "new")
+    assert make_study_row(BROKEN).cells == ("⚠ broken", "–", "–", "unusable")
+    assert [make_study_row(study).level for study in (GOOD, BAD, DONE, BROKEN)] == [
         "fine", "warning", "done", "blocking",
     ]  # fmt: skip
 
 
-def test_cases_of_one_name_are_told_apart_by_their_folders(make_list, tmp_path, qtbot) -> None:
-    found = [summary("cine", 0.5), summary("cine", 0.6), summary("heart", 0.7)]
+def test_equal_case_names_are_shown_with_folders(make_list, tmp_path, qtbot) -> None:
+    studies = [summary("cine", 0.5), summary("cine", 0.6), summary("heart", 0.7)]
     folders = [tmp_path / "a" / "cine", tmp_path / "b" / "cine", tmp_path / "b" / "heart"]
-    placed = [replace(one, folder=at) for one, at in zip(found, folders, strict=True)]
+    placed = [replace(study, folder=at) for study, at in zip(studies, folders, strict=True)]
     made = make_list(lambda _: placed)
     made.set_folder(tmp_path)
     qtbot.waitUntil(lambda: bool(made.studies))
@@ -106,61 +106,61 @@ def test_cases_of_one_name_are_told_apart_by_their_folders(make_list, tmp_path, 
     assert [model.index(row, 0).data() for row in range(3)] == ["a/cine", "b/cine", "heart"]
 
 
-def test_a_warning_is_told_at_the_row(cases: CaseList, qtbot: Any) -> None:
-    assert study_list_row(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
-    click(cases, 1, qtbot)
-    assert cases.detail.text() == OUT_OF_RANGE
-    click(cases, 3, qtbot)
-    assert cases.detail.isHidden()
+def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> None:
+    assert make_study_row(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
+    click(study_list, 1, qtbot)
+    assert study_list.detail.text() == OUT_OF_RANGE
+    click(study_list, 3, qtbot)
+    assert study_list.detail.isHidden()
 
 
 @pytest.mark.parametrize("way", ["double click", "return", "button"])
-def test_a_study_is_opened(cases: CaseList, heard: Any, way: str, qtbot: Any) -> None:
-    click(cases, 2, qtbot)
+def test_a_study_is_opened(study_list: StudyList, heard: Any, way: str, qtbot: Any) -> None:
+    click(study_list, 2, qtbot)
     assert heard == []
     if way == "double click":
-        click(cases, 2, qtbot, double=True)
+        click(study_list, 2, qtbot, double=True)
     elif way == "return":
-        qtbot.keyClick(cases.table, Qt.Key.Key_Return)
+        qtbot.keyClick(study_list.table, Qt.Key.Key_Return)
     else:
-        qtbot.mouseClick(cases.open_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(study_list.open_button, Qt.MouseButton.LeftButton)
     assert heard == [DONE.folder]
 
 
-def test_a_study_that_is_not_usable_is_not_opened(cases: CaseList, heard: Any, qtbot: Any) -> None:
-    click(cases, 0, qtbot)
-    click(cases, 0, qtbot, double=True)
-    assert not cases.open_button.isEnabled()
-    assert cases.detail.text() == "study.json is cut short."
+def test_an_unusable_study_is_not_opened(study_list: StudyList, heard: Any, qtbot: Any) -> None:
+    click(study_list, 0, qtbot)
+    click(study_list, 0, qtbot, double=True)
+    assert not study_list.open_button.isEnabled()
+    assert study_list.detail.text() == "study.json is cut short."
     assert heard == []
 
 
-def test_without_a_folder_there_is_nothing_to_do(make_list: Any) -> None:
-    cases = make_list()
-    assert not cases.open_button.isEnabled()
-    assert not cases.refresh_button.isEnabled()
-    assert cases.table.isHidden()
-    assert cases.detail.isHidden()
+def test_without_a_folder_buttons_are_disabled(make_list: Any) -> None:
+    study_list = make_list()
+    assert not study_list.open_button.isEnabled()
+    assert not study_list.refresh_button.isEnabled()
+    assert study_list.table.isHidden()
+    assert study_list.detail.isHidden()
 
 
-def test_a_folder_without_studies_says_so(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
-    cases = make_list(lambda _: [])
-    cases.set_folder(tmp_path)
-    assert cases.detail.text() == SEARCHING
-    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES)
+def test_an_empty_folder_shows_a_message(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+    study_list = make_list(lambda _: [])
+    study_list.set_folder(tmp_path)
+    assert study_list.detail.text() == SEARCHING
+    qtbot.waitUntil(lambda: study_list.detail.text() == NO_STUDIES)
 
 
-def test_a_folder_that_cannot_be_read_says_why(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
     def fail(_: Path) -> Sequence[StudySummary]:
-        raise DataError("This folder cannot be read.")
+        raise DataError("Unreadable folder.")
 
-    cases = make_list(fail)
-    cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: cases.detail.text() == "This folder cannot be read.")
-    assert cases.studies == []
+    study_list = make_list(fail)
+    study_list.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: study_list.detail.text() == "Unreadable folder.")
+    assert study_list.studies == []
 
 
-def test_a_folder_that_hangs_does_not_hold_up_the_next(
+def test_a_hanging_folder_does_not_block_the_next(
     make_list: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     def listed(folder: Path) -> Sequence[StudySummary]:
@@ -170,50 +170,50 @@ def test_a_folder_that_hangs_does_not_hold_up_the_next(
         return [GOOD]
 
     free = threading.Event()
-    cases = make_list(listed)
-    cases.set_folder(tmp_path / "hangs")
-    cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: names(cases) == ["good"])
+    study_list = make_list(listed)
+    study_list.set_folder(tmp_path / "hangs")
+    study_list.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: names(study_list) == ["good"])
     free.set()
-    settle(qtbot, cases)
-    assert names(cases) == ["good"]
+    settle(qtbot, study_list)
+    assert names(study_list) == ["good"]
 
 
-def test_a_look_again_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
-    found = [[BAD, GOOD], [summary("worse", 0.2), BAD, GOOD]]
-    cases = make_list(lambda _: found.pop(0))
-    cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: len(cases.studies) == 2)
-    click(cases, 1, qtbot)
-    qtbot.mouseClick(cases.refresh_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: len(cases.studies) == 3)
-    assert cases.studies[cases.table.currentIndex().row()] == GOOD
-    assert cases.open_button.isEnabled()
+def test_refreshing_keeps_the_chosen_study(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+    results = [[BAD, GOOD], [summary("worse", 0.2), BAD, GOOD]]
+    study_list = make_list(lambda _: results.pop(0))
+    study_list.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: len(study_list.studies) == 2)
+    click(study_list, 1, qtbot)
+    qtbot.mouseClick(study_list.refresh_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(study_list.studies) == 3)
+    assert study_list.studies[study_list.table.currentIndex().row()] == GOOD
+    assert study_list.open_button.isEnabled()
 
 
 def test_a_folder_is_chosen_in_a_dialog(
     make_list: Any, tmp_path: Path, monkeypatch: Any, qtbot: Any
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    cases = make_list()
-    qtbot.mouseClick(cases.folder.button, Qt.MouseButton.LeftButton)
-    assert cases.folder.path == tmp_path
-    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL))
+    study_list = make_list()
+    qtbot.mouseClick(study_list.folder.button, Qt.MouseButton.LeftButton)
+    assert study_list.folder.path == tmp_path
+    qtbot.waitUntil(lambda: len(study_list.studies) == len(ALL))
 
 
-def test_a_folder_is_dropped_anywhere(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
-    cases = make_list()
+def test_a_folder_is_accepted_by_drop(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+    study_list = make_list()
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(tmp_path))])
     copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     none = Qt.KeyboardModifier.NoModifier
-    cases.dropEvent(QDropEvent(QPointF(9, 99), copy, mime, left, none))
-    assert cases.folder.path == tmp_path
-    qtbot.waitUntil(lambda: len(cases.studies) == len(ALL))
+    study_list.dropEvent(QDropEvent(QPointF(9, 99), copy, mime, left, none))
+    assert study_list.folder.path == tmp_path
+    qtbot.waitUntil(lambda: len(study_list.studies) == len(ALL))
 
 
-def test_a_real_folder_is_looked_into(qtbot: Any, tmp_path: Path) -> None:
-    cases = CaseList()
-    qtbot.addWidget(cases)
-    cases.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: cases.detail.text() == NO_STUDIES)
+def test_a_real_folder_is_searched(qtbot: Any, tmp_path: Path) -> None:
+    study_list = StudyList()
+    qtbot.addWidget(study_list)
+    study_list.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: study_list.detail.text() == NO_STUDIES)

@@ -802,15 +802,15 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     run(dock, qtbot)
     review_of(dock, qtbot)
     frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
-    wait_until(lambda: opened.desk is not None, qtbot)
-    assert opened.desk.session.study.folder == tmp_path / "heart_study"
+    wait_until(lambda: opened.controller is not None, qtbot)
+    assert opened.controller.session.study.folder == tmp_path / "heart_study"
     assert frame.isVisible()
     # Once more while it is open, and behind the dock Segment
     dock.parent().raise_()
-    first = opened.desk
+    first = opened.controller
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=tmp_path / "heart_study")
-    wait_until(lambda: opened.desk not in (None, first), qtbot)
-    assert not opened.desk.saver.read_only
+    wait_until(lambda: opened.controller not in (None, first), qtbot)
+    assert not opened.controller.saver.read_only
     opened.close_study()
 
 
@@ -878,9 +878,9 @@ def test_the_studies_of_a_folder_are_listed_in_the_dock_review(
     wait_until(window.review_button.isEnabled, qtbot)
     window.review_button.click()
     _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
-    wait_until(lambda: bool(review.cases.studies), qtbot)
-    assert review.cases.folder.path == tmp_path / "images_segmented"
-    assert review.cases.isVisible()
+    wait_until(lambda: bool(review.studies.studies), qtbot)
+    assert review.studies.folder.path == tmp_path / "images_segmented"
+    assert review.studies.isVisible()
     assert window.is_busy
 
 

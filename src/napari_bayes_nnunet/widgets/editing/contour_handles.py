@@ -61,7 +61,7 @@ class ContourHandles(QObject):
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(linger_ms)
-        self._later.timeout.connect(self._take_away)
+        self._later.timeout.connect(self._remove_layers)
         self._layers_of: Image | None = None
         self._image: Image | None = None
         self._place: Place = (None, 0)
@@ -110,7 +110,7 @@ class ContourHandles(QObject):
         self._active = self._viewer.layers.selection.active
         self._later.stop()
         if self._layers_of is not image:
-            self._take_away()
+            self._remove_layers()
         self._show_layers(image)
         self._double_click = DoubleClick(self._viewer, self._on_double_click)
 
@@ -152,7 +152,7 @@ class ContourHandles(QObject):
     def close(self) -> None:
         """Cancel the edit and disconnect from the viewer."""
         self.cancel()
-        self._take_away()
+        self._remove_layers()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _change(self, handles: Handles, *, chosen: int | None) -> None:
@@ -223,7 +223,7 @@ class ContourHandles(QObject):
             self._viewer.layers.selection.active = active
         self._later.start()
 
-    def _take_away(self) -> None:
+    def _remove_layers(self) -> None:
         self._later.stop()
         points, curve = self._points, self._curve
         self._points = self._curve = self._layers_of = None
@@ -348,7 +348,7 @@ class ContourHandles(QObject):
         curve = self._curve.layer if self._curve is not None else None
         if event.value is not None and event.value in (self._layers_of, self._points, curve):
             self.cancel()
-            self._take_away()
+            self._remove_layers()
 
 
 def _merge_points(handles: Handles, points: Handles) -> Handles:

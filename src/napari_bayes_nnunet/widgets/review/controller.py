@@ -1,4 +1,4 @@
-"""One study at work: its session, its layers and the forms, joined."""
+"""Controller of a review: joins the session, the layers and the forms of one study."""
 
 from __future__ import annotations
 
@@ -27,14 +27,22 @@ from .view import ReviewView
 
 NUMBERS_AFTER_MS: Final = 40
 """Delay of numbers and lists after an edit, so that the image is drawn first."""
+QUEUE_EMPTY: Final = "The queue is empty."
+QUEUE_ENDS: Final = "This is the {} slice of the queue."
+ALL_ACCEPTED: Final = "All slices of the queue are accepted."
+CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
+COMMENT_KEEPS_FLAG: Final = (
+    "A slice with a comment stays flagged. Delete the comment, or accept the slice."
+)
+NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
 class ReviewController(QObject):
-    """Carries out what the reader wants with the study, and keeps forms and picture up to date.
+    """Controller that carries out the reader's requests and updates forms and layers.
 
-    ``said`` carries sentences for the reader, ``lost`` the name of a layer that was removed by
-    hand: the study is then to be closed.
+    ``said`` carries messages for the reader. ``lost`` carries the name of a layer that the user
+    removed; the study must then be closed.
     """
 
     said = Signal(str)
@@ -61,7 +69,7 @@ class ReviewController(QObject):
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
         self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
-        self.outcome = ReviewExporter(self.session, opened.image, forms.export, self)
+        self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
         self.picture.edited.editable = not self.saver.read_only
@@ -69,109 +77,108 @@ class ReviewController(QObject):
         self._soon.setTimeout(NUMBERS_AFTER_MS)
         self._soon.triggered.connect(self.view.show_edited)
         self._connect()
-        self._begin()
+        self._start()
 
     # Through the queue
 
     @property
     def place(self) -> Place:
-        """Phase and slice on screen."""
+        """Phase and slice on screen, (phase, z)."""
         return self.picture.place
 
     @property
     def label(self) -> int:
-        """The structure that is corrected."""
+        """Label of the structure to correct."""
         return self.session.structures[self.forms.corrections.structure]
 
     def go_to(self, phase: Phase, z: int) -> None:
-        """Show a slice."""
+        """Show the slice ``z`` of a phase."""
         self.picture.go_to((phase, z))
 
     def step(self, step: int) -> None:
-        """To the next slice of the queue, or the one before."""
+        """Show the next (+1) or previous (-1) slice of the queue."""
         place = self.session.after(self.place, self.view.queue, step=step)
         if place is not None:
             self.picture.go_to(place)
         elif not self.view.queue:
-            self.said.emit("The queue is empty.")
+            self.said.emit(QUEUE_EMPTY)
         else:
-            end = "last" if step > 0 else "first"
-            self.said.emit(f"This is the {end} slice of the queue.")
+            self.said.emit(QUEUE_ENDS.format("last" if step > 0 else "first"))
 
     def accept(self) -> None:
-        """The slice is right as it is shown: keep it, and on to the next that is not accepted."""
+        """Accept the slice as shown, and show the next slice that is not accepted."""
         if self.player.is_playing:
             self.player.stop()
-            self.said.emit("The cine was stopped: look at this slice, then accept it.")
+            self.said.emit(CINE_STOPPED)
             return
         if not self._can("accept"):
             return
         place = self.place
         self.corrections.accept_preview()
         self.session.decide(place, "accepted")
-        following = self.session.next_open(place, self.view.queue)
-        self.session.change(finished=following is None)
-        if following is not None:
-            self.picture.go_to(following)
+        next_place = self.session.next_open(place, self.view.queue)
+        self.session.change(finished=next_place is None)
+        if next_place is not None:
+            self.picture.go_to(next_place)
         else:
-            self.said.emit("All slices of the queue are accepted.")
-        self._decided()
+            self.said.emit(ALL_ACCEPTED)
+        self._save_decision()
 
     def flag(self) -> None:
-        """Mark the slice to be looked at again; once more takes the flag away."""
+        """Flag the slice, or remove its flag."""
         if not self._can("accept"):
             return
         self.corrections.discard_preview()
         decision = self.session.state.decisions.get(self.place)
         is_flagged = decision is not None and decision.state == "flagged"
         if is_flagged and decision is not None and decision.comment:
-            self.said.emit("The comment keeps the flag: take the comment away first, or accept.")
+            self.said.emit(COMMENT_KEEPS_FLAG)
             return
         if is_flagged:
             self.session.unflag(self.place)
         else:
             self.session.decide(self.place, "flagged")
         self.session.change(finished=False)
-        self._decided()
+        self._save_decision()
 
     def comment(self, text: str) -> None:
-        """A comment; a slice that was not decided on is flagged by it."""
+        """Set the comment of the slice; a slice without a decision becomes flagged."""
         if self._can("accept"):
             self.session.comment_on(self.place, text)
             self.saver.note()
         self.view.show_marks()
 
     def other_landmark(self) -> None:
-        """From ED to ES in the same slice, and back."""
+        """Show the same slice at ES, or at ED if ES is on screen."""
         ed, es = self.session.state.ed, self.session.state.es
         if not self._can("ED or ES"):
             return
         if ed is None or es is None:
-            self.said.emit("ED and ES are not known: choose them at the volume curve.")
+            self.said.emit(NO_LANDMARKS)
             return
         phase, z = self.place
         self.picture.go_to((es if phase == ed else ed, z))
 
     def step_phase(self, step: int) -> None:
-        """The same slice in the next phase of the cine, round and round."""
+        """Show the same slice in the next or previous phase, in a loop."""
         phase, z = self.place
         if phase is not None:
             count = self.session.labels.shape[0]
             self.picture.go_to(((phase - 1 + step) % count + 1, z))
 
     def centre(self) -> None:
-        """To the voxel the models disagree on most."""
+        """Centre on the voxel on which the members disagree most."""
         self.picture.centre_on(*self.session.most_uncertain_in(self.place))
 
     # Corrections
 
     def show_level(self, margin: float) -> None:
-        """The structure grown or shrunk, in place."""
+        """Preview the structure at a level."""
         if self._can("level"):
             self.corrections.show_level(self.place, self.label, margin)
 
     def step_alternative(self, step: int) -> None:
-        """The next answer of the models, in place."""
+        """Preview the next or previous alternative."""
         if self._can("alternatives"):
             self.corrections.step_alternative(self.place, step)
             self.view.show_alternative()
@@ -183,37 +190,37 @@ class ReviewController(QObject):
             self.contour.start(self.picture.image, self.place, self.label, color=color)
 
     def copy_from(self, where: str) -> None:
-        """The structure as in a slice or phase beside this one."""
+        """Copy the structure from ``where``, one of ``COPIES``."""
         phase, z = self.place
-        beside = {
+        neighbours = {
             "slice above": (phase, z - 1),
             "slice below": (phase, z + 1),
             "previous phase": (phase - 1 if phase else None, z),
             "next phase": (phase + 1 if phase else None, z),
         }
-        source = beside[where]
+        source = neighbours[where]
         if source[0] not in self.session.phases or not 0 <= source[1] < self.session.slices:
             self.said.emit(NOTHING_TO_COPY.format(where))
         elif self._can("copy"):
             self.corrections.copy(self.place, source, self.label)
 
     def interpolate(self) -> None:
-        """The structure from the nearest corrected slices."""
+        """Interpolate the structure between the nearest corrected slices."""
         if self._can("interpolate"):
             self.corrections.interpolate(self.place, self.label)
 
     def revert(self) -> None:
-        """The slice as predicted."""
+        """Return the slice to the prediction."""
         if self._can("revert"):
             self.corrections.revert(self.place)
 
     def remove(self) -> None:
-        """The structure is absent in this slice."""
+        """Remove the structure from the slice."""
         if self._can("absent"):
             self.corrections.remove(self.place, self.label)
 
     def refresh_queue(self) -> None:
-        """Score the slices again, as the form says; the queue and the heat grid follow."""
+        """Score the slices with the settings of the form; update queue and heat grid."""
         form = self.forms.queue
         self.session.change(
             score=form.score,
@@ -225,12 +232,12 @@ class ReviewController(QObject):
         self.view.score()
         self.saver.note()
 
-    # What happens
+    # Events
 
     def _can(self, part: str) -> bool:
-        """Whether this can be done with the slice on screen, and why not; a cine stops for it.
+        """Stop the cine; return whether the action is possible, and show the reason if not.
 
-        A contour under the reader's hand is taken first: it would lie over what comes after it.
+        A contour being edited is ended first, because it would hide the result.
         """
         self.player.stop()
         reason = self.view.why_not(part)
@@ -244,9 +251,9 @@ class ReviewController(QObject):
         if self.handles.is_active and self.handles.place != place:
             self.contour.leave()
         if self.player.is_playing:
-            self.forms.grid.set_current(*place)  # all else when it stops
+            self.forms.grid.set_current(*place)  # the rest follows when the cine stops
             return
-        self.said.emit("")  # was about the slice before
+        self.said.emit("")  # the message was about the previous slice
         if place != self.session.state.current:
             self.session.look_at(place)
             self.saver.note()
@@ -257,12 +264,12 @@ class ReviewController(QObject):
         self._soon.throttle()
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Nothing changes unseen."""
+        """Show a slice that was changed by undo or redo."""
         if self.place not in places:
             self.picture.go_to(places[0])
 
-    def _decided(self) -> None:
-        self._on_edited()  # the picture first
+    def _save_decision(self) -> None:
+        self._on_edited()  # draws the image first
         self.saver.save()
 
     def _on_peek(self, shown: bool) -> None:
@@ -303,7 +310,7 @@ class ReviewController(QObject):
         self.said.emit(self.session.landmarks_doubt())
 
     def _actions(self) -> Mapping[str, Callable[[], object]]:
-        """What every key does."""
+        """Return the actions of the keys."""
         return {
             "next": partial(self.step, 1),
             "previous": partial(self.step, -1),
@@ -324,8 +331,8 @@ class ReviewController(QObject):
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
-        for cells in (forms.grid.cell_chosen, forms.table.row_chosen, forms.numbers.cell_chosen):
-            cells.connect(self.go_to)
+        for chosen in (forms.grid.cell_chosen, forms.table.row_chosen, forms.numbers.cell_chosen):
+            chosen.connect(self.go_to)
         forms.slice.previous_requested.connect(partial(self.step, -1))
         forms.slice.next_requested.connect(partial(self.step, 1))
         forms.slice.accept_requested.connect(self.accept)
@@ -365,8 +372,8 @@ class ReviewController(QObject):
         form.play_requested.connect(self.player.toggle)
         self.player.playing_changed.connect(self._on_playing_changed)
 
-    def _begin(self) -> None:
-        """Show the study as it was left."""
+    def _start(self) -> None:
+        """Show the study as the reader left it."""
         image = self.picture.image
         self.view.show_setup()
         self._on_structure_chosen(self.forms.corrections.structure)
@@ -384,12 +391,12 @@ class ReviewController(QObject):
         return self.session.phases[0], self.session.slices // 2
 
     def close(self) -> None:
-        """Save what is left and let go of everything. Raises DataError where saving fails."""
+        """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
             for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
                 part.close()
             self.outlines.close()
             self.picture.remove()
-            self._soon.cancel()  # last, since what is put back is an edit
+            self._soon.cancel()  # last, because discarding a preview counts as an edit
         finally:
             self.saver.close()

@@ -1,4 +1,4 @@
-"""The dock "Review": a study is opened, gone through slice by slice, corrected and handed on."""
+"""Dock *Review*: opens a study, shows its forms and closes it."""
 
 from __future__ import annotations
 
@@ -30,27 +30,38 @@ from ..common.background import Background
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, scrolling
 from ..common.folder_drop import FolderDrop
+from ..common.wording import in_the_window
 from ..layers.metadata import bayes_metadata
 from ..layers.result_layers import warm_up_imports
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
 from .open_study import open_study
-from .saver import EVERY_MS
-from .study_list import CaseList
+from .saver import EVERY_MS, NOT_SAVED
+from .study_list import StudyList
 
 NO_STUDY = (
-    "Open a study: a folder that “Review…” in the dock Segment or “bayes-nnunet predict --save "
-    "study” has made. It can be dropped here."
+    "Open a study, or drop its folder here. To make a study, press Review… in the dock Segment."
 )
 WARM_UP_AFTER_MS = 1000
-"""Not while the dock is being opened."""
-LEAVE_S = 30.0
-"""So long after a refusal closing again is taken for leave to lose what cannot be saved."""
-CLOSE_AGAIN = "It stays open; close it once more to lose what was not saved."
+"""Delay of slow imports, so that the dock opens first."""
+DISCARD_S = 30.0
+"""Seconds within which closing again discards unsaved changes."""
+CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
+LAYER_REMOVED = (
+    "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
+    "to continue."
+)
+ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
+CHOOSE_STUDY = "Choose a study or a folder of studies"
+CHOOSE_IMAGE = "Choose the image of this study"
+CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
+CHOOSE_DICOM_IMAGES = "Choose the DICOM images of this study"
+CHOOSE_DICOM_OUTPUT = "Choose a folder for DICOM SEG and SR"
+CHOOSE_DATASET = "Choose an nnU-Net dataset"
 WARNING_COLOR = "#FFB347"
 Choose = Callable[[QWidget, str], str]
-"""Asks for a folder or a file; "" for none."""
+"""Function that asks for a folder or a file and returns "" for none."""
 
 
 def choose_folder(parent: QWidget, title: str) -> str:
@@ -64,9 +75,9 @@ def choose_image(parent: QWidget, title: str) -> str:
 
 
 class ReviewWidget(FolderDrop, DockContent):
-    """Opens and closes studies; what is done with one is up to its desk.
+    """Dock that opens and closes studies; a `ReviewController` handles the open one.
 
-    ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is how often is saved.
+    ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the interval of saving.
     """
 
     def __init__(
@@ -85,11 +96,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self._ask_image = ask_image
         self._may_replace = may_replace
         self._background = Background(self)
-        self._refused = ""
+        self._image_error = ""
         self._opening: Path | None = None
-        self._refused_at = -math.inf
-        self.desk: ReviewController | None = None
-        self.cases = CaseList()
+        self._save_failed_at = -math.inf
+        self.controller: ReviewController | None = None
+        self.studies = StudyList()
         self.title = QElidingLabel()
         self.title.setStyleSheet("font-weight: bold")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -107,68 +118,68 @@ class ReviewWidget(FolderDrop, DockContent):
         self._warm_up.setSingleShot(True)
         self._warm_up.timeout.connect(self._on_idle)
         self._warm_up.start(WARM_UP_AFTER_MS)
-        self._open_what_is_shown()
+        self._open_shown_study()
 
     @property
     def forms(self) -> ReviewForms:
-        """The forms of the study that is open."""
-        assert self.desk is not None
-        return self.desk.forms
+        """Forms of the open study."""
+        assert self.controller is not None
+        return self.controller.forms
 
     def open(self, folder: Path, *, image: Path | None = None) -> None:
-        """Read a study in a thread and show it; the one before is saved and closed first."""
+        """Close the open study, then read a study in a thread and show it."""
         self.close_study()
-        if self.desk is not None:
+        if self.controller is not None:
             return
         self._opening = folder
         self.status.say(f"Opening {folder.name}…")
         work = partial(open_study, folder, image=image)
-        arrived = partial(self._on_opened, folder), partial(self._on_not_opened, folder, image)
-        self._background.run(work, *arrived)
+        on_result = partial(self._on_opened, folder)
+        self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
 
     def list_studies(self, folder: Path) -> None:
-        """Show the studies of ``folder`` as a list, the worst first."""
-        self._cases_section.expand()
-        self.cases.set_folder(folder)
+        """List the studies of ``folder``, the worst first."""
+        self._studies_section.expand()
+        self.studies.set_folder(folder)
 
     def close_study(self) -> None:
-        """Save what is left of the study and take it away.
+        """Save the study and close it.
 
-        What cannot be saved stays open, and is given up only when asked once more.
+        If saving fails, the study stays open; closing it again discards unsaved changes.
         """
         self._opening = None
-        if self.desk is None or not self._is_saved():
+        if self.controller is None or not self._is_saved():
             return
-        self._take_away(NO_STUDY)
+        self._remove_study(NO_STUDY)
 
     def _is_saved(self) -> bool:
-        """Save now. Where that fails it is said, and once more is taken for leave to lose it."""
-        assert self.desk is not None
+        """Save now; return whether the study may be closed, and show why not."""
+        assert self.controller is not None
         try:
-            self.desk.corrections.discard_preview()
-            self.desk.corrections.watch.flush()
-            self.desk.saver.save_now()
+            self.controller.corrections.discard_preview()
+            self.controller.corrections.watch.flush()
+            self.controller.saver.save_now()
         except DataError as error:
-            if monotonic() - self._refused_at < LEAVE_S:
+            if monotonic() - self._save_failed_at < DISCARD_S:
                 return True
-            self._refused_at = monotonic()
-            self.status.say(f"Not saved: {error} {CLOSE_AGAIN}")
+            self._save_failed_at = monotonic()
+            self.status.say(f"{_save_failure(error)} {CLOSE_AGAIN}")
             return False
         return True
 
-    def _take_away(self, sentence: str) -> None:
-        if self.desk is None:
+    def _remove_study(self, message: str) -> None:
+        if self.controller is None:
             return
-        desk, self.desk, self._refused_at = self.desk, None, -math.inf
+        controller, self.controller, self._save_failed_at = self.controller, None, -math.inf
         try:
-            desk.close()
-            self.status.say(sentence)
+            controller.close()
+            self.status.say(message)
         except DataError as error:
-            self.status.say(f"Not saved: {error}")
-        desk.forms.deleteLater()
-        desk.deleteLater()
+            self.status.say(_save_failure(error))
+        controller.forms.deleteLater()
+        controller.deleteLater()
         self._show_study(None)
-        self.cases.refresh()
+        self.studies.refresh()
 
     def _on_idle(self) -> None:
         self._background.run(warm_up_imports, _ignore, _ignore)
@@ -178,12 +189,12 @@ class ReviewWidget(FolderDrop, DockContent):
             opened.dismiss()
             return
         forms = ReviewForms()
-        self._place.addWidget(forms)
-        self.status.say(self._refused)
-        self._refused = ""
+        self._forms_area.addWidget(forms)
+        self.status.say(self._image_error)
+        self._image_error = ""
         every_ms = self._every_ms
         try:
-            self.desk = ReviewController(
+            self.controller = ReviewController(
                 self._viewer, opened, forms, every_ms=every_ms, parent=self
             )
         except Exception:
@@ -191,29 +202,29 @@ class ReviewWidget(FolderDrop, DockContent):
             forms.deleteLater()
             raise
         finally:
-            self._opening = None  # only now: the layers that came with it are no other study
-        self.desk.said.connect(self.status.say)
-        self.desk.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
-        self.desk.saver.told.connect(self._on_saved)
-        self.desk.saver.failed.connect(self.unsaved.say)
+            self._opening = None  # only now, so that the new layers do not open another study
+        self.controller.said.connect(self.status.say)
+        self.controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
+        self.controller.saver.saved.connect(self._on_saved)
+        self.controller.saver.failed.connect(self.unsaved.say)
         forms.export.export_requested.connect(self._on_export_requested)
         forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)
         self._show_study(opened)
 
-    def _on_not_opened(self, folder: Path, image: Path | None, sentence: str) -> None:
+    def _on_not_opened(self, folder: Path, image: Path | None, message: str) -> None:
         if folder != self._opening:
             return
         self._opening = None
         if image is not None:
-            self.open(folder)  # as before another image was chosen
-        self._refused = sentence if image is not None else ""
-        self.status.say(sentence)
+            self.open(folder)  # again with the previous image
+        self._image_error = message if image is not None else ""
+        self.status.say(message)
 
-    def _on_saved(self, sentence: str) -> None:
-        """That it was saved is no reason to take away what is said."""
-        self._refused_at = -math.inf
-        self.saved.say(sentence)
+    def _on_saved(self, message: str) -> None:
+        """Show the time of the save, and keep other messages."""
+        self._save_failed_at = -math.inf
+        self.saved.say(message)
         self.unsaved.say("")
 
     def _show_study(self, opened: OpenedStudy | None) -> None:
@@ -222,27 +233,27 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title.setVisible(opened is not None)
         self.saved.say("")
         self.unsaved.say("")
-        if opened is None or self.desk is None:
+        if opened is None or self.controller is None:
             self.problems.say("")
             return
         info = opened.session.study.info
         self.title.setText(info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
-        sentences = (*opened.problems, *info.warnings)
-        self.problems.say("\n".join(filter(None, sentences)))
+        problems = (*opened.problems, *info.warnings)
+        self.problems.say("\n".join(filter(None, problems)))
 
-    def _open_what_is_shown(self) -> None:
-        """A study that was dropped on the window is reviewed as soon as the dock is there."""
+    def _open_shown_study(self) -> None:
+        """Open a study that was dropped on the window before the dock existed."""
         for layer in self._viewer.layers:
             self._open_study_of(layer)
 
     def _on_inserted(self, event: Any) -> None:
-        """Only what is new: layers stay when their study is closed."""
+        """Open the study of a new layer only, because layers stay when their study is closed."""
         self._open_study_of(event.value)
 
     def _open_study_of(self, layer: Any) -> None:
         folder = bayes_metadata(layer).get("study")
-        if folder and self.desk is None and self._opening is None and is_study(Path(folder)):
+        if folder and self.controller is None and self._opening is None and is_study(Path(folder)):
             self.open(Path(folder))
 
     def _lay_out(self) -> None:
@@ -255,14 +266,14 @@ class ReviewWidget(FolderDrop, DockContent):
         column.addLayout(head)
         for part in (self.problems, self.image_button, self.status, self.unsaved, self.saved):
             column.addWidget(part)
-        self._cases_section = CollapsibleSection("Studies of a folder", self.cases)
-        column.addWidget(self._cases_section)
-        self._place = QVBoxLayout()
-        column.addLayout(self._place)
+        self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
+        column.addWidget(self._studies_section)
+        self._forms_area = QVBoxLayout()
+        column.addLayout(self._forms_area)
         column.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolling(content))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scrolling(content))
         self.setMinimumWidth(DOCK_WIDTH)
         self.setAcceptDrops(True)
 
@@ -270,11 +281,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self.open_button.clicked.connect(self._on_open_clicked)
         self.close_button.clicked.connect(self.close_study)
         self.image_button.clicked.connect(self._on_image_clicked)
-        self.cases.study_chosen.connect(self.open)
+        self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
 
     def _on_open_clicked(self) -> None:
-        chosen = self._ask_folder(self, "The folder of a study, or of several")
+        chosen = self._ask_folder(self, CHOOSE_STUDY)
         if not chosen:
             return
         if is_study(Path(chosen)):
@@ -283,61 +294,59 @@ class ReviewWidget(FolderDrop, DockContent):
             self.list_studies(Path(chosen))
 
     def _on_image_clicked(self) -> None:
-        assert self.desk is not None
-        folder = self.desk.session.study.folder
-        chosen = self._ask_image(self, "The image this study was made of")
+        assert self.controller is not None
+        folder = self.controller.session.study.folder
+        chosen = self._ask_image(self, CHOOSE_IMAGE)
         if chosen:
             self.open(folder, image=Path(chosen))
 
-    def _on_lost(self, what: str) -> None:
-        """The user has removed a layer; by now napari's list is whole again."""
-        if self.desk is not None and self._is_saved():
-            saved = "Nothing was saved" if self.desk.saver.read_only else "All is saved"
-            self._take_away(
-                f"The layer with the {what} was removed. {saved}: open the study again."
-            )
+    def _on_lost(self, layer: str) -> None:
+        """Close the study after the user has removed a layer and napari has updated its list."""
+        if self.controller is not None and self._is_saved():
+            saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
+            self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
     def _on_export_requested(self) -> None:
-        assert self.desk is not None
-        chosen = self._ask_folder(self, "Save labels, numbers and report in")
+        assert self.controller is not None
+        chosen = self._ask_folder(self, CHOOSE_OUTPUT)
         if not chosen:
             return
-        if self._is_free(export_files(self.desk.session, Path(chosen))):
-            self.desk.outcome.export_to(Path(chosen))
+        if self._may_write(export_files(self.controller.session, Path(chosen))):
+            self.controller.exporter.export_to(Path(chosen))
 
     def _on_dicom_requested(self) -> None:
-        assert self.desk is not None
-        images = self._ask_folder(self, "The DICOM images of this study")
-        chosen = self._ask_folder(self, "Save DICOM SEG and SR in") if images else ""
-        info = self.desk.session.study.info
-        labels, *others = dicom_files_of(info.case, info.phases)
-        if chosen and self._is_free([Path(chosen) / name for name in (*labels, *others)]):
-            self.desk.outcome.export_dicom_to(Path(chosen), images=Path(images))
+        assert self.controller is not None
+        images = self._ask_folder(self, CHOOSE_DICOM_IMAGES)
+        chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
+        info = self.controller.session.study.info
+        labels, *reports = dicom_files_of(info.case, info.phases)
+        if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
+            self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
 
-    def _is_free(self, files: Sequence[Path]) -> bool:
-        """Whether none of these files is there, or the user lets them be replaced."""
+    def _may_write(self, files: Sequence[Path]) -> bool:
+        """Return whether no file exists, or the user agrees to replace the files."""
         names = [file.name for file in files if file.exists()]
         return not names or self._may_replace(self, names)
 
     def _on_training_requested(self) -> None:
-        assert self.desk is not None
-        chosen = self._ask_folder(self, "The nnU-Net dataset to train on")
+        assert self.controller is not None
+        chosen = self._ask_folder(self, CHOOSE_DATASET)
         if chosen:
-            self.desk.outcome.add_to_training_set(Path(chosen))
+            self.controller.exporter.add_to_training_set(Path(chosen))
 
     def take(self, path: Path) -> None:
-        """Open the study in a dropped folder, or list its studies."""
+        """Open a dropped study, or list the studies of a dropped folder."""
         (self.open if is_study(path) else self.list_studies)(path)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Watch the window this is in: what is not saved yet is saved before it closes."""
+        """Watch the window of the dock, so that the study is saved before it closes."""
         super().showEvent(event)
         if self.window() is not self:
             self.window().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Save when window or dock are closed; where that fails, they stay for once."""
-        if event.type() == QEvent.Type.Close and self.desk is not None:
+        """Save when the window or the dock closes; refuse once if saving fails."""
+        if event.type() == QEvent.Type.Close and self.controller is not None:
             if not self._is_saved():
                 event.ignore()
                 return True
@@ -347,9 +356,13 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_taken_out(self) -> None:
         self._opening = None
-        self._take_away(NO_STUDY)
+        self._remove_study(NO_STUDY)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
 
 
+def _save_failure(error: DataError) -> str:
+    return NOT_SAVED.format(reason=in_the_window(error))
+
+
 def _ignore(_: object) -> None:
-    """What nobody waits for has ended."""
+    """Do nothing; the result is not needed."""

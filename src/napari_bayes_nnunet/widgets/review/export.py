@@ -1,4 +1,4 @@
-"""Taking the outcome of a review along: files, and cases to train on."""
+"""Export of a review: files and training cases."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from ..common.background import Background
 from ..common.dock import MessageLabel
 
 EXPORT_HELP = (
-    "Labels as NIfTI on the grid of the image, the numbers as CSV, and a report with pictures of "
-    "the corrected slices as one HTML file."
+    "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
+    "(HTML)."
 )
 DICOM_HELP = (
-    "Labels as DICOM SEG and measurements as DICOM SR, which refer to the images of the study: for "
-    "studies of DICOM images, whose folder is asked for. As every DICOM file, they hold the "
-    "patient's name."
+    "Save the labels as DICOM SEG and the measurements as DICOM SR, for studies made from DICOM "
+    "images. The files contain the patient's name."
 )
 TRAINING_HELP = (
-    "Takes the phases of which all slices in the queue are accepted into the training part of an "
-    "nnU-Net dataset; one more cycle of training (dock Train) then learns from them."
+    "Add each phase whose queued slices are all accepted to the training cases of an nnU-Net "
+    "dataset. Then train one more cycle in the dock Train."
 )
 
 
 class ExportForm(QWidget):
-    """Signals up: what the reader wants; ``say`` shows what came of it."""
+    """Buttons of the exports; ``say`` shows the outcome."""
 
     export_requested = Signal()
     dicom_requested = Signal()
@@ -53,16 +52,16 @@ class ExportForm(QWidget):
         self.dicom_button.clicked.connect(self.dicom_requested)
         self.training_button.clicked.connect(self.training_requested)
 
-    def say(self, sentence: str) -> None:
-        """Show a sentence instead of the one before."""
-        self.status.say(sentence)
+    def say(self, message: str) -> None:
+        """Show a message instead of the previous one."""
+        self.status.say(message)
 
 
-IMAGE_NEEDED = "The image is needed to train on: choose it with Find image…."
+IMAGE_NEEDED = "Training cases need the image. Choose the image with Find image…"
 
 
 class ReviewExporter(QObject):
-    """Files and training cases of one session, as it is when they are asked for."""
+    """Exporter of one session, in its state at the time of the request."""
 
     def __init__(
         self,
@@ -75,24 +74,24 @@ class ReviewExporter(QObject):
         self._session = session
         self._image = image
         self._form = form
-        self._background = Background(form)  # nothing arrives when it is gone
+        self._background = Background(form)  # no result arrives after the form is deleted
 
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
-        self._form.say(f"Saving in {folder}…")
+        self._form.say(f"Saving to {folder}…")
         session = self._session.snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._on_exported, self._form.say)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
-        """Write labels and numbers as DICOM into ``folder``; ``images`` is what the study is of."""
-        self._form.say(f"Saving in {folder}…")
+        """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
+        self._form.say(f"Saving to {folder}…")
         work = partial(_export_dicom, self._session.snapshot(), images, folder)
         self._background.run(work, self._on_exported, self._form.say)
 
     def add_to_training_set(self, dataset: Path) -> None:
-        """Take the reviewed phases into the training part of a dataset."""
+        """Add the reviewed phases to the training cases of a dataset."""
         if self._image is None:
             self._form.say(IMAGE_NEEDED)
             return
@@ -109,8 +108,7 @@ class ReviewExporter(QObject):
 
 
 def _export_dicom(session: ReviewSession, images: Path, folder: Path) -> list[Path]:
-    from ...app.review.dicom_export import (
-        export_session,  # takes a moment to load, and is seldom needed
-    )
+    # Imported here because loading it takes a moment.
+    from ...app.review.dicom_export import export_session
 
     return export_session(session, images, folder)

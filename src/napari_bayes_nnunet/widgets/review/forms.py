@@ -1,4 +1,4 @@
-"""The forms of the dock Review, one under the other; what is not needed all the time is folded."""
+"""Forms of the dock *Review*, one below the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .export import ExportForm
 
 
 class ReviewForms(QWidget):
-    """All that is shown of one study. The forms know neither study nor viewer."""
+    """All forms of one study. They know neither study nor viewer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

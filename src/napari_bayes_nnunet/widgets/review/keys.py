@@ -1,7 +1,7 @@
-"""The keys of the dock Review: one letter an action, whichever of our layers is active.
+"""Keys of the dock *Review*, one for each action, whichever of our layers is active.
 
-napari asks the keymap of the active layer before the viewer's, and the classes of layers use some
-of these letters themselves (Points and Shapes A R T S D I), so they are bound on our layers too.
+napari asks the keymap of the active layer before that of the viewer, and some layer classes use
+the same letters (Points and Shapes: A R T S D I). So the keys are also bound on our layers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..layers.metadata import bayes_metadata
 
 KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
-"""Called with True when the key goes down and with False when it comes up."""
+"""Function called with True when the key is pressed and with False when it is released."""
 
 KEYS: Final[Mapping[str, str]] = {
     "next": "N",
@@ -44,30 +44,34 @@ KEYS: Final[Mapping[str, str]] = {
     "previous phase": ",",
     "next phase": ".",
 }
-"""Action → its key, printed on its button."""
+"""Action → its key, shown on its button."""
 
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 
 @dataclass(frozen=True, eq=False)
 class _Binding:
-    """A key of a viewer or layer that is ours for now, and what it did before."""
+    """Our binding of a key of a viewer or layer, and its previous binding."""
 
     owner: Any
     key: str
     ours: Callable[[Any], Any]
     before: Any
 
-    def give_back(self) -> None:
-        """Bind what was bound before, unless somebody else has taken the key meanwhile."""
-        now = self.owner.bind_key(self.key, None)
-        former = self.before if now is self.ours else now
-        if former is not None:
-            self.owner.bind_key(self.key, former)
+    def restore(self) -> None:
+        """Restore the previous binding, unless another one has replaced ours since."""
+        current = self.owner.bind_key(self.key, None)
+        restored = self.before if current is self.ours else current
+        if restored is not None:
+            self.owner.bind_key(self.key, restored)
 
 
 class ReviewKeys:
-    """``actions`` and ``holds`` by the names in ``KEYS``; raises ValueError for others."""
+    """Key bindings of a viewer and of our layers in it.
+
+    ``actions`` run when a key is pressed, ``holds`` while it is held; their names are those in
+    ``KEYS``. Raises ValueError for any other name.
+    """
 
     def __init__(
         self, viewer: Any, actions: Mapping[str, KeyAction], holds: Mapping[str, Hold] | None = None
@@ -75,7 +79,7 @@ class ReviewKeys:
         holds = holds or {}
         unknown = sorted({*actions, *holds} - {*KEYS})
         if unknown:
-            raise ValueError(f"Actions are {', '.join(KEYS)}, not {', '.join(unknown)}.")
+            raise ValueError(f"Unknown actions: {', '.join(unknown)}.")
         self._viewer = viewer
         self._functions = {
             **{KEYS[name]: _on_press(action) for name, action in actions.items()},
@@ -85,7 +89,7 @@ class ReviewKeys:
         self._held: list[Hold] = []
         self._bind(viewer)
         for layer in viewer.layers:
-            self._bind_ours(layer)
+            self._bind_layer(layer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active_changed)
@@ -94,11 +98,11 @@ class ReviewKeys:
             self._application.applicationStateChanged.connect(self._on_application_state)
 
     def close(self) -> None:
-        """Give all keys back."""
+        """Restore all previous bindings."""
         for binding in reversed(self._bindings):
-            binding.give_back()
+            binding.restore()
         self._bindings.clear()
-        self._let_go()
+        self._end_holds()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.selection.events.active.disconnect(self._on_active_changed)
@@ -106,7 +110,7 @@ class ReviewKeys:
             self._application.applicationStateChanged.disconnect(self._on_application_state)
             self._application = None
 
-    def _bind_ours(self, layer: Layer) -> None:
+    def _bind_layer(self, layer: Layer) -> None:
         if bayes_metadata(layer) and not any(binding.owner is layer for binding in self._bindings):
             self._bind(layer)
 
@@ -116,7 +120,7 @@ class ReviewKeys:
             self._bindings.append(_Binding(owner, key, function, before))
 
     def _while_held(self, hold: Hold) -> Callable[[Any], Iterator[None]]:
-        """What napari goes on with when the key is released."""
+        """Return a generator function, which napari resumes when the key is released."""
 
         def held(_: Any) -> Iterator[None]:
             if is_typing():
@@ -125,38 +129,38 @@ class ReviewKeys:
                 self._held.append(hold)
                 hold(True)
             yield
-            self._let_go(hold)
+            self._end_holds(hold)
 
         return held
 
-    def _let_go(self, *holds: Hold) -> None:
-        """End these holds, without names all."""
+    def _end_holds(self, *holds: Hold) -> None:
+        """End these holds, or all holds."""
         for hold in holds or tuple(self._held):
             if hold in self._held:
                 self._held.remove(hold)
                 hold(False)
 
     def _on_inserted(self, event: Any) -> None:
-        self._bind_ours(event.value)
+        self._bind_layer(event.value)
 
     def _on_active_changed(self, event: Any) -> None:
-        """A layer may have become ours after it was inserted."""
+        """Bind a layer that became ours after it was inserted."""
         if event.value is not None:
-            self._bind_ours(event.value)
+            self._bind_layer(event.value)
 
     def _on_removed(self, event: Any) -> None:
-        for binding in [one for one in self._bindings if one.owner is event.value]:
-            binding.give_back()
+        for binding in [b for b in self._bindings if b.owner is event.value]:
+            binding.restore()
             self._bindings.remove(binding)
 
     def _on_application_state(self, state: Qt.ApplicationState) -> None:
-        """The release of a key goes to the window one has switched to, so holds end here."""
+        """End all holds when another window gets the focus and so the release of the key."""
         if state != Qt.ApplicationState.ApplicationActive:
-            self._let_go()
+            self._end_holds()
 
 
 def is_typing() -> bool:
-    """Whether keys go into a text field; those it has no use for, such as Enter, come through."""
+    """Return whether a text field has the focus; it passes on keys such as Enter."""
     field = QApplication.focusWidget() if QApplication.instance() is not None else None
     if isinstance(field, QComboBox):
         return bool(field.isEditable())

@@ -1,9 +1,10 @@
-"""A study read from the disk, with its image wherever that is now; for a thread."""
+"""Opening of a study and its image, to be run in a thread."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -15,24 +16,26 @@ from ...io.study.study import Study, find_image, open_study_lock, read_study
 from ..common.wording import in_the_window
 from ..reading.picture import OpenedStudy
 
+ON_BLACK: Final = "The labels are shown on black."
+
 
 def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
-    """Read the study in ``folder``; ``image`` is its image where it cannot be found by itself.
+    """Read the study in ``folder``, with ``image`` if its image cannot be found.
 
-    What is wrong, but no reason not to go on, is in ``problems``. The study is locked before it is
-    read, so that what another window saves meanwhile is not lost. Raises DataError.
+    ``problems`` of the result lists what is wrong but does not prevent a review. The study is
+    locked before it is read, so that no other window can save in between. Raises DataError.
     """
     try:
-        lock, refused = open_study_lock(folder), ""
+        lock, lock_problem = open_study_lock(folder), ""
     except DataError as error:
-        lock, refused = None, in_the_window(error)
+        lock, lock_problem = None, in_the_window(error)
     try:
         opened = _read_all(folder, image)
     except BaseException:
         if lock is not None:
             lock.release()
         raise
-    problems = (refused, *opened.problems) if refused else opened.problems
+    problems = (lock_problem, *opened.problems) if lock_problem else opened.problems
     return replace(opened, lock=lock, problems=problems)
 
 
@@ -40,39 +43,43 @@ def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
     study = read_study(folder)
     if study.edited.dtype != np.uint8:
         raise DataError(
-            f"{folder / EDITED} holds labels up to {study.edited.max()}, which are no structures: "
-            "rename it to begin the corrections anew from the prediction."
+            "{file} contains labels up to {largest}, which are not structures. Rename the file to "
+            "start the corrections again from the prediction.",
+            file=folder / EDITED,
+            largest=int(study.edited.max()),
         )
-    found, problem = _chosen(study, image) if image is not None else _found(study)
+    volume, problem = _read_chosen(study, image) if image is not None else _find(study)
     problems = (*study.problems, problem) if problem else study.problems
     session = ReviewSession(study)
-    session.scores()  # kept: the window has them at once
-    return OpenedStudy(session, found, problems)
+    session.scores()  # computed here, and kept, so that the window need not wait
+    return OpenedStudy(session, volume, problems)
 
 
-def _chosen(study: Study, image: Path) -> tuple[Volume, str]:
-    """An image the reader has chosen, and whether it is certainly the right one."""
+def _read_chosen(study: Study, image: Path) -> tuple[Volume, str]:
+    """Return the image that the reader has chosen, and a doubt about it or ""."""
     volume, source = _read(study, image), study.info.image
     try:
         same = source is not None and source.is_at(image)
     except OSError as error:
-        raise DataError(f"{image} cannot be read: {error.strerror}.") from error
-    unsure = f"{image.name} is not the file this study was made of: check that the contours fit."
-    return volume, "" if same else unsure
+        raise DataError(
+            "{file} cannot be read ({reason}).", file=image, reason=error.strerror
+        ) from error
+    doubt = f"{image.name} is not the file this study was made from. Check that the contours fit."
+    return volume, "" if same else doubt
 
 
-def _found(study: Study) -> tuple[Volume | None, str]:
-    """The image wherever it is now; else None, and why."""
+def _find(study: Study) -> tuple[Volume | None, str]:
+    """Return the image and ""; or None and the reason if it cannot be found or read."""
     try:
         file = find_image(study.info, study.folder)
         if file is not None:
             return _read(study, file), ""
     except DataError as error:
-        return None, f"{in_the_window(error).removesuffix('.')}. The labels lie on black."
+        return None, f"{in_the_window(error)} {ON_BLACK}"
     name = study.info.image.name if study.info.image else IMAGE
     return None, (
-        f"{name} was not found: the labels lie on black. Put it beside the study and open this "
-        "again, or choose it with Find image…"
+        f"{name} was not found. {ON_BLACK} Put the file next to the study and reopen the study, or "
+        "choose the file with Find image…"
     )
 
 
@@ -80,7 +87,10 @@ def _read(study: Study, file: Path) -> Volume:
     volume = read_volume(file, allow_blank=True)
     if not volume.geometry.same_grid(study.info.geometry):
         raise DataError(
-            f"{file.name} has another grid ({volume.geometry}) than the study "
-            f"({study.info.geometry}): choose the image the study was made of."
+            "{file} has another grid ({grid}) than the study ({study_grid}). Choose the image the "
+            "study was made from.",
+            file=file.name,
+            grid=volume.geometry,
+            study_grid=study.info.geometry,
         )
     return volume

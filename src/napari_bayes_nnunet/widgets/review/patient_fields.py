@@ -1,4 +1,4 @@
-"""Height, weight and heart rate of the patient, for indexing and cardiac output."""
+"""Form of height, weight and heart rate, for indexed values and cardiac output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..common.form import DataForm
 
 
 class PatientFields(DataForm):
-    """Form of a Patient; a value that makes no sense counts as not known.
+    """Form of a Patient; an invalid value counts as unknown.
 
-    It is explained when its field is left.
+    The problem is shown when the reader leaves the field.
     """
 
     patient_changed = Signal(Patient)
@@ -27,7 +27,7 @@ class PatientFields(DataForm):
 
     @property
     def patient(self) -> Patient:
-        """The patient as far as known."""
+        """Patient with the valid values."""
         return self._patient
 
     def set_patient(self, patient: Patient) -> None:
@@ -39,20 +39,20 @@ class PatientFields(DataForm):
 
     def _on_edited(self) -> None:
         """Keep the last valid value of a field while the user is typing."""
-        known = asdict(self._patient)
+        values = asdict(self._patient)
         for field in self:
             if not self.find_problem(Patient, field.name):
-                known[field.name] = field.value
+                values[field.name] = field.value
                 field.show_problem("")
-        self._take(Patient(**known))
+        self._set_values(Patient(**values))
 
     def _on_left(self, name: str) -> None:
         problem = self.find_problem(Patient, name)
         self[name].show_problem(problem)
         if problem:
-            self._take(replace(self._patient, **{name: None}))
+            self._set_values(replace(self._patient, **{name: None}))
 
-    def _take(self, patient: Patient) -> None:
+    def _set_values(self, patient: Patient) -> None:
         if patient != self._patient:
             self._patient = patient
             self.patient_changed.emit(patient)

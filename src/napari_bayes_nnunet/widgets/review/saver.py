@@ -1,4 +1,4 @@
-"""Keeps a study on the disk while it is reviewed: after every decision, and every half minute."""
+"""Saving of a study during its review, after every decision and every half minute."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from ...io.study.usage_log import USE_LOG, UseRow, append_use
 from ..common.background import Background
 
 EVERY_MS: Final = 30_000
-SAVED: Final = "Saved {:%H:%M:%S}."
+SAVED: Final = "Saved at {:%H:%M:%S}."
+NOT_SAVED: Final = "The study could not be saved. {reason}"
+RETRIED: Final = "Saving is tried again every half minute."
 
 
 class StudySaver(QObject):
-    """Saves one session in a thread; ``close`` saves what is left and lets go of the study.
+    """Saver of one session, working in a thread.
 
-    Without a ``lock`` it is ``read_only``: another window has the study, or it cannot be written
-    to. ``told`` carries when it was saved, ``failed`` why it was not.
+    Without a ``lock`` the study is ``read_only``: another window has opened it, or its folder
+    cannot be written to. ``saved`` carries a message with the time, ``failed`` one with the reason.
     """
 
-    told = Signal(str)
+    saved = Signal(str)
     failed = Signal(str)
 
     def __init__(
@@ -45,10 +47,12 @@ class StudySaver(QObject):
         self._background = Background(self)
         self._unsaved = False
         self._saving = False
-        self._asked_again = False
+        self._save_again = False
         self._writing = threading.Lock()
-        self._begun = self._written = 0  # saves, so that an old one never replaces a newer one
-        self._rows: list[UseRow] = []  # of the log, that are being written
+        self._started = self._written = (
+            0  # numbers of saves, so that no old save replaces a newer one
+        )
+        self._rows: list[UseRow] = []  # rows of the log that are being written
         self._lock = lock
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
@@ -62,25 +66,25 @@ class StudySaver(QObject):
 
     @property
     def has_unsaved(self) -> bool:
-        """Whether something was done that is not on the disk yet."""
+        """Whether there are changes that are not on the disk yet."""
         return self._unsaved or self._saving
 
     def note(self) -> None:
-        """Something has changed that the next save must write."""
+        """Note that there are changes to save."""
         self._unsaved = True
 
     def save(self) -> None:
-        """Write labels, decisions and log, unless nothing has changed; the window goes on."""
+        """Write labels, decisions and log in the thread, if there are changes."""
         if self.read_only or not self._unsaved:
             return
         if self._saving:
-            self._asked_again = True
+            self._save_again = True
             return
         self._saving, self._unsaved = True, False
         self._background.run(self._work(), self._on_saved, self._on_failed)
 
     def save_now(self) -> None:
-        """Save what is left and wait for it. Raises DataError, and tries again later, too."""
+        """Save changes and wait. Raises DataError; the changes are then kept for the next save."""
         if self.read_only or not self.has_unsaved:
             return
         try:
@@ -91,7 +95,7 @@ class StudySaver(QObject):
         self._unsaved = False
 
     def close(self) -> None:
-        """Save what is left, here and now, and let others have the study. Raises DataError."""
+        """Save changes now and release the study. Raises DataError if saving fails."""
         self._timer.stop()
         if self._lock is None:
             return
@@ -102,14 +106,16 @@ class StudySaver(QObject):
             self._lock = None
 
     def _work(self) -> Callable[[], None]:
-        """What writes the review as it is now."""
+        """Return a function that writes the review in its current state."""
         session = self._session
-        self._rows.extend(session.take_log())  # one step, also for a thread that takes from it
-        self._begun += 1
-        return partial(self._write, self._begun, session.labels_to_save(), session.state)
+        self._rows.extend(
+            session.take_log()
+        )  # atomic, because the thread removes rows from this list
+        self._started += 1
+        return partial(self._write, self._started, session.labels_to_save(), session.state)
 
     def _write(self, number: int, labels: Any, state: ReviewState) -> None:
-        """Labels, then the decisions that speak of them, then the log."""
+        """Write the labels, then the decisions that refer to them, then the log."""
         study = self._session.study
         with self._writing:
             if number > self._written:
@@ -120,7 +126,7 @@ class StudySaver(QObject):
                 del self._rows[0]
 
     def _keep(self) -> None:
-        """What could not be written is still to be."""
+        """Keep what could not be written for the next save."""
         self._unsaved = True
         with self._writing:
             rows, self._rows = self._rows, []
@@ -128,12 +134,12 @@ class StudySaver(QObject):
 
     def _on_saved(self, _: None) -> None:
         self._saving = False
-        self.told.emit(SAVED.format(datetime.now()))
-        if self._asked_again:
-            self._asked_again = False
+        self.saved.emit(SAVED.format(datetime.now()))
+        if self._save_again:
+            self._save_again = False
             self.save()
 
-    def _on_failed(self, sentence: str) -> None:
-        self._saving = self._asked_again = False
+    def _on_failed(self, reason: str) -> None:
+        self._saving = self._save_again = False
         self._keep()
-        self.failed.emit(f"Not saved: {sentence} It is tried again every half minute.")
+        self.failed.emit(f"{NOT_SAVED.format(reason=reason)} {RETRIED}")

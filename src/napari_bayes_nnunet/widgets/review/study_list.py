@@ -1,4 +1,4 @@
-"""A folder of studies as a list, those first whose contours are worst as far as can be told."""
+"""List of the studies of a folder, those with the lowest predicted quality first."""
 
 from __future__ import annotations
 
@@ -18,30 +18,27 @@ from ..common.folder_row import FolderRow
 from ..common.rows_table import Column, Level, Row, RowsTable
 
 _COLUMNS = (
-    Column("Case", "The study. A double click opens it; ⚠ has something to know first."),
+    Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
     Column(
         "Quality",
-        "Predicted from how well the models agree with each other: the mean Dice of all pairs, 0 "
-        "to 1. It is not the quality itself.",
+        "Predicted quality, 0 to 1: the mean Dice of all pairs of members. It is not the true "
+        "quality.",
     ),
-    Column("Slices", "How many slices were decided on, of how many."),
-    Column("State", "How far the review of this study is."),
+    Column("Slices", "Number of slices accepted or flagged, of all slices."),
+    Column("State", "State of the review."),
 )
 CASE, CASE_WIDTH = 0, 140
 _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
 SEARCHING = "Looking for studies…"
-NO_STUDIES = (
-    "There is no study in this folder. A review makes one, and so does bayes-nnunet predict --save "
-    "study."
-)
+NO_STUDIES = "This folder contains no studies. Choose another folder."
 WARNING, UNKNOWN = "⚠", "–"
 
 
-class CaseList(FolderDrop, QWidget):
-    """``study_chosen`` carries the folder of the study to be opened.
+class StudyList(FolderDrop, QWidget):
+    """List of studies; ``study_chosen`` carries the folder of the study to open.
 
-    ``list_studies`` finds the studies of a folder, the worst first; it runs in a thread.
+    ``list_studies`` returns the studies of a folder, the worst first; it runs in a thread.
     """
 
     study_chosen = Signal(object)
@@ -72,7 +69,7 @@ class CaseList(FolderDrop, QWidget):
 
     @property
     def studies(self) -> list[StudySummary]:
-        """What is listed, from above."""
+        """Listed studies, from top to bottom."""
         return self._studies
 
     def set_folder(self, folder: Path | None) -> None:
@@ -82,10 +79,10 @@ class CaseList(FolderDrop, QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the folder again; what is listed stays until that is done."""
+        """Search the folder again; the list stays until the search has ended."""
         folder = self.folder.path
         self.refresh_button.setEnabled(folder is not None)
-        self._background.deleteLater()  # it may hang on a drive that cannot be reached
+        self._background.deleteLater()  # it may hang on an unreachable drive
         self._background = Background(self)
         self.detail.say("" if folder is None else SEARCHING)
         if folder is not None:
@@ -97,8 +94,8 @@ class CaseList(FolderDrop, QWidget):
         self.set_folder(path)
 
     def _lay_out(self) -> None:
-        self.open_button.setToolTip("Open the chosen study and go on with its review.")
-        self.refresh_button.setToolTip("Look at the folder again.")
+        self.open_button.setToolTip("Open the chosen study and continue its review.")
+        self.refresh_button.setToolTip("Search the folder again.")
         self.table.setAccessibleName("Studies, the worst first")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         row = QHBoxLayout()
@@ -117,8 +114,8 @@ class CaseList(FolderDrop, QWidget):
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
         self._studies = studies
-        self._alike = Counter(study.case for study in studies)
-        self.table.set_rows([study_list_row(study, name=self._name_of(study)) for study in studies])
+        self._case_counts = Counter(study.case for study in studies)
+        self.table.set_rows([make_study_row(study, name=self._name_of(study)) for study in studies])
         header = self.table.horizontalHeader()
         header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
         self.table.setVisible(bool(studies))
@@ -127,20 +124,24 @@ class CaseList(FolderDrop, QWidget):
             self.table.selectRow(folders.index(chosen.folder))
 
     def _name_of(self, study: StudySummary) -> str:
-        """Its case; of several of one name, where it lies in the folder."""
+        """Return the case of a study, or its path in the folder if several have this case."""
         folder = self.folder.path
-        if self._alike[study.case] < 2 or folder is None or folder not in study.folder.parents:
+        if (
+            self._case_counts[study.case] < 2
+            or folder is None
+            or folder not in study.folder.parents
+        ):
             return study.case
         return study.folder.relative_to(folder).as_posix()
 
     def _chosen(self) -> StudySummary | None:
-        place = self.table.currentIndex().row()
-        return self._studies[place] if 0 <= place < len(self._studies) else None
+        row = self.table.currentIndex().row()
+        return self._studies[row] if 0 <= row < len(self._studies) else None
 
     def _on_row_chosen(self, row: Row | None) -> None:
         study = self._chosen() if row is not None else None
         self.open_button.setEnabled(study is not None and not study.problem)
-        self.detail.say("\n".join(_sentences(study)) if study is not None else "")
+        self.detail.say("\n".join(_problems(study)) if study is not None else "")
 
     def _on_opened(self) -> None:
         study = self._chosen()
@@ -148,28 +149,28 @@ class CaseList(FolderDrop, QWidget):
             self.study_chosen.emit(study.folder)
 
 
-def study_list_row(study: StudySummary, *, name: str = "") -> Row:
-    """Case (or another ``name`` of it), quality, slices done and state."""
+def make_study_row(study: StudySummary, *, name: str = "") -> Row:
+    """Return the row with ``name`` (by default the case), quality, slices reviewed and state."""
     sign = f"{WARNING} " if study.warnings or study.problem else ""
     quality = UNKNOWN if study.quality is None else f"{study.quality:.2f}"
-    done = f"{study.reviewed} of {study.slices}" if study.slices else UNKNOWN
-    cells = (f"{sign}{name or study.case}", quality, done, _state(study))
-    help_text = "\n".join([*_sentences(study), str(study.folder)])
+    reviewed = f"{study.reviewed} of {study.slices}" if study.slices else UNKNOWN
+    cells = (f"{sign}{name or study.case}", quality, reviewed, _state(study))
+    help_text = "\n".join([*_problems(study), str(study.folder)])
     return Row(cells, help_text, _level(study))
 
 
-def _sentences(study: StudySummary) -> list[str]:
+def _problems(study: StudySummary) -> list[str]:
     return [study.problem] if study.problem else list(study.warnings)
 
 
 def _state(study: StudySummary) -> str:
     if study.problem:
-        return "not usable"
+        return "unusable"
     if study.flagged:
         return f"{study.flagged} flagged"
     if study.finished:
         return "finished"
-    return "begun" if study.reviewed else "new"
+    return "started" if study.reviewed else "new"
 
 
 def _level(study: StudySummary) -> Level:

@@ -1,4 +1,4 @@
-"""What the forms of the dock Review show of the session: one way, from the session to the forms."""
+"""View of a review: shows the state of the session in the forms."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
 from .forms import ReviewForms
 
-NOT_SEGMENTED: Final = "This phase was not segmented: go to one that was, as ED or ES."
+NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 EDITS: Final = (
     "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
     "copy",
 )  # fmt: skip
-IN_3D: Final = "Slices are reviewed one by one: go back to the 2D view first."
-READ_ONLY: Final = "This study can only be looked at here: nothing would be saved."
+IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
+READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 ONE_PHASE: Final = "There is only one phase."
 ONE_ALTERNATIVE: Final = "All members give the same segmentation of this slice."
 
 
 class ReviewView:
-    """Shows in ``forms`` how things stand. ``queue`` and ``scores`` are those that are shown."""
+    """View of the session in ``forms``, with the ``queue`` and ``scores`` on screen."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ReviewView:
         self.read_only = False
 
     def show_setup(self) -> None:
-        """How the review is set up, and what the study is like."""
+        """Show the settings of the review and the structures and phases of the study."""
         session, state, forms = self._session, self._session.state, self._forms
         forms.queue.set_structures(list(session.structures))
         forms.queue.set_structure(state.structure)
@@ -65,12 +65,12 @@ class ReviewView:
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
 
     def show_edited(self) -> None:
-        """Numbers and marks, after labels have changed."""
+        """Show numbers and marks after a change of the labels."""
         self.show_numbers()
         self.show_marks()
 
     def score(self) -> None:
-        """Score the slices as the review is set up; the queue and the heat grid follow."""
+        """Score the slices with the settings of the review; show queue and heat grid."""
         self.scores = self._session.scores()
         self.queue = self._session.queue(self.scores)
         self._forms.queue.set_score(self._session.score, self._session.score_sentence)
@@ -86,7 +86,7 @@ class ReviewView:
         self.show_numbers()
 
     def show_marks(self) -> None:
-        """What was done with every slice, in grid and table."""
+        """Show the decisions and edits of all slices in grid and table."""
         marks = self._session.marks()
         self._forms.grid.set_marks(marks)
         rows = [
@@ -103,7 +103,7 @@ class ReviewView:
         self.show_place()
 
     def show_place(self) -> None:
-        """Where the reader is, in grid, table and buttons."""
+        """Show the current slice in grid, table and buttons."""
         place = self._place
         decision = self._session.state.decisions.get(place)
         state = decision.state if decision is not None else ""
@@ -123,16 +123,16 @@ class ReviewView:
         self.show_usable()
 
     def show_alternative(self) -> None:
-        """Which answer of the models is shown, and how many there are."""
-        answers = self._session.alternatives_in(self._place)
+        """Show the number of the alternative on screen and of its members."""
+        alternatives = self._session.alternatives_in(self._place)
         number = self._corrections.shown_alternative
-        members = len(answers[number - 1].members) if number else 0
+        members = [len(alternative.members) for alternative in alternatives]
         self._forms.corrections.set_alternative(
-            number, len(answers), members, sum(len(answer.members) for answer in answers)
+            number, len(alternatives), members[number - 1] if number else 0, sum(members)
         )
 
     def show_numbers(self) -> None:
-        """The heart's function, the volume curve and how far the review is."""
+        """Show the measurements, the volume curves and the progress of the review."""
         session, state = self._session, self._session.state
         self._forms.numbers.set_numbers(session.measured(), session.predicted())
         self._forms.numbers.set_contributions(
@@ -143,11 +143,11 @@ class ReviewView:
         self._forms.progress.set_progress(session.progress(self.queue))
 
     def show_usable(self) -> None:
-        """What can be done with the slice on screen, and why not the rest."""
+        """Enable the corrections that are possible in the slice on screen."""
         self._forms.corrections.set_unusable(self._reasons())
 
     def why_not(self, part: str) -> str:
-        """Why something cannot be done with the slice on screen; "" where it can."""
+        """Return why an action is impossible in the slice on screen, or ""."""
         if not self._picture.shows_slices:
             return IN_3D
         if part == "accept" and self.read_only:
@@ -157,7 +157,7 @@ class ReviewView:
         return self._reasons().get(part, "")
 
     def _reasons(self) -> dict[str, str]:
-        """Part of the corrections → why it cannot be used here."""
+        """Return part of the corrections → why it cannot be used here."""
         phase, _ = self._place
         reasons: dict[str, str] = {}
         if self.read_only:
@@ -175,10 +175,10 @@ class ReviewView:
         return reasons
 
     def show_level(self) -> None:
-        """The slider where it was left in this slice, and how large the structure is here."""
+        """Show the level and the volume of the structure in this slice."""
         corrections = self._forms.corrections
         corrections.set_volume(self._session.volume_in(self._place, self._label))
-        if not self._corrections.is_preview:  # else it may be in the reader's hand
+        if not self._corrections.is_preview:  # else the reader may be moving the slider
             corrections.set_level(self._corrections.margin_at(self._place, self._label))
 
     @property
