@@ -142,7 +142,7 @@ class TrainingPlots(QWidget):
         self.rate_plot.set_schedule(schedule, selection)
 
     def set_reports(self, reports: Sequence[EpochReport]) -> None:
-        """Show these epochs instead of the last ones."""
+        """Replace the shown epochs by these."""
         self._reset(reports[-1].fold if reports else "")
         for report in reports:
             if report.fold == self._fold:

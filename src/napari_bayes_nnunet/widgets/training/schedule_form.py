@@ -26,7 +26,7 @@ RARE_FIELDS = (
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
-    "paper": ("Paper", "As in the paper: 1200 epochs with the full network. Needs a GPU."),
+    "paper": ("Paper", "As in the paper: 1200 epochs with the full network. Made for a GPU."),
     "quick": (
         "Quick look",
         "A small network, trained in minutes on a CPU. For a first try, not for results.",
