@@ -178,7 +178,7 @@ def build_network(
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
-    return get_network_from_plans(
+    network: torch.nn.Module = get_network_from_plans(
         configuration.network_arch_class_name,
         configuration.network_arch_init_kwargs,
         configuration.network_arch_init_kwargs_req_import,
@@ -187,6 +187,7 @@ def build_network(
         allow_init=False,
         deep_supervision=False,
     )
+    return network
 
 
 def expected_shapes(
