@@ -1,4 +1,4 @@
-"""Folders of ours and of nnU-Net's own predictor; every damage is one sentence."""
+"""Predictions of this program and of nnU-Net's predictor, whole and damaged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ours(tmp_path: Path, given: dict) -> Path:
 
 @pytest.fixture
 def nnunets(tmp_path: Path, given: dict) -> Path:
-    """As ``nnUNetv2_predict --save_probabilities`` leaves it."""
+    """Write a folder like ``nnUNetv2_predict --save_probabilities``."""
     folder = tmp_path / "stock"
     name_labels(folder)
     write_labels(folder / "p1.nii.gz", given["labels"], make_geometry(SHAPE, SPACING))
@@ -47,7 +47,7 @@ def nnunets(tmp_path: Path, given: dict) -> Path:
     return folder
 
 
-def test_all_that_was_saved_is_read(ours, given):
+def test_all_saved_files_are_read(ours, given):
     assert predicted_cases(ours) == ["p1_frame01"]
     found = read_prediction(ours, "p1_frame01")
     np.testing.assert_array_equal(found.labels.voxels, given["labels"])
@@ -60,12 +60,12 @@ def test_all_that_was_saved_is_read(ours, given):
     assert found.phase is None
 
 
-def test_the_files_are_called_as_predict_calls_them(ours):
+def test_files_have_the_names_of_predict(ours):
     named = set(case_files("p1_frame01", ALL).values())
     assert named == {file.name for file in ours.iterdir()}
 
 
-def test_stock_nnunet_gives_entropy_but_no_mutual_information(nnunets, given):
+def test_stock_nnunet_has_no_mutual_information(nnunets, given):
     assert predicted_cases(nnunets) == ["p1"]
     found = read_prediction(nnunets, "p1")
     np.testing.assert_allclose(found.entropy, plain_entropy(given["probabilities"]), atol=1e-5)
@@ -74,7 +74,7 @@ def test_stock_nnunet_gives_entropy_but_no_mutual_information(nnunets, given):
     assert found.structures == STRUCTURES
 
 
-def test_a_pickle_is_never_opened(nnunets):
+def test_pickle_is_never_opened(nnunets):
     (nnunets / "p1.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     assert read_prediction(nnunets, "p1").probabilities is not None
 
@@ -88,7 +88,7 @@ def test_labels_alone_are_a_prediction(ours):
     assert found.structures is None
 
 
-def test_what_the_labels_mean_is_said_by_the_report_first(ours):
+def test_label_names_come_first_from_report(ours):
     other = {"LV": 1, "MYO": 2, "RV": 3}
     name_labels(ours.parent, other)
     assert read_prediction(ours, "p1_frame01").structures == STRUCTURES
@@ -101,12 +101,12 @@ def test_what_the_labels_mean_is_said_by_the_report_first(ours):
     assert read_prediction(ours, "p1_frame01").structures == {"heart": 1}
 
 
-def test_agreement_that_does_not_exist_is_nan(ours):
+def test_null_agreement_is_nan(ours):
     (ours / "p1_frame01.json").write_text('{"pairwise_dice": {"LV": null}}')
     assert math.isnan(read_prediction(ours, "p1_frame01").pairwise_dice["LV"])
 
 
-def test_the_phases_of_a_cine_are_cases_and_the_whole_is_not(tmp_path, given):
+def test_phases_of_a_cine_are_cases(tmp_path, given):
     for phase in (1, 7):
         write(tmp_path, frame_name("p1", phase), given, phase=phase)
     shutil.copy(tmp_path / "p1_frame01.nii.gz", tmp_path / "p1.nii.gz")
@@ -114,40 +114,44 @@ def test_the_phases_of_a_cine_are_cases_and_the_whole_is_not(tmp_path, given):
     assert read_prediction(tmp_path, "p1_frame07").phase == 7
 
 
-def test_a_case_may_be_called_like_a_map_of_no_other(tmp_path, given):
+def test_case_may_end_like_a_map(tmp_path, given):
     write(tmp_path, "high_entropy", given)
     assert predicted_cases(tmp_path) == ["high_entropy"]
 
 
-def test_a_cine_without_its_phases_is_refused(tmp_path):
+def test_cine_without_its_phases_is_refused(tmp_path):
     write_labels(
         tmp_path / "p1.nii.gz", np.zeros((2, *SHAPE), np.uint8), make_geometry((2, *SHAPE), SPACING)
     )
-    with pytest.raises(DataError, match="has 2 phases; expected one 3D image"):
+    with pytest.raises(DataError) as caught:
         read_prediction(tmp_path, "p1")
+    assert caught.value.values == {"file": tmp_path / "p1.nii.gz", "phases": 2}
 
 
-def test_a_folder_without_labels_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no predictions: expected label files"):
-        predicted_cases(tmp_path)
-    with pytest.raises(DataError, match="is no folder: it should hold predictions"):
-        predicted_cases(tmp_path / "nowhere")
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_folder_without_labels_is_refused(tmp_path, name):
+    with pytest.raises(DataError) as caught:
+        predicted_cases(tmp_path / name)
+    assert caught.value.values == {"folder": tmp_path / name}
 
 
-def test_probabilities_of_another_grid_are_refused(ours, given):
+def test_probabilities_on_another_grid_are_refused(ours, given):
     file = ours / "p1_frame01_probabilities.npz"
     for wrong in (given["probabilities"][:, 1:], given["probabilities"].astype(int)):
         np.savez_compressed(file, probabilities=wrong)
-        with pytest.raises(DataError, match="expected floating-point probabilities of the class"):
+        with pytest.raises(DataError) as caught:
             read_prediction(ours, "p1_frame01")
+        assert caught.value.values["found"] == wrong.shape
+        assert caught.value.values["dtype"] == wrong.dtype
 
 
 def test_probabilities_of_another_prediction_are_refused(ours, given):
-    """As when nnU-Net wrote them reoriented, or the labels were replaced later."""
-    turned = given["probabilities"][..., ::-1]
-    np.savez_compressed(ours / "p1_frame01_probabilities.npz", probabilities=turned)
-    with pytest.raises(DataError, match=r"is not of the labels p1_frame01\.nii\.gz: less than ha"):
+    """nnU-Net may write them reoriented, or the labels were replaced later."""
+    file = ours / "p1_frame01_probabilities.npz"
+    np.savez_compressed(file, probabilities=given["probabilities"][..., ::-1])
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert caught.value.values == {"file": file, "labels": "p1_frame01.nii.gz"}
 
 
 @pytest.mark.parametrize(
@@ -160,11 +164,13 @@ def test_probabilities_of_another_prediction_are_refused(ours, given):
     ],
     ids=["logits", "twice", "below 0", "NaN"],
 )
-def test_what_are_no_probabilities_is_refused(ours, given, wrong):
+def test_values_that_are_not_probabilities_are_refused(ours, given, wrong):
     values = wrong(given["probabilities"])
     np.savez(ours / "p1_frame01_probabilities.npz", probabilities=values)
-    with pytest.raises(DataError, match=r"p1_frame01_probabilities\.npz holds no probabilities: "):
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert caught.value.values["file"] == ours / "p1_frame01_probabilities.npz"
+    assert {"low", "high", "lowest_sum", "highest_sum"} <= set(caught.value.values)
 
 
 def test_rounded_probabilities_are_probabilities(ours, given):
@@ -173,15 +179,17 @@ def test_rounded_probabilities_are_probabilities(ours, given):
     assert read_prediction(ours, "p1_frame01").probabilities.dtype == np.float16
 
 
-def test_an_array_without_its_archive_and_one_without_classes_are_refused(ours):
+def test_bare_or_empty_probability_array_is_refused(ours):
     file = ours / "p1_frame01_probabilities.npz"
     with file.open("wb") as stream:
         np.save(stream, np.zeros((4, *SHAPE), np.float32))
-    with pytest.raises(DataError, match="should hold an array called probabilities"):
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert set(caught.value.values) == {"file", "reason", "repair"}
     np.savez(file, probabilities=np.zeros((0, *SHAPE), np.float32))
-    with pytest.raises(DataError, match=r"holds float32 of shape \(0, "):
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert caught.value.values["found"] == (0, *SHAPE)
 
 
 @pytest.mark.parametrize("labels", ['{"RV": 70000}', '{"RV": 1, "LV": 1}', '{"RV": -1}'])
@@ -191,7 +199,7 @@ def test_impossible_numbers_in_a_report_are_refused(ours, labels):
         read_prediction(ours, "p1_frame01")
 
 
-def test_postprocessing_may_remove_a_part(ours, given):
+def test_postprocessed_labels_are_accepted(ours, given):
     labels = given["labels"].copy()
     labels[1] = 0
     write_labels(ours / "p1_frame01.nii.gz", labels, make_geometry(SHAPE, SPACING))
@@ -199,25 +207,29 @@ def test_postprocessing_may_remove_a_part(ours, given):
 
 
 @pytest.mark.parametrize("content", [b"PK no zip", b"", None])
-def test_damaged_probabilities_are_one_sentence(ours, content):
+def test_damaged_probabilities_are_refused(ours, content):
     file = ours / "p1_frame01_probabilities.npz"
     if content is None:
         np.savez(file, other=np.zeros(3))
     else:
         file.write_bytes(content)
-    with pytest.raises(DataError, match="should hold an array called probabilities, and cannot"):
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert caught.value.values["file"] == file
+    assert set(caught.value.values) == {"file", "reason", "repair"}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"labels": 3}', '{"phase": "ED"}'])
-def test_a_damaged_report_is_one_sentence(ours, text):
+def test_damaged_report_is_refused(ours, text):
     (ours / "p1_frame01.json").write_text(text)
     with pytest.raises(DataError, match="is damaged"):
         read_prediction(ours, "p1_frame01")
 
 
-def test_a_map_on_another_grid_is_refused(ours, given):
+def test_map_on_another_grid_is_refused(ours, given):
     small = given["entropy"][1:]
     write_map(ours / "p1_frame01_entropy.nii.gz", small, make_geometry(small.shape, SPACING))
-    with pytest.raises(DataError, match=r"another grid .* than the labels p1_frame01\.nii\.gz"):
+    with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
+    assert caught.value.values["file"] == ours / "p1_frame01_entropy.nii.gz"
+    assert caught.value.values["labels"] == "p1_frame01.nii.gz"

@@ -1,8 +1,8 @@
-"""Folders of predictions: what this program wrote, or nnU-Net's own ``nnUNetv2_predict``.
+"""Folders of predictions, written by this program or by ``nnUNetv2_predict``.
 
-Of ours a case has ``<case>.nii.gz``, ``<case>.json`` and the maps that were asked for; of nnU-Net's
-``<case>.nii.gz`` and, with ``--save_probabilities``, ``<case>.npz``. Its ``<case>.pkl`` is never
-opened: a pickle runs what it holds.
+This program writes ``<case>.nii.gz``, ``<case>.json`` and the requested maps, nnU-Net
+``<case>.nii.gz`` and, if probabilities are saved, ``<case>.npz``. Its ``<case>.pkl`` is never
+opened, because a pickle can run code.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ ENTROPY_SUFFIX: Final = "_entropy"
 MUTUAL_INFORMATION_SUFFIX: Final = "_mutual_information"
 PROBABILITIES: Final = "_probabilities.npz"
 ROUNDING: Final = 0.02
-"""Probabilities that were rounded, to float16 for example, may miss 0, 1 and their sum by it."""
+"""Tolerance for probabilities and their sum, which may be rounded, such as to float16."""
 LEAST_AGREEMENT: Final = 0.5
-"""Of the foreground, so much must be the most probable class; postprocessing changes less."""
+"""Smallest share of the foreground with the most probable class; postprocessing changes less."""
+
+
+_REPAIR: Final = "Segment the case again."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """What a model or an ensemble says of one 3D image; None where it was not saved.
+    """A prediction for one 3D image; None for a part that was not saved.
 
-    ``labels`` (Z, Y, X) in the image's grid, ``probabilities`` (C, Z, Y, X), ``entropy`` and
-    ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None where nothing says
-    so. ``pairwise_dice`` of the members, per structure. ``phase`` of a cine, from 1.
+    ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), ``entropy`` and
+    ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None if unknown.
+    ``pairwise_dice`` of the members, per structure. ``phase`` of a cine, from 1.
     """
 
     case: str
@@ -52,50 +55,57 @@ class Prediction:
 
 
 def predicted_cases(folder: Path) -> list[str]:
-    """Names of the 3D images whose labels lie in a folder, in order.
+    """Return the sorted names of the 3D images with labels in a folder.
 
-    The labels of a whole cine are left out where its phases have files of their own. Raises
-    DataError where there are none.
+    The labels of a whole cine are left out if its phases have their own files. Raises DataError if
+    there are none.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: it should hold predictions, <case>.nii.gz.")
+        raise DataError("{folder} is not a folder. Choose a folder of predictions.", folder=folder)
     files = (file for file in folder.iterdir() if not file.name.startswith("."))
     names = {_stem(file) for file in files if file.name.endswith(ENDINGS)}
     maps = {name + end for name in names for end in (ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX)}
-    cines = {found[1] for name in names if (found := re.fullmatch(r"(.+)_frame\d+", name))}
+    cines = {match[1] for name in names if (match := re.fullmatch(r"(.+)_frame\d+", name))}
     if not (cases := sorted(names - maps - cines)):
-        raise DataError(f"{folder} holds no predictions: expected label files <case>.nii.gz.")
+        raise DataError(
+            "{folder} has no predictions. Choose a folder with label files <case>.nii.gz.",
+            folder=folder,
+        )
     return cases
 
 
 def predicted_structures(folder: Path, case: str) -> dict[str, int] | None:
-    """Name → label of what a case shows, by its report or ``dataset.json``; None if nothing says.
+    """Return name → label for a case, from its report or ``dataset.json``; None if unknown.
 
-    Raises DataError for damaged ones.
+    Raises DataError for a damaged file.
     """
     return _report(folder / f"{case}.json").labels or structure_numbers(folder)
 
 
 def read_prediction(folder: Path, case: str) -> Prediction:
-    """Read all that is known of a case of `predicted_cases`.
+    """Read all files of a case of `predicted_cases`.
 
-    Entropy is computed from the probabilities where there is no map of it. Raises DataError, one
-    sentence, for a damaged file and for files that are not of the same prediction.
+    Entropy is computed from the probabilities if its map is missing. Raises DataError for a damaged
+    file and for files of different predictions.
     """
     labels = read_labels(_image_file(folder, case))
     if labels.is_cine:
-        raise DataError(f"{labels.source} has {labels.phases} phases; expected one 3D image.")
+        raise DataError(
+            "{file} has {phases} phases. Save each phase as its own 3D file.",
+            file=labels.source,
+            phases=labels.phases,
+        )
     report = _report(folder / f"{case}.json")
     probabilities = _probabilities(folder, case, labels)
-    doubt = _map(folder, case + ENTROPY_SUFFIX, labels)
-    if doubt is None and probabilities is not None:
-        doubt = entropy(probabilities)
+    entropy_map = _map(folder, case + ENTROPY_SUFFIX, labels)
+    if entropy_map is None and probabilities is not None:
+        entropy_map = entropy(probabilities)
     return Prediction(
         case=case,
         labels=labels,
         structures=report.labels or structure_numbers(folder),
         probabilities=probabilities,
-        entropy=doubt,
+        entropy=entropy_map,
         mutual_information=_map(folder, case + MUTUAL_INFORMATION_SUFFIX, labels),
         pairwise_dice={
             name: math.nan if dice is None else dice for name, dice in report.pairwise_dice.items()
@@ -106,7 +116,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
 
 @dataclass(frozen=True)
 class _Report:
-    """The entries of ``<case>.json`` that are needed here."""
+    """The entries of ``<case>.json`` that an evaluation reads."""
 
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
@@ -116,7 +126,7 @@ class _Report:
 def _report(file: Path) -> _Report:
     if not file.is_file():
         return _Report()
-    report = read_json(file, _Report, repair="Segment the case again.")
+    report = read_json(file, _Report, repair=_REPAIR)
     return replace(report, labels=checked_numbers(report.labels, file))
 
 
@@ -127,48 +137,68 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None
         return None
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            found: VoxelArray = content["probabilities"]
+            probabilities: VoxelArray = content["probabilities"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{file} should hold an array called probabilities, and cannot be read "
-            f"({type(error).__name__}: {error})."
+            "{file} has no readable array “probabilities” ({reason}). {repair}",
+            file=file,
+            reason=f"{type(error).__name__}: {error}",
+            repair=_REPAIR,
         ) from error
-    _check_probabilities(file, found, labels)
-    return found
+    _check_probabilities(file, probabilities, labels)
+    return probabilities
 
 
-def _check_probabilities(file: Path, found: VoxelArray, labels: Volume) -> None:
-    if found.shape[1:] != labels.shape or len(found) == 0 or found.dtype.kind != "f":
+def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> None:
+    shape, dtype = probabilities.shape, probabilities.dtype
+    if shape[1:] != labels.shape or len(probabilities) == 0 or dtype.kind != "f":
         raise DataError(
-            f"{file} holds {found.dtype} of shape {found.shape}; expected floating-point "
-            f"probabilities of the classes in the grid of {labels.source.name}, {labels.shape}."
+            "{file} has {dtype} values of shape {found} instead of floating-point probabilities "
+            "of shape (classes, {expected}) like {labels}. {repair}",
+            file=file,
+            dtype=dtype,
+            found=shape,
+            expected=", ".join(map(str, labels.shape)),
+            labels=labels.source.name,
+            repair=_REPAIR,
         )
-    sums = found.sum(axis=0, dtype=np.float32)
-    low, high = float(found.min()), float(found.max())
+    sums = probabilities.sum(axis=0, dtype=np.float32)
+    low, high = float(probabilities.min()), float(probabilities.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING and np.abs(sums - 1).max() <= ROUNDING):
         raise DataError(
-            f"{file} holds no probabilities: values from {low:.3g} to {high:.3g} that sum to "
-            f"{sums.min():.3g} to {sums.max():.3g} in a voxel, not to 1. Save the softmax."
+            "The values in {file} are not probabilities ({low:.3g} to {high:.3g}, with sums of "
+            "{lowest_sum:.3g} to {highest_sum:.3g} instead of 1). Save the softmax.",
+            file=file,
+            low=low,
+            high=high,
+            lowest_sum=float(sums.min()),
+            highest_sum=float(sums.max()),
         )
-    drawn, probable = labels.voxels, most_probable(found)
+    drawn, probable = labels.voxels, most_probable(probabilities)
     foreground = (drawn > 0) | (probable > 0)
     if foreground.any() and np.mean((drawn == probable)[foreground]) < LEAST_AGREEMENT:
         raise DataError(
-            f"{file} is not of the labels {labels.source.name}: less than half of the foreground "
-            "has the most probable class. Predict both together, without reorienting one."
+            "{file} and {labels} do not belong together, because less than half of the foreground "
+            "has the most probable class. Predict both together, without reorienting either.",
+            file=file,
+            labels=labels.source.name,
         )
 
 
 def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
     if not any((folder / f"{name}{ending}").is_file() for ending in ENDINGS):
         return None
-    found = read_volume(_image_file(folder, name), allow_blank=True)
-    if not found.geometry.same_grid(labels.geometry):
+    volume = read_volume(_image_file(folder, name), allow_blank=True)
+    if not volume.geometry.same_grid(labels.geometry):
         raise DataError(
-            f"{found.source} lies on another grid ({found.geometry}) than the labels "
-            f"{labels.source.name} ({labels.geometry})."
+            "{file} has another grid ({found}) than {labels} ({expected}). {repair}",
+            file=volume.source,
+            found=volume.geometry,
+            labels=labels.source.name,
+            expected=labels.geometry,
+            repair=_REPAIR,
         )
-    return found.voxels
+    return volume.voxels
 
 
 def _image_file(folder: Path, name: str) -> Path:

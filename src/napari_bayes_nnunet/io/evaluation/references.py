@@ -1,4 +1,4 @@
-"""Reference labels of studies: found by the name of the case, numbered as the study is."""
+"""Reference labels, found by the name of a case and renumbered like its structures."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
 
 
 class Reference(NamedTuple):
-    """(Z, Y, X) labels of a reference, and the structures that it knows (name: label).
+    """(Z, Y, X) labels of a reference, and its structures (name: label).
 
-    ``is_named``: whether a ``dataset.json`` says what its values mean.
+    ``is_named``: whether a ``dataset.json`` names the labels.
     """
 
     labels: VoxelArray
@@ -36,26 +36,30 @@ def reference_labels(
     structures: Mapping[str, int],
     geometry: Geometry,
 ) -> VoxelArray | None:
-    """(Z, Y, X) labels of a phase, with the numbers of ``structures`` and 0 for all else.
+    """Return the (Z, Y, X) labels of a phase, numbered like ``structures``, 0 for the rest.
 
-    ``folder`` holds ``<case>.nii.gz`` or ``<case>_gt.nii.gz``; the phases of a cine as one 4D file
-    so named, or each as ``<case>_frame01.nii.gz`` or ``<case>_frame01_gt.nii.gz``. What its values
-    mean is read from ``dataset.json`` in the folder or above it; without one they are numbered as
-    ``structures``. None where the phase has no labels: no file, or nothing but 0 in a 4D file.
+    ``folder`` contains ``<case>.nii.gz`` or ``<case>_gt.nii.gz``. Phases of a cine are one 4D file
+    with such a name, or files such as ``<case>_frame01.nii.gz`` or ``<case>_frame01_gt.nii.gz``.
+    Label names are read from ``dataset.json`` in the folder or above it; without one, labels are
+    numbered like ``structures``. None if the phase has no file, or only 0 in a 4D file.
 
-    Raises DataError for another grid than ``geometry``, for values without a meaning, and where
-    the reference does not know a structure of the study.
+    Raises DataError for another grid than ``geometry``, for undefined labels, and if the reference
+    lacks a structure of the study.
     """
-    found = _read(folder, case, phase)
-    if found is None:
+    labels = _read(folder, case, phase)
+    if labels is None:
         return None
     grid = geometry.frame()
-    if not found.geometry.same_grid(grid):
+    if not labels.geometry.same_grid(grid):
         raise DataError(
-            f"{found.source} lies on another grid ({found.geometry}) than the study "
-            f"{case} ({grid})."
+            "{file} has another grid ({found}) than {case} ({expected}). Draw the reference on the "
+            "image that was segmented.",
+            file=labels.source,
+            found=labels.geometry,
+            case=case,
+            expected=grid,
         )
-    return _renumbered(found, structures, structure_numbers(folder))
+    return _renumbered(labels, structures, structure_numbers(folder))
 
 
 def known_reference(
@@ -66,13 +70,13 @@ def known_reference(
     structures: Mapping[str, int],
     geometry: Geometry,
 ) -> Reference | None:
-    """`reference_labels` of those ``structures`` that the reference knows.
+    """Return `reference_labels` of those ``structures`` that the reference has.
 
-    These are named in its ``dataset.json``; without one they are those that the labels of this
-    phase show: nothing says of another that it was looked for (Sunnybrook has no RV, and the
-    myocardium in end-diastole only). The others are 0 in the labels.
+    These are named in its ``dataset.json``. Without one, they are the structures drawn in this
+    phase, because others may not have been drawn at all (Sunnybrook has no RV, and the myocardium
+    in end-diastole only). Other structures are 0 in the labels.
 
-    Raises DataError as `reference_labels`, but for no structure that is missing.
+    Raises DataError like `reference_labels`, but not for a missing structure.
     """
     numbers = structure_numbers(folder)
     known = dict(structures)
@@ -88,19 +92,19 @@ def known_reference(
 
 @dataclass(frozen=True)
 class _Labels:
-    """The labels in a ``dataset.json``; other programs write some numbers as text."""
+    """The labels in a ``dataset.json``; some programs write numbers as text."""
 
     labels: dict[str, int | str | list[int]]
 
 
 def structure_numbers(folder: Path) -> dict[str, int] | None:
-    """Label of every structure without background; None if nothing says so.
+    """Return the label of every structure except background and nnU-Net's ignore label.
 
-    From ``dataset.json`` in the folder or above it, without the voxels nnU-Net ignores. Raises
-    DataError where that is damaged.
+    They are read from ``dataset.json`` in the folder or above it; None without one. Raises
+    DataError if the file is damaged.
     """
-    places = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
-    file = next((place for place in places if place.is_file()), None)
+    files = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
+    file = next((file for file in files if file.is_file()), None)
     if file is None:
         return None
     repair = "It must give every structure its number, as nnU-Net's dataset.json does."
@@ -124,7 +128,7 @@ def _number(name: str, value: int | str | list[int], file: Path) -> int:
 def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
     """Return the label of each structure of a file, without background.
 
-    Raises DataError for two that are the same and for impossible ones.
+    Raises DataError for equal or impossible labels.
     """
     names: dict[int, str] = {}
     for name, value in numbers.items():
@@ -160,9 +164,10 @@ def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
 
 
 def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
-    """What the file may be called, and whether it is of that phase alone.
+    """Yield possible names of the file, and whether it contains only that phase.
 
-    Beside a file ``_gt`` the one without it is the image, as in ACDC and Sunnybrook.
+    Names in ``_gt`` come first: next to such a file, the one without it is the image, as in ACDC
+    and Sunnybrook.
     """
     if phase is not None:
         # ACDC calls the cine patient001_4d and its phases patient001_frame01.
@@ -176,8 +181,10 @@ def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
 def _frame(labels: Volume, phase: int) -> Volume | None:
     if not labels.is_cine:
         raise DataError(
-            f"{labels.source} is one volume and does not say that it is phase {phase} of the "
-            f"study: its name should end in _frame{phase:02d}."
+            "{file} does not say of which phase it is. If it is phase {phase}, end its name in "
+            "_frame{phase:02d}.",
+            file=labels.source,
+            phase=phase,
         )
     frame = labels.frame(phase)
     return frame if frame.voxels.any() else None
@@ -190,16 +197,22 @@ def _renumbered(
     unknown = set(np.unique(labels.voxels).tolist()) - {0, *numbers.values()}
     if unknown:
         raise DataError(
-            f"{labels.source} holds the value {min(unknown)}, but only "
-            f"{', '.join(f'{v} ({n})' for n, v in numbers.items())} have a meaning."
+            "{file} contains the label {value}, but only {known} are defined. Define it in "
+            "dataset.json, or remove it from the file.",
+            file=labels.source,
+            value=min(unknown),
+            known=", ".join(f"{value} ({name})" for name, value in numbers.items()),
         )
     table = np.zeros(1 << 16, np.uint16)
     for name, number in structures.items():
-        same = match_structure(name, numbers)
-        if same is None:
+        match = match_structure(name, numbers)
+        if match is None:
             raise DataError(
-                f"The reference {labels.source} knows no structure {name}, which the study shows; "
-                f"it knows {', '.join(numbers)}."
+                "The reference {file} lacks the structure {structure} of the study; it has only "
+                "{known}. Use the same names in both dataset.json files.",
+                file=labels.source,
+                structure=name,
+                known=", ".join(numbers),
             )
-        table[numbers[same]] = number
+        table[numbers[match]] = number
     return np.asarray(table[labels.voxels])
