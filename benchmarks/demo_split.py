@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset
+from napari_bayes_nnunet.io.dataset.patients import patient_of
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 
 VALIDATION_PATIENTS = 16
 SEED = 2022

@@ -31,7 +31,8 @@ from napari_bayes_nnunet.app.segmentation.result import Snapshot
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, patient_of
+from napari_bayes_nnunet.io.dataset.patients import patient_of
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .held_back import held_back, image_of, parser

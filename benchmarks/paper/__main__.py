@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from napari_bayes_nnunet.io.dataset.raw_dataset import DEFAULT_PATIENT, patient_of, read_dataset
+from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, patient_of
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 
 from .judging import Case, judge
 from .report import SUNNYBROOK, write_report

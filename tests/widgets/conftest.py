@@ -23,7 +23,7 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
+from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 
 from ..helpers import HELPERS
 from ..helpers.models import plans

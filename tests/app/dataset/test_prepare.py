@@ -37,7 +37,8 @@ from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import check_case, check_dataset, check_labels
 from napari_bayes_nnunet.io.dataset.groups import read_groups
-from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of, read_dataset, read_splits
+from napari_bayes_nnunet.io.dataset.patients import patient_of
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset, read_splits
 from napari_bayes_nnunet.io.dataset.release import MISSING_FILE
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
 

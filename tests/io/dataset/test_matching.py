@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.dataset.folder_contents import (
 )
 from napari_bayes_nnunet.io.dataset.matching import NO_IMAGE, NO_LABEL, match_folders
 from napari_bayes_nnunet.io.dataset.pairs import Pair
-from napari_bayes_nnunet.io.dataset.raw_dataset import patient_of
+from napari_bayes_nnunet.io.dataset.patients import patient_of
 
 from ...helpers.folders import (
     add_good,

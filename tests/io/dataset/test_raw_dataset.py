@@ -11,6 +11,7 @@ import pytest
 
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.patients import patient_of, without_patient
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     CASES_ON_BOTH_SIDES,
     EMPTY_FOLD,
@@ -24,12 +25,10 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     RawDataset,
     Split,
     extended_split,
-    patient_of,
     patient_splits,
     read_dataset,
     read_splits,
     splits_to_json,
-    without_patient,
 )
 
 CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
@@ -175,29 +174,6 @@ def test_damaged_corrections_are_refused(tmp_path: Path, text: str) -> None:
 
 
 # Patients and splits
-
-
-@pytest.mark.parametrize(
-    ("case", "pattern", "patient"),
-    [
-        ("patient001_frame01", None, "patient001"),
-        ("a_frame1_frame02", None, "a"),
-        ("SCD0000101_ED_frame19", None, "SCD0000101"),
-        ("no-frames", None, "no-frames"),
-        ("site3-017-ED", r"site\d+-(\d+)", "017"),
-        ("site3-017-ED", r"site\d+-\d+", "site3-017"),
-        ("017", r"(x)?017", "017"),
-    ],
-)
-def test_patient_of_a_case(case: str, pattern: str | None, patient: str) -> None:
-    found = patient_of(case) if pattern is None else patient_of(case, pattern)
-    assert found == patient
-
-
-def test_an_invalid_pattern_is_refused() -> None:
-    with pytest.raises(DataError) as caught:
-        patient_of("a", "(")
-    assert caught.value.values["pattern"] == "("
 
 
 def test_splits_keep_patients_together_and_validate_each_once() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.cohort.summary import CohortTable
+from napari_bayes_nnunet.app.cohort.table import CohortTable
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels

@@ -47,7 +47,7 @@ from tests.helpers.drops import drop
 
 from ...helpers.cohort_docks import fake_predict, made_settings, make_images
 from ...helpers.settling import settle
-from ..segment.test_worker_process import is_alive
+from ..segment.test_inference_child import is_alive
 
 
 @pytest.fixture

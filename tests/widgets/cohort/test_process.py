@@ -22,7 +22,7 @@ from napari_bayes_nnunet.widgets.common.process import (
 )
 
 from ...helpers.cohort_docks import fake_predict, made_request
-from ..segment.test_worker_process import is_alive
+from ..segment.test_inference_child import is_alive
 
 
 class Heard:

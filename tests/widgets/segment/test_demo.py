@@ -32,7 +32,7 @@ from napari_bayes_nnunet.widgets.segment.demo import (
 )
 from napari_bayes_nnunet.widgets.segment.dock import NO_USABLE_MEMBER, SegmentWidget
 from napari_bayes_nnunet.widgets.segment.ensemble_form import NO_DEMO
-from napari_bayes_nnunet.widgets.segment.worker_process import SUBJECT, InferenceChild
+from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, InferenceChild
 
 from ...helpers import HELPERS
 from ..conftest import fake_command, make_folder
@@ -45,7 +45,6 @@ from qtpy.QtCore import QTimer
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild
 from napari_bayes_nnunet.widgets.common.settings import Settings
 
 picture, demo, timeout, closes, *command = sys.argv[1:]

@@ -45,6 +45,7 @@ from napari_bayes_nnunet.widgets.segment.dock import (
     WAITING_FOR_ENSEMBLE,
 )
 from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN
+from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT
 from napari_bayes_nnunet.widgets.segment.job import STOPPED_AFTER, STOPPED_EARLY
 from napari_bayes_nnunet.widgets.segment.new_study import (
     BEGUN_STUDY,
@@ -61,7 +62,6 @@ from napari_bayes_nnunet.widgets.segment.result_actions import (
 )
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
-from napari_bayes_nnunet.widgets.segment.worker_process import SUBJECT
 from tests.helpers.drops import drop
 
 from ...helpers import HELPERS
@@ -69,7 +69,7 @@ from ...helpers.cohort_docks import fake_predict, make_images
 from ...helpers.settling import settle
 from ...helpers.studies import make_study
 from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
-from .test_worker_process import is_alive
+from .test_inference_child import is_alive
 
 
 def names(dock) -> list[str]:
@@ -440,7 +440,7 @@ def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
         "import sys, pathlib, napari\n"
         "from qtpy.QtCore import QTimer\n"
         "from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget\n"
-        "from napari_bayes_nnunet.widgets.segment.worker_process import InferenceChild\n"
+        "from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild\n"
         "from napari_bayes_nnunet.widgets.common.settings import Settings\n"
         "viewer = napari.Viewer()\n"
         "command, cohort = [[sys.executable, script] for script in sys.argv[3:]]\n"

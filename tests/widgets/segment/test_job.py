@@ -16,6 +16,11 @@ from qtpy.QtCore import QObject
 from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
+from napari_bayes_nnunet.widgets.segment.inference_child import (
+    NEW_PROCESS,
+    SUBJECT,
+    InferenceChild,
+)
 from napari_bayes_nnunet.widgets.segment.job import (
     PREPARING,
     RESULT_KEPT,
@@ -26,11 +31,6 @@ from napari_bayes_nnunet.widgets.segment.job import (
     SegmentationJob,
     SegmentationProgress,
     stopped_sentence,
-)
-from napari_bayes_nnunet.widgets.segment.worker_process import (
-    NEW_PROCESS,
-    SUBJECT,
-    InferenceChild,
 )
 
 from ...helpers.settling import settle

@@ -20,7 +20,7 @@ from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
 from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row
-from .summary import CohortSummary, CohortTable
+from .table import CohortSummary, CohortTable
 from .task import StudyTask, run_study
 
 Work: TypeAlias = Callable[[StudyTask], StudyRow]

@@ -14,7 +14,8 @@ import numpy as np
 from ...core.heart.structures import match_structure
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of, read_groups
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, named
+from ...io.dataset.patients import DEFAULT_PATIENT
+from ...io.dataset.raw_dataset import named
 from ...io.evaluation.predictions import predicted_cases, predicted_structures
 from ...io.evaluation.references import Reference, structure_numbers
 from .. import AppError

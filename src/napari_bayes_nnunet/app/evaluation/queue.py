@@ -23,7 +23,7 @@ from ...core.review.queue_yield import (
     queue_yield,
     wrong_voxels,
 )
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, patient_of
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.evaluation.references import reference_labels
 from ...io.study.study import Phase, Study, read_study
 from ...io.study.summary import list_studies

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT
+from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import predicted_cases
 from ...io.files.atomic import write_text
 from ...io.images.nifti import ENDINGS

@@ -9,7 +9,7 @@ import click
 
 from ...core.problems import Setting
 from ...core.steps import drain
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT
+from ...io.dataset.patients import DEFAULT_PATIENT
 from .. import AppError
 from ..report.output_folder import check_writable
 from ..terminal import progress_bar

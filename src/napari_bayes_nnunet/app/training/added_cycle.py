@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.problems import Action
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, RawDataset, patient_of
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import TrainingRecord
 from .. import AppError
 from .request import dataset_difference

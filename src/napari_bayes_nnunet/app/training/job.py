@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...core.problems import Action
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, RawDataset, Split, patient_of, read_dataset
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
 from .added_cycle import with_added_cycle

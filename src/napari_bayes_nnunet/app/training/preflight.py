@@ -10,14 +10,8 @@ from pathlib import Path
 from ...core.problems import Action, Statement, statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
-from ...io.dataset.raw_dataset import (
-    DEFAULT_PATIENT,
-    RawDataset,
-    Split,
-    named,
-    patient_of,
-    read_dataset,
-)
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.raw_dataset import RawDataset, Split, named, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
 from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing

@@ -13,15 +13,8 @@ from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
-from ...io.dataset.raw_dataset import (
-    DEFAULT_PATIENT,
-    RawDataset,
-    Split,
-    named,
-    patient_splits,
-    read_splits,
-    without_patient,
-)
+from ...io.dataset.patients import DEFAULT_PATIENT, without_patient
+from ...io.dataset.raw_dataset import RawDataset, Split, named, patient_splits, read_splits
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from .. import AppError
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, patient_of, splits_to_json
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.raw_dataset import splits_to_json
 from ...io.ensemble.run_folder import (
     EpochReport,
     RunFolder,

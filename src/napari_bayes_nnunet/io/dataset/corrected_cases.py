@@ -24,9 +24,9 @@ from ..images.nifti import (
     write_image,
     write_labels,
 )
+from .patients import DEFAULT_PATIENT
 from .raw_dataset import (
     CORRECTIONS,
-    DEFAULT_PATIENT,
     SPLITS,
     RawDataset,
     Split,

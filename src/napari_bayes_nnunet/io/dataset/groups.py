@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import DataError
 from ..files.atomic import write_text
-from .raw_dataset import DEFAULT_PATIENT, patient_of
+from .patients import DEFAULT_PATIENT, patient_of
 
 GROUPS_FILE = "groups.csv"
 CASE, PATIENT = "case", "patient"

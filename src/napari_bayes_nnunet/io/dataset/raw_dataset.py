@@ -1,4 +1,4 @@
-"""nnU-Net raw datasets: cases, patients, and splits that keep a patient together."""
+"""nnU-Net raw datasets: their cases, and splits that keep a patient together."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from ...core.problems import Action
 from .. import DataError
 from ..files.checksum import sha256
 from ..files.json_files import read_json
+from .patients import DEFAULT_PATIENT, patient_of
 
 CORRECTIONS = "corrections.json"
 FOLDS = 5
 SPLITS = "splits_final.json"
-DEFAULT_PATIENT = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""Pattern of the patient's part of a case name: all before ``_frame`` or ``_ED_frame``."""
 NAMED = 3
 """Number of cases that a sentence names before "…"."""
 NOT_A_DATASET = (
@@ -54,7 +53,6 @@ REGIONS = (
     "{file} has overlapping regions, but the entropy (Eq. 3) needs exclusive labels. Use one "
     "number for each label."
 )
-BAD_PATTERN = "{pattern!r} is not a valid pattern for the patient ({reason}). Correct the pattern."
 LABEL_WITHOUT_IMAGE = (
     "The label {label} has no image {image} in imagesTr. Add the image, or remove the label."
 )
@@ -151,19 +149,6 @@ def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
         return read_json(file, dict[str, dict[str, Any]], repair=repair)
     except FileNotFoundError:
         return {}
-
-
-def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
-    """Return the patient of a case: the first group of ``pattern`` in its name, else the name.
-
-    Raises DataError if ``pattern`` is not a regular expression.
-    """
-    return _patient_in(case, pattern) or case
-
-
-def without_patient(cases: Sequence[str], pattern: str) -> list[str]:
-    """Return the cases that ``pattern`` does not match; each counts as a patient of its own."""
-    return [case for case in cases if not _patient_in(case, pattern)]
 
 
 def named(cases: Sequence[str]) -> str:
@@ -293,17 +278,6 @@ def _check_labels(file: Path, labels: Any) -> None:
     if wrong:
         # nnU-Net v1 had names by number.
         raise DataError(WRONG_LABELS, file=file, found=f"{wrong[0]}: {labels[wrong[0]]!r}")
-
-
-def _patient_in(case: str, pattern: str) -> str:
-    """Return the patient that ``pattern`` finds in a case's name, "" if it finds none."""
-    try:
-        found = re.search(pattern, case)
-    except re.error as error:
-        raise DataError(BAD_PATTERN, pattern=pattern, reason=error) from error
-    if found is None:
-        return ""
-    return (found.group(1) if found.groups() else found.group()) or ""
 
 
 def _is_data(file: Path, ending: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT
+from ...io.dataset.patients import DEFAULT_PATIENT
 from .dock import MessageLabel, row_label
 from .rows_table import LEVEL_COLORS
 

@@ -40,11 +40,11 @@ from ..layers.result_layers import (
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
+from .inference_child import InferenceChild
 from .job import STOPPED_EARLY, SegmentationJob
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
-from .worker_process import InferenceChild
 
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow

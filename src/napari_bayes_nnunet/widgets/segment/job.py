@@ -36,7 +36,7 @@ from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
 from ..layers.result import SegmentationResult, delete_files, phase_names
-from .worker_process import InferenceChild
+from .inference_child import InferenceChild
 
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""

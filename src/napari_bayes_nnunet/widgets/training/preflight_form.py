@@ -18,7 +18,8 @@ from ...app.training.preflight import Preflight, assess_request, check_cases
 from ...app.training.request import Preset, TrainingRequest
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.dataset.check import CaseCheck, DatasetProblem
-from ...io.dataset.raw_dataset import DEFAULT_PATIENT, FOLDS, RawDataset
+from ...io.dataset.patients import DEFAULT_PATIENT
+from ...io.dataset.raw_dataset import FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
 from ..common.dock import MessageLabel

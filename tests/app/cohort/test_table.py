@@ -9,7 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app.cohort.page import CohortPage
 from napari_bayes_nnunet.app.cohort.row import StudyRow
-from napari_bayes_nnunet.app.cohort.summary import CohortSummary, CohortTable
+from napari_bayes_nnunet.app.cohort.table import CohortSummary, CohortTable
 
 
 def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
