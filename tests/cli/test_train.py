@@ -22,6 +22,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.files.checksum import sha256
+from napari_bayes_nnunet.nnunet.device import UNAVAILABLE
 
 from ..helpers.command import bayes_nnunet, environment, start
 from ..helpers.hearts import LABELS, make_dataset
@@ -297,7 +298,7 @@ def test_a_device_that_is_not_there(planned_run, hearts, warm_command, tmp_path)
     run = shutil.copytree(planned_run, tmp_path / "run")
     failed = warm_command.run("train", hearts, "--output", run, "--device", "cuda", folder=tmp_path)
     assert failed.code == 1
-    assert failed.errors == ("Error: This machine has no usable cuda device; choose auto or cpu.\n")
+    assert failed.errors == f"Error: {UNAVAILABLE.format(device='cuda', choices='auto or cpu')}\n"
 
 
 # Other datasets

@@ -1,7 +1,7 @@
-"""Training on several cards, with processes on the CPU in their place.
+"""Training on several GPUs, simulated by processes on the CPU.
 
-What nnU-Net does with CUDA alone is replaced in every process it spawns, as all of them import the
-file they were started with. They talk by gloo instead of NCCL; everything else is the real thing.
+The parts of nnU-Net that need CUDA are replaced in every process it spawns, because each imports
+the file it was started with. The processes use gloo instead of NCCL; everything else is real.
 
     python gloo_ddp.py train …     is ``bayes-nnunet train …``
     python gloo_ddp.py DATASET …   is the command that it starts
@@ -40,7 +40,7 @@ run_training.setup_ddp = init_gloo
 module.DDP = lambda network, device_ids: DDP(network)
 module.nnUNetTrainer.__setattr__ = set_attribute
 ddp_command, ddp.ddp_command = ddp.ddp_command, gloo_command
-ddp.check_cards = lambda *arguments, **options: None
+ddp.check_gpus = lambda *arguments, **options: None
 
 ddp.end_with_parent()
 if __name__ == "__main__":

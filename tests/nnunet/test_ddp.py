@@ -1,4 +1,4 @@
-"""The command for several cards: its words, who follows it, and a training by two processes."""
+"""The command for several GPUs, the process that follows it, and a training by two processes."""
 
 import contextlib
 import json
@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.nnunet import ModelError, ddp
 from napari_bayes_nnunet.nnunet.device import training_environment
@@ -33,42 +34,59 @@ def run(tmp_path):
     return RunFolder(tmp_path / "run")
 
 
-# Whether it can be
+# What can be trained
 
 
-def cards(monkeypatch, count, *, nccl=True):
+def set_gpus(monkeypatch, count, *, nccl=True):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_enough_cards(device, monkeypatch):
-    cards(monkeypatch, 2)
-    ddp.check_cards(2, device=device, batch_size=2)
+def test_enough_gpus_are_accepted(device, monkeypatch):
+    set_gpus(monkeypatch, 2)
+    ddp.check_gpus(2, device=device, batch_size=2)
+
+
+OMIT_GPUS, OTHER_GPUS = (
+    Remedy(action, {"setting": "num_gpus"}) for action in (Action.OMIT, Action.OTHER_VALUE)
+)
+OMIT_DEVICE = Remedy(Action.OMIT, {"setting": "device"})
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "sentence"),
+    ("request_", "available", "values", "remedies"),
     [
-        ({}, 0, "--num-gpus 2 needs 2 CUDA cards, but this machine has 0: ask for fewer, or"),
-        ({"device": "cuda"}, 1, "needs 2 CUDA cards, but this machine has 1: ask for fewer"),
-        ({"device": "cpu"}, 2, "Only CUDA .* leave out --num-gpus 2, or --device cpu."),
-        ({"device": "mps"}, 2, "Only CUDA .* leave out --num-gpus 2, or --device mps."),
-        ({"device": "cuda:1"}, 2, "takes the first 2 cards: leave out --device cuda:1, and"),
-        ({"batch_size": 1}, 2, "A batch of 1 cannot be shared equally among 2 cards: choose a"),
-        ({"batch_size": 5}, 2, "A batch of 5 .* a --batch-size that is a multiple of 2, or"),
+        ({}, 0, {"gpus": 2, "available": 0}, (OTHER_GPUS,)),
+        ({"device": "cuda"}, 1, {"gpus": 2, "available": 1}, (OTHER_GPUS,)),
+        ({"device": "cpu"}, 2, {"device": "cpu"}, (OMIT_GPUS, OMIT_DEVICE)),
+        ({"device": "mps"}, 2, {"device": "mps"}, (OMIT_GPUS, OMIT_DEVICE)),
+        ({"device": "cuda:1"}, 2, {"gpus": 2, "device": "cuda:1"}, (OMIT_DEVICE,)),
     ],
 )
-def test_what_several_cards_cannot_do(asked, found, sentence, monkeypatch):
-    cards(monkeypatch, found)
-    with pytest.raises(ModelError, match=sentence):
-        ddp.check_cards(2, **{"device": "auto", "batch_size": 20, **asked})
+def test_gpus_that_cannot_train_are_refused(request_, available, values, remedies, monkeypatch):
+    set_gpus(monkeypatch, available)
+    with pytest.raises(ModelError) as caught:
+        ddp.check_gpus(2, **{"device": "auto", "batch_size": 20, **request_})
+    assert caught.value.values == values
+    assert caught.value.remedies == remedies
 
 
-def test_a_torch_for_one_card(monkeypatch):
-    cards(monkeypatch, 2, nccl=False)
-    with pytest.raises(ModelError, match="lacks NCCL"):
-        ddp.check_cards(2, device="auto", batch_size=20)
+@pytest.mark.parametrize(("batch_size", "size"), [(1, 2), (5, 4)])
+def test_an_unequal_batch_is_refused_with_an_equal_one(batch_size, size, monkeypatch):
+    set_gpus(monkeypatch, 2)
+    with pytest.raises(ModelError) as caught:
+        ddp.check_gpus(2, device="auto", batch_size=batch_size)
+    assert caught.value.values == {"batch_size": batch_size, "gpus": 2}
+    assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": size}), OTHER_GPUS)
+
+
+def test_a_torch_without_nccl_is_refused(monkeypatch):
+    set_gpus(monkeypatch, 2, nccl=False)
+    with pytest.raises(ModelError) as caught:
+        ddp.check_gpus(2, device="auto", batch_size=20)
+    assert caught.value.remedies == (OMIT_GPUS,)
+    assert "NCCL" in str(caught.value)
 
 
 # The command
@@ -99,17 +117,17 @@ def test_the_environment_names_folders_trainer_and_parent(run, monkeypatch):
     }
 
 
-def test_nnunet_is_told_the_same_as_for_one_card(run, monkeypatch):
+def test_the_environment_includes_that_of_one_gpu(run, monkeypatch):
     monkeypatch.delenv("nnUNet_compile", raising=False)
-    for_one = {
+    for_one_gpu = {
         **workspace_environment(run.workspace),
         **trainer_environment(run.path),
         **training_environment(torch.device("cuda")),
     }
-    assert for_one.items() < ddp.ddp_environment(run.path, run.workspace).items()
+    assert for_one_gpu.items() < ddp.ddp_environment(run.path, run.workspace).items()
 
 
-def test_the_epoch_to_go_on_with_is_that_of_the_state_nnunet_takes(run):
+def test_the_saved_epoch_is_that_of_nnunets_state(run):
     assert ddp.saved_epoch(run, "0") == 0
     run.fold("0").mkdir(parents=True)
     weights = {"network_weights": {"w": torch.zeros(1)}}
@@ -119,20 +137,18 @@ def test_the_epoch_to_go_on_with_is_that_of_the_state_nnunet_takes(run):
         assert ddp.saved_epoch(run, "0") == epoch
 
 
+def test_a_model_error_in_a_traceback_is_the_failure():
+    text = "\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No {x}.\n"
+    assert str(ddp.failure_statement(RuntimeError(text))) == "No {x}."
+
+
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No.\n", "No."),
-        (
-            "process 1 terminated with signal SIGKILL",
-            "A process of the training on several cards failed: process 1 terminated with signal "
-            "SIGKILL. Details are in train.log; go on with --resume.",
-        ),
-        ("", "A process of the training on several cards failed: RuntimeError. Details are in"),
-    ],
+    ("text", "reason"),
+    [("Traceback …\nKilled by SIGKILL.", "Killed by SIGKILL"), ("", "RuntimeError")],
 )
-def test_the_sentence_of_a_failed_process(text, sentence):
-    assert ddp.failure_sentence(RuntimeError(text)).startswith(sentence)
+def test_other_errors_are_the_reason_of_the_failure(text, reason):
+    failure = ddp.failure_statement(RuntimeError(text))
+    assert failure == statement(ddp.PROCESS_FAILED, Action.RESUME, reason=reason)
 
 
 # Following it
@@ -156,7 +172,7 @@ def report(epoch):
 
 @pytest.fixture
 def follow(run):
-    """``follow(script)`` runs it in the place of nnU-Net's; the epochs are in ``follow.epochs``."""
+    """``follow(script)`` runs the script instead of nnU-Net; epochs are in ``follow.epochs``."""
     run.path.mkdir()
 
     def follow(script, *, stop=lambda: False, on_epoch=lambda report: None):
@@ -164,7 +180,7 @@ def follow(run):
             follow.epochs.append(report.epoch)
             on_epoch(report)
 
-        ddp.train_on_cards(
+        ddp.train_on_gpus(
             [sys.executable, "-c", FAKE + script, str(run.path)],
             {**environment(), "FAKE": "yes"},
             run=run,
@@ -177,8 +193,8 @@ def follow(run):
     return follow
 
 
-def test_reports_arrive_while_it_runs_and_nothing_is_left(follow, run):
-    # The second epoch begins when the first is known.
+def test_reports_arrive_early_and_leave_no_files(follow, run):
+    # The second epoch begins when the report of the first has arrived.
     script = "report(0)\nwhile not (run.path / 'go').exists(): time.sleep(0.01)\nreport(1)"
     follow(script, on_epoch=lambda report: (run.path / "go").touch())
     assert follow.epochs == [0, 1]
@@ -186,23 +202,23 @@ def test_reports_arrive_while_it_runs_and_nothing_is_left(follow, run):
     assert not run.stop.exists()
 
 
-def test_what_an_earlier_training_left_is_not_taken_for_its_own(follow, run):
+def test_notes_of_an_earlier_training_are_ignored(follow, run):
     from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
-    Mailbox(run, "0").note_failure("Long ago.")
+    Mailbox(run, "0").note_failure(statement("Long ago."))
     Mailbox(run, "0").note_stop()
     follow("report(5)")
     assert follow.epochs == [5]
 
 
-def test_it_has_a_session_and_variables_of_its_own(follow, run):
+def test_the_command_has_its_own_session_and_variables(follow, run):
     follow(
         "import os\nassert os.environ['FAKE'] == 'yes' and os.getsid(0) == os.getpid()\n"
         "assert sys.stdin.read() == ''"
     )
 
 
-def test_asked_to_stop_it_is_asked_by_the_file(follow, run):
+def test_a_stop_request_reaches_the_command_as_file(follow, run):
     script = "report(0)\nwhile not run.stop.exists(): time.sleep(0.01)\nmailbox.note_stop()"
     with pytest.raises(TrainingStopped):
         follow(script, stop=lambda: bool(follow.epochs))
@@ -210,27 +226,34 @@ def test_asked_to_stop_it_is_asked_by_the_file(follow, run):
     assert not (run.fold("0") / "ddp").exists()
 
 
-def test_a_failure_is_its_own_sentence(follow, run):
-    script = "report(0)\nmailbox.note_failure('The loss became inf.')\nraise SystemExit(1)"
-    with pytest.raises(ModelError, match=r"^The loss became inf\.$"):
+def test_a_noted_failure_is_raised_with_its_remedies(follow, run):
+    script = """
+from napari_bayes_nnunet.core.problems import Action, statement
+report(0)
+mailbox.note_failure(statement("{loss}!", Action.LOWER_RATE, loss="inf"))
+raise SystemExit(1)
+"""
+    with pytest.raises(ModelError) as caught:
         follow(script)
+    assert caught.value.statement == statement("{loss}!", Action.LOWER_RATE, loss="inf")
     assert follow.epochs == [0]
     assert not (run.fold("0") / "ddp").exists()
 
 
 @pytest.mark.parametrize(
-    ("script", "how"),
+    ("script", "template", "values"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "by SIGKILL, as it is where memory runs out"),
-        ("raise SystemExit(3)", "with the exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", ddp.KILLED, {"signal": "SIGKILL"}),
+        ("raise SystemExit(3)", ddp.EXITED, {"code": 3}),
     ],
 )
-def test_killed_it_says_so(script, how, follow):
-    with pytest.raises(ModelError, match=f"was ended {how}.*train.log; go on with --resume"):
+def test_an_ending_without_a_failure_is_named(script, template, values, follow):
+    with pytest.raises(ModelError) as caught:
         follow(script)
+    assert caught.value.statement == statement(template, Action.RESUME, **values)
 
 
-def test_where_following_it_fails_it_and_its_children_are_killed(follow, run):
+def test_a_failing_follower_kills_the_command(follow, run):
     script = """
 import subprocess
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -255,7 +278,7 @@ from napari_bayes_nnunet.nnunet import ddp
 run = RunFolder(Path(sys.argv[1]))
 command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
 print("begins", flush=True)
-ddp.train_on_cards(
+ddp.train_on_gpus(
     command,
     ddp.ddp_environment(run.path, run.workspace),
     run=run,
@@ -276,7 +299,7 @@ def start_parent(run):
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 def test_nnunets_command_ends_with_a_killed_parent(run):
     with start_parent(run) as parent:
         parent.stdout.readline()
@@ -290,13 +313,15 @@ def test_nnunets_command_ends_with_a_killed_parent(run):
 
 
 @pytest.mark.slow
-def test_what_nnunet_itself_refuses_is_a_sentence(run):
-    with start_parent(run) as parent:  # here neither data nor, mostly, cards
+def test_an_error_of_nnunet_is_one_sentence(run):
+    with start_parent(run) as parent:  # without data, and mostly without GPUs
         _, errors = parent.communicate(timeout=120)
     assert parent.returncode == 1
     last = errors.strip().splitlines()[-1]
-    assert "ModelError: A process of the training on several cards failed: " in last
-    assert last.endswith("Details are in train.log; go on with --resume.")
+    begin, end = ddp.PROCESS_FAILED.split("{reason}")
+    assert f"ModelError: {begin}" in last
+    assert end in last
+    assert "--resume" in last
 
 
 # A training by two processes, on the CPU
@@ -310,7 +335,7 @@ def planned(planned_run, run):
 
 @contextlib.contextmanager
 def training(*arguments, augmenting=0):
-    """The command with two processes in the place of cards, ``augmenting`` ones for each."""
+    """The command with two processes instead of GPUs, and ``augmenting`` processes for each."""
     with subprocess.Popen(
         [sys.executable, str(GLOO), "train", *map(str, arguments), "--num-gpus", "2"],
         env=environment(nnUNet_n_proc_DA=str(augmenting), PYTHONFAULTHANDLER="1"),
@@ -332,12 +357,12 @@ def epochs(run):
 
 
 def descendants(process):
-    """All below the command: nnU-Net's, one a card, and those that augment images for them."""
+    """All processes below the command: nnU-Net's, one per GPU, and their augmenting ones."""
     return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
 
 
 @pytest.mark.slow
-def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
+def test_two_processes_continue_after_stop_and_kill(planned, hearts):
     schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
     start = (hearts, "--output", planned.path, "--jsonl")
     flags = (*TINY, "--epochs", 12, "--gamma", 0.5)
@@ -347,7 +372,8 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
-    assert errors.startswith("Stopped. Continue with: bayes-nnunet train")
+    assert errors.startswith("Stopped")
+    assert "bayes-nnunet train" in errors
     assert len(children) >= 7
     wait_until_gone(*children)
     last = epochs(planned)[-1]["epoch"]
@@ -363,7 +389,7 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
     with training(*start, "--resume") as process:
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
-    assert errors.startswith("The training of fold 0 is finished.")
+    assert "finished" in errors
     rows = epochs(planned)
     assert [row["epoch"] for row in rows] == list(range(12))
     assert [row["learning_rate"] for row in rows] == list(map(schedule.learning_rate, range(12)))
@@ -379,13 +405,14 @@ def test_two_processes_are_stopped_and_killed_and_go_on(planned, hearts):
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_ends_all_processes_in_one_sentence(planned, hearts):
+def test_a_diverged_loss_ends_all_processes_once(planned, hearts):
     flags = (*TINY, "--epochs", 6, "--gamma", 0.5, "--restart-lr", 1e30)
     with training(hearts, "--output", planned.path, *flags) as process:
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert errors.count("\n") == 1
-    assert "in epoch 2 at learning rate 1e+30" in errors
+    assert "1e+30" in errors
+    assert "--restart-lr" in errors
     log = planned.log.read_text()
     assert "Traceback" in log
     assert "ModelError" in log
@@ -395,13 +422,13 @@ def test_a_loss_that_is_no_number_ends_all_processes_in_one_sentence(planned, he
     assert not (planned.fold("0") / "ddp").exists()
 
 
-# A training on two cards
+# A training on two GPUs
 
 
 @pytest.mark.gpu
-def test_two_cards_train_an_ensemble(planned, hearts):
+def test_two_gpus_train_an_ensemble(planned, hearts):
     if torch.cuda.device_count() < 2:
-        pytest.skip("needs two CUDA cards")
+        pytest.skip("needs two GPUs")
     flags = (*TINY, "--epochs", 2, "--cycles", 1, "--gamma", 0, "--num-gpus", 2, "--jsonl")
     done = bayes_nnunet("train", hearts, "--output", planned.path, *flags)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Member probabilities equal those that nnU-Net's own predictor exports."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,16 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module
-from napari_bayes_nnunet.nnunet.inference import mirrors_of
+from napari_bayes_nnunet.nnunet.inference import (
+    ALL_ON_CPU,
+    FEWER_SLICES,
+    SUMS_ON_CPU,
+    mirrors_of,
+)
 from tests.helpers.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
-"""Not the plans' 1.5 mm, so that the probabilities have to be resampled."""
+"""Spacing in mm that differs from the plans' 1.5 mm, so probabilities are resampled."""
 
 
 def stock(
@@ -37,13 +43,13 @@ def stock(
 
 @pytest.fixture(params=["full", "half"])
 def precision(request, monkeypatch) -> str:
-    """Either precision, on a processor that is fast with bfloat16 or only pretends to be."""
+    """Either precision, on a CPU that has fast bfloat16 or is said to have it."""
     monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
     return {"full": "full", "half": "auto"}[request.param]
 
 
 TOLERANCE = {"full": 0.01, "auto": 0.02}
-"""Of a probability, with random weights. nnU-Net itself rounds logits to float16."""
+"""Largest error of a probability with random weights; nnU-Net rounds logits to float16."""
 
 
 @pytest.mark.parametrize("mirroring", ["full", "none"])
@@ -58,7 +64,7 @@ def test_one_member_equals_nnunets_predictor(
     result = Ensemble(model, device="cpu", precision=precision).segment(
         image, SPACING, method="vanilla", mirroring=mirroring
     )
-    # Torch averages in 3D, as a residual encoder does, only in float32.
+    # A residual encoder pools in 3D, which torch only does in float32.
     is_half = precision == "auto" and (configuration == "2d" or not residual)
     assert result.precision == ("bfloat16" if is_half else "float32")
     difference = np.abs(result.probabilities - probabilities).max(axis=0)
@@ -85,7 +91,7 @@ def test_members_are_averaged_as_softmax_not_as_logits(tmp_path):
     assert result.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-5)
 
 
-def test_outside_the_nonzero_box_it_is_background_with_no_uncertainty(tmp_path):
+def test_outside_the_nonzero_box_is_certain_background(tmp_path):
     image = np.zeros((4, 60, 60), np.float32)
     image[1:3, 10:40, 12:44] = made_image((2, 30, 32)) + 200
     result = Ensemble(make_model(tmp_path), device="cpu").segment(image, SPACING)
@@ -97,7 +103,7 @@ def test_outside_the_nonzero_box_it_is_background_with_no_uncertainty(tmp_path):
     assert (result.entropy[~outside] > 0).all()
 
 
-def test_several_channels(tmp_path):
+def test_several_channels_equal_nnunets_predictor(tmp_path):
     model = make_model(tmp_path, channels=2, members=1)
     image = np.stack([made_image((3, 40, 40)), made_image((3, 40, 40), seed=1)])
     _, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "none")
@@ -108,23 +114,24 @@ def test_several_channels(tmp_path):
 
 
 def test_another_precision_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="The precision is 'auto' or 'full', not 'half'"):
+    with pytest.raises(ModelError) as caught:
         Ensemble(make_model(tmp_path), device="cpu", precision="half")
+    assert caught.value.values == {"precision": "half"}
 
 
 def test_wrong_number_of_channels_is_refused(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, channels=2, members=1), device="cpu")
-    with pytest.raises(ModelError, match=r"takes 2 channel\(s\) \(cine0, cine1\), the image has 1"):
+    with pytest.raises(ModelError) as caught:
         ensemble.segment(made_image((3, 40, 40)), SPACING)
+    assert caught.value.values == {"needed": 2, "names": "cine0, cine1", "channels": 1}
 
 
-def test_transposed_plans(tmp_path):
-    """Plans may turn the axes, where another axis than the first is the through-plane one."""
+def test_transposed_plans_equal_nnunets_predictor(tmp_path):
+    """Plans transpose the axes if the through-plane axis is not the first."""
     model = make_model(tmp_path, members=1)
     text = (model / "plans.json").read_text()
-    turned = '"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]'
-    plain = '"transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2]'
-    (model / "plans.json").write_text(text.replace(plain, turned))
+    plans = json.loads(text) | {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
+    (model / "plans.json").write_text(json.dumps(plans))
     image, spacing = made_image((40, 50, 4)), (1.2, 1.9, 8.0)
     labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "full", spacing)
     result = Ensemble(model, device="cpu", precision="full").segment(image, spacing)
@@ -132,26 +139,26 @@ def test_transposed_plans(tmp_path):
     assert (result.labels != labels).mean() < 1e-3
 
 
-def test_spread_mirrors_are_nnunets_predictor_on_mirrored_images(tmp_path, precision):
+def test_spread_mirrors_equal_nnunet_on_mirrored_images(tmp_path, precision):
     model = make_model(tmp_path, members=3)
     ensemble = Ensemble(model, device="cpu", precision=precision)
-    # One tile without a margin, so that the image can be turned instead.
+    # One tile without a margin, so that the image can be mirrored instead.
     image, spacing = 1 + np.abs(made_image((4, *ensemble._predictor.patch_size))), (8, 1.5, 1.5)
     passes = make_passes(ensemble.folder.members, "probabilities", mirroring="spread")
-    assert {one.turn for one in passes} == {0, 1, 2}
+    assert {forward.turn for forward in passes} == {0, 1, 2}
     expected = []
-    for one in passes:
-        axes = tuple(np.array(mirrors_of("spread", (0, 1), turn=one.turn)[0], int) - 1)
-        turned = np.ascontiguousarray(np.flip(image, axes))
-        _, answer = stock(model, one.members[0].path.name, turned, "none", spacing)
-        expected.append(np.flip(answer, [axis + 1 for axis in axes]))
-    found = ensemble.segment(image, spacing, mirroring="spread")
-    assert found.settings.mirroring == "spread"
-    difference = np.abs(found.probabilities - np.mean(expected, axis=0))
+    for forward in passes:
+        axes = tuple(np.array(mirrors_of("spread", (0, 1), turn=forward.turn)[0], int) - 1)
+        mirrored = np.ascontiguousarray(np.flip(image, axes))
+        _, probabilities = stock(model, forward.members[0].path.name, mirrored, "none", spacing)
+        expected.append(np.flip(probabilities, [axis + 1 for axis in axes]))
+    result = ensemble.segment(image, spacing, mirroring="spread")
+    assert result.settings.mirroring == "spread"
+    difference = np.abs(result.probabilities - np.mean(expected, axis=0))
     assert difference.max() <= TOLERANCE[precision]
 
 
-def test_logits_that_overflow_in_half_precision_are_computed_in_full(tmp_path, monkeypatch):
+def test_overflowing_logits_are_computed_in_full_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
     model, image = make_model(tmp_path), made_image((3, 40, 40))
     ensemble = Ensemble(model, device="cpu")
@@ -159,8 +166,8 @@ def test_logits_that_overflow_in_half_precision_are_computed_in_full(tmp_path, m
     logits = network.logits
 
     def overflowing(patches, mirrors, *, at_once):
-        answer = logits(patches, mirrors, at_once=at_once)
-        return answer if network.dtype == torch.float32 else answer / 0
+        exact = logits(patches, mirrors, at_once=at_once)
+        return exact if network.dtype == torch.float32 else exact / 0
 
     monkeypatch.setattr(network, "logits", overflowing)
     result = ensemble.segment(image, SPACING)
@@ -181,7 +188,7 @@ def test_instance_norm_without_copies_is_the_same(tmp_path):
     torch.testing.assert_close(network.logits(batch, [()], at_once=2), fast, atol=1e-5, rtol=1e-5)
 
 
-def test_mirrors():
+def test_mirrors_of_each_kind_of_mirroring():
     assert mirrors_of("none", (0, 1)) == [()]
     assert mirrors_of("full", None) == [()]
     assert mirrors_of("full", (0, 1)) == [(), (2,), (3,), (2, 3)]
@@ -191,7 +198,7 @@ def test_mirrors():
     assert mirrors_of("spread", None, turn=3) == [()]
 
 
-def test_stop_ends_between_two_tiles(tmp_path):
+def test_a_stop_takes_effect_between_tiles(tmp_path):
     steps = Ensemble(make_model(tmp_path), device="cpu").steps(
         made_image((5, 60, 40)), SPACING, SegmentationSettings(), should_stop=lambda: True
     )
@@ -200,7 +207,7 @@ def test_stop_ends_between_two_tiles(tmp_path):
 
 
 class FailsAtFirst:
-    """Stands for a network on a card whose memory is too small ``times`` times."""
+    """Network that runs out of memory ``times`` times."""
 
     def __init__(self, network, times):
         self.network = network
@@ -221,22 +228,22 @@ class FailsAtFirst:
 def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
     model, image = make_model(tmp_path), made_image((5, 60, 40))
     expected = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
-    said = []
-    ensemble = Ensemble(model, device="cpu", precision="full", notify=said.append)
+    notes = []
+    ensemble = Ensemble(model, device="cpu", precision="full", notify=notes.append)
     predictor = ensemble._predictor
     predictor.network = FailsAtFirst(predictor.network, times=1)
     result = ensemble.segment(image, SPACING, members=3)
-    assert said == ["Not enough memory on the device: now 1 slices at a time."]
-    assert result.notes == tuple(said)
+    assert notes == [FEWER_SLICES.format(count=1)]
+    assert result.notes == tuple(notes)
     np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
 
 
-def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
-    """The whole ladder of a card, walked on the meta device that stands for it."""
+def test_out_of_memory_on_a_gpu_ends_on_the_cpu(tmp_path):
+    """All steps down from a GPU, with the meta device in place of the GPU."""
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
-    said = []
+    notes = []
     predictor = ensemble._predictor
-    predictor._notify = said.append
+    predictor._notify = notes.append
     predictor.batch_size = 64
     predictor.sums_device = torch.device("meta")
     network = predictor.network
@@ -244,16 +251,12 @@ def test_out_of_memory_on_a_card_ends_on_the_cpu(tmp_path):
     error = torch.OutOfMemoryError("CUDA out of memory.")
     for _ in range(5):
         predictor.step_down(error)
-    assert [sentence.partition(": ")[2] for sentence in said] == [
-        "now 16 slices at a time.",
-        "now 4 slices at a time.",
-        "now 1 slices at a time.",
-        "sums are now kept on the CPU.",
-        "now computing on the CPU, more slowly.",
-    ]
+    fewer = [FEWER_SLICES.format(count=count) for count in (16, 4, 1)]
+    assert notes == [*fewer, SUMS_ON_CPU, ALL_ON_CPU]
     assert network.device.type == "cpu"
-    with pytest.raises(ModelError, match="Not enough memory on this computer"):
+    with pytest.raises(ModelError) as caught:
         predictor.step_down(error)
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.gpu
@@ -262,15 +265,15 @@ def test_cuda_agrees_with_the_cpu(tmp_path):
     model, image = make_model(tmp_path), made_image((5, 60, 40))
     on_cpu = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
     for precision, number in (("auto", "float16"), ("full", "float32")):
-        on_card = Ensemble(model, device="cuda", precision=precision).segment(image, SPACING)
-        assert on_card.settings.device.startswith("cuda")
-        assert on_card.precision == number
-        assert np.abs(on_card.probabilities - on_cpu.probabilities).max() <= TOLERANCE["full"]
+        on_gpu = Ensemble(model, device="cuda", precision=precision).segment(image, SPACING)
+        assert on_gpu.settings.device.startswith("cuda")
+        assert on_gpu.precision == number
+        assert np.abs(on_gpu.probabilities - on_cpu.probabilities).max() <= TOLERANCE["full"]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_members_stay_on_a_card_and_look_at_many_phases_at_once(tmp_path):
+def test_members_stay_on_the_gpu_for_many_phases(tmp_path):
     ensemble = Ensemble(make_model(tmp_path), device="cuda")
     images = [made_image((5, 60, 40), seed=seed) for seed in (1, 2)]
     assert ensemble.phases_at_once(images[0][None], "spread") > 1

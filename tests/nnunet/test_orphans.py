@@ -1,3 +1,5 @@
+"""Forked processes end with a killed training and release its lock."""
+
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from filelock import FileLock
 
 from ..helpers.command import environment
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 
 TRAINING = """
 import os, sys, time
@@ -25,7 +27,7 @@ time.sleep(600)
 """
 
 
-def test_a_fork_ends_with_its_killed_parent_and_frees_the_lock(tmp_path):
+def test_a_fork_ends_with_its_killed_parent(tmp_path):
     lock = tmp_path / "training.lock"
     with subprocess.Popen(
         [sys.executable, "-c", TRAINING, str(lock)],

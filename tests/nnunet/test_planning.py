@@ -1,3 +1,5 @@
+"""Plans of a training, and nnU-Net's planning in a workspace."""
+
 import json
 import shutil
 
@@ -5,10 +7,13 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
+    DAMAGED_PLANS_FILE,
+    PLANNING_FAILED,
     add_dropout,
     plan_and_preprocess,
     read_plans,
@@ -40,7 +45,7 @@ def configuration(dimension, *, stages, patch, residual=False):
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_the_small_network(residual):
+def test_the_small_network_has_five_stages(residual):
     made = configuration(2, stages=7, patch=[256, 224], residual=residual)
     shrink(made, "small")
     kwargs = made["architecture"]["arch_kwargs"]
@@ -59,7 +64,7 @@ def test_a_network_smaller_than_small_keeps_its_depth():
     assert made["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64]
 
 
-def test_a_patch_in_3d_is_left_as_planned():
+def test_a_3d_patch_stays_as_planned():
     made = configuration(3, stages=6, patch=[14, 256, 224])
     shrink(made, "small")
     assert made["patch_size"] == [14, 256, 224]
@@ -105,8 +110,8 @@ def test_training_plans_are_a_copy_with_the_settings():
 
 def test_the_plans_of_a_training_are_read(trained_run, hearts):
     file = trained_run / "plans.json"
-    found = read_plans(file, read_dataset(hearts), configuration="2d")
-    assert found == json.loads(file.read_text())
+    content = read_plans(file, read_dataset(hearts), configuration="2d")
+    assert content == json.loads(file.read_text())
 
 
 @pytest.mark.parametrize(
@@ -138,14 +143,16 @@ def test_damaged_plans_are_refused(text, reason, hearts, tmp_path):
 
 def assert_refused(file, text, reason, hearts):
     file.write_text(text)
-    with pytest.raises(ModelError, match="is damaged or of another version of nnU-Net") as caught:
+    with pytest.raises(ModelError) as caught:
         read_plans(file, read_dataset(hearts), configuration="2d")
-    assert str(caught.value).startswith(f"{file} is damaged")
-    assert reason in str(caught.value)
+    assert caught.value.statement.template == DAMAGED_PLANS_FILE
+    assert caught.value.values["file"] == file
+    assert reason in caught.value.values["reason"]
+    assert caught.value.remedies == (Remedy(Action.RESTORE),)
     assert "\n" not in str(caught.value)
 
 
-def test_plans_and_split_lie_where_the_trainer_looks(tmp_path):
+def test_plans_and_split_are_written_for_the_trainer(tmp_path):
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1))
     folder = tmp_path / "workspace" / "preprocessed" / dataset.nnunet_name
     write_plans(dataset, tmp_path / "workspace", plans(), [Split(("a",), ("b",))])
@@ -165,18 +172,18 @@ def nnunet_environment(monkeypatch):
     return set_for
 
 
-def test_what_is_done_is_not_done_again(planned_run, hearts, tmp_path, nnunet_environment):
+def test_a_complete_workspace_is_kept(planned_run, hearts, tmp_path, nnunet_environment):
     workspace = nnunet_environment(shutil.copytree(planned_run / "nnunet_data", tmp_path / "w"))
     files = {f: f.stat().st_mtime_ns for f in workspace.rglob("*")}
     dataset = read_dataset(hearts)
     stock = plan_and_preprocess(dataset, workspace, configuration="2d")
-    assert PLANS_ENTRY not in stock  # nnU-Net's own, whatever earlier trainings made of them
+    assert PLANS_ENTRY not in stock  # nnU-Net's own plans, without the settings of a training
     kept = {"plans_name": "kept"}
     assert plan_and_preprocess(dataset, workspace, configuration="2d", plans=kept) is kept
     assert {f: f.stat().st_mtime_ns for f in workspace.rglob("*")} == files
 
 
-def test_nothing_of_the_dataset_is_copied_or_written(planned_run, hearts):
+def test_the_dataset_is_neither_copied_nor_changed(planned_run, hearts):
     raw = [f for f in (planned_run / "nnunet_data" / "raw").rglob("*") if f.is_file()]
     assert [f.name for f in raw] == ["dataset.json"]
     assert {f.name for f in hearts.iterdir()} == {"imagesTr", "labelsTr", "dataset.json"}
@@ -186,7 +193,7 @@ def test_nothing_of_the_dataset_is_copied_or_written(planned_run, hearts):
 
 
 def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, nnunet_environment):
-    """Of another name and the same number, over which nnU-Net alone would stumble."""
+    """nnU-Net fails with two datasets that have the same number."""
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
     workspace = nnunet_environment(tmp_path / "workspace")
     for name in ("raw", "preprocessed"):
@@ -195,14 +202,17 @@ def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, n
     stock = plan_and_preprocess(dataset, workspace, configuration="2d")
     assert stock["dataset_name"] == "Dataset001_data"
     assert [f.name for f in (workspace / "preprocessed").iterdir()] == ["Dataset001_data"]
-    with pytest.raises(ModelError, match=r"nnU-Net planned 2d, 3d_fullres for this .*, not 4d\."):
+    with pytest.raises(ModelError) as caught:
         plan_and_preprocess(dataset, workspace, configuration="4d")
+    assert caught.value.values == {"configuration": "4d", "planned": "2d, 3d_fullres"}
 
 
-def test_what_nnunet_fails_with_is_one_sentence(tmp_path, nnunet_environment):
+def test_an_error_of_nnunet_is_one_line(tmp_path, nnunet_environment):
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
     dataset.cases[0].images[0].write_bytes(b"no image")
     workspace = nnunet_environment(tmp_path / "workspace")
-    with pytest.raises(ModelError, match="could not plan and preprocess the dataset: ") as caught:
+    with pytest.raises(ModelError) as caught:
         plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert caught.value.statement.template == PLANNING_FAILED
+    assert caught.value.values["reason"]
     assert "\n" not in str(caught.value)

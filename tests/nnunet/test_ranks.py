@@ -1,3 +1,5 @@
+"""Processes of a training on several GPUs: reports, common decisions, and their end."""
+
 import json
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
@@ -40,7 +43,9 @@ def mailbox(run):
     return Mailbox(run, "0")
 
 
-# What they report
+# Reports
+
+DIVERGED = statement("The loss became {loss}.", Action.LOWER_RATE, loss="größer")
 
 
 def test_every_report_is_read_once(mailbox, run):
@@ -54,7 +59,7 @@ def test_every_report_is_read_once(mailbox, run):
     assert mailbox.new_reports() == []
 
 
-def test_half_a_report_waits_for_its_end(mailbox, run):
+def test_half_a_report_is_not_read_yet(mailbox, run):
     mailbox.report(report(0))
     file = run.fold("0") / "ddp" / "epochs.jsonl"
     whole = file.read_bytes()
@@ -72,58 +77,65 @@ def test_damaged_reports_are_left_out(mailbox, run):
     assert mailbox.new_reports() == [report(0), report(1)]
 
 
-def test_the_first_failure_is_the_cause(mailbox):
-    assert mailbox.failure == ""
-    mailbox.note_failure("The loss became inf.")
-    mailbox.note_failure("Connection closed by peer.")
-    assert mailbox.failure == "The loss became inf."
+def test_only_the_first_failure_is_kept(mailbox):
+    assert mailbox.failure is None
+    mailbox.note_failure(DIVERGED)
+    mailbox.note_failure(statement("Closed."))
+    assert mailbox.failure == DIVERGED
 
 
-def test_a_failure_of_ours_is_told_others_are_not(mailbox):
-    with pytest.raises(KeyError), mailbox.told_of_failures():
+def test_only_model_errors_are_noted(mailbox):
+    with pytest.raises(KeyError), mailbox.noting_failures():
         raise KeyError("x")
-    assert mailbox.failure == ""
-    with pytest.raises(ModelError), mailbox.told_of_failures():
-        raise ModelError("Größer als möglich.")
-    assert mailbox.failure == "Größer als möglich."
+    assert mailbox.failure is None
+    with pytest.raises(ModelError), mailbox.noting_failures():
+        raise ModelError(DIVERGED.template, *DIVERGED.remedies, **DIVERGED.values)
+    assert mailbox.failure == DIVERGED
 
 
-def test_a_failure_that_cannot_be_written_hides_no_other(mailbox, run):
-    run.fold("0").write_text("a file where a folder should be")
-    with pytest.raises(ModelError, match="the disk is full"), mailbox.told_of_failures():
+@pytest.mark.parametrize("text", ["", "[]", '{"template": "No', '{"template": "No."}'])
+def test_a_failure_cut_short_is_none(mailbox, run, text):
+    mailbox.note_failure(DIVERGED)
+    (run.fold("0") / "ddp" / "failed.json").write_text(text)
+    assert mailbox.failure is None
+
+
+def test_a_failure_that_cannot_be_noted_is_raised(mailbox, run):
+    run.fold("0").touch()  # a file in place of the folder
+    with pytest.raises(ModelError, match="the disk is full"), mailbox.noting_failures():
         raise ModelError("the disk is full")
 
 
-def test_emptied_it_has_forgotten_all(mailbox, run):
+def test_an_emptied_mailbox_holds_nothing(mailbox, run):
     mailbox.report(report(0))
     mailbox.note_stop()
-    mailbox.note_failure("No.")
+    mailbox.note_failure(DIVERGED)
     assert mailbox.new_reports()
     assert mailbox.is_stopped
     mailbox.empty()
     assert list(run.fold("0").iterdir()) == []
-    assert (mailbox.failure, mailbox.is_stopped) == ("", False)
+    assert (mailbox.failure, mailbox.is_stopped) == (None, False)
     mailbox.report(report(3))
     assert mailbox.new_reports() == [report(3)]
 
 
-def test_folds_have_their_own(mailbox, run):
+def test_each_fold_has_its_own_mailbox(mailbox, run):
     mailbox.report(report(0))
     assert Mailbox(run, "1").new_reports() == []
 
 
-# What they agree on
+# Common decisions
 
 RANKS = """
 import sys
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from napari_bayes_nnunet.nnunet.ranks import agreed
+from napari_bayes_nnunet.nnunet.ranks import ask_first_process
 
 def rank(number, folder):
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=number, world_size=2)
-    answers = [agreed(lambda: number == 0), agreed(lambda: number == 1)]
+    answers = [ask_first_process(lambda: number == first) for first in (0, 1)]
     with open(f"{folder}/{number}.txt", "w") as file:
         print(*answers, file=file)
     dist.destroy_process_group()
@@ -141,7 +153,7 @@ def test_the_first_process_decides_for_all(tmp_path):
         assert (tmp_path / f"{number}.txt").read_text() == "True False\n"
 
 
-# How they end
+# The end of a process
 
 SPAWNED = """
 import ctypes, multiprocessing, os, signal, sys, time
@@ -167,11 +179,11 @@ if __name__ == "__main__":
     process.join()
 """
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 
 
 @linux
-def test_all_that_is_spawned_ends_with_the_first_process(tmp_path):
+def test_spawned_processes_end_with_the_first(tmp_path):
     (tmp_path / "spawned.py").write_text(SPAWNED)
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "spawned.py")],
@@ -187,8 +199,8 @@ def test_all_that_is_spawned_ends_with_the_first_process(tmp_path):
 
 @linux
 @pytest.mark.parametrize(("variables", "code"), [({"BAYES_NNUNET_PARENT": "1"}, 1), ({}, 0)])
-def test_it_does_not_begin_where_its_parent_is_gone(variables, code):
-    script = "from napari_bayes_nnunet.nnunet.ranks import end_with_parent; end_with_parent()"
+def test_a_process_without_its_parent_exits(variables, code):
+    script = "from napari_bayes_nnunet.nnunet import ranks; ranks.end_with_parent()"
     done = subprocess.run([sys.executable, "-c", script], env=environment(**variables))
     assert done.returncode == code
 
@@ -198,7 +210,7 @@ import atexit, multiprocessing, os, sys
 from napari_bayes_nnunet.nnunet.ranks import end_without_teardown
 
 def rank():
-    atexit.register(os.abort)  # as a thread that still holds tensors
+    atexit.register(os.abort)  # as by a thread that still holds tensors
     end_without_teardown()
     print("all is written")
 
@@ -206,12 +218,12 @@ if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=rank)
     process.start()
     process.join()
-    end_without_teardown()  # not spawned: it is taken down as ever
+    end_without_teardown()  # not spawned, so no effect
     sys.exit(process.exitcode or 7)
 """
 
 
-def test_a_spawned_process_that_is_done_cannot_abort_at_its_end(tmp_path):
+def test_a_finished_spawned_process_cannot_abort(tmp_path):
     (tmp_path / "aborting.py").write_text(ABORTING)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "aborting.py")],

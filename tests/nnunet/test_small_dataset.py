@@ -1,3 +1,5 @@
+"""Small datasets, which threads preprocess instead of processes."""
+
 import pickle
 
 import blosc2
@@ -21,12 +23,12 @@ def test_few_small_cases_are_a_small_dataset(hearts):
     assert is_small(read_dataset(hearts))
 
 
-def test_many_cases_are_no_small_dataset(tmp_path):
+def test_many_cases_are_not_a_small_dataset(tmp_path):
     folder = make_dataset(tmp_path / "data", patients=MOST_CASES + 1, frames=1)
     assert not is_small(read_dataset(folder))
 
 
-def test_large_images_are_no_small_dataset(tmp_path):
+def test_large_images_are_not_a_small_dataset(tmp_path):
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=1))
     for case in dataset.cases:
         with case.images[0].open("r+b") as stream:
@@ -37,7 +39,7 @@ def test_large_images_are_no_small_dataset(tmp_path):
     assert not is_small(dataset)
 
 
-def test_the_pools_are_those_of_nnunet_again_after_a_failure():
+def test_nnunets_pools_are_restored_after_a_failure():
     before = [module.multiprocessing for module in small_dataset._MODULES]
     with pytest.raises(ZeroDivisionError), threads_for_processes():
         assert small_dataset._MODULES[0].multiprocessing is not before[0]
@@ -46,10 +48,10 @@ def test_the_pools_are_those_of_nnunet_again_after_a_failure():
 
 
 @pytest.mark.slow
-def test_threads_write_what_processes_write(tmp_path, monkeypatch):
+def test_threads_and_processes_write_equal_files(tmp_path, monkeypatch):
     """Two channels, so that each has its own intensities."""
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=3, channels=2))
-    found = {}
+    written = {}
     for small in (True, False):
         monkeypatch.setattr(planning, "is_small", lambda _, small=small: small)
         workspace = tmp_path / f"small_{small}"
@@ -57,19 +59,19 @@ def test_threads_write_what_processes_write(tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
             monkeypatch.setattr(f"nnunetv2.paths.{name}", value)
         plan_and_preprocess(dataset, workspace, configuration="2d")
-        found[small] = {
+        written[small] = {
             str(file.relative_to(workspace)): content(file)
             for file in workspace.rglob("*")
             if file.is_file()
         }
-    assert found[True].keys() == found[False].keys()
-    assert sum(name.endswith(".b2nd") for name in found[True]) == 12
-    for name, expected in found[False].items():
-        np.testing.assert_equal(found[True][name], expected, err_msg=name)
+    assert written[True].keys() == written[False].keys()
+    assert sum(name.endswith(".b2nd") for name in written[True]) == 12
+    for name, expected in written[False].items():
+        np.testing.assert_equal(written[True][name], expected, err_msg=name)
 
 
 def content(file):
-    """What a file holds: an array, the properties of a case, or bytes."""
+    """Return the content of a file: an array, the properties of a case, or bytes."""
     if file.suffix == ".b2nd":
         return blosc2.open(str(file))[...]
     if file.suffix == ".pkl":

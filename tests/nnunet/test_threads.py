@@ -1,4 +1,4 @@
-"""How the threads of torch wait."""
+"""The time for which threads of torch spin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOW = "import napari_bayes_nnunet.nnunet, os; print(os.environ.get('GOMP_SPINCO
         ({"OMP_WAIT_POLICY": "PASSIVE"}, "None"),
     ],
 )
-def test_they_do_not_keep_other_processes_waiting_unless_the_user_wants_it(given, expected) -> None:
+def test_threads_spin_briefly_unless_the_user_decides(given, expected) -> None:
     others = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
         [sys.executable, "-c", SHOW],

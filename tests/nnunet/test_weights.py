@@ -1,8 +1,9 @@
-"""Members: small, loadable by nnU-Net itself, and read without running what a file holds."""
+"""Members: small, loadable by nnU-Net itself, and read without running code from a file."""
 
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 import os
 import sys
@@ -16,9 +17,22 @@ import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
+from napari_bayes_nnunet.io.ensemble.model_folder import (
+    DAMAGED_FILE,
+    EMPTY_FILE,
+    NOT_AN_ARCHIVE,
+    UNREADABLE_FILE,
+)
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.weights import (
+    EXTRA_TENSOR,
+    LACKS_WEIGHTS,
+    NO_TENSOR,
+    NOT_FINITE_WEIGHTS,
+    OTHER_TENSOR_SHAPE,
+    RUNS_CODE,
+    WRONG_CHECKSUM,
     check_member,
     expected_shapes,
     mean_weights,
@@ -39,7 +53,7 @@ DATASET: dict[str, Any] = {
 
 
 def make_plans(configuration: str = "2d", *, residual: bool = False, **parts: Any) -> Any:
-    """Plans of a network large enough for its size to show."""
+    """Plans of a network whose weights outweigh the rest of a file."""
     made = plans(residual=residual)
     arguments = made["configurations"][configuration]["architecture"]["arch_kwargs"]
     arguments.update({"features_per_stage": [8, 16, 32], **parts})
@@ -70,7 +84,7 @@ def member(tmp_path: Path, network: torch.nn.Module) -> Path:
 
 
 def make_nnunet_checkpoint(path: Path, network: torch.nn.Module) -> Path:
-    """All that nnU-Net saves: trained weights, momentum, and a log full of numpy scalars."""
+    """Write what nnU-Net saves: trained weights, momentum, and a log with numpy scalars."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True)
     network(torch.zeros(1, 1, 32, 32)).sum().backward()
     optimizer.step()
@@ -221,13 +235,17 @@ class Harmful:
 
 
 class Foreign:
-    """A class of somebody else's program."""
+    """Class of another program."""
 
 
 @pytest.mark.parametrize("place", ["network_weights", "logging"])
 @pytest.mark.parametrize(
     ("function", "name"),
-    [(os.system, f"{os.name}.system"), (exec, "exec"), (builtins.__import__, "__import__")],
+    [
+        (os.system, f"{os.name}.system"),
+        (exec, "builtins.exec"),
+        (builtins.__import__, "builtins.__import__"),
+    ],
 )
 def test_code_in_a_file_is_named_and_not_run(
     tmp_path: Path, function: Callable[..., Any], name: str, place: str
@@ -236,12 +254,12 @@ def test_code_in_a_file_is_named_and_not_run(
     command = f"touch {proof}" if function is os.system else f"open({str(proof)!r}, 'w')"
     content = {"network_weights": {"a": torch.zeros(1)}, place: Harmful(function, command)}
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match=r"a\.pth was not opened: it would run code") as refused:
+    reason = RUNS_CODE.format(names=name)
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(tmp_path / "a.pth")
-    assert name in str(refused.value)
+    assert caught.value.values == {"file": "a.pth", "reason": reason}
     assert not proof.exists()
-    reason = check_member(tmp_path / "a.pth", {})
-    assert "would run code" in reason
+    assert check_member(tmp_path / "a.pth", {}) == reason
     assert not proof.exists()
 
 
@@ -250,70 +268,74 @@ def test_pickled_objects_are_refused_and_named(tmp_path: Path, network: torch.nn
     weights = {"a": torch.zeros(1)}
     for content, name in ((network, "PlainConvUNet"), (Foreign(), "Foreign")):
         torch.save({"network_weights": weights, "x": content}, file)
-        with pytest.raises(ModelError, match=rf"it would run code \(.*{name}.*Only weights"):
+        with pytest.raises(ModelError) as caught:
             read_checkpoint(file)
+        assert name in caught.value.values["reason"]
 
 
-def test_allowing_numpy_scalars_is_taken_back(member: Path) -> None:
+def test_reading_leaves_no_numpy_types_allowed(member: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
     read_checkpoint(member)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99, 0.9999])
-def test_file_that_was_cut_short(
+def test_file_cut_short_is_refused(
     member: Path, expected: dict[str, torch.Size], share: float
 ) -> None:
     whole = member.read_bytes()
     member.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(
-        ModelError, match=r"epoch_0399.pth cannot be used: the file is (damaged|empty)"
-    ):
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(member)
-    assert "the file is" in check_member(member, expected)
+    reason = DAMAGED_FILE if share else EMPTY_FILE
+    assert caught.value.values == {"file": "epoch_0399.pth", "reason": reason}
+    assert check_member(member, expected) == reason
 
 
-def test_missing_file(tmp_path: Path, expected: dict[str, torch.Size]) -> None:
-    with pytest.raises(ModelError, match=r"a\.pth cannot be used: it cannot be read: No such file"):
+def test_missing_file_is_refused(tmp_path: Path, expected: dict[str, torch.Size]) -> None:
+    reason = UNREADABLE_FILE.format(reason=os.strerror(errno.ENOENT))
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(tmp_path / "a.pth")
-    assert "No such file" in check_member(tmp_path / "a.pth", expected)
+    assert caught.value.values == {"file": "a.pth", "reason": reason}
+    assert check_member(tmp_path / "a.pth", expected) == reason
 
 
 @pytest.mark.parametrize(
     "content",
     [{"state_dict": {}}, [1, 2], {"network_weights": {}}, {"network_weights": {"a": 3}}, {}],
 )
-def test_foreign_checkpoint(tmp_path: Path, content: object) -> None:
+def test_foreign_checkpoint_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match="no nnU-Net v2 checkpoint: it holds no network_weights"):
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(tmp_path / "a.pth")
+    assert caught.value.values["reason"] == LACKS_WEIGHTS
 
 
 @pytest.mark.parametrize(
     "pickled", [b"", b"\x80\x02", b"garbage", b"\x80\x02}q\x00\x93.", b"\x80\x02t."]
 )
-def test_pickle_that_is_none(member: Path, pickled: bytes) -> None:
+def test_damaged_pickle_is_refused(member: Path, pickled: bytes) -> None:
     edit_pickle(member, lambda _: pickled)
-    with pytest.raises(ModelError, match="is damaged"):
+    with pytest.raises(ModelError, match="damaged") as caught:
         read_checkpoint(member)
+    assert caught.value.values["file"] == member.name
 
 
-def test_format_of_other_programs(tmp_path: Path) -> None:
+def test_old_format_of_torch_is_refused(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelError, match="no checkpoint of nnU-Net v2 \\(no zip archive"):
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(tmp_path / "a.pth")
+    assert caught.value.values["reason"] == NOT_AN_ARCHIVE
 
 
-def test_bytes_flipped_anywhere_never_escape_as_another_error(
-    member: Path, expected: dict[str, torch.Size]
-) -> None:
+def test_flipped_bytes_raise_no_other_error(member: Path, expected: dict[str, torch.Size]) -> None:
     whole = member.read_bytes()
     with zipfile.ZipFile(member) as archive:
         pickle_end = archive.infolist()[0].file_size + 1000
     random = np.random.default_rng(0)
-    for place in (*random.integers(0, pickle_end, 60), *random.integers(0, len(whole), 20)):
+    for index in (*random.integers(0, pickle_end, 60), *random.integers(0, len(whole), 20)):
         broken = bytearray(whole)
-        broken[place] ^= 0xFF
+        broken[index] ^= 0xFF
         member.write_bytes(broken)
         check_member(member, expected)
 
@@ -325,16 +347,16 @@ def test_wrong_architecture_names_the_first_difference(
     member: Path, expected: dict[str, torch.Size]
 ) -> None:
     wider = expected_shapes(make_plans(features_per_stage=[8, 16, 64]), DATASET, "2d")
-    assert check_member(member, wider) == (
-        "wrong architecture: encoder.stages.2.0.convs.0.conv.weight is (32, 16, 3, 3) where "
-        "plans.json makes it (64, 16, 3, 3)"
+    assert check_member(member, wider) == OTHER_TENSOR_SHAPE.format(
+        tensor="encoder.stages.2.0.convs.0.conv.weight",
+        shape=(32, 16, 3, 3),
+        expected=(64, 16, 3, 3),
     )
     first = next(iter(expected))
-    assert check_member(member, {"stem.weight": torch.Size([1]), **expected}) == (
-        "wrong architecture: it lacks stem.weight of the network in plans.json"
-    )
+    more = {"stem.weight": torch.Size([1]), **expected}
+    assert check_member(member, more) == NO_TENSOR.format(tensor="stem.weight")
     fewer = {name: shape for name, shape in expected.items() if name != first}
-    assert check_member(member, fewer) == f"wrong architecture: plans.json has no {first}"
+    assert check_member(member, fewer) == EXTRA_TENSOR.format(tensor=first)
 
 
 def test_damaged_content_is_found_by_either_checksum(
@@ -343,24 +365,22 @@ def test_damaged_content_is_found_by_either_checksum(
     known = sha256(member)
     weights = read_checkpoint(member)["network_weights"]
     content = bytearray(member.read_bytes())
-    place = content.index(weights["encoder.stages.2.0.convs.0.conv.weight"].numpy().tobytes())
+    index = content.index(weights["encoder.stages.2.0.convs.0.conv.weight"].numpy().tobytes())
     del weights
-    content[place] ^= 1
+    content[index] ^= 1
     other = member.with_name("epoch_0398.pth")
     other.write_bytes(content)
-    reason = "the file is damaged: its content does not match its checksum"
-    assert check_member(other, expected) == reason
-    assert check_member(other, expected, sha256=known) == reason
+    assert check_member(other, expected) == WRONG_CHECKSUM
+    assert check_member(other, expected, sha256=known) == WRONG_CHECKSUM
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_weights_that_are_not_finite(tmp_path: Path, value: float) -> None:
-    """1e6 is finite in float32 and not in float16."""
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    """1e6 is finite in float32 but not in float16."""
     weights = {"a": torch.zeros(3), "b": torch.tensor([0.0, value])}
     write_member(tmp_path / "a.pth", weights, configuration="2d", mirroring_axes=None)
     shapes = {name: tensor.shape for name, tensor in weights.items()}
-    reason = check_member(tmp_path / "a.pth", shapes)
-    assert reason == "its weights are not all finite numbers (b)"
+    assert check_member(tmp_path / "a.pth", shapes) == NOT_FINITE_WEIGHTS.format(tensor="b")
 
 
 # Networks of plans
@@ -390,13 +410,15 @@ def test_ignore_label_has_no_output() -> None:
 @pytest.mark.parametrize(
     "changes", [{"n_stages": 7}, {"conv_op": None}, {"unknown": 1}, {"strides": "twice"}]
 )
-def test_plans_that_describe_no_network(changes: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match=r"network of plans\.json \(2d\) cannot be built: ."):
+def test_plans_without_a_network_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError) as caught:
         expected_shapes(make_plans(**changes), DATASET, "2d")
+    assert caught.value.values["configuration"] == "2d"
+    assert caught.value.values["reason"]
 
 
 def edit_pickle(file: Path, change: Callable[[bytes], bytes]) -> None:
-    """Rewrite the pickle inside a checkpoint, all else as it was."""
+    """Change only the pickle inside a checkpoint."""
     with zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
@@ -404,7 +426,7 @@ def edit_pickle(file: Path, change: Callable[[bytes], bytes]) -> None:
             archive.writestr(name, change(value) if name.endswith("data.pkl") else value)
 
 
-def test_the_mean_of_weights_keeps_what_is_shared_shared():
+def test_the_mean_of_weights_keeps_shared_tensors():
     shared = torch.tensor([1.0, 2.0]).half()
     first = {"encoder.w": shared, "decoder.encoder.w": shared, "b": torch.tensor([1.0]).half()}
     other = torch.tensor([3.0, 6.0]).half()
@@ -419,11 +441,11 @@ def test_the_mean_of_weights_keeps_what_is_shared_shared():
 
 def test_statistics_of_batch_normalisation_cannot_be_averaged():
     weights = {"norm.running_mean": torch.zeros(3)}
-    with pytest.raises(ModelError, match="does not fit a network with batch normalisation"):
+    with pytest.raises(ModelError):
         mean_weights([weights, weights])
 
 
-# Of every epoch
+# Layers of a trajectory
 
 
 def test_layers_of_a_trajectory(network: torch.nn.Module) -> None:
@@ -452,7 +474,7 @@ def test_layers_of_a_member_are_those_of_the_network(
         assert np.array_equal(of_member[name], layer.astype(np.float16).astype(np.float32))
 
 
-def test_large_layers_are_left_out_but_for_the_decoders_last() -> None:
+def test_large_layers_except_the_last_are_omitted() -> None:
     large, small = torch.zeros(128, 128, 3, 3), torch.zeros(2, 2, 3, 3)
     weights = {
         "encoder.stages.0.conv.weight": small,

@@ -60,6 +60,10 @@ class Action(StrEnum):
     """Train a new ensemble with the ``value`` of the setting ``setting``."""
     SAVE_STUDIES = "save studies"
     """Segment the images and save them as studies."""
+    OMIT = "omit"
+    """Leave out the setting ``setting``."""
+    OTHER_VALUE = "other value"
+    """Choose another value of the setting ``setting``."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -88,6 +92,8 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.CHOOSE_SERIES: "choose a series with --series",
     Action.TRAIN_WITH: "train with {setting} {value}",
     Action.SAVE_STUDIES: "write studies with bayes-nnunet predict --save study",
+    Action.OMIT: "leave out {setting}",
+    Action.OTHER_VALUE: "choose another {setting}",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

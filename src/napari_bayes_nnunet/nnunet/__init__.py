@@ -1,14 +1,14 @@
-"""The only part that imports torch and nnunetv2."""
+"""Networks: the only layer that imports torch and nnunetv2."""
 
 import os
 
 from ..core.problems import Problem
 
 SPIN_COUNT = 1000
-"""Turns that a thread of torch waits awake for the next piece of work; GNU OpenMP's own is 300 000.
+"""Turns for which a thread of torch spins before it sleeps; the default of GNU OpenMP is 300 000.
 
-With that many, two processes on the same cores wait for each other's waiting, up to a hundred
-times as long as they compute. It is read once, when torch is loaded.
+With the default, two processes on the same cores slow each other down by up to a factor of a
+hundred. OpenMP reads the variable once, when torch is loaded.
 """
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))

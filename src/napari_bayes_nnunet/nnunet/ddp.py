@@ -1,7 +1,7 @@
-"""Training on several cards, with nnU-Net's own command for it (distributed data parallel, DDP).
+"""Training on several GPUs with nnU-Net's own command (distributed data parallel, DDP).
 
 The training's process starts ``python -m napari_bayes_nnunet.nnunet.ddp``, which starts one process
-a card. These run in a session of their own, so that Ctrl-C in the terminal reaches the first alone.
+per GPU. They run in a session of their own, so Ctrl-C in the terminal only reaches the first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from ..core.command import python_command
+from ..core.problems import Action, Remedy, Setting, Statement, statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
 from . import ModelError
 from .device import training_environment
@@ -27,45 +28,69 @@ from .trainer import RUN_VARIABLE, CheckpointEnsembleTrainer, TrainingStopped, t
 from .weights import read_checkpoint
 
 POLL_SECONDS = 0.2
+NUM_GPUS = Setting("num_gpus")
+KILLED = (
+    "The training on several GPUs was killed by {signal}, probably because memory ran out. See "
+    "train.log for details."
+)
+EXITED = "The training on several GPUs ended with exit code {code}. See train.log for details."
+PROCESS_FAILED = (
+    "A process of the training on several GPUs failed ({reason}). See train.log for details."
+)
 
 
-def check_cards(gpus: int, *, device: str, batch_size: int) -> None:
-    """Raise ModelError where nnU-Net cannot train on ``gpus`` cards, in a sentence that says why.
+def check_gpus(gpus: int, *, device: str, batch_size: int) -> None:
+    """Raise ModelError if nnU-Net cannot train on ``gpus`` GPUs.
 
-    ``device`` is the one asked for: "auto", "cuda", "cuda:1", "mps" or "cpu".
+    ``device`` is the requested device: "auto", "cuda", "cuda:1", "mps" or "cpu".
     """
+    omit_gpus = Remedy(Action.OMIT, {"setting": NUM_GPUS})
+    omit_device = Remedy(Action.OMIT, {"setting": Setting("device")})
+    other_gpus = Remedy(Action.OTHER_VALUE, {"setting": NUM_GPUS})
     if device.startswith("cuda:"):
         raise ModelError(
-            f"--num-gpus {gpus} takes the first {gpus} cards: leave out --device {device}, and "
-            "choose cards with the variable CUDA_VISIBLE_DEVICES."
+            "A training on {gpus} GPUs takes the first {gpus} of CUDA_VISIBLE_DEVICES, not "
+            "{device}.",
+            omit_device,
+            gpus=gpus,
+            device=device,
         )
     if device not in ("auto", "cuda"):
         raise ModelError(
-            f"Only CUDA cards can share a training: leave out --num-gpus {gpus}, or --device "
-            f"{device}."
+            "Only CUDA GPUs can share a training, not {device}.",
+            omit_gpus,
+            omit_device,
+            device=device,
         )
-    found = torch.cuda.device_count()
-    if found < gpus:
+    available = torch.cuda.device_count()
+    if available < gpus:
         raise ModelError(
-            f"--num-gpus {gpus} needs {gpus} CUDA cards, but this machine has {found}: ask for "
-            "fewer, or leave it out."
+            "A training on {gpus} GPUs needs as many CUDA GPUs, but this computer has {available}.",
+            other_gpus,
+            gpus=gpus,
+            available=available,
         )
     if not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
         raise ModelError(
-            "This installation of torch cannot train on several cards (it lacks NCCL, which Linux "
-            "has): leave out --num-gpus."
+            "This installation of PyTorch lacks NCCL, without which it cannot train on several "
+            "GPUs. PyTorch has it on Linux.",
+            omit_gpus,
         )
-    if batch_size % gpus:  # nnU-Net's Dice loss gathers tensors of one size from all cards
+    if batch_size % gpus:  # nnU-Net's Dice loss gathers tensors of one size from all GPUs
+        size = max(batch_size // gpus, 1) * gpus
         raise ModelError(
-            f"A batch of {batch_size} cannot be shared equally among {gpus} cards: choose a "
-            f"--batch-size that is a multiple of {gpus}, or another --num-gpus."
+            "A batch of {batch_size} cannot be shared equally among {gpus} GPUs.",
+            Remedy(Action.OTHER_BATCH_SIZE, {"size": size}),
+            other_gpus,
+            batch_size=batch_size,
+            gpus=gpus,
         )
 
 
 def ddp_command(
     dataset_name: str, configuration: str, fold: str, *, plans: str, gpus: int, resume: bool
 ) -> list[str]:
-    """The command that trains on ``gpus`` cards; nnU-Net's own, in a process that ends with us."""
+    """Return nnU-Net's command for ``gpus`` GPUs, run in a process that ends with this one."""
     return [
         *python_command(__name__, dataset_name, configuration, fold),
         *("-tr", CheckpointEnsembleTrainer.__name__),
@@ -76,7 +101,7 @@ def ddp_command(
 
 
 def ddp_environment(run: Path, workspace: Path) -> dict[str, str]:
-    """What the command needs beside the variables of this process, with which it ends."""
+    """Return the variables that the command needs in addition to those of this process."""
     return {
         **workspace_environment(workspace),
         **trainer_environment(run),
@@ -86,7 +111,8 @@ def ddp_environment(run: Path, workspace: Path) -> dict[str, str]:
 
 
 def saved_epoch(run: RunFolder, fold: str) -> int:
-    """The epoch a training that goes on begins with: nnU-Net takes the first of these states."""
+    """Return the epoch at which a training continues, 0 without a saved state."""
+    # nnU-Net continues from the first of these files.
     for name in ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"):
         file = run.fold(fold) / name
         if file.is_file():
@@ -94,7 +120,7 @@ def saved_epoch(run: RunFolder, fold: str) -> int:
     return 0
 
 
-def train_on_cards(
+def train_on_gpus(
     command: list[str],
     environment: dict[str, str],
     *,
@@ -103,11 +129,11 @@ def train_on_cards(
     on_epoch: Callable[[EpochReport], None],
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Run ``command`` to its end, as a trainer's ``run_training`` would.
+    """Run ``command`` to its end, in place of a trainer's ``run_training``.
 
-    ``on_epoch`` receives a report of every epoch; once ``stop_requested`` is true the training is
-    asked to stop by the file RUN/stop. Raises TrainingStopped, or ModelError with the sentence of
-    the process that failed, whose traceback goes where this process's errors go.
+    ``on_epoch`` receives a report of every epoch. Once ``stop_requested`` returns True, the file
+    RUN/stop asks the training to stop. Raises TrainingStopped, or ModelError with the statement of
+    the process that failed; its traceback goes to the standard error of this process.
     """
     mailbox = Mailbox(run, fold)
     mailbox.empty()
@@ -124,14 +150,14 @@ def train_on_cards(
     failure, stopped = mailbox.failure, mailbox.is_stopped
     mailbox.empty()
     if code:
-        raise ModelError(failure or _how_it_ended(code))
+        raise _failure_of(failure) if failure else _ending_of(code)
     if stopped:
         raise TrainingStopped
 
 
 @contextmanager
 def _running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The started command; what still runs at the end is killed, with all processes it started."""
+    """Start the command, and kill it with all its processes if it still runs at the end."""
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -146,40 +172,39 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
             process.wait()
 
 
-def _how_it_ended(code: int) -> str:
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with the exit code {code}"
-    return (
-        f"The training on several cards was ended {how}, as it is where memory runs out. Details "
-        "are in train.log; go on with --resume."
-    )
+def _failure_of(told: Statement) -> ModelError:
+    return ModelError(told.template, *told.remedies, **told.values)
+
+
+def _ending_of(code: int) -> ModelError:
+    if code < 0:
+        return ModelError(KILLED, Action.RESUME, signal=signal.Signals(-code).name)
+    return ModelError(EXITED, Action.RESUME, code=code)
 
 
 def main() -> None:
-    """Run nnU-Net's training command with this process's arguments; say why it failed."""
+    """Run nnU-Net's training command with this process's arguments, and note why it fails."""
     from nnunetv2.run.run_training import run_training_entry
 
     mailbox = Mailbox(RunFolder(Path(os.environ[RUN_VARIABLE])), sys.argv[3])
     try:
         run_training_entry()
     except Exception as error:
-        mailbox.note_failure(failure_sentence(error))
+        mailbox.note_failure(failure_statement(error))
         raise
 
 
-def failure_sentence(error: Exception) -> str:
-    """A sentence for what ended the processes: torch raises with the traceback of one as text."""
+def failure_statement(error: Exception) -> Statement:
+    """Return why the processes ended; the text of torch's error is the traceback of one process."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    ours = f"{ModelError.__module__}.{ModelError.__name__}: "
-    if reason.startswith(ours):
-        return reason.removeprefix(ours)
-    return (
-        f"A process of the training on several cards failed: {reason.rstrip('.')}. Details are in "
-        "train.log; go on with --resume."
-    )
+    model_error = f"{ModelError.__module__}.{ModelError.__name__}: "
+    if reason.startswith(model_error):
+        return statement(reason.removeprefix(model_error))
+    return statement(PROCESS_FAILED, Action.RESUME, reason=reason.rstrip("."))
 
 
 if __name__ in ("__main__", "__mp_main__"):
-    # Processes spawned under this command, by those on the cards too, import it before they begin.
+    # All processes spawned under this command import this module before they begin.
     end_with_parent()
 if __name__ == "__main__":
     main()

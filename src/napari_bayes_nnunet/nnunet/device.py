@@ -1,4 +1,4 @@
-"""The devices a network can run on."""
+"""Devices that a network can run on."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ import torch
 from . import ModelError
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
+NOT_A_DEVICE = "{device!r} is not a device. Choose one of {choices}."
+UNAVAILABLE = "This computer has no usable {device} device. Choose {choices}."
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called ``name``; "auto" is the first of CUDA, Apple's mps and the CPU there is.
+    """Return the device called ``name``; "auto" takes the first of CUDA, Apple's mps and CPU.
 
-    Raises ModelError when the device is unknown or absent.
+    Raises ModelError if the device is unknown or not available.
     """
     kind = name.partition(":")[0]
     if kind not in DEVICES:
-        raise ModelError(f"The device must be one of {', '.join(DEVICES)}, not {name!r}.")
+        raise ModelError(NOT_A_DEVICE, device=name, choices=", ".join(DEVICES))
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if kind == "auto":
-        return torch.device(next(device for device, there in available.items() if there))
+        return torch.device(next(device for device, usable in available.items() if usable))
     if not available[kind]:
-        raise ModelError(f"This machine has no usable {kind} device; choose auto or cpu.")
+        raise ModelError(UNAVAILABLE, device=kind, choices="auto or cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"{name!r} is no device; cuda:0 is the first card.") from error
+        raise ModelError(NOT_A_DEVICE, device=name, choices=", ".join(_gpus())) from error
     if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"This machine has no {name}; its cards are {', '.join(_cards())}.")
+        raise ModelError(UNAVAILABLE, device=name, choices=", ".join(_gpus()))
     return device
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory was short: CUDA says so by type, CPU allocators and mps by their text."""
+    """Return whether memory ran out: a type on CUDA, a text of CPU allocators and mps."""
     texts = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         text in str(error) for text in texts
@@ -51,7 +53,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether it ended what this process can do with CUDA: all its calls fail from then on."""
+    """Return whether ``error`` left CUDA unusable for this process: all later calls fail."""
     if "CUDA error" not in str(error):
         return False
     try:
@@ -62,14 +64,14 @@ def is_broken(error: Exception) -> bool:
 
 
 def describe_devices() -> dict[str, str]:
-    """The devices of this machine, the fastest first: name → text with model and free memory."""
+    """Return the devices of this computer, fastest first: name → model and free memory."""
     devices: dict[str, str] = {}
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)
         try:
             free, total = (amount / 2**30 for amount in torch.cuda.mem_get_info(index))
             devices[f"cuda:{index}"] = f"{name}, {free:.1f} of {total:.1f} GiB free"
-        except RuntimeError:  # a full or exclusively used card; the others are still of use
+        except RuntimeError:  # a full or exclusively used GPU; the others can still be used
             devices[f"cuda:{index}"] = f"{name}, in use by another program"
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple graphics processor"
@@ -78,7 +80,7 @@ def describe_devices() -> dict[str, str]:
 
 
 def used_memory(device: torch.device) -> int:
-    """What this process holds of the device's memory, bytes."""
+    """Return the device memory that this process holds, in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device))
     if device.type == "mps":
@@ -87,11 +89,11 @@ def used_memory(device: torch.device) -> int:
 
 
 def training_environment(device: torch.device) -> dict[str, str]:
-    """Variables for a training on ``device``; what the user has set for nnU-Net stays.
+    """Return variables for a training on ``device``; those that the user set for nnU-Net stay.
 
-    On CPUs images are augmented in the training's own process: that makes a seeded training
-    repeatable, and the other cores are busy with the network. Compiling the network is left to
-    nnU-Net, except where it would only end in an error.
+    On CPUs the training's own process augments the images: this makes a seeded training repeatable,
+    and the other cores are busy with the network. nnU-Net compiles the network unless that would
+    fail.
     """
     if device.type != "cuda":
         return {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
@@ -101,7 +103,7 @@ def training_environment(device: torch.device) -> dict[str, str]:
 
 
 def can_compile() -> bool:
-    """Whether torch.compile has what it needs on CUDA: triton, a C compiler, Python's headers."""
+    """Return whether torch.compile can work on CUDA: triton, a C compiler, Python's headers."""
     compilers = (os.environ.get("CC"), "gcc", "clang", "cc")
     return (
         importlib.util.find_spec("triton") is not None
@@ -111,18 +113,18 @@ def can_compile() -> bool:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; others emulate it, slower than float32."""
+    """Return whether this CPU has bfloat16 in hardware; emulation is slower than float32."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(check() for check in checks if check)
 
 
-def _cards() -> list[str]:
+def _gpus() -> list[str]:
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
 def _free_memory() -> str:
-    """Free main memory as text, where the system says it."""
+    """Return the free main memory as text, "" if the system does not report it."""
     try:
         gib = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     except (AttributeError, ValueError, OSError):

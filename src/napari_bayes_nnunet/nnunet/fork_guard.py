@@ -1,7 +1,7 @@
-"""Forked processes that end with their parent, also when it is killed.
+"""Forked processes that end with their parent, even if it is killed.
 
-nnU-Net's augmentation processes otherwise wait for a killed training for ever, and keep the memory
-of its GPU and its lock on the run folder.
+Without this, nnU-Net's augmentation processes would wait for a killed training for ever, and keep
+its GPU memory and its lock on the run folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_forks_with_this_process() -> None:
-    """From now on, on Linux, the kernel ends every process forked from this one together with it.
+    """Make Linux end every process forked from this one together with this one.
 
     Programs started with ``subprocess`` or spawned by ``multiprocessing`` are not affected.
     """
@@ -29,7 +29,7 @@ def end_forks_with_this_process() -> None:
 
     def end_with_parent() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent[0]:  # it was killed before the kernel knew
+        if os.getppid() != parent[0]:  # the parent was killed before the call above
             os._exit(1)
 
     os.register_at_fork(before=note_parent, after_in_child=end_with_parent)

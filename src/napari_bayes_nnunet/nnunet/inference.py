@@ -1,8 +1,8 @@
-"""The probabilities of each member on the image's grid, as nnU-Net's own predictor exports them.
+"""Probabilities of each member on the image's grid, as nnU-Net's own predictor exports them.
 
-Per member: logits blended over tiles and mirrors in float32, resampled to the image as logits,
-softmax there (docs: the paper averages softmax, nnU-Net averages logits). An image is preprocessed
-once for all members.
+Logits are blended over tiles and mirrors in float32 and resampled to the image, then softmax is
+applied. Members are averaged after softmax, as in the paper; nnU-Net averages their logits. An
+image is preprocessed once for all members.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ DAMAGED_PLANS = (
     TypeError,
     ValueError,
 )
+UNUSABLE_PLANS = (
+    "This version of nnU-Net cannot use plans.json ({reason}). Install the version that wrote it."
+)
+FEWER_SLICES = "The device is short of memory. Now {count} slice(s) are computed at a time."
+SUMS_ON_CPU = "The device is short of memory. Sums are now kept on the CPU."
+ALL_ON_CPU = "The device is short of memory. Everything is now computed on the CPU, more slowly."
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,11 @@ class PreparedImage:
 
 
 class Predictor:
-    """Computes member probabilities of images for one plans file and device.
+    """Member probabilities of images for one plans file and device.
 
-    When CUDA runs out of memory it steps down: smaller batches, sums on the CPU, everything on the
-    CPU. Each step is a sentence given to ``notify``. Where half precision is not enough, so that
-    logits are infinite, it goes on in float32.
+    When CUDA runs out of memory, the predictor steps down: smaller batches, then sums on the CPU,
+    then everything on the CPU. ``notify`` receives a sentence for each step. If logits overflow in
+    half precision, the predictor continues in float32.
     """
 
     def __init__(
@@ -76,48 +82,50 @@ class Predictor:
             self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
         except DAMAGED_PLANS as error:
             reason = str(error) or type(error).__name__
-            raise ModelError(f"plans.json cannot be used by this nnU-Net: {reason}.") from error
+            raise ModelError(UNUSABLE_PLANS, reason=reason.rstrip(".")) from error
         self._device = device
         self._residents: dict[int, StateDict] = {}
         self.start_over()
 
     def _check_functions(self) -> None:
-        """Touch all that nnU-Net looks up only when an image is there."""
+        """Look up now what nnU-Net would look up only with an image."""
         settings = self._configuration
         needed = (self._plans.transpose_forward, self._plans.transpose_backward)
         schemes = (settings.normalization_schemes, settings.use_mask_for_norm)
         functions = (settings.resampling_fn_data, settings.resampling_fn_probabilities)
         if settings.preprocessor_class is None or not all((*needed, *schemes, *functions)):
-            raise ValueError("the preprocessing is not described")
+            raise ValueError("the preprocessing is missing")
 
     def start_over(self) -> None:
-        """Take back all steps down: the next image may be smaller."""
-        flat = len(self.patch_size) == 2
-        self.batch_size = 1 if not flat else 2 if self._device.type == "cpu" else 64
+        """Undo all steps down, because the next image may be smaller."""
+        is_2d = len(self.patch_size) == 2
+        self.batch_size = 1 if not is_2d else 2 if self._device.type == "cpu" else 64
         self.sums_device = self._device
         if self.network.device != self._device:
             self.network.to(self._device)
 
     def images_at_once(self, *, slices: int, mirrors: int) -> int:
-        """How many images with so many slices fill the device."""
+        """Return the number of images of this many slices that fill one batch."""
         return max(1, self.batch_size // (slices * mirrors))
 
     @property
     def patch_size(self) -> tuple[int, ...]:
-        """Patch of the network: (y, x) for 2D, (z, y, x) for 3D plans."""
+        """Patch of the network: (y, x) for 2D, (z, y, x) for 3D plans, in voxels."""
         return tuple(self._configuration.patch_size)
 
     def prepare(self, image: NDArray[Any], spacing: tuple[float, ...]) -> PreparedImage:
         """Crop, normalise and resample ``image`` (channels, Z, Y, X) with ``spacing`` (z, y, x) mm.
 
-        Raises ModelError when the number of channels is not the network's.
+        Raises ModelError if the network takes another number of channels.
         """
         names = self._dataset_json.get("channel_names") or self._dataset_json["modality"]
         if len(image) != len(names):
-            wanted = ", ".join(str(name) for name in names.values())
             raise ModelError(
-                f"The ensemble takes {len(names)} channel(s) ({wanted}), "
-                f"the image has {len(image)}."
+                "The ensemble needs {needed} channel(s) ({names}), but the image has {channels}. "
+                "Choose an image with the channels of the training.",
+                needed=len(names),
+                names=", ".join(str(name) for name in names.values()),
+                channels=len(image),
             )
         properties: dict[str, Any] = {"spacing": list(spacing)}
         preprocessor = self._configuration.preprocessor_class(verbose=False)
@@ -137,12 +145,11 @@ class Predictor:
         dropout_seed: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> list[torch.Tensor]:
-        """Softmax (C, Z, Y, X) float32 of one member on the grid of each image.
+        """Return the softmax (C, Z, Y, X) float32 of one member on the grid of each image.
 
-        The slices, tiles and mirrors of all images are batched together. Outside an image's
-        non-zero box, which nnU-Net does not look at, it is background with probability 1.
-        ``dropout_seed`` arms the network's dropout. Raises Stopped, and ModelError when the memory
-        does not suffice even on the CPU.
+        The slices, tiles and mirrors of all images are batched together. Outside the non-zero box
+        of an image, which nnU-Net crops away, background has probability 1. ``dropout_seed``
+        switches dropout on. Raises Stopped, and ModelError if even the CPU runs out of memory.
         """
         while True:
             try:
@@ -153,14 +160,14 @@ class Predictor:
                     self._in_full_precision()
                     continue
                 return [
-                    self._on_image_grid(found[image.unpad], image.properties)
-                    for found, image in zip(logits, images, strict=True)
+                    self._on_image_grid(padded[image.unpad], image.properties)
+                    for padded, image in zip(logits, images, strict=True)
                 ]
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
 
     def _resident(self, weights: StateDict) -> StateDict:
-        """The weights on the card, where they stay while half of its memory is free."""
+        """Return the weights on the GPU, and keep them there while half of its memory is free."""
         device = self.network.device
         if device.type != "cuda" or id(weights) in self._residents:
             return self._residents.get(id(weights), weights)
@@ -177,7 +184,7 @@ class Predictor:
         mirrors: list[tuple[int, ...]],
         should_stop: Callable[[], bool],
     ) -> list[torch.Tensor]:
-        """Mean logits (C, Z, Y, X) of every prepared image, where the sums are kept."""
+        """Return the mean logits (C, Z, Y, X) of each prepared image, on ``sums_device``."""
         patches_at_once = max(1, self.batch_size // len(mirrors))
         tilings = [
             Tiles(
@@ -193,13 +200,13 @@ class Predictor:
                 raise Stopped
             patches = [tiles.patches(window) for tiles, window in batch]
             logits = self.network.logits(torch.cat(patches), mirrors, at_once=self.batch_size)
-            answers = torch.split(logits, [len(patch) for patch in patches])
-            for (tiles, window), answer in zip(batch, answers, strict=True):
-                tiles.add(window, answer)
+            of_windows = torch.split(logits, [len(patch) for patch in patches])
+            for (tiles, window), part in zip(batch, of_windows, strict=True):
+                tiles.add(window, part)
         return [tiles.mean() for tiles in tilings]
 
     def _on_image_grid(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
-        """Resample logits, softmax, undo the crop and nnU-Net's transposition."""
+        """Resample logits, apply softmax, and undo nnU-Net's crop and transposition."""
         probabilities = torch.softmax(self._resample(logits, properties).float(), dim=0)
         whole = properties["shape_before_cropping"]
         box = tuple(slice(*edges) for edges in properties["bbox_used_for_cropping"])
@@ -238,13 +245,13 @@ class Predictor:
         shape: tuple[int, ...],
         logits: torch.Tensor,
     ) -> bool:
-        """Whether nnU-Net's resampling is the bilinear one of each slice by itself.
+        """Return whether nnU-Net's resampling is bilinear in each slice.
 
-        Then one batched call does it: equal to 4e-4 in logits and 4 to 20 times faster.
+        Then one batched call does the same, equal to 4e-4 in logits and 4 to 20 times faster.
         """
-        stock = getattr(function, "func", None)
+        resampling = getattr(function, "func", None)
         options = getattr(function, "keywords", {})
-        if getattr(stock, "__name__", "") != "resample_data_or_seg_to_shape":
+        if getattr(resampling, "__name__", "") != "resample_data_or_seg_to_shape":
             return False
         _, axis = determine_do_sep_z_and_axis(options.get("force_separate_z"), current, spacing)
         same_slices = logits.shape[1] == shape[0]
@@ -255,7 +262,7 @@ class Predictor:
         self.network.use_full_precision()
 
     def on_device(self, array: NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
-        """An array where the sums are kept: an image, or an answer that was kept."""
+        """Return an array, such as an image or kept probabilities, on ``sums_device``."""
         while True:
             try:
                 return torch.as_tensor(array).to(self.sums_device)
@@ -263,9 +270,9 @@ class Predictor:
                 self.step_down(error)
 
     def step_down(self, error: Exception) -> None:
-        """Ask for less from now on; raises ``error`` again where that would not help.
+        """Use less memory from now on; raise ``error`` again if that cannot help.
 
-        Raises ModelError when there is no step left.
+        Raises ModelError if no step is left.
         """
         if isinstance(error, NotImplementedError) and self.network.dtype != torch.float32:
             self._in_full_precision()  # torch lacks a layer for this type on this device
@@ -277,30 +284,32 @@ class Predictor:
             torch.cuda.empty_cache()
         if len(self.patch_size) == 2 and self.batch_size > 1:
             self.batch_size = max(1, self.batch_size // 4)
-            self._notify(
-                f"Not enough memory on the device: now {self.batch_size} slices at a time."
-            )
+            self._notify(FEWER_SLICES.format(count=self.batch_size))
         elif self.sums_device.type != "cpu":
             self.sums_device = torch.device("cpu")
-            self._notify("Not enough memory on the device: sums are now kept on the CPU.")
+            self._notify(SUMS_ON_CPU)
         elif self.network.device.type != "cpu":
             self.network.to(torch.device("cpu"))
-            self._notify("Not enough memory on the device: now computing on the CPU, more slowly.")
+            self._notify(ALL_ON_CPU)
         else:
             raise ModelError(
-                "Not enough memory on this computer for an image this large."
+                "This computer does not have enough memory for this image. Close other programs, "
+                "or use a computer with more memory."
             ) from error
 
 
 def _all_finite(logits: Sequence[torch.Tensor]) -> bool:
-    """Least and largest are NaN where there is one."""
-    return all(bool(torch.isfinite(torch.stack(torch.aminmax(one))).all()) for one in logits)
+    # Minimum and maximum are NaN if any value is.
+    return all(bool(torch.isfinite(torch.stack(torch.aminmax(part))).all()) for part in logits)
 
 
 def _batches(
     tilings: Sequence[Tiles], patches_at_once: int
 ) -> Iterator[list[tuple[Tiles, Window]]]:
-    """The windows of all images in batches of at most so many patches, if not of one window."""
+    """Yield the windows of all images in batches of at most ``patches_at_once`` patches.
+
+    A window with more patches is a batch of its own.
+    """
     batch: list[tuple[Tiles, Window]] = []
     patches = 0
     for tiles in tilings:
@@ -318,14 +327,17 @@ def _batches(
 def mirrors_of(
     mirroring: Mirroring, axes: tuple[int, ...] | None, *, turn: int | None = None
 ) -> list[tuple[int, ...]]:
-    """The flips of a batch (N, channels, …): with "full" all combinations of the allowed axes.
+    """Return the axes to flip of a batch (N, channels, …), one tuple for each mirrored copy.
 
-    With "spread" the one whose ``turn`` it is.
+    "full" gives all combinations of the allowed ``axes``, "spread" the combination number ``turn``.
     """
     if mirroring not in get_args(Mirroring):
-        raise ModelError(f"Mirroring is 'full', 'spread' or 'none', not {mirroring!r}.")
+        raise ModelError(
+            "{mirroring!r} is not a kind of mirroring. Choose full, spread or none.",
+            mirroring=mirroring,
+        )
     if mirroring == "none" or not axes:
         return [()]
     shifted = [axis + 2 for axis in axes]
-    found = [c for n in range(len(shifted) + 1) for c in combinations(shifted, n)]
-    return [found[(turn or 0) % len(found)]] if mirroring == "spread" else found
+    mirrors = [c for n in range(len(shifted) + 1) for c in combinations(shifted, n)]
+    return [mirrors[(turn or 0) % len(mirrors)]] if mirroring == "spread" else mirrors

@@ -1,4 +1,4 @@
-"""The network of a plans file, built once, with members swapped in."""
+"""Network of a plans file, built once, into which the weights of members are loaded."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .weights import StateDict, build_network, each_once
 class Network:
     """One network in evaluation mode on a device; ``load`` gives it the weights of a member.
 
-    ``precision`` "auto" is half precision where the device is fast with it, "full" is float32.
-    What leaves the network is float32 in any case.
+    ``precision`` "auto" is half precision if the device is fast with it, "full" is float32. Logits
+    are always float32.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class Network:
         precision: Precision = "auto",
     ) -> None:
         if precision not in get_args(Precision):
-            raise ModelError(f"The precision is 'auto' or 'full', not {precision!r}.")
+            raise ModelError(
+                "{precision!r} is not a precision. Choose auto or full.", precision=precision
+            )
         module = build_network(plans, configuration, dataset_json)
         self.module: torch.nn.Module = module.eval()
         self._precision: Precision = precision
@@ -57,25 +59,32 @@ class Network:
 
     @torch.inference_mode()
     def load(self, weights: StateDict) -> None:
-        """Swap in a member, in place. Raises ModelError where it is of another network."""
+        """Load the weights of a member, in place.
+
+        Raises ModelError if they belong to another network.
+        """
         for name, tensor in self._tensors.items():
-            found = weights.get(name)
-            if found is None or found.shape != tensor.shape:
-                raise ModelError(f"The member does not fit the network of plans.json ({name}).")
-            tensor.copy_(found)
+            loaded = weights.get(name)
+            if loaded is None or loaded.shape != tensor.shape:
+                raise ModelError(
+                    "A member does not fit the network in plans.json ({tensor}). Choose members "
+                    "and plans of the same training.",
+                    tensor=name,
+                )
+            tensor.copy_(loaded)
 
     @contextmanager
     def dropping_out(self, seed: int | None) -> Iterator[None]:
-        """Dropout armed, its channels drawn from ``seed``; nothing at all for None.
+        """Switch dropout on, with channels drawn from ``seed``; do nothing if it is None.
 
-        The state of the random generators is put back afterwards.
+        The state of the random generators is restored afterwards.
         """
         if seed is None:
             yield
             return
         layers = [m for m in self.module.modules() if isinstance(m, _DropoutNd)]
-        cards = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cards):
+        gpus = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
             torch.manual_seed(seed)
             try:
                 for layer in layers:
@@ -88,19 +97,19 @@ class Network:
     def logits(
         self, patches: torch.Tensor, mirrors: list[tuple[int, ...]], *, at_once: int
     ) -> torch.Tensor:
-        """Mean logits (N, C, …) of ``patches`` (N, channels, …) over ``mirrors``, float32.
+        """Return mean logits (N, C, …) of ``patches`` (N, channels, …) over ``mirrors``, float32.
 
-        A mirror is the axes of the patches that are flipped; ``()`` is the image as it is.
-        nnU-Net's predictor averages logits over mirrors too, which are no members of the posterior.
-        All mirrors of all patches are one batch, of which the network sees ``at_once`` at a time.
+        A mirror is a tuple of the axes to flip; ``()`` flips none. Logits are averaged over mirrors
+        as in nnU-Net's predictor; mirrored copies are not members of the posterior. All mirrors of
+        all patches form one batch, of which the network sees ``at_once`` at a time.
         """
         if not mirrors:
-            raise ModelError("No mirror was asked for.")
+            raise ModelError("No mirrored copy was chosen.")
         patches = patches.to(self.device, self.dtype)
         batch = torch.cat([_flipped(patches, axes) for axes in mirrors])
-        answers = torch.cat([self.module(part) for part in torch.split(batch, at_once)]).float()
-        turned_back = zip(mirrors, answers.chunk(len(mirrors)), strict=True)
-        return torch.stack([_flipped(answer, axes) for axes, answer in turned_back]).mean(0)
+        logits = torch.cat([self.module(part) for part in torch.split(batch, at_once)]).float()
+        of_mirrors = zip(mirrors, logits.chunk(len(mirrors)), strict=True)
+        return torch.stack([_flipped(part, axes) for axes, part in of_mirrors]).mean(0)
 
 
 def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
@@ -108,9 +117,9 @@ def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
 
 
 def half_type(device: torch.device) -> torch.dtype:
-    """The number type in which a device is fastest; its sums are float32 inside.
+    """Return the number type in which a device is fastest; it sums in float32 internally.
 
-    nnU-Net's predictor computes in float16 on CUDA, too, by autocast.
+    nnU-Net's predictor also computes in float16 on CUDA, by autocast.
     """
     if device.type == "cuda":
         return torch.float16
@@ -120,9 +129,9 @@ def half_type(device: torch.device) -> torch.dtype:
 
 
 def _normalise_without_copies(module: torch.nn.Module) -> None:
-    """On CPUs compute instance norm as group norm with one channel a group: the same, and faster.
+    """Compute instance norm on CPUs as group norm with one channel a group: equal, but faster.
 
-    Instance norm copies the whole tensor twice there. On cards it has a kernel of its own.
+    On CPUs instance norm copies the whole tensor twice. On GPUs it has a kernel of its own.
     """
     for norm in module.modules():
         if isinstance(norm, _InstanceNorm) and not norm.track_running_stats:

@@ -1,4 +1,4 @@
-"""nnU-Net's planning and preprocessing, in a workspace that belongs to one training."""
+"""nnU-Net's planning and preprocessing in the workspace of one training."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 )
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from ..core.problems import Action
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.files.atomic import write_json
 from . import ModelError
@@ -26,10 +27,10 @@ from .small_dataset import is_small, threads_for_processes
 from .trainer import PLANS_ENTRY, TrainerSettings
 
 DONE = "preprocessed.json"
-"""Written last: says for which data the workspace is complete, and what nnU-Net planned."""
+"""File written last: the dataset for which the workspace is complete, and nnU-Net's plans."""
 
 AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
-"""With this variable at 0, which a training may have, nnU-Net's planning fails."""
+"""Variable that a training may set to 0, at which nnU-Net's planning fails."""
 
 MOST_PROCESSES = 8
 
@@ -42,18 +43,23 @@ CONFIGURATION_KEYS = (
     *("normalization_schemes", "use_mask_for_norm", "batch_dice", "pool_op_kernel_sizes"),
     *("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"),
 )
-"""What nnU-Net asks plans and configuration for while it preprocesses and trains."""
+"""Entries of plans and configuration that nnU-Net needs to preprocess and train."""
 
 FEATURES = {"small": (16, 32, 64, 96, 96), "tiny": (8, 16, 32, 64, 64)}
 LARGEST_PATCH = {"small": 160, "tiny": 128}
-"""Features of every stage, and side of the patch in 2D, of networks that train on a CPU."""
+"""Features of each stage, and largest side of a 2D patch, of networks that train on a CPU."""
+
+DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({reason})."
+PLANNING_FAILED = (
+    "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
+)
 
 
 class LightFingerprintExtractor(DatasetFingerprintExtractor):
-    """nnU-Net's, with a tenth of the voxels for the intensity statistics.
+    """nnU-Net's fingerprint extractor with a tenth of the voxels for intensity statistics.
 
-    nnU-Net draws 100 million, with replacement, however small the dataset: a gigabyte and many
-    seconds for percentiles that ten million give to three digits as well.
+    nnU-Net draws 100 million voxels with replacement, however small the dataset. That takes a
+    gigabyte and many seconds; ten million give the same percentiles to three digits.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -62,7 +68,7 @@ class LightFingerprintExtractor(DatasetFingerprintExtractor):
 
 
 def workspace_environment(workspace: Path) -> dict[str, str]:
-    """nnU-Net's three folders for the process that plans or trains."""
+    """Return variables with nnU-Net's three folders, for the process that plans or trains."""
     return {
         "nnUNet_raw": os.fspath(workspace / "raw"),
         "nnUNet_preprocessed": os.fspath(workspace / "preprocessed"),
@@ -77,12 +83,12 @@ def plan_and_preprocess(
     configuration: str,
     plans: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Plan ``configuration`` and preprocess all cases, unless that was done; returns the plans.
+    """Plan ``configuration`` and preprocess all cases unless this is done, and return the plans.
 
-    ``plans`` are those of a training that goes on: they are kept, and only preprocessed for where
-    the workspace is gone. The process's environment must hold ``workspace_environment(workspace)``.
-    The dataset is read where it lies and may be read-only. Raises ModelError for a configuration
-    nnU-Net did not plan, and when nnU-Net fails.
+    ``plans`` are those of a training to continue: they are returned unchanged, and cases are only
+    preprocessed if the workspace is missing. The environment must hold
+    ``workspace_environment(workspace)``. The dataset is only read. Raises ModelError if nnU-Net
+    fails or does not plan the configuration.
     """
     folder = workspace / "preprocessed" / dataset.nnunet_name
     signature = dataset.signature()
@@ -104,22 +110,19 @@ def plan_and_preprocess(
 
 
 def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[str, Any]:
-    """The plans of a training that goes on. Raises ModelError where nnU-Net cannot use them."""
+    """Return the plans of a training to continue. Raises ModelError if nnU-Net cannot use them."""
     try:
         plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         _try_plans(PlansManager(copy.deepcopy(plans)), dataset, configuration)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
-        raise ModelError(
-            f"{file} is damaged or of another version of nnU-Net ({reason}): put back the file as "
-            "it was, or start a new training in another --output."
-        ) from error
+        raise ModelError(DAMAGED_PLANS_FILE, Action.RESTORE, file=file, reason=reason) from error
     return plans
 
 
 def _try_plans(plans: PlansManager, dataset: RawDataset, configuration: str) -> None:
-    """Ask for all that a training asks for, its network included, which takes no memory here."""
+    """Look up all that a training needs, and build its network without allocating memory."""
     settings = plans.get_configuration(configuration)
     for source, keys in ((plans, PLANS_KEYS), (settings, CONFIGURATION_KEYS)):
         for key in keys:
@@ -137,7 +140,7 @@ def training_plans(
     dropout: float = 0.0,
     settings: TrainerSettings,
 ) -> dict[str, Any]:
-    """nnU-Net's plans with the network, batch size and settings of one training."""
+    """Return nnU-Net's plans with the network, batch size and settings of one training."""
     changed = copy.deepcopy(plans)
     if network != "full":
         shrink(changed["configurations"][configuration], network)
@@ -148,7 +151,7 @@ def training_plans(
 
 
 def with_settings(plans: dict[str, Any], settings: TrainerSettings) -> dict[str, Any]:
-    """The plans with the settings of one training: those of its fold, with its added cycles."""
+    """Return the plans with the settings of the training of one fold."""
     return {**plans, PLANS_ENTRY: settings.to_plans()}
 
 
@@ -158,7 +161,7 @@ def write_plans(
     plans: dict[str, Any],
     splits: list[Split] | None = None,
 ) -> None:
-    """Put the plans and the split of a training where its trainer looks for them."""
+    """Write the plans and the split of a training where its trainer looks for them."""
     folder = workspace / "preprocessed" / dataset.nnunet_name
     write_json(folder / f"{plans['plans_name']}.json", plans)
     if splits is not None:
@@ -168,7 +171,7 @@ def write_plans(
 def shrink(configuration: dict[str, Any], size: str) -> None:
     """Shrink a planned network to a "small" or "tiny" one of at most five stages, in place.
 
-    So that a training takes minutes on a CPU; in 2D the patch is limited too.
+    Such a network trains in minutes on a CPU. In 2D the patch is limited too.
     """
     features, largest = FEATURES[size], LARGEST_PATCH[size]
     patch = configuration["patch_size"]
@@ -188,10 +191,10 @@ def shrink(configuration: dict[str, Any], size: str) -> None:
 
 
 def add_dropout(configuration: dict[str, Any], probability: float) -> None:
-    """Give every block of a planned network channel dropout, in place.
+    """Add channel dropout to every block of a planned network, in place.
 
-    The dropout layers shift the numbers in the names of the weights: such a network's members fit
-    only plans that have it.
+    Dropout layers shift the numbers in the names of the weights, so the members of such a network
+    only fit plans with dropout.
     """
     architecture = configuration["architecture"]
     dimensions = len(configuration["patch_size"])
@@ -206,7 +209,7 @@ def add_dropout(configuration: dict[str, Any], probability: float) -> None:
 def _read_done(
     folder: Path, signature: dict[str, Any], configuration: str
 ) -> dict[str, Any] | None:
-    """nnU-Net's own plans where the workspace is complete for this dataset, else None."""
+    """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset."""
     if not (folder / DONE).is_file():
         return None
     content = json.loads((folder / DONE).read_text(encoding="utf-8"))
@@ -215,7 +218,7 @@ def _read_done(
 
 
 def _clear(workspace: Path) -> None:
-    """Remove what an earlier planning left; nnU-Net stumbles over two datasets of one number."""
+    """Remove the files of an earlier planning: nnU-Net fails with two datasets of one number."""
     for name in ("raw", "preprocessed"):
         shutil.rmtree(workspace / name, ignore_errors=True)
 
@@ -232,8 +235,9 @@ def _plan(dataset: RawDataset, folder: Path, configuration: str) -> dict[str, An
     plans: dict[str, Any] = json.loads((folder / f"{identifier}.json").read_text(encoding="utf-8"))
     if configuration not in plans["configurations"]:
         raise ModelError(
-            f"nnU-Net planned {', '.join(plans['configurations'])} for this dataset, "
-            f"not {configuration}."
+            "nnU-Net did not plan {configuration} for this dataset. Choose one of {planned}.",
+            configuration=configuration,
+            planned=", ".join(plans["configurations"]),
         )
     return plans
 
@@ -253,10 +257,10 @@ def _number(dataset: RawDataset) -> int:
 
 
 def _processes(dataset: RawDataset) -> int:
-    """Return few: a process takes seconds to start and holds an image in several copies."""
+    """Return a small number: a process starts slowly and holds an image in several copies."""
     if is_small(dataset):
         return 1
-    allowed = getattr(os, "sched_getaffinity", None)  # fewer than there are, on a cluster
+    allowed = getattr(os, "sched_getaffinity", None)  # on a cluster fewer than the computer has
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
     return min(MOST_PROCESSES, cores, len(dataset.cases))
 
@@ -273,18 +277,18 @@ def _without(variable: str) -> Iterator[None]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Name the likely cause where nnU-Net does not, and end what is raised in ModelError."""
+    """Turn nnU-Net's errors into ModelError, with the likely cause if nnU-Net names none."""
     try:
         yield
     except (RuntimeError, AssertionError) as error:
-        text = str(error).partition("\n")[0]
-        if "background worker" in text:
-            text = "a process of it ended, probably because the memory ran out."
-        raise ModelError(f"nnU-Net could not plan and preprocess the dataset: {text}") from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        if "background worker" in reason:
+            reason = "one of its processes ended, probably because memory ran out"
+        raise ModelError(PLANNING_FAILED, reason=reason) from error
 
 
 def _write_raw(dataset: RawDataset, folder: Path) -> None:
-    """A raw folder that only points at the images: nnU-Net reads paths from its dataset.json."""
+    """Write a raw folder without images: nnU-Net reads their paths from its dataset.json."""
     paths = {
         case.name: {
             "images": [os.fspath(image.resolve()) for image in case.images],

@@ -1,7 +1,7 @@
-"""The processes of a training on several cards: what they agree on, and what they report.
+"""Processes of a training on several GPUs: their common decisions, and their reports.
 
-nnU-Net starts them itself, so that nothing reaches them but variables and files, and nothing comes
-back but files.
+nnU-Net starts them itself, so only environment variables and files reach them, and they answer
+only with files.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
+from ..core.problems import Statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
 from ..io.files.json_files import parse_json
 from . import ModelError
@@ -27,39 +28,39 @@ PARENT_VARIABLE = "BAYES_NNUNET_PARENT"
 
 
 class Mailbox:
-    """The folder RUN/fold_X/ddp, in which the processes leave word for the one that started them.
+    """The folder RUN/fold_X/ddp, in which processes write to the one that started them.
 
-    It is made by the first word, and emptied by who reads it.
+    The first writer creates it, and the reader empties it.
     """
 
     def __init__(self, run: RunFolder, fold: str) -> None:
         self._folder = run.fold(fold) / "ddp"
         self._reports = self._folder / "epochs.jsonl"
-        self._failure = self._folder / "failed.txt"
+        self._failure = self._folder / "failed.json"
         self._stopped = self._folder / "stopped"
         self._bytes_read = 0
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the training has ended because it was asked to."""
+        """Whether the training ended because it was asked to."""
         return self._stopped.exists()
 
     @property
-    def failure(self) -> str:
-        """Why the training failed, one sentence; "" where nobody said so."""
-        with suppress(FileNotFoundError):
-            return self._failure.read_text(encoding="utf-8")
-        return ""
+    def failure(self) -> Statement | None:
+        """Why the training failed; None if no process reported it."""
+        with suppress(FileNotFoundError, LookupError, TypeError, ValueError):
+            return Statement.from_json(json.loads(self._failure.read_text(encoding="utf-8")))
+        return None
 
     def new_reports(self) -> list[EpochReport]:
-        """The reports not read before; one that is being written waits for its end."""
+        """Return the reports not read before, without one that is still being written."""
         if not self._reports.exists():
             return []
         with self._reports.open("rb") as file:
             file.seek(self._bytes_read)
-            whole, end, _ = file.read().rpartition(b"\n")
-        self._bytes_read += len(whole + end)
-        return list(_reports_of(whole.splitlines()))
+            complete, newline, _ = file.read().rpartition(b"\n")
+        self._bytes_read += len(complete + newline)
+        return list(_parsed_reports(complete.splitlines()))
 
     def report(self, report: EpochReport) -> None:
         """Add the report of an epoch."""
@@ -68,40 +69,40 @@ class Mailbox:
             file.write((json.dumps(asdict(report)) + "\n").encode())
 
     def note_stop(self) -> None:
-        """Say that the training ends here because it was asked to."""
+        """Note that the training ends because it was asked to."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stopped.touch()
 
-    def note_failure(self, sentence: str) -> None:
-        """Say why the training fails; the first to say so is the cause of what others say."""
-        with suppress(OSError):  # said already, or the disk is what failed
+    def note_failure(self, failure: Statement) -> None:
+        """Note why the training fails. Only the first failure counts: it causes the others."""
+        with suppress(OSError):  # noted already, or the disk itself failed
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._failure.open("x", encoding="utf-8") as file:
-                file.write(sentence)
+                file.write(json.dumps(failure.to_json()))
 
     @contextmanager
-    def told_of_failures(self) -> Iterator[None]:
-        """Note the sentence of a ModelError on its way."""
+    def noting_failures(self) -> Iterator[None]:
+        """Note a ModelError that is raised inside, and raise it again."""
         try:
             yield
         except ModelError as error:
-            self.note_failure(str(error))
+            self.note_failure(error.statement)
             raise
 
     def empty(self) -> None:
-        """Forget all, read or not."""
+        """Delete everything, read or not."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._bytes_read = 0
 
 
-def _reports_of(lines: list[bytes]) -> Iterator[EpochReport]:
+def _parsed_reports(lines: list[bytes]) -> Iterator[EpochReport]:
     for line in lines:
-        with suppress(ValueError):  # of another version, or from before a power cut
+        with suppress(ValueError):  # written by another version, or cut short by a power cut
             yield parse_json(line, EpochReport)
 
 
-def agreed(ask: Callable[[], bool]) -> bool:
-    """The answer of the first process, in all of them: they must stop after the same epoch."""
+def ask_first_process(ask: Callable[[], bool]) -> bool:
+    """Return the first process's answer in all processes: they must stop after the same epoch."""
     import torch.distributed as dist
 
     answer = [dist.get_rank() == 0 and ask()]
@@ -110,36 +111,36 @@ def agreed(ask: Callable[[], bool]) -> bool:
 
 
 def end_with_parent() -> None:
-    """From now on, on Linux, the kernel ends this process together with the one that started it.
+    """Make Linux end this process together with the one that started it.
 
-    That one's id is in PARENT_VARIABLE, which is then this one's own for what it starts in turn;
-    without the variable nothing is done.
+    PARENT_VARIABLE holds the id of that process, and is then set to the id of this one for its own
+    children. Without the variable nothing is done.
     """
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is None or sys.platform != "linux":
         return
     be_killed_with_parent()
-    if os.getppid() != int(parent):  # it ended before the kernel knew
+    if os.getppid() != int(parent):  # the parent ended before the call above
         os._exit(1)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
 
 
 def end_without_teardown() -> None:
-    """This process, where another has spawned it, ends as soon as all of its Python is done.
+    """Make a spawned process exit with code 0 as soon as its Python code is done.
 
-    Its exit code is 0 from now on, and exit handlers that were registered before do not run, so
-    that it is to be said where all is written. Threads of gloo and autograd may still hold tensors,
-    and abort a process that takes its interpreter down before them (pytorch/pytorch#190489).
+    Exit handlers registered earlier do not run, so call this once everything is written. Threads of
+    gloo and autograd that still hold tensors would abort a process whose interpreter is taken down
+    before them (pytorch/pytorch#190489).
     """
     if multiprocessing.parent_process() is not None:
         atexit.register(os._exit, 0)
 
 
 def be_killed_with_parent() -> None:
-    """Ask the kernel of Linux for it.
+    """Ask Linux to kill this process when its parent ends.
 
-    To be said again in the processes on the cards: torch asks for an interrupt in its place, which
-    a process that waits for the others never sees.
+    The processes on the GPUs must call this too: torch asks Linux for an interrupt instead, which a
+    process that waits for the others never sees.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

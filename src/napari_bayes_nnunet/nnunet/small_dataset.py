@@ -14,14 +14,14 @@ from ..io.dataset.raw_dataset import RawDataset
 
 MOST_CASES = 16
 MOST_BYTES = 16 * 2**20
-"""Image files, as they are on disk, of a dataset that one thread preprocesses in seconds."""
+"""Size on disk of the images of a dataset that one thread preprocesses in seconds."""
 
 _MODULES = (fingerprint_extractor, default_preprocessor)
 _THREADS = SimpleNamespace(get_context=lambda method: SimpleNamespace(Pool=ThreadPool))
 
 
 def is_small(dataset: RawDataset) -> bool:
-    """Return True if starting nnU-Net's processes would take longer than the work itself."""
+    """Return whether starting nnU-Net's processes would take longer than the work itself."""
     sizes = (image.stat().st_size for case in dataset.cases for image in case.images)
     return len(dataset.cases) <= MOST_CASES and sum(sizes) <= MOST_BYTES
 
@@ -30,14 +30,14 @@ def is_small(dataset: RawDataset) -> bool:
 def threads_for_processes() -> Iterator[None]:
     """Let nnU-Net extract fingerprints and preprocess in threads of this process.
 
-    Every process of its pools would import torch first. nnU-Net has no option for this, but takes
-    its pools from the module ``multiprocessing``, and a pool of threads has the same methods.
+    Each process of nnU-Net's pools would import torch first. nnU-Net has no option for threads, but
+    takes its pools from the module ``multiprocessing``, and a pool of threads has the same methods.
     """
-    kept = [module.multiprocessing for module in _MODULES]
+    originals = [module.multiprocessing for module in _MODULES]
     for module in _MODULES:
         module.multiprocessing = _THREADS
     try:
         yield
     finally:
-        for module, original in zip(_MODULES, kept, strict=True):
+        for module, original in zip(_MODULES, originals, strict=True):
             module.multiprocessing = original

@@ -1,4 +1,4 @@
-"""The tiles of an image, as nnU-Net lays them, and the weighted sum of what is said of each."""
+"""Tiles of an image, placed as nnU-Net places them, and the weighted sum of their logits."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from nnunetv2.inference.sliding_window_prediction import (
 
 Window = tuple[slice, ...]
 STEP = 0.5
-"""Share of its size by which a tile is away from the next, as nnU-Net's predictor takes it."""
+"""Distance between tiles as a share of their size, as in nnU-Net's predictor."""
 
 
 class Tiles:
-    """The tiles of an image (channels, Z, Y, X), and the sum over them of a network's logits.
+    """Tiles of an image (channels, Z, Y, X) with the running sum of a network's logits.
 
-    A ``patch`` (y, x) is of single slices, up to ``slices`` of which are a tile; (z, y, x) is one.
+    With a 2D ``patch`` (y, x) a tile is a stack of up to ``slices`` slices; with a 3D patch
+    (z, y, x) it is one patch.
     """
 
     def __init__(
@@ -34,28 +35,28 @@ class Tiles:
         self._flat = len(patch) == 2
         self._total = torch.zeros((classes, *image.shape[1:]), device=sums_on)
         self._weight = torch.zeros(image.shape[1:], device=sums_on)
-        # nnU-Net's own weights, which are float16; only the sums are more exact here.
+        # nnU-Net's float16 weights; only the sums are more exact here.
         self._gaussian = compute_gaussian(patch, value_scaling_factor=10, device=sums_on).float()
         self.windows = _windows(tuple(image.shape[1:]), patch, slices)
 
     def patches(self, window: Window) -> torch.Tensor:
-        """(N, channels, …) of one of the windows: its slices, or itself."""
+        """Return the patches (N, channels, …) of a window: its slices in 2D, one patch in 3D."""
         tile = self._image[(slice(None), *window)]
         return tile.transpose(0, 1) if self._flat else tile[None]
 
     def count(self, window: Window) -> int:
-        """How many patches a window has."""
+        """Return the number of patches in a window."""
         return window[0].stop - window[0].start if self._flat else 1
 
     def add(self, window: Window, logits: torch.Tensor) -> None:
-        """Add what was said of the patches of a window: (N, C, …)."""
+        """Add the logits (N, C, …) of the patches of a window."""
         part = logits.to(self._total.device)
         part = part.transpose(0, 1) if self._flat else part[0]
         self._total[(slice(None), *window)] += part * self._gaussian
         self._weight[window] += self._gaussian
 
     def mean(self) -> torch.Tensor:
-        """The logits (C, Z, Y, X)."""
+        """Return the weighted mean of the logits, (C, Z, Y, X)."""
         return self._total.div_(self._weight)
 
 

@@ -1,8 +1,8 @@
-"""The nnU-Net trainer with the restart schedule, which keeps the members of an ensemble.
+"""nnU-Net trainer with the restart schedule, which keeps the members of an ensemble.
 
-It differs from nnU-Net's in the learning rate (Eq. 4), in what it saves and when, and in running
-its training step in bfloat16 on CPUs. Its settings are the entry ``checkpoint_ensemble`` of the
-plans, so that nnU-Net's own command line can start it too.
+It differs from nnU-Net's trainer in the learning rate (Eq. 4), in what it saves and when, and in
+its bfloat16 training step on CPUs. Its settings are the entry ``checkpoint_ensemble`` of the plans,
+so nnU-Net's own command line can start it too.
 """
 
 from __future__ import annotations
@@ -26,27 +26,39 @@ from torch._dynamo import OptimizedModule
 
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..core.problems import Action, Remedy
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, used_memory
-from .ranks import Mailbox, agreed, be_killed_with_parent, end_without_teardown
+from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
 from .weights import read_checkpoint, trajectory_layers, write_member
 
 PLANS_ENTRY = "checkpoint_ensemble"
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
-"""Epochs between two saved states where no member is kept; a kill costs at most these."""
+"""Epochs between two saved states while no member is kept; a kill loses at most these."""
+
+_LOSS_DIVERGED = (
+    "The loss became {loss} in epoch {epoch} at learning rate {rate:g}. Resuming would repeat this."
+)
+_WEIGHTS_DIVERGED = (
+    "The weights became infinite or NaN in epoch {epoch} at learning rate {rate:g}. Resuming would "
+    "repeat this."
+)
+_OUT_OF_MEMORY = "The {device} ran out of memory with batch size {batch_size}."
+_NOT_WRITTEN = "{file} could not be written ({reason}; {free:.0f} MiB are free)."
+_MEMBERS_USABLE = " The members so far can still be used."
 
 
 class TrainingStopped(Exception):
-    """The training was asked to stop and has saved its state."""
+    """Signal: the training was asked to stop and has saved its state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """What the trainer reads from the plans."""
+    """Settings that the trainer reads from the plans."""
 
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     selection: MemberSelection = field(default_factory=MemberSelection)
@@ -56,12 +68,15 @@ class TrainerSettings:
     keep_trajectory: bool = False
 
     def to_plans(self) -> dict[str, Any]:
-        """As JSON for the plans file."""
+        """Return JSON for the plans file."""
         return asdict(self)
 
     @classmethod
     def from_plans(cls, plans: dict[str, Any]) -> TrainerSettings:
-        """From a plans file; the paper's settings where it says nothing. Raises ModelError."""
+        """Return the settings in a plans file, or the paper's if it has none.
+
+        Raises ModelError for settings of another version.
+        """
         entry = plans.get(PLANS_ENTRY)
         if entry is None:
             return cls()
@@ -71,17 +86,20 @@ class TrainerSettings:
             return cls(**{**entry, "schedule": schedule, "selection": selection})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"The entry {PLANS_ENTRY!r} of the plans is of another version: {error}."
+                "The entry {entry} of the plans belongs to another version of this program "
+                "({reason}). Plan and preprocess again with this version.",
+                entry=PLANS_ENTRY,
+                reason=str(error),
             ) from error
 
 
 class CheckpointEnsembleTrainer(nnUNetTrainer):
-    """nnU-Net's trainer with cyclical restarts, whose plateau epochs are kept as members.
+    """nnU-Net's trainer with cyclical restarts, which keeps plateau epochs as members.
 
-    With the environment variable BAYES_NNUNET_RUN it works in that run folder, otherwise where
-    nnU-Net would. ``on_epoch`` receives a report of every epoch, ``stop_requested`` is asked after
-    every epoch. Raises ModelError when a loss is no longer a number. As one of several processes
-    (DDP) of a run folder it reports to the folder's mailbox, and the file RUN/stop stops it.
+    The environment variable BAYES_NNUNET_RUN names the run folder; without it nnU-Net's own results
+    folder is used. ``on_epoch`` receives a report of every epoch, and ``stop_requested`` is called
+    after every epoch. Raises ModelError if a loss is not a finite number. As one of several
+    processes (DDP) of a run folder it reports to the folder's mailbox, and RUN/stop stops it.
     """
 
     def __init__(
@@ -103,7 +121,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.stop_requested: Callable[[], bool] = lambda: False
         self._time_left = TimeLeft(latest=20, average=median)
         if fold == "all":
-            # Its validation cases are its training cases: no validation, and no best epoch.
+            # The validation cases are the training cases: no validation, and no best epoch.
             self.num_val_iterations_per_epoch = 0
             self._best_ema = math.inf
         # nnU-Net draws a 30 × 54 inch figure after every epoch, which takes seconds on a CPU.
@@ -120,12 +138,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def output_folder_base(self) -> str | None:
-        """The run folder where one is given, else where nnU-Net puts its results."""
+        """Run folder if there is one, else nnU-Net's results folder."""
         return self._output_folder_base
 
     @output_folder_base.setter
     def output_folder_base(self, folder: str | None) -> None:
-        # nnU-Net's constructor sets it and derives everything else from it at once.
+        # nnU-Net's constructor sets this folder and derives all other paths from it at once.
         in_constructor = not hasattr(self, "_output_folder_base")
         given = os.environ.get(RUN_VARIABLE) if in_constructor else None
         self._output_folder_base = given or folder
@@ -136,13 +154,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return RunFolder(Path(str(self.output_folder_base)))
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
-        """SGD as nnU-Net's, its rate set by Eq. 4; the momentum is not reset at a restart."""
-        schedule = self.settings.schedule
+        """Return nnU-Net's SGD with the rate of Eq. 4; a restart does not reset the momentum."""
         optimizer, _ = super().configure_optimizers()
-        return optimizer, EpochRate(optimizer, schedule)
+        return optimizer, EpochRate(optimizer, self.settings.schedule)
 
     def initialize(self) -> None:
-        """Build the network, from the seed where there is one."""
+        """Build the network, from the seed if there is one."""
         self._seed(0, 0)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -150,23 +167,23 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         super().initialize()
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """Training and validation cases; for the fold "all" in an order that is always the same."""
+        """Return training and validation cases; for fold "all" in an order that never changes."""
         training, validation = super().do_split()
         if self.fold == "all":
             return sorted(training), sorted(validation)
         return training, validation
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
-        """Load the state of a training. Raises ModelError when it is damaged or would run code."""
+        """Load the state of a training. Raises ModelError if it is damaged or would run code."""
         read_checkpoint(Path(filename_or_checkpoint))
         super().load_checkpoint(filename_or_checkpoint)
 
     def run_training(self) -> None:
-        """Train; where nnU-Net runs one process a card, being stopped is no error of any."""
+        """Train. With several processes, a stop is noted in the mailbox instead of raised."""
         if self._mailbox is None:
             super().run_training()
             return
-        with self._mailbox.told_of_failures():
+        with self._mailbox.noting_failures():
             try:
                 super().run_training()
             except TrainingStopped:
@@ -174,12 +191,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         end_without_teardown()
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """nnU-Net's validation, not in a run folder: what is used there is not one network."""
+        """Validate as nnU-Net does, but not in a run folder, whose members are validated later."""
         if RUN_VARIABLE not in os.environ:
             super().perform_actual_validation(save_probabilities)
 
     def on_train_start(self) -> None:
-        """Prepare, and put plans.json and its like into the run folder, whole or not at all."""
+        """Prepare the training, and copy plans.json and its like atomically into the run folder."""
         run, scratch = self.run, Path(self.output_folder) / f".starting-{self.local_rank}"
         scratch.mkdir(exist_ok=True)
         self.output_folder_base = str(scratch)
@@ -194,26 +211,29 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self._time_left.restart()
 
     def on_epoch_start(self) -> None:
-        """Seed every epoch by itself, so that a resumed training draws what it would have drawn."""
+        """Seed each epoch separately, so that a resumed training draws the same numbers."""
         self._seed(self.current_epoch + 1, self.local_rank)
         super().on_epoch_start()
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One step; nnU-Net's autocast is for CUDA alone, bfloat16 halves the time on CPUs."""
+        """Run one training step, on CPUs in bfloat16, which halves the time.
+
+        nnU-Net's own autocast only covers CUDA.
+        """
         with self._precision(), self._memory_explained():
             outcome: dict[str, Any] = super().train_step(batch)
         if not np.isfinite(outcome["loss"]).all():
-            raise self._diverged(f"The loss became {outcome['loss']}")
+            raise self._diverged(_LOSS_DIVERGED, loss=str(outcome["loss"]))
         return outcome
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One validation step, in the precision of the training step."""
+        """Run one validation step in the precision of the training step."""
         with self._precision(), self._memory_explained():
             outcome: dict[str, Any] = super().validation_step(batch)
         return outcome
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """Log the validation, NaN where there is none."""
+        """Log the validation, NaN if there is none."""
         if val_outputs:
             super().on_validation_epoch_end(val_outputs)
             return
@@ -223,16 +243,16 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.logger.log("val_losses", math.nan, self.current_epoch)
 
     def on_epoch_end(self) -> None:
-        """Keep the member, report, save the state; then stop if asked to.
+        """Keep the member, report, save the state, then stop if asked to.
 
-        In this order, so that wherever it is killed the saved state is the oldest: what is newer
-        than it is dropped on a resume and comes again.
+        In this order the saved state is the oldest file after a kill at any moment: on resume all
+        newer files are dropped and made again.
         """
         epoch = self.current_epoch
-        if not self._weights_are_finite():  # the last step of an epoch shows in no loss of it
-            raise self._diverged("The weights are no longer finite numbers")
+        if not self._weights_are_finite():  # no loss is computed after the last step of an epoch
+            raise self._diverged(_WEIGHTS_DIVERGED)
         member = self.settings.selection.keeps(self.settings.schedule, epoch)
-        stop = agreed(self.stop_requested) if self.is_ddp else self.stop_requested()
+        stop = ask_first_process(self.stop_requested) if self.is_ddp else self.stop_requested()
         if self.local_rank == 0:
             if member:
                 self._keep_member(epoch)
@@ -257,7 +277,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _weights(self) -> dict[str, torch.Tensor]:
-        """Of the bare network, without the wrappers of DDP and of torch.compile."""
+        """Weights of the bare network, without the wrappers of DDP and torch.compile."""
         module = self.network.module if self.is_ddp else self.network
         if isinstance(module, OptimizedModule):
             module = module._orig_mod
@@ -301,26 +321,28 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _structures(self) -> list[str]:
-        """Names in the order of the label values, as nnU-Net lists Dice."""
+        """Structures in the order of their label values, in which nnU-Net lists Dice."""
         names = {int(value): str(name) for name, value in self.dataset_json["labels"].items()}
         return [names[value] for value in self.label_manager.foreground_labels]
 
     def _weights_are_finite(self) -> bool:
-        """In the members' float16, too."""
+        # A finite float32 weight may overflow in the float16 of a member.
         return all(bool(t.half().isfinite().all()) for t in self._weights.values())
 
-    def _diverged(self, what: str) -> ModelError:
+    def _diverged(self, template: str, **values: Any) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
         return ModelError(
-            f"{what} in epoch {self.current_epoch} at learning rate {rate:g}. {self._what_stays}"
-            "With --resume it would become so again: start anew, in another --output, with a lower "
-            "--restart-lr or --initial-lr, or with --no-restart-first-cycle."
+            template + self._members_usable,
+            Action.LOWER_RATE,
+            epoch=self.current_epoch,
+            rate=rate,
+            **values,
         )
 
     @property
-    def _what_stays(self) -> str:
+    def _members_usable(self) -> str:
         has_members = any(self.run.members(str(self.fold)).glob("*.pth"))
-        return "The members so far stay usable. " if has_members else ""
+        return _MEMBERS_USABLE if has_members else ""
 
     def _ends_cycle(self) -> bool:
         return self.settings.schedule.epoch_in_cycle(self.current_epoch + 1) == 0
@@ -347,16 +369,15 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             if not is_out_of_memory(error):
                 raise
             size = self.configuration_manager.batch_size
-            cards = torch.distributed.get_world_size() if self.is_ddp else 1
-            smaller = size // 2 // cards * cards
-            advice = (
-                f"start again with --batch-size {smaller}"
+            gpus = torch.distributed.get_world_size() if self.is_ddp else 1
+            smaller = size // 2 // gpus * gpus
+            remedy = (
+                Remedy(Action.OTHER_BATCH_SIZE, {"size": smaller})
                 if smaller
-                else "the network is too large for it; try --preset demo or another device"
+                else Remedy(Action.SMALLER_NETWORK)
             )
             raise ModelError(
-                f"The memory of the device ({self.device.type}) did not suffice for the batch size "
-                f"{size}: {advice}."
+                _OUT_OF_MEMORY, remedy, device=self.device.type, batch_size=size
             ) from error
 
     @contextmanager
@@ -364,15 +385,17 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         try:
             yield
         except OSError as error:
-            free = shutil.disk_usage(path.parent).free / 2**20
             raise ModelError(
-                f"{path} could not be written: {error.strerror} ({free:.0f} MiB are free there). "
-                f"{self._what_stays}Once there is room, go on with --resume."
+                _NOT_WRITTEN + self._members_usable,
+                Action.FREE_SPACE,
+                file=path,
+                reason=error.strerror,
+                free=shutil.disk_usage(path.parent).free / 2**20,
             ) from error
 
 
 class EpochRate:
-    """Sets the rate of an epoch by Eq. 4; nnU-Net steps its scheduler with the epoch's number."""
+    """Scheduler of the rate of Eq. 4; nnU-Net steps it with the number of the epoch."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: RestartSchedule) -> None:
         self.optimizer = optimizer
@@ -389,7 +412,7 @@ def _number(value: Any) -> float | None:
 
 
 def trainer_environment(run: Path) -> dict[str, str]:
-    """Variables with which nnU-Net finds this trainer and works in the folder ``run``."""
+    """Return variables with which nnU-Net finds this trainer and works in the folder ``run``."""
     return {
         "nnUNet_extTrainer": os.fspath(Path(__file__).with_name("trainers")),
         RUN_VARIABLE: os.fspath(run),

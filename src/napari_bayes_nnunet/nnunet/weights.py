@@ -1,4 +1,4 @@
-"""Members: slim files with the weights of one epoch, written and read safely.
+"""Members: small files with the weights of one epoch, written and read safely.
 
 A member is a checkpoint that nnU-Net's own predictor loads without this package. Weights are
 stored in float16, each tensor once: nnU-Net's state dict names most tensors two or three times.
@@ -31,16 +31,25 @@ StateDict = dict[str, torch.Tensor]
 Shapes = Mapping[str, torch.Size]
 LARGEST_LAYER = 100_000
 
+UNUSABLE = "{file} cannot be used, because {reason}. Replace it with an intact copy."
+LACKS_WEIGHTS = "it is not an nnU-Net v2 checkpoint (it has no network_weights)"
+RUNS_CODE = "it would run code ({names}), and only weights are accepted"
+WRONG_CHECKSUM = "the file is damaged (its content does not match its checksum)"
+NOT_FINITE_WEIGHTS = "its weights are not all finite numbers ({tensor})"
+NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
+OTHER_TENSOR_SHAPE = "its architecture differs: {tensor} is {shape}, but {expected} in plans.json"
+EXTRA_TENSOR = "its architecture differs: {tensor} is not in plans.json"
+
 # nnU-Net's own checkpoints hold numpy scalars in their log; everything else needs no code.
 _make_scalar = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
     np.dtype,
     *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd"),
     _make_scalar,
-    (_make_scalar, "numpy.core.multiarray.scalar"),  # as numpy 1 names it
+    (_make_scalar, "numpy.core.multiarray.scalar"),  # its name in numpy 1
 ]
 
-# What torch's restricted unpickler raises on bytes that are no pickle of a checkpoint.
+# Errors of torch's restricted unpickler for bytes that are not a pickled checkpoint.
 _DAMAGED = (
     OSError,
     RuntimeError,
@@ -70,8 +79,8 @@ def write_member(
         "init_args": {"configuration": configuration},
         "inference_allowed_mirroring_axes": mirroring_axes,
     }
-    # By way of memory: torch would write the temporary name into the content, so that no two files
-    # were the same, and hide the cause of a failed write.
+    # Saved to memory first: torch would write the temporary name into the content, so that equal
+    # members had different files, and would hide the cause of a failed write.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as temporary:
@@ -79,25 +88,25 @@ def write_member(
 
 
 def to_half_precision(weights: StateDict) -> StateDict:
-    """The same state dict in float16 on the CPU, with tensors that were shared still shared."""
-    done: dict[tuple[Any, ...], torch.Tensor] = {}
+    """Return the state dict in float16 on the CPU; names that shared a tensor still share it."""
+    copies: dict[tuple[Any, ...], torch.Tensor] = {}
     halved: StateDict = {}
     for name, tensor in weights.items():
         key = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-        if key not in done:
+        if key not in copies:
             dtype = torch.float16 if tensor.is_floating_point() else tensor.dtype
             # A copy, because torch.save stores the whole storage behind a view.
-            done[key] = tensor.detach().to("cpu", dtype, copy=True)
-        halved[name] = done[key]
+            copies[key] = tensor.detach().to("cpu", dtype, copy=True)
+        halved[name] = copies[key]
     return halved
 
 
 def trajectory_layers(weights: StateDict) -> dict[str, NDArray[np.float32]]:
-    """The layers a trajectory is drawn of: few, and small, because every epoch keeps them.
+    """Return the layers of a trajectory, few and small because every epoch keeps them.
 
-    The first and the last convolution of the encoder, the last of every stage of the decoder, and
-    the last segmentation layer. Those above a hundred thousand weights are left out, but for the
-    last of the decoder, which the paper shows in Fig. 2.
+    They are the first and the last convolution of the encoder, the last one of each stage of the
+    decoder, and the last segmentation layer. Layers with more than a hundred thousand weights are
+    left out, except the last of the decoder, which the paper shows in Fig. 2.
     """
     kernels = {n: t for n, t in weights.items() if t.ndim >= 4 and "all_modules" not in n}
     encoder = [n for n in kernels if n.startswith("encoder.stages")]
@@ -113,17 +122,17 @@ def trajectory_layers(weights: StateDict) -> dict[str, NDArray[np.float32]]:
 
 
 def mean_weights(members: Sequence[StateDict]) -> StateDict:
-    """The mean of the members' weights, float32 (SWA); of one member its own, as they are.
+    """Return the mean of the members' weights, float32 (SWA), or a single member's own weights.
 
     Tensors that several names share are averaged once. Raises ModelError for networks with batch
-    normalisation: its statistics would have to be measured anew on the training images.
+    normalisation, whose statistics would have to be measured again on the training images.
     """
     if len(members) == 1:
         return members[0]
     if any(name.endswith("running_mean") for name in members[0]):
         raise ModelError(
-            "The mean of weights (swa) does not fit a network with batch normalisation, whose "
-            "statistics it would need to measure on the training images: choose another method."
+            "The method swa cannot average networks with batch normalisation, because their "
+            "statistics depend on the training images. Choose another method."
         )
     means: dict[int, torch.Tensor] = {}
     for name, tensor in each_once(members[0]).items():
@@ -137,30 +146,30 @@ def mean_weights(members: Sequence[StateDict]) -> StateDict:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a member or an nnU-Net checkpoint without running any code from it.
 
-    The tensors are views of the mapped file: they cost memory only while they are looked at, and
-    the optimizer's are never read. Names lose the prefixes of DDP and of torch.compile.
+    The tensors are views of the mapped file: they only take memory while they are read, and the
+    optimizer's tensors are never read. Names lose the prefixes of DDP and torch.compile.
 
-    Raises ModelError when the file is missing, cut short, damaged, needs code execution or is no
-    nnU-Net v2 checkpoint.
+    Raises ModelError if the file is missing, cut short, damaged, would run code or is not an
+    nnU-Net v2 checkpoint; the value ``reason`` says which, without the name of the file.
     """
-    _, problem = why_unreadable(path)
-    if problem:
-        raise ModelError(f"{path.name} cannot be used: {problem}.")
+    _, reason = why_unreadable(path)
+    if reason:
+        raise _unusable(path, reason)
     with torch.serialization.safe_globals(_HARMLESS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
-            raise ModelError(_why_not_opened(path)) from error
+            raise _unusable(path, _why_not_opened(path)) from error
         except _DAMAGED as error:
-            raise ModelError(f"{path.name} is damaged: {_short(error)}.") from error
+            raise _unusable(path, f"the file is damaged ({_first_line(error)})") from error
     weights = content.get("network_weights") if isinstance(content, dict) else None
     if not _is_state_dict(weights):
-        raise ModelError(f"{path.name} is no nnU-Net v2 checkpoint: it holds no network_weights.")
+        raise _unusable(path, LACKS_WEIGHTS)
     return {**content, "network_weights": without_prefixes(weights)}
 
 
 def without_prefixes(weights: StateDict) -> StateDict:
-    """The state dict of the bare network: DDP adds "module.", torch.compile "_orig_mod."."""
+    """Return the state dict without the prefixes "module." of DDP and "_orig_mod." of compile."""
     prefixes = ("module.", "_orig_mod.")
     while weights and all(name.startswith(prefixes) for name in weights):
         weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
@@ -193,9 +202,9 @@ def build_network(
 def expected_shapes(
     plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str
 ) -> dict[str, torch.Size]:
-    """Shape of every tensor in the network of the plans; nothing is allocated.
+    """Return the shape of every tensor in the network of the plans, without allocating any.
 
-    Raises ModelError when the plans' network cannot be built.
+    Raises ModelError if that network cannot be built.
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -205,26 +214,33 @@ def expected_shapes(
             network = build_network(manager, manager.get_configuration(configuration), dataset_json)
     except (ImportError, *_DAMAGED) as error:
         raise ModelError(
-            f"The network of plans.json ({configuration}) cannot be built: {_short(error)}."
+            "The network in plans.json ({configuration}) cannot be built ({reason}). Check that "
+            "the plans are complete and of this version of nnU-Net.",
+            configuration=configuration,
+            reason=_first_line(error),
         ) from error
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def check_member(path: Path, expected: Shapes, *, sha256: str = "") -> str:
-    """Why a member cannot be used with a network of ``expected`` shapes; "" when it can.
+    """Return why a member cannot be used with a network of ``expected`` shapes, "" if it can.
 
-    Its bytes are compared with the checksum ``sha256`` where one is known, else with those inside
-    the file, so every byte is read from disk once.
+    Its bytes are compared with the checksum ``sha256`` if it is known, else with the checksums
+    inside the file, so every byte is read from disk once.
     """
     try:
         weights = read_checkpoint(path)["network_weights"]
         if not _is_intact(path, sha256):
-            return "the file is damaged: its content does not match its checksum"
+            return WRONG_CHECKSUM
     except ModelError as error:
-        return str(error).rstrip(".")
+        return str(error.values["reason"])
     except (zipfile.BadZipFile, zlib.error, *_DAMAGED) as error:
-        return f"the file is damaged or gone: {_short(error)}"
-    return _other_architecture(weights, expected) or _not_finite(weights)
+        return f"the file is damaged or missing ({_first_line(error)})"
+    return _architecture_difference(weights, expected) or _why_not_finite(weights)
+
+
+def _unusable(path: Path, reason: str) -> ModelError:
+    return ModelError(UNUSABLE, file=path.name, reason=reason)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
@@ -234,35 +250,36 @@ def _is_intact(path: Path, sha256: str) -> bool:
         return archive.testzip() is None
 
 
-def _other_architecture(weights: StateDict, expected: Shapes) -> str:
-    """The first tensor that differs, in the order of the network."""
-    odd = next((n for n, t in weights.items() if not _is_plain(t)), None)
-    if odd:
-        return f"{odd} is no plain tensor of real numbers"
+def _architecture_difference(weights: StateDict, expected: Shapes) -> str:
+    """Return the first difference in the order of the network, "" if there is none."""
+    unusual = next((n for n, t in weights.items() if not _is_plain(t)), None)
+    if unusual:
+        return f"{unusual} is not a dense tensor of real numbers"
     for name, shape in expected.items():
         if name not in weights:
-            return f"wrong architecture: it lacks {name} of the network in plans.json"
+            return NO_TENSOR.format(tensor=name)
         if weights[name].shape != torch.Size(shape):
-            found, wanted = tuple(weights[name].shape), tuple(shape)
-            return f"wrong architecture: {name} is {found} where plans.json makes it {wanted}"
+            return OTHER_TENSOR_SHAPE.format(
+                tensor=name, shape=tuple(weights[name].shape), expected=tuple(shape)
+            )
     extra = next((name for name in weights if name not in expected), None)
-    return f"wrong architecture: plans.json has no {extra}" if extra else ""
+    return EXTRA_TENSOR.format(tensor=extra) if extra else ""
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
     return tensor.layout == torch.strided and tensor.is_floating_point()
 
 
-def _not_finite(weights: StateDict) -> str:
+def _why_not_finite(weights: StateDict) -> str:
     for name, tensor in each_once(weights).items():
-        # Least and largest, NaN where there is one, are found many times faster than all infinite.
+        # Minimum and maximum are NaN if any weight is; this is far faster than testing all weights.
         if tensor.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all()):
-            return f"its weights are not all finite numbers ({name})"
+            return NOT_FINITE_WEIGHTS.format(tensor=name)
     return ""
 
 
 def each_once(weights: StateDict) -> StateDict:
-    """One name for every tensor, where several names share it."""
+    """Return each tensor once, under one of the names that share it."""
     names = {tensor.data_ptr(): name for name, tensor in weights.items()}
     return {name: weights[name] for name in names.values()}
 
@@ -276,19 +293,16 @@ def _is_state_dict(weights: object) -> TypeGuard[StateDict]:
 
 
 def _why_not_opened(path: Path) -> str:
-    """Name what the file would call; its list of names is read without resolving any."""
+    """Return why a file was not opened, with the functions it would call; none is resolved."""
     try:
         unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except (pickle.UnpicklingError, *_DAMAGED):
         unsafe = []
     if not unsafe:
-        return f"{path.name} is damaged or was not written by torch.save."
-    return (
-        f"{path.name} was not opened: it would run code ({', '.join(sorted(unsafe)[:3])}). "
-        "Only weights are accepted."
-    )
+        return "the file is damaged or was not written by torch.save"
+    return RUNS_CODE.format(names=", ".join(sorted(unsafe)[:3]))
 
 
-def _short(error: BaseException) -> str:
-    """The first line of an error; torch's go on with advice for programmers."""
+def _first_line(error: BaseException) -> str:
+    """Return the first line of an error; torch continues with advice for programmers."""
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

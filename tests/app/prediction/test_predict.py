@@ -363,7 +363,7 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
     two = make_model(tmp_path / "model", channels=2, members=1)
     code, said = run(two, image, "-o", tmp_path / "out")
     assert code == 1
-    assert "takes 2 channel(s)" in said
+    assert "needs 2 channel(s)" in said
 
 
 def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):

@@ -216,12 +216,12 @@ def _set_environment(run: RunFolder) -> None:
 
 def _check_device(job: TrainingJob) -> None:
     """Raise ModelError if a requested device is missing, before hours of planning."""
-    from ...nnunet.ddp import check_cards
+    from ...nnunet.ddp import check_gpus
     from ...nnunet.device import choose_device
 
     request = job.request
     if request.num_gpus > 1:
-        check_cards(request.num_gpus, device=request.device, batch_size=job.record.batch_size)
+        check_gpus(request.num_gpus, device=request.device, batch_size=job.record.batch_size)
     choose_device(request.device)
 
 
@@ -251,7 +251,7 @@ def _runner_on_cards(
         resume=resume,
     )
     run_training = partial(
-        ddp.train_on_cards,
+        ddp.train_on_gpus,
         command,
         ddp.ddp_environment(job.run.path, job.run.workspace),
         run=job.run,

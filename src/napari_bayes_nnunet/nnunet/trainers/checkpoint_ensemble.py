@@ -1,4 +1,4 @@
-"""The one module nnU-Net sees when ``nnUNet_extTrainer`` names this folder."""
+"""Trainer that nnU-Net finds if ``nnUNet_extTrainer`` names this folder."""
 
 from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer
 

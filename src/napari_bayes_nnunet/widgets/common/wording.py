@@ -33,6 +33,8 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.CHOOSE_SERIES: "choose a series",
     Action.TRAIN_WITH: "train with the {setting} {value}",
     Action.SAVE_STUDIES: "segment the images and save them as studies",
+    Action.OMIT: "keep the default of “{setting}”",
+    Action.OTHER_VALUE: "choose another value of “{setting}”",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
