@@ -174,10 +174,10 @@ def test_vanilla_takes_one_member_of_the_first_fold() -> None:
 
 def test_refused_members_are_never_taken() -> None:
     folder = make_folder(make_members([8, 9, 18, 19], cycle_length=10))
-    folder = folder.refusing({folder.members[3].path: "cut short"})
+    folder = folder.with_refused({folder.members[3].path: "cut short"})
     assert epochs(folder, "multi") == [8, 9, 18]
     assert epochs(folder, "vanilla") == [18]
-    nothing = folder.refusing({member.path: "wrong architecture" for member in folder.members})
+    nothing = folder.with_refused({member.path: "wrong architecture" for member in folder.members})
     refused = refused_methods(nothing)
     assert refused.keys() == METHODS.keys()
     for reason in refused.values():

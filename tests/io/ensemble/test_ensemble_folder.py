@@ -1,9 +1,10 @@
-"""Every kind of folder the user may choose, and every file in it that cannot be a member."""
+"""All kinds of folders that a user may choose, and files in them that cannot be members."""
 
 from __future__ import annotations
 
+import errno
 import json
-import re
+import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,31 @@ import pytest
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
+    FOLD_ALL,
+    HOLDS_NO_TRAINING,
+    LEFT_OUT,
+    MISSING_MEMBER,
+    NEVER_A_MEMBER,
+    NO_MEMBERS,
+    NO_MEMBERS_YET,
+    NOT_FOUND,
+    OTHER_MEMBER_SIZE,
+    SEVERAL_DATASETS,
+    TOO_MANY_FOLDERS,
+    UNREADABLE,
+    UNUSABLE_TRAINING,
+    EnsembleFolder,
+    find_ensemble,
+)
+from napari_bayes_nnunet.io.ensemble.model_folder import (
+    DAMAGED_FILE,
+    DIFFERENCE,
+    EXPECTED,
+    LABEL_REGIONS,
+    MISSING_MODEL_FILE,
+    VERSION_1,
+)
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     TrainingRecord,
@@ -30,7 +55,7 @@ CONFIGURATIONS: dict[str, Any] = {
 
 
 def make_weights(path: Path, content: bytes = b"weights") -> Path:
-    """A zip archive as torch.save lays it out; nobody unpickles it here."""
+    """Write a zip archive with the layout of torch.save, which is never unpickled here."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
@@ -44,7 +69,7 @@ def make_model(
     labels: dict[str, Any] = LABELS,
     configurations: dict[str, Any] = CONFIGURATIONS,
 ) -> Path:
-    """A result folder of nnU-Net."""
+    """Write a result folder of nnU-Net."""
     for file in files:
         make_weights(path / file)
     path.mkdir(parents=True, exist_ok=True)
@@ -55,7 +80,7 @@ def make_model(
 
 
 def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19, 28, 29), fold: str = "0") -> Path:
-    """A run of this package with the members of ``epochs`` entered into its record."""
+    """Write a run of this package with the members of ``epochs`` in its record."""
     make_model(path, files=())
     run = RunFolder(path)
     record = TrainingRecord(
@@ -82,6 +107,18 @@ def names(folder: EnsembleFolder) -> list[str]:
     return [f"{m.training}/{m.fold}/{m.path.name}" for m in folder.members if m.usable]
 
 
+def refusal(path: Path) -> DataError:
+    """Return the error of finding an ensemble."""
+    with pytest.raises(DataError) as caught:
+        find_ensemble(path)
+    return caught.value
+
+
+def unusable(training: Path, reason: str) -> dict[str, str]:
+    """Return the values of the error for one unusable training."""
+    return {"reasons": UNUSABLE_TRAINING.format(training=training, reason=reason)}
+
+
 def refusals(folder: EnsembleFolder) -> dict[str, str]:
     return {m.path.name: m.refused for m in folder.members if not m.usable}
 
@@ -106,7 +143,7 @@ def test_run_with_cycles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "chosen", ["", "fold_0", "fold_0/members", "fold_0/members/epoch_0009.pth"]
 )
-def test_any_place_in_a_run_finds_it(tmp_path: Path, chosen: str) -> None:
+def test_any_path_in_a_run_finds_it(tmp_path: Path, chosen: str) -> None:
     run = make_run(tmp_path / "run")
     assert find_ensemble(run / chosen) == find_ensemble(run)
 
@@ -118,7 +155,7 @@ def test_parent_of_one_training_finds_it(tmp_path: Path) -> None:
     assert (folder.path, folder.kind) == (run, "checkpoint ensemble")
 
 
-def test_members_not_entered_are_found_and_placed_by_the_schedule(tmp_path: Path) -> None:
+def test_members_without_a_record_follow_the_schedule(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", epochs=[8])
     make_weights(run / "fold_0/members/epoch_0019.pth")
     make_weights(run / "fold_0/members/.writing-abc-epoch_0028.pth")
@@ -127,11 +164,11 @@ def test_members_not_entered_are_found_and_placed_by_the_schedule(tmp_path: Path
     assert member.learning_rate == pytest.approx(SCHEDULE.learning_rate(19))
 
 
-def test_entered_member_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_missing_member_is_a_problem(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "fold_0/members/epoch_0018.pth").unlink()
     folder = find_ensemble(run)
-    assert folder.problems == ("fold_0/members/epoch_0018.pth is in ensemble.json, but missing.",)
+    assert folder.problems == (MISSING_MEMBER.format(file="fold_0/members/epoch_0018.pth"),)
     assert len(folder.members) == 5
     make_weights(run / "fold_1/members/epoch_0009.pth")
     assert find_ensemble(run / "fold_1").problems == ()
@@ -139,13 +176,16 @@ def test_entered_member_that_is_missing_is_told(tmp_path: Path) -> None:
 
 def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    make_weights(run / "fold_0/members/epoch_0009.pth", b"other weights")
+    file = run / "fold_0/members/epoch_0009.pth"
+    recorded = file.stat().st_size
+    make_weights(file, b"other weights")
     folder = find_ensemble(run)
-    assert "ensemble.json says" in refusals(folder)["epoch_0009.pth"]
+    reason = OTHER_MEMBER_SIZE.format(size=file.stat().st_size, recorded=recorded)
+    assert refusals(folder) == {"epoch_0009.pth": reason}
     assert len(folder.usable_members) == 5
 
 
-def test_broken_record_costs_no_member(tmp_path: Path) -> None:
+def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "ensemble.json").write_text('{"format": 1')
     folder = find_ensemble(run)
@@ -153,11 +193,11 @@ def test_broken_record_costs_no_member(tmp_path: Path) -> None:
     assert (len(folder.usable_members), folder.record, folder.name) == (6, None, "run")
 
 
-def test_training_without_members_yet(tmp_path: Path) -> None:
+def test_training_without_members_yet_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", epochs=[])
     make_weights(run / "fold_0" / "checkpoint_latest.pth")
-    with pytest.raises(DataError, match=r"no members yet; training keeps the first at .* epoch 8"):
-        find_ensemble(run)
+    reason = NO_MEMBERS_YET.format(folds="its folds have", epoch=8)
+    assert refusal(run).values == unusable(run, reason)
 
 
 def test_cycles_of_a_training_that_nnunet_started(tmp_path: Path) -> None:
@@ -193,7 +233,7 @@ def test_plain_fold_with_several_checkpoints(tmp_path: Path) -> None:
     ]
 
 
-def test_checkpoint_latest_and_final_stand_in_where_there_is_nothing_better(tmp_path: Path) -> None:
+def test_checkpoint_latest_and_final_replace_missing_members(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m", ["fold_0/checkpoint_latest.pth"])
     for file in ("checkpoint_latest", "checkpoint_final", "members/epoch_0009"):
         path = make_weights(model / f"fold_0/{file}.pth")
@@ -218,8 +258,8 @@ def test_a_chosen_fold_stands_for_itself(tmp_path: Path) -> None:
     folder = find_ensemble(model / "fold_1")
     assert (folder.kind, names(folder)) == ("checkpoints", ["m/1/checkpoint_final.pth"])
     (model / "fold_4").mkdir()
-    with pytest.raises(DataError, match="fold_4 holds no members"):
-        find_ensemble(model / "fold_4")
+    reason = NO_MEMBERS.format(folds="fold_4 has")
+    assert refusal(model / "fold_4").values == unusable(model, reason)
 
 
 def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
@@ -228,21 +268,20 @@ def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
     )
     folder = find_ensemble(model)
     assert names(folder) == ["m/0/checkpoint_final.pth", "m/1/checkpoint_final.pth"]
-    assert "choose fold_all" in refusals(folder)["checkpoint_final.pth"]
+    assert refusals(folder) == {"checkpoint_final.pth": FOLD_ALL}
     assert names(find_ensemble(model / "fold_all")) == ["m/all/checkpoint_final.pth"]
     alone = make_model(tmp_path / "alone", ["fold_all/checkpoint_final.pth"])
     assert find_ensemble(alone).usable
 
 
-def test_checkpoint_best_is_never_a_member_even_when_chosen(tmp_path: Path) -> None:
+def test_checkpoint_best_is_never_a_member(tmp_path: Path) -> None:
     files = ["fold_0/checkpoint_best.pth", "fold_0/checkpoint_final.pth"]
     model = make_model(tmp_path / "m", files)
     folder = find_ensemble(model / files[0])
     assert names(folder) == ["m/0/checkpoint_final.pth"]
-    assert folder.problems[0].startswith("checkpoint_best.pth is never a member")
+    assert folder.problems == (NEVER_A_MEMBER.format(file="checkpoint_best.pth"),)
     (model / files[1]).unlink()
-    with pytest.raises(DataError, match="its folds hold no members"):
-        find_ensemble(model)
+    assert refusal(model).values == unusable(model, NO_MEMBERS.format(folds="its folds have"))
 
 
 def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
@@ -254,7 +293,7 @@ def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
     assert folder.path == tmp_path / "seeds" / "seed1"
 
 
-def test_trainings_of_equal_name_keep_apart(tmp_path: Path) -> None:
+def test_trainings_of_equal_name_are_distinct(tmp_path: Path) -> None:
     for seed in "ab":
         make_model(tmp_path / seed / "nnUNetTrainer__nnUNetPlans__2d")
     assert [m.training for m in find_ensemble(tmp_path).members] == [
@@ -263,14 +302,14 @@ def test_trainings_of_equal_name_keep_apart(tmp_path: Path) -> None:
     ]
 
 
-def test_trainings_named_like_folds(tmp_path: Path) -> None:
+def test_trainings_named_like_folds_are_found(tmp_path: Path) -> None:
     for fold in "01":
         make_model(tmp_path / f"fold_{fold}")
     assert find_ensemble(tmp_path).kind == "deep ensemble"
     assert names(find_ensemble(tmp_path / "fold_1")) == ["fold_1/0/checkpoint_final.pth"]
 
 
-def test_other_labels_than_the_rest(tmp_path: Path) -> None:
+def test_training_with_other_labels_is_refused(tmp_path: Path) -> None:
     other = {"background": 0, "LV": 1, "MYO": 2, "RV": 3}
     make_model(tmp_path / "a", labels=other)
     make_model(tmp_path / "b")
@@ -278,29 +317,32 @@ def test_other_labels_than_the_rest(tmp_path: Path) -> None:
     folder = find_ensemble(tmp_path)
     assert names(folder) == ["b/0/checkpoint_final.pth", "c/0/checkpoint_final.pth"]
     assert (folder.labels, list(folder.labels)) == (LABELS, list(LABELS))
-    assert folder.members[0].refused == (f"other labels than the rest: {other} instead of {LABELS}")
-    assert folder.problems == (f"a was left out: {folder.members[0].refused}.",)
+    reason = DIFFERENCE.format(setting="labels", value=other, expected=LABELS)
+    assert folder.members[0].refused == reason
+    assert folder.problems == (LEFT_OUT.format(training="a", reason=reason),)
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("setting", "value"),
     [
-        ({"patch_size": [32, 32]}, r"another patch_size than the rest: \[32, 32\] instead of"),
-        ({"spacing": [1.0, 1.0]}, "another spacing than the rest"),
-        ({"architecture": {"arch_kwargs": {"n_stages": 5}}}, "another architecture"),
+        ("patch_size", [32, 32]),
+        ("spacing", [1.0, 1.0]),
+        ("architecture", {"arch_kwargs": {"n_stages": 5}}),
     ],
 )
-def test_other_plans_than_the_rest(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_training_with_other_plans_is_refused(tmp_path: Path, setting: str, value: Any) -> None:
     for seed in "ab":
         make_model(tmp_path / seed)
-    settings = {"2d": {**CONFIGURATIONS["2d"], **change}}
+    settings = {"2d": {**CONFIGURATIONS["2d"], setting: value}}
     make_model(tmp_path / "c", configurations=settings)
     folder = find_ensemble(tmp_path)
     assert [m.training for m in folder.usable_members] == ["a", "b"]
-    assert re.match(reason, folder.members[-1].refused)
+    expected = CONFIGURATIONS["2d"].get(setting)
+    reason = DIFFERENCE.format(setting=setting, value=value, expected=expected)
+    assert folder.members[-1].refused == reason
 
 
-def test_other_configuration_beside_it(tmp_path: Path) -> None:
+def test_training_of_another_configuration_is_refused(tmp_path: Path) -> None:
     for configuration in ("2d", "3d_fullres"):
         make_model(tmp_path / f"nnUNetTrainer__nnUNetPlans__{configuration}")
     folder = find_ensemble(tmp_path)
@@ -308,7 +350,7 @@ def test_other_configuration_beside_it(tmp_path: Path) -> None:
     assert folder.kind == "checkpoints"
 
 
-def test_unusable_trainings_leave_the_rest(tmp_path: Path) -> None:
+def test_unusable_trainings_do_not_hide_others(tmp_path: Path) -> None:
     make_model(tmp_path / "good")
     make_model(tmp_path / "noplans")
     (tmp_path / "noplans/plans.json").unlink()
@@ -318,32 +360,33 @@ def test_unusable_trainings_leave_the_rest(tmp_path: Path) -> None:
     folder = find_ensemble(tmp_path)
     assert names(folder) == ["good/0/checkpoint_final.pth"]
     assert folder.kind == "checkpoints"
-    for part in (
-        "noplans was left out: plans.json is missing",
-        "empty was left out",
-        "overlapping regions",
-    ):
-        assert part in " ".join(folder.problems)
+    no_plans = MISSING_MODEL_FILE.format(file="plans.json", expected=EXPECTED)
+    assert folder.problems == (
+        LEFT_OUT.format(training="empty", reason=NO_MEMBERS.format(folds="its folds have")),
+        LEFT_OUT.format(training="noplans", reason=no_plans),
+        LEFT_OUT.format(training="regions", reason=LABEL_REGIONS),
+    )
     assert [m.training for m in folder.members if m.refused] == ["noplans", "regions"]
 
 
 def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:
     for name in ("Dataset001_A", "Dataset002_B"):
         make_model(tmp_path / name / "nnUNetTrainer__nnUNetPlans__2d")
-    with pytest.raises(DataError, match="several datasets; choose one of Dataset001_A, Dataset002"):
-        find_ensemble(tmp_path)
+    error = refusal(tmp_path)
+    assert error.statement.template == SEVERAL_DATASETS
+    assert error.values == {"folder": tmp_path, "datasets": "Dataset001_A, Dataset002_B"}
 
 
-def test_damaged_file_is_refused_and_the_rest_works(tmp_path: Path) -> None:
+def test_damaged_file_alone_is_refused(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m", [f"fold_0/epoch_{epoch}.pth" for epoch in range(2)])
     file = model / "fold_0/epoch_0.pth"
     file.write_bytes(file.read_bytes()[:-30])
     folder = find_ensemble(model)
     assert names(folder) == ["m/0/epoch_1.pth"]
-    assert refusals(folder) == {"epoch_0.pth": "the file is damaged or cut short"}
+    assert refusals(folder) == {"epoch_0.pth": DAMAGED_FILE}
 
 
-def test_folder_of_refused_members_is_listed_but_not_usable(tmp_path: Path) -> None:
+def test_folder_of_refused_members_is_not_usable(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m")
     (model / "fold_0/checkpoint_final.pth").write_bytes(b"")
     assert not find_ensemble(model).usable
@@ -352,23 +395,32 @@ def test_folder_of_refused_members_is_listed_but_not_usable(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("mark", ["plans.pkl", "fold_0/model_final_checkpoint.model"])
 def test_version_1_folder_is_named(tmp_path: Path, mark: str) -> None:
-    file = tmp_path / "nnUNet/2d/Task027_ACDC/nnUNetTrainerV2__nnUNetPlansv2.1" / mark
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"")
-    with pytest.raises(DataError, match="is a model of nnU-Net v1"):
-        find_ensemble(tmp_path / "nnUNet/2d")
+    model = tmp_path / "nnUNet/2d/Task027_ACDC/nnUNetTrainerV2__nnUNetPlansv2.1"
+    (model / mark).parent.mkdir(parents=True)
+    (model / mark).write_bytes(b"")
+    assert refusal(tmp_path / "nnUNet/2d").values == unusable(model, VERSION_1)
 
 
-def test_missing_folder_and_folder_without_training(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read: File name too long"):
-        find_ensemble(tmp_path / ("long" * 1000))
-    with pytest.raises(DataError, match=r"nowhere does not exist"):
-        find_ensemble(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"expected plans\.json.*found nothing"):
-        find_ensemble(tmp_path)
-    (tmp_path / "image.nii.gz").touch()
-    with pytest.raises(DataError, match=r"found image\.nii\.gz"):
-        find_ensemble(tmp_path / "image.nii.gz")
+def test_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / ("long" * 1000)
+    error = refusal(path)
+    assert error.statement.template == UNREADABLE
+    assert error.values == {"path": path, "reason": os.strerror(errno.ENAMETOOLONG)}
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path / "nowhere")
+    assert error.statement.template == NOT_FOUND
+    assert error.values == {"path": tmp_path / "nowhere"}
+
+
+@pytest.mark.parametrize(("chosen", "content"), [("", "nothing"), ("a.nii.gz", "a.nii.gz")])
+def test_folder_without_training_is_refused(tmp_path: Path, chosen: str, content: str) -> None:
+    if chosen:
+        (tmp_path / chosen).touch()
+    error = refusal(tmp_path / chosen)
+    assert error.statement.template == HOLDS_NO_TRAINING
+    assert error.values == {"folder": tmp_path, "content": content, "expected": EXPECTED}
 
 
 def test_too_large_a_folder_is_not_searched(
@@ -377,14 +429,17 @@ def test_too_large_a_folder_is_not_searched(
     monkeypatch.setattr("napari_bayes_nnunet.io.ensemble.ensemble_folder._MOST_FOLDERS", 3)
     for number in range(4):
         (tmp_path / str(number)).mkdir()
-    with pytest.raises(DataError, match="too many folders to search"):
-        find_ensemble(tmp_path)
+    error = refusal(tmp_path)
+    assert error.statement.template == TOO_MANY_FOLDERS
+    assert error.values == {"folder": tmp_path}
 
 
-def test_second_look_refuses_members(tmp_path: Path) -> None:
+def test_second_check_refuses_members(tmp_path: Path) -> None:
     files = [f"fold_{fold}/checkpoint_final.pth" for fold in range(2)]
     folder = find_ensemble(make_model(tmp_path / "m", files))
-    checked = folder.refusing({folder.members[0].path: "wrong architecture", Path("other"): "no"})
+    checked = folder.with_refused(
+        {folder.members[0].path: "wrong architecture", Path("other"): "no"}
+    )
     assert [m.refused for m in checked.members] == ["wrong architecture", ""]
     assert (folder.kind, checked.kind) == ("cross-validation ensemble", "checkpoints")
-    assert checked.refusing({}) == checked
+    assert checked.with_refused({}) == checked

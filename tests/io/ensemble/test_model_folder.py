@@ -1,8 +1,10 @@
-"""What plans.json, dataset.json and ensemble.json say of a network, and what they must not say."""
+"""Networks in plans.json, dataset.json and ensemble.json, and content that is refused."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -14,6 +16,25 @@ import pytest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import (
+    CASCADE,
+    DAMAGED_FILE,
+    DIFFERENCE,
+    EMPTY_FILE,
+    EXPECTED,
+    FOREIGN_PART,
+    INCOMPLETE,
+    LABEL_GAPS,
+    LABEL_REGIONS,
+    LABELS_NO_NUMBERS,
+    MISSING_MODEL_FILE,
+    NO_BACKGROUND,
+    NO_CHANNELS,
+    NO_CONFIGURATIONS,
+    NO_PARENT,
+    NOT_AN_ARCHIVE,
+    OTHER_ARCHIVE,
+    OTHER_TRAINING,
+    UNREADABLE_FILE,
     configuration_in,
     model_difference,
     read_model,
@@ -80,32 +101,37 @@ def make_checkpoint(file: Path, content: object) -> Path:
     ("damage", "reason"),
     [
         (lambda whole: whole, ""),
-        (lambda whole: whole[:-30], "the file is damaged or cut short"),
-        (lambda whole: whole[: len(whole) // 2], "the file is damaged or cut short"),
-        (lambda whole: b"", "the file is empty"),
-        (lambda whole: b"\x80\x02}q\x00.", "it is no checkpoint of nnU-Net v2 (no zip archive"),
-        (lambda whole: whole.replace(b"data.pkl", b"data.png"), "a zip archive without PyTorch"),
+        (lambda whole: whole[:-30], DAMAGED_FILE),
+        (lambda whole: whole[: len(whole) // 2], DAMAGED_FILE),
+        (lambda whole: b"", EMPTY_FILE),
+        (lambda whole: b"\x80\x02}q\x00.", NOT_AN_ARCHIVE),
+        (lambda whole: whole.replace(b"data.pkl", b"data.png"), OTHER_ARCHIVE),
     ],
 )
-def test_whole_and_damaged_checkpoints(
+def test_unreadable_checkpoints_have_a_reason(
     tmp_path: Path, damage: Callable[[bytes], bytes], reason: str
 ) -> None:
     file = make_checkpoint(tmp_path / "a.pth", list(range(100)))
     file.write_bytes(damage(file.read_bytes()))
-    size, found = why_unreadable(file)
-    assert size == file.stat().st_size
-    assert reason in found
-    assert bool(reason) == bool(found)
+    assert why_unreadable(file) == (file.stat().st_size, reason)
 
 
-def test_checkpoint_that_is_gone(tmp_path: Path) -> None:
-    assert why_unreadable(tmp_path / "a.pth") == (0, "it cannot be read: No such file or directory")
+def test_missing_checkpoint_has_a_reason(tmp_path: Path) -> None:
+    reason = UNREADABLE_FILE.format(reason=os.strerror(errno.ENOENT))
+    assert why_unreadable(tmp_path / "a.pth") == (0, reason)
 
 
 # Labels and channels
 
 
-def test_labels_are_in_the_order_of_their_values_without_ignore(tmp_path: Path) -> None:
+def refusal(folder: Path) -> DataError:
+    """Return the error of reading a folder."""
+    with pytest.raises(DataError) as caught:
+        read_model(folder)
+    return caught.value
+
+
+def test_labels_are_in_order_without_ignore(tmp_path: Path) -> None:
     labels = {"LV": 2, "background": 0, "ignore": 3, "RV": [1]}
     model = read_model(make(tmp_path, labels=labels))
     assert list(model.labels.items()) == [("background", 0), ("RV", 1), ("LV", 2)]
@@ -114,18 +140,17 @@ def test_labels_are_in_the_order_of_their_values_without_ignore(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ({"background": 0, "whole": [1, 2], "core": [2]}, r"overlapping regions.*Eq. 3 needs excl"),
-        ({"0": "background", "1": "RV"}, "needs labels with a background"),
-        ({"background": 0, "RV": "one"}, "are not numbers"),
-        ({"background": 0, "RV": []}, "are not numbers"),
-        ({"background": 0, "RV": 2}, "background 0, then 1, 2, 3"),
-        ({"background": 1, "RV": 0}, "background 0, then 1, 2, 3"),
-        (["background", "RV"], "needs labels with a background"),
+        ({"background": 0, "whole": [1, 2], "core": [2]}, LABEL_REGIONS),
+        ({"0": "background", "1": "RV"}, NO_BACKGROUND),
+        ({"background": 0, "RV": "one"}, LABELS_NO_NUMBERS),
+        ({"background": 0, "RV": []}, LABELS_NO_NUMBERS),
+        ({"background": 0, "RV": 2}, LABEL_GAPS),
+        ({"background": 1, "RV": 0}, LABEL_GAPS),
+        (["background", "RV"], NO_BACKGROUND),
     ],
 )
-def test_labels_that_cannot_be_used(tmp_path: Path, labels: Any, reason: str) -> None:
-    with pytest.raises(DataError, match=reason):
-        read_model(make(tmp_path, labels=labels))
+def test_unusable_labels_are_refused(tmp_path: Path, labels: Any, reason: str) -> None:
+    assert refusal(make(tmp_path, labels=labels)).statement.template == reason
 
 
 def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -134,34 +159,31 @@ def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [["cine"], {"first": "cine"}])
-def test_channels_that_cannot_be_used(tmp_path: Path, channels: Any) -> None:
-    with pytest.raises(DataError, match="needs numbered channel_names"):
-        read_model(make(tmp_path, channels=channels))
+def test_unusable_channels_are_refused(tmp_path: Path, channels: Any) -> None:
+    assert refusal(make(tmp_path, channels=channels)).statement.template == NO_CHANNELS
 
 
 # Files
 
 
 @pytest.mark.parametrize("file", ["plans.json", "dataset.json"])
-def test_missing_and_broken_files(tmp_path: Path, file: str) -> None:
+def test_missing_and_damaged_files_are_refused(tmp_path: Path, file: str) -> None:
     make(tmp_path)
-    (tmp_path / file).write_text('{"labels": ')
-    with pytest.raises(DataError, match=f"{file} is damaged"):
-        read_model(tmp_path)
-    (tmp_path / file).write_text("[]")
-    with pytest.raises(DataError, match=f"{file} is damaged"):
-        read_model(tmp_path)
+    for text in ('{"labels": ', "[]"):
+        (tmp_path / file).write_text(text)
+        problem = refusal(tmp_path).values["problem"]
+        assert problem.startswith(f"{tmp_path / file} is damaged")
+        assert not problem.endswith(".")
     (tmp_path / file).unlink()
-    with pytest.raises(
-        DataError, match=f"{file} is missing; expected plans.json, dataset.json and"
-    ):
-        read_model(tmp_path)
+    error = refusal(tmp_path)
+    assert error.statement.template == MISSING_MODEL_FILE
+    assert error.values == {"file": file, "expected": EXPECTED}
 
 
 @pytest.mark.parametrize("configurations", [{}, [], {"2d": None}])
-def test_plans_without_configurations(tmp_path: Path, configurations: Any) -> None:
-    with pytest.raises(DataError, match="holds no configurations"):
-        read_model(make(tmp_path, configurations=configurations))
+def test_plans_without_configurations_are_refused(tmp_path: Path, configurations: Any) -> None:
+    folder = make(tmp_path, configurations=configurations)
+    assert refusal(folder).statement.template == NO_CONFIGURATIONS
 
 
 # Configuration
@@ -173,11 +195,12 @@ def test_configuration_of_the_record_comes_first(tmp_path: Path) -> None:
     make_record(folder, "3d_fullres")
     assert read_model(folder).configuration == "3d_fullres"
     make_record(folder, "3d_lowres")
-    with pytest.raises(DataError, match=r"names a configuration that plans.json does not have"):
-        read_model(folder)
+    error = refusal(folder)
+    assert error.statement.template == OTHER_TRAINING
+    assert error.values == {"configuration": "3d_lowres"}
 
 
-def test_configuration_of_the_folder_name_then_the_only_one(tmp_path: Path) -> None:
+def test_configuration_is_in_the_name_or_unique(tmp_path: Path) -> None:
     both = {"2d": SETTINGS, "3d_fullres": SETTINGS}
     folder = make(tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres", configurations=both)
     assert read_model(folder).configuration == "3d_fullres"
@@ -185,7 +208,7 @@ def test_configuration_of_the_folder_name_then_the_only_one(tmp_path: Path) -> N
     assert read_model(only).configuration == "3d_lowres"
 
 
-def test_configuration_of_a_renamed_folder_stands_in_its_checkpoints(tmp_path: Path) -> None:
+def test_configuration_of_a_renamed_folder_is_its_checkpoints(tmp_path: Path) -> None:
     both = {"2d": SETTINGS, "3d_fullres": SETTINGS}
     folder = make(tmp_path / "renamed", configurations=both)
     arguments = {"plans": {"configurations": both}, "configuration": "3d_fullres", "fold": 0}
@@ -218,7 +241,7 @@ class Unpickled:
         return {"a": 1}
 
 
-def test_configuration_of_files_that_say_nothing(tmp_path: Path) -> None:
+def test_configuration_of_other_files_is_none(tmp_path: Path) -> None:
     assert configuration_in(make_checkpoint(tmp_path / "a.pth", {"epoch": 3})) is None
     assert configuration_in(tmp_path / "missing.pth") is None
     with zipfile.ZipFile(tmp_path / "b.pth", "w") as archive:
@@ -234,22 +257,23 @@ def test_inherited_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parent", ["missing", "small"])
-def test_settings_inherited_from_nowhere(tmp_path: Path, parent: str) -> None:
-    folder = make(tmp_path, configurations={"small": {"inherits_from": parent}})
-    with pytest.raises(DataError, match="builds a configuration on one that it does not define"):
-        read_model(folder)
+def test_settings_without_a_parent_are_refused(tmp_path: Path, parent: str) -> None:
+    error = refusal(make(tmp_path, configurations={"small": {"inherits_from": parent}}))
+    assert error.statement.template == NO_PARENT
+    assert error.values == {"configuration": "small"}
 
 
 def test_cascade_is_refused(tmp_path: Path) -> None:
     cascade = {**SETTINGS, "previous_stage": "3d_lowres"}
-    folder = make(tmp_path, configurations={"3d_cascade_fullres": cascade})
-    with pytest.raises(DataError, match=r"3d_cascade_fullres is the second stage of a cascade"):
-        read_model(folder)
+    error = refusal(make(tmp_path, configurations={"3d_cascade_fullres": cascade}))
+    assert error.statement.template == CASCADE
+    assert error.values == {"configuration": "3d_cascade_fullres"}
 
 
-def test_incomplete_configuration(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"2d of plans.json lacks patch_size, spacing"):
-        read_model(make(tmp_path, configurations={"2d": {"batch_size": 2}}))
+def test_incomplete_configuration_is_refused(tmp_path: Path) -> None:
+    error = refusal(make(tmp_path, configurations={"2d": {"batch_size": 2}}))
+    assert error.statement.template == INCOMPLETE
+    assert error.values == {"configuration": "2d", "missing": "patch_size, spacing"}
 
 
 @pytest.mark.parametrize(
@@ -271,16 +295,17 @@ def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
         {**NETWORK, "network_class_name": part},
     ):
         settings = {**SETTINGS, "architecture": network}
-        with pytest.raises(DataError, match=r"builds the network from .*could run code"):
-            read_model(make(tmp_path, configurations={"2d": settings}))
+        error = refusal(make(tmp_path, configurations={"2d": settings}))
+        assert error.statement.template == FOREIGN_PART
+        assert error.values == {"part": part}
 
 
 # Agreement
 
 
 def test_equal_models_have_no_difference(tmp_path: Path) -> None:
-    one, other = read_model(make(tmp_path / "a")), read_model(make(tmp_path / "b", plans_name="x"))
-    assert model_difference(one, other) == ""
+    model, rest = read_model(make(tmp_path / "a")), read_model(make(tmp_path / "b", plans_name="x"))
+    assert model_difference(model, rest) == ""
 
 
 def test_difference_names_the_one_setting(tmp_path: Path) -> None:
@@ -288,12 +313,12 @@ def test_difference_names_the_one_setting(tmp_path: Path) -> None:
     kwargs = {**NETWORK["arch_kwargs"], "n_stages": 7}
     settings = {**SETTINGS, "architecture": {**NETWORK, "arch_kwargs": kwargs}}
     model = read_model(make(tmp_path / "b", configurations={"2d": settings}))
-    assert model_difference(model, rest) == (
-        "another architecture.arch_kwargs.n_stages than the rest: 7 instead of 6"
+    assert model_difference(model, rest) == DIFFERENCE.format(
+        setting="architecture.arch_kwargs.n_stages", value=7, expected=6
     )
     model = read_model(make(tmp_path / "c", channels={"0": "CT"}))
-    assert (
-        model_difference(model, rest) == "other channels than the rest: ['CT'] instead of ['cine']"
+    assert model_difference(model, rest) == DIFFERENCE.format(
+        setting="channels", value=["CT"], expected=["cine"]
     )
 
 
@@ -307,8 +332,8 @@ def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
     scheme = "ZScoreNormalization"
     assert model_difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == ""
     scheme = "CTNormalization"
-    assert "0.mean than the rest" in model_difference(
-        model("a", scheme, 1.0), model("b", scheme, 2.0)
+    assert model_difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == DIFFERENCE.format(
+        setting="foreground_intensity_properties_per_channel.0.mean", value=1.0, expected=2.0
     )
 
 

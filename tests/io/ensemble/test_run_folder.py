@@ -1,4 +1,4 @@
-"""The record of a training: what is entered, what is forgotten on resuming, what is refused."""
+"""The record of a training: added members, members deleted on resuming, and refused files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import (
+    NO_RECORD,
     RunFolder,
     TrainingRecord,
     add_member,
@@ -57,7 +58,7 @@ def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_places_in_the_run_folder() -> None:
+def test_paths_in_the_run_folder() -> None:
     run = RunFolder(Path("run"))
     assert run.member("all", 7) == Path("run/fold_all/members/epoch_0007.pth")
     assert run.member("0", 12345).name == "epoch_12345.pth"
@@ -101,7 +102,7 @@ def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
     assert record.members("4") == []
 
 
-def test_resuming_forgets_what_will_be_made_anew(run: RunFolder) -> None:
+def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
     lines = [{"kind": "epoch", "fold": "0", "epoch": epoch} for epoch in (17, 18, 19)]
     lines += [{"kind": "stage", "text": "Training"}, {"kind": "epoch", "fold": "1", "epoch": 25}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -120,21 +121,24 @@ def test_resuming_forgets_what_will_be_made_anew(run: RunFolder) -> None:
     ]
 
 
-def test_forgetting_needs_no_progress_file(run: RunFolder) -> None:
+def test_resuming_needs_no_progress_file(run: RunFolder) -> None:
     forget_from(run, "0", 0)
     assert read_record(run.record).members("0") == []
     assert not run.progress.exists()
 
 
-def test_missing_record(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"ensemble\.json does not exist"):
+def test_missing_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
         read_record(tmp_path / "ensemble.json")
+    assert caught.value.statement.template == NO_RECORD
+    assert caught.value.values == {"file": tmp_path / "ensemble.json"}
 
 
-def test_record_of_a_newer_version(run: RunFolder) -> None:
+def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
     edit(run.record, format=2)
-    with pytest.raises(DataError, match="newer version"):
+    with pytest.raises(DataError, match="newer version") as caught:
         read_record(run.record)
+    assert caught.value.values == {"file": run.record}
 
 
 @pytest.mark.parametrize(
@@ -148,14 +152,14 @@ def test_record_of_a_newer_version(run: RunFolder) -> None:
         {"folds": {"0": [1]}},
     ],
 )
-def test_record_with_wrong_entries(run: RunFolder, changes: dict[str, Any]) -> None:
+def test_record_with_wrong_entries_is_damaged(run: RunFolder, changes: dict[str, Any]) -> None:
     edit(run.record, **changes)
     with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
         read_record(run.record)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "{", '"text"'])
-def test_file_that_is_no_record(run: RunFolder, text: str) -> None:
+def test_file_that_is_not_a_record_is_damaged(run: RunFolder, text: str) -> None:
     run.record.write_text(text)
     with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
         read_record(run.record)

@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from, write_record
-from napari_bayes_nnunet.io.ensemble.trajectory import epoch_files, read_trajectory, write_epoch
+from napari_bayes_nnunet.io.ensemble.trajectory import (
+    DAMAGED_EPOCH,
+    OTHER_LAYERS,
+    epoch_files,
+    read_trajectory,
+    write_epoch,
+)
 
 from .test_run_folder import make_record
 
@@ -35,12 +42,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "fold_0" / "trajectory"
 
 
-def test_epochs_are_read_in_their_order(folder: Path) -> None:
-    found = read_trajectory(folder)
-    assert found.epochs.tolist() == [8, 9, 10, 11, 12]
-    assert list(found.layers) == list(LAYERS)  # as in the network
+def test_epochs_are_read_in_order(folder: Path) -> None:
+    trajectory = read_trajectory(folder)
+    assert trajectory.epochs.tolist() == [8, 9, 10, 11, 12]
+    assert list(trajectory.layers) == list(LAYERS)  # as in the network
     for name, shape in LAYERS.items():
-        weights = found.layers[name]
+        weights = trajectory.layers[name]
         assert (weights.shape, weights.dtype) == ((5, np.prod(shape)), np.float32)
         assert weights[:, 0].tolist() == [8, 9, 10, 11, 12]
         assert (weights[:, -1] == 100).all()
@@ -51,7 +58,7 @@ def test_numbers_of_more_digits_come_later(folder: Path) -> None:
     assert [epoch for epoch, _ in epoch_files(folder)] == [8, 9, 10, 11, 12, 12345]
 
 
-def test_an_epoch_is_written_whole_and_again(folder: Path) -> None:
+def test_an_epoch_is_replaced_when_written_again(folder: Path) -> None:
     write_epoch(folder, 9, layers_of(7))
     assert read_trajectory(folder).layers["decoder.last"][1, 0] == 7
     assert sorted(f.name for f in folder.iterdir()) == [f"epoch_{n:04d}.npz" for n in range(8, 13)]
@@ -63,7 +70,7 @@ def test_other_files_are_left_out(folder: Path) -> None:
     assert len(read_trajectory(folder).epochs) == 5
 
 
-def test_resuming_forgets_the_epochs_that_come_again(folder: Path) -> None:
+def test_resuming_deletes_the_epochs_that_follow(folder: Path) -> None:
     run = RunFolder(folder.parents[1])
     write_record(run.record, make_record())
     (folder / ".writing-a-epoch_0012.npz").touch()
@@ -77,10 +84,13 @@ def test_resuming_forgets_the_epochs_that_come_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda folder: None, Path.mkdir])
-def test_nothing_kept(tmp_path: Path, make: Callable[[Path], Any]) -> None:
-    make(tmp_path / "trajectory")
-    with pytest.raises(DataError, match="is empty: train with --keep-trajectory"):
-        read_trajectory(tmp_path / "trajectory")
+def test_no_epochs_are_refused(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    folder = tmp_path / "trajectory"
+    make(folder)
+    with pytest.raises(DataError) as caught:
+        read_trajectory(folder)
+    assert caught.value.values == {"folder": folder}
+    assert caught.value.remedies == (Remedy(Action.KEEP_TRAJECTORY),)
 
 
 def cut_short(file: Path) -> None:
@@ -116,11 +126,15 @@ DAMAGES = [
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(folder: Path, damage: Callable[[Path], Any]) -> None:
     damage(folder / "epoch_0010.npz")
-    with pytest.raises(DataError, match=r"epoch_0010\.npz (is damaged|holds other layers)"):
+    with pytest.raises(DataError) as caught:
         read_trajectory(folder)
+    assert caught.value.statement.template in (DAMAGED_EPOCH, OTHER_LAYERS)
+    assert caught.value.values["file"] == folder / "epoch_0010.npz"
 
 
-def test_layers_of_another_network(folder: Path) -> None:
+def test_layers_of_another_network_are_refused(folder: Path) -> None:
     write_epoch(folder, 10, {"encoder.first": np.zeros((2, 1, 3, 3), np.float32)})
-    with pytest.raises(DataError, match=r"epoch_0010\.npz holds other layers than the epochs befo"):
+    with pytest.raises(DataError) as caught:
         read_trajectory(folder)
+    assert caught.value.statement.template == OTHER_LAYERS
+    assert caught.value.values == {"file": folder / "epoch_0010.npz", "folder": folder}

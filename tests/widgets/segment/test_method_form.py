@@ -185,5 +185,5 @@ def test_a_typed_temperature_stays_after_refused_members(form, ensemble_folder) 
     folder = find_ensemble(ensemble_folder)
     form.set_ensemble(folder)
     form.temperature.value = 2.5
-    form.set_ensemble(folder.refusing({folder.members[0].path: "damaged"}))
+    form.set_ensemble(folder.with_refused({folder.members[0].path: "damaged"}))
     assert form.temperature.value == 2.5

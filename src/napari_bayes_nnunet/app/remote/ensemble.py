@@ -42,7 +42,7 @@ class RemoteEnsemble:
         self._asked = EnsembleReference(_folder_there(Path(folder), device), fingerprint(found))
         with self._connected(never) as there:
             reasons: dict[int, str] = there.ask("load", self._asked)
-        self.folder = found.refusing({found.members[n].path: why for n, why in reasons.items()})
+        self.folder = found.with_refused({found.members[n].path: why for n, why in reasons.items()})
 
     def __del__(self) -> None:
         """The child loads another one in its place."""

@@ -21,7 +21,7 @@ def inspect_ensemble(path: Path, *, read_weights: bool = True) -> EnsembleFolder
     Raises DataError if there is no ensemble, ModelError if its network cannot be built.
     """
     folder = find_ensemble(path)
-    return folder.refusing(check_weights(folder)) if read_weights else folder
+    return folder.with_refused(check_weights(folder)) if read_weights else folder
 
 
 def check_weights(folder: EnsembleFolder) -> dict[Path, str]:

@@ -14,7 +14,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
-from ...io.study.arrays import rounded
+from ...io.study.arrays import round_map
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -140,6 +140,6 @@ def stored_posterior(result: Segmentation) -> StoredPosterior:
         result.probabilities,
         result.member_labels,
         prediction=result.labels,
-        entropy=rounded(result.entropy),
-        mutual_information=rounded(result.mutual_information),
+        entropy=round_map(result.entropy),
+        mutual_information=round_map(result.mutual_information),
     )

@@ -1,12 +1,12 @@
-"""What a folder of trained models holds: the members of an ensemble, and what cannot be used.
+"""Folder of trained models: the members of an ensemble, and files that cannot be used.
 
-The first of two looks at an ensemble: names, sizes, JSON files, and whether each file is a whole
-zip archive, without torch. Whether the weights fit the network shows in the second look
-(``nnunet.weights``), whose answers ``EnsembleFolder.refusing`` takes in.
+This is the first of two checks of an ensemble. It reads names, sizes and JSON files, and tests
+without torch if each file is a zip archive. The second check (``nnunet.weights``) tests if the
+weights fit the network; ``EnsembleFolder.with_refused`` adds its results.
 
 Accepted are the runs of this package (``RUN/fold_0/members/epoch_0399.pth``), the result folders
-of nnU-Net v2 (``Trainer__Plans__2d/fold_0/checkpoint_final.pth`` and other checkpoints beside it),
-and a folder with several trainings side by side. Any folder or file inside them will do.
+of nnU-Net v2 (``Trainer__Plans__2d/fold_0/checkpoint_final.pth`` and checkpoints next to it), and
+a folder with several trainings. Any folder or file inside them can be chosen.
 """
 
 from __future__ import annotations
@@ -36,19 +36,33 @@ EnsembleKind = Literal[
 ]
 
 _FOLD = re.compile(r"fold_(all|\d+)")
-_OURS = re.compile(r"epoch_\d+")
+_EPOCH = re.compile(r"epoch_\d+")
 _DATASET = re.compile(r"Dataset\d{3}_.+")
 _LEVELS_UP, _LEVELS_DOWN = 2, 3
 _MOST_FOLDERS = 2000
-"""Folders of one level that are looked into; a home folder or a disk is no place to search."""
+"""Folders of one level that are searched; a home folder or a disk has more."""
+
+UNUSABLE_TRAINING = "{training} cannot be used, because {reason}."
+LEFT_OUT = "{training} was left out, because {reason}."
+MISSING_MEMBER = "{file} is listed in ensemble.json but missing."
+NEVER_A_MEMBER = "{file} is never a member. The members of its fold are listed instead."
+OTHER_MEMBER_SIZE = "it has {size} bytes, but {recorded} in ensemble.json"
+FOLD_ALL = "fold_all was trained on the cases of the other folds; choose fold_all to use it alone"
+NO_MEMBERS = "{folds} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
+NO_MEMBERS_YET = "{folds} no members yet; the first is kept at the end of epoch {epoch}"
+HOLDS_NO_TRAINING = "{folder} holds no training (found {content}). Choose a folder with {expected}."
+SEVERAL_DATASETS = "{folder} holds trainings on several datasets. Choose one of {datasets}."
+TOO_MANY_FOLDERS = "{folder} holds too many folders to search. Choose the folder of the training."
+UNREADABLE = "{path} cannot be read ({reason}). Choose a folder that you can read."
+NOT_FOUND = "{path} does not exist. Choose another folder."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One set of trained weights. Epochs and cycles count from 0, None where not known.
+    """One set of trained weights. Epochs and cycles count from 0, None if unknown.
 
-    ``refused`` says why it cannot be used, "" when it can. ``sha256`` is the checksum
-    ``ensemble.json`` gives, "" where there is none.
+    ``refused`` is the reason why the member cannot be used, "" if it can. ``sha256`` is the
+    checksum in ``ensemble.json``, "" if there is none.
     """
 
     path: Path
@@ -63,17 +77,17 @@ class Member:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing speaks against it so far."""
+        """Whether no reason against the member is known so far."""
         return not self.refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleFolder:
-    """The members found, in the order training, fold, epoch, and the model they belong to.
+    """Members of an ensemble, in the order training, fold, epoch, with their model.
 
-    ``path`` is the model folder; of several trainings the first that the others agree with, from
-    which plans, labels and record are taken too. ``labels``: structure → 0 … C−1, background
-    included, nnU-Net's "ignore" not. ``problems`` are sentences about what was left out.
+    ``path`` is the model folder. Of several trainings it is the first that agrees with most others;
+    plans, labels and record are also taken from it. ``labels``: structure → 0 … C−1, with
+    background, without nnU-Net's "ignore". ``problems`` are sentences about what was left out.
     """
 
     path: Path
@@ -90,39 +104,39 @@ class EnsembleFolder:
 
     @property
     def usable_members(self) -> tuple[Member, ...]:
-        """The members that were not refused."""
+        """Members that were not refused."""
         return tuple(member for member in self.members if member.usable)
 
     @property
     def usable(self) -> bool:
-        """Whether there is any usable member."""
+        """Whether any member is usable."""
         return any(member.usable for member in self.members)
 
-    def refusing(self, reasons: Mapping[Path, str]) -> EnsembleFolder:
-        """The same folder with the members of ``reasons`` refused; an empty reason changes none."""
+    def with_refused(self, reasons: Mapping[Path, str]) -> EnsembleFolder:
+        """Return the folder with the members of ``reasons`` refused, except for the reason ""."""
         members = tuple(
             replace(m, refused=m.refused or reasons.get(m.path, "")) for m in self.members
         )
         return replace(self, members=members, kind=_kind(members))
 
     def validation_range(self, structure: str, score: str) -> tuple[float, float] | None:
-        """Lowest and highest ``score`` of ``structure`` on the validation cases, None if unknown.
+        """Return lowest and highest ``score`` of ``structure`` on the validation cases, or None.
 
-        Unknown too where members of several trainings or folds segment together: the recorded
-        ranges were measured with the members of one fold.
+        The range is unknown if members of several trainings or folds segment together, because
+        ranges are recorded for the members of one fold.
         """
         folds = {(member.training, member.fold) for member in self.usable_members}
         if self.record is None or len(folds) != 1:
             return None
         fold = folds.pop()[1]
         structures = self.record.validation.get(fold, {}).get("structures", {})
-        found = structures.get(structure, {}).get(score)
-        return None if found is None else (float(found[0]), float(found[1]))
+        limits = structures.get(structure, {}).get(score)
+        return None if limits is None else (float(limits[0]), float(limits[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Training:
-    """One model folder while its place in the ensemble is decided."""
+    """One model folder that may become part of the ensemble."""
 
     path: Path
     name: str
@@ -133,10 +147,10 @@ class _Training:
 
 
 def find_ensemble(path: Path) -> EnsembleFolder:
-    """Find the ensemble ``path`` belongs to or holds.
+    """Find the ensemble that ``path`` belongs to or holds.
 
-    A fold's folder, or a file in it, stands for this fold alone. Members that cannot be used are
-    listed as refused. Raises DataError when there is no model folder, or none that can be used.
+    The folder of a fold, or a file in it, stands for this fold alone. Members that cannot be used
+    are listed as refused. Raises DataError if there is no usable model folder.
     """
     chosen = path.expanduser().resolve()
     start = _folder_of(chosen)
@@ -144,30 +158,30 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     folders = [inside] if inside else _trainings_below(start)
     fold = _fold_of(start, inside) if inside else None
     names = [f.name if inside else f.relative_to(start).as_posix() for f in folders]
-    read = [_read_training(f, name, fold) for f, name in zip(folders, names, strict=True)]
-    trainings = _agreeing(sorted(read, key=lambda training: _natural(training.name)))
-    sound = [t for t in trainings if not t.refused]
-    if not sound:
-        reasons = [f"{t.path} cannot be used: {t.refused}." for t in trainings]
-        raise DataError(" ".join(reasons))
-    found = _ensemble(trainings, sound, start if len(sound) > 1 else sound[0].path)
-    if chosen.suffix != ".pth" or any(m.path == chosen for m in found.members):
-        return found
-    other = f"{chosen.name} is never a member; the members of its fold are listed instead."
-    return replace(found, problems=(other, *found.problems))
+    found = [_read_training(f, name, fold) for f, name in zip(folders, names, strict=True)]
+    trainings = _refuse_different(sorted(found, key=lambda training: _natural(training.name)))
+    usable = [t for t in trainings if not t.refused]
+    if not usable:
+        reasons = [UNUSABLE_TRAINING.format(training=t.path, reason=t.refused) for t in trainings]
+        raise DataError("{reasons}", reasons=" ".join(reasons))
+    ensemble = _ensemble(trainings, usable, start if len(usable) > 1 else usable[0].path)
+    if chosen.suffix != ".pth" or any(m.path == chosen for m in ensemble.members):
+        return ensemble
+    problem = NEVER_A_MEMBER.format(file=chosen.name)
+    return replace(ensemble, problems=(problem, *ensemble.problems))
 
 
 def _ensemble(
-    trainings: Sequence[_Training], sound: Sequence[_Training], named: Path
+    trainings: Sequence[_Training], usable: Sequence[_Training], named: Path
 ) -> EnsembleFolder:
-    first = sound[0]
+    first = usable[0]
     assert first.model is not None
     record = first.model.record
-    members = tuple(member for t in trainings for member in _listed(t))
-    left_out = [f"{t.name} was left out: {t.refused}." for t in trainings if t.refused]
+    members = tuple(member for t in trainings for member in _listed_members(t))
+    left_out = [LEFT_OUT.format(training=t.name, reason=t.refused) for t in trainings if t.refused]
     return EnsembleFolder(
         path=first.path,
-        name=(record.name if record and len(sound) == 1 else "") or named.name,
+        name=(record.name if record and len(usable) == 1 else "") or named.name,
         kind=_kind(members),
         configuration=first.model.configuration,
         plans=first.model.plans,
@@ -180,14 +194,14 @@ def _ensemble(
     )
 
 
-def _listed(training: _Training) -> Iterable[Member]:
+def _listed_members(training: _Training) -> Iterable[Member]:
     if not training.refused:
         return training.members
     return (replace(m, refused=m.refused or training.refused) for m in training.members)
 
 
 def _kind(members: Sequence[Member]) -> EnsembleKind:
-    """What the usable members are together; of all members where none is usable."""
+    """Return the kind of the usable members, or of all members if none is usable."""
     used = [m for m in members if m.usable] or members
     if len({m.training for m in used}) > 1:
         return "deep ensemble"
@@ -199,10 +213,10 @@ def _kind(members: Sequence[Member]) -> EnsembleKind:
 def _folder_of(chosen: Path) -> Path:
     try:
         if not chosen.exists():
-            raise DataError(f"{chosen} does not exist.")
+            raise DataError(NOT_FOUND, path=chosen)
         return chosen.parent if chosen.is_file() else chosen
     except OSError as error:
-        raise DataError(f"{chosen} cannot be read: {error.strerror or error}.") from error
+        raise DataError(UNREADABLE, path=chosen, reason=error.strerror or str(error)) from error
 
 
 def _training_around(start: Path) -> Path | None:
@@ -212,41 +226,36 @@ def _training_around(start: Path) -> Path | None:
 
 def _fold_of(start: Path, training: Path) -> str | None:
     parts = start.relative_to(training).parts
-    found = _FOLD.fullmatch(parts[0]) if parts else None
-    return found.group(1) if found else None
+    match = _FOLD.fullmatch(parts[0]) if parts else None
+    return match.group(1) if match else None
 
 
 def _trainings_below(start: Path) -> list[Path]:
-    """The trainings of the first level that has any."""
+    """Return the trainings of the first level that has any."""
     level = [start]
     if not os.access(start, os.R_OK | os.X_OK):
-        raise DataError(f"{start} cannot be read: permission denied.")
+        raise DataError(UNREADABLE, path=start, reason="permission denied")
     for _ in range(_LEVELS_DOWN):
         level = [child for folder in level for child in _subfolders(folder)]
         if len(level) > _MOST_FOLDERS:
-            raise DataError(
-                f"{start} holds too many folders to search; choose the training itself."
-            )
-        found = [folder for folder in level if _is_training(folder)]
-        if found:
-            _check_one_dataset(start, found)
-            return found
-    content = [name for name in sorted(os.listdir(start)) if not name.startswith(".")]
-    raise DataError(
-        f"{start} holds no training: expected {EXPECTED}, found "
-        f"{', '.join(content[:8]) or 'nothing'}{' …' if len(content) > 8 else ''}."
-    )
+            raise DataError(TOO_MANY_FOLDERS, folder=start)
+        trainings = [folder for folder in level if _is_training(folder)]
+        if trainings:
+            _check_one_dataset(start, trainings)
+            return trainings
+    names = [name for name in sorted(os.listdir(start)) if not name.startswith(".")]
+    content = f"{', '.join(names[:8]) or 'nothing'}{' …' if len(names) > 8 else ''}"
+    raise DataError(HOLDS_NO_TRAINING, folder=start, content=content, expected=EXPECTED)
 
 
 def _check_one_dataset(start: Path, trainings: Sequence[Path]) -> None:
     parts = {p for t in trainings for p in t.relative_to(start).parts if _DATASET.fullmatch(p)}
     if len(parts) > 1:
-        names = ", ".join(sorted(parts))
-        raise DataError(f"{start} holds trainings on several datasets; choose one of {names}.")
+        raise DataError(SEVERAL_DATASETS, folder=start, datasets=", ".join(sorted(parts)))
 
 
 def _is_training(folder: Path) -> bool:
-    """Whether it holds folds; a folder ``fold_0`` with plans of its own is a training, no fold."""
+    """Return whether a folder holds folds; a ``fold_0`` with its own plans is a training itself."""
     folds = (f for f in _subfolders(folder) if _FOLD.fullmatch(f.name))
     return is_version_1(folder) or any(not (f / "plans.json").is_file() for f in folds)
 
@@ -254,12 +263,12 @@ def _is_training(folder: Path) -> bool:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return [f for f in folder.iterdir() if not f.name.startswith(".") and f.is_dir()]
-    except OSError:  # not ours to read, so nothing of ours
+    except OSError:  # a folder that the user may not read holds no training of the user
         return []
 
 
 def _read_training(path: Path, name: str, only: str | None) -> _Training:
-    """Read one model folder, of all its folds or the fold ``only``."""
+    """Read one model folder with all its folds, or with the fold ``only``."""
     folds = {f.name.removeprefix("fold_"): f for f in _subfolders(path) if _FOLD.fullmatch(f.name)}
     files = [
         (fold, f) for fold in folds if only in (None, fold) for f in _member_files(folds[fold])
@@ -272,39 +281,39 @@ def _read_training(path: Path, name: str, only: str | None) -> _Training:
         return _Training(path=path, name=name, model=None, members=members, refused=str(error))
     entries = _entries(model)
     rows = [_member(f, name, fold, model, entries.get(f)) for fold, f in files]
-    there = {file for _, file in files}
-    missing = [f for f in entries if f not in there and only in (None, _fold_of(f, path))]
+    existing = {file for _, file in files}
+    missing = [f for f in entries if f not in existing and only in (None, _fold_of(f, path))]
     return _Training(
         path=path,
         name=name,
         model=model,
-        members=_without_all(sorted(rows, key=_order)),
-        refused="" if rows else _why_none(model, only),
+        members=_refuse_fold_all(sorted(rows, key=_order)),
+        refused="" if rows else _why_no_members(model, only),
         problems=(
             *model.problems,
-            *(f"{_shown(f)} is in ensemble.json, but missing." for f in missing),
+            *(MISSING_MEMBER.format(file=_path_in_run(f)) for f in missing),
         ),
     )
 
 
 def _entries(model: ModelFolder) -> dict[Path, MemberRecord]:
-    """What ``ensemble.json`` says of each member file."""
+    """Return the entry of each member file in ``ensemble.json``."""
     if model.record is None:
         return {}
     folds = model.record.folds
     return {model.path / m.file: m for fold in folds for m in model.record.members(fold)}
 
 
-def _shown(file: Path) -> str:
-    """A member's place in its run: fold_0/members/epoch_0399.pth."""
+def _path_in_run(file: Path) -> str:
+    """Return the path of a member in its run: fold_0/members/epoch_0399.pth."""
     return "/".join(file.parts[-3:])
 
 
 def _member_files(fold: Path) -> list[Path]:
-    """Files that can be members: never checkpoint_best, and of our runs only ``members/``."""
-    ours = fold / "members"
-    if ours.is_dir() or (fold.parent / RECORD).exists():
-        return [f for f in _weights_in(ours) if _OURS.fullmatch(f.stem)]
+    """Return files that can be members: in runs those in ``members/``, never checkpoint_best."""
+    members = fold / "members"
+    if members.is_dir() or (fold.parent / RECORD).exists():
+        return [f for f in _weights_in(members) if _EPOCH.fullmatch(f.stem)]
     files = [f for f in _weights_in(fold) if not f.stem.startswith("checkpoint_best")]
     finished = any(f.stem == "checkpoint_final" for f in files)
     return [f for f in files if not (finished and f.stem == "checkpoint_latest")]
@@ -325,7 +334,7 @@ def _member(
         cycle, rate = schedule.cycle(epoch), schedule.learning_rate(epoch)
     size, refused = why_unreadable(file)
     if entry and entry.bytes != size and not refused:
-        refused = f"it has {size} bytes where ensemble.json says {entry.bytes}"
+        refused = OTHER_MEMBER_SIZE.format(size=size, recorded=entry.bytes)
     return Member(
         path=file,
         training=training,
@@ -340,29 +349,30 @@ def _member(
 
 
 def _epoch(stem: str) -> int | None:
-    """The epoch in a file's name: the number after "ep" or "epoch", else its last number."""
+    """Return the epoch in a file's name: the number after "ep" or "epoch", else the last one."""
     named = re.findall(r"ep(?:och)?[_-]?(\d+)", stem) or re.findall(r"\d+", stem)
     return int(named[-1]) if named else None
 
 
-def _without_all(members: Sequence[Member]) -> tuple[Member, ...]:
-    """Refuse fold_all beside numbered folds, as nnU-Net does: its network has seen all cases."""
+def _refuse_fold_all(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Refuse fold_all next to numbered folds, as nnU-Net does: its network has seen all cases."""
     if {m.fold for m in members if m.usable} <= {"all"}:
         return tuple(members)
-    reason = "fold_all was trained on the cases of all other folds; choose fold_all to use it alone"
-    return tuple(replace(m, refused=m.refused or reason) if m.fold == "all" else m for m in members)
+    return tuple(
+        replace(m, refused=m.refused or FOLD_ALL) if m.fold == "all" else m for m in members
+    )
 
 
-def _why_none(model: ModelFolder, fold: str | None) -> str:
-    where = f"fold_{fold} holds" if fold else "its folds hold"
+def _why_no_members(model: ModelFolder, fold: str | None) -> str:
+    folds = f"fold_{fold} has" if fold else "its folds have"
     if model.record is None:
-        return f"{where} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
+        return NO_MEMBERS.format(folds=folds)
     first = next(model.record.selection.epochs(model.record.schedule), None)
-    return f"{where} no members yet; training keeps the first at the end of epoch {first}"
+    return NO_MEMBERS_YET.format(folds=folds, epoch=first)
 
 
-def _agreeing(trainings: Sequence[_Training]) -> list[_Training]:
-    """Refuse the trainings that differ from what most of them share; the first breaks a tie."""
+def _refuse_different(trainings: Sequence[_Training]) -> list[_Training]:
+    """Refuse trainings that differ from most others; of equally many the first ones stay."""
     models = [t.model for t in trainings if t.model and not t.refused]
     if len(models) < 2:
         return list(trainings)
@@ -375,12 +385,11 @@ def _agreeing(trainings: Sequence[_Training]) -> list[_Training]:
 
 
 def _order(member: Member) -> tuple[Any, ...]:
-    """Fold, then epoch; what has no number, such as checkpoint_final, is the latest."""
+    """Return the order by fold, then epoch; checkpoint_final and others without one come last."""
     fold = int(member.fold) if member.fold != "all" else -1
-    known = member.epoch is not None
-    return (member.fold == "all", fold, not known, member.epoch or 0, member.path.name)
+    return (member.fold == "all", fold, member.epoch is None, member.epoch or 0, member.path.name)
 
 
 def _natural(name: str) -> list[Any]:
-    """Order in which seed2 comes before seed10."""
+    """Return the order in which seed2 comes before seed10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

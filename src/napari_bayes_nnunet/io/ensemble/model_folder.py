@@ -1,6 +1,6 @@
-"""One nnU-Net model folder: what its plans, dataset and training record say of the network.
+"""nnU-Net model folder: the network described by its plans, dataset and training record.
 
-Read without torch. The network of the plans may only be made of parts of torch.nn and of
+The folder is read without torch. The network may only use parts of torch.nn and
 dynamic_network_architectures, because nnU-Net imports and calls whatever plans.json names.
 """
 
@@ -20,6 +20,38 @@ from .run_folder import RECORD, TrainingRecord, read_record
 
 EXPECTED = "plans.json, dataset.json and fold_0 … fold_4 or fold_all side by side"
 
+# Reasons why a folder or file is refused; each is a clause of a sentence.
+VERSION_1 = "it is a model of nnU-Net v1 (plans.pkl, *.model), and only nnU-Net v2 can be read"
+MISSING_MODEL_FILE = "{file} is missing (expected are {expected})"
+NO_BACKGROUND = "dataset.json needs labels with a background"
+LABEL_REGIONS = (
+    "its labels are overlapping regions, but the entropy of Eq. 3 needs exclusive labels"
+)
+LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
+LABEL_GAPS = "the labels in dataset.json must be background 0, then 1, 2, 3 …, without gaps"
+NO_CHANNELS = "dataset.json needs numbered channel_names"
+NO_CONFIGURATIONS = "plans.json has no configurations, unlike the plans of nnU-Net v2"
+OTHER_TRAINING = (
+    "ensemble.json names the configuration {configuration}, which is not in plans.json; one of the "
+    "two files belongs to another training"
+)
+NO_PARENT = "{configuration} in plans.json inherits from a configuration that is not defined"
+CASCADE = "{configuration} is the second stage of a cascade, which cannot be used"
+INCOMPLETE = "the configuration {configuration} in plans.json lacks {missing}"
+NO_LENGTHS = "patch size and spacing of {configuration} in plans.json must be positive numbers"
+NO_NETWORK = "plans.json does not describe the network of {configuration}"
+NO_NAMES = "a list of names of {configuration} in plans.json is damaged"
+FOREIGN_PART = (
+    "the network in plans.json uses {part}, which could run code; only parts of torch.nn and "
+    "dynamic_network_architectures are accepted"
+)
+DIFFERENCE = "its entry {setting} differs from the other trainings ({value} instead of {expected})"
+EMPTY_FILE = "the file is empty"
+DAMAGED_FILE = "the file is damaged or cut short"
+UNREADABLE_FILE = "the file cannot be read ({reason})"
+NOT_AN_ARCHIVE = "it is not a checkpoint of nnU-Net v2 (not a zip archive)"
+OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
+
 # Entry of the plans and name of the trainer class that this package's trainer leaves behind.
 _PLANS_ENTRY = "checkpoint_ensemble"
 _TRAINER = "CheckpointEnsembleTrainer"
@@ -29,8 +61,8 @@ _BUILDING_BLOCK = re.compile(
     r"|dynamic_network_architectures\.(architectures|building_blocks)\.\w+\.[A-Z]\w*"
 )
 
-# What has to be equal for two trainings to share preprocessing and network; in plans of nnU-Net
-# before 2.4 the network is spread over the entries of the last lines.
+# Settings that must be equal for two trainings to share preprocessing and network. Before nnU-Net
+# 2.4 the plans describe the network by the entries in the last lines.
 _SHARED = (
     "patch_size",
     "spacing",
@@ -50,11 +82,11 @@ _SHARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """What a model folder says of its network.
+    """Network of a model folder and how it was trained.
 
-    ``labels``: structure → label value, 0 … C−1 in order, background included, without nnU-Net's
-    "ignore", which is never predicted. ``settings``: the configuration with what it inherits.
-    ``schedule`` is None where the training had no cycles.
+    ``labels``: structure → label value, 0 … C−1 in order, with background but without nnU-Net's
+    "ignore", which is never predicted. ``settings``: the configuration with inherited entries.
+    ``schedule`` is None if the training had no cycles.
     """
 
     path: Path
@@ -69,7 +101,7 @@ class ModelFolder:
     problems: tuple[str, ...] = ()
 
     def shared(self) -> dict[str, Any]:
-        """All that must be equal between trainings that segment together."""
+        """Return all settings that must be equal in trainings that segment together."""
         shared: dict[str, Any] = {"labels": self.labels, "channels": self.channels}
         shared["transpose_forward"] = self.plans.get("transpose_forward")
         if "CTNormalization" in self.settings.get("normalization_schemes", []):
@@ -81,17 +113,15 @@ class ModelFolder:
 def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     """Read a model folder.
 
-    The configuration is the one ``ensemble.json`` names, else the one in the folder's name
-    (``Trainer__Plans__configuration``), else the plans' only one, else the one ``checkpoint`` was
-    trained for, else 2d, else the plans' first.
+    The configuration is that of ``ensemble.json``, else that in the folder's name
+    (``Trainer__Plans__configuration``), else the only one of the plans, else that of
+    ``checkpoint``, else 2d, else the first of the plans.
 
-    Raises DataError, its message without the folder: nnU-Net v1, missing or broken files,
-    overlapping regions, a cascade, or a network of foreign parts.
+    Raises DataError for nnU-Net v1, missing or damaged files, overlapping regions, a cascade, or a
+    network with foreign parts. Its message is a clause that does not name the folder.
     """
     if is_version_1(path):
-        raise DataError(
-            "it is a model of nnU-Net v1 (plans.pkl, *.model); only nnU-Net v2 models can be read"
-        )
+        raise DataError(VERSION_1)
     plans, dataset = _read_json(path / "plans.json"), _read_json(path / "dataset.json")
     _check_configurations(plans)
     labels = _read_labels(dataset)
@@ -114,111 +144,104 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
 
 
 def is_version_1(path: Path) -> bool:
-    """Whether a folder was made by nnU-Net v1."""
+    """Return whether a folder was made by nnU-Net v1."""
     return (path / "plans.pkl").is_file() or any(path.glob("fold_*/*.model"))
 
 
 def model_difference(model: ModelFolder, rest: ModelFolder) -> str:
-    """Why ``model`` cannot segment together with ``rest``: the first difference, "" for none."""
-    ours, theirs = model.shared(), rest.shared()
-    for key in ours:
-        if ours[key] != theirs[key]:
-            where, one, other = _first_difference(key, ours[key], theirs[key])
-            what = f"other {key}" if key in ("labels", "channels") else f"another {where}"
-            return f"{what} than the rest: {one} instead of {other}"
+    """Return the first difference that keeps ``model`` from segmenting with ``rest``, or ""."""
+    settings, expected = model.shared(), rest.shared()
+    for key in settings:
+        if settings[key] != expected[key]:
+            return _first_difference(key, settings[key], expected[key])
     return ""
 
 
-def _first_difference(where: str, one: Any, other: Any) -> tuple[str, Any, Any]:
-    """Descend into nested settings, so that one differing number is named, not a whole network."""
-    if where != "labels" and isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
-            if one.get(key) != other.get(key):
-                return _first_difference(f"{where}.{key}", one.get(key), other.get(key))
-    return where, one, other
+def _first_difference(setting: str, value: Any, expected: Any) -> str:
+    """Return the difference of one nested setting, such as a number of a network."""
+    if setting != "labels" and isinstance(value, dict) and isinstance(expected, dict):
+        for key in sorted({*value, *expected}):
+            if value.get(key) != expected.get(key):
+                return _first_difference(f"{setting}.{key}", value.get(key), expected.get(key))
+    return DIFFERENCE.format(setting=setting, value=value, expected=expected)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         return read_json(file, dict[str, Any], repair="Copy it again from where it was trained.")
     except FileNotFoundError as error:
-        raise DataError(f"{file.name} is missing; expected {EXPECTED}") from error
+        raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
     except DataError as error:
-        raise DataError(str(error).rstrip(".")) from None  # a part of another sentence
+        raise DataError("{problem}", problem=str(error).rstrip("."), file=file.name) from None
 
 
 def _read_record(file: Path) -> tuple[TrainingRecord | None, tuple[str, ...]]:
-    """A broken record costs the members' rates and checksums, not the members."""
+    # Without its record a training loses the rates and checksums of its members, not the members.
     if not file.exists():
         return None, ()
     try:
         return read_record(file), ()
     except DataError as error:
-        return None, (f"{str(error).rstrip('.')}; its entries were left out.",)
+        return None, (f"{error} Until then its entries are ignored.",)
 
 
 def _read_labels(dataset: dict[str, Any]) -> dict[str, int]:
-    found = dataset.get("labels")
-    if not isinstance(found, dict) or "background" not in found:
-        raise DataError("dataset.json needs labels with a background")
-    regions = [name for name, value in found.items() if isinstance(value, list) and len(value) > 1]
-    if regions:
-        raise DataError(
-            "its labels are overlapping regions; the entropy of Eq. 3 needs exclusive labels"
-        )
+    labels = dataset.get("labels")
+    if not isinstance(labels, dict) or "background" not in labels:
+        raise DataError(NO_BACKGROUND)
+    if any(isinstance(value, list) and len(value) > 1 for value in labels.values()):
+        raise DataError(LABEL_REGIONS)
     try:
         values = {
             str(name): int(value[0] if isinstance(value, list) else value)
-            for name, value in found.items()
+            for name, value in labels.items()
             if name != "ignore"
         }
     except (TypeError, ValueError, IndexError):
-        raise DataError("the labels of dataset.json are not numbers") from None
+        raise DataError(LABELS_NO_NUMBERS) from None
     if sorted(values.values()) != list(range(len(values))) or values["background"]:
-        raise DataError(
-            "the labels of dataset.json must be background 0, then 1, 2, 3 …, without gaps"
-        )
+        raise DataError(LABEL_GAPS)
     return dict(sorted(values.items(), key=lambda item: item[1]))
 
 
 def _read_channels(dataset: dict[str, Any]) -> list[str]:
     names = dataset.get("channel_names") or dataset.get("modality")
     if not isinstance(names, dict) or not all(key.isdecimal() for key in names):
-        raise DataError("dataset.json needs numbered channel_names")
+        raise DataError(NO_CHANNELS)
     return [str(names[key]) for key in sorted(names, key=int)]
 
 
 def _check_configurations(plans: dict[str, Any]) -> None:
-    found = plans.get("configurations")
-    sound = isinstance(found, dict) and found and all(isinstance(c, dict) for c in found.values())
-    if not sound:
-        raise DataError("plans.json holds no configurations, as the plans of nnU-Net v2 do")
+    defined = plans.get("configurations")
+    if (
+        not isinstance(defined, dict)
+        or not defined
+        or not all(isinstance(configuration, dict) for configuration in defined.values())
+    ):
+        raise DataError(NO_CONFIGURATIONS)
 
 
 def _choose_configuration(
     name: str, plans: dict[str, Any], record: TrainingRecord | None, checkpoint: Path | None
 ) -> str:
-    known = plans["configurations"]
+    defined = plans["configurations"]
     if record is not None:
-        if record.configuration not in known:
-            raise DataError(
-                "ensemble.json names a configuration that plans.json does not have; one of the two "
-                "files belongs to another training"
-            )
+        if record.configuration not in defined:
+            raise DataError(OTHER_TRAINING, configuration=record.configuration)
         return record.configuration
     in_name = name.split("__")[-1]
-    if in_name in known:
+    if in_name in defined:
         return in_name
-    if len(known) == 1:
-        return str(next(iter(known)))
+    if len(defined) == 1:
+        return str(next(iter(defined)))
     trained_for = configuration_in(checkpoint) if checkpoint else None
-    if trained_for in known:
+    if trained_for in defined:
         return str(trained_for)
-    return "2d" if "2d" in known else str(next(iter(known)))
+    return "2d" if "2d" in defined else str(next(iter(defined)))
 
 
 def configuration_in(checkpoint: Path) -> str | None:
-    """The configuration a checkpoint names in its init_args, read without unpickling anything."""
+    """Return the configuration in a checkpoint's init_args, read without unpickling."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             pickled = next(n for n in archive.namelist() if n.endswith("data.pkl"))
@@ -228,26 +251,27 @@ def configuration_in(checkpoint: Path) -> str | None:
 
 
 def why_unreadable(checkpoint: Path) -> tuple[int, str]:
-    """Size of a checkpoint in bytes, and why it is no whole one as far as its table of contents."""
+    """Return the size of a checkpoint in bytes, and why it cannot be used, or "".
+
+    Only the table of contents of the file is read.
+    """
     try:
         size = checkpoint.stat().st_size
         with zipfile.ZipFile(checkpoint) as archive:
-            whole = any(name.endswith("data.pkl") for name in archive.namelist())
-        return size, "" if whole else "it is a zip archive without PyTorch weights"
+            has_pickle = any(name.endswith("data.pkl") for name in archive.namelist())
+        return size, "" if has_pickle else OTHER_ARCHIVE
     except OSError as error:
-        return 0, f"it cannot be read: {error.strerror or error}"
+        return 0, UNREADABLE_FILE.format(reason=error.strerror or error)
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         with checkpoint.open("rb") as stream:
             start = stream.read(4)
     if not start:
-        return size, "the file is empty"
-    if start == b"PK\x03\x04":
-        return size, "the file is damaged or cut short"
-    return size, "it is no checkpoint of nnU-Net v2 (no zip archive, as torch.save makes)"
+        return size, EMPTY_FILE
+    return size, DAMAGED_FILE if start == b"PK\x03\x04" else NOT_AN_ARCHIVE
 
 
 def _value_after(key: str, pickled: bytes) -> str | None:
-    """The string that follows the string ``key``; a repeated string is a GET of an earlier PUT."""
+    """Return the string that follows ``key``; a GET repeats the string of an earlier PUT."""
     memo: dict[Any, Any] = {}
     last: Any = None
     for opcode, argument, _ in pickletools.genops(pickled):
@@ -261,44 +285,36 @@ def _value_after(key: str, pickled: bytes) -> str | None:
     return None
 
 
-def _inherited(known: dict[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    if name not in known or name in seen:
-        raise DataError("plans.json builds a configuration on one that it does not define")
-    own: dict[str, Any] = known[name]
+def _inherited(
+    defined: dict[str, Any], name: str, children: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    if name not in defined or name in children:
+        raise DataError(NO_PARENT, configuration=[*children, name][0])
+    own: dict[str, Any] = defined[name]
     if "inherits_from" not in own:
         return dict(own)
-    return {**_inherited(known, str(own["inherits_from"]), (*seen, name)), **own}
+    return {**_inherited(defined, str(own["inherits_from"]), (*children, name)), **own}
 
 
 def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
     if settings.get("previous_stage"):
-        raise DataError(
-            f"the configuration {configuration} is the second stage of a cascade; only one-stage "
-            "ones can be used"
-        )
+        raise DataError(CASCADE, configuration=configuration)
     missing = [key for key in ("patch_size", "spacing") if key not in settings]
     if missing:
-        raise DataError(
-            f"the configuration {configuration} of plans.json lacks {', '.join(missing)}"
-        )
+        raise DataError(INCOMPLETE, configuration=configuration, missing=", ".join(missing))
     if not _is_lengths(settings["patch_size"]) or not _is_lengths(settings["spacing"]):
-        raise DataError(
-            f"the patch size and spacing of {configuration} in plans.json must be positive numbers"
-        )
+        raise DataError(NO_LENGTHS, configuration=configuration)
     network = settings.get("architecture", {})
     parts = network.get("arch_kwargs", {}) if isinstance(network, dict) else None
     if not isinstance(parts, dict):
-        raise DataError(f"the network of {configuration} in plans.json is not described")
+        raise DataError(NO_NETWORK, configuration=configuration)
     names = network.get("_kw_requires_import", [])
     if not _is_texts(names) or not _is_texts(settings.get("normalization_schemes", [])):
-        raise DataError(f"the lists of names of {configuration} in plans.json are damaged")
+        raise DataError(NO_NAMES, configuration=configuration)
     imported = [parts.get(name) for name in names]
     for part in (network.get("network_class_name"), *imported):
         if part is not None and not _BUILDING_BLOCK.fullmatch(str(part)):
-            raise DataError(
-                "plans.json builds the network from parts outside torch.nn and "
-                "dynamic_network_architectures; these are refused, as any name could run code"
-            )
+            raise DataError(FOREIGN_PART, part=part)
 
 
 def _is_texts(values: object) -> bool:
@@ -316,7 +332,7 @@ def _is_lengths(values: object) -> bool:
 def _schedule(
     name: str, plans: dict[str, Any], record: TrainingRecord | None
 ) -> RestartSchedule | None:
-    """The cycles: from the record, else from the plans of a training started by nnU-Net itself."""
+    """Return the cycles of the record, else of the plans of a training that nnU-Net started."""
     if record is not None:
         return record.schedule
     entry = plans.get(_PLANS_ENTRY)

@@ -1,4 +1,4 @@
-"""The folder of one training: an nnU-Net model folder with members and a record of both.
+"""Folder of one training: an nnU-Net model folder with members and a record of the training.
 
 RUN/{plans.json, dataset.json, ensemble.json, progress.jsonl, train.log, stop,
 fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
@@ -21,6 +21,7 @@ from .trajectory import epoch_files
 RECORD = "ensemble.json"
 _FORMAT = 1
 _REPAIR = "Restore it from a backup."
+NO_RECORD = "{file} does not exist. Choose the folder of a training."
 
 
 @dataclass(frozen=True)
@@ -31,32 +32,32 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """What was trained, and the members so far."""
+        """Record of the training and of its members so far."""
         return self.path / RECORD
 
     @property
     def progress(self) -> Path:
-        """One JSON line per message of the training."""
+        """Messages of the training, one JSON line each."""
         return self.path / "progress.jsonl"
 
     @property
     def log(self) -> Path:
-        """What nnU-Net prints, and tracebacks."""
+        """Output of nnU-Net, and tracebacks."""
         return self.path / "train.log"
 
     @property
     def stop(self) -> Path:
-        """A file of this name asks the training to stop after the current epoch."""
+        """File that asks the training to stop after the current epoch."""
         return self.path / "stop"
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that trains here."""
+        """File that the training process locks."""
         return self.path / "training.lock"
 
     @property
     def job(self) -> Path:
-        """Which process trains or trained here, and what it was told."""
+        """Record of the last training process and its arguments."""
         return self.path / "job.json"
 
     @property
@@ -66,7 +67,7 @@ class RunFolder:
 
     @property
     def splits(self) -> Path:
-        """The cases of every fold, in the form of nnU-Net's file of this name."""
+        """Cases of every fold, in the format of nnU-Net's file of this name."""
         return self.path / "splits_final.json"
 
     @property
@@ -75,25 +76,25 @@ class RunFolder:
         return self.path / "nnunet_data"
 
     def fold(self, fold: str) -> Path:
-        """Folder of one fold ("0" … "4", "all")."""
+        """Return the folder of one fold ("0" … "4", "all")."""
         return self.path / f"fold_{fold}"
 
     def members(self, fold: str) -> Path:
-        """Folder of a fold's members."""
+        """Return the folder of a fold's members."""
         return self.fold(fold) / "members"
 
     def trajectory(self, fold: str) -> Path:
-        """Folder with some layers of every epoch, where they are kept."""
+        """Return the folder with some layers of every epoch, if they are kept."""
         return self.fold(fold) / "trajectory"
 
     def member(self, fold: str, epoch: int) -> Path:
-        """File with the weights at the end of ``epoch`` (from 0)."""
+        """Return the file with the weights at the end of ``epoch`` (from 0)."""
         return self.members(fold) / f"epoch_{epoch:04d}.pth"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemberRecord:
-    """One member as ``ensemble.json`` lists it."""
+    """Entry of one member in ``ensemble.json``."""
 
     file: str
     epoch: Count
@@ -105,14 +106,14 @@ class MemberRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """What ``ensemble.json`` says of a training, the members of its folds included.
+    """Content of ``ensemble.json``: settings, cases and members of a training.
 
-    ``folds`` holds, per fold, its cases, its members, and what the cycles added to it were trained
-    on: {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
+    ``folds`` holds, per fold, its cases, its members, and what its added cycles were trained on:
+    {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
     ``patient`` is the pattern of the patient's part of a case name.
 
-    ``validation`` holds, per fold, how its validation cases were segmented and the range of their
+    ``validation`` holds, per fold, how the validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
     "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}}.
     """
@@ -138,15 +139,15 @@ class TrainingRecord:
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def schedule_of(self, fold: str) -> RestartSchedule:
-        """The schedule with the cycles that were added to the training of ``fold``."""
+        """Return the schedule with the cycles that were added to the training of ``fold``."""
         return replace(self.schedule, added_cycles=len(self.added_cycles(fold)))
 
     def added_cycles(self, fold: str) -> list[dict[str, Any]]:
-        """What each added cycle was trained on: its dataset, cases and command."""
+        """Return the dataset, cases and command of each added cycle."""
         return list(self.folds.get(fold, {}).get("added_cycles", []))
 
     def training_cases(self, fold: str) -> list[str]:
-        """Cases that ``fold`` was last trained on."""
+        """Return the cases that ``fold`` was last trained on."""
         entry = self.folds.get(fold, {})
         return list([entry, *self.added_cycles(fold)][-1].get("training_cases", []))
 
@@ -155,17 +156,17 @@ class TrainingRecord:
         return list(self.folds.get(fold, {}).get("validation_cases", []))
 
     def trained_on(self, fold: str) -> dict[str, Any]:
-        """Dataset that ``fold`` was last trained on: its name and the signature of its cases."""
+        """Return the name and case signatures of the dataset that ``fold`` was last trained on."""
         added = self.added_cycles(fold)
         return {"name": "", "cases": {}} | (added[-1]["dataset"] if added else self.dataset)
 
     def is_complete(self, fold: str) -> bool:
-        """Whether the last epoch of ``fold`` is done; it always gives a member."""
+        """Return whether the last epoch of ``fold``, which always gives a member, is done."""
         members = self.members(fold)
         return bool(members) and members[-1].epoch == self.schedule_of(fold).all_epochs - 1
 
     def members(self, fold: str) -> list[MemberRecord]:
-        """Members of ``fold`` in the order of their epochs."""
+        """Return the members of ``fold`` in the order of their epochs."""
         rows = self.folds.get(fold, {}).get("members", [])
         names = [f.name for f in fields(MemberRecord)]
         members = (MemberRecord(**{name: row[name] for name in names}) for row in rows)
@@ -174,9 +175,9 @@ class TrainingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """One finished epoch. Times in seconds; ``member`` says whether its weights were kept.
+    """One finished epoch. Times are in seconds; ``member`` is True if its weights were kept.
 
-    ``memory_bytes`` is what the training holds of the device's memory, None where nobody knows.
+    ``memory_bytes`` is the device memory that the training holds, None if unknown.
     """
 
     fold: str
@@ -228,13 +229,13 @@ class _Folds:
 
 
 def read_record(path: Path) -> TrainingRecord:
-    """Return the content of ``ensemble.json``. Raises DataError when it is not one."""
+    """Return the content of ``ensemble.json``. Raises DataError if it is missing or damaged."""
     try:
         with reading_json(path, newest=_FORMAT, repair=_REPAIR) as text:
             parse_json(text, _Folds)
             return parse_json(text, TrainingRecord)
     except FileNotFoundError as error:
-        raise DataError("{file} does not exist.", file=path) from error
+        raise DataError(NO_RECORD, file=path) from error
 
 
 def write_record(path: Path, record: TrainingRecord) -> None:
@@ -243,7 +244,7 @@ def write_record(path: Path, record: TrainingRecord) -> None:
 
 
 def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:
-    """Enter the member file of ``epoch`` into ``ensemble.json``."""
+    """Add the member file of ``epoch`` to ``ensemble.json``."""
     record = read_record(run.record)
     file = run.member(fold, epoch)
     member = MemberRecord(
@@ -260,16 +261,16 @@ def add_member(run: RunFolder, fold: str, epoch: int) -> MemberRecord:
 
 
 def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
-    """Drop members and progress lines at or after ``epoch``: a resumed training makes them anew."""
+    """Delete members and progress from ``epoch`` on: a resumed training makes them again."""
     record = read_record(run.record)
-    # The list first: it must not name a file that is gone, should this be killed.
+    # The record first, so that it never lists a missing file if this process is killed.
     _write_members(run, record, fold, [m for m in record.members(fold) if m.epoch < epoch])
     for file in run.members(fold).glob("epoch_*.pth"):
         number = file.stem.removeprefix("epoch_")
         if number.isdigit() and int(number) >= epoch:
             file.unlink()
-    for kept, file in epoch_files(run.trajectory(fold)):
-        if kept >= epoch:
+    for kept_epoch, file in epoch_files(run.trajectory(fold)):
+        if kept_epoch >= epoch:
             file.unlink()
     for folder in (run.path, run.fold(fold), run.members(fold), run.trajectory(fold)):
         remove_leftovers(folder)
@@ -287,7 +288,7 @@ def _write_members(
 
 
 def _is_before(line: str, fold: str, epoch: int) -> bool:
-    """Whether a line of progress.jsonl stays; a line cut short by a kill does not."""
+    """Return whether a line of progress.jsonl stays; a line cut short by a kill does not."""
     try:
         message = json.loads(line)
     except ValueError:

@@ -1,6 +1,6 @@
-"""The way of a training through the space of its weights: some layers after every epoch.
+"""Trajectory of a training through weight space: some layers after every epoch.
 
-RUN/fold_X/trajectory/epoch_0000.npz, one array a layer, named as in nnU-Net's state dict.
+RUN/fold_X/trajectory/epoch_0000.npz has one array per layer, named as in nnU-Net's state dict.
 """
 
 from __future__ import annotations
@@ -14,22 +14,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.problems import Action
 from .. import DataError
 from ..files.atomic import replacing
 
-# What zipfile and NumPy raise on bytes that are no whole archive of arrays.
+# Errors of zipfile and NumPy for bytes that are not a complete archive of arrays.
 _DAMAGED = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 Layers = Mapping[str, NDArray[np.float32]]
 
+NO_TRAJECTORY = "{folder} is missing or empty."
+DAMAGED_EPOCH = "{file} is damaged ({reason}). Delete it to leave out this epoch."
+OTHER_LAYERS = "{file} holds other layers than the epochs before it. Delete the folder {folder}."
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
-    """``layers``: name → (E, P) float32, the P weights of a layer after each of E ``epochs``.
+    """Weights of some layers after each of E ``epochs``.
 
-    The layers are in the network's order: the encoder first, the segmentation last.
+    ``layers``: name → (E, P) float32 for the P weights of a layer, in the order of the network from
+    the encoder to the segmentation.
     """
 
     epochs: NDArray[np.int64]
@@ -37,30 +43,30 @@ class Trajectory:
 
 
 def write_epoch(folder: Path, epoch: int, layers: Layers) -> None:
-    """Keep the weights of some layers at the end of ``epoch``, atomically."""
+    """Write the weights of some layers at the end of ``epoch``, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"epoch_{epoch:04d}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **layers)  # type: ignore[arg-type]
 
 
 def epoch_files(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Epoch and file of everything that was kept, in order."""
+    """Yield epoch and file of each kept epoch, in order."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     yield from sorted((int(number), file) for number, file in numbered if number.isdigit())
 
 
 def read_trajectory(folder: Path) -> Trajectory:
-    """Read all epochs of a fold's folder. Raises DataError where there is none, or one is odd."""
+    """Read all epochs of a fold's folder.
+
+    Raises DataError if there is none, or if one is damaged or of another network.
+    """
     files = dict(epoch_files(folder))
     if not files:
-        raise DataError(
-            f"{folder} does not exist or is empty: train with --keep-trajectory, which keeps some "
-            "layers of every epoch."
-        )
+        raise DataError(NO_TRAJECTORY, Action.KEEP_TRAJECTORY, folder=folder)
     epochs = [_read(file) for file in files.values()]
     for file, layers in zip(files.values(), epochs, strict=True):
         if {n: w.shape for n, w in layers.items()} != {n: w.shape for n, w in epochs[0].items()}:
-            raise DataError(f"{file} holds other layers than the epochs before: remove the folder.")
+            raise DataError(OTHER_LAYERS, file=file, folder=folder)
     return Trajectory(
         epochs=np.array(list(files)),
         layers={name: np.stack([layers[name].ravel() for layers in epochs]) for name in epochs[0]},
@@ -73,5 +79,5 @@ def _read(file: Path) -> dict[str, NDArray[np.float32]]:
             layers = {name: np.asarray(content[name], np.float32) for name in content.files}
     except _DAMAGED as error:
         reason = error.strerror if isinstance(error, OSError) else ""
-        raise DataError(f"{file} is damaged: {reason or error}.") from error
+        raise DataError(DAMAGED_EPOCH, file=file, reason=reason or str(error)) from error
     return layers

@@ -111,7 +111,7 @@ class EnsembleForm(QWidget):
         usable = {str(member.path) for member in self._folder.usable_members}
         new = {Path(file): why for file, why in reasons.items() if file in usable}
         if new:
-            self._show(self._folder.refusing(new))
+            self._show(self._folder.with_refused(new))
 
     def _lay_out(self) -> None:
         self.folders.setSizeAdjustPolicy(
