@@ -15,7 +15,7 @@ from napari.layers import Labels
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.images.nifti import read_volume
-from napari_bayes_nnunet.io.study.arrays import of_phase
+from napari_bayes_nnunet.io.study.arrays import select_phase
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
@@ -50,7 +50,7 @@ def plane(session: ReviewSession, place: Place) -> np.ndarray:
 
 def predicted(session: ReviewSession, place: Place) -> np.ndarray:
     """Return the prediction of a slice."""
-    return np.asarray(of_phase(session.study.prediction, place[0])[place[1]])
+    return np.asarray(select_phase(session.study.prediction, place[0])[place[1]])
 
 
 def press(viewer: Any, key: str) -> None:

@@ -11,7 +11,7 @@ from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, most_p
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.io.study.arrays import rounded
+from napari_bayes_nnunet.io.study.arrays import round_map
 from napari_bayes_nnunet.io.study.study import SourceImage, StudyInfo, write_study
 
 AFFINE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
@@ -41,8 +41,8 @@ def made_posterior(
         running.mean(),
         labels,
         prediction=running.labels(),
-        entropy=rounded(running.total_entropy()),
-        mutual_information=rounded(running.mutual_information()),
+        entropy=round_map(running.total_entropy()),
+        mutual_information=round_map(running.mutual_information()),
     )
 
 

@@ -179,10 +179,10 @@ def without_prefixes(weights: StateDict) -> StateDict:
 def build_network(
     plans: PlansManager, configuration: ConfigurationManager, dataset_json: dict[str, Any]
 ) -> torch.nn.Module:
-    """Return the network of the plans without deep supervision; its weights are arbitrary.
+    """Return the network of the plans, without deep supervision and with arbitrary weights.
 
-    nnU-Net's trainers build theirs by the same function. Importing a trainer takes three times as
-    long as all that a segmentation needs.
+    nnU-Net's trainers call the same function, but importing a trainer takes three times as long as
+    all imports of a segmentation.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels

@@ -20,6 +20,8 @@ from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import (
+    HAS_CORRECTIONS,
+    OTHER_FILES,
     Decision,
     ReviewState,
     find_image,
@@ -215,12 +217,12 @@ class TestExistingStudy:
             study.edited[0, 1, 2, 3] = 3
             save_edited(study.folder, study.edited, study.info.geometry)
         else:
-            decided = ReviewState().deciding((1, 0), Decision(state="flagged"))
+            decided = ReviewState().with_decision((1, 0), Decision(state="flagged"))
             save_review(study.folder, decided)
         before = {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()}
         code, said = run(model, cine, "-o", out, "--save", "study", "--phases", "1,2", flag)
         assert code == 1
-        assert "holds a reader's corrections, which are never replaced" in said
+        assert HAS_CORRECTIONS.format(folder=study.folder) in said
         assert {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()} == before
 
     def test_a_finished_study_with_corrections_does_not_disturb(self, model, image, out) -> None:
@@ -237,7 +239,7 @@ class TestExistingStudy:
             images=(image, cine), output=out, phases="1", save=frozenset({"study"})
         )
         first, second = predict(ensemble, request)
-        assert "holds other files (notes.txt)" in first.failure
+        assert OTHER_FILES.format(folder=out / "heart", file="notes.txt") in first.failure
         assert second.failure == ""
         assert [study.case for study in list_studies(out)] == ["cine"]
 

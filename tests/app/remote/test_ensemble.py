@@ -32,7 +32,7 @@ from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.study.arrays import read_posterior, rounded
+from napari_bayes_nnunet.io.study.arrays import read_posterior, round_map
 from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.sample_data import CINE
 
@@ -126,12 +126,12 @@ def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
         found, wanted = getattr(last, name), getattr(expected, name)
         assert found.dtype == np.float32
         # Another number of threads may round the other way.
-        np.testing.assert_allclose(found, rounded(wanted), atol=1 / 2048)
+        np.testing.assert_allclose(found, round_map(wanted), atol=1 / 2048)
         np.testing.assert_allclose(found, wanted, atol=1 / 8192 + 1e-6)
     timing = {"device": f"cpu on {device.address}", "seconds": result.report()["seconds"]}
     assert result.report() == {**expected.report(), **timing}
     (tmp_path / "said.npz").write_bytes(result.posterior)
-    arrays = {name: rounded(getattr(last, name)) for name in ("entropy", "mutual_information")}
+    arrays = {name: round_map(getattr(last, name)) for name in ("entropy", "mutual_information")}
     said = read_posterior(tmp_path / "said.npz", prediction=last.labels, **arrays)
     assert_same(said, stored_posterior(expected))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray, packed_map, unpacked_map
-from napari_bayes_nnunet.io.study.arrays import rounded
+from napari_bayes_nnunet.io.study.arrays import round_map
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", ">i2", "uint16", "float32", "float64"])
@@ -20,7 +20,7 @@ def test_maps_arrive_in_the_steps_of_a_study():
     bits = np.random.default_rng(0).uniform(0, 2, (3, 8, 9)).astype(np.float32)
     packed = packed_map(bits)
     assert packed.dtype == "<u2"
-    np.testing.assert_array_equal(unpacked_map(packed), rounded(bits))
+    np.testing.assert_array_equal(unpacked_map(packed), round_map(bits))
 
 
 def test_no_log_can_show_voxels():

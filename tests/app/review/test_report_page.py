@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
-from napari_bayes_nnunet.io.study.usage_log import UseRow, usage_summary
+from napari_bayes_nnunet.io.study.usage_log import UseRow, summarise_use
 
 from ...helpers.pages import Page
 from ...helpers.reviews import PAPILLARY, STRUCTURES, corrected, review
@@ -155,14 +155,14 @@ def test_log_of_use_has_its_numbers() -> None:
     made = datetime(2026, 7, 1)
     looked = UseRow(time=made, phase=1, z=0, seconds=12.4)
     worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=40, outside=10)
-    text = page_of(use=usage_summary([looked, worked])).text
+    text = page_of(use=summarise_use([looked, worked])).text
     for part in ("2 slices", "25 s (12 s per slice)", "1 corrected", "80 % of the 50"):
         assert part in text
     assert "level 50." in text
 
 
 def test_review_that_changed_nothing_is_short() -> None:
-    page = page_of(corrected=(), decisions={}, use=usage_summary([]))
+    page = page_of(corrected=(), decisions={}, use=summarise_use([]))
     assert page.titles == ["Numbers", "Corrected slices"]
     assert "No slice was changed." in page.text
 

@@ -1,4 +1,4 @@
-"""Posteriors and labels of a study survive their files, and bad files are told apart."""
+"""Posteriors and labels of a study survive their files, and bad files are refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.io.study.arrays import (
+    DAMAGED_POSTERIOR,
+    FOLDER_GONE,
+    FOREIGN_POSTERIOR,
+    MISSING_POSTERIOR,
+    OTHER_STUDY_GRID,
     foreign_values,
     phase_name,
     read_posterior,
-    rounded,
+    round_map,
     save_edited,
     write_posterior,
 )
@@ -28,9 +33,18 @@ def posterior() -> StoredPosterior:
     return made_posterior()
 
 
-def read_back(file: Path, of: StoredPosterior, **changes: object) -> StoredPosterior:
-    given = {name: getattr(of, name) for name in ("prediction", "entropy", "mutual_information")}
-    return read_posterior(file, **(given | changes))
+def read_back(file: Path, posterior: StoredPosterior, **changes: object) -> StoredPosterior:
+    names = ("prediction", "entropy", "mutual_information")
+    return read_posterior(file, **({name: getattr(posterior, name) for name in names} | changes))
+
+
+def assert_refused(
+    template: str, file: Path, posterior: StoredPosterior, **changes: object
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read_back(file, posterior, **changes)
+    assert caught.value.statement.template == template
+    assert caught.value.values["file"] == file
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -46,7 +60,7 @@ def test_a_posterior_survives_the_file(tmp_path, posterior, compressed: bool) ->
         np.testing.assert_array_equal(found.slice_at(z).members, posterior.slice_at(z).members)
 
 
-def test_an_empty_posterior_survives_too(tmp_path) -> None:
+def test_an_empty_posterior_survives_the_file(tmp_path) -> None:
     shape = (2, 3, 4)
     nothing = np.zeros(shape, np.float32)
     probabilities = np.stack([nothing + 1, nothing])
@@ -63,37 +77,34 @@ def test_an_empty_posterior_survives_too(tmp_path) -> None:
     assert not found.member(1).any()
 
 
-def test_a_posterior_cut_short_anywhere_is_one_sentence(tmp_path, posterior) -> None:
+def test_a_posterior_cut_short_anywhere_is_refused(tmp_path, posterior) -> None:
     file = tmp_path / "volume.npz"
     write_posterior(file, posterior)
     whole = file.read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         file.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"volume\.npz is cut short or damaged"):
-            read_back(file, posterior)
+        assert_refused(DAMAGED_POSTERIOR, file, posterior)
 
 
-def test_a_posterior_with_changed_bytes_is_one_sentence(tmp_path, posterior) -> None:
+def test_a_posterior_with_changed_bytes_is_refused(tmp_path, posterior) -> None:
     file = tmp_path / "volume.npz"
     write_posterior(file, posterior)
     content = bytearray(file.read_bytes())
     middle = content.index(b"members.npy") + 60
     content[middle : middle + 8] = bytes(8)
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"volume\.npz is cut short or damaged"):
-        read_back(file, posterior)
+    assert_refused(DAMAGED_POSTERIOR, file, posterior)
 
 
-def test_a_missing_posterior_is_one_sentence(tmp_path, posterior) -> None:
-    with pytest.raises(DataError, match=r"volume\.npz is missing\.$"):
-        read_back(tmp_path / "volume.npz", posterior)
+def test_a_missing_posterior_is_refused(tmp_path, posterior) -> None:
+    assert_refused(MISSING_POSTERIOR, tmp_path / "volume.npz", posterior)
 
 
-def test_a_posterior_of_another_volume_is_one_sentence(tmp_path, posterior) -> None:
-    write_posterior(tmp_path / "volume.npz", posterior)
+def test_a_posterior_of_another_volume_is_refused(tmp_path, posterior) -> None:
+    file = tmp_path / "volume.npz"
+    write_posterior(file, posterior)
     other = np.zeros((4, 20, 25), np.uint8)
-    with pytest.raises(DataError, match="does not belong to this study"):
-        read_back(tmp_path / "volume.npz", posterior, prediction=other)
+    assert_refused(FOREIGN_POSTERIOR, file, posterior, prediction=other)
     arrays = dict(np.load(tmp_path / "volume.npz"))
     for change in (
         {"members": arrays["members"][:, :1]},
@@ -101,23 +112,21 @@ def test_a_posterior_of_another_volume_is_one_sentence(tmp_path, posterior) -> N
         {"box": arrays["box"] + 20},
         {"box": arrays["box"][:2]},
     ):
-        np.savez(tmp_path / "volume.npz", **(arrays | change))
-        with pytest.raises(DataError, match="does not belong to this study"):
-            read_back(tmp_path / "volume.npz", posterior)
+        np.savez(file, **(arrays | change))
+        assert_refused(FOREIGN_POSTERIOR, file, posterior)
 
 
-def test_a_file_of_other_arrays_is_one_sentence(tmp_path, posterior) -> None:
+def test_a_file_of_other_arrays_is_refused(tmp_path, posterior) -> None:
     np.savez(tmp_path / "volume.npz", probabilities=np.ones(3))
-    with pytest.raises(DataError, match="damaged"):
-        read_back(tmp_path / "volume.npz", posterior)
+    assert_refused(DAMAGED_POSTERIOR, tmp_path / "volume.npz", posterior)
 
 
-def test_maps_are_rounded_by_less_than_anybody_sees() -> None:
+def test_maps_are_rounded_by_half_a_step() -> None:
     values = np.random.default_rng(0).uniform(0, 2, 1000).astype(np.float32)
-    kept = rounded(values)
+    kept = round_map(values)
     assert kept.dtype == np.float32
     np.testing.assert_allclose(kept, values, atol=0.5 / 4096)
-    np.testing.assert_array_equal(rounded(kept), kept)
+    np.testing.assert_array_equal(round_map(kept), kept)
 
 
 def test_names_of_phases() -> None:
@@ -125,7 +134,7 @@ def test_names_of_phases() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_labels_that_are_no_structures(kind: type) -> None:
+def test_labels_that_are_not_structures_are_counted(kind: type) -> None:
     labels = np.array([0, 1, 2, 3, 3], kind)
     assert foreign_values(labels, STRUCTURES) == {}
     labels[:2] = 7
@@ -162,8 +171,11 @@ class TestSavingCorrections:
         file = tmp_path / "edited.nii.gz"
         write_labels(file, self.LABELS, make_geometry(VOLUME.shape, VOLUME.spacing, affine=moved))
         before = file.read_bytes()
-        with pytest.raises(DataError, match="lies on another grid .* than the image of its study"):
+        with pytest.raises(DataError) as caught:
             save_edited(tmp_path, self.LABELS, VOLUME)
+        assert caught.value.statement.template == OTHER_STUDY_GRID
+        assert caught.value.values["file"] == file
+        assert caught.value.values["expected"] == VOLUME
         assert file.read_bytes() == before
 
     def test_labels_of_another_shape_are_refused(self, tmp_path) -> None:
@@ -171,7 +183,9 @@ class TestSavingCorrections:
             save_edited(tmp_path, self.LABELS[:2], VOLUME)
         assert self.LABELS[:2].shape in caught.value.values.values()
 
-    def test_a_folder_that_is_gone_is_not_made_again(self, tmp_path) -> None:
-        with pytest.raises(DataError, match="is not there any more"):
+    def test_a_missing_folder_is_not_created(self, tmp_path) -> None:
+        with pytest.raises(DataError) as caught:
             save_edited(tmp_path / "gone", self.LABELS, VOLUME)
+        assert caught.value.statement.template == FOLDER_GONE
+        assert caught.value.values["folder"] == tmp_path / "gone"
         assert not (tmp_path / "gone").exists()

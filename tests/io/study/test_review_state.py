@@ -1,8 +1,10 @@
-"""What a reader decided survives the file, and files of other programs are told."""
+"""Decisions of a reader survive the file, and other files are refused."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def change(folder: Path, **changes: object) -> None:
     (folder / "review.json").write_text(json.dumps(content(folder) | changes), encoding="utf-8")
 
 
-def test_all_of_it_survives_the_file(tmp_path: Path) -> None:
+def test_a_review_survives_the_file(tmp_path: Path) -> None:
     write_review(tmp_path, REVIEW)
     assert read_review(tmp_path) == REVIEW
 
@@ -55,7 +57,7 @@ def test_a_3d_image_has_the_phase_none(tmp_path: Path) -> None:
     assert read_review(tmp_path) == review
 
 
-def test_a_review_that_was_not_begun(tmp_path: Path) -> None:
+def test_a_review_not_begun_is_none(tmp_path: Path) -> None:
     assert read_review(tmp_path) is None
     write_review(tmp_path, ReviewState())
     assert read_review(tmp_path) == ReviewState()
@@ -71,7 +73,7 @@ def test_the_file_counts_slices_from_1_in_order(tmp_path: Path) -> None:
     assert rows[0]["comment"] == FLAGGED.comment
 
 
-def test_what_newer_versions_have_added_is_kept(tmp_path: Path) -> None:
+def test_entries_of_newer_versions_are_kept(tmp_path: Path) -> None:
     write_review(tmp_path, REVIEW)
     rows = [row | {"tool": "brush"} for row in content(tmp_path)["decisions"]]
     change(tmp_path, decisions=rows, second_reader={"name": "B"})
@@ -81,7 +83,7 @@ def test_what_newer_versions_have_added_is_kept(tmp_path: Path) -> None:
     assert content(tmp_path)["second_reader"] == {"name": "B"}
 
 
-def test_what_older_versions_did_not_write_has_its_default(tmp_path: Path) -> None:
+def test_entries_missing_in_older_versions_have_defaults(tmp_path: Path) -> None:
     (tmp_path / "review.json").write_text('{"format": 1, "decisions": []}')
     assert read_review(tmp_path) == ReviewState()
 
@@ -89,8 +91,10 @@ def test_what_older_versions_did_not_write_has_its_default(tmp_path: Path) -> No
 def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
     write_review(tmp_path, REVIEW)
     change(tmp_path, format=2)
-    with pytest.raises(DataError, match=r"review\.json was written by a newer version"):
+    with pytest.raises(DataError, match="newer version") as caught:
         read_review(tmp_path)
+    assert caught.value.values == {"file": tmp_path / "review.json"}
+    assert content(tmp_path)["format"] == 2
 
 
 @pytest.mark.parametrize(
@@ -106,13 +110,13 @@ def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
         '{"format": 1, "decisions": [], "patient": {"height_cm": -3}}',
     ],
 )
-def test_a_damaged_file_is_one_sentence(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "review.json").write_text(text)
     with pytest.raises(DataError, match=r"review\.json is damaged"):
         read_review(tmp_path)
 
 
-def test_a_file_cut_short_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     write_review(tmp_path, REVIEW)
     file = tmp_path / "review.json"
     whole = file.read_text(encoding="utf-8")
@@ -122,25 +126,26 @@ def test_a_file_cut_short_is_one_sentence(tmp_path: Path) -> None:
             read_review(tmp_path)
 
 
-def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
-    (tmp_path / "review.json").mkdir()
-    with pytest.raises(DataError, match=r"review\.json cannot be written"):
-        write_review(tmp_path, REVIEW)
-    with pytest.raises(DataError, match=r"review\.json cannot be read"):
-        read_review(tmp_path)
+def test_a_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "review.json"
+    file.mkdir()
+    for work in (lambda: write_review(tmp_path, REVIEW), lambda: read_review(tmp_path)):
+        with pytest.raises(DataError) as caught:
+            work()
+        assert caught.value.values == {"file": file, "reason": os.strerror(errno.EISDIR)}
 
 
-def test_deciding_leaves_the_other_slices_and_the_old_state(tmp_path: Path) -> None:
-    review = REVIEW.deciding((1, 3), ACCEPTED).deciding((1, 0), FLAGGED)
+def test_a_decision_changes_one_slice_of_a_copy(tmp_path: Path) -> None:
+    review = REVIEW.with_decision((1, 3), ACCEPTED).with_decision((1, 0), FLAGGED)
     assert review.decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED, (1, 0): FLAGGED}
     assert (review.count("accepted"), review.count("flagged")) == (2, 1)
-    assert review.deciding((1, 0), None).decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED}
+    assert review.with_decision((1, 0), None).decisions == {(12, 0): ACCEPTED, (1, 3): ACCEPTED}
     assert REVIEW.decisions[1, 3] == FLAGGED
 
 
-def test_when_a_review_is_begun() -> None:
+def test_a_review_is_begun_by_work() -> None:
     settings = ReviewState(ed=1, es=8, score="entropy", current=(1, 0), all_phases=True)
     assert not settings.is_begun
     assert replace(settings, finished=True).is_begun
     assert replace(settings, patient=Patient(heart_rate=60)).is_begun
-    assert settings.deciding((1, 0), FLAGGED).is_begun
+    assert settings.with_decision((1, 0), FLAGGED).is_begun

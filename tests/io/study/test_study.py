@@ -1,7 +1,8 @@
-"""A study is whole or none, opens without torch, and never loses a reader's work."""
+"""A study is complete or none, opens without torch, and never loses a reader's work."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,21 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
+from napari_bayes_nnunet.io.study.arrays import FOLDER_GONE, MISSING_POSTERIOR, OTHER_STUDY_GRID
+from napari_bayes_nnunet.io.study.info import NOT_A_STUDY
 from napari_bayes_nnunet.io.study.study import (
+    BY_HAND,
+    HAS_CORRECTIONS,
+    LACKS_IMAGE,
+    LACKS_POSTERIOR,
+    NO_EDITED,
+    NOT_STRUCTURES,
+    OPEN_ELSEWHERE,
+    OTHER_FILES,
+    READ_ONLY_STUDY,
+    UNUSABLE_FOLDER,
+    UNWRITABLE_STUDY,
+    ZERO_MAP,
     Decision,
     ReviewState,
     Study,
@@ -49,10 +65,19 @@ def folder(tmp_path: Path) -> Path:
     return make_study(tmp_path / "heart")
 
 
-def same(one: StoredPosterior, other: StoredPosterior) -> None:
-    assert one.box == other.box
+def assert_same(posterior: StoredPosterior, expected: StoredPosterior) -> None:
+    assert posterior.box == expected.box
     for name in ("prediction", "probabilities", "members", "entropy", "mutual_information"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_array_equal(getattr(posterior, name), getattr(expected, name))
+
+
+@contextmanager
+def refusal(template: str, **values: object) -> Iterator[None]:
+    """Expect a DataError with this template and these values."""
+    with pytest.raises(DataError) as caught:
+        yield
+    assert caught.value.statement.template == template
+    assert caught.value.values == values
 
 
 def files(folder: Path) -> set[str]:
@@ -62,7 +87,7 @@ def files(folder: Path) -> set[str]:
 class TestWriting:
     def test_a_volume_survives_the_folder(self, folder) -> None:
         study = read_study(folder)
-        same(study.posteriors[None], made_posterior())
+        assert_same(study.posteriors[None], made_posterior())
         np.testing.assert_array_equal(study.prediction, made_posterior().prediction)
         np.testing.assert_array_equal(study.edited, study.prediction)
         assert study.edited is not study.prediction
@@ -72,18 +97,18 @@ class TestWriting:
         assert study.review == ReviewState()
         assert find_image(study.info, folder) == folder.parent / "heart_image.nii.gz"
 
-    def test_a_cine_has_zeros_in_phases_that_were_not_segmented(self, tmp_path) -> None:
+    def test_phases_not_segmented_are_zero(self, tmp_path) -> None:
         study = read_study(make_study(tmp_path / "heart", phases=(4, 2), ed=4, es=2))
         assert set(study.posteriors) == {2, 4}
         for phase in (2, 4):
-            same(study.posteriors[phase], made_posterior(shift=phase % 3))
+            assert_same(study.posteriors[phase], made_posterior(shift=phase % 3))
         assert study.prediction.shape == study.entropy.shape == CINE.shape
         others = np.delete(study.prediction, [1, 3], axis=0)
         assert not others.any()
         assert not np.delete(study.entropy, [1, 3], axis=0).any()
         assert (study.review.ed, study.review.es) == (4, 2)
 
-    def test_the_files_are_these(self, folder, tmp_path) -> None:
+    def test_a_study_has_these_files(self, folder, tmp_path) -> None:
         assert files(folder) - {"study.lock"} == {
             "study.json",
             "prediction.nii.gz",
@@ -95,23 +120,23 @@ class TestWriting:
         cine = make_study(tmp_path / "cine", phases=(1, 5))
         assert {"posterior/phase01.npz", "posterior/phase05.npz"} < files(cine)
 
-    def test_labels_and_maps_are_files_for_everybody(self, folder) -> None:
+    def test_labels_and_maps_are_nifti_files(self, folder) -> None:
         labels, entropy = (read_volume(folder / f"{n}.nii.gz") for n in ("edited", "entropy"))
         assert labels.geometry.same_grid(VOLUME)
         assert labels.geometry.is_label_image
         assert entropy.voxels.dtype == np.float32
         assert entropy.geometry.same_grid(VOLUME)
 
-    def test_an_image_without_a_file_goes_into_the_study(self, tmp_path) -> None:
+    def test_an_image_without_a_file_is_saved(self, tmp_path) -> None:
         folder = tmp_path / "drawn"
         voxels = np.arange(np.prod(VOLUME.shape), dtype=np.float64).reshape(VOLUME.shape)
         info = made_info(None, geometry=make_geometry(VOLUME.shape, VOLUME.spacing))
         write_study(folder, info, {None: made_posterior()}, image=voxels)
         study = read_study(folder)
-        found = find_image(study.info, folder)
-        assert found == folder / "image.nii.gz"
-        np.testing.assert_array_equal(read_volume(found).voxels, voxels.astype(np.float32))
-        with pytest.raises(DataError, match="needs its image, or the file it came from"):
+        image = find_image(study.info, folder)
+        assert image == folder / "image.nii.gz"
+        np.testing.assert_array_equal(read_volume(image).voxels, voxels.astype(np.float32))
+        with refusal(LACKS_IMAGE, case=info.case):
             write_study(tmp_path / "other", info, {None: made_posterior()})
 
     def test_no_patient_name_reaches_the_disk(self, tmp_path) -> None:
@@ -127,22 +152,22 @@ class TestWriting:
 
     def test_every_phase_needs_its_posterior(self, tmp_path) -> None:
         info = made_info(made_image(tmp_path / "a.nii.gz", CINE), phases=(1, 2))
-        with pytest.raises(DataError, match="needs the posterior of every phase"):
+        with refusal(LACKS_POSTERIOR, case=info.case):
             write_study(tmp_path / "s", info, {1: made_posterior()})
         assert not (tmp_path / "s").exists()
 
-    def test_a_single_member_makes_a_study_too(self, tmp_path) -> None:
+    def test_a_single_member_makes_a_study(self, tmp_path) -> None:
         info = made_info(made_image(tmp_path / "a.nii.gz"))
         write_study(tmp_path / "s", info, {None: made_posterior(members=1)})
         assert read_study(tmp_path / "s").posteriors[None].count == 1
 
-    def test_a_full_disk_is_one_sentence(self, tmp_path, monkeypatch) -> None:
+    def test_a_full_disk_leaves_no_study(self, tmp_path, monkeypatch) -> None:
         def full(*_: Any, **__: Any) -> None:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(np, "savez_compressed", full)
         info = made_info(made_image(tmp_path / "a.nii.gz"))
-        with pytest.raises(DataError, match="cannot be written to: the disk is full"):
+        with refusal(UNWRITABLE_STUDY, folder=tmp_path / "s", reason="the disk is full"):
             write_study(tmp_path / "s", info, {None: made_posterior()})
         monkeypatch.undo()
         assert not is_study(tmp_path / "s")
@@ -151,17 +176,17 @@ class TestWriting:
 
 
 class TestReplacing:
-    def again(self, folder: Path, **changes: Any) -> None:
+    def write_again(self, folder: Path, **changes: Any) -> None:
         info = made_info(folder.parent / "heart_image.nii.gz", **changes)
         write_study(folder, info, {None: made_posterior(shift=2)})
 
     def test_a_study_nobody_worked_on_is_replaced(self, folder) -> None:
         (folder / "use_log.csv").write_text("time\n")
         save_review(folder, ReviewState(score="entropy", ed=1))
-        self.again(folder, case="again")
+        self.write_again(folder, case="again")
         study = read_study(folder)
         assert study.info.case == "again"
-        same(study.posteriors[None], made_posterior(shift=2))
+        assert_same(study.posteriors[None], made_posterior(shift=2))
         assert study.review == ReviewState()
         assert (folder / "use_log.csv").read_text() == "time\n"
 
@@ -174,50 +199,51 @@ class TestReplacing:
     def test_decisions_are_never_replaced(self, folder) -> None:
         save_review(folder, BEGUN)
         before = {name: (folder / name).read_bytes() for name in files(folder)}
-        with pytest.raises(DataError, match="holds a reader's corrections, which are never repl"):
-            self.again(folder)
+        with refusal(HAS_CORRECTIONS, folder=folder):
+            self.write_again(folder)
         assert {name: (folder / name).read_bytes() for name in files(folder)} == before
 
     def test_corrected_labels_are_never_replaced(self, folder) -> None:
         edited = read_study(folder).edited
         edited[1, 2, 3] = 1
         save_edited(folder, edited, VOLUME)
-        with pytest.raises(DataError, match="which are never replaced"):
-            self.again(folder)
+        with refusal(HAS_CORRECTIONS, folder=folder):
+            self.write_again(folder)
         assert read_study(folder).edited[1, 2, 3] == 1
 
     @pytest.mark.parametrize("name", ["edited.nii.gz", "review.json"])
-    def test_what_cannot_be_read_is_never_replaced(self, folder, name) -> None:
+    def test_unreadable_work_is_never_replaced(self, folder, name) -> None:
         (folder / name).write_bytes(b"damaged")
-        with pytest.raises(DataError, match="which are never replaced"):
-            self.again(folder)
+        with refusal(HAS_CORRECTIONS, folder=folder):
+            self.write_again(folder)
         assert (folder / name).read_bytes() == b"damaged"
 
     def test_corrections_without_their_study_are_never_replaced(self, folder) -> None:
         save_review(folder, BEGUN)
         (folder / "study.json").unlink()
-        with pytest.raises(DataError, match="which are never replaced"):
-            self.again(folder)
+        with refusal(HAS_CORRECTIONS, folder=folder):
+            self.write_again(folder)
 
-    def test_a_folder_of_other_files_is_left_alone(self, folder, tmp_path) -> None:
+    def test_a_folder_of_other_files_is_refused(self, folder, tmp_path) -> None:
         other = tmp_path / "patient"
         other.mkdir()
         (other / "image.nii.gz").write_bytes(b"mine")
-        with pytest.raises(DataError, match=r"holds other files \(image\.nii\.gz\)"):
-            self.again(other)
+        with refusal(OTHER_FILES, folder=other, file="image.nii.gz"):
+            self.write_again(other)
         assert files(other) == {"image.nii.gz"}
 
-    def test_a_file_of_that_name(self, folder, tmp_path) -> None:
+    def test_a_file_is_refused_as_folder(self, folder, tmp_path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(DataError, match="cannot be used for a study"):
-            self.again(tmp_path / "file")
+        reason = os.strerror(errno.ENOTDIR)
+        with refusal(UNUSABLE_FOLDER, folder=tmp_path / "file", reason=reason):
+            self.write_again(tmp_path / "file")
 
-    def test_while_it_is_open_in_a_window(self, folder) -> None:
-        with open_study_lock(folder), pytest.raises(DataError, match="open in another window"):
-            self.again(folder)
+    def test_an_open_study_is_not_replaced(self, folder) -> None:
+        with open_study_lock(folder), refusal(OPEN_ELSEWHERE, folder=folder):
+            self.write_again(folder)
         assert read_study(folder).info.case == "heart"
 
-    def test_equal_labels_in_another_file_are_no_corrections(self, folder) -> None:
+    def test_equal_labels_are_not_corrections(self, folder) -> None:
         save_edited(folder, read_study(folder).edited, VOLUME)
         with gzip.open(folder / "edited.nii.gz") as stream:
             content = stream.read()
@@ -229,7 +255,7 @@ class TestReplacing:
 
 
 class TestBadDays:
-    def test_an_edited_file_cut_short(self, folder) -> None:
+    def test_an_edited_file_cut_short_is_refused(self, folder) -> None:
         file = folder / "edited.nii.gz"
         file.write_bytes(cut := file.read_bytes()[:-20])
         with pytest.raises(DataError) as caught:
@@ -239,30 +265,37 @@ class TestBadDays:
             save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
         assert file.read_bytes() == cut
 
-    def test_an_edited_file_on_another_grid(self, folder) -> None:
+    def test_an_edited_file_on_another_grid_is_refused(self, folder) -> None:
         other = make_geometry((4, 20, 25), (8, 1.5, 1.25))
-        write_labels(folder / "edited.nii.gz", np.zeros(other.shape, np.uint8), other)
-        with pytest.raises(DataError, match=r"lies on another grid .* rename it"):
+        file = folder / "edited.nii.gz"
+        write_labels(file, np.zeros(other.shape, np.uint8), other)
+        with pytest.raises(DataError) as caught:
             read_study(folder)
+        problem = caught.value.values["problem"]
+        assert problem.statement.template == OTHER_STUDY_GRID
+        assert (problem.values["file"], problem.values["expected"]) == (file, VOLUME)
+        assert problem.values["grid"].same_grid(other)
+        assert "rename it" in str(caught.value)
 
-    def test_an_edited_file_that_is_missing(self, folder) -> None:
+    def test_a_missing_edited_file_is_the_prediction(self, folder) -> None:
         (folder / "edited.nii.gz").unlink()
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, study.prediction)
-        (problem,) = study.problems
-        assert problem.endswith("is missing. The corrections start again from the prediction.")
+        assert study.problems == (NO_EDITED.format(file=folder / "edited.nii.gz"),)
 
-    def test_labels_that_are_no_structures(self, folder) -> None:
+    def test_labels_that_are_not_structures_are_kept(self, folder) -> None:
         edited = read_study(folder).edited
         edited[0, 0, :3] = 9
         save_edited(folder, edited, VOLUME)
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, edited)
-        (problem,) = study.problems
-        assert "(9 in 3 voxels; known are RV 1, MYO 2, LV 3): paint over them." in problem
+        problem = NOT_STRUCTURES.format(
+            file=folder / "edited.nii.gz", values="9 in 3 voxels", structures="RV 1, MYO 2, LV 3"
+        )
+        assert study.problems == (problem,)
 
     @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 damaged"])
-    def test_a_posterior_that_is_lost(self, tmp_path, content) -> None:
+    def test_a_lost_posterior_is_a_problem(self, tmp_path, content) -> None:
         folder = make_study(tmp_path / "heart", phases=(1, 2))
         file = folder / "posterior" / "phase02.npz"
         file.unlink()
@@ -272,76 +305,80 @@ class TestBadDays:
         assert set(study.posteriors) == {1}
         assert study.prediction[1].any()
         (problem,) = study.problems
-        assert "phase02.npz is " in problem
-        assert problem.endswith(": phase 2 can be corrected by hand only.")
+        if content is None:
+            missing = MISSING_POSTERIOR.format(file=file)
+            assert problem == BY_HAND.format(problem=missing, part="phase 2")
+        assert problem.startswith(str(file))
+        assert problem.endswith(BY_HAND.format(problem="", part="phase 2"))
 
     @pytest.mark.parametrize("name", ["entropy", "mutual_information"])
-    def test_a_map_that_is_lost(self, folder, name) -> None:
+    def test_a_lost_map_is_zero(self, folder, name) -> None:
         file = folder / f"{name}.nii.gz"
         file.write_bytes(file.read_bytes()[:-9])
         study = read_study(folder)
         assert not getattr(study, name).any()
         assert study.posteriors[None].members.any()
         (problem,) = study.problems
-        assert problem.endswith(": it counts as 0, so that no slice is ranked by it.")
+        assert problem.endswith(ZERO_MAP.format(problem=""))
+        assert file.name in problem
         file.unlink()
         assert "does not exist" in read_study(folder).problems[0]
 
-    def test_a_prediction_that_is_lost(self, folder) -> None:
+    def test_a_lost_prediction_is_refused(self, folder) -> None:
         (folder / "prediction.nii.gz").unlink()
         with pytest.raises(DataError, match=r"prediction\.nii\.gz does not exist"):
             read_study(folder)
 
-    def test_a_review_that_is_damaged(self, folder) -> None:
+    def test_a_damaged_review_is_refused(self, folder) -> None:
         (folder / "review.json").write_text("{")
         with pytest.raises(DataError, match=r"review\.json is damaged"):
             read_study(folder)
 
-    def test_a_folder_that_is_no_study(self, tmp_path) -> None:
-        with pytest.raises(DataError, match="is no study"):
+    def test_a_folder_that_is_not_a_study_is_refused(self, tmp_path) -> None:
+        with refusal(NOT_A_STUDY, folder=tmp_path, file="study.json"):
             read_study(tmp_path)
-        with pytest.raises(DataError, match="is not there any more"):
-            save_review(tmp_path / "gone", BEGUN)
 
-    def test_two_windows(self, folder) -> None:
+    def test_a_missing_folder_is_not_created(self, tmp_path) -> None:
+        with refusal(FOLDER_GONE, folder=tmp_path / "gone", work="the review"):
+            save_review(tmp_path / "gone", BEGUN)
+        assert not (tmp_path / "gone").exists()
+
+    def test_two_windows_cannot_lock_a_study(self, folder) -> None:
         first = open_study_lock(folder)
-        with pytest.raises(
-            DataError, match="is open in another window: here it can be looked at, but not changed"
-        ):
+        with refusal(OPEN_ELSEWHERE, folder=folder):
             open_study_lock(folder)
         assert read_study(folder).problems == ()
         first.release()
         open_study_lock(folder).release()
 
-    def test_a_window_in_another_process(self, folder) -> None:
+    def test_a_killed_window_releases_the_lock(self, folder) -> None:
         code = (
             "import sys, time; from pathlib import Path\n"
             "from napari_bayes_nnunet.io.study.study import open_study_lock\n"
-            "lock = open_study_lock(Path(sys.argv[1])); print('has it', flush=True)\n"
+            "lock = open_study_lock(Path(sys.argv[1])); print('locked', flush=True)\n"
             "time.sleep(60)"
         )
         command = [sys.executable, "-c", code, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as window:
             assert window.stdout is not None
-            assert window.stdout.readline() == "has it\n"
-            with pytest.raises(DataError, match="open in another window"):
+            assert window.stdout.readline() == "locked\n"
+            with refusal(OPEN_ELSEWHERE, folder=folder):
                 open_study_lock(folder)
-            window.kill()  # the system gives the lock back
+            window.kill()  # the system releases the lock
             window.wait()
         open_study_lock(folder).release()
 
-    def test_a_read_only_folder_can_be_looked_at(self, folder, monkeypatch) -> None:
-        really = os.open
+    def test_a_read_only_study_can_be_read(self, folder, monkeypatch) -> None:
+        open_file = os.open
+        reason = os.strerror(errno.EACCES)
 
-        def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        def open_read_only(path: Any, flags: int, *rest: Any, **more: Any) -> int:
             if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(folder)):
-                raise PermissionError(13, "Permission denied")
-            return really(path, flags, *rest, **more)
+                raise PermissionError(errno.EACCES, reason)
+            return open_file(path, flags, *rest, **more)
 
-        monkeypatch.setattr(os, "open", refusing)
-        with pytest.raises(
-            DataError, match="cannot be written to .*: the study can be looked at, but not changed"
-        ):
+        monkeypatch.setattr(os, "open", open_read_only)
+        with refusal(READ_ONLY_STUDY, folder=folder, reason=reason):
             open_study_lock(folder)
         study = read_study(folder)
         with pytest.raises(DataError, match=r"edited\.nii\.gz"):
@@ -368,7 +405,7 @@ def review_for_ever():
     for number in range(len(review.decisions), 1000):
         labels[0, 0, :5] = [number // 4**i % 4 for i in range(5)]
         decision = Decision(state="accepted", comment=str(number), edited=True)
-        review = review.deciding((None, number), decision)
+        review = review.with_decision((None, number), decision)
         save_work(folder, labels, VOLUME, review)
 
 def write_for_ever():
@@ -390,7 +427,7 @@ for line in sys.stdin:
 
 
 class Saver:
-    """A process that saves for ever, in forks of one that has imported all it needs."""
+    """Process that saves for ever, in forks of a process that has imported everything."""
 
     def __init__(self, folder: Path) -> None:
         root = Path(__file__).parents[3]
@@ -432,12 +469,12 @@ def seconds_of(work: Callable[[], None]) -> float:
 
 
 def saved_number(study: Study) -> int:
-    """Number of the last labels that were saved; 0 before the first of them, too."""
+    """Return the number of the last labels saved; 0 also if there are none."""
     return sum(int(digit) * 4**i for i, digit in enumerate(study.edited[0, 0, :5]))
 
 
 @FORKS
-def test_killed_at_any_moment_a_review_is_never_inconsistent(folder, saver) -> None:
+def test_a_killed_review_is_consistent(folder, saver) -> None:
     """At most one slice is lost, and no decision is without its labels."""
     longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
     dice = random.Random(7)
@@ -457,35 +494,35 @@ def test_killed_at_any_moment_a_review_is_never_inconsistent(folder, saver) -> N
         untouched = study.edited.copy()
         untouched[0, 0, :5] = 0
         np.testing.assert_array_equal(untouched, study.prediction)
-    assert ahead == {0, 1}, "no child was killed between both writes"
+    assert ahead == {0, 1}  # some were killed between labels and decision
     open_study_lock(folder).release()
     assert not list(folder.glob(".writing-*"))
 
 
 @FORKS
-def test_killed_while_it_is_written_a_study_is_whole_or_none(folder, saver) -> None:
+def test_a_killed_write_leaves_a_study_or_none(folder, saver) -> None:
     info = made_info(folder.parent / "heart_image.nii.gz")
     longest = 3 * seconds_of(lambda: write_study(folder, info, {None: made_posterior()}))
     dice = random.Random(8)
-    whole = 0
+    complete = 0
     for _ in range(30):
         saver.killed_after(dice.uniform(0, longest), "write")
         if is_study(folder):
             study = read_study(folder)
             assert study.problems == ()
-            same(study.posteriors[None], made_posterior())
-            whole += 1
+            assert_same(study.posteriors[None], made_posterior())
+            complete += 1
         else:
-            with pytest.raises(DataError, match="is no study"):
+            with refusal(NOT_A_STUDY, folder=folder, file="study.json"):
                 read_study(folder)
         check_replaceable(folder)
-    assert 0 < whole < 30
+    assert 0 < complete < 30
     write_study(folder, info, {None: made_posterior()})
     assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
 
 
-def test_saving_is_labels_first(folder, monkeypatch) -> None:
-    """A failure between both leaves labels without a decision, never the other way."""
+def test_labels_are_saved_before_decisions(folder, monkeypatch) -> None:
+    """A failure in between leaves labels without a decision, never the other way round."""
 
     def failing(*_: Any) -> None:
         raise DataError("The disk is full.")

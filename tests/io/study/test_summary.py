@@ -1,4 +1,4 @@
-"""A folder of studies, the worst first."""
+"""List of the studies in a folder, worst first."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from napari_bayes_nnunet.io.study.info import write_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
-from napari_bayes_nnunet.io.study.summary import list_studies, summary_of
+from napari_bayes_nnunet.io.study.summary import list_studies, summarise_study
 
 from ...helpers.studies import made_info, made_report
 
 
 def make(folder: Path, dice: float | None, **changes: Any) -> Path:
-    """The JSON file of a study and nothing else: no more is read."""
+    """Write only the JSON file of a study, as no other file is read."""
     folder.mkdir(parents=True)
     info = made_info(None, case=folder.name, reports={None: made_report(dice, **changes)})
     write_study_info(folder, info)
@@ -29,37 +29,37 @@ def test_the_worst_comes_first_in_all_folders(tmp_path: Path) -> None:
     make(tmp_path / "unknown", None)
     make(tmp_path / "fair too", 0.7)
     (tmp_path / "empty").mkdir()
-    found = list_studies(tmp_path)
-    assert [s.case for s in found] == ["bad", "fair", "fair too", "good", "unknown"]
-    assert [s.quality for s in found][::3] == [pytest.approx(0.4), pytest.approx(0.95)]
-    assert found[0].folder == tmp_path / "clinic" / "bad"
+    studies = list_studies(tmp_path)
+    assert [s.case for s in studies] == ["bad", "fair", "fair too", "good", "unknown"]
+    assert [s.quality for s in studies][::3] == [pytest.approx(0.4), pytest.approx(0.95)]
+    assert studies[0].folder == tmp_path / "clinic" / "bad"
 
 
-def test_a_folder_that_is_a_study_itself(tmp_path: Path) -> None:
+def test_a_study_lists_itself(tmp_path: Path) -> None:
     make(tmp_path / "one", 0.9)
     assert [s.case for s in list_studies(tmp_path / "one")] == ["one"]
 
 
-def test_nothing_is_looked_for_in_studies_and_hidden_folders(tmp_path: Path) -> None:
+def test_studies_and_hidden_folders_are_not_searched(tmp_path: Path) -> None:
     make(tmp_path / "one", 0.9)
     make(tmp_path / "one" / "posterior" / "inner", 0.9)
     make(tmp_path / ".trash" / "old", 0.9)
     assert [s.case for s in list_studies(tmp_path)] == ["one"]
 
 
-def test_progress_and_warnings(tmp_path: Path) -> None:
-    folder = make(tmp_path / "one", 0.9, warnings=["LV: 400 mL is more than in validation."])
+def test_a_summary_has_progress_and_warnings(tmp_path: Path) -> None:
+    folder = make(tmp_path / "one", 0.9, warnings=["LV: 400 mL"])
     accepted, flagged = Decision(state="accepted"), Decision(state="flagged")
     decisions = {(None, 0): accepted, (None, 2): flagged, (None, 3): accepted}
     write_review(folder, ReviewState(decisions=decisions, finished=True))
-    summary = summary_of(folder)
+    summary = summarise_study(folder)
     assert (summary.reviewed, summary.flagged, summary.slices) == (3, 1, 4)
     assert summary.finished
-    assert summary.warnings == ("LV: 400 mL is more than in validation.",)
+    assert summary.warnings == ("LV: 400 mL",)
     assert summary.problem == ""
 
 
-def test_unreadable_studies_say_why_and_hide_no_other(tmp_path: Path) -> None:
+def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
     make(tmp_path / "good", 0.9)
     (make(tmp_path / "cut", 0.9) / "study.json").write_text('{"format"')
     (make(tmp_path / "damaged", 0.9) / "review.json").write_text("")
@@ -70,6 +70,6 @@ def test_unreadable_studies_say_why_and_hide_no_other(tmp_path: Path) -> None:
     assert good.problem == ""
 
 
-def test_a_folder_without_studies_or_that_is_gone(tmp_path: Path) -> None:
+def test_empty_and_missing_folders_have_no_studies(tmp_path: Path) -> None:
     assert list_studies(tmp_path) == []
     assert list_studies(tmp_path / "gone") == []

@@ -1,7 +1,8 @@
-"""The log of use: what is written, what a kill leaves, what it says."""
+"""The usage log: its rows, kills while it is written, and its totals."""
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import subprocess
@@ -16,11 +17,13 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.usage_log import (
+    UNREADABLE_LOG,
+    UNWRITABLE_LOG,
     UseRow,
     append_use,
     changed_voxels,
     read_use,
-    usage_summary,
+    summarise_use,
 )
 
 ROW = UseRow(
@@ -68,16 +71,16 @@ def test_what_was_written_is_read_back(file: Path) -> None:
     assert read_use(file) == rows
 
 
-def test_words_of_several_lines_stay_on_one(file: Path) -> None:
+def test_text_of_several_lines_becomes_one(file: Path) -> None:
     append_use(file, replace(ROW, tool="a\nb", state="c\r\nd"))
     assert [(row.tool, row.state) for row in read_use(file)] == [("a b", "c d")]
 
 
-def test_without_a_log_there_are_no_rows(file: Path) -> None:
+def test_a_missing_log_has_no_rows(file: Path) -> None:
     assert read_use(file) == []
 
 
-def test_wherever_a_line_was_cut_only_its_row_is_lost(file: Path) -> None:
+def test_a_line_cut_anywhere_loses_one_row(file: Path) -> None:
     append_use(file, ROW)
     first = file.stat().st_size
     append_use(file, LOOKED)
@@ -89,7 +92,7 @@ def test_wherever_a_line_was_cut_only_its_row_is_lost(file: Path) -> None:
         assert file.read_bytes() == whole
 
 
-def test_titles_that_were_cut_are_written_anew(file: Path) -> None:
+def test_an_incomplete_header_is_written_again(file: Path) -> None:
     file.write_bytes(b"time,pha")
     append_use(file, ROW)
     assert file.read_text().startswith("time,phase,slice")
@@ -106,7 +109,7 @@ def test_damaged_lines_are_left_out(file: Path, damage: bytes) -> None:
     assert read_use(file) == [ROW, LOOKED]
 
 
-def test_lines_of_a_windows_editor(file: Path) -> None:
+def test_lines_of_a_windows_editor_are_read(file: Path) -> None:
     append_use(file, ROW)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert read_use(file) == [ROW]
@@ -125,34 +128,41 @@ def test_a_kill_at_any_moment_loses_one_row_at_most(file: Path) -> None:
     assert [row.z for row in read_use(file)] == [*before, ROW.z]
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"use_log.csv cannot be written: No such file"):
-        append_use(tmp_path / "gone" / "use_log.csv", ROW)
+def test_a_log_without_its_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "gone" / "use_log.csv"
+    with pytest.raises(DataError) as caught:
+        append_use(file, ROW)
+    assert caught.value.statement.template == UNWRITABLE_LOG
+    assert caught.value.values == {"file": file, "reason": os.strerror(errno.ENOENT)}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows says it in other words")
-def test_a_log_that_cannot_be_read(file: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another reason")
+def test_a_log_that_is_a_folder_is_refused(file: Path) -> None:
     file.mkdir()
-    with pytest.raises(DataError, match="use_log.csv cannot be read: Is a directory"):
+    with pytest.raises(DataError) as caught:
         read_use(file)
+    assert caught.value.statement.template == UNREADABLE_LOG
+    assert caught.value.values == {"file": file, "reason": os.strerror(errno.EISDIR)}
 
 
 @pytest.mark.parametrize("room", [0, 10])
-def test_a_full_disk_is_said_and_loses_one_row(file: Path, room: int) -> None:
+def test_a_full_disk_loses_one_row(file: Path, room: int) -> None:
     resource = pytest.importorskip("resource")
     append_use(file, ROW)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + room, limits[1]))
     try:
-        with pytest.raises(DataError, match="use_log.csv cannot be written"):
+        with pytest.raises(DataError) as caught:
             append_use(file, LOOKED)
+        assert caught.value.statement.template == UNWRITABLE_LOG
+        assert caught.value.values["file"] == file
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     append_use(file, ROW)
     assert read_use(file) == [ROW, ROW]
 
 
-def test_voxels_changed_inside_and_outside_the_uncertain_region() -> None:
+def test_changed_voxels_are_counted_by_uncertainty() -> None:
     before, after = np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8)
     after[1, :4] = 3
     entropy = np.zeros((4, 5), np.float32)
@@ -162,22 +172,22 @@ def test_voxels_changed_inside_and_outside_the_uncertain_region() -> None:
     assert changed_voxels(after, after, entropy) == (0, 0)
 
 
-def test_what_a_log_says() -> None:
+def test_rows_are_summed_up() -> None:
     rows = [
         replace(ROW, seconds=10),
         replace(ROW, seconds=20, tool="brush", inside=20, outside=30),
         replace(LOOKED, seconds=6),
     ]
-    found = usage_summary(rows)
-    assert (found.slices, found.corrected) == (2, 1)
-    assert (found.seconds, found.seconds_per_slice) == (36, 18)
-    assert (found.changed, found.inside_share) == (100, 0.6)
-    assert dict(found.tools) == {"level": 50, "brush": 50}
-    assert found.thresholds == (0.2,)
+    summary = summarise_use(rows)
+    assert (summary.slices, summary.corrected) == (2, 1)
+    assert (summary.seconds, summary.seconds_per_slice) == (36, 18)
+    assert (summary.changed, summary.inside_share) == (100, 0.6)
+    assert dict(summary.tools) == {"level": 50, "brush": 50}
+    assert summary.thresholds == (0.2,)
 
 
-def test_an_empty_log_says_nothing() -> None:
-    found = usage_summary([])
-    assert (found.slices, found.seconds, found.changed, found.tools) == (0, 0, 0, {})
-    assert math.isnan(found.seconds_per_slice)
-    assert math.isnan(found.inside_share)
+def test_an_empty_log_has_no_quotients() -> None:
+    summary = summarise_use([])
+    assert (summary.slices, summary.seconds, summary.changed, summary.tools) == (0, 0, 0, {})
+    assert math.isnan(summary.seconds_per_slice)
+    assert math.isnan(summary.inside_share)

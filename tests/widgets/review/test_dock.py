@@ -19,7 +19,10 @@ from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
-from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
+from napari_bayes_nnunet.io.study.study import (
+    open_study_lock,
+    read_study,
+)
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.review import saver as study_saver

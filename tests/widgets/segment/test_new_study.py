@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
 from napari_bayes_nnunet.io.study.study import (
+    OTHER_FILES,
     Decision,
     ReviewState,
     find_image,

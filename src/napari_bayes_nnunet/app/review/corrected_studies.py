@@ -19,7 +19,7 @@ from ...io import DataError
 from ...io.dataset.corrected_cases import add_training_case
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ...io.images.nifti import Volume, read_volume
-from ...io.study.arrays import of_phase
+from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState, read_review
 from ...io.study.study import Study, find_image, read_study
 from ...io.study.summary import StudySummary, list_studies
@@ -169,7 +169,7 @@ def add_phases(
             dataset,
             name=names[-1],
             images=[image if phase is None else image.frame(phase)],
-            labels=np.asarray(of_phase(labels, phase)),
+            labels=np.asarray(select_phase(labels, phase)),
             names=session.structures,
             origin={
                 "study": info.case,

@@ -17,7 +17,7 @@ from ...io.dicom.seg import MAKER, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
-from ...io.study.arrays import of_phase
+from ...io.study.arrays import select_phase
 from ...io.study.study import Study, find_image, read_study
 from ..prediction.output_files import dicom_files_of
 from .report_files import write_numbers
@@ -58,7 +58,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
             reason=error.strerror,
         ) from error
     for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
-        drawn = of_phase(labels, phase)
+        drawn = select_phase(labels, phase)
         slices = images_of_phase(stack, phase)
         write_seg(file, drawn, slices, study.info.structures, origin=origin, number=number)
         _check(file, drawn, study)

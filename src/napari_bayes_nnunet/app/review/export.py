@@ -15,9 +15,9 @@ from ...io import DataError
 from ...io.files.atomic import replacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
-from ...io.study.arrays import of_phase
+from ...io.study.arrays import select_phase
 from ...io.study.study import find_image
-from ...io.study.usage_log import USE_LOG, read_use, usage_summary
+from ...io.study.usage_log import USE_LOG, read_use, summarise_use
 from .corrected_studies import (
     add_phases,
     check_ready,
@@ -74,7 +74,7 @@ def collect_outcome(
         progress=session.progress(queue),
         corrected=None if image is None else _corrected(session, image),
         decisions=state.decisions,
-        use=usage_summary(rows) if rows else None,
+        use=summarise_use(rows) if rows else None,
         predictions=info.reports,
         warnings=info.warnings,
         letters=info.geometry.letters,
@@ -97,7 +97,7 @@ def _corrected(session: ReviewSession, image: Volume) -> list[CorrectedSlice]:
         CorrectedSlice(
             phase=phase,
             z=z,
-            image=of_phase(image.voxels, phase)[z],
+            image=select_phase(image.voxels, phase)[z],
             before=session.predicted_in((phase, z)),
             after=session.labels_in((phase, z)),
         )

@@ -27,7 +27,7 @@ from ...core.review.queue import (
     usable_score,
 )
 from ...core.types import Phase, Place
-from ...io.study.arrays import of_phase
+from ...io.study.arrays import select_phase
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
@@ -54,7 +54,7 @@ class ReviewSession:
         self.structures = dict(study.info.structures)
         self.numbers = StudyNumbers(
             study.posteriors,
-            {phase: of_phase(self.labels, phase) for phase in study.posteriors},
+            {phase: select_phase(self.labels, phase) for phase in study.posteriors},
             self.spacing,
             self.structures,
         )
@@ -115,7 +115,7 @@ class ReviewSession:
     def is_basal(self, place: Place) -> bool:
         """Return whether a slice is in the basal half of the heart or beyond; False if unknown."""
         phase, z = place
-        heart = np.flatnonzero(of_phase(self.study.prediction, phase).any(axis=(1, 2)))
+        heart = np.flatnonzero(select_phase(self.study.prediction, phase).any(axis=(1, 2)))
         if self.base_is_first is None or not len(heart):
             return False
         middle = (heart[0] + heart[-1]) / 2
@@ -123,12 +123,12 @@ class ReviewSession:
 
     def labels_in(self, place: Place) -> NDArray[Any]:
         """Return the corrected (Y, X) labels of a slice, not a copy."""
-        plane: NDArray[Any] = of_phase(self.labels, place[0])[place[1]]
+        plane: NDArray[Any] = select_phase(self.labels, place[0])[place[1]]
         return plane
 
     def predicted_in(self, place: Place) -> NDArray[np.uint8]:
         """Return the predicted (Y, X) labels of a slice."""
-        plane: NDArray[np.uint8] = of_phase(self.study.prediction, place[0])[place[1]]
+        plane: NDArray[np.uint8] = select_phase(self.study.prediction, place[0])[place[1]]
         return plane
 
     def posterior_in(self, place: Place) -> SlicePosterior | None:
@@ -138,7 +138,7 @@ class ReviewSession:
 
     def entropy_in(self, place: Place) -> NDArray[np.float32]:
         """Return the (Y, X) entropy of a slice, bit."""
-        plane: NDArray[np.float32] = of_phase(self.study.entropy, place[0])[place[1]]
+        plane: NDArray[np.float32] = select_phase(self.study.entropy, place[0])[place[1]]
         return plane
 
     def alternatives_in(self, place: Place) -> list[Alternative]:
@@ -161,7 +161,7 @@ class ReviewSession:
         posterior = self.study.posteriors.get(place[0])
         maps = self.study.mutual_information, self.study.entropy
         several = posterior is not None and posterior.count > 1
-        plane = of_phase(maps[0] if several else maps[1], place[0])[place[1]]
+        plane = select_phase(maps[0] if several else maps[1], place[0])[place[1]]
         y, x = np.unravel_index(int(plane.argmax()), plane.shape)
         return int(y), int(x)
 
@@ -259,7 +259,7 @@ class ReviewSession:
             self._before_flag[place] = before.state
         comment = before.comment if before is not None else ""
         decision = self._decision(place, state, comment) if state is not None else None
-        self.state = self.state.deciding(place, decision)
+        self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
 
     def unflag(self, place: Place) -> None:
@@ -277,7 +277,7 @@ class ReviewSession:
             decision = None
         else:
             decision = replace(before, comment=text)
-        self.state = self.state.deciding(place, decision)
+        self.state = self.state.with_decision(place, decision)
 
     def _decision(self, place: Place, state: State, comment: str) -> Decision:
         return Decision(
@@ -310,7 +310,7 @@ class ReviewSession:
         self._before_flag.pop(place, None)
         stays = before.state == "flagged" or before.comment
         decision = replace(before, state="flagged", edited=place in self._edited) if stays else None
-        self.state = replace(self.state.deciding(place, decision), finished=False)
+        self.state = replace(self.state.with_decision(place, decision), finished=False)
         self._set_reviewed(place, decision)
 
     def recount(self, places: Iterable[Place]) -> None:
@@ -327,7 +327,7 @@ class ReviewSession:
         labels = self.labels.copy()
         if self.preview is not None:
             (phase, z), base = self.preview
-            of_phase(labels, phase)[z] = base
+            select_phase(labels, phase)[z] = base
         return labels
 
     def take_log(self) -> list[UseRow]:

@@ -1,4 +1,4 @@
-"""The arrays of a study: label files, maps of the uncertainty, and the posterior of each phase."""
+"""Arrays of a study: label files, maps of the uncertainty, and the posterior of each phase."""
 
 from __future__ import annotations
 
@@ -25,35 +25,44 @@ MUTUAL_INFORMATION_FILE: Final = "mutual_information.nii.gz"
 IMAGE: Final = "image.nii.gz"
 POSTERIOR: Final = "posterior"
 STEPS_PER_BIT: Final = 4096
-"""Maps are kept in these steps: the noise below would make their files five times as large."""
+"""Resolution of maps; finer noise would make their files five times as large."""
+
+MISSING_POSTERIOR = "{file} is missing. Restore it from a backup."
+DAMAGED_POSTERIOR = "{file} is damaged or cut short ({reason}). Restore it from a backup."
+FOREIGN_POSTERIOR = "{file} does not fit the image of its study. Restore it from a backup."
+OTHER_STUDY_GRID = (
+    "{file} lies on another grid ({grid}) than the image of its study ({expected}). Restore it "
+    "from a backup."
+)
+FOLDER_GONE = "{folder} does not exist any more, so {work} cannot be saved. Restore the folder."
 
 
 def phase_name(phase: Phase) -> str:
-    """Name of a phase in a study: "phase08", or "volume" for a 3D image."""
+    """Return the name of a phase in a study: "phase08", or "volume" for a 3D image."""
     return "volume" if phase is None else f"phase{phase:02d}"
 
 
 def posterior_file(folder: Path, phase: Phase) -> Path:
-    """Where the posterior of a phase is."""
+    """Return the file with the posterior of a phase."""
     return folder / POSTERIOR / f"{phase_name(phase)}.npz"
 
 
-def of_phase(values: NDArray[Any], phase: Phase) -> NDArray[Any]:
-    """The (Z, Y, X) part of (T, Z, Y, X) values; all of them where there is no phase."""
+def select_phase(values: NDArray[Any], phase: Phase) -> NDArray[Any]:
+    """Return the (Z, Y, X) part of (T, Z, Y, X) values, or all values if there is no phase."""
     return values if phase is None else values[phase - 1]
 
 
-def rounded(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A map in bit as a study keeps it, in steps of 1/4096 bit."""
-    kept: NDArray[np.float32] = np.rint(values * STEPS_PER_BIT).astype(np.float32)
-    kept /= STEPS_PER_BIT
-    return kept
+def round_map(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return a map in bit, rounded to steps of 1/4096 bit as in the files of a study."""
+    steps: NDArray[np.float32] = np.rint(values * STEPS_PER_BIT).astype(np.float32)
+    steps /= STEPS_PER_BIT
+    return steps
 
 
 def write_posterior(file: Path, posterior: StoredPosterior, *, compressed: bool = True) -> None:
-    """Write the probabilities and the members' labels, which ``read_posterior`` takes up again.
+    """Write the probabilities and the members' labels for ``read_posterior``.
 
-    Prediction and maps are not in the file. Raises OSError where writing fails.
+    Prediction and maps are not in the file. Raises OSError if writing fails.
     """
     with replacing(file) as temporary, temporary.open("wb") as stream:
         dump_posterior(stream, posterior, compressed=compressed)
@@ -62,7 +71,7 @@ def write_posterior(file: Path, posterior: StoredPosterior, *, compressed: bool 
 def dump_posterior(
     stream: IO[bytes], posterior: StoredPosterior, *, compressed: bool = True
 ) -> None:
-    """Write what is in the file of a posterior where no file is wanted."""
+    """Write the content of a posterior's file to a stream."""
     save = np.savez_compressed if compressed else np.savez
     save(
         stream,
@@ -80,7 +89,7 @@ def read_posterior(
     entropy: NDArray[np.float32],
     mutual_information: NDArray[np.float32],
 ) -> StoredPosterior:
-    """The posterior of one (Z, Y, X) volume, whose prediction and maps are elsewhere.
+    """Return the posterior of one (Z, Y, X) volume, whose prediction and maps are given.
 
     Raises DataError for a file that is missing, damaged or of another volume.
     """
@@ -88,9 +97,9 @@ def read_posterior(
         with file.open("rb") as stream, np.load(stream) as stored:
             arrays = {name: stored[name] for name in ("probabilities", "members", "box", "shape")}
     except FileNotFoundError as error:
-        raise DataError(f"{file} is missing.") from error
+        raise DataError(MISSING_POSTERIOR, file=file) from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{file} is cut short or damaged ({type(error).__name__}).") from error
+        raise DataError(DAMAGED_POSTERIOR, file=file, reason=type(error).__name__) from error
     return StoredPosterior(
         prediction=prediction,
         entropy=entropy,
@@ -102,29 +111,27 @@ def read_posterior(
 
 
 def read_labels_on(file: Path, geometry: Geometry) -> VoxelArray:
-    """Labels of ``file``. Raises DataError where they lie on another grid, too."""
+    """Return the labels in ``file``. Raises DataError also if they lie on another grid."""
     labels = read_labels(file)
     check_grid(file, labels.geometry, geometry)
     return labels.voxels
 
 
 def read_map_on(file: Path, geometry: Geometry) -> NDArray[np.float32]:
-    """The map in ``file``, float32. Raises DataError where it lies on another grid, too."""
+    """Return the map in ``file``, float32. Raises DataError also if it lies on another grid."""
     values = read_volume(file, allow_blank=True)
     check_grid(file, values.geometry, geometry)
     return values.voxels.astype(np.float32, copy=False)
 
 
-def check_grid(file: Path, found: Geometry, expected: Geometry) -> None:
-    """Raise DataError where a file does not lie on the grid of the study's image."""
-    if not found.same_grid(expected):
-        raise DataError(
-            f"{file} lies on another grid ({found}) than the image of its study ({expected})."
-        )
+def check_grid(file: Path, grid: Geometry, expected: Geometry) -> None:
+    """Raise DataError if a file does not lie on the grid of the study's image."""
+    if not grid.same_grid(expected):
+        raise DataError(OTHER_STUDY_GRID, file=file, grid=grid, expected=expected)
 
 
 def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[int, int]:
-    """Label → number of voxels, of the labels that are neither background nor a structure."""
+    """Return label → number of voxels of labels that are neither background nor a structure."""
     is_foreign = np.ones(int(np.iinfo(labels.dtype).max) + 1, bool)
     is_foreign[[0, *structures.values()]] = False
     values, counts = np.unique(labels[is_foreign[labels]], return_counts=True)
@@ -132,14 +139,13 @@ def foreign_values(labels: VoxelArray, structures: Mapping[str, int]) -> dict[in
 
 
 def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
-    """Write the corrected labels, (Z, Y, X) or (T, Z, Y, X), whole numbers on the image's grid.
+    """Write the corrected labels, (Z, Y, X) or (T, Z, Y, X), integers on the image's grid.
 
-    Save them before the decisions that speak of them. Raises DataError when writing fails, and
-    where the file in place is damaged or on another grid: it is left as it is, since what can be
-    rescued of it would be lost.
+    Save them before the decisions on them. Raises DataError if writing fails, or if the existing
+    file is damaged or on another grid: it is never overwritten, as it may still be repaired.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there any more: the corrections could not be saved.")
+        raise DataError(FOLDER_GONE, folder=folder, work="the corrections")
     file = folder / EDITED
     if file.exists():
         read_labels_on(file, geometry)
@@ -147,7 +153,7 @@ def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
 
 
 def _checked_box(file: Path, arrays: Mapping[str, VoxelArray], shape: tuple[int, ...]) -> VoxelBox:
-    """The box, if all arrays fit it and the volume."""
+    """Return the box. Raises DataError if the arrays do not fit it and the volume."""
     probabilities, members, sides = arrays["probabilities"], arrays["members"], arrays["box"]
     fits = (
         sides.shape == (3, 2)
@@ -157,6 +163,6 @@ def _checked_box(file: Path, arrays: Mapping[str, VoxelArray], shape: tuple[int,
         and probabilities.dtype == members.dtype == np.uint8
     )
     if not fits:
-        raise DataError(f"{file} does not belong to this study: its arrays do not fit the image.")
+        raise DataError(FOREIGN_POSTERIOR, file=file)
     z, y, x = (slice(int(start), int(stop)) for start, stop in sides)
     return z, y, x

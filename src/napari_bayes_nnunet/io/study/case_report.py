@@ -1,4 +1,4 @@
-"""The report of a case, ``<case>.json``, as it is read back."""
+"""Report of a case, ``<case>.json``, as read from its file."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class _UsedMember:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntries:
-    """Entries of a report that are read back, with the type each must have if it is there.
+    """Entries of a report that are read, each with the type it must have if present.
 
-    Checked only: the reports themselves travel as dictionaries, which keep all other entries.
+    They are only checked: reports stay dictionaries, which keep all other entries.
     """
 
     ensemble: str = ""
@@ -49,7 +49,7 @@ class ReportEntries:
 
 @dataclass(frozen=True, kw_only=True)
 class _FileEntries(ReportEntries):
-    """The entries without which a file is no report of a case."""
+    """Entries with those that every report of a case must have."""
 
     volumes_ml: dict[str, _Volume]
     seconds: float
@@ -64,9 +64,9 @@ def read_report(file: Path) -> dict[str, Any]:
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the mean pairwise Dice over structures and phases, 0 … 1, by the reports of a case.
+    """Return the mean pairwise Dice over structures and phases, 0 … 1, from the reports of a case.
 
-    None for a single member, which agrees with nobody.
+    Return None for a single member, which has no agreement.
     """
     values = [
         dice

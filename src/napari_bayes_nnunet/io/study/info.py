@@ -1,4 +1,4 @@
-"""What a study is of and who made it, STUDY/study.json: written once, never changed."""
+"""Image, ensemble and reports of a study, STUDY/study.json: written once, never changed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ from .case_report import ReportEntries, predicted_quality, warnings_in
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Restore the study from a backup, or segment the image again."
+NOT_A_STUDY: Final = (
+    "{folder} is not a study, or is incomplete (it has no {file}). Choose the folder of a study."
+)
+CHANGED_IMAGE: Final = (
+    "{image} is not the image that this study was made from. Put the original image there or next "
+    "to the study, or segment the image again."
+)
+UNREADABLE_IMAGE: Final = "{image} cannot be read ({reason}). Check that its drive is connected."
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceImage:
-    """The image file a study is of. Size and SHA-256 of its ``bytes`` tell it from others.
+    """Image file of a study, identified by its size in ``bytes`` and its SHA-256.
 
-    ``relative_path`` is seen from the study: both may be moved together.
+    ``relative_path`` is relative to the study, so that both can be moved together.
     """
 
     name: str
@@ -40,15 +48,15 @@ class SourceImage:
 
     @classmethod
     def of(cls, path: Path) -> SourceImage:
-        """From the file. Raises DataError where it cannot be read."""
+        """Return the description of a file. Raises DataError if it cannot be read."""
         try:
             checksum, size = sha256(path), path.stat().st_size
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+            raise DataError(UNREADABLE_IMAGE, image=path, reason=error.strerror) from error
         return cls(name=path.name, path=str(path.absolute()), bytes=size, sha256=checksum)
 
     def is_at(self, path: Path) -> bool:
-        """Whether the file at ``path`` has the same bytes."""
+        """Return whether the file at ``path`` has the same bytes."""
         return path.stat().st_size == self.bytes and sha256(path) == self.sha256
 
 
@@ -58,11 +66,11 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInfo:
-    """What was segmented, and how. ``reports``: per phase the content of ``<case>.json``.
+    """Image and segmentation of a study. ``reports``: phase → content of ``<case>.json``.
 
-    ``image`` is None where the image came from no file: it is then in the study. ``structures``:
-    name → label without background; ``classes``: C, background included. ``phases`` were
-    segmented (from 1; (None,) for a 3D image). ``ed`` and ``es`` are None where nobody knew them.
+    ``image`` is None if the image did not come from a file: the study then holds it.
+    ``structures``: name → label without background; ``classes``: C with background. ``phases`` were
+    segmented (from 1; (None,) for a 3D image). ``ed`` and ``es`` are None if unknown.
     """
 
     case: str
@@ -90,16 +98,16 @@ class StudyInfo:
     @property
     def ensemble(self) -> str:
         """Name of the ensemble."""
-        return self._said("ensemble")
+        return self._reported("ensemble")
 
     @property
     def method(self) -> str:
-        """Method the members were chosen by."""
-        return self._said("method")
+        """Method by which the members were chosen."""
+        return self._reported("method")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the reports warn of, each sentence once."""
+        """Warnings in the reports, each sentence once."""
         return warnings_in(self.reports.values())
 
     @property
@@ -107,12 +115,12 @@ class StudyInfo:
         """Predicted quality, 0 … 1, see `predicted_quality`."""
         return predicted_quality(self.reports.values())
 
-    def _said(self, key: str) -> str:
+    def _reported(self, key: str) -> str:
         return next((str(r[key]) for r in self.reports.values() if key in r), "")
 
 
 def is_study(folder: Path) -> bool:
-    """Whether the folder holds a whole study; only looks for the file that is written last."""
+    """Return whether the folder holds the file of a study that is written last."""
     return (folder / STUDY_FILE).is_file()
 
 
@@ -141,7 +149,7 @@ class _Reports:
 def read_study_info(folder: Path) -> StudyInfo:
     """Return the content of ``study.json``.
 
-    Raises DataError where it is missing, damaged or of a newer version.
+    Raises DataError if it is missing, damaged or of a newer version.
     """
     file = folder / STUDY_FILE
     try:
@@ -149,9 +157,7 @@ def read_study_info(folder: Path) -> StudyInfo:
             parse_json(text, _Reports)
             return _info(parse_json(text, _StudyFile))
     except FileNotFoundError as error:
-        raise DataError(
-            f"{folder} is no study, or not a whole one: it has no {STUDY_FILE}."
-        ) from error
+        raise DataError(NOT_A_STUDY, folder=folder, file=STUDY_FILE) from error
 
 
 def write_study_info(folder: Path, info: StudyInfo) -> None:
@@ -160,9 +166,9 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
     about = {
         "format": _FORMAT,
         "case": info.case,
-        "image": None if info.image is None else asdict(_seen_from(folder, info.image)),
+        "image": None if info.image is None else asdict(_relative_to(folder, info.image)),
         "shape": list(info.shape),
-        "geometry": base64.b64encode(_nameless(info.geometry)).decode(),
+        "geometry": base64.b64encode(_anonymous(info.geometry)).decode(),
         "structures": dict(info.structures),
         "classes": info.classes,
         "phases": list(info.phases) if is_cine else None,
@@ -176,32 +182,29 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
 
 
 def find_image(info: StudyInfo, folder: Path) -> Path | None:
-    """The file of the image, also where the folders were moved; None where it is nowhere.
+    """Return the file of the image, also if the folders were moved; None if it is not found.
 
-    Looked for where it was, also seen from the study, then by its name beside the study and one
-    folder above. Raises DataError where there are only other images of this name.
+    The search covers its former absolute path, its path relative to the study, and its name next to
+    the study and one folder above. Raises DataError if only other images of this name are found.
     """
     if info.image is None:
         return folder / IMAGE if (folder / IMAGE).is_file() else None
     others = []
-    for place in _places(info.image, folder):
+    for path in _possible_paths(info.image, folder):
         try:
-            if not place.is_file():
+            if not path.is_file():
                 continue
-            if info.image.is_at(place):
-                return place
-            others.append(place)
+            if info.image.is_at(path):
+                return path
+            others.append(path)
         except OSError as error:
-            raise DataError(f"{place} cannot be read: {error.strerror}.") from error
+            raise DataError(UNREADABLE_IMAGE, image=path, reason=error.strerror) from error
     if others:
-        raise DataError(
-            f"{others[0]} has changed since this study was made of it, or is another image: put "
-            "the original there or beside the study, or segment the image again."
-        )
+        raise DataError(CHANGED_IMAGE, image=others[0])
     return None
 
 
-def _places(image: SourceImage, folder: Path) -> Iterator[Path]:
+def _possible_paths(image: SourceImage, folder: Path) -> Iterator[Path]:
     folder = folder.absolute()
     yield Path(image.path)
     if image.relative_path:
@@ -210,7 +213,7 @@ def _places(image: SourceImage, folder: Path) -> Iterator[Path]:
     yield folder.parent.parent / image.name
 
 
-def _seen_from(folder: Path, image: SourceImage) -> SourceImage:
+def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
     try:
         relative = Path(os.path.relpath(image.path, folder.absolute())).as_posix()
     except ValueError:  # on another drive of a Windows computer
@@ -218,8 +221,8 @@ def _seen_from(folder: Path, image: SourceImage) -> SourceImage:
     return replace(image, relative_path=relative)
 
 
-def _nameless(geometry: Geometry) -> bytes:
-    """The header without the fields in which scanners and converters write the patient's name."""
+def _anonymous(geometry: Geometry) -> bytes:
+    """Return the header without the fields into which programs write the patient's name."""
     header = geometry.parsed()
     for field_name in {"descrip", "aux_file", "db_name", "intent_name"} & set(header.keys()):
         header[field_name] = b""
@@ -230,7 +233,7 @@ def _info(content: _StudyFile) -> StudyInfo:
     """Return the study of a file. Raises ValueError for parts that do not fit together."""
     header = base64.b64decode(content.geometry, validate=True)
     if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_classes()}:
-        raise ValueError("The geometry is no NIfTI header.")
+        raise ValueError("The geometry is not a NIfTI header.")
     geometry = Geometry(header)
     phases: tuple[Phase, ...] = (None,) if content.phases is None else content.phases
     _check_phases(geometry, phases)
@@ -253,7 +256,7 @@ def _info(content: _StudyFile) -> StudyInfo:
 
 
 def _check_phases(geometry: Geometry, phases: tuple[Phase, ...]) -> None:
-    """ValueError where the image does not have these phases."""
+    """Raise ValueError if the image does not have these phases."""
     shape = geometry.shape
     possible = set(range(1, shape[0] + 1)) if len(shape) == 4 else {None}
     if not phases or not set(phases) <= possible:

@@ -1,4 +1,4 @@
-"""What a reader has decided and chosen in a review, STUDY/review.json."""
+"""Decisions and settings of a reader in a review, STUDY/review.json."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REVIEW: Final = "review.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
 _PLAIN: Final = ("score", "structure", "leave_out_border", "all_phases", "finished")
-"""Fields that are the same in the file."""
+"""Fields with the same name and value in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the reader decided of one slice.
+    """Decision of the reader on one slice.
 
-    ``seconds`` it took, ``when`` as an ISO date and time, ``edited``: its labels are not those of
-    the prediction any more.
+    ``seconds`` is the time it took, ``when`` an ISO date and time. ``edited`` is True if the labels
+    of the slice differ from the prediction.
     """
 
     state: State
@@ -39,11 +39,11 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewState:
-    """How far a review is, and how its reader has set it up.
+    """Progress of a review, and the settings of its reader.
 
-    ``score`` ("" is the default one), ``structure`` (None is all), ``leave_out_border`` and
-    ``all_phases`` (instead of ED and ES only) make the queue; ``protected`` structures do not
-    change; ``current`` is the slice on screen. ``other`` keeps what newer versions have written.
+    ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
+    ``all_phases`` (instead of ED and ES only) define the queue. ``protected`` structures do not
+    change. ``current`` is the slice on screen. ``other`` keeps entries of newer versions.
     """
 
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
@@ -59,20 +59,20 @@ class ReviewState:
     finished: bool = False
     other: Mapping[str, Any] = field(default_factory=dict)
 
-    def deciding(self, place: Place, decision: Decision | None) -> ReviewState:
-        """The state with another decision for one slice, or with none."""
+    def with_decision(self, place: Place, decision: Decision | None) -> ReviewState:
+        """Return the state with another decision on one slice, or without one."""
         decisions = {key: value for key, value in self.decisions.items() if key != place}
         if decision is not None:
             decisions[place] = decision
         return replace(self, decisions=decisions)
 
     def count(self, state: State) -> int:
-        """Number of slices with this decision."""
+        """Return the number of slices with this decision."""
         return sum(decision.state == state for decision in self.decisions.values())
 
     @property
     def is_begun(self) -> bool:
-        """Whether the reader has left anything that cannot be made again."""
+        """Whether the reader has entered anything that cannot be recomputed."""
         return bool(self.decisions) or self.finished or self.patient != Patient()
 
 
@@ -88,7 +88,7 @@ class _PlaceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class _DecisionRow(Decision, _PlaceRow):
-    """A decision and the slice it is of."""
+    """Decision with its slice."""
 
     @property
     def decision(self) -> Decision:
@@ -97,7 +97,7 @@ class _DecisionRow(Decision, _PlaceRow):
 
 @dataclass(frozen=True, kw_only=True)
 class _ReviewFile:
-    """Content of ``review.json``. Older versions did not write all of it."""
+    """Content of ``review.json``, of which older versions did not write all entries."""
 
     decisions: list[_DecisionRow]
     ED: Ordinal | None = None
@@ -113,7 +113,7 @@ class _ReviewFile:
 
 
 def read_review(folder: Path) -> ReviewState | None:
-    """Return the review in the folder of a study; None where it was not begun.
+    """Return the review in the folder of a study, None if it has not begun.
 
     Raises DataError for a file that is damaged or of a newer version.
     """
@@ -125,12 +125,16 @@ def read_review(folder: Path) -> ReviewState | None:
 
 
 def write_review(folder: Path, review: ReviewState) -> None:
-    """Write the review atomically. Raises DataError where that fails."""
+    """Write the review atomically. Raises DataError if that fails."""
     file = folder / REVIEW
     try:
         write_json(file, _content(review))
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise DataError(
+            "{file} cannot be written ({reason}). Check that its drive is connected and has space.",
+            file=file,
+            reason=error.strerror or str(error),
+        ) from error
 
 
 def _content(review: ReviewState) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def _content(review: ReviewState) -> dict[str, Any]:
 
 
 def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
-    """Return the review of a file with these ``entries``, known or not."""
+    """Return the review of a file; ``entries`` also has those that this version does not know."""
     known = {"format", *(f.name for f in fields(_ReviewFile))}
     return ReviewState(
         decisions={row.place: row.decision for row in content.decisions},

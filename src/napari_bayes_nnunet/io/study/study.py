@@ -1,11 +1,11 @@
-"""A study: the folder of a segmented case that a reader goes through and corrects.
+"""Study: the folder of a segmented case for review and correction.
 
 STUDY/{study.json, prediction.nii.gz, entropy.nii.gz, mutual_information.nii.gz,
-posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and image.nii.gz where
-the image came from no file. It opens without the ensemble, and without torch.
+posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and image.nii.gz if the
+image did not come from a file. A study opens without the ensemble and without torch.
 
-``study.json`` is written last and makes the folder a study. A reader's work is in edited.nii.gz,
-then review.json, each written whole or not at all: no decision is ever without its labels.
+``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
+first edited.nii.gz, then review.json, so no decision is ever without its labels.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, w
 from .arrays import (
     EDITED,
     ENTROPY_FILE,
+    FOLDER_GONE,
     IMAGE,
     MUTUAL_INFORMATION_FILE,
     POSTERIOR,
     PREDICTION,
     foreign_values,
-    of_phase,
     posterior_file,
     read_labels_on,
     read_map_on,
     read_posterior,
-    rounded,
+    round_map,
     save_edited,
+    select_phase,
     write_posterior,
 )
 from .info import (
@@ -82,17 +83,41 @@ __all__ = [
 
 LOCK: Final = "study.lock"
 _UNFINISHED: Final = ".unfinished"
-"""A file of this name is in a folder that was to become a study when its writing was killed."""
+"""File in a folder whose study was not written completely."""
+
+LACKS_POSTERIOR: Final = "The study of {case} needs the posterior of every segmented phase."
+LACKS_IMAGE: Final = "The study of {case} needs its image, or the file of the image."
+HAS_CORRECTIONS: Final = (
+    "{folder} holds a reader's corrections, which are never replaced. Rename it, or choose another "
+    "folder."
+)
+OTHER_FILES: Final = "{folder} holds other files ({file}). Choose another folder for the study."
+UNUSABLE_FOLDER: Final = "{folder} cannot be used for a study ({reason}). Choose another folder."
+UNWRITABLE_STUDY: Final = (
+    "{folder} cannot be written to ({reason}). Choose another folder, or make it writable."
+)
+OPEN_ELSEWHERE: Final = (
+    "{folder} is open in another window. Close it there to change the study here."
+)
+READ_ONLY_STUDY: Final = (
+    "{folder} cannot be written to ({reason}). The study can be viewed, but not changed."
+)
+NO_EDITED: Final = "{file} is missing. The corrections start again from the prediction."
+NOT_STRUCTURES: Final = (
+    "{file} holds labels that are not structures ({values}; known are {structures}). Paint over "
+    "them."
+)
+BY_HAND: Final = "{problem} Until then, {part} can only be corrected by hand."
+ZERO_MAP: Final = "{problem} Until then, all its values count as 0, so it ranks no slices."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """A study as read. All arrays are on the image's grid, (Z, Y, X) or (T, Z, Y, X).
+    """Content of a study. All arrays are on the image's grid, (Z, Y, X) or (T, Z, Y, X).
 
-    ``posteriors``: what the members said, per phase; a phase whose file is lost has none.
-    ``edited`` are the labels as corrected so far. ``entropy`` and ``mutual_information`` are
-    float32 in bit, 0 in phases that were not segmented. ``problems`` says, a sentence each, what
-    could not be read or looks wrong.
+    ``posteriors``: phase → posterior, without phases whose file is lost. ``edited`` are the labels
+    with all corrections so far. ``entropy`` and ``mutual_information`` are float32 in bit, 0 in
+    phases that were not segmented. ``problems`` are sentences about unreadable or wrong files.
     """
 
     folder: Path
@@ -107,26 +132,21 @@ class Study:
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
-    """Keep the study for this window until ``release``, or until the program ends in any way.
+    """Lock the study for this window until ``release``, or until the program ends.
 
-    What writes that were killed have left is deleted. ``wait`` seconds until another lets go of
-    it. Raises DataError, one sentence, where another window has it or nothing can be written
-    there; the study can still be read.
+    Files of writes that were killed are deleted. ``wait`` is the time in seconds to wait for
+    another window. Raises DataError if another window has the lock or the folder cannot be written
+    to; the study can still be read.
     """
     lock = FileLock(folder / LOCK, timeout=wait, thread_local=False)
     try:
         lock.acquire()
         remove_leftovers(folder)
     except Timeout as error:
-        raise DataError(
-            f"{folder} is open in another window: here it can be looked at, but not changed."
-        ) from error
+        raise DataError(OPEN_ELSEWHERE, folder=folder) from error
     except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{folder} cannot be written to ({reason}): the study can be looked at, but not "
-            "changed."
-        ) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(READ_ONLY_STUDY, folder=folder, reason=reason) from error
     return lock
 
 
@@ -138,26 +158,24 @@ def write_study(
     image: VoxelArray | None = None,
     wait: float = 0,
 ) -> None:
-    """Write a new study, in place of one that nobody has worked on.
+    """Write a new study, or replace one without a reader's work.
 
-    ``image`` are voxels that came from no file (``info.image`` is None). Maps are rounded to
-    steps of 1/4096 bit. Whenever it is killed there is either a whole study or none. ``wait``
-    seconds for another process that writes the same.
+    ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
+    steps of 1/4096 bit. A kill leaves either a complete study or none. ``wait`` is the time in
+    seconds to wait for another process that writes this study.
 
-    Raises DataError where the folder holds a reader's work or other files, is open in a window or
+    Raises DataError if the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
     """
     if set(posteriors) != set(info.phases):
-        raise DataError(
-            f"The study of {info.case} needs the posterior of every phase that was segmented."
-        )
+        raise DataError(LACKS_POSTERIOR, case=info.case)
     if info.image is None and image is None:
-        raise DataError(f"The study of {info.case} needs its image, or the file it came from.")
+        raise DataError(LACKS_IMAGE, case=info.case)
     check_replaceable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock_to_write(folder, wait):
-            check_replaceable(folder)  # nobody has begun a review meanwhile
+            check_replaceable(folder)  # a review may have begun meanwhile
             _clear(folder)
             if image is not None and info.image is None:
                 write_image(folder / IMAGE, image, info.geometry)
@@ -167,11 +185,11 @@ def write_study(
     except OSError as error:
         full = error.errno == errno.ENOSPC
         reason = "the disk is full" if full else error.strerror or str(error)
-        raise DataError(f"{folder} cannot be written to: {reason}.") from error
+        raise DataError(UNWRITABLE_STUDY, folder=folder, reason=reason) from error
 
 
 def _lock_to_write(folder: Path, wait: float) -> AbstractContextManager[object]:
-    """The study's lock; a new study can do without where the file system knows none."""
+    """Return the study's lock; a new study needs none if the file system has no locks."""
     try:
         return open_study_lock(folder, wait=wait)
     except DataError as error:
@@ -183,8 +201,8 @@ def _lock_to_write(folder: Path, wait: float) -> AbstractContextManager[object]:
 def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     """Read a study; without ``posteriors`` only its labels and maps.
 
-    What is lost of the uncertainty is named in ``problems``. Raises DataError where the study or
-    its labels cannot be used: it is never begun anew over what can perhaps be rescued.
+    Lost posteriors and maps are listed in ``problems``. Raises DataError if the study or its labels
+    cannot be used; they are never replaced, as they may still be repaired.
     """
     info = read_study_info(folder)
     problems: list[str] = []
@@ -199,19 +217,19 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
         mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
         review=read_review(folder) or ReviewState(ed=info.ed, es=info.es),
     )
-    found = _posteriors(study, problems) if posteriors else {}
-    return replace(study, posteriors=found, problems=tuple(problems))
+    readable = _read_posteriors(study, problems) if posteriors else {}
+    return replace(study, posteriors=readable, problems=tuple(problems))
 
 
 def save_review(folder: Path, review: ReviewState) -> None:
-    """Write the decisions; after the labels they speak of. Raises DataError where that fails."""
+    """Write the decisions, after their labels. Raises DataError if that fails."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there any more: the review could not be saved.")
+        raise DataError(FOLDER_GONE, folder=folder, work="the review")
     write_review(folder, review)
 
 
 def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:
-    """Save labels and decisions in the order in which a kill between them loses nothing.
+    """Save labels, then decisions: in this order a kill in between loses nothing.
 
     Raises DataError as ``save_edited`` and ``save_review`` do.
     """
@@ -220,14 +238,14 @@ def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: Revi
 
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
-    """The files of labels, maps and posteriors without which a study does not open whole."""
+    """Return the files of labels, maps and posteriors that a complete study needs."""
     files = [folder / name for name in (PREDICTION, ENTROPY_FILE, MUTUAL_INFORMATION_FILE, EDITED)]
     files += [posterior_file(folder, phase) for phase in info.phases]
     return files if info.image is not None else [*files, folder / IMAGE]
 
 
 def has_corrections(folder: Path) -> bool:
-    """Whether a reader has worked on the study, or has left something that cannot be read."""
+    """Return whether a reader has worked on the study; True also if that cannot be read."""
     try:
         review = read_review(folder)
         if review is not None and review.is_begun:
@@ -241,31 +259,26 @@ def has_corrections(folder: Path) -> bool:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise DataError where a new study in ``folder`` would replace a reader's work or others'."""
+    """Raise DataError if a new study in ``folder`` would replace a reader's work or other files."""
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:
         return
     except OSError as error:
-        raise DataError(f"{folder} cannot be used for a study: {error.strerror}.") from error
+        raise DataError(UNUSABLE_FOLDER, folder=folder, reason=error.strerror) from error
     if has_corrections(folder):
-        raise DataError(
-            f"{folder} holds a reader's corrections, which are never replaced: rename it or choose "
-            "another folder."
-        )
+        raise DataError(HAS_CORRECTIONS, folder=folder)
     others = sorted(name for name in names - {LOCK} if not name.startswith("."))
     if others and not names & {STUDY_FILE, _UNFINISHED}:
-        raise DataError(
-            f"{folder} holds other files ({others[0]}): choose another folder for the study."
-        )
+        raise DataError(OTHER_FILES, folder=folder, file=others[0])
 
 
 def _clear(folder: Path) -> None:
-    """Take away what makes the folder a study, then the parts of it, the prediction last.
+    """Delete the files of a study, study.json first and the prediction last.
 
-    Until then labels that were not corrected can be told from such as were.
+    With the prediction, labels can still be recognised as uncorrected after a kill.
     """
-    write_text(folder / _UNFINISHED, "The writing of this study has not ended.\n")
+    write_text(folder / _UNFINISHED, "This study was not written completely.\n")
     for name in (STUDY_FILE, REVIEW, EDITED, PREDICTION):
         (folder / name).unlink(missing_ok=True)
     for file in (folder / POSTERIOR).glob("*.npz"):
@@ -279,10 +292,10 @@ def _write_arrays(
     prediction = np.zeros(info.shape, np.uint8)
     entropy, information = (np.zeros(info.shape, np.float32) for _ in range(2))
     for phase, posterior in posteriors.items():
-        place = ... if phase is None else phase - 1
-        prediction[place] = posterior.prediction
-        entropy[place] = rounded(posterior.entropy)
-        information[place] = rounded(posterior.mutual_information)
+        index = ... if phase is None else phase - 1
+        prediction[index] = posterior.prediction
+        entropy[index] = round_map(posterior.entropy)
+        information[index] = round_map(posterior.mutual_information)
         write_posterior(posterior_file(folder, phase), posterior)
     write_labels(folder / PREDICTION, prediction, info.geometry)
     write_map(folder / ENTROPY_FILE, entropy, info.geometry)
@@ -290,41 +303,37 @@ def _write_arrays(
     write_labels(folder / EDITED, prediction, info.geometry)
 
 
-def _posteriors(study: Study, problems: list[str]) -> dict[Phase, StoredPosterior]:
-    found: dict[Phase, StoredPosterior] = {}
+def _read_posteriors(study: Study, problems: list[str]) -> dict[Phase, StoredPosterior]:
+    posteriors: dict[Phase, StoredPosterior] = {}
     for phase in study.info.phases:
         try:
-            found[phase] = read_posterior(
+            posteriors[phase] = read_posterior(
                 posterior_file(study.folder, phase),
-                prediction=of_phase(study.prediction, phase),
-                entropy=of_phase(study.entropy, phase),
-                mutual_information=of_phase(study.mutual_information, phase),
+                prediction=select_phase(study.prediction, phase),
+                entropy=select_phase(study.entropy, phase),
+                mutual_information=select_phase(study.mutual_information, phase),
             )
         except DataError as error:
-            where = "it" if phase is None else f"phase {phase}"
-            problems.append(
-                f"{str(error).removesuffix('.')}: {where} can be corrected by hand only."
-            )
-    return found
+            part = "the image" if phase is None else f"phase {phase}"
+            problems.append(BY_HAND.format(problem=error, part=part))
+    return posteriors
 
 
 def _map_or_zeros(file: Path, geometry: Geometry, problems: list[str]) -> NDArray[np.float32]:
     try:
         return read_map_on(file, geometry)
     except DataError as error:
-        problems.append(
-            f"{str(error).removesuffix('.')}: it counts as 0, so that no slice is ranked by it."
-        )
+        problems.append(ZERO_MAP.format(problem=error))
         return np.zeros(geometry.shape, np.float32)
 
 
 def _edited(
     folder: Path, info: StudyInfo, prediction: NDArray[np.uint8], problems: list[str]
 ) -> VoxelArray:
-    """The corrected labels, and what is wrong with them."""
+    """Return the corrected labels, and append what is wrong with them to ``problems``."""
     file = folder / EDITED
     if not file.exists():
-        problems.append(f"{file} is missing. The corrections start again from the prediction.")
+        problems.append(NO_EDITED.format(file=file))
         return prediction.copy()
     try:
         labels = read_labels_on(file, info.geometry)
@@ -336,9 +345,6 @@ def _edited(
     foreign = foreign_values(labels, info.structures)
     if foreign:
         values = ", ".join(f"{value} in {count} voxels" for value, count in foreign.items())
-        known = ", ".join(f"{name} {label}" for name, label in info.structures.items())
-        problems.append(
-            f"{file} holds labels that are no structures ({values}; known are {known}): paint "
-            "over them."
-        )
+        structures = ", ".join(f"{name} {label}" for name, label in info.structures.items())
+        problems.append(NOT_STRUCTURES.format(file=file, values=values, structures=structures))
     return labels

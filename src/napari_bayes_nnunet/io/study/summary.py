@@ -1,4 +1,4 @@
-"""The studies in a folder, as a list of cases that starts with the worst."""
+"""List of the studies in a folder, worst first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .review_state import ReviewState, read_review
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """One line of a list of studies.
+    """One row of a list of studies.
 
-    ``quality``, 0 … 1, is predicted: the mean pairwise Dice of the members over structures and
-    phases, None where it is unknown. ``reviewed`` of the ``slices`` are decided, ``flagged`` of
-    them to be looked at again. ``problem`` says why the study cannot be opened.
+    ``quality`` is the predicted quality, 0 … 1: the mean pairwise Dice of the members over
+    structures and phases, None if unknown. ``reviewed`` of the ``slices`` have a decision,
+    ``flagged`` of them are flagged. ``problem`` is the reason why the study cannot be opened.
     """
 
     folder: Path
@@ -33,15 +33,15 @@ class StudySummary:
 
 
 def list_studies(folder: Path) -> list[StudySummary]:
-    """The studies in ``folder`` and the folders in it: unreadable ones, then the worst first.
+    """Return the studies in ``folder`` and its subfolders, unreadable ones first, then by quality.
 
-    Only their JSON files are read. Those of unknown quality are last.
+    Only their JSON files are read. Studies of unknown quality come last.
     """
-    return sorted((summary_of(study) for study in _studies(folder)), key=_worst_first)
+    return sorted((summarise_study(study) for study in _study_folders(folder)), key=_worst_first)
 
 
-def summary_of(folder: Path) -> StudySummary:
-    """One study; a study that cannot be opened says why."""
+def summarise_study(folder: Path) -> StudySummary:
+    """Return the row of one study, with the problem if it cannot be opened."""
     try:
         info = read_study_info(folder)
         review = read_review(folder) or ReviewState()
@@ -59,13 +59,13 @@ def summary_of(folder: Path) -> StudySummary:
     )
 
 
-def _studies(folder: Path) -> Iterator[Path]:
-    for place, folders, _ in os.walk(folder):
-        if is_study(Path(place)):
-            folders.clear()
-            yield Path(place)
+def _study_folders(folder: Path) -> Iterator[Path]:
+    for path, subfolders, _ in os.walk(folder):
+        if is_study(Path(path)):
+            subfolders.clear()
+            yield Path(path)
         else:
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
 
 
 def _worst_first(summary: StudySummary) -> tuple[bool, float, str]:

@@ -1,7 +1,7 @@
-"""Log of use of a review, STUDY/use_log.csv: how long each slice took and what was changed where.
+"""Usage log of a review, STUDY/use_log.csv: time and changed voxels of each slice.
 
-It answers whether the guidance helps: seconds per slice, and the share of the changed voxels that
-the models had called uncertain.
+It shows if the guidance helps, by the seconds per slice and the share of the changed voxels that
+the ensemble is uncertain about.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from .. import DataError
 
 USE_LOG: Final = "use_log.csv"
 UNCERTAIN_ABOVE: Final = 0.2
-"""Entropy, bit. At 0.19 bit a voxel between two structures is 97 % sure."""
+"""Entropy, bit. At 0.19 bit the probability of one of two structures is 97 %."""
+
+UNWRITABLE_LOG: Final = (
+    "{file} cannot be written ({reason}). Check that its drive is connected and has space."
+)
+UNREADABLE_LOG: Final = "{file} cannot be read ({reason}). Check that you may read it."
 
 _COLUMNS: Final = (
     "time", "phase", "slice", "seconds", "tool", "voxels_changed_inside", "voxels_changed_outside",
@@ -34,11 +39,11 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class UseRow:
-    """One stretch of work on the slice ``z`` (from 0; from 1 in the file), with one tool.
+    """Work on the slice ``z`` (from 0; from 1 in the file) with one tool.
 
-    ``phase`` counts from 1 and is None for a 3D image. ``tool`` is "" where the slice was only
-    looked at. Changed voxels are counted ``inside`` and ``outside`` the region whose entropy is
-    above ``threshold`` bit. ``state`` is that of the slice when it was left.
+    ``phase`` counts from 1 and is None for a 3D image. ``tool`` is "" if the slice was only viewed.
+    Changed voxels are counted ``inside`` and ``outside`` the region whose entropy is above
+    ``threshold`` bit. ``state`` is the state of the slice at the end.
     """
 
     time: datetime
@@ -54,11 +59,11 @@ class UseRow:
 
 @dataclass(frozen=True, kw_only=True)
 class UseSummary:
-    """What a log says. Shares are 0 … 1; what cannot be divided is NaN.
+    """Totals of a log. Shares are 0 … 1; quotients without a divisor are NaN.
 
-    ``slices`` were visited and ``corrected`` of them changed, in ``seconds`` in all;
-    ``inside_share`` of the ``changed`` voxels were in the uncertain region, whose entropy is above
-    one of ``thresholds``, bit. ``tools``: changed voxels by tool, the most first.
+    ``slices`` were visited and ``corrected`` of them changed, in ``seconds`` altogether.
+    ``inside_share`` of the ``changed`` voxels lie in the uncertain region, whose entropy is above
+    one of ``thresholds``, bit. ``tools``: tool → changed voxels, most first.
     """
 
     slices: int
@@ -78,9 +83,9 @@ def changed_voxels(
     *,
     threshold: float = UNCERTAIN_ABOVE,
 ) -> tuple[int, int]:
-    """How many labels differ inside and outside the region of entropy above ``threshold`` bit.
+    """Return how many labels differ inside and outside the region above ``threshold`` bit.
 
-    All three arrays have one shape, such as (Y, X).
+    All three arrays have the same shape, such as (Y, X).
     """
     changed = before != after
     inside = int(np.count_nonzero(changed & (entropy > threshold)))
@@ -88,10 +93,10 @@ def changed_voxels(
 
 
 def append_use(file: Path, row: UseRow) -> None:
-    """Write ``row`` at the end of the log, which is begun where there is none.
+    """Write ``row`` at the end of the log, and create the log if it is missing.
 
-    A kill meanwhile loses this row at most: what a kill left of a line is cut off before the
-    next. Raises DataError where the file cannot be written.
+    A kill loses at most this row: an incomplete line is cut off before the next row is written.
+    Raises DataError if the file cannot be written.
     """
     try:
         with file.open("a+b", buffering=0) as stream:
@@ -100,26 +105,26 @@ def append_use(file: Path, row: UseRow) -> None:
                 raise OSError("the disk is full")
             os.fsync(stream.fileno())
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
+        raise DataError(UNWRITABLE_LOG, file=file, reason=error.strerror or str(error)) from error
 
 
 def read_use(file: Path) -> list[UseRow]:
-    """The rows of the log, [] without it. Damaged lines and a last one cut short are left out.
+    """Return the rows of the log, [] without it, except damaged and incomplete lines.
 
-    Raises DataError where the file cannot be read.
+    Raises DataError if the file cannot be read.
     """
     try:
         lines = file.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+        raise DataError(UNREADABLE_LOG, file=file, reason=error.strerror) from error
     rows = (_row(line.decode("utf-8", errors="replace")) for line in lines)
     return [row for row in rows if row is not None]
 
 
-def usage_summary(rows: Iterable[UseRow]) -> UseSummary:
-    """What the rows say together; a slice that was visited again counts once."""
+def summarise_use(rows: Iterable[UseRow]) -> UseSummary:
+    """Return the totals of the rows; a slice that was visited twice counts once."""
     rows = list(rows)
     slices = {(row.phase, row.z) for row in rows}
     seconds = math.fsum(row.seconds for row in rows)
@@ -141,11 +146,11 @@ def usage_summary(rows: Iterable[UseRow]) -> UseSummary:
 
 
 def _cut_to_whole_lines(stream: BinaryIO) -> int:
-    """Cut off what follows the last end of a line; returns the bytes that are left."""
+    """Cut off an incomplete last line, and return the number of bytes that remain."""
     stream.seek(0)
-    whole = stream.read().rfind(b"\n") + 1
-    stream.truncate(whole)
-    return whole
+    complete = stream.read().rfind(b"\n") + 1
+    stream.truncate(complete)
+    return complete
 
 
 def _line(row: UseRow) -> bytes:
@@ -188,5 +193,5 @@ def _row(line: str) -> UseRow | None:
             threshold=float(threshold),
             state=state,
         )
-    except (ValueError, csv.Error, StopIteration):  # the line of titles, or a damaged one
+    except (ValueError, csv.Error, StopIteration):  # the header line, or a damaged line
         return None

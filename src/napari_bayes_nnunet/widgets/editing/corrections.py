@@ -24,7 +24,7 @@ from ...core.editing.slice_edits import (
 )
 from ...core.heart.measurements import canonical_structure
 from ...core.types import Place
-from ...io.study.arrays import of_phase
+from ...io.study.arrays import select_phase
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slice
 from ..layers.viewing import index_of
@@ -184,7 +184,7 @@ class Corrections(QObject):
             self.said.emit(in_the_window(error))
             return
         labels = interpolate_slice(
-            of_phase(self._session.labels, phase),
+            select_phase(self._session.labels, phase),
             z,
             sources=sources,
             structures=[label],

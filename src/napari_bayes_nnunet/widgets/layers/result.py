@@ -16,7 +16,7 @@ from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
-from ...io.study.arrays import read_posterior, rounded
+from ...io.study.arrays import read_posterior, round_map
 from ...io.study.study import Study
 
 PHASES_NAMED = 4
@@ -140,8 +140,8 @@ class SegmentationResult:
         posterior = read_posterior(
             file,
             prediction=self.of_phase(self.labels, phase).copy(),
-            entropy=rounded(self.of_phase(self.entropy, phase)),
-            mutual_information=rounded(self.of_phase(self.mutual_information, phase)),
+            entropy=round_map(self.of_phase(self.entropy, phase)),
+            mutual_information=round_map(self.of_phase(self.mutual_information, phase)),
         )
         file.unlink()
         return posterior
