@@ -289,14 +289,14 @@ def test_another_computer_answers_as_this_one(tmp_path):
         if isinstance(mine, PhaseDone):
             with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:
                 assert all((said[name] == said_there[name]).all() for name in said)
-    assert there[-2].text.startswith("1 worker; it has CPU")
+    assert there[-2].text.startswith("1 worker: CPU")
 
 
 def test_a_test_of_the_connection_is_answered_whatever_happens(tmp_path, monkeypatch):
     def break_down(device):
         raise KeyError("tcp://1.2.3.4:5")
 
-    monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.what_is_there", break_down)
+    monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.describe_workers", break_down)
     told: list[Message] = []
     Worker(tmp_path, told.append).answer(TestConnection(device="tcp://server:1"))
     (tested,) = told

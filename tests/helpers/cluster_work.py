@@ -59,9 +59,12 @@ def kill_own_worker(number: int) -> int:
     return number * number
 
 
+NO_CUDA = "This machine has no usable cuda device."
+
+
 def refuse(number: int) -> int:
-    """What a worker does that lacks what the ensemble needs."""
-    raise ModelError("This machine has no usable cuda device.")
+    """Refuse the ensemble, as a worker without a GPU does."""
+    raise ModelError(NO_CUDA)
 
 
 def refuse_on_one(task: tuple[Path, int]) -> int:

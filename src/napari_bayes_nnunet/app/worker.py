@@ -119,16 +119,16 @@ class Worker:
             from .remote.ensemble import RemoteEnsemble
 
             show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
-            return RemoteEnsemble(folder, device=RemoteDevice.of(device), show_stage=show_stage)
+            return RemoteEnsemble(folder, device=RemoteDevice.parse(device), show_stage=show_stage)
         notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
         cache = PredictionCache(self.scratch / "answers")
         return Ensemble(folder, device=device, notify=notify, cache=cache)
 
     def _test(self, device: str) -> None:
-        from .remote.connection import what_is_there
+        from .remote.connection import describe_workers
 
         try:
-            text = what_is_there(RemoteDevice.of(device))
+            text = describe_workers(RemoteDevice.parse(device))
         except AppError as error:
             text = str(error)
         except Exception as error:  # whatever Dask raises, the window waits for an answer

@@ -64,6 +64,8 @@ class Action(StrEnum):
     """Leave out the setting ``setting``."""
     OTHER_VALUE = "other value"
     """Choose another value of the setting ``setting``."""
+    START_WORKER = "start worker"
+    """Start a Dask worker with ``command``."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -94,6 +96,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.SAVE_STUDIES: "write studies with bayes-nnunet predict --save study",
     Action.OMIT: "leave out {setting}",
     Action.OTHER_VALUE: "choose another {setting}",
+    Action.START_WORKER: "start one with: {command}",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -36,47 +36,47 @@ def loads(monkeypatch):
 
 
 @pytest.fixture
-def keeper():
+def cache():
     return EnsembleCache()
 
 
-def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, keeper, loads):
+def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, cache, loads):
     for _ in range(3):
-        with keeper.ensemble(demo, device="cpu") as first:
+        with cache.ensemble(demo, device="cpu") as first:
             pass
     assert loads == [demo]
     find_ensemble(demo).members[-1].path.unlink()
-    with keeper.ensemble(demo, device="cpu") as second:
+    with cache.ensemble(demo, device="cpu") as second:
         assert second is not first
-    with keeper.ensemble(demo, device="cpu", precision="full"):
+    with cache.ensemble(demo, device="cpu", precision="full"):
         pass
     assert loads == [demo] * 3
 
 
-def test_what_a_running_training_writes_besides_does_not_matter(demo, keeper, loads):
+def test_what_a_running_training_writes_besides_does_not_matter(demo, cache, loads):
     for line in range(3):
         (demo / "train.log").write_text(f"epoch {line}")
         (demo / "gone").symlink_to(demo / f"temporary_{line}")  # as a file that vanishes meanwhile
-        with keeper.ensemble(demo, device="cpu"):
+        with cache.ensemble(demo, device="cpu"):
             (demo / "gone").unlink()
     assert loads == [demo]
 
 
-def test_one_that_cannot_be_read_does_not_stand_in_the_way(demo, keeper, tmp_path):
-    with pytest.raises(DataError), keeper.ensemble(tmp_path / "none"):
+def test_one_that_cannot_be_read_does_not_stand_in_the_way(demo, cache, tmp_path):
+    with pytest.raises(DataError), cache.ensemble(tmp_path / "none"):
         pass
-    with keeper.ensemble(demo, device="cpu") as ensemble:
+    with cache.ensemble(demo, device="cpu") as ensemble:
         assert ensemble.structures
 
 
-def test_two_threads_take_turns(demo, keeper, loads):
+def test_two_threads_take_turns(demo, cache, loads):
     inside, most = [], []
     both = threading.Barrier(2)
 
     def task():
         both.wait()
         for _ in range(50):
-            with keeper.ensemble(demo, device="cpu"):
+            with cache.ensemble(demo, device="cpu"):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()

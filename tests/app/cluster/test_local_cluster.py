@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from napari_bayes_nnunet.app.cluster import local_cluster as embedded_cluster
+from napari_bayes_nnunet.app.cluster import local_cluster
 from napari_bayes_nnunet.app.cluster.local_cluster import worker_environments
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+from napari_bayes_nnunet.app.cluster.worker_call import FAILED_TASK
 
 from ...helpers import cluster_work
 from ...helpers.command import environment
@@ -72,19 +73,18 @@ def all_gone(processes):
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
-def test_it_works_says_nothing_of_its_own_and_ends(start):
+def test_workers_keep_the_output_of_the_command_clean(start):
     process = start("fail", PATIENT, "another")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert sorted(out.splitlines()[1:]) == [
-        f"It failed (ValueError: no slices of {PATIENT}).",
-        "It failed (ValueError: no slices of another).",
-        "closed False",
-    ]
-    assert err == "printed while it worked\n" * 2, "workers print where no line of ours is read"
+    reasons = [f"ValueError: no slices of {patient}" for patient in (PATIENT, "another")]
+    assert sorted(out.splitlines()[1:]) == sorted(
+        [*(FAILED_TASK.format(reason=reason) for reason in reasons), "closed False"]
+    )
+    assert err == "printed while it worked\n" * 2, "prints of workers go to the error stream"
 
 
-def test_it_listens_on_this_machine_alone_and_through_tls(start):
+def test_local_cluster_listens_only_here_and_with_tls(start):
     process = start("wait_for_ever", "1")
     assert process.stdout.readline().startswith("tls://127.0.0.1:")
     members = family(process)
@@ -143,15 +143,15 @@ def test_a_worker_uses_all_cores_unless_the_user_says_otherwise(monkeypatch):
 @pytest.fixture
 def two_cards(monkeypatch):
     monkeypatch.setattr(
-        embedded_cluster, "find_devices", lambda: {"cuda:0": "a", "cuda:1": "b", "cpu": "c"}
+        local_cluster, "find_devices", lambda: {"cuda:0": "a", "cuda:1": "b", "cpu": "c"}
     )
-    monkeypatch.setattr(embedded_cluster, "CPU_COUNT", 16)
-    for name in (*embedded_cluster.THREADS, embedded_cluster.CARDS):
+    monkeypatch.setattr(local_cluster, "CPU_COUNT", 16)
+    for name in (*local_cluster.THREADS, local_cluster.CARDS):
         monkeypatch.delenv(name, raising=False)
 
 
 def test_a_worker_for_each_card(two_cards):
-    cores = dict.fromkeys(embedded_cluster.THREADS, "8")
+    cores = dict.fromkeys(local_cluster.THREADS, "8")
     asked = [{"CUDA_VISIBLE_DEVICES": card, **cores} for card in "01"]
     assert worker_environments("auto") == worker_environments("cuda") == asked
     assert worker_environments("cuda:1") == worker_environments("cpu") == [{}]
@@ -164,5 +164,5 @@ def test_only_the_cards_the_user_left_visible(two_cards, monkeypatch):
 
 
 def test_one_worker_where_there_is_no_card(monkeypatch):
-    monkeypatch.setattr(embedded_cluster, "find_devices", lambda: {"mps": "a", "cpu": "c"})
+    monkeypatch.setattr(local_cluster, "find_devices", lambda: {"mps": "a", "cpu": "c"})
     assert worker_environments("auto") == [{}]

@@ -22,6 +22,7 @@ from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.core.durations import TimeLeft
+from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import list_studies, read_study
@@ -159,13 +160,17 @@ def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree
 
 def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run, tmp_path):
     output = shutil.copytree(run[0], tmp_path / "out")
-    with pytest.raises(AppError, match="holds the results of an earlier run; use --continue"):
+    with pytest.raises(AppError) as caught:
         run_here(ensemble, [tree], output)
+    assert caught.value.values == {"folder": output}
+    assert caught.value.remedies == (Remedy(Action.CONTINUE), Remedy(Action.OVERWRITE))
     (output / "cohort.csv").unlink()
     told = run_here(ensemble, [tree], output)
-    texts = [study.text for study in told if "exist in" in study.text]
-    assert len(texts) == 3
-    assert "use --overwrite to replace them or --continue" in texts[0]
+    assert all(study.outcome == "failed" for study in told)
+    remedies = (Remedy(Action.OVERWRITE), Remedy(Action.CONTINUE))
+    texts = [study.spoken for study in told if isinstance(study.spoken, Statement)]
+    refused = [text for text in texts if text.remedies == remedies]
+    assert [text.values for text in refused] == [{"folder": str(output)}] * 3
     assert files(output) == files(run[0])
 
 
@@ -274,12 +279,15 @@ def made_row(study: StudyInput) -> StudyRow:
 
 class TestRefused:
     def test_results_among_the_images(self, ensemble, tree):
-        with pytest.raises(AppError, match="The results would lie among the images"):
+        with pytest.raises(AppError) as caught:
             find_cohort(request_of(ensemble, tree, tree))
+        assert caught.value.values == {"folder": tree}
+        assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
     def test_what_the_ensemble_cannot_do(self, ensemble, tree, tmp_path):
-        with pytest.raises(AppError, match="Phases are"):
+        with pytest.raises(AppError) as caught:
             find_cohort(request_of(ensemble, tree, tmp_path / "out", phases="first"))
+        assert caught.value.values == {"text": "first"}
 
     def test_a_table_that_cannot_be_written(self, ensemble, tree, tmp_path):
         request = request_of(ensemble, tree, tmp_path / "out")

@@ -1,16 +1,19 @@
-"""Studies as tasks of a real worker: what is the study's fault, and what is the worker's."""
+"""Tasks of a real worker: errors of a study, and errors of the worker."""
 
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cluster import task_queue as study_cluster
+from napari_bayes_nnunet.app.cluster import task_queue
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
+from napari_bayes_nnunet.app.cluster.worker_call import REFUSED
 from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.search.studies import find_studies
 
 from ...helpers import cluster_work
@@ -34,7 +37,7 @@ def task_of(study, asked: PredictionRequest) -> StudyTask:
     return StudyTask(ensemble=Path(DEMO_ENSEMBLE), request=asked, study=study)
 
 
-def test_a_worker_that_loses_its_card_is_replaced_and_no_study_fails(tasks):
+def test_worker_with_broken_cuda_is_replaced(tasks):
     with open_cluster(None, device="cpu") as client:
         before = set(client.nthreads())
         rows = dict(run_tasks(client, tasks, cluster_work.break_cuda_once))
@@ -42,20 +45,19 @@ def test_a_worker_that_loses_its_card_is_replaced_and_no_study_fails(tasks):
     assert [row.outcome for row in rows.values()] == ["done", "done"]
 
 
-def test_a_device_that_no_worker_has_ends_the_run(tasks, monkeypatch):
-    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 0.5)
+def test_device_that_no_worker_has_ends_the_run(tasks, monkeypatch):
+    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
     settings = SegmentationSettings(device="cuda:99")
     elsewhere = [replace(task, request=replace(task.request, settings=settings)) for task in tasks]
     with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, elsewhere, run_study))
-    assert " cannot use the ensemble: This machine has no " in str(caught.value)
-    assert "No worker can go on: what is finished stays" in str(caught.value)
+    assert REFUSED.format(computer=gethostname(), reason="") in caught.value.values["reason"]
+    assert caught.value.remedies == (Remedy(Action.CONTINUE),)
 
 
-def test_an_ensemble_that_cannot_be_loaded_is_no_fault_of_a_study(tasks, monkeypatch, tmp_path):
-    monkeypatch.setattr(study_cluster, "REFUSED_FOR", 0.5)
+def test_unreadable_ensemble_ends_the_run(tasks, monkeypatch):
+    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
     with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, tasks, cluster_work.load_in_vain))
-    assert "It could not be loaded (OSError: [Errno 116] Stale file handle). No worker" in str(
-        caught.value
-    )
+    assert "(OSError: [Errno 116] Stale file handle)" in caught.value.values["reason"]
+    assert caught.value.remedies == (Remedy(Action.CONTINUE),)

@@ -1,4 +1,4 @@
-"""What a run over many studies says before it begins."""
+"""Messages of a cohort in a terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from napari_bayes_nnunet.app.cohort.terminal_output import (
     found_text,
 )
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, StudyDone
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.search.studies import FoundStudies, StudyInput
 
 
@@ -21,14 +22,16 @@ def study(number: int, kind: str = "NIfTI") -> StudyInput:
 def test_some_are_named_and_all_are_counted():
     inputs = (*map(study, range(1, 23)), study(23, "DICOM"))
     lines = found_text(FoundStudies(inputs, ("Labels: 7",))).splitlines()
-    assert lines[0] == "Found 23 studies: 22 NIfTI, 1 DICOM"
+    assert lines[0].endswith("23 studies: 22 NIfTI, 1 DICOM")
     assert lines[1] == "   1  NIfTI  a/heart1"
     assert lines[20] == "  20  NIfTI  a/heart20"
     assert lines[21:] == ["  … and 3 more", "Left out: Labels: 7"]
 
 
-def test_one_study():
-    assert found_text(FoundStudies((study(1),))) == "Found 1 study: 1 NIfTI\n  1  NIfTI  a/heart1"
+def test_single_study_is_listed():
+    first, second = found_text(FoundStudies((study(1),))).splitlines()
+    assert first.endswith("1 study: 1 NIfTI")
+    assert second == "  1  NIfTI  a/heart1"
 
 
 def done(outcome: str = "done", **changes: Any) -> StudyDone:
@@ -39,11 +42,11 @@ def test_counts_say_how_a_run_ended():
     counts = StudyCounts()
     counts.total = 3
     counts.add(done())
-    assert counts.finished == "1 of 3 studies are segmented."
+    assert "1 of 3 studies." in counts.finished
     counts.add(done("failed", done=2))
-    assert counts.stopped == (
-        "Stopped: 1 of 3 studies are segmented, 1 failed. The same command with --continue goes on."
-    )
+    assert "1 of 3 studies, 1 failed." in counts.finished
+    assert counts.stopped.values == {"summary": counts.finished}
+    assert counts.stopped.remedies == (Remedy(Action.CONTINUE),)
 
 
 def test_without_a_terminal_each_study_is_a_line(capsys, tmp_path):

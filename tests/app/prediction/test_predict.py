@@ -1,4 +1,4 @@
-"""``bayes-nnunet predict``: files in, files out, and one bad image stops no other."""
+"""Output files of ``bayes-nnunet predict``, also if some images fail."""
 
 import gzip
 import json
@@ -15,12 +15,15 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG, IS_IMAGE
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
-from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.predict import SAME_NAME, predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
+from napari_bayes_nnunet.app.prediction.resume_check import OTHER_IMAGE, OTHER_MEMBERS
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
@@ -221,7 +224,8 @@ class TestExistingOutput:
         write_image(image, made_image((40, 50, 4), seed=7))
         code, said = run(model, image, "-o", out, "--continue")
         assert code == 1
-        assert "was made of another image of this name: use --overwrite" in said
+        names = {"report": "patient7_frame01.json", "folder": out}
+        assert str(AppError(OTHER_IMAGE, Action.OVERWRITE, **names)) in said
         assert run(model, image, "-o", out, "--overwrite")[0] == 0
         assert "finished before" in run(model, image, "-o", out, "--continue")[1]
 
@@ -251,14 +255,17 @@ class TestExistingOutput:
             out = ("-o", cine.parent, "--phases", "2", *more, *flags)
             code, said = run(model, cine, *out)
             assert code == 1
-            assert "exist" in said or "would replace" in said
+            assert other.name in said
             assert other.read_bytes() == before
 
     def test_results_never_lie_inside_a_study(self, model, image, cine, tmp_path):
         run(model, cine, "-o", tmp_path / "out", "--phases", "2", "--save", "study")
-        code, said = run(model, image, "-o", tmp_path / "out" / "patient8_4d", "--continue")
+        study = tmp_path / "out" / "patient8_4d"
+        before = sorted(study.rglob("*"))
+        code, said = run(model, image, "-o", study, "--continue")
         assert code == 1
-        assert "The results would lie in the study" in said
+        assert str(study) in said
+        assert sorted(study.rglob("*")) == before
 
     def test_continue_redoes_a_study_whose_posterior_was_cut_short(self, model, cine, tmp_path):
         wanted = (model, cine, "-o", tmp_path / "out", "--phases", "1", "--save", "study")
@@ -275,13 +282,12 @@ class TestExistingOutput:
         assert run(model, image, "-o", out, "--continue")[0] == 0
         assert (out / "patient7_frame01.json").exists()
 
-    def test_continue_refuses_what_was_made_otherwise(self, model, image, tmp_path):
+    def test_continue_refuses_other_settings(self, model, image, tmp_path):
         out = tmp_path / "out"
         run(model, image, "-o", out, "--method", "vanilla")
         before = (out / "patient7_frame01.json").read_bytes()
         code, said = run(model, image, "-o", out, "--continue")
         assert code == 1
-        assert "was made otherwise" in said
         assert "vanilla, 1 member" in said
         assert (out / "patient7_frame01.json").read_bytes() == before
 
@@ -293,7 +299,8 @@ class TestExistingOutput:
         (out / "patient7_frame01.json").write_text(json.dumps(report))
         code, said = run(model, image, "-o", out, "--members", 1, "--continue")
         assert code == 1
-        assert "was made by other members of the ensemble than are asked now" in said
+        names = {"report": "patient7_frame01.json", "folder": out}
+        assert str(AppError(OTHER_MEMBERS, Action.OVERWRITE, **names)) in said
 
     def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
         out = tmp_path / "out"
@@ -310,7 +317,7 @@ class TestExistingOutput:
         before = image.read_bytes()
         code, said = run(model, image, "-o", tmp_path, "--overwrite")
         assert code == 1
-        assert "replace the image itself" in said
+        assert IS_IMAGE.format(image=image) in said
         assert image.read_bytes() == before
 
 
@@ -370,7 +377,7 @@ def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):
     twin = write_image(tmp_path / "other" / image.name, made_image((40, 50, 4), seed=5))
     code, said = run(model, image, twin, "-o", tmp_path / "out")
     assert code == 1
-    assert "another image is called patient7_frame01 too" in said
+    assert SAME_NAME.format(name="patient7_frame01") in said
 
 
 class TestCine:
@@ -434,7 +441,7 @@ class TestCine:
         images = (cine, twin) if cine_first else (twin, cine)
         code, said = run(model, *images, "-o", tmp_path / "out", "--phases", "2", "--overwrite")
         assert code == 1
-        assert "another image is called patient8_4d_frame02 too" in said
+        assert SAME_NAME.format(name="patient8_4d_frame02") in said
 
     def test_a_phase_that_is_not_there(self, model, cine, tmp_path):
         code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "4")
@@ -443,10 +450,10 @@ class TestCine:
         assert "1 to 3" in said
 
     def test_ed_and_es_from_info_cfg(self, model, cine, tmp_path):
-        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\nGroup: DCM\n")
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
         code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
         assert code == 0
-        assert "ED is phase 1, ES is phase 3 (Info.cfg beside the image)." in said
+        assert f"ED is phase 1, ES is phase 3 ({INFO_CFG})." in said
         report = json.loads((tmp_path / "out" / "patient8_4d_frame03.json").read_text())
         assert (report["ED"], report["ES"]) == (1, 3)
 
@@ -456,16 +463,17 @@ class TestCine:
         (outcome,) = predict(ensemble, request)
         stack = np.asarray(nib.load(cine).dataobj).T[None]
         ed, es = ensemble.find_phases(stack, (8.0, 1.9, 1.2))
-        assert f"ED is phase {ed}, ES is phase {es} (largest and smallest LV" in outcome.notes[0]
+        assert outcome.notes[0] == f"ED is phase {ed}, ES is phase {es} ({FOUND_BY_VOLUME})."
 
 
 @pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])
-def test_phases_that_are_none(text):
-    with pytest.raises(AppError, match="Phases are"):
+def test_invalid_phases_raise(text):
+    with pytest.raises(AppError) as caught:
         parse_phases(text)
+    assert caught.value.values == {"text": text}
 
 
-def test_phases_that_are_some():
+def test_valid_phases_are_parsed():
     assert parse_phases("all") == "all"
     assert parse_phases("ed, es") == "ED,ES"
     assert parse_phases("8,1") == [1, 8]

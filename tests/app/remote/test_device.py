@@ -1,4 +1,4 @@
-"""Another computer as the name of a device."""
+"""Names of devices on another computer."""
 
 import pytest
 
@@ -13,8 +13,8 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice, is_remote
         RemoteDevice(address="tls://server:8786", certificates="k", folder="/data/Größe=1"),
     ],
 )
-def test_a_name_says_it_all(device):
-    assert RemoteDevice.of(str(device)) == device
+def test_name_restores_the_device(device):
+    assert RemoteDevice.parse(str(device)) == device
     assert is_remote(str(device))
 
 

@@ -1,4 +1,4 @@
-"""The same segmentation by another computer: a real scheduler and worker, with certificates."""
+"""Segmentation on another computer, with a real scheduler, worker and certificates."""
 
 from __future__ import annotations
 
@@ -13,24 +13,33 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import numpy as np
 import pytest
 import torch
 
-from napari_bayes_nnunet import Ensemble, find_ensemble, read_volume
+from napari_bayes_nnunet import Ensemble, __version__, find_ensemble, read_volume
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import connection as cluster_check
 from napari_bayes_nnunet.app.cluster.connection import connect
+from napari_bayes_nnunet.app.cluster.worker_call import OTHER_VERSION
 from napari_bayes_nnunet.app.remote import connection as remote_connection
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
-from napari_bayes_nnunet.app.remote.connection import RemoteConnection, what_is_there
+from napari_bayes_nnunet.app.remote.connection import (
+    CONNECTION_LOST,
+    NO_WORKERS,
+    RemoteConnection,
+    describe_workers,
+)
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
+from napari_bayes_nnunet.app.segmentation.ensemble import NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.problems import Statement, statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.study.arrays import read_posterior, round_map
 from napari_bayes_nnunet.nnunet import Stopped
@@ -43,10 +52,6 @@ from ...helpers.jobs import wait_until
 from ...helpers.line import line
 from ...helpers.models import make_model
 
-LOST = (
-    "The connection to {} was lost: see whether its scheduler and worker still run and the network "
-    "is there, then try again."
-)
 ASKED = SegmentationSettings(members=5, mirroring="none")
 CONTINUED = SegmentationSettings(members=9)
 """Takes long enough to be interrupted."""
@@ -162,7 +167,7 @@ def test_only_the_image_goes_out_and_16_bit_come_back(heart, device):
     with line(device.address) as between:
         there = RemoteDevice(address=between.address, certificates=device.certificates)
         remote = RemoteEnsemble(BUILT_IN_FOLDER, device=there)
-        before, out = (between.up, between.down), len(PackedArray.of(image).content)
+        before, out = (between.up, between.down), len(PackedArray.pack(image).content)
         snapshots, (result,) = all_of(
             remote.phase_steps([image], spacing, ASKED, keep_members=True)
         )
@@ -180,7 +185,7 @@ def test_torch_is_not_loaded_here(device):
         "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
         "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
         "from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings\n"
-        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
+        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.parse(sys.argv[2]))\n"
         "image = np.arange(2048).reshape(1, 2, 32, 32)\n"
         "settings = SegmentationSettings(members=1)\n"
         "steps = ensemble.phase_steps([image], (8, 1.5, 1.5), settings, keep_members=True)\n"
@@ -221,7 +226,7 @@ def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
         "from napari_bayes_nnunet.app.remote.device import RemoteDevice\n"
         "from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble\n"
         "from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings\n"
-        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.of(sys.argv[2]))\n"
+        "ensemble = RemoteEnsemble(sys.argv[1], device=RemoteDevice.parse(sys.argv[2]))\n"
         "image = np.load(sys.argv[3])\n"
         "settings = SegmentationSettings(members=9)\n"
         "list(ensemble.phase_steps([image], (8, 1.5, 1.5), settings, keep_members=True))\n"
@@ -274,17 +279,21 @@ def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
     os.kill(ask_worker(device, remote_work.process), signal.SIGKILL)
     with pytest.raises(AppError) as caught:
         all_of(steps)
-    assert str(caught.value) == LOST.format(device.address)
-    wait_until(lambda: "1 worker; it has CPU" in said_of(device))  # its nanny starts another
+    assert caught.value.statement == lost(device)
+    wait_until(lambda: "1 worker: CPU" in describe(device))  # its nanny starts another
     _, results = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     assert len(results) == 1
 
 
-def said_of(device: RemoteDevice) -> str:
+def describe(device: RemoteDevice) -> str:
     try:
-        return what_is_there(device)
+        return describe_workers(device)
     except AppError as error:
         return str(error)
+
+
+def lost(device: RemoteDevice) -> Statement:
+    return statement(CONNECTION_LOST, address=device.address)
 
 
 def test_a_cut_network_is_said(device, heart):
@@ -295,8 +304,8 @@ def test_a_cut_network_is_said(device, heart):
 
 
 def test_a_network_that_fell_silent_is_said(plain, heart, monkeypatch):
-    monkeypatch.setattr(remote_connection, "SILENT_FOR", 4.0)
-    monkeypatch.setattr(remote_connection, "BEATS_EVERY", 0.5)
+    monkeypatch.setattr(remote_connection, "SILENCE_LIMIT", 4.0)
+    monkeypatch.setattr(remote_connection, "HEARTBEAT_SECONDS", 0.5)
     with line(plain.address) as between:
         there = RemoteDevice(address=between.address)
         remote = RemoteEnsemble(BUILT_IN_FOLDER, device=there)
@@ -305,8 +314,8 @@ def test_a_network_that_fell_silent_is_said(plain, heart, monkeypatch):
 
 
 def test_a_worker_that_fell_silent_is_said(plain, heart, monkeypatch):
-    monkeypatch.setattr(remote_connection, "SILENT_FOR", 4.0)
-    monkeypatch.setattr(remote_connection, "BEATS_EVERY", 0.5)
+    monkeypatch.setattr(remote_connection, "SILENCE_LIMIT", 4.0)
+    monkeypatch.setattr(remote_connection, "HEARTBEAT_SECONDS", 0.5)
     device = RemoteDevice(address=plain.address)
     worker = ask_worker(device, remote_work.process)
     remote = RemoteEnsemble(BUILT_IN_FOLDER, device=device)
@@ -344,7 +353,7 @@ def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> No
     threading.Timer(1.0, lose).start()
     with pytest.raises(AppError) as caught:
         all_of(steps)
-    assert str(caught.value) == LOST.format(device.address)
+    assert caught.value.statement == lost(device)
 
 
 def test_the_folder_there_may_have_another_name(device, heart, tmp_path):
@@ -355,10 +364,7 @@ def test_the_folder_there_may_have_another_name(device, heart, tmp_path):
     shutil.rmtree(there)
     with pytest.raises(AppError) as caught:
         remote.phases_at_once(heart[0])
-    assert str(caught.value) == (
-        f"The other computer does not have the ensemble ({there} does not exist): copy it there, "
-        "and name its folder under Path there."
-    )
+    assert str(there) in caught.value.values["reason"]
 
 
 def test_another_ensemble_is_refused(device, tmp_path):
@@ -366,10 +372,7 @@ def test_another_ensemble_is_refused(device, tmp_path):
     there = make_model(tmp_path / "there")
     with pytest.raises(AppError) as caught:
         RemoteEnsemble(here, device=RemoteDevice(**{**vars(device), "folder": str(there)}))
-    assert str(caught.value) == (
-        f"{there} on the other computer is not the same ensemble as the one chosen here: copy it "
-        "there again, or name another folder under Path there."
-    )
+    assert caught.value.values == {"folder": str(there)}
 
 
 def test_members_refused_there_are_refused_here(device, tmp_path):
@@ -380,44 +383,45 @@ def test_members_refused_there_are_refused_here(device, tmp_path):
     assert [member.path for member in refused] == [last]
 
 
-def test_what_cannot_be_segmented_is_said_and_dask_writes_no_arguments(remote, heart, server):
+def test_failed_segmentation_leaves_no_arguments_in_logs(remote, heart, server):
     image, spacing = heart
     bad = np.full(image.shape, np.nan, np.float32)
     with pytest.raises(AppError) as caught:
         all_of(remote.phase_steps([bad], spacing, ASKED, keep_members=True))
-    assert str(caught.value) == "The image holds NaN or infinite voxels; they cannot be segmented."
-    with pytest.raises(AppError, match=r"^Segmentation failed unexpectedly \(ValueError: "):
+    assert caught.value.statement.template == NOT_FINITE
+    with pytest.raises(AppError, match=r"\(ValueError: "):
         all_of(remote.phase_steps([image], spacing, ASKED, keep_members=False))
     assert "Run Failed" not in server.logs
 
 
-def test_a_connection_is_tested(device):
-    assert what_is_there(device).startswith("1 worker; it has CPU, ")
+def test_description_names_the_first_device(device):
+    assert describe_workers(device).startswith("1 worker: CPU, ")
 
 
-def test_a_worker_that_dies_during_the_test_is_said(device):
+def test_worker_that_dies_while_described_raises(device):
     connection = RemoteConnection(device)
     connection._client.run = answers_none
     with pytest.raises(AppError) as caught:
-        connection.what_is_there()
+        connection.describe_workers()
     connection.close()
-    assert str(caught.value) == LOST.format(device.address)
+    assert caught.value.statement == lost(device)
 
 
 def answers_none(*arguments, **options):
-    """What Dask says of workers that are gone."""
+    """Return what Dask returns for workers that are gone."""
     return {}
 
 
-def test_another_version_is_said(device, monkeypatch):
-    monkeypatch.setattr(cluster_check, "__version__", "99")
-    assert "install the same on both" in said_of(device)
-    with pytest.raises(AppError, match="install the same on both"):
+def test_other_version_raises_and_names_both(device, monkeypatch):
+    monkeypatch.setattr(cluster_check, "__version__", "99.0")
+    expected = OTHER_VERSION.format(computer=gethostname(), version=__version__, command="99.0")
+    assert describe(device) == expected
+    with pytest.raises(AppError) as caught:
         RemoteEnsemble(BUILT_IN_FOLDER, device=device)
+    assert caught.value.values == {"problem": expected}
 
 
-def test_a_scheduler_without_workers(tmp_path):
+def test_scheduler_without_workers_is_reported(tmp_path):
     with cluster(tmp_path / "alone") as alone:
-        assert said_of(RemoteDevice(address=alone.address)) == (
-            f"The scheduler at {alone.address} has no workers yet: start one there."
-        )
+        found = describe(RemoteDevice(address=alone.address))
+        assert found == NO_WORKERS.format(address=alone.address)

@@ -19,7 +19,7 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
-from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -288,7 +288,7 @@ def test_phases_of_the_info_cfg(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path, CINE))
     run(dock, qtbot)
     assert list(dock.result.phases) == [4, 2]
-    assert dock.result.phases_from == "Info.cfg beside the image"
+    assert dock.result.phases_from == INFO_CFG
 
 
 def test_phases_add_up_while_the_settings_stay(ready, tmp_path, qtbot) -> None:

@@ -50,13 +50,13 @@ def test_an_address_without_a_scheme_is_encrypted(form, qtbot) -> None:
     write(form.address, " server:8786 ", qtbot)
     form.certificates.editor.row.choose(Path("keys"))
     write(form.folder, "/data/acdc", qtbot)
-    assert RemoteDevice.of(form.device_name) == RemoteDevice(
+    assert RemoteDevice.parse(form.device_name) == RemoteDevice(
         address="tls://server:8786", certificates="keys", folder="/data/acdc"
     )
     assert not form.certificates.native.isHidden()
     write(form.address, "tcp://server:8786", qtbot)
     assert form.certificates.native.isHidden()
-    assert RemoteDevice.of(form.device_name).certificates == ""
+    assert RemoteDevice.parse(form.device_name).certificates == ""
 
 
 def test_typed_values_are_restored(form, settings, qtbot) -> None:

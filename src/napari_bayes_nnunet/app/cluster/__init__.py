@@ -1,1 +1,1 @@
-"""Dask clusters: connecting to a scheduler, starting workers, distributing studies to them."""
+"""Dask clusters: connection to a scheduler, start of workers, distribution of studies."""

@@ -1,4 +1,4 @@
-"""The ensemble of a Dask worker: loaded with its first task, and kept for those that follow."""
+"""Cache of the ensemble on a Dask worker, from its first task to the next ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class EnsembleCache(WorkerPlugin):
-    """One loaded ensemble a worker process; tasks that need it wait for one another."""
+    """The loaded ensemble of a worker process, which one task at a time can use."""
 
     name = "napari-bayes-nnunet-ensemble"
 
@@ -34,41 +34,41 @@ class EnsembleCache(WorkerPlugin):
     def ensemble(
         self, folder: Path, *, device: str = "auto", precision: Precision = "auto"
     ) -> Iterator[Ensemble]:
-        """The ensemble in ``folder``, for nobody else meanwhile; loaded anew where it has changed.
+        """Give the block exclusive use of the ensemble, reloaded if its folder has changed.
 
-        Raises DataError, ModelError or AppError where it cannot be used.
+        Raises DataError, ModelError or AppError if it cannot be used.
         """
-        with self.alone():
+        with self.exclusive():
             yield self._load(folder, device, precision)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Nobody else computes meanwhile: for work with an ensemble that was given before."""
+    def exclusive(self) -> Iterator[None]:
+        """Give the block exclusive use of an ensemble that was loaded before."""
         with self._lock:
             yield
 
     def _load(self, folder: Path, device: str, precision: Precision) -> Ensemble:
         from ..segmentation.ensemble import Ensemble
 
-        found = find_ensemble(folder)  # a training may have added or replaced members
-        asked = (folder, device, precision, fingerprint(found))
-        if self._ensemble is None or self._loaded != asked:
+        current = find_ensemble(folder)  # a training may have added or replaced members
+        key = (folder, device, precision, fingerprint(current))
+        if self._ensemble is None or self._loaded != key:
             self._ensemble = None
-            gc.collect()  # its network is part of a cycle, and may hold most of a card
-            self._ensemble = Ensemble(found, device=device, precision=precision)
-            self._loaded = asked
+            gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
+            self._ensemble = Ensemble(current, device=device, precision=precision)
+            self._loaded = key
         return self._ensemble
 
 
 def worker_cache() -> EnsembleCache:
-    """The keeper of the worker this task runs on, made with the first that asks."""
+    """Return the cache of the worker that runs this task; the first call makes it."""
     worker = get_worker()
-    kept: EnsembleCache = sync(worker.loop, _keeper_of, worker)
-    return kept
+    cache: EnsembleCache = sync(worker.loop, _find_or_make_cache, worker)
+    return cache
 
 
-async def _keeper_of(worker: Worker) -> EnsembleCache:
-    """In the worker's own loop, where nothing else is done meanwhile."""
+async def _find_or_make_cache(worker: Worker) -> EnsembleCache:
+    """Return the cache, in the worker's event loop so that only one is made."""
     if EnsembleCache.name not in worker.plugins:
         await worker.plugin_add(EnsembleCache())
     plugin = worker.plugins[EnsembleCache.name]

@@ -1,4 +1,4 @@
-"""The cluster of this machine alone: a scheduler in this process and a worker for each device."""
+"""Cluster on this computer: a scheduler in this process and a worker process for each GPU."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster, Worker
 
+from ...core.problems import Action
 from .. import AppError
 from ..devices import find_devices
 
@@ -22,40 +23,40 @@ CARDS: Final = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalScheduler(Scheduler):
-    """A scheduler without web pages: these would be open to every program of the machine."""
+    """Scheduler without web pages, which any program on this computer could open."""
 
     def start_http_server(self, *args: Any, **kwargs: Any) -> None:
-        """No port for them."""
+        """Open no port."""
 
 
 class LocalWorker(Worker):
-    """A worker process of the command: it has no web pages, and prints nothing among its lines."""
+    """Worker process without web pages, which leaves the output of the command alone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends it
-        logging.disable()  # Dask reports every start and end, and they would stand in the terminal
-        os.dup2(2, 1)  # what is printed while a study is segmented; the command's lines are read
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command handles Ctrl-C and ends it
+        logging.disable()  # Dask would log every start and end in the terminal
+        os.dup2(2, 1)  # keep prints of libraries out of the command's output, which is parsed
         super().__init__(*args, **kwargs)
 
     def start_http_server(self, *args: Any, **kwargs: Any) -> None:
-        """No port for them."""
+        """Open no port."""
 
 
 @contextmanager
 def embedded_cluster(device: str = "auto") -> Iterator[Client]:
-    """A client of workers on this machine: one for each CUDA card with "auto", otherwise one.
+    """Give a client of workers on this computer: one per CUDA GPU with "auto", otherwise one.
 
-    They end with this process, come back when they are killed, and talk through TLS with
-    certificates that nobody else has. Raises AppError where they cannot be started.
+    The workers end with this process and restart when they are killed. They communicate through
+    TLS with certificates made for this cluster. Raises AppError if they cannot be started.
     """
     security = Security.temporary()
     options = {"host": HOST, "protocol": "tls://", "security": security}
     workers = [
-        # Dask's own limit would be one core's share of the memory.
+        # Dask's default limit is the memory share of a single core.
         {**options, "nthreads": 1, "memory_limit": 0, "env": env, "worker_class": LocalWorker}
         for env in worker_environments(device)
     ]
-    # Dask gives a worker one core; one that has the machine to itself is to use all.
+    # Dask gives a worker one core, but a worker that is alone should use all.
     cores = {f"distributed.nanny.pre-spawn-environ.{name}": None for name in THREADS}
     try:
         with dask.config.set(cores):
@@ -68,14 +69,18 @@ def embedded_cluster(device: str = "auto") -> Iterator[Client]:
                 security=security,
             )
     except (OSError, RuntimeError) as error:
-        raise AppError(f"The worker processes could not be started ({error}).") from error
+        raise AppError(
+            "The worker processes could not be started ({reason}).",
+            Action.START_AGAIN,
+            reason=error,
+        ) from error
     with cluster, Client(cluster, security=security, set_as_default=False) as client:
         yield client
 
 
 def worker_environments(device: str) -> list[dict[str, str]]:
-    """The variables of each worker's process: of several, each sees one card."""
-    cards = _cards() if device in ("auto", "cuda") else []
+    """Return the environment variables of each worker; of several, each sees one GPU."""
+    cards = _visible_cards() if device in ("auto", "cuda") else []
     if not cards:
         return [{}]
     cores = str(max(1, CPU_COUNT // len(cards)))
@@ -83,8 +88,8 @@ def worker_environments(device: str) -> list[dict[str, str]]:
     return [{CARDS: card, **share} for card in cards]
 
 
-def _cards() -> list[str]:
-    """The cards this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    found = sum(name.startswith("cuda:") for name in find_devices())
+def _visible_cards() -> list[str]:
+    """Return the GPUs that this process may use, as in `CUDA_VISIBLE_DEVICES`."""
+    count = sum(name.startswith("cuda:") for name in find_devices())
     visible = os.environ.get(CARDS)
-    return visible.split(",")[:found] if visible else [str(card) for card in range(found)]
+    return visible.split(",")[:count] if visible else [str(card) for card in range(count)]

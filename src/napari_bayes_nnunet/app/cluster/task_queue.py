@@ -1,4 +1,4 @@
-"""Studies as tasks of a Dask cluster: none twice and none missing, whatever dies meanwhile."""
+"""Tasks for the workers of a Dask cluster, each done exactly once although workers may die."""
 
 from __future__ import annotations
 
@@ -18,43 +18,49 @@ from uuid import uuid4
 from distributed import Client, Future, KilledWorker
 from distributed.utils import silence_logging_cmgr
 
+from ...core.problems import Action, Remedy, Statement, statement
 from .. import AppError
-from .connection import address_of, check_cluster, connect, count_slots
+from .connection import check_cluster, connect, count_slots, scheduler_address
 from .local_cluster import embedded_cluster
-from .worker_call import WorkerAnswer, WorkerCall, in_a_line, run_on_worker
+from .worker_call import WorkerAnswer, WorkerCall, error_line, run_on_worker
 
 Task = TypeVar("Task")
 _Result = TypeVar("_Result")
 
 AHEAD: Final = 2
-"""Tasks at the scheduler for each that can run: workers need not wait for this process."""
-ROUNDS: Final = 4
-"""How often a task is handed in; every time Dask tries several workers (allowed-failures)."""
-_LOOKS_EVERY: Final = 1.0
-"""Seconds between two looks at which workers there are."""
-SAYS_AFTER: Final = 10.0
-"""Seconds without any worker after which that is said."""
-GATHERS_WITHIN: Final = 10.0
-"""Seconds for a result that is there; longer where its worker died just then."""
+"""Tasks at the scheduler per slot, so that workers need not wait for this process."""
+MOST_ROUNDS: Final = 4
+"""Times a task is submitted; each time Dask tries several workers (allowed-failures)."""
+_POLL_SECONDS: Final = 1.0
+"""Seconds between two checks of the workers."""
+NOTICE_SECONDS: Final = 10.0
+"""Seconds without a worker after which the user is told."""
+GATHER_SECONDS: Final = 10.0
+"""Seconds to fetch a result; it takes longer only if its worker has just died."""
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 30.0
-"""Seconds an unfit worker rests before it gives a task back; twice as long each time."""
-AWAY_FOR: Final = 300.0
-"""Seconds after which the run ends where no worker is fit: a network drive may come back."""
-REFUSED_FOR: Final = 10.0
-"""The same where all refuse the ensemble, or its device."""
+"""Seconds an unfit worker waits before it returns a task, doubled each time."""
+UNFIT_SECONDS: Final = 300.0
+"""Seconds without a fit worker after which the run ends; a network drive may come back."""
+REFUSAL_SECONDS: Final = 10.0
+"""The same limit if all workers refuse the ensemble or its device."""
+GAVE_UP: Final = (
+    "Gave up after {deaths} worker failures. The workers may be short of memory, or a GPU may be "
+    "faulty."
+)
+NOT_STARTED: Final = "No worker could start the segmentation ({reason})."
 
 
 @contextmanager
 def open_cluster(
     address: str | None, *, certificates: Path | None = None, device: str = "auto"
 ) -> Iterator[Client]:
-    """The cluster whose scheduler is at ``address``; None is one of workers on this machine.
+    """Give a client of the scheduler at ``address``, or if None of workers on this computer.
 
-    ``device`` is for the latter: see `embedded_cluster`. Raises AppError.
+    ``device`` is for the latter, see `embedded_cluster`. Raises AppError.
     """
-    there = connect(address, certificates=certificates) if address else embedded_cluster(device)
-    with silence_logging_cmgr(logging.CRITICAL), there as client:
+    cluster = connect(address, certificates=certificates) if address else embedded_cluster(device)
+    with silence_logging_cmgr(logging.CRITICAL), cluster as client:
         yield client
 
 
@@ -65,19 +71,19 @@ def run_tasks(
     *,
     resources: Mapping[str, float] | None = None,
     folders: Sequence[Path] = (),
-    notify: Callable[[str], None] = lambda sentence: None,
+    notify: Callable[[Statement | str], None] = lambda sentence: None,
 ) -> Iterator[tuple[Task, _Result | str]]:
-    """What ``work`` makes of every task, in the order of their ends; a sentence where it failed.
+    """Yield each task with the result of ``work``, or a sentence if it failed, as they finish.
 
-    ``work`` is a function of a module, which the workers have installed. ``resources`` is what a
-    task needs of those that workers were started with, such as {"GPU": 1}; ``folders`` all workers
-    must see under these paths. ``notify`` is told in a sentence what the user should know
-    meanwhile. Raises AppError where the cluster cannot be used, or its scheduler is lost.
+    ``work`` is a function of a module that the workers have. ``resources`` are what a task needs
+    of those the workers were started with, such as {"GPU": 1}. All workers must see ``folders``
+    under the same paths. ``notify`` is called with a sentence for the user. Raises AppError if the
+    cluster cannot be used or its scheduler is lost.
     """
     check_cluster(client, folders, resources=resources)
     run = _Run(
         client=client,
-        address=address_of(client),
+        address=scheduler_address(client),
         tasks=iter(tasks),
         work=work,
         resources=dict(resources or {}),
@@ -92,9 +98,9 @@ def run_tasks(
 
 @dataclass(kw_only=True)
 class _Attempt(Generic[Task]):
-    """A task, and how often it was handed in and lost its workers.
+    """Task with the number of times it was submitted and lost its worker.
 
-    ``workers`` are those it is for, none where it is for all.
+    ``workers`` are the only ones that may do it; empty means all.
     """
 
     task: Task
@@ -106,16 +112,16 @@ class _Attempt(Generic[Task]):
 
 @dataclass(frozen=True, kw_only=True)
 class _Unfit:
-    """Why a worker gave back its last task, since when it does so, and how long that may last."""
+    """Reason why a worker returns tasks, the time of the first, and the limit in seconds."""
 
-    why: str
+    reason: str
     since: float
-    patience: float
+    limit: float
 
 
 @dataclass(kw_only=True)
 class _Run(Generic[Task, _Result]):
-    """The tasks of one call: a few at the scheduler, the others waiting here."""
+    """Tasks of one call of `run_tasks`: a few at the scheduler, the others waiting here."""
 
     client: Client
     address: str
@@ -123,57 +129,57 @@ class _Run(Generic[Task, _Result]):
     work: Callable[[Task], _Result]
     resources: dict[str, float]
     folders: tuple[Path, ...]
-    notify: Callable[[str], None]
+    notify: Callable[[Statement | str], None]
     running: dict[Future[Any], _Attempt[Task]] = field(default_factory=dict)
-    again: deque[_Attempt[Task]] = field(default_factory=deque)
+    retries: deque[_Attempt[Task]] = field(default_factory=deque)
     ended: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
     slots: dict[str, int] = field(default_factory=dict)
     unfit: dict[str, _Unfit] = field(default_factory=dict)
-    said: set[tuple[str, str]] = field(default_factory=set)
-    looked: float = 0.0
+    notified: set[tuple[str, str]] = field(default_factory=set)
+    checked_at: float = 0.0
     idle_since: float | None = None
 
     def outcomes(self) -> Iterator[tuple[Task, _Result | str]]:
-        """Every task with its result, or the sentence why there is none."""
-        while self._fill():
+        """Yield each task with its result, or with a sentence if it failed."""
+        while self._submit_tasks():
             try:
-                future = self.ended.get(timeout=_LOOKS_EVERY)
+                future = self.ended.get(timeout=_POLL_SECONDS)
             except Empty:
                 continue
             yield from self._settle(future)
 
     def close(self) -> None:
-        """Take back what has not begun; nothing where the scheduler is gone."""
+        """Cancel the submitted tasks, unless the scheduler is gone."""
         if self.running and self.client.status == "running":
             with suppress(OSError):
                 self.client.cancel(list(self.running))
 
-    def _fill(self) -> bool:
-        """Hand in as many tasks as the workers can need soon; False when all have ended."""
-        self._look()
+    def _submit_tasks(self) -> bool:
+        """Submit as many tasks as the workers need soon; return False when all have ended."""
+        self._check_workers()
         while len(self.running) < max(1, AHEAD * sum(self.slots.values())):
             if (attempt := self._next()) is None:
                 break
-            self._hand_in(attempt)
+            self._submit(attempt)
         return bool(self.running)
 
     def _next(self) -> _Attempt[Task] | None:
-        """The next task; those that lost their workers come last, and alone.
+        """Return the next task; tasks that lost their worker come last, and alone.
 
-        Dask holds the death of a worker against all tasks it had, also those that only waited
-        there: beside the one that takes too much memory, others would be lost with it.
+        Dask blames the death of a worker on all its tasks, even those that only waited there, so
+        that a task that needs too much memory would fail others with it.
         """
         for task in self.tasks:
             return _Attempt(task=task)
-        return self.again.popleft() if self.again and not self.running else None
+        return self.retries.popleft() if self.retries and not self.running else None
 
-    def _hand_in(self, attempt: _Attempt[Task]) -> None:
-        parcel = WorkerCall(
+    def _submit(self, attempt: _Attempt[Task]) -> None:
+        call = WorkerCall(
             work=self.work, task=attempt.task, folders=self.folders, pause=attempt.pause
         )
         future = self.client.submit(
-            *(run_on_worker, parcel),
-            key=f"study-{uuid4().hex}",  # Dask writes keys into its logs: they must name nobody
+            *(run_on_worker, call),
+            key=f"study-{uuid4().hex}",  # Dask logs keys, so they must not name a patient
             resources=self.resources or None,
             workers=list(attempt.workers) or None,
         )
@@ -181,13 +187,13 @@ class _Run(Generic[Task, _Result]):
         future.add_done_callback(self.ended.put)
 
     def _settle(self, future: Future[Any]) -> Iterator[tuple[Task, _Result | str]]:
-        """Yield the task with its outcome, unless it is to be tried again."""
+        """Yield the task with its outcome, unless it is tried again."""
         attempt = self.running.get(future)
-        if attempt is None:  # it was handed in anew meanwhile
+        if attempt is None:  # it has been resubmitted meanwhile
             return
         try:
-            answer: WorkerAnswer[_Result] = future.result(timeout=GATHERS_WITHIN)
-        except TimeoutError:  # its worker died with the result, and another makes it anew
+            answer: WorkerAnswer[_Result] = future.result(timeout=GATHER_SECONDS)
+        except TimeoutError:  # its worker died with the result, and another worker repeats it
             future.add_done_callback(self.ended.put)
             return
         except KilledWorker as error:
@@ -196,41 +202,41 @@ class _Run(Generic[Task, _Result]):
             return
         except CancelledError as error:
             raise self._lost() from error
-        except Exception as error:  # what Dask itself could not do, such as reading the task
-            answer = WorkerAnswer(failure=f"No worker could begin ({in_a_line(error)}).")
+        except Exception as error:  # an error of Dask itself, such as in unpickling the task
+            answer = WorkerAnswer(failure=NOT_STARTED.format(reason=error_line(error)))
         del self.running[future]
         future.release()
         if answer.unfit:
             self._note_unfit(answer)
             attempt.pause = min(2 * attempt.pause, LONGEST_PAUSE)
-            self._hand_in_elsewhere(attempt)
+            self._submit_elsewhere(attempt)
         else:
             self.unfit.pop(answer.worker, None)
             yield attempt.task, answer.failure or answer.result
 
     def _note_unfit(self, answer: WorkerAnswer[_Result]) -> None:
-        """Remember why a worker gave its task back; said once."""
+        """Remember why a worker returned its task, and notify the user once."""
         before = self.unfit.get(answer.worker)
         self.unfit[answer.worker] = _Unfit(
-            why=answer.unfit,
+            reason=answer.unfit,
             since=before.since if before else monotonic(),
-            patience=REFUSED_FOR if answer.refuses else AWAY_FOR,
+            limit=REFUSAL_SECONDS if answer.refuses else UNFIT_SECONDS,
         )
-        if (answer.worker, answer.unfit) not in self.said:
-            self.said.add((answer.worker, answer.unfit))
+        if (answer.worker, answer.unfit) not in self.notified:
+            self.notified.add((answer.worker, answer.unfit))
             self.notify(answer.unfit)
 
-    def _hand_in_elsewhere(self, attempt: _Attempt[Task]) -> None:
-        """To a worker that is fit, as far as is known; to any where none is.
+    def _submit_elsewhere(self, attempt: _Attempt[Task]) -> None:
+        """Submit the task to the workers not known to be unfit, or to all if there are none.
 
-        Dask's `allow_other_workers` would also allow those without the resources.
+        Dask's `allow_other_workers` would also allow workers without the resources.
         """
-        attempt.workers = frozenset(self._able()) - self.unfit.keys()
-        self._hand_in(attempt)
+        attempt.workers = frozenset(self._workers()) - self.unfit.keys()
+        self._submit(attempt)
 
-    def _able(self) -> list[str]:
-        """The workers that take such tasks, fit or not."""
-        return [worker for worker, number in self.slots.items() if number]
+    def _workers(self) -> list[str]:
+        """Return the workers with the resources, fit or not."""
+        return [worker for worker, count in self.slots.items() if count]
 
     def _after_deaths(
         self, attempt: _Attempt[Task], deaths: int
@@ -238,70 +244,73 @@ class _Run(Generic[Task, _Result]):
         """Put the task behind all others, or give it up."""
         attempt.rounds += 1
         attempt.deaths += deaths
-        if attempt.rounds < ROUNDS:
-            self.again.append(attempt)
+        if attempt.rounds < MOST_ROUNDS:
+            self.retries.append(attempt)
         else:
-            yield (
-                attempt.task,
-                f"The workers that took it died {attempt.deaths} times: their memory may be too "
-                "small for it, or their cards fail.",
-            )
+            yield attempt.task, GAVE_UP.format(deaths=attempt.deaths)
 
-    def _look(self) -> None:
-        """Count what can run at once, and say it where that has been nothing for a while."""
+    def _check_workers(self) -> None:
+        """Update the slots, and notify the user if there have been none for a while."""
         if self.client.status != "running":
             raise self._lost()
-        if monotonic() - self.looked < _LOOKS_EVERY:
+        if monotonic() - self.checked_at < _POLL_SECONDS:
             return
         try:
             self.slots = count_slots(self.client, self.resources)
         except OSError as error:
             raise self._lost() from error
-        self.looked = monotonic()
-        self.unfit = {name: each for name, each in self.unfit.items() if name in self.slots}
-        self._take_from_the_gone()
-        able = self._able()
-        self._end_unless_fit(able)
-        if able:
+        self.checked_at = monotonic()
+        self.unfit = {name: unfit for name, unfit in self.unfit.items() if name in self.slots}
+        self._resubmit_lost()
+        workers = self._workers()
+        self._stop_if_all_unfit(workers)
+        if workers:
             self.idle_since = None
         elif self.idle_since is None:
-            self.idle_since = self.looked
-        elif self.looked - self.idle_since > SAYS_AFTER:
-            self.idle_since = math.inf  # said once
-            self.notify(self._nobody())
+            self.idle_since = self.checked_at
+        elif self.checked_at - self.idle_since > NOTICE_SECONDS:
+            self.idle_since = math.inf  # so that the user is told once
+            self.notify(self._waiting())
 
-    def _take_from_the_gone(self) -> None:
-        """Hand in anew what is for workers that have gone: Dask would wait for them for ever."""
+    def _resubmit_lost(self) -> None:
+        """Resubmit tasks for workers that are gone; Dask would wait for them for ever."""
         for future, attempt in list(self.running.items()):
             if attempt.workers and not attempt.workers & self.slots.keys() and not future.done():
                 del self.running[future]
-                with suppress(OSError):  # the next look says it
+                with suppress(OSError):  # the next check reports a lost scheduler
                     self.client.cancel([future])
-                self._hand_in_elsewhere(attempt)
+                self._submit_elsewhere(attempt)
 
-    def _end_unless_fit(self, able: list[str]) -> None:
-        """Raise AppError where all workers have been unfit for too long."""
-        unfit = [self.unfit[worker] for worker in able if worker in self.unfit]
-        if not unfit or len(unfit) < len(able):
+    def _stop_if_all_unfit(self, workers: list[str]) -> None:
+        """Raise AppError if all workers have been unfit for too long."""
+        unfit = [self.unfit[worker] for worker in workers if worker in self.unfit]
+        if not unfit or len(unfit) < len(workers):
             return
-        last = max(unfit, key=lambda each: each.since)
-        if self.looked - last.since > max(each.patience for each in unfit):
+        last = max(unfit, key=lambda one: one.since)
+        if self.checked_at - last.since > max(one.limit for one in unfit):
             raise AppError(
-                f"{last.why.rstrip('.')}. No worker can go on: what is finished stays, and "
-                "--continue goes on from there."
+                "{reason} No worker can continue, but finished studies are kept.",
+                Action.CONTINUE,
+                reason=last.reason,
             )
 
-    def _nobody(self) -> str:
+    def _waiting(self) -> Statement:
         offer = " ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
-        asked = f' --resources "{offer}"' if offer else ""
-        which = f"no worker that offers {offer}" if offer else "no worker"
-        return (
-            f"Waiting: there is {which} at {self.address} now; "
-            f"`dask worker {self.address} --nthreads 1{asked}` starts one."
+        command = f"dask worker {self.address} --nthreads 1"
+        if not offer:
+            remedy = Remedy(Action.START_WORKER, {"command": command})
+            return statement("Waiting for a worker at {address}.", remedy, address=self.address)
+        remedy = Remedy(Action.START_WORKER, {"command": f'{command} --resources "{offer}"'})
+        return statement(
+            "Waiting for a worker with {resources} at {address}.",
+            remedy,
+            address=self.address,
+            resources=offer,
         )
 
     def _lost(self) -> AppError:
         return AppError(
-            f"The scheduler at {self.address} is gone: what is finished stays, and --continue "
-            "goes on from there."
+            "The scheduler at {address} is gone, but finished studies are kept.",
+            Action.CONTINUE,
+            address=self.address,
         )

@@ -1,4 +1,4 @@
-"""A study on its way to a worker of a Dask cluster, and what comes back."""
+"""Function call for a Dask worker, and its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import gethostname
 from time import sleep
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from distributed import get_worker
 
@@ -18,14 +18,24 @@ from .. import AppError
 
 _Result = TypeVar("_Result")
 
+OTHER_VERSION: Final = (
+    "{computer} has version {version} of napari-bayes-nnunet, but this computer has {command}. "
+    "Install the same version on both."
+)
+MISSING_FOLDER: Final = (
+    "{computer} cannot see the folder {folder}. All computers of the cluster need the ensemble, "
+    "the studies and the output under the same paths."
+)
+REFUSED: Final = "{computer} cannot use the ensemble. {reason}"
+FAILED_TASK: Final = "Segmentation failed unexpectedly ({reason})."
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class WorkerCall:
-    """``work`` to do with ``task``, by a worker of this version that sees the ``folders``.
+    """Call of ``work`` with ``task``, for a worker of this version that sees the ``folders``.
 
-    A worker that cannot do it waits ``pause`` seconds before it says so.
-    It says nothing of its content: Dask writes the arguments of tasks into logs, and a path may
-    name a patient.
+    A worker that cannot do it waits ``pause`` seconds before it answers. The call has no readable
+    text, because Dask logs the arguments of tasks and a path may name a patient.
     """
 
     work: Callable[[Any], Any]
@@ -37,10 +47,10 @@ class WorkerCall:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerAnswer(Generic[_Result]):
-    """What became of a parcel on ``worker``: a result, or the sentence why there is none.
+    """Answer of ``worker``: a result, or the sentence ``failure``.
 
-    ``unfit`` is the sentence why this worker can do none at all; ``refuses`` if the ensemble, or
-    its device, is what it cannot use.
+    ``unfit`` is a sentence if the worker cannot do any task; ``refuses`` is set if the reason is
+    the ensemble or its device.
     """
 
     result: _Result = field(default=None, repr=False)  # type: ignore[assignment]
@@ -50,48 +60,43 @@ class WorkerAnswer(Generic[_Result]):
     worker: str = ""
 
 
-def run_on_worker(parcel: WorkerCall) -> WorkerAnswer[Any]:
-    """Do the work on a worker; errors come back as answers, for Dask would log their texts.
+def run_on_worker(call: WorkerCall) -> WorkerAnswer[Any]:
+    """Do the work on a worker and return errors as answers, because Dask would log their texts.
 
-    An unfit worker is busy for the pause, so that Dask gives the others of its tasks to others.
+    An unfit worker is busy for the pause, so that Dask gives its waiting tasks to others.
     """
     worker = get_worker().address
     refuses = False
     try:
-        unfit = worker_problem(parcel.version, parcel.folders)
+        unfit = worker_problem(call.version, call.folders)
         if not unfit:
-            return WorkerAnswer(result=parcel.work(parcel.task), worker=worker)
+            return WorkerAnswer(result=call.work(call.task), worker=worker)
     except (AppError, DataError, ModelError) as error:
-        refuses, unfit = True, f"{gethostname()} cannot use the ensemble: {error}"
+        refuses, unfit = True, REFUSED.format(computer=gethostname(), reason=error)
     except Exception as error:  # one study must not stop the others
-        return WorkerAnswer(failure=f"It failed ({in_a_line(error)}).", worker=worker)
-    sleep(parcel.pause)
+        return WorkerAnswer(failure=FAILED_TASK.format(reason=error_line(error)), worker=worker)
+    sleep(call.pause)
     return WorkerAnswer(unfit=unfit, refuses=refuses, worker=worker)
 
 
-def in_a_line(error: BaseException) -> str:
-    """The kind of an error and its text, without breaks."""
+def error_line(error: BaseException) -> str:
+    """Return the type and the text of an error, without line breaks."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def worker_problem(version: str, folders: Sequence[Path] = ()) -> str:
-    """Why this process cannot work for a command of ``version``, a sentence; "" where it can."""
+    """Return a sentence if this process cannot work for a command of ``version``, else ""."""
+    computer = gethostname()
     if version != __version__:
-        return (
-            f"{gethostname()} has version {__version__} of napari-bayes-nnunet and this machine "
-            f"{version}: install the same on both."
-        )
+        return OTHER_VERSION.format(computer=computer, version=__version__, command=version)
     for folder in folders:
-        if not _is_there(folder):
-            return (
-                f"{gethostname()} does not see the folder {folder}: all machines of the cluster "
-                "need the ensemble, the studies and the output under the same paths."
-            )
+        if not _is_visible(folder):
+            return MISSING_FOLDER.format(computer=computer, folder=folder)
     return ""
 
 
-def _is_there(folder: Path) -> bool:
+def _is_visible(folder: Path) -> bool:
     try:
         return folder.is_dir()
-    except OSError:  # such as ESTALE, of a network drive
+    except OSError:  # such as ESTALE from a network drive
         return False

@@ -1,1 +1,1 @@
-"""Segmentation of all studies in a folder tree: the run, its table and its page."""
+"""Segmentation of all studies in a folder tree, with a table and a page."""

@@ -1,4 +1,4 @@
-"""The page of a run over many studies, OUT/cohort.html: failures first, then the worst first."""
+"""Page of a cohort, OUT/cohort.html: failures first, then by predicted quality, worst first."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .row import NUMBERS, StudyRow
 
 PAGE: Final = "cohort.html"
 MOST_ROWS: Final = 1000
-"""More would make a page that no browser likes; all are in the table."""
+"""Rows at most, so that browsers can open the page; cohort.csv has all."""
 MOST_PICTURES: Final = 200
 WRITES_EVERY: Final = 5.0
-"""Seconds; at least, for a page of many pictures takes a while."""
+"""Fewest seconds between two updates, because a page of many pictures takes long."""
 
 
 class CohortPage:
-    """The file while the run goes on. Raises OSError where it cannot be written.
+    """Page that is updated during the run. Raises OSError if it cannot be written.
 
-    ``asked`` tells how the ensemble is asked, ``total`` how many studies there are; ``picture_of``
-    is the file of a study's picture.
+    ``asked`` are the settings to show, ``total`` is the number of studies, and ``picture_of``
+    returns the file of a study's picture.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class CohortPage:
         self._next = 0.0
 
     def update(self, rows: Sequence[StudyRow]) -> None:
-        """Write the page, unless that was done a moment ago."""
+        """Write the page, unless it was written a moment ago."""
         if time.monotonic() >= self._next:
-            began = time.monotonic()
+            start = time.monotonic()
             self.write(rows)
-            taken = time.monotonic() - began
-            self._next = time.monotonic() + max(WRITES_EVERY, 10 * taken)
+            seconds = time.monotonic() - start
+            self._next = time.monotonic() + max(WRITES_EVERY, 10 * seconds)
 
     def write(self, rows: Sequence[StudyRow]) -> None:
         """Write the page now."""
@@ -59,7 +59,7 @@ class CohortPage:
         failed = sorted((row for row in rows if row.failure), key=lambda row: row.case)
         others = sorted((row for row in rows if not row.failure), key=lambda row: row.worst_first)
         shown = others[:MOST_ROWS]
-        of_name = {name: n.unit for row in shown for name, n in row.numbers.items()}
+        units = {name: n.unit for row in shown for name, n in row.numbers.items()}
         return render_page(
             "cohort.html.j2",
             heading=f"{len(rows)} of {self._total} studies",
@@ -70,7 +70,7 @@ class CohortPage:
             segmented=others,
             most_rows=MOST_ROWS,
             pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
-            units={name: of_name[name] for name in NUMBERS if name in of_name},
+            units={name: units[name] for name in NUMBERS if name in units},
             number=format_number,
             spread=format_spread,
             unknown=UNKNOWN,
@@ -82,7 +82,7 @@ class CohortPage:
 def _tiles(rows: Sequence[StudyRow], total: int, failed: int) -> Iterator[Tile]:
     before = sum(row.outcome == "finished before" for row in rows)
     warned = sum(bool(row.warnings) for row in rows)
-    below = f"{before} of them in an earlier run" if before else ""
+    below = f"{before} in an earlier run" if before else ""
     yield Tile("Segmented", str(len(rows) - failed), below=below)
     yield Tile("Failed", str(failed))
     yield Tile("With warnings", str(warned))
@@ -90,7 +90,7 @@ def _tiles(rows: Sequence[StudyRow], total: int, failed: int) -> Iterator[Tile]:
 
 
 def _picture(file: Path) -> bytes:
-    """Return the PNG file, or nothing if it could not be drawn."""
+    """Return the content of the PNG file, or b"" if there is none."""
     try:
         return file.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""A run over many studies: each is a task, and what is known of all is written meanwhile."""
+"""Segmentation of a cohort: one task per study, with a table and a page that grow meanwhile."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...core.durations import TimeLeft
+from ...core.problems import Action, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.files.atomic import remove_leftovers
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
-from ..messages import StudyDone
+from ..messages import StudyDone, speech
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
 from .page import PAGE, CohortPage
@@ -27,41 +28,50 @@ Work: TypeAlias = Callable[[StudyTask], StudyRow]
 RunTasks: TypeAlias = Callable[
     [Iterable[StudyTask], Work], Iterator[tuple[StudyTask, StudyRow | str]]
 ]
-"""Gives every task with its row, or with the sentence why there is none, in any order."""
+"""Function that yields each task with its row, or with a sentence if it failed, in any order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CohortRequest:
-    """Which ensemble segments the studies in the folders of ``prediction.images``, and how."""
+    """Request to segment the studies in the folders ``prediction.images`` with ``ensemble``."""
 
     ensemble: Path
     prediction: PredictionRequest
 
 
 def find_cohort(request: CohortRequest) -> FoundStudies:
-    """The studies there are. Raises AppError or DataError where the request cannot be met."""
-    asked = request.prediction
-    output = asked.output.resolve()
-    if any(place.is_dir() and place.resolve() == output for place in asked.images):
-        raise AppError("The results would lie among the images; choose another output folder.")
-    check_request(find_ensemble(request.ensemble), asked)
-    if is_cohort_table(output / COHORT) and not (asked.overwrite or asked.skip_finished):
+    """Return the studies. Raises AppError or DataError if the request cannot be met."""
+    prediction = request.prediction
+    output = prediction.output.resolve()
+    if any(path.is_dir() and path.resolve() == output for path in prediction.images):
         raise AppError(
-            f"{output} holds the results of an earlier run; use --continue to go on with it, or "
-            "--overwrite to replace what it has of these studies."
+            "The output folder {folder} is also the folder of the images.",
+            Action.OTHER_OUTPUT,
+            folder=prediction.output,
+        )
+    check_request(find_ensemble(request.ensemble), prediction)
+    may_replace = prediction.overwrite or prediction.skip_finished
+    if is_cohort_table(output / COHORT) and not may_replace:
+        raise AppError(
+            "{folder} has the results of an earlier run.",
+            *(Action.CONTINUE, Action.OVERWRITE),
+            folder=output,
         )
     return find_studies(
-        asked.images, output=output, folder_names=asked.folder_names, series=asked.series
+        prediction.images,
+        output=output,
+        folder_names=prediction.folder_names,
+        series=prediction.series,
     )
 
 
 def run_cohort(
     request: CohortRequest, found: FoundStudies, run_tasks: RunTasks, *, work: Work = run_study
 ) -> Generator[StudyDone, None, None]:
-    """Segment the studies and yield how each ended; writes cohort.csv and cohort.html.
+    """Segment the studies, yield the outcome of each, and write cohort.csv and cohort.html.
 
-    Both are whole whenever it ends, also by closing this generator. Studies that seem finished
-    come first, so that their rows are there again soon. Raises AppError.
+    Both files are complete however the generator ends. Studies that seem finished come first, so
+    that their rows are soon in the table again. Raises AppError.
     """
     tasks = sorted(_tasks(request, found), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
@@ -83,7 +93,7 @@ def run_cohort(
             for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
-                    row = replace(row, outcome="done")  # by a worker that died before it said so
+                    row = replace(row, outcome="done")  # by a worker that died before it answered
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
@@ -91,30 +101,30 @@ def run_cohort(
 
 
 def _tasks(request: CohortRequest, found: FoundStudies) -> Iterator[StudyTask]:
-    """One a study. Where its worker dies it is begun again, beside what was written until then."""
-    asked = request.prediction
-    asked = replace(asked, images=(), skip_finished=not asked.overwrite)
+    """Yield one task per study.
+
+    A task skips finished phases, because it is repeated if its worker dies.
+    """
+    prediction = request.prediction
+    prediction = replace(prediction, images=(), skip_finished=not prediction.overwrite)
     for study in found.inputs:
-        yield StudyTask(
-            ensemble=request.ensemble,
-            request=asked,
-            study=study,
-        )
+        yield StudyTask(ensemble=request.ensemble, request=prediction, study=study)
 
 
-def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTask, str]:
-    """Studies with results of another run, unless the request says what becomes of them."""
+def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTask, StudyRow]:
+    """Return the rows of studies with earlier results that may not be replaced or continued."""
     if request.prediction.overwrite or request.prediction.skip_finished:
         return {}
-    sentence = (
-        f"Results of it exist in {request.prediction.output}; use --overwrite to replace them or "
-        "--continue to do only what is missing."
+    failure = statement(
+        "Results of this study exist in {folder}.",
+        *(Action.OVERWRITE, Action.CONTINUE),
+        folder=request.prediction.output,
     )
-    return {task: sentence for task in tasks if task.has_results}
+    return {task: failed_row(task.study.name, failure) for task in tasks if task.has_results}
 
 
 def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> StudyDone:
-    """Return the message of a study that ended; the segmented ones tell the time left."""
+    """Return the message of a study that ended; only segmented ones count for the time left."""
     if row.outcome == "done":
         time_left.step()
     elif time_left.seconds(1) is None:
@@ -123,7 +133,7 @@ def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> St
     return StudyDone(
         case=row.case,
         outcome=row.outcome,
-        text=row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes))),
+        **speech(row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes)))),
         done=done,
         total=total,
         eta_seconds=None if seconds is None else round(seconds, 1),
@@ -132,18 +142,18 @@ def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> St
 
 def _asked(request: CohortRequest) -> Mapping[str, str]:
     """Return the settings of the run, for its page."""
-    asked, settings = request.prediction, request.prediction.settings
+    prediction, settings = request.prediction, request.prediction.settings
     until_stable = ", until stable" if settings.until_stable else ""
     folder = find_ensemble(request.ensemble)
-    told = {
+    shown = {
         "Ensemble": folder.name,
         "Kind": folder.kind,
         "Method": settings.method,
         "Members": f"at most {settings.members}{until_stable}",
         "Mirroring": settings.mirroring,
-        "Phases of cines": asked.phases,
-        "Saved": ", ".join(("labels", *sorted(asked.save))),
+        "Phases of cines": prediction.phases,
+        "Saved": ", ".join(("labels", *sorted(prediction.save))),
     }
     if settings.temperature is not None:
-        told["Temperature"] = f"{settings.temperature}"
-    return told
+        shown["Temperature"] = f"{settings.temperature}"
+    return shown

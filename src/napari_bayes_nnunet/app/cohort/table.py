@@ -1,4 +1,4 @@
-"""What is known of a run over many studies, beside the results: its table and its page."""
+"""Table of a cohort, and the update of table and page after each study."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .row import NUMBERS, StudyRow
 
 
 class CohortSummary:
-    """Both, as the studies end. What cannot be written meanwhile is written with what follows.
+    """Table and page of a run, updated after each study.
 
-    On Windows a table that is open in Excel cannot be written: that ends no run.
+    A failed update does not end the run, because on Windows a table that is open in Excel cannot
+    be written. The next update includes its rows.
     """
 
     def __init__(self, table: CohortTable, page: CohortPage) -> None:
@@ -27,7 +28,7 @@ class CohortSummary:
         self._rows: list[StudyRow] = []
 
     def add(self, row: StudyRow) -> None:
-        """Another study ended."""
+        """Add the row of a study."""
         self._rows.append(row)
         with suppress(OSError):
             self._table.append(row)
@@ -35,7 +36,7 @@ class CohortSummary:
             self._page.update(self._rows)
 
     def close(self) -> None:
-        """Write both as a whole. Raises OSError where that is not possible now either."""
+        """Write table and page completely. Raises OSError."""
         try:
             self._table.finish(self._rows)
         finally:
@@ -47,10 +48,10 @@ _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 
 class CohortTable:
-    """The file while it is written: a kill leaves whole rows, and none twice.
+    """The file cohort.csv, which has only complete rows and each once, even after a kill.
 
-    Rows of runs before stay until their studies give others, but for those that are ``redone``.
-    Raises OSError where it cannot be written.
+    Rows of earlier runs stay until their studies end again, except those ``redone``. Raises
+    OSError if it cannot be written.
     """
 
     def __init__(self, folder: Path, *, redone: Collection[str] = ()) -> None:
@@ -60,13 +61,13 @@ class CohortTable:
         self.finish(())
 
     def append(self, row: StudyRow) -> None:
-        """Write a row at the end, at once; one that is there from before is renewed at the end."""
+        """Append a row at once, unless an earlier row has to be replaced at the end."""
         if row.case not in self._before:
             with self._file.open("ab", buffering=0) as file:
                 file.write(_lines([_values(row)]).encode())
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
-        """Write all rows: those that failed, then the worst first, whichever ended first."""
+        """Write all rows: failures, then by predicted quality, worst first."""
         every = self._before | {row.case: _values(row) for row in rows}
         write_text(self._file, _lines([_head(), *sorted(every.values(), key=_worst_first)]))
 
@@ -77,7 +78,7 @@ def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
 
 
 def _rows_in(file: Path) -> dict[str, list[Any]]:
-    """The rows by study, of a table that an earlier run has left."""
+    """Return study → row of the table of an earlier run."""
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.reader(lines))
@@ -105,9 +106,9 @@ def _values(row: StudyRow) -> list[Any]:
         both = (measured.value, measured.spread) if measured else (math.nan, math.nan)
         numbers += ["" if math.isnan(value) else f"{value:.2f}" for value in both]
     quality = "" if row.quality is None else f"{row.quality:.4f}"
-    said = (" ".join(row.warnings), " ".join(row.notes), row.failure)
-    about = (row.seconds, row.device, *said)
-    return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *about]
+    texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
+    ends = (row.seconds, row.device, *texts)
+    return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *ends]
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:

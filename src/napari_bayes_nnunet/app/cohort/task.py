@@ -1,4 +1,4 @@
-"""One study of a run over many as a task: all a worker needs to know, and what it does."""
+"""Task of a worker: the segmentation of one study of a cohort."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ...io.study.info import STUDY_FILE
 from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
-from ..cluster.worker_call import in_a_line
+from ..cluster.worker_call import FAILED_TASK, error_line
 from ..prediction.output_files import MAPS, case_files, frame_name
 from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest
@@ -39,9 +39,9 @@ _PICTURE: Final = "_picture.png"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTask:
-    """A study to segment with the ensemble in a folder; ``request`` says how, and is of all.
+    """Study to segment with the ensemble in a folder.
 
-    Its ``output`` is that of the run: the results go where ``study`` says.
+    ``request`` is the same for all studies of the run; its ``output`` is that of the run.
     """
 
     ensemble: Path
@@ -50,30 +50,30 @@ class StudyTask:
 
     @property
     def output(self) -> Path:
-        """The folder of the study's results."""
+        """Folder of the study's results."""
         return self.request.output / self.study.folder
 
     @property
     def picture(self) -> Path:
-        """The small picture of the study."""
+        """File of the study's small picture."""
         return self.output / f"{self.study.case}{_PICTURE}"
 
     @property
     def has_results(self) -> bool:
-        """Whether there are labels, a report or a study of it, whatever made them."""
+        """Whether labels, a report or a study exist, whatever made them."""
         case = self.study.case
-        known = (*case_files(case, MAPS).values(), f"{case}/{STUDY_FILE}")
-        # Last what the whole folder is listed for.
-        return any((self.output / name).exists() for name in known) or any(
+        names = (*case_files(case, MAPS).values(), f"{case}/{STUDY_FILE}")
+        # Phases last, because the search lists the whole folder.
+        return any((self.output / name).exists() for name in names) or any(
             self.output.glob(f"{glob.escape(case)}_frame*")
         )
 
 
 def run_study(task: StudyTask) -> StudyRow:
-    """Segment a study on a Dask worker, with the ensemble that is kept there.
+    """Segment a study on a Dask worker, with its cached ensemble.
 
-    Raises DataError, ModelError or AppError where the worker cannot use the ensemble. Where CUDA
-    is broken it ends the process: Dask starts another and gives the study to any.
+    Raises DataError, ModelError or AppError if the worker cannot use the ensemble. If CUDA is
+    broken it ends the process, so that Dask starts another and gives the study to any worker.
     """
     from ...nnunet.device import is_broken
 
@@ -83,16 +83,19 @@ def run_study(task: StudyTask) -> StudyRow:
             return segment_study(ensemble, task)
     except (DataError, ModelError, AppError):
         raise
-    except Exception as error:  # a study becomes a row, whatever happens: this is the worker's
+    except Exception as error:  # from loading, because segment_study turns errors into a row
         if is_broken(error):
             os._exit(1)
-        raise AppError(f"It could not be loaded ({in_a_line(error)}).") from error
+        raise AppError(
+            "Its files could not be loaded ({reason}). Check that their drive is connected.",
+            reason=error_line(error),
+        ) from error
 
 
 def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
-    """Segment a study; whatever goes wrong with it is a sentence in its row.
+    """Segment a study; an error becomes a sentence in its row.
 
-    Only an error that broke CUDA, of which the study need not be the cause, is raised.
+    Only an error that breaks CUDA is raised, because the study need not be its cause.
     """
     study = task.study
     image = study_image(study, series=task.request.series)
@@ -112,20 +115,21 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
             _write_picture(task, image, phase, ensemble.structures)
         return row
     except (DataError, ModelError, AppError) as error:
-        return failed_row(study.name, str(error))
-    except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+        return failed_row(study.name, error.statement)
+    except Exception as error:  # nnU-Net may fail on an image in any way; others continue
         from ...nnunet.device import is_broken
 
-        if is_broken(error):  # all others would fail here, too
+        if is_broken(error):  # all other studies would fail here, too
             raise
         _LOGGER.debug("%s", study.name, exc_info=True)
-        # The text may have a path in it, and the folders of DICOM files are often called as people.
-        told = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
-        return failed_row(study.name, f"It could not be segmented ({type(error).__name__}{told}).")
+        # The text may contain a path, and folders of DICOM files are often named after patients.
+        text = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
+        failure = FAILED_TASK.format(reason=f"{type(error).__name__}{text}")
+        return failed_row(study.name, failure)
 
 
 def _without(notes: Sequence[str], warnings: Sequence[str]) -> tuple[str, ...]:
-    """The notes that are no warnings of a phase."""
+    """Return the notes that are not warnings of a phase."""
     return tuple(note for note in notes if not note.endswith(tuple(warnings) or ("\n",)))
 
 
@@ -133,14 +137,14 @@ def _write_picture(
     task: StudyTask, image: CaseImage, phase: int | None, structures: Mapping[str, int]
 ) -> None:
     """Draw the middle slice of the heart."""
-    with suppress(Exception):  # a study without its picture is none the worse
+    with suppress(Exception):  # a missing picture does not matter
         volume = image.read()[0]
         voxels = (volume if phase is None else volume.frame(phase)).voxels
         name = case_files(frame_name(task.study.case, phase), ())["labels"]
         labels = read_labels(task.output / name).voxels
         heart: NDArray[np.bool_] = labels > 0
-        (found,) = np.nonzero(heart.any(axis=(1, 2)))
-        z = found[len(found) // 2] if len(found) else len(labels) // 2
+        (slices,) = np.nonzero(heart.any(axis=(1, 2)))
+        z = slices[len(slices) // 2] if len(slices) else len(labels) // 2
         spacing = volume.spacing[1:]
         png = thumbnail(
             voxels[z],

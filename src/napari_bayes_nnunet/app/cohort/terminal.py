@@ -1,4 +1,4 @@
-"""A run over many studies in a terminal: what was found, a bar with the time left, the failures."""
+"""Segmentation of a cohort in a terminal: studies, a progress bar, failures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from ...core.problems import Statement
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...nnunet import ModelError
@@ -33,7 +34,7 @@ from .run import CohortRequest, RunTasks, find_cohort, run_cohort
 from .terminal_output import CohortText, StudyCounts, found_text
 
 INTERRUPTED: Final = 130
-"""Exit code of a program that Ctrl-C has ended."""
+"""Exit code after Ctrl-C."""
 
 
 def run_in_terminal(
@@ -44,17 +45,17 @@ def run_in_terminal(
     resources: Mapping[str, float] | None = None,
     jsonl: bool = False,
 ) -> int:
-    """Segment all studies, here or on the cluster of ``scheduler``; returns the exit code.
+    """Segment all studies, here or on the cluster of ``scheduler``, and return the exit code.
 
-    It is 1 where a study failed. Raises AppError, DataError or ModelError where it cannot begin
-    or go on.
+    The code is 1 if a study failed. Raises AppError, DataError or ModelError if the run cannot
+    start or continue.
     """
     request = _absolute(request)  # workers may have another working folder
     view: MessageView = JsonLines(sys.stdout) if jsonl else CohortText(request.prediction.output)
     counts = StudyCounts()
 
-    def notify(sentence: str) -> None:
-        view.show(Notice(text=sentence))
+    def notify(sentence: Statement | str) -> None:
+        view.show(Notice(**speech(sentence)))
 
     try:
         with on_first_signal(_interrupt):
@@ -66,8 +67,8 @@ def run_in_terminal(
             view.show(StudiesFound(studies=counts.total, left_out=found.left_out))
             if not jsonl:
                 click.echo(found_text(found))
-            place = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
-            view.show(StageStarted(text=place))
+            stage = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
+            view.show(StageStarted(text=stage))
             with open_cluster(
                 scheduler, certificates=certificates, device=request.prediction.settings.device
             ) as client:
@@ -83,7 +84,7 @@ def run_in_terminal(
                         counts.add(study)
                         view.show(study)
     except KeyboardInterrupt:
-        view.show(JobEnded(outcome=STOPPED, text=counts.stopped))
+        view.show(JobEnded(outcome=STOPPED, **speech(counts.stopped)))
         return INTERRUPTED
     except (AppError, DataError, ModelError) as error:
         view.show(JobEnded(outcome=FAILED, **speech(error)))
@@ -93,25 +94,25 @@ def run_in_terminal(
 
 
 def _absolute(request: CohortRequest) -> CohortRequest:
-    asked = request.prediction
-    images = tuple(image.absolute() for image in asked.images)
-    asked = replace(asked, images=images, output=asked.output.absolute())
-    return replace(request, ensemble=request.ensemble.absolute(), prediction=asked)
+    prediction = request.prediction
+    images = tuple(image.absolute() for image in prediction.images)
+    prediction = replace(prediction, images=images, output=prediction.output.absolute())
+    return replace(request, ensemble=request.ensemble.absolute(), prediction=prediction)
 
 
 def _problems(request: CohortRequest) -> list[str]:
-    """What is wrong with the ensemble, as far as its files tell."""
+    """Return the problems of the ensemble that its files show."""
     folder = find_ensemble(request.ensemble)
     refused = [m for m in folder.members if not m.usable]
     return [*folder.problems, *(f"{m.path.name} is not used: {m.refused}" for m in refused)]
 
 
 def _folders(request: CohortRequest) -> list[Path]:
-    """What every worker has to see."""
-    images = [one if one.is_dir() else one.parent for one in request.prediction.images]
+    """Return the folders that every worker must see."""
+    images = [path if path.is_dir() else path.parent for path in request.prediction.images]
     return list(dict.fromkeys((request.ensemble, request.prediction.output, *images)))
 
 
 def _interrupt() -> None:
-    """SIGTERM ends the run as Ctrl-C does."""
+    """End the run, on SIGTERM as on Ctrl-C."""
     raise KeyboardInterrupt

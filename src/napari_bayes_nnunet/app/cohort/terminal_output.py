@@ -1,4 +1,4 @@
-"""Messages of a run over many studies in a terminal."""
+"""Messages of a cohort in a terminal."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Final
 
 import click
 
+from ...core.problems import Action, Statement, statement
 from ...io.search.studies import FoundStudies
 from ..messages import FINISHED, STOPPED, JobEnded, Message, Notice, StageStarted, StudyDone
 from ..terminal import ProgressView, time_left_text
 from .page import PAGE
 
 LISTED: Final = 20
-"""Studies that are named before the run begins."""
+"""Most studies listed before the run."""
 
 
 class CohortText:
-    """For a person: a bar on the error stream, a line for each failure, a sentence at the end."""
+    """Readable messages: a bar on the error stream, a line per failure, a sentence at the end."""
 
     def __init__(self, output: Path) -> None:
         self._page = output / PAGE
         self._view = ProgressView(sys.stderr, leave=True)
 
     def show(self, message: Message) -> None:
-        """Show stages, notices, studies and the end; an error is left to the command line."""
+        """Show stages, notices, studies and the end; the command line shows an error itself."""
         if isinstance(message, StageStarted):
             self._view.line(f"{message.text}…")
         elif isinstance(message, Notice):
@@ -46,43 +47,40 @@ class CohortText:
     def _show_study(self, message: StudyDone) -> None:
         if message.outcome == "failed":
             self._view.line(f"{message.case}: {message.text}")
-        count, left = f"{message.done} of {message.total} studies", message.eta_seconds
-        line = ", ".join(filter(None, (count, time_left_text(left))))
-        self._view.progress(
-            count, message.done, message.total, note=time_left_text(left), line=line
-        )
+        count = f"{message.done} of {message.total} studies"
+        note = time_left_text(message.eta_seconds)
+        line = ", ".join(filter(None, (count, note)))
+        self._view.progress(count, message.done, message.total, note=note, line=line)
 
 
 class StudyCounts:
-    """How many of ``total`` studies have ended, and how many of these failed."""
+    """Numbers of studies that have ended and failed, of ``total``."""
 
     def __init__(self) -> None:
         self.total = self.done = self.failed = 0
 
     def add(self, study: StudyDone) -> None:
-        """Count another study that ended."""
+        """Count a study that ended."""
         self.done = study.done
         self.failed += study.outcome == "failed"
 
     @property
     def finished(self) -> str:
-        """The sentence for a run that has ended."""
+        """Sentence for a run that has ended."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done - self.failed} of {self.total} studies are segmented{failed}."
+        return f"Segmented {self.done - self.failed} of {self.total} studies{failed}."
 
     @property
-    def stopped(self) -> str:
-        """The sentence for a run that was stopped."""
-        return f"Stopped: {self.finished} The same command with --continue goes on."
+    def stopped(self) -> Statement:
+        """Statement for a run that was stopped."""
+        return statement("Stopped. {summary}", Action.CONTINUE, summary=self.finished)
 
 
 def found_text(found: FoundStudies) -> str:
-    """Return what there is to segment and what is left out, for a terminal."""
+    """Return the list of studies to segment and of files left out."""
     kinds = [study.kind for study in found.inputs]
-    of_kinds = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
-    lines = [
-        f"Found {len(kinds)} {'study' if len(kinds) == 1 else 'studies'}: {', '.join(of_kinds)}"
-    ]
+    counts = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
+    lines = [f"Found {len(kinds)} {'study' if len(kinds) == 1 else 'studies'}: {', '.join(counts)}"]
     width = len(str(len(kinds)))
     for number, study in enumerate(found.inputs[:LISTED], start=1):
         lines.append(f"  {number:{width}}  {study.kind}  {study.name}")

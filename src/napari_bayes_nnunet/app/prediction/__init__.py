@@ -1,1 +1,1 @@
-"""Segmentation of files from the command line, with the output files."""
+"""Segmentation of image files into an output folder."""

@@ -1,4 +1,4 @@
-"""Files of a segmented case: their names in the command and in the window, writing, replacing."""
+"""Output files of a segmented case: names, writing and replacing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.problems import Action
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json
 from ...io.images.integrity import is_image
@@ -19,19 +20,20 @@ from ..segmentation.result import Segmentation
 
 MAPS = ("entropy", "mutual-information", "probabilities")
 STUDY_OUTPUT = "study"
-"""What ``--save`` calls the folder of a case for its review."""
-INFO_CFG = "Info.cfg beside the image"
+"""Name of the study among the outputs to save."""
+INFO_CFG = "Info.cfg next to the image"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"
-"""Where the phases ED and ES come from, as the report says it."""
+"""Source of the phases ED and ES in a report."""
+IS_IMAGE = "The labels would replace the image {image}."
 
 
 def frame_name(case: str, phase: int | None) -> str:
-    """Name of a 3D image: the case, or one phase of a cine, counted from 1."""
+    """Return the name of a 3D image: the case, or one phase of a cine, counted from 1."""
     return case if phase is None else f"{case}_frame{phase:02d}"
 
 
 def case_files(name: str, maps: Collection[str]) -> dict[str, str]:
-    """What is written of a 3D image: labels, maps asked for, last the report → file name."""
+    """Return output → file name of a 3D image: labels, the ``maps``, last the report."""
     names = {
         "labels": f"{name}.nii.gz",
         "entropy": f"{name}_entropy.nii.gz",
@@ -42,8 +44,8 @@ def case_files(name: str, maps: Collection[str]) -> dict[str, str]:
     return {key: file for key, file in names.items() if key in {"labels", "report", *maps}}
 
 
-def dicom_files_of(case: str, phases: Iterable[int | None]) -> tuple[list[str], str, str]:
-    """What is written of a study as DICOM: labels of each phase, measurements, numbers as CSV."""
+def dicom_file_names(case: str, phases: Iterable[int | None]) -> tuple[list[str], str, str]:
+    """Return the file names of a DICOM export: labels of each phase, measurements, CSV table."""
     labels = [f"{frame_name(case, phase)}_seg.dcm" for phase in phases]
     return labels, f"{case}_measurements.dcm", f"{case}_numbers.csv"
 
@@ -73,7 +75,12 @@ def write_case(
         write_labels(files["labels"], result.labels, like)
         write_json(files["report"], report)
     except OSError as error:
-        raise DataError(f"{folder} cannot be written to: {error.strerror}.") from error
+        raise DataError(
+            "The results cannot be written to {folder} ({reason}).",
+            Action.OTHER_OUTPUT,
+            folder=folder,
+            reason=error.strerror,
+        ) from error
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
@@ -85,7 +92,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
 def write_cine(folder: Path, case: str, names: Iterable[str], like: Volume) -> None:
     """Write the labels of all phases as one 4D file.
 
-    They are read from the files of the phases, because some may be of an earlier run.
+    The labels are read from the files of the phases, because some may be from an earlier run.
     """
     remove_leftovers(folder, f"{case}.nii.gz")
     parts = [read_labels(folder / f"{name}.nii.gz").voxels for name in names]
@@ -103,25 +110,26 @@ def remove_case(folder: Path, name: str) -> None:
 def refuse_replacing(
     folder: Path, names: Collection[str], image: Path, *, maps: Collection[str], may_replace: bool
 ) -> None:
-    """Raise AppError if files of these cases exist and must stay; an ``image`` stays always."""
+    """Raise AppError if files of these cases exist and must stay; images always stay."""
     files = [folder / file for name in names for file in case_files(name, maps).values()]
     existing = [file for file in files if file.exists()]
     if any(file.samefile(image) for file in existing):
-        raise AppError("The labels would replace the image itself; choose another output folder.")
+        raise AppError(IS_IMAGE, Action.OTHER_OUTPUT, image=image)
     labels = (folder / f"{name}.nii.gz" for name in names)
     if images := [file for file in labels if is_image(file)]:
-        raise AppError(
-            f"The labels would replace {images[0]}, which is an image; choose another output "
-            "folder."
-        )
+        raise AppError(IS_IMAGE, Action.OTHER_OUTPUT, image=images[0])
     if existing and not may_replace:
         raise AppError(
-            f"{existing[0].name} exists in {folder}; use --overwrite to replace it or "
-            "--continue to do only what is missing."
+            "{file} exists in {folder}.",
+            *(Action.OVERWRITE, Action.CONTINUE),
+            file=existing[0].name,
+            folder=folder,
         )
 
 
 def refuse_inside_study(folder: Path) -> None:
     """Raise AppError if results could replace a reader's corrections."""
-    if study := next((place for place in (folder, *folder.parents) if is_study(place)), None):
-        raise AppError(f"The results would lie in the study {study}; choose another output folder.")
+    if study := next((path for path in (folder, *folder.parents) if is_study(path)), None):
+        raise AppError(
+            "The output folder is inside the study {study}.", Action.OTHER_OUTPUT, study=study
+        )

@@ -1,4 +1,4 @@
-"""The phases of a case that are segmented: of a cine those that were asked for."""
+"""Phases of a case that are segmented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .output_files import FOUND_BY_VOLUME, INFO_CFG, frame_name
 
 @dataclass(frozen=True)
 class PhaseImage:
-    """One 3D image to segment: a volume, or a phase of a cine."""
+    """3D image to segment: a volume, or a phase of a cine."""
 
     name: str
     phase: int | None
@@ -31,7 +31,7 @@ class PhaseImage:
 
 
 def parse_phases(text: str) -> list[int] | str:
-    """Read "all", "ED,ES" or the numbers of "1,8". Raises AppError for anything else."""
+    """Return "all", "ED,ES" or the numbers in a text like "1,8". Raises AppError otherwise."""
     plain = text.replace(" ", "")
     if plain.lower() == "all":
         return "all"
@@ -42,51 +42,54 @@ def parse_phases(text: str) -> list[int] | str:
     except ValueError:
         numbers = []
     if not numbers or numbers[0] < 1:
-        raise AppError(f"Phases are 'all', 'ED,ES' or numbers from 1 such as 1,8, not {text!r}.")
+        raise AppError(
+            "The phases {text!r} are invalid. Use all, ED,ES or numbers from 1 such as 1,8.",
+            text=text,
+        )
     return numbers
 
 
 def choose_phases(
-    ensemble: Ensemble, asked: str, image: Path, channels: tuple[Volume, ...]
+    ensemble: Ensemble, text: str, image: Path, channels: tuple[Volume, ...]
 ) -> tuple[list[int] | None, list[str], dict[str, Any]]:
-    """The phases to segment (None: no cine), what to tell the user, and what the report says.
+    """Return the phases to segment (None: no cine), notes, and entries of the report.
 
-    ``asked`` is "all", "ED,ES" or numbers. Raises AppError or DataError.
+    ``text`` is "all", "ED,ES" or numbers. Raises AppError or DataError.
     """
     if not channels[0].is_cine:
         return None, [], {}
-    wanted = parse_phases(asked)
+    choice = parse_phases(text)
     count = channels[0].phases
-    if wanted != "ED,ES":
-        phases = list(range(1, count + 1)) if wanted == "all" else list(map(int, wanted))
-        return phases, [], {"phases": count, **_known_phases(image, count)}
-    known = read_info_cfg(image.parent)
-    if known is not None:
-        ed, es, source = known.ed, known.es, INFO_CFG
+    if choice != "ED,ES":
+        phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
+        return phases, [], {"phases": count, **_info_phases(image, count)}
+    info = read_info_cfg(image.parent)
+    if info is not None:
+        ed, es, source = info.ed, info.es, INFO_CFG
     else:
         stack = np.stack([channel.voxels for channel in channels])
         ed, es = ensemble.find_phases(stack, channels[0].spacing)
         source = FOUND_BY_VOLUME
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
-    about = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
-    return sorted({ed, es}), [note], about
+    entries = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
+    return sorted({ed, es}), [note], entries
 
 
-def _known_phases(image: Path, count: int) -> dict[str, Any]:
-    """ED and ES where the folder of the image says them; nobody has asked for it."""
+def _info_phases(image: Path, count: int) -> dict[str, Any]:
+    """Return ED and ES of the Info.cfg next to the image, or nothing if it is unusable."""
     try:
-        known = read_info_cfg(image.parent)
+        info = read_info_cfg(image.parent)
     except DataError:
         return {}
-    if known is None or max(known) > count:
+    if info is None or max(info) > count:
         return {}
-    return {"ED": known.ed, "ES": known.es, "phases_from": INFO_CFG}
+    return {"ED": info.ed, "ES": info.es, "phases_from": INFO_CFG}
 
 
-def frames_of(
+def phase_images(
     case: str, channels: tuple[Volume, ...], phases: list[int] | None
 ) -> list[PhaseImage]:
-    """The 3D images to segment: the phases of a cine, or the volume where these are None."""
+    """Return the 3D images to segment: the phases of a cine, or the volume if there are none."""
     if phases is None:
         return [PhaseImage(case, None, channels)]
     return [

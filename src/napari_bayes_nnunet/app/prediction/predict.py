@@ -1,4 +1,4 @@
-"""Segment image files into an output folder: one case after the other, a bad one stops no other."""
+"""Segmentation of image files into an output folder, case by case even if some fail."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from .output_files import (
     write_case,
     write_cine,
 )
-from .phases import PhaseImage, choose_phases, frames_of, parse_phases
+from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
-from .resume_check import phases_done, was_made_alike
-from .study_output import StudyParts, has_study, study_to_make
+from .resume_check import finished_phases, matches_request
+from .study_output import StudyParts, has_study, start_study
 
+SAME_NAME = "Another image also has the name {name}. Rename one of the two."
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -39,11 +40,11 @@ def predict(
     *,
     on_member: Callable[[str, Snapshot], None] = lambda frame, snapshot: None,
 ) -> Iterator[CaseOutcome]:
-    """Segment every image of the request and yield how it ended.
+    """Segment every image of the request and yield its outcome.
 
-    Per 3D image ``<case>.nii.gz``, ``<case>.json`` and the maps asked for are written; the JSON
-    file last, so that a case with one is whole. A study ``<case>`` has all phases of the image.
-    Raises AppError for a request that cannot be met.
+    Writes ``<case>.nii.gz``, the requested maps and ``<case>.json`` for each 3D image, the JSON
+    file last, so that a case with this file is complete. A study ``<case>`` has all phases of the
+    image. Raises AppError if the request cannot be met.
     """
     check_request(ensemble.folder, request)
     seen: set[str] = set()
@@ -54,19 +55,19 @@ def predict(
         try:
             source = case_image(image, series=request.series, named_by_folder=request.folder_names)
             case = source.case
-            _claim([case], seen)
+            _claim_names([case], seen)
             yield predict_case(ensemble, request, source, on_member=on_member, seen=seen)
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
-        except Exception as error:  # nnU-Net may fail on one image in any way; the others go on
+        except Exception as error:  # nnU-Net may fail on an image in any way; others continue
             _LOGGER.debug("%s", case, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
             yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
 
 
 def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
-    """Whether ``image`` is a channel ``_0001 …`` of an ``_0000`` that is asked for too."""
+    """Return whether ``image`` is a channel ``_0001 …`` of a requested ``_0000``."""
     if not is_further_channel(image):
         return False
     first = {path.absolute() for path in images if image.absolute() in _channels_of(path)}
@@ -85,42 +86,42 @@ def predict_case(
     on_member: Callable[[str, Snapshot], None] = lambda frame, snapshot: None,
     seen: set[str],
 ) -> CaseOutcome:
-    """Segment one image; the names of its frames are added to those ``seen`` in this call.
+    """Segment one image and add the names of its frames to ``seen``.
 
-    Raises DataError, ModelError or AppError, and whatever nnU-Net raises.
+    Raises DataError, ModelError or AppError, and any error of nnU-Net.
     """
     image, case = source.path, source.case
     refuse_inside_study(request.output)
     if done := _finished_before(ensemble, request, source):
-        _claim(_further_names(case, done), seen)
+        _claim_names(_further_names(case, done), seen)
         return CaseOutcome(case=case, skipped=True, phases=done)
     channels = source.read()
     _refuse_replacing(request, [case], image)
-    phases, notes, about = choose_phases(ensemble, request.phases, image, channels)
-    frames = frames_of(case, channels, phases)
-    about |= {"image_sha256": source.sha256} if source.is_file else {}
-    _claim(_further_names(case, [frame.phase for frame in frames]), seen)
+    phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
+    frames = phase_images(case, channels, phases)
+    entries |= {"image_sha256": source.sha256} if source.is_file else {}
+    _claim_names(_further_names(case, [frame.phase for frame in frames]), seen)
     _refuse_replacing(request, [frame.name for frame in frames], image)
-    study = _study_to_make(request, case, frames)
-    # A study needs all members of all phases, of which nothing else is kept.
+    study = _start_study(request, case, frames)
+    # A study needs the members' labels of all phases, which only a new segmentation gives.
     missing = [
         frame
         for frame in frames
         if study is not None or not _is_finished(ensemble, request, frame.name, source)
     ]
     if missing and missing[0].phase is not None:
-        # The labels of all phases would be those of another result.
+        # It would have labels of phases from another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
-    if request.overwrite and "ED" in about and parse_phases(request.phases) == "ED,ES":
+    if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
         _remove_other_phases(request.output, case, channels[0].phases, frames)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
         results = _segment(ensemble, request, group, on_member)
         for frame, result in zip(group, results, strict=True):
-            report = _write(request, frame, result, about)
-            place = "" if frame.phase is None else f"Phase {frame.phase}: "
-            notes += [*(f"{place}{warning}" for warning in result.warnings), *result.notes]
+            report = _write(request, frame, result, entries)
+            prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
+            notes += [*(f"{prefix}{warning}" for warning in result.warnings), *result.notes]
             if study is not None:
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
@@ -138,15 +139,15 @@ def predict_case(
 def _finished_before(
     ensemble: Ensemble, request: PredictionRequest, source: CaseImage
 ) -> tuple[int | None, ...]:
-    """The phases of a case of which all is there that is asked for; () where something is not."""
+    """Return the phases of a case if all its requested files are complete, else ()."""
     if not request.skip_finished:
         return ()
-    asked, case = parse_phases(request.phases), source.case
-    phases = phases_done(request.output, case, asked)
+    choice, case = parse_phases(request.phases), source.case
+    phases = finished_phases(request.output, case, choice)
     names = [frame_name(case, phase) for phase in phases]
-    if asked == "all" and not is_whole(request.output / f"{case}.nii.gz"):
+    if choice == "all" and not is_whole(request.output / f"{case}.nii.gz"):
         return ()
-    # Parts of a study that was never whole are made anew, however they were made.
+    # Parts of an incomplete study are made again, whatever their settings.
     if request.makes_studies and not has_study(request.output / case, phases):
         return ()
     if not all(_is_finished(ensemble, request, name, source) for name in names):
@@ -155,17 +156,17 @@ def _finished_before(
 
 
 def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
-    """Names of the files of a cine's phases."""
+    """Return the names of a cine's phases."""
     return [frame_name(case, phase) for phase in phases if phase is not None]
 
 
-def _study_to_make(
+def _start_study(
     request: PredictionRequest, case: str, frames: Sequence[PhaseImage]
 ) -> StudyParts | None:
-    """What the study is collected in; None where none is to be written."""
+    """Return an empty study for the phases, or None if no study is to be written."""
     if not request.makes_studies:
         return None
-    return study_to_make(
+    return start_study(
         request.output / case,
         [frame.phase for frame in frames],
         overwrite=request.overwrite,
@@ -173,24 +174,24 @@ def _study_to_make(
     )
 
 
-def _claim(names: Sequence[str], seen: set[str]) -> None:
-    """Raise AppError where another image of this call has one of the names."""
+def _claim_names(names: Sequence[str], seen: set[str]) -> None:
+    """Add the names to ``seen``. Raises AppError if another image has one of them."""
     if taken := sorted(seen.intersection(names)):
-        raise AppError(f"another image is called {taken[0]} too.")
+        raise AppError(SAME_NAME, name=taken[0])
     seen.update(names)
 
 
 def _is_finished(
     ensemble: Ensemble, request: PredictionRequest, name: str, source: CaseImage
 ) -> bool:
-    """Whether all was written that is asked for; the report is written last.
+    """Return whether all requested files of a 3D image are complete.
 
-    Raises AppError where it was made in another way than is asked for now.
+    Raises AppError if they were made with other settings.
     """
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
-    return was_made_alike(files["report"], ensemble.folder, request.settings, image=source.sha256)
+    return matches_request(files["report"], ensemble.folder, request.settings, image=source.sha256)
 
 
 def _segment(
@@ -214,11 +215,11 @@ def _segment(
 
 
 def _write(
-    request: PredictionRequest, frame: PhaseImage, result: Segmentation, about: Mapping[str, Any]
+    request: PredictionRequest, frame: PhaseImage, result: Segmentation, entries: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
-    report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **about}
+    report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
     report |= result.report()
     write_case(request.output, frame.name, result, report, maps=request.save, like=like)
     return report
@@ -232,7 +233,7 @@ def _refuse_replacing(request: PredictionRequest, names: Sequence[str], image: P
 def _remove_other_phases(
     folder: Path, case: str, phases: int, frames: Sequence[PhaseImage]
 ) -> None:
-    """Delete results of earlier ED and ES, which would be taken for the new ones."""
+    """Delete results of earlier ED and ES phases, which could be mistaken for the new ones."""
     for phase in set(range(1, phases + 1)) - {frame.phase for frame in frames}:
         name = frame_name(case, phase)
         if (folder / case_files(name, ())["report"]).is_file():

@@ -1,10 +1,11 @@
-"""Request to segment images, and the outcome for each of them."""
+"""Request to segment images, and the outcome of each image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...core.problems import Action, Setting
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
 from ..segmentation.methods import choose_members
@@ -16,10 +17,11 @@ from .phases import parse_phases
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRequest:
-    """Images to segment and files to write. ``phases``: "all", "ED,ES" or numbers such as "1,8".
+    """Images to segment and files to write.
 
-    ``save``: the maps to write, and "study". ``series``: number of the DICOM series to take if a
-    folder has several cines; ``folder_names``: DICOM cases are named after their folders.
+    ``phases``: "all", "ED,ES" or numbers such as "1,8". ``save``: the maps to write, and "study".
+    ``series``: number of the DICOM series to use if a folder has several cines. ``folder_names``:
+    DICOM cases are named after their folders.
     """
 
     images: tuple[Path, ...]
@@ -34,15 +36,15 @@ class PredictionRequest:
 
     @property
     def makes_studies(self) -> bool:
-        """Whether every case is to become a study."""
+        """Whether a study is written for every case."""
         return STUDY_OUTPUT in self.save
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOutcome:
-    """Result of one image: ``failure`` is empty or one sentence; ``notes`` are for the user.
+    """Outcome of one image: ``failure`` is "" or sentences; ``notes`` are for the user.
 
-    ``phases`` have files (from 1; (None,) for a 3D image).
+    ``phases`` are those with files, from 1, or (None,) for a 3D image.
     """
 
     case: str
@@ -58,12 +60,26 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
     known = (*MAPS, STUDY_OUTPUT)
     unknown = sorted(request.save - set(known))
     if unknown:
-        raise AppError(f"--save takes {', '.join(known)}, not {', '.join(unknown)}.")
+        raise AppError(
+            "{setting} cannot be {unknown}. Choose from {known}.",
+            setting=Setting("save"),
+            unknown=", ".join(unknown),
+            known=", ".join(known),
+        )
     if request.overwrite and request.skip_finished:
-        raise AppError("--overwrite and --continue exclude each other.")
+        raise AppError(
+            "{first} and {second} cannot be used together. Choose one of them.",
+            first=Setting("overwrite"),
+            second=Setting("continue"),
+        )
     choose_members(folder, request.settings.method, request.settings.members)
     chosen_temperature(folder, request.settings)
     try:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AppError(f"{request.output} cannot be used as a folder: {error.strerror}.") from error
+        raise AppError(
+            "The output folder {folder} cannot be made ({reason}).",
+            Action.OTHER_OUTPUT,
+            folder=request.output,
+            reason=error.strerror,
+        ) from error

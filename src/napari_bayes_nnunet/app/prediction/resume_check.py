@@ -1,4 +1,4 @@
-"""Check of cases that --continue skips: segmented before, with the same settings."""
+"""Check whether a case was segmented before with the same settings, so that it can be skipped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from ...core.problems import Action
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.integrity import nifti_header, phase_count
 from .. import AppError
@@ -16,67 +17,74 @@ from ..segmentation.settings import SegmentationSettings
 from ..segmentation.temperature import chosen_temperature
 from .output_files import frame_name
 
-_PLACE: Final = ("training", "fold", "cycle", "epoch")
-_Place: TypeAlias = tuple[Any, ...]
+_MEMBER_KEYS: Final = ("training", "fold", "cycle", "epoch")
+_MemberKey: TypeAlias = tuple[Any, ...]
 """Training, fold, cycle and epoch of a member."""
-_LOOKED_FOR: Final = 100
-"""Phases; a cine with its ED and ES after these is read again before it is found finished."""
+_MOST_PHASES: Final = 100
+"""Phases searched for ED and ES; a cine with later ones is read again."""
+OTHER_PRECISION: Final = (
+    "{report} in {folder} was made with {precision} instead of the requested full precision."
+)
+OTHER_SETTINGS: Final = (
+    "{report} in {folder} was made with other settings ({used}) than requested now ({requested})."
+)
+OTHER_IMAGE: Final = "{report} in {folder} was made from another image of the same name."
+OTHER_MEMBERS: Final = "{report} in {folder} was made with other members of the ensemble."
 
 
-def was_made_alike(
+def matches_request(
     report: Path, folder: EnsembleFolder, settings: SegmentationSettings, *, image: str
 ) -> bool:
-    """Return whether the case's ``report`` is whole; it is written last.
+    """Return whether the case's ``report``, which is written last, is complete.
 
     ``image`` is the SHA-256 of the image's file, "" if it has none. Raises AppError if the case
-    was made with other settings, or from another image.
+    was made with other settings or from another image.
     """
     try:
         content = json.loads(report.read_text(encoding="utf-8"))
-        ensemble, made = content["ensemble"], SegmentationSettings.from_json(content)
-        used = [_place(member) for member in content["members"]]
-        image_used = str(content.get("image_sha256", image))
+        ensemble, used = content["ensemble"], SegmentationSettings.from_json(content)
+        used_members = [_member_key(member) for member in content["members"]]
+        used_image = str(content.get("image_sha256", image))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AppError):
         return False
     members = choose_members(folder, settings.method, settings.members)
     temperature = chosen_temperature(folder, settings)
-    asked = replace(settings, members=len(members), temperature=temperature)
-    if asked.precision == "full" != made.precision:
-        precision = content["precision"]
-        raise _otherwise(report, f"with {precision}, not with the full precision asked for now")
-    if (ensemble, made) != (folder.name, asked):
-        now = f"than is asked for now ({folder.name}, {asked})"
-        raise _otherwise(report, f"otherwise ({ensemble}, {made}) {now}")
-    if image_used != image:
-        raise _otherwise(report, "of another image of this name")
-    if not _are_asked(used, [_place(vars(member)) for member in members], asked):
-        raise _otherwise(report, "by other members of the ensemble than are asked now")
+    requested = replace(settings, members=len(members), temperature=temperature)
+    if requested.precision == "full" != used.precision:
+        raise _mismatch(report, OTHER_PRECISION, precision=content["precision"])
+    if (ensemble, used) != (folder.name, requested):
+        values = {"used": f"{ensemble}, {used}", "requested": f"{folder.name}, {requested}"}
+        raise _mismatch(report, OTHER_SETTINGS, **values)
+    if used_image != image:
+        raise _mismatch(report, OTHER_IMAGE)
+    if not _are_same(used_members, [_member_key(vars(m)) for m in members], requested):
+        raise _mismatch(report, OTHER_MEMBERS)
     return True
 
 
-def _are_asked(
-    used: Sequence[_Place], asked: Sequence[_Place], settings: SegmentationSettings
+def _are_same(
+    used: Sequence[_MemberKey], requested: Sequence[_MemberKey], settings: SegmentationSettings
 ) -> bool:
-    """Return whether the members are the same; with ``until_stable`` not all need to be used."""
-    same = sorted(used, key=repr) == sorted(asked, key=repr)
-    return same or (settings.until_stable and set(used) <= set(asked))
+    """Return whether the members are the same; with ``until_stable`` some may be unused."""
+    same = sorted(used, key=repr) == sorted(requested, key=repr)
+    return same or (settings.until_stable and set(used) <= set(requested))
 
 
-def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | None, ...]:
-    """The phases a case has files of, if these are those ``asked`` for; () where none are.
+def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[int | None, ...]:
+    """Return the phases of ``choice`` if the case seems to have files of them, else ().
 
-    The image is not looked at: a volume has one report, "all" phases lie in a file of their own,
-    and ED and ES stand in their reports.
+    The image is not read: a volume has one report, "all" phases have a file of their own, and the
+    reports of ED and ES name them.
     """
     if (output / f"{case}.json").is_file():
         return (None,)
-    if isinstance(asked, list):
-        return tuple(asked)
-    if asked == "all":
+    if isinstance(choice, list):
+        return tuple(choice)
+    if choice == "all":
         header = nifti_header(output / f"{case}.nii.gz")
         return () if header is None else tuple(range(1, phase_count(header) + 1))
-    # Asked for by name: to list a folder that holds a hundred thousand cases takes too long.
-    for phase in range(1, _LOOKED_FOR + 1):
+    # File by file, because listing a folder of a hundred thousand cases takes too long.
+    for phase in range(1, _MOST_PHASES + 1):
         try:
             file = output / f"{frame_name(case, phase)}.json"
             report = json.loads(file.read_text(encoding="utf-8"))
@@ -86,12 +94,10 @@ def phases_done(output: Path, case: str, asked: list[int] | str) -> tuple[int | 
     return ()
 
 
-def _place(member: Mapping[str, Any]) -> _Place:
-    return tuple(member[key] for key in _PLACE)
+def _member_key(member: Mapping[str, Any]) -> _MemberKey:
+    return tuple(member[key] for key in _MEMBER_KEYS)
 
 
-def _otherwise(report: Path, how: str) -> AppError:
-    return AppError(
-        f"{report.name} in {report.parent} was made {how}: use --overwrite, or another output "
-        "folder."
-    )
+def _mismatch(report: Path, template: str, **values: str) -> AppError:
+    names = {"report": report.name, "folder": report.parent}
+    return AppError(template, Action.OVERWRITE, **names, **values)

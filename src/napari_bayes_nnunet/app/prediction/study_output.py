@@ -1,4 +1,4 @@
-"""A segmented case becomes a study: what ``predict --save study`` collects and writes."""
+"""Collection of a segmented case's phases, which are written as a study."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.problems import Action
 from ...io import DataError
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume
@@ -25,26 +26,26 @@ from .. import AppError
 from ..segmentation.result import Segmentation, stored_posterior
 
 WAITS: Final = 30.0
-"""Seconds for another process: a worker that was cut off may still write the same study."""
+"""Seconds to wait for another process: a disconnected worker may still write the same study."""
 
 
 @dataclass(kw_only=True)
 class StudyParts:
-    """The phases of a case so far: about 10 MB each for 12 x 256 x 256 voxels."""
+    """Phases of a case so far, about 10 MB each for 12 x 256 x 256 voxels."""
 
     folder: Path
     posteriors: dict[Phase, StoredPosterior] = field(default_factory=dict)
     reports: dict[Phase, Mapping[str, Any]] = field(default_factory=dict)
 
     def add(self, phase: Phase, result: Segmentation, report: Mapping[str, Any]) -> None:
-        """Keep what a review needs of one phase; ``report`` is the content of its JSON file."""
+        """Add a phase; ``report`` is the content of its JSON file."""
         self.posteriors[phase] = stored_posterior(result)
         self.reports[phase] = report
 
     def write(self, case: str, image: Volume, structures: Mapping[str, int], classes: int) -> None:
-        """Write the study of ``image``, which goes into it where it came from no single file.
+        """Write the study, with a copy of ``image`` unless the image is a single file.
 
-        Raises DataError where it cannot or must not be written.
+        Raises DataError if it cannot or must not be written.
         """
         from_file = image.source.is_file()
         ed, es, phases_from = self._end_phases()
@@ -64,7 +65,7 @@ class StudyParts:
         write_study(self.folder, info, self.posteriors, image=image_voxels, wait=WAITS)
 
     def _end_phases(self) -> tuple[Phase, Phase, str]:
-        """ED, ES and where they come from, if a report says so."""
+        """Return ED, ES and their source, if a report has them."""
         for report in self.reports.values():
             if "ED" in report:
                 return report["ED"], report["ES"], str(report["phases_from"])
@@ -72,7 +73,7 @@ class StudyParts:
 
 
 def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
-    """Whether the folder is a study of at least these phases, and none of its files cut short."""
+    """Return whether the folder is a study of at least these phases, with complete files."""
     try:
         info = read_study_info(folder)
     except DataError:
@@ -80,19 +81,21 @@ def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
     return set(phases) <= set(info.phases) and all(map(is_whole, files_of_study(folder, info)))
 
 
-def study_to_make(
+def start_study(
     folder: Path, phases: Iterable[Phase], *, overwrite: bool, skip_finished: bool
 ) -> StudyParts | None:
-    """An empty study to collect these phases in; None where it is there and may be skipped.
+    """Return an empty study for these phases, or None if it exists and may be skipped.
 
-    Raises AppError or DataError where it could only be made in place of what must stay.
+    Raises AppError or DataError if it would replace something that must stay.
     """
     if skip_finished and has_study(folder, phases):
         return None
     check_replaceable(folder)
     if is_study(folder) and not (overwrite or skip_finished):
         raise AppError(
-            f"The study {folder.name} exists in {folder.parent}; use --overwrite to replace it "
-            "(never one with corrections) or --continue to do only what is missing."
+            "The study {study} exists in {folder}.",
+            *(Action.OVERWRITE, Action.CONTINUE),
+            study=folder.name,
+            folder=folder.parent,
         )
     return StudyParts(folder=folder)

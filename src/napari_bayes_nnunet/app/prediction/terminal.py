@@ -1,4 +1,4 @@
-"""Segmentation in a terminal: a progress bar over the members, one line a case."""
+"""Segmentation in a terminal, with a progress bar over the members and a line per case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .request import CaseOutcome, PredictionRequest
 
 
 def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
-    """Segment the images of ``request``; return whether every one of them succeeded."""
+    """Segment the images of ``request`` and return whether all succeeded."""
     notify = partial(click.echo, err=True)
     settings = request.settings
     ensemble = Ensemble(folder, device=settings.device, precision=settings.precision, notify=notify)

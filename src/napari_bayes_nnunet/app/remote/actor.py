@@ -1,7 +1,7 @@
-"""What a Dask worker does for a laptop: it segments, member by member, as long as it is held.
+"""Dask actor that segments for the window of another computer.
 
-A `RemoteRun` is a Dask actor. Dask lets go of it when its owner does, is killed or cut off, and
-then it stops, even in the middle of a member. Nothing of an image is written, on disk or in logs.
+Dask drops the actor when its owner drops it, is killed or loses the connection. The actor then
+stops, even in the middle of a member. It writes nothing of an image to disk or to logs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from distributed import Worker, get_worker
 
+from ...core.problems import Action
 from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble
 
 BUILT_IN = "the built-in demo ensemble"
-"""Stands for the ensemble that is part of this package, wherever it is installed."""
+"""Name of the ensemble that is part of this package, wherever it is installed."""
 BUILT_IN_FOLDER = Path(__file__).parents[2] / "demo_ensemble"
 
 
 @dataclass(frozen=True)
 class EnsembleReference:
-    """A folder of the worker's computer, or `BUILT_IN`, and the fingerprint it must have."""
+    """Folder on the worker's computer, or `BUILT_IN`, and the fingerprint it must have."""
 
     folder: str
     fingerprint: str
@@ -47,125 +48,129 @@ class EnsembleReference:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call could not be answered."""
+    """Error of a call, returned instead of its result."""
 
     error: Exception
 
 
 class RemoteRun:
-    """The work for one window; ``key`` is its own name in the cluster."""
+    """Segmentation for one window; ``key`` is the name of the actor in the cluster."""
 
     def __init__(self, key: str) -> None:
-        # Without `self`: a suspended generator has it, and memory is to be freed at once.
-        self._is_left = partial(_is_left, get_worker(), key)
-        self._keeper = worker_cache()
+        # Not a method: a suspended generator would keep `self`, and its memory, alive.
+        self._is_dropped = partial(_is_dropped, get_worker(), key)
+        self._cache = worker_cache()
         self._thread = ThreadPoolExecutor(1)
         self._steps: Iterator[dict[int, Snapshot]] = iter(())
         self._ahead: Future[Step] = Future()
 
-    def load(self, asked: EnsembleReference) -> dict[int, str]:
-        """Open all members: place of a member → why it cannot be used."""
-        with self._ensemble(asked) as ensemble:
+    def load(self, reference: EnsembleReference) -> dict[int, str]:
+        """Load the ensemble and return index of a member → reason it cannot be used."""
+        with self._ensemble(reference) as ensemble:
             members = enumerate(ensemble.folder.members)
-            return {place: member.refused for place, member in members if not member.usable}
+            return {index: member.refused for index, member in members if not member.usable}
 
     def phases_at_once(
-        self, asked: EnsembleReference, shape: tuple[int, ...], mirroring: Mirroring
+        self, reference: EnsembleReference, shape: tuple[int, ...], mirroring: Mirroring
     ) -> int:
-        """How many phases of this shape fill the device when asked together."""
-        with self._ensemble(asked) as ensemble:
+        """Return how many phases of this shape fill the device together."""
+        with self._ensemble(reference) as ensemble:
             return ensemble.phases_at_once(np.broadcast_to(np.uint8(0), shape), mirroring)
 
     def find_phases(
-        self, asked: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
+        self, reference: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
     ) -> tuple[int, int]:
-        """End-diastole and end-systole."""
-        voxels = cine.unpacked()
-        with self._ensemble(asked) as ensemble:
-            return ensemble.find_phases(voxels, spacing, should_stop=self._is_left)
+        """Return the phases of ED and ES."""
+        voxels = cine.unpack()
+        with self._ensemble(reference) as ensemble:
+            return ensemble.find_phases(voxels, spacing, should_stop=self._is_dropped)
 
     def begin(
         self,
-        asked: EnsembleReference,
+        reference: EnsembleReference,
         images: Sequence[PackedArray],
         spacing: tuple[float, float, float],
         settings: SegmentationSettings,
         keep_members: bool,
     ) -> None:
         """Start to segment, as `Ensemble.phase_steps` does."""
-        voxels = [image.unpacked() for image in images]
-        with self._ensemble(asked) as ensemble:
+        voxels = [image.unpack() for image in images]
+        with self._ensemble(reference) as ensemble:
             self._steps = ensemble.phase_steps(
                 *(voxels, spacing, settings),
                 keep_members=keep_members,
-                should_stop=self._is_left,
+                should_stop=self._is_dropped,
             )
         self._ahead = self._thread.submit(self._compute)
 
     def advance(self) -> Step:
-        """What comes next. The one after it is begun before the network has to carry this one."""
+        """Return the next step, and start to compute the one after it."""
         step = self._ahead.result()
         if isinstance(step, dict):
             self._ahead = self._thread.submit(self._compute)
         return step
 
     def _compute(self) -> Step:
-        """Ask members until there is something to show; other runs may ask theirs in between."""
+        """Run members until there is a snapshot to show; other runs may compute in between."""
         throttle = SnapshotThrottle()
         while True:
-            with self._keeper.alone():
+            with self._cache.exclusive():
                 try:
                     snapshots = next(self._steps)
                 except StopIteration as end:
                     self._steps = iter(())
-                    return [RemoteSegmentation.of(result) for result in end.value]
-                except Stopped:  # nobody is there to ask; its frames would hold memory
+                    return [RemoteSegmentation.from_result(result) for result in end.value]
+                except Stopped:  # the owner is gone, and the generator's frames hold memory
                     self._steps = iter(())
                     return []
                 done, total = next((s.done, s.total) for s in snapshots.values())
                 if throttle.shows(done, total):
-                    return {place: PackedSnapshot.of(each) for place, each in snapshots.items()}
+                    return {index: PackedSnapshot.pack(s) for index, s in snapshots.items()}
 
     @contextmanager
-    def _ensemble(self, asked: EnsembleReference) -> Generator[Ensemble]:
-        """The ensemble asked for, if it is here. Raises AppError where it is not."""
-        folder = BUILT_IN_FOLDER if asked.folder == BUILT_IN else Path(asked.folder)
+    def _ensemble(self, reference: EnsembleReference) -> Generator[Ensemble]:
+        """Give the ensemble to the block. Raises AppError if this computer does not have it."""
+        folder = BUILT_IN_FOLDER if reference.folder == BUILT_IN else Path(reference.folder)
         try:
-            found = fingerprint(find_ensemble(folder))
+            actual = fingerprint(find_ensemble(folder))
         except DataError as error:
             raise AppError(
-                f"The other computer does not have the ensemble ({str(error).rstrip('.')}): copy "
-                "it there, and name its folder under Path there."
+                "The other computer does not have the ensemble ({reason}). Copy it there and "
+                "enter its folder under Path there.",
+                reason=str(error).rstrip("."),
             ) from error
-        if found != asked.fingerprint:
+        if actual != reference.fingerprint:
             raise AppError(
-                f"{asked.folder} on the other computer is not the same ensemble as the one chosen "
-                "here: copy it there again, or name another folder under Path there."
+                "{folder} on the other computer is another ensemble than the one chosen here. "
+                "Copy the ensemble there again, or enter another folder under Path there.",
+                folder=reference.folder,
             )
-        with self._keeper.ensemble(folder) as ensemble:
+        with self._cache.ensemble(folder) as ensemble:
             yield ensemble
 
 
-def _is_left(worker: Worker, key: str) -> bool:
-    """Whether nobody holds the run any more."""
+def _is_dropped(worker: Worker, key: str) -> bool:
+    """Return whether the worker no longer has the run."""
     return key not in worker.state.actors
 
 
-async def call(key: str, method: str, *arguments: Any, dask_worker: Worker) -> Any:
-    """What a method of the run ``key`` answers, or a `Failure`."""
+async def call_run(key: str, method: str, *arguments: Any, dask_worker: Worker) -> Any:
+    """Return the result of a method of the run ``key``, or a `Failure`."""
     run = dask_worker.state.actors.get(key)
     if run is None:
-        return Failure(AppError("The other computer has dropped the work: press Segment again."))
+        return Failure(
+            AppError("The other computer has dropped the segmentation.", Action.START_AGAIN)
+        )
     return await asyncio.to_thread(_outcome, getattr(run, method), *arguments)
 
 
-async def holds(key: str, dask_worker: Worker) -> bool:
-    """Whether this worker has the run ``key``."""
+async def has_run(key: str, dask_worker: Worker) -> bool:
+    """Return whether this worker has the run ``key``."""
     return key in dask_worker.state.actors
 
 
-async def describe() -> str:
-    """The device of this worker, with its free memory."""
+async def describe_worker() -> str:
+    """Return the fastest device of this worker, with its free memory."""
     return await asyncio.to_thread(_first_device)
 
 
@@ -180,6 +185,6 @@ def _outcome(work: Callable[..., Any], *arguments: Any) -> Any:
         return work(*arguments)
     except (AppError, DataError, ModelError, Stopped) as error:
         return Failure(error)
-    except Exception as error:  # Dask would write the arguments into its log
+    except Exception as error:  # otherwise Dask would write the arguments into its log
         sentence = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
         return Failure(AppError(sentence))

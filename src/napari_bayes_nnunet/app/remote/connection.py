@@ -1,6 +1,6 @@
-"""The line to a `RemoteRun` on a Dask worker.
+"""Connection to a `RemoteRun` on a Dask worker.
 
-All passes through the scheduler: nothing else of the other computer need be reachable.
+All data pass through the scheduler, so nothing else on the other computer must be reachable.
 """
 
 from __future__ import annotations
@@ -16,27 +16,33 @@ from typing import Any
 from ...nnunet import Stopped
 from .. import AppError
 from ..cluster.connection import check_cluster, connect
-from .actor import Failure, RemoteRun, call, describe, holds
+from ..cluster.worker_call import error_line
+from .actor import Failure, RemoteRun, call_run, describe_worker, has_run
 from .device import RemoteDevice
 
-_LOOKS_EVERY = 0.05
-"""Seconds until a wish to stop is seen."""
-BEATS_EVERY = 2.0
-SILENT_FOR = 12.0
-"""Seconds without an answer of the scheduler after which the line counts as cut."""
-SOONER = 100
-"""Priority of the work somebody is waiting for, over that of folders of studies."""
+_POLL_SECONDS = 0.05
+"""Seconds between two checks for a request to stop."""
+HEARTBEAT_SECONDS = 2.0
+SILENCE_LIMIT = 12.0
+"""Seconds without an answer of the scheduler after which the connection counts as lost."""
+PRIORITY = 100
+"""Dask priority, above that of cohorts, because a user is waiting."""
+CONNECTION_LOST = (
+    "The connection to {address} was lost. Check that its scheduler and worker are running and "
+    "that the network works, then try again."
+)
+NO_WORKERS = "The scheduler at {address} has no workers. Start a worker on that computer."
 
 
 def never() -> bool:
-    """Nobody wants to stop."""
+    """Return False: do not stop."""
     return False
 
 
 class RemoteConnection:
-    """Connects to the scheduler; ``open`` takes a run of its own on the least busy ``worker``.
+    """Connection to the scheduler; ``open`` starts a run on the least busy ``worker``.
 
-    Raises AppError, one sentence, where that is not possible.
+    Raises AppError if there is no connection.
     """
 
     def __init__(self, device: RemoteDevice) -> None:
@@ -48,121 +54,125 @@ class RemoteConnection:
         self._run: Any = None
         self.worker = ""
 
-    def what_is_there(self) -> str:
-        """A sentence on the workers there and the device of the first."""
+    def describe_workers(self) -> str:
+        """Return a sentence with the number of workers and the device of the first."""
         workers = self._workers(never)
-        work = partial(self._client.run, describe, workers=workers[:1])
+        work = partial(self._client.run, describe_worker, workers=workers[:1])
         device = self._result(self._pool.submit(work), never).get(workers[0])
-        if device is None:  # it died just then
-            raise AppError(self._lost())
+        if device is None:  # the worker has just died
+            raise self._lost()
         count = len(workers)
-        first = f"{count} workers; the first has" if count > 1 else "1 worker; it has"
-        return f"{first} {device}."
+        return f"{count} workers, the first with {device}." if count > 1 else f"1 worker: {device}."
 
     def open(self, should_stop: Callable[[], bool] = never) -> None:
-        """Wait for a worker to take the run."""
+        """Wait until a worker has started the run."""
         workers = self._workers(should_stop)
-        self._run = self._client.submit(  # as long as it is referred to here, Dask keeps it
+        self._run = self._client.submit(  # Dask keeps the run as long as this reference exists
             *(RemoteRun, self._key),
             actor=True,
             key=self._key,
             pure=False,
-            workers=workers,  # of those that are named, Dask takes the one with the fewest runs
-            priority=SOONER,
+            workers=workers,  # Dask chooses the one with the fewest runs
+            priority=PRIORITY,
         )
         error = self._result(self._pool.submit(self._run.exception), should_stop)
         if error is not None:
-            raise AppError(f"{self._address} could not begin ({type(error).__name__}: {error}).")
-        there = self._result(self._pool.submit(self._client.who_has, [self._run]), should_stop)
-        if not there[self._key]:  # its worker died just then
-            raise AppError(self._lost())
-        (self.worker,) = there[self._key]
+            raise AppError(
+                "The worker at {address} could not start the segmentation ({reason}). See its log "
+                "for details.",
+                address=self._address,
+                reason=error_line(error),
+            )
+        workers_of = self._result(self._pool.submit(self._client.who_has, [self._run]), should_stop)
+        if not workers_of[self._key]:  # the worker has just died
+            raise self._lost()
+        (self.worker,) = workers_of[self._key]
 
     def ask(self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never) -> Any:
-        """What a method of the run answers; raises what it raises, and AppError when it is lost."""
+        """Call a method of the run and return its result.
+
+        Raises what the method raises, and AppError if the connection is lost.
+        """
         return self.answer(self.send(method, *arguments), should_stop)
 
     def send(self, method: str, *arguments: Any) -> Future[Any]:
-        """Ask without waiting; ``answer`` does that."""
+        """Call a method of the run without waiting for its result."""
         return self._pool.submit(self._call, method, *arguments)
 
     def answer(self, sent: Future[Any], should_stop: Callable[[], bool] = never) -> Any:
-        """What was answered. Raises Stopped as soon as ``should_stop`` says so."""
+        """Wait for the result of a call. Raises Stopped once ``should_stop`` returns True."""
         answer = self._result(sent, should_stop)
         if isinstance(answer, Failure):
             raise answer.error
         return answer
 
-    def is_there(self) -> bool:
-        """Whether the run can be asked: neither scheduler nor worker have gone meanwhile."""
+    def is_alive(self) -> bool:
+        """Return whether the scheduler and the worker of the run still answer."""
         try:
             return self._client.status == "running" and self._result(
-                self._pool.submit(self._is_held), never
+                self._pool.submit(self._has_run), never
             )
         except AppError:
             return False
 
     def close(self) -> None:
-        """Let go of the run, which stops what it does."""
-        self._pool.submit(self._client.close)  # takes seconds where nobody answers any more
+        """Drop the run, which stops it."""
+        self._pool.submit(self._client.close)  # takes seconds if the scheduler does not answer
         self._pool.shutdown(wait=False)
 
     def _workers(self, should_stop: Callable[[], bool]) -> list[str]:
-        """Their addresses. Raises AppError where they do not have this version of this package."""
+        """Return the addresses of the workers. Raises AppError if their version differs."""
         workers = list(self._result(self._pool.submit(self._client.nthreads), should_stop))
         if not workers:
-            raise AppError(f"The scheduler at {self._address} has no workers yet: start one there.")
+            raise AppError(NO_WORKERS, address=self._address)
         self._result(self._pool.submit(check_cluster, self._client), should_stop)
         return workers
 
     def _call(self, method: str, *arguments: Any) -> Any:
         worker = self.worker
-        answers = self._client.run(call, self._key, method, *arguments, workers=[worker])
+        answers = self._client.run(call_run, self._key, method, *arguments, workers=[worker])
         return answers[worker]
 
-    def _is_held(self) -> bool:
-        """Ask the worker whether it still has the run; before there is one, the scheduler."""
+    def _has_run(self) -> bool:
+        """Ask the worker whether it still has the run, or the scheduler before it is started."""
         if not self.worker:
             return bool(self._client.scheduler_info())
-        return bool(self._client.run(holds, self._key, workers=[self.worker])[self.worker])
+        return bool(self._client.run(has_run, self._key, workers=[self.worker])[self.worker])
 
-    def _result(self, coming: Future[Any], should_stop: Callable[[], bool]) -> Any:
-        """Wait for it as long as the scheduler answers at all."""
-        heard = perf_counter()
-        beat: Future[Any] | None = None
-        while not wait([coming], _LOOKS_EVERY).done:
+    def _result(self, future: Future[Any], should_stop: Callable[[], bool]) -> Any:
+        """Wait for a result as long as the scheduler answers heartbeats."""
+        last_answer = perf_counter()
+        heartbeat: Future[Any] | None = None
+        while not wait([future], _POLL_SECONDS).done:
             if should_stop():
                 raise Stopped
             now = perf_counter()
-            if beat is not None and beat.done():
-                if not self._unless_lost(beat):
-                    raise AppError(self._lost())
-                beat, heard = None, now
-            elif beat is None and now - heard >= BEATS_EVERY:
-                beat = self._pool.submit(self._is_held)
-            if now - heard > SILENT_FOR:
-                raise AppError(self._lost())
-        return self._unless_lost(coming)
+            if heartbeat is not None and heartbeat.done():
+                if not self._unless_lost(heartbeat):
+                    raise self._lost()
+                heartbeat, last_answer = None, now
+            elif heartbeat is None and now - last_answer >= HEARTBEAT_SECONDS:
+                heartbeat = self._pool.submit(self._has_run)
+            if now - last_answer > SILENCE_LIMIT:
+                raise self._lost()
+        return self._unless_lost(future)
 
     def _unless_lost(self, done: Future[Any]) -> Any:
         try:
             return done.result()
         except AppError:
             raise
-        except (Exception, CancelledError) as error:  # work fails with a Failure, lines with these
-            raise AppError(self._lost()) from error
+        except (Exception, CancelledError) as error:  # a failed method returns a Failure instead
+            raise self._lost() from error
 
-    def _lost(self) -> str:
-        return (
-            f"The connection to {self._address} was lost: see whether its scheduler and worker "
-            "still run and the network is there, then try again."
-        )
+    def _lost(self) -> AppError:
+        return AppError(CONNECTION_LOST, address=self._address)
 
 
-def what_is_there(device: RemoteDevice) -> str:
-    """A sentence on the workers there. Raises AppError where they cannot be used."""
+def describe_workers(device: RemoteDevice) -> str:
+    """Return a sentence that describes the workers. Raises AppError if they cannot be used."""
     connection = RemoteConnection(device)
     try:
-        return connection.what_is_there()
+        return connection.describe_workers()
     finally:
         connection.close()

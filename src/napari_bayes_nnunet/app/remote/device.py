@@ -1,4 +1,4 @@
-"""Another computer as a device: where its Dask scheduler is, and what it needs to be asked."""
+"""Another computer as a device: its Dask scheduler, the certificates and the ensemble's folder."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from urllib.parse import parse_qsl, urlencode
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteDevice:
-    """A Dask cluster. Its text is the name of a device, as "cuda:0" is.
+    """Dask cluster, whose text is a device name like "cuda:0".
 
-    ``address`` is that of the scheduler, "tls://server:8786"; ``certificates`` a folder of this
-    computer with ca.pem, cert.pem and key.pem; ``folder`` where the other computer has the
-    ensemble, "" for the same path as here.
+    ``address`` is that of the scheduler, "tls://server:8786". ``certificates`` is a folder on this
+    computer with ca.pem, cert.pem and key.pem. ``folder`` is the ensemble on the other computer,
+    "" for the same path as here.
     """
 
     address: str = field(
         metadata={
             "label": "Address",
             "example": "tls://server:8786",
-            "help": "Where the scheduler on the other computer listens. tls:// is encrypted, and "
-            "only certificate holders can connect. tcp:// is unencrypted: anyone on the network "
-            "can read the data and run code on both computers; use it where nobody else is.",
+            "help": "Address of the Dask scheduler. With tcp://, anyone on the network can read "
+            "the data and run code on both computers. tls:// needs certificates.",
         }
     )
     certificates: str = field(
@@ -39,8 +38,8 @@ class RemoteDevice:
         metadata={
             "label": "Path there",
             "example": "The same folder as here",
-            "help": "Where the other computer has the chosen ensemble, if not in a folder of the "
-            "same name as here. The demo ensemble is found by itself.",
+            "help": "Folder of the ensemble on the other computer, if its path differs from the "
+            "one here. Not needed for the demo ensemble.",
         },
     )
 
@@ -49,17 +48,17 @@ class RemoteDevice:
         return f"{self.address}?{urlencode(more)}" if more else self.address
 
     @classmethod
-    def of(cls, name: str) -> RemoteDevice:
-        """What the name of a device says."""
-        address, _, more = name.partition("?")
-        said = dict(parse_qsl(more))
+    def parse(cls, name: str) -> RemoteDevice:
+        """Return the device with this name."""
+        address, _, query = name.partition("?")
+        values = dict(parse_qsl(query))
         return cls(
             address=address,
-            certificates=said.get("certificates", ""),
-            folder=said.get("folder", ""),
+            certificates=values.get("certificates", ""),
+            folder=values.get("folder", ""),
         )
 
 
 def is_remote(device: str) -> bool:
-    """Whether the name of a device is the address of another computer."""
+    """Return whether the name of a device is the address of another computer."""
     return "://" in device

@@ -1,4 +1,4 @@
-"""An ensemble that another computer asks: the image goes there, and what it says comes back."""
+"""Ensemble that segments on another computer, to which the image is sent."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
 
 
 class RemoteEnsemble:
-    """Offers of `Ensemble` what a window needs, without torch: the other computer has it.
+    """The methods of `Ensemble` that the window needs, computed elsewhere and without torch here.
 
-    ``folder`` is the ensemble on this computer, with the members refused that the other one
-    refuses; there it must be the same. ``show_stage`` is told what takes a while. Raises
-    DataError, ModelError or AppError with one sentence.
+    ``folder`` is the ensemble on this computer, which must be the same on the other one; its
+    members that the other computer refuses are marked as refused. ``show_stage`` is called with a
+    text before long steps. Raises DataError, ModelError or AppError.
     """
 
     def __init__(
@@ -38,35 +38,39 @@ class RemoteEnsemble:
         self._device = device
         self._show_stage = show_stage
         self._connection: RemoteConnection | None = None
-        found = find_ensemble(Path(folder))
-        self._asked = EnsembleReference(_folder_there(Path(folder), device), fingerprint(found))
-        with self._connected(never) as there:
-            reasons: dict[int, str] = there.ask("load", self._asked)
-        self.folder = found.with_refused({found.members[n].path: why for n, why in reasons.items()})
+        local = find_ensemble(Path(folder))
+        self._reference = EnsembleReference(
+            _remote_folder(Path(folder), device), fingerprint(local)
+        )
+        with self._connected(never) as connection:
+            reasons: dict[int, str] = connection.ask("load", self._reference)
+        refused = {local.members[index].path: reason for index, reason in reasons.items()}
+        self.folder = local.with_refused(refused)
 
     def __del__(self) -> None:
-        """The child loads another one in its place."""
+        """Close the connection when the child loads another ensemble."""
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; the next question opens another."""
+        """Close the connection; the next call opens another."""
         connection, self._connection = getattr(self, "_connection", None), None
         if connection is not None:
             connection.close()
 
     def phases_at_once(self, image: NDArray[Any], mirroring: Mirroring = "full") -> int:
-        """How many phases of this size fill the device there when asked together."""
-        with self._connected(never) as there:
-            return int(there.ask("phases_at_once", self._asked, image.shape, mirroring))
+        """Return how many phases of this size fill the other computer's device together."""
+        with self._connected(never) as connection:
+            count = connection.ask("phases_at_once", self._reference, image.shape, mirroring)
+            return int(count)
 
     def find_phases(
         self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never
     ) -> tuple[int, int]:
-        """As `Ensemble.find_phases`: the whole cine goes there."""
-        with self._connected(should_stop) as there:
-            packed = PackedArray.of(cine)
-            ed, es = there.ask(
-                *("find_phases", self._asked, packed, spacing), should_stop=should_stop
+        """Return ED and ES as `Ensemble.find_phases` does; the whole cine is sent."""
+        with self._connected(should_stop) as connection:
+            packed = PackedArray.pack(cine)
+            ed, es = connection.ask(
+                *("find_phases", self._reference, packed, spacing), should_stop=should_stop
             )
         return ed, es
 
@@ -81,30 +85,30 @@ class RemoteEnsemble:
     ) -> Generator[dict[int, RemoteSnapshot], None, list[RemoteSegmentation]]:
         """Segment images as `Ensemble.phase_steps` does.
 
-        Yields snapshots when there is something new to show, not after every member.
+        Yields only the snapshots that `SnapshotThrottle` selects, not one after every member.
         """
-        with self._connected(should_stop) as there:
+        with self._connected(should_stop) as connection:
             self._show_stage("Sending the image to the other computer")
-            packed = [PackedArray.of(image) for image in images]
-            begin = ("begin", self._asked, packed, spacing, settings, keep_members)
-            there.ask(*begin, should_stop=should_stop)
+            packed = [PackedArray.pack(image) for image in images]
+            begin = ("begin", self._reference, packed, spacing, settings, keep_members)
+            connection.ask(*begin, should_stop=should_stop)
             self._show_stage("Waiting for the first member")
-            step = there.ask("advance", should_stop=should_stop)
+            step = connection.ask("advance", should_stop=should_stop)
             while isinstance(step, dict):
-                sent = there.send("advance")
-                yield {place: snapshot.unpacked() for place, snapshot in step.items()}
-                step = there.answer(sent, should_stop)
-        return [self._named(result) for result in step]
+                sent = connection.send("advance")
+                yield {index: snapshot.unpack() for index, snapshot in step.items()}
+                step = connection.answer(sent, should_stop)
+        return [self._with_address(result) for result in step]
 
-    def _named(self, result: RemoteSegmentation) -> RemoteSegmentation:
-        """The result with the other computer in its report."""
+    def _with_address(self, result: RemoteSegmentation) -> RemoteSegmentation:
+        """Return the result with the other computer's address in its report."""
         device = f"{result.content['device']} on {self._device.address}"
         return replace(result, content={**result.content, "device": device})
 
     @contextmanager
     def _connected(self, should_stop: Callable[[], bool]) -> Generator[RemoteConnection]:
-        """The connection of before, if it still holds, or a new one; none after a failure."""
-        if self._connection is not None and not self._connection.is_there():
+        """Give the open connection to the block, or a new one; close it after a failure."""
+        if self._connection is not None and not self._connection.is_alive():
             self.close()
         try:
             if self._connection is None:
@@ -112,12 +116,12 @@ class RemoteEnsemble:
                 self._connection = RemoteConnection(self._device)
                 self._connection.open(should_stop)
             yield self._connection
-        except BaseException:  # a stop, too: what is done there ends with the connection
+        except BaseException:  # also Stopped, because closing the connection stops the run
             self.close()
             raise
 
 
-def _folder_there(folder: Path, device: RemoteDevice) -> str:
+def _remote_folder(folder: Path, device: RemoteDevice) -> str:
     if folder.expanduser().resolve() == BUILT_IN_FOLDER.resolve():
         return BUILT_IN
     return device.folder or str(folder)

@@ -1,4 +1,4 @@
-"""What another computer says of an image, as it travels and as it arrives."""
+"""Arrays and results as they are sent between computers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..segmentation.result import Segmentation, Snapshot, stored_posterior
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteSnapshot:
-    """A `Snapshot` that has arrived; its maps are in steps of 1/4096 bit."""
+    """Received `Snapshot`, with maps in steps of 1/4096 bit."""
 
     done: int
     total: int
@@ -28,7 +28,7 @@ class RemoteSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedSnapshot:
-    """A `Snapshot` as it travels: labels uint8, maps in 16 bit."""
+    """`Snapshot` as it is sent, with uint8 labels and uint16 maps."""
 
     done: int
     total: int
@@ -38,53 +38,53 @@ class PackedSnapshot:
     mutual_information: PackedArray
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> PackedSnapshot:
-        """What the members say so far."""
+    def pack(cls, snapshot: Snapshot) -> PackedSnapshot:
+        """Return the packed snapshot."""
         return cls(
             done=snapshot.done,
             total=snapshot.total,
             eta_seconds=snapshot.eta_seconds,
-            labels=PackedArray.of(snapshot.labels),
-            entropy=packed_map(snapshot.entropy),
-            mutual_information=packed_map(snapshot.mutual_information),
+            labels=PackedArray.pack(snapshot.labels),
+            entropy=pack_map(snapshot.entropy),
+            mutual_information=pack_map(snapshot.mutual_information),
         )
 
-    def unpacked(self) -> RemoteSnapshot:
-        """The arrays again."""
+    def unpack(self) -> RemoteSnapshot:
+        """Return the snapshot. Raises AppError if the data are damaged."""
         return RemoteSnapshot(
             done=self.done,
             total=self.total,
             eta_seconds=self.eta_seconds,
-            labels=self.labels.unpacked(),
-            entropy=unpacked_map(self.entropy),
-            mutual_information=unpacked_map(self.mutual_information),
+            labels=self.labels.unpack(),
+            entropy=unpack_map(self.entropy),
+            mutual_information=unpack_map(self.mutual_information),
         )
 
 
 @dataclass(frozen=True)
 class RemoteSegmentation:
-    """The report of a `Segmentation`, and the content of its file of the posterior.
+    """Report of a `Segmentation` and the content of its posterior file.
 
-    What else there is of it has come with the last snapshot.
+    Labels and maps are not repeated, because the last snapshot has them.
     """
 
     content: dict[str, Any] = field(repr=False)
     posterior: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, result: Segmentation) -> RemoteSegmentation:
-        """What a review needs."""
+    def from_result(cls, result: Segmentation) -> RemoteSegmentation:
+        """Return the parts of a result that a review needs."""
         stream = BytesIO()
         dump_posterior(stream, stored_posterior(result))
         return cls(result.report(), stream.getvalue())
 
     def report(self) -> dict[str, Any]:
-        """The content of ``<case>.json``."""
+        """Return the content of ``<case>.json``."""
         return self.content
 
 
 Step = dict[int, PackedSnapshot] | list[RemoteSegmentation]
-"""The snapshots of the images by their places; after the last of them the results."""
+"""Image index → snapshot, or the results after the last snapshot."""
 
 
 QUICKLY = 1
@@ -93,35 +93,35 @@ QUICKLY = 1
 
 @dataclass(frozen=True)
 class PackedArray:
-    """An array whose voxels no log can show."""
+    """Compressed array whose voxels do not appear in logs."""
 
     shape: tuple[int, ...]
     dtype: str
     content: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, array: NDArray[Any]) -> PackedArray:
-        """All the first bytes of the voxels, then all the second: they compress a fifth better."""
+    def pack(cls, array: NDArray[Any]) -> PackedArray:
+        """Return the array with all first bytes of the voxels before all second ones."""
         voxels = np.ascontiguousarray(array)
         planes = voxels.reshape(-1).view(np.uint8).reshape(-1, voxels.itemsize).T
         content = zlib.compress(planes.tobytes(), QUICKLY)
         return cls(voxels.shape, voxels.dtype.str, content)
 
-    def unpacked(self) -> NDArray[Any]:
-        """The same array, to the bit."""
+    def unpack(self) -> NDArray[Any]:
+        """Return the same array, to the bit."""
         dtype = np.dtype(self.dtype)
         planes = np.frombuffer(zlib.decompress(self.content), np.uint8)
         voxels = np.ascontiguousarray(planes.reshape(dtype.itemsize, -1).T)
         return voxels.reshape(-1).view(dtype).reshape(self.shape)
 
 
-def packed_map(bits: NDArray[np.floating]) -> PackedArray:
-    """A map in bit (0 … 15) in steps of 1/4096 bit, as studies keep it."""
-    return PackedArray.of(np.rint(bits * STEPS_PER_BIT).astype(np.uint16))
+def pack_map(bits: NDArray[np.floating]) -> PackedArray:
+    """Pack a map in bit (0 to 15) in steps of 1/4096 bit, as in a study."""
+    return PackedArray.pack(np.rint(bits * STEPS_PER_BIT).astype(np.uint16))
 
 
-def unpacked_map(packed: PackedArray) -> NDArray[np.float32]:
-    """The map, float32, bit."""
-    bits: NDArray[np.float32] = packed.unpacked().astype(np.float32)
+def unpack_map(packed: PackedArray) -> NDArray[np.float32]:
+    """Return a packed map as float32, in bit."""
+    bits: NDArray[np.float32] = packed.unpack().astype(np.float32)
     bits /= STEPS_PER_BIT
     return bits

@@ -19,7 +19,7 @@ from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
 from ...io.study.arrays import select_phase
 from ...io.study.study import Study, find_image, read_study
-from ..prediction.output_files import dicom_files_of
+from ..prediction.output_files import dicom_file_names
 from .report_files import write_numbers
 from .session import ReviewSession
 
@@ -46,7 +46,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         version=version(MAKER),
         corrected=bool(session.edited_places()),
     )
-    names, report, table = dicom_files_of(case, study.info.phases)
+    names, report, table = dicom_file_names(case, study.info.phases)
     files = [output / name for name in names]
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ class CohortSettings:
 
     def __str__(self) -> str:
         device = self.settings.device
-        location = "" if device == "auto" else f", on {RemoteDevice.of(device).address}"
+        location = "" if device == "auto" else f", on {RemoteDevice.parse(device).address}"
         return f"{self.ensemble}, {self.settings}{location}"
 
     @property
@@ -49,7 +49,7 @@ class CohortSettings:
         """The options of ``bayes-nnunet predict``."""
         if not is_remote(self.settings.device):
             return self.settings.to_arguments()
-        remote = RemoteDevice.of(self.settings.device)
+        remote = RemoteDevice.parse(self.settings.device)
         folder = remote.certificates
         certificates = ["--certificates", os.path.abspath(folder)] if folder else []
         settings = replace(self.settings, device="auto")

@@ -35,6 +35,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.SAVE_STUDIES: "segment the images and save them as studies",
     Action.OMIT: "keep the default of “{setting}”",
     Action.OTHER_VALUE: "choose another value of “{setting}”",
+    Action.START_WORKER: "start one in a terminal with: {command}",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

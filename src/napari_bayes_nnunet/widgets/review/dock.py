@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from ...app.prediction.output_files import dicom_files_of
+from ...app.prediction.output_files import dicom_file_names
 from ...app.review.export import export_files
 from ...io import DataError
 from ...io.study.study import is_study
@@ -319,7 +319,7 @@ class ReviewWidget(FolderDrop, DockContent):
         images = self._ask_folder(self, CHOOSE_DICOM_IMAGES)
         chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
         info = self.controller.session.study.info
-        labels, *reports = dicom_files_of(info.case, info.phases)
+        labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
             self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
 
