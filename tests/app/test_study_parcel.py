@@ -15,7 +15,7 @@ SENT_BY_0_1_0 = base64.b64decode(
 """A pickled (open_parcel, Parcel(work=len, task=(1, 2)), why_unfit) of version 0.1.0."""
 
 
-def test_a_call_of_0_1_0_can_be_read_and_is_refused_by_version() -> None:
+def test_call_of_older_version_is_refused() -> None:
     _, call, why_unfit = pickle.loads(SENT_BY_0_1_0)
     assert call.version == "0.1.0"
     problem = why_unfit(call.version, call.folders)
@@ -23,12 +23,12 @@ def test_a_call_of_0_1_0_can_be_read_and_is_refused_by_version() -> None:
     assert __version__ in problem
 
 
-def test_a_worker_of_the_same_version_has_no_problem() -> None:
+def test_worker_of_same_version_has_no_problem() -> None:
     *_, why_unfit = pickle.loads(SENT_BY_0_1_0)
     assert why_unfit(__version__, (Path(__file__).parent,)) == ""
 
 
-def test_version_check_is_pickled_by_its_0_1_0_path() -> None:
+def test_version_check_keeps_its_old_path() -> None:
     sent = pickle.dumps(connection.why_unfit, protocol=4)
     assert b"napari_bayes_nnunet.app.study_parcel" in sent
     assert b"why_unfit" in sent

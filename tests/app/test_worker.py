@@ -125,7 +125,7 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     assert messages[-1] == JobEnded(outcome="finished", job=1)
 
 
-def test_a_second_run_takes_what_the_first_has_found(child, model):
+def test_second_segmentation_uses_the_cache(child, model):
     image = made_image((4, 40, 50), seed=7)
     answers = child.scratch / "answers"
     of_other_images = set(answers.iterdir())
@@ -175,7 +175,7 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
     np.testing.assert_array_equal(np.load(snapshots[5].labels), alone.labels)
 
 
-def test_pictures_come_after_1_2_4_8_members_however_fast_they_are(tmp_path, monkeypatch):
+def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "napari_bayes_nnunet.app.segmentation.result.SECONDS_BETWEEN_SNAPSHOTS", 1e9
     )
@@ -188,7 +188,7 @@ def test_pictures_come_after_1_2_4_8_members_however_fast_they_are(tmp_path, mon
     assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
 
 
-def test_a_phase_that_is_not_there_fails_in_one_sentence(child, model):
+def test_missing_phase_fails_with_its_number(child, model):
     cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
     child.send(request(child, model, cine, phases=[9]))
     end = child.until(JobEnded)[-1]
@@ -222,7 +222,7 @@ def test_a_folder_without_ensemble_fails_in_one_sentence(child, tmp_path):
     assert "plans.json" in end.text
 
 
-def test_a_line_that_is_no_message_is_passed_over(child, model):
+def test_line_without_message_is_skipped(child, model):
     child.process.stdin.write("hello\n")
     child.send(request(child, model, made_image((3, 40, 40))[None], job=3))
     assert child.until(JobEnded)[-1] == JobEnded(outcome="finished", job=3)
@@ -235,7 +235,7 @@ def test_the_child_ends_when_its_window_is_gone(model, tmp_path):
         assert child.process.wait(timeout=5) == 0
 
 
-def test_a_full_disk_costs_the_review_and_not_the_segmentation(model, tmp_path, monkeypatch):
+def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -292,7 +292,7 @@ def test_another_computer_answers_as_this_one(tmp_path):
     assert there[-2].text.startswith("1 worker: CPU")
 
 
-def test_a_test_of_the_connection_is_answered_whatever_happens(tmp_path, monkeypatch):
+def test_connection_test_reports_any_error(tmp_path, monkeypatch):
     def break_down(device):
         raise KeyError("tcp://1.2.3.4:5")
 

@@ -40,7 +40,7 @@ def cache():
     return EnsembleCache()
 
 
-def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(demo, cache, loads):
+def test_ensemble_is_reloaded_only_after_a_change(demo, cache, loads):
     for _ in range(3):
         with cache.ensemble(demo, device="cpu") as first:
             pass
@@ -53,7 +53,7 @@ def test_it_is_read_once_and_anew_where_a_member_changed_or_another_is_asked(dem
     assert loads == [demo] * 3
 
 
-def test_what_a_running_training_writes_besides_does_not_matter(demo, cache, loads):
+def test_other_files_of_a_training_are_ignored(demo, cache, loads):
     for line in range(3):
         (demo / "train.log").write_text(f"epoch {line}")
         (demo / "gone").symlink_to(demo / f"temporary_{line}")  # as a file that vanishes meanwhile
@@ -62,7 +62,7 @@ def test_what_a_running_training_writes_besides_does_not_matter(demo, cache, loa
     assert loads == [demo]
 
 
-def test_one_that_cannot_be_read_does_not_stand_in_the_way(demo, cache, tmp_path):
+def test_unreadable_ensemble_does_not_block_the_next(demo, cache, tmp_path):
     with pytest.raises(DataError), cache.ensemble(tmp_path / "none"):
         pass
     with cache.ensemble(demo, device="cpu") as ensemble:
@@ -91,7 +91,7 @@ def test_two_threads_take_turns(demo, cache, loads):
     assert loads == [demo]
 
 
-def test_the_tasks_of_a_worker_share_one_and_it_answers_as_here(demo):
+def test_tasks_of_a_worker_share_one_ensemble(demo):
     tasks = [(demo, seed) for seed in range(3)]
     with open_cluster(None, device="cpu") as client:
         found = dict(run_tasks(client, tasks, cluster_work.segment_noise, folders=[demo]))

@@ -129,7 +129,7 @@ def test_the_workers_end_with_a_killed_command(start):
     wait_until(lambda: all_gone(members), seconds=30)
 
 
-def test_a_worker_uses_all_cores_unless_the_user_says_otherwise(monkeypatch):
+def test_single_worker_uses_all_cores_by_default(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with open_cluster(None, device="cpu") as client:
         ((_, variables),) = run_tasks(client, [1], cluster_work.variables)
@@ -163,6 +163,6 @@ def test_only_the_cards_the_user_left_visible(two_cards, monkeypatch):
     assert cards == ["3", "GPU-5"]
 
 
-def test_one_worker_where_there_is_no_card(monkeypatch):
+def test_computer_without_gpu_gets_one_worker(monkeypatch):
     monkeypatch.setattr(local_cluster, "find_devices", lambda: {"mps": "a", "cpu": "c"})
     assert worker_environments("auto") == [{}]

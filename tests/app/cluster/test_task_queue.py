@@ -263,7 +263,7 @@ def test_task_of_a_lost_worker_is_resubmitted(lone, tmp_path):
     end_tree([first.pid])
 
 
-def test_workers_without_the_resources_need_not_have_the_package(tmp_path):
+def test_workers_without_resources_need_no_package(tmp_path):
     (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
     with cluster(tmp_path / "cluster") as made:
         made.add_workers(1, before=tmp_path)

@@ -84,7 +84,7 @@ def files(output: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_study_is_told_once_and_failures_stop_no_other(run, tree):
+def test_every_study_is_reported_once_despite_failures(run, tree):
     _, told = run
     assert [study.done for study in told] == [1, 2, 3, 4, 5, 6]
     assert {study.total for study in told} == {6}
@@ -96,7 +96,7 @@ def test_every_study_is_told_once_and_failures_stop_no_other(run, tree):
     assert told[-1].eta_seconds == 0
 
 
-def test_the_results_repeat_the_tree_and_are_a_list_of_cases(run):
+def test_results_repeat_the_tree_of_images(run):
     output, _ = run
     assert (output / "a" / "heart.nii.gz").exists()
     assert (output / "b" / "heart_frame02.json").exists()
@@ -106,7 +106,7 @@ def test_the_results_repeat_the_tree_and_are_a_list_of_cases(run):
     assert read_study(output / "b" / "heart").problems == ()
 
 
-def test_the_table_has_a_row_for_each_the_worst_first(run, tree):
+def test_table_has_all_studies_worst_first(run, tree):
     rows = table(run[0])
     failed = [row["study"] for row in rows if row["outcome"] == "failed"]
     assert [row["study"] for row in rows[:3]] == sorted(failed)
@@ -140,7 +140,7 @@ def test_folders_are_names_on_request(ensemble, tree, tmp_path):
     assert [(study.case, study.outcome) for study in told] == [("Doe_Jane", "done")]
 
 
-def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree, run, tmp_path):
+def test_continue_repeats_only_damaged_studies(ensemble, tree, run, tmp_path):
     output = shutil.copytree(run[0], tmp_path / "out")
     cut = output / "b" / "heart" / "posterior" / "phase01.npz"
     cut.write_bytes(cut.read_bytes()[:-20])
@@ -158,7 +158,7 @@ def test_continue_tells_what_is_finished_and_does_what_is_damaged(ensemble, tree
     assert not list(output.rglob(".writing-*"))
 
 
-def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run, tmp_path):
+def test_results_of_another_run_are_not_replaced(ensemble, tree, run, tmp_path):
     output = shutil.copytree(run[0], tmp_path / "out")
     with pytest.raises(AppError) as caught:
         run_here(ensemble, [tree], output)
@@ -174,9 +174,7 @@ def test_results_of_another_run_are_left_alone_unless_asked(ensemble, tree, run,
     assert files(output) == files(run[0])
 
 
-def test_a_study_begun_again_goes_on_beside_what_its_lost_worker_wrote(
-    ensemble, tree, run, tmp_path
-):
+def test_repeated_study_keeps_files_of_its_lost_worker(ensemble, tree, run, tmp_path):
     request = request_of(ensemble, tree, tmp_path / "out")
 
     def twice(tasks, work):
@@ -226,7 +224,7 @@ def request_of(ensemble: Ensemble, tree: Path, output: Path, **asked) -> CohortR
     return made_request(ensemble, [tree], output, **asked)
 
 
-def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch) -> None:
+def test_eta_counts_only_segmented_studies(monkeypatch) -> None:
     now = iter([0.0, 1000.0, 1060.0, 1120.0, 1210.0])
     monkeypatch.setattr(durations, "monotonic", lambda: next(now))
     time_left, row = TimeLeft(), failed_row("a", "")
@@ -239,7 +237,7 @@ def test_the_time_that_is_left_is_that_of_studies_that_are_segmented(monkeypatch
 
 
 class TestWhileItRuns:
-    def test_table_and_page_grow_and_are_whole_when_it_is_closed(self, ensemble, tree, tmp_path):
+    def test_closed_run_leaves_complete_table_and_page(self, ensemble, tree, tmp_path):
         request = request_of(ensemble, tree, tmp_path / "out")
         steps = run_cohort(
             request, find_cohort(request), in_this_process, work=lambda task: made_row(task.study)
@@ -252,7 +250,7 @@ class TestWhileItRuns:
         steps.close()
         assert "2 of 6 studies" in (tmp_path / "out" / "cohort.html").read_text()
 
-    def test_what_a_worker_did_not_do_is_a_failure(self, ensemble, tree, tmp_path):
+    def test_task_without_row_is_a_failure(self, ensemble, tree, tmp_path):
         request = request_of(ensemble, tree, tmp_path / "out")
 
         def dying(tasks, work):
@@ -284,7 +282,7 @@ class TestRefused:
         assert caught.value.values == {"folder": tree}
         assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
-    def test_what_the_ensemble_cannot_do(self, ensemble, tree, tmp_path):
+    def test_invalid_phases(self, ensemble, tree, tmp_path):
         with pytest.raises(AppError) as caught:
             find_cohort(request_of(ensemble, tree, tmp_path / "out", phases="first"))
         assert caught.value.values == {"text": "first"}

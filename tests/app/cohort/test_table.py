@@ -28,7 +28,7 @@ def cases(folder: Path) -> list[str]:
         return [line["study"] for line in csv.DictReader(file)]
 
 
-def test_rows_are_there_at_once_and_sorted_at_the_end(tmp_path) -> None:
+def test_rows_are_appended_then_sorted_at_the_end(tmp_path) -> None:
     made = summary(tmp_path)
     for case in ("c", "a"):
         made.add(row(case, notes=("ED is phase 1.",)))
@@ -40,7 +40,7 @@ def test_rows_are_there_at_once_and_sorted_at_the_end(tmp_path) -> None:
     assert "ED is phase 1." in (tmp_path / "cohort.csv").read_text()
 
 
-def test_rows_of_the_run_before_stay_until_their_studies_have_been_looked_at(tmp_path) -> None:
+def test_earlier_rows_stay_until_their_studies_end(tmp_path) -> None:
     first = summary(tmp_path)
     for case in ("a", "b", "gone"):
         first.add(row(case, seconds=1.0))
@@ -55,13 +55,13 @@ def test_rows_of_the_run_before_stay_until_their_studies_have_been_looked_at(tmp
     assert ",2.0," in (tmp_path / "cohort.csv").read_text()
 
 
-def test_another_table_of_this_name_is_not_taken_over(tmp_path) -> None:
+def test_other_table_with_this_name_is_ignored(tmp_path) -> None:
     (tmp_path / "cohort.csv").write_text("patient,age\na,70\n")
     summary(tmp_path).close()
     assert cases(tmp_path) == []
 
 
-def test_a_file_that_is_locked_for_a_while_ends_no_run(tmp_path, monkeypatch) -> None:
+def test_temporarily_locked_file_does_not_end_the_run(tmp_path, monkeypatch) -> None:
     made = summary(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", locked)
@@ -71,7 +71,7 @@ def test_a_file_that_is_locked_for_a_while_ends_no_run(tmp_path, monkeypatch) ->
     assert cases(tmp_path) == ["a", "b"]
 
 
-def test_what_cannot_be_written_at_the_end_is_said(tmp_path, monkeypatch) -> None:
+def test_failed_final_write_raises(tmp_path, monkeypatch) -> None:
     made = summary(tmp_path)
     made.add(row("a"))
     (tmp_path / "cohort.csv").unlink()

@@ -19,7 +19,7 @@ def study(number: int, kind: str = "NIfTI") -> StudyInput:
     return StudyInput(kind=kind, paths=(Path("p"),), folder="a", case=f"heart{number}")
 
 
-def test_some_are_named_and_all_are_counted():
+def test_list_names_some_and_counts_all_studies():
     inputs = (*map(study, range(1, 23)), study(23, "DICOM"))
     lines = found_text(FoundStudies(inputs, ("Labels: 7",))).splitlines()
     assert lines[0].endswith("23 studies: 22 NIfTI, 1 DICOM")

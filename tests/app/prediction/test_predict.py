@@ -74,7 +74,7 @@ def run(*arguments) -> tuple[int, str]:
     return outcome.exit_code, outcome.output
 
 
-def test_full_precision_is_float32_and_not_what_another_has_made(model, image, tmp_path):
+def test_full_precision_is_float32_not_reused_half_precision(model, image, tmp_path):
     out = tmp_path / "out"
     assert run(model, image, "-o", out, "--precision", "full")[0] == 0
     report = json.loads((out / "patient7_frame01.json").read_text())
@@ -89,7 +89,7 @@ def test_full_precision_is_float32_and_not_what_another_has_made(model, image, t
     assert run(model, image, "-o", out, "--continue")[0] == 0
 
 
-def test_a_case_is_labels_and_report_on_the_grid_of_the_image(model, image, tmp_path):
+def test_case_has_labels_on_the_image_grid(model, image, tmp_path):
     out = tmp_path / "out"
     code, _ = run(model, image, "-o", out, "--device", "cpu")
     assert code == 0
@@ -199,7 +199,7 @@ class TestExistingOutput:
         assert (out / "patient7_frame01.json").stat().st_mtime_ns == before
 
     @pytest.mark.parametrize("file", ["", "_entropy"])
-    def test_continue_redoes_a_case_whose_file_was_cut_short(self, model, image, tmp_path, file):
+    def test_continue_repeats_a_case_with_truncated_file(self, model, image, tmp_path, file):
         out = tmp_path / "out"
         wanted = (model, image, "-o", out, "--save", "entropy")
         run(*wanted)
@@ -229,7 +229,7 @@ class TestExistingOutput:
         assert run(model, image, "-o", out, "--overwrite")[0] == 0
         assert "finished before" in run(model, image, "-o", out, "--continue")[1]
 
-    def test_other_ed_and_es_leave_nothing_of_those_before(self, model, cine, tmp_path):
+    def test_new_ed_and_es_remove_the_old(self, model, cine, tmp_path):
         out = tmp_path / "out"
         for phases in ("ED: 1\nES: 2\n", "ED: 2\nES: 3\n"):
             (cine.parent / "Info.cfg").write_text(phases)
@@ -237,7 +237,7 @@ class TestExistingOutput:
         names = sorted(file.name for file in out.glob("*.json"))
         assert names == ["patient8_4d_frame02.json", "patient8_4d_frame03.json"]
 
-    def test_parts_of_a_study_that_was_never_whole_are_made_anew(self, model, cine, tmp_path):
+    def test_parts_of_an_incomplete_study_are_repeated(self, model, cine, tmp_path):
         out = tmp_path / "out"
         run(model, cine, "-o", out, "--method", "vanilla", "--save", "study")
         shutil.rmtree(out / "patient8_4d")
@@ -267,7 +267,7 @@ class TestExistingOutput:
         assert str(study) in said
         assert sorted(study.rglob("*")) == before
 
-    def test_continue_redoes_a_study_whose_posterior_was_cut_short(self, model, cine, tmp_path):
+    def test_continue_repeats_a_study_with_truncated_posterior(self, model, cine, tmp_path):
         wanted = (model, cine, "-o", tmp_path / "out", "--phases", "1", "--save", "study")
         run(*wanted)
         damaged = tmp_path / "out" / "patient8_4d" / "posterior" / "phase01.npz"
@@ -350,7 +350,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-def test_every_bad_image_is_named_and_the_others_go_through(model, image, tmp_path):
+def test_bad_images_are_named_and_others_segmented(model, image, tmp_path):
     files = broken(tmp_path)
     out = tmp_path / "out"
     request = PredictionRequest(images=(*(f for f, _ in files.values()), image), output=out)
@@ -373,7 +373,7 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
     assert "needs 2 channel(s)" in said
 
 
-def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):
+def test_two_images_with_one_name_raise(model, image, tmp_path):
     twin = write_image(tmp_path / "other" / image.name, made_image((40, 50, 4), seed=5))
     code, said = run(model, image, twin, "-o", tmp_path / "out")
     assert code == 1
@@ -381,7 +381,7 @@ def test_two_images_of_one_name_are_not_mixed_up(model, image, tmp_path):
 
 
 class TestCine:
-    def test_all_phases_are_3d_files_and_one_4d_file(self, model, cine, tmp_path):
+    def test_all_phases_give_3d_files_and_a_4d_file(self, model, cine, tmp_path):
         out = tmp_path / "out"
         assert run(model, cine, "-o", out)[0] == 0
         names = [f"patient8_4d_frame{p:02d}" for p in (1, 2, 3)]
@@ -427,7 +427,7 @@ class TestCine:
             )
             np.testing.assert_allclose(together, alone, atol=1e-5)
 
-    def test_one_phase_anew_leaves_no_labels_of_all_phases_behind(self, model, cine, tmp_path):
+    def test_repeated_phase_removes_the_4d_labels(self, model, cine, tmp_path):
         out = tmp_path / "out"
         run(model, cine, "-o", out)
         assert (out / "patient8_4d.nii.gz").exists()
@@ -509,7 +509,7 @@ class TestDicom:
         request = PredictionRequest(images=(folder,), output=out, **asked)
         return list(predict(Ensemble(model, device="cpu"), request))
 
-    def test_a_folder_is_a_case_called_by_a_pseudonym(self, model, folder, tmp_path):
+    def test_folder_is_a_case_with_a_pseudonym(self, model, folder, tmp_path):
         out = tmp_path / "out"
         save = frozenset({"entropy", "study"})
         (outcome,) = self.segment(model, folder, out, phases="1,3", save=save)

@@ -65,7 +65,7 @@ def finished(*arguments: Any, save: str = "study") -> str:
 
 
 class TestMembers:
-    def test_are_kept_in_the_order_of_the_report_if_asked(self, ensemble) -> None:
+    def test_are_kept_in_the_order_of_the_report(self, ensemble) -> None:
         image = made_image((4, 40, 50))
         steps = ensemble.steps(image, SPACING, SegmentationSettings(), keep_members=True)
         result = drain(steps)
@@ -100,7 +100,7 @@ class TestVolume:
         np.testing.assert_array_equal(study.edited, labels.voxels)
         assert labels.geometry.same_grid(study.info.geometry)
 
-    def test_what_the_members_said_is_what_the_maps_say(self, model, image, tmp_path) -> None:
+    def test_stored_members_match_the_maps(self, model, image, tmp_path) -> None:
         out = tmp_path / "out"
         maps = "entropy,mutual-information,probabilities"
         finished(model, image, "-o", out, save=f"study,{maps}")
@@ -141,7 +141,7 @@ class TestCine:
         report = json.loads((out / "cine_frame02.json").read_text())
         assert study.info.reports[2] == report
 
-    def test_of_some_phases_with_ed_and_es_from_the_info_file(self, model, cine, tmp_path) -> None:
+    def test_some_phases_have_ed_and_es_from_info(self, model, cine, tmp_path) -> None:
         (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
         finished(model, cine, "-o", tmp_path / "out", "--phases", "ED,ES")
         info = read_study(tmp_path / "out" / "cine").info
@@ -156,9 +156,7 @@ class TestCine:
             ("ED: 1\nES: 9\n", (None, None)),
         ],
     )
-    def test_ed_and_es_are_looked_up_where_nobody_asked(
-        self, model, cine, tmp_path, text, known
-    ) -> None:
+    def test_ed_and_es_are_read_without_request(self, model, cine, tmp_path, text, known) -> None:
         (cine.parent / "Info.cfg").write_text(text)
         finished(model, cine, "-o", tmp_path / "out", "--phases", "2")
         info = read_study(tmp_path / "out" / "cine").info
@@ -202,7 +200,7 @@ class TestExistingStudy:
         finished(model, image, "-o", out, "--continue")
         assert read_study(out / "heart").problems == ()
 
-    def test_continue_adds_phases_to_a_study_nobody_worked_on(self, model, cine, out) -> None:
+    def test_continue_adds_phases_to_an_unreviewed_study(self, model, cine, out) -> None:
         finished(model, cine, "-o", out, "--phases", "1")
         finished(model, cine, "-o", out, "--phases", "1,3", "--continue")
         assert read_study(out / "cine").info.phases == (1, 3)
@@ -230,7 +228,7 @@ class TestExistingStudy:
         save_review(out / "heart", ReviewState(finished=True))
         assert "finished before" in finished(model, image, "-o", out, "--continue")
 
-    def test_a_folder_of_other_files_stops_no_other_case(
+    def test_folder_of_other_files_fails_only_its_case(
         self, ensemble, image, cine, tmp_path
     ) -> None:
         out = tmp_path / "new"
@@ -245,7 +243,7 @@ class TestExistingStudy:
         assert [study.case for study in list_studies(out)] == ["cine"]
 
 
-def test_a_study_of_several_channels_is_of_the_first(tmp_path) -> None:
+def test_study_of_several_channels_has_the_first(tmp_path) -> None:
     two = make_model(tmp_path / "model", channels=2, members=1)
     first = write_image(tmp_path / "a_0000.nii.gz", made_image((40, 50, 4)))
     write_image(tmp_path / "a_0001.nii.gz", made_image((40, 50, 4), seed=3))

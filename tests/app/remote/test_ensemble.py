@@ -117,7 +117,7 @@ def all_of(steps):
     return snapshots, drain(steps, snapshots.append)
 
 
-def test_it_says_what_the_ensemble_here_says(remote, heart, device, tmp_path):
+def test_remote_result_equals_the_local_one(remote, heart, device, tmp_path):
     image, spacing = heart
     snapshots, (result,) = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     here = Ensemble(BUILT_IN_FOLDER)
@@ -162,7 +162,7 @@ def test_phases_are_asked_together_and_found(remote, heart):
     )
 
 
-def test_only_the_image_goes_out_and_16_bit_come_back(heart, device):
+def test_image_is_sent_and_16_bit_maps_received(heart, device):
     image, spacing = heart
     with line(device.address) as between:
         there = RemoteDevice(address=between.address, certificates=device.certificates)
@@ -219,7 +219,7 @@ def assert_left(device: RemoteDevice) -> None:
     wait_until(lambda: not ask_worker(device, remote_work.is_computing))
 
 
-def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
+def test_run_of_a_killed_laptop_ends(device, heart, tmp_path):
     np.save(tmp_path / "image.npy", np.concatenate([heart[0]] * 8, axis=1))
     script = (
         "import sys, numpy as np\n"
@@ -240,7 +240,7 @@ def test_who_is_killed_is_not_waited_for(device, heart, tmp_path):
 
 
 @pytest.mark.parametrize("seen", [1, 2])
-def test_memory_is_freed_as_soon_as_the_run_is_dropped(device, heart, seen):
+def test_dropped_run_frees_its_memory(device, heart, seen):
     wait_until(lambda: ask_worker(device, remote_work.runs_held) == 0)
     ask_worker(device, gc.collect)
     ask_worker(device, gc.disable)
@@ -272,7 +272,7 @@ def test_two_laptops_take_turns(device, heart):
     assert list(map(len, found)) == [3, 6]
 
 
-def test_a_killed_worker_is_said_and_another_goes_on(remote, device, heart):
+def test_killed_worker_is_reported_and_another_continues(remote, device, heart):
     image, spacing = heart
     steps = remote.phase_steps([image], spacing, CONTINUED, keep_members=True)
     next(steps)
@@ -326,7 +326,7 @@ def test_a_worker_that_fell_silent_is_said(plain, heart, monkeypatch):
     assert_left(device)
 
 
-def test_every_laptop_has_a_worker_of_its_own_where_there_are_enough(plain):
+def test_every_laptop_gets_its_own_worker(plain):
     plain.add_workers(1)
     with connect(plain.address) as client:
         client.wait_for_workers(2, timeout=60)

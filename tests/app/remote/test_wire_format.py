@@ -98,7 +98,7 @@ def test_shape_or_dtype_unlike_the_frame_raises(shape, dtype):
     assert_damaged(replace(PackedArray.pack(VOLUME), shape=shape, dtype=dtype))
 
 
-def test_small_frame_of_a_huge_array_raises_without_memory():
+def test_small_frame_of_huge_array_raises():
     frame = blosc2.SChunk(chunksize=2**30, cparams={"typesize": 1})
     frame.fill_special(2**34, blosc2.SpecialValue.ZERO)
     content = frame.to_cframe()

@@ -123,7 +123,7 @@ def test_mean_weights_are_those_of_one_network(ensemble):
     assert np.isnan(result.pairwise_dice["LV"])
 
 
-def test_a_temperature_changes_the_certainty_and_not_the_labels(ensemble):
+def test_temperature_changes_probabilities_but_not_labels(ensemble):
     image = made_image((4, 40, 50))
     plain = ensemble.segment(image, SPACING)
     soft = ensemble.segment(image, SPACING, temperature=2)
@@ -167,7 +167,7 @@ def test_dropout_is_active_and_reproducible(tmp_path):
     assert not np.allclose(sober.probabilities, result.probabilities, atol=1e-3)
 
 
-def test_labels_of_passes_come_in_the_order_of_the_seeds(tmp_path):
+def test_labels_are_in_the_order_of_seeds(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=0.5), device="cpu")
     image = made_image((4, 40, 50))
     settings = SegmentationSettings(method="mc-dropout", members=3)

@@ -127,19 +127,19 @@ def test_multi_shares_over_folds_and_trainings_too() -> None:
     assert [(m.cycle, m.epoch) for m in one_more] == [(1, 18)]
 
 
-def test_few_members_of_many_trainings_come_from_all_of_them() -> None:
+def test_few_members_come_from_all_trainings() -> None:
     trainings = [make_members([8, 9, 18, 19], cycle_length=10, training=t) for t in "abcde"]
     folder = make_folder((m for members in trainings for m in members), "deep ensemble")
     taken = choose_members(folder, "multi", 5)
     assert [(m.training, m.epoch) for m in taken] == [(t, 19) for t in "abcde"]
 
 
-def test_multi_takes_all_members_of_a_folder_without_cycles() -> None:
+def test_multi_without_cycles_uses_all_members() -> None:
     assert epochs(PLAIN, "multi", 1) == [50, 100, None]
     assert len(choose_members(CROSS_VALIDATION, "multi", 2)) == 5
 
 
-def test_multi_counts_members_without_a_cycle_as_a_group_before_the_first() -> None:
+def test_multi_treats_members_without_cycle_as_first_group() -> None:
     plain = make_members([3, None], cycle_length=None, training="plain")
     folder = make_folder([*make_members([8, 9], cycle_length=10), *plain])
     assert epochs(folder, "multi", 2) == [9, None]
@@ -199,18 +199,18 @@ def test_refused_methods_have_reasons_and_remedies() -> None:
         assert refused[method].values == {"kind": "cross-validation ensemble"}
 
 
-def test_swa_averages_the_weights_of_the_members_single_takes() -> None:
+def test_swa_averages_weights_of_the_single_members() -> None:
     assert choose_members(PAPERS_RUN, "swa", 5) == choose_members(PAPERS_RUN, "single", 5)
     assert METHODS["swa"].combine == "weights"
 
 
-def test_temperature_softens_the_vanilla_network_by_the_papers_number() -> None:
+def test_temperature_softens_vanilla_as_in_the_paper() -> None:
     assert choose_members(PAPERS_RUN, "temperature") == choose_members(PAPERS_RUN, "vanilla")
     assert METHODS["temperature"].temperature == 1.5
     assert {m.temperature for name, m in METHODS.items() if name != "temperature"} == {1.0}
 
 
-def test_mc_dropout_asks_the_last_epoch_again_and_again() -> None:
+def test_mc_dropout_repeats_the_last_epoch() -> None:
     architecture = {
         "dropout_op": "torch.nn.modules.dropout.Dropout2d",
         "dropout_op_kwargs": {"p": 0.1, "inplace": True},
@@ -224,7 +224,7 @@ def test_mc_dropout_asks_the_last_epoch_again_and_again() -> None:
     assert refused_methods(without)["mc-dropout"].remedies == (DROPOUT,)
 
 
-def test_a_deep_ensemble_takes_the_last_epoch_of_every_training() -> None:
+def test_deep_ensemble_uses_last_epoch_of_every_training() -> None:
     trainings = [make_members([8, 9, 18, 19], cycle_length=10, training=t) for t in "abcde"]
     folder = make_folder((m for members in trainings for m in members), "deep ensemble")
     taken = choose_members(folder, "deep-ensemble", 30)
@@ -232,7 +232,7 @@ def test_a_deep_ensemble_takes_the_last_epoch_of_every_training() -> None:
     assert [m.training for m in choose_members(folder, "deep-ensemble", 2)] == ["a", "b"]
 
 
-def test_cross_validation_takes_the_last_epoch_of_every_fold() -> None:
+def test_cross_validation_uses_last_epoch_of_every_fold() -> None:
     assert [m.fold for m in choose_members(CROSS_VALIDATION, "cross-validation")] == list("01234")
 
 

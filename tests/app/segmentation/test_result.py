@@ -16,12 +16,12 @@ def clock(monkeypatch) -> list[float]:
     return now
 
 
-def test_fast_members_are_shown_at_powers_of_two_and_the_end(clock) -> None:
+def test_fast_members_are_shown_at_powers_of_two(clock) -> None:
     throttle = SnapshotThrottle()
     assert [n for n in range(1, 12) if throttle.shows(n, 11)] == [1, 2, 4, 8, 11]
 
 
-def test_a_late_member_is_shown_and_starts_the_wait_again(clock) -> None:
+def test_late_member_is_shown_and_restarts_the_wait(clock) -> None:
     throttle = SnapshotThrottle()
     shown = []
     for done in range(5, 12):

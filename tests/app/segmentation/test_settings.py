@@ -120,7 +120,7 @@ def test_words_name_what_is_compared(settings, words) -> None:
     assert str(settings) == words
 
 
-def test_every_field_can_be_a_row_of_a_form() -> None:
+def test_every_field_describes_a_form_row() -> None:
     for row in fields(SegmentationSettings):
         about = row.metadata
         assert about["label"]

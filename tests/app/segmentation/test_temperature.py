@@ -122,7 +122,7 @@ def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> N
     assert caught.value.values == {"folds": "0, 1"}
 
 
-def test_the_temperature_of_one_fold_is_not_that_of_another(calibrated: Path) -> None:
+def test_temperature_of_another_fold_is_not_used(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, members=tuple(replace(m, fold="1") for m in folder.members))
     with pytest.raises(AppError) as caught:
