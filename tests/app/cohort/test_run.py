@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,9 @@ from tests.helpers.cohorts import (
     write_volume,
 )
 from tests.helpers.models import make_model
+
+PICTURE = re.compile(rb"base64,[A-Za-z0-9+/=]+")
+"""A picture in a page, whose characters may spell anything; its file is searched itself."""
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +133,9 @@ def test_table_has_all_studies_worst_first(run, tree):
 def test_nothing_names_a_patient(run):
     output, told = run
     for file in [one for one in output.rglob("*") if one.is_file()]:
-        assert b"Doe" not in file.read_bytes(), file
-        assert b"Smith" not in file.read_bytes(), file
+        content = PICTURE.sub(b"", file.read_bytes())
+        assert b"Doe" not in content, file
+        assert b"Smith" not in content, file
         assert "Doe" not in str(file.relative_to(output))
     assert not [study for study in told if "Smith" in study.case + study.text]
 

@@ -15,11 +15,20 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG, IS_IMAGE
+from napari_bayes_nnunet.app.prediction.output_files import (
+    FOUND_BY_VOLUME,
+    INFO_CFG,
+    IS_IMAGE,
+    MAPS,
+)
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
-from napari_bayes_nnunet.app.prediction.predict import SAME_NAME, predict
+from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN, predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
-from napari_bayes_nnunet.app.prediction.resume_check import OTHER_IMAGE, OTHER_MEMBERS
+from napari_bayes_nnunet.app.prediction.resume_check import (
+    OTHER_IMAGE,
+    OTHER_MEMBERS,
+    OTHER_PRECISION,
+)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
@@ -85,7 +94,8 @@ def test_full_precision_is_float32_not_reused_half_precision(model, image, tmp_p
     (out / "patient7_frame01.json").write_text(json.dumps(report))
     code, said = run(*again)
     assert code == 1
-    assert "was made with bfloat16, not with the full precision asked for now" in said
+    names = {"report": "patient7_frame01.json", "folder": out, "precision": "bfloat16"}
+    assert str(AppError(OTHER_PRECISION, Action.OVERWRITE, **names)) in said
     assert run(model, image, "-o", out, "--continue")[0] == 0
 
 
@@ -141,7 +151,9 @@ def test_maps_on_request(model, image, tmp_path):
 def test_an_unknown_map_is_refused(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out", "--save", "variance")
     assert code == 1
-    assert "--save takes entropy, mutual-information, probabilities, study, not variance" in said
+    assert "--save" in said
+    for name in (*MAPS, "study", "variance"):
+        assert name in said
 
 
 def test_further_channels_belong_to_the_first(tmp_path):
@@ -168,7 +180,7 @@ def test_more_members_than_asked_are_used_and_said(model, image, tmp_path):
 def test_single_is_refused_where_there_are_no_cycles(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out", "--method", "single")
     assert code == 1
-    assert "no cycles" in said
+    assert "(checkpoints)" in said
 
 
 class TestExistingOutput:
@@ -178,7 +190,7 @@ class TestExistingOutput:
         before = (out / "patient7_frame01.nii.gz").stat().st_mtime_ns
         code, said = run(model, image, "-o", out)
         assert code == 1
-        assert "exists in" in said
+        assert "patient7_frame01.nii.gz" in said
         assert "--overwrite" in said
         assert (out / "patient7_frame01.nii.gz").stat().st_mtime_ns == before
 
@@ -255,7 +267,7 @@ class TestExistingOutput:
             out = ("-o", cine.parent, "--phases", "2", *more, *flags)
             code, said = run(model, cine, *out)
             assert code == 1
-            assert other.name in said
+            assert str(cine.parent) in said
             assert other.read_bytes() == before
 
     def test_results_never_lie_inside_a_study(self, model, image, cine, tmp_path):
@@ -377,7 +389,7 @@ def test_two_images_with_one_name_raise(model, image, tmp_path):
     twin = write_image(tmp_path / "other" / image.name, made_image((40, 50, 4), seed=5))
     code, said = run(model, image, twin, "-o", tmp_path / "out")
     assert code == 1
-    assert SAME_NAME.format(name="patient7_frame01") in said
+    assert NAME_TAKEN.format(name="patient7_frame01") in said
 
 
 class TestCine:
@@ -441,7 +453,7 @@ class TestCine:
         images = (cine, twin) if cine_first else (twin, cine)
         code, said = run(model, *images, "-o", tmp_path / "out", "--phases", "2", "--overwrite")
         assert code == 1
-        assert SAME_NAME.format(name="patient8_4d_frame02") in said
+        assert NAME_TAKEN.format(name="patient8_4d_frame02") in said
 
     def test_a_phase_that_is_not_there(self, model, cine, tmp_path):
         code, said = run(model, cine, "-o", tmp_path / "out", "--phases", "4")

@@ -13,7 +13,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote import wire_format
 from napari_bayes_nnunet.app.remote.wire_format import (
-    DAMAGED,
+    DAMAGED_DATA,
     PackedArray,
     pack_map,
     unpack_map,
@@ -60,7 +60,7 @@ def test_packed_volume_is_smaller():
 def assert_damaged(packed: PackedArray) -> None:
     with pytest.raises(AppError) as caught:
         packed.unpack()
-    assert caught.value.statement == statement(DAMAGED, Action.START_AGAIN)
+    assert caught.value.statement == statement(DAMAGED_DATA, Action.START_AGAIN)
 
 
 @pytest.mark.parametrize("content", [b"", b"no frame", b"\0" * 500, "text", None, 3])
@@ -112,9 +112,9 @@ def test_small_frame_of_huge_array_raises():
 
 def test_limit_counts_bytes(monkeypatch):
     packed = PackedArray.pack(VOLUME)
-    monkeypatch.setattr(wire_format, "MOST_BYTES", VOLUME.nbytes)
+    monkeypatch.setattr(wire_format, "LARGEST_ARRAY", VOLUME.nbytes)
     np.testing.assert_array_equal(packed.unpack(), VOLUME)
-    monkeypatch.setattr(wire_format, "MOST_BYTES", VOLUME.nbytes - 1)
+    monkeypatch.setattr(wire_format, "LARGEST_ARRAY", VOLUME.nbytes - 1)
     assert_damaged(packed)
 
 

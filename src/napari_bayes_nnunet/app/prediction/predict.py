@@ -30,7 +30,7 @@ from .request import CaseOutcome, PredictionRequest, check_request
 from .resume_check import finished_phases, matches_request
 from .study_output import StudyParts, has_study, start_study
 
-SAME_NAME = "Another image also has the name {name}. Rename one of the two."
+NAME_TAKEN = "Another image also has the name {name}. Rename one of the two."
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -177,7 +177,7 @@ def _start_study(
 def _claim_names(names: Sequence[str], seen: set[str]) -> None:
     """Add the names to ``seen``. Raises AppError if another image has one of them."""
     if taken := sorted(seen.intersection(names)):
-        raise AppError(SAME_NAME, name=taken[0])
+        raise AppError(NAME_TAKEN, name=taken[0])
     seen.update(names)
 
 

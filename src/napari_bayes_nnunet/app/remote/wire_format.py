@@ -91,9 +91,9 @@ Step = dict[int, PackedSnapshot] | list[RemoteSegmentation]
 
 LEVEL = 1
 """Compression level of Zstandard; 5 takes eight times as long and saves 2 % of a cine."""
-MOST_BYTES = 2**33
+LARGEST_ARRAY = 2**33
 """Largest array that is unpacked: a small frame can announce any size."""
-DAMAGED = "The data from the other computer are damaged."
+DAMAGED_DATA = "The data from the other computer are damaged."
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class PackedArray:
         """Return the same array, to the bit.
 
         Raises AppError unless the frame has the size of ``shape`` and ``dtype``, at most
-        `MOST_BYTES`.
+        `LARGEST_ARRAY`.
         """
         import blosc2
 
@@ -132,14 +132,14 @@ class PackedArray:
             # of objects or of any size.
             frame.get_slice(out=voxels)
         except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-            raise AppError(DAMAGED, Action.START_AGAIN) from error
+            raise AppError(DAMAGED_DATA, Action.START_AGAIN) from error
         return voxels
 
     def _checked_size(self) -> tuple[np.dtype[Any], int]:
         """Return the type and the size in bytes. Raises TypeError or ValueError."""
         dtype = np.dtype(self.dtype)
         nbytes = math.prod(self.shape) * dtype.itemsize
-        if dtype.kind not in "buif" or min(self.shape, default=0) < 0 or nbytes > MOST_BYTES:
+        if dtype.kind not in "buif" or min(self.shape, default=0) < 0 or nbytes > LARGEST_ARRAY:
             raise ValueError
         return dtype, nbytes
 

@@ -123,15 +123,15 @@ def _members_with_cycles(folder: EnsembleFolder) -> Sequence[Member]:
     members = folder.usable_members
     if not _has_cycles(members):
         raise AppError(
-            "This method needs training cycles, but this {kind} has none. Choose another method, "
-            "such as multi.",
+            "This method needs training cycles, but this folder ({kind}) has none. Choose another "
+            "method, such as multi.",
             kind=folder.kind,
         )
     trainings = len(_origins(members))
     if trainings > 1:
         raise AppError(
-            "This method needs a single training, but this {kind} has {trainings}. Choose the "
-            "folder of one training, or the method multi.",
+            "This method needs a single training, but this folder ({kind}) has {trainings}. Choose "
+            "the folder of one training, or the method multi.",
             kind=folder.kind,
             trainings=trainings,
         )
