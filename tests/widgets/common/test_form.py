@@ -90,7 +90,7 @@ def test_every_kind_of_field_is_edited_by_keyboard(
     assert form.above.value is None
 
 
-def test_changed_comes_with_every_key_and_once_for_an_update(form: DataForm, qtbot: Any) -> None:
+def test_changed_follows_every_key_and_each_update(form: DataForm, qtbot: Any) -> None:
     seen: list[int] = []
     form.changed.connect(lambda: seen.append(form.slices.value))
     replace_text(form, "slices", "120", qtbot)

@@ -104,7 +104,7 @@ def test_only_the_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
     assert table.height() < high
 
 
-def test_the_share_and_the_colour_of_a_row_can_be_asked_for(table: RowsTable) -> None:
+def test_model_returns_share_and_colour_of_a_row(table: RowsTable) -> None:
     table.set_rows([Row(("a", "b"), share=0.25, level="done"), Row(("c", "d"))])
     model = table.model()
     assert [model.index(number, 1).data(SHARE_ROLE) for number in (0, 1)] == [0.25, None]

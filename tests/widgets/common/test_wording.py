@@ -41,7 +41,7 @@ def test_errors_and_plain_sentences_are_shown_unchanged() -> None:
     assert in_the_window(AppError("{odd} is damaged.")) == "{odd} is damaged."
 
 
-def test_no_setting_of_a_training_is_called_by_its_option() -> None:
+def test_every_training_setting_has_a_plain_name() -> None:
     request = TrainingRequest(
         dataset=Path("data"), output=Path("run"), configuration="2d", preset="demo", batch_size=4,
         iterations_per_epoch=5, seed=7, dropout=0.1, keep_trajectory=True, licence="CC0",

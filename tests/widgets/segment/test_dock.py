@@ -110,7 +110,7 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
     assert dock.minimumSizeHint().height() < 300
 
 
-def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) -> None:
+def test_the_child_starts_with_the_dock(make_dock, qtbot) -> None:
     dock = make_dock(process=True)
     assert dock.child.pid is None
     dock.show()
@@ -118,7 +118,7 @@ def test_the_child_starts_with_the_dock_and_tells_the_devices(make_dock, qtbot) 
     assert dock.method.device.editor.native.itemText(1).startswith("cuda:0: Fake GPU")
 
 
-def test_a_folder_is_opened_by_the_child_as_soon_as_it_is_found(ready, qtbot) -> None:
+def test_a_found_folder_is_opened_by_the_child(ready, qtbot) -> None:
     dock = ready(flags=["--refuses", "other shapes"])
     wait_until(lambda: len(dock.ensemble.folder.usable_members) == 2, qtbot)
     assert dock.method.members.editor.max == 2
@@ -334,7 +334,7 @@ def test_several_channels_are_sent_together(make_dock, tmp_path, qtbot) -> None:
     assert "cine prediction" in names(dock)
 
 
-def test_the_window_stays_free_while_a_lazy_image_is_computed(ready, qtbot) -> None:
+def test_a_lazy_image_does_not_block_the_window(ready, qtbot) -> None:
     computing, beats = threading.Event(), threading.Semaphore(0)
     beaten: list[bool] = []
 
@@ -392,7 +392,7 @@ def test_a_killed_child_is_reported_and_replaced(ready, tmp_path, qtbot) -> None
     assert dock.child.pid != pid
 
 
-def test_closing_the_dock_ends_the_child_and_showing_it_starts_another(ready, qtbot) -> None:
+def test_closing_the_dock_ends_the_child(ready, qtbot) -> None:
     dock = ready(window=True)
     wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
     pid = dock.child.pid
@@ -423,7 +423,7 @@ def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
     assert dock.run.status.text().startswith("Finished")
 
 
-def test_removing_the_dock_ends_the_child_and_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
+def test_removing_the_dock_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), window=True)
     wait_until(lambda: len(dock.method.device.editor) == 4, qtbot)
     viewer, pid = dock._viewer, dock.child.pid
@@ -854,7 +854,7 @@ def test_a_folder_uses_the_options_of_the_dock(cohort, qtbot) -> None:
     assert window.chosen.text() == NO_ENSEMBLE
 
 
-def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> None:
+def test_folder_and_open_image_are_segmented_together(cohort, qtbot) -> None:
     window, dock = cohort("--seconds", 60)
     window.start_button.click()
     wait_until(lambda: window.table.done == 1, qtbot)
@@ -870,9 +870,7 @@ def test_a_folder_and_the_open_image_are_segmented_at_once(cohort, qtbot) -> Non
     assert dock.run.folder_button.text() == A_FOLDER
 
 
-def test_the_studies_of_a_folder_are_listed_in_the_dock_review(
-    our_plugin, cohort, tmp_path, qtbot
-) -> None:
+def test_studies_of_a_folder_are_listed_in_review(our_plugin, cohort, tmp_path, qtbot) -> None:
     window, dock = cohort("--seconds", 60, window=True)
     make_study(tmp_path / "images_segmented" / "b" / "heart")
     window.start_button.click()

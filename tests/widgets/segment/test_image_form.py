@@ -159,7 +159,7 @@ def test_an_ensemble_without_lv_cannot_find_ed_and_es(form, viewer, tmp_path) ->
     assert item.toolTip() == ""
 
 
-def test_an_ensemble_of_several_channels_asks_for_as_many_layers(form, viewer, tmp_path) -> None:
+def test_several_channels_need_as_many_layers(form, viewer, tmp_path) -> None:
     first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in ("cine", "t2"))
     form.choose(second)
     form.set_channels(("T2", "LGE"))

@@ -178,7 +178,7 @@ def test_stop_keeps_the_result_and_the_child(make, qtbot) -> None:
     assert result.posteriors == {}
 
 
-def test_a_child_that_does_not_stop_is_killed_and_replaced(make, qtbot) -> None:
+def test_a_child_that_hangs_is_killed_and_replaced(make, qtbot) -> None:
     assert STOP_WITHIN_MS < 1000
     heard = make("--hangs-at", 2)
     result = heard.start()
@@ -233,7 +233,7 @@ def test_stop_without_a_job_does_nothing(make) -> None:
     assert heard.ended == []
 
 
-def test_a_crash_ends_the_job_and_the_next_starts_a_new_child(make, qtbot) -> None:
+def test_a_job_after_a_crash_starts_a_child(make, qtbot) -> None:
     heard = make("--seconds", 0.5)
     result = heard.start()
     qtbot.waitUntil(lambda: bool(heard.grown))

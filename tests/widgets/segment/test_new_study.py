@@ -74,7 +74,7 @@ def voxels_in(image: Path) -> np.ndarray:
     return read_volume(image).voxels
 
 
-def test_the_image_of_a_dicom_folder_goes_into_the_study(tmp_path) -> None:
+def test_the_image_of_dicom_goes_into_the_study(tmp_path) -> None:
     write_cine(tmp_path / "Doe")
     volume = read_dicom(tmp_path / "Doe")
     name = volume.source.name
@@ -257,7 +257,7 @@ def test_a_folder_with_other_files_is_refused(result, tmp_path) -> None:
     assert [file.name for file in folder.iterdir()] == ["thesis.doc"]
 
 
-def test_a_begun_study_that_is_damaged_stays_as_it_is(result, tmp_path) -> None:
+def test_a_damaged_begun_study_is_kept(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
     save_review(folder, BEGUN)
     (folder / "study.json").write_text("{")
