@@ -25,7 +25,6 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.study import (
-    OTHER_FILES,
     Decision,
     ReviewState,
     is_study,

@@ -18,7 +18,6 @@ from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
 from napari_bayes_nnunet.io.study.study import (
-    OTHER_FILES,
     Decision,
     ReviewState,
     find_image,
@@ -32,7 +31,7 @@ from napari_bayes_nnunet.widgets.segment.new_study import (
     BEGUN_STUDY,
     NEW_STUDY,
     NOTHING_DONE,
-    OTHER_IMAGE,
+    OTHER_IMAGE_REVIEWED,
     PACKAGE,
     default_study_folder,
     make_result_study,
@@ -222,7 +221,7 @@ def test_the_review_of_another_image_raises(result, image, tmp_path) -> None:
     other.write_bytes(image.read_bytes() + b" ")
     with pytest.raises(DataError) as caught:
         make_result_study(result_of(other), folder, image=None)
-    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.statement.template == OTHER_IMAGE_REVIEWED
     assert caught.value.values == {"folder": folder}
     assert read_study(folder).review == BEGUN
 
@@ -237,7 +236,7 @@ def test_images_without_a_file_differ_by_voxels(tmp_path) -> None:
     for other, other_voxels in ((result, voxels + 1), (flat, voxels[:3])):
         with pytest.raises(DataError) as caught:
             make_result_study(other, folder, image=other_voxels)
-        assert caught.value.statement.template == OTHER_IMAGE
+        assert caught.value.statement.template == OTHER_IMAGE_REVIEWED
 
 
 def test_a_begun_study_without_its_image_is_kept(result, image, tmp_path) -> None:

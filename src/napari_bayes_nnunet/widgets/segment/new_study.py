@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).parents[2]
 NOTHING_DONE = "No phase is finished. Wait until one is segmented, then start the review."
 NEW_STUDY = "The study is in {folder}."
 BEGUN_STUDY = "{folder} has a study. It is opened with its earlier segmentation."
-OTHER_IMAGE = (
+OTHER_IMAGE_REVIEWED = (
     "{folder} holds the review of another image with this name, or the image has changed. Rename "
     "this folder to start a new review."
 )
@@ -127,7 +127,7 @@ def _check_same_image(result: SegmentationResult, folder: Path, image: Any) -> N
     else:
         same = info.shape == result.shape and _shows(info, folder, image)
     if not same:
-        raise DataError(OTHER_IMAGE, folder=folder)
+        raise DataError(OTHER_IMAGE_REVIEWED, folder=folder)
 
 
 def _shows(info: StudyInfo, folder: Path, image: Any) -> bool:
