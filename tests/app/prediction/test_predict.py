@@ -25,9 +25,9 @@ from napari_bayes_nnunet.app.prediction.phases import parse_phases
 from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN, predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
 from napari_bayes_nnunet.app.prediction.resume_check import (
-    OTHER_IMAGE,
-    OTHER_MEMBERS,
-    OTHER_PRECISION,
+    MADE_FROM_OTHER_IMAGE,
+    MADE_WITH_OTHER_MEMBERS,
+    MADE_WITH_OTHER_PRECISION,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
@@ -95,7 +95,7 @@ def test_full_precision_is_float32_not_reused_half_precision(model, image, tmp_p
     code, said = run(*again)
     assert code == 1
     names = {"report": "patient7_frame01.json", "folder": out, "precision": "bfloat16"}
-    assert str(AppError(OTHER_PRECISION, Action.OVERWRITE, **names)) in said
+    assert str(AppError(MADE_WITH_OTHER_PRECISION, Action.OVERWRITE, **names)) in said
     assert run(model, image, "-o", out, "--continue")[0] == 0
 
 
@@ -237,7 +237,7 @@ class TestExistingOutput:
         code, said = run(model, image, "-o", out, "--continue")
         assert code == 1
         names = {"report": "patient7_frame01.json", "folder": out}
-        assert str(AppError(OTHER_IMAGE, Action.OVERWRITE, **names)) in said
+        assert str(AppError(MADE_FROM_OTHER_IMAGE, Action.OVERWRITE, **names)) in said
         assert run(model, image, "-o", out, "--overwrite")[0] == 0
         assert "finished before" in run(model, image, "-o", out, "--continue")[1]
 
@@ -312,7 +312,7 @@ class TestExistingOutput:
         code, said = run(model, image, "-o", out, "--members", 1, "--continue")
         assert code == 1
         names = {"report": "patient7_frame01.json", "folder": out}
-        assert str(AppError(OTHER_MEMBERS, Action.OVERWRITE, **names)) in said
+        assert str(AppError(MADE_WITH_OTHER_MEMBERS, Action.OVERWRITE, **names)) in said
 
     def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
         out = tmp_path / "out"

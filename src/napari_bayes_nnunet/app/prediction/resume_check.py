@@ -22,14 +22,14 @@ _MemberKey: TypeAlias = tuple[Any, ...]
 """Training, fold, cycle and epoch of a member."""
 _MOST_PHASES: Final = 100
 """Phases searched for ED and ES; a cine with later ones is read again."""
-OTHER_PRECISION: Final = (
+MADE_WITH_OTHER_PRECISION: Final = (
     "{report} in {folder} was made with {precision} instead of the requested full precision."
 )
-OTHER_SETTINGS: Final = (
+MADE_WITH_OTHER_SETTINGS: Final = (
     "{report} in {folder} was made with other settings ({used}) than requested now ({requested})."
 )
-OTHER_IMAGE: Final = "{report} in {folder} was made from another image of the same name."
-OTHER_MEMBERS: Final = "{report} in {folder} was made with other members of the ensemble."
+MADE_FROM_OTHER_IMAGE: Final = "{report} in {folder} was made from another image of the same name."
+MADE_WITH_OTHER_MEMBERS: Final = "{report} in {folder} was made with other members of the ensemble."
 
 
 def matches_request(
@@ -51,14 +51,14 @@ def matches_request(
     temperature = chosen_temperature(folder, settings)
     requested = replace(settings, members=len(members), temperature=temperature)
     if requested.precision == "full" != used.precision:
-        raise _mismatch(report, OTHER_PRECISION, precision=content["precision"])
+        raise _mismatch(report, MADE_WITH_OTHER_PRECISION, precision=content["precision"])
     if (ensemble, used) != (folder.name, requested):
         values = {"used": f"{ensemble}, {used}", "requested": f"{folder.name}, {requested}"}
-        raise _mismatch(report, OTHER_SETTINGS, **values)
+        raise _mismatch(report, MADE_WITH_OTHER_SETTINGS, **values)
     if used_image != image:
-        raise _mismatch(report, OTHER_IMAGE)
+        raise _mismatch(report, MADE_FROM_OTHER_IMAGE)
     if not _are_same(used_members, [_member_key(vars(m)) for m in members], requested):
-        raise _mismatch(report, OTHER_MEMBERS)
+        raise _mismatch(report, MADE_WITH_OTHER_MEMBERS)
     return True
 
 
