@@ -45,6 +45,7 @@ from qtpy.QtCore import QTimer
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.common.settings import Settings
 
 picture, demo, timeout, closes, *command = sys.argv[1:]
