@@ -22,6 +22,7 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
 
 from ..helpers.cohorts import write_dicom_study, write_volume
@@ -130,7 +131,7 @@ def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> 
     assert "Traceback" not in errors
     assert isinstance(told[-1], JobEnded)
     assert told[-1].outcome == "stopped"
-    assert "--continue goes on" in told[-1].text
+    assert told[-1].spoken.remedies == (Remedy(Action.CONTINUE),)
     return told
 
 
