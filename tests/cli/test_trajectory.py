@@ -70,4 +70,4 @@ def test_what_is_no_training_and_where_nothing_can_be_written(
     run = shutil.copytree(trained_run, tmp_path / "run")
     (run / "fold_0" / "trajectory").mkdir()
     (run / "fold_0" / "trajectory" / "epoch_0000.npz").write_text("damaged")
-    assert "epoch_0000.npz is damaged: " in errors(run, "b")
+    assert "epoch_0000.npz is damaged" in errors(run, "b")

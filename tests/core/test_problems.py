@@ -26,6 +26,12 @@ STARTED = AppError(
 )
 
 
+def test_statements_of_like_exceptions_are_equal() -> None:
+    first, second = (DataError("{why}", why=ValueError("no number")) for _ in range(2))
+    assert first.statement == second.statement
+    assert first.values == {"why": "no number"}
+
+
 def test_a_sentence_is_followed_by_what_to_do() -> None:
     assert str(STARTED) == (
         "run was started with --batch-size 16. Start again with --batch-size 8, or choose another "

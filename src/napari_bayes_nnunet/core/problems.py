@@ -171,9 +171,13 @@ class Statement:
 
 
 def statement(template: str, *remedies: Remedy | Action, **values: Any) -> Statement:
-    """Return a statement; an action without values stands for its remedy."""
+    """Return a statement; an action without values stands for its remedy.
+
+    An exception among the values becomes its text, so that equal statements compare equal.
+    """
     whole = tuple(r if isinstance(r, Remedy) else Remedy(r) for r in remedies)
-    return Statement(template, whole, values)
+    texts = {name: str(v) if isinstance(v, Exception) else v for name, v in values.items()}
+    return Statement(template, whole, texts)
 
 
 class Problem(Exception):

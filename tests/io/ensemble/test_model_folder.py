@@ -297,7 +297,7 @@ def test_network_of_foreign_parts_is_refused(tmp_path: Path, part: str) -> None:
         settings = {**SETTINGS, "architecture": network}
         error = refusal(make(tmp_path, configurations={"2d": settings}))
         assert error.statement.template == FOREIGN_PART
-        assert error.values == {"part": part}
+        assert part not in str(error)
 
 
 # Agreement

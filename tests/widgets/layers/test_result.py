@@ -7,7 +7,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.study.arrays import write_posterior
+from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files, phase_names
 
@@ -115,8 +115,9 @@ def test_without_a_file_there_is_no_posterior(tmp_path) -> None:
 
 def test_a_posterior_of_another_shape_is_refused(tmp_path) -> None:
     result = make_result(CINE, shape=(5, 4, 16, 21))
-    with pytest.raises(DataError, match="does not belong"):
+    with pytest.raises(DataError) as caught:
         result.read_posterior(done_message(tmp_path, phase=1), 1)
+    assert caught.value.statement.template == FOREIGN_POSTERIOR
 
 
 def test_files_of_unneeded_messages_are_deleted(tmp_path) -> None:
