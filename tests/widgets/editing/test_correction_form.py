@@ -54,8 +54,8 @@ def test_nothing_can_be_used_without_a_study(qtbot) -> None:
 def test_keys_are_printed_on_their_buttons(form) -> None:
     texts = [button.text() for button in form.findChildren(QPushButton)]
     for text in (
-        *("Q", "W", "Use this  A", "Interpolate  I", "Revert slice  R", "Absent here  D"),
-        *("Outline or fill  H", "Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
+        *("Q", "W", "Use this  A", "Interpolate  I", "Revert slice  R", "Mark absent  D"),
+        *("Toggle fill  H", "Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
     ):
         assert text in texts
 

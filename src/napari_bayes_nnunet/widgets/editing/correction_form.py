@@ -39,12 +39,12 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
     "interpolate": "Interpolate the structure between the nearest corrected slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
-    "absent": "Remove the structure from this slice, as beyond base and apex. At the base the "
-    "myocardium is removed with the LV.",
+    "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
+    "the base the myocardium is removed with the LV.",
     "copy": "Copy the structure from an adjacent slice or phase.",
     "outline or fill": "Show the labels as outlines or filled.",
     "most uncertain": "Centre on the voxel of this slice on which the members disagree most.",
-    "ED or ES": "Show the same slice at the other of ED and ES.",
+    "ED or ES": "Switch between ED and ES in the same slice.",
     "play": "Play the cine with the contours.",
 }
 """Part of the form → its tooltip."""
@@ -105,9 +105,9 @@ class CorrectionForm(QWidget):
         self.brush = DataForm(Brush)
         self.interpolate_button = _button("Interpolate", "interpolate")
         self.revert_button = _button("Revert slice", "revert")
-        self.absent_button = _button("Absent here", "absent")
+        self.absent_button = _button("Mark absent", "absent")
         self.copy_button = _button("Copy from…")
-        self.outline_button = _button("Outline or fill", "outline or fill")
+        self.outline_button = _button("Toggle fill", "outline or fill")
         self.uncertain_button = _button("Most uncertain", "most uncertain")
         self.landmark_button = _button("ED ↔ ES", "ED or ES")
         self.play_button = _button("Play")

@@ -69,7 +69,7 @@ class EvaluationResults(QWidget):
         self.pictures = PictureFlow()
         self.notes_text = MessageLabel()
         self.notes = CollapsibleSection("", self.notes_text)
-        self.report_button = QPushButton("Open the report")
+        self.report_button = QPushButton("Open report")
         self.folder_button = QPushButton("Open folder")
         self.problem = MessageLabel()
         self.pictures.setAccessibleName("Reliability diagrams")

@@ -35,7 +35,7 @@ class VolumePlot(QWidget):
         self.plot = CurvesPlot()
         self.legend = QLabel()
         self.ed_box, self.es_box = PhaseBox(), PhaseBox()
-        self.proposed_button = QPushButton("Use Proposal")
+        self.proposed_button = QPushButton("Use proposal")
         self._explain()
         self._lay_out()
         self.plot.dragged.connect(self._on_dragged)

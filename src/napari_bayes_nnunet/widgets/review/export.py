@@ -37,8 +37,8 @@ class ExportForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.export_button = QPushButton("Labels, numbers and report…")
-        self.dicom_button = QPushButton("DICOM SEG and SR…")
+        self.export_button = QPushButton("Save labels, numbers and report…")
+        self.dicom_button = QPushButton("Save DICOM SEG and SR…")
         self.training_button = QPushButton("Add to training set…")
         self.status = MessageLabel()
         self.export_button.setToolTip(EXPORT_HELP)

@@ -43,7 +43,7 @@ class ReviewForms(QWidget):
         ):
             column.addWidget(part)
         self._add_folded(column, "Numbers", self.volumes, self.numbers)
-        self._add_folded(column, "Save and hand on", self.export)
+        self._add_folded(column, "Save and export", self.export)
 
     def _add_folded(self, column: QVBoxLayout, title: str, *parts: QWidget) -> None:
         content = QWidget()

@@ -180,7 +180,7 @@ class PreflightForm(QWidget):
         self.problems = MessageLabel()
         self.patients = PatientForm()
         self.folds = QComboBox()
-        self.split_button = QPushButton("Split file…")
+        self.split_button = QPushButton("Choose split…")
         self.no_split_button = QPushButton("×")
         self.split_text = MessageLabel()
         self.devices = DeviceBox()

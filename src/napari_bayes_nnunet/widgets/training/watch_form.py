@@ -59,7 +59,7 @@ class WatchForm(QWidget):
         self.stop_button = QPushButton()
         self.kill_button = QPushButton("Kill…")
         self.resume_button = QPushButton("Resume")
-        self.add_cycle_button = QPushButton("Add a cycle")
+        self.add_cycle_button = QPushButton("Add cycle")
         self.use_button = QPushButton("Use this ensemble")
         self.plots = TrainingPlots()
         self.log = QPlainTextEdit()
