@@ -118,7 +118,7 @@ class RestartSchedule:
     decay_over: DecayOver = field(
         default="T",
         metadata={
-            "label": "Runs over",
+            "label": "Decay over",
             "choices": {"T": "Whole training (T)", "Tc": "One cycle (Tc)"},
             "help": "Denominator of the decay (Eq. 4): the whole training, as printed in the "
             "paper, or one cycle Tc, which ends with a smaller rate.",
@@ -128,7 +128,7 @@ class RestartSchedule:
         default=True,
         metadata={
             "label": "Start",
-            "unit": "Begins with the restart rate",
+            "unit": "Restart in the first cycle",
             "help": "Start the first cycle with the restart rate, as printed in Eq. 4. Without "
             "it, training starts at the lower rate, which is safer for untrained "
             "weights.",
@@ -262,7 +262,7 @@ class MemberSelection:
         metadata={
             "label": "Members",
             "prefix": "up to ",
-            "unit": "a cycle",
+            "unit": "per cycle",
             "help": "Largest number of members of each cycle, the latest ones. There are fewer "
             "if the plateau is too short.",
         },

@@ -18,14 +18,14 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.OTHER_BATCH_SIZE: "start again with the batch size {size}",
     Action.SMALLER_NETWORK: "try the preset Demo or another device",
     Action.LOWER_RATE: (
-        "start again in another folder with a lower restart rate αᵣ or rate α₀, or without the "
-        "restart in the first cycle"
+        "start again in another folder with a lower “Restart αᵣ” or “Rate α₀”, or without “Restart "
+        "in the first cycle”"
     ),
     Action.FREE_SPACE: "free some disk space, then press Resume",
     Action.CHOOSE_FOLD: "choose the fold",
     Action.TRAIN_ON_ALL: "train on all cases (fold “all”)",
     Action.NAME_PATIENT: "name the patient's part of the case name",
-    Action.LEAVE_OUT: "take the same {setting} to continue",
+    Action.LEAVE_OUT: "use the same {setting} to continue",
     Action.NAME_SPLIT: "choose the split file it was started with",
     Action.KEEP_TRAJECTORY: "train again in a terminal with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
@@ -41,14 +41,14 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
 FIELDS: Final[Mapping[str, str]] = {
     "epochs": "Epochs",
     "cycles": "Cycles",
-    "members_per_cycle": "Members a cycle",
+    "members_per_cycle": "Members per cycle",
     "member_step": "Step",
     "batch_size": "Batch size",
     "iterations_per_epoch": "Iterations",
     "gamma": "Plateau γ",
     "initial_lr": "Rate α₀",
-    "restart_lr": "Restart rate αᵣ",
-    "exponent": "Exponent ε",
+    "restart_lr": "Restart αᵣ",
+    "exponent": "Decay ε",
     "decay_over": "Decay over",
     "restart_first_cycle": "Restart in the first cycle",
     "schedule": "kind of learning rate",
