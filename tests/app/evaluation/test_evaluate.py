@@ -198,7 +198,7 @@ def test_folders_that_do_not_match_are_refused(tmp_path, predictions, labels):
         run(predictions, tmp_path / "others")
     assert caught.value.values == {"labels": tmp_path / "others", "predictions": predictions}
     write_reference(labels, CASES[0], heart()[1:])
-    with pytest.raises(DataError, match="another grid"):
+    with pytest.raises(DataError, match="a different grid"):
         run(predictions, labels)
 
 

@@ -235,7 +235,7 @@ def test_two_studies_of_one_case_are_refused(studies, labels):
 
 def test_reference_on_another_grid_is_refused(studies, labels):
     write_reference(labels / "p1_frame01.nii.gz", reference(4)[:-1])
-    with pytest.raises(DataError, match="another grid"):
+    with pytest.raises(DataError, match="a different grid"):
         evaluate_queue(studies, labels)
 
 

@@ -1,7 +1,7 @@
 """Conversion of a public release into an nnU-Net raw dataset.
 
 ``imagesTr``, ``labelsTr``: training cases. ``imagesTs``, ``labelsTs``: cases of the subsets that
-the release holds back (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Further
+the release holds out (ACDC's testing, M&Ms' validation and testing), for ``evaluate``. Further
 files: ``splits_final.json`` (folds of whole patients), ``groups.csv`` (see ``io.dataset.groups``),
 ``patients.csv`` (height, weight and other facts of the release) and ``dataset.json``.
 """

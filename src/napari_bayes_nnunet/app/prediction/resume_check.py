@@ -26,10 +26,15 @@ MADE_WITH_OTHER_PRECISION: Final = (
     "{report} in {folder} was made with {precision} instead of the requested full precision."
 )
 MADE_WITH_OTHER_SETTINGS: Final = (
-    "{report} in {folder} was made with other settings ({used}) than requested now ({requested})."
+    "{report} in {folder} was made with different settings ({used}) from those requested now "
+    "({requested})."
 )
-MADE_FROM_OTHER_IMAGE: Final = "{report} in {folder} was made from another image of the same name."
-MADE_WITH_OTHER_MEMBERS: Final = "{report} in {folder} was made with other members of the ensemble."
+MADE_FROM_OTHER_IMAGE: Final = (
+    "{report} in {folder} was made from a different image of the same name."
+)
+MADE_WITH_OTHER_MEMBERS: Final = (
+    "{report} in {folder} was made with different members of the ensemble."
+)
 
 
 def matches_request(

@@ -141,7 +141,7 @@ class RemoteRun:
             ) from error
         if actual != reference.fingerprint:
             raise AppError(
-                "{folder} on the other computer is another ensemble than the one chosen here. "
+                "{folder} on the other computer is a different ensemble from the one chosen here. "
                 "Copy the ensemble there again, or enter another folder under Path there.",
                 folder=reference.folder,
             )

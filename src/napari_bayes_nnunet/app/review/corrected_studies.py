@@ -246,8 +246,8 @@ def _image_of(study: Study) -> Volume:
     image = read_volume(file, allow_blank=True)
     if not image.geometry.same_grid(study.info.geometry):
         raise DataError(
-            "{file} has another grid ({found}) than the study ({expected}). Put the image that was "
-            "segmented next to the study.",
+            "{file} has a different grid ({found}) from the study ({expected}). Put the image that "
+            "was segmented next to the study.",
             file=file.name,
             found=image.geometry,
             expected=study.info.geometry,

@@ -29,7 +29,7 @@ from .outcome import CorrectedSlice, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
 
-PAPILLARY = "Papillary muscles count as in the labels the ensemble was trained on."
+PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
 
 
 def export_files(session: ReviewSession, folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Session of a review: queue, decisions, edits, numbers and log of use."""
+"""Session of a review: queue, decisions, edits, numbers and usage log."""
 
 from __future__ import annotations
 

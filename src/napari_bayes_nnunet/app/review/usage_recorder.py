@@ -1,4 +1,4 @@
-"""Recorder of viewing time and edits of each slice, for the log of use."""
+"""Recorder of viewing time and edits of each slice, for the usage log."""
 
 from __future__ import annotations
 

@@ -339,7 +339,7 @@ def _checked(image: Image, spacing: Spacing) -> Image:
     largest = max(abs(float(channels.min())), abs(float(channels.max())))
     if largest > _LARGEST:
         raise AppError(
-            "The image has voxels as large as {largest:.3g}. Check how it was converted.",
+            "The image has voxel values up to {largest:.3g}. Check how it was converted.",
             largest=largest,
         )
     if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):

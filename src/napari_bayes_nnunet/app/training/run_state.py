@@ -42,7 +42,7 @@ RUNS_HERE = "Training on this computer."
 RUNS_ELSEWHERE = "Training on {host}, last heard {silence} ago."
 RUN_IS_SILENT = (
     "The training on {host} has not written anything for {silence}. Before you resume it, check on "
-    "{host} that it does not run."
+    "{host} that it is not running."
 )
 STOPS_AFTER_EPOCH = "It stops after this epoch."
 STOPS_SOON = "It stops as soon as it can."
@@ -149,7 +149,7 @@ def _process_to_kill(run: RunFolder) -> psutil.Process:
                 host=state.host,
             )
         raise AppError(
-            "No training runs in {run}. {text}",
+            "No training is running in {run}. {text}",
             run=run.path,
             text=state.text,
         )

@@ -187,7 +187,7 @@ def patient_splits(
 def extended_split(
     splits: Sequence[Split], new: Sequence[str], *, pattern: str = DEFAULT_PATIENT
 ) -> list[Split]:
-    """Return the folds with ``new`` training cases, except in folds that hold back their patient.
+    """Return the folds with ``new`` training cases, except in folds that hold out their patient.
 
     Raises DataError if no fold can take a case.
     """

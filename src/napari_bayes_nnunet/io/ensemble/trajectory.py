@@ -27,7 +27,7 @@ Layers = Mapping[str, NDArray[np.float32]]
 
 NO_TRAJECTORY = "{folder} is missing or empty."
 DAMAGED_EPOCH = "{file} is damaged ({reason}). Delete it to leave out this epoch."
-OTHER_LAYERS = "{file} holds other layers than the epochs before it. Delete the folder {folder}."
+OTHER_LAYERS = "{file} has different layers from the epochs before it. Delete the folder {folder}."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

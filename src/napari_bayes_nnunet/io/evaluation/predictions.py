@@ -191,7 +191,7 @@ def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
     volume = read_volume(_image_file(folder, name), allow_blank=True)
     if not volume.geometry.same_grid(labels.geometry):
         raise DataError(
-            "{file} has another grid ({found}) than {labels} ({expected}). {repair}",
+            "{file} has a different grid ({found}) from {labels} ({expected}). {repair}",
             file=volume.source,
             found=volume.geometry,
             labels=labels.source.name,

@@ -52,8 +52,8 @@ def reference_labels(
     grid = geometry.frame()
     if not labels.geometry.same_grid(grid):
         raise DataError(
-            "{file} has another grid ({found}) than {case} ({expected}). Draw the reference on the "
-            "image that was segmented.",
+            "{file} has a different grid ({found}) from {case} ({expected}). Draw the reference on "
+            "the image that was segmented.",
             file=labels.source,
             found=labels.geometry,
             case=case,
@@ -181,7 +181,7 @@ def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
 def _frame(labels: Volume, phase: int) -> Volume | None:
     if not labels.is_cine:
         raise DataError(
-            "{file} does not say of which phase it is. If it is phase {phase}, end its name in "
+            "{file} does not say which phase it is. If it is phase {phase}, end its name in "
             "_frame{phase:02d}.",
             file=labels.source,
             phase=phase,

@@ -31,7 +31,7 @@ MISSING_POSTERIOR = "{file} is missing. Restore it from a backup."
 DAMAGED_POSTERIOR = "{file} is damaged or cut short ({reason}). Restore it from a backup."
 FOREIGN_POSTERIOR = "{file} does not fit the image of its study. Restore it from a backup."
 OTHER_STUDY_GRID = (
-    "{file} lies on another grid ({grid}) than the image of its study ({expected}). Restore it "
+    "{file} has a different grid ({grid}) from the image of its study ({expected}). Restore it "
     "from a backup."
 )
 FOLDER_GONE = "{folder} does not exist any more, so {work} cannot be saved. Restore the folder."

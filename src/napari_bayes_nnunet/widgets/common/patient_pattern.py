@@ -13,9 +13,9 @@ from .rows_table import LEVEL_COLORS
 
 OWN = "own"
 PATTERNS = {
-    DEFAULT_PATIENT: "All before _frame",
-    r"^([^_]+)": "All before the first _",
-    r"^(.+)_": "All before the last _",
+    DEFAULT_PATIENT: "Everything before _frame",
+    r"^([^_]+)": "Everything before the first _",
+    r"^(.+)_": "Everything before the last _",
     r"^(.+)$": "The whole name",
     OWN: "Own pattern…",
 }

@@ -114,7 +114,7 @@ HEADINGS = (
         "confidence interval.",
     ),
     ("", ""),
-    ("Predicted", "Value predicted by the ensemble, if your corrections have changed it."),
+    ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
 )
 NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
 FLASH_MS = 1500

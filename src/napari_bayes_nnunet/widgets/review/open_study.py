@@ -87,8 +87,8 @@ def _read(study: Study, file: Path) -> Volume:
     volume = read_volume(file, allow_blank=True)
     if not volume.geometry.same_grid(study.info.geometry):
         raise DataError(
-            "{file} has another grid ({grid}) than the study ({study_grid}). Choose the image the "
-            "study was made from.",
+            "{file} has a different grid ({grid}) from the study ({study_grid}). Choose the image "
+            "the study was made from.",
             file=file.name,
             grid=volume.geometry,
             study_grid=study.info.geometry,

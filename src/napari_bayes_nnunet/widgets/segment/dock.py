@@ -49,8 +49,8 @@ from .run_form import RunForm
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
-STILL_LOOKING = "The ensemble is still being searched. Try again in a moment."
-CANNOT_FIND_PHASES = "ED and ES are found by the LV, which this ensemble does not segment."
+STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
+CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
 NO_USABLE_MEMBER = "{ensemble} has no usable member. See the table for the reasons."
 WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"

@@ -16,7 +16,7 @@ TRAINING_WIDTH = 64
 
 MEMBER_COLUMNS = (
     Column("Training", "Folder of the training; several trainings make a deep ensemble."),
-    Column("Fold", "Fold held back for validation; “all” if the training used all cases."),
+    Column("Fold", "Fold held out for validation; “all” if the training used all cases."),
     Column("Cycle", "Cycle of the learning rate, counted from 1."),
     Column("Epoch", "Epoch at the end of which the weights were kept, counted from 0."),
     Column("Rate", "Learning rate of that epoch."),
