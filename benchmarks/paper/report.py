@@ -37,7 +37,7 @@ INTRODUCTION = """# The paper's experiment: tables
 Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
 T = {epochs} epochs of {iterations} iterations. [paper.md](paper.md) discusses them.
 {patients} validation patients, {volumes} volumes; 95 % intervals over patients, which do not cover
-the chance of a training; ± standard deviation over volumes. In the claims about slices, those of
+the randomness of training; ± standard deviation over volumes. In the claims about slices, those of
 ACDC and of all shifts are taken together; a slice has failed if its RV Dice is below 0.5, and a
 failure escapes if less than half of the wrong voxels have an entropy above 0.5 bit. The
 uncertain area of the RV is the area where "RV or not" has more than 0.5 bit; the uncertain area of
