@@ -62,7 +62,11 @@ class Resources(click.ParamType):  # type: ignore[type-arg]
 
 PATH = click.Path(path_type=Path)
 members_option = click.option(
-    "--members", default=30, show_default=True, type=click.IntRange(1), help="Number of members."
+    "--members",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum number of members.",
 )
 mirroring_option = click.option(
     "--mirroring",
@@ -75,7 +79,7 @@ device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
-    help="Device that computes: auto, cuda, mps or cpu. cuda:1 is the second GPU.",
+    help="Device to compute on: auto, cuda, mps or cpu. cuda:1 is the second GPU.",
 )
 patient_option = click.option(
     "--patient", help="Regular expression of the patient's part of a case name."
@@ -90,7 +94,7 @@ def method_option(default: str) -> Callable[[_Function], _Function]:
         default=default,
         show_default=True,
         help=(
-            "Choice and combination of the members: multi, single, vanilla, temperature, swa, "
+            "How members are chosen and combined: multi, single, vanilla, temperature, swa, "
             "mc-dropout, deep-ensemble, cross-validation or snapshot."
         ),
     )
@@ -112,7 +116,7 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "shape",
             type=click.Choice(["restarts", "poly", "cosine"]),
             show_default="restarts",
-            help="Course of the learning rate: Eq. 4, nnU-Net's own decay, or snapshot ensembles.",
+            help="Learning rate schedule: Eq. 4, nnU-Net's own decay, or snapshot ensembles.",
         ),
         _field_option("epochs", type=int),
         _field_option("cycles", type=int),

@@ -65,8 +65,8 @@ class SegmentationSettings:
         default=DEFAULT_COUNT,
         metadata={
             "label": "Members",
-            "help": "Most members to use. More members measure the uncertainty better but take "
-            "longer. The paper uses 30.",
+            "help": "Maximum number of members. More members measure the uncertainty better but "
+            "take longer. The paper uses 30.",
             "limits": (1, 1000),
         },
     )

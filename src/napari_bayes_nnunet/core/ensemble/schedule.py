@@ -48,7 +48,7 @@ class RestartSchedule:
         Whether epoch 0 has the restart rate, which is meant for leaving an optimum, or
         ``initial_lr``.
     shape : {"restarts", "poly", "cosine"}
-        Course of the learning rate.
+        Learning rate schedule.
     added_cycles : int
         Cycles that extend a training. T and T_c do not change, so each of them has the rates of the
         last cycle, restart included.
@@ -263,7 +263,7 @@ class MemberSelection:
             "label": "Members",
             "prefix": "up to ",
             "unit": "per cycle",
-            "help": "Largest number of members of each cycle, the latest ones. There are fewer "
+            "help": "Maximum number of members of each cycle, the latest ones. There are fewer "
             "if the plateau is too short.",
         },
     )

@@ -247,7 +247,7 @@ def splits_to_json(splits: Sequence[Split]) -> list[dict[str, list[str]]]:
 
 def _read_dataset_json(path: Path) -> dict[str, Any]:
     file = path / "dataset.json"
-    repair = "It must hold named entries such as labels, as nnU-Net's dataset.json does."
+    repair = "It must contain named entries such as labels, as nnU-Net's dataset.json does."
     try:
         content = read_json(file, dict[str, Any], repair=repair)
     except FileNotFoundError as error:

@@ -87,7 +87,7 @@ def _check_format(text: bytes, newest: int) -> None:
     content = _loaded(text)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is not int:
-        raise ValueError("There is no number of the format.")
+        raise ValueError("The format number is missing.")
     if number > newest:
         raise _NewerFormatError
 

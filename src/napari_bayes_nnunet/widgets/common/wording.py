@@ -51,7 +51,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "exponent": "Decay ε",
     "decay_over": "Decay over",
     "restart_first_cycle": "Restart in the first cycle",
-    "schedule": "kind of learning rate",
+    "schedule": "learning rate schedule",
     "split": "split file",
     "patient": "patient's part of the case name",
 }
