@@ -16,7 +16,7 @@ GROWTH = (
     "between them."
 )
 STAYING = "The members stay around one point."
-WALKING = "The members walk at random."
+WALKING = "The members follow a random walk."
 DRIFTING = "The members drift in nearly a straight line."
 
 
