@@ -34,6 +34,7 @@ from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
@@ -209,7 +210,9 @@ def test_probabilities_with_missing_class_are_refused(predictions, labels):
     with pytest.raises(AppError) as caught:
         run(predictions, labels)
     assert caught.value.values["file"] == predictions / f"{CASES[0]}.nii.gz"
-    assert caught.value.values["problem"].values["found"] == given["probabilities"].shape
+    problem = caught.value.__cause__
+    assert isinstance(problem, InputError)
+    assert problem.values["found"] == given["probabilities"].shape
 
 
 def test_methods_are_compared_by_common_structures(predictions, labels, tmp_path):

@@ -260,7 +260,9 @@ class TestBadDays:
         file.write_bytes(cut := file.read_bytes()[:-20])
         with pytest.raises(DataError) as caught:
             read_study(folder)
-        assert caught.value.values["problem"].values["file"] == file
+        problem = caught.value.__cause__
+        assert isinstance(problem, DataError)
+        assert problem.values["file"] == file
         with pytest.raises(DataError):
             save_edited(folder, np.zeros(VOLUME.shape, np.uint8), VOLUME)
         assert file.read_bytes() == cut
@@ -271,7 +273,8 @@ class TestBadDays:
         write_labels(file, np.zeros(other.shape, np.uint8), other)
         with pytest.raises(DataError) as caught:
             read_study(folder)
-        problem = caught.value.values["problem"]
+        problem = caught.value.__cause__
+        assert isinstance(problem, DataError)
         assert problem.statement.template == OTHER_STUDY_GRID
         assert (problem.values["file"], problem.values["expected"]) == (file, VOLUME)
         assert problem.values["grid"].same_grid(other)
