@@ -1,10 +1,10 @@
-"""Measure a trained run on its validation cases, and choose the members the package ships.
+"""Evaluation of a run on its validation cases, and export of the members the package ships.
 
-python benchmarks/demo_ensemble.py evaluate RUN DATASET RESULTS.jsonl   (resumable, one line a case)
+python benchmarks/demo_ensemble.py evaluate RUN DATASET RESULTS.jsonl   (resumable, a line per case)
 python benchmarks/demo_ensemble.py table RESULTS.jsonl
 python benchmarks/demo_ensemble.py ship RUN RESULTS.jsonl FOLDER
 
-Dice on the original grid, ECE with 100 bins in the foreground box of the reference; full mirrors.
+Dice on the original grid; ECE with 100 bins in the foreground box of the reference; full mirroring.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from time import perf_counter
 import numpy as np
 
 from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, score_ranges
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble, Tally
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.core.heart.measurements import measure_spread, volumes_ml
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
@@ -42,7 +43,7 @@ METHODS = {
 
 
 def evaluate(run: Path, dataset: Path, results: Path) -> None:
-    """Segment every validation case once with every member; each method takes its own sums."""
+    """Segment every validation case with every member and append the scores of each method."""
     ensemble = Ensemble(run)
     (fold,) = read_record(run / "ensemble.json").folds.values()
     done = {json.loads(line)["case"] for line in _lines(results)}
@@ -56,7 +57,7 @@ def evaluate(run: Path, dataset: Path, results: Path) -> None:
 
 
 def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
-    """Dice and reliability bins of every method on one case."""
+    """Return Dice and reliability bins of every method on one case."""
     started = perf_counter()
     channels = read_channels(case.images[0])
     reference = read_labels(case.label).voxels
@@ -65,33 +66,35 @@ def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
         chosen[name] = set(choose_members(ensemble.folder, method, count))
     members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
     spacing = channels[0].spacing
-    tallies = {name: Tally(structures=ensemble.structures, spacing=spacing) for name in METHODS}
+    statistics = {
+        name: MemberStatistics(structures=ensemble.structures, spacing=spacing) for name in METHODS
+    }
     image = np.stack([channel.voxels for channel in channels])
     probabilities = ensemble.member_probabilities(image, spacing, members)
-    for member, of_member in zip(members, probabilities, strict=True):
-        for name, tally in tallies.items():
+    for member, softmax in zip(members, probabilities, strict=True):
+        for name, totals in statistics.items():
             if member in chosen[name]:
-                tally.add(of_member)
-    scores = {name: _scores(tally, reference) for name, tally in tallies.items()}
+                totals.add(softmax)
+    scores = {name: _scores(totals, reference) for name, totals in statistics.items()}
     return {"case": case.name, "seconds": round(perf_counter() - started, 1), "methods": scores}
 
 
-def _scores(tally: Tally, reference: np.ndarray) -> dict:
-    posterior = tally.posterior
+def _scores(statistics: MemberStatistics, reference: np.ndarray) -> dict:
+    posterior = statistics.posterior
     labels = np.asarray(posterior.labels())
     bins = reliability_bins(np.asarray(posterior.mean()), reference)
-    volumes = volumes_ml(labels, tally.spacing, tally.structures)
-    spreads = {name: measure_spread(values) for name, values in tally.volumes.items()}
+    volumes = volumes_ml(labels, statistics.spacing, statistics.structures)
+    spreads = {name: measure_spread(values) for name, values in statistics.volumes.items()}
     return {
         "n": posterior.count,
-        "dice": dice(labels, reference, tally.structures),
+        "dice": dice(labels, reference, statistics.structures),
         "bins": {name: np.asarray(values).tolist() for name, values in asdict(bins).items()},
-        "case_scores": case_scores(volumes, spreads, tally.agreement.mean()),
+        "case_scores": case_scores(volumes, spreads, statistics.agreement.mean()),
     }
 
 
 def table(results: Path) -> str:
-    """Mean Dice ± standard deviation over volumes and the pooled ECE, as a Markdown table."""
+    """Return mean Dice ± standard deviation over volumes and pooled ECE as a Markdown table."""
     rows = [json.loads(line) for line in _lines(results)]
     structures = list(rows[0]["methods"]["vanilla"]["dice"])
     head = ["method", "n", *structures, "mean Dice", "ece_pooled %", "ece_volume_mean %"]
@@ -99,9 +102,7 @@ def table(results: Path) -> str:
     for name in METHODS:
         of_method = [row["methods"][name] for row in rows]
         values = {s: np.array([m["dice"][s] for m in of_method]) for s in structures}
-        bins = [
-            ReliabilityBins(**{k: np.array(v) for k, v in m["bins"].items()}) for m in of_method
-        ]
+        bins = [_read_bins(scores["bins"]) for scores in of_method]
         pooled = sum(bins, ReliabilityBins.empty()).ece
         columns = [name, str(of_method[0]["n"])]
         columns += [f"{np.nanmean(v):.3f} ± {np.nanstd(v, ddof=1):.3f}" for v in values.values()]
@@ -111,12 +112,12 @@ def table(results: Path) -> str:
     return "\n".join(text) + f"\n\n{len(rows)} volumes"
 
 
-def _bins(values: dict[str, list[float]]) -> ReliabilityBins:
+def _read_bins(values: dict[str, list[float]]) -> ReliabilityBins:
     return ReliabilityBins(**{name: np.array(column) for name, column in values.items()})
 
 
 def ship(run: Path, results: Path, folder: Path) -> None:
-    """Copy plans, record and members of ``SHIPPED`` into ``folder``, with their score ranges."""
+    """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their score ranges."""
     record = read_record(run / "ensemble.json")
     chosen = choose_members(find_ensemble(run), *METHODS[SHIPPED])
     for name in ("plans.json", "dataset.json"):
@@ -136,7 +137,7 @@ def ship(run: Path, results: Path, folder: Path) -> None:
             "cases": len(cases),
             "structures": score_ranges(cases),
         }
-    # The paths of the machine it was trained on concern nobody.
+    # Do not publish the paths of the training machine.
     words = [word.rpartition("/")[2] for word in shlex.split(record.command)]
     shipped = replace(record, name="Demo ensemble (ACDC)", command=shlex.join(words))
     write_record(folder / "ensemble.json", shipped)
@@ -147,7 +148,7 @@ def _lines(results: Path) -> list[str]:
 
 
 def main() -> None:
-    """Run one of the three commands."""
+    """Run the command named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, arguments in {

@@ -1,8 +1,8 @@
-"""Draw the 16 validation patients of the demo ensemble: once, stratified by pathology group.
+"""Split of ACDC with 16 validation patients, stratified by pathology group.
 
 python benchmarks/demo_split.py ACDC > benchmarks/acdc_splits_final.json
 
-They are *the* validation patients of every benchmark here; the list is committed beside this file.
+All benchmarks here use these validation patients. The split is committed next to this file.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SEED = 2022
 
 
 def main() -> None:
-    """Print the split in the form of nnU-Net's splits_final.json."""
+    """Print the split in the format of nnU-Net's splits_final.json."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("dataset", type=Path)
     folder = parser.parse_args().dataset
@@ -37,7 +37,7 @@ def main() -> None:
 def stratified_holdout(
     groups: dict[str, str], *, count: int, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Draw ``count`` patients, from every group in proportion. Returns (kept, drawn), sorted."""
+    """Draw ``count`` patients, from each group in proportion; return (kept, drawn), sorted."""
     rng = np.random.default_rng(seed)
     members: dict[str, list[str]] = {}
     for patient in sorted(groups):
@@ -54,7 +54,7 @@ def stratified_holdout(
 
 
 def read_pathology_groups(path: Path) -> dict[str, str]:
-    """Column ``group`` of a table with one row a patient (``cases.csv``)."""
+    """Read the group of each patient from ``cases.csv``, which has one row per patient."""
     with path.open(newline="", encoding="utf-8") as stream:
         return {row["patient"]: row["group"] for row in csv.DictReader(stream)}
 

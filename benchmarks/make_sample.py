@@ -1,9 +1,9 @@
-"""Make the sample data of the package from the Sunnybrook files: a crop around the heart.
+"""Sample data of the package, cropped around the heart from the Sunnybrook files.
 
 Usage: python benchmarks/make_sample.py SUNNYBROOK [--output FOLDER]
 
-The crop keeps all phases and much dark lung, so that mean and standard deviation, and with them
-the network's intensity normalisation, stay close to those of the whole image (printed at the end).
+The crop keeps all phases and much dark lung. Mean and standard deviation, and therefore the
+network's intensity normalisation, stay close to those of the whole image; both are printed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 
 NIFTI: Any = nibabel
 CROP = (slice(16, 208), slice(0, 192))
-"""Columns (x) and rows (y) that are kept of 256 x 256."""
+"""Columns (x) and rows (y) to keep of 256 x 256."""
 ED, ES = 20, 7
 SOURCES = {
     "SCD0000301_cine.nii.gz": "SCD0000301_uncropped_4d.nii.gz",
@@ -27,7 +27,7 @@ PACKAGE_DATA = Path(__file__).parents[1] / "src" / "napari_bayes_nnunet" / "samp
 
 
 def crop(image: Any) -> Any:
-    """Cut out the kept part of an (x, y, z[, t]) image, at its place in the patient."""
+    """Return the crop of an (x, y, z[, t]) image; its position in the patient is kept."""
     part = image.slicer[CROP]
     cut = NIFTI.Nifti1Image(np.asanyarray(part.dataobj), None, part.header.copy())
     cut.set_qform(part.affine, code="scanner")
@@ -36,7 +36,7 @@ def crop(image: Any) -> Any:
 
 
 def main() -> None:
-    """Write the cropped cine, the manual labels and the numbers of their phases."""
+    """Write the cropped cine, its manual labels and their phase numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sunnybrook", type=Path)
     parser.add_argument("--output", type=Path, default=PACKAGE_DATA)

@@ -1,10 +1,10 @@
-"""What keeping members costs a training, beside nnU-Net's own trainer.
+"""Cost of keeping members during a training, compared with nnU-Net's own trainer.
 
 python benchmarks/members_cost.py DATASET   (an nnU-Net raw dataset; about 10 minutes on two cores)
 
-Both trainers have the same network, batch, precision and first weights, and take turns at every
-step, so that what else the machine does meets both. Ours keeps a member after every epoch, the
-worst case: the paper keeps 90 in 1200 epochs.
+Both trainers have the same network, batch, precision and initial weights. They alternate at every
+step, so that other load on the machine affects both. Ours keeps a member after every epoch, which
+is the worst case: the paper keeps 90 in 1200 epochs.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ from napari_bayes_nnunet.nnunet.trainer import (
     trainer_environment,
 )
 
-PAPERS_MEMBERS_PER_EPOCH = 90 / 1200
+PAPER_MEMBERS_PER_EPOCH = 90 / 1200
 
 
 @dataclass
 class Times:
-    """Seconds of every epoch, and of what was measured inside them."""
+    """Seconds of every epoch, and of keeping members and saving states in it."""
 
     epochs: list[float] = field(default_factory=list)
     members: list[float] = field(default_factory=list)
     states: list[float] = field(default_factory=list)
 
 
-def prepare(
+def prepare_run(
     dataset: RawDataset, run: RunFolder, *, settings: TrainerSettings, batch: int, small: bool
 ) -> None:
-    """Plan, preprocess, and make the record that every kept member is entered into."""
+    """Plan, preprocess and write the training record."""
     os.environ.update(workspace_environment(run.workspace))
     os.environ.update(trainer_environment(run.path))
     plans = plan_and_preprocess(dataset, run.workspace, configuration="2d")
@@ -77,7 +77,7 @@ def prepare(
 
 
 def make_trainer(kind: type[nnUNetTrainer], dataset: RawDataset, device: torch.device) -> Any:
-    """A trainer that has begun. Neither draws the curves, which takes nnU-Net's seconds a time."""
+    """Return a started trainer that does not draw curves, which takes nnU-Net seconds per epoch."""
     arguments = (dataset.nnunet_name, "2d", 0, kind.__name__, "nnUNetPlans")
     trainer = get_trainer_from_args(*arguments, device=device)
     trainer.logger.plot_progress_png = lambda folder: None
@@ -85,8 +85,8 @@ def make_trainer(kind: type[nnUNetTrainer], dataset: RawDataset, device: torch.d
     return trainer
 
 
-def as_ours(stock: Any, ours: CheckpointEnsembleTrainer) -> None:
-    """Give nnU-Net's trainer the first weights, the length of epochs and the precision of ours."""
+def match_trainers(stock: Any, ours: CheckpointEnsembleTrainer) -> None:
+    """Give nnU-Net's trainer the initial weights, epoch length and precision of our trainer."""
     stock.network.load_state_dict(ours.network.state_dict())
     stock.num_iterations_per_epoch = ours.num_iterations_per_epoch
     stock.num_val_iterations_per_epoch = ours.num_val_iterations_per_epoch
@@ -104,13 +104,13 @@ def _in_precision(step: Callable[..., Any], ours: CheckpointEnsembleTrainer) -> 
 
 @contextmanager
 def measured(trainer: Any, method: str, seconds: list[float]) -> Iterator[None]:
-    """Note how long every call of a method takes."""
+    """Append the seconds of every call of a method to ``seconds``."""
     original = getattr(trainer, method)
 
     def timed(*arguments: Any) -> Any:
-        began = perf_counter()
+        started = perf_counter()
         outcome = original(*arguments)
-        seconds.append(perf_counter() - began)
+        seconds.append(perf_counter() - started)
         return outcome
 
     setattr(trainer, method, timed)
@@ -119,7 +119,7 @@ def measured(trainer: Any, method: str, seconds: list[float]) -> Iterator[None]:
 
 
 def epoch(trainer: Any) -> Iterator[None]:
-    """One epoch in the order of nnU-Net's ``run_training``, a step at a time."""
+    """Run an epoch in the order of nnU-Net's ``run_training``, and yield after each step."""
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
     losses, outputs = [], []
@@ -139,20 +139,20 @@ def epoch(trainer: Any) -> Iterator[None]:
 
 
 def epochs_in_turn(trainers: tuple[Any, Any]) -> list[float]:
-    """Seconds of an epoch of each trainer, which take turns at every step."""
+    """Run an epoch of both trainers, alternating at every step, and return the seconds of each."""
     seconds = [0.0, 0.0]
     runs = [epoch(trainer) for trainer in trainers]
     steps = trainers[0].num_iterations_per_epoch + trainers[0].num_val_iterations_per_epoch + 1
     for _ in range(steps):
         for number, run in enumerate(runs):
-            began = perf_counter()
+            started = perf_counter()
             next(run)
-            seconds[number] += perf_counter() - began
+            seconds[number] += perf_counter() - started
     return seconds
 
 
 def train_both(stock: Any, ours: CheckpointEnsembleTrainer, epochs: int) -> tuple[Times, Times]:
-    """Train both, after an epoch that is not counted. Returns their times."""
+    """Train with both after an untimed epoch, and return their times."""
     epochs_in_turn((stock, ours))
     of_stock, of_ours = Times(), Times()
     with (
@@ -164,25 +164,26 @@ def train_both(stock: Any, ours: CheckpointEnsembleTrainer, epochs: int) -> tupl
             pair = epochs_in_turn((stock, ours))
             of_stock.epochs.append(pair[0])
             of_ours.epochs.append(pair[1])
-            text = f"{number + 1} of {epochs}: nnU-Net {pair[0]:.2f} s, ours {pair[1]:.2f} s"
+            text = f"Epoch {number + 1} of {epochs}: nnU-Net {pair[0]:.2f} s, ours {pair[1]:.2f} s"
             click.echo(text, err=True)
     return of_stock, of_ours
 
 
 def report(stock: Times, ours: Times) -> str:
-    """The medians and shares, as text."""
+    """Return the medians and their shares of an epoch as text."""
     base, mine = median(stock.epochs), median(ours.epochs)
     member = median(ours.members)
-    # More states than nnU-Net would save: ours saves one with every member.
+    # Our trainer saves a state with every member, which nnU-Net does not.
     states = (sum(ours.states) - sum(stock.states)) / len(ours.epochs)
     return "\n".join(
         [
-            f"epoch, nnU-Net's trainer    {base:8.2f} s  (median of {len(stock.epochs)})",
-            f"epoch, ours                 {mine:8.2f} s  ({_percent(mine - base, base, sign='+')})",
+            f"epoch of nnU-Net's trainer    {base:8.2f} s  (median of {len(stock.epochs)})",
+            f"epoch of our trainer        {mine:8.2f} s  ({_percent(mine - base, base, sign='+')})",
             f"keeping one member          {member:8.3f} s  ({_percent(member, base)} of an epoch)",
-            f"saving states, more an epoch{states:8.3f} s  ({_percent(states, base)} of an epoch)",
-            f"a member every epoch costs {_percent(member + states, base)}, at the paper's 90 in "
-            f"1200 epochs {_percent(PAPERS_MEMBERS_PER_EPOCH * (member + states), base)}",
+            f"additional states per epoch {states:8.3f} s  ({_percent(states, base)} of an epoch)",
+            f"Keeping a member every epoch costs {_percent(member + states, base)}, "
+            "keeping 90 in 1200 epochs, as in the paper, "
+            f"{_percent(PAPER_MEMBERS_PER_EPOCH * (member + states), base)}",
         ]
     )
 
@@ -196,9 +197,17 @@ def _percent(part: float, whole: float, *, sign: str = "") -> str:
 @click.option("--iterations", default=250, show_default=True, type=click.IntRange(1))
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1))
 @click.option("--network", type=click.Choice(["small", "full"]), default="small", show_default=True)
-@click.option("--epochs", default=7, show_default=True, type=click.IntRange(1), help="Of each.")
+@click.option(
+    "--epochs",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Timed epochs of each trainer.",
+)
 @click.option("--device", default="auto", show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="To work in; else a temporary one.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Working folder. Default: a temporary folder."
+)
 def main(
     dataset: Path,
     iterations: int,
@@ -208,7 +217,7 @@ def main(
     device: str,
     folder: Path | None,
 ) -> None:
-    """What keeping members costs a training on DATASET, beside nnU-Net's own trainer."""
+    """Measure what keeping members adds to nnU-Net's training time on DATASET."""
     with tempfile.TemporaryDirectory() as temporary, redirect_stdout(io.StringIO()):
         run = RunFolder((folder or Path(temporary)).absolute() / "run")
         chosen, raw = choose_device(device), read_dataset(dataset.absolute())
@@ -221,11 +230,11 @@ def main(
             validation_iterations=max(1, iterations // 5),
             seed=1,
         )
-        prepare(raw, run, settings=settings, batch=batch, small=network == "small")
+        prepare_run(raw, run, settings=settings, batch=batch, small=network == "small")
         os.environ.update(training_environment(chosen))
         ours = make_trainer(CheckpointEnsembleTrainer, raw, chosen)
         stock = make_trainer(nnUNetTrainer, raw, chosen)
-        as_ours(stock, ours)
+        match_trainers(stock, ours)
         text = report(*train_both(stock, ours, epochs))
     click.echo(text)
 

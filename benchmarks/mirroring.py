@@ -1,11 +1,11 @@
-"""What mirrors are worth: no mirrors, one spread over the members, all of them.
+"""Comparison of the mirroring modes none, spread and full.
 
 python -m benchmarks.mirroring RUN DATASET [--members 30] [--processes 2]
 
-On the validation volumes of ACDC: mean Dice, pooled ECE, mean mutual information in the predicted
-box, the standard deviation of the EF over the members (mean over patients), Spearman of the case
-score (agreement of the members) with the true Dice, and passes of the network a volume. Differences
-to no mirrors come with 95 % intervals over patients. Prints a Markdown table.
+Prints a Markdown table for the validation volumes of ACDC: mean Dice, pooled ECE, mean mutual
+information in the predicted box, standard deviation of the EF over the members (mean over
+patients), Spearman correlation of the members' agreement with the true Dice, and network passes
+per volume. Differences from no mirroring have 95 % intervals over patients.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .held_back import held_back, image_of, parser
+from .held_back import held_back_cases, make_parser, read_image
 
-WAYS = ("none", "spread", "full")
+MODES = ("none", "spread", "full")
 
 
 def main() -> None:
     """Print the table."""
-    words = parser(__doc__)
-    words.add_argument("--processes", type=int, default=1)
-    asked = words.parse_args()
-    cases = list(held_back(asked.dataset, asked.split))
-    found = {}
-    with ProcessPoolExecutor(asked.processes, get_context("spawn")) as pool:
-        for way in WAYS:
-            work = partial(measure, asked.run, mirroring=way, members=asked.members)
-            found[way] = list(pool.map(work, cases))
-    print(f"{len(cases)} volumes, {asked.members} members")
-    print("| mirrors | Dice | ECE, % | mean MI, bit | SD of the EF, points | Spearman | passes |")
+    parser = make_parser(__doc__)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    cases = list(held_back_cases(options.dataset, options.split))
+    measured = {}
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+        for mode in MODES:
+            work = partial(measure, options.run, mirroring=mode, members=options.members)
+            measured[mode] = list(pool.map(work, cases))
+    print(f"{len(cases)} volumes, {options.members} members")
+    print("| mirroring | Dice | ECE, % | mean MI, bit | SD of the EF, points | Spearman | passes |")
     print("|---|---|---|---|---|---|---|")
-    for way in WAYS:
-        print(row(way, found[way], found["none"], asked.members))
+    for mode in MODES:
+        print(table_row(mode, measured[mode], measured["none"], options.members))
 
 
 @lru_cache(maxsize=1)
-def opened(run: Path) -> Ensemble:
-    """The ensemble, once a process."""
+def open_ensemble(run: Path) -> Ensemble:
+    """Return the ensemble, opened once per process."""
     import torch
 
     torch.set_num_threads(1)
@@ -70,9 +70,9 @@ def opened(run: Path) -> Ensemble:
 def measure(
     run: Path, case: TrainingCase, *, mirroring: Any, members: int
 ) -> tuple[CaseEvaluation, list[float]]:
-    """One volume's evaluation, and the volume of the LV by each member in mL."""
-    ensemble = opened(run)
-    image, spacing = image_of(case)
+    """Return the evaluation of one case, and the LV volume of each member in mL."""
+    ensemble = open_ensemble(run)
+    image, spacing = read_image(case)
     settings = SegmentationSettings(members=members, mirroring=mirroring)
     steps = ensemble.steps(image, spacing, settings)
     snapshots: list[Snapshot] = []
@@ -96,28 +96,30 @@ def measure(
 Measured = list[tuple[CaseEvaluation, list[float]]]
 
 
-def row(way: str, found: Measured, none: Measured, members: int) -> str:
-    """One line of the table."""
+def table_row(mode: str, measured: Measured, none: Measured, members: int) -> str:
+    """Return one row of the table."""
     of_dice = mean_over_volumes(lambda case: case.mean_dice)
     of_information = mean_over_volumes(lambda case: case.mean_mutual_information)
     of_score = aggregate_scores(
         lambda scores, risks: rank_correlation(scores, 1 - risks),
         lambda case: case.mean_pairwise_dice,
     )
-    cells = [way]
+    cells = [mode]
     for aggregate, scale, digits in (
         (of_dice, 1, 3), (pooled_ece, 100, 2), (of_information, 1, 4)
     ):  # fmt: skip
-        mine, other = (aggregate([case for case, _ in part]) for part in (found, none))
-        cells.append(told(mine, other, scale, digits, alone=way == "none"))
-    cells.append(f"{np.mean(ejection_spreads(found)):.2f}")
-    cells.append(f"{of_score([case for case, _ in found]).value:.2f}")
-    cells.append(str(members * (4 if way == "full" else 1)))
+        mine, other = (aggregate([case for case, _ in part]) for part in (measured, none))
+        cells.append(format_cell(mine, other, scale, digits, alone=mode == "none"))
+    cells.append(f"{np.mean(ejection_spreads(measured)):.2f}")
+    cells.append(f"{of_score([case for case, _ in measured]).value:.2f}")
+    cells.append(str(members * (4 if mode == "full" else 1)))
     return f"| {' | '.join(cells)} |"
 
 
-def told(mine: Aggregate, other: Aggregate, scale: float, digits: int, *, alone: bool) -> str:
-    """A number, and how it differs from that without mirrors."""
+def format_cell(
+    mine: Aggregate, other: Aggregate, scale: float, digits: int, *, alone: bool
+) -> str:
+    """Return a value and, unless ``alone``, its difference from no mirroring."""
     value = f"{scale * mine.value:.{digits}f}"
     if alone:
         return value
@@ -126,10 +128,10 @@ def told(mine: Aggregate, other: Aggregate, scale: float, digits: int, *, alone:
     return f"{value} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
-def ejection_spreads(found: Measured) -> list[float]:
-    """Standard deviation of the EF over the members in points, of every patient."""
+def ejection_spreads(measured: Measured) -> list[float]:
+    """Return each patient's standard deviation of the EF over the members, in points."""
     patients: dict[str, list[np.ndarray]] = {}
-    for case, volumes in sorted(found, key=lambda pair: pair[0].case):  # the first frame is ED
+    for case, volumes in sorted(measured, key=lambda pair: pair[0].case):  # ED is first
         patients.setdefault(case.patient, []).append(np.array(volumes))
     return [float((100 * (ed - es) / ed).std(ddof=1)) for ed, es in patients.values()]
 

@@ -1,8 +1,8 @@
-"""Pictures of the docks for the README and the tutorials.
+"""Screenshots of the docks for the README and the tutorials.
 
 python benchmarks/pictures.py all DATASET RUN     (all pictures of docs/images)
 python benchmarks/pictures.py segment             (the sample cine and the demo ensemble)
-python benchmarks/pictures.py review              (the same, as a study)
+python benchmarks/pictures.py review              (the sample cine as a study)
 python benchmarks/pictures.py train DATASET RUN   (an nnU-Net raw dataset, a run trained on it)
 python benchmarks/pictures.py evaluate DATASET    (validation cases of ACDC, the demo ensemble)
 
@@ -42,28 +42,28 @@ from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 DEMO = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 SPLIT = Path(__file__).parent / "acdc_splits_final.json"
-WIDTH, PATIENCE_MS, DRAWN_AFTER_MS = 400, 900_000, 1500
+WIDTH, TIMEOUT_MS, DRAWN_AFTER_MS = 400, 900_000, 1500
 WINDOW = (1500, 1180)
 EVALUATED_CASES = 8
 
 images_folder = Path(__file__).parents[1] / "docs" / "images"
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Let Qt work until something holds."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Process Qt events until a condition is true."""
     loop, timer, limit = QEventLoop(), QTimer(), QTimer()
-    timer.timeout.connect(lambda: loop.quit() if is_so() else None)
+    timer.timeout.connect(lambda: loop.quit() if condition() else None)
     timer.start(50)
     limit.setSingleShot(True)
     limit.timeout.connect(loop.quit)
-    limit.start(PATIENCE_MS)
+    limit.start(TIMEOUT_MS)
     loop.exec()
-    if not is_so():
-        raise click.ClickException("It took too long.")
+    if not condition():
+        raise click.ClickException(f"Timed out after {TIMEOUT_MS // 1000} s.")
 
 
 def wait(milliseconds: int) -> None:
-    """Let Qt work for a while."""
+    """Process Qt events for some time."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()
@@ -76,7 +76,7 @@ def picture(name: str) -> str:
 
 @contextmanager
 def shown(make: Callable[[Any], QWidget], name: str) -> Iterator[tuple[Any, Any]]:
-    """Show a window with one of the docks; yields the viewer and the dock."""
+    """Show a window with one of the docks, and yield the viewer and the dock."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW)
     dock = make(viewer)
@@ -87,13 +87,13 @@ def shown(make: Callable[[Any], QWidget], name: str) -> Iterator[tuple[Any, Any]
 
 @contextmanager
 def temporary_settings() -> Iterator[Settings]:
-    """Yield settings that end with the program, so that no earlier choice is in a picture."""
+    """Yield temporary settings, so that no earlier choice appears in a picture."""
     with tempfile.TemporaryDirectory() as folder:
         yield Settings(Path(folder) / "settings.json")
 
 
-def take_all_of(dock: QWidget, name: str) -> None:
-    """Take a picture of all that is in the dock, however long it is."""
+def take_whole_dock(dock: QWidget, name: str) -> None:
+    """Take a picture of the whole dock, including what would need scrolling."""
     content = dock.layout().itemAt(0).widget().widget()
     content.setFixedWidth(WIDTH)
     QApplication.processEvents()
@@ -108,7 +108,7 @@ def take_part(part: QWidget, name: str) -> None:
 
 
 def write_predictions(request: PredictionRequest) -> None:
-    """Segment with the demo ensemble; a failure ends the program."""
+    """Segment with the demo ensemble. Raises ClickException if a case fails."""
     for outcome in predict(Ensemble(DEMO), request):
         if outcome.failure:
             raise click.ClickException(outcome.failure)
@@ -130,7 +130,9 @@ def make_study(folder: Path) -> Path:
 
 
 @click.group
-@click.option("--output", type=click.Path(path_type=Path), help="Instead of docs/images.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Output folder. Default: docs/images."
+)
 def main(output: Path | None) -> None:
     """Take the pictures in docs/images."""
     global images_folder
@@ -141,11 +143,11 @@ def main(output: Path | None) -> None:
 @main.command
 def segment() -> None:
     """Take demo.png and segment.png."""
-    run_demo(images_folder / "demo.png", make_dock=_dock_that_is_pictured)
+    run_demo(images_folder / "demo.png", make_dock=_make_pictured_dock)
 
 
-def _dock_that_is_pictured(viewer: Any) -> SegmentWidget:
-    """Return the demo's dock, which takes a picture of itself after the last member."""
+def _make_pictured_dock(viewer: Any) -> SegmentWidget:
+    """Return the dock of the demo; its picture is taken after the last member."""
     dock = SegmentWidget(viewer)
 
     def take(outcome: str, _: str) -> None:
@@ -168,10 +170,10 @@ def train(dataset: Path, run: Path) -> None:
         dock.new.data.choose(dataset)
         dock.new.schedule.choose_preset("quick")
         wait_until(lambda: dock.new.preflight.preflight is not None)
-        take_all_of(dock, "train_new")
+        take_whole_dock(dock, "train_new")
         dock.follow(run)
         wait_until(lambda: bool(dock.progress.reports))
-        take_all_of(dock, "train_watch")
+        take_whole_dock(dock, "train_watch")
 
 
 @main.command
@@ -206,7 +208,7 @@ def review() -> None:
 @main.command
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True))
 def evaluate(dataset: Path) -> None:
-    """Take evaluate.png: two methods on validation cases the demo ensemble was not trained on."""
+    """Take evaluate.png, which compares two methods on validation cases of the demo ensemble."""
     cases = json.loads(SPLIT.read_text(encoding="utf-8"))[0]["val"][:EVALUATED_CASES]
     files = tuple(dataset.absolute() / "imagesTr" / f"{case}_0000.nii.gz" for case in cases)
     with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
@@ -230,7 +232,7 @@ def evaluate(dataset: Path) -> None:
             dock.evaluate()
             wait_until(lambda: dock.results.outcome is not None)
             wait(DRAWN_AFTER_MS)
-            take_all_of(dock, "evaluate")
+            take_whole_dock(dock, "evaluate")
 
 
 @main.command("all")
@@ -242,7 +244,7 @@ def take_all(context: click.Context, dataset: Path, run: Path) -> None:
     context.invoke(train, dataset=dataset, run=run)
     context.invoke(review)
     context.invoke(evaluate, dataset=dataset)
-    context.invoke(segment)  # the last, since napari's event loop ends with its window
+    context.invoke(segment)  # last, because napari's event loop ends with its window
 
 
 if __name__ == "__main__":

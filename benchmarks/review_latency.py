@@ -1,9 +1,9 @@
-"""From the key to the screen: how long the dock Review takes on a large cine.
+"""Time from a key press to the redrawn dock Review on a large cine.
 
 python benchmarks/review_latency.py   (needs a display, or xvfb-run -a; under a minute)
 
-A made study of 12 slices × 25 phases × 256 × 256 voxels with 30 members. Every key is sent to the
-canvas as the window system does, and the clock stops when the window has been drawn.
+The synthetic study has 12 slices × 25 phases × 256 × 256 voxels and 30 members. Keys are sent to
+the canvas as the window system does. The time ends when the window has been drawn.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ KEYS = {
     "G, most uncertain voxel": Qt.Key.Key_G,
     "D, absent here": Qt.Key.Key_D,
     "R, revert the slice": Qt.Key.Key_R,
-    "A, accept and go on": Qt.Key.Key_A,
+    "A, accept and continue": Qt.Key.Key_A,
 }
 
 
-def heart(phase: int, member: int, rng: np.random.Generator) -> np.ndarray:
-    """(Z, Y, X) labels of a beating heart as one member sees it."""
+def draw_heart(phase: int, member: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (Z, Y, X) labels of a beating heart as one member segments it."""
     z, y, x = np.meshgrid(*map(np.arange, SHAPE[1:]), indexing="ij", sparse=True)
     beat = 1 - 0.25 * np.sin(np.pi * phase / SHAPE[0])
     size = beat * (1 - 0.05 * z) * (1 + 0.03 * rng.standard_normal(SHAPE[1])[:, None, None])
     radius = np.hypot(y - 128, x - 140 - 0.3 * member / MEMBERS)
-    beside = np.hypot(0.8 * (y - 128), x - 96)
+    rv_distance = np.hypot(0.8 * (y - 128), x - 96)
     labels = np.zeros(SHAPE[1:], np.uint8)
-    labels[beside < 26 * size] = 1
+    labels[rv_distance < 26 * size] = 1
     labels[radius < 34 * size] = 2
     labels[radius < 24 * size] = 3
     return labels
 
 
 def make_posterior(phase: int) -> StoredPosterior:
-    """What thirty members say of one phase."""
+    """Return the posterior of thirty members for one phase."""
     rng = np.random.default_rng(phase)
-    members = np.stack([heart(phase, member, rng) for member in range(MEMBERS)])
+    members = np.stack([draw_heart(phase, member, rng) for member in range(MEMBERS)])
     mean = np.stack([(members == label).mean(axis=0, dtype=np.float32) for label in range(4)])
     entropy = -np.sum(mean * np.log2(np.maximum(mean, 1e-9)), axis=0, dtype=np.float32)
     return StoredPosterior.from_members(
@@ -72,7 +72,7 @@ def make_posterior(phase: int) -> StoredPosterior:
 
 
 def make_study(folder: Path) -> Path:
-    """The study and its image."""
+    """Write a study and its image, and return the folder of the study."""
     geometry = make_geometry(SHAPE, (8, 1.4, 1.4), frame_time=40)
     image = folder / "cine.nii.gz"
     noise = np.random.default_rng(0).integers(1, 400, SHAPE, dtype=np.int16)
@@ -92,8 +92,8 @@ def make_study(folder: Path) -> Path:
     return folder / "study"
 
 
-def opened(viewer: napari.Viewer, study: Path) -> ReviewController:
-    """The study in the dock, with all phases in its queue."""
+def open_in_dock(viewer: napari.Viewer, study: Path) -> ReviewController:
+    """Open a study in the dock Review with all phases in the queue."""
     dock = ReviewWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(study)
@@ -104,34 +104,34 @@ def opened(viewer: napari.Viewer, study: Path) -> ReviewController:
     return dock.controller
 
 
-def seconds_of(key: Qt.Key, canvas: object) -> float:
-    """From the press of a key until the canvas and the dock have been drawn."""
-    began = perf_counter()
+def time_key(key: Qt.Key, canvas: object) -> float:
+    """Return the seconds from a key press until canvas and dock have been drawn."""
+    started = perf_counter()
     QTest.keyPress(canvas, key)
     QTest.keyRelease(canvas, key)
     canvas.update()  # type: ignore[attr-defined]
     QApplication.processEvents()
-    return perf_counter() - began
+    return perf_counter() - started
 
 
 @click.command
-@click.option("--presses", default=40, show_default=True, help="Of each key.")
+@click.option("--presses", default=40, show_default=True, help="Number of presses of each key.")
 def main(presses: int) -> None:
     """Print the median and the 95th percentile of every key, in milliseconds."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 1000)
     with tempfile.TemporaryDirectory() as temporary:
-        controller = opened(viewer, make_study(Path(temporary)))
+        controller = open_in_dock(viewer, make_study(Path(temporary)))
         canvas = viewer.window._qt_viewer.canvas.native
         rows = []
         for title, key in KEYS.items():
             times = []
             for _ in range(presses):
-                times.append(1000 * seconds_of(key, canvas))
+                times.append(1000 * time_key(key, canvas))
                 QTest.qWait(120)
             rows.append((title, times))
-        every = [time for _, times in rows for time in times]
-        for title, times in (*rows, ("all", every)):
+        all_times = [time for _, times in rows for time in times]
+        for title, times in (*rows, ("all keys", all_times)):
             median, high = np.percentile(times, [50, 95])
             click.echo(f"{title:26} median {median:6.1f} ms, 95 % below {high:6.1f} ms")
         click.echo(

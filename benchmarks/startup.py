@@ -1,11 +1,11 @@
-"""What the plugin adds to napari's start, and how long its docks take to open.
+"""Time the plugin adds to the start of napari, and time its docks take to open.
 
 xvfb-run -a python -m benchmarks.startup [--times 15]   (needs a display; some minutes)
 
-napari is started with and without the plugin in turn, each time in a new process; without means
-that its distribution is not found. From before ``import napari`` until an empty viewer is there and
-its events are processed. The difference comes with a 95 % interval of a bootstrap over the pairs.
-Docks are opened in a viewer as the menu does it, each in a new process, imports included.
+napari starts alternately with and without the plugin, each time in a new process; without means
+that its distribution is hidden. The time runs from before ``import napari`` until an empty viewer
+has processed its events. The difference has a 95 % bootstrap interval over the pairs. Docks are
+opened as the menu does it, each in a new process, imports included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import importlib.metadata, json, sys, time
 if sys.argv[1] == "without":
     every = importlib.metadata.distributions
     importlib.metadata.distributions = lambda **given: (
-        one for one in every(**given) if not one._path.name.startswith("napari_bayes_nnunet"))
+        found for found in every(**given) if not found._path.name.startswith("napari_bayes_nnunet"))
 started = time.perf_counter()
 import napari
 viewer = napari.Viewer()
@@ -44,13 +44,13 @@ OPEN = """
 import json, sys, threading, time
 import napari
 from qtpy.QtWidgets import QApplication
-asked = set()  # by the window's thread: a dock warms up others a while later, in a thread
-class Asked:
+requested = set()  # by the main thread only: a dock imports more in a thread, a while later
+class Recorder:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if threading.current_thread() is threading.main_thread():
-            asked.add(name)
-sys.meta_path.insert(0, Asked)
+            requested.add(name)
+sys.meta_path.insert(0, Recorder)
 viewer = napari.Viewer()
 QApplication.processEvents()
 opened = []
@@ -61,7 +61,7 @@ for name in sys.argv[1:]:
     QApplication.processEvents()
     opened.append([
         time.perf_counter() - started, time.thread_time() - computed,
-        sorted(asked & set(sys.modules) - before)])
+        sorted(requested & set(sys.modules) - before)])
 print(json.dumps(opened))
 getattr(viewer.window, "_qt_window", viewer).close()
 """
@@ -69,7 +69,7 @@ getattr(viewer.window, "_qt_window", viewer).close()
 
 @dataclass(frozen=True)
 class Start:
-    """A start of napari: until the empty viewer was there, and what had been imported."""
+    """Seconds until the empty viewer was ready, and the modules imported by then."""
 
     seconds: float
     modules: frozenset[str]
@@ -77,7 +77,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Opened:
-    """A dock that was opened: ``computed`` are seconds of its thread, ``modules`` its new ones."""
+    """Opening of a dock: wall time, time of its thread, and newly imported modules."""
 
     seconds: float
     computed: float
@@ -85,20 +85,20 @@ class Opened:
 
     @property
     def heavy(self) -> list[str]:
-        """Those of the modules that take long to import."""
+        """Modules among ``HEAVY``, which take long to import."""
         return [name for name in HEAVY if name in self.modules]
 
 
 def main() -> None:
     """Print both tables."""
-    words = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words.add_argument("--times", type=int, default=20)
-    times = words.parse_args().times
-    pairs = [pair(first="with" if n % 2 else "without") for n in range(times)]
+    parser.add_argument("--times", type=int, default=20)
+    times = parser.parse_args().times
+    pairs = [start_pair(first="with" if n % 2 else "without") for n in range(times)]
     print_start(pairs)
-    print("| dock | seconds to open | seconds of its thread | heavy modules it imports |")
+    print("| dock | seconds to open | thread seconds | heavy modules imported |")
     print("|---|---|---|---|")
     for dock in DOCKS:
         runs = [open_dock(dock) for _ in range(max(3, times // 5))]
@@ -108,34 +108,34 @@ def main() -> None:
 
 
 def print_start(pairs: list[tuple[Start, Start]]) -> None:
-    """What the plugin adds, with a 95 % interval of a bootstrap over the pairs."""
-    seconds = np.array([[one.seconds for one in pair] for pair in pairs])
+    """Print the time the plugin adds, with a 95 % bootstrap interval over the pairs."""
+    seconds = np.array([[start.seconds for start in pair] for pair in pairs])
     differences = 1000 * (seconds[:, 1] - seconds[:, 0])
     draws = np.random.default_rng(0).integers(len(pairs), size=(10_000, len(pairs)))
     low, high = np.percentile(np.median(differences[draws], axis=1), [2.5, 97.5])
     without, with_ = np.median(seconds, axis=0)
     added = pairs[0][1].modules - pairs[0][0].modules
     heavy = [name for name in HEAVY if name in added]
-    print(f"napari's start: {without:.2f} s without the plugin, {with_:.2f} s with it")
+    print(f"Start of napari: {without:.2f} s without the plugin, {with_:.2f} s with it")
     print(
-        f"the plugin adds {np.median(differences):.0f} ms ({low:.0f} to {high:.0f}; median of "
-        f"{len(pairs)} pairs) and imports {', '.join(heavy) or 'none'} of {', '.join(HEAVY)}\n"
+        f"The plugin adds {np.median(differences):.0f} ms ({low:.0f} to {high:.0f}; median of "
+        f"{len(pairs)} pairs). Of {', '.join(HEAVY)} it imports: {', '.join(heavy) or 'none'}.\n"
     )
 
 
-def pair(*, first: str) -> tuple[Start, Start]:
-    """A start without and one with the plugin, the ``first`` of them first."""
+def start_pair(*, first: str) -> tuple[Start, Start]:
+    """Start napari without and with the plugin, ``first`` first, and return both in this order."""
     if first == "with":
-        after = start("with")
-        return start("without"), after
+        with_plugin = start("with")
+        return start("without"), with_plugin
     return start("without"), start("with")
 
 
 def start(which: Literal["with", "without"]) -> Start:
     """Start napari in a new process, with or without the plugin."""
-    seconds, is_there, modules = _run(START, which)
-    if is_there != (which == "with"):
-        raise RuntimeError("The plugin was not there, or was not hidden.")
+    seconds, is_found, modules = _run(START, which)
+    if is_found != (which == "with"):
+        raise RuntimeError("napari did not find the plugin, or found it although it was hidden.")
     return Start(seconds, frozenset(modules))
 
 
@@ -146,12 +146,12 @@ def open_dock(name: str) -> Opened:
 
 
 def open_docks(*names: str) -> list[frozenset[str]]:
-    """Return the modules that each dock imports, opened one after the other in one window."""
+    """Return the modules that each dock imports when opened one after another in one window."""
     return [frozenset(modules) for _, _, modules in _run(OPEN, *names)]
 
 
-def _run(script: str, *words: str) -> Any:
-    command = [sys.executable, "-c", script, *words]
+def _run(script: str, *arguments: str) -> Any:
+    command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,7 +1,7 @@
-"""Two processes that segment on the same cores, beside one that has them for itself.
+"""Speed of two processes that segment on the same cores, compared with a single process.
 
-``python -m benchmarks.two_at_once ENSEMBLE IMAGE`` prints the seconds of a member, with the waiting
-of torch's threads as GNU OpenMP has it and as this package sets it (``nnunet.SPIN_COUNT``).
+``python -m benchmarks.two_at_once ENSEMBLE IMAGE`` prints the seconds per member, with the default
+spin count of GNU_SPIN_COUNT OpenMP and with that of this package (``nnunet.SPIN_COUNT``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 from napari_bayes_nnunet.nnunet import SPIN_COUNT
 
 MEMBERS, REPEATS, TIMEOUT = 3, 3, 600
-GNU = 300_000
+GNU_SPIN_COUNT = 300_000
 SEGMENT = f"""
 import sys
 from time import perf_counter
@@ -28,8 +28,8 @@ print((perf_counter() - started) / {MEMBERS})
 """
 
 
-def seconds(ensemble: str, image: str, *, at_once: int, spin_count: int) -> list[float]:
-    """Seconds of a member in each of the processes."""
+def measure_seconds(ensemble: str, image: str, *, at_once: int, spin_count: int) -> list[float]:
+    """Return the seconds per member in each of the processes."""
     environment = {**os.environ, "GOMP_SPINCOUNT": str(spin_count)}
     command = [sys.executable, "-c", SEGMENT, ensemble, image]
     running = [
@@ -42,16 +42,18 @@ def seconds(ensemble: str, image: str, *, at_once: int, spin_count: int) -> list
 def main() -> None:
     """Print the table."""
     ensemble, image = sys.argv[1:]
-    for spin_count in (GNU, SPIN_COUNT):
+    for spin_count in (GNU_SPIN_COUNT, SPIN_COUNT):
         for at_once in (1, 2):
-            found = [
+            seconds = [
                 value
                 for _ in range(REPEATS)
-                for value in seconds(ensemble, image, at_once=at_once, spin_count=spin_count)
+                for value in measure_seconds(
+                    ensemble, image, at_once=at_once, spin_count=spin_count
+                )
             ]
             print(
-                f"GOMP_SPINCOUNT={spin_count}, {at_once} at once: {median(found):.2f} s a member "
-                f"({min(found):.2f} to {max(found):.2f})"
+                f"GOMP_SPINCOUNT={spin_count}, {at_once} at once: "
+                f"{median(seconds):.2f} s per member ({min(seconds):.2f} to {max(seconds):.2f})"
             )
 
 

@@ -1,9 +1,9 @@
-"""What ``predict --until-stable`` saves and costs: on the validation cases of a training.
+"""Members saved and accuracy lost by ``predict --until-stable`` on validation cases.
 
 python -m benchmarks.until_stable RUN DATASET [--members 30] [--mirroring none]
 
-Every case is segmented by all members, and what the rule would have stopped at is compared with the
-end. Prints after how many members how many volumes would have stopped.
+Every case is segmented by all members. The result at which the rule would have stopped is compared
+with the final one. Prints how many volumes would have stopped after how many members.
 """
 
 from __future__ import annotations
@@ -21,44 +21,50 @@ from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .held_back import held_back, image_of, parser
+from .held_back import held_back_cases, make_parser, read_image
 
 
 def main() -> None:
-    """Print when the answers come to rest, and how far they are from the end then."""
-    words = parser(__doc__)
-    words.add_argument("--mirroring", default="none")
-    asked = words.parse_args()
-    ensemble = Ensemble(asked.run)
-    cases = list(held_back(asked.dataset, asked.split))
-    found = []
+    """Print when the results become stable, and how far they are from the final results."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--mirroring", default="none")
+    options = parser.parse_args()
+    ensemble = Ensemble(options.run)
+    cases = list(held_back_cases(options.dataset, options.split))
+    results = []
     for case in cases:
-        found.append(measure(ensemble, case, members=asked.members, mirroring=asked.mirroring))
-        print(case.name, *found[-1], flush=True)
-    stops, changes, differing = (np.array(column) for column in zip(*found, strict=True))
-    print(f"{len(cases)} volumes, {asked.members} members, mirroring {asked.mirroring}")
+        results.append(
+            measure(ensemble, case, members=options.members, mirroring=options.mirroring)
+        )
+        print(case.name, *results[-1], flush=True)
+    stops, changes, differing = (np.array(column) for column in zip(*results, strict=True))
+    print(f"{len(cases)} volumes, {options.members} members, mirroring {options.mirroring}")
     for stop, count in sorted(Counter(stops.tolist()).items()):
-        print(f"{stop} members: {count} volumes")
-    print(f"members: {stops.mean():.1f} of {asked.members} on average")
-    print(f"Dice: {changes.mean():+.4f} on average, {changes.min():+.4f} to {changes.max():+.4f}")
+        print(f"Stopped after {stop} members: {count} volumes")
+    print(f"Members used: {stops.mean():.1f} of {options.members} on average")
     print(
-        f"labels that differ: {differing.mean():.2%} of the foreground, most {differing.max():.2%}"
+        f"Change of the Dice: {changes.mean():+.4f} on average, "
+        f"{changes.min():+.4f} to {changes.max():+.4f}"
+    )
+    print(
+        f"Differing labels: {differing.mean():.2%} of the foreground on average, "
+        f"at most {differing.max():.2%}"
     )
 
 
 def measure(
     ensemble: Ensemble, case: TrainingCase, *, members: int, mirroring: str
 ) -> tuple[int, float, float]:
-    """Members at the stop, change of the mean Dice by it, share of the foreground it changes."""
-    image, spacing = image_of(case)
+    """Return the members used, the change of the mean Dice and the changed foreground share."""
+    image, spacing = read_image(case)
     reference = read_labels(case.label).voxels
     stability, stopped, stop = Stability(), None, members
-    every = stability_interval(choose_members(ensemble.folder, "multi", members))
+    interval = stability_interval(choose_members(ensemble.folder, "multi", members))
     settings = SegmentationSettings(members=members, mirroring=mirroring)
     for snapshot in ensemble.steps(image, spacing, settings):
         labels = snapshot.labels
-        looks = stopped is None and snapshot.done % every == 0
-        if looks and stability.update(labels, snapshot.entropy):
+        is_checked = stopped is None and snapshot.done % interval == 0
+        if is_checked and stability.update(labels, snapshot.entropy):
             stopped, stop = labels, snapshot.done
     stopped = labels if stopped is None else stopped
     foreground = np.count_nonzero((labels > 0) | (stopped > 0))
@@ -67,7 +73,7 @@ def measure(
 
 
 def mean_dice(labels: np.ndarray, reference: np.ndarray, ensemble: Ensemble) -> float:
-    """Over the structures."""
+    """Return the Dice averaged over the structures."""
     return float(np.nanmean(list(dice(labels, reference, ensemble.structures).values())))
 
 

@@ -1,4 +1,4 @@
-"""A Dask cluster in processes of this machine, one of whose workers is killed every few seconds."""
+"""Dask cluster on this machine that loses a worker every few seconds."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from types import TracebackType
 
 import psutil
 
-STARTS_WITHIN = 60.0
+START_TIMEOUT = 60.0  # seconds
 
 
 class KillingCluster:
-    """``workers`` with one thread each; what is killed is started anew."""
+    """Cluster of ``workers`` with one thread each; killed workers are restarted."""
 
     def __init__(self, workers: int, *, every: float) -> None:
         self._workers, self._every = workers, every
-        self._ends = threading.Event()
-        self._killer = threading.Thread(target=self._kill_on)
+        self._is_over = threading.Event()
+        self._killer = threading.Thread(target=self._kill_workers)
         self.kills = 0
         self.address = ""
 
     def __enter__(self) -> KillingCluster:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        about = Path(self._folder.name) / "scheduler.json"
-        self._scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(about))
-        _wait_for(about)
-        self.address = json.loads(about.read_text())["address"]
+        address_file = Path(self._folder.name) / "scheduler.json"
+        self._scheduler = self._start(
+            "scheduler", "--port", "0", "--scheduler-file", str(address_file)
+        )
+        _wait_for(address_file)
+        self.address = json.loads(address_file.read_text())["address"]
         self._nannies = [self._start_worker() for _ in range(self._workers)]
         self._killer.start()
         return self
@@ -43,7 +45,7 @@ class KillingCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ends.set()
+        self._is_over.set()
         self._killer.join()
         for process in (*self._nannies, self._scheduler):
             process.terminate()
@@ -60,13 +62,13 @@ class KillingCluster:
         with (Path(self._folder.name) / f"{words[0]}.log").open("ab") as log:
             return subprocess.Popen([*command, *local], stdout=log, stderr=log)
 
-    def _kill_on(self) -> None:
-        chance = random.Random(0)
-        while not self._ends.wait(self._every):
-            for place, nanny in enumerate(self._nannies):
-                if nanny.poll() is not None:  # a worker that was killed while it began
-                    self._nannies[place] = self._start_worker()
-            nanny = psutil.Process(chance.choice(self._nannies).pid)
+    def _kill_workers(self) -> None:
+        rng = random.Random(0)
+        while not self._is_over.wait(self._every):
+            for index, nanny in enumerate(self._nannies):
+                if nanny.poll() is not None:  # its worker was killed during startup
+                    self._nannies[index] = self._start_worker()
+            nanny = psutil.Process(rng.choice(self._nannies).pid)
             for worker in nanny.children():
                 if "spawn_main" in " ".join(worker.cmdline()):
                     worker.kill()
@@ -74,9 +76,9 @@ class KillingCluster:
 
 
 def _wait_for(file: Path) -> None:
-    """Until the scheduler has said where it is."""
-    ends = time.monotonic() + STARTS_WITHIN
+    """Wait until the scheduler has written its address."""
+    deadline = time.monotonic() + START_TIMEOUT
     while not file.exists() or not file.read_text():
-        if time.monotonic() > ends:
-            raise TimeoutError(f"No scheduler within {STARTS_WITHIN:g} s.")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The Dask scheduler did not start within {START_TIMEOUT:g} s.")
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Whether two folders hold the same results: everything but times, machines and where they lie."""
+"""Comparison of two result folders, apart from times, machines and paths."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-OF_THE_RUN = frozenset(
+RUN_FIELDS = frozenset(
     {"seconds", "device", "created", "relative_path", "path", "started", "ended", "worker"}
 )
 _PAGES = ("cohort.html",)
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """A sentence for each file that is missing or another."""
-    files, others = _files(one), _files(other)
-    found = [f"{name} is only in one of both" for name in sorted(files ^ others)]
-    same = (name for name in sorted(files & others) if name not in _PAGES)
-    return found + [
-        f"{name} differs" for name in same if _content(one / name) != _content(other / name)
+def differences(first: Path, second: Path) -> list[str]:
+    """Return a line for each file that differs or is in one folder only."""
+    files, others = _files(first), _files(second)
+    unpaired = [f"{name} is in one folder only" for name in sorted(files ^ others)]
+    shared = (name for name in sorted(files & others) if name not in _PAGES)
+    return unpaired + [
+        f"{name} differs" for name in shared if _content(first / name) != _content(second / name)
     ]
 
 
@@ -54,7 +54,7 @@ def _content(file: Path) -> Any:
 
 def _without_times(content: Any) -> Any:
     if isinstance(content, dict):
-        return {k: _without_times(v) for k, v in content.items() if k not in OF_THE_RUN}
+        return {k: _without_times(v) for k, v in content.items() if k not in RUN_FIELDS}
     if isinstance(content, list):
-        return [_without_times(each) for each in content]
+        return [_without_times(item) for item in content]
     return content

@@ -1,4 +1,4 @@
-"""The paper's claims, one by one: what was measured, its interval, and whether it holds here."""
+"""The paper's claims, with measured values, intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .rv_slices import RVSlice
 from .shifts import UNSHIFTED
 
 Methods = Mapping[str, MethodEvaluation]
-"""Name of a row → its cases under every shift."""
+"""Evaluation of the cases under every shift, by the name of the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One comparison. ``value`` with its 95 % interval, times ``scale`` in ``unit``.
+    """One comparison: an estimate with its 95 % interval, multiplied by ``scale``, in ``unit``.
 
-    ``expected`` is the sign the claim gives it: 1, -1, or 0 where a number alone is asked for.
+    ``expected`` is the sign that the claim predicts, 1 or -1, or 0 if it predicts none.
     """
 
     claim: str
@@ -42,14 +42,14 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """Whether the interval lies on the claimed side of 0, on the other, or on both."""
+        """Verdict by the side of 0 on which the interval lies."""
         low, high = (side * self.expected for side in self.estimate.interval)
         if not self.expected or np.isnan([low, high]).any():
             return "–"
         low, high = sorted((low, high))
         if low > 0:
             return "holds"
-        return "does not hold" if high < 0 else "cannot be told"
+        return "does not hold" if high < 0 else "undecided"
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -72,22 +72,23 @@ def _cases(methods: Methods, row: Row, conditions: Sequence[str]) -> list:
 
 
 def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -> Iterator[Finding]:
-    """The claims that compare two rows in Dice or calibration error."""
-    find = {row.name: row for row in rows if row.name in methods}
+    """Yield the findings that compare two rows in Dice or calibration error."""
+    by_name = {row.name: row for row in rows if row.name in methods}
 
     def compare(
         claim: str, one: str, other: str, conditions: Sequence[str], *, what: str, expected: int
     ) -> Iterator[Finding]:
-        if one not in find or other not in find:
+        if one not in by_name or other not in by_name:
             return
-        of_row: Callable[[Methods, Row, Sequence[str]], Aggregate] = {"Dice": _dice, "ECE": _ece}[
-            what
-        ]
-        a, b = (of_row(methods, find[name], conditions) for name in (one, other))
+        measures: dict[str, Callable[[Methods, Row, Sequence[str]], Aggregate]]
+        measures = {"Dice": _dice, "ECE": _ece}
+        aggregate = measures[what]
+        a, b = (aggregate(methods, by_name[name], conditions) for name in (one, other))
         where = "ACDC" if list(conditions) == [UNSHIFTED] else "all shifts"
         yield Finding(
             claim=claim,
-            measured=f"{what} of {find[one].title} less that of {find[other].title}, {where}",
+            measured=f"{what} of {by_name[one].title} minus that of {by_name[other].title}, "
+            f"{where}",
             estimate=aggregate_difference(a, b).estimate,
             expected=expected,
             unit="%" if what == "ECE" else "",
@@ -101,25 +102,24 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
 
 
 def _names(rows: Sequence[Row]) -> dict[str, str]:
-    """Short name → row's name; of a method with several n the largest, and with 5 members ``5``.
+    """Return the row's name by a short name, such as "multi", "multi 5" or "multi seed 2".
 
-    Those of further seeds have their number: "multi seed 2".
+    Without a number, the short name means the row with the most members.
     """
     special = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}
-    found = {}
+    names = {}
     for row in rows:
         key = "fitted" if row.is_fitted else special.get(row.name, row.method)
         if row.seeds not in FIRST:
             key = f"{key} seed {row.seeds}"
-        found[key] = row.name
+        names[key] = row.name
         if row.members == 5:
-            found[f"{key} 5"] = row.name
-    return found
+            names[f"{key} 5"] = row.name
+    return names
 
 
 Question = tuple[str, str, str, str, int, Sequence[str]]
-"""The claim, two rows, what is compared of them, the sign it should have, and under which shifts.
-"""
+"""Claim, two rows, measure, expected sign of the difference, and shifts."""
 
 
 def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Question]:
@@ -156,7 +156,7 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
 def _of_further_seeds(
     claim: str, name: str, names: Mapping[str, str], what: str, expected: int
 ) -> Iterator[Question]:
-    """The same, of trainings that differ in their seed alone."""
+    """Yield the same question for the trainings with further seeds."""
     for key in names:
         if key.startswith(f"{name} seed "):
             base = names[key.replace(name, "vanilla")]
@@ -164,25 +164,25 @@ def _of_further_seeds(
 
 
 Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
-"""Name of a row → patient and slice, under every shift."""
+"""Patient and RV slice under every shift, by the name of the row."""
 
 
 def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
-    """How many failures of small RVs and apical slices escape, per row."""
-    areas = [s.reference_mm2 for found in slices.values() for _, s in found]
+    """Yield the share of silent failures of small RVs and apical slices, per row."""
+    areas = [s.reference_mm2 for of_row in slices.values() for _, s in of_row]
     small = float(np.percentile(areas, 25))
     for row in rows:
-        found = [
+        failed = [
             (patient, s)
             for patient, s in slices.get(row.name, ())
             if s.is_failed and (s.reference_mm2 <= small or s.place >= 2 / 3)
         ]
-        if found:
-            silent = np.array([s.is_silent for _, s in found], float)
+        if failed:
+            silent = np.array([s.is_silent for _, s in failed], float)
             yield Finding(
                 claim="Silent failures of small RVs and apical slices are caught",
-                measured=f"{row.title}: share of {len(found)} failed slices that escape",
-                estimate=_share(silent, [patient for patient, _ in found]),
+                measured=f"{row.title}: share of {len(failed)} failed slices that escape",
+                estimate=_share(silent, [patient for patient, _ in failed]),
                 expected=0,
                 unit="%",
                 scale=100,
@@ -191,20 +191,20 @@ def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
 
 
 def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
-    """Uncertain area of a failed slice against the area of its true RV, rank correlation."""
+    """Yield the rank correlations of uncertain area and true RV area over failed slices."""
     for row in rows:
-        found = [(patient, s) for patient, s in slices.get(row.name, ()) if s.is_failed]
-        if len(found) < 3:
+        failed = [(patient, s) for patient, s in slices.get(row.name, ()) if s.is_failed]
+        if len(failed) < 3:
             continue
-        patients = [patient for patient, _ in found]
-        true = [s.reference_mm2 for _, s in found]
+        patients = [patient for patient, _ in failed]
+        true = [s.reference_mm2 for _, s in failed]
         for which, areas in (
-            ("of the RV", [s.uncertain_mm2 for _, s in found]),
-            ("of anything", [s.all_uncertain_mm2 for _, s in found]),
+            ("of the RV", [s.uncertain_mm2 for _, s in failed]),
+            ("of anything", [s.all_uncertain_mm2 for _, s in failed]),
         ):
             yield Finding(
                 claim="Entropy correlates with the true RV area in failed cases",
-                measured=f"{row.title}: Spearman over {len(found)} failed slices, area uncertain "
+                measured=f"{row.title}: Spearman over {len(failed)} failed slices, area uncertain "
                 f"{which}",
                 estimate=_spearman(areas, true, patients),
                 expected=1,

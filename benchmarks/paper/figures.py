@@ -1,4 +1,4 @@
-"""The figures of the experiment: calibration, failure detection, and the way of the training."""
+"""Figures of the experiment: calibration, failure detection and training trajectory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_figures(
 
 
 def _is_shown(row: Row) -> bool:
-    """One row a method: those with the most members, of the first seed."""
+    """Return whether the row is the one shown for its method: most members, first seed."""
     return row.seeds in FIRST and not (
         row.members == 5 and row.method in ("mc-dropout", "single", "multi")
     )

@@ -1,4 +1,4 @@
-"""Every row on every case: each network looks once, whatever the number of rows it is part of."""
+"""Evaluation of every row on every case, with one pass per network for all rows that use it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from .rv_slices import rv_slices
 from .shifts import SHIFTS
 
 OTHERS = "patients of other data sets"
-"""Whose temperature is the one that was fitted on all patients it could be fitted on."""
+"""Key of the temperature that was fitted on all patients."""
+FAILED_CASES = "These cases could not be evaluated. All others were:"
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image with its reference. ``condition`` names the shift, or the data set."""
+    """Image with its reference; ``condition`` names the shift or the dataset."""
 
     condition: str
     name: str
@@ -47,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """One case, rows of one folder of trainings, and the temperature of the row that fits one."""
+    """One case, the rows of one folder of trainings, and the fitted temperature."""
 
     case: Case
     folder: Path
@@ -58,7 +59,7 @@ class Task:
 
 
 def file_of(output: Path, condition: str, row: Row) -> Path:
-    """Where a row's cases of one condition are kept, one JSON line each."""
+    """Return the JSON Lines file with a row's cases under one condition."""
     return output / "rows" / condition / f"{row.name}.jsonl"
 
 
@@ -72,10 +73,10 @@ def judge(
     processes: int,
     temperatures: Mapping[str, float],
 ) -> None:
-    """Judge what is missing; every row of every case is written as soon as it is known.
+    """Evaluate the missing rows of every case, and write each as soon as it is finished.
 
-    ``temperatures``: patient, or `OTHERS` → τ of the row that fits one. What cannot be judged is
-    named at the end, by SystemExit.
+    ``temperatures`` has the fitted τ by patient, and that of `OTHERS`. Raises SystemExit at the end
+    with the cases that could not be evaluated.
     """
     tasks = [
         replace(task, fitted=temperatures.get(task.case.patient, temperatures.get(OTHERS, 1)))
@@ -84,10 +85,10 @@ def judge(
     if not tasks:
         return
     failures = []
-    # Each process computes with one thread: more are slower on small images.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (processes,)) as pool:
-        waiting = {pool.submit(run, task): task for task in tasks}
-        for done in tqdm(as_completed(waiting), total=len(tasks), desc="Judging", unit="task"):
+    # One thread per process: more threads are slower on small images.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads, (processes,)) as pool:
+        waiting = {pool.submit(judge_case, task): task for task in tasks}
+        for done in tqdm(as_completed(waiting), total=len(tasks), desc="Evaluating", unit="task"):
             task = waiting[done]
             if error := done.exception():
                 name = f"{task.case.condition}/{task.case.name} by {task.folder.name}"
@@ -98,11 +99,11 @@ def judge(
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _append(file, json.dumps(line))
     if failures:
-        sys.exit("\n".join(["Could not be judged, all else was:", *failures]))
+        sys.exit("\n".join([FAILED_CASES, *failures]))
 
 
 def _append(file: Path, line: str) -> None:
-    """Add a line, on a line of its own even where a kill has cut the last one short."""
+    """Append a line, after ending a last line that a kill has cut short."""
     with file.open("a+b") as stream:
         if stream.tell():
             stream.seek(-1, os.SEEK_END)
@@ -111,17 +112,20 @@ def _append(file: Path, line: str) -> None:
         stream.write(line.encode() + b"\n")
 
 
-def run(task: Task) -> list[tuple[Row, dict[str, Any]]]:
-    """Judge one case by the rows of one folder."""
+def judge_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
+    """Evaluate the rows of one folder on one case."""
     reference = read_labels(task.case.label).voxels
-    return [(row, _line(task.case, tally, reference)) for row, tally in tallies(task).items()]
+    return [
+        (row, _line(task.case, statistics, reference))
+        for row, statistics in row_statistics(task).items()
+    ]
 
 
-def tallies(task: Task) -> dict[Row, MemberStatistics]:
-    """What every row says of the case."""
+def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
+    """Return the statistics of the case over the members of each row."""
     ensemble = _ensemble(task.folder, task.device)
     image, spacing = _image(task.case)
-    ways = {
+    passes_of = {
         row: make_passes(
             choose_members(ensemble.folder, row.method, row.members),
             METHODS[row.method].combine,
@@ -129,19 +133,21 @@ def tallies(task: Task) -> dict[Row, MemberStatistics]:
         )
         for row in task.rows
     }
-    wanted = list(dict.fromkeys(one for passes in ways.values() for one in passes))
-    answers = _answers(ensemble, image, spacing, wanted, task.mirroring)
-    found = {}
-    for row, passes in ways.items():
+    wanted = list(
+        dict.fromkeys(forward_pass for passes in passes_of.values() for forward_pass in passes)
+    )
+    probabilities = _probabilities(ensemble, image, spacing, wanted, task.mirroring)
+    statistics = {}
+    for row, passes in passes_of.items():
         temperature = task.fitted if row.is_fitted else METHODS[row.method].temperature
-        found[row] = MemberStatistics(
+        statistics[row] = MemberStatistics(
             structures=ensemble.structures,
             spacing=spacing,
             posterior=RunningPosterior(temperature=temperature),
         )
-        for one in passes:
-            found[row].add(answers[one])
-    return found
+        for forward_pass in passes:
+            statistics[row].add(probabilities[forward_pass])
+    return statistics
 
 
 def _missing(
@@ -160,12 +166,12 @@ def _missing(
             if case.name not in done[case.condition, row.name]:
                 by_folder.setdefault(row.folder, []).append(row)
         for folder, missing in by_folder.items():
-            where = output / "trainings" / folder
-            yield Task(case, where, tuple(missing), mirroring, device)
+            trainings = output / "trainings" / folder
+            yield Task(case, trainings, tuple(missing), mirroring, device)
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of every whole line; one that a kill cut short is passed over."""
+    """Yield case name and content of every line, except lines that a kill has cut short."""
     if not file.exists():
         return
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -176,7 +182,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield content["evaluation"]["case"], content
 
 
-def _begin(processes: int) -> None:
+def _limit_threads(processes: int) -> None:
     import torch
 
     if processes > 1:
@@ -195,41 +201,42 @@ def _image(case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:
     return shift.apply(volume.voxels.astype(np.float32), rng), volume.spacing
 
 
-def _answers(
+def _probabilities(
     ensemble: Ensemble,
     image: np.ndarray,
     spacing: Any,
     passes: Sequence[ForwardPass],
     mirroring: str,
 ) -> dict[ForwardPass, np.ndarray]:
-    found = ensemble.pass_probabilities(image, spacing, passes, mirroring=mirroring)
-    return {one: np.asarray(p.cpu()) for one, p in zip(passes, found, strict=True)}
+    softmax = ensemble.pass_probabilities(image, spacing, passes, mirroring=mirroring)
+    pairs = zip(passes, softmax, strict=True)
+    return {forward_pass: np.asarray(p.cpu()) for forward_pass, p in pairs}
 
 
-def _line(case: Case, tally: MemberStatistics, reference: np.ndarray) -> dict[str, Any]:
+def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> dict[str, Any]:
     labels, entropy, probabilities = (
-        tally.measure(RunningPosterior.labels),
-        tally.measure(RunningPosterior.total_entropy),
-        tally.measure(RunningPosterior.mean),
+        statistics.measure(RunningPosterior.labels),
+        statistics.measure(RunningPosterior.total_entropy),
+        statistics.measure(RunningPosterior.mean),
     )
     evaluation = evaluate_case(
         case=case.name,
         patient=case.patient,
         labels=labels,
         reference=reference,
-        spacing=tally.spacing,
+        spacing=statistics.spacing,
         structures=case.structures,
         probabilities=probabilities,
         entropy=entropy,
-        mutual_information=tally.measure(RunningPosterior.mutual_information),
-        pairwise_dice=tally.agreement.mean(),
+        mutual_information=statistics.measure(RunningPosterior.mutual_information),
+        pairwise_dice=statistics.agreement.mean(),
         groups={"shift": case.condition},
     )
     line: dict[str, Any] = {"evaluation": evaluation.to_json()}
     if "RV" in case.structures:
-        found = rv_slices(
-            *(labels, entropy, probabilities[case.structures["RV"]], reference, tally.spacing),
+        slices = rv_slices(
+            *(labels, entropy, probabilities[case.structures["RV"]], reference, statistics.spacing),
             structures=case.structures,
         )
-        line["rv_slices"] = [asdict(one) for one in found]
+        line["rv_slices"] = [asdict(rv_slice) for rv_slice in slices]
     return line

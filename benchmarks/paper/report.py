@@ -1,4 +1,4 @@
-"""The tables, figures and claims of the experiment, from what has been judged by now."""
+"""Report of the experiment: tables, figures and claims from the finished rows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ..markdown import markdown_table
 from .claims import Finding, area_correlations, comparisons, silent_failures
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
-from .pictures import columns, draw_cases
+from .pictures import choose_columns, draw_cases
 from .rows import FIRST, Row, rows
 from .rv_slices import RVSlice
 from .shifts import SHIFTS, UNSHIFTED
-from .stability import restarts_of
+from .stability import read_restarts
 from .temperatures import read_temperatures
 from .trainings import Preset, is_finished, trainings
 
@@ -36,9 +36,9 @@ INTRODUCTION = """# The paper's experiment: tables
 
 Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
 T = {epochs} epochs of {iterations} iterations. [paper.md](paper.md) discusses them.
-{patients} validation patients, {volumes} volumes; 95 % intervals over patients, which do not cover
-the randomness of training; ± standard deviation over volumes. In the claims about slices, those of
-ACDC and of all shifts are taken together; a slice has failed if its RV Dice is below 0.5, and a
+{patients} validation patients, {volumes} volumes; 95 % intervals over patients, which do not
+include the randomness of training; ± standard deviation over volumes. The claims
+about slices pool ACDC and all shifts; a slice has failed if its RV Dice is below 0.5, and a
 failure escapes if less than half of the wrong voxels have an entropy above 0.5 bit. The
 uncertain area of the RV is the area where "RV or not" has more than 0.5 bit; the uncertain area of
 anything contains the borders of LV and myocardium too.
@@ -48,18 +48,18 @@ anything contains the borders of LV and myocardium too.
 
 
 def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[Case]) -> None:
-    """Write paper_tables.md and its pictures into ``report``; rows not finished are left out."""
+    """Write paper_tables.md and its pictures with the finished rows into ``report``."""
     report.mkdir(parents=True, exist_ok=True)
     wanted = {
         condition: [case.name for case in cases if case.condition == condition]
         for condition in dict.fromkeys(case.condition for case in cases)
     }
-    of_row = {row.name: row for row in rows(preset)}
-    acdc = _methods(output, of_row, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
-    sunnybrook = _methods(output, of_row, {c: n for c, n in wanted.items() if c == SUNNYBROOK})
-    slices = {name: list(_slices(output, row, wanted)) for name, row in of_row.items()}
+    by_name = {row.name: row for row in rows(preset)}
+    acdc = _methods(output, by_name, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
+    sunnybrook = _methods(output, by_name, {c: n for c, n in wanted.items() if c == SUNNYBROOK})
+    slices = {name: list(_slices(output, row, wanted)) for name, row in by_name.items()}
     shifted = [shift.name for shift in SHIFTS if shift.name != UNSHIFTED]
-    listed = list(of_row.values())
+    listed = list(by_name.values())
     findings = [
         *comparisons(acdc, listed, shifted),
         *silent_failures(slices, [r for r in listed if r.name in acdc and r.seeds in FIRST]),
@@ -68,7 +68,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     images = report / "images"
     draw_figures(acdc, listed, output, images)
     plain = [case for case in cases if case.condition == UNSHIFTED]
-    drawn = columns([row for row in listed if row.name in acdc])
+    drawn = choose_columns([row for row in listed if row.name in acdc])
     results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
     draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
     text = "\n".join(
@@ -91,15 +91,15 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
-    print(f"{len(acdc)} of {len(of_row)} rows are finished: {report / 'paper_tables.md'}")
+    print(f"{len(acdc)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
 
 def _methods(
-    output: Path, of_row: dict[str, Row], wanted: dict[str, list[str]]
+    output: Path, by_name: dict[str, Row], wanted: dict[str, list[str]]
 ) -> dict[str, MethodEvaluation]:
-    """Rows whose cases are all there, under every condition that is wanted."""
-    found = {}
-    for name, row in of_row.items():
+    """Return the evaluations of the rows with all wanted cases under all conditions."""
+    methods = {}
+    for name, row in by_name.items():
         cases: list[CaseEvaluation] = []
         for condition, names in wanted.items():
             if not row.is_judged_under(condition):
@@ -110,19 +110,19 @@ def _methods(
             cases += [CaseEvaluation.from_json(lines[case]["evaluation"]) for case in names]
         else:
             if cases:
-                found[name] = MethodEvaluation(name=row.title, cases=tuple(cases))
-    return found
+                methods[name] = MethodEvaluation(name=row.title, cases=tuple(cases))
+    return methods
 
 
 def _slices(output: Path, row: Row, wanted: dict[str, list[str]]) -> Iterator[tuple[str, RVSlice]]:
     for condition in wanted:
         for _, line in read_lines(file_of(output, condition, row)):
-            for found in line.get("rv_slices", ()):
-                yield line["evaluation"]["patient"], RVSlice(**found)
+            for content in line.get("rv_slices", ()):
+                yield line["evaluation"]["patient"], RVSlice(**content)
 
 
 def _machine() -> str:
-    """The processor, and how many cores of it."""
+    """Return the number of cores and the name of the processor."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -133,21 +133,21 @@ def _machine() -> str:
 
 
 def _temperatures(output: Path) -> str:
-    found = read_temperatures(output)
-    if not found:
+    temperatures = read_temperatures(output)
+    if not temperatures:
         return "No temperature is fitted yet."
-    others = found.pop(OTHERS)
-    halves = " and ".join(f"{value:.3f}" for value in dict.fromkeys(found.values()))
+    others = temperatures.pop(OTHERS)
+    halves = " and ".join(f"{value:.3f}" for value in dict.fromkeys(temperatures.values()))
     return (
-        f"τ fitted on either half of the patients, for the other half: {halves}; on all of them, "
-        f"for other data sets: {others:.3f}."
+        f"τ fitted on one half of the patients for the other half: {halves}; fitted on all "
+        f"patients for other datasets: {others:.3f}."
     )
 
 
 def _costs(listed: Sequence[Row]) -> str:
     heads = ("Method", "Members", "Seeds", "Trainings of T epochs")
     lines = [(row.title, row.members, row.seeds, f"{row.cost:g}") for row in listed]
-    return f"## Rows and what they cost\n\n{markdown_table(heads, lines)}"
+    return f"## Rows and their training cost\n\n{markdown_table(heads, lines)}"
 
 
 def _under(condition: str) -> Callable[[CaseEvaluation], bool]:
@@ -187,8 +187,8 @@ def _tables(acdc: dict[str, MethodEvaluation]) -> Iterator[str]:
     yield _section("Failure detection, ACDC", evaluation_table(methods, five))
 
 
-def _sunnybrook(found: dict[str, MethodEvaluation]) -> Iterator[str]:
-    methods = list(found.values())
+def _sunnybrook(evaluations: dict[str, MethodEvaluation]) -> Iterator[str]:
+    methods = list(evaluations.values())
     blocks = [
         Block(title="Dice", measures=dice_measures(judged_structures(methods))),
         Block(title="ECE", measures=ECE[:1]),
@@ -204,7 +204,7 @@ def _section(title: str, table: Table) -> str:
 def _claims(findings: Sequence[Finding]) -> str:
     lines = ["## The paper's claims", ""]
     for claim in dict.fromkeys(finding.claim for finding in findings):
-        measured = [(one.measured, one, one.verdict) for one in findings if one.claim == claim]
+        measured = [(f.measured, f, f.verdict) for f in findings if f.claim == claim]
         table = markdown_table(("Measured", "Value (95 % interval)", ""), measured)
         lines += [f"### {claim}", "", table]
     return "\n".join(lines)
@@ -215,19 +215,19 @@ def _stability(output: Path, preset: Preset) -> str:
     lines = []
     for training in trainings(preset):
         if training.kind in ("restarts", "cosine") and is_finished(training, output):
-            for one in restarts_of(training.folder(output)):
-                back = "never" if one.recovered_after is None else one.recovered_after
-                numbers = (f"{one.before:.3f}", f"{one.lowest:.3f}", back)
+            for restart in read_restarts(training.folder(output)):
+                back = "never" if restart.recovered_after is None else restart.recovered_after
+                numbers = (f"{restart.before:.3f}", f"{restart.lowest:.3f}", back)
                 name = f"{training.kind}, seed {training.seed}"
-                lines.append((name, one.cycle, *numbers, f"{one.highest_loss:.2f}"))
+                lines.append((name, restart.cycle, *numbers, f"{restart.highest_loss:.2f}"))
     table = markdown_table((*heads, "Highest loss"), lines)
     return f"### Cosine restarts are unstable\n\n{table}"
 
 
 def _clusters(output: Path, preset: Preset) -> str:
-    """Distances of the members in the last layer of the decoder, beside a training of other rates.
+    """Return a table of the distances between members in the last decoder layer.
 
-    The control are the same epochs of a training with nnU-Net's own schedule.
+    The control is formed by the same epochs of a training with nnU-Net's own schedule.
     """
     heads = ("Training", "Between / within cycles", "Silhouette", "Control: between / within")
     lines = []

@@ -1,4 +1,4 @@
-"""The rows of the tables: which trainings answer, by which method, with how many members."""
+"""Rows of the tables: trainings, method and number of members."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FIRST = ("1", f"1 to {DEEP}")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row. ``folder`` lies in ``trainings/``; ``cost`` counts trainings of T epochs.
+    """One row; ``folder`` lies in ``trainings/``, ``cost`` is in trainings of T epochs.
 
-    ``is_fitted``: its temperature is fitted on other patients.
+    The temperature is fitted on other patients if ``is_fitted``.
     """
 
     name: str
@@ -32,24 +32,24 @@ class Row:
     is_fitted: bool = False
 
     def is_trained(self, output: Path, preset: Preset) -> bool:
-        """Whether all trainings of the row are finished: of fewer it would be another row."""
-        mine = [t for t in trainings(preset) if self.folder in (t.kind, f"{t.kind}/seed{t.seed}")]
-        return all(is_finished(training, output) for training in mine)
+        """Return whether all trainings of the row are finished."""
+        of_row = [t for t in trainings(preset) if self.folder in (t.kind, f"{t.kind}/seed{t.seed}")]
+        return all(is_finished(training, output) for training in of_row)
 
     def is_judged_under(self, condition: str) -> bool:
-        """Further seeds, which show what chance does, are judged on the images as they are."""
+        """Return whether the row is evaluated; rows with further seeds only on unshifted images."""
         return self.seeds in FIRST or condition == UNSHIFTED
 
 
 def rows(preset: Preset) -> list[Row]:
-    """All rows. ``largest`` n of single is what a plateau holds, of multi that of all cycles."""
+    """Return all rows; single has at most the members of one plateau, multi those of all cycles."""
     schedule = RestartSchedule(epochs=preset.epochs)
     step = 2 if preset.name == "paper" else 1
     selection = MemberSelection(step=step)
     plateau = sum(selection.keeps(schedule, epoch) for epoch in range(schedule.cycle_length))
     single, multi = min(30, plateau), min(30, 3 * plateau)
     first, deep = "restarts/seed1", f"1 to {DEEP}"
-    found = [
+    made = [
         _row("Vanilla (last epoch with restarts)", first, "vanilla", 1),
         _row("Vanilla (nnU-Net's own schedule)", "poly/seed1", "vanilla", 1),
         _row("Temp. scaling, τ 1.5", first, "temperature", 1),
@@ -66,33 +66,33 @@ def rows(preset: Preset) -> list[Row]:
         _row(f"Ckpt. Ens. (Multi), n {multi}", first, "multi", multi),
     ]
     for seed in range(2, preset.seeds + 1):
-        again, folder = f"seed {seed}", f"restarts/seed{seed}"
-        found += [
-            _row(f"{title}, {again}", folder, method, members, seeds=str(seed))
+        suffix, folder = f"seed {seed}", f"restarts/seed{seed}"
+        made += [
+            _row(f"{title}, {suffix}", folder, method, members, seeds=str(seed))
             for title, method, members in (
                 ("Vanilla (last epoch with restarts)", "vanilla", 1),
                 (f"Ckpt. Ens. (Single), n {single}", "single", single),
                 (f"Ckpt. Ens. (Multi), n {multi}", "multi", multi),
             )
         ]
-    return found
+    return made
 
 
 def vanilla(preset: Preset) -> Row:
-    """The network whose temperature is fitted."""
+    """Return the row of the network whose temperature is fitted."""
     return next(row for row in rows(preset) if row.method == "vanilla")
 
 
 def _row(
-    title: str, folder: str, method: str, members: int, *, cost: float = 1, **special: Any
+    title: str, folder: str, method: str, members: int, *, cost: float = 1, **options: Any
 ) -> Row:
     name = f"{folder.replace('/', '-')}-{method}-{members}"
     return Row(
-        name=f"{name}-fitted" if special.get("is_fitted") else name,
+        name=f"{name}-fitted" if options.get("is_fitted") else name,
         title=title,
         folder=folder,
         method=method,
         members=members,
         cost=cost,
-        **special,
+        **options,
     )

@@ -1,6 +1,7 @@
-"""What a scanner may do to an image that the networks were not trained on, at stated strengths.
+"""Simulated shifts of scanner and protocol, at stated strengths.
 
-Each takes a (Z, Y, X) image and a random generator, and returns another of the same grid, float32.
+Each function takes a (Z, Y, X) image and a random generator, and returns a float32 image on the
+same grid.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Image = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Shift:
-    """A change of images; ``strength`` in words, as the tables give it."""
+    """Simulated shift, with its strength in words."""
 
     name: str
     title: str
@@ -26,25 +27,25 @@ class Shift:
 
 
 def unchanged(image: Image, rng: np.random.Generator) -> Image:
-    """The image as it is."""
+    """Return the image unchanged."""
     return image
 
 
 def intensity(image: Image, rng: np.random.Generator) -> Image:
-    """Another contrast: the intensities, scaled to 0 … 1, to the power of 1.8."""
+    """Change the contrast: raise the intensities, scaled to 0 … 1, to the power of 1.8."""
     lowest, span = image.min(), np.ptp(image)
     return np.asarray(((image - lowest) / span) ** 1.8 * span + lowest, np.float32)
 
 
 def noise(image: Image, rng: np.random.Generator) -> Image:
-    """Rician noise, σ = 8 % of the 99th percentile: the magnitude of a noisy complex signal."""
+    """Add Rician noise, the magnitude of a noisy complex signal, σ = 8 % of the 99th percentile."""
     sigma = 0.08 * np.percentile(image, 99)
     real, imaginary = rng.normal(0, sigma, size=(2, *image.shape))
     return np.hypot(image + real, imaginary).astype(np.float32)
 
 
 def bias_field(image: Image, rng: np.random.Generator) -> Image:
-    """A coil's sensitivity: the signal falls along a random in-plane direction from 1.7 to 0.3."""
+    """Apply a coil sensitivity that falls from 1.7 to 0.3 along a random in-plane direction."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = (np.linspace(-1, 1, side) for side in image.shape[1:])
     slope = np.sin(angle) * y[:, None] + np.cos(angle) * x
@@ -52,7 +53,7 @@ def bias_field(image: Image, rng: np.random.Generator) -> Image:
 
 
 def spacing(image: Image, rng: np.random.Generator) -> Image:
-    """Acquired with pixels 2.5 times as wide, and interpolated back to the grid."""
+    """Resample to pixels 2.5 times as wide, and interpolate back to the grid."""
     blurred = ndimage.gaussian_filter(image, (0, 1.0, 1.0))
     coarse = ndimage.zoom(blurred, (1, 1 / 2.5, 1 / 2.5), order=1)
     back = [1, *(new / old for new, old in zip(image.shape[1:], coarse.shape[1:], strict=True))]
@@ -60,11 +61,11 @@ def spacing(image: Image, rng: np.random.Generator) -> Image:
 
 
 def ghosting(image: Image, rng: np.random.Generator) -> Image:
-    """Breathing: every third line of k-space along y is half as strong, so that ghosts appear."""
+    """Simulate breathing ghosts: halve every third k-space line along y."""
     lines = np.fft.fft(image, axis=1)
     weights = np.ones(image.shape[1])
     weights[int(rng.integers(3)) :: 3] = 0.5
-    weights[0] = 1  # the mean of the image stays
+    weights[0] = 1  # keep the mean of the image
     return np.abs(np.fft.ifft(lines * weights[:, None], axis=1)).astype(np.float32)
 
 

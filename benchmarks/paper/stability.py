@@ -1,4 +1,4 @@
-"""What restarts do to a training: how deep the pseudo Dice falls, and how soon it is back."""
+"""Drop and recovery of the pseudo Dice after restarts of the learning rate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
-SOON = 10
-"""Epochs after a restart in which its fall is looked for."""
+DROP_EPOCHS = 10
+"""Epochs after a restart in which the drop is searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """One restart: mean pseudo Dice before it, the lowest in the ten epochs after it.
+    """One restart: mean pseudo Dice before it, and the lowest in the ten epochs after it.
 
-    ``recovered_after`` so many epochs 95 % of it are back for the first time after the lowest, None
-    where they never are; ``highest_loss`` of the cycle.
+    ``recovered_after`` counts the epochs from the restart until 95 % of the Dice before it is
+    reached again, None if never. ``highest_loss`` is that of the cycle.
     """
 
     cycle: int
@@ -30,22 +30,22 @@ class Restart:
     highest_loss: float
 
 
-def restarts_of(run: Path) -> list[Restart]:
-    """Every restart after the first cycle of a training."""
+def read_restarts(run: Path) -> list[Restart]:
+    """Return every restart after the first cycle of a training."""
     record = read_record(RunFolder(run).record)
     lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     epochs = [message for message in map(json.loads, lines) if message["kind"] == "epoch"]
     dice = np.array([_mean(epoch["pseudo_dice"].values()) for epoch in epochs])
     losses = np.array([epoch["train_loss"] for epoch in epochs])
     length = record.schedule.cycle_length
-    found = []
+    restarts = []
     for cycle in range(1, record.schedule.cycles):
         start = cycle * length
         before = float(np.nanmean(dice[max(0, start - 5) : start]))
         after = dice[start : start + length]
-        deepest = int(np.nanargmin(after[:SOON]))
+        deepest = int(np.nanargmin(after[:DROP_EPOCHS]))
         back = np.flatnonzero(after[deepest:] >= 0.95 * before)
-        found.append(
+        restarts.append(
             Restart(
                 cycle=cycle,
                 before=before,
@@ -54,7 +54,7 @@ def restarts_of(run: Path) -> list[Restart]:
                 highest_loss=float(losses[start : start + length].max()),
             )
         )
-    return found
+    return restarts
 
 
 def _mean(values: Iterable[float | None]) -> float:

@@ -1,4 +1,4 @@
-"""The trainings the methods need: of the same cases and, but for those of one row, the same T."""
+"""Trainings for all methods, with the same cases and, except for one row, the same T."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 DEEP = 5
-"""Trainings of a deep ensemble, as in the paper."""
+"""Number of trainings in a deep ensemble, as in the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """How large the experiment is: ``name`` is the preset of ``bayes-nnunet train``.
+    """Size of the experiment; ``name`` is the preset of ``bayes-nnunet train``.
 
-    ``epochs`` is T of every training, each of so many ``iterations``; there are ``seeds`` trainings
-    with restarts, whose spread shows what chance does. ``shifted`` is what of every patient is
-    judged under shift: "all", or "ES", the frame with the smaller RV.
+    Every training has ``epochs`` (T) of ``iterations``. The spread of the ``seeds`` trainings with
+    restarts shows the randomness of training. Under shift, ``shifted`` frames are evaluated: "all",
+    or "ES", which has the smaller RV.
     """
 
     name: str
@@ -45,7 +45,7 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training: the folder of its kind, its seed, and what is special about it."""
+    """One training: kind, seed, flags of ``bayes-nnunet train`` and epochs."""
 
     kind: str
     seed: int
@@ -53,31 +53,31 @@ class Training:
     epochs: int
 
     def folder(self, output: Path) -> Path:
-        """Its run folder; all trainings of a kind lie side by side and can be read as one."""
+        """Return the run folder; the trainings of a kind share a parent and can be read as one."""
         return output / "trainings" / self.kind / f"seed{self.seed}"
 
 
 def trainings(preset: Preset) -> list[Training]:
-    """All trainings, those that most rows need first."""
-    whole, fifth = preset.epochs, preset.epochs // DEEP
+    """Return all trainings, starting with those that most rows need."""
+    full, fifth = preset.epochs, preset.epochs // DEEP
     poly = ("--schedule", "poly")
     kinds = [
-        (1, "restarts", ("--schedule", "restarts"), whole),
-        (1, "poly", poly, whole),
-        (1, "dropout", (*poly, "--dropout", "0.1"), whole),
-        (1, "cosine", ("--schedule", "cosine", "--cycles", "3"), whole),
-        *((seed, "poly", poly, whole) for seed in range(2, DEEP + 1)),
+        (1, "restarts", ("--schedule", "restarts"), full),
+        (1, "poly", poly, full),
+        (1, "dropout", (*poly, "--dropout", "0.1"), full),
+        (1, "cosine", ("--schedule", "cosine", "--cycles", "3"), full),
+        *((seed, "poly", poly, full) for seed in range(2, DEEP + 1)),
         *((seed, "short", poly, fifth) for seed in range(1, DEEP + 1)),
-        *((s, "restarts", ("--schedule", "restarts"), whole) for s in range(2, preset.seeds + 1)),
+        *((s, "restarts", ("--schedule", "restarts"), full) for s in range(2, preset.seeds + 1)),
     ]
     return [Training(kind=k, seed=s, flags=f, epochs=e) for s, k, f, e in kinds]
 
 
 def write_split(split: Path, file: Path) -> list[str]:
-    """Write the split the trainings get; returns the validation cases that the rows are judged on.
+    """Write the split of the trainings, and return the validation cases for the evaluation.
 
-    The trainings look at four of these cases only, for their curves: at its end a training measures
-    every validation case with many members, which no row needs.
+    The trainings get only four of these cases, for their curves, because a training ends by
+    segmenting every validation case with many members, which no row needs.
     """
     (fold,) = json.loads(split.read_text(encoding="utf-8"))
     held_back: list[str] = fold["val"]
@@ -89,9 +89,9 @@ def write_split(split: Path, file: Path) -> list[str]:
 def train_all(
     dataset: Path, output: Path, split: Path, *, preset: Preset, device: str, processes: int
 ) -> None:
-    """Run every training that is not finished, ``processes`` at a time, each in its own process.
+    """Run every unfinished training, ``processes`` at a time, each in its own process.
 
-    The first goes alone: what it preprocesses the others link.
+    The first training runs alone, because the others link its preprocessed data.
     """
 
     def run(training: Training) -> None:
@@ -107,7 +107,7 @@ def train_all(
 
 
 def is_finished(training: Training, output: Path) -> bool:
-    """Whether all of its epochs are done."""
+    """Return whether all epochs of the training are done."""
     run = RunFolder(training.folder(output))
     final = run.fold("0") / "checkpoint_final.pth"
     if not final.exists():
@@ -117,12 +117,12 @@ def is_finished(training: Training, output: Path) -> bool:
 
 
 def _share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
-    """Link what another training has preprocessed: the cases are the same."""
-    mine = RunFolder(training.folder(output))
+    """Link the preprocessed data of a finished training, which has the same cases."""
+    target = RunFolder(training.folder(output))
     others = (RunFolder(t.folder(output)) for t in trainings(preset))
-    done = next((o for o in others if any(o.fold("0").glob("checkpoint_final.pth"))), None)
-    if done is not None and not mine.workspace.exists():
-        shutil.copytree(done.workspace, mine.workspace, copy_function=os.link)
+    source = next((o for o in others if any(o.fold("0").glob("checkpoint_final.pth"))), None)
+    if source is not None and not target.workspace.exists():
+        shutil.copytree(source.workspace, target.workspace, copy_function=os.link)
 
 
 def _train(
@@ -153,6 +153,6 @@ def _train(
             env={**os.environ, **({"OMP_NUM_THREADS": threads} if threads else {})},
             check=False,
         )
-    took = (time() - started) / 60
-    name = f"{training.kind} seed {training.seed}"
-    print(f"{name}: exit code {done.returncode}, {took:.1f} min", flush=True)
+    minutes = (time() - started) / 60
+    name = f"{training.kind}, seed {training.seed}"
+    print(f"{name}: exit code {done.returncode} after {minutes:.1f} min", flush=True)

@@ -1,11 +1,11 @@
-"""How long an answer takes beside nnU-Net's own predictor, and what it costs in exactness.
+"""Speed and agreement compared with nnU-Net's own predictor.
 
 python -m benchmarks.speed RUN DATASET [--volumes 2] [--members 30] [--device auto] [--csv FILE]
 
-RUN is a training of `bayes-nnunet train`; the volumes are held back by it (see --split) and nearest
-to ten slices. All rows take turns on every volume; what more members and phases cost is measured in
-a process each. The machine should be idle. The same command measures a CUDA card. Prints Markdown
-tables, and writes the rows as CSV.
+RUN is a training of `bayes-nnunet train`. The volumes are validation cases of it (see --split)
+with about ten slices. All rows alternate on every volume; the cost of more members and phases is
+measured in separate processes. The machine should be idle. With --device cuda the same command
+measures a GPU. Prints Markdown tables and writes the rows as CSV.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
-from ..held_back import held_back, image_of, parser
-from .floor import floor
-from .overlay import first_overlays, opening
+from ..held_back import held_back_cases, make_parser, read_image
+from .floor import measure_floor
+from .overlay import first_overlays, time_opening
 from .rows import Measured, Row, side_by_side, with_memory
 from .tables import agreement_table, floor_table, growth_table, overlay_table, speed_table
 
@@ -32,13 +32,13 @@ PHASES = 25
 
 def main() -> None:
     """Measure all rows and print the tables."""
-    words = parser(__doc__)
-    words.add_argument("--volumes", type=int, default=2)
-    words.add_argument("--device", default="auto")
-    words.add_argument("--csv", type=Path, default=Path("speed.csv"))
-    asked = words.parse_args()
-    cases = nearest(list(held_back(asked.dataset, asked.split)), asked.volumes)
-    n = asked.members
+    parser = make_parser(__doc__)
+    parser.add_argument("--volumes", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--csv", type=Path, default=Path("speed.csv"))
+    options = parser.parse_args()
+    cases = choose_cases(list(held_back_cases(options.dataset, options.split)), options.volumes)
+    n = options.members
     stock = [Row(stock=True, mirroring=m, members=n) for m in ("full", "none")]
     ours = [
         Row(mirroring="full", precision="full", members=n),
@@ -50,46 +50,46 @@ def main() -> None:
     few = Row(mirroring="spread", members=3)
     growth = [replace(few, members=k) for k in (1, 3, 10, 30)] + [replace(few, phases=PHASES)]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = (asked.run, cases, asked.device, Path(folder))
-        found = alone(side_by_side, (*stock, *ours), *arguments)
-        print(speed_table(found))
-        print(agreement_table(found, cases))
-        arguments = (asked.run, cases[:1], asked.device, Path(folder))
-        grown = [alone(with_memory, row, *arguments) for row in growth]
+        arguments = (options.run, cases, options.device, Path(folder))
+        measured = run_alone(side_by_side, (*stock, *ours), *arguments)
+        print(speed_table(measured))
+        print(agreement_table(measured, cases))
+        arguments = (options.run, cases[:1], options.device, Path(folder))
+        grown = [run_alone(with_memory, row, *arguments) for row in growth]
     print(growth_table(grown))
-    print(overlay_table(first_overlays(asked.run, cases[0], asked.device), found[0]))
-    opened, read = alone(opening, asked.run)
-    print(f"Opening the ensemble: {opened:.2f} s; reading its members: {read:.2f} s\n")
-    print(floor_table(alone(floor, asked.run, cases[0], asked.device), found))
-    write_csv(asked.csv, [*found, *grown])
+    print(overlay_table(first_overlays(options.run, cases[0], options.device), measured[0]))
+    opening, reading = run_alone(time_opening, options.run)
+    print(f"Opening the ensemble: {opening:.2f} s; reading its members: {reading:.2f} s\n")
+    print(floor_table(run_alone(measure_floor, options.run, cases[0], options.device), measured))
+    write_csv(options.csv, [*measured, *grown])
 
 
-def nearest(cases: list[TrainingCase], count: int) -> list[TrainingCase]:
-    """The volumes whose number of slices is nearest to ten, of as many patients."""
+def choose_cases(cases: list[TrainingCase], count: int) -> list[TrainingCase]:
+    """Return one case of each of ``count`` patients, with about ten slices each."""
     first_frames = {case.name.partition("_")[0]: case for case in reversed(cases)}
-    found = sorted(first_frames.values(), key=lambda case: case.name)
-    return sorted(found, key=lambda case: abs(image_of(case)[0].shape[1] - SLICES))[:count]
+    by_name = sorted(first_frames.values(), key=lambda case: case.name)
+    return sorted(by_name, key=lambda case: abs(read_image(case)[0].shape[1] - SLICES))[:count]
 
 
-def alone(work: Any, *arguments: Any) -> Any:
-    """The work in a new process, so that none inherits memory or warm caches of another."""
+def run_alone(work: Any, *arguments: Any) -> Any:
+    """Call ``work`` in a new process, which inherits no memory and no warm caches."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
-def write_csv(file: Path, found: list[Measured]) -> None:
-    """A line a row and volume."""
+def write_csv(file: Path, measured: list[Measured]) -> None:
+    """Write one line per row and volume."""
     lines = [
         {
-            **asdict(one.row),
-            "precision": one.precision,
+            **asdict(item.row),
+            "precision": item.precision,
             "volume": volume,
             "seconds": round(seconds, 3),
             "members_asked": members,
-            "peak_anonymous_mb": round(one.peak / 1e6) or "",
+            "peak_anonymous_mb": round(item.peak / 1e6) or "",
         }
-        for one in found
-        for volume, seconds, members in zip(one.volumes, one.seconds, one.taken, strict=True)
+        for item in measured
+        for volume, seconds, members in zip(item.volumes, item.seconds, item.taken, strict=True)
     ]
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(lines[0]))

@@ -1,4 +1,4 @@
-"""The time the arithmetic alone would take: operations over the machine's measured matrix rate."""
+"""Lower bound of the time: arithmetic operations over the measured matrix rate of the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
-from ..held_back import image_of
+from ..held_back import read_image
 
 SIDE = 4096
 TRIES = 7
@@ -17,34 +17,36 @@ TRIES = 7
 
 @dataclass(frozen=True)
 class Floor:
-    """Operations of one pass over a volume, and operations a second of a matrix product."""
+    """Operations of one pass over a volume, and operations per second of matrix products."""
 
     operations: float
     rates: dict[str, float]
 
 
-def floor(run: Path, case: TrainingCase, device: str) -> Floor:
-    """Counted on the network itself; a multiplication and its addition are two operations."""
+def measure_floor(run: Path, case: TrainingCase, device: str) -> Floor:
+    """Count the operations of the network; a multiply-add counts as two operations."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     ensemble = Ensemble(run, device=device, precision="full")
-    image, spacing = image_of(case)
-    with FlopCounterMode(display=False) as counted:
+    image, spacing = read_image(case)
+    with FlopCounterMode(display=False) as counter:
         ensemble.segment(image, spacing, method="vanilla", mirroring="none")
-    kinds = [torch.float32, torch.float16 if "cuda" in ensemble.device else torch.bfloat16]
-    rates = {str(kind).removeprefix("torch."): _rate(kind, ensemble.device) for kind in kinds}
-    return Floor(counted.get_total_flops(), rates)
+    dtypes = [torch.float32, torch.float16 if "cuda" in ensemble.device else torch.bfloat16]
+    rates = {
+        str(dtype).removeprefix("torch."): _measure_rate(dtype, ensemble.device) for dtype in dtypes
+    }
+    return Floor(counter.get_total_flops(), rates)
 
 
-def _rate(kind: object, device: str) -> float:
+def _measure_rate(dtype: object, device: str) -> float:
     import torch
 
-    matrix = torch.ones(SIDE, SIDE, device=device).to(kind)
+    matrix = torch.ones(SIDE, SIDE, device=device).to(dtype)
     fastest = float("inf")
     for _ in range(TRIES):
         started = perf_counter()
         product = matrix @ matrix
-        product[0, 0].item()  # waits for a card
+        product[0, 0].item()  # waits for the GPU
         fastest = min(fastest, perf_counter() - started)
     return 2 * SIDE**3 / fastest

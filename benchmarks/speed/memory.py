@@ -1,4 +1,4 @@
-"""The peak of a process's memory while something runs."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from types import TracebackType
 
 import psutil
 
-EVERY = 0.01
-"""Seconds between two looks."""
+INTERVAL = 0.01
+"""Seconds between two samples."""
 
 
 class PeakMemory:
-    """``bytes`` of anonymous memory at most, without mapped files; on CUDA that of the card."""
+    """Peak ``bytes`` of anonymous memory, without mapped files; on CUDA, of GPU memory."""
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._over = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self.bytes = 0
 
     def __enter__(self) -> PeakMemory:
-        self._watch.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -31,14 +31,14 @@ class PeakMemory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        self._watch.join()
+        self._is_over.set()
+        self._thread.join()
 
-    def _look(self) -> None:
-        while not self._over.wait(EVERY):
-            self.bytes = max(self.bytes, self._now())
+    def _sample(self) -> None:
+        while not self._is_over.wait(INTERVAL):
+            self.bytes = max(self.bytes, self._used_bytes())
 
-    def _now(self) -> int:
+    def _used_bytes(self) -> int:
         if self._device.startswith("cuda"):
             import torch
 

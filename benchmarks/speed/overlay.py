@@ -1,4 +1,4 @@
-"""From the click to the first overlay, with the real child process of the dock."""
+"""Time from the click to the first overlay, with the real child process of the dock."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
-from ..held_back import image_of
+from ..held_back import read_image
 
 
 @dataclass(frozen=True)
 class Overlays:
-    """Seconds to the first overlay: with no child yet, with one that waits, and the second time."""
+    """Seconds to the first overlay: without a child, with a waiting child, for a second image."""
 
     cold: float
     warm: float
@@ -39,13 +39,13 @@ class Overlays:
 
 
 def first_overlays(run: Path, case: TrainingCase, device: str) -> Overlays:
-    """Spread mirrors, 30 members; stopped after the first snapshot. The middle of three."""
-    found = [_once(run, case, device) for _ in range(3)]
-    return Overlays(*(median(column) for column in zip(*map(astuple, found), strict=True)))
+    """Return the medians of three tries with 30 members and spread mirroring."""
+    tries = [_measure_once(run, case, device) for _ in range(3)]
+    return Overlays(*(median(column) for column in zip(*map(astuple, tries), strict=True)))
 
 
-def opening(run: Path) -> tuple[float, float]:
-    """Seconds to open the ensemble once more, and to read the files of its members."""
+def time_opening(run: Path) -> tuple[float, float]:
+    """Return the seconds to reopen the ensemble and to read the files of its members."""
     folder = Ensemble(run).folder
     started = perf_counter()
     Ensemble(run)
@@ -56,24 +56,24 @@ def opening(run: Path) -> tuple[float, float]:
     return opened, perf_counter() - started
 
 
-def _once(run: Path, case: TrainingCase, device: str) -> Overlays:
+def _measure_once(run: Path, case: TrainingCase, device: str) -> Overlays:
     started = perf_counter()
     with _Child(run, case, device) as child:
         child.segment(1)
         cold = perf_counter() - started
     with _Child(run, case, device) as child:
         child.send(LoadEnsemble(folder=str(run), device=device))
-        child.until(EnsembleLoaded)
+        child.wait_for(EnsembleLoaded)
         warm, again = child.segment(1), child.segment(2)
     return Overlays(cold, warm, again)
 
 
 class _Child:
-    """A child process with a scratch folder of its own, in which no answer is known yet."""
+    """Child process with its own scratch folder and no cached results."""
 
     def __init__(self, run: Path, case: TrainingCase, device: str) -> None:
-        image, spacing = image_of(case)
-        self._asked = {
+        image, spacing = read_image(case)
+        self._request = {
             "spacing": spacing,
             "folder": str(run),
             "settings": SegmentationSettings(mirroring="spread", device=device),
@@ -100,20 +100,22 @@ class _Child:
         self._process.stdin.write(message.to_line() + "\n")
         self._process.stdin.flush()
 
-    def until(self, kind: type[Message]) -> None:
+    def wait_for(self, kind: type[Message]) -> None:
         assert self._process.stdout is not None
         while not isinstance(message := from_line(self._process.stdout.readline()), kind):
             if isinstance(message, JobEnded):
                 raise RuntimeError(message.text)
 
     def segment(self, job: int) -> float:
-        """Seconds from the request, the writing of the image included, to the first snapshot."""
+        """Return the seconds from writing the image to the first snapshot."""
         started = perf_counter()
         file = self._scratch / f"image-{job}.npy"
-        np.save(file, self._image + job)  # no answer is known of it
-        self.send(SegmentImage(job=job, image=str(file), **self._asked))
-        self.until(SnapshotReady)
+        np.save(
+            file, self._image + job
+        )  # differs from earlier images, so that no cached result is used
+        self.send(SegmentImage(job=job, image=str(file), **self._request))
+        self.wait_for(SnapshotReady)
         seconds = perf_counter() - started
         self.send(StopJob(job=job))
-        self.until(JobEnded)
+        self.wait_for(JobEnded)
         return seconds

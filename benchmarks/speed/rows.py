@@ -1,4 +1,4 @@
-"""One row of the table: stock nnU-Net, or ours in one of its modes, over the volumes."""
+"""Measured rows of the speed table: nnU-Net's own predictor, or ours in one of its modes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.nnunet.device import choose_device
 
-from ..held_back import image_of
+from ..held_back import read_image
 from .memory import PeakMemory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What is measured. Stock nnU-Net knows no spread mirrors and no precision but its own."""
+    """Settings of a measurement; nnU-Net has no spread mirroring and no choice of precision."""
 
     mirroring: Any
     members: int
@@ -40,15 +40,15 @@ class Row:
 
 @dataclass(kw_only=True)
 class Measured:
-    """Seconds and members asked of every volume, peak of the anonymous memory in bytes.
+    """Seconds and number of members of every volume, and peak anonymous memory in bytes.
 
-    ``answers`` is the folder with the mean probabilities (C, Z, Y, X) of every volume.
+    ``folder`` holds the mean probabilities (C, Z, Y, X) of every volume.
     """
 
     row: Row
     precision: str
     device: str
-    answers: Path
+    folder: Path
     volumes: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
@@ -58,40 +58,42 @@ class Measured:
 def side_by_side(
     rows: Sequence[Row], run: Path, cases: Sequence[TrainingCase], device: str, scratch: Path
 ) -> list[Measured]:
-    """Every volume by all rows in turn, so that what else the machine does meets all of them.
+    """Segment every volume by all rows in turn, so that other load affects all rows alike.
 
-    What is read before (an open ensemble) does not count.
+    The time to open an ensemble is not counted.
     """
-    asked = [(Stock if row.stock else Ours)(run, row, device) for row in rows]
-    found = []
-    for row, one in zip(rows, asked, strict=True):
-        answers = Path(scratch) / "-".join(map(str, row.__dict__.values()))
-        answers.mkdir(exist_ok=True)
-        found.append(Measured(row=row, precision=one.precision, device=one.device, answers=answers))
+    predictors = [(Stock if row.stock else Ours)(run, row, device) for row in rows]
+    results = []
+    for row, predictor in zip(rows, predictors, strict=True):
+        folder = Path(scratch) / "-".join(map(str, row.__dict__.values()))
+        folder.mkdir(exist_ok=True)
+        results.append(
+            Measured(row=row, precision=predictor.precision, device=predictor.device, folder=folder)
+        )
     for case in cases:
-        image, spacing = image_of(case)
-        for one, into in zip(asked, found, strict=True):
+        image, spacing = read_image(case)
+        for predictor, result in zip(predictors, results, strict=True):
             started = perf_counter()
-            probabilities, members = one.answer(image, spacing)
-            into.seconds.append(perf_counter() - started)
-            into.taken.append(members)
-            into.volumes.append(case.name)
-            np.save(into.answers / f"{case.name}.npy", probabilities)
-    return found
+            probabilities, members = predictor.predict(image, spacing)
+            result.seconds.append(perf_counter() - started)
+            result.taken.append(members)
+            result.volumes.append(case.name)
+            np.save(result.folder / f"{case.name}.npy", probabilities)
+    return results
 
 
 def with_memory(
     row: Row, run: Path, cases: Sequence[TrainingCase], device: str, scratch: Path
 ) -> Measured:
-    """One row, and the peak of the memory of this process."""
+    """Measure one row and the peak memory of this process."""
     with PeakMemory(str(choose_device(device))) as peak:
-        (found,) = side_by_side([row], run, cases, device, scratch)
-    found.peak = peak.bytes
-    return found
+        (result,) = side_by_side([row], run, cases, device, scratch)
+    result.peak = peak.bytes
+    return result
 
 
 class Ours:
-    """Our ensemble, open as the child process has it when the user presses Segment."""
+    """Our ensemble, opened as in the child process when the user presses Segment."""
 
     def __init__(self, run: Path, row: Row, device: str) -> None:
         self._row = row
@@ -99,8 +101,8 @@ class Ours:
         self.device = self._ensemble.device
         self.precision = self._ensemble.precision
 
-    def answer(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
-        """Mean probabilities of the (first) image, and by how many members."""
+    def predict(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
+        """Return the mean probabilities of the (first) image and the number of members."""
         row, together = self._row, self._ensemble.phases_at_once(image, self._row.mirroring)
         results = []
         for first in range(0, row.phases, together):
@@ -119,17 +121,14 @@ class Ours:
 
 
 class Stock:
-    """nnU-Net's predictor, with the weights of one member after the other, which are loaded before.
-
-    Its softmax is averaged (Eq. 2).
-    """
+    """nnU-Net's predictor with preloaded weights of each member, averaging softmax (Eq. 2)."""
 
     def __init__(self, run: Path, row: Row, device: str) -> None:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
         chosen = choose_device(device)
         self.device, self.precision = str(chosen), "float16" if chosen.type == "cuda" else "float32"
-        paths = _paths(run, row.members)
+        paths = _member_paths(run, row.members)
         self._predictor = nnUNetPredictor(
             use_mirroring=row.mirroring == "full", device=chosen, allow_tqdm=False
         )
@@ -140,29 +139,29 @@ class Stock:
                 (fold.name.removeprefix("fold_"),),
                 str(paths[0].relative_to(fold)),
             )
-        self._weights = _weights(paths)
+        self._member_weights = _member_weights(paths)
 
-    def answer(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
-        """Mean probabilities of the image, and by how many members."""
+    def predict(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
+        """Return the mean probabilities of the image and the number of members."""
         total: Any = 0.0
-        for weights in self._weights:
+        for weights in self._member_weights:
             self._predictor.list_of_parameters = [weights]
             with redirect_stdout(io.StringIO()):
                 _, probabilities = self._predictor.predict_single_npy_array(
                     image.astype(np.float32), {"spacing": list(spacing)}, None, None, True
                 )
             total = total + probabilities
-        return total / len(self._weights), len(self._weights)
+        return total / len(self._member_weights), len(self._member_weights)
 
 
-def _paths(run: Path, members: int) -> tuple[Path, ...]:
+def _member_paths(run: Path, members: int) -> tuple[Path, ...]:
     return tuple(member.path for member in choose_members(find_ensemble(run), "multi", members))
 
 
 @lru_cache
-def _weights(paths: tuple[Path, ...]) -> list[dict[str, Any]]:
-    """The weights of every member in float32, as nnU-Net's own checkpoints have them."""
+def _member_weights(paths: tuple[Path, ...]) -> list[dict[str, Any]]:
+    """Return the weights of every member in float32, as in nnU-Net's own checkpoints."""
     from napari_bayes_nnunet.nnunet.weights import mean_weights, read_checkpoint
 
-    read = [read_checkpoint(path)["network_weights"] for path in paths]
-    return [mean_weights([weights, weights]) for weights in read]
+    checkpoints = [read_checkpoint(path)["network_weights"] for path in paths]
+    return [mean_weights([weights, weights]) for weights in checkpoints]

@@ -1,4 +1,4 @@
-"""The validation patients of the demo ensemble are drawn from every group."""
+"""Tests of the stratified split of the demo ensemble."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ def test_holdout_is_drawn_from_every_group_in_proportion() -> None:
     assert drawn != stratified_holdout(groups, count=8, seed=2)[1]
 
 
-def test_holdout_of_uneven_groups_has_the_asked_size() -> None:
+def test_holdout_of_uneven_groups_has_requested_size() -> None:
     groups = {f"a{n}": "A" for n in range(7)} | {f"b{n}": "B" for n in range(2)} | {"c": "C"}
     drawn = stratified_holdout(groups, count=4, seed=0)[1]
     assert len(drawn) == 4
     assert sum(groups[patient] == "A" for patient in drawn) in (2, 3)
 
 
-def test_groups_of_a_table(tmp_path: Path) -> None:
+def test_pathology_groups_are_read_from_table(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("patient,group,frames\np1,DCM,2\np2,NOR,2\n")
     assert read_pathology_groups(tmp_path / "cases.csv") == {"p1": "DCM", "p2": "NOR"}

@@ -1,4 +1,4 @@
-"""The parts of the paper's experiment that are not the product's own."""
+"""Tests of the parts of the paper's experiment that the package does not contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import rows
 from benchmarks.paper.rv_slices import rv_slices
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
-from benchmarks.paper.stability import restarts_of
+from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
@@ -23,7 +23,7 @@ STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
-def test_every_row_has_its_trainings_and_every_method_a_row(preset) -> None:
+def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
     planned = trainings(preset)
     folders = {f"{t.kind}/seed{t.seed}" for t in planned} | {t.kind for t in planned}
     made = rows(preset)
@@ -35,14 +35,14 @@ def test_every_row_has_its_trainings_and_every_method_a_row(preset) -> None:
         assert sum(t.epochs for t in of_row) == row.cost * preset.epochs
 
 
-def test_the_largest_n_is_what_the_plateau_holds() -> None:
+def test_row_members_are_limited_by_the_plateau() -> None:
     largest = {row.method: row.members for row in rows(PRESETS["cpu"])}
     assert (largest["single"], largest["multi"], largest["swa"]) == (10, 30, 10)
     largest = {row.method: row.members for row in rows(PRESETS["paper"])}
     assert (largest["single"], largest["multi"]) == (30, 30)
 
 
-def test_all_trainings_have_the_same_cases(tmp_path: Path) -> None:
+def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:
     split = tmp_path / "splits.json"
     cases = [f"patient{n:03d}_frame01" for n in range(10)]
     split.write_text(json.dumps([{"train": cases[:4], "val": cases[4:]}]))
@@ -54,7 +54,7 @@ def test_all_trainings_have_the_same_cases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=lambda shift: shift.name)
-def test_shifts_keep_the_grid_and_are_drawn_alike(shift) -> None:
+def test_shift_keeps_the_grid_and_is_reproducible(shift) -> None:
     image = np.random.default_rng(0).gamma(2, 50, size=(3, 40, 51)).astype(np.float32)
     before = image.copy()
     once, again = (shift.apply(image, np.random.default_rng(5)) for _ in range(2))
@@ -65,7 +65,7 @@ def test_shifts_keep_the_grid_and_are_drawn_alike(shift) -> None:
     assert np.array_equal(once, image) == (shift.name == UNSHIFTED)
 
 
-def test_slices_of_the_rv() -> None:
+def test_rv_slices_have_areas_and_failures() -> None:
     reference = np.zeros((4, 10, 10), int)
     reference[0, :6, :6], reference[1, :4, :4], reference[2, :2, :2] = 3, 3, 3  # base to apex
     reference[1, 6:, 6:] = 1
@@ -77,10 +77,10 @@ def test_slices_of_the_rv() -> None:
     rv = np.zeros(reference.shape)
     rv[2, 9, 8:9] = 0.4
     spacing = (10.0, 2.0, 1.5)
-    found = rv_slices(labels, entropy, rv, reference, spacing, structures=STRUCTURES)
-    assert [(s.z, s.place) for s in found] == [(1, 0.5), (2, 1.0)]
-    assert (found[0].dice, found[0].is_failed) == (1.0, False)
-    small = found[1]
+    slices = rv_slices(labels, entropy, rv, reference, spacing, structures=STRUCTURES)
+    assert [(s.z, s.place) for s in slices] == [(1, 0.5), (2, 1.0)]
+    assert (slices[0].dice, slices[0].is_failed) == (1.0, False)
+    small = slices[1]
     assert (small.reference_mm2, small.predicted_mm2, small.dice) == (12, 0, 0)
     assert (small.wrong_mm2, small.marked_mm2, small.all_uncertain_mm2) == (12, 6, 6)
     assert small.uncertain_mm2 == 3
@@ -97,20 +97,20 @@ def test_slices_of_the_rv() -> None:
     ("low", "high", "expected", "verdict"),
     [
         (0.1, 0.3, 1, "holds"),
-        (-0.1, 0.3, 1, "cannot be told"),
+        (-0.1, 0.3, 1, "undecided"),
         (-0.3, -0.1, 1, "does not hold"),
         (-0.3, -0.1, -1, "holds"),
         (0.1, 0.3, -1, "does not hold"),
         (0.1, 0.3, 0, "–"),
     ],
 )
-def test_a_verdict_is_that_of_the_interval(low, high, expected, verdict) -> None:
+def test_verdict_follows_from_the_interval(low, high, expected, verdict) -> None:
     estimate = Estimate((low + high) / 2, np.linspace(low, high, 1001))
     finding = Finding(claim="", measured="", estimate=estimate, expected=expected)
     assert finding.verdict == verdict
 
 
-def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
+def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:
     file = tmp_path / "row.jsonl"
     assert list(read_lines(file)) == []
     line = json.dumps({"evaluation": {"case": "patient001"}})
@@ -118,7 +118,7 @@ def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
     assert [case for case, _ in read_lines(file)] == ["patient001"]
 
 
-def test_a_line_is_added_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_line_after_a_cut_one_is_separate(tmp_path: Path) -> None:
     file = tmp_path / "row.jsonl"
     line = json.dumps({"evaluation": {"case": "patient001"}})
     file.write_text(line[:20])
@@ -127,7 +127,7 @@ def test_a_line_is_added_on_a_line_of_its_own(tmp_path: Path) -> None:
     assert [case for case, _ in read_lines(file)] == ["patient001"] * 2
 
 
-def test_the_fall_after_a_restart(tmp_path: Path, trained_run: Path) -> None:
+def test_restart_has_drop_and_recovery(tmp_path: Path, trained_run: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(trained_run / "ensemble.json", run)
@@ -137,12 +137,12 @@ def test_the_fall_after_a_restart(tmp_path: Path, trained_run: Path) -> None:
         for n, d in enumerate(dice)
     ]
     (run / "progress.jsonl").write_text("\n".join(lines))
-    first, second = restarts_of(run)
+    first, second = read_restarts(run)
     assert first.before == pytest.approx(0.475)
     assert (first.lowest, first.recovered_after) == (0.4, 3)
     assert (second.lowest, second.recovered_after) == (0.2, None)
 
 
-def test_rows_wait_for_all_their_trainings(tmp_path: Path) -> None:
+def test_row_without_its_trainings_is_not_trained(tmp_path: Path) -> None:
     preset = PRESETS["cpu"]
     assert not any(row.is_trained(tmp_path, preset) for row in rows(preset))
