@@ -1,4 +1,4 @@
-"""Build hook that puts napari.yaml into the package when git made no symbolic link of it."""
+"""Build hook that copies napari.yaml into the package if git made no symbolic link."""
 
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,20 @@ LINK = Path("src", "napari_bayes_nnunet", "napari.yaml")
 
 
 class ManifestHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Hook that runs before every build, also that of an editable installation."""
+    """Hook that runs before every build, including editable installations."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Replace the link when it is not one."""
+        """Copy the manifest if the link is missing or a plain file."""
         copy_manifest(Path(self.root))
 
 
 def copy_manifest(root: Path) -> None:
-    """Copy ``root``/napari.yaml into the package, unless a symbolic link is there.
+    """Copy ``root``/napari.yaml into the package unless a symbolic link exists.
 
     Without symbolic links, as on Windows by default, git writes a plain file with the link's
-    target as its text. napari would read that as an empty manifest. The sdist has neither.
+    target as its text. napari would read that as an empty manifest. The sdist contains neither.
     """
     link = root / LINK
     if not link.is_symlink():
