@@ -1,4 +1,4 @@
-"""What several tests share: made hearts and one small run that was really trained on them."""
+"""Shared fixtures: made hearts, and a small run that was really trained on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .helpers.hearts import make_dataset
 from .helpers.patient_bot import PatientBot
 from .helpers.warm_command import WarmCommand
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # else every process computes on all cores
+if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all cores
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
@@ -22,12 +22,12 @@ SMALL_TRAINING = (
     *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--iterations-per-epoch", 4),
     *("--batch-size", 4, "--seed", 7),
 )
-"""3 cycles of 4 epochs, the latest 2 of each kept: members 2, 3, 6, 7, 10 and 11."""
+"""3 cycles of 4 epochs; the last 2 of each are kept: members 2, 3, 6, 7, 10 and 11."""
 
 
 @pytest.fixture(scope="session")
 def made_dataset() -> Callable[..., Path]:
-    """``made_dataset(folder, patients=4, frames=2, channels=1)`` writes an nnU-Net raw dataset."""
+    """Return ``made_dataset(folder, patients=4, frames=2, channels=1)``, which writes a dataset."""
     return make_dataset
 
 
@@ -38,9 +38,9 @@ def qtbot(qapp: object, request: pytest.FixtureRequest) -> PatientBot:
 
 @pytest.fixture(scope="session")
 def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``make_once(name, make)`` calls ``make(folder)`` in one of the processes that run the tests.
+    """Return ``make_once(name, make)``, which calls ``make(folder)`` in one test process only.
 
-    Returns the folder to all of them. With ``pytest -n`` every process has a session of its own.
+    It returns the folder in all processes: with ``pytest -n`` each of them has its own session.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -59,16 +59,16 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def hearts(make_once: Callable[..., Path]) -> Path:
-    """A dataset of 4 patients with 2 frames each; not to be changed."""
+    """Return a dataset of 4 patients with 2 frames each. Do not change it."""
     name = "Herzen für alle"
     return make_once("data", lambda folder: make_dataset(folder / name, licence="CC0-1.0")) / name
 
 
 @pytest.fixture(scope="session")
 def trained_run(hearts: Path, make_once: Callable[..., Path]) -> Path:
-    """The folder of a finished run on ``hearts``, trained by the real command; not to be changed.
+    """Return a finished run on ``hearts``, trained by the real command. Do not change it.
 
-    What the command printed stands beside it in ``stdout.txt`` and ``stderr.txt``.
+    The output of the command is next to it in ``stdout.txt`` and ``stderr.txt``.
     """
     name = Path("not there yet", "small run")
 
@@ -84,7 +84,7 @@ def trained_run(hearts: Path, make_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def warm_command() -> Iterator[WarmCommand]:
-    """The command, started in an instant."""
+    """Return the command in a process with warm imports."""
     command = WarmCommand()
     yield command
     command.close()
@@ -92,9 +92,9 @@ def warm_command() -> Iterator[WarmCommand]:
 
 @pytest.fixture(scope="session")
 def planned_run(hearts: Path, warm_command: WarmCommand, make_once: Callable[..., Path]) -> Path:
-    """A run on ``hearts`` that was killed while planning, started again, and killed at once.
+    """Return a run on ``hearts`` that was killed while planning, restarted and killed again.
 
-    All is preprocessed and nothing trained, so that a copy of it can be started with other flags.
+    Its data are preprocessed and nothing is trained: a copy can be started with other flags.
     """
 
     def plan(folder: Path) -> None:

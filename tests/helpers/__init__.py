@@ -1,4 +1,4 @@
-"""Fakes, small data and processes that tests share."""
+"""Fakes, small data and processes shared by tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A mouse over the canvas of a shown viewer: Qt's own events, as a window system sends them."""
+"""Mouse on the canvas of a shown viewer, with Qt events as a window system sends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_KEY = Qt.KeyboardModifier.NoModifier
 
 
 class CanvasMouse:
-    """Positions are (x, y) in pixels of the canvas."""
+    """Mouse whose positions are (x, y) in pixels of the canvas."""
 
     def __init__(self, viewer: Any, qtbot: Any) -> None:
         self._viewer = viewer
@@ -24,7 +24,7 @@ class CanvasMouse:
         self.canvas = viewer.window._qt_viewer.canvas.native
 
     def place_of(self, layer: Any, index: Any) -> tuple[float, float]:
-        """Where a voxel index of ``layer`` is on the canvas."""
+        """Return the (x, y) position on the canvas of a voxel index of ``layer``."""
         self.settle()
         shown = self._viewer.window._qt_viewer.canvas.view
         world = layer.data_to_world(index)
@@ -38,7 +38,7 @@ class CanvasMouse:
 
     def move(self, at: Any, button: Any = LEFT, keys: Any = NO_KEY) -> None:
         self._send(QEvent.Type.MouseMove, at, NO_BUTTON, button, keys)
-        self._qtbot.wait(12)  # napari looks at the mouse every 5 ms
+        self._qtbot.wait(12)  # napari polls the mouse every 5 ms
 
     def release(self, at: Any, button: Any = LEFT, keys: Any = NO_KEY) -> None:
         self._send(QEvent.Type.MouseButtonRelease, at, button, NO_BUTTON, keys)
@@ -62,10 +62,11 @@ class CanvasMouse:
         self.release(end, button, keys)
 
     def settle(self) -> None:
-        """Let the window draw."""
+        """Wait until the window has drawn."""
         self._qtbot.wait(50)
 
     def _send(self, kind: Any, at: Any, button: Any, buttons: Any, keys: Any) -> None:
-        place = QPointF(*map(float, at))
-        where = QPointF(self.canvas.mapToGlobal(place.toPoint()))
-        QApplication.sendEvent(self.canvas, QMouseEvent(kind, place, where, button, buttons, keys))
+        local = QPointF(*map(float, at))
+        on_screen = QPointF(self.canvas.mapToGlobal(local.toPoint()))
+        event = QMouseEvent(kind, local, on_screen, button, buttons, keys)
+        QApplication.sendEvent(self.canvas, event)

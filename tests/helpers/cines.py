@@ -1,7 +1,7 @@
-"""Made studies to review: a beating heart of four slices, two of four phases, five models.
+"""Made studies to review: a beating heart in four slices, two of four phases, five members.
 
-The models draw it a little smaller and larger, and the last of them sees a piece of RV that is not
-there, of another size in every slice: the queue of expected gross errors begins at the largest.
+The members draw the heart in slightly different sizes. The last member also draws a stray piece of
+RV, whose size differs between slices: the queue by expected gross errors starts at the largest.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ CINE = make_geometry((4, *SHAPE), SPACING, frame_time=46, affine=AFFINE)
 VOLUME = make_geometry(SHAPE, SPACING, affine=AFFINE)
 ED, ES = 1, 3
 WORST = (ED, 2)
-"""First in the queue."""
+"""The first slice in the queue, (phase, z)."""
 SLICE_SIZES = (1.0, 0.95, 0.8, 0.55)  # from base to apex
 
 
 def drawn(phase: int | None, member: int) -> np.ndarray:
-    """(Z, Y, X) labels of one model."""
+    """Return the (Z, Y, X) labels of one member."""
     y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
     labels = np.zeros(SHAPE, np.uint8)
     for z, size in enumerate(SLICE_SIZES):
         size *= 0.75 * (1 - 0.03 * (member - 2)) if phase == ES else 1 + 0.06 * (member - 2)
-        away = np.hypot(y - 18, x - 26)
+        radius = np.hypot(y - 18, x - 26)
         labels[z][np.hypot(y - 18, 1.4 * (x - 16)) < 10 * size] = RV
-        labels[z][away < 11 * size] = MYO
-        labels[z][away < 7 * size] = LV
+        labels[z][radius < 11 * size] = MYO
+        labels[z][radius < 7 * size] = LV
     if member == 4:
         for z, height in enumerate(stray_heights(phase)):
             labels[z, 36 - height : 36, 40:46] = RV
@@ -55,12 +55,12 @@ def drawn(phase: int | None, member: int) -> np.ndarray:
 
 
 def stray_heights(phase: int | None) -> Sequence[int]:
-    """Of the piece of RV that is not there."""
+    """Return the height of the stray piece of RV in each slice, in voxels."""
     return (2, 4, 3, 1) if phase == ES else (3, 5, 7, 2)
 
 
 def posterior(phase: int | None = ED, *, members: int = 5) -> StoredPosterior:
-    """What the models say of one phase."""
+    """Return the posterior of one phase."""
     numbers = range(5) if members > 1 else [2]
     return posterior_of([drawn(phase, member) for member in numbers])
 
@@ -73,7 +73,7 @@ def make_cine(
     geometry: Geometry | None = None,
     **changes: Any,
 ) -> Path:
-    """A study in ``folder`` and its image beside it: a cine, or a volume for the phase None."""
+    """Write a study to ``folder`` and its image next to it: a cine, or a volume for phase None."""
     geometry = geometry or (VOLUME if phases == (None,) else CINE)
     image = folder.parent / f"{folder.name}_image.nii.gz"
     voxels = np.random.default_rng(1).integers(1, 400, geometry.shape, dtype=np.int16)
@@ -87,13 +87,13 @@ def make_cine(
         "phases": phases,
         "reports": {phase: made_report() for phase in phases},
     }
-    said = {phase: posterior(phase, members=members) for phase in phases}
+    posteriors = {phase: posterior(phase, members=members) for phase in phases}
     info = StudyInfo(**(given | changes))
-    write_study(folder, info, said)
+    write_study(folder, info, posteriors)
     save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
     return folder
 
 
 def image_of(folder: Path) -> Path:
-    """The image of a study that `make_cine` has made."""
+    """Return the path of the image of a study made by `make_cine`."""
     return folder.parent / f"{folder.name}_image.nii.gz"

@@ -1,4 +1,4 @@
-"""Real Dask clusters on this machine, of the commands a user would start."""
+"""Real Dask clusters on this machine, started with a user's commands."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .jobs import wait_until
 
 HERE = "127.0.0.1"
 NO_PAGES = ("--no-dashboard", "--dashboard-address", f"{HERE}:0")
-"""Without the second its web server would be open to the network, without its pages."""
+"""The second option keeps the web server, which runs even without a dashboard, on this machine."""
 
 
 class Cluster:
-    """A scheduler and its workers; what they say is in ``folder``, a file for each."""
+    """Scheduler and its workers, with one log file each in ``folder``."""
 
     def __init__(
         self, folder: Path, *, certificates: Path | None = None, before: Path | None = None
@@ -35,22 +35,22 @@ class Cluster:
         self.folder = folder
         self._tls = tls_options(certificates) if certificates else []
         self._processes: list[subprocess.Popen[bytes]] = []
-        found = folder / "scheduler.json"
+        address_file = folder / "scheduler.json"
         protocol = "tls" if certificates else "tcp"
         self.scheduler = self._start(
             *("scheduler", "--host", HERE, "--port", 0, "--protocol", protocol),
-            *("--scheduler-file", found, *NO_PAGES),
+            *("--scheduler-file", address_file, *NO_PAGES),
             before=before,
         )
-        wait_until(lambda: found.exists() and found.read_text().endswith("}"))
-        self.address = json.loads(found.read_text())["address"]
+        wait_until(lambda: address_file.exists() and address_file.read_text().endswith("}"))
+        self.address = json.loads(address_file.read_text())["address"]
 
     def add_workers(
         self, number: int = 1, *options: object, before: Path | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start workers of one thread; they come back when they are killed.
+        """Start workers of one thread, which restart when killed.
 
-        Modules in the folder ``before`` stand before all others.
+        Modules in the folder ``before`` take precedence over all others.
         """
         return self._start(
             *("worker", self.address, "--host", HERE, "--nthreads", 1, "--nworkers", number),
@@ -60,7 +60,7 @@ class Cluster:
 
     @property
     def logs(self) -> str:
-        """All that scheduler and workers said."""
+        """Log of the scheduler and all workers."""
         return "".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Cluster:
 def cluster(
     folder: Path, *, certificates: Path | None = None, before: Path | None = None
 ) -> Iterator[Cluster]:
-    """A scheduler without workers, which ends with the block, as do those that are added."""
+    """Start a scheduler without workers, and end it and its added workers with the block."""
     folder.mkdir(exist_ok=True)
     made = Cluster(folder, certificates=certificates, before=before)
     try:
@@ -99,7 +99,7 @@ def cluster(
 
 
 def end_tree(pids: list[int]) -> None:
-    """Kill processes and all they started."""
+    """Kill processes and all their children."""
     for pid in pids:
         if psutil.pid_exists(pid):
             tree = psutil.Process(pid)
@@ -109,13 +109,13 @@ def end_tree(pids: list[int]) -> None:
 
 
 def tls_options(certificates: Path) -> list[str]:
-    """What `dask scheduler` and `dask worker` are told."""
+    """Return the TLS options of `dask scheduler` and `dask worker`."""
     files = {"ca-file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
     return [f"--tls-{option}={certificates / file}" for option, file in files.items()]
 
 
 def make_certificates(folder: Path) -> Path:
-    """A folder with ca.pem, cert.pem and key.pem of an authority of its own."""
+    """Write ca.pem, cert.pem and key.pem of a new certificate authority to ``folder``."""
     folder.mkdir()
     authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = _name(f"authority of {folder.name}")

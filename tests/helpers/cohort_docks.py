@@ -1,4 +1,4 @@
-"""A folder of studies and a command that pretends to segment them."""
+"""Folder of studies, and a command that pretends to segment them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FAKE = str(Path(__file__).with_name("fake_predict.py"))
 
 
 def fake_predict(*flags: object) -> list[str]:
-    """The command line of the fake."""
+    """Return the command line of the fake."""
     return [sys.executable, FAKE, *map(str, flags)]
 
 
 def make_images(folder: Path, *names: str) -> Path:
-    """A folder of empty files; the fake does not look into them."""
+    """Make a folder of empty files, which the fake does not read."""
     for name in names or ("a", "b", "c"):
         file = folder / f"{name}.nii.gz"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -26,13 +26,13 @@ def make_images(folder: Path, *names: str) -> Path:
 
 
 def made_settings(folder: Path) -> CohortSettings:
-    """Return settings as the dock chooses them."""
+    """Return settings as chosen in the dock."""
     settings = SegmentationSettings(members=3)
     return CohortSettings(folder=folder, ensemble="made", settings=settings)
 
 
 def made_request(folder: Path, *names: str) -> CohortCommand:
-    """All studies of ``folder``/images into ``folder``/out."""
+    """Return a command that segments ``folder``/images into ``folder``/out."""
     images = make_images(folder / "images", *names)
     return CohortCommand(
         chosen=made_settings(folder / "ensemble"), images=images, output=folder / "out"

@@ -1,4 +1,4 @@
-"""Trees of made studies, and a run over them without a cluster."""
+"""Trees of made studies, and their segmentation without a cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .models import made_image
 
 
 def write_volume(file: Path, *, seed: int = 0, phases: int = 1) -> Path:
-    """A small NIfTI image, of several phases a cine."""
+    """Write a small NIfTI image, which is a cine if it has several phases."""
     import nibabel
 
     shape = (24, 20, 4, phases) if phases > 1 else (24, 20, 4)
@@ -34,22 +34,22 @@ def write_volume(file: Path, *, seed: int = 0, phases: int = 1) -> Path:
 
 
 def write_dicom_study(folder: Path, *, name: str, seed: int = 0, **entries: Any) -> str:
-    """A cine of 3 phases and 4 slices, a file each directly in ``folder``; returns its UID."""
+    """Write a cine of 3 phases and 4 slices, one file each, to ``folder``, and return its UID."""
     voxels = made_image((24, 20, 4, 3), seed=seed).T
     voxels = (100 * (voxels - voxels.min())).astype(np.int16)
     study = entries.pop("StudyInstanceUID", None) or generate_uid(entropy_srcs=[name])
     for z in range(4):
         for t in range(3):
             file = folder / f"{name}_{z}{t}"
-            place = {"z": z, "t": t, "number": 3 * z + t + 1}
-            dicoms.slice_file(file, voxels[t, z], StudyInstanceUID=study, **place, **entries)
+            position = {"z": z, "t": t, "number": 3 * z + t + 1}
+            dicoms.slice_file(file, voxels[t, z], StudyInstanceUID=study, **position, **entries)
     return study
 
 
 def run_here(
     ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
 ) -> list[StudyDone]:
-    """Segment all studies in this process, one after the other."""
+    """Segment all studies in this process, one after another."""
     request = made_request(ensemble, places, output, **asked)
     work = partial(segment_study, ensemble)
     return list(run_cohort(request, find_cohort(request), in_this_process, work=work))
@@ -58,7 +58,7 @@ def run_here(
 def made_request(
     ensemble: Ensemble, places: Iterable[Path], output: Path, **asked: Any
 ) -> CohortRequest:
-    """A request for studies of two members without mirrors."""
+    """Return a request with two members and without mirroring."""
     defaults = {
         "settings": SegmentationSettings(members=2, mirroring="none"),
         "save": frozenset({"study"}),
@@ -70,6 +70,6 @@ def made_request(
 def in_this_process(
     tasks: Iterable[StudyTask], work: Work
 ) -> Iterator[tuple[StudyTask, StudyRow | str]]:
-    """What a cluster does, without one."""
+    """Yield each task with its row, as a cluster does."""
     for task in tasks:
         yield task, work(task)

@@ -1,4 +1,4 @@
-"""The real command in real processes, as a user would start it."""
+"""The real command in real processes, as a user starts it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ COMMAND = [sys.executable, "-m", "napari_bayes_nnunet"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without nnU-Net's variables; the package is found where it is here.
+    """Return this process's environment without nnU-Net's variables, with this package importable.
 
-    The output is buffered, as a user's is: a flush can then fail at the very end.
+    The output is buffered, as for a user, so that the last flush can fail.
     """
-    mine = ("nnUNet", "BAYES_NNUNET", "PYTHONUNBUFFERED")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    left_out = ("nnUNet", "BAYES_NNUNET", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     parent = Path(napari_bayes_nnunet.__file__).parents[1]
-    # An installed package is found anyway; site-packages on the path would come before Python's
-    # own modules, of which it may hold old backports (argparse).
+    # An installed package is found anyway. site-packages on the path would precede the standard
+    # library, of which it may contain old backports (argparse).
     parents = ["" if parent.name == "site-packages" else str(parent), kept.get("PYTHONPATH", "")]
     path = os.pathsep.join(filter(None, parents))
-    found = {"PYTHONPATH": path} if path else {}
-    return {**kept, **found, "OMP_NUM_THREADS": "1", **more}
+    python_path = {"PYTHONPATH": path} if path else {}
+    return {**kept, **python_path, "OMP_NUM_THREADS": "1", **more}
 
 
 def bayes_nnunet(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command until it ends."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env=environment(),
@@ -42,7 +42,7 @@ def bayes_nnunet(*arguments: object, **options: object) -> subprocess.CompletedP
 
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Start the command in a process group of its own."""
+    """Start the command in its own process group."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         env=environment(),

@@ -1,4 +1,4 @@
-"""Made DICOM files: small oblique short-axis cines, as different scanners write them."""
+"""Made DICOM files: small oblique short-axis cines as written by different scanners."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pydicom.uid import (
 
 ROW = np.array([0.6, 0.64, -0.48])
 COLUMN = np.array([-0.8, 0.48, -0.36])
-"""Directions of rows and columns; the slices follow the heart, to the left, front and feet."""
+"""Directions of rows and columns; slices follow the heart to the left, the front and the feet."""
 ORIENTATION = (*ROW, *COLUMN)
 TO_APEX = -np.cross(ROW, COLUMN)
 CORNER = np.array([-40.0, -120.0, 60.0])
 AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 PIXELS = (1.5, 1.25)
-"""Between rows, between columns, mm."""
+"""Distance between rows and between columns, mm."""
 DISTANCE = 8.0
 STEP = 40.0
-"""Between two phases, ms."""
+"""Time between two phases, ms."""
 SHAPE = (5, 4, 12, 10)
 NAME, PATIENT = "Doe^Jane", "MRN-4711"
 STUDY, ROOM = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["room"])
@@ -36,7 +36,7 @@ Change = Callable[[Dataset], None]
 
 
 def made_voxels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    """(T, Z, Y, X), int16, no two alike."""
+    """Return (T, Z, Y, X) int16 voxels, all of them different."""
     return np.arange(1, 1 + int(np.prod(shape)), dtype=np.int16).reshape(shape)
 
 
@@ -51,7 +51,10 @@ def slice_file(
     description: str = "CINE_SAX",
     **entries: Any,
 ) -> Path:
-    """One image in a file; ``z`` in slices from the base, ``t`` in phases. ``entries`` go in."""
+    """Write one image to a file; ``z`` counts slices from the base, ``t`` phases.
+
+    ``entries`` set DICOM attributes, or delete those that are None.
+    """
     image = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), MRImageStorage)
     image.SeriesInstanceUID = generate_uid(entropy_srcs=[STUDY, str(series)])
     image.SeriesNumber = series
@@ -82,9 +85,9 @@ def write_cine(
     order: Callable[[int], int] = lambda index: index,
     **entries: Any,
 ) -> np.ndarray:
-    """One file per slice and phase, in sub-folders; returns the voxels (T, Z, Y, X).
+    """Write one file per slice and phase in subfolders, and return the voxels (T, Z, Y, X).
 
-    ``order`` mixes the names of the files, ``leave_out`` drops some.
+    ``order`` permutes the file names, ``leave_out`` drops files.
     """
     voxels = made_voxels() if voxels is None else voxels
     phases, slices = voxels.shape[:2]
@@ -95,13 +98,13 @@ def write_cine(
                 continue
             index = order(z * phases + t)
             file = folder / f"part {index % 3}" / f"IM{index:04d}"
-            place = {"z": z, "t": t, "number": 1 + z * phases + t} | entries
-            slice_file(file, voxels[t, z], series=first + z * series_per_slice, **place)
+            position = {"z": z, "t": t, "number": 1 + z * phases + t} | entries
+            slice_file(file, voxels[t, z], series=first + z * series_per_slice, **position)
     return voxels
 
 
 def write_enhanced(file: Path, voxels: np.ndarray | None = None, **entries: Any) -> np.ndarray:
-    """All slices and phases as frames of one file, the last phase first; returns the voxels."""
+    """Write slices and phases as frames of one file, the last phase first; return the voxels."""
     voxels = made_voxels() if voxels is None else voxels
     phases, slices = voxels.shape[:2]
     image = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), EnhancedMRImageStorage)
@@ -125,7 +128,7 @@ def write_enhanced(file: Path, voxels: np.ndarray | None = None, **entries: Any)
 
 
 def write_disc_index(file: Path) -> None:
-    """A DICOMDIR, as it lies on a disc beside the images."""
+    """Write a DICOMDIR, as found next to the images on a disc."""
     index = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), MediaStorageDirectoryStorage)
     index.FileSetID = "DISC"
     record = _dataset(DirectoryRecordType="PATIENT", PatientName=NAME, PatientID=PATIENT)
@@ -134,20 +137,20 @@ def write_disc_index(file: Path) -> None:
 
 
 def _frame(t: int, z: int) -> Dataset:
-    place = _decimal(CORNER + z * DISTANCE * TO_APEX)
+    position = _decimal(CORNER + z * DISTANCE * TO_APEX)
     heart = _dataset(NominalCardiacTriggerDelayTime=12 + STEP * t, RRIntervalTimeNominal=1000.0)
     return _dataset(
-        PlanePositionSequence=[_dataset(ImagePositionPatient=place)],
+        PlanePositionSequence=[_dataset(ImagePositionPatient=position)],
         FrameContentSequence=[_dataset(TemporalPositionIndex=t + 1)],
         CardiacSynchronizationSequence=[heart],
     )
 
 
 def _dataset(**entries: Any) -> Dataset:
-    found = Dataset()
+    dataset = Dataset()
     for name, value in entries.items():
-        setattr(found, name, value)
-    return found
+        setattr(dataset, name, value)
+    return dataset
 
 
 def _patient(image: FileDataset, kind: str) -> FileDataset:

@@ -1,4 +1,4 @@
-"""Something that is let go of over a window."""
+"""Files dropped on a widget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtpy.QtGui import QDropEvent
 
 
 def drop(widget: Any, path: Path) -> QDropEvent:
-    """Let go of a file or folder over ``widget``; returns the event, accepted or not."""
+    """Drop a file or folder on ``widget``, and return the event, accepted or not."""
     carried = QMimeData()
     carried.setUrls([QUrl.fromLocalFile(str(path))])
     event = QDropEvent(

@@ -1,4 +1,4 @@
-"""Made predictions with their references, and every measure once more in plain NumPy."""
+"""Made predictions with references, and every measure again in plain NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPACING = (8.0, 1.5, 1.25)  # (z, y, x), mm
 
 
 def heart(*, size: float = 1.0, shift: int = 0) -> np.ndarray:
-    """(Z, Y, X) labels: an LV within its myocardium, and an RV beside it."""
+    """Return (Z, Y, X) labels: an LV within its myocardium, and an RV next to it."""
     _, y, x = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
     radius = np.hypot(y - 12, x - 17 - shift)
     labels = np.zeros(SHAPE, np.uint8)
@@ -34,7 +34,7 @@ def heart(*, size: float = 1.0, shift: int = 0) -> np.ndarray:
 
 
 def members(seed: int, *, count: int = 3, sure: float = 6.0) -> np.ndarray:
-    """(n, C, Z, Y, X) float32 probabilities of models that see the heart a little differently."""
+    """Return (n, C, Z, Y, X) float32 probabilities of members that differ slightly."""
     rng = np.random.default_rng(seed)
     answers = []
     for _ in range(count):
@@ -49,27 +49,29 @@ def members(seed: int, *, count: int = 3, sure: float = 6.0) -> np.ndarray:
 
 
 def plain_entropy(p: np.ndarray) -> np.ndarray:
-    """Over the axis of the classes, bit."""
+    """Return the entropy over the class axis in bit."""
     p = p.astype(np.float64)
     return -np.sum(np.where(p > 0, p * np.log2(np.maximum(p, 1e-300)), 0), axis=-4)
 
 
 def answer(seed: int, *, count: int = 3, sure: float = 6.0) -> dict[str, Any]:
-    """What an ensemble says: labels, probabilities, both maps, agreement."""
-    each = members(seed, count=count, sure=sure)
-    mean = each.mean(axis=0)
-    doubt = plain_entropy(mean)
+    """Return an ensemble's labels, probabilities, entropy, mutual information and agreement."""
+    softmax = members(seed, count=count, sure=sure)
+    mean = softmax.mean(axis=0)
+    entropy = plain_entropy(mean)
     return {
         "labels": mean.argmax(axis=0).astype(np.uint8),
         "probabilities": mean,
-        "entropy": doubt.astype(np.float32),
-        "mutual_information": (doubt - plain_entropy(each).mean(axis=0)).clip(0).astype(np.float32),
+        "entropy": entropy.astype(np.float32),
+        "mutual_information": (entropy - plain_entropy(softmax).mean(axis=0))
+        .clip(0)
+        .astype(np.float32),
         "pairwise_dice": {name: 0.9 + 0.01 * seed + 0.001 * k for name, k in STRUCTURES.items()},
     }
 
 
 def made_case(seed: int = 1, **changes: Any) -> CaseEvaluation:
-    """The evaluation of a made case ``p<seed>_frame01``."""
+    """Return the evaluation of a made case ``p<seed>_frame01``."""
     given = {
         "case": f"p{seed}_frame01",
         "patient": f"p{seed}",
@@ -82,14 +84,14 @@ def made_case(seed: int = 1, **changes: Any) -> CaseEvaluation:
 
 
 def made_method(name: str = "multi", *, patients: int = 6, **changes: Any) -> MethodEvaluation:
-    """A method with a volume of each patient; odd ones are of vendor A, even ones of B."""
+    """Return a method with one volume per patient; odd patients have vendor A, even ones B."""
     groups = ({"vendor": "A" if n % 2 else "B"} for n in range(1, patients + 1))
     cases = [made_case(n, groups=g, **changes) for n, g in enumerate(groups, start=1)]
     return MethodEvaluation(name=name, cases=tuple(cases))
 
 
 def other_method() -> MethodEvaluation:
-    """A single model that is too sure."""
+    """Return a method with a single overconfident member."""
     cases = []
     for n in range(1, 7):
         given = answer(n, count=1, sure=12)
@@ -99,7 +101,7 @@ def other_method() -> MethodEvaluation:
 
 
 def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: Any) -> None:
-    """The files of a case as ``bayes-nnunet predict`` writes them."""
+    """Write the files of a case as ``bayes-nnunet predict`` does."""
     geometry = make_geometry(given["labels"].shape, SPACING)
     names = case_files(case, ["entropy", "mutual-information", "probabilities"])
     files = {key: folder / name for key, name in names.items()}
@@ -127,8 +129,8 @@ def name_labels(folder: Path, numbers: Mapping[str, int] = STRUCTURES) -> None:
 
 
 def box_of(reference: np.ndarray) -> tuple[slice, ...]:
-    places = np.nonzero(reference)
-    return tuple(slice(axis.min(), axis.max() + 1) for axis in places)
+    indices = np.nonzero(reference)
+    return tuple(slice(axis.min(), axis.max() + 1) for axis in indices)
 
 
 def plain_dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -136,7 +138,7 @@ def plain_dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def plain_bins(p: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels, and confidence less accuracy, of 100 bins; a loop over the bins."""
+    """Return voxel counts and sums of confidence minus accuracy of 100 bins, in a loop."""
     box = box_of(reference)
     inside = p[(slice(None), *box)]
     confidence = inside.max(axis=0).ravel().clip(max=1)  # a float32 sum may be 1 + 1e-7
@@ -169,7 +171,7 @@ def plain_brier(p: np.ndarray, reference: np.ndarray) -> float:
 
 
 def plain_auroc(score: np.ndarray, wrong: np.ndarray) -> float:
-    """Chance that a wrong voxel has the higher score, by comparing all pairs."""
+    """Return the probability that a wrong voxel has the higher score, from all pairs."""
     bad, good = score[wrong][:, None], score[~wrong][None]
     return float((bad > good).mean() + 0.5 * (bad == good).mean())
 
@@ -177,7 +179,7 @@ def plain_auroc(score: np.ndarray, wrong: np.ndarray) -> float:
 def plain_distances(
     a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...] = SPACING
 ) -> np.ndarray:
-    """From each surface voxel of either mask to the nearest of the other, by all pairs."""
+    """Return the distance of each surface voxel of either mask to the other surface, in mm."""
     surfaces = []
     for mask in (a, b):
         padded = np.pad(mask, 1)
@@ -188,5 +190,5 @@ def plain_distances(
                 cut[axis] = slice(step, step + mask.shape[axis])
                 inner &= padded[tuple(cut)]
         surfaces.append(np.argwhere(mask & ~inner) * spacing)
-    apart = np.linalg.norm(surfaces[0][:, None] - surfaces[1][None], axis=2)
-    return np.concatenate([apart.min(axis=1), apart.min(axis=0)])
+    distances = np.linalg.norm(surfaces[0][:, None] - surfaces[1][None], axis=2)
+    return np.concatenate([distances.min(axis=1), distances.min(axis=0)])

@@ -1,7 +1,7 @@
-"""A quick stand-in for the inference child: speaks the protocol, computes nothing.
+"""Fake inference child that speaks the protocol and computes nothing.
 
-Labels are 1 + (phase − 1) % 3 in a cube in the middle; the entropy there is done/total bit. Every
-member but the first has a smaller cube. The flags make it slow, hang, die or fail.
+Labels are 1 + (phase − 1) % 3 in a central cube; the entropy in it is done/total bit. The cube of
+the first member is larger. The flags make the child slow, hang, crash or fail.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from napari_bayes_nnunet.io.study.arrays import write_posterior
 def read_flags(arguments: list[str]) -> argparse.Namespace:
     flags = argparse.ArgumentParser()
     flags.add_argument("--scratch", type=Path)
-    flags.add_argument("--seconds", type=float, default=0.0, help="per member, but the first")
-    flags.add_argument("--hangs-at", type=int, default=0, help="member that takes for ever")
+    flags.add_argument("--seconds", type=float, default=0.0, help="per member, except the first")
+    flags.add_argument("--hangs-at", type=int, default=0, help="member that never ends")
     flags.add_argument("--dies-at", type=int, default=0, help="member at which it crashes")
-    flags.add_argument("--fails", default="", help="the sentence every job fails with")
-    flags.add_argument("--refuses", default="", help="why the first member is refused")
+    flags.add_argument("--fails", default="", help="error of every job")
+    flags.add_argument("--refuses", default="", help="reason why the first member is refused")
     flags.add_argument("--notice", default="")
-    flags.add_argument("--no-posterior", action="store_true", help="what members said is lost")
+    flags.add_argument("--no-posterior", action="store_true", help="send no posteriors")
     return flags.parse_args(arguments)
 
 
 def used_members(count: int) -> list[dict[str, str | int]]:
-    """As a report names them."""
+    """Return the members as named in a report."""
     return [{"training": "made", "fold": "0", "cycle": 0, "epoch": n} for n in range(count)]
 
 
@@ -126,7 +126,7 @@ class FakeChild:
         self.tell(JobEnded(outcome="stopped" if stopped else "finished", job=request.job))
 
     def phase(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> bool:
-        """Segment one phase; True if stopped."""
+        """Segment one phase; return whether it was stopped."""
         for done in range(1, request.settings.members + 1):
             if done == self.flags.hangs_at:
                 threading.Event().wait()
@@ -150,10 +150,10 @@ class FakeChild:
         for number in range(request.settings.members):
             cube = tuple(slice(n // 4 + (number > 0), n - n // 4) for n in shape)
             members[(number, *cube)] = label
-        said = np.arange(4)[:, None, None, None, None] == members
+        one_hot = np.arange(4)[:, None, None, None, None] == members
         nothing = np.zeros(shape, np.float32)
         posterior = StoredPosterior.from_members(
-            said.mean(axis=1),
+            one_hot.mean(axis=1),
             members,
             prediction=members[0],
             entropy=nothing,

@@ -1,7 +1,7 @@
-"""A quick stand-in for ``bayes-nnunet predict ENSEMBLE FOLDER -o OUT --continue --jsonl``.
+"""Fake ``bayes-nnunet predict ENSEMBLE FOLDER -o OUT --continue --jsonl``.
 
-Every .nii.gz file in FOLDER is a study, but one called broken… fails and one called seg… is left
-out. A file OUT/<case>/study.json is its result; the words of the last call are in OUT/words.json.
+Every .nii.gz file in FOLDER is a study. Files named broken… fail, files named seg… are left out.
+The result is an empty OUT/<case>/study.json; OUT/words.json has the arguments of the last call.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=0.0, help="per study")
     parser.add_argument("--dies-at", type=int, default=0, help="study at which it crashes")
-    parser.add_argument("--refuses", default="", help="the sentence it ends with at once")
-    parser.add_argument("--fails", default="", help="the sentence it fails with after all studies")
+    parser.add_argument("--refuses", default="", help="error to exit with at once")
+    parser.add_argument("--fails", default="", help="error to end with after all studies")
     parser.add_argument("--notice", default="")
-    parser.add_argument("--deaf", action="store_true", help="does not hear that it is to end")
+    parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
     parser.add_argument("call", nargs=argparse.REMAINDER)
     flags = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.SIG_IGN if flags.deaf else _on_signal)
@@ -75,7 +75,7 @@ def segment(flags: argparse.Namespace) -> int:
         if number == flags.dies_at:
             print("RuntimeError: fake crash", file=sys.stderr, flush=True)
             os._exit(3)
-        outcome, text = one(case, Path(output), flags.seconds)
+        outcome, text = segment_one(case, Path(output), flags.seconds)
         if outcome == "stopped":
             tell(JobEnded(outcome="stopped", text="Stopped. Go on with: bayes-nnunet predict"))
             return 130
@@ -86,8 +86,8 @@ def segment(flags: argparse.Namespace) -> int:
     return 1
 
 
-def one(case: str, output: Path, seconds: float) -> tuple[str, Statement | str]:
-    """Segment one study: its outcome, and what there is to say."""
+def segment_one(case: str, output: Path, seconds: float) -> tuple[str, Statement | str]:
+    """Segment one study, and return its outcome and a message."""
     if (output / case / "study.json").exists():
         return "finished before", ""
     if STOP.wait(seconds):

@@ -1,4 +1,4 @@
-"""A training that trains nothing: it writes what a real one writes, an epoch every moment.
+"""Fake training that writes the files of a real one, with an epoch every moment.
 
 python fake_training.py [--epochs N] [--seconds S] [--late S] [--fail TEXT] [--refuse TEXT] train …
 """

@@ -1,4 +1,4 @@
-"""Small folders of images and labels, and what is matched of them."""
+"""Small folders of images and labels, and their matching."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHASES = 4
 
 
 def finish(steps: Generator[Any, None, Result]) -> tuple[list[Any], Result]:
-    """All progress, and the result."""
+    """Return all progress and the result of a generator."""
     progress: list[Any] = []
     return progress, drain(steps, progress.append)
 
@@ -56,15 +56,15 @@ def cine_label(file: Path, frames: dict[int, tuple[int, ...]], phases: int = PHA
     return write(file, voxels)
 
 
-def reasons(found: Match) -> dict[str, str]:
-    return {mismatch.file.name: mismatch.reason for mismatch in found.mismatches}
+def reasons(result: Match) -> dict[str, str]:
+    return {mismatch.file.name: mismatch.reason for mismatch in result.mismatches}
 
 
-def names(found: Match) -> list[str]:
-    return [pair.name for pair in found.pairs]
+def names(result: Match) -> list[str]:
+    return [pair.name for pair in result.pairs]
 
 
 def add_good(images: Path, labels: Path) -> None:
-    """A pair that is always found, so that the rest is seen to work."""
+    """Write a pair that always matches, to show that matching works."""
     image(images / "good.nii.gz")
     label(labels / "good.nii.gz", 1)

@@ -17,7 +17,7 @@ SPACING = (1.4, 1.4, 10.0)  # mm
 def make_heart(
     rng: np.random.Generator, *, size: float, center: tuple[float, float], contrast: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image, int16, and labels, uint8, both (x, y, z); other contrasts are other channels."""
+    """Return an int16 image and uint8 labels, both (x, y, z), in the given contrast."""
     x, y, z = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
     scale = size * (1 - 0.08 * z)
     radius = np.hypot(x - center[0], 1.1 * (y - center[1])) / scale

@@ -1,4 +1,4 @@
-"""Trainings that somebody else has begun: what stands in their run folders."""
+"""Run folders of trainings that another process has started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 
 def epoch_done(epoch: int, **changes: Any) -> EpochDone:
-    """A message as a training of four epochs a cycle gives it."""
+    """Return the message of an epoch in a training with four epochs per cycle."""
     return EpochDone(
         **{
             "fold": "0",
@@ -33,22 +33,22 @@ def epoch_done(epoch: int, **changes: Any) -> EpochDone:
 
 
 def say(run: RunFolder, *messages: Message) -> None:
-    """Add messages to those of the run."""
+    """Append messages to the progress file of a run."""
     run.path.mkdir(exist_ok=True)
     for message in messages:
         ProgressFile(run.progress).append(message)
 
 
 def enter(run: RunFolder, **changes: Any) -> None:
-    """Enter this process as the one that trains in ``run``, or another by changing entries."""
+    """Record this process as the trainer of ``run``, or another one through ``changes``."""
     run.path.mkdir(exist_ok=True)
     write_process_record(run, dataset="data", fold="0", arguments=["--", "data"])
     run.job.write_text(json.dumps({**json.loads(run.job.read_text()), **changes}))
 
 
-def wait_until(holds: Callable[[], object], *, seconds: float = 60) -> None:
-    """Wait until something holds."""
+def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
+    while not condition():
+        assert time.monotonic() < end, f"timed out after {seconds} s"
         time.sleep(0.01)

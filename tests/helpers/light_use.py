@@ -1,7 +1,7 @@
-"""Uses of the package that must not import what is heavy, one after the other in one process.
+"""Uses of the package that must not import heavy modules, one after another in one process.
 
-python light_use.py FOLDER, with a study ``heart`` in FOLDER, prints for every use
-the modules of ``HEAVY`` that are there afterwards, or why it failed. Later uses may have more.
+python light_use.py FOLDER, with a study ``heart`` in FOLDER, prints the modules of ``HEAVY`` that
+are loaded after each use, or its error. Later uses may load more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def package() -> None:
 
 
 def core() -> None:
-    """Import the layer, and sum up a member."""
+    """Import the layer core, and add a member to a posterior."""
     load_all("core")
     from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 
@@ -56,17 +56,17 @@ def core() -> None:
 
 
 def readers() -> None:
-    """Import what napari imports when a file is opened or saved."""
+    """Import the modules with which napari opens and saves files."""
     load(*(f"widgets.layers.{name}" for name in ("reader", "writer", "sample_data")))
 
 
 def review_report() -> None:
-    """Import what writes the report of a review."""
+    """Import the writer of review reports."""
     load("app.review.report_files")
 
 
 def files() -> None:
-    """Look into an ensemble, and read a study, its image and the list of studies."""
+    """Find an ensemble, and read a study, its image and the list of studies."""
     import napari_bayes_nnunet
     from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
     from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
@@ -81,17 +81,17 @@ def files() -> None:
 
 
 def results() -> None:
-    """Import what shows results."""
+    """Import the layers of results."""
     load("widgets.layers.result_layers")
 
 
 def plots() -> None:
-    """Import what the docks plot with."""
+    """Import the plotting module of the docks."""
     load("widgets.common.plotting")
 
 
 def warm_up() -> None:
-    """Import what would freeze the window when the first labels are shown."""
+    """Import in advance what would freeze the window at the first labels."""
     from napari_bayes_nnunet.widgets.layers.result_layers import warm_up_imports
 
     warm_up_imports()
@@ -124,7 +124,7 @@ def figures() -> None:
 
 
 def everything() -> None:
-    """Import every module but those of the network."""
+    """Import all modules except those of the network."""
     load_all("io", "app", "widgets")
 
 
@@ -144,16 +144,16 @@ USES: tuple[Callable[[], None], ...] = (
 
 
 def main() -> None:
-    """Print one line of JSON: the modules or the error of every use."""
-    found: dict[str, list[str] | str] = {}
+    """Print the modules or the error of every use as one line of JSON."""
+    loaded: dict[str, list[str] | str] = {}
     for use in USES:
         try:
             use()
         except Exception:
-            found[use.__name__] = traceback.format_exc()
+            loaded[use.__name__] = traceback.format_exc()
         else:
-            found[use.__name__] = [name for name in HEAVY if name in sys.modules]
-    print(json.dumps(found))
+            loaded[use.__name__] = [name for name in HEAVY if name in sys.modules]
+    print(json.dumps(loaded))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A network between a laptop and a server, that counts what passes and can be cut."""
+"""Network connection between a laptop and a server that counts bytes and can be cut."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from contextlib import contextmanager, suppress
 
 
 class Line:
-    """Forwards to ``address``; ``up`` and ``down`` are the bytes that went there and came back."""
+    """Forwarding to ``address``, with the bytes sent in ``up`` and received in ``down``."""
 
     def __init__(self, address: str) -> None:
-        self.protocol, _, place = address.partition("://")
-        host, port = place.split(":")
+        self.protocol, _, target = address.partition("://")
+        host, port = target.split(":")
         self._to = (host, int(port))
         self.up = self.down = 0
         self._flows = threading.Event()
         self._flows.set()
-        self._door = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
-        self._doorman = threading.Thread(target=self._accept, daemon=True)
-        self._doorman.start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def address(self) -> str:
-        """Where the laptop finds the server."""
-        return f"{self.protocol}://127.0.0.1:{self._door.getsockname()[1]}"
+        """Address under which the laptop reaches the server."""
+        return f"{self.protocol}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def fall_silent(self) -> None:
-        """Nothing passes any more, and nobody is told: as where a tunnel has died."""
+        """Stop forwarding without closing connections, like a dead tunnel."""
         self._flows.clear()
 
     def cut(self) -> None:
@@ -39,11 +39,11 @@ class Line:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End it."""
+        """Stop forwarding and close all connections."""
         self._flows.set()
-        self._door.shutdown(socket.SHUT_RDWR)
-        self._doorman.join()
-        self._door.close()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
         self.cut()
         for end in self._sockets:
             end.close()
@@ -51,7 +51,7 @@ class Line:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                laptop, _ = self._door.accept()
+                laptop, _ = self._listener.accept()
                 self._sockets.append(laptop)
                 server = socket.create_connection(self._to)
                 self._sockets.append(server)
@@ -73,7 +73,7 @@ class Line:
 
 @contextmanager
 def line(address: str) -> Iterator[Line]:
-    """A line for the time of the block."""
+    """Open a line for the duration of the block."""
     made = Line(address)
     try:
         yield made

@@ -1,6 +1,6 @@
-"""Every message of the program, read from the source: ``python -m tests.helpers.messages``.
+"""All messages of the program, read from the source: ``python -m tests.helpers.messages``.
 
-The command writes tests/messages.txt anew, so that a change of wording is a diff to be read.
+The command rewrites tests/messages.txt, so that a change of wording appears as a diff.
 """
 
 import ast
@@ -15,7 +15,7 @@ FEWEST_WORDS = 3
 
 
 def messages() -> str:
-    """Return the sentences of every module, with braces for what is put in."""
+    """Return the sentences of every module, with braces in place of values."""
     parts = []
     for file in sorted(PACKAGE.rglob("*.py")):
         sentences = list(dict.fromkeys(_sentences(file)))
@@ -34,7 +34,7 @@ def _sentences(file: Path) -> Iterator[str]:
         for value in node.values
     }
     for node in ast.walk(tree):
-        if id(node) in silent | inner:  # a docstring; a part of a sentence that is read as a whole
+        if id(node) in silent | inner:  # a docstring, or a part of a longer sentence
             continue
         text = _text(node)
         if len(text.split()) >= FEWEST_WORDS and "\n" not in text.strip("\n"):

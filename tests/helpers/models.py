@@ -1,4 +1,4 @@
-"""Made model folders: real networks with random weights, so that nothing has to be trained."""
+"""Made model folders: real networks with random weights, which need no training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 
 
 def network(dimension: int, *, residual: bool = False) -> dict[str, Any]:
-    """The architecture entry of a plans file: three stages, 4-8-8 features."""
+    """Return the architecture entry of a plans file: three stages, 4-8-8 features."""
     encoder = "n_blocks_per_stage" if residual else "n_conv_per_stage"
     name = "ResidualEncoderUNet" if residual else "PlainConvUNet"
     return {
@@ -38,7 +38,7 @@ def network(dimension: int, *, residual: bool = False) -> dict[str, Any]:
 
 
 def plans(*, residual: bool = False, channels: int = 1) -> dict[str, Any]:
-    """Plans with the configurations 2d and 3d_fullres at 1.5 × 1.5 (× 6) mm."""
+    """Return plans with the configurations 2d and 3d_fullres at 1.5 × 1.5 (× 6) mm."""
     intensities = {"max": 1.0, "mean": 0.5, "median": 0.5, "min": 0.0, "std": 0.2}
     intensities |= {"percentile_00_5": 0.0, "percentile_99_5": 1.0}
     return {
@@ -69,7 +69,7 @@ def make_model(
     channels: int = 1,
     dropout: float = 0.0,
 ) -> Path:
-    """A plain nnU-Net result folder with ``members`` checkpoints of random weights in fold 0."""
+    """Write an nnU-Net result folder with ``members`` checkpoints of random weights in fold 0."""
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -106,7 +106,7 @@ def make_model(
 
 
 def made_image(shape: tuple[int, ...], *, seed: int = 0) -> np.ndarray:
-    """Blobs of different intensity, float32, 0 in the first rows of axis 1 (nnU-Net crops them)."""
+    """Return float32 blobs, 0 in the first rows of axis 1 (which nnU-Net crops)."""
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)

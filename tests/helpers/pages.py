@@ -1,4 +1,4 @@
-"""HTML reports, read back."""
+"""Parser of HTML reports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ HIDDEN = {"style", "title"}
 
 
 class Page(HTMLParser):
-    """A page's titles, tables, pictures and text. Raises AssertionError if it is not balanced.
+    """Titles, tables, pictures and text of a page. Raises AssertionError if tags are unbalanced.
 
-    ``tables`` hold the text of each cell of each row.
+    ``tables`` has the text of each cell of each row.
     """
 
     def __init__(self, source: str) -> None:
@@ -32,17 +32,17 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """The text without style, in one line."""
+        """Visible text in one line."""
         return one_line("".join(self._text))
 
     @property
     def outside(self) -> list[str]:
-        """References to something that is not in the page."""
+        """References to anything outside the page."""
         reference = r"""(?:src|href|srcset)=["'](?!data:)[^"']*|url\(|@import|<script|<link"""
         return re.findall(reference, self.source)
 
     def row(self, first: str) -> list[str]:
-        """The cells after the first one of the row that begins with ``first``."""
+        """Return the other cells of the row whose first cell is ``first``."""
         (row,) = (r[1:] for t in self.tables for r in t if r and r[0] == first)
         return row
 

@@ -1,4 +1,4 @@
-"""pytest-qt's bot with the patience that a busy machine asks for."""
+"""Bot of pytest-qt with long timeouts for a busy machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from pytestqt.qtbot import QtBot
 
 PATIENCE_MS = 120_000
-"""A condition that has not come true by then never will. Tests need not name shorter times."""
+"""Shortest timeout. A condition that is not true by then never will be."""
 
 
 class PatientBot(QtBot):
-    """A bot that gives up after ``PATIENCE_MS`` at the earliest."""
+    """Bot that waits for at least ``PATIENCE_MS``."""
 
     def waitUntil(self, callback: Callable[[], bool | None], *, timeout: int = PATIENCE_MS) -> None:
         super().waitUntil(callback, timeout=max(timeout, PATIENCE_MS))
@@ -25,6 +25,6 @@ class PatientBot(QtBot):
         raising: bool | None = None,
         **options: Any,
     ) -> Any:
-        if raising is not False:  # else it is the time in which nothing may come
+        if raising is not False:  # otherwise the test expects no signal within the time
             timeout = max(timeout, PATIENCE_MS)
         return super().waitSignal(signal, timeout=timeout, raising=raising, **options)

@@ -1,4 +1,4 @@
-"""Posteriors of members whose labels are given: each is certain of what it says."""
+"""Posteriors of members that are certain of their labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
 
 def posterior_of(members: Sequence[np.ndarray], *, classes: int = 4) -> StoredPosterior:
-    """From the (Z, Y, X) labels of each member; entropy and mutual information are equal."""
+    """Return the posterior of members' (Z, Y, X) labels; entropy equals mutual information."""
     running = RunningPosterior()
     for labels in members:
         one_hot = np.stack([labels == label for label in range(classes)])

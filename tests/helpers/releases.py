@@ -1,4 +1,4 @@
-"""Small ACDC and M&Ms releases in their original layouts, with affines that lie as theirs do."""
+"""Small ACDC and M&Ms releases in their original layouts, with affines as wrong as theirs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 SHAPE = (6, 5, 3)  # (x, y, z)
 SPACING = (1.25, 1.5, 8.0)  # (x, y, z), mm
 UNIT_SCALE = np.diag([-1.0, -1, 1, 1])
-"""The sform of ACDC's files."""
+"""sform of ACDC's files."""
 TRUE = np.diag([-1.25, -1.5, 8, 1])
 SHEARED = np.array([[-1.25, 0.3, 0, 10], [0, -1.5, 0.8, 20], [0.1, 0, 8, 30], [0, 0, 0, 1]])
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
@@ -31,7 +31,7 @@ def write(
     qform: np.ndarray | None = TRUE,
     spacing: Sequence[float] = SPACING,
 ) -> Path:
-    """Write (x, y, z) or (x, y, z, t) voxels whose true spacing stands in ``pixdim`` alone."""
+    """Write (x, y, z) or (x, y, z, t) voxels whose true spacing is in ``pixdim`` only."""
     image = nibabel.Nifti1Image(voxels, None)
     image.header.set_xyzt_units("mm")
     if qform is not None:
@@ -44,19 +44,19 @@ def write(
 
 
 def image_of(number: int, shape: Sequence[int] = SHAPE) -> np.ndarray:
-    """(x, y, z) intensities that differ from those of other numbers."""
+    """Return (x, y, z) intensities that differ between numbers."""
     return np.arange(np.prod(shape), dtype=np.int16).reshape(shape) + 100 * number
 
 
 def labels_of(number: int, shape: Sequence[int] = SHAPE) -> np.ndarray:
-    """(x, y, z) labels with the values 0 to 3, other ones for other numbers."""
+    """Return (x, y, z) labels with the values 0 to 3, which differ between numbers."""
     return (np.roll(np.arange(np.prod(shape)), number) % 4).astype(np.uint8).reshape(shape)
 
 
 def acdc_patient(
     folder: Path, *, ed: int = 1, es: int = 4, group: str = "DCM", labelled: bool = True
 ) -> Path:
-    """A patient's folder; its name ends in the number that its images are made of."""
+    """Write a patient's folder, whose name ends in the number of its images."""
     number = int(folder.name[-3:])
     write(folder / f"{folder.name}_4d.nii.gz", image_of(0, (*SHAPE, PHASES)))
     for frame in (ed, es):
@@ -71,7 +71,7 @@ def acdc_patient(
 
 
 def make_acdc(root: Path) -> Path:
-    """Two patients to train on, of DCM and of HCM, and one of NOR for the test."""
+    """Write two training patients, with DCM and HCM, and a test patient with NOR."""
     acdc_patient(root / "training" / "patient001")
     acdc_patient(root / "training" / "patient002", ed=2, es=5, group="HCM")
     acdc_patient(root / "testing" / "patient101", group="NOR")
@@ -86,7 +86,7 @@ def mnms_patient(
     labelled: Sequence[int] | None = (0, 3),
     sform: np.ndarray = SHEARED,
 ) -> Path:
-    """A patient's folder; labels at the frames ``labelled`` (from 0), or no label file."""
+    """Write a patient's folder with labels at the frames ``labelled`` (from 0), if not None."""
     frames = [image_of(number + frame) for frame in range(PHASES)]
     write(folder / f"{folder.name}_sa.nii.gz", np.stack(frames, axis=-1), sform=sform, qform=None)
     if labelled is not None:
@@ -98,7 +98,7 @@ def mnms_patient(
 
 
 def mnms_row(code: str, **changes: Any) -> dict[str, Any]:
-    """A line of the table."""
+    """Return a row of the table of M&Ms."""
     row = dict(
         zip(COLUMNS, (0, code, "Siemens", "A", 1, 0, 3, 45, "HCM", "F", 170, 70), strict=True)
     )
@@ -113,7 +113,7 @@ def write_table(root: Path, rows: Sequence[Mapping[str, Any]], name: str = TABLE
 
 
 def make_mnms(root: Path) -> Path:
-    """Two labelled patients to train on, one unlabelled, one of validation and one of testing."""
+    """Write two labelled and one unlabelled training patient, and one each to validate and test."""
     mnms_patient(root / "Training" / "Labeled" / "A0S9V9", number=10)
     mnms_patient(root / "Training" / "Labeled" / "B1D0Q7", number=20, labelled=(1, 2))
     mnms_patient(root / "Training" / "Unlabeled" / "C2U4V1", number=30, labelled=())

@@ -1,4 +1,4 @@
-"""What tests ask of the workers that segment for a laptop; it needs no package."""
+"""Functions that tests run on workers that segment for a laptop, without imports of the package."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 
 def runs_held(dask_worker: Any) -> int:
-    """How many runs a worker has."""
+    """Return the number of runs a worker holds."""
     return len(dask_worker.state.actors)
 
 
 def runs_alive() -> int:
-    """How many runs a worker has in memory, held or not."""
-    return sum(type(found).__name__ == "RemoteRun" for found in gc.get_objects())
+    """Return the number of runs in the memory of a worker, held or not."""
+    return sum(type(item).__name__ == "RemoteRun" for item in gc.get_objects())
 
 
 def is_computing() -> bool:
-    """Whether a thread of this process is inside a network."""
+    """Return whether a thread of this process is running a network."""
     return any(
         "inference.py" in frame
         for stack in map(_files, sys._current_frames().values())
@@ -29,14 +29,14 @@ def is_computing() -> bool:
 
 
 def _files(frame: Any) -> list[str]:
-    found = []
+    files = []
     while frame is not None:
-        found.append(frame.f_code.co_filename)
+        files.append(frame.f_code.co_filename)
         frame = frame.f_back
-    return found
+    return files
 
 
 def process() -> int:
-    """The process of the worker."""
+    """Return the process id of the worker."""
     assert threading.current_thread()
     return os.getpid()

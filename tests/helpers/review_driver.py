@@ -1,9 +1,9 @@
-"""A reader at work in a window of their own, to be killed: run as a script by a test.
+"""Reader at work in a separate window, which a test starts as a script and kills.
 
     python -m tests.helpers.review_driver IMAGE
 
 opens the image, segments it with the built-in ensemble, reviews the worst slice with keys and
-mouse, prints a line of JSON when all is on the disk, and goes on until it is killed.
+mouse, prints a line of JSON when everything is saved, and waits to be killed.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 class Clock:
-    """Waits as pytest-qt's bot does."""
+    """Waiting as with pytest-qt's bot."""
 
     def wait(self, milliseconds: int) -> None:
         QTest.qWait(milliseconds)
 
-    def until(self, is_so: Callable[[], bool]) -> None:
+    def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
-        while not is_so():
-            assert time.monotonic() < end, "It took too long."
+        while not condition():
+            assert time.monotonic() < end, f"timed out after {PATIENCE_S} s"
             QTest.qWait(20)
 
 
 class Reader:
-    """Hands on keyboard and mouse."""
+    """Reader with keyboard and mouse."""
 
     def __init__(self, viewer: Any, controller: ReviewController, clock: Clock) -> None:
         self._clock = clock
@@ -68,7 +68,7 @@ class Reader:
 
 
 def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
-    """ED and ES with three members of the built-in ensemble."""
+    """Segment ED and ES with three members of the built-in ensemble."""
     viewer.open(image, plugin="napari-bayes-nnunet")
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     dock.ensemble.choose_demo()
@@ -82,22 +82,22 @@ def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
 
 
 def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewController:
-    """The dock Review with the study that was made."""
+    """Open the new study in the dock Review."""
     segment.run.review_button.click()
-    found: list[ReviewWidget] = []
+    docks: list[ReviewWidget] = []
 
     def is_open() -> bool:
-        found[:] = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewWidget)]
-        return bool(found) and found[0].controller is not None
+        docks[:] = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewWidget)]
+        return bool(docks) and docks[0].controller is not None
 
     clock.until(is_open)
-    controller = found[0].controller
+    controller = docks[0].controller
     assert controller is not None
     return controller
 
 
 def take_an_alternative(reader: Reader) -> None:
-    """W shows the models' answers in turn; taking one is one step to undo."""
+    """Show alternatives with W and take one, which is one undo step."""
     before = reader.labels()
     assert len(reader.controller.session.alternatives_in(reader.controller.place)) > 1
     reader.press(Qt.Key.Key_W)
@@ -117,7 +117,7 @@ def take_an_alternative(reader: Reader) -> None:
 
 
 def move_a_level(reader: Reader) -> None:
-    """The slider grows the structure; letting go of it is one step to undo."""
+    """Grow the structure with the slider, which is one undo step when released."""
     before = reader.labels()
     label = reader.controller.label
     slider = reader.controller.forms.corrections.level.slider
@@ -130,7 +130,7 @@ def move_a_level(reader: Reader) -> None:
 
 
 def drag_a_handle(reader: Reader) -> None:
-    """The contour of the LV, one handle pulled outwards, applied with Enter."""
+    """Pull a handle of the LV contour outwards and apply it with Enter."""
     reader.controller.forms.corrections.set_structure("LV")
     reader.controller._on_structure_chosen("LV")
     before = reader.labels()
@@ -175,14 +175,14 @@ def main() -> None:
     reader.press(Qt.Key.Key_A)
     assert controller.place != place
     clock.until(lambda: not controller.saver.has_unsaved)
-    told = {
+    summary = {
         "study": str(controller.session.study.folder),
         "place": place,
         "shown": controller.place,
-        "numbers": {name: one.value for name, one in controller.session.measured().items()},
+        "numbers": {name: number.value for name, number in controller.session.measured().items()},
     }
     np.save(Path(sys.argv[1]).with_name("labels.npy"), controller.session.labels)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(summary), flush=True)
     clock.wait(600_000)
 
 

@@ -1,4 +1,4 @@
-"""Helpers for tests of the dock *Review*: opened studies, brush and keys."""
+"""Opened studies, brush and keys for tests of the dock *Review*."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .settling import settle
 
 
 def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
-    """Return a study, read without a thread."""
+    """Return a study opened without a thread."""
     voxels = read_volume(image_of(folder)) if image else None
     return OpenedStudy(ReviewSession(read_study(folder)), voxels, lock=open_study_lock(folder))
 
@@ -38,7 +38,7 @@ def steps_of(layer: Labels) -> int:
 
 
 def paint(layer: Labels, place: Place, y: int, x: int, label: int, qtbot: Any) -> None:
-    """Paint once with the brush, and wait until the change is noticed."""
+    """Paint once with the brush, and wait until the change is processed."""
     layer.paint((*index_of(place), y, x), label)
     settle(qtbot)
 

@@ -1,4 +1,4 @@
-"""Made reviews: one cine with two phases, two slices corrected in one of them."""
+"""Made reviews of a cine with two phases, one of which has two corrected slices."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def measured(
     )
 
 
-def numbers(*found: Measured) -> dict[str, Measured]:
-    return {one.name: one for one in found}
+def numbers(*values: Measured) -> dict[str, Measured]:
+    return {number.name: number for number in values}
 
 
 BEFORE = numbers(
@@ -43,10 +43,10 @@ AFTER = numbers(
 
 
 def ring(center: tuple[int, int] = (30, 24), radius: int = 9) -> np.ndarray:
-    """(48, 60) labels of an LV in its myocardium."""
+    """Return (48, 60) labels of an LV in its myocardium."""
     y, x = np.mgrid[:48, :60]
-    away = np.hypot(y - center[1], x - center[0])
-    return np.where(away < radius - 4, 3, np.where(away < radius, 2, 0)).astype(np.uint8)
+    distance = np.hypot(y - center[1], x - center[0])
+    return np.where(distance < radius - 4, 3, np.where(distance < radius, 2, 0)).astype(np.uint8)
 
 
 def corrected(z: int = 2, radius: int = 12) -> CorrectedSlice:

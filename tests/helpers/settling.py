@@ -1,4 +1,4 @@
-"""Wait until a window has done what it began, instead of for some milliseconds."""
+"""Waiting for the pending work of a window, instead of for some milliseconds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
 from napari_bayes_nnunet.widgets.common.background import Background
 
 SOON_MS = 200
-"""Timers of a single shot that are not longer follow an event; longer ones watch over it."""
+"""Longest single-shot timer that follows an event; longer timers are timeouts."""
 
 
 def settle(qtbot: Any, *owners: QObject) -> None:
-    """Wait until nothing of ``owners`` works in a thread or soon, and no event is left."""
+    """Wait until ``owners`` have no background work, no short timer and no event pending."""
 
     def is_settled() -> bool:
         QCoreApplication.processEvents()

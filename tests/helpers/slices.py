@@ -1,4 +1,4 @@
-"""Made slices of hearts, and what an ensemble might say of them."""
+"""Made slices of hearts, and possible posteriors of an ensemble."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Labels = NDArray[np.uint8]
 def disk(
     radius: float, *, at: tuple[float, float] = (32, 36), shape: tuple[int, int] = (64, 64)
 ) -> NDArray[np.bool_]:
-    """(Y, X) mask of a disk."""
+    """Return the (Y, X) mask of a disk."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     return (y - at[0]) ** 2 + (x - at[1]) ** 2 <= radius**2
 
@@ -32,7 +32,7 @@ def heart(
     at: tuple[float, float] = (32, 36),
     shape: tuple[int, int] = (64, 64),
 ) -> Labels:
-    """(Y, X) labels: an RV that leans on a ring of myocardium around an LV; radii in voxels."""
+    """Return (Y, X) labels of an RV next to a ring of myocardium around an LV; radii in voxels."""
     labels = np.zeros(shape, np.uint8)
     if rv:
         labels[disk(rv, at=(at[0], at[1] - 14), shape=shape)] = RV
@@ -43,12 +43,12 @@ def heart(
 
 
 def random_labels(rng: np.random.Generator, shape: tuple[int, ...] = (24, 20)) -> Labels:
-    """Labels with nothing of a heart in their order."""
+    """Return random labels, which do not resemble a heart."""
     return rng.integers(0, 4, shape, dtype=np.uint8)
 
 
 def slice_of(probabilities: NDArray[np.floating], members: Sequence[Labels]) -> SlicePosterior:
-    """A slice as kept and reopened, from mean (C, Y, X) probabilities and members' labels."""
+    """Return the stored slice of mean (C, Y, X) probabilities and members' labels."""
     probabilities = np.asarray(probabilities, np.float32)[:, None]
     nothing = np.zeros(probabilities.shape[1:], np.float32)
     stored = StoredPosterior.from_members(
@@ -62,7 +62,7 @@ def slice_of(probabilities: NDArray[np.floating], members: Sequence[Labels]) -> 
 
 
 def slice_of_members(members: Sequence[Labels], *, classes: int = 4) -> SlicePosterior:
-    """A slice of members that are certain of their labels: few levels of probability, many ties."""
+    """Return the slice of members certain of their labels, with few levels and many ties."""
     labels = np.asarray(members)
     return slice_of(np.stack([(labels == c).mean(axis=0) for c in range(classes)]), members)
 
@@ -74,7 +74,10 @@ def random_slice(
     classes: int = 4,
     shape: tuple[int, int] = (24, 20),
 ) -> SlicePosterior:
-    """Probabilities in some ``steps``: the fewer, the more ties; ties fall to any class of them."""
+    """Return random probabilities in ``steps`` levels; ties go to a random class.
+
+    Fewer steps give more ties.
+    """
     counts = rng.multinomial(steps, rng.dirichlet(np.ones(classes)), shape)
     probabilities = np.moveaxis(counts / steps, -1, 0)
     slice_ = slice_of(probabilities, [random_labels(rng, shape)])

@@ -1,4 +1,4 @@
-"""Made studies: a small heart, its image file, and members that do not quite agree."""
+"""Made studies: a small heart, its image file, and members that differ slightly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 def made_posterior(
     shape: tuple[int, ...] = VOLUME.shape, *, members: int = 3, shift: int = 0
 ) -> StoredPosterior:
-    """A ring around a cavity, a little larger for every member, with some probability of an RV."""
+    """Return the posterior of a ring around a cavity, slightly larger in each member."""
     z, y, x = np.meshgrid(*map(np.arange, shape), indexing="ij")
     radius = np.hypot(y - shape[1] / 2, x - shape[2] / 2 - shift)
     running = RunningPosterior()
@@ -47,14 +47,14 @@ def made_posterior(
 
 
 def made_report(dice: float | None = 0.9, **changes: Any) -> dict[str, Any]:
-    """What a case's JSON file says, in short."""
+    """Return a short report of a case, as in its JSON file."""
     agreement = dict.fromkeys(STRUCTURES, dice)
     given = {"ensemble": "made", "method": "multi", "pairwise_dice": agreement, "warnings": []}
     return given | changes
 
 
 def made_image(path: Path, geometry: Geometry = VOLUME) -> Path:
-    """An image file on the grid."""
+    """Write an image file on the grid."""
     voxels = np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
     write_image(path, voxels, geometry)
     return path
@@ -63,7 +63,7 @@ def made_image(path: Path, geometry: Geometry = VOLUME) -> Path:
 def made_info(
     image: Path | None, *, phases: tuple[int | None, ...] = (None,), **changes: Any
 ) -> StudyInfo:
-    """What is known of the case "heart"."""
+    """Return the study info of the case "heart"."""
     given: dict[str, Any] = {
         "case": "heart",
         "image": None if image is None else SourceImage.of(image),
@@ -77,7 +77,7 @@ def made_info(
 
 
 def make_study(folder: Path, *, phases: tuple[int | None, ...] = (None,), **changes: Any) -> Path:
-    """A study beside its image, of a volume or of some phases of a cine."""
+    """Write a study of a volume or of some phases of a cine, next to its image."""
     geometry = VOLUME if phases == (None,) else CINE
     image = made_image(folder.parent / f"{folder.name}_image.nii.gz", geometry)
     info = made_info(image, phases=phases, **changes)

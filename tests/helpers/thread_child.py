@@ -1,4 +1,4 @@
-"""The fake inference child as a thread of the test: it starts in an instant."""
+"""Fake inference child in a thread of the test, which starts immediately."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .fake_child import FakeChild, read_flags
 
 
 class ThreadChild(QObject):
-    """Does what ``InferenceChild`` does with the fake child's process, and cannot die.
+    """Stand-in for ``InferenceChild`` with the fake child, which cannot crash.
 
-    ``flags`` are those of ``fake_child.py``. Every message becomes a line and a message again, as
-    in a pipe. ``pid`` counts the children started.
+    ``flags`` are those of ``fake_child.py``. Every message is written as a line and read again, as
+    through a pipe. ``pid`` counts the started children.
     """
 
     message_received = Signal(object)
@@ -77,6 +77,6 @@ class ThreadChild(QObject):
             path.unlink()
 
     def _on_told(self, child: FakeChild, line: str) -> None:
-        """Drop what a child said that was ended meanwhile."""
+        """Drop messages of a child that has ended."""
         if self._running is not None and child is self._running[0]:
             self.message_received.emit(from_line(line))

@@ -1,4 +1,4 @@
-"""Made runs with a trajectory: three cycles, each around a place of its own."""
+"""Made runs with a trajectory: three cycles, each around its own mode."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ LAYERS = {
     "decoder.seg_layers.1.weight": (4, 4, 1, 1),
 }
 CYCLES = 10
-"""Epochs of a cycle."""
+"""Number of epochs in a cycle."""
 PLATEAU = np.arange(6, 10)
 """Epochs of the first cycle that are members."""
 
 
 def make_run(folder: Path, *, cycles: int = 3, epochs: int | None = None) -> RunFolder:
-    """A run of ``cycles`` cycles that was stopped after ``epochs``, with all its weights kept.
+    """Write a run of ``cycles`` cycles, stopped after ``epochs``, with all weights kept.
 
-    The modes are 10 apart along one weight, and within a cycle the weights walk 0.1 an epoch along
-    it.
+    The modes are 10 apart along one weight, which changes by 0.1 per epoch within a cycle.
     """
     run = RunFolder(folder)
     schedule = RestartSchedule(epochs=cycles * CYCLES, cycles=cycles, gamma=0.6)

@@ -1,7 +1,7 @@
-"""The real command in forks of a process that has imported torch and nnU-Net already.
+"""The real command in forks of a process that has already imported torch and nnU-Net.
 
-Each run is a process of its own, which can be killed, but starts in an instant instead of seconds:
-this lets a test kill a training dozens of times. Run as a script, this file is that process.
+Each run is a separate process, which can be killed, but starts at once instead of within seconds:
+a test can kill a training dozens of times. Run as a script, this file is the forking process.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if __package__:
 
 
 AHEAD = ("app.training.terminal", "app.prediction.predict", "nnunet.trainer", "nnunet.planning")
-"""Modules that are imported before a fork."""
+"""Modules to import before a fork."""
 
 
 class WarmCommand:
-    """Starts ``bayes-nnunet`` in forks; close it when done."""
+    """Launcher of ``bayes-nnunet`` in forks; close it when done."""
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
@@ -42,18 +42,18 @@ class WarmCommand:
         )
 
     def start(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
-        """Start a run that prints into ``folder``; no file it writes may exceed the limit."""
+        """Start a run that prints into ``folder`` with files of at most ``largest_file`` bytes."""
         pid = self._ask("start", list(map(str, arguments)), str(folder), largest_file)
         return Run(self, pid, folder)
 
     def run(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
-        """Run to the end."""
+        """Start a run and wait for its end."""
         run = self.start(*arguments, folder=folder, largest_file=largest_file)
         run.wait()
         return run
 
     def close(self) -> None:
-        """End the process that forks; its runs have to have ended."""
+        """End the forking process, after all runs have ended."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
@@ -79,55 +79,55 @@ class Run:
 
     @property
     def output(self) -> str:
-        """What it printed so far."""
+        """Standard output so far."""
         return (self._folder / "stdout").read_text(encoding="utf-8")
 
     @property
     def errors(self) -> str:
-        """What it printed as errors so far."""
+        """Standard error so far."""
         return (self._folder / "stderr").read_text(encoding="utf-8")
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone; then ``code`` is its exit status, negative for a signal."""
+        """Whether the run has ended; ``code`` is then its exit status, negative for a signal."""
         if self.code is None:
             self.code = self._command._ask("poll", self.pid)
         return self.code is not None
 
     def send(self, number: int) -> None:
-        """Send a signal to the process alone."""
+        """Send a signal to the process only."""
         os.kill(self.pid, number)
 
     def send_to_all(self, number: int) -> None:
-        """Send a signal to it and its own children, as a terminal does."""
+        """Send a signal to the process and its children, as a terminal does."""
         os.killpg(self.pid, number)
 
     def wait_for_children(self, *, seconds: float = 60) -> None:
-        """Wait until none of its processes is left."""
+        """Wait until all processes of the run have ended."""
         end = time.monotonic() + seconds
         while any(_is_alive(process, self.pid) for process in psutil.process_iter()):
             assert time.monotonic() < end
             time.sleep(0.05)
 
     def wait(self, until: Callable[[], bool] = lambda: False, *, seconds: float = 1200) -> None:
-        """Wait until something holds, at the latest until it ended."""
+        """Wait until a condition is true or the run has ended."""
         end = time.monotonic() + seconds
         while not (self.has_ended or until()):
             assert time.monotonic() < end, f"{self.output}\n{self.errors}"
             time.sleep(0.005)
 
     def wait_for(self, text: str) -> None:
-        """Wait until it printed ``text``."""
+        """Wait until the run has printed ``text``."""
         self.wait(lambda: text in self.output)
         assert text in self.output, self.errors
 
     def wait_a_moment(self, seconds: float) -> None:
-        """Wait, at the latest until it ended."""
+        """Wait for some seconds, or until the run has ended."""
         end = time.monotonic() + seconds
         self.wait(lambda: time.monotonic() >= end)
 
     def kill(self) -> None:
-        """Kill it, whatever it is doing."""
+        """Kill the run and wait for its end."""
         if not self.has_ended:
             self.send(signal.SIGKILL)
         self.wait()

@@ -1,4 +1,4 @@
-"""What the tests of the docks share: a fake child, made ensembles, images, results, a dock."""
+"""Shared fixtures of the docks: a fake child, made ensembles, images, results and a dock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..helpers.models import plans
 from ..helpers.thread_child import ThreadChild
 
 FAKE = str(HELPERS / "fake_child.py")
-# As most short-axis cines: x to the left and back, y down, z from base to apex.
+# As in most short-axis cines: x to the left and back, y down, z from base to apex.
 OBLIQUE = np.array(
     [[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]]
 )
@@ -40,7 +40,7 @@ LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 
 
 def fake_command(*flags: object) -> list[str]:
-    """The command line of a fake child."""
+    """Return the command line of a fake child."""
     return [sys.executable, FAKE, *map(str, flags)]
 
 
@@ -52,7 +52,7 @@ def make_folder(
     channels: Sequence[str] = ("cine",),
     damaged: bool = False,
 ) -> Path:
-    """An nnU-Net result folder whose checkpoints are zip files without weights."""
+    """Write an nnU-Net result folder whose checkpoints are zip files without weights."""
     fold = path / "nnUNetTrainer__nnUNetPlans__2d" / "fold_0"
     fold.mkdir(parents=True)
     dataset = {
@@ -72,7 +72,7 @@ def make_folder(
 
 
 def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") -> Image:
-    """A layer as the reader makes it, of a file in ``folder``."""
+    """Write an image to ``folder`` and return its layer from the reader."""
     voxels = np.arange(1, 1 + np.prod(geometry.shape), dtype=np.int16).reshape(geometry.shape)
     path = folder / f"{name}.nii.gz"
     write_image(path, voxels, geometry)
@@ -83,7 +83,7 @@ def image_layer(folder: Path, geometry: Geometry = VOLUME, name: str = "heart") 
 
 
 def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> SegmentationResult:
-    """An empty result of the case "heart"."""
+    """Return an empty result of the case "heart"."""
     given: dict[str, Any] = {
         "case": "heart",
         "shape": geometry.shape if geometry is not None else VOLUME.shape,
@@ -100,7 +100,7 @@ def make_result(geometry: Geometry | None = VOLUME, **changes: Any) -> Segmentat
 def grow(
     result: SegmentationResult, folder: Path, *, phase: int | None = None, label: int = 3
 ) -> None:
-    """Put a snapshot with one label everywhere and 1 bit of entropy into ``result``."""
+    """Add a snapshot with one label everywhere and 1 bit of entropy to ``result``."""
     shape = result.shape[-3:]
     arrays = {
         "labels": np.full(shape, label, np.uint8),
@@ -129,10 +129,10 @@ def settings(tmp_path: Path) -> Settings:
 def make_dock(
     request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, qtbot: Any
 ) -> Iterator[Callable[..., SegmentWidget]]:
-    """Make a SegmentWidget with a fake child for a viewer with layers; ended after the test.
+    """Return a function that makes a SegmentWidget with a fake child for a viewer with layers.
 
-    The child is a thread and the viewer a model, which is quick; with ``process`` the child is a
-    process, with ``window`` the viewer is a real one, shown, and the child a process too.
+    By default the child is a thread and the viewer a model, which is quick. With ``process`` the
+    child is a process; with ``window`` it is a process and the viewer a real, shown window.
     """
     docks: list[SegmentWidget] = []
 
@@ -174,7 +174,7 @@ def make_dock(
 def ready(
     make_dock: Callable[..., SegmentWidget], ensemble_folder: Path, qtbot: Any
 ) -> Callable[..., SegmentWidget]:
-    """As ``make_dock``, with an ensemble of three members chosen and found."""
+    """Return ``make_dock`` with an opened ensemble of three members."""
 
     def make(*layers: Layer, **options: Any) -> SegmentWidget:
         dock = make_dock(*layers, **options)
@@ -185,13 +185,13 @@ def ready(
 
 
 def choose(dock: SegmentWidget, folder: Path, qtbot: Any) -> None:
-    """Choose an ensemble folder and wait until it was looked into."""
+    """Choose an ensemble folder and wait until it is opened."""
     dock.ensemble.choose(folder)
     qtbot.waitUntil(lambda: dock.ensemble.folder is not None)
 
 
 def run(dock: SegmentWidget, qtbot: Any) -> str:
-    """Press Segment and wait for the end; what the dock says then."""
+    """Press Segment, wait for the end and return the status of the dock."""
     with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
     return str(dock.run.status.text())
