@@ -1,4 +1,4 @@
-"""``bayes-nnunet predict ENSEMBLE FOLDER``: a tree of studies, stopped and killed on the way."""
+"""Tests of ``bayes-nnunet predict ENSEMBLE FOLDER`` on a tree of studies, stopped and killed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
+from napari_bayes_nnunet.io.search.studies import NO_IMAGES_IN
 
 from ..helpers.cohorts import write_dicom_study, write_volume
 from ..helpers.command import bayes_nnunet, start
@@ -63,8 +64,8 @@ def whole(model, tree, tmp_path_factory) -> Path:
 
 
 def results(output: Path) -> dict[str, bytes]:
-    found = (file for file in output.rglob("*") if file.suffix in (".gz", ".png"))
-    return {str(file.relative_to(output)): file.read_bytes() for file in found}
+    files = (file for file in output.rglob("*") if file.suffix in (".gz", ".png"))
+    return {str(file.relative_to(output)): file.read_bytes() for file in files}
 
 
 def table(output: Path) -> list[dict[str, str]]:
@@ -76,14 +77,14 @@ def messages(text: str) -> list[Message]:
     return [from_line(line) for line in text.splitlines()]
 
 
-def test_a_study_for_each_image(whole):
+def test_every_image_becomes_a_study(whole):
     assert len(list(whole.rglob("study.json"))) == COUNT - 1
     assert len(table(whole)) == COUNT
     assert (whole / "cohort.html").stat().st_size > 10_000
 
 
-def test_stopped_killed_and_continued(model, tree, whole, tmp_path):
-    """At most the study in work is lost, nothing is done twice, and the files are the same."""
+def test_stopped_and_killed_cohort_is_continued(model, tree, whole, tmp_path):
+    """At most the current study is lost, nothing is done twice, and the files are the same."""
     output = tmp_path / "out"
     command = ("predict", model, tree, "-o", output, *ASKED, "--jsonl")
     finished: set[str] = set()
@@ -102,7 +103,7 @@ def test_stopped_killed_and_continued(model, tree, whole, tmp_path):
     outcomes = {study.case: study.outcome for study in told if isinstance(study, StudyDone)}
     assert again.returncode == 1
     assert {outcomes[case] for case in finished} == {"finished before"}
-    # Of each run, one may have ended just before the signal without being told.
+    # In each run, one study may have ended just before the signal without a message.
     assert list(outcomes.values()).count("finished before") <= len(finished) + 2
     assert len(outcomes) == COUNT
     assert isinstance(told[-1], JobEnded)
@@ -111,16 +112,16 @@ def test_stopped_killed_and_continued(model, tree, whole, tmp_path):
 
 
 def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> list[Message]:
-    """Send a signal after so many studies were segmented; returns all that was told."""
+    """Send a signal after ``new_studies`` were segmented, and return all messages."""
     process = start(*command)
-    said = [process.stdout.readline()]
-    while sum('"outcome": "done"' in line for line in said) < new_studies:
-        said.append(process.stdout.readline())
-        assert said[-1], process.stderr.read()
+    lines = [process.stdout.readline()]
+    while sum('"outcome": "done"' in line for line in lines) < new_studies:
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr.read()
     # A terminal sends Ctrl-C to all processes of the command.
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     rest, errors = process.communicate(timeout=60)
-    told = messages("".join(said) + rest)
+    told = messages("".join(lines) + rest)
     assert told[0] == StageStarted(text="Looking for studies")
     assert isinstance(told[1], StudiesFound)
     assert told[2] == StageStarted(text="Starting the workers")
@@ -135,7 +136,7 @@ def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> 
     return told
 
 
-def test_sigterm_ends_it_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
+def test_sigterm_stops_cohort_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
     def terminated(request):
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -153,7 +154,7 @@ def test_sigterm_ends_it_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
     ("given", "saved"),
     [((), {"study"}), (("--save", ""), set()), (("--save", "labels,entropy"), {"entropy"})],
 )
-def test_a_folder_becomes_studies_unless_something_else_is_asked(monkeypatch, given, saved):
+def test_folder_is_saved_as_studies_by_default(monkeypatch, given, saved):
     asked = {}
 
     def fake(request, **options):
@@ -171,21 +172,21 @@ def test_a_folder_becomes_studies_unless_something_else_is_asked(monkeypatch, gi
 
 
 class TestRefused:
-    def test_what_belongs_to_a_scheduler(self, model, tree, tmp_path):
+    def test_resources_without_scheduler(self, model, tree, tmp_path):
         done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU=1")
         assert done.returncode == 2
         assert "--scheduler" in done.stderr
 
-    def test_resources_that_are_none(self, model, tree, tmp_path):
+    def test_resources_without_number(self, model, tree, tmp_path):
         done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU")
         assert done.returncode == 2
         assert "--resources" in done.stderr
 
-    def test_a_folder_without_studies(self, model, tmp_path):
+    def test_folder_without_studies(self, model, tmp_path):
         (tmp_path / "in").mkdir()
         asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
         done = bayes_nnunet(*asked)
         assert done.returncode == 1
-        assert "neither NIfTI images (.nii.gz, .nii) nor DICOM images" in done.stderr
+        assert NO_IMAGES_IN.format(folders=tmp_path / "in") in done.stderr
         _, end = messages(done.stdout)
         assert (end.outcome, end.text in done.stderr) == ("failed", True)

@@ -1,4 +1,4 @@
-"""``bayes-nnunet train`` and ``schedule``, as a user calls them."""
+"""Tests of ``bayes-nnunet train`` and ``schedule``, as a user calls them."""
 
 import csv
 import io
@@ -16,9 +16,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from napari_bayes_nnunet.app.training.request import STARTED_WITH
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
+from napari_bayes_nnunet.app.training.validation import MEASURING_CASE
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import COMMAND_LINE, Action
+from napari_bayes_nnunet.io.dataset.raw_dataset import TOO_FEW_PATIENTS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.files.checksum import sha256
@@ -32,10 +36,11 @@ KEYS = {
     *("eta_seconds", "member"),
 }
 MEMBERS = [2, 3, 6, 7, 10, 11]
+FOLD_FLAGS = ("--resume", "--fold")
 
 
 def refusal(*arguments):
-    """Return the one line with which a request is refused, without importing torch."""
+    """Return the single line that refuses a request."""
     result = CliRunner().invoke(main, ["train", *map(str, arguments)])
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
@@ -43,10 +48,16 @@ def refusal(*arguments):
     return result.stderr.removeprefix("Error: ").strip()
 
 
-# The run all tests share
+def advice(action):
+    """Return the sentence of the command line for an action."""
+    phrase = COMMAND_LINE[action]
+    return f"{phrase[0].upper()}{phrase[1:]}."
 
 
-def test_stdout_is_one_json_line_per_epoch_and_nothing_else(trained_run):
+# The shared run
+
+
+def test_stdout_is_one_json_line_per_epoch(trained_run):
     rows = list(map(json.loads, (trained_run.parent / "stdout.txt").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == list(range(12))
     assert [row["cycle"] for row in rows] == [0] * 4 + [1] * 4 + [2] * 4
@@ -61,7 +72,7 @@ def test_stdout_is_one_json_line_per_epoch_and_nothing_else(trained_run):
     )
 
 
-def test_the_same_lines_stand_in_progress_jsonl(trained_run):
+def test_progress_file_has_the_printed_lines(trained_run):
     lines = (trained_run / "progress.jsonl").read_text().splitlines()
     printed = (trained_run.parent / "stdout.txt").read_text().splitlines()
     assert [line for line in lines if json.loads(line)["kind"] == "epoch"] == printed
@@ -70,7 +81,7 @@ def test_the_same_lines_stand_in_progress_jsonl(trained_run):
     assert kinds[-1] == "ended"
 
 
-def test_the_record_says_what_was_trained(trained_run):
+def test_record_has_the_settings_and_members(trained_run):
     record = read_record(trained_run / "ensemble.json")
     schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
     assert record.name == "small run"
@@ -99,7 +110,7 @@ def test_patients_are_never_split(trained_run):
     )
 
 
-def test_the_validation_range_is_measured(trained_run):
+def test_validation_range_is_measured(trained_run):
     measured = read_record(trained_run / "ensemble.json").validation["0"]
     assert (measured["cases"], measured["members"]) == (2, 6)
     for scores in measured["structures"].values():
@@ -107,7 +118,7 @@ def test_the_validation_range_is_measured(trained_run):
         assert 0 <= low <= high
 
 
-def test_members_are_slim_and_safe_and_found(trained_run):
+def test_members_are_small_safe_and_found(trained_run):
     folder = find_ensemble(trained_run)
     assert [m.epoch for m in folder.usable_members] == MEMBERS
     state = trained_run / "fold_0" / "checkpoint_final.pth"
@@ -117,7 +128,7 @@ def test_members_are_slim_and_safe_and_found(trained_run):
         assert member.bytes < state.stat().st_size / 3
 
 
-def test_nnunets_own_predictor_takes_a_member(trained_run, hearts, tmp_path):
+def test_nnunets_own_predictor_reads_a_member(trained_run, hearts, tmp_path):
     script = """
 import sys, torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -133,12 +144,12 @@ predictor.predict_from_files_sequential([[sys.argv[2]]], [sys.argv[3]])
     assert labels.any()
 
 
-def test_resuming_a_finished_training_says_so_and_does_nothing(trained_run, hearts):
+def test_resuming_a_finished_training_changes_nothing(trained_run, hearts):
     files = {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")}
     record = (trained_run / "ensemble.json").read_text()
     again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", "--jsonl")
     assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr.startswith("The training of fold 0 is finished.")
+    assert again.stderr.startswith(FINISHED_FOLD.format(fold="0", run=trained_run))
     assert {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")} == files
     assert (trained_run / "ensemble.json").read_text() == record
 
@@ -158,55 +169,76 @@ def test_resuming_measures_a_missing_validation_range(
 ):
     resume = ("train", hearts, "--output", unmeasured_run.path, "--resume")
     stopped = warm_command.start(*resume, folder=tmp_path)
-    stopped.wait_for("Measuring validation case 1 of 2")
+    stopped.wait_for(MEASURING_CASE.format(number=1, cases=2))
     stopped.send(signal.SIGTERM)
     stopped.wait()
     assert stopped.code == 0
-    assert stopped.errors.startswith("Stopped. Continue with: bayes-nnunet train")
+    command = COMMAND_LINE[Action.RESUME_RUN].format(command="bayes-nnunet train ")
+    assert command in stopped.errors.lower()
     assert read_record(unmeasured_run.record).validation == {}
 
     done = warm_command.run(*resume, folder=tmp_path)
     assert done.code == 0, done.errors
     first, second = done.output.splitlines()
-    assert first == "Measuring validation case 1 of 2"
-    assert re.fullmatch(r"Measuring validation case 2 of 2, \d+ (s|min)( \d+ s)? left", second)
+    assert first == MEASURING_CASE.format(number=1, cases=2)
+    time_left = second.removeprefix(MEASURING_CASE.format(number=2, cases=2))
+    assert re.fullmatch(r", \d+ (s|min)( \d+ s)? left", time_left)
     expected = read_record(trained_run / "ensemble.json").validation
     assert read_record(unmeasured_run.record).validation == expected
 
 
+def state_of(run):
+    """Return the times of change of the files that describe a run."""
+    return {file: file.stat().st_mtime_ns for file in run.glob("*.js*")}
+
+
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("flags", "started_with", "given"),
     [
-        ([], "fold 0. Continue with --resume"),
-        (["--resume", "--epochs", 15], "was started with --epochs 12, not 15"),
-        (["--resume", "--gamma", 0.8], "was started with --gamma 0.5, not 0.8"),
-        (["--resume", "--batch-size", 2], "was started with --batch-size 4, not 2"),
-        (["--resume", "--preset", "paper"], "was started with --preset demo, not paper"),
-        (["--resume", "--member-step", 2], "was started with --member-step 1, not 2"),
-        (["--resume", "--seed", 1], "was started with --seed 7, not 1"),
-        (["--resume", "--configuration", "3d_fullres"], "with --configuration 2d, not 3d_fullres"),
-        (
-            ["--resume", "--patient", "(.*)"],
-            "with other folds. Leave out --patient to",
-        ),
-        (["--resume", "--fold", "1"], "no training of fold 1 to continue, only of 0"),
-        (["--fold", "1", "--iterations-per-epoch", 9], "with --iterations-per-epoch 4, not 9"),
-        (["--resume", "--restart-first-cycle"], "with --restart-first-cycle False, not True"),
+        (["--resume", "--epochs", 15], 12, 15),
+        (["--resume", "--gamma", 0.8], 0.5, 0.8),
+        (["--resume", "--batch-size", 2], 4, 2),
+        (["--resume", "--preset", "paper"], "demo", "paper"),
+        (["--resume", "--member-step", 2], 1, 2),
+        (["--resume", "--seed", 1], 7, 1),
+        (["--resume", "--configuration", "3d_fullres"], "2d", "3d_fullres"),
+        (["--fold", "1", "--iterations-per-epoch", 9], 4, 9),
+        (["--resume", "--restart-first-cycle"], False, True),
     ],
 )
-def test_what_a_run_was_started_with_stays(flags, sentence, trained_run, hearts):
-    before = {f: f.stat().st_mtime_ns for f in trained_run.glob("*.js*")}
-    assert sentence in refusal(hearts, "--output", trained_run, *flags)
-    assert {f: f.stat().st_mtime_ns for f in trained_run.glob("*.js*")} == before
+def test_changed_setting_of_run_is_refused(flags, started_with, given, trained_run, hearts):
+    (setting,) = (flag for flag in flags if str(flag).startswith("--") and flag not in FOLD_FLAGS)
+    before = state_of(trained_run)
+    sentence = STARTED_WITH.format(
+        run=trained_run, setting=setting, started_with=started_with, given=given
+    )
+    assert refusal(hearts, "--output", trained_run, *flags).startswith(sentence)
+    assert state_of(trained_run) == before
 
 
-def test_flags_that_repeat_the_start_are_no_contradiction(trained_run, hearts, warm_command):
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ([], ["fold 0", advice(Action.RESUME).rstrip(".")]),
+        (["--resume", "--patient", "(.*)"], ["folds", "--patient"]),
+        (["--resume", "--fold", "1"], ["fold 1", "of 0"]),
+    ],
+)
+def test_changed_folds_of_run_are_refused(flags, parts, trained_run, hearts):
+    before = state_of(trained_run)
+    sentence = refusal(hearts, "--output", trained_run, *flags)
+    assert sentence.startswith(str(trained_run))
+    assert all(part in sentence for part in parts), sentence
+    assert state_of(trained_run) == before
+
+
+def test_repeated_settings_of_run_are_accepted(trained_run, hearts, warm_command):
     flags = ["--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--batch-size", 4, "--seed", 7]
     again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", *flags)
     assert again.returncode == 0, again.stderr
 
 
-def test_a_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp_path):
+def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp_path):
     changed = tmp_path / hearts.name
     shutil.copytree(hearts, changed)
     label = changed / "labelsTr" / "patient002_frame01.nii.gz"
@@ -221,69 +253,71 @@ def test_a_changed_dataset_is_refused_with_the_difference(trained_run, hearts, t
         )
     (changed / "labelsTr" / "patient004_frame02.nii.gz").unlink()
     sentence = refusal(changed, "--output", trained_run, "--resume")
-    assert "1 added (patient009_frame01), 1 removed (patient004_frame02)" in sentence
+    assert "1 added (patient009_frame01)" in sentence
+    assert "1 removed (patient004_frame02)" in sentence
     assert "1 changed (patient002_frame01)" in sentence
 
 
-# Requests that cannot be carried out
+# Refused requests
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
-def test_nothing_to_go_on_with(flag, hearts, tmp_path):
+def test_run_without_training_cannot_be_continued(flag, hearts, tmp_path):
     sentence = refusal(hearts, "--output", tmp_path / "run", flag)
-    assert sentence.endswith("Start a training without --resume and --add-cycle.")
+    assert sentence.endswith(advice(Action.START_NEW))
 
 
-def test_no_dataset(tmp_path):
+def test_missing_dataset_is_refused(tmp_path):
     sentence = refusal(tmp_path / "none", "--output", tmp_path / "run")
     assert "dataset.json" in sentence
     assert not (tmp_path / "run").exists()
 
 
-def test_the_output_is_not_the_dataset(hearts):
-    assert refusal(hearts, "--output", hearts).endswith("Choose another --output.")
+def test_dataset_as_output_is_refused(hearts):
+    assert refusal(hearts, "--output", hearts).endswith(advice(Action.OTHER_OUTPUT))
 
 
-def test_the_output_is_no_file(hearts, tmp_path):
+def test_file_as_output_is_refused(hearts, tmp_path):
     (tmp_path / "file").touch()
     sentence = refusal(hearts, "--output", tmp_path / "file")
     assert sentence.startswith(str(tmp_path / "file"))
-    assert sentence.endswith("Choose another --output.")
+    assert sentence.endswith(advice(Action.OTHER_OUTPUT))
 
 
-def test_the_output_holds_another_model(hearts, tmp_path):
+def test_output_with_another_model_is_refused(hearts, tmp_path):
     (tmp_path / "plans.json").write_text("{}")
     assert "ensemble.json is missing" in refusal(hearts, "--output", tmp_path)
 
 
-def test_no_cascades(hearts, tmp_path):
+def test_cascade_is_refused(hearts, tmp_path):
     flags = ["--output", tmp_path / "run", "--configuration", "3d_cascade_fullres"]
     assert refusal(hearts, *flags).startswith("Cascades are not supported")
 
 
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("flags", "parts"),
     [
-        (["--patient", "("], "'('"),
-        (["--patient", "pat"], "needs at least two patients, but all cases belong to pat. Train"),
+        (["--patient", "("], ["'('"]),
         (
-            ["--patient", "^(heart)"],
-            "for the patient's name does not match the case patient001_frame01",
+            ["--patient", "pat"],
+            [TOO_FEW_PATIENTS.format(patient="pat"), advice(Action.TRAIN_ON_ALL).rstrip(".")],
         ),
-        (["--fold", "4"], "from 0 to 3."),
-        (["--split", "nowhere.json"], "nowhere.json"),
+        (["--patient", "^(heart)"], ["^(heart)", "patient001_frame01"]),
+        (["--fold", "4"], ["fold 4", "from 0 to 3."]),
+        (["--split", "nowhere.json"], ["nowhere.json"]),
     ],
 )
-def test_splits_that_cannot_be(flags, sentence, hearts, tmp_path):
-    assert sentence in refusal(hearts, "--output", tmp_path / "run", *flags)
+def test_impossible_split_is_refused(flags, parts, hearts, tmp_path):
+    sentence = refusal(hearts, "--output", tmp_path / "run", *flags)
+    assert all(part in sentence for part in parts), sentence
 
 
-def test_a_dataset_of_one_patient(tmp_path):
+def test_dataset_of_one_patient_needs_fold_all(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1)
-    assert "Train with --fold all" in refusal(data, "--output", tmp_path / "run")
+    assert advice(Action.TRAIN_ON_ALL).rstrip(".") in refusal(data, "--output", tmp_path / "run")
 
 
-def test_flags_out_of_range_are_usage_errors(hearts, tmp_path):
+def test_option_out_of_range_is_usage_error(hearts, tmp_path):
     for flags in (["--batch-size", "0"], ["--epochs", "10"], ["--seed", "-1"], ["--fold", "7"]):
         result = CliRunner().invoke(
             main, ["train", str(hearts), "--output", str(tmp_path / "run"), *flags]
@@ -292,7 +326,7 @@ def test_flags_out_of_range_are_usage_errors(hearts, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
-def test_a_device_that_is_not_there(planned_run, hearts, warm_command, tmp_path):
+def test_missing_device_is_refused(planned_run, hearts, warm_command, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     run = shutil.copytree(planned_run, tmp_path / "run")
@@ -304,7 +338,7 @@ def test_a_device_that_is_not_there(planned_run, hearts, warm_command, tmp_path)
 # Other datasets
 
 
-def test_several_read_only_channels_in_3d_by_relative_paths(tmp_path):
+def test_read_only_channels_in_3d_are_trained(tmp_path):
     data = make_dataset(tmp_path / "Dataset123_Two", patients=3, frames=1, channels=2)
     for path in (*data.rglob("*"), data):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -319,14 +353,17 @@ def test_several_read_only_channels_in_3d_by_relative_paths(tmp_path):
     assert [m.epoch for m in record.members("2")] == [0, 1, 2]
     assert record.validation["2"]["cases"] == 1
     lines = done.stdout.splitlines()
-    assert lines[1].endswith("1 member of each cycle will be kept, not 30.")
-    assert (
-        lines[3] == "Fold 2: 2 cases (2 patients) for training, 1 cases (1 patients) for validation"
-    )
-    assert lines[4].startswith("cycle 1 of 3, epoch 1 of 3: ")
+    assert numbers_in(lines[1])[-2:] == [1, 30]  # members kept in a cycle, and wanted
+    assert numbers_in(lines[3]) == [2, 2, 2, 1, 1]  # fold; training, validation cases, patients
+    assert numbers_in(lines[4])[:4] == [1, 3, 1, 3]  # cycles, epochs
 
 
-def test_a_closed_terminal_does_not_end_it(planned_run, hearts, tmp_path):
+def numbers_in(line):
+    """Return the whole numbers in a line."""
+    return list(map(int, re.findall(r"\d+", line)))
+
+
+def test_training_survives_a_closed_terminal(planned_run, hearts, tmp_path):
     run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
     flags = ["--preset", "demo", "--epochs", 6, "--iterations-per-epoch", 1, "--batch-size", 2]
     with start("train", hearts, "--output", run.path, *flags, "--jsonl") as process:
@@ -346,7 +383,7 @@ def printed_schedule(*flags):
     return list(csv.DictReader(io.StringIO(result.stdout)))
 
 
-def test_the_papers_schedule_is_printed():
+def test_schedule_of_the_paper_is_printed():
     rows = printed_schedule("--epochs", "1200", "--cycles", "3", "--csv", "-")
     assert list(rows[0]) == ["epoch", "cycle", "epoch_in_cycle", "learning_rate", "keeps_member"]
     assert len(rows) == 1200
@@ -360,7 +397,7 @@ def test_the_papers_schedule_is_printed():
     assert len(kept) == 90
 
 
-def test_every_parameter_of_the_schedule_is_a_flag(tmp_path):
+def test_every_schedule_parameter_is_an_option(tmp_path):
     file = tmp_path / "schedule.csv"
     flags = "--epochs 12 --cycles 2 --gamma 0.5 --initial-lr 0.02 --restart-lr 0.2 --exponent 2 "
     flags += "--decay-over Tc --members-per-cycle 2 --member-step 1 --no-restart-first-cycle --csv"
@@ -387,14 +424,16 @@ def test_every_parameter_of_the_schedule_is_a_flag(tmp_path):
         ("cosine", ["--decay-over", "Tc"]),
     ],
 )
-def test_a_parameter_that_a_schedule_does_not_have_is_refused(shape, flag):
+def test_parameter_without_effect_is_usage_error(shape, flag):
     result = CliRunner().invoke(main, ["schedule", "--schedule", shape, *flag])
     assert result.exit_code == 2
     name = flag[0].replace("--no-", "--")
-    assert f"{name} has no effect with --schedule {shape}." in result.output
+    assert f"{name} " in result.stderr
+    assert f"--schedule {shape}" in result.stderr
 
 
-def test_an_impossible_schedule_is_a_usage_error():
+def test_impossible_schedule_is_usage_error():
     result = CliRunner().invoke(main, ["schedule", "--epochs", "10", "--cycles", "3"])
     assert result.exit_code == 2
-    assert "10 epochs cannot be divided into 3 cycles" in result.stderr
+    assert "10 epochs" in result.stderr
+    assert "3 cycles" in result.stderr

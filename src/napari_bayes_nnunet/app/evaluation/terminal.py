@@ -17,6 +17,8 @@ from .evaluate import check_folder, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import evaluation_text, write_evaluation
 
+DUPLICATE_METHOD = "Two methods are called {name}. Give each method its own name."
+
 
 def evaluate_in_terminal(
     predictions: Path,
@@ -34,9 +36,7 @@ def evaluate_in_terminal(
     for text in compare:
         other, folder = _named_folder(text)
         if other in methods:
-            raise AppError(
-                "Two methods are called {name}. Give each method its own name.", name=other
-            )
+            raise AppError(DUPLICATE_METHOD, name=other)
         methods[other] = folder
     if images is not None:
         check_folder(images, "images")

@@ -20,6 +20,7 @@ from .. import AppError
 
 Preset = Literal["paper", "demo", "quick", "tiny"]
 NetworkSize = Literal["full", "small", "tiny"]
+STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,7 @@ def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
     for setting, given, settled_value in _given(request, settled):
         if given != settled_value:
             raise AppError(
-                "{run} was started with {setting} {started_with}, not {given}.",
+                STARTED_WITH,
                 Remedy(Action.LEAVE_OUT, {"setting": setting}),
                 Action.OTHER_OUTPUT,
                 run=request.output,

@@ -25,6 +25,7 @@ from ..signals import StopRequest
 
 SETTINGS = SegmentationSettings(members=9)
 """More members hardly change the range, but take long on a CPU."""
+MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
 def measure_validation_range(
@@ -74,7 +75,7 @@ def _score(
         if done:
             time_left.step()
         left = time_left.seconds(len(cases) - done)
-        text = f"Measuring validation case {done + 1} of {len(cases)}"
+        text = MEASURING_CASE.format(number=done + 1, cases=len(cases))
         tell(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
         try:
             channels = read_channels(case.images[0])
