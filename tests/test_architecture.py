@@ -1,4 +1,4 @@
-"""The layers ``widgets → app → {nnunet, io} → core`` and the house limits hold."""
+"""Tests of the layers ``widgets → app → {nnunet, io} → core`` and of size limits."""
 
 import ast
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ HEAVY = {"torch", "nnunetv2", "nnunet"}
 
 
 def imports(file: Path) -> Iterator[tuple[str, bool]]:
-    """Part of this package, or outside package, that a file imports; whether when loaded."""
+    """Yield each layer or outside package that a file imports, and whether on loading."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, FUNCTIONS) for n in ast.walk(f)}
     for node in ast.walk(tree):
@@ -76,14 +76,14 @@ def test_no_room_is_crowded():
 
 
 def test_a_public_name_is_defined_once():
-    places: dict[str, list[Path]] = {}
+    files_of: dict[str, list[Path]] = {}
     for file in FILES:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             for name in _defined(node):
                 if not name.startswith("_"):
-                    places.setdefault(name, []).append(file)
-    del places["main"]  # of the three programs that are started by their paths
-    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+                    files_of.setdefault(name, []).append(file)
+    del files_of["main"]  # in each program that is started by its path
+    assert {name: files for name, files in files_of.items() if len(files) > 1} == {}
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -94,7 +94,7 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 def test_no_module_imports_itself_in_a_circle():
-    """Also none that is hidden in a function or behind TYPE_CHECKING."""
+    """Imports in functions and behind TYPE_CHECKING count, too."""
     modules = {_module(file): file for file in FILES}
     arrows = {name: set(_imported(file)) & set(modules) - {name} for name, file in modules.items()}
     while leaves := {name for name, targets in arrows.items() if not targets}:

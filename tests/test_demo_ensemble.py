@@ -1,4 +1,4 @@
-"""The shipped ensemble on the shipped heart, and against nnU-Net's own predictor."""
+"""Tests of the demo ensemble on the sample heart and against nnU-Net's own predictor."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def ensemble() -> Ensemble:
 
 
 def stock(checkpoint: str, image: np.ndarray, spacing) -> tuple[np.ndarray, np.ndarray]:
-    """What nnU-Net's own predictor exports for one member, with all mirrors."""
+    """Return labels and probabilities of nnU-Net's own predictor, with full mirroring."""
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(FOLDER), (0,), checkpoint)
     properties = {"spacing": list(spacing), "sitk_stuff": {}}
@@ -33,7 +33,7 @@ def stock(checkpoint: str, image: np.ndarray, spacing) -> tuple[np.ndarray, np.n
     )
 
 
-def test_it_holds_three_cycles_of_three_members_in_20_mb():
+def test_members_of_three_cycles_fit_in_20_mb():
     folder = find_ensemble(FOLDER)
     assert folder.kind == "checkpoint ensemble"
     cycles = [member.cycle for member in folder.usable_members]
@@ -43,16 +43,16 @@ def test_it_holds_three_cycles_of_three_members_in_20_mb():
     assert folder.validation_range("LV", "pairwise_dice") is not None
 
 
-def test_nothing_of_the_images_it_was_trained_on_is_shipped():
+def test_no_training_image_or_path_is_shipped():
     assert not [f for f in FOLDER.rglob("*") if f.name.endswith((".nii", ".nii.gz", ".b2nd"))]
     assert "/" not in json.dumps(json.loads((FOLDER / "dataset.json").read_text()))
 
 
 @pytest.fixture(params=["full", pytest.param("half", marks=pytest.mark.slow)])
 def precise(request, monkeypatch) -> tuple[Ensemble, float, float]:
-    """The ensemble in either precision, how far its probabilities may be off, and the least Dice.
+    """Return the ensemble in either precision, the tolerance of probabilities and the lowest Dice.
 
-    Half precision is that of a processor which is fast with bfloat16, or pretends to be.
+    For half precision, the processor counts as fast with bfloat16.
     """
     monkeypatch.setattr(network, "has_fast_bfloat16", lambda: True)
     precision = "full" if request.param == "full" else "auto"
@@ -61,7 +61,7 @@ def precise(request, monkeypatch) -> tuple[Ensemble, float, float]:
 
 
 def test_a_member_equals_nnunets_own_predictor(precise):
-    """Trained weights on a volume that has to be resampled (1.29 mm to 1.56 mm)."""
+    """The trained weights need a resampled volume (1.29 mm to 1.56 mm)."""
     ensemble, tolerance, least = precise
     volume = read_volume(CINE).frame(ED)
     members = ensemble.folder.usable_members[-2:]
@@ -85,7 +85,7 @@ def test_an_ensemble_equals_the_mean_of_nnunets_exports(precise):
     assert min(scores.values()) >= least
 
 
-def test_the_lv_of_the_sample_agrees_with_its_manual_label(ensemble):
+def test_lv_of_the_sample_matches_manual_label(ensemble):
     cine = read_volume(CINE)
     for phase, file, least in ((ED, ED_LABELS, 0.85), (ES, ES_LABELS, 0.8)):
         result = ensemble.segment(cine.frame(phase).voxels, cine.spacing)
@@ -96,6 +96,6 @@ def test_the_lv_of_the_sample_agrees_with_its_manual_label(ensemble):
 def test_ed_and_es_of_the_sample_are_found(ensemble):
     cine = read_volume(CINE)
     ed, es = ensemble.find_phases(cine.voxels[None], cine.spacing)
-    # Frames 46 ms apart look alike at rest: two frames off in 20 is as near as it gets.
+    # Frames 46 ms apart look alike at rest, so two of 20 frames are an acceptable error.
     assert min(abs(ed - ED), abs(ed + cine.phases - ED)) <= 2
     assert abs(es - ES) <= 1

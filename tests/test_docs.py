@@ -1,4 +1,4 @@
-"""README and docs/ name only commands, options, files, rooms and terms that exist."""
+"""Tests that README and docs/ name only existing commands, options, files, rooms and terms."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def names(page: Path) -> str:
 
 
 def code_lines(page: Path) -> Iterator[str]:
-    """Yield the lines of code blocks, a continued line as one, and the spans of the prose."""
+    """Yield the lines of code blocks, with continuations joined, and the spans of the prose."""
     for _, block in FENCE.findall(text_of(page)):
         yield from block.replace("\\\n", " ").splitlines()
     yield from SPAN.findall(prose_of(page))
@@ -81,7 +81,7 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def wrong_words(words: list[str]) -> list[str]:
-    """Return what the command line would not know of the words after ``bayes-nnunet``."""
+    """Return the words after ``bayes-nnunet`` that the command line does not know."""
     command = main.commands.get(words[0])
     if command is None:
         return words[:1]
@@ -239,4 +239,4 @@ def test_architecture_names_every_kind_of_message() -> None:
 def all_kinds(base: type[Message]) -> set[type[Message]]:
     """Return the classes of messages."""
     below = base.__subclasses__()
-    return {*below} | {kind for each in below for kind in all_kinds(each)}
+    return {*below} | {kind for subclass in below for kind in all_kinds(subclass)}

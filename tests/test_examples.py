@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the public names."""
+"""Tests of the examples in the docstrings of the public names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""napari.yaml: valid, all it names exists, and napari does with it what it says."""
+"""Tests that napari.yaml is valid, that its names exist, and that napari uses them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from npe2.manifest.utils import import_python_name
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
-from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_image
+from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume, write_image
 
 from .helpers.studies import make_study
 
@@ -34,7 +35,7 @@ def manifest() -> Any:
 
 @pytest.fixture
 def plugins(manifest: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginManager]:
-    """Only this plugin is registered with napari."""
+    """Return a plugin manager of napari with this plugin only."""
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
     monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
@@ -54,7 +55,7 @@ def test_every_python_name_can_be_imported(manifest: Any) -> None:
         assert callable(import_python_name(command.python_name)), command.id
 
 
-def test_every_contribution_has_its_command_and_none_is_idle(manifest: Any) -> None:
+def test_contributions_use_exactly_the_commands(manifest: Any) -> None:
     given = manifest.contributions
     used = {
         contribution.command
@@ -65,7 +66,7 @@ def test_every_contribution_has_its_command_and_none_is_idle(manifest: Any) -> N
     assert all(command.startswith(f"{NAME}.") for command in used)
 
 
-def test_menus_are_ones_napari_lets_plugins_fill(manifest: Any) -> None:
+def test_menus_accept_contributions_in_napari(manifest: Any) -> None:
     menus = manifest.contributions.menus
     assert "napari/layers/segment" in menus
     assert set(menus) <= {str(menu) for menu in MenuId.contributables()}
@@ -105,7 +106,7 @@ def test_napari_saves_labels_through_the_plugin(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("plugins")
-def test_saving_a_layer_without_geometry_says_why_not(tmp_path: Path) -> None:
+def test_saving_a_layer_without_geometry_is_refused(tmp_path: Path) -> None:
     viewer = ViewerModel()
     viewer.add_layer(Labels(np.ones(GEOMETRY.shape, np.uint8), name="mine"))
     with pytest.raises(DataError) as error:
@@ -114,16 +115,16 @@ def test_saving_a_layer_without_geometry_says_why_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("plugins")
-def test_opening_a_bad_file_without_a_window_raises_the_sentence(tmp_path: Path) -> None:
+def test_bad_file_without_window_raises_the_error(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"hello")
-    with pytest.raises(ReaderPluginError, match=r"DataError: .*a\.nii is not a NIfTI file"):
-        ViewerModel().open(tmp_path / "a.nii", plugin=None)
+    file = tmp_path / "a.nii"
+    sentence = f"DataError: {NO_NIFTI.format(file=file)}"
+    with pytest.raises(ReaderPluginError, match=re.escape(sentence)):
+        ViewerModel().open(file, plugin=None)
 
 
 @pytest.mark.usefixtures("plugins")
-def test_opening_a_bad_file_in_a_window_adds_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_file_in_window_adds_no_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari.current_viewer", ViewerModel)
     (tmp_path / "a.nii").write_bytes(b"hello")
     viewer = ViewerModel()

@@ -1,4 +1,4 @@
-"""Version, tool versions and manifest: the places that repeat each other agree."""
+"""Tests that versions and the manifest agree wherever they are repeated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATES = PACKAGE / "app" / "report" / "templates"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The files that a build reads, with the manifest as git writes a link where it makes none."""
+    """Return the files of a build, with the manifest as git writes a link it cannot make."""
     files = [
         *(Path(name) for name in ("pyproject.toml", "hatch_build.py", "README.md", "napari.yaml")),
         *(Path(name) for name in PROJECT["project"]["license-files"]),

@@ -1,6 +1,6 @@
-"""What the plugin costs before it is used: nothing heavy at napari's start, docks at once.
+"""Tests that the plugin imports nothing heavy at napari's start and opens its docks quickly.
 
-docs/explanation/performance.md has the milliseconds it adds; here is what would add seconds.
+docs/explanation/performance.md has the milliseconds; these tests catch what would take seconds.
 """
 
 import json
@@ -22,7 +22,7 @@ WINDOW = {"napari", "qtpy"}
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory):
-    """The heavy modules that are there after each use of the package, all in one process."""
+    """Return the heavy modules loaded after each use of the package, all in one process."""
     folder = tmp_path_factory.mktemp("light")
     make_study(folder / "heart", phases=(2, 5))
     root = str(Path(__file__).parents[1])
@@ -55,17 +55,17 @@ def modules(tmp_path_factory):
         ("segmentation", {"torch._dynamo", "nnunetv2.training.nnUNetTrainer"}),
     ],
 )
-def test_what_is_heavy_is_not_imported_early(modules, use, avoided) -> None:
-    found = modules[use]
-    assert isinstance(found, list), found
-    assert not avoided & set(found)
+def test_heavy_modules_are_not_imported_early(modules, use, avoided) -> None:
+    loaded = modules[use]
+    assert isinstance(loaded, list), loaded
+    assert not avoided & set(loaded)
 
 
-def test_the_import_that_would_freeze_the_window_is_done_before(modules) -> None:
+def test_slow_import_is_done_in_advance(modules) -> None:
     assert "pandas" in modules["warm_up"]
 
 
-def test_napari_starts_without_anything_heavy_of_ours() -> None:
+def test_napari_starts_without_our_heavy_modules() -> None:
     added = start("with").modules - start("without").modules
     assert not {*HEAVY, "scipy", "skimage", "sklearn", "pyqtgraph"} & added
     assert {name for name in added if name.startswith("napari_bayes_nnunet")} <= {
@@ -81,11 +81,8 @@ def test_docks_open_without_torch() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dock", DOCKS)
-def test_a_dock_opens_in_less_than_half_a_second(dock) -> None:
-    """Imports included. In time of its own thread: a busy machine is not our doing.
-
-    The least of three tries: who else is on the processor only adds to it.
-    """
+def test_dock_opens_in_half_a_second(dock) -> None:
+    """Imports count. The shortest thread time of three tries excludes most load by others."""
     tries = []
     while len(tries) < 3 and min(tries, default=1.0) >= 0.5:
         tries.append(open_dock(dock).computed)

@@ -1,6 +1,6 @@
-"""Runs, studies and cohorts that version 0.1.0 wrote open here, and are continued.
+"""Tests that runs, studies and cohorts written by version 0.1.0 open and can be continued.
 
-fixtures/written_by_0_1_0/README.md says how they were made, and expected.json what is in them.
+fixtures/written_by_0_1_0/README.md says how they were made, expected.json has their content.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_1_0"
 EXPECTED: dict[str, Any] = json.loads((WRITTEN / "expected.json").read_text(encoding="utf-8"))
 ASKED = EXPECTED["asked"]
 MOST_DIFFERING_VOXELS = 0.001
-"""Share of the voxels whose label may differ: other machines round otherwise."""
+"""Share of voxels whose label may differ, because machines round differently."""
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the fixtures in a folder of another name, with other times of change."""
+    """Return a copy of the fixtures in a folder with another name and new modification times."""
     return shutil.copytree(WRITTEN, tmp_path / "Kopie ü", copy_function=shutil.copyfile)
 
 
@@ -54,12 +54,12 @@ def sha256_of(voxels: np.ndarray) -> str:
 
 
 def members_of(run: Path) -> dict[int, str]:
-    """Checksum of each member by its epoch."""
+    """Return the checksum of each member by its epoch."""
     members = read_record(RunFolder(run).record).members("0")
     return {member.epoch: member.sha256 for member in members}
 
 
-def epochs_told_in(run: Path) -> list[int]:
+def epochs_reported_in(run: Path) -> list[int]:
     lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     return [line["epoch"] for line in map(json.loads, lines) if line["kind"] == "epoch"]
 
@@ -169,5 +169,5 @@ def test_training_is_continued(
     after = members_of(folder)
     assert list(after) == members
     assert before.items() <= after.items()
-    assert epochs_told_in(folder) == list(range(members[-1] + 1))
+    assert epochs_reported_in(folder) == list(range(members[-1] + 1))
     assert (folder / "fold_0" / "checkpoint_final.pth").is_file()

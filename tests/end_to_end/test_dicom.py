@@ -1,4 +1,4 @@
-"""From the scanner's folder dropped on the window to labels that a PACS can take."""
+"""Test from a scanner's folder dropped on the window to labels for a PACS."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ pytestmark = pytest.mark.skipif(
 
 
 class Patience:
-    """pytest-qt's waiting, as the driver of reviews asks for it."""
+    """Adapter of pytest-qt's waiting for the review driver."""
 
     def __init__(self, qtbot: Any) -> None:
         self._qtbot = qtbot
 
-    def until(self, is_so: Callable[[], bool]) -> None:
-        self._qtbot.waitUntil(is_so)
+    def until(self, condition: Callable[[], bool]) -> None:
+        self._qtbot.waitUntil(condition)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A real cine of a scanner; where it is not at hand, the shipped one made into such."""
+    """Return a real cine of a scanner or, if missing, the sample cine as DICOM."""
     folder = tmp_path / "images"
     if SUNNYBROOK.exists():
         shutil.copytree(SUNNYBROOK, folder)
@@ -54,7 +54,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def segment(viewer: Any, wait: Patience) -> Any:
-    """ED and ES by one member of the built-in ensemble."""
+    """Segment ED and ES with one member of the built-in ensemble."""
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     dock.ensemble.choose_demo()
     wait.until(lambda: dock.ensemble.folder is not None)
@@ -68,7 +68,7 @@ def segment(viewer: Any, wait: Patience) -> Any:
     return dock
 
 
-def test_a_dropped_folder_is_segmented_reviewed_and_exported(
+def test_dropped_folder_is_segmented_reviewed_and_exported(
     images: Path,
     tmp_path: Path,
     make_napari_viewer: Callable[..., Any],
@@ -77,7 +77,7 @@ def test_a_dropped_folder_is_segmented_reviewed_and_exported(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     wait = Patience(qtbot)
-    # Its own reader takes any folder, so that napari asks which to use.
+    # napari's own reader also accepts folders, so napari asks which reader to use.
     monkeypatch.setattr(QtReaderDialog, "get_user_choices", lambda dialog: (TITLE, False))
     drop(viewer.window._qt_viewer, images)
     (layer,) = viewer.layers
@@ -104,11 +104,11 @@ def test_a_dropped_folder_is_segmented_reviewed_and_exported(
 
 
 def check_export(out: Path, images: Path, drawn: np.ndarray, phase: int, z: int) -> None:
-    """highdicom reads the labels by the images they refer to; so does our reader."""
+    """Check that highdicom and our reader find the labels by the images they refer to."""
     file = next(out.glob(f"*_frame{phase:02d}_seg.dcm"))
     stack = choose_stack(read_stacks(images))
-    uids = [one[phase - 1].instance for one in stack.slices]
-    with tolerant_reading():  # of identifiers that an anonymiser has made
+    uids = [phases[phase - 1].instance for phases in stack.slices]
+    with tolerant_reading():  # for identifiers made by an anonymiser
         written = hd.seg.segread(file)
         pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
     assert np.array_equal(pixels[z], drawn)

@@ -1,4 +1,4 @@
-"""A review of a real heart with keys and mouse: killed in the middle, gone on with, exported."""
+"""Test of a review of a real heart with keys and mouse, killed, continued and exported."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """The shipped cine, where a reader's files may be."""
+    """Return a copy of the sample cine in a writable folder."""
     for name in (CINE.name, "Info.cfg"):
         shutil.copyfile(CINE.parent / name, tmp_path / name)
     return tmp_path / CINE.name
 
 
 def killed_review(image: Path) -> dict[str, Any]:
-    """What the reader had done when the window was killed."""
+    """Return the work of a reader whose window was killed."""
     command = [sys.executable, "-m", "tests.helpers.review_driver", str(image)]
     with subprocess.Popen(
         command,
@@ -58,7 +58,7 @@ def killed_review(image: Path) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
-def test_a_review_survives_its_window(
+def test_review_survives_a_killed_window(
     image: Path, tmp_path: Path, make_napari_viewer: Callable[..., Any], qtbot: Any
 ) -> None:
     done = killed_review(image)
@@ -78,9 +78,9 @@ def test_a_review_survives_its_window(
     assert controller.session.state.decisions[place].state == "accepted"
     assert controller.place == tuple(done["shown"])
     assert np.array_equal(controller.session.labels, expected)
-    numbers = {name: one.value for name, one in controller.session.measured().items()}
+    numbers = {name: number.value for name, number in controller.session.measured().items()}
     assert numbers == pytest.approx(done["numbers"])
-    controller.go_to(*place)  # level and alternatives are as before, without the model
+    controller.go_to(*place)  # level and alternatives work without the ensemble
     assert len(controller.session.alternatives_in(place)) > 1
     controller.show_level(0.0)
     label = controller.label
@@ -96,11 +96,11 @@ def test_a_review_survives_its_window(
 
 
 def check_files(out: Path, image: Path, labels: np.ndarray) -> None:
-    """Labels on the image's grid, the numbers, and a report with pictures."""
+    """Check the labels on the image's grid, the numbers, and the report with pictures."""
     (edited,) = out.glob("*_edited.nii.gz")
-    found, source = read_labels(edited), read_volume(image)
-    assert np.array_equal(found.voxels, labels)
-    assert found.geometry.same_grid(source.geometry)
+    exported, source = read_labels(edited), read_volume(image)
+    assert np.array_equal(exported.voxels, labels)
+    assert exported.geometry.same_grid(source.geometry)
     (numbers,) = out.glob("*_numbers.csv")
     lines = numbers.read_text(encoding="utf-8").splitlines()
     rows = {row["name"]: row for row in csv.DictReader(lines)}
@@ -108,4 +108,4 @@ def check_files(out: Path, image: Path, labels: np.ndarray) -> None:
     (report,) = out.glob("*_report.html")
     text = report.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") >= 1
-    assert "not a clinical confidence interval" in text
+    assert "not a clinical confidence" in text

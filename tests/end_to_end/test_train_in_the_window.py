@@ -1,4 +1,4 @@
-"""From two folders of images to a segmented heart, without a terminal: a user's first training."""
+"""Test of a first training without a terminal, from two folders to a segmented heart."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from ..helpers.hearts import make_dataset
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 PATIENTS = 4
 SLOT_S = 0.1
-"""Longest time that a slot of ours may hold the main thread."""
+"""Longest time that a slot of this package may block the main thread, seconds."""
 
 
 class SlotClock:
-    """Samples what the main thread does: how long a slot of this package holds it at a stretch."""
+    """Sampler of the time for which slots of this package block the main thread."""
 
     def __init__(self) -> None:
         self._main = threading.main_thread().ident
         self._is_over = threading.Event()
         self.held: dict[str, float] = {}
-        """Longest time of every slot, seconds."""
+        """Longest blocking time of every slot, seconds."""
 
     @property
     def too_long(self) -> dict[str, float]:
@@ -68,14 +68,14 @@ class SlotClock:
                 self.held[name] = max(self.held.get(name, 0.0), now - since)
 
     def _slot(self) -> Any:
-        """The frame of the slot that runs now: the outermost one of this package."""
+        """Return the outermost frame of this package in the main thread, None without one."""
         frame = sys._current_frames().get(self._main or 0)
-        found = None
+        outermost = None
         while frame is not None:
             if frame.f_code.co_filename.startswith(str(PACKAGE)):
-                found = frame
+                outermost = frame
             frame = frame.f_back
-        return found
+        return outermost
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A window in which napari knows this plugin and no other."""
+    """Return a window with this plugin as the only one."""
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
     monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
@@ -118,7 +118,7 @@ def test_two_folders_to_a_segmented_heart(
         qtbot.waitUntil(dock.form.use_button.isEnabled)
     dock.form.use_button.click()
     segment = use_in_segment(viewer, folders, qtbot)
-    assert dock.watch.started_here()  # it trained all the time
+    assert dock.watch.started_here()  # the training went on meanwhile
     segment.close_child()
     with clock.running():
         dock.form.stop_button.click()
@@ -131,7 +131,7 @@ def test_two_folders_to_a_segmented_heart(
 
 
 def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) -> None:
-    """Two folders, matched, named, and made a dataset of links."""
+    """Choose two folders and make them into a dataset of links."""
     data = dock.new.data
     data.source.setCurrentIndex(FOLDERS)
     data.folders.images.choose(folders[0])
@@ -146,7 +146,7 @@ def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) ->
 
 
 def choose_schedule(dock: TrainingWidget) -> None:
-    """A quick look, and quicker still: two epochs a cycle, one iteration each."""
+    """Choose a quick schedule with one iteration per epoch."""
     schedule = dock.new.schedule
     assert not dock.new.start_button.isEnabled() or schedule.values()
     schedule.choose_preset("quick")
@@ -157,7 +157,7 @@ def choose_schedule(dock: TrainingWidget) -> None:
 
 
 def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
-    """Segment one of the images with the members so far, in the dock that has opened."""
+    """Segment an image with the members so far, in the opened dock."""
     _, segment = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     qtbot.waitUntil(lambda: segment.ensemble.folder is not None)
     assert segment.ensemble.folder.usable_members
