@@ -77,7 +77,7 @@ def segment(flags: argparse.Namespace) -> int:
             os._exit(3)
         outcome, text = segment_one(case, Path(output), flags.seconds)
         if outcome == "stopped":
-            tell(JobEnded(outcome="stopped", text="Stopped. Go on with: bayes-nnunet predict"))
+            tell(JobEnded(outcome="stopped", text="Stopped. Continue with: bayes-nnunet predict"))
             return 130
         counts = {"done": number, "total": len(studies)}
         eta = 60.0 * (len(studies) - number)
@@ -96,7 +96,7 @@ def segment_one(case: str, output: Path, seconds: float) -> tuple[str, Statement
         return "failed", statement("{file} is damaged.", Action.OVERWRITE, file=f"{case}.nii.gz")
     (output / case).mkdir(parents=True)
     (output / case / "study.json").touch()
-    return "done", "ED is phase 1, ES is phase 8 (Info.cfg beside the image)."
+    return "done", "ED is phase 1, ES is phase 8 (Info.cfg next to the image)."
 
 
 if __name__ == "__main__":

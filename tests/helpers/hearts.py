@@ -21,9 +21,9 @@ def make_heart(
     x, y, z = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
     scale = size * (1 - 0.08 * z)
     radius = np.hypot(x - center[0], 1.1 * (y - center[1])) / scale
-    beside = np.hypot(x - center[0] + 11 * scale, 0.7 * (y - center[1])) / scale
+    rv_distance = np.hypot(x - center[0] + 11 * scale, 0.7 * (y - center[1])) / scale
     labels = np.zeros(SHAPE, np.uint8)
-    labels[beside < 7] = 1
+    labels[rv_distance < 7] = 1
     labels[radius < 9] = 2
     labels[radius < 6] = 3
     brightness = np.roll([60, 180, 90, 220], contrast)
