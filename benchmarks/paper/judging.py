@@ -31,7 +31,7 @@ from .shifts import SHIFTS
 
 OTHERS = "patients of other data sets"
 """Key of the temperature that was fitted on all patients."""
-FAILED_CASES = "These cases could not be evaluated. All others were:"
+FAILED_CASES = "All cases were evaluated except:"
 
 
 @dataclass(frozen=True)
