@@ -73,7 +73,7 @@ def agreement_table(measured: Sequence[Measured], cases: Sequence[TrainingCase])
                 *(f"{of_dice:+.4f}", f"{100 * ece:+.3f}"),
             ]
         )
-    heads = ["", "nnU-Net with", "largest |Δp|", "mean |Δp|"]
+    heads = ["", "compared with nnU-Net with", "largest |Δp|", "mean |Δp|"]
     heads += ["differing labels, % of voxels", "ΔDice", "ΔECE, points"]
     return markdown_table(heads, rows)
 
