@@ -36,7 +36,10 @@ def test_missing_folders_are_not_offered(tmp_path: Path) -> None:
     assert settings.recent_folders() == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"recent_ensembles": [1, null]}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[1]", '{"recent_ensembles": [1, null]}', '{"recent_ensembles": null}'],
+)
 def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_text(content)
     assert Settings(tmp_path / "settings.json").recent_folders() == []

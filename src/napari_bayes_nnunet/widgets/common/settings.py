@@ -83,8 +83,9 @@ class Settings:
             self._put(_REMOTE, asdict(device))
 
     def _folders(self, key: str) -> list[Path]:
-        entries = self._content().get(key, [])
-        return [Path(entry) for entry in entries if isinstance(entry, str)]
+        entries = self._content().get(key)
+        known = entries if isinstance(entries, list) else []
+        return [Path(entry) for entry in known if isinstance(entry, str)]
 
     def _put_first(self, key: str, folder: Path) -> None:
         others = [f for f in self._folders(key) if f != folder]
