@@ -121,6 +121,15 @@ def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
     ]
 
 
+@pytest.mark.parametrize("damaged", [b"\xff\x00\n", b"5\n", b"[]\n", b"[" * 10**5 + b"\n"])
+def test_resuming_deletes_damaged_lines_of_the_progress(run: RunFolder, damaged: bytes) -> None:
+    whole = b'{"kind": "epoch", "fold": "0", "epoch": 17}\n'
+    without_epoch = b'{"kind": "epoch", "fold": "0"}\n'
+    run.progress.write_bytes(whole + damaged + without_epoch)
+    forget_from(run, "0", 19)
+    assert run.progress.read_bytes() == whole
+
+
 def test_resuming_needs_no_progress_file(run: RunFolder) -> None:
     forget_from(run, "0", 0)
     assert read_record(run.record).members("0") == []

@@ -6,7 +6,6 @@ fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -275,7 +274,8 @@ def forget_from(run: RunFolder, fold: str, epoch: int) -> None:
     for folder in (run.path, run.fold(fold), run.members(fold), run.trajectory(fold)):
         remove_leftovers(folder)
     if run.progress.exists():
-        lines = run.progress.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = run.progress.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines(keepends=True)
         write_text(run.progress, "".join(line for line in lines if _is_before(line, fold, epoch)))
 
 
@@ -288,11 +288,11 @@ def _write_members(
 
 
 def _is_before(line: str, fold: str, epoch: int) -> bool:
-    """Return whether a line of progress.jsonl stays; a line cut short by a kill does not."""
+    """Return whether a line of progress.jsonl stays; a line damaged by a kill does not."""
     try:
-        message = json.loads(line)
-    except ValueError:
+        message = parse_json(line, dict[str, Any])
+        if message.get("kind") != "epoch" or message.get("fold") != fold:
+            return True
+        return bool(message["epoch"] < epoch)
+    except (ValueError, KeyError, TypeError):
         return False
-    if message.get("kind") != "epoch" or message.get("fold") != fold:
-        return True
-    return bool(message["epoch"] < epoch)
