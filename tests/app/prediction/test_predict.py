@@ -28,6 +28,7 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_FROM_OTHER_IMAGE,
     MADE_WITH_OTHER_MEMBERS,
     MADE_WITH_OTHER_PRECISION,
+    finished_phases,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
@@ -220,6 +221,20 @@ class TestExistingOutput:
         damaged.write_bytes(before[: len(before) // 2])
         assert "patient7_frame01: done" in run(*wanted, "--continue")[1]
         assert len(damaged.read_bytes()) == len(before)
+
+    @pytest.mark.parametrize("text", ["", "[]", "[" * 10**5], ids=["empty", "list", "nested"])
+    def test_continue_repeats_a_case_with_damaged_report(self, model, image, tmp_path, text):
+        out = tmp_path / "out"
+        run(model, image, "-o", out)
+        (out / "patient7_frame01.json").write_text(text)
+        assert "patient7_frame01: done" in run(model, image, "-o", out, "--continue")[1]
+
+    @pytest.mark.parametrize(
+        "text", ['{"ED": Infinity, "ES": 1}', "[" * 10**5], ids=["inf", "nested"]
+    )
+    def test_a_damaged_report_names_no_phases(self, tmp_path, text):
+        (tmp_path / "heart_frame01.json").write_text(text)
+        assert finished_phases(tmp_path, "heart", "ED,ES") == ()
 
     @pytest.mark.parametrize("phases", ["all", "1,3", "ED,ES"])
     def test_continue_does_not_read_a_finished_cine(

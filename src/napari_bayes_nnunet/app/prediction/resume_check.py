@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from ...core.problems import Action
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.files.json_files import parse_json
 from ...io.images.integrity import nifti_header, phase_count
 from .. import AppError
 from ..segmentation.methods import choose_members
@@ -46,7 +46,7 @@ def matches_request(
     was made with other settings or from another image.
     """
     try:
-        content = json.loads(report.read_text(encoding="utf-8"))
+        content = parse_json(report.read_bytes(), dict[str, Any])
         ensemble, used = content["ensemble"], SegmentationSettings.from_json(content)
         used_members = [_member_key(member) for member in content["members"]]
         used_image = str(content.get("image_sha256", image))
@@ -92,7 +92,7 @@ def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[i
     for phase in range(1, _MOST_PHASES + 1):
         try:
             file = output / f"{frame_name(case, phase)}.json"
-            report = json.loads(file.read_text(encoding="utf-8"))
+            report = parse_json(file.read_bytes(), dict[str, Any])
             return tuple(sorted({int(report["ED"]), int(report["ES"])}))
         except (OSError, ValueError, KeyError, TypeError):
             continue
