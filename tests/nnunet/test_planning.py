@@ -13,6 +13,7 @@ from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
+    DONE,
     PLANNING_FAILED,
     add_dropout,
     plan_and_preprocess,
@@ -141,6 +142,11 @@ def test_damaged_plans_are_refused(text, reason, hearts, tmp_path):
     assert_refused(tmp_path / "plans.json", text, reason, hearts)
 
 
+def test_plans_that_are_a_text_name_no_file(tmp_path, hearts):
+    """nnU-Net would read the plans in the file that the text names."""
+    assert_refused(tmp_path / "plans.json", '"elsewhere.json"', "it holds a str", hearts)
+
+
 def assert_refused(file, text, reason, hearts):
     file.write_text(text)
     with pytest.raises(ModelError) as caught:
@@ -205,6 +211,17 @@ def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, n
     with pytest.raises(ModelError) as caught:
         plan_and_preprocess(dataset, workspace, configuration="4d")
     assert caught.value.values == {"configuration": "4d", "planned": "2d, 3d_fullres"}
+
+
+def test_a_damaged_note_of_a_workspace_counts_as_missing(tmp_path, nnunet_environment):
+    dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
+    workspace = nnunet_environment(tmp_path / "workspace")
+    note = workspace / "preprocessed" / dataset.nnunet_name / DONE
+    note.parent.mkdir(parents=True)
+    note.write_text('{"signature": ')
+    with pytest.raises(ModelError) as caught:
+        plan_and_preprocess(dataset, workspace, configuration="4d")
+    assert caught.value.values["configuration"] == "4d"
 
 
 def test_an_error_of_nnunet_is_one_line(tmp_path, nnunet_environment):

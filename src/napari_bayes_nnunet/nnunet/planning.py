@@ -21,6 +21,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from ..core.problems import Action
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.files.atomic import write_json
+from ..io.files.json_files import parse_json
 from . import ModelError
 from .network import Network
 from .small_dataset import is_small, threads_for_processes
@@ -113,6 +114,8 @@ def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[s
     """Return the plans of a training to continue. Raises ModelError if nnU-Net cannot use them."""
     try:
         plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(plans, dict):  # nnU-Net would take a text for the path of a file
+            raise TypeError(f"it holds a {type(plans).__name__}")
         _try_plans(PlansManager(copy.deepcopy(plans)), dataset, configuration)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
@@ -210,11 +213,12 @@ def _read_done(
     folder: Path, signature: dict[str, Any], configuration: str
 ) -> dict[str, Any] | None:
     """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset."""
-    if not (folder / DONE).is_file():
+    try:
+        content = parse_json((folder / DONE).read_bytes(), dict[str, Any])
+    except (FileNotFoundError, ValueError):
         return None
-    content = json.loads((folder / DONE).read_text(encoding="utf-8"))
     same = content.get("signature") == signature and content.get("configuration") == configuration
-    return content["plans"] if same else None
+    return content.get("plans") if same else None
 
 
 def _clear(workspace: Path) -> None:
