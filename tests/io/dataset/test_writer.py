@@ -25,6 +25,7 @@ from napari_bayes_nnunet.io.dataset.writer import (
     NAMELESS_VALUE,
     REPEATED_NAME,
     UNUSED_VALUE,
+    appearing,
     write_dataset,
 )
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
@@ -371,3 +372,9 @@ def test_float_labels_are_converted(tmp_path: Path) -> None:
     write(tmp_path / "l" / "p1.nii.gz", voxels)
     dataset = make(match(tmp_path / "i", tmp_path / "l"), tmp_path / "d", names={1: "LV"})
     assert set(np.unique(read_labels(dataset.cases[0].label).voxels)) == {0, 1}
+
+
+def test_numbers_of_an_error_stay_numbers(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught, appearing(tmp_path / "d") as building:
+        raise DataError("{file} is {distance:.3g} mm away.", file=building / "a", distance=2.5)
+    assert str(caught.value) == f"{tmp_path / 'd' / 'a'} is 2.5 mm away."

@@ -242,7 +242,7 @@ def _with_path(error: DataError, building: Path, folder: Path) -> DataError:
     """Return the error with ``folder`` instead of ``building`` in its values."""
     old, new = str(building), str(folder)
     values = {
-        name: value if isinstance(value, int) else str(value).replace(old, new)
+        name: value if isinstance(value, int | float) else str(value).replace(old, new)
         for name, value in error.values.items()
     }
     return DataError(error.statement.template.replace(old, new), *error.remedies, **values)
