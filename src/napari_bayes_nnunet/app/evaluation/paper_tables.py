@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...core.counts import format_count
 from .evaluate import MethodEvaluation, judged_structures
 from .measures import (
     ECE,
@@ -20,7 +21,7 @@ from .measures import (
     failure_measures,
     volume_measures,
 )
-from .tables import Block, Table, difference_table, evaluation_table, format_count, group_blocks
+from .tables import Block, Table, difference_table, evaluation_table, group_blocks
 
 Methods = Sequence[MethodEvaluation]
 

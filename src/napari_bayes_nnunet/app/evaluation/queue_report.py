@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...core.counts import format_count
 from ...core.problems import Action
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from .. import AppError
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
-from .tables import format_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

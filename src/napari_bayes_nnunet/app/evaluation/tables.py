@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ...core.counts import format_count
 from ..report.html import UNKNOWN
 from ..text_table import aligned
 from .aggregates import Aggregate, aggregate_difference
@@ -110,11 +111,6 @@ def list_groups(methods: Sequence[MethodEvaluation]) -> list[str]:
         for group, value in case.groups.items():
             values.setdefault(group, set()).add(value)
     return sorted(group for group, distinct in values.items() if len(distinct) > 1)
-
-
-def format_count(count: int, noun: str, plural: str = "") -> str:
-    """Return a number of things in words, such as "1 volume" or "2 studies"."""
-    return f"1 {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def describe_extent(methods: Sequence[MethodEvaluation]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...core.counts import format_count
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..text_table import aligned
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
@@ -141,7 +142,7 @@ def _methods_text(folder: EnsembleFolder) -> str:
 
 def _members_text(members: Sequence[Member]) -> str:
     """Return the number of members, and that of each cycle if there are cycles."""
-    count = f"{len(members)} member{'s' if len(members) > 1 else ''}"
+    count = format_count(len(members), "member")
     cycles = Counter(member.cycle for member in members if member.cycle is not None)
     of_cycles = ", ".join(f"{cycles[cycle]} of cycle {cycle}" for cycle in sorted(cycles))
     return f"{count}: {of_cycles}" if of_cycles else count

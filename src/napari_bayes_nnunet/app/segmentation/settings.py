@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from ...core.counts import format_count
 from ...core.types import Mirroring, Precision
 from .. import AppError
 from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
@@ -136,7 +137,7 @@ class SegmentationSettings:
 
     def __str__(self) -> str:
         """Return the compared values in one line: "multi, 30 members, mirroring full"."""
-        words = [self.method, f"{self.members} member{'' if self.members == 1 else 's'}"]
+        words = [self.method, format_count(self.members, "member")]
         if self.until_stable:
             words.append("until stable")
         words.append(f"mirroring {self.mirroring}")

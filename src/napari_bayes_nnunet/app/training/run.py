@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...core.counts import format_count
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
@@ -298,5 +299,6 @@ def _training_text(job: TrainingJob) -> str:
     ):
         patients = {patient_of(case, pattern) for case in cases}
         if patients:
-            parts.append(f"{len(cases)} cases ({len(patients)} patients) for {use}")
+            count = format_count(len(cases), "case")
+            parts.append(f"{count} ({format_count(len(patients), 'patient')}) for {use}")
     return f"Fold {job.fold}: {', '.join(parts)}"

@@ -70,7 +70,7 @@ class DockContent(QWidget):
         """Release the viewer, because the dock was removed."""
 
 
-LABEL_WIDTH = 74
+LABEL_WIDTH = 84
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...core.counts import format_count
 from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
@@ -161,8 +162,8 @@ class CorrectionForm(QWidget):
         if count == 0:
             text = NO_ALTERNATIVES
         elif number == 0:
-            alternatives, models = _plural(count, "alternative"), _plural(total, "member")
-            text = f"{count} {alternatives} from {total} {models}"
+            alternatives = format_count(count, "alternative")
+            text = f"{alternatives} from {format_count(total, 'member')}"
         else:
             text = f"Alternative {number} of {count}, from {members} of {total} members"
         self.alternative.setText(text)
@@ -324,7 +325,3 @@ def _in_two_columns(*widgets: QWidget) -> QGridLayout:
     for column in (0, 1):
         grid.setColumnStretch(column, 1)
     return grid
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"

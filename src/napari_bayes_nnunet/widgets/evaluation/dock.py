@@ -19,6 +19,7 @@ from ...app.evaluation.request import (
     existing_files,
     preview_evaluation,
 )
+from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, MessageLabel, scrolling
 from ..common.long_work import LongWork, Steps
@@ -198,11 +199,7 @@ def _summary(preview: EvaluationPreview) -> str:
     cases, labelled = len(preview.cases), preview.labelled
     template = CASES_FOUND if labelled == cases else FEW_LABELS
     return template.format(
-        cases=_number(cases, "case"),
-        patients=_number(preview.patients, "patient"),
+        cases=format_count(cases, "case"),
+        patients=format_count(preview.patients, "patient"),
         labelled=labelled,
     )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
@@ -203,7 +204,7 @@ class EnsembleForm(QWidget):
 def _summary(folder: EnsembleFolder) -> str:
     """Return rich text with kind, number of members, and structures in their colours."""
     count, usable = len(folder.members), len(folder.usable_members)
-    members = f"{usable} usable member{'' if usable == 1 else 's'}"
+    members = format_count(usable, "usable member")
     if usable < count:
         members = f"{usable} of {count} members usable"
     colors = structure_colors(folder.labels)

@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ...core.counts import format_count
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
@@ -84,9 +85,8 @@ class DatasetFolderForm(QWidget):
 
 def dataset_summary(dataset: RawDataset) -> str:
     """Return a sentence on the cases, channels and structures of a dataset."""
-    count = len(dataset.cases)
     return DATASET_FOUND.format(
-        cases=f"{count} case{'' if count == 1 else 's'}",
+        cases=format_count(len(dataset.cases), "case"),
         channels=", ".join(dataset.channels),
         structures=", ".join(name for name, value in dataset.labels.items() if value),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ...core.counts import format_count
 from ...io.dataset.matching import match_folders
 from ...io.dataset.pairs import Match, Mismatch, Pair
 from ...io.dataset.raw_dataset import RawDataset
@@ -136,7 +137,7 @@ class FoldersForm(QWidget):
         self._work.start(work, self._on_written, self._end, partial(self._end, NOT_WRITTEN))
 
     def _on_written(self, dataset: RawDataset) -> None:
-        cases = _number(len(dataset.cases), "case")
+        cases = format_count(len(dataset.cases), "case")
         self._end(WRITTEN.format(folder=dataset.path, cases=cases))
         self.new.hide()
         self._set_dataset(dataset)
@@ -192,9 +193,8 @@ def _file(file: Path, frame: int | None) -> str:
 
 def _summary(match: Match) -> str:
     template = PARTLY_MATCHED if match.mismatches else MATCHED
-    cases, files = _number(len(match.pairs), "case"), _number(len(match.mismatches), "file")
+    cases, files = (
+        format_count(len(match.pairs), "case"),
+        format_count(len(match.mismatches), "file"),
+    )
     return template.format(cases=cases, files=files)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...app.training.preflight import LEFT_OUT, TRAINING, VALIDATION, Preflight, PreflightRow
+from ...core.counts import format_count
 from ...io.dataset.check import DatasetProblem
 from ..common.rows_table import Column, Level, Row
 from ..common.wording import in_the_window
@@ -53,13 +54,13 @@ def cases_text(preflight: Preflight) -> str:
     parts = [f"{uses[TRAINING]} for training", f"{uses[VALIDATION]} for validation"]
     if uses[LEFT_OUT]:
         parts.append(f"{uses[LEFT_OUT]} unused")
-    count = _number(len(preflight.rows), "case")
+    count = format_count(len(preflight.rows), "case")
     return f"{count} of {patients_text(preflight)}: {', '.join(parts)}."
 
 
 def patients_text(preflight: Preflight) -> str:
     """Return the number of patients with its noun."""
-    return _number(len({row.patient for row in preflight.rows}), "patient")
+    return format_count(len({row.patient for row in preflight.rows}), "patient")
 
 
 def faults_text(rows: Sequence[Row]) -> str:
@@ -67,9 +68,9 @@ def faults_text(rows: Sequence[Row]) -> str:
     levels = Counter(row.level for row in rows)
     parts = []
     if levels["blocking"]:
-        parts.append(f"{_number(levels['blocking'], 'case')} with errors (red)")
+        parts.append(f"{format_count(levels['blocking'], 'case')} with errors (red)")
     if levels["warning"]:
-        parts.append(f"{_number(levels['warning'], 'case')} with warnings (amber)")
+        parts.append(f"{format_count(levels['warning'], 'case')} with warnings (amber)")
     return f"{', '.join(parts)}." if parts else ""
 
 
@@ -89,7 +90,3 @@ def _row(row: PreflightRow) -> Row:
     help_text = "\n".join(in_the_window(problem.text) for problem in problems)
     file = problems[0].file if problems else None
     return Row(cells, help_text, level_of(problems), file)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
+from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
 from ..common.form import DataForm, WheelGuard
@@ -74,8 +75,9 @@ class ScheduleValues:
         per_cycle = members // plan.all_cycles
         new = " (the last is new)" if self.add_cycle else ""
         return (
-            f"{_count(plan.all_cycles, 'cycle')} × {_count(plan.cycle_length, 'epoch')}{new}, "
-            f"{_count(members, 'member')} kept ({per_cycle} per cycle)"
+            f"{format_count(plan.all_cycles, 'cycle')} × "
+            f"{format_count(plan.cycle_length, 'epoch')}{new}, "
+            f"{format_count(members, 'member')} kept ({per_cycle} per cycle)"
         )
 
 
@@ -290,7 +292,3 @@ def schedule_of(numbers: Mapping[str, Any]) -> RestartSchedule:
 def selection_of(numbers: Mapping[str, Any]) -> MemberSelection:
     """Return the selection in ``numbers``. Raises ValueError for numbers below 1."""
     return MemberSelection(**{f.name: numbers[f.name] for f in fields(MemberSelection)})
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from ...app.training.progress import NOTHING_YET, TrainingProgress
 from ...app.training.progress_file import LogUpdate
 from ...app.training.run_state import RunState
+from ...core.counts import format_count
 from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
@@ -216,4 +217,4 @@ def _details(progress: TrainingProgress) -> Iterator[str]:
     if progress.memory_bytes is not None:
         yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
     if progress.members:
-        yield f"{progress.members} member{'s' if progress.members > 1 else ''}"
+        yield format_count(progress.members, "member")
