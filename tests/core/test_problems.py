@@ -3,6 +3,9 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.core.problems import (
@@ -70,6 +73,24 @@ def test_another_process_words_the_same_statement() -> None:
     assert copy.remedies == STARTED.remedies
     assert str(copy) == str(STARTED)
     assert isinstance(copy.values["setting"], Setting)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"template": "{missing} was started with {kept:g}."},
+        {"template": "{folder:g} was started."},
+        {"template": "{0} was started with {kept:g}."},
+        {"template": "{folder.name} was started."},
+        {"values": None},
+        {"remedies": [{"action": "other batch size", "values": {}}]},
+        {"remedies": [{"action": "unknown", "values": {}}]},
+    ],
+)
+def test_a_statement_that_lacks_a_value_is_refused(changes: dict[str, Any]) -> None:
+    content = STARTED.statement.to_json() | changes
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Statement.from_json(content)
 
 
 def test_every_action_is_worded_as_a_phrase() -> None:

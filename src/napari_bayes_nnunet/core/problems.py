@@ -162,12 +162,18 @@ class Statement:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Return the statement that `to_json` described.
 
-        Raises KeyError, TypeError or ValueError for anything else.
+        Raises KeyError, TypeError or ValueError for anything else, also if the sentence or a
+        remedy lacks a value.
         """
         remedies = (
             Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
         )
-        return cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
+        try:
+            told = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
+            told.text()
+        except (LookupError, AttributeError) as error:
+            raise ValueError("A value is missing.") from error
+        return told
 
 
 def statement(template: str, *remedies: Remedy | Action, **values: Any) -> Statement:
