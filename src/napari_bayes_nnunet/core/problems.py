@@ -172,7 +172,7 @@ class Statement:
             told = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
             told.text()
         except (LookupError, AttributeError) as error:
-            raise ValueError("A value is missing.") from error
+            raise ValueError from error
         return told
 
 
