@@ -209,6 +209,11 @@ class Problem(Exception):
         super().__init__(template)
         self.statement = statement(template, *remedies, **values)
 
+    @classmethod
+    def from_statement(cls, source: Statement) -> Self:
+        """Return the error that says what a statement says."""
+        return cls(source.template, *source.remedies, **source.values)
+
     @property
     def remedies(self) -> tuple[Remedy, ...]:
         """What the user can do."""
@@ -223,11 +228,7 @@ class Problem(Exception):
         return str(self.statement)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.statement)
-
-
-def _rebuilt(kind: type[Problem], told: Statement) -> Problem:
-    return kind(told.template, *told.remedies, **told.values)
+        return type(self).from_statement, (self.statement,)
 
 
 def _filled(template: str, values: Mapping[str, Any], word: Word) -> str:

@@ -150,7 +150,7 @@ def train_on_gpus(
     failure, stopped = mailbox.failure, mailbox.is_stopped
     mailbox.empty()
     if code:
-        raise _failure_of(failure) if failure else _ending_of(code)
+        raise ModelError.from_statement(failure) if failure else _ending_of(code)
     if stopped:
         raise TrainingStopped
 
@@ -170,10 +170,6 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _failure_of(told: Statement) -> ModelError:
-    return ModelError(told.template, *told.remedies, **told.values)
 
 
 def _ending_of(code: int) -> ModelError:

@@ -66,14 +66,14 @@ class DiskNeed:
         blocks = self.needed_bytes > self.free_bytes
         if not blocks and self.needed_bytes * (1 + SPARE) <= self.free_bytes:
             return None
-        told = statement(
+        text = statement(
             TOO_LITTLE_SPACE if blocks else LITTLE_SPACE,
             needed=size_text(self.needed_bytes),
             parts=", ".join(f"{name} {size_text(size)}" for name, size in self.parts.items()),
             free=size_text(self.free_bytes),
             output=output,
         )
-        return DatasetProblem(told, output, blocks=blocks)
+        return DatasetProblem(text, output, blocks=blocks)
 
 
 def estimate_disk_need(

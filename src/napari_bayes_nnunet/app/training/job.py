@@ -231,8 +231,8 @@ def _check_patients(request: TrainingRequest, fold: str, splits: list[Split] | N
     split = splits[int(fold)]
     pattern = request.patient or DEFAULT_PATIENT
     patients = {case: patient_of(case, pattern) for case in (*split.train, *split.validation)}
-    for told in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
-        raise AppError(told.template, *told.remedies, **told.values)
+    for shared in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
+        raise AppError.from_statement(shared)
 
 
 def _as_recorded(

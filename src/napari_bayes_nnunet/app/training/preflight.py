@@ -176,8 +176,8 @@ def _start(
     """Return the record of the run, if it is settled, and the fold that would be trained."""
     settled, fold = None, request.fold or "0"
     if run.path.resolve() == dataset.path.resolve():
-        told = statement(OUTPUT_IS_DATASET, dataset=dataset.path)
-        problems.append(DatasetProblem(told, run.path))
+        text = statement(OUTPUT_IS_DATASET, dataset=dataset.path)
+        problems.append(DatasetProblem(text, run.path))
     with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
@@ -253,12 +253,12 @@ def _split_problems(
     cases: dict[str, list[str]] = {use: [] for use in (TRAINING, VALIDATION, LEFT_OUT)}
     for case, use in uses.items():
         cases[use].append(case)
-    for told in shared_patients(cases[TRAINING], cases[VALIDATION], patients, split_name):
-        yield DatasetProblem(told, file)
+    for text in shared_patients(cases[TRAINING], cases[VALIDATION], patients, split_name):
+        yield DatasetProblem(text, file)
     unused = cases[LEFT_OUT]
     if unused:
-        told = statement(UNUSED_CASES, cases=named(unused), count=len(unused), split=split_name)
-        yield DatasetProblem(told, file, blocks=False)
+        text = statement(UNUSED_CASES, cases=named(unused), count=len(unused), split=split_name)
+        yield DatasetProblem(text, file, blocks=False)
 
 
 def _output_problems(output: Path, disk: DiskNeed) -> Iterator[DatasetProblem]:

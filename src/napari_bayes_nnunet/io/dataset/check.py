@@ -112,19 +112,19 @@ def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Data
     """Return the problems of a dataset as a whole, given the ``checks`` of all its cases."""
     problems = [*_numbering_problems(dataset), *_unlabelled_images(dataset)]
     if dataset.json["file_ending"] not in ENDINGS:
-        told = statement(
+        text = statement(
             NOT_CHECKED,
             dataset=dataset.path,
             ending=dataset.json["file_ending"],
             endings=" and ".join(ENDINGS),
         )
-        problems.append(DatasetProblem(told, dataset.path / "dataset.json", blocks=False))
+        problems.append(DatasetProblem(text, dataset.path / "dataset.json", blocks=False))
     elif checks and all(check.values for check in checks):
         # An unreadable label might contain the missing structure.
         problems += _missing_structures(dataset, checks)
     if len(dataset.cases) == 1:
-        told = statement(ONE_CASE, dataset=dataset.path)
-        problems.append(DatasetProblem(told, dataset.path, blocks=False))
+        text = statement(ONE_CASE, dataset=dataset.path)
+        problems.append(DatasetProblem(text, dataset.path, blocks=False))
     return problems
 
 
@@ -146,8 +146,10 @@ def check_labels(dataset: RawDataset) -> list[DatasetProblem]:
 def _refuse(problems: Iterable[DatasetProblem]) -> None:
     for problem in problems:
         if problem.blocks:
-            told = problem.text if isinstance(problem.text, Statement) else statement(problem.text)
-            raise DataError(told.template, *told.remedies, **told.values)
+            text = problem.text
+            raise DataError.from_statement(
+                text if isinstance(text, Statement) else statement(text)
+            )
 
 
 def _numbering_problems(dataset: RawDataset) -> list[DatasetProblem]:
@@ -155,8 +157,8 @@ def _numbering_problems(dataset: RawDataset) -> list[DatasetProblem]:
     if numbers == list(range(len(numbers))):
         return []
     file = dataset.path / "dataset.json"
-    told = statement(GAPS, file=file, numbers=", ".join(map(str, numbers)))
-    return [DatasetProblem(told, file)]
+    text = statement(GAPS, file=file, numbers=", ".join(map(str, numbers)))
+    return [DatasetProblem(text, file)]
 
 
 def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
@@ -170,8 +172,8 @@ def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
     if not files:
         return []
     names = named([file.name for file in files])
-    told = statement(UNLABELLED_IMAGES, images=names, count=len(files))
-    return [DatasetProblem(told, files[0], blocks=False)]
+    text = statement(UNLABELLED_IMAGES, images=names, count=len(files))
+    return [DatasetProblem(text, files[0], blocks=False)]
 
 
 def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
@@ -183,8 +185,8 @@ def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> lis
     ]
     if not missing:
         return []
-    told = statement(MISSING_STRUCTURES, dataset=dataset.path, structures=", ".join(missing))
-    return [DatasetProblem(told, dataset.path / "dataset.json")]
+    text = statement(MISSING_STRUCTURES, dataset=dataset.path, structures=", ".join(missing))
+    return [DatasetProblem(text, dataset.path / "dataset.json")]
 
 
 def _read_geometry(file: Path, problems: list[DatasetProblem]) -> Geometry | None:
@@ -203,13 +205,13 @@ def _check_label(
     values = tuple(np.unique(volume.voxels).tolist())
     unknown = [str(value) for value in values if value not in names]
     if unknown:
-        told = statement(
+        text = statement(
             UNNAMED_VALUES,
             file=file,
             values=", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else ""),
             known=", ".join(f"{value} ({name})" for value, name in names.items()),
         )
-        problems.append(DatasetProblem(told, file))
+        problems.append(DatasetProblem(text, file))
     elif not any(value and names[value] != IGNORE for value in values):
         problems.append(DatasetProblem(statement(ONLY_BACKGROUND, file=file), file, blocks=False))
     return volume.geometry, values
@@ -224,8 +226,8 @@ def _read(
         problems.append(DatasetProblem(error.statement, file))
         return None
     if volume.is_cine:
-        told = statement(CINE_CASE, file=file, phases=volume.phases)
-        problems.append(DatasetProblem(told, file))
+        text = statement(CINE_CASE, file=file, phases=volume.phases)
+        problems.append(DatasetProblem(text, file))
         return None
     return volume
 
@@ -246,30 +248,30 @@ def _grid_problems(
     file: Path, label: Geometry, image_file: Path, image: Geometry
 ) -> list[DatasetProblem]:
     if label.shape != image.shape:
-        told = statement(
+        text = statement(
             OTHER_SHAPE,
             file=file.name,
             shape=label.shape,
             image=image_file.name,
             expected=image.shape,
         )
-        return [DatasetProblem(told, file)]
+        return [DatasetProblem(text, file)]
     if not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
-        told = statement(
+        text = statement(
             OTHER_SPACING,
             file=file.name,
             spacing=_spacing_text(label),
             image=image_file.name,
             expected=_spacing_text(image),
         )
-        return [DatasetProblem(told, file)]
+        return [DatasetProblem(text, file)]
     distance = _largest_shift(label, image)
     if distance <= min(image.spacing):
         return []
     # nnU-Net pairs voxels by index, so it only warns too: a label that was saved without the
     # orientation of its image is still right.
-    told = statement(SHIFTED, file=file.name, distance=distance, image=image_file.name)
-    return [DatasetProblem(told, file, blocks=False)]
+    text = statement(SHIFTED, file=file.name, distance=distance, image=image_file.name)
+    return [DatasetProblem(text, file, blocks=False)]
 
 
 def _spacing_text(grid: Geometry) -> str:

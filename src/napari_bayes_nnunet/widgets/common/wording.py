@@ -58,11 +58,11 @@ FIELDS: Final[Mapping[str, str]] = {
 """Names of the fields; a setting without a field keeps its own name."""
 
 
-def in_the_window(told: Statement | Problem | str) -> str:
+def in_the_window(words: Statement | Problem | str) -> str:
     """Return the text of a statement or an error in the words of the window."""
-    if isinstance(told, Problem):
-        told = told.statement
-    return told if isinstance(told, str) else told.text(WINDOW_PHRASES, word=field_name)
+    if isinstance(words, Problem):
+        words = words.statement
+    return words if isinstance(words, str) else words.text(WINDOW_PHRASES, word=field_name)
 
 
 def field_name(setting: Setting) -> str:
