@@ -25,6 +25,7 @@ from napari_bayes_nnunet.app.review.corrected_studies import (
     whole_queue,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io import DataError
@@ -162,8 +163,8 @@ def test_damaged_study_has_a_problem_and_comes_last(studies) -> None:
     (damaged / "review.json").write_text("{")
     found = drain(find_corrected(studies))
     assert [study.case for study in found] == ["good", "cut", "damaged"]
-    assert "edited.nii.gz" in found[1].problem
-    assert "review.json" in found[2].problem
+    assert "edited.nii.gz" in str(found[1].problem)
+    assert found[2].problem.values["file"] == damaged / "review.json"
     assert drain(find_corrected(studies / "good" / "posterior")) == []
 
 
@@ -174,8 +175,8 @@ def test_two_reviews_of_one_case_are_refused(studies) -> None:
         reviewed(folder)
     found = {study.folder: study for study in drain(find_corrected(studies))}
     assert found[first].ready == found[second].ready == ()
-    assert found[first].problem == DUPLICATE.format(case="heart", other=second)
-    assert found[second].problem == DUPLICATE.format(case="heart", other=first)
+    assert found[first].problem == statement(DUPLICATE, case="heart", other=second)
+    assert found[second].problem == statement(DUPLICATE, case="heart", other=first)
 
 
 def test_review_that_has_not_started_is_no_duplicate(studies) -> None:
@@ -183,8 +184,8 @@ def test_review_that_has_not_started_is_no_duplicate(studies) -> None:
     make_study(studies / "A" / "heart", case="heart")
     reviewed(studies / "heart")
     first, second = drain(find_corrected(studies))
-    assert (first.ready, first.problem) == ((None,), "")
-    assert (second.ready, second.problem) == ((), "")
+    assert (first.ready, first.problem) == ((None,), None)
+    assert (second.ready, second.problem) == ((), None)
 
 
 # Add studies
@@ -288,8 +289,8 @@ def test_failed_studies_do_not_stop_the_others(studies, data) -> None:
     result = drain(steps)
     assert result.added == {good: ["good"], also: ["zz good"]}
     assert set(result.failed) == {lost, painted}
-    assert "lost_image.nii.gz" in result.failed[lost]
-    assert "9" in result.failed[painted]
+    assert result.failed[lost].values["image"] == "lost_image.nii.gz"
+    assert "9" in str(result.failed[painted])
     assert result.dataset == read_dataset(data)
     assert set(result.dataset.corrections) == {"good", "zz good"}
 
@@ -300,7 +301,7 @@ def test_original_case_of_dataset_is_never_replaced(studies, data) -> None:
     decide(folder, [(1, z) for z in QUEUED])
     before = (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes()
     result = added(folder, data=data)
-    assert "patient001_frame01" in result.failed[folder]
+    assert "patient001_frame01" in str(result.failed[folder])
     assert (data / "labelsTr" / "patient001_frame01.nii.gz").read_bytes() == before
 
 

@@ -56,7 +56,7 @@ def test_a_summary_has_progress_and_warnings(tmp_path: Path) -> None:
     assert (summary.reviewed, summary.flagged, summary.slices) == (3, 1, 4)
     assert summary.finished
     assert summary.warnings == ("LV: 400 mL",)
-    assert summary.problem == ""
+    assert summary.problem is None
 
 
 def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
@@ -64,10 +64,11 @@ def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
     (make(tmp_path / "cut", 0.9) / "study.json").write_text('{"format"')
     (make(tmp_path / "damaged", 0.9) / "review.json").write_text("")
     cut, damaged, good = list_studies(tmp_path)
-    assert "study.json is damaged" in cut.problem
     assert cut.case == "cut"
-    assert "review.json is damaged" in damaged.problem
-    assert good.problem == ""
+    for study, file in ((cut, "study.json"), (damaged, "review.json")):
+        assert study.problem.values.keys() == {"file", "repair"}  # not unreadable, not newer
+        assert study.problem.values["file"] == study.folder / file
+    assert good.problem is None
 
 
 def test_empty_and_missing_folders_have_no_studies(tmp_path: Path) -> None:

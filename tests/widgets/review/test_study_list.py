@@ -13,8 +13,10 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.summary import StudySummary
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.review.study_list import (
     NO_STUDIES,
     SEARCHING,
@@ -34,7 +36,8 @@ GOOD = summary("good", 0.93, slices=24)
 BAD = summary("bad", 0.71, warnings=(OUT_OF_RANGE,), reviewed=7, flagged=2, slices=24)
 DONE = summary("done", 0.88, reviewed=24, slices=24, finished=True)
 UNKNOWN = summary("unknown")
-BROKEN = summary("broken", problem="study.json is cut short.")
+CUT_SHORT = statement("{file} is cut short.", Action.OTHER_OUTPUT, file="study.json")
+BROKEN = summary("broken", problem=CUT_SHORT)
 ALL = [BROKEN, BAD, DONE, GOOD, UNKNOWN]
 """Studies, sorted by `list_studies`."""
 
@@ -131,7 +134,7 @@ def test_an_unusable_study_is_not_opened(study_list: StudyList, heard: Any, qtbo
     click(study_list, 0, qtbot)
     click(study_list, 0, qtbot, double=True)
     assert not study_list.open_button.isEnabled()
-    assert study_list.detail.text() == "study.json is cut short."
+    assert study_list.detail.text() == in_the_window(CUT_SHORT) != str(CUT_SHORT)
     assert heard == []
 
 

@@ -12,11 +12,13 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.review.corrected_studies import AddedStudies, CorrectedStudy
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import save_review
 from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.training.studies_form import (
     ADDED,
     ADDING_STOPPED,
@@ -37,12 +39,13 @@ from ...helpers.settling import settle
 from ...helpers.studies import make_study
 from .test_data_form import drop, endless
 
+CUT_SHORT = statement("{file} is cut short.", Action.OTHER_OUTPUT, file="study.json")
 READY = CorrectedStudy(folder=Path("s/ready"), case="ready", ready=(4, 2))
 HALF = CorrectedStudy(folder=Path("s/half"), case="half", ready=(4,), open_slices={2: 3})
 OPEN = CorrectedStudy(folder=Path("s/open"), case="open", open_slices={8: 4, 1: 2})
 VOLUME = CorrectedStudy(folder=Path("s/volume"), case="volume", ready=(None,))
 NEW = CorrectedStudy(folder=Path("s/new"), case="new")
-BROKEN = CorrectedStudy(folder=Path("s/broken"), case="broken", problem="It is cut short.")
+BROKEN = CorrectedStudy(folder=Path("s/broken"), case="broken", problem=CUT_SHORT)
 ALL = [READY, HALF, VOLUME, OPEN, NEW, BROKEN]
 
 
@@ -118,7 +121,7 @@ def test_unusable_study_shows_the_reason(make_form, qtbot) -> None:
     color = form.table.model().index(5, 0).data(Qt.ItemDataRole.ForegroundRole)
     assert color.name().upper() == LEVEL_COLORS["blocking"]
     form.table.selectRow(5)
-    assert form.detail.text() == "It is cut short."
+    assert form.detail.text() == in_the_window(CUT_SHORT) != str(CUT_SHORT)
     form.table.selectRow(0)
     assert form.detail.text() == ""
 
@@ -243,7 +246,9 @@ def test_failed_studies_are_listed_and_shortened(make_form, data, qtbot) -> None
 
     def add(folders: Sequence[Path], dataset: Path) -> Any:
         yield 0, 1
-        failed = {folder: f"No image {folder.name}." for folder in folders[1:]}
+        failed = {
+            folder: statement("No image {number}.", number=folder.name) for folder in folders[1:]
+        }
         added = {folders[0]: ["case 0"]}
         return AddedStudies(dataset=read_dataset(dataset), added=added, failed=failed)
 

@@ -148,8 +148,8 @@ def _folders(studies: Path) -> Iterator[Path]:
     if not summaries:
         raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
     for study, following in zip(summaries, [*summaries[1:], None], strict=True):
-        if study.problem:
-            raise AppError(study.problem)
+        if study.problem is not None:
+            raise AppError.from_statement(study.problem)
         if following is not None and study.case == following.case:
             raise AppError(
                 "{first} and {second} are both studies of {case}. Keep only one of them.",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.problems import Statement, statement
 from ...core.review.queue import QueueItem, review_queue, slice_scores
 from ...core.types import Phase
 from ...io import DataError
@@ -38,14 +39,15 @@ class CorrectedStudy:
     """A study and its phases that can be trained on.
 
     ``ready`` are the reviewed phases; ``open_slices``: phase → number of slices still to accept.
-    Both are empty if the review has not started. ``problem`` says why the study cannot be used.
+    Both are empty if the review has not started. ``problem`` says why the study cannot be
+    used, if it cannot.
     """
 
     folder: Path
     case: str
     ready: tuple[Phase, ...] = ()
     open_slices: Mapping[Phase, int] = field(default_factory=dict)
-    problem: str = ""
+    problem: Statement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class AddedStudies:
 
     dataset: RawDataset
     added: Mapping[Path, Sequence[str]]
-    failed: Mapping[Path, str]
+    failed: Mapping[Path, Statement]
 
 
 def find_corrected(folder: Path) -> Generator[tuple[int, int], None, list[CorrectedStudy]]:
@@ -68,7 +70,8 @@ def find_corrected(folder: Path) -> Generator[tuple[int, int], None, list[Correc
         yield done, len(summaries)
         studies.append(_corrected_study(summary))
     return sorted(
-        _without_duplicates(studies), key=lambda study: (-len(study.ready), bool(study.problem))
+        _without_duplicates(studies),
+        key=lambda study: (-len(study.ready), study.problem is not None),
     )
 
 
@@ -82,13 +85,13 @@ def add_studies(
     """
     read_dataset(dataset)
     added: dict[Path, Sequence[str]] = {}
-    failed: dict[Path, str] = {}
+    failed: dict[Path, Statement] = {}
     for done, folder in enumerate(folders):
         yield done, len(folders)
         try:
             added[folder] = add_study(folder, dataset)
         except (AppError, DataError) as error:
-            failed[folder] = str(error)
+            failed[folder] = error.statement
     return AddedStudies(dataset=read_dataset(dataset), added=added, failed=failed)
 
 
@@ -191,12 +194,12 @@ def describe_phase(phase: Phase) -> str:
 def _corrected_study(summary: StudySummary) -> CorrectedStudy:
     """Return a study with its ready phases; only a review that has started is read."""
     study = CorrectedStudy(folder=summary.folder, case=summary.case, problem=summary.problem)
-    if summary.problem or not summary.reviewed:
+    if summary.problem is not None or not summary.reviewed:
         return study
     try:
         session = ReviewSession(_read(summary.folder))
     except DataError as error:
-        return replace(study, problem=str(error))
+        return replace(study, problem=error.statement)
     open_slices = count_open_slices(session, whole_queue(session))
     still_open = {phase: count for phase, count in open_slices.items() if count}
     return replace(study, ready=ready_phases(open_slices), open_slices=still_open)
@@ -212,7 +215,7 @@ def _without_duplicates(studies: Sequence[CorrectedStudy]) -> list[CorrectedStud
         replace(
             study,
             ready=(),
-            problem=DUPLICATE.format(case=study.case, other=_other(study, ready[study.case])),
+            problem=statement(DUPLICATE, case=study.case, other=_other(study, ready[study.case])),
         )
         if study.ready and len(ready[study.case]) > 1
         else study

@@ -147,9 +147,7 @@ def _refuse(problems: Iterable[DatasetProblem]) -> None:
     for problem in problems:
         if problem.blocks:
             text = problem.text
-            raise DataError.from_statement(
-                text if isinstance(text, Statement) else statement(text)
-            )
+            raise DataError.from_statement(text if isinstance(text, Statement) else statement(text))
 
 
 def _numbering_problems(dataset: RawDataset) -> list[DatasetProblem]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.problems import Statement
 from .. import DataError
 from .info import is_study, read_study_info
 from .review_state import ReviewState, read_review
@@ -18,7 +19,7 @@ class StudySummary:
 
     ``quality`` is the predicted quality, 0 … 1: the mean pairwise Dice of the members over
     structures and phases, None if unknown. ``reviewed`` of the ``slices`` have a decision,
-    ``flagged`` of them are flagged. ``problem`` is the reason why the study cannot be opened.
+    ``flagged`` of them are flagged. ``problem`` says why the study cannot be opened, if it cannot.
     """
 
     folder: Path
@@ -29,7 +30,7 @@ class StudySummary:
     flagged: int = 0
     slices: int = 0
     finished: bool = False
-    problem: str = ""
+    problem: Statement | None = None
 
 
 def list_studies(folder: Path) -> list[StudySummary]:
@@ -46,7 +47,7 @@ def summarise_study(folder: Path) -> StudySummary:
         info = read_study_info(folder)
         review = read_review(folder) or ReviewState()
     except DataError as error:
-        return StudySummary(folder=folder, case=folder.name, problem=str(error))
+        return StudySummary(folder=folder, case=folder.name, problem=error.statement)
     return StudySummary(
         folder=folder,
         case=info.case,
@@ -70,4 +71,4 @@ def _study_folders(folder: Path) -> Iterator[Path]:
 
 def _worst_first(summary: StudySummary) -> tuple[bool, float, str]:
     quality = 2.0 if summary.quality is None else summary.quality
-    return not summary.problem, quality, summary.case
+    return summary.problem is None, quality, summary.case

@@ -16,6 +16,7 @@ from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.rows_table import Column, Level, Row, RowsTable
+from ..common.wording import in_the_window
 
 _COLUMNS = (
     Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
@@ -160,7 +161,7 @@ def make_study_row(study: StudySummary, *, name: str = "") -> Row:
 
 
 def _problems(study: StudySummary) -> list[str]:
-    return [study.problem] if study.problem else list(study.warnings)
+    return [in_the_window(study.problem)] if study.problem else list(study.warnings)
 
 
 def _state(study: StudySummary) -> str:

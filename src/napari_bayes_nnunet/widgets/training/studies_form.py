@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import MessageLabel, form_layout, row_label
@@ -18,6 +19,7 @@ from ..common.folder_row import FolderRow
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
+from ..common.wording import in_the_window
 from .dataset_form import DatasetFolderForm
 
 if TYPE_CHECKING:
@@ -216,14 +218,14 @@ class StudiesForm(FolderDrop, QWidget):
         studies: Sequence[CorrectedStudy],
         *,
         added: Mapping[Path, Sequence[str]] | None = None,
-        failed: Mapping[Path, str] | None = None,
+        failed: Mapping[Path, Statement] | None = None,
     ) -> None:
         self._studies = studies
         added, failed = added or {}, failed or {}
         self.table.set_rows(
             [
                 corrected_study_row(
-                    study, added=study.folder in added, failure=failed.get(study.folder, "")
+                    study, added=study.folder in added, failure=failed.get(study.folder)
                 )
                 for study in studies
             ]
@@ -238,12 +240,15 @@ class StudiesForm(FolderDrop, QWidget):
             self.dataset_changed.emit(dataset)
 
 
-def corrected_study_row(study: CorrectedStudy, *, added: bool = False, failure: str = "") -> Row:
+def corrected_study_row(
+    study: CorrectedStudy, *, added: bool = False, failure: Statement | None = None
+) -> Row:
     """Return a row with the case, its ready or added phases, and its open slices."""
     problem = failure or study.problem
     ready = phases_text(study.ready) if study.ready else "–"
-    if problem:
-        return Row((study.case, "not added" if failure else "not usable"), problem, "blocking")
+    if problem is not None:
+        state = "not usable" if failure is None else "not added"
+        return Row((study.case, state), in_the_window(problem), "blocking")
     if added:
         return Row((study.case, f"{ready}: added"), str(study.folder), "done")
     is_started = bool(study.ready or study.open_slices)
@@ -285,7 +290,7 @@ def _added_lines(result: AddedStudies, studies: Sequence[CorrectedStudy]) -> lis
         images=_number(images, "image"), studies=_number(len(result.added), "study")
     )
     cases = {study.folder: study.case for study in studies}
-    failures = [f"{cases[folder]}: {sentence}" for folder, sentence in result.failed.items()]
+    failures = [f"{cases[folder]}: {in_the_window(p)}" for folder, p in result.failed.items()]
     more = len(failures) - FAILURES_SHOWN
     rest = [MORE_FAILURES.format(count=more)] if more > 0 else []
     return [added if images else NOTHING_ADDED, *failures[:FAILURES_SHOWN], *rest]
