@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from napari_bayes_nnunet import __version__
 from napari_bayes_nnunet.app.review.dicom_export import export_dicom
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
@@ -57,8 +58,9 @@ def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Pa
     values = {m.name.value: m.value for group in groups for m in group.get_measurements()}
     assert values["8821-1"] == pytest.approx(session.measured()["LV EDV"].value, abs=0.01)
     assert values["8811-2"] == pytest.approx(session.measured()["LV EF"].value, abs=0.01)
-    segment = hd.seg.segread(files[0]).SegmentSequence[0]
-    assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+    written = hd.seg.segread(files[0])
+    assert written.SoftwareVersions == __version__
+    assert written.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert "Doe" not in files[3].read_text()
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from ... import __version__
 from ...core.problems import Action
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
-from ...io.dicom.seg import MAKER, LabelOrigin, read_seg, write_seg
+from ...io.dicom.seg import LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
@@ -43,7 +43,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     labels, case = session.labels_to_save(), study.info.case
     origin = LabelOrigin(
         algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:64],
-        version=version(MAKER),
+        version=__version__,
         corrected=bool(session.edited_places()),
     )
     names, report, table = dicom_file_names(case, study.info.phases)
