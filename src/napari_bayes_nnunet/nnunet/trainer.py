@@ -31,7 +31,8 @@ from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
 from . import ModelError
-from .device import has_fast_bfloat16, is_out_of_memory, used_memory
+from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
+from .fork_guard import end_forks_with_this_process
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
 from .weights import read_checkpoint, trajectory_layers, write_member
 
@@ -409,6 +410,33 @@ class EpochRate:
 
 def _number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def make_trainer(
+    dataset: str, configuration: str, fold: str, *, plans: str, device: torch.device, resume: bool
+) -> CheckpointEnsembleTrainer:
+    """Return the trainer of a preprocessed dataset, with the last saved state if it resumes.
+
+    ``dataset`` and ``plans`` are nnU-Net's names. `trainer_environment` must be set, because
+    nnU-Net itself looks the trainer up.
+    """
+    # Here, because nnU-Net's command is that module and imports this one.
+    from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+
+    os.environ.update(training_environment(device))
+    if device.type == "cuda":
+        end_forks_with_this_process()
+    trainer: CheckpointEnsembleTrainer = get_trainer_from_args(
+        dataset,
+        configuration,
+        fold if fold == "all" else int(fold),
+        CheckpointEnsembleTrainer.__name__,
+        plans,
+        continue_training=resume,
+        device=device,
+    )
+    maybe_load_checkpoint(trainer, resume, validation_only=False)
+    return trainer
 
 
 def trainer_environment(run: Path) -> dict[str, str]:

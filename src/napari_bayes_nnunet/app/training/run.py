@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.counts import format_count
 from ...core.problems import Statement
@@ -33,9 +33,7 @@ from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation_range
 
 if TYPE_CHECKING:
-    import torch
-
-    from ...nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
+    from ...nnunet.trainer import TrainerSettings
 
 Tell = Callable[[Message], None]
 OnEpoch = Callable[[EpochReport], None]
@@ -231,8 +229,14 @@ def _runner_on_device(
 ) -> tuple[int, Callable[[], None]]:
     """Return the first epoch, and a function that trains in this process."""
     from ...nnunet.device import choose_device
+    from ...nnunet.trainer import make_trainer
 
-    trainer = _make_trainer(job, plans, choose_device(job.request.device))
+    trainer = make_trainer(
+        *(job.dataset.nnunet_name, job.record.configuration, job.fold),
+        plans=plans,
+        device=choose_device(job.request.device),
+        resume=job.request.resume,
+    )
     trainer.on_epoch = on_epoch
     trainer.stop_requested = lambda: bool(stop)
     return trainer.current_epoch, trainer.run_training
@@ -261,32 +265,6 @@ def _runner_on_cards(
         stop_requested=lambda: bool(stop),
     )
     return ddp.saved_epoch(job.run, job.fold) if resume else 0, run_training
-
-
-def _make_trainer(job: TrainingJob, plans: str, device: torch.device) -> CheckpointEnsembleTrainer:
-    """Return nnU-Net's trainer, with the last saved state if the training is resumed."""
-    from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
-
-    from ...nnunet.device import training_environment
-    from ...nnunet.fork_guard import end_forks_with_this_process
-    from ...nnunet.trainer import CheckpointEnsembleTrainer
-
-    os.environ.update(training_environment(device))
-    if device.type == "cuda":
-        end_forks_with_this_process()
-    fold: Any = job.fold if job.fold == "all" else int(job.fold)
-    resume = job.request.resume
-    trainer = get_trainer_from_args(
-        job.dataset.nnunet_name,
-        job.record.configuration,
-        fold,
-        CheckpointEnsembleTrainer.__name__,
-        plans,
-        continue_training=resume,
-        device=device,
-    )
-    maybe_load_checkpoint(trainer, resume, validation_only=False)
-    return trainer  # type: ignore[no-any-return]
 
 
 def _training_text(job: TrainingJob) -> str:
