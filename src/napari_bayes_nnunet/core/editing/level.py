@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..ensemble.stored_posterior import CERTAIN, SlicePosterior
 from ..types import Mask
-from .slice_checks import Labels, check_same_shape, check_slice, structure_mask
+from .slice_checks import Labels, check_label, check_same_shape, check_slice, structure_mask
 
 LEVEL_STEPS = 2 * CERTAIN
 """Steps of the level from margin 0 to 1: 255 probabilities, and ties half-way between them."""
@@ -66,13 +66,7 @@ def _ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     others at most half a stored step below it. So ties are decided, and margin 0 gives the
     prediction whatever was rounded.
     """
-    classes = len(slice_.probabilities)
-    if not 1 <= label < classes:
-        raise InputError(
-            "Structure {label} is missing: the posterior has structures 1 to {last}.",
-            label=label,
-            last=classes - 1,
-        )
+    check_label(slice_, label)
     stored = _stored(slice_.probabilities)
     rivals = np.delete(stored, label, axis=0).max(axis=0)
     ranks = 2 * (stored[label] - rivals)

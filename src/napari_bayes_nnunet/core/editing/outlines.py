@@ -13,6 +13,7 @@ from skimage.measure import find_contours
 from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
 from .closed_curve import Points
+from .slice_checks import check_label
 
 
 def trace_outlines(map_: NDArray[Any], level: float) -> list[Points]:
@@ -41,7 +42,7 @@ def level_outlines(
     They are interpolated between voxels. A level that the structure does not reach has no outlines.
     Raises InputError for a label the posterior lacks, or a level not between 0 and 1.
     """
-    _check(slice_, label)
+    check_label(slice_, label)
     for level in levels:
         if not 0 < level < 1:
             raise InputError("Expected a probability between 0 and 1, found {level}.", level=level)
@@ -53,15 +54,5 @@ def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
 
     Raises InputError for a label the posterior lacks.
     """
-    _check(slice_, label)
+    check_label(slice_, label)
     return [trace_outlines(labels == label, 0.5) for labels in slice_.members]
-
-
-def _check(slice_: SlicePosterior, label: int) -> None:
-    classes = len(slice_.probabilities)
-    if not 1 <= label < classes:
-        raise InputError(
-            "Structure {label} is missing: the posterior has structures 1 to {last}.",
-            label=label,
-            last=classes - 1,
-        )

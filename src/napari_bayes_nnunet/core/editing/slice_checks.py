@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import InputError
+from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 
 Labels = NDArray[np.uint8]
@@ -46,6 +47,17 @@ def check_structures(structures: Collection[int]) -> tuple[int, ...]:
                 "Label {label} is not a structure: structures are 1 to 255.", label=label
             )
     return tuple(sorted(set(structures)))
+
+
+def check_label(slice_: SlicePosterior, label: int) -> None:
+    """Raise InputError if the posterior has no structure ``label``."""
+    last = len(slice_.probabilities) - 1
+    if not 1 <= label <= last:
+        raise InputError(
+            "Structure {label} is missing: the posterior has structures 1 to {last}.",
+            label=label,
+            last=last,
+        )
 
 
 def structure_mask(labels: Labels, structures: Collection[int]) -> Mask:

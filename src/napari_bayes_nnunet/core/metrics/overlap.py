@@ -45,16 +45,21 @@ def dice(
     {'RV': 0.667, 'MYO': 1.0}
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
-    if prediction.shape != reference.shape:
-        raise InputError(
-            "Expected a label map of shape {expected}, found {found}.",
-            expected=reference.shape,
-            found=prediction.shape,
-        )
+    check_shape(prediction, reference.shape)
     return {
         name: _dice_of_masks(prediction == label, reference == label)
         for name, label in structures.items()
     }
+
+
+def check_shape(labels: LabelMap, expected: tuple[int, ...]) -> None:
+    """Raise InputError if a label map has another shape."""
+    if labels.shape != expected:
+        raise InputError(
+            "Expected a label map of shape {expected}, found {found}.",
+            expected=expected,
+            found=labels.shape,
+        )
 
 
 def pairwise_dice(
@@ -130,13 +135,8 @@ class PairwiseDice:
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
             raise InputError("Expected label maps of integers, found {dtype}.", dtype=labels.dtype)
-        if self._shape not in (None, labels.shape):
-            raise InputError(
-                "Expected a label map of shape {expected}, found {found}.",
-                expected=self._shape,
-                found=labels.shape,
-            )
-        self._shape = labels.shape
+        self._shape = self._shape or labels.shape
+        check_shape(labels, self._shape)
         boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
         member = {
             name: _PackedMask.of(labels, label, boxes[label - 1])

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import InputError
 from ..types import Mask
 from .calibration import foreground_box
-from .overlap import LabelMap
+from .overlap import LabelMap, check_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +43,7 @@ def surface_distances(
     Raises InputError if the shapes differ.
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
-    if prediction.shape != reference.shape:
-        raise InputError(
-            "Expected a label map of shape {expected}, found {found}.",
-            expected=reference.shape,
-            found=prediction.shape,
-        )
+    check_shape(prediction, reference.shape)
     if len(prediction) == 1:
         prediction, reference, spacing = prediction[0], reference[0], spacing[1:]
     return {
