@@ -72,12 +72,12 @@ def test_a_chosen_image_must_have_the_grid(folder, tmp_path) -> None:
     with pytest.raises(DataError) as caught:
         open_study(folder, image=other)
     assert caught.value.values["file"] == "other.nii.gz"
-    assert caught.value.values["grid"].same_grid(geometry)
-    assert caught.value.values["study_grid"].same_grid(CINE)
+    assert caught.value.values["found"].same_grid(geometry)
+    assert caught.value.values["expected"].same_grid(CINE)
     write_image(other, np.ones(VOLUME.shape, np.int16), VOLUME)
     with pytest.raises(DataError) as caught:
         open_study(folder, image=other)
-    assert caught.value.values["grid"].same_grid(VOLUME)
+    assert caught.value.values["found"].same_grid(VOLUME)
 
 
 def test_another_chosen_file_is_shown_with_doubt(folder, tmp_path) -> None:

@@ -19,8 +19,9 @@ from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.corrected_cases import add_training_case
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
-from ...io.images.nifti import Volume, read_volume
+from ...io.images.nifti import Volume
 from ...io.study.arrays import select_phase
+from ...io.study.info import read_study_image
 from ...io.study.review_state import ReviewState, read_review
 from ...io.study.study import Study, find_image, read_study
 from ...io.study.summary import StudySummary, list_studies
@@ -246,13 +247,4 @@ def _image_of(study: Study) -> Volume:
             case=study.info.case,
             image="its image" if study.info.image is None else study.info.image.name,
         )
-    image = read_volume(file, allow_blank=True)
-    if not image.geometry.same_grid(study.info.geometry):
-        raise DataError(
-            "{file} has a different grid ({found}) from the study ({expected}). Put the image that "
-            "was segmented next to the study.",
-            file=file.name,
-            found=image.geometry,
-            expected=study.info.geometry,
-        )
-    return image
+    return read_study_image(study.info, file)

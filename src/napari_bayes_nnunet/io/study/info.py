@@ -17,6 +17,7 @@ from ..files.checksum import sha256
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_classes
+from ..images.nifti import Volume, read_volume
 from .arrays import IMAGE, phase_name
 from .case_report import ReportEntries, predicted_quality, warnings_in
 
@@ -29,6 +30,10 @@ NOT_A_STUDY: Final = (
 CHANGED_IMAGE: Final = (
     "{image} is not the image that this study was made from. Put the original image there or next "
     "to the study, or segment the image again."
+)
+OTHER_IMAGE_GRID: Final = (
+    "{file} has a different grid ({found}) from the study ({expected}). Use the image that the study "
+    "was made from."
 )
 UNREADABLE_IMAGE: Final = "{image} cannot be read ({reason}). Check that its drive is connected."
 
@@ -202,6 +207,16 @@ def find_image(info: StudyInfo, folder: Path) -> Path | None:
     if others:
         raise DataError(CHANGED_IMAGE, image=others[0])
     return None
+
+
+def read_study_image(info: StudyInfo, file: Path) -> Volume:
+    """Return the image of a study. Raises DataError also if it lies on another grid."""
+    image = read_volume(file, allow_blank=True)
+    if not image.geometry.same_grid(info.geometry):
+        raise DataError(
+            OTHER_IMAGE_GRID, file=file.name, found=image.geometry, expected=info.geometry
+        )
+    return image
 
 
 def _possible_paths(image: SourceImage, folder: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari.layers import Image, Labels, Layer
 
 from ...io import DataError
-from ...io.images.nifti import read_volume
+from ...io.study.info import read_study_image
 from ...io.study.study import Study, find_image, read_study
 from .metadata import layer_data
 from .result import SegmentationResult
@@ -44,7 +44,7 @@ def _read_image(study: Study) -> Image:
     if file is None:
         name = info.image.name if info.image is not None else "The image"
         raise DataError(IMAGE_NOT_FOUND, image=name, folder=study.folder)
-    volume = read_volume(file, allow_blank=True)
+    volume = read_study_image(info, file)
     image = Layer.create(*layer_data(volume, case=info.case))
     assert isinstance(image, Image)
     return image

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...app.review.session import ReviewSession
 from ...io import DataError
-from ...io.images.nifti import Volume, read_volume
+from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
+from ...io.study.info import read_study_image
 from ...io.study.study import Study, find_image, open_study_lock, read_study
 from ..common.wording import in_the_window
 from ..reading.picture import OpenedStudy
@@ -57,7 +58,7 @@ def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
 
 def _read_chosen(study: Study, image: Path) -> tuple[Volume, str]:
     """Return the image that the reader has chosen, and a doubt about it or ""."""
-    volume, source = _read(study, image), study.info.image
+    volume, source = read_study_image(study.info, image), study.info.image
     try:
         same = source is not None and source.is_at(image)
     except OSError as error:
@@ -73,7 +74,7 @@ def _find(study: Study) -> tuple[Volume | None, str]:
     try:
         file = find_image(study.info, study.folder)
         if file is not None:
-            return _read(study, file), ""
+            return read_study_image(study.info, file), ""
     except DataError as error:
         return None, f"{in_the_window(error)} {ON_BLACK}"
     name = study.info.image.name if study.info.image else IMAGE
@@ -81,16 +82,3 @@ def _find(study: Study) -> tuple[Volume | None, str]:
         f"{name} was not found. {ON_BLACK} Put the file next to the study and reopen the study, or "
         "choose the file with Find image…"
     )
-
-
-def _read(study: Study, file: Path) -> Volume:
-    volume = read_volume(file, allow_blank=True)
-    if not volume.geometry.same_grid(study.info.geometry):
-        raise DataError(
-            "{file} has a different grid ({grid}) from the study ({study_grid}). Choose the image "
-            "the study was made from.",
-            file=file.name,
-            grid=volume.geometry,
-            study_grid=study.info.geometry,
-        )
-    return volume
