@@ -26,7 +26,7 @@ def page(tmp_path) -> CohortPage:
     (tmp_path / "a.png").write_bytes(b"a picture")
     return CohortPage(
         tmp_path,
-        asked={"Ensemble": "<made>"},
+        settings={"Ensemble": "<made>"},
         total=9,
         left_out=("Notes: 3",),
         picture_of=lambda row: tmp_path / f"{row.case}.png",

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.app.cohort.table import CohortSummary, CohortTable
 
 def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
     page = CohortPage(
-        folder, asked={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
+        folder, settings={}, total=3, left_out=(), picture_of=lambda row: folder / "none.png"
     )
     return CohortSummary(CohortTable(folder, redone=redone), page)
 

@@ -8,7 +8,7 @@ import pytest
 from napari_bayes_nnunet.app.cohort.terminal_output import (
     CohortText,
     StudyCounts,
-    found_text,
+    describe_cohort,
 )
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, StudyDone
 from napari_bayes_nnunet.core.problems import Action, Remedy
@@ -21,7 +21,7 @@ def study(number: int, kind: str = "NIfTI") -> StudyInput:
 
 def test_list_names_some_and_counts_all_studies():
     inputs = (*map(study, range(1, 23)), study(23, "DICOM"))
-    lines = found_text(FoundStudies(inputs, ("Labels: 7",))).splitlines()
+    lines = describe_cohort(FoundStudies(inputs, ("Labels: 7",))).splitlines()
     assert lines[0].endswith("23 studies: 22 NIfTI, 1 DICOM")
     assert lines[1] == "   1  NIfTI  a/heart1"
     assert lines[20] == "  20  NIfTI  a/heart20"
@@ -29,7 +29,7 @@ def test_list_names_some_and_counts_all_studies():
 
 
 def test_single_study_is_listed():
-    first, second = found_text(FoundStudies((study(1),))).splitlines()
+    first, second = describe_cohort(FoundStudies((study(1),))).splitlines()
     assert first.endswith("1 study: 1 NIfTI")
     assert second == "  1  NIfTI  a/heart1"
 

@@ -39,7 +39,7 @@ def test_values_are_escaped(text: str) -> None:
         facts=[text],
         warnings=[text],
         tiles=[Tile(text, text, text, text)],
-        asked={text: text},
+        settings={text: text},
         left_out=[text],
     )
     assert written.tags - plain.tags <= {"b", "ul", "li", "dt", "dd", "div", "small", "section"}

@@ -286,8 +286,8 @@ class _Run(Generic[Task, _Result]):
         unfit = [self.unfit[worker] for worker in workers if worker in self.unfit]
         if not unfit or len(unfit) < len(workers):
             return
-        last = max(unfit, key=lambda one: one.since)
-        if self.checked_at - last.since > max(one.limit for one in unfit):
+        last = max(unfit, key=lambda worker: worker.since)
+        if self.checked_at - last.since > max(worker.limit for worker in unfit):
             raise AppError(
                 "{reason} No worker can continue, but finished studies are kept.",
                 Action.CONTINUE,

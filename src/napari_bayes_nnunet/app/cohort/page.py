@@ -23,7 +23,7 @@ WRITES_EVERY: Final = 5.0
 class CohortPage:
     """Page that is updated during the run. Raises OSError if it cannot be written.
 
-    ``asked`` are the settings to show, ``total`` is the number of studies, and ``picture_of``
+    ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
     returns the file of a study's picture.
     """
 
@@ -31,13 +31,13 @@ class CohortPage:
         self,
         folder: Path,
         *,
-        asked: Mapping[str, str],
+        settings: Mapping[str, str],
         total: int,
         left_out: Sequence[str],
         picture_of: Callable[[StudyRow], Path],
     ) -> None:
         self._file = folder / PAGE
-        self._asked = asked
+        self._settings = settings
         self._total = total
         self._left_out = left_out
         self._picture_of = picture_of
@@ -74,7 +74,7 @@ class CohortPage:
             number=format_number,
             spread=format_spread,
             unknown=UNKNOWN,
-            asked=self._asked,
+            settings=self._settings,
             left_out=[f"{sentence}." for sentence in self._left_out],
         )
 

@@ -66,23 +66,23 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
 
 
 def run_cohort(
-    request: CohortRequest, found: FoundStudies, run_tasks: RunTasks, *, work: Work = run_study
+    request: CohortRequest, cohort: FoundStudies, run_tasks: RunTasks, *, work: Work = run_study
 ) -> Generator[StudyDone, None, None]:
     """Segment the studies, yield the outcome of each, and write cohort.csv and cohort.html.
 
     Both files are complete however the generator ends. Studies that seem finished come first, so
     that their rows are soon in the table again. Raises AppError.
     """
-    tasks = sorted(_tasks(request, found), key=lambda task: not task.picture.exists())
+    tasks = sorted(_tasks(request, cohort), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}
     time_left = TimeLeft()
     output = request.prediction.output
     page = CohortPage(
         output,
-        asked=_asked(request),
+        settings=_shown_settings(request),
         total=len(tasks),
-        left_out=found.left_out,
+        left_out=cohort.left_out,
         picture_of=lambda row: pictures[row.case],
     )
     try:
@@ -100,14 +100,14 @@ def run_cohort(
         raise unwritable(output, error) from error
 
 
-def _tasks(request: CohortRequest, found: FoundStudies) -> Iterator[StudyTask]:
+def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:
     """Yield one task per study.
 
     A task skips finished phases, because it is repeated if its worker dies.
     """
     prediction = request.prediction
     prediction = replace(prediction, images=(), skip_finished=not prediction.overwrite)
-    for study in found.inputs:
+    for study in cohort.inputs:
         yield StudyTask(ensemble=request.ensemble, request=prediction, study=study)
 
 
@@ -140,7 +140,7 @@ def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> St
     )
 
 
-def _asked(request: CohortRequest) -> Mapping[str, str]:
+def _shown_settings(request: CohortRequest) -> Mapping[str, str]:
     """Return the settings of the run, for its page."""
     prediction, settings = request.prediction, request.prediction.settings
     until_stable = ", until stable" if settings.until_stable else ""

@@ -31,7 +31,7 @@ from ..messages import (
 from ..signals import on_first_signal
 from ..terminal import JsonLines, MessageView
 from .run import CohortRequest, RunTasks, find_cohort, run_cohort
-from .terminal_output import CohortText, StudyCounts, found_text
+from .terminal_output import CohortText, StudyCounts, describe_cohort
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C."""
@@ -60,13 +60,13 @@ def run_in_terminal(
     try:
         with on_first_signal(_interrupt):
             view.show(StageStarted(text="Looking for studies"))
-            found = find_cohort(request)
+            cohort = find_cohort(request)
             for sentence in _problems(request):
                 notify(sentence)
-            counts.total = len(found.inputs)
-            view.show(StudiesFound(studies=counts.total, left_out=found.left_out))
+            counts.total = len(cohort.inputs)
+            view.show(StudiesFound(studies=counts.total, left_out=cohort.left_out))
             if not jsonl:
-                click.echo(found_text(found))
+                click.echo(describe_cohort(cohort))
             stage = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
             view.show(StageStarted(text=stage))
             with open_cluster(
@@ -79,7 +79,7 @@ def run_in_terminal(
                     folders=_folders(request),
                     notify=notify,
                 )
-                with closing(run_cohort(request, found, run)) as steps:
+                with closing(run_cohort(request, cohort, run)) as steps:
                     for study in steps:
                         counts.add(study)
                         view.show(study)

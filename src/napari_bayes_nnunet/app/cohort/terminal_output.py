@@ -76,15 +76,15 @@ class StudyCounts:
         return statement("Stopped. {summary}", Action.CONTINUE, summary=self.finished)
 
 
-def found_text(found: FoundStudies) -> str:
+def describe_cohort(cohort: FoundStudies) -> str:
     """Return the list of studies to segment and of files left out."""
-    kinds = [study.kind for study in found.inputs]
+    kinds = [study.kind for study in cohort.inputs]
     counts = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
     lines = [f"Found {len(kinds)} {'study' if len(kinds) == 1 else 'studies'}: {', '.join(counts)}"]
     width = len(str(len(kinds)))
-    for number, study in enumerate(found.inputs[:LISTED], start=1):
+    for number, study in enumerate(cohort.inputs[:LISTED], start=1):
         lines.append(f"  {number:{width}}  {study.kind}  {study.name}")
     if len(kinds) > LISTED:
         lines.append(f"  … and {len(kinds) - LISTED} more")
-    lines += [f"Left out: {sentence}" for sentence in found.left_out]
+    lines += [f"Left out: {sentence}" for sentence in cohort.left_out]
     return "\n".join(lines)

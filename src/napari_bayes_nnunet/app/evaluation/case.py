@@ -161,11 +161,11 @@ def evaluate_case(
     """
     if mutual_information is not None and not mutual_information.any():
         mutual_information = None
-    maps = {ENTROPY_DETECTION: entropy, MUTUAL_INFORMATION_DETECTION: mutual_information}
-    given = {name: values for name, values in maps.items() if values is not None}
-    _check_shapes(reference, {"labels": labels, **given})
-    judged, truth = _numbered(labels, structures), _numbered(reference, structures)
-    results = _structure_results(judged, truth, spacing, structures, pairwise_dice or {})
+    both = {ENTROPY_DETECTION: entropy, MUTUAL_INFORMATION_DETECTION: mutual_information}
+    maps = {name: values for name, values in both.items() if values is not None}
+    _check_shapes(reference, {"labels": labels, **maps})
+    predicted, truth = _numbered(labels, structures), _numbered(reference, structures)
+    results = _structure_results(predicted, truth, spacing, structures, pairwise_dice or {})
     measured: dict[str, Any] = {}
     if probabilities is not None:
         measured = _calibration(_merged(probabilities, structures, reference.shape), truth)
@@ -174,9 +174,9 @@ def evaluate_case(
         patient=patient,
         groups=dict(groups or {}),
         structures=results,
-        detection=_detection(given, judged, truth, spacing),
-        mean_entropy=_mean_in_box(given.get(ENTROPY_DETECTION), labels),
-        mean_mutual_information=_mean_in_box(given.get(MUTUAL_INFORMATION_DETECTION), labels),
+        detection=_detection(maps, predicted, truth, spacing),
+        mean_entropy=_mean_in_box(maps.get(ENTROPY_DETECTION), labels),
+        mean_mutual_information=_mean_in_box(maps.get(MUTUAL_INFORMATION_DETECTION), labels),
         **measured,
     )
 

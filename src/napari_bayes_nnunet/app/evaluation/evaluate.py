@@ -162,7 +162,7 @@ def evaluate(
     """
     check_folder(labels, "reference labels")
     names, groups = predicted_cases(predictions), read_groups(labels)
-    whose = patients_of(names, labels, pattern=patient)
+    patients = patients_of(names, labels, pattern=patient)
     cases: list[CaseEvaluation] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
@@ -170,7 +170,7 @@ def evaluate(
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
-            cases.append(_evaluated(pair, pair.reference, whose[case], groups.get(case, {})))
+            cases.append(_evaluated(pair, pair.reference, patients[case], groups.get(case, {})))
         yield EvaluationProgress(done, len(names), case)
     if not cases:
         raise AppError(

@@ -62,11 +62,11 @@ class MemberPredictor:
         if should_stop():
             raise Stopped
         cached = [self._find(forward_pass, image, mirroring) for image in images]
-        missing = [image for image, found in zip(images, cached, strict=True) if found is None]
+        missing = [image for image, kept in zip(images, cached, strict=True) if kept is None]
         computed = iter(
             self._compute(forward_pass, missing, mirroring, should_stop) if missing else ()
         )
-        return [next(computed) if found is None else found for found in cached]
+        return [next(computed) if kept is None else kept for kept in cached]
 
     def _find(self, forward_pass: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
         if self._cache is None:

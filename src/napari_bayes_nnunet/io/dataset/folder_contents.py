@@ -56,23 +56,23 @@ def look_into(images: Path, labels: Path) -> Generator[tuple[int, int], None, Fo
 
     Yields (0, files found so far). Raises DataError if one of them has no NIfTI files.
     """
-    found = FolderFiles()
-    image_files = yield from _nifti_files(images, found.reasons)
-    label_files = yield from _nifti_files(labels, found.reasons)
+    contents = FolderFiles()
+    image_files = yield from _nifti_files(images, contents.reasons)
+    label_files = yield from _nifti_files(labels, contents.reasons)
     if images.resolve() == labels.resolve():
-        found.labels = [file for file in label_files if is_named_label(file, labels)]
+        contents.labels = [file for file in label_files if is_named_label(file, labels)]
         image_files = [file for file in image_files if not is_named_label(file, images)]
     else:
         image_files = _without_nested(image_files, labels, in_root=images)
         label_files = _without_nested(label_files, images, in_root=labels)
         misplaced = _misplaced(image_files, images, are_labels=True)
-        found.reasons |= dict.fromkeys(misplaced, LABEL_AMONG_IMAGES)
+        contents.reasons |= dict.fromkeys(misplaced, LABEL_AMONG_IMAGES)
         image_files = [file for file in image_files if file not in misplaced]
         misplaced = _misplaced(label_files, labels, are_labels=False)
-        found.reasons |= dict.fromkeys(misplaced, IMAGE_AMONG_LABELS)
-        found.labels = [file for file in label_files if file not in misplaced]
-    found.images = _grouped(image_files, found, images)
-    return found
+        contents.reasons |= dict.fromkeys(misplaced, IMAGE_AMONG_LABELS)
+        contents.labels = [file for file in label_files if file not in misplaced]
+    contents.images = _grouped(image_files, contents, images)
+    return contents
 
 
 def _nifti_files(
@@ -127,9 +127,9 @@ def _cases(file: Path) -> set[tuple[Path, str]]:
     return {(file.parent, name.key.base) for name in label_names(file)}
 
 
-def _grouped(files: Sequence[Path], found: FolderFiles, root: Path) -> list[ImageFiles]:
+def _grouped(files: Sequence[Path], contents: FolderFiles, root: Path) -> list[ImageFiles]:
     """Return images of one or more channels; ``_0001`` is a case if a label has that name."""
-    labelled = {name.key for label in found.labels for name in label_names(label)}
+    labelled = {name.key for label in contents.labels for name in label_names(label)}
     further = {file for file in files if is_further_channel(file)}
     cases = {file for file in further if _has_label(file, labelled)}
     images: dict[Path, ImageFiles] = {}
@@ -143,7 +143,7 @@ def _grouped(files: Sequence[Path], found: FolderFiles, root: Path) -> list[Imag
         images[file] = ImageFiles(channels, tuple(names), patient_folders(file, root))
     in_use = {channel for image in images.values() for channel in image.files}
     for file in further - in_use:
-        found.reasons[file] = MISSING_CHANNEL
+        contents.reasons[file] = MISSING_CHANNEL
     return list(images.values())
 
 

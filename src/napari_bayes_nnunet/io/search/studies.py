@@ -74,8 +74,8 @@ def find_studies(
     dicoms: dict[tuple[str, str], list[_Part]] = {}
     for folder in walk_folders(places, output=output, left_out=left_out):
         for file in _images_in(folder, left_out):
-            where = {"folder": folder.title, "case": case_name(file)}
-            images.append(StudyInput(kind="NIfTI", paths=(file,), **where))
+            case = case_name(file)
+            images.append(StudyInput(kind="NIfTI", paths=(file,), folder=folder.title, case=case))
         studies = group_by_study([file for file in folder.files if not is_nifti(file)])
         for study, files in studies.items():
             # Files without a study UID count as one study per folder.

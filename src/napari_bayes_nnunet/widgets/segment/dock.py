@@ -369,8 +369,8 @@ class SegmentWidget(FolderDrop, DockContent):
 def _is_result_of(
     result: SegmentationResult, image: ImageInput, path: Path, settings: SegmentationSettings
 ) -> bool:
-    asked = (image.shape, image.spacing, path, settings)
-    return (result.shape, result.spacing, result.folder, result.settings) == asked
+    requested = (image.shape, image.spacing, path, settings)
+    return (result.shape, result.spacing, result.folder, result.settings) == requested
 
 
 def _ignore(_: object) -> None:

@@ -56,7 +56,7 @@ class EnsembleForm(QWidget):
         self._settings = settings
         self._demo = demo or demo_folder()
         self._background = Background(self)
-        self._asked: Path | None = None
+        self._requested: Path | None = None
         self._is_looking = False
         self._folder: EnsembleFolder | None = None
         self.folders = QComboBox()
@@ -78,7 +78,7 @@ class EnsembleForm(QWidget):
     @property
     def path(self) -> Path | None:
         """The folder as it was chosen, which may hold several trainings."""
-        return self._asked
+        return self._requested
 
     @property
     def is_looking(self) -> bool:
@@ -87,7 +87,7 @@ class EnsembleForm(QWidget):
 
     def choose(self, path: Path) -> None:
         """Search ``path`` in the background, then emit ``found`` or ``failed``."""
-        self._asked, self._is_looking = path, True
+        self._requested, self._is_looking = path, True
         self._select(path)
         self._show(None)
         self._show_summary(f"Searching {path.name}…")
@@ -107,7 +107,7 @@ class EnsembleForm(QWidget):
 
     def refuse(self, path: str, reasons: dict[str, str]) -> None:
         """Mark the members of ``path`` that the child could not open as refused."""
-        if self._folder is None or str(self._asked) != path:
+        if self._folder is None or str(self._requested) != path:
             return
         usable = {str(member.path) for member in self._folder.usable_members}
         new = {Path(file): why for file, why in reasons.items() if file in usable}
@@ -158,7 +158,7 @@ class EnsembleForm(QWidget):
         if path is not None:
             self.choose(path)
         else:
-            self._asked, self._is_looking = None, False
+            self._requested, self._is_looking = None, False
             self._show(None)
 
     def _on_choose_clicked(self) -> None:
@@ -167,7 +167,7 @@ class EnsembleForm(QWidget):
             self.choose(Path(chosen))
 
     def _on_found(self, path: Path, folder: EnsembleFolder) -> None:
-        if path != self._asked:
+        if path != self._requested:
             return
         if path != self._demo:
             self._settings.add_recent_folder(path)
@@ -176,7 +176,7 @@ class EnsembleForm(QWidget):
         self.found.emit(path)
 
     def _on_not_found(self, path: Path, sentence: str) -> None:
-        if path == self._asked:
+        if path == self._requested:
             self._is_looking = False
             self._show_summary("")
             self._show_problems([sentence])
