@@ -81,7 +81,7 @@ def make_study(folder: Path) -> Path:
     report = {"ensemble": "made", "method": "multi", "pairwise_dice": {}, "warnings": []}
     info = StudyInfo(
         case="cine",
-        image=SourceImage.of(image),
+        image=SourceImage.from_file(image),
         geometry=geometry,
         structures=STRUCTURES,
         classes=4,

@@ -23,7 +23,7 @@ def number(request):
 def test_nothing_asked(tmp_path):
     stop = StopRequest(tmp_path / "stop")
     assert not stop
-    stop.act()
+    stop.check()
 
 
 def test_a_file_asks(tmp_path):
@@ -31,7 +31,7 @@ def test_a_file_asks(tmp_path):
     (tmp_path / "stop").touch()
     assert stop
     with pytest.raises(Stopped):
-        stop.act()
+        stop.check()
 
 
 def test_a_file_of_an_earlier_training_does_not(tmp_path):
@@ -52,7 +52,7 @@ def test_in_epochs_a_signal_is_noted(tmp_path, number):
             os.kill(os.getpid(), number)
             assert stop
         with pytest.raises(Stopped):
-            stop.act()
+            stop.check()
 
 
 def test_a_second_signal_is_left_to_the_system(tmp_path, number):

@@ -80,7 +80,7 @@ def make_cine(
     write_image(image, voxels, geometry)
     given: dict[str, Any] = {
         "case": "heart",
-        "image": SourceImage.of(image),
+        "image": SourceImage.from_file(image),
         "geometry": geometry,
         "structures": STRUCTURES,
         "classes": 4,

@@ -66,7 +66,7 @@ def made_info(
     """Return the study info of the case "heart"."""
     given: dict[str, Any] = {
         "case": "heart",
-        "image": None if image is None else SourceImage.of(image),
+        "image": None if image is None else SourceImage.from_file(image),
         "geometry": VOLUME if phases == (None,) else CINE,
         "structures": STRUCTURES,
         "classes": 4,

@@ -26,7 +26,7 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self._signalled or self._file.exists()
 
-    def act(self) -> None:
+    def check(self) -> None:
         """Raise Stopped if the training was asked to stop."""
         if self:
             raise Stopped

@@ -54,7 +54,7 @@ def test_a_description_survives_the_file(folder, image) -> None:
     for name in ("case", "structures", "classes", "phases", "reports", "ed", "es", "created"):
         assert getattr(found, name) == getattr(info, name), name
     assert found.geometry == VOLUME
-    assert found.image.sha256 == SourceImage.of(image).sha256
+    assert found.image.sha256 == SourceImage.from_file(image).sha256
     assert (found.ensemble, found.method, found.slices) == ("made", "multi", 4)
 
 
@@ -231,13 +231,13 @@ class TestFindingTheImage:
     def test_a_missing_source_is_refused(self, tmp_path) -> None:
         image = tmp_path / "none.nii.gz"
         with pytest.raises(DataError) as caught:
-            SourceImage.of(image)
+            SourceImage.from_file(image)
         assert caught.value.statement.template == UNREADABLE_IMAGE
         assert caught.value.values == {"image": image, "reason": os.strerror(errno.ENOENT)}
 
     def test_the_checksum_is_that_of_the_bytes(self, tmp_path) -> None:
         (tmp_path / "a").write_bytes(np.arange(10, dtype=np.uint8).tobytes())
-        source = SourceImage.of(tmp_path / "a")
+        source = SourceImage.from_file(tmp_path / "a")
         assert source.bytes == 10
         assert source.sha256.startswith(
             "1f825aa2f0020ef7cf91dfa30da4668d791c5d4824fc8e41354b89ec05"

@@ -93,7 +93,7 @@ def test_labels_decisions_and_log_are_saved(make_saver, session, folder, qtbot) 
     saver = make_saver()
     edit(session)
     session.decide(WORST, "accepted")
-    saver.note()
+    saver.note_change()
     assert saver.has_unsaved
     with qtbot.waitSignal(saver.saved) as saved_signal:
         saver.save()
@@ -110,7 +110,7 @@ def test_changes_are_saved_every_half_minute(make_saver, session, folder, qtbot)
     assert EVERY_MS == 30_000
     saver = make_saver(every_ms=30)
     edit(session)
-    saver.note()
+    saver.note_change()
     wait(saver, qtbot)
     assert np.array_equal(on_disk(folder).labels, session.labels)
 
@@ -130,7 +130,7 @@ def test_a_preview_is_not_saved(make_saver, session, folder, qtbot) -> None:
     saver = make_saver()
     session.preview = WORST, session.labels_in(WORST).copy()
     session.labels_in(WORST)[:] = LV
-    saver.note()
+    saver.note_change()
     saver.save()
     wait(saver, qtbot)
     assert np.array_equal(on_disk(folder).labels, session.study.prediction)
@@ -140,10 +140,10 @@ def test_edits_during_a_save_are_saved_next(make_saver, session, disk, folder, q
     saver = make_saver()
     disk.go_on.clear()
     edit(session, (ED, 0))
-    saver.note()
+    saver.note_change()
     saver.save()
     edit(session, (ED, 1))
-    saver.note()
+    saver.note_change()
     saver.save()  # requests another save after this one
     assert saver.has_unsaved
     disk.go_on.set()
@@ -161,7 +161,7 @@ def test_a_failed_save_is_reported_and_retried(make_saver, session, disk, folder
     saver.failed.connect(failures.append)
     disk.fails = True
     edit(session, (ED, 0))
-    saver.note()
+    saver.note_change()
     saver.save()
     qtbot.waitUntil(lambda: len(failures) > 1)
     assert failures[0].startswith(NOT_SAVED.format(reason="Disk full."))
@@ -169,7 +169,7 @@ def test_a_failed_save_is_reported_and_retried(make_saver, session, disk, folder
     assert saver.has_unsaved
     assert not (folder / USE_LOG).exists()
     edit(session, (ED, 1))
-    saver.note()
+    saver.note_change()
     disk.fails = False
     wait(saver, qtbot)
     assert saves
@@ -190,7 +190,7 @@ def test_an_unwritten_log_row_is_retried(make_saver, session, folder, monkeypatc
     monkeypatch.setattr(module, "append_use", failing)
     for z in range(3):
         edit(session, (ED, z))
-    saver.note()
+    saver.note_change()
     with pytest.raises(DataError, match="Log not writable"):
         saver.save_now()
     assert saver.has_unsaved
@@ -202,7 +202,7 @@ def test_an_unwritten_log_row_is_retried(make_saver, session, folder, monkeypatc
 def test_an_old_save_never_replaces_a_newer_one(make_saver, session, disk, folder, qtbot) -> None:
     saver = make_saver()
     edit(session, (ED, 0))
-    saver.note()
+    saver.note_change()
     old = saver._work()
     edit(session, (ED, 1))
     saver.save_now()
@@ -216,10 +216,10 @@ def test_closing_waits_and_saves_the_rest(make_saver, session, disk, folder) -> 
     saver = make_saver()
     disk.go_on.clear()
     edit(session, (ED, 0))
-    saver.note()
+    saver.note_change()
     saver.save()
     edit(session, (ES, 1))
-    saver.note()
+    saver.note_change()
     threading.Timer(0.1, disk.go_on.set).start()
     saver.close()
     assert np.array_equal(on_disk(folder).labels, session.labels)
@@ -230,7 +230,7 @@ def test_closing_waits_and_saves_the_rest(make_saver, session, disk, folder) -> 
 def test_closing_without_saving_raises_and_releases(make_saver, session, disk, folder) -> None:
     saver = make_saver()
     edit(session)
-    saver.note()
+    saver.note_change()
     disk.fails = True
     with pytest.raises(DataError, match="Disk full"):
         saver.close()
@@ -243,7 +243,7 @@ def test_closing_without_saving_raises_and_releases(make_saver, session, disk, f
 def test_a_failed_save_now_raises_and_retries(make_saver, session, disk, folder, qtbot) -> None:
     saver = make_saver(every_ms=40)
     edit(session)
-    saver.note()
+    saver.note_change()
     disk.fails = True
     with pytest.raises(DataError, match="Disk full"):
         saver.save_now()
@@ -257,7 +257,7 @@ def test_a_locked_study_is_never_written(make_saver, session, disk) -> None:
     assert not first.read_only
     assert second.read_only
     edit(session)
-    second.note()
+    second.note_change()
     second.save()
     second.save_now()
     second.close()
@@ -268,7 +268,7 @@ def test_a_missing_folder_is_reported(make_saver, session, folder, qtbot) -> Non
     saver = make_saver()
     folder.rename(folder.with_name("elsewhere"))
     edit(session)
-    saver.note()
+    saver.note_change()
     with qtbot.waitSignal(saver.failed) as failed:
         saver.save()
     assert folder.name in failed.args[0]

@@ -297,7 +297,7 @@ def test_an_old_job_does_not_end_the_new_one(make, qtbot) -> None:
 def test_looking_into_a_folder(make, qtbot, ensemble_folder: Path) -> None:
     heard = make("--refuses", "wrong architecture")
     with qtbot.waitSignal(heard.job.members_refused) as refused:
-        heard.job.look_into(ensemble_folder, "auto")
+        heard.job.load_ensemble(ensemble_folder, "auto")
     path, reasons = refused.args
     assert path == str(ensemble_folder)
     assert list(reasons.values()) == ["wrong architecture"]

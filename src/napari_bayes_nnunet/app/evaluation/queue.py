@@ -76,7 +76,9 @@ class QueueEvaluation:
     errors: Mapping[Errors, int]
     notes: tuple[str, ...]
 
-    def of(self, errors: Errors, order: str, *, leaves_out_border: bool = False) -> OrderResult:
+    def find_result(
+        self, errors: Errors, order: str, *, leaves_out_border: bool = False
+    ) -> OrderResult:
         """Return the result of one order."""
         wanted = (errors, order, leaves_out_border)
         return next(r for r in self.results if (r.errors, r.order, r.leaves_out_border) == wanted)

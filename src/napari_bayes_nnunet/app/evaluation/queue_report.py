@@ -98,7 +98,8 @@ def queue_text(evaluation: QueueEvaluation) -> str:
         f"{evaluation.errors['gross']} of them gross (more than 3 mm from the reference contour)."
     ]
     for kind in KINDS:
-        default, best = evaluation.of(kind, DEFAULT_SCORE), evaluation.of(kind, BEST)
+        default = evaluation.find_result(kind, DEFAULT_SCORE)
+        best = evaluation.find_result(kind, BEST)
         low, high = default.found.at_share.interval
         lines.append(
             f"{_TITLES[kind]} in the first {_percent(SHARE)} of the slices by “{default.title}”: "

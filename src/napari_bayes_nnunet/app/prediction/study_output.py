@@ -51,7 +51,7 @@ class StudyParts:
         ed, es, phases_from = self._end_phases()
         info = StudyInfo(
             case=case,
-            image=SourceImage.of(image.source) if from_file else None,
+            image=SourceImage.from_file(image.source) if from_file else None,
             geometry=image.geometry,
             structures=structures,
             classes=classes,

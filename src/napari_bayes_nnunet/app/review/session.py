@@ -332,7 +332,7 @@ class ReviewSession:
 
     def take_log(self) -> list[UseRow]:
         """Return the rows to be written and forget them."""
-        return self._use.take()
+        return self._use.take_rows()
 
     def peek_log(self) -> list[UseRow]:
         """Return the rows that are not written yet."""

@@ -50,7 +50,7 @@ class UseRecorder:
             )
         )
 
-    def take(self) -> list[UseRow]:
+    def take_rows(self) -> list[UseRow]:
         """Return the rows to be written and forget them."""
         rows, self.rows = self.rows, []
         return rows

@@ -53,7 +53,7 @@ def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
     """Run a prepared job, see ``train``."""
 
     def stage(message: StageStarted) -> None:
-        stop.act()
+        stop.check()
         tell(message)
 
     try:

@@ -139,7 +139,7 @@ class PairwiseDice:
         check_shape(labels, self._shape)
         boxes = ndimage.find_objects(labels, max(self._structures.values(), default=1))
         member = {
-            name: _PackedMask.of(labels, label, boxes[label - 1])
+            name: _PackedMask.from_labels(labels, label, boxes[label - 1])
             for name, label in self._structures.items()
         }
         for name, mask in member.items():
@@ -165,7 +165,9 @@ class _PackedMask:
     size: int
 
     @classmethod
-    def of(cls, labels: LabelMap, label: int, box: tuple[slice, ...] | None) -> _PackedMask:
+    def from_labels(
+        cls, labels: LabelMap, label: int, box: tuple[slice, ...] | None
+    ) -> _PackedMask:
         if box is None:
             origin = (0,) * labels.ndim
             return cls(start=origin, bits=np.zeros(origin, np.uint8), size=0)

@@ -51,7 +51,7 @@ class FolderFiles:
     reasons: dict[Path, str] = field(default_factory=dict)
 
 
-def look_into(images: Path, labels: Path) -> Generator[tuple[int, int], None, FolderFiles]:
+def list_contents(images: Path, labels: Path) -> Generator[tuple[int, int], None, FolderFiles]:
     """List two folders, which may be the same or one within the other, with all sub-folders.
 
     Yields (0, files found so far). Raises DataError if one of them has no NIfTI files.

@@ -22,7 +22,7 @@ from ..files.case_names import (
 )
 from ..files.json_files import parse_json
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
-from .folder_contents import FolderFiles, ImageFiles, look_into
+from .folder_contents import FolderFiles, ImageFiles, list_contents
 from .pairs import Match, Mismatch, Pair
 from .writer import file_shape
 
@@ -87,7 +87,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).
     Raises DataError if a folder has no NIfTI files, or if nothing matches.
     """
-    files = yield from look_into(images, labels)
+    files = yield from list_contents(images, labels)
     matching = _Matching(files, labels)
     for done, label in enumerate(files.labels):
         yield done, len(files.labels)

@@ -52,7 +52,7 @@ class SourceImage:
     relative_path: str = ""
 
     @classmethod
-    def of(cls, path: Path) -> SourceImage:
+    def from_file(cls, path: Path) -> SourceImage:
         """Return the description of a file. Raises DataError if it cannot be read."""
         try:
             checksum, size = sha256(path), path.stat().st_size

@@ -145,7 +145,7 @@ class ReviewController(QObject):
         """Set the comment of the slice; a slice without a decision becomes flagged."""
         if self._can("accept"):
             self.session.comment_on(self.place, text)
-            self.saver.note()
+            self.saver.note_change()
         self.view.show_marks()
 
     def other_landmark(self) -> None:
@@ -230,7 +230,7 @@ class ReviewController(QObject):
             finished=False,
         )
         self.view.score()
-        self.saver.note()
+        self.saver.note_change()
 
     # Events
 
@@ -256,11 +256,11 @@ class ReviewController(QObject):
         self.said.emit("")  # the message was about the previous slice
         if place != self.session.state.current:
             self.session.look_at(place)
-            self.saver.note()
+            self.saver.note_change()
         self.view.show_place()
 
     def _on_edited(self) -> None:
-        self.saver.note()
+        self.saver.note_change()
         self._soon.throttle()
 
     def _on_undone(self, places: list[Place]) -> None:
@@ -284,7 +284,7 @@ class ReviewController(QObject):
     def _on_protection_toggled(self, name: str, protected: bool) -> None:
         names = {*self.session.state.protected} - {name} | ({name} if protected else set())
         self.session.change(protected=tuple(sorted(names)))
-        self.saver.note()
+        self.saver.note_change()
 
     def _on_brush_limited(self, bits: float | None) -> None:
         self.corrections.threshold = bits
@@ -306,7 +306,7 @@ class ReviewController(QObject):
         self.session.change(ed=ed, es=es)
         self.forms.grid.set_landmarks(ed, es)
         self.view.score()
-        self.saver.note()
+        self.saver.note_change()
         self.said.emit(self.session.landmarks_doubt())
 
     def _actions(self) -> Mapping[str, Callable[[], object]]:

@@ -69,7 +69,7 @@ class StudySaver(QObject):
         """Whether there are changes that are not on the disk yet."""
         return self._unsaved or self._saving
 
-    def note(self) -> None:
+    def note_change(self) -> None:
         """Note that there are changes to save."""
         self._unsaved = True
 

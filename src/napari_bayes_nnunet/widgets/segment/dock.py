@@ -245,7 +245,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
 
     def _on_ensemble_found(self, path: Path) -> None:
-        self.job.look_into(path, self.method.device_name)
+        self.job.load_ensemble(path, self.method.device_name)
         if self._stop_waiting():
             self.segment()
 

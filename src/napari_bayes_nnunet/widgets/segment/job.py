@@ -132,7 +132,7 @@ class SegmentationJob(QObject):
         """Whether a job has been started and has not ended."""
         return self._job is not None
 
-    def look_into(self, folder: Path, device: str) -> None:
+    def load_ensemble(self, folder: Path, device: str) -> None:
         """Let the child open all members of ``folder`` and keep them loaded."""
         self._child.send(LoadEnsemble(folder=str(folder), device=device))
 
@@ -254,7 +254,7 @@ class SegmentationJob(QObject):
         if self._job is not None:
             self._child.restart()
             result = self._job.result
-            self.look_into(result.folder, result.settings.device)
+            self.load_ensemble(result.folder, result.settings.device)
             self._end(STOPPED, "")
 
     def _on_died(self, sentence: str) -> None:

@@ -107,7 +107,7 @@ def _info(result: SegmentationResult) -> StudyInfo:
 def _image_file(result: SegmentationResult) -> SourceImage | None:
     """Return the file of the image, None if it is missing or the layer differs from it."""
     file = result.source if result.geometry is not None else None
-    return SourceImage.of(file) if file is not None and file.is_file() else None
+    return SourceImage.from_file(file) if file is not None and file.is_file() else None
 
 
 def _is_open(folder: Path) -> bool:
