@@ -1,12 +1,13 @@
 """Tests of statements in the words of the window."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.process import command_arguments
-from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.request import PresetValues, TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, statement
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, field_name, in_the_window
@@ -39,6 +40,16 @@ def test_a_setting_is_called_as_its_field() -> None:
 def test_errors_and_plain_sentences_are_shown_unchanged() -> None:
     assert in_the_window("Nothing of the kind.") == "Nothing of the kind."
     assert in_the_window(AppError("{odd} is damaged.")) == "{odd} is damaged."
+
+
+def test_a_setting_of_the_schedule_has_the_label_of_its_field() -> None:
+    options = {"per_cycle": "members_per_cycle", "step": "member_step"}
+    for kind in (RestartSchedule, MemberSelection, PresetValues):
+        for field in fields(kind):
+            if "label" in field.metadata:
+                label = field.metadata["unit" if field.default is True else "label"]
+                label += f" {field.metadata['unit']}" if field.name == "per_cycle" else ""
+                assert field_name(Setting(options.get(field.name, field.name))) == label
 
 
 def test_every_training_setting_has_a_plain_name() -> None:

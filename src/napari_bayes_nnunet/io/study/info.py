@@ -32,8 +32,8 @@ CHANGED_IMAGE: Final = (
     "to the study, or segment the image again."
 )
 OTHER_IMAGE_GRID: Final = (
-    "{file} has a different grid ({found}) from the study ({expected}). Use the image that the study "
-    "was made from."
+    "{file} has a different grid ({found}) from the study ({expected}). Use the image that the "
+    "study was made from."
 )
 UNREADABLE_IMAGE: Final = "{image} cannot be read ({reason}). Check that its drive is connected."
 
