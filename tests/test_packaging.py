@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from email import message_from_bytes
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -22,6 +25,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGE = Path("src", "napari_bayes_nnunet")
 MANIFEST = PACKAGE / "napari.yaml"
 LINK = "../../napari.yaml"
+NOT_IMPORTED = {
+    "cryptography",  # imported by distributed, for the certificates of its workers
+    "pylibjpeg",  # found by pydicom
+    "setuptools",  # has distutils, which nnunetv2 imports
+}
 TEMPLATES = PACKAGE / "app" / "report" / "templates"
 
 
@@ -99,6 +107,27 @@ def test_changelog_names_the_version() -> None:
     newest = re.search(r"^## .*?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
     assert newest is not None
     assert newest[1] == napari_bayes_nnunet.__version__
+
+
+def test_dependencies_are_the_imported_packages() -> None:
+    named = {re.split(r"[^\w.-]", text)[0] for text in PROJECT["project"]["dependencies"]}
+    of_module = packages_distributions()
+    imported = {
+        distribution
+        for file in (ROOT / PACKAGE).rglob("*.py")
+        for module in imported_modules(file)
+        for distribution in of_module.get(module, [])
+    }
+    imported = {re.sub(r"[-_.]+", "-", name).lower() for name in imported}
+    assert imported - {"napari-bayes-nnunet"} == named - NOT_IMPORTED
+
+
+def imported_modules(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield str(node.module).partition(".")[0]
 
 
 def test_pre_commit_has_the_versions_of_tox() -> None:
