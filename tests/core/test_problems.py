@@ -91,6 +91,13 @@ def test_a_statement_that_lacks_a_value_is_refused(changes: dict[str, Any]) -> N
     content = STARTED.statement.to_json() | changes
     with pytest.raises((KeyError, TypeError, ValueError)):
         Statement.from_json(content)
+def test_an_error_in_a_sentence_has_the_same_wording() -> None:
+    outer = AppError("Nothing runs. {reason}", reason=DataError("Ended.", Action.RESUME))
+    wording = dict.fromkeys(Action, "do it")
+    assert str(outer) == "Nothing runs. Ended. Continue with --resume."
+    assert outer.statement.text(wording) == "Nothing runs. Ended. Do it."
+    copy = Statement.from_json(json.loads(json.dumps(outer.statement.to_json())))
+    assert copy.text(wording) == outer.statement.text(wording)
 
 
 def test_every_action_is_worded_as_a_phrase() -> None:

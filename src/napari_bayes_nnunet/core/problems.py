@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 
@@ -127,7 +128,7 @@ class Remedy:
 class Statement:
     """A sentence for the user with named ``values``, and remedies in the order of preference.
 
-    A value that is a `Setting` is worded by whoever shows the sentence.
+    A value that is a `Setting`, a statement or a `Problem` is worded by whoever shows the sentence.
     """
 
     template: str
@@ -139,8 +140,9 @@ class Statement:
 
     def text(self, wording: Mapping[Action, str] = COMMAND_LINE, word: Word = option) -> str:
         """Return the sentence and the advice, by default in the words of the command line."""
-        sentence = _filled(self.template, self.values, word) if self.values else self.template
-        phrases = [_filled(wording[r.action], r.values, word) for r in self.remedies]
+        fill = partial(_filled, wording=wording, word=word)
+        sentence = fill(self.template, self.values) if self.values else self.template
+        phrases = [fill(wording[r.action], r.values) for r in self.remedies]
         if not phrases:
             return sentence
         advice = ", or ".join(phrases)
@@ -231,25 +233,42 @@ class Problem(Exception):
         return type(self).from_statement, (self.statement,)
 
 
-def _filled(template: str, values: Mapping[str, Any], word: Word) -> str:
-    worded = {k: word(v) if isinstance(v, Setting) else v for k, v in values.items()}
-    return template.format(**worded)
+def _filled(
+    template: str, values: Mapping[str, Any], *, wording: Mapping[Action, str], word: Word
+) -> str:
+    return template.format(**{name: _worded(v, wording, word) for name, v in values.items()})
+
+
+def _worded(value: Any, wording: Mapping[Action, str], word: Word) -> Any:
+    if isinstance(value, Setting):
+        return word(value)
+    if isinstance(value, Problem):
+        value = value.statement
+    return value.text(wording, word) if isinstance(value, Statement) else value
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers stay numbers, because a template may format them; a setting keeps its kind."""
-    return {
-        name: {"setting": str.__str__(value)}
-        if isinstance(value, Setting)
-        else value
-        if isinstance(value, int | float | str)
-        else str(value)
-        for name, value in values.items()
-    }
+    return {name: _plain_value(value) for name, value in values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    """Numbers stay numbers, because a template may format them."""
+    if isinstance(value, Setting):
+        return {"setting": str.__str__(value)}
+    if isinstance(value, Problem):
+        value = value.statement
+    if isinstance(value, Statement):
+        return {"statement": value.to_json()}
+    return value if isinstance(value, int | float | str) else str(value)
 
 
 def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: Setting(value["setting"]) if isinstance(value, dict) else value
-        for name, value in values.items()
-    }
+    return {name: _restored_value(value) for name, value in values.items()}
+
+
+def _restored_value(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "setting" in value:
+        return Setting(value["setting"])
+    return Statement.from_json(value["statement"])
