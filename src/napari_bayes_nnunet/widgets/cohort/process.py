@@ -54,7 +54,7 @@ class CohortRun(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(STOPS_WITHIN_MS)
         self._patience.timeout.connect(self._process.kill)
-        self._answers: dict[type[Message], Callable[[Any], None]] = {
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
             StudiesFound: self.found.emit,
             StudyDone: self.study_done.emit,
             StageStarted: self.stage_started.emit,
@@ -91,8 +91,8 @@ class CohortRun(QObject):
         self._process.close(within_ms=CLOSES_WITHIN_MS)
 
     def _on_message(self, message: Message) -> None:
-        if answer := self._answers.get(type(message)):  # a newer version may have other messages
-            answer(message)
+        if handle := self._handlers.get(type(message)):  # a newer version may have other messages
+            handle(message)
 
     def _on_notice(self, message: Notice) -> None:
         self.noticed.emit(in_the_window(message.spoken))

@@ -7,13 +7,12 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItem
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -23,6 +22,7 @@ from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
+from ..common.dock import MessageLabel
 from ..common.settings import Settings
 from .members_table import MembersTable
 
@@ -61,9 +61,9 @@ class EnsembleForm(QWidget):
         self._folder: EnsembleFolder | None = None
         self.folders = QComboBox()
         self.choose_button = QPushButton("Choose folder…")
-        self.summary = _sentence()
+        self.summary = MessageLabel()
         self.table = MembersTable()
-        self.problems = _sentence()
+        self.problems = MessageLabel()
         self._lay_out()
         self._list_folders()
         self.folders.activated.connect(self._on_activated)
@@ -90,7 +90,7 @@ class EnsembleForm(QWidget):
         self._requested, self._is_looking = path, True
         self._select(path)
         self._show(None)
-        self._show_summary(f"Searching {path.name}…")
+        self.summary.say(f"Searching {path.name}…")
         self._background.run(
             partial(find_ensemble, path),
             partial(self._on_found, path),
@@ -178,7 +178,7 @@ class EnsembleForm(QWidget):
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self._requested:
             self._is_looking = False
-            self._show_summary("")
+            self.summary.say("")
             self._show_problems([sentence])
             self.failed.emit(sentence)
 
@@ -186,19 +186,14 @@ class EnsembleForm(QWidget):
         self._folder = folder
         self.table.set_folder(folder)
         self.table.setVisible(folder is not None)
-        self._show_summary(_summary(folder) if folder else "")
+        self.summary.say(_summary(folder) if folder else "")
         self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)
-
-    def _show_summary(self, text: str) -> None:
-        self.summary.setText(text)
-        self.summary.setVisible(bool(text))
 
     def _show_problems(self, sentences: list[str]) -> None:
         more = len(sentences) - _PROBLEMS_SHOWN
         rest = [MORE_REFUSED.format(count=more)] if more > 0 else []
-        self.problems.setText("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
-        self.problems.setVisible(bool(sentences))
+        self.problems.say("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
 
 
 def _summary(folder: EnsembleFolder) -> str:
@@ -220,14 +215,6 @@ def _summary(folder: EnsembleFolder) -> str:
 def _problems(folder: EnsembleFolder) -> list[str]:
     refused = [f"{m.path.name}: {m.refused}." for m in folder.members if not m.usable]
     return [*folder.problems, *refused]
-
-
-def _sentence() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setMinimumSize(QSize(0, 0))
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
 
 
 def _disable(combo: QComboBox, index: int, reason: str) -> None:

@@ -115,7 +115,7 @@ class SegmentationJob(QObject):
         self._patience.timeout.connect(self._on_patience_lost)
         child.message_received.connect(self._on_message)
         child.died.connect(self._on_died)
-        self._answers: dict[type[Message], Callable[[Any], None]] = {
+        self._handlers: dict[type[Message], Callable[[Any], None]] = {
             ChildReady: self._on_ready,
             ConnectionTested: self._on_tested,
             EnsembleLoaded: self._on_loaded,
@@ -184,9 +184,8 @@ class SegmentationJob(QObject):
         if job and (self._job is None or job != self._job.number):
             delete_files(message)
             return
-        answer = self._answers.get(type(message))
-        if answer is not None:
-            answer(message)
+        if handle := self._handlers.get(type(message)):
+            handle(message)
 
     def _on_ready(self, message: ChildReady) -> None:
         self.devices_found.emit(message.devices)

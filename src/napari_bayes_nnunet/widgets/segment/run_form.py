@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..common.dock import MessageLabel
 from .job import SegmentationProgress
 
 _STEPS = 1000
@@ -41,7 +42,7 @@ class RunForm(QWidget):
         self.review_button = QPushButton("Review…")
         self.progress_text = QLabel()
         self.progress = QProgressBar()
-        self.status = QLabel()
+        self.status = MessageLabel()
         self.scale = QLabel()
         self.mutual_information = QCheckBox("Show mutual information")
         self.folder_button = QPushButton(A_FOLDER)
@@ -87,9 +88,7 @@ class RunForm(QWidget):
 
     def say(self, *sentences: str) -> None:
         """Replace the messages."""
-        text = "\n".join(sentence for sentence in sentences if sentence)
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
+        self.status.say("\n".join(sentence for sentence in sentences if sentence))
 
     def say_also(self, sentence: str) -> None:
         """Add a message unless it is already shown."""
@@ -118,8 +117,6 @@ class RunForm(QWidget):
         )
 
     def _lay_out(self) -> None:
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
         buttons = QHBoxLayout()
@@ -138,4 +135,3 @@ class RunForm(QWidget):
         column.addWidget(self.scale)
         column.addWidget(self.folder_button)
         self.scale.setWordWrap(True)
-        self.say()
