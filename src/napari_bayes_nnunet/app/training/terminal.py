@@ -43,24 +43,24 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
 
 
 def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
-    journal = ProgressFile(job.run.progress)
+    progress = ProgressFile(job.run.progress)
     stop = StopRequest(job.run.stop)
 
     def tell(message: Message) -> None:
-        journal.append(message)
+        progress.append(message)
         with contextlib.suppress(OSError):  # training continues if the terminal is closed
             view.show(message)
 
     def leave() -> NoReturn:
         ending = _ending(job, finished=False)
         with contextlib.suppress(OSError):
-            journal.append(JobEnded(outcome=STOPPED, **speech(ending)))
+            progress.append(JobEnded(outcome=STOPPED, **speech(ending)))
             os.write(errors, f"{ending}\n".encode())
         os._exit(0)
 
     try:
         with stop.listening(leave):
-            _register(job, journal)
+            _register(job, progress)
             finished = run_job(job, tell, stop)
     # The process ends here, so every failure needs a sentence and a last message.
     except Exception as error:
@@ -74,13 +74,13 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
     return str(ending)
 
 
-def _register(job: TrainingJob, journal: ProgressFile) -> None:
+def _register(job: TrainingJob, progress: ProgressFile) -> None:
     """Record this process in RUN/job.json; from now on RUN/stop stops it.
 
     The first message comes before, because a reader of RUN/job.json would otherwise take the end of
     an earlier training for that of this one.
     """
-    journal.append(StageStarted(text="Starting"))
+    progress.append(StageStarted(text="Starting"))
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
     dataset = str(job.dataset.path)
     write_process_record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -71,7 +72,7 @@ class WatchForm(QWidget):
 
     def set_run(self, path: Path | None) -> None:
         """Show the name of another run, and clear the rest."""
-        self.name.setText("" if path is None else f"<b>{path.name}</b>")
+        self.name.setText("" if path is None else f"<b>{escape(path.name)}</b>")
         self.name.setToolTip(str(path or ""))
         self.status.say("")
         self.clear()
