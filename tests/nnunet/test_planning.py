@@ -18,7 +18,7 @@ from napari_bayes_nnunet.nnunet.planning import (
     add_dropout,
     plan_and_preprocess,
     read_plans,
-    shrink,
+    shrink_network,
     training_plans,
     workspace_environment,
     write_plans,
@@ -48,7 +48,7 @@ def configuration(dimension, *, stages, patch, residual=False):
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_small_network_has_five_stages(residual):
     made = configuration(2, stages=7, patch=[256, 224], residual=residual)
-    shrink(made, "small")
+    shrink_network(made, "small")
     kwargs = made["architecture"]["arch_kwargs"]
     assert made["patch_size"] == [160, 160]
     assert kwargs["features_per_stage"] == [16, 32, 64, 96, 96]
@@ -60,14 +60,14 @@ def test_the_small_network_has_five_stages(residual):
 
 def test_a_network_smaller_than_small_keeps_its_depth():
     made = configuration(2, stages=3, patch=[50, 40])
-    shrink(made, "small")
+    shrink_network(made, "small")
     assert made["patch_size"] == [48, 40]
     assert made["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64]
 
 
 def test_a_3d_patch_stays_as_planned():
     made = configuration(3, stages=6, patch=[14, 256, 224])
-    shrink(made, "small")
+    shrink_network(made, "small")
     assert made["patch_size"] == [14, 256, 224]
     assert made["architecture"]["arch_kwargs"]["n_stages"] == 5
 

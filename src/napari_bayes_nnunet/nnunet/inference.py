@@ -24,7 +24,7 @@ from . import ModelError, Stopped
 from .device import is_out_of_memory
 from .network import Network
 from .tiles import Tiles, Window
-from .weights import StateDict, each_once
+from .weights import StateDict, without_duplicates
 
 DAMAGED_PLANS = (
     AssertionError,
@@ -174,7 +174,9 @@ class Predictor:
         free, total = torch.cuda.mem_get_info(device)
         if free < total / 2:
             return weights
-        moved = {n: t.to(device, self.network.dtype) for n, t in each_once(weights).items()}
+        moved = {
+            n: t.to(device, self.network.dtype) for n, t in without_duplicates(weights).items()
+        }
         self._residents[id(weights)] = moved
         return moved
 

@@ -16,7 +16,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from ..core.types import Precision
 from . import ModelError
 from .device import has_fast_bfloat16
-from .weights import StateDict, build_network, each_once
+from .weights import StateDict, build_network, without_duplicates
 
 
 class Network:
@@ -50,7 +50,7 @@ class Network:
         self.device = device
         self.dtype = half_type(device) if self._precision == "auto" else torch.float32
         self.module.to(device, self.dtype)
-        self._tensors = each_once(self.module.state_dict())
+        self._tensors = without_duplicates(self.module.state_dict())
 
     def use_full_precision(self) -> None:
         """Compute in float32 from now on."""

@@ -146,7 +146,7 @@ def training_plans(
     """Return nnU-Net's plans with the network, batch size and settings of one training."""
     changed = copy.deepcopy(plans)
     if network != "full":
-        shrink(changed["configurations"][configuration], network)
+        shrink_network(changed["configurations"][configuration], network)
     changed["configurations"][configuration]["batch_size"] = batch_size
     if dropout:
         add_dropout(changed["configurations"][configuration], dropout)
@@ -171,7 +171,7 @@ def write_plans(
         write_json(folder / "splits_final.json", splits_to_json(splits))
 
 
-def shrink(configuration: dict[str, Any], size: str) -> None:
+def shrink_network(configuration: dict[str, Any], size: str) -> None:
     """Shrink a planned network to a "small" or "tiny" one of at most five stages, in place.
 
     Such a network trains in minutes on a CPU. In 2D the patch is limited too.

@@ -135,7 +135,7 @@ def mean_weights(members: Sequence[StateDict]) -> StateDict:
             "statistics depend on the training images. Choose another method."
         )
     means: dict[int, torch.Tensor] = {}
-    for name, tensor in each_once(members[0]).items():
+    for name, tensor in without_duplicates(members[0]).items():
         total = tensor.float()
         for member in members[1:]:
             total = total + member[name]
@@ -271,14 +271,14 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _why_not_finite(weights: StateDict) -> str:
-    for name, tensor in each_once(weights).items():
+    for name, tensor in without_duplicates(weights).items():
         # Minimum and maximum are NaN if any weight is; this is far faster than testing all weights.
         if tensor.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all()):
             return NOT_FINITE_WEIGHTS.format(tensor=name)
     return ""
 
 
-def each_once(weights: StateDict) -> StateDict:
+def without_duplicates(weights: StateDict) -> StateDict:
     """Return each tensor once, under one of the names that share it."""
     names = {tensor.data_ptr(): name for name, tensor in weights.items()}
     return {name: weights[name] for name in names.values()}

@@ -27,8 +27,8 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     MethodEvaluation,
     evaluate,
     evaluate_methods,
-    in_common,
     judged_structures,
+    keep_common_cases,
 )
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
@@ -293,7 +293,7 @@ def test_methods_are_compared_on_common_cases(predictions, labels, tmp_path):
     assert multi.notes == (f"{NOT_IN_COMMON}: p1_frame09 (1).",)
     assert other.notes == ()
     with pytest.raises(AppError) as caught:
-        in_common(
+        keep_common_cases(
             [
                 MethodEvaluation(name="a", cases=multi.cases[:1]),
                 MethodEvaluation(name="b", cases=multi.cases[1:]),

@@ -10,10 +10,10 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import silhouette_score
 
 from napari_bayes_nnunet.core.ensemble.weight_space import (
-    modes,
+    compare_modes,
+    measure_spreading,
     pairwise_distances,
-    spreading,
-    steps,
+    step_lengths,
 )
 
 LINE = np.array([[0.0], [1.0], [3.0], [10.0], [12.0]])
@@ -43,12 +43,14 @@ def test_distances_of_many_weights_far_from_zero():
 
 
 def test_a_step_needs_the_epoch_before(distances):
-    assert steps(distances, EPOCHS) == pytest.approx([math.nan, 1, math.nan, math.nan, 2], nan_ok=1)
-    assert steps(np.zeros((0, 0)), np.zeros(0, np.int64)).shape == (0,)
+    assert step_lengths(distances, EPOCHS) == pytest.approx(
+        [math.nan, 1, math.nan, math.nan, 2], nan_ok=1
+    )
+    assert step_lengths(np.zeros((0, 0)), np.zeros(0, np.int64)).shape == (0,)
 
 
 def test_modes_by_hand(distances):
-    found = modes(distances, CYCLES)
+    found = compare_modes(distances, CYCLES)
     assert found.within == pytest.approx((1 + 3 + 2 + 2) / 4)
     assert found.between == pytest.approx((10 + 12 + 9 + 11 + 7 + 9) / 6)
     assert found.ratio == pytest.approx(58 / 6 / 2)
@@ -60,7 +62,7 @@ def test_modes_by_hand(distances):
 def test_silhouette_is_that_of_the_weights():
     weights = np.random.default_rng(1).normal(size=(12, 40))
     cycles = np.repeat([0, 1, 2], 4)
-    found = modes(pairwise_distances(weights), cycles).silhouette
+    found = compare_modes(pairwise_distances(weights), cycles).silhouette
     assert found == pytest.approx(silhouette_score(weights, cycles))
 
 
@@ -69,7 +71,7 @@ def test_silhouette_is_that_of_the_weights():
 )
 def test_what_has_no_pairs_is_not_a_number(cycles, known):
     places = np.arange(len(cycles), dtype=float)[:, None]
-    found = modes(pairwise_distances(places), np.array(cycles, np.int64))
+    found = compare_modes(pairwise_distances(places), np.array(cycles, np.int64))
     assert math.isnan(found.silhouette)
     assert math.isnan(found.ratio)
     assert {name for name in ("within", "between") if not math.isnan(getattr(found, name))} == (
@@ -78,11 +80,11 @@ def test_what_has_no_pairs_is_not_a_number(cycles, known):
 
 
 def test_members_that_are_all_the_same_have_no_ratio():
-    assert math.isnan(modes(np.zeros((4, 4)), np.array([0, 0, 1, 1])).ratio)
+    assert math.isnan(compare_modes(np.zeros((4, 4)), np.array([0, 0, 1, 1])).ratio)
 
 
 def test_spreading_by_hand(distances):
-    found = spreading(distances, EPOCHS, CYCLES)
+    found = measure_spreading(distances, EPOCHS, CYCLES)
     assert found.lags.tolist() == [1, 2, 3]
     assert found.distances == pytest.approx([(1 + 2) / 2, 2, 3])
 
@@ -92,12 +94,12 @@ def test_the_exponent_tells_bouncing_from_walking(power):
     epochs = np.arange(10)
     distances = np.abs(epochs[:, None] - epochs).astype(float) ** power * 0.3
     np.fill_diagonal(distances, 0)
-    found = spreading(distances, epochs, np.zeros(10, np.int64))
+    found = measure_spreading(distances, epochs, np.zeros(10, np.int64))
     assert found.exponent == pytest.approx(power, abs=1e-12)
 
 
 def test_too_few_members_have_no_exponent():
     for count in (0, 1, 2):
         epochs = np.arange(count)
-        found = spreading(np.zeros((count, count)), epochs, np.zeros(count, np.int64))
+        found = measure_spreading(np.zeros((count, count)), epochs, np.zeros(count, np.int64))
         assert math.isnan(found.exponent)

@@ -15,7 +15,7 @@ from ...core.heart.structures import match_structure
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of, read_groups
 from ...io.dataset.patients import DEFAULT_PATIENT
-from ...io.dataset.raw_dataset import named
+from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.predictions import predicted_cases, predicted_structures
 from ...io.evaluation.references import Reference, structure_numbers
 from .. import AppError
@@ -86,7 +86,7 @@ def evaluate_methods(
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
         method = yield from _as_part(steps, before=sum(counts[:n]), total=sum(counts))
         evaluated.append(method)
-    return in_common(evaluated)
+    return keep_common_cases(evaluated)
 
 
 def check_folder(folder: Path, contents: str) -> None:
@@ -190,13 +190,13 @@ def evaluate(
     if groups and groups.keys().isdisjoint(names):
         remarks[NOT_IN_GROUPS] = [case.case for case in cases]
     notes = (
-        f"{remark}: {named(noted)} ({len(noted)} of {len(names)})."
+        f"{remark}: {join_names(noted)} ({len(noted)} of {len(names)})."
         for remark, noted in remarks.items()
     )
     return MethodEvaluation(name=name, cases=tuple(cases), notes=tuple(notes), folder=predictions)
 
 
-def in_common(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
+def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
     """Return the methods with only the cases that all of them have, in the same order.
 
     Cases left out are added to the notes. Raises AppError if no case is common.
@@ -218,7 +218,7 @@ def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
 def _only(method: MethodEvaluation, common: set[str]) -> MethodEvaluation:
     kept = sorted((c for c in method.cases if c.case in common), key=lambda case: case.case)
     lost = [case.case for case in method.cases if case.case not in common]
-    note = f"{NOT_IN_COMMON}: {named(lost)} ({len(lost)})."
+    note = f"{NOT_IN_COMMON}: {join_names(lost)} ({len(lost)})."
     return replace(method, cases=tuple(kept), notes=(*method.notes, *([note] if lost else [])))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ...core.counts import format_count
 from ..report.html import UNKNOWN
-from ..text_table import aligned
+from ..text_table import align_columns
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
@@ -138,7 +138,7 @@ def text_table(table: Table) -> str:
         [name, *(" ".join(filter(None, (c.value, c.deviation))) for c in cells)]
         for name, cells in table.rows
     ]
-    return "\n".join(aligned([["", *table.columns], *rows]))
+    return "\n".join(align_columns([["", *table.columns], *rows]))
 
 
 def _table(

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.counts import format_count
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
-from ..text_table import aligned
+from ..text_table import align_columns
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
@@ -114,7 +114,7 @@ def _table(folder: EnsembleFolder) -> str:
     drop = {"training"} & same | {c for i, c in enumerate(_COLUMNS) if not any(r[i] for r in rows)}
     shown = [i for i, column in enumerate(_COLUMNS) if column not in drop]
     lines = [[row[i] for i in shown] for row in (_COLUMNS, *rows)]
-    return "\n".join(["Epochs and cycles, from 0", *(f"  {line}" for line in aligned(lines))])
+    return "\n".join(["Epochs and cycles, from 0", *(f"  {line}" for line in align_columns(lines))])
 
 
 def _row(member: Member) -> tuple[str, ...]:

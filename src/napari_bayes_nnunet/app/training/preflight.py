@@ -11,7 +11,7 @@ from ...core.problems import Action, Statement, statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
-from ...io.dataset.raw_dataset import RawDataset, Split, named, read_dataset
+from ...io.dataset.raw_dataset import RawDataset, Split, join_names, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
 from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing
@@ -257,7 +257,9 @@ def _split_problems(
         yield DatasetProblem(text, file)
     unused = cases[LEFT_OUT]
     if unused:
-        text = statement(UNUSED_CASES, cases=named(unused), count=len(unused), split=split_name)
+        text = statement(
+            UNUSED_CASES, cases=join_names(unused), count=len(unused), split=split_name
+        )
         yield DatasetProblem(text, file, blocks=False)
 
 

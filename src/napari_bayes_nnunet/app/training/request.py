@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
 from ...io.dataset.patients import DEFAULT_PATIENT, without_patient
-from ...io.dataset.raw_dataset import RawDataset, Split, named, patient_splits, read_splits
+from ...io.dataset.raw_dataset import RawDataset, Split, join_names, patient_splits, read_splits
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from .. import AppError
 
@@ -277,7 +277,7 @@ def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | No
         "and validation.",
         pattern=pattern,
         count=len(unmatched),
-        cases=named(unmatched),
+        cases=join_names(unmatched),
     )
 
 
@@ -297,8 +297,8 @@ def shared_patients(
             "The patient {patient} is in the training ({training}) and in the validation "
             "({validation}) of {split}. Put all cases of a patient on the same side.",
             patient=patient,
-            training=named(sides[0][patient]),
-            validation=named(sides[1][patient]),
+            training=join_names(sides[0][patient]),
+            validation=join_names(sides[1][patient]),
             split=split,
         )
 
@@ -308,7 +308,7 @@ def dataset_difference(recorded: dict[str, Any], now: dict[str, Any]) -> str:
     added, removed = sorted(now.keys() - recorded.keys()), sorted(recorded.keys() - now.keys())
     changed = sorted(name for name in recorded.keys() & now.keys() if recorded[name] != now[name])
     parts = [
-        f"{len(names)} {change} ({named(names)})"
+        f"{len(names)} {change} ({join_names(names)})"
         for change, names in (("added", added), ("removed", removed), ("changed", changed))
         if names
     ]

@@ -18,10 +18,10 @@ from ...core.ensemble.schedule import RestartSchedule
 from ...core.ensemble.weight_space import (
     Modes,
     Spreading,
-    modes,
+    compare_modes,
+    measure_spreading,
     pairwise_distances,
-    spreading,
-    steps,
+    step_lengths,
 )
 from ...core.problems import Action
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -244,7 +244,7 @@ def _layer(
     members = epochs[is_member]
     cycles = members // cycle_length
     norms = np.linalg.norm(weights[is_member] if is_member.any() else weights, axis=1)
-    lengths = steps(distances, epochs)
+    lengths = step_lengths(distances, epochs)
     starts = epochs % cycle_length == 0
     return LayerDistances(
         name=name,
@@ -254,8 +254,8 @@ def _layer(
         steps=lengths,
         step=_mean(lengths[~starts]),
         restart=_mean(lengths[starts]),
-        modes=modes(member_distances, cycles),
-        spreading=spreading(member_distances, members, cycles),
+        modes=compare_modes(member_distances, cycles),
+        spreading=measure_spreading(member_distances, members, cycles),
     )
 
 
@@ -306,7 +306,7 @@ def with_control(
         weights = control.layers.get(layer.name)
         if weights is None or weights.shape[1] != layer.weights:
             raise AppError(OTHER_NETWORK, run=run, layer=layer.name)
-        control_modes = modes(pairwise_distances(weights[rows]), cycles)
+        control_modes = compare_modes(pairwise_distances(weights[rows]), cycles)
         layers.append(replace(layer, control=control_modes))
     return replace(analysis, layers=tuple(layers))
 

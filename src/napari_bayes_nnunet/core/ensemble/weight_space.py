@@ -70,14 +70,14 @@ def pairwise_distances(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray((distances + distances.T) / 2)
 
 
-def steps(distances: NDArray[np.float64], epochs: NDArray[np.int64]) -> NDArray[np.float64]:
+def step_lengths(distances: NDArray[np.float64], epochs: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return (n,) distances of ascending epochs (n,) to the previous epoch; NaN if missing."""
     lengths = np.full(len(epochs), math.nan)
     lengths[1:] = np.where(np.diff(epochs) == 1, np.diagonal(distances, 1), math.nan)
     return lengths
 
 
-def modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> Modes:
+def compare_modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> Modes:
     """Return the distances of members within and between cycles, from (n, n) distances.
 
     ``cycles`` is (n,).
@@ -91,7 +91,7 @@ def modes(distances: NDArray[np.float64], cycles: NDArray[np.int64]) -> Modes:
     )
 
 
-def spreading(
+def measure_spreading(
     distances: NDArray[np.float64], epochs: NDArray[np.int64], cycles: NDArray[np.int64]
 ) -> Spreading:
     """Return the mean distance of members of one cycle against the epochs between them.

@@ -22,8 +22,8 @@ from .release import (
     CardiacPhase,
     Release,
     ReleaseCase,
-    contents,
-    left_out,
+    describe_contents,
+    note_left_out,
     require_file,
 )
 
@@ -68,7 +68,7 @@ def read_acdc(folder: Path) -> Release:
         reference=_REFERENCE,
         cases=tuple(cases),
         facts=facts,
-        notes=left_out(without, TESTING),
+        notes=note_left_out(without, TESTING),
     )
 
 
@@ -89,7 +89,7 @@ def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
             folder=folder,
             release="ACDC",
             expected=f"{TRAINING}/patient001/Info.cfg or patient001/Info.cfg",
-            found=contents(folder / subsets[0]),
+            found=describe_contents(folder / subsets[0]),
         )
     yield from patients
 

@@ -16,7 +16,7 @@ from ...core.problems import Statement, statement
 from .. import DataError
 from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, OTHER_GRID, Volume, read_labels, read_volume
-from .raw_dataset import RawDataset, TrainingCase, named
+from .raw_dataset import RawDataset, TrainingCase, join_names
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
@@ -169,7 +169,7 @@ def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
     files = [file for case, file in cases.items() if case not in known]
     if not files:
         return []
-    names = named([file.name for file in files])
+    names = join_names([file.name for file in files])
     text = statement(UNLABELLED_IMAGES, images=names, count=len(files))
     return [DatasetProblem(text, files[0], blocks=False)]
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from .. import DataError
 from .groups import UNREADABLE_TEXT
-from .raw_dataset import named
+from .raw_dataset import join_names
 from .release import (
     NO_RELEASE_FOLDER,
     OTHER_LAYOUT,
@@ -25,8 +25,8 @@ from .release import (
     CardiacPhase,
     Release,
     ReleaseCase,
-    contents,
-    left_out,
+    describe_contents,
+    note_left_out,
     require_file,
 )
 
@@ -92,7 +92,9 @@ def read_mnms(folder: Path) -> Release:
         reference=_REFERENCE,
         cases=tuple(cases),
         facts=facts,
-        notes=tuple(note for subset, named in without.items() for note in left_out(named, subset)),
+        notes=tuple(
+            note for subset, folders in without.items() for note in note_left_out(folders, subset)
+        ),
     )
 
 
@@ -107,7 +109,7 @@ def _patient_folders(folder: Path) -> list[tuple[Path, str]]:
             folder=folder,
             release="M&Ms",
             expected=f"patients in {', '.join(SUBSETS)}",
-            found=contents(folder),
+            found=describe_contents(folder),
         )
     return patients
 
@@ -121,7 +123,7 @@ def _folders(folder: Path) -> list[Path]:
 def _find_table(folder: Path) -> Path:
     tables = sorted(p for p in folder.glob("*.csv") if not p.name.startswith("."))
     if len(tables) != 1:
-        found = named([table.name for table in tables]) or contents(folder)
+        found = join_names([table.name for table in tables]) or describe_contents(folder)
         raise DataError(NO_SINGLE_TABLE, folder=folder, found=found)
     return tables[0]
 

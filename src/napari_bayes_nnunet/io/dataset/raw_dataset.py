@@ -151,7 +151,7 @@ def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def named(cases: Sequence[str]) -> str:
+def join_names(cases: Sequence[str]) -> str:
     """Return the first few of the cases, in words."""
     return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
 
@@ -231,10 +231,10 @@ def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
     for number, split in enumerate(splits):
         unknown = sorted({*split.train, *split.validation} - set(cases))
         if unknown:
-            raise DataError(UNKNOWN_CASES, fold=number, file=path, cases=named(unknown))
+            raise DataError(UNKNOWN_CASES, fold=number, file=path, cases=join_names(unknown))
         both = sorted(set(split.train) & set(split.validation))
         if both:
-            raise DataError(CASES_ON_BOTH_SIDES, fold=number, file=path, cases=named(both))
+            raise DataError(CASES_ON_BOTH_SIDES, fold=number, file=path, cases=join_names(both))
         if not split.train or not split.validation:
             raise DataError(EMPTY_FOLD, fold=number, file=path)
     return splits

@@ -20,7 +20,7 @@ from .. import DataError
 from ..files.case_names import CaseName
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import OTHER_GRID, Volume, VoxelArray, read_labels, read_volume
-from .raw_dataset import named
+from .raw_dataset import join_names
 
 CardiacPhase = Literal["ED", "ES"]
 _SAME_SPACING = 1e-3
@@ -136,9 +136,9 @@ def honest_geometry(geometry: Geometry) -> Geometry:
     return make_geometry(geometry.shape[-3:], geometry.spacing, affine=affine)
 
 
-def contents(folder: Path) -> str:
+def describe_contents(folder: Path) -> str:
     """Return the first names in a folder, or "nothing"."""
-    return named(sorted(path.name for path in folder.iterdir())) or "nothing"
+    return join_names(sorted(path.name for path in folder.iterdir())) or "nothing"
 
 
 def require_file(file: Path, reason: str) -> Path:
@@ -148,13 +148,13 @@ def require_file(file: Path, reason: str) -> Path:
     return file
 
 
-def left_out(patients: Sequence[Path], subset: str) -> tuple[str, ...]:
+def note_left_out(patients: Sequence[Path], subset: str) -> tuple[str, ...]:
     """Return a note on the ``patients`` of a subset that have no labels, () without patients."""
     if not patients:
         return ()
     several = len(patients) > 1
     subject = f"{len(patients)} patient{'s' * several} of {subset} {'have' if several else 'has'}"
-    names = named([patient.name for patient in patients])
+    names = join_names([patient.name for patient in patients])
     return (f"{subject} no labels and {'were' if several else 'was'} left out: {names}.",)
 
 

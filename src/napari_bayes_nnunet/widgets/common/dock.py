@@ -34,7 +34,7 @@ def line() -> QFrame:
     return frame
 
 
-def scrolling(content: QWidget) -> QScrollArea:
+def make_scrollable(content: QWidget) -> QScrollArea:
     """Return ``content`` in a vertical scroll area, so that small screens reach all buttons."""
     area = QScrollArea()
     area.setWidget(content)

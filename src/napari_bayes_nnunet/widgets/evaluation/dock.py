@@ -21,7 +21,7 @@ from ...app.evaluation.request import (
 )
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DockContent, MessageLabel, scrolling
+from ..common.dock import DockContent, MessageLabel, make_scrollable
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import LEVEL_COLORS
@@ -100,7 +100,7 @@ class EvaluationWidget(DockContent):
             column.addWidget(part)
         column.addStretch(1)
         # Long case names are shortened, so that they do not widen the dock.
-        self._area = scrolling(content)
+        self._area = make_scrollable(content)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._area)

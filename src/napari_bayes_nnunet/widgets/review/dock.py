@@ -28,7 +28,7 @@ from ...io import DataError
 from ...io.study.study import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, scrolling
+from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable
 from ..common.folder_drop import FolderDrop
 from ..common.wording import in_the_window
 from ..layers.metadata import bayes_metadata
@@ -273,7 +273,7 @@ class ReviewWidget(FolderDrop, DockContent):
         column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scrolling(content))
+        layout.addWidget(make_scrollable(content))
         self.setMinimumWidth(DOCK_WIDTH)
         self.setAcceptDrops(True)
 

@@ -23,7 +23,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
-from ..common.dock import DOCK_WIDTH, DockContent, heading, line, scrolling
+from ..common.dock import DOCK_WIDTH, DockContent, heading, line, make_scrollable
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings
 from ..common.wording import in_the_window
@@ -207,7 +207,7 @@ class SegmentWidget(FolderDrop, DockContent):
         column.addStretch(1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolling(content))
+        whole.addWidget(make_scrollable(content))
         self.setMinimumWidth(DOCK_WIDTH)
         self.setAcceptDrops(True)
 

@@ -15,7 +15,7 @@ from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import DOCK_WIDTH, scrolling
+from ..common.dock import DOCK_WIDTH, make_scrollable
 from ..common.settings import Settings
 from .dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING, ask_on_closing, ask_to_kill
 from .new_training_form import NewTrainingForm
@@ -101,7 +101,7 @@ class TrainingWidget(QWidget):
         self._show_page(self.new)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolling(content))
+        whole.addWidget(make_scrollable(content))
         self.setMinimumWidth(DOCK_WIDTH)
 
     def _connect(self) -> None:
