@@ -1,4 +1,4 @@
-"""Box to choose the device of a training."""
+"""Choices of a device of this computer, and the box of a training with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 AUTO = "auto"
 LOOKING = "Looking for devices…"
+
+
+def device_choices(devices: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return "auto" and the ``devices``, the fastest first: name to text, and name to help.
+
+    ``devices`` gives the model and free memory of each name.
+    """
+    fastest = next(iter(devices), "")
+    texts = {AUTO: f"Automatic ({fastest})" if fastest else "Automatic"}
+    texts |= {name: text if name == "cpu" else f"{name}: {text}" for name, text in devices.items()}
+    return texts, {**texts, AUTO: "The fastest device."}
 
 
 class DeviceBox(QComboBox):
@@ -37,13 +48,11 @@ class DeviceBox(QComboBox):
         chosen = self.device
         self.blockSignals(True)
         self.clear()
-        self._fastest = fastest = next(iter(devices), "")
-        self.addItem(f"Automatic ({fastest})" if fastest else "Automatic", AUTO)
-        self.setItemData(0, "The fastest device.", Qt.ItemDataRole.ToolTipRole)
-        for name, text in devices.items():
-            title = text if name == "cpu" else f"{name}: {text}"
-            self.addItem(title, name)
-            self.setItemData(self.count() - 1, title, Qt.ItemDataRole.ToolTipRole)
+        self._fastest = next(iter(devices), "")
+        texts, helps = device_choices(devices)
+        for row, (name, text) in enumerate(texts.items()):
+            self.addItem(text, name)
+            self.setItemData(row, helps[name], Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(max(self.findData(chosen), 0))
         self.blockSignals(False)
 

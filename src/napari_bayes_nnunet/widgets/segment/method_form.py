@@ -13,12 +13,13 @@ from ...app.segmentation.settings import SegmentationSettings
 from ...app.segmentation.temperature import fitted_temperature
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ..common.device_box import AUTO, LOOKING, device_choices
 from ..common.form import DataForm
 from ..common.settings import Settings
 from ..common.wording import in_the_window
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
-AUTO, REMOTE = "auto", "remote"
+REMOTE = "remote"
 _FIELDS = ("method", "members", "temperature", "mirroring", "device")
 
 
@@ -43,7 +44,7 @@ class MethodForm(DataForm):
         self.device.changed.connect(self._on_device_changed)
         self.remote.changed.connect(self._on_remote_changed)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
-        self._offer_devices({AUTO: "Automatic"}, {AUTO: "Looking for devices…"})
+        self._offer_devices({AUTO: "Automatic"}, {AUTO: LOOKING})
         self._on_method_changed()
         self._on_device_changed()
 
@@ -68,12 +69,7 @@ class MethodForm(DataForm):
 
     def set_devices(self, devices: Mapping[str, str]) -> None:
         """Offer the devices of this computer, the fastest first: name to model and free memory."""
-        fastest = next(iter(devices), "")
-        texts = {AUTO: f"Automatic ({fastest})" if fastest else "Automatic"}
-        texts |= {
-            name: text if name == "cpu" else f"{name}: {text}" for name, text in devices.items()
-        }
-        self._offer_devices(texts, {**texts, AUTO: "The fastest device."})
+        self._offer_devices(*device_choices(devices))
 
     def _offer_devices(self, texts: Mapping[str, str], helps: Mapping[str, str]) -> None:
         self.device.editor.set_choices({**texts, REMOTE: TITLE}, {**helps, REMOTE: REMOTE_HELP})
