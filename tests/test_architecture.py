@@ -102,6 +102,17 @@ def test_no_module_imports_itself_in_a_circle():
     assert arrows == {}
 
 
+def test_no_rooms_of_a_layer_import_each_other_in_a_circle():
+    rooms = {file: file.relative_to(PACKAGE).parts[:-1] for file in FILES}
+    arrows: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for file, room in rooms.items():
+        targets = {target[: len(room)] for target in _imported(file)} & set(rooms.values())
+        arrows.setdefault(room, set()).update(t for t in targets if len(t) > 1 and t != room)
+    while leaves := {room for room, targets in arrows.items() if not targets}:
+        arrows = {room: targets - leaves for room, targets in arrows.items() if room not in leaves}
+    assert arrows == {}
+
+
 def _module(file: Path) -> tuple[str, ...]:
     parts = file.relative_to(PACKAGE).with_suffix("").parts
     return parts[:-1] if parts[-1] == "__init__" else parts

@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, StudyInfo, read_study, save_review
 from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTERIOR
+from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
@@ -32,7 +33,6 @@ from napari_bayes_nnunet.widgets.review.controller import (
 )
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
-from napari_bayes_nnunet.widgets.review.keys import KEYS
 from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
 from ...helpers.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine

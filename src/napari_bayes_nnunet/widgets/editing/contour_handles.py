@@ -18,10 +18,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, remove_handle
 from ...core.types import Place
 from ..layers.double_click import DoubleClick
+from ..layers.keys import is_typing
 from ..layers.line_layer import Line, LineLayer
 from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, remove_layers
 from ..layers.viewing import index_of, shown_place
-from ..review.keys import is_typing
 
 Handles = NDArray[np.float64]
 """(k, 2) points (y, x) in voxels."""

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
-from ..review.keys import KEYS
+from ..layers.keys import KEYS
 
 COMMENT_HINT = "Comment on this slice"
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)

@@ -14,7 +14,7 @@ from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ..common.dock import MessageLabel
 from ..common.rows_table import LEVEL_COLORS, Column, Row, RowsTable
-from ..review.patient_fields import PatientFields
+from .patient_fields import PatientFields
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."

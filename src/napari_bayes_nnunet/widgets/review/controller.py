@@ -16,12 +16,12 @@ from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
 from ..layers.cine_player import CinePlayer
+from ..layers.keys import ReviewKeys
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import ReviewForms
-from .keys import ReviewKeys
 from .saver import EVERY_MS, StudySaver
 from .view import ReviewView
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QTextEdit,
 )
 
-from ..layers.metadata import bayes_metadata
+from .metadata import bayes_metadata
 
 KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_bayes_nnunet.widgets.review.keys import KEYS, ReviewKeys, is_typing
+from napari_bayes_nnunet.widgets.layers.keys import KEYS, ReviewKeys, is_typing
 
 PRESSES = {
     "next": (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier),

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
-from napari_bayes_nnunet.widgets.review.patient_fields import PatientFields
+from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
 
 
 @pytest.fixture
