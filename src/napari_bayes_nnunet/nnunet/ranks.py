@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from typing import Any
 
 from ..core.problems import Statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
@@ -49,7 +50,7 @@ class Mailbox:
     def failure(self) -> Statement | None:
         """Why the training failed; None if no process reported it."""
         with suppress(FileNotFoundError, LookupError, TypeError, ValueError):
-            return Statement.from_json(json.loads(self._failure.read_text(encoding="utf-8")))
+            return Statement.from_json(parse_json(self._failure.read_bytes(), dict[str, Any]))
         return None
 
     def new_reports(self) -> list[EpochReport]:
