@@ -128,7 +128,7 @@ class Remedy:
 class Statement:
     """A sentence for the user with named ``values``, and remedies in the order of preference.
 
-    A value that is a `Setting`, a statement or a `Problem` is worded by whoever shows the sentence.
+    A value that is a `Setting` or a statement is worded by whoever shows the sentence.
     """
 
     template: str
@@ -181,11 +181,11 @@ class Statement:
 def statement(template: str, *remedies: Remedy | Action, **values: Any) -> Statement:
     """Return a statement; an action without values stands for its remedy.
 
-    An exception among the values becomes its text, so that equal statements compare equal.
+    An exception among the values becomes its statement or text, so that equal statements compare
+    equal.
     """
     whole = tuple(r if isinstance(r, Remedy) else Remedy(r) for r in remedies)
-    texts = {name: str(v) if isinstance(v, Exception) else v for name, v in values.items()}
-    return Statement(template, whole, texts)
+    return Statement(template, whole, {name: _kept(value) for name, value in values.items()})
 
 
 class Problem(Exception):
@@ -233,6 +233,12 @@ class Problem(Exception):
         return type(self).from_statement, (self.statement,)
 
 
+def _kept(value: Any) -> Any:
+    if isinstance(value, Problem):
+        return value.statement
+    return str(value) if isinstance(value, Exception) else value
+
+
 def _filled(
     template: str, values: Mapping[str, Any], *, wording: Mapping[Action, str], word: Word
 ) -> str:
@@ -242,8 +248,6 @@ def _filled(
 def _worded(value: Any, wording: Mapping[Action, str], word: Word) -> Any:
     if isinstance(value, Setting):
         return word(value)
-    if isinstance(value, Problem):
-        value = value.statement
     return value.text(wording, word) if isinstance(value, Statement) else value
 
 
@@ -255,8 +259,6 @@ def _plain_value(value: Any) -> Any:
     """Numbers stay numbers, because a template may format them."""
     if isinstance(value, Setting):
         return {"setting": str.__str__(value)}
-    if isinstance(value, Problem):
-        value = value.statement
     if isinstance(value, Statement):
         return {"statement": value.to_json()}
     return value if isinstance(value, int | float | str) else str(value)
