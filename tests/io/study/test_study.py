@@ -273,9 +273,8 @@ class TestBadDays:
         write_labels(file, np.zeros(other.shape, np.uint8), other)
         with pytest.raises(DataError) as caught:
             read_study(folder)
-        problem = caught.value.__cause__
-        assert isinstance(problem, DataError)
-        assert problem.statement.template == OTHER_STUDY_GRID
+        problem = caught.value.values["problem"]
+        assert problem.template == OTHER_STUDY_GRID
         assert (problem.values["file"], problem.values["expected"]) == (file, VOLUME)
         assert problem.values["grid"].same_grid(other)
         assert "rename it" in str(caught.value)

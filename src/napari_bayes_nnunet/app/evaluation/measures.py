@@ -15,7 +15,6 @@ from .aggregates import Aggregation, OfCase, aggregate_scores, mean_over_volumes
 from .case import ENTROPY_DETECTION, GROSS, MUTUAL_INFORMATION_DETECTION, CaseEvaluation
 
 Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
-MEAN: Final = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

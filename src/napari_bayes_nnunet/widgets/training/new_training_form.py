@@ -85,10 +85,6 @@ class NewTrainingForm(QWidget):
             )
         return request
 
-    def choose_output(self, path: Path) -> None:
-        """Set the folder of the ensemble as if the user had chosen it."""
-        self.output.choose(path)
-
     def _find_missing(self) -> str:
         """Return a sentence on why the training cannot start, "" if it can."""
         if self.data.dataset is None:
