@@ -235,3 +235,12 @@ def test_environment_does_not_change_the_qt() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_plot_background_follows_the_theme(plot: SchedulePlot) -> None:
+    plot.set_schedule(PAPER, MemberSelection())
+    plot.show()
+    for background, foreground in (("#101010", "#f0f0f0"), ("#f0f0f0", "#101010")):
+        plot.setStyleSheet(f"QWidget {{ background: {background}; color: {foreground}; }}")
+        QApplication.processEvents()
+        assert plot.grab().toImage().pixelColor(2, 2).name() == background

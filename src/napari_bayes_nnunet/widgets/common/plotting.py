@@ -107,6 +107,7 @@ class EpochPlot(pg.PlotWidget):
         if self._is_made and foreground != self._foreground:
             self._foreground = foreground
             self.recolor(foreground)
+            self.resetCachedContent()  # Qt keeps a picture of the previous background
 
     def _prepare_axes(self, left: str, bottom: str) -> None:
         self.getAxis("left").setWidth(AXIS_WIDTH)
