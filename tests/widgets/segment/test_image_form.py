@@ -27,6 +27,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
 )
 
 from ..conftest import CINE, VOLUME, image_layer
+from ..training.test_schedule_plot import turn
 
 
 @pytest.fixture
@@ -186,3 +187,12 @@ def test_channels_of_different_grids_are_refused(form, viewer, tmp_path) -> None
         "second": "small",
         "second_shape": (2, 3, 4),
     }
+
+
+def test_wheel_over_the_form_changes_nothing(form, viewer, tmp_path) -> None:
+    first = viewer.add_layer(image_layer(tmp_path, CINE))
+    viewer.add_layer(image_layer(tmp_path, CINE, "second"))
+    for box in (form.phases, *form.channels, *form.spacing.boxes):
+        assert not turn(box)
+    assert form.phases.currentIndex() == ED_ES
+    assert form.layer is first

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from ..common.dock import form_layout, row_label
 from ..common.folder_row import FolderRow
+from ..common.form import WheelGuard
 from .command import ALL, ED_AND_ES, propose_results
 
 _IMAGES_HELP = (
@@ -44,6 +45,7 @@ class CohortForm(QWidget):
         self.images = FolderRow("Folder of images")
         self.results = FolderRow("Folder for the results")
         self.phases = QComboBox()
+        self.phases.installEventFilter(WheelGuard(self.phases))
         self.images.setToolTip(_IMAGES_HELP)
         self.results.setToolTip(RESULTS_HELP)
         for name, (title, help_text) in PHASES.items():

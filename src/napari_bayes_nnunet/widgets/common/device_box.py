@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from .form import WheelGuard
+
 AUTO = "auto"
 LOOKING = "Looking for devices…"
 
@@ -28,6 +30,7 @@ class DeviceBox(QComboBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.installEventFilter(WheelGuard(self))
         self._fastest = ""
         self.addItem("Automatic", AUTO)
         self.setToolTip("Device for the training. A GPU is 10 to 100 times faster than a CPU.")

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidg
 
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .dock import MessageLabel, row_label
+from .form import WheelGuard
 from .rows_table import LEVEL_COLORS
 
 OWN = "own"
@@ -40,6 +41,7 @@ class PatientForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.choice = QComboBox()
+        self.choice.installEventFilter(WheelGuard(self.choice))
         self.own = QLineEdit()
         self.example = MessageLabel()
         self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidg
 
 from ...core.heart.structures import structure_title
 from ..common.dock import MessageLabel
+from ..common.form import WheelGuard
 from ..common.patient_pattern import labelled_row
 
 ALL_STRUCTURES = "All"
@@ -57,6 +58,7 @@ class QueueForm(QWidget):
         self.note = MessageLabel()
         for combo in (self.scores, self.structures):
             combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+            combo.installEventFilter(WheelGuard(combo))
         self._fill()
         self._lay_out()
         self._show_help()

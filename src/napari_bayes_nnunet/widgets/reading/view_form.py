@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.form import WheelGuard
 from .uncertainty_view import EXPLAINED, UncertaintyView
 
 
@@ -18,6 +19,7 @@ class ViewForm(QWidget):
         super().__init__(parent)
         self.views = QComboBox()
         self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.views.installEventFilter(WheelGuard(self.views))
         self.explained = MessageLabel()
         for view in UncertaintyView:
             self.views.addItem(view.value, view)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
+from ..common.form import WheelGuard
 from ..common.plotting import legend
 from .curves_plot import CurvesPlot
 
@@ -136,6 +137,7 @@ class PhaseBox(QComboBox):
         super().__init__(parent)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(2)
+        self.installEventFilter(WheelGuard(self))
         self.currentIndexChanged.connect(self.chosen)
 
     @property

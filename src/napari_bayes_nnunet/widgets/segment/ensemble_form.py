@@ -23,6 +23,7 @@ from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
 from ..common.dock import MessageLabel
+from ..common.form import WheelGuard
 from ..common.settings import Settings
 from .members_table import MembersTable
 
@@ -60,6 +61,7 @@ class EnsembleForm(QWidget):
         self._is_looking = False
         self._folder: EnsembleFolder | None = None
         self.folders = QComboBox()
+        self.folders.installEventFilter(WheelGuard(self.folders))
         self.choose_button = QPushButton("Choose folder…")
         self.summary = MessageLabel()
         self.table = MembersTable()

@@ -22,6 +22,7 @@ from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
+from ..common.form import WheelGuard
 from ..common.wording import in_the_window
 from ..layers.image_input import (
     ImageInput,
@@ -235,6 +236,7 @@ class ImageForm(QWidget):
 
 def _narrow_combo() -> QComboBox:
     combo = QComboBox()
+    combo.installEventFilter(WheelGuard(combo))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo
 
@@ -249,6 +251,7 @@ class SpacingRow(QWidget):
         self.boxes = [QDoubleSpinBox() for _ in range(3)]
         for box, axis in zip(self.boxes, "zyx", strict=True):
             box.setDecimals(3)
+            box.installEventFilter(WheelGuard(box))
             box.setRange(0.001, 1000.0)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setStyleSheet(NARROW)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import form_layout, row_label
 from ..common.folder_drop import FolderDrop
+from ..common.form import WheelGuard
 from .dataset_form import DATASET_HELP, DatasetFolderForm
 from .folders_form import FoldersForm
 from .studies_form import StudiesForm
@@ -44,6 +45,7 @@ class TrainingDataForm(FolderDrop, QWidget):
         super().__init__(parent)
         self._dataset: RawDataset | None = None
         self.source = QComboBox()
+        self.source.installEventFilter(WheelGuard(self.source))
         self.folder = folder or DatasetFolderForm()
         self.folders = folders or FoldersForm()
         self.studies = studies or StudiesForm()

@@ -14,6 +14,7 @@ from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
+from ..common.form import WheelGuard
 from ..common.rows_table import LEVEL_COLORS
 from .label_names import LabelNames
 
@@ -49,6 +50,7 @@ class NewDatasetForm(QWidget):
         self.names = LabelNames()
         self.channel = QLineEdit("MRI")
         self.files = QComboBox()
+        self.files.installEventFilter(WheelGuard(self.files))
         self.target = FolderRow("Folder of the new dataset", hint="A new or empty folder")
         self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
         self.make_button = QPushButton("Make dataset")

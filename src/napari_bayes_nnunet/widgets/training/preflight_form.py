@@ -23,6 +23,7 @@ from ...io.dataset.raw_dataset import FOLDS, RawDataset
 from ..common.background import Background
 from ..common.device_box import DeviceBox
 from ..common.dock import MessageLabel
+from ..common.form import WheelGuard
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
@@ -180,6 +181,7 @@ class PreflightForm(QWidget):
         self.problems = MessageLabel()
         self.patients = PatientForm()
         self.folds = QComboBox()
+        self.folds.installEventFilter(WheelGuard(self.folds))
         self.split_button = QPushButton("Choose split…")
         self.no_split_button = QPushButton("×")
         self.split_text = MessageLabel()

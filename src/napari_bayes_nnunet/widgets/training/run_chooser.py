@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWi
 from ...app.training.run_state import RunState, read_run_state
 from ...io.ensemble.run_folder import RunFolder
 from ..common.background import Background
+from ..common.form import WheelGuard
 from ..common.settings import Settings
 
 NEW = "New training"
@@ -28,6 +29,7 @@ class RunChooser(QWidget):
         self._settings = settings
         self._background = Background(self)
         self.runs = QComboBox()
+        self.runs.installEventFilter(WheelGuard(self.runs))
         self.choose_button = QPushButton("Follow…")
         self._lay_out()
         self.runs.addItem(NEW, None)
