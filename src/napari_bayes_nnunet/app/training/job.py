@@ -216,7 +216,7 @@ def _check_same_data(settled: TrainingRecord, dataset: RawDataset, fold: str) ->
 
 
 def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | None) -> None:
-    began = record.folds[fold]["training_cases"]
+    began = record.folds[fold].get("training_cases", [])
     if splits and list(splits[int(fold)].train) != began:
         raise AppError(
             "The training was started with a different split.",

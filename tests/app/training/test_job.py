@@ -1,0 +1,41 @@
+"""What a training checks before it starts or continues."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.training.job import prepare_job
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.core.problems import Action, Remedy
+
+
+@pytest.fixture
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(trained_run, tmp_path / "run")
+
+
+def refusal(hearts: Path, run: Path, split: Path | None = None) -> AppError:
+    request = TrainingRequest(dataset=hearts, output=run, add_cycle=True, split=split)
+    with pytest.raises(AppError) as caught, prepare_job(request):
+        pass
+    return caught.value
+
+
+def test_another_split_than_at_the_start_is_refused(hearts, run, tmp_path) -> None:
+    folds = json.loads((run / "splits_final.json").read_text())
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps([*folds[1:], folds[0]]))
+    actions = [remedy.action for remedy in refusal(hearts, run, split).remedies]
+    assert actions == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
+
+
+def test_a_record_without_training_cases_is_refused(hearts, run) -> None:
+    record = json.loads((run / "ensemble.json").read_text())
+    del record["folds"]["0"]["training_cases"]
+    (run / "ensemble.json").write_text(json.dumps(record))
+    assert refusal(hearts, run).remedies == (Remedy(Action.NAME_SPLIT),)
