@@ -52,10 +52,6 @@ def click(form: NumbersForm, row: int, qtbot: Any) -> None:
 def test_the_caveats_of_the_numbers_are_shown(form: NumbersForm) -> None:
     assert form.caveat.text() == NOT_CLINICAL
     assert form.papillary.text() == PAPILLARY
-    form.set_papillary("Inside the cavity.")
-    assert form.papillary.text() == "Inside the cavity."
-    form.set_papillary("")
-    assert form.papillary.text() == PAPILLARY
 
 
 def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:

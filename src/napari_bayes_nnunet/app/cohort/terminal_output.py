@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from ...core.counts import format_count
 from ...core.problems import Action, Statement, statement
 from ...io.search.studies import FoundStudies
 from ..messages import FINISHED, STOPPED, JobEnded, Message, Notice, StageStarted, StudyDone
@@ -80,7 +81,7 @@ def describe_cohort(cohort: FoundStudies) -> str:
     """Return the list of studies to segment and of files left out."""
     kinds = [study.kind for study in cohort.inputs]
     counts = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
-    lines = [f"Found {len(kinds)} {'study' if len(kinds) == 1 else 'studies'}: {', '.join(counts)}"]
+    lines = [f"Found {format_count(len(kinds), 'study', 'studies')}: {', '.join(counts)}"]
     width = len(str(len(kinds)))
     for number, study in enumerate(cohort.inputs[:LISTED], start=1):
         lines.append(f"  {number:{width}}  {study.kind}  {study.name}")

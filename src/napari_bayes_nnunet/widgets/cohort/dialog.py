@@ -14,6 +14,7 @@ from superqt.utils import QSignalThrottler
 
 from ...app import AppError
 from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyDone
+from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
 from ..common.dock import MessageLabel
@@ -206,7 +207,7 @@ class CohortWindow(FolderDrop, QWidget):
     def _show_progress(self, done: int, eta_seconds: float | None) -> None:
         left = f", {duration_text(eta_seconds)} left" if eta_seconds else ""
         count = f"{done} of {self._studies}"
-        first = FIRST_STUDY.format(studies=_number(self._studies))
+        first = FIRST_STUDY.format(studies=format_count(self._studies, "study", "studies"))
         self.progress.bar.setRange(0, self._studies if done else 0)  # moves before the first study
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
@@ -236,7 +237,9 @@ class CohortWindow(FolderDrop, QWidget):
             return f"{sentence} {FINISHED_KEPT}" if done else sentence
         if not self._studies:
             return STOPPED_FIRST
-        count = STUDY_COUNT.format(done=done, studies=_number(self._studies))
+        count = STUDY_COUNT.format(
+            done=done, studies=format_count(self._studies, "study", "studies")
+        )
         if outcome != FINISHED:
             return STOPPED_AT.format(count=count)
         return RUN_FINISHED.format(
@@ -273,7 +276,3 @@ class CohortWindow(FolderDrop, QWidget):
     def take(self, path: Path) -> None:
         """Choose the dropped folder as the folder of the images."""
         self.form.images.choose(path)
-
-
-def _number(studies: int) -> str:
-    return f"{studies} stud{'y' if studies == 1 else 'ies'}"

@@ -76,10 +76,6 @@ class NumbersForm(QWidget):
         """Show the data of the patient."""
         self.patient.set_patient(patient)
 
-    def set_papillary(self, sentence: str) -> None:
-        """Show how papillary muscles are counted; "" means as in the training labels."""
-        self.papillary.say(sentence or PAPILLARY)
-
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None
     ) -> None:

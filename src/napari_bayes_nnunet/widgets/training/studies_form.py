@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from ...core.counts import format_count
 from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
@@ -279,7 +280,7 @@ def _readiness_text(studies: Sequence[CorrectedStudy]) -> str:
         return NOT_READY
     images = sum(len(study.ready) for study in ready)
     return READY_STUDIES.format(
-        images=_number(images, "image"), studies=_number(len(ready), "study")
+        images=format_count(images, "image"), studies=format_count(len(ready), "study", "studies")
     )
 
 
@@ -287,15 +288,11 @@ def _added_lines(result: AddedStudies, studies: Sequence[CorrectedStudy]) -> lis
     """Return a sentence on what was added, and one for each of the first failures."""
     images = sum(map(len, result.added.values()))
     added = ADDED.format(
-        images=_number(images, "image"), studies=_number(len(result.added), "study")
+        images=format_count(images, "image"),
+        studies=format_count(len(result.added), "study", "studies"),
     )
     cases = {study.folder: study.case for study in studies}
     failures = [f"{cases[folder]}: {in_the_window(p)}" for folder, p in result.failed.items()]
     more = len(failures) - FAILURES_SHOWN
     rest = [MORE_FAILURES.format(count=more)] if more > 0 else []
     return [added if images else NOTHING_ADDED, *failures[:FAILURES_SHOWN], *rest]
-
-
-def _number(count: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
