@@ -126,7 +126,7 @@ def test_mismatched_or_invalid_certificates_raise(certificates, tmp_path):
         with pytest.raises(AppError) as caught:
             read_certificates(folder)
         assert caught.value.values["folder"] == folder
-        assert isinstance(caught.value.values["reason"], OSError)
+        assert isinstance(caught.value.__cause__, OSError)
         (folder / "cert.pem").write_text("no certificate")
 
 

@@ -22,7 +22,7 @@ STUDY = {
     "failed": [],
     "segmented": [],
     "most_rows": 1,
-    "asked": {},
+    "settings": {},
     "left_out": [],
 }
 

@@ -228,6 +228,7 @@ def test_a_second_training_in_a_folder_is_refused(run, hearts, warm_command, tmp
     start = ("train", hearts, "--output", run.path, "--jsonl")
     first = warm_command.start(*start, *FLAGS, folder=tmp_path / "first")
     first.wait_for('"epoch": 0')
+    first.send(signal.SIGSTOP)  # else it may have finished before the second has started
     second = warm_command.run(*start, "--resume", folder=tmp_path / "second")
     assert second.code == 1
     assert second.errors == f"Error: {RUN_IS_BUSY.format(run=run.path)}\n"

@@ -195,7 +195,7 @@ def test_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_volume(path)
-    assert isinstance(error.value.values["reason"], gzip.BadGzipFile)
+    assert isinstance(error.value.__cause__, gzip.BadGzipFile)
 
 
 def test_damaged_compression(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_voxels_that_cannot_be_loaded_are_reported(tmp_path: Path) -> None:
     image = ImageInput(channels=(volume,), spacing=ONE)
     with pytest.raises(DataError) as error:
         image.write(tmp_path / "image.npy")
-    assert error.value.values["error"].args == ("lost slice",)
+    assert error.value.values["error"] == str(KeyError("lost slice"))
 
 
 def test_complex_voxels_are_refused(tmp_path: Path) -> None:
