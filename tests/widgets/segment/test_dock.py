@@ -380,7 +380,7 @@ def test_a_child_that_does_not_answer_is_replaced(ready, tmp_path, qtbot) -> Non
 
 
 def test_a_killed_child_is_reported_and_replaced(ready, tmp_path, qtbot) -> None:
-    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], process=True)
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.8], process=True)
     begin(dock, qtbot)
     pid = dock.child.pid
     with qtbot.waitSignal(dock.job.ended):
