@@ -11,6 +11,7 @@ import numpy as np
 
 nib: Any = nibabel
 
+# A double-oblique short axis as scanners store it (Sunnybrook SCD0000301).
 OBLIQUE = np.array(
     [
         [-0.918124, 0.396677, -5.047266, 14.07],

@@ -12,16 +12,9 @@ import pytest
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry, patient_letters
 
+from ...helpers.niftis import OBLIQUE
+
 nib: Any = nibabel
-# A double-oblique short axis as scanners store it (Sunnybrook SCD0000301).
-OBLIQUE = np.array(
-    [
-        [-0.918124, 0.396677, -5.047266, 14.07],
-        [-0.903803, -0.345218, 5.286889, 185.21],
-        [-0.044338, -1.176968, -3.251833, 110.47],
-        [0, 0, 0, 1],
-    ]
-)
 
 
 def of(shape: tuple[int, ...], change: Any = None) -> Geometry:
