@@ -36,9 +36,6 @@ from napari_bayes_nnunet.nnunet.trainer import (
 
 from ..helpers.command import environment
 
-# To find a trainer, nnU-Net imports all of its own trainers, and these import timm.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
-
 NAME = "CheckpointEnsembleTrainer"
 SETTINGS = TrainerSettings(
     schedule=RestartSchedule(epochs=3, restart_first_cycle=False),
@@ -62,9 +59,7 @@ def run(planned_run, tmp_path):
 
 @pytest.fixture
 def make_trainer(run, monkeypatch):
-    """Builds trainers in this process as nnU-Net's command does."""
-    from nnunetv2.run.run_training import get_trainer_from_args
-
+    """Builds trainers in this process as the command does."""
     variables = {
         **workspace_environment(run.workspace),
         **trainer_environment(run.path),
@@ -75,8 +70,9 @@ def make_trainer(run, monkeypatch):
     (dataset,) = (run.workspace / "preprocessed").iterdir()
 
     def make(fold=0, **settings):
-        return get_trainer_from_args(
-            dataset.name, "2d", fold, NAME, "nnUNetPlans", device=torch.device("cpu")
+        device = torch.device("cpu")
+        return trainer_module.make_trainer(
+            dataset.name, "2d", str(fold), plans="nnUNetPlans", device=device, resume=False
         )
 
     return make
@@ -98,6 +94,12 @@ assert issubclass(recursive_find_trainer_class_by_name("{NAME}"), nnUNetTrainer)
 """
     variables = environment(nnUNet_extTrainer=trainer_environment(tmp_path)["nnUNet_extTrainer"])
     subprocess.run([sys.executable, "-c", script], env=variables, check=True)
+
+
+def test_models_that_nnunet_looks_through_are_not_imported(make_trainer, monkeypatch):
+    for name in ("timm", "torchvision"):
+        monkeypatch.setitem(sys.modules, name, None)  # fails if imported
+    assert type(make_trainer()).__name__ == NAME
 
 
 @pytest.mark.slow

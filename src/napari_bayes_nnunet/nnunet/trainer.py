@@ -30,6 +30,7 @@ from ..core.problems import Action, Remedy
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
+from ..io.files.json_files import parse_json
 from . import ModelError
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .fork_guard import end_forks_with_this_process
@@ -418,22 +419,24 @@ def make_trainer(
     """Return the trainer of a preprocessed dataset, with the last saved state if it resumes.
 
     ``dataset`` and ``plans`` are nnU-Net's names. `trainer_environment` must be set, because
-    nnU-Net itself looks the trainer up.
+    it names the run folder.
     """
     # Here, because nnU-Net's command is that module and imports this one.
-    from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+    from nnunetv2.paths import nnUNet_preprocessed
+    from nnunetv2.run.run_training import maybe_load_checkpoint
 
     os.environ.update(training_environment(device))
     if device.type == "cuda":
         end_forks_with_this_process()
-    trainer: CheckpointEnsembleTrainer = get_trainer_from_args(
-        dataset,
+    # Not by nnU-Net's get_trainer_from_args: its search for the class imports timm and torchvision.
+    folder = Path(nnUNet_preprocessed, dataset)
+    plans_json = parse_json((folder / f"{plans}.json").read_bytes(), dict[str, Any])
+    trainer = CheckpointEnsembleTrainer(
+        {**plans_json, "continue_training": resume},
         configuration,
         fold if fold == "all" else int(fold),
-        CheckpointEnsembleTrainer.__name__,
-        plans,
-        continue_training=resume,
-        device=device,
+        parse_json((folder / "dataset.json").read_bytes(), dict[str, Any]),
+        device,
     )
     maybe_load_checkpoint(trainer, resume, validation_only=False)
     return trainer
