@@ -262,8 +262,6 @@ def _number(dataset: RawDataset) -> int:
 
 def _processes(dataset: RawDataset) -> int:
     """Return a small number: a process starts slowly and holds an image in several copies."""
-    if is_small(dataset):
-        return 1
     allowed = getattr(os, "sched_getaffinity", None)  # on a cluster fewer than the computer has
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
     return min(MOST_PROCESSES, cores, len(dataset.cases))
