@@ -102,6 +102,15 @@ def test_models_that_nnunet_looks_through_are_not_imported(make_trainer, monkeyp
     assert type(make_trainer()).__name__ == NAME
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_cpu_with_bfloat16_trains_channels_last(make_trainer, monkeypatch, fast):
+    monkeypatch.setattr(trainer_module, "has_fast_bfloat16", lambda: fast)
+    trainer = make_trainer()
+    trainer.initialize()
+    kernel = next(w for w in trainer.network.parameters() if w.ndim == 4 and min(w.shape[1:]) > 1)
+    assert kernel.is_contiguous(memory_format=torch.channels_last) == fast
+
+
 @pytest.mark.slow
 def test_nnunets_own_command_trains_an_ensemble(run, tmp_path):
     results = tmp_path / "results"

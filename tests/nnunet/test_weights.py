@@ -137,6 +137,13 @@ def test_halved_tensors_stay_shared_and_only_they(network: torch.nn.Module) -> N
     assert views["a"].untyped_storage().nbytes() == 8
 
 
+def test_member_of_a_channels_last_network_is_contiguous() -> None:
+    kernel = torch.arange(36.0).reshape(2, 2, 3, 3).contiguous(memory_format=torch.channels_last)
+    halved = to_half_precision({"kernel": kernel})["kernel"]
+    assert halved.is_contiguous()
+    assert torch.equal(halved, kernel.half())
+
+
 def test_member_passes_the_safe_loader(member: Path, network: torch.nn.Module) -> None:
     content = torch.load(member, weights_only=True)
     assert content["trainer_name"] == "nnUNetTrainer"

@@ -32,6 +32,7 @@ from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
 from ..io.files.json_files import parse_json
 from . import ModelError
+from .cpu_kernels import train_channels_last
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .fork_guard import end_forks_with_this_process
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
@@ -161,12 +162,14 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return optimizer, EpochRate(optimizer, self.settings.schedule)
 
     def initialize(self) -> None:
-        """Build the network, from the seed if there is one."""
+        """Build the network, from the seed if there is one, in the order that suits the device."""
         self._seed(0, 0)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.backends.cudnn.benchmark = True  # as nnU-Net's own command does
         super().initialize()
+        if self._has_fast_bfloat16:
+            train_channels_last(self.network)
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return training and validation cases; for fold "all" in an order that never changes."""
@@ -358,8 +361,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         np.random.seed(state)  # noqa: NPY002 (nnU-Net draws from the global generator)
         torch.manual_seed(state)
 
+    @property
+    def _has_fast_bfloat16(self) -> bool:
+        return self.device.type == "cpu" and has_fast_bfloat16()
+
     def _precision(self) -> AbstractContextManager[Any]:
-        if self.device.type == "cpu" and has_fast_bfloat16():
+        if self._has_fast_bfloat16:
             return torch.autocast("cpu", dtype=torch.bfloat16)
         return nullcontext()
 

@@ -96,7 +96,9 @@ def to_half_precision(weights: StateDict) -> StateDict:
         if key not in copies:
             dtype = torch.float16 if tensor.is_floating_point() else tensor.dtype
             # A copy, because torch.save stores the whole storage behind a view.
-            copies[key] = tensor.detach().to("cpu", dtype, copy=True)
+            copies[key] = tensor.detach().to(
+                "cpu", dtype, copy=True, memory_format=torch.contiguous_format
+            )
         halved[name] = copies[key]
     return halved
 
