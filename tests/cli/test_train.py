@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from napari_bayes_nnunet.app.messages import FAILED, from_line
 from napari_bayes_nnunet.app.training.request import STARTED_WITH
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
 from napari_bayes_nnunet.app.training.validation import MEASURING_CASE
@@ -52,6 +53,15 @@ def advice(action):
     """Return the sentence of the command line for an action."""
     phrase = COMMAND_LINE[action]
     return f"{phrase[0].upper()}{phrase[1:]}."
+
+
+def test_refusal_with_json_lines_is_typed(tmp_path):
+    flags = ("--output", str(tmp_path / "run"), "--jsonl")
+    result = CliRunner().invoke(main, ["train", str(tmp_path / "none"), *flags])
+    end = from_line(result.stdout)
+    assert (result.exit_code, end.outcome) == (1, FAILED)
+    assert end.spoken.values == {"folder": str(tmp_path / "none"), "missing": "dataset.json"}
+    assert str(end.spoken) in result.stderr
 
 
 # The shared run

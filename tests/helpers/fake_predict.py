@@ -41,7 +41,9 @@ def main() -> None:
     flags = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.SIG_IGN if flags.deaf else _on_signal)
     if flags.refuses:
-        sys.exit(f"Usage: predict\n\nError: {flags.refuses}")
+        refusal = statement(flags.refuses, Action.OVERWRITE)
+        tell(JobEnded(outcome="failed", **speech(refusal)))
+        sys.exit(f"Error: {refusal}")
     sys.exit(segment(flags))
 
 

@@ -10,10 +10,17 @@ import sys
 import time
 from pathlib import Path
 
-from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted, TrainingStarted
+from napari_bayes_nnunet.app.messages import (
+    EpochDone,
+    JobEnded,
+    StageStarted,
+    TrainingStarted,
+    speech,
+)
 from napari_bayes_nnunet.app.training.process_record import write_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
 
@@ -34,7 +41,8 @@ def main() -> None:
     flags, _ = theirs.parse_known_args([word for word in rest if word != "--"])
     time.sleep(mine.late)
     if mine.refuse:
-        sys.exit(f"Error: {mine.refuse}")
+        print(JobEnded(outcome="failed", **speech(statement(mine.refuse, Action.RESUME))).to_line())
+        sys.exit("Error: worded for the command line")
     train(RunFolder(flags.output), mine, flags, sys.argv[1:])
 
 

@@ -10,22 +10,26 @@ from typing import Any, TypeVar
 import click
 
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
+from ..core.problems import Problem
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """Command that reports an error for the user in one line and exits with code 1."""
+    """Command that reports an error for the user in one line and exits with code 1.
+
+    With --jsonl, the last line of its output has the error for programs.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command and word the errors of our layers; other errors are for the developer."""
-        from ..app import AppError
-        from ..io import DataError
-        from ..nnunet import ModelError
-
+        """Run the command and word errors for the user; other errors are for the developer."""
         try:
             return super().invoke(ctx)
-        except (AppError, DataError, ModelError) as error:
+        except Problem as error:
+            if ctx.params.get("jsonl"):
+                from ..app.messages import FAILED, JobEnded, speech
+
+                click.echo(JobEnded(outcome=FAILED, **speech(error)).to_line())
             raise click.ClickException(str(error)) from error
 
 

@@ -97,7 +97,9 @@ def schedule_command(file: Any, **flags: Any) -> None:
 @click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
 @click.option(
-    "--jsonl", is_flag=True, help="Print a JSON line per epoch instead of a progress bar."
+    "--jsonl",
+    is_flag=True,
+    help="Print a JSON line per epoch, and one for an error, instead of a progress bar.",
 )
 def train_command(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from napari_bayes_nnunet import cli
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import FAILED, JobEnded, speech
 from napari_bayes_nnunet.app.training import terminal as training_terminal
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
 from napari_bayes_nnunet.app.training.process import (
@@ -28,6 +29,7 @@ from napari_bayes_nnunet.app.training.progress_file import Follower, LogTail
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.run_state import read_run_state
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.command import environment
@@ -59,6 +61,7 @@ FULL = TrainingRequest(
     licence="CC BY 4.0",
 )
 PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))
+REFUSED = JobEnded(outcome=FAILED, **speech(statement("{n} is Zwölf.", Action.RESUME, n=12)))
 
 
 # The command line
@@ -132,8 +135,8 @@ def script(code):
     return [sys.executable, "-c", code]
 
 
-def errors_of(started):
-    return started._errors
+def output_of(started):
+    return started._printed
 
 
 def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
@@ -164,7 +167,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
     assert read_run_state(run).info.arguments == tuple(command_arguments(request))
     assert LogTail(run).read().text
-    assert not errors_of(started).exists()
+    assert not output_of(started).exists()
     assert not psutil.pid_exists(started.pid)
 
 
@@ -179,11 +182,12 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
         usage = start_training(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
         assert busy.complaint() is None
         assert all(started.wait(60) for started in (busy, missing, usage))
-    assert busy.complaint() == RUN_IS_BUSY.format(run=run.path)
-    assert "dataset.json" in missing.complaint()
+    assert busy.complaint() == statement(RUN_IS_BUSY, run=str(run.path))
+    assert missing.complaint().values["folder"] == str(tmp_path / "none")
     assert "'--batch-size'" in usage.complaint()
     assert not busy.has_begun
-    assert not any(errors_of(started).exists() for started in (busy, missing, usage))
+    assert [output_of(started).exists() for started in (busy, missing, usage)] == [0, 0, 1]
+    output_of(usage).unlink()
 
 
 def test_a_failed_training_is_recorded_in_its_folder(planned_run, hearts, tmp_path):
@@ -201,10 +205,10 @@ def test_a_failed_import_complains_and_keeps_details():
     started = start_training(PLAIN, command=script("print('ä')\nimport no_such_module"))
     assert started.wait(60)
     assert started.complaint() == DIED_AT_START.format(
-        reason="ModuleNotFoundError: No module named 'no_such_module'", file=errors_of(started)
+        reason="ModuleNotFoundError: No module named 'no_such_module'", file=output_of(started)
     )
-    assert "Traceback" in errors_of(started).read_text()
-    errors_of(started).unlink()
+    assert "Traceback" in output_of(started).read_text()
+    output_of(started).unlink()
 
 
 @pytest.mark.parametrize(
@@ -216,14 +220,14 @@ def test_a_failed_import_complains_and_keeps_details():
             "import os; os.kill(os.getpid(), 9)",
             ENDED_AT_START.format(reason="killed by signal 9"),
         ),
-        ("import sys; sys.exit('note\\nError: Zwölf, not ten.')", "Zwölf, not ten."),
+        (f"print('note'); print({REFUSED.to_line()!r}); raise SystemExit(1)", REFUSED.spoken),
     ],
 )
 def test_the_complaint_after_other_ends(code, complaint):
     started = start_training(PLAIN, command=script(code))
     assert started.wait(60)
     assert started.complaint() == complaint
-    assert not errors_of(started).exists()
+    assert not output_of(started).exists()
 
 
 def test_a_missing_program_is_an_error(tmp_path):
@@ -235,12 +239,11 @@ def test_a_missing_program_is_an_error(tmp_path):
 
 def test_paths_are_those_of_this_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    started = start_training(
-        PLAIN, command=script("import sys; sys.exit('Error: ' + '|'.join(sys.argv))")
-    )
+    started = start_training(PLAIN, command=script("import sys; sys.exit('|'.join(sys.argv))"))
     assert started.wait(60)
-    words = ["-c", "train", "--output", str(tmp_path / "run"), "--", str(tmp_path / "data")]
-    assert started.complaint().split("|") == words
+    words = ["train", "--jsonl", "--output", str(tmp_path / "run"), "--", str(tmp_path / "data")]
+    assert output_of(started).read_text().strip().split("|")[1:] == words
+    output_of(started).unlink()
     assert started.run == RunFolder(tmp_path / "run")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort import dialog as cohort_window
 from napari_bayes_nnunet.widgets.cohort.command import (
     IMAGES_ARE_FILE,
@@ -42,7 +42,7 @@ from napari_bayes_nnunet.widgets.common.process import (
     CHILD_NOT_STARTED,
 )
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES
+from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, in_the_window
 from tests.helpers.drops import drop
 
 from ...helpers.cohort_docks import fake_predict, made_settings, make_images
@@ -313,8 +313,8 @@ def test_a_command_that_cannot_start(make, images, qtbot) -> None:
 
 
 def test_a_refusal_is_shown(make, images, qtbot) -> None:
-    window = make("--refuses", "The folder is read-only.")
-    assert run(window, qtbot) == "The folder is read-only."
+    window = make("--refuses", "It exists.")
+    assert run(window, qtbot) == in_the_window(statement("It exists.", Action.OVERWRITE))
 
 
 # Review, closing and dropping

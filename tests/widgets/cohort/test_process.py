@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort import process as cohort_run
 from napari_bayes_nnunet.widgets.cohort.process import COHORT_SUBJECT, CohortRun
 from napari_bayes_nnunet.widgets.common.process import (
@@ -20,6 +21,7 @@ from napari_bayes_nnunet.widgets.common.process import (
     CHILD_KILLED,
     CHILD_NOT_STARTED,
 )
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
 from ...helpers.cohort_docks import fake_predict, made_request
 from ..segment.test_inference_child import is_alive
@@ -163,7 +165,7 @@ CRASHED = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=": RuntimeE
     ("flags", "sentence"),
     [
         (("--dies-at", 2), CRASHED),
-        (("--refuses", "The ensemble is missing."), "The ensemble is missing."),
+        (("--refuses", "It exists."), in_the_window(statement("It exists.", Action.OVERWRITE))),
         (("--fails", "The disk is full."), "The disk is full."),
     ],
 )

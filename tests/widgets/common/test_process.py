@@ -100,9 +100,3 @@ def test_a_killed_child_has_no_exit_code(make, qtbot):
 def test_every_kind_of_end_has_a_sentence(end, template, values):
     sentence = ProcessEnd(program="python", **end).sentence("It")
     assert sentence == template.format(subject="It", **values)
-
-
-def test_an_error_of_the_command_line_is_found():
-    end = ProcessEnd(program="python", code=1, last_words="x\nError: Two\nlines.\n")
-    assert end.error == "Two lines."
-    assert ProcessEnd(program="python", code=1, last_words="x\n").error == ""

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMainWindow
 
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
@@ -153,7 +153,7 @@ def test_refused_training_shows_the_reason(make_dock: Any, tmp_path: Path, qtbot
     dock = make_dock("--refuse", REFUSAL)
     dock.start(request(tmp_path))
     wait_for(dock, "refused", qtbot)
-    assert dock.form.status.text() == REFUSAL
+    assert dock.form.status.text() == in_the_window(statement(REFUSAL, Action.RESUME))
 
 
 def test_resume_is_disabled_until_the_first_report(
@@ -190,7 +190,7 @@ def test_refused_start_does_not_hide_running_training(
     qtbot.waitUntil(lambda: len(dock.watch._started) == 2)
     second = dock.watch._started[-1][1]
     qtbot.waitUntil(lambda: second.has_ended)
-    assert second.complaint() == REFUSAL
+    assert second.complaint() == statement(REFUSAL, Action.RESUME)
     seen = epochs(dock)
     qtbot.waitUntil(lambda: epochs(dock) > seen)
     assert dock.state.kind == "running"

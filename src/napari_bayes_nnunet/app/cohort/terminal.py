@@ -13,13 +13,9 @@ from typing import Final
 import click
 
 from ...core.problems import Statement
-from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
-from ...nnunet import ModelError
-from .. import AppError
 from ..cluster.task_queue import open_cluster, run_tasks
 from ..messages import (
-    FAILED,
     FINISHED,
     STOPPED,
     JobEnded,
@@ -47,8 +43,7 @@ def run_in_terminal(
 ) -> int:
     """Segment all studies, here or on the cluster of ``scheduler``, and return the exit code.
 
-    The code is 1 if a study failed. Raises AppError, DataError or ModelError if the run cannot
-    start or continue.
+    The code is 1 if a study failed. Raises a `Problem` if the run cannot start or continue.
     """
     request = _absolute(request)  # workers may have another working folder
     view: MessageView = JsonLines(sys.stdout) if jsonl else CohortText(request.prediction.output)
@@ -86,9 +81,6 @@ def run_in_terminal(
     except KeyboardInterrupt:
         view.show(JobEnded(outcome=STOPPED, **speech(counts.stopped)))
         return INTERRUPTED
-    except (AppError, DataError, ModelError) as error:
-        view.show(JobEnded(outcome=FAILED, **speech(error)))
-        raise
     view.show(JobEnded(outcome=FINISHED, text=counts.finished))
     return 1 if counts.failed else 0
 

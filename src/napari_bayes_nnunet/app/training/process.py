@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,11 @@ from typing import Any
 
 from ...core.command import BAYES_NNUNET
 from ...core.ensemble.schedule import UNUSED, RestartSchedule
+from ...core.problems import Statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
 from .process_record import read_process_record
-from .progress_file import end_in, last_messages
+from .progress_file import end_in, last_messages, messages_in
 from .request import TrainingRequest
 
 DIED_AT_START = "The training could not start ({reason}). See {file} for details."
@@ -71,8 +71,8 @@ def start_training(
 ) -> StartedTraining:
     """Start the training in a process that outlives this one.
 
-    ``command`` is followed by ``train`` and its arguments. Raises AppError if the program is
-    missing. Any other error is reported by the process, see ``complaint``.
+    ``command`` is followed by ``train --jsonl`` and its arguments. Raises AppError if the program
+    is missing. Any other error is reported by the process, see ``complaint``.
     """
     output = Path(os.path.abspath(request.output))
     dataset = Path(os.path.abspath(request.dataset))
@@ -80,9 +80,9 @@ def start_training(
     handle, name = tempfile.mkstemp(prefix="bayes-nnunet-", suffix=".log")
     try:
         process = subprocess.Popen(
-            [*command, "train", *arguments],
+            [*command, "train", "--jsonl", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=handle,
             stderr=handle,
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             **_detachment(),
@@ -97,7 +97,7 @@ def start_training(
         ) from error
     finally:
         os.close(handle)
-    return StartedTraining(process, errors=Path(name), run=RunFolder(output))
+    return StartedTraining(process, printed=Path(name), run=RunFolder(output))
 
 
 def _detachment() -> dict[str, Any]:
@@ -116,11 +116,11 @@ class StartedTraining:
     does not become a zombie.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, errors: Path, run: RunFolder) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, printed: Path, run: RunFolder) -> None:
         self.run = run
         self._process = process
-        self._errors = errors
-        self._complaint: str | None = None
+        self._printed = printed
+        self._complaint: Statement | str | None = None
         self._waiter = threading.Thread(target=self._wait_for_end, daemon=True)
         self._waiter.start()
 
@@ -147,7 +147,7 @@ class StartedTraining:
         self._waiter.join(seconds)
         return self.has_ended
 
-    def complaint(self) -> str | None:
+    def complaint(self) -> Statement | str | None:
         """Return why the training ended at once; None while it runs, or if a message says why.
 
         For example, another training runs in the folder, or the dataset is missing.
@@ -155,26 +155,26 @@ class StartedTraining:
         return self._complaint if self.has_ended else None
 
     def _wait_for_end(self) -> None:
-        code, text = self._process.wait(), ""
+        code, printed = self._process.wait(), b""
         with suppress(OSError):  # the system may have emptied the temporary folder
-            text = self._errors.read_text(encoding="utf-8", errors="replace").strip()
-        self._complaint, keep = self._last_words(code, text)
+            printed = self._printed.read_bytes()
+        self._complaint, keep = self._last_words(code, printed)
         if not keep:
             with suppress(OSError):  # on Windows a grandchild may still have the file open
-                self._errors.unlink()
+                self._printed.unlink()
 
-    def _last_words(self, code: int, text: str) -> tuple[str | None, bool]:
-        """Return the complaint, and if it names the file of errors, which must then stay."""
+    def _last_words(self, code: int, printed: bytes) -> tuple[Statement | str | None, bool]:
+        """Return the complaint, and if it names the file of the output, which must then stay."""
         begun = self.has_begun
         if code == 0 or (begun and self._has_reported_its_end()):
             return None, False
-        if error := re.search(r"^Error: (.+)\Z", text, re.MULTILINE | re.DOTALL):
-            return error[1], False
+        if end := end_in(messages_in(printed)):
+            return end.spoken, False
         if begun:  # its output is in its log, and the state of the folder describes its end
             return None, False
-        if text:
+        if text := printed.decode("utf-8", errors="replace").strip():
             last = text.splitlines()[-1].strip().rstrip(".")
-            return DIED_AT_START.format(reason=last, file=self._errors), True
+            return DIED_AT_START.format(reason=last, file=self._printed), True
         return ENDED_AT_START.format(
             reason=f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         ), False

@@ -108,4 +108,4 @@ class CohortRun(QObject):
         elif self._is_stopping:
             self.ended.emit(STOPPED, "")
         else:
-            self.ended.emit(FAILED, end.error or end.sentence(COHORT_SUBJECT))
+            self.ended.emit(FAILED, end.sentence(COHORT_SUBJECT))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,12 +31,6 @@ class ProcessEnd:
     has_started: bool = True
     code: int | None = None
     last_words: str = ""
-
-    @property
-    def error(self) -> str:
-        """The error that the command line reported, "" if none."""
-        match = re.search(r"^Error: (.+)\Z", self.last_words.strip(), re.MULTILINE | re.DOTALL)
-        return " ".join(match[1].split()) if match else ""
 
     def sentence(self, subject: str) -> str:
         """Return what happened to ``subject``, such as "The segmentation"."""
