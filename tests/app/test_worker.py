@@ -312,5 +312,5 @@ def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):
     worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
     with pytest.raises(AppError) as caught:
         check_address("tls://")
-    assert told[0] == ConnectionTested(device="tls://", text=str(caught.value))
+    assert told[0] == ConnectionTested(device="tls://", **speech(caught.value))
     assert told[-1] == JobEnded(outcome="failed", **speech(caught.value))

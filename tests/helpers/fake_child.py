@@ -32,9 +32,13 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     TestConnection,
     from_line,
+    speech,
 )
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.study.arrays import write_posterior
+
+TESTED = statement("The fake GPU is busy.", Action.START_AGAIN)
 
 
 def read_flags(arguments: list[str]) -> argparse.Namespace:
@@ -88,9 +92,7 @@ class FakeChild:
             elif isinstance(message, SegmentImage):
                 self.segment(message)
             elif isinstance(message, TestConnection):
-                self.tell(
-                    ConnectionTested(device=message.device, text="1 worker; it has a fake GPU.")
-                )
+                self.tell(ConnectionTested(device=message.device, **speech(TESTED)))
 
     def receive(self, message: Message) -> None:
         if not isinstance(message, StopJob):

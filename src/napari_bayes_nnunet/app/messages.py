@@ -124,12 +124,11 @@ class EnsembleLoaded(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionTested(Message):
+class ConnectionTested(SpokenMessage):
     """Sentence that describes the workers at ``device``, or says why they cannot be used."""
 
     kind: ClassVar[str] = "tested"
     device: str
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

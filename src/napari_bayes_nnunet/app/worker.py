@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.durations import TimeLeft
-from ..core.problems import statement
+from ..core.problems import Problem, statement
 from ..core.steps import drain
 from ..io import DataError
 from ..io.study.arrays import write_posterior
@@ -127,14 +127,15 @@ class Worker:
     def _test(self, device: str) -> None:
         from .remote.connection import describe_workers
 
+        words: Problem | str
         try:
-            text = describe_workers(RemoteDevice.parse(device))
+            words = describe_workers(RemoteDevice.parse(device))
         except AppError as error:
-            text = str(error)
+            words = error
         except Exception as error:  # whatever Dask raises, the window waits for an answer
             traceback.print_exc()
-            text = f"The test failed unexpectedly ({type(error).__name__}: {error})."
-        self._tell(ConnectionTested(device=device, text=text))
+            words = f"The test failed unexpectedly ({type(error).__name__}: {error})."
+        self._tell(ConnectionTested(device=device, **speech(words)))
 
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the requested phases and return whether the job was stopped."""

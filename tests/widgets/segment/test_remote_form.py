@@ -8,10 +8,13 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
+from napari_bayes_nnunet.widgets.common.device_box import AUTO
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.job import BUSY
-from napari_bayes_nnunet.widgets.segment.method_form import AUTO, REMOTE, MethodForm
+from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
 from napari_bayes_nnunet.widgets.segment.remote_form import TESTING, RemoteForm
 
+from ...helpers.fake_child import TESTED
 from ..conftest import image_layer, run
 
 
@@ -103,7 +106,7 @@ def test_a_test_of_the_connection_starts_no_job(ready, tmp_path, qtbot) -> None:
     assert (dock.child.pid, dock.job.is_running) == (pid, False)
     with qtbot.waitSignal(dock.job.connection_tested) as tested:
         method.remote.test_button.click()
-    assert method.remote.status.text() == tested.args[1] != ""
+    assert method.remote.status.text() == tested.args[1] == in_the_window(TESTED)
     with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
     method.remote.test_button.click()

@@ -191,7 +191,7 @@ class SegmentationJob(QObject):
         self.devices_found.emit(message.devices)
 
     def _on_tested(self, message: ConnectionTested) -> None:
-        self.connection_tested.emit(message.device, message.text)
+        self.connection_tested.emit(message.device, in_the_window(message.spoken))
 
     def _on_loaded(self, message: EnsembleLoaded) -> None:
         self.members_refused.emit(message.folder, message.refused)
