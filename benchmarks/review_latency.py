@@ -23,7 +23,8 @@ from qtpy.QtWidgets import QApplication
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.io.study.study import SourceImage, StudyInfo, write_study
+from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
+from napari_bayes_nnunet.io.study.study import write_study
 from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 

@@ -86,6 +86,16 @@ def test_a_public_name_is_defined_once():
     assert {name: files for name, files in files_of.items() if len(files) > 1} == {}
 
 
+def test_a_name_is_imported_from_where_it_is_defined():
+    """Mypy refuses an import of an imported name, unless ``__all__`` lists it."""
+    listing = {file for file in FILES if "__all__ = " in file.read_text(encoding="utf-8")}
+    assert {str(file.relative_to(PACKAGE).as_posix()) for file in listing} == {
+        "__init__.py",
+        "nnunet/trainers/checkpoint_ensemble.py",  # nnU-Net looks for the trainer there
+        "widgets/common/plotting.py",  # configures pyqtgraph
+    }
+
+
 def _defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.ClassDef | ast.FunctionDef):
         return [node.name]

@@ -15,13 +15,9 @@ import numpy as np
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.io.study.study import (
-    ReviewState,
-    SourceImage,
-    StudyInfo,
-    save_review,
-    write_study,
-)
+from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
+from napari_bayes_nnunet.io.study.review_state import ReviewState
+from napari_bayes_nnunet.io.study.study import save_review, write_study
 
 from .posteriors import posterior_of
 from .studies import AFFINE, made_report

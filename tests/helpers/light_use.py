@@ -69,7 +69,9 @@ def files() -> None:
     """Find an ensemble, and read a study, its image and the list of studies."""
     import napari_bayes_nnunet
     from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-    from napari_bayes_nnunet.io.study.study import find_image, list_studies, read_study
+    from napari_bayes_nnunet.io.study.info import find_image
+    from napari_bayes_nnunet.io.study.study import read_study
+    from napari_bayes_nnunet.io.study.summary import list_studies
 
     demo = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
     assert find_ensemble(demo).usable_members

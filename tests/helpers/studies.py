@@ -12,7 +12,8 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.arrays import round_map
-from napari_bayes_nnunet.io.study.study import SourceImage, StudyInfo, write_study
+from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
+from napari_bayes_nnunet.io.study.study import write_study
 
 AFFINE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
 VOLUME = make_geometry((4, 20, 24), (8, 1.5, 1.25), affine=AFFINE)

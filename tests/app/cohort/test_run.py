@@ -26,7 +26,8 @@ from napari_bayes_nnunet.core.durations import TimeLeft
 from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
-from napari_bayes_nnunet.io.study.study import list_studies, read_study
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.io.study.summary import list_studies
 from tests.helpers.cohorts import (
     in_this_process,
     made_request,

@@ -23,7 +23,8 @@ from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels
-from napari_bayes_nnunet.io.study.study import StudyInfo, write_study
+from napari_bayes_nnunet.io.study.info import StudyInfo
+from napari_bayes_nnunet.io.study.study import write_study
 
 from ...helpers.posteriors import posterior_of
 

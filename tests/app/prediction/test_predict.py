@@ -43,7 +43,8 @@ from napari_bayes_nnunet.io.images.nifti import (
     read_volume,
 )
 from napari_bayes_nnunet.io.search import case_image
-from napari_bayes_nnunet.io.study.study import find_image, read_study
+from napari_bayes_nnunet.io.study.info import find_image
+from napari_bayes_nnunet.io.study.study import read_study
 from tests.helpers import dicoms
 from tests.helpers.models import made_image, make_model
 

@@ -20,17 +20,11 @@ from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
-from napari_bayes_nnunet.io.study.study import (
-    HAS_CORRECTIONS,
-    OTHER_FILES,
-    Decision,
-    ReviewState,
-    find_image,
-    list_studies,
-    read_study,
-    save_edited,
-    save_review,
-)
+from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.study.info import find_image
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.study import HAS_CORRECTIONS, OTHER_FILES, read_study, save_review
+from napari_bayes_nnunet.io.study.summary import list_studies
 from tests.helpers.models import made_image, make_model
 
 from .test_predict import run, write_image

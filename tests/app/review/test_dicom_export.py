@@ -16,7 +16,8 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.dicom.seg import read_seg
-from napari_bayes_nnunet.io.study.study import read_study, save_edited
+from napari_bayes_nnunet.io.study.arrays import save_edited
+from napari_bayes_nnunet.io.study.study import read_study
 
 from ...helpers.cines import ED, ES, LV, SHAPE, make_cine
 from ...helpers.dicoms import write_cine

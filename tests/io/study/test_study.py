@@ -23,8 +23,14 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
-from napari_bayes_nnunet.io.study.arrays import FOLDER_GONE, MISSING_POSTERIOR, OTHER_STUDY_GRID
-from napari_bayes_nnunet.io.study.info import NOT_A_STUDY
+from napari_bayes_nnunet.io.study.arrays import (
+    FOLDER_GONE,
+    MISSING_POSTERIOR,
+    OTHER_STUDY_GRID,
+    save_edited,
+)
+from napari_bayes_nnunet.io.study.info import NOT_A_STUDY, find_image, is_study
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import (
     BY_HAND,
     HAS_CORRECTIONS,
@@ -38,16 +44,11 @@ from napari_bayes_nnunet.io.study.study import (
     UNUSABLE_FOLDER,
     UNWRITABLE_STUDY,
     ZERO_MAP,
-    Decision,
-    ReviewState,
     Study,
     check_replaceable,
-    find_image,
     has_corrections,
-    is_study,
     open_study_lock,
     read_study,
-    save_edited,
     save_review,
     save_work,
     write_study,
@@ -393,7 +394,8 @@ SAVES_FOR_EVER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
-from napari_bayes_nnunet.io.study.study import Decision, ReviewState, read_study, save_work
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 sys.path.insert(0, sys.argv[2])
 from tests.helpers.studies import VOLUME, made_info, made_posterior
 from napari_bayes_nnunet.io.study.study import write_study

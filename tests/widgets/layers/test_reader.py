@@ -24,8 +24,9 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_labels,
     write_map,
 )
+from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.info import CHANGED_IMAGE
-from napari_bayes_nnunet.io.study.study import read_study, save_edited, write_study
+from napari_bayes_nnunet.io.study.study import read_study, write_study
 from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
 from napari_bayes_nnunet.widgets.layers.metadata import layer_grid, metadata_geometry
 from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, get_reader

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_bayes_nnunet.app.review.export import PAPILLARY
 from napari_bayes_nnunet.core.heart.ef_contributions import Contribution
 from napari_bayes_nnunet.core.heart.function import Measured, Patient
 from napari_bayes_nnunet.widgets.reading.numbers import (
     HEADINGS,
     NO_NUMBERS,
     NOT_CLINICAL,
-    PAPILLARY,
     NumbersForm,
     NumbersTable,
     format_value,

@@ -15,8 +15,9 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import Study, StudyInfo, read_study, save_review
+from napari_bayes_nnunet.io.study.study import Study, read_study, save_review
 from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTERIOR
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers

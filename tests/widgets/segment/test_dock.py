@@ -24,14 +24,9 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.io.study.study import (
-    Decision,
-    ReviewState,
-    is_study,
-    read_study,
-    read_study_info,
-    save_review,
-)
+from napari_bayes_nnunet.io.study.info import is_study, read_study_info
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase

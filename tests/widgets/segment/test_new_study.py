@@ -17,10 +17,9 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
+from napari_bayes_nnunet.io.study.info import find_image
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import (
-    Decision,
-    ReviewState,
-    find_image,
     has_corrections,
     open_study_lock,
     read_study,

@@ -23,9 +23,10 @@ from ...core.review.queue_yield import (
     queue_yield,
     wrong_voxels,
 )
+from ...core.types import Phase
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.evaluation.references import reference_labels
-from ...io.study.study import Phase, Study, read_study
+from ...io.study.study import Study, read_study
 from ...io.study.summary import list_studies
 from .. import AppError
 from .evaluate import check_folder

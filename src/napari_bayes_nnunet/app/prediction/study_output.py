@@ -9,19 +9,12 @@ from typing import Any, Final
 
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.problems import Action
+from ...core.types import Phase
 from ...io import DataError
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume
-from ...io.study.study import (
-    Phase,
-    SourceImage,
-    StudyInfo,
-    check_replaceable,
-    files_of_study,
-    is_study,
-    read_study_info,
-    write_study,
-)
+from ...io.study.info import SourceImage, StudyInfo, is_study, read_study_info
+from ...io.study.study import check_replaceable, files_of_study, write_study
 from .. import AppError
 from ..segmentation.result import Segmentation, stored_posterior
 

@@ -21,9 +21,9 @@ from ...io.dataset.corrected_cases import add_training_case
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ...io.images.nifti import Volume
 from ...io.study.arrays import select_phase
-from ...io.study.info import read_study_image
+from ...io.study.info import find_image, read_study_image
 from ...io.study.review_state import ReviewState, read_review
-from ...io.study.study import Study, find_image, read_study
+from ...io.study.study import Study, read_study
 from ...io.study.summary import StudySummary, list_studies
 from .. import AppError
 from ..prediction.output_files import frame_name

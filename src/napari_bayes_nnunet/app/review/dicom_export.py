@@ -18,7 +18,8 @@ from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.images.nifti import read_volume
 from ...io.study.arrays import select_phase
-from ...io.study.study import Study, find_image, read_study
+from ...io.study.info import find_image
+from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
 from .report_files import write_numbers
 from .session import ReviewSession

@@ -16,7 +16,7 @@ from ...io.files.atomic import replacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
-from ...io.study.study import find_image
+from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, read_use, summarise_use
 from .corrected_studies import (
     add_phases,

@@ -23,7 +23,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.ensemble.stored_posterior import StoredPosterior
-from ...core.types import Phase, Place
+from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_text
 from ..images.geometry import Geometry
@@ -48,38 +48,11 @@ from .arrays import (
 )
 from .info import (
     STUDY_FILE,
-    SourceImage,
     StudyInfo,
-    find_image,
-    is_study,
     read_study_info,
     write_study_info,
 )
-from .review_state import REVIEW, Decision, ReviewState, read_review, write_review
-from .summary import StudySummary, list_studies
-
-__all__ = [
-    "Decision",
-    "Phase",
-    "Place",
-    "ReviewState",
-    "SourceImage",
-    "Study",
-    "StudyInfo",
-    "StudySummary",
-    "files_of_study",
-    "find_image",
-    "has_corrections",
-    "is_study",
-    "list_studies",
-    "open_study_lock",
-    "read_study",
-    "read_study_info",
-    "save_edited",
-    "save_review",
-    "save_work",
-    "write_study",
-]
+from .review_state import REVIEW, ReviewState, read_review, write_review
 
 LOCK: Final = "study.lock"
 _UNFINISHED: Final = ".unfinished"

@@ -7,8 +7,8 @@ from pathlib import Path
 from napari.layers import Image, Labels, Layer
 
 from ...io import DataError
-from ...io.study.info import read_study_image
-from ...io.study.study import Study, find_image, read_study
+from ...io.study.info import find_image, read_study_image
+from ...io.study.study import Study, read_study
 from .metadata import layer_data
 from .result import SegmentationResult
 from .result_layers import result_layer

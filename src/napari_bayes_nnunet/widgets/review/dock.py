@@ -25,7 +25,7 @@ from superqt import QElidingLabel
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.export import export_files
 from ...io import DataError
-from ...io.study.study import is_study
+from ...io.study.info import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable

@@ -12,8 +12,8 @@ from ...app.review.session import ReviewSession
 from ...io import DataError
 from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
-from ...io.study.info import read_study_image
-from ...io.study.study import Study, find_image, open_study_lock, read_study
+from ...io.study.info import find_image, read_study_image
+from ...io.study.study import Study, open_study_lock, read_study
 from ..common.wording import in_the_window
 from ..reading.picture import OpenedStudy
 

@@ -13,16 +13,8 @@ from ...app import AppError
 from ...io import DataError
 from ...io.images.geometry import make_geometry
 from ...io.images.nifti import read_volume
-from ...io.study.study import (
-    SourceImage,
-    StudyInfo,
-    find_image,
-    has_corrections,
-    is_study,
-    open_study_lock,
-    read_study_info,
-    write_study,
-)
+from ...io.study.info import SourceImage, StudyInfo, find_image, is_study, read_study_info
+from ...io.study.study import has_corrections, open_study_lock, write_study
 from ..layers.image_input import load_voxels
 from ..layers.result import SegmentationResult
 
