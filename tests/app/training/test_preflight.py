@@ -15,13 +15,11 @@ from napari_bayes_nnunet.app.training.preflight import (
     UNUSED_CASES,
     assess_request,
     check_cases,
-    run_preflight,
 )
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
@@ -50,7 +48,7 @@ def finish(steps):
 
 def judge(request, *, free=PLENTY):
     dataset = read_dataset(request.dataset)
-    checks, _ = finish(check_cases(dataset))
+    checks = drain(check_cases(dataset))
     return assess_request(request, dataset, checks, free=lambda output: free)
 
 
@@ -68,11 +66,13 @@ def write_splits(file, *splits):
 
 
 def test_a_good_dataset_is_ready(data):
-    preflight, progress = finish(run_preflight(ask(data)))
+    dataset = read_dataset(data)
+    checks, progress = finish(check_cases(dataset))
     assert progress == [(done, 10) for done in range(11)]
+    preflight = assess_request(ask(data), dataset, checks)
     assert preflight.all_problems == ()
     assert preflight.ready
-    assert preflight.dataset == read_dataset(data)
+    assert preflight.dataset == dataset
     assert (preflight.fold, preflight.pattern) == ("0", r"^(.+?)(?=(?:_E[DS])?_frame)")
     assert len(preflight.splits) == 5
     assert preflight.split_file is None
@@ -84,13 +84,8 @@ def test_a_good_dataset_is_ready(data):
 
 
 def test_nothing_is_written(data):
-    finish(run_preflight(ask(data)))
+    judge(ask(data))
     assert not (data.parent / "run").exists()
-
-
-def test_a_missing_dataset_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"dataset\.json"):
-        next(run_preflight(ask(tmp_path / "nothing")))
 
 
 def test_it_can_be_stopped_between_cases(data, monkeypatch):
@@ -99,7 +94,7 @@ def test_it_can_be_stopped_between_cases(data, monkeypatch):
         "napari_bayes_nnunet.app.training.preflight.check_case",
         lambda dataset, case: looked_at.append(case.name),
     )
-    steps = run_preflight(ask(data))
+    steps = check_cases(read_dataset(data))
     assert [next(steps) for _ in range(3)] == [(0, 10), (1, 10), (2, 10)]
     steps.close()
     assert looked_at == TEN[:2]
@@ -109,7 +104,7 @@ def test_it_can_be_stopped_between_cases(data, monkeypatch):
 
 def test_another_fold_or_pattern_reads_no_image_again(data):
     dataset = read_dataset(data)
-    checks, _ = finish(check_cases(dataset))
+    checks = drain(check_cases(dataset))
     first = assess_request(ask(data), dataset, checks)
     for file in data.rglob("*.nii.gz"):
         file.unlink()
@@ -352,7 +347,7 @@ def test_nothing_to_resume(data):
 def test_real_hearts(tmp_path):
     dataset = read_dataset(ACDC)
     dataset = replace(dataset, cases=dataset.cases[:6])
-    checks, _ = finish(check_cases(dataset))
+    checks = drain(check_cases(dataset))
     request = TrainingRequest(dataset=ACDC, output=tmp_path / "run", preset="demo")
     preflight = assess_request(request, dataset, checks, free=lambda output: PLENTY)
     assert preflight.ready

@@ -11,7 +11,7 @@ from ...core.problems import Action, Statement, statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
-from ...io.dataset.raw_dataset import RawDataset, Split, join_names, read_dataset
+from ...io.dataset.raw_dataset import RawDataset, Split, join_names
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
 from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing
@@ -88,16 +88,6 @@ class Preflight:
     def ready(self) -> bool:
         """Whether no problem blocks the training."""
         return not any(problem.blocks for problem in self.all_problems)
-
-
-def run_preflight(request: TrainingRequest) -> Generator[tuple[int, int], None, Preflight]:
-    """Check the dataset of ``request``; yields (cases checked, cases).
-
-    Raises DataError if the folder is not a dataset. Anything else is a problem in the result.
-    """
-    dataset = read_dataset(request.dataset.absolute())
-    checks = yield from check_cases(dataset)
-    return assess_request(request, dataset, checks)
 
 
 def check_cases(
