@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     read_splits,
     splits_to_json,
 )
+from napari_bayes_nnunet.io.files.json_files import LONGEST
 
 CASES = [f"patient{p:03d}_frame{f:02d}" for p in range(1, 13) for f in (1, 9)]
 
@@ -125,6 +126,9 @@ def test_label_without_its_second_channel(tmp_path: Path) -> None:
         ({"background": 0, "heart": [1, 2]}, REGIONS, {}),
         ({"0": "background", "1": "RV"}, WRONG_LABELS, {"found": "0: 'background'"}),
         (["background"], WRONG_LABELS, {"found": "['background']"}),
+        (["A" * 999], WRONG_LABELS, {"found": f"['{'A' * (LONGEST - 2)}…"}),
+        ({"\n\u202eLV": "A\n" * 9}, WRONG_LABELS, {"found": "\ufffd\ufffdLV: " + repr("A\n" * 9)}),
+        ({"LV": 10**10}, WRONG_LABELS, {"found": f"LV: {10**10}"}),
     ],
 )
 def test_untrainable_labels_are_refused(
@@ -155,6 +159,22 @@ def test_unusable_dataset_json_is_refused(
     with pytest.raises(DataError, match=r"dataset\.json") as caught:
         read_dataset(tmp_path)
     assert caught.value.values.items() >= values.items()
+
+
+def test_a_long_file_ending_is_cut(tmp_path: Path) -> None:
+    path = make_dataset(tmp_path / "acdc", CASES[:1])
+    content = json.loads((path / "dataset.json").read_text())
+    (path / "dataset.json").write_text(json.dumps({**content, "file_ending": "." + "x\n" * 999}))
+    with pytest.raises(DataError) as caught:
+        read_dataset(path)
+    assert caught.value.values["ending"] == "." + "x\ufffd" * 39 + "x…"
+
+
+def test_unknown_cases_of_a_split_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps([{"train": ["A\n" * 999], "val": ["b"]}]))
+    with pytest.raises(DataError) as caught:
+        read_splits(tmp_path / "s.json", ["b"])
+    assert caught.value.values["cases"] == "A\ufffd" * 40 + "…"
 
 
 def test_origins_of_corrections(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ...core.problems import Action
 from .. import DataError
 from ..files.checksum import sha256
-from ..files.json_files import read_json
+from ..files.json_files import excerpt, read_json
 from .patients import DEFAULT_PATIENT, patient_of
 
 CORRECTIONS = "corrections.json"
@@ -131,7 +131,7 @@ def read_dataset(path: Path) -> RawDataset:
     labels = sorted(f for f in (path / "labelsTr").iterdir() if _is_data(f, ending))
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
-        raise DataError(NO_LABEL_FILES, folder=path / "labelsTr", ending=ending)
+        raise DataError(NO_LABEL_FILES, folder=path / "labelsTr", ending=excerpt(ending))
     names = {case.name for case in cases}
     corrections = {k: v for k, v in read_corrections(path).items() if k in names}
     return RawDataset(path, content, cases, corrections)
@@ -152,8 +152,8 @@ def read_corrections(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def join_names(cases: Sequence[str]) -> str:
-    """Return the first few of the cases, in words."""
-    return ", ".join(cases[:NAMED]) + (", …" if len(cases) > NAMED else "")
+    """Return the first few of the cases, in words; names may come from a file."""
+    return ", ".join(map(excerpt, cases[:NAMED])) + (", …" if len(cases) > NAMED else "")
 
 
 def patient_splits(
@@ -264,20 +264,25 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
 def _channel_names(content: dict[str, Any]) -> dict[str, Any]:
     """Return the names of the channels by their numbers; {} for anything else."""
     names = content.get("channel_names") or content.get("modality")
-    if isinstance(names, dict) and all(key.isdecimal() for key in names):
+    if isinstance(names, dict) and all(map(_is_number, names)):
         return names
     return {}
 
 
 def _check_labels(file: Path, labels: Any) -> None:
     if not isinstance(labels, dict):
-        raise DataError(WRONG_LABELS, file=file, found=repr(labels))
+        raise DataError(WRONG_LABELS, file=file, found=excerpt(repr(labels)))
     if any(isinstance(value, list) for value in labels.values()):
         raise DataError(REGIONS, file=file)
-    wrong = [name for name, value in labels.items() if not str(value).isdecimal()]
-    if wrong:
-        # nnU-Net v1 had names by number.
-        raise DataError(WRONG_LABELS, file=file, found=f"{wrong[0]}: {labels[wrong[0]]!r}")
+    for name, value in labels.items():
+        if not _is_number(str(value)):  # nnU-Net v1 had names by number
+            found = f"{excerpt(name)}: {excerpt(repr(value))}"
+            raise DataError(WRONG_LABELS, file=file, found=found)
+
+
+def _is_number(text: str) -> bool:
+    """Return if the text is a number that `int` reads, which refuses very long ones."""
+    return text.isdecimal() and len(text) < 10
 
 
 def _is_data(file: Path, ending: str) -> bool:

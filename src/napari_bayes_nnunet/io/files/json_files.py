@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NewType, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NewType, TypeAlias, TypeVar, cast
 
 from annotated_types import Interval
 
@@ -23,6 +23,8 @@ Ordinal: TypeAlias = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 """A whole number from 1, such as a phase or a slice in a file."""
 Positive: TypeAlias = Annotated[float, Interval(gt=0)]
 Content = TypeVar("Content")
+LONGEST: Final = 80
+"""Characters of a value that an error quotes."""
 
 
 class _NewerFormatError(Exception):
@@ -80,6 +82,12 @@ def parse_json(text: bytes | str, kind: type[Content]) -> Content:
     _loaded(text)
     content: Content = _adapter(cast(Any, kind)).validate_json(text)
     return content
+
+
+def excerpt(text: str) -> str:
+    """Return the start of a text from a file, printable and in one line, for an error."""
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:LONGEST])
+    return f"{line}…" if len(text) > LONGEST else line
 
 
 def _check_format(text: bytes, newest: int) -> None:
