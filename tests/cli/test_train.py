@@ -21,7 +21,7 @@ from napari_bayes_nnunet.app.training.request import STARTED_WITH
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
 from napari_bayes_nnunet.app.training.validation import MEASURING_CASE
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.schedule import MOST_EPOCHS, MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import COMMAND_LINE, Action
 from napari_bayes_nnunet.io.dataset.raw_dataset import TOO_FEW_PATIENTS
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -447,3 +447,9 @@ def test_impossible_schedule_is_usage_error():
     assert result.exit_code == 2
     assert "10 epochs" in result.stderr
     assert "3 cycles" in result.stderr
+
+
+def test_endless_schedule_is_usage_error():
+    result = CliRunner().invoke(main, ["schedule", "--epochs", "99999999999"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(MOST_EPOCHS) in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.schedule import (
+    MOST_EPOCHS,
     DecayOver,
     MemberSelection,
     RestartSchedule,
@@ -79,6 +81,17 @@ def test_other_shapes_are_refused() -> None:
     with pytest.raises(InputError) as error:
         RestartSchedule(shape="linear")  # type: ignore[arg-type]
     assert error.value.values == {"shape": "linear"}
+
+
+def test_too_many_epochs_are_refused() -> None:
+    longest = RestartSchedule(epochs=MOST_EPOCHS, cycles=1)
+    for changes, epochs in (
+        ({"epochs": MOST_EPOCHS + 1}, MOST_EPOCHS + 1),
+        ({"added_cycles": 1}, 2 * MOST_EPOCHS),
+    ):
+        with pytest.raises(InputError) as error:
+            replace(longest, **changes)
+        assert error.value.values == {"most": MOST_EPOCHS, "epochs": epochs}
 
 
 @pytest.mark.parametrize("decay_over", ["T", "Tc"])

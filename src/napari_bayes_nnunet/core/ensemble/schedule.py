@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from .. import InputError
 
@@ -19,6 +19,8 @@ UNUSED: dict[str, tuple[str, ...]] = {
     "cosine": ("gamma", "exponent", "decay_over"),
 }
 """Parameters of Eq. 4 that schedules of other shapes do not use."""
+MOST_EPOCHS: Final = 100_000
+"""Largest length of a training, so that a mistyped number cannot fill a disk or the window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class RestartSchedule:
     Raises
     ------
     InputError
-        If Eq. 4 is not defined for the values.
+        If Eq. 4 is not defined for the values, or the training has too many epochs.
 
     Examples
     --------
@@ -169,6 +171,12 @@ class RestartSchedule:
             raise InputError(
                 "The added cycles must be 0 or more, not {added_cycles}.",
                 added_cycles=self.added_cycles,
+            )
+        if self.all_epochs > MOST_EPOCHS:
+            raise InputError(
+                "A training has at most {most} epochs, not {epochs}.",
+                most=MOST_EPOCHS,
+                epochs=self.all_epochs,
             )
         if self.decay_over not in ("T", "Tc"):
             raise InputError(
