@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.command import refuse_start_by_hand
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
@@ -295,6 +296,8 @@ def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]
 
 def main() -> None:
     """Serve on standard input and output; send prints of libraries to standard error."""
+    if "--scratch" not in sys.argv[:-1]:
+        refuse_start_by_hand()
     scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Final, NoReturn
+
+STARTED_BY_HAND: Final = (
+    "This program works for the napari plugin or the command bayes-nnunet, which start it "
+    "themselves. Start one of them instead."
+)
 
 
 def python_command(*words: str) -> tuple[str, ...]:
@@ -12,6 +17,12 @@ def python_command(*words: str) -> tuple[str, ...]:
     Without -P the child would import a file such as random.py in the present folder.
     """
     return (sys.executable, "-P", "-m", *words)
+
+
+def refuse_start_by_hand() -> NoReturn:
+    """End a child program that was started without what its parent gives it, with exit code 2."""
+    sys.stderr.write(f"{STARTED_BY_HAND}\n")
+    sys.exit(2)
 
 
 BAYES_NNUNET: Final = python_command("napari_bayes_nnunet")
