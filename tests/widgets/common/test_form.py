@@ -142,6 +142,13 @@ def test_a_problem_is_found_and_shown_at_its_field(
     assert editor(form, "weight").styleSheet() == ""
 
 
+def test_half_typed_number_makes_no_instance(form: DataForm, qtbot: Any) -> None:
+    qtbot.keyClicks(editor(form, "weight"), "6e")
+    with pytest.raises(ValueError, match="6e") as caught:
+        form.make(Scan)
+    assert str(caught.value) == NO_NUMBER.format(text="6e")
+
+
 def test_a_field_emits_left_after_editing(form: DataForm, qtbot: Any) -> None:
     left: list[str] = []
     for name in ("slices", "weight"):

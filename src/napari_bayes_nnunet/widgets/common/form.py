@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from types import NoneType
@@ -14,9 +14,11 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 
+from ...core.problems import Problem
 from .dock import MessageLabel, row_label
 from .folder_row import FolderRow
 from .rows_table import LEVEL_COLORS
+from .wording import in_the_window
 
 PROBLEM_COLOR: Final = LEVEL_COLORS["blocking"]
 NO_NUMBER: Final = "“{text}” is not a number."
@@ -56,22 +58,17 @@ class DataForm(Container["FormField"]):
     def make(self, kind: type[Instance], **others: Any) -> Instance:
         """Return a new ``kind`` with the values of the form and ``others``.
 
-        Raises ValueError if ``kind`` does not accept them.
+        Raises ValueError if ``kind`` does not accept them, also for a half-typed number.
         """
-        entered = self.asdict()
-        known = {f.name: entered[f.name] for f in fields(kind) if f.name in entered}  # type: ignore[arg-type]
-        return kind(**known | others)
+        known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+        return kind(**_read_values(row for row in self if row.name in known) | others)
 
     def find_problem(self, kind: type, *names: str) -> str:
         """Return why ``kind`` refuses the values of these fields; "" if it accepts them."""
-        rows = [self[name] for name in names]
-        for row in rows:
-            if isinstance(row.editor, NumberEdit) and isinstance(row.value, str):
-                return NO_NUMBER.format(text=row.value)
         try:
-            kind(**{row.name: row.value for row in rows})
+            kind(**_read_values(self[name] for name in names))
         except ValueError as error:
-            return str(error)
+            return in_the_window(error) if isinstance(error, Problem) else str(error)
         return ""
 
     def show_problems(self, problems: Mapping[str, str]) -> None:
@@ -144,6 +141,16 @@ class FormField(ValuedContainerWidget[Any]):
 
     def _on_left(self) -> None:
         self.left.emit(self.name)
+
+
+def _read_values(rows: Iterable[FormField]) -> dict[str, Any]:
+    """Return the values of fields. Raises ValueError for a text in the place of a number."""
+    values = {}
+    for row in rows:
+        values[row.name] = row.value
+        if isinstance(row.editor, NumberEdit) and isinstance(row.value, str):
+            raise ValueError(NO_NUMBER.format(text=row.value))
+    return values
 
 
 class NumberEdit(LineEdit):
