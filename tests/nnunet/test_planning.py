@@ -14,6 +14,7 @@ from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
     DONE,
+    NO_DICTIONARY,
     PLANNING_FAILED,
     add_dropout,
     plan_and_preprocess,
@@ -135,16 +136,12 @@ def test_plans_of_another_version_are_refused(fault, reason, trained_run, hearts
     assert_refused(tmp_path / "plans.json", json.dumps(content), reason, hearts)
 
 
+# nnU-Net would read the plans in the file that a text names.
 @pytest.mark.parametrize(
-    ("text", "reason"), [('{"configurations": {', "line 1"), ("[]", "list"), ("", "line 1")]
+    "text", ['{"configurations": {', "[]", "", '"elsewhere.json"', '{"a": NaN}']
 )
-def test_damaged_plans_are_refused(text, reason, hearts, tmp_path):
-    assert_refused(tmp_path / "plans.json", text, reason, hearts)
-
-
-def test_plans_that_are_a_text_name_no_file(tmp_path, hearts):
-    """nnU-Net would read the plans in the file that the text names."""
-    assert_refused(tmp_path / "plans.json", '"elsewhere.json"', "it holds a str", hearts)
+def test_damaged_plans_are_refused(text, hearts, tmp_path):
+    assert_refused(tmp_path / "plans.json", text, NO_DICTIONARY, hearts)
 
 
 def assert_refused(file, text, reason, hearts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -51,6 +50,7 @@ LARGEST_PATCH = {"small": 160, "tiny": 128}
 """Features of each stage, and largest side of a 2D patch, of networks that train on a CPU."""
 
 DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({reason})."
+NO_DICTIONARY = "it is not a JSON dictionary"
 PLANNING_FAILED = (
     "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
 )
@@ -113,15 +113,22 @@ def plan_and_preprocess(
 def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[str, Any]:
     """Return the plans of a training to continue. Raises ModelError if nnU-Net cannot use them."""
     try:
-        plans: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(plans, dict):  # nnU-Net would take a text for the path of a file
-            raise TypeError(f"it holds a {type(plans).__name__}")
+        plans = _read_plans_file(file)
         _try_plans(PlansManager(copy.deepcopy(plans)), dataset, configuration)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
         raise ModelError(DAMAGED_PLANS_FILE, Action.RESTORE, file=file, reason=reason) from error
     return plans
+
+
+def _read_plans_file(file: Path) -> dict[str, Any]:
+    """Return the content of a file of plans. Raises ValueError if it is damaged, or OSError."""
+    try:
+        # nnU-Net would take a text in place of the dictionary for the path of a file.
+        return parse_json(file.read_bytes(), dict[str, Any])
+    except ValueError:
+        raise ValueError(NO_DICTIONARY) from None
 
 
 def _try_plans(plans: PlansManager, dataset: RawDataset, configuration: str) -> None:
@@ -236,7 +243,7 @@ def _plan(dataset: RawDataset, folder: Path, configuration: str) -> dict[str, An
         show_progress_bar=False,
     )
     _, identifier = nnunet.plan_experiment_dataset(number)
-    plans: dict[str, Any] = json.loads((folder / f"{identifier}.json").read_text(encoding="utf-8"))
+    plans = _read_plans_file(folder / f"{identifier}.json")
     if configuration not in plans["configurations"]:
         raise ModelError(
             "nnU-Net did not plan {configuration} for this dataset. Choose one of {planned}.",
