@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from napari_bayes_nnunet.core.problems import Statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.pairs import Match
@@ -56,7 +57,7 @@ def cine_label(file: Path, frames: dict[int, tuple[int, ...]], phases: int = PHA
     return write(file, voxels)
 
 
-def reasons(result: Match) -> dict[str, str]:
+def reasons(result: Match) -> dict[str, Statement | str]:
     return {mismatch.file.name: mismatch.reason for mismatch in result.mismatches}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_bayes_nnunet.core.problems import Statement, statement
 from napari_bayes_nnunet.io.dataset.folder_contents import MISSING_CHANNEL, UNREADABLE_FOLDER
 from napari_bayes_nnunet.io.dataset.matching import (
     CHANNEL_SIZES,
@@ -42,15 +43,11 @@ from ...helpers.folders import (
 )
 
 
-def check(images: Path, labels: Path, expected: dict[str, str]) -> None:
+def check(images: Path, labels: Path, expected: dict[str, Statement | str]) -> None:
     add_good(images, labels)
     found = match(images, labels)
     assert "good" in names(found)
     assert reasons(found) == expected
-
-
-NO_NIFTI_REASON = NO_NIFTI.format(file="").strip(" .")
-TRUNCATED_REASON = TRUNCATED.format(file="").strip(" .")
 
 
 def test_image_without_label_and_label_without_image(tmp_path: Path) -> None:
@@ -137,12 +134,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         tmp_path / "i",
         tmp_path / "l",
         {
-            "p1_gt.nii.gz": NO_NIFTI_REASON,
+            "p1_gt.nii.gz": statement(NO_NIFTI, file="p1_gt.nii.gz"),
             "p1.nii.gz": UNUSABLE_LABEL.format(label="p1_gt.nii.gz"),
-            "p4_4d.nii.gz": NO_NIFTI_REASON,
+            "p4_4d.nii.gz": statement(NO_NIFTI, file="p4_4d.nii.gz"),
             "p4_frame01_gt.nii.gz": UNUSABLE_IMAGE.format(image="p4_4d.nii.gz"),
-            "p2.nii.gz": TRUNCATED_REASON,
-            "p3.nii.gz": NO_NIFTI_REASON,
+            "p2.nii.gz": statement(TRUNCATED, file="p2.nii.gz"),
+            "p3.nii.gz": statement(NO_NIFTI, file="p3.nii.gz"),
             "p2_gt.nii.gz": UNUSABLE_IMAGE.format(image="p2.nii.gz"),
             "p3_gt.nii.gz": UNUSABLE_IMAGE.format(image="p3.nii.gz"),
         },
@@ -162,9 +159,9 @@ def test_files_that_are_no_labels(tmp_path: Path) -> None:
     image(tmp_path / "l" / "p2_gt.nii.gz")
     write(tmp_path / "l" / "p3_gt.nii.gz", np.full(SHAPE, 0.5, np.float32))
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert found["p1_gt.nii.gz"] == NO_NIFTI_REASON
+    assert found["p1_gt.nii.gz"] == statement(NO_NIFTI, file="p1_gt.nii.gz")
     assert found["p2_gt.nii.gz"] == NO_IMAGE.format(name="p2")
-    assert "0.5" in found["p3_gt.nii.gz"]
+    assert "0.5" in str(found["p3_gt.nii.gz"])
 
 
 def test_an_image_in_the_place_of_a_label(tmp_path: Path) -> None:
@@ -207,7 +204,7 @@ def test_damaged_info_cfg(tmp_path: Path) -> None:
     label(tmp_path / "l" / "p1_ED_gt.nii.gz", 1)
     add_good(tmp_path / "i", tmp_path / "l")
     found = reasons(match(tmp_path / "i", tmp_path / "l"))
-    assert "Info.cfg" in found["p1_ED_gt.nii.gz"]
+    assert found["p1_ED_gt.nii.gz"].values == {"file": tmp_path / "i" / "Info.cfg"}
 
 
 def test_cine_labels_of_a_volume(tmp_path: Path) -> None:

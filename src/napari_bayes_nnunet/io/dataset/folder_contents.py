@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...core.problems import Statement
 from .. import DataError
 from ..files.case_names import (
     CaseName,
@@ -48,7 +49,7 @@ class FolderFiles:
 
     images: list[ImageFiles] = field(default_factory=list)
     labels: list[Path] = field(default_factory=list)
-    reasons: dict[Path, str] = field(default_factory=dict)
+    reasons: dict[Path, Statement | str] = field(default_factory=dict)
 
 
 def list_contents(images: Path, labels: Path) -> Generator[tuple[int, int], None, FolderFiles]:
@@ -76,7 +77,7 @@ def list_contents(images: Path, labels: Path) -> Generator[tuple[int, int], None
 
 
 def _nifti_files(
-    root: Path, reasons: dict[Path, str]
+    root: Path, reasons: dict[Path, Statement | str]
 ) -> Generator[tuple[int, int], None, list[Path]]:
     if not root.is_dir():
         raise DataError(NO_FOLDER, folder=root)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ...core.problems import Statement
 from .. import DataError
 from ..files.case_names import (
     CaseName,
@@ -29,8 +30,8 @@ from .writer import file_shape
 MOST_VALUES = 255
 """Most label values of a file; a file with more is an image."""
 NOTHING_MATCHES = (
-    "No label in {labels} matches an image in {images}{example}. Give label and image the same "
-    "name, except for endings such as _0000 and _gt."
+    "No label in {labels} matches an image in {images}. Give label and image the same name, except "
+    "for endings such as _0000 and _gt. For example: {example}"
 )
 UNUSABLE_IMAGE = "has the image {image}, which cannot be used"
 UNUSABLE_LABEL = "has the label {label}, which cannot be used"
@@ -57,7 +58,7 @@ MatchingProgress: TypeAlias = tuple[int, int]
 
 
 class _CannotUseError(Exception):
-    """The current label cannot be used."""
+    """A file cannot be used; the text follows its name."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,18 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
     pairs = matching.pairs()
     mismatches = tuple(Mismatch(*item) for item in sorted(matching.reasons.items()))
     if not pairs:
-        example = ""
-        if mismatches:
-            example = f" (for example, {mismatches[0].file.name} {mismatches[0].reason})"
+        example = mismatches[0].sentence
         raise DataError(NOTHING_MATCHES, labels=labels, images=images, example=example)
     return Match(images, labels, pairs, mismatches, tuple(_known_names(labels, images).items()))
+
+
+def _reason(file: Path, error: DataError | _CannotUseError) -> Statement | str:
+    """Return what an error says, with the name of ``file`` in place of its path."""
+    if isinstance(error, _CannotUseError):
+        return str(error)
+    values = error.values
+    short = {name: file.name for name, value in values.items() if value == file}
+    return replace(error.statement, values={**values, **short})
 
 
 class _Matching:
@@ -129,7 +137,7 @@ class _Matching:
                 candidates.append(_Candidate(name, image, pair))
             self._candidates += candidates
         except (DataError, _CannotUseError) as error:
-            self.reasons[label] = str(error).removeprefix(str(label)).strip(" .")
+            self.reasons[label] = _reason(label, error)
 
     def pairs(self) -> tuple[Pair, ...]:
         """Return the pairs with unique names and the usual number of channels, sorted by name."""
@@ -205,9 +213,10 @@ class _Matching:
         if image not in self._shapes:
             try:
                 self._shapes[image] = _read_shape(image)
-            except DataError as error:
+            except (DataError, _CannotUseError) as error:
                 self._shapes[image] = None
-                self._refuse(image, str(error))
+                for file in image.files:
+                    self.reasons[file] = _reason(file, error)
         return self._shapes[image]
 
     def _check_shape(self, image: ImageFiles, label: Volume) -> None:
@@ -222,8 +231,7 @@ class _Matching:
             )
 
     def _refuse(self, image: ImageFiles, reason: str) -> None:
-        for file in image.files:
-            self.reasons[file] = reason.removeprefix(str(file)).strip(" .")
+        self.reasons |= dict.fromkeys(image.files, reason)
 
     def _with_usual_channels(self) -> list[_Candidate]:
         counts = Counter(len(c.pair.images) for c in self._candidates)
@@ -320,12 +328,16 @@ def _frame_of(name: CaseName, image: ImageFiles, phases: int) -> int:
 
 
 def _read_shape(image: ImageFiles) -> tuple[int, ...]:
-    """Return (Z, Y, X) or (T, Z, Y, X). Raises DataError if a channel is damaged or differs."""
+    """Return (Z, Y, X) or (T, Z, Y, X).
+
+    Raises DataError if a channel is damaged, _CannotUseError if it differs.
+    """
     shapes = {file: read_volume(file).shape for file in image.files}
     first = shapes[image.files[0]]
     for file, shape in shapes.items():
         if shape != first:
-            raise DataError(CHANNEL_SIZES, channel=file.name, voxels=_sides(shape))
+            sizes = CHANNEL_SIZES.format(channel=file.name, voxels=_sides(shape))
+            raise _CannotUseError(sizes)
     return first
 
 

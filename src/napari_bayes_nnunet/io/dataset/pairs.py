@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.problems import Statement
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -24,10 +26,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A file that will not be used, with the reason in words that follow its name."""
+    """A file that will not be used.
+
+    ``reason`` is a whole statement, or words that follow the name of the file.
+    """
 
     file: Path
-    reason: str
+    reason: Statement | str
+
+    @property
+    def sentence(self) -> Statement | str:
+        """Sentence that names the file and the reason."""
+        if isinstance(self.reason, Statement):
+            return self.reason
+        return f"{self.file.name} {self.reason}."
 
 
 @dataclass(frozen=True)

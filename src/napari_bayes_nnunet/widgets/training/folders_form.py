@@ -19,6 +19,7 @@ from ..common.folder_row import FolderRow
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
+from ..common.wording import in_the_window
 from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
 _COLUMNS = (
@@ -176,8 +177,8 @@ def _rows(match: Match) -> list[Row]:
 
 
 def _mismatch_row(mismatch: Mismatch) -> Row:
-    name = mismatch.file.name
-    return Row((name, mismatch.reason), f"{name} {mismatch.reason}.", "warning", mismatch.file)
+    reason, sentence = map(in_the_window, (mismatch.reason, mismatch.sentence))
+    return Row((mismatch.file.name, reason), sentence, "warning", mismatch.file)
 
 
 def _pair_row(pair: Pair) -> Row:
