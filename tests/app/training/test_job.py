@@ -38,4 +38,17 @@ def test_a_record_without_training_cases_is_refused(hearts, run) -> None:
     record = json.loads((run / "ensemble.json").read_text())
     del record["folds"]["0"]["training_cases"]
     (run / "ensemble.json").write_text(json.dumps(record))
-    assert refusal(hearts, run).remedies == (Remedy(Action.NAME_SPLIT),)
+    problem = refusal(hearts, run)
+    assert problem.remedies == (Remedy(Action.RESTORE),)
+    assert problem.values == {"file": run / "splits_final.json"}
+
+
+def test_lost_split_must_be_named(hearts, run, tmp_path) -> None:
+    own = (run / "splits_final.json").rename(tmp_path / "own.json")
+    folds = json.loads(own.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([*folds[1:], folds[0]]))
+    assert refusal(hearts, run, other).remedies == (Remedy(Action.NAME_SPLIT),)
+    request = TrainingRequest(dataset=hearts, output=run, add_cycle=True, split=own)
+    with prepare_job(request) as job:
+        assert [list(split.train) for split in job.splits] == [fold["train"] for fold in folds]

@@ -93,7 +93,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         frozen = run.splits if settled and run.splits.exists() else None
         splits = choose_splits(request, dataset, fold, frozen=frozen)
         if request.resume:
-            _check_same_split(record, fold, splits)
+            _check_same_split(record, fold, splits, frozen=frozen)
             splits = _as_recorded(record, fold, splits)
         else:
             _check_patients(request, fold, splits)
@@ -215,13 +215,20 @@ def _check_same_data(settled: TrainingRecord, dataset: RawDataset, fold: str) ->
         )
 
 
-def _check_same_split(record: TrainingRecord, fold: str, splits: list[Split] | None) -> None:
+def _check_same_split(
+    record: TrainingRecord, fold: str, splits: list[Split] | None, *, frozen: Path | None
+) -> None:
+    """Raise AppError if the split, by default that in the run's file ``frozen``, has changed."""
     began = record.folds[fold].get("training_cases", [])
-    if splits and list(splits[int(fold)].train) != began:
-        raise AppError(
-            "The training was started with a different split.",
-            Action.NAME_SPLIT,
-        )
+    if splits is None or list(splits[int(fold)].train) == began:
+        return
+    if frozen is None:
+        raise AppError("The training was started with a different split.", Action.NAME_SPLIT)
+    raise AppError(
+        "The training was started with a different split than {file} has.",
+        Action.RESTORE,
+        file=frozen,
+    )
 
 
 def _check_patients(request: TrainingRequest, fold: str, splits: list[Split] | None) -> None:
