@@ -61,6 +61,64 @@ def test_widgets_never_import_torch():
         assert not {target for target, _ in imports(file)} & HEAVY, file.name
 
 
+LAYER_LIST_CHANGES = {
+    *("append", "extend", "insert", "remove", "pop", "clear", "move", "move_multiple"),
+    *("remove_selected", "merge_layers"),
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("self._viewer.add_labels(x)", 1),
+        ("viewer.layers.remove(x)", 1),
+        ("viewer.layers[0] = x", 1),
+        ("del viewer.layers['x']", 1),
+        ("from napari.layers import Image\nImage(x)", 1),
+        ("from napari.layers import Layer as L\nL.create(x)", 1),
+        ("viewer.window.add_dock_widget(x)\nviewer.layers.selection.add(x)\nImage(x)", 0),
+    ],
+)
+def test_changes_of_the_layer_list_are_found(code, count):
+    assert len(list(layer_list_changes(ast.parse(code)))) == count
+
+
+def test_only_the_room_layers_adds_and_removes_layers():
+    for file in (PACKAGE / "widgets").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        if file.parent.name != "layers":
+            assert list(layer_list_changes(tree)) == [], file
+
+
+def layer_list_changes(tree: ast.AST) -> Iterator[str]:
+    """Yield code that makes a napari layer, or changes which layers a viewer has."""
+    classes = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "napari.layers"
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            if _last_name(node.value) == "layers":
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Call):
+            name, owner = _last_name(node.func), _last_name(getattr(node.func, "value", None))
+            if (
+                (name in classes and not owner)
+                or (name == "create" and owner in classes)
+                or (name.startswith("add_") and owner == "viewer")
+                or (name in LAYER_LIST_CHANGES and owner == "layers")
+            ):
+                yield ast.unparse(node)
+
+
+def _last_name(node: ast.AST | None) -> str:
+    """Return the last name of ``a.b.c``, without underscores before it."""
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return str(name).lstrip("_")
+
+
 def test_files_and_functions_stay_short():
     for file in FILES:
         text = file.read_text(encoding="utf-8")
