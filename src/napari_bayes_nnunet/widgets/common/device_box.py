@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
-from .form import WheelGuard
+from .form import NarrowComboBox
 
 AUTO = "auto"
 LOOKING = "Looking for devices…"
@@ -24,13 +24,11 @@ def device_choices(devices: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     return texts, {**texts, AUTO: "The fastest device."}
 
 
-class DeviceBox(QComboBox):
+class DeviceBox(NarrowComboBox):
     """The choice "Automatic", then the devices of this computer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.installEventFilter(WheelGuard(self))
         self._fastest = ""
         self.addItem("Automatic", AUTO)
         self.setToolTip("Device for the training. A GPU is 10 to 100 times faster than a CPU.")

@@ -200,8 +200,7 @@ class ChoiceBox(ComboBox):
     def __init__(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
         self._texts = texts
         super().__init__(choices=self._list_choices)
-        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        self.native.setSizeAdjustPolicy(policy)
+        let_shrink(self.native)
         self.changed.connect(self._show_help)
         self.set_choices(texts, helps)
 
@@ -305,6 +304,21 @@ class WheelGuard(QObject):
             event.ignore()
             return True
         return False
+
+
+class NarrowComboBox(QComboBox):
+    """A combo box that elides its choice in a narrow dock, and ignores the wheel."""
+
+    def __init__(self, parent: QWidget | None = None, *, letters: int = 0) -> None:
+        super().__init__(parent)
+        let_shrink(self)
+        self.setMinimumContentsLength(letters)
+        self.installEventFilter(WheelGuard(self))
+
+
+def let_shrink(box: QComboBox) -> None:
+    """Let a combo box be narrower than its longest choice."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
 
 def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:

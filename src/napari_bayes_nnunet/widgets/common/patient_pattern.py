@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .dock import MessageLabel, row_label
-from .form import WheelGuard
+from .form import NarrowComboBox
 from .rows_table import LEVEL_COLORS
 
 OWN = "own"
@@ -40,14 +40,10 @@ class PatientForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.choice = QComboBox()
-        self.choice.installEventFilter(WheelGuard(self.choice))
+        self.choice = NarrowComboBox()
         self.own = QLineEdit()
         self.example = MessageLabel()
         self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
-        self.choice.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         for pattern, title in PATTERNS.items():
             self.choice.addItem(title, pattern)
             last = self.choice.count() - 1

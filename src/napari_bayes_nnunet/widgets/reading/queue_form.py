@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidg
 
 from ...core.heart.structures import structure_title
 from ..common.dock import MessageLabel
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.patient_pattern import labelled_row
 
 ALL_STRUCTURES = "All"
@@ -51,14 +51,13 @@ class QueueForm(QWidget):
     ) -> None:
         super().__init__(parent)
         self._scores = {name: ScoreWords(*words) for name, words in scores.items()}
-        self.scores = QComboBox()
-        self.structures = QComboBox()
+        self.scores = NarrowComboBox()
+        self.structures = NarrowComboBox()
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Ignore borders")
         self.note = MessageLabel()
         for combo in (self.scores, self.structures):
             combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-            combo.installEventFilter(WheelGuard(combo))
         self._fill()
         self._lay_out()
         self._show_help()
@@ -136,10 +135,6 @@ class QueueForm(QWidget):
             self.scores.addItem(words.title, name)
             index = self.scores.count() - 1
             self.scores.setItemData(index, _describe_score(words), Qt.ItemDataRole.ToolTipRole)
-        for combo in (self.scores, self.structures):
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
         self.structures.addItem(ALL_STRUCTURES, None)
         self.structures.setToolTip(STRUCTURE_HELP)
         self.phases_switch.setToolTip(PHASES_HELP)

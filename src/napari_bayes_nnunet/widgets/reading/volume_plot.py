@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.plotting import legend
 from .curves_plot import CurvesPlot
 
@@ -128,16 +128,13 @@ def _proposal_text(proposal: tuple[int, int] | None) -> str:
     return f" &nbsp; ┊&nbsp;proposed: ED&nbsp;{ed}, ES&nbsp;{es}"
 
 
-class PhaseBox(QComboBox):
+class PhaseBox(NarrowComboBox):
     """Choice of a phase; ``chosen`` is emitted when the user changes it, not by setters."""
 
     chosen = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(2)
-        self.installEventFilter(WheelGuard(self))
+        super().__init__(parent, letters=2)
         self.currentIndexChanged.connect(self.chosen)
 
     @property

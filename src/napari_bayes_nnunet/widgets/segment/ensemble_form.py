@@ -23,7 +23,7 @@ from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
 from ..common.dock import MessageLabel
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from .members_table import MembersTable
 
@@ -60,8 +60,7 @@ class EnsembleForm(QWidget):
         self._requested: Path | None = None
         self._is_looking = False
         self._folder: EnsembleFolder | None = None
-        self.folders = QComboBox()
-        self.folders.installEventFilter(WheelGuard(self.folders))
+        self.folders = NarrowComboBox(letters=12)
         self.choose_button = QPushButton("Choose folder…")
         self.summary = MessageLabel()
         self.table = MembersTable()
@@ -117,10 +116,6 @@ class EnsembleForm(QWidget):
             self._show(self._folder.with_refused(new))
 
     def _lay_out(self) -> None:
-        self.folders.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.folders.setMinimumContentsLength(12)
         self.folders.setToolTip("Ensemble folder. You can also drop a folder on this dock.")
         self.choose_button.setToolTip(
             "Choose a training of this plugin, an nnU-Net result folder with several checkpoints "

@@ -22,7 +22,7 @@ from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
 from ..layers.image_input import (
     ImageInput,
@@ -60,7 +60,7 @@ class ImageForm(QWidget):
         self._cannot_find = ""
         self.channels: list[QComboBox] = []
         self.spacing = SpacingRow()
-        self.phases = _narrow_combo()
+        self.phases = NarrowComboBox()
         self.phase_numbers = QLineEdit()
         self.hint = QLabel()
         self._lay_out()
@@ -90,7 +90,7 @@ class ImageForm(QWidget):
         chosen = [combo.currentData() for combo in self.channels]
         while self._channel_rows.rowCount():
             self._channel_rows.removeRow(0)
-        self.channels = [_narrow_combo() for _ in names]
+        self.channels = [NarrowComboBox() for _ in names]
         for combo, name in zip(self.channels, names, strict=True):
             title = "Layer" if len(names) == 1 else name
             self._channel_rows.addRow(row_label(title), combo)
@@ -232,13 +232,6 @@ class ImageForm(QWidget):
         if choice == ALL:
             return tuple(range(1, count + 1))
         return parse_phase_numbers(self.phase_numbers.text(), count)
-
-
-def _narrow_combo() -> QComboBox:
-    combo = QComboBox()
-    combo.installEventFilter(WheelGuard(combo))
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return combo
 
 
 class SpacingRow(QWidget):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...io.dataset.raw_dataset import RawDataset
 from ..common.dock import form_layout, row_label
 from ..common.folder_drop import FolderDrop
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from .dataset_form import DATASET_HELP, DatasetFolderForm
 from .folders_form import FoldersForm
 from .studies_form import StudiesForm
@@ -44,8 +44,7 @@ class TrainingDataForm(FolderDrop, QWidget):
     ) -> None:
         super().__init__(parent)
         self._dataset: RawDataset | None = None
-        self.source = QComboBox()
-        self.source.installEventFilter(WheelGuard(self.source))
+        self.source = NarrowComboBox()
         self.folder = folder or DatasetFolderForm()
         self.folders = folders or FoldersForm()
         self.studies = studies or StudiesForm()
@@ -78,9 +77,6 @@ class TrainingDataForm(FolderDrop, QWidget):
         self.folder.folder.choose(path)
 
     def _fill(self) -> None:
-        self.source.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         for index, (title, help_text) in enumerate(SOURCES):
             self.source.addItem(title)
             self.source.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)

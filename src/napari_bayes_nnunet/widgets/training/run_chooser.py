@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from ...app.training.run_state import RunState, read_run_state
 from ...io.ensemble.run_folder import RunFolder
 from ..common.background import Background
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 
 NEW = "New training"
@@ -28,8 +28,7 @@ class RunChooser(QWidget):
         super().__init__(parent)
         self._settings = settings
         self._background = Background(self)
-        self.runs = QComboBox()
-        self.runs.installEventFilter(WheelGuard(self.runs))
+        self.runs = NarrowComboBox(letters=12)
         self.choose_button = QPushButton("Follow…")
         self._lay_out()
         self.runs.addItem(NEW, None)
@@ -58,10 +57,6 @@ class RunChooser(QWidget):
             self._set_title(self.runs.currentIndex(), path, state)
 
     def _lay_out(self) -> None:
-        self.runs.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.runs.setMinimumContentsLength(12)
         self.runs.setToolTip("A new training or a recent run.")
         self.choose_button.setToolTip(
             "Choose the folder of a training to follow, even if it was started in a terminal or on "

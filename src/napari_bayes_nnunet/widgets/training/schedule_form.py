@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
-from ..common.form import DataForm, WheelGuard
+from ..common.form import DataForm, NarrowComboBox
 from .schedule_plot import SchedulePlot
 
 FieldValues = dict[str, Any]
@@ -98,7 +98,7 @@ class ScheduleForm(QWidget):
         self._run: tuple[Preset, FieldValues] | None = None
         self._values: ScheduleValues | None = None
         self._problem = ""
-        self.preset = QComboBox()
+        self.preset = NarrowComboBox()
         self.reset_button = QPushButton("Reset to preset")
         self.explanation = MessageLabel()
         self.summary = MessageLabel()
@@ -248,9 +248,6 @@ class ScheduleForm(QWidget):
             self.more.expand()  # so that the problem is seen
 
     def _fill_presets(self) -> None:
-        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        self.preset.setSizeAdjustPolicy(policy)
-        self.preset.installEventFilter(WheelGuard(self.preset))
         ordered = [name for name in PRESET_TEXTS if name in self._presets]
         others = [name for name in self._presets if name not in ordered]
         for name in (*ordered, *others, EXTENSION):
