@@ -41,7 +41,7 @@ NO_IMAGE_OPEN = "Open a 3D image or a 4D cine"
 NO_IMAGE_CHOSEN = "No image is chosen. Open a 3D image or a 4D cine, then choose its layer."
 CHECK_SPACING = "The layer has no voxel size in mm. Check the values."
 PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
-PHASES_FOUND = "ED and ES (found automatically)"
+PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED and ES (phases {phases.ed} and {phases.es})"
 PHASE_COUNT = "{count} phases along the first axis."
 
