@@ -10,8 +10,8 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
+from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.rows_table import (
-    LEVEL_COLORS,
     SHARE_ROLE,
     Column,
     Row,
@@ -109,7 +109,7 @@ def test_model_returns_share_and_colour_of_a_row(table: RowsTable) -> None:
     model = table.model()
     assert [model.index(number, 1).data(SHARE_ROLE) for number in (0, 1)] == [0.25, None]
     color = model.index(0, 0).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == LEVEL_COLORS["done"]
+    assert color.name().upper() == ON_LIGHT["done"]
     assert model.index(1, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
+from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.reading.queue_table import (
     BAR_COLOR,
     NOTHING_QUEUED,
@@ -110,7 +110,7 @@ def test_states_are_coloured(table: QueueTable) -> None:
     table.set_items([QueueRow(1, z, "LV", 1.0, state) for z, state in enumerate(states)])
     levels = [row.level for row in table.table.rows]
     assert levels == ["warning", "done", "warning", "fine", "fine"]
-    assert set(levels) - set(LEVEL_COLORS) == {"fine"}
+    assert set(levels) - set(ON_LIGHT) == {"fine"}
 
 
 def test_the_bar_is_proportional_to_the_score(table: QueueTable) -> None:

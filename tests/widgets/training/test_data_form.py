@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.pairs import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
-from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
+from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.training.data_form import (
     DATASET,
     FOLDERS,
@@ -369,7 +369,7 @@ def test_unmatched_file_is_shown_with_its_reason(make_form, qtbot) -> None:
     table = form.folders.table
     assert (table.columnSpan(0, 1), table.columnSpan(1, 1)) == (2, 1)
     color = table.model().index(0, 1).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == LEVEL_COLORS["warning"]
+    assert color.name().upper() == ON_LIGHT["warning"]
     table.selectRow(0)
     assert form.folders.detail.text() == "odd0.nii has no image."
     table.selectRow(2)
@@ -546,7 +546,7 @@ def test_wrong_name_is_marked_in_its_cell(names, row, name, problem) -> None:
     names.table.item(row, 1).setText(name)
     assert names.problem == problem
     assert names.table.item(row, 1).toolTip()
-    assert names.table.item(row, 1).foreground().color().name().upper() == LEVEL_COLORS["blocking"]
+    assert names.table.item(row, 1).foreground().color().name().upper() == ON_LIGHT["blocking"]
     names.table.item(row, 1).setText("apex")
     assert names.problem == ""
     assert names.table.item(row, 1).toolTip() == ""

@@ -24,6 +24,7 @@ from napari_bayes_nnunet.io.dataset.check import CaseCheck, DatasetProblem
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.device_box import LOOKING
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.patient_pattern import (
     GIVEN,
     NO_PATTERN,
@@ -31,7 +32,6 @@ from napari_bayes_nnunet.widgets.common.patient_pattern import (
     OWN,
     pattern_problem,
 )
-from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
 from napari_bayes_nnunet.widgets.training.preflight_form import (
     DATASET_FOLDS,
     DISK_SPACE,
@@ -198,7 +198,7 @@ def test_cases_with_problems_stand_first_in_colour(form, faulty, qtbot) -> None:
     model = form.table.model()
     for row, level in enumerate(("blocking", "warning")):
         color = model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole)
-        assert color.name().upper() == LEVEL_COLORS[level]
+        assert color.name().upper() == ON_LIGHT[level]
     assert model.index(2, 0).data(Qt.ItemDataRole.ForegroundRole) is None
 
 
@@ -206,9 +206,9 @@ def test_problems_of_the_first_cases_are_listed(form, faulty, qtbot) -> None:
     check(form, faulty, qtbot)
     first, second = form.problems.text().split("</p>")[:-1]
     assert "patient003_frame02.nii.gz " in first
-    assert LEVEL_COLORS["blocking"] in first
+    assert ON_LIGHT["blocking"] in first
     assert "patient002_frame02.nii.gz " in second
-    assert LEVEL_COLORS["warning"] in second
+    assert ON_LIGHT["warning"] in second
     form.problems.linkActivated.emit("1")
     file = faulty.path / "labelsTr" / "patient002_frame02.nii.gz"
     assert QApplication.clipboard().text() == str(file)
@@ -265,7 +265,7 @@ def test_problem_of_the_dataset_is_listed(form, tmp_path, qtbot, monkeypatch) ->
     assert not form.preflight.ready
     assert "hearts" in form.problems.text()
     assert "scar" in form.problems.text()
-    assert LEVEL_COLORS["blocking"] in form.problems.text()
+    assert ON_LIGHT["blocking"] in form.problems.text()
     assert str(dataset.path) not in form.problems.text()
     assert str(dataset.path) in form.problems.toolTip()
     monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
@@ -288,7 +288,7 @@ def test_many_problems_are_shortened_worst_first(make_form, qtbot) -> None:
     lines = form.problems.text().split("</p>")[:-1]
     assert "Worst." in lines[0]
     assert lines[-1].endswith(MORE_PROBLEMS.format(count=6))
-    assert LEVEL_COLORS["warning"] in lines[1]
+    assert ON_LIGHT["warning"] in lines[1]
     form.problems.linkActivated.emit("0")  # it has no file to show
 
 

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import save_review
-from napari_bayes_nnunet.widgets.common.rows_table import LEVEL_COLORS
+from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.training.studies_form import (
     ADDED,
@@ -119,7 +119,7 @@ def test_row_shows_ready_and_open_phases(make_form, qtbot) -> None:
 def test_unusable_study_shows_the_reason(make_form, qtbot) -> None:
     form = listed(make_form(find=finds(ALL)), qtbot)
     color = form.table.model().index(5, 0).data(Qt.ItemDataRole.ForegroundRole)
-    assert color.name().upper() == LEVEL_COLORS["blocking"]
+    assert color.name().upper() == ON_LIGHT["blocking"]
     form.table.selectRow(5)
     assert form.detail.text() == in_the_window(CUT_SHORT) != str(CUT_SHORT)
     form.table.selectRow(0)

@@ -19,8 +19,8 @@ from ...core.durations import duration_text
 from ..common.background import Background
 from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
+from ..common.levels import Level
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
 from ..common.wording import in_the_window
 from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
@@ -107,7 +107,7 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._say(in_the_window(error), LEVEL_COLORS["blocking"])
+            self._say(in_the_window(error), "blocking")
             return
         self.refresh_settings()
         self._checked = request
@@ -187,7 +187,7 @@ class CohortWindow(FolderDrop, QWidget):
         if request is self._checked:
             self._checked = None
             self._set_running(False)
-            self._say(sentence, LEVEL_COLORS["blocking"])
+            self._say(sentence, "blocking")
 
     def _on_found(self, message: StudiesFound) -> None:
         self._studies = message.studies
@@ -227,9 +227,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")
-        self._say(
-            self._ending(outcome, sentence), LEVEL_COLORS["blocking"] if outcome == FAILED else ""
-        )
+        self._say(self._ending(outcome, sentence), "blocking" if outcome == FAILED else "fine")
 
     def _ending(self, outcome: str, sentence: str) -> str:
         done, failed = self.table.done, self.table.failed
@@ -260,9 +258,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress.setVisible(running)
         self.refresh_settings()
 
-    def _say(self, sentence: str, color: str = "") -> None:
-        self.status.setStyleSheet(f"color: {color}" if color else "")
-        self.status.say(sentence)
+    def _say(self, sentence: str, level: Level = "fine") -> None:
+        self.status.say(sentence, level)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Refresh the settings, which may have changed in the dock."""

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.messages import StudyDone
 from ..common.dock import MessageLabel
-from ..common.rows_table import Column, Level, Row, RowsTable
+from ..common.levels import Level
+from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
 
 _COLUMNS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QShowEvent
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
     QDockWidget,
@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QCollapsible, QElidingLabel
+
+from .levels import Level, level_color
 
 DOCK_WIDTH = 360
 """Minimum width of a dock in pixels; laptop screens have no more to spare."""
@@ -127,18 +129,42 @@ class CollapsibleSection(QCollapsible):
 
 
 class MessageLabel(QLabel):
-    """Text that wraps and can be copied; hidden while it is empty."""
+    """Text that wraps and can be copied, in the colour of its level; hidden while it is empty."""
 
-    def __init__(self, text: str = "", *, color: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str = "", *, level: Level = "fine", parent: QWidget | None = None
+    ) -> None:
+        self._level: Level = level
+        self._is_styling = False
         super().__init__(parent)
         self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
         self.setMinimumSize(QSize(0, 0))
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        if color:
-            self.setStyleSheet(f"color: {color}")
-        self.say(text)
+        self.say(text, level)
 
-    def say(self, text: str) -> None:
-        """Show ``text`` in place of the previous text."""
+    def say(self, text: str, level: Level | None = None) -> None:
+        """Show ``text`` in place of the previous text, in the same level unless one is given."""
+        self._level = level or self._level
+        self._take_color()
         self.setText(text)
         self.setVisible(bool(text))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colour of another theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._take_color()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the colour of the window's theme."""
+        super().showEvent(event)
+        self._take_color()
+
+    def _take_color(self) -> None:
+        color = level_color(self._level, self)
+        style = f"color: {color}" if color else ""
+        if style != self.styleSheet() and not self._is_styling:
+            self._is_styling = True  # setting a style emits changes of the style
+            self.setStyleSheet(style)
+            self._is_styling = False

@@ -17,10 +17,9 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 from ...core.problems import Problem
 from .dock import MessageLabel, row_label
 from .folder_row import FolderRow
-from .rows_table import LEVEL_COLORS
+from .levels import level_color
 from .wording import in_the_window
 
-PROBLEM_COLOR: Final = LEVEL_COLORS["blocking"]
 NO_NUMBER: Final = "“{text}” is not a number."
 LARGEST_WHOLE_NUMBER: Final = 20_000
 
@@ -87,8 +86,8 @@ class FormField(ValuedContainerWidget[Any]):
         about = field.metadata
         super().__init__(name=field.name, label=about["label"], tooltip=about["help"])
         self.editor = _make_editor(kind, about)
-        self.problem = MessageLabel(color=PROBLEM_COLOR)
-        self.note = MessageLabel(color=LEVEL_COLORS["warning"])
+        self.problem = MessageLabel(level="blocking")
+        self.note = MessageLabel(level="warning")
         self._lay_out(about.get("unit", "") if isinstance(self.editor, NumberEdit) else "")
         if isinstance(field.default, (str, int, float)):
             self.editor.value = field.default
@@ -109,7 +108,11 @@ class FormField(ValuedContainerWidget[Any]):
         if text == self.problem.text():
             return
         kind = type(self.editor.native).__name__
-        border = f"{kind} {{ border: 1px solid {PROBLEM_COLOR}; }}" if text else ""
+        border = (
+            f"{kind} {{ border: 1px solid {level_color('blocking', self.native)}; }}"
+            if text
+            else ""
+        )
         self.editor.native.setStyleSheet(border)
         self.problem.say(text)
 

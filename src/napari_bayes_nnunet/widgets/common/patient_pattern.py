@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .dock import MessageLabel, row_label
 from .form import NarrowComboBox
-from .rows_table import LEVEL_COLORS
 
 OWN = "own"
 PATTERNS = {
@@ -43,7 +42,7 @@ class PatientForm(QWidget):
         self.choice = NarrowComboBox()
         self.own = QLineEdit()
         self.example = MessageLabel()
-        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
+        self.problem_text = MessageLabel(level="blocking")
         for pattern, title in PATTERNS.items():
             self.choice.addItem(title, pattern)
             last = self.choice.count() - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-Level = Literal["fine", "warning", "blocking", "done"]
-LEVEL_COLORS: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
-"""Amber, red, and grey for rows that need no attention; readable on napari's dark background."""
+from .levels import Level, level_color
+
 ROW_HEIGHT = 22
 ROWS_SHOWN = 6
 WIDEST = 220
@@ -56,12 +55,12 @@ class Row:
 
 
 class RowsModel(QAbstractTableModel):
-    """Qt model of rows."""
+    """Qt model of the rows of ``table``, which gives the background for their colours."""
 
-    def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, columns: Sequence[Column], table: QWidget) -> None:
+        super().__init__(table)
+        self._table = table
         self._columns = tuple(columns)
-        self._colors = {level: QColor(color) for level, color in LEVEL_COLORS.items()}
         self.rows: Sequence[Row] = ()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
@@ -87,7 +86,8 @@ class RowsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.help or text
         if role == Qt.ItemDataRole.ForegroundRole:
-            return self._colors.get(row.level)
+            color = level_color(row.level, self._table)
+            return QColor(color) if color else None
         return row.share if role == SHARE_ROLE else None
 
     def headerData(

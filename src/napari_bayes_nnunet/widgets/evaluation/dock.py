@@ -22,9 +22,9 @@ from ...app.evaluation.request import (
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
 from ..common.dock import DockContent, MessageLabel, make_scrollable
+from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import LEVEL_COLORS
 from ..common.settings import Settings
 from .form import EvaluationForm
 from .job import EvaluationJob
@@ -140,8 +140,8 @@ class EvaluationWidget(DockContent):
         """Enable Evaluate, or say why it cannot start."""
         request, preview = self.form.request(), self._preview
         text = self.form.missing or self._problem or _READING
-        self.hint.setStyleSheet(f"color: {LEVEL_COLORS['blocking']}" if self._problem else "")
-        self.hint.say(text if preview is None else _summary(preview))
+        level: Level = "blocking" if self._problem else "fine"
+        self.hint.say(text if preview is None else _summary(preview), level)
         self.evaluate_button.setEnabled(preview is not None and not self.job.is_running)
         command = request.arguments if request is not None else []
         tooltip = shlex.join(["bayes-nnunet", "evaluate", *command])
@@ -171,12 +171,11 @@ class EvaluationWidget(DockContent):
         QTimer.singleShot(0, self._show_results)
 
     def _on_failed(self, sentence: str) -> None:
-        self._end(sentence, LEVEL_COLORS["blocking"])
+        self._end(sentence, "blocking")
 
-    def _end(self, sentence: str, color: str = "") -> None:
+    def _end(self, sentence: str, level: Level = "fine") -> None:
         self._set_running(False)
-        self.status.setStyleSheet(f"color: {color}" if color else "")
-        self.status.say(sentence)
+        self.status.say(sentence, level)
         self._show_readiness()
 
     def _show_results(self) -> None:

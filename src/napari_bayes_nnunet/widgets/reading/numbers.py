@@ -13,7 +13,7 @@ from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ..common.dock import MessageLabel
-from ..common.rows_table import LEVEL_COLORS, Column, Row, RowsTable
+from ..common.rows_table import Column, Row, RowsTable
 from .patient_fields import PatientFields
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
@@ -115,7 +115,7 @@ HEADINGS = (
 NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
-GREY = f"color: {LEVEL_COLORS['done']}"
+GREY = "color: #7C828C"  # readable on both themes
 _UNKNOWN = "–"
 
 

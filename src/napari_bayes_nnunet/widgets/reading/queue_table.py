@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import MessageLabel
-from ..common.rows_table import SHARE_ROLE, Column, Level, Row, RowsTable
+from ..common.levels import Level
+from ..common.rows_table import SHARE_ROLE, Column, Row, RowsTable
 from .heat_grid import format_score
 from .marks import FLAGGED, REVIEWED
 

@@ -59,7 +59,6 @@ CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
 CHOOSE_DICOM_IMAGES = "Choose the DICOM images of this study"
 CHOOSE_DICOM_OUTPUT = "Choose a folder for DICOM SEG and SR"
 CHOOSE_DATASET = "Choose an nnU-Net dataset"
-WARNING_COLOR = "#FFB347"
 Choose = Callable[[QWidget, str], str]
 """Function that asks for a folder or a file and returns "" for none."""
 
@@ -107,10 +106,10 @@ class ReviewWidget(FolderDrop, DockContent):
         self.open_button = QPushButton("Open study…")
         self.close_button = QPushButton("Close study")
         self.image_button = QPushButton("Find image…")
-        self.problems = MessageLabel(color=WARNING_COLOR)
+        self.problems = MessageLabel(level="warning")
         self.status = MessageLabel(NO_STUDY)
         self.saved = MessageLabel()
-        self.unsaved = MessageLabel(color=WARNING_COLOR)
+        self.unsaved = MessageLabel(level="warning")
         self._lay_out()
         self._connect()
         self._show_study(None)

@@ -15,7 +15,8 @@ from ..common.background import Background
 from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
-from ..common.rows_table import Column, Level, Row, RowsTable
+from ..common.levels import Level
+from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
 
 _COLUMNS = (

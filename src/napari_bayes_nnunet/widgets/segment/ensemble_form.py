@@ -63,6 +63,7 @@ class EnsembleForm(QWidget):
         self.folders = NarrowComboBox(letters=12)
         self.choose_button = QPushButton("Choose folder…")
         self.summary = MessageLabel()
+        self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.table = MembersTable()
         self.problems = MessageLabel()
         self._lay_out()
@@ -91,7 +92,7 @@ class EnsembleForm(QWidget):
         self._requested, self._is_looking = path, True
         self._select(path)
         self._show(None)
-        self.summary.say(f"Searching {path.name}…")
+        self.summary.say(f"Searching {escape(path.name)}…")
         self._background.run(
             partial(find_ensemble, path),
             partial(self._on_found, path),
@@ -206,7 +207,7 @@ def _summary(folder: EnsembleFolder) -> str:
         if label
     )
     kind = folder.kind[0].upper() + folder.kind[1:]
-    return f"{kind} ({folder.configuration}), {members}.<br>{legend}"
+    return f"{kind} ({escape(folder.configuration)}), {members}.<br>{legend}"
 
 
 def _problems(folder: EnsembleFolder) -> list[str]:

@@ -16,7 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import MessageLabel
-from ..common.rows_table import LEVEL_COLORS, ROW_HEIGHT, ROWS_SHOWN
+from ..common.levels import level_color
+from ..common.rows_table import ROW_HEIGHT, ROWS_SHOWN
 
 _BACKGROUND = "background"
 EMPTY = "Name the structure with the value {value}."
@@ -43,7 +44,7 @@ class LabelNames(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
         self.table.setToolTip("Click a name to change it.")
-        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
+        self.problem_text = MessageLabel(level="blocking")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
@@ -104,9 +105,8 @@ class LabelNames(QWidget):
         self.table.blockSignals(False)
         self.problem_text.say(sentences[0] if sentences else "")
 
-    @staticmethod
-    def _mark(item: QTableWidgetItem, sentence: str, help_text: str) -> None:
+    def _mark(self, item: QTableWidgetItem, sentence: str, help_text: str) -> None:
         item.setToolTip(sentence or help_text)
-        color = QColor(LEVEL_COLORS["blocking"]) if sentence else None
+        color = QColor(level_color("blocking", self.table)) if sentence else None
         item.setData(Qt.ItemDataRole.BackgroundRole, None)
         item.setData(Qt.ItemDataRole.ForegroundRole, color)

@@ -15,7 +15,6 @@ from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
-from ..common.rows_table import LEVEL_COLORS
 from .label_names import LabelNames
 
 LINKS, COPIES = range(2)
@@ -52,7 +51,7 @@ class NewDatasetForm(QWidget):
         self.files = QComboBox()
         self.files.installEventFilter(WheelGuard(self.files))
         self.target = FolderRow("Folder of the new dataset", hint="A new or empty folder")
-        self.problem_text = MessageLabel(color=LEVEL_COLORS["blocking"])
+        self.problem_text = MessageLabel(level="blocking")
         self.make_button = QPushButton("Make dataset")
         self._explain()
         self._lay_out()

@@ -24,10 +24,11 @@ from ..common.background import Background
 from ..common.device_box import DeviceBox
 from ..common.dock import MessageLabel
 from ..common.form import WheelGuard
+from ..common.levels import level_color
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import LEVEL_COLORS, Row, RowsTable, copy_path
+from ..common.rows_table import Row, RowsTable, copy_path
 from ..common.wording import in_the_window
 from .preflight_rows import (
     PREFLIGHT_COLUMNS,
@@ -333,7 +334,7 @@ class PreflightForm(QWidget):
         for group, more_text in ((problems, MORE_PROBLEMS), (case_problems, MORE_IN_TABLE)):
             worst_first = sorted(group, key=lambda problem: not problem.blocks)
             shown = enumerate(worst_first[:_PROBLEMS_SHOWN], start=len(self._problems))
-            lines += [_problem_html(number, problem) for number, problem in shown]
+            lines += [_problem_html(number, problem, self.problems) for number, problem in shown]
             more = len(worst_first) - _PROBLEMS_SHOWN
             lines += [more_text.format(count=more)] if more > 0 else []
             self._problems += worst_first
@@ -385,7 +386,7 @@ def _split_text(preflight: Preflight, chosen: Path | None) -> str:
     return RUN_FOLDS.format(name=file.parent.name)
 
 
-def _problem_html(number: int, problem: DatasetProblem) -> str:
-    color = LEVEL_COLORS[level_of([problem])]
+def _problem_html(number: int, problem: DatasetProblem, label: QWidget) -> str:
+    color = level_color(level_of([problem]), label)
     link = f" <a href='{number}' style='color:{color}'>Copy&nbsp;path</a>" if problem.file else ""
     return f"<span style='color:{color}'>{escape(short_text(problem))}</span>{link}"

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ...app.training.preflight import LEFT_OUT, TRAINING, VALIDATION, Preflight, PreflightRow
 from ...core.counts import format_count
 from ...io.dataset.check import DatasetProblem
-from ..common.rows_table import Column, Level, Row
+from ..common.levels import Level
+from ..common.rows_table import Column, Row
 from ..common.wording import in_the_window
 
 PREFLIGHT_COLUMNS = (

@@ -1,0 +1,48 @@
+"""Tests of the colours of messages and rows in both themes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QWidget
+
+from napari_bayes_nnunet.widgets.common.dock import MessageLabel
+from napari_bayes_nnunet.widgets.common.levels import ON_DARK, ON_LIGHT
+
+THEMES = {"dark": ON_DARK, "light": ON_LIGHT}
+
+
+def luminance(color: QColor) -> float:
+    """Return the relative luminance of WCAG 2."""
+    parts = [color.redF(), color.greenF(), color.blueF()]
+    linear = [c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_levels_are_readable_on_the_theme(name: str) -> None:
+    background = luminance(QColor(*get_theme(name).background.as_rgb_tuple()))
+    for level, text in THEMES[name].items():
+        low, high = sorted((luminance(QColor(text)), background))
+        contrast = (high + 0.05) / (low + 0.05)
+        assert contrast >= (4.0 if level == "done" else 4.5), (level, contrast)
+
+
+def test_message_follows_the_theme(qtbot: Any) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    label = MessageLabel("Memory is short.", level="warning", parent=window)
+    with qtbot.waitExposed(window):
+        window.show()
+    for name in ("dark", "light", "dark"):
+        background = get_theme(name).background.as_hex()
+        window.setStyleSheet(f"QWidget {{ background-color: {background}; color: grey; }}")
+        ink = label.palette().color(QPalette.ColorRole.WindowText)
+        assert ink.name().upper() == THEMES[name]["warning"]
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    label.say("", "fine")
+    assert label.styleSheet() == ""
