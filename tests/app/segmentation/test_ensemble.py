@@ -179,6 +179,25 @@ def test_labels_are_in_the_order_of_seeds(tmp_path):
     np.testing.assert_array_equal(result.member_labels, expected)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [SegmentationSettings(members=4), SegmentationSettings(method="mc-dropout", members=3)],
+    ids=["multi", "mc-dropout"],
+)
+def test_volumes_are_in_the_order_of_members(tmp_path, asked):
+    ensemble = Ensemble(make_model(tmp_path, members=4, dropout=0.5), device="cpu")
+    cycles = tuple(replace(m, cycle=n // 2) for n, m in enumerate(ensemble.folder.members))
+    ensemble.folder = replace(ensemble.folder, members=cycles)
+    steps = ensemble.steps(made_image((4, 40, 50)), SPACING, asked, keep_members=True)
+    report = (result := drain(steps)).report()
+    assert len(report["members"]) == asked.members
+    for name, label in ensemble.structures.items():
+        voxels = np.count_nonzero(result.member_labels == label, axis=(1, 2, 3))
+        expected = voxels * np.prod(SPACING) / 1000
+        assert len(set(voxels)) > 1
+        np.testing.assert_allclose(report["volumes_ml"][name]["members"], expected)
+
+
 def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu")
     image = made_image((3, 40, 40))

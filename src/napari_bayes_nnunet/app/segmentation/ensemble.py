@@ -295,7 +295,8 @@ class Ensemble:
         statistics = progress.statistics
         labels = statistics.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, statistics.spacing, self.structures)
-        spreads = {name: measure_spread(values) for name, values in statistics.volumes.items()}
+        of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
+        spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
         return Segmentation(
             labels=labels,
@@ -303,7 +304,7 @@ class Ensemble:
             entropy=statistics.measure(RunningPosterior.total_entropy),
             mutual_information=statistics.measure(RunningPosterior.mutual_information),
             volumes=volumes,
-            member_volumes={name: tuple(values) for name, values in statistics.volumes.items()},
+            member_volumes=of_members,
             volume_spread=spreads,
             pairwise_dice=agreement,
             ensemble=self.folder.name,

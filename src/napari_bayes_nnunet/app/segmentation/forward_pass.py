@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ...core.ensemble.pass_order import interleaved
 from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import Member
 
@@ -75,10 +76,5 @@ def stability_interval(members: Sequence[Member]) -> int:
 
 def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
     """Return the passes so that all modes are visited early, the last of each cycle first."""
-    counts: dict[Mode, int] = {}
-    ranks = []
-    for forward_pass in reversed(passes):
-        mode = _mode(forward_pass.members[-1])
-        counts[mode] = counts.get(mode, 0) + 1
-        ranks.append((counts[mode], forward_pass))
-    return [forward_pass for _, forward_pass in sorted(ranks, key=lambda pair: pair[0])]
+    modes = [_mode(forward_pass.members[-1]) for forward_pass in passes]
+    return [passes[index] for index in interleaved(modes)]

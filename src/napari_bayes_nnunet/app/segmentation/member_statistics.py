@@ -23,9 +23,9 @@ def _raise(error: Exception) -> None:
 class MemberStatistics:
     """Sums over the members' probabilities, and the volumes and agreement of their labels.
 
-    ``volumes``: structure → mL of every member. ``member_labels`` are the (Z, Y, X) labels of
-    every member, with ``keep_members``. If memory runs out, ``step_down`` is called with the error
-    and the sums move to main memory.
+    ``volumes``: structure → mL of every member, in the order in which they were added. With
+    ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order. If memory
+    runs out, ``step_down`` is called with the error and the sums move to main memory.
     """
 
     structures: dict[str, int]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 from .settings import SegmentationSettings
+
+Value = TypeVar("Value")
 
 STABLE = "Stopped after {done} of {total} members because the result was stable."
 FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
@@ -61,6 +63,11 @@ class PassPlan:
         made = set(self.order[:done])
         return [forward_pass for forward_pass in self.passes if forward_pass in made]
 
+    def in_member_order(self, values: Sequence[Value]) -> list[Value]:
+        """Return the values of the first passes made, sorted from their order to `made_passes`."""
+        of_pass = dict(zip(self.order, values, strict=False))
+        return [of_pass[forward_pass] for forward_pass in self.made_passes(len(values))]
+
     def notes(self, done: int) -> list[str]:
         """Return a note if the number of members used is not the requested one."""
         chosen, total = len(self.chosen), len(self.order)
@@ -99,8 +106,7 @@ class ImageProgress:
         labels = self.statistics.member_labels
         if not labels:
             return None
-        of_pass = dict(zip(plan.order, labels, strict=False))
-        return np.stack([of_pass[forward_pass] for forward_pass in plan.made_passes(self.done)])
+        return np.stack(plan.in_member_order(labels))
 
 
 LATEST = 5

@@ -15,6 +15,7 @@ from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
+from ...io.study.case_report import REPORT_FORMAT
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -73,11 +74,12 @@ class Segmentation:
     ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
     ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` of the labels in mL,
     ``member_volumes`` of each member in mL with their ``volume_spread``, and ``pairwise_dice``
-    between the members (NaN for one). ``member_labels`` (n, Z, Y, X) are those of each of the
-    ``members`` (of their mean weights, for SWA), if they were kept. ``settings`` name the device,
-    the τ of probabilities and entropy, and the number of members that the method takes from the
-    folder; with ``until_stable``, ``members`` can be fewer. ``precision`` is the number type of the
-    network: "float32", "float16" or "bfloat16". ``structures``: name → label.
+    between the members (NaN for one). ``member_labels`` (n, Z, Y, X), if they were kept, and
+    ``member_volumes`` are in the order of ``members`` (one of their mean weights, for SWA).
+    ``settings`` name the device, the τ of probabilities and entropy, and the number of members
+    that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
+    ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
+    ``structures``: name → label.
     """
 
     labels: NDArray[np.uint8]
@@ -110,6 +112,7 @@ class Segmentation:
             for name, ml in self.volumes.items()
         }
         report = {
+            "format": REPORT_FORMAT,
             "ensemble": self.ensemble,
             "ensemble_kind": self.ensemble_kind,
             **self.settings.to_json(),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.ensemble.pass_order import interleaved
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
+REPORT_FORMAT: Final = 2
+"""Number ``format`` of a report; those of version 0.1.0 have none and count as 1."""
 _REPAIR: Final = "Delete it, and segment the case again."
 
 
@@ -33,6 +36,7 @@ class ReportEntries:
     They are only checked: reports stay dictionaries, which keep all other entries.
     """
 
+    format: Ordinal = 1
     ensemble: str = ""
     ensemble_kind: str = ""
     method: str = ""
@@ -57,10 +61,35 @@ class _FileEntries(ReportEntries):
 
 
 def read_report(file: Path) -> dict[str, Any]:
-    """Return the report in ``file``. Raises DataError for a missing or damaged one."""
+    """Return the report in ``file``, see `in_order_of_members`.
+
+    Raises DataError for a missing or damaged one.
+    """
     with reading_json(file, repair=_REPAIR) as text:
         parse_json(text, _FileEntries)
-        return parse_json(text, dict[str, Any])
+        return in_order_of_members(parse_json(text, dict[str, Any]))
+
+
+def in_order_of_members(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report whose volumes of the members are in the order of ``members``.
+
+    Version 0.1.0 listed them in the order of the passes, which follows from the members.
+    """
+    members = report.get("members")
+    if report.get("format", 1) >= REPORT_FORMAT or not members:
+        return report
+    order = interleaved([(m["training"], m["fold"], m["cycle"]) for m in members])
+    volumes = {
+        name: volume | {"members": _in_order(volume["members"], order)}
+        if len(volume.get("members", ())) == len(order)  # mean weights have one volume
+        else volume
+        for name, volume in report.get("volumes_ml", {}).items()
+    }
+    return {**report, "volumes_ml": volumes}
+
+
+def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
+    return [value for _, value in sorted(zip(order, values, strict=True))]
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:

@@ -19,7 +19,12 @@ from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_classes
 from ..images.nifti import Volume, read_volume
 from .arrays import IMAGE, phase_name
-from .case_report import ReportEntries, predicted_quality, warnings_in
+from .case_report import (
+    ReportEntries,
+    in_order_of_members,
+    predicted_quality,
+    warnings_in,
+)
 
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 1
@@ -262,7 +267,9 @@ def _info(content: _StudyFile) -> StudyInfo:
         structures=content.structures,
         classes=content.classes,
         phases=phases,
-        reports={phase: content.reports[phase_name(phase)] for phase in phases},
+        reports={
+            phase: in_order_of_members(content.reports[phase_name(phase)]) for phase in phases
+        },
         ed=content.ED,
         es=content.ES,
         phases_from=content.phases_from,
