@@ -266,3 +266,7 @@ def test_every_method_explains_itself() -> None:
         assert method.title
         assert method.help.endswith(".")
         assert len(method.help) <= 160
+
+
+def test_no_method_is_praised_as_the_best() -> None:
+    assert not [method.name for method in METHODS.values() if "best" in method.help.lower()]

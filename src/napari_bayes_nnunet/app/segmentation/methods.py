@@ -200,8 +200,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Average the latest members of all cycles (multi-modal in the paper). Best "
-            "calibrated. Without cycles, average all members.",
+            help="Average the latest members of all cycles (multi-modal), or all members. With "
+            "converged cycles, better calibrated than one network that is not softened.",
             choose=_multi,
         ),
         Method(
