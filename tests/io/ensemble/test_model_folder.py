@@ -34,6 +34,8 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     NOT_AN_ARCHIVE,
     OTHER_ARCHIVE,
     OTHER_TRAINING,
+    RECORDED_CHANNELS,
+    RECORDED_LABELS,
     UNREADABLE_FILE,
     configuration_in,
     model_difference,
@@ -74,7 +76,7 @@ def make(
     return path
 
 
-def make_record(path: Path, configuration: str) -> None:
+def make_record(path: Path, configuration: str, *, labels: dict[str, int] = LABELS) -> None:
     record = TrainingRecord(
         name="run",
         configuration=configuration,
@@ -82,7 +84,7 @@ def make_record(path: Path, configuration: str) -> None:
         selection=MemberSelection(),
         batch_size=2,
         iterations_per_epoch=1,
-        labels=LABELS,
+        labels=labels,
         channels=["cine"],
     )
     write_record(path / "ensemble.json", record)
@@ -151,6 +153,27 @@ def test_labels_are_in_order_without_ignore(tmp_path: Path) -> None:
 )
 def test_unusable_labels_are_refused(tmp_path: Path, labels: Any, reason: str) -> None:
     assert refusal(make(tmp_path, labels=labels)).statement.template == reason
+
+
+def test_labels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path, labels={"background": 0, "RV": 1, "MYO": 2, "LV": 3})
+    make_record(folder, "2d", labels={"background": 0, "LV": 1, "MYO": 2, "RV": 3})
+    error = refusal(folder)
+    assert error.statement.template == RECORDED_LABELS
+    assert error.values == {"labels": "RV 1, MYO 2, LV 3", "recorded": "LV 1, MYO 2, RV 3"}
+
+
+def test_labels_may_have_synonyms_in_the_record(tmp_path: Path) -> None:
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
+    folder = make(tmp_path, labels=labels)
+    make_record(folder, "2d", labels={"right ventricle": 1, "Myocardium": 2, "lv": 3})
+    assert read_model(folder).record is not None
+
+
+def test_channels_swapped_in_the_record_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path, channels={"0": "late", "1": "cine"})
+    make_record(folder, "2d")
+    assert refusal(folder).statement.template == RECORDED_CHANNELS
 
 
 def test_channels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import pickletools
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core.ensemble.schedule import RestartSchedule
+from ...core.heart.measurements import canonical_structure
 from .. import DataError
 from ..files.json_files import read_json
 from .run_folder import RECORD, TrainingRecord, read_record
@@ -34,6 +36,14 @@ NO_CONFIGURATIONS = "plans.json has no configurations, unlike the plans of nnU-N
 OTHER_TRAINING = (
     "ensemble.json names the configuration {configuration}, which is not in plans.json; one of the "
     "two files belongs to another training"
+)
+RECORDED_LABELS = (
+    "its structures are {labels} in dataset.json, but {recorded} in ensemble.json; one of the two "
+    "files belongs to another training"
+)
+RECORDED_CHANNELS = (
+    "its channels are {channels} in dataset.json, but {recorded} in ensemble.json; one of the two "
+    "files belongs to another training"
 )
 NO_PARENT = "{configuration} in plans.json inherits from a configuration that is not defined"
 CASCADE = "{configuration} is the second stage of a cascade, which cannot be used"
@@ -117,15 +127,19 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     (``Trainer__Plans__configuration``), else the only one of the plans, else that of
     ``checkpoint``, else 2d, else the first of the plans.
 
-    Raises DataError for nnU-Net v1, missing or damaged files, overlapping regions, a cascade, or a
-    network with foreign parts. Its message is a clause that does not name the folder.
+    Raises DataError for nnU-Net v1, missing or damaged files, overlapping regions, a cascade, a
+    record of other structures or channels, or a network with foreign parts. Its message is a clause
+    that does not name the folder.
     """
     if is_version_1(path):
         raise DataError(VERSION_1)
     plans, dataset = _read_json(path / "plans.json"), _read_json(path / "dataset.json")
     _check_configurations(plans)
     labels = _read_labels(dataset)
+    channels = _read_channels(dataset)
     record, problems = _read_record(path / RECORD)
+    if record is not None:
+        _check_same_dataset(record, labels, channels)
     configuration = _choose_configuration(path.name, plans, record, checkpoint)
     settings = _inherited(plans["configurations"], configuration)
     _check_settings(configuration, settings)
@@ -134,7 +148,7 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
         plans=plans,
         dataset_json=dataset,
         labels=labels,
-        channels=_read_channels(dataset),
+        channels=channels,
         configuration=configuration,
         settings=settings,
         record=record,
@@ -209,6 +223,36 @@ def _read_channels(dataset: dict[str, Any]) -> list[str]:
     if not isinstance(names, dict) or not all(key.isdecimal() for key in names):
         raise DataError(NO_CHANNELS)
     return [str(names[key]) for key in sorted(names, key=int)]
+
+
+def _check_same_dataset(
+    record: TrainingRecord, labels: dict[str, int], channels: list[str]
+) -> None:
+    """Raise DataError if labels or channels mean something else in the record of the training.
+
+    A structure may be called by another name of the same meaning, but its label must be the same.
+    """
+    if _meanings(record.labels) != _meanings(labels):
+        raise DataError(
+            RECORDED_LABELS, labels=_numbered(labels), recorded=_numbered(record.labels)
+        )
+    if record.channels != channels:
+        raise DataError(
+            RECORDED_CHANNELS, channels=", ".join(channels), recorded=", ".join(record.channels)
+        )
+
+
+def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
+    """Return label → structure, without background and "ignore"."""
+    return {
+        label: canonical_structure(name) or name.casefold()
+        for name, label in labels.items()
+        if label != 0 and name != "ignore"
+    }
+
+
+def _numbered(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {label}" for name, label in labels.items() if label != 0)
 
 
 def _check_configurations(plans: dict[str, Any]) -> None:
