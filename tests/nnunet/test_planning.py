@@ -9,6 +9,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
+from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
@@ -24,7 +25,7 @@ from napari_bayes_nnunet.nnunet.planning import (
     workspace_environment,
     write_plans,
 )
-from napari_bayes_nnunet.nnunet.trainer import PLANS_ENTRY, TrainerSettings
+from napari_bayes_nnunet.nnunet.trainer import TrainerSettings
 
 from ..helpers.hearts import make_dataset
 from ..helpers.models import LABELS, plans

@@ -17,6 +17,7 @@ import torch
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
 from napari_bayes_nnunet.io.files import atomic
@@ -26,7 +27,6 @@ from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import (
-    PLANS_ENTRY,
     RUN_VARIABLE,
     CheckpointEnsembleTrainer,
     EpochRate,

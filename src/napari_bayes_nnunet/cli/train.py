@@ -75,7 +75,13 @@ def schedule_command(file: Any, **flags: Any) -> None:
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Dropout probability of every block, such as 0.1 for --method mc-dropout.",
+    help="Probability that a block drops a channel, such as 0.1 for --method mc-dropout.",
+)
+@click.option(
+    "--dropout-placement",
+    type=click.Choice(["encoder", "everywhere"]),
+    show_default="encoder",
+    help="Blocks that drop channels: those of the encoder, as in nnU-Net v1, or all.",
 )
 @click.option("--split", type=PATH, help="File splits_final.json with the folds.")
 @patient_option

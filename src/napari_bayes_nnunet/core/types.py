@@ -16,5 +16,7 @@ Spacing: TypeAlias = tuple[float, float, float]
 Mask: TypeAlias = NDArray[np.bool_]
 Mirroring: TypeAlias = Literal["full", "spread", "none"]
 """Mirrored copies of the image that a pass sees: all, one in turn with the others, or none."""
+DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]
+"""Blocks of a network that drop channels: those of the encoder with the bottleneck, or all."""
 Precision: TypeAlias = Literal["auto", "full"]
 """Numbers of a network: half precision if the device is fast with it, or always float32."""

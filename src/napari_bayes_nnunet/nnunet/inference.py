@@ -149,7 +149,8 @@ class Predictor:
 
         The slices, tiles and mirrors of all images are batched together. Outside the non-zero box
         of an image, which nnU-Net crops away, background has probability 1. ``dropout_seed``
-        switches dropout on. Raises Stopped, and ModelError if even the CPU runs out of memory.
+        switches dropout on, with the same channels everywhere. Raises Stopped, and ModelError if
+        even the CPU runs out of memory.
         """
         while True:
             try:

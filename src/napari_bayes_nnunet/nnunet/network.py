@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, get_args
 
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch.nn.functional import group_norm
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ..core.types import Precision
 from . import ModelError
 from .device import has_fast_bfloat16
+from .dropout import dropout_placement, one_weight_sample, place_dropout
 from .weights import StateDict, build_network, without_duplicates
 
 
@@ -40,6 +40,7 @@ class Network:
                 "{precision!r} is not a precision. Choose auto or full.", precision=precision
             )
         module = build_network(plans, configuration, dataset_json)
+        place_dropout(module, dropout_placement(plans.plans))
         self.module: torch.nn.Module = module.eval()
         self._precision: Precision = precision
         _normalise_without_copies(self.module)
@@ -73,25 +74,12 @@ class Network:
                 )
             tensor.copy_(loaded)
 
-    @contextmanager
-    def dropping_out(self, seed: int | None) -> Iterator[None]:
-        """Switch dropout on, with channels drawn from ``seed``; do nothing if it is None.
+    def dropping_out(self, seed: int | None) -> AbstractContextManager[None]:
+        """Switch dropout on, with the channels of ``seed``, see `one_weight_sample`.
 
-        The state of the random generators is restored afterwards.
+        Do nothing if it is None.
         """
-        if seed is None:
-            yield
-            return
-        layers = [m for m in self.module.modules() if isinstance(m, _DropoutNd)]
-        gpus = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
-            try:
-                for layer in layers:
-                    layer.train()
-                yield
-            finally:
-                self.module.eval()
+        return nullcontext() if seed is None else one_weight_sample(self.module, seed)
 
     @torch.inference_mode()
     def logits(

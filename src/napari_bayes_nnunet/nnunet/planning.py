@@ -19,12 +19,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..core.problems import Action
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
+from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.files.atomic import write_json
 from ..io.files.json_files import parse_json
 from . import ModelError
 from .network import Network
 from .small_dataset import is_small, threads_for_processes
-from .trainer import PLANS_ENTRY, TrainerSettings
+from .trainer import TrainerSettings
 
 DONE = "preprocessed.json"
 """File written last: the dataset for which the workspace is complete, and nnU-Net's plans."""
@@ -203,8 +204,9 @@ def shrink_network(configuration: dict[str, Any], size: str) -> None:
 def add_dropout(configuration: dict[str, Any], probability: float) -> None:
     """Add channel dropout to every block of a planned network, in place.
 
-    Dropout layers shift the numbers in the names of the weights, so the members of such a network
-    only fit plans with dropout.
+    Blocks outside of the placement, which the plans of a training have too, drop nothing. Dropout
+    layers shift the numbers in the names of the weights, so the members of such a network only fit
+    plans with dropout.
     """
     architecture = configuration["architecture"]
     dimensions = len(configuration["patch_size"])

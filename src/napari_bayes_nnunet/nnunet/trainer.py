@@ -22,11 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch._dynamo import OptimizedModule
 
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.problems import Action, Remedy
+from ..core.types import DropoutPlacement
+from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
@@ -34,11 +37,11 @@ from ..io.files.json_files import parse_json
 from . import ModelError
 from .cpu_kernels import train_channels_last
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
+from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
 from .weights import read_checkpoint, trajectory_layers, write_member
 
-PLANS_ENTRY = "checkpoint_ensemble"
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
 """Epochs between two saved states while no member is kept; a kill loses at most these."""
@@ -61,7 +64,7 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Settings that the trainer reads from the plans."""
+    """Settings that the trainer reads from the plans; those of 0.1.0 have no placement."""
 
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     selection: MemberSelection = field(default_factory=MemberSelection)
@@ -69,6 +72,7 @@ class TrainerSettings:
     validation_iterations: int = 50
     seed: int | None = None
     keep_trajectory: bool = False
+    dropout_placement: DropoutPlacement = "everywhere"
 
     def to_plans(self) -> dict[str, Any]:
         """Return JSON for the plans file."""
@@ -170,6 +174,17 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         super().initialize()
         if self._has_fast_bfloat16:
             train_channels_last(self.network)
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager, *arguments: Any, **options: Any
+    ) -> torch.nn.Module:
+        """Return nnU-Net's network, which drops channels only where the plans say so."""
+        network: torch.nn.Module = nnUNetTrainer.build_network_architecture(
+            plans_manager, *arguments, **options
+        )
+        place_dropout(network, dropout_placement(plans_manager.plans))
+        return network
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return training and validation cases; for fold "all" in an order that never changes."""

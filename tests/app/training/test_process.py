@@ -50,6 +50,7 @@ FULL = TrainingRequest(
     batch_size=3,
     iterations_per_epoch=9,
     dropout=0.2,
+    dropout_placement="everywhere",
     split=Path("some splits.json"),
     patient="(p.*)_",
     device="cpu",

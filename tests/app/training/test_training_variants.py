@@ -56,6 +56,7 @@ def test_cosine_restarts_give_one_member_a_cycle(cosine):
     record = read_record(cosine.record)
     assert [member.epoch for member in record.members("0")] == [1, 3, 5]
     assert (record.schedule, record.dropout, record.keep_trajectory) == (schedule, 0.2, True)
+    assert record.dropout_placement == "encoder"
 
 
 def test_poly_ends_with_one_member(trained):
@@ -105,6 +106,7 @@ def test_a_resume_with_another_variant_is_refused(cosine, hearts, warm_command, 
     start = ("train", hearts, "--output", cosine.path, "--resume")
     for option, recorded, value in (
         ("--dropout", "0.2", 0.3),
+        ("--dropout-placement", "encoder", "everywhere"),
         ("--schedule", "cosine", "restarts"),
     ):
         done = warm_command.run(*start, option, value, folder=tmp_path)

@@ -262,6 +262,7 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         selection=request.selection or preset.selection,
         batch_size=request.batch_size or preset.batch_size,
         iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
+        dropout_placement=request.dropout_placement or "encoder",
         dropout=preset.dropout if request.dropout is None else request.dropout,
         keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,

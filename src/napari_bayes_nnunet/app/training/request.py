@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
+from ...core.types import DropoutPlacement
 from ...io.dataset.patients import DEFAULT_PATIENT, without_patient
 from ...io.dataset.raw_dataset import RawDataset, Split, join_names, patient_splits, read_splits
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -28,8 +29,9 @@ class TrainingRequest:
     """All settings of a training.
 
     ``None`` stands for the value that the run was started with, else for the preset's value, and
-    for the ``configuration`` "2d", the ``fold`` "0" and the ``preset`` "paper". ``dropout`` is the
-    probability that a channel is dropped, in every block (for mc-dropout). ``keep_trajectory``
+    for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
+    ``dropout_placement`` "encoder". ``dropout`` is the probability that a channel is dropped in the
+    blocks of the placement (for mc-dropout). ``keep_trajectory``
     stores some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle``
     trains a finished one for one more cycle. ``command`` is recorded.
     """
@@ -53,6 +55,7 @@ class TrainingRequest:
     num_gpus: int = 1
     keep_trajectory: bool = False
     licence: str | None = None
+    dropout_placement: DropoutPlacement | None = None
     command: str = ""
 
 
@@ -194,7 +197,7 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
     """Yield each setting of the request with its value there and in the run."""
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "seed", "licence"),
+        *("dropout", "dropout_placement", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):

@@ -203,6 +203,7 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         seed=record.seed,
         keep_trajectory=record.keep_trajectory,
     )
+        dropout_placement=record.dropout_placement,
 
 
 def _set_environment(run: RunFolder) -> None:

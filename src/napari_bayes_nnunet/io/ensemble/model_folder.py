@@ -62,8 +62,8 @@ UNREADABLE_FILE = "the file cannot be read ({reason})"
 NOT_AN_ARCHIVE = "it is not a checkpoint of nnU-Net v2 (not a zip archive)"
 OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 
-# Entry of the plans and name of the trainer class that this package's trainer leaves behind.
-_PLANS_ENTRY = "checkpoint_ensemble"
+PLANS_ENTRY = "checkpoint_ensemble"
+"""Entry of the plans with the settings of this package's trainer."""
 _TRAINER = "CheckpointEnsembleTrainer"
 
 _BUILDING_BLOCK = re.compile(
@@ -379,7 +379,7 @@ def _schedule(
     """Return the cycles of the record, else of the plans of a training that nnU-Net started."""
     if record is not None:
         return record.schedule
-    entry = plans.get(_PLANS_ENTRY)
+    entry = plans.get(PLANS_ENTRY)
     if isinstance(entry, dict) and isinstance(entry.get("schedule"), dict):
         try:
             return RestartSchedule(**entry["schedule"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.types import DropoutPlacement
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_json, write_text
 from ..files.checksum import sha256
@@ -129,6 +130,7 @@ class TrainingRecord:
     dropout: float = 0.0
     keep_trajectory: bool = False
     seed: int | None = None
+    dropout_placement: DropoutPlacement = "everywhere"
     licence: str = "unknown"
     command: str = ""
     patient: str = ""
