@@ -17,9 +17,11 @@ from matplotlib.image import imread
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cohort import run as cohort
+from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
 from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import segment_study
+from napari_bayes_nnunet.app.prediction.resume_check import MADE_BY_OTHER_TRAINING
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.core.durations import TimeLeft
@@ -178,6 +180,27 @@ def test_results_of_another_run_are_not_replaced(ensemble, tree, run, tmp_path):
     refused = [text for text in texts if text.remedies == remedies]
     assert [text.values for text in refused] == [{"folder": str(output)}] * 3
     assert files(output) == files(run[0])
+
+
+def test_cohort_of_two_ensembles_is_refused(ensemble, tree, run, tmp_path):
+    output = shutil.copytree(run[0], tmp_path / "out")
+    model = shutil.copytree(ensemble.folder.path, tmp_path / ensemble.folder.path.name)
+    first, second = sorted((model / "fold_0").iterdir())
+    shutil.copyfile(first, second)
+    other = Ensemble(model, device="cpu")
+    volume = tree / "a" / "heart.nii.gz"
+    for places, helps in (([tree], [Action.OVERWRITE]), ([volume], [])):
+        with pytest.raises(AppError) as caught:
+            run_here(other, places, output, skip_finished=True)
+        assert caught.value.statement.template == MIXTURE
+        assert caught.value.values["difference"].template == MADE_BY_OTHER_TRAINING
+        assert caught.value.remedies == tuple(map(Remedy, (Action.OTHER_OUTPUT, *helps)))
+    with pytest.raises(AppError) as caught:  # the rows of all other studies would stay
+        run_here(other, [volume], output, overwrite=True)
+    assert caught.value.statement.template == MIXTURE
+    assert files(output) == files(run[0])
+    find_cohort(request_of(other, tree, output, overwrite=True))
+    find_cohort(made_request(ensemble, [volume], output, overwrite=True))
 
 
 def test_repeated_study_keeps_files_of_its_lost_worker(ensemble, tree, run, tmp_path):

@@ -327,8 +327,36 @@ class TestExistingOutput:
         (out / "patient7_frame01.json").write_text(json.dumps(report))
         code, said = run(model, image, "-o", out, "--members", 1, "--continue")
         assert code == 1
+        training = report["members"][0]["training"]
         names = {"report": "patient7_frame01.json", "folder": out}
+        names |= {"used": f"{training} fold 0 epoch 101", "requested": f"{training} fold 0 epoch 1"}
         assert str(AppError(MADE_WITH_OTHER_MEMBERS, Action.OVERWRITE, **names)) in said
+
+    def test_continue_refuses_another_training_of_the_name(self, model, image, tmp_path):
+        out, other = tmp_path / "out", shutil.copytree(model, tmp_path / model.name)
+        first, second = (other / "fold_0" / f"checkpoint_epoch_{n}.pth" for n in (1, 2))
+        shutil.copyfile(first, second)
+        study = ("-o", out, "--save", "study")
+        assert run(model, image, *study)[0] == 0
+        before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
+        code, said = run(other, image, *study, "--continue")
+        assert code == 1
+        assert f"{model.name} fold 0 epoch 2" in said
+        assert before == {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
+
+    def test_continue_refuses_the_study_of_another_training(self, model, image, tmp_path):
+        out, other = tmp_path / "out", shutil.copytree(model, tmp_path / model.name)
+        first, second = (other / "fold_0" / f"checkpoint_epoch_{n}.pth" for n in (1, 2))
+        shutil.copyfile(first, second)
+        run(model, image, "-o", out, "--save", "study")
+        assert run(other, image, "-o", out, "--overwrite")[0] == 0
+        for report in (out / "patient7_frame01.json", None):
+            code, said = run(other, image, "-o", out, "--save", "study", "--continue")
+            assert code == 1
+            assert "study.json" in said
+            if report is not None:
+                report.unlink()
+        assert not (out / "patient7_frame01.json").exists()
 
     def test_continue_asks_how_many_members_were_wanted(self, model, image, tmp_path):
         out = tmp_path / "out"
@@ -573,6 +601,18 @@ class TestDicom:
         (outcome,) = self.segment(model, folder, out, phases="1", folder_names=True)
         assert outcome.case == "Doe_Jane"
         assert (out / "Doe_Jane_frame01.nii.gz").exists()
+
+    def test_another_cine_in_a_folder_of_the_name_is_refused(self, model, folder, tmp_path):
+        asked = {"phases": "1", "folder_names": True, "skip_finished": True}
+        self.segment(model, folder, tmp_path / "out", **asked)
+        (folder / "notes").write_text("no image")
+        (again,) = self.segment(model, folder, tmp_path / "out", **asked)
+        assert (again.skipped, again.failure) == (True, "")
+        voxels = made_image((40, 50, 4, 3), seed=5).T.astype(np.int16)
+        dicoms.write_cine(folder / "a", voxels, series_per_slice=True)
+        (again,) = self.segment(model, folder, tmp_path / "out", **asked)
+        assert not again.skipped
+        assert "Doe_Jane_frame01.json" in again.failure
 
     def test_two_cines_need_a_series(self, model, folder, tmp_path):
         dicoms.write_cine(folder / "b", made_image((40, 50, 4, 3)).T.astype(np.int16), series=50)

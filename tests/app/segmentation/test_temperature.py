@@ -145,3 +145,14 @@ def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         fitted_temperature(folder, settings_of("multi"))
     assert FILE in str(caught.value)
+
+
+def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    assert fitted_temperature(folder, settings_of("multi"))
+    other = replace(folder, members=tuple(replace(m, sha256="0" * 64) for m in folder.members))
+    with pytest.raises(AppError) as caught:
+        fitted_temperature(other, settings_of("multi"))
+    assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
+    unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))
+    assert fitted_temperature(unknown, settings_of("multi"))

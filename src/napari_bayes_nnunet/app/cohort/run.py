@@ -19,6 +19,7 @@ from .. import AppError
 from ..messages import StudyDone, speech
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
+from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row
 from .table import CohortSummary, CohortTable
@@ -57,12 +58,14 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
             *(Action.CONTINUE, Action.OVERWRITE),
             folder=output,
         )
-    return find_studies(
+    studies = find_studies(
         prediction.images,
         output=output,
         folder_names=prediction.folder_names,
         series=prediction.series,
     )
+    refuse_mixture(request.ensemble, prediction, {study.name for study in studies.inputs})
+    return studies
 
 
 def run_cohort(

@@ -72,6 +72,11 @@ class CohortTable:
         write_text(self._file, _lines([_head(), *sorted(every.values(), key=_worst_first)]))
 
 
+def listed_studies(table: Path) -> list[str]:
+    """Return the studies in the table of an earlier run, without those that failed."""
+    return [case for case, (_, outcome, *_) in _rows_in(table).items() if outcome != "failed"]
+
+
 def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
     case, outcome, quality = values[:3]
     return outcome != "failed", float(quality or math.inf), case

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...core.problems import Action
 from ...core.steps import drain
 from ...io import DataError
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
+from ...io.study.info import STUDY_FILE, read_study_info
 from ...nnunet import ModelError
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
@@ -27,9 +29,10 @@ from .output_files import (
 )
 from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
-from .resume_check import finished_phases, matches_request
+from .resume_check import check_report, finished_phases, matches_request, unverified_notes
 from .study_output import StudyParts, has_study, start_study
 
+MADE_BY_UNKNOWN = "The study {study} does not record what made it."
 NAME_TAKEN = "Another image also has the name {name}. Rename one of the two."
 _LOGGER = logging.getLogger(__name__)
 
@@ -94,21 +97,24 @@ def predict_case(
     refuse_inside_study(request.output)
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
-        return CaseOutcome(case=case, skipped=True, phases=done)
+        notes = _unverified(request, [frame_name(case, phase) for phase in done])
+        return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
     channels = source.read()
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
     frames = phase_images(case, channels, phases)
-    entries |= {"image_sha256": source.sha256} if source.is_file else {}
+    entries |= source.checksums
     _claim_names(_further_names(case, [frame.phase for frame in frames]), seen)
     _refuse_replacing(request, [frame.name for frame in frames], image)
-    study = _start_study(request, case, frames)
+    study = _start_study(ensemble, request, source, [frame.phase for frame in frames])
     # A study needs the members' labels of all phases, which only a new segmentation gives.
     missing = [
         frame
         for frame in frames
         if study is not None or not _is_finished(ensemble, request, frame.name, source)
     ]
+    made = {frame.name for frame in missing}
+    notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
     if missing and missing[0].phase is not None:
         # It would have labels of phases from another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
@@ -152,6 +158,8 @@ def _finished_before(
         return ()
     if not all(_is_finished(ensemble, request, name, source) for name in names):
         return ()
+    if request.makes_studies:
+        _check_study(ensemble, request, source, phases)
     return phases
 
 
@@ -160,15 +168,40 @@ def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
     return [frame_name(case, phase) for phase in phases if phase is not None]
 
 
+def _unverified(request: PredictionRequest, names: Sequence[str]) -> list[str]:
+    """Return notes on checksums that are missing in the reports of finished frames."""
+    return unverified_notes([request.output / case_files(name, ())["report"] for name in names])
+
+
+def _check_study(
+    ensemble: Ensemble, request: PredictionRequest, source: CaseImage, phases: Sequence[int | None]
+) -> None:
+    """Raise AppError if the complete study of a case has another ensemble, settings or image."""
+    folder = request.output / source.case
+    reports = read_study_info(folder).reports
+    file, image = folder / STUDY_FILE, source.checksums
+    try:
+        for phase in phases:
+            check_report(file, reports[phase], ensemble.folder, request.settings, image=image)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
+
+
 def _start_study(
-    request: PredictionRequest, case: str, frames: Sequence[PhaseImage]
+    ensemble: Ensemble, request: PredictionRequest, source: CaseImage, phases: Sequence[int | None]
 ) -> StudyParts | None:
-    """Return an empty study for the phases, or None if no study is to be written."""
+    """Return an empty study for the phases, or None if no study is to be written.
+
+    Raises AppError if a finished study would be kept although something else made it.
+    """
     if not request.makes_studies:
         return None
+    folder = request.output / source.case
+    if request.skip_finished and has_study(folder, phases):
+        _check_study(ensemble, request, source, phases)
     return start_study(
-        request.output / case,
-        [frame.phase for frame in frames],
+        folder,
+        phases,
         overwrite=request.overwrite,
         skip_finished=request.skip_finished,
     )
@@ -191,7 +224,9 @@ def _is_finished(
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
-    return matches_request(files["report"], ensemble.folder, request.settings, image=source.sha256)
+    return matches_request(
+        files["report"], ensemble.folder, request.settings, image=source.checksums
+    )
 
 
 def _segment(

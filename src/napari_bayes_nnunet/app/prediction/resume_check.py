@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ...core.problems import Action
+from ...io.dataset.raw_dataset import join_names
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.json_files import parse_json
 from ...io.images.integrity import nifti_header, phase_count
+from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
 from .. import AppError
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
 from ..segmentation.temperature import chosen_temperature
 from .output_files import frame_name
 
-_MEMBER_KEYS: Final = ("training", "fold", "cycle", "epoch")
 _MemberKey: TypeAlias = tuple[Any, ...]
 """Training, fold, cycle and epoch of a member."""
 _MOST_PHASES: Final = 100
 """Phases searched for ED and ES; a cine with later ones is read again."""
+_DROPOUT: Final = "mc-dropout"
 MADE_WITH_OTHER_PRECISION: Final = (
     "{report} in {folder} was made with {precision} instead of the requested full precision."
 )
@@ -29,29 +31,84 @@ MADE_WITH_OTHER_SETTINGS: Final = (
     "{report} in {folder} was made with different settings ({used}) from those requested now "
     "({requested})."
 )
+MADE_WITH_OTHER_LABELS: Final = (
+    "{report} in {folder} was made with different labels ({used}) from those of the ensemble now "
+    "({requested})."
+)
+MADE_WITH_OTHER_DROPOUT: Final = (
+    "{report} in {folder} was made by version 0.1.0, which dropped other channels in each slice."
+)
 MADE_FROM_OTHER_IMAGE: Final = (
     "{report} in {folder} was made from a different image of the same name."
 )
 MADE_WITH_OTHER_MEMBERS: Final = (
-    "{report} in {folder} was made with different members of the ensemble."
+    "{report} in {folder} was made with different members of the ensemble ({used}) from those "
+    "requested now ({requested})."
+)
+MADE_BY_OTHER_TRAINING: Final = (
+    "{report} in {folder} was made by another training of the same name, because the weights of "
+    "{members} have changed."
+)
+NO_CHECKSUMS: Final = (
+    "Made by version 0.1.0, which recorded no checksums of the members, so it was not checked if "
+    "another training of the same name made it."
+)
+NO_IMAGE_CHECKSUM: Final = (
+    "Made by version 0.1.0, which recorded no checksum of the image, so it was not checked if the "
+    "image is still the same."
 )
 
 
 def matches_request(
-    report: Path, folder: EnsembleFolder, settings: SegmentationSettings, *, image: str
+    report: Path,
+    folder: EnsembleFolder,
+    settings: SegmentationSettings,
+    *,
+    image: Mapping[str, Any],
 ) -> bool:
     """Return whether the case's ``report``, which is written last, is complete.
 
-    ``image`` is the SHA-256 of the image's file, "" if it has none. Raises AppError if the case
-    was made with other settings or from another image.
+    ``image`` are the entries of a report that identify the image. Raises AppError if the case was
+    made with other settings or members, or from another image.
     """
     try:
         content = parse_json(report.read_bytes(), dict[str, Any])
-        ensemble, used = content["ensemble"], SegmentationSettings.from_json(content)
-        used_members = [_member_key(member) for member in content["members"]]
-        used_image = str(content.get("image_sha256", image))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AppError):
+        check_report(report, content, folder, settings, image=image)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+    return True
+
+
+def check_report(
+    file: Path,
+    content: Mapping[str, Any],
+    folder: EnsembleFolder,
+    settings: SegmentationSettings,
+    *,
+    image: Mapping[str, Any],
+) -> None:
+    """Raise AppError if the content of ``file`` was made otherwise, or from another image.
+
+    It is a report, or that of a phase in a study. Raises the errors of `check_same_ensemble`, too.
+    """
+    check_same_ensemble(file, content, folder, settings)
+    if any(key in content and content[key] != value for key, value in image.items()):
+        raise _mismatch(file, MADE_FROM_OTHER_IMAGE)
+
+
+def check_same_ensemble(
+    report: Path,
+    content: Mapping[str, Any],
+    folder: EnsembleFolder,
+    settings: SegmentationSettings,
+) -> None:
+    """Raise AppError if the content of a ``report`` was made with other settings or members.
+
+    Members without a checksum, as in reports of version 0.1.0, are compared by their names only.
+    Raises KeyError, TypeError, ValueError or AttributeError for damaged content.
+    """
+    ensemble, used = content["ensemble"], _used_settings(content)
+    used_members = [_member_key(member) for member in content["members"]]
     members = choose_members(folder, settings.method, settings.members)
     temperature = chosen_temperature(folder, settings)
     requested = replace(settings, members=len(members), temperature=temperature)
@@ -60,11 +117,52 @@ def matches_request(
     if (ensemble, used) != (folder.name, requested):
         values = {"used": f"{ensemble}, {used}", "requested": f"{folder.name}, {requested}"}
         raise _mismatch(report, MADE_WITH_OTHER_SETTINGS, **values)
-    if used_image != image:
-        raise _mismatch(report, MADE_FROM_OTHER_IMAGE)
-    if not _are_same(used_members, [_member_key(vars(m)) for m in members], requested):
-        raise _mismatch(report, MADE_WITH_OTHER_MEMBERS)
-    return True
+    _check_labels(report, content, folder)
+    if used.method == _DROPOUT and content.get("format", 1) < REPORT_FORMAT:
+        raise _mismatch(report, MADE_WITH_OTHER_DROPOUT)
+    requested_members = [_member_key(vars(member)) for member in members]
+    if not _are_same(used_members, requested_members, requested):
+        values = {
+            "used": _named(used_members, except_for=requested_members),
+            "requested": _named(requested_members, except_for=used_members),
+        }
+        raise _mismatch(report, MADE_WITH_OTHER_MEMBERS, **values)
+    checksums = {_member_key(vars(member)): member.sha256 for member in members}
+    used_checksums = {_member_key(m): m.get("sha256") for m in content["members"]}
+    changed = [m for m, known in used_checksums.items() if known and known != checksums[m]]
+    if changed:
+        raise _mismatch(report, MADE_BY_OTHER_TRAINING, members=_named(changed))
+
+
+def unverified_notes(reports: Iterable[Path]) -> list[str]:
+    """Return a note for each kind of checksum that is missing in finished ``reports``."""
+    contents = [parse_json(report.read_bytes(), dict[str, Any]) for report in reports]
+    notes = []
+    if not all(member.get("sha256") for content in contents for member in content["members"]):
+        notes.append(NO_CHECKSUMS)
+    if not all("image_sha256" in content for content in contents):
+        notes.append(NO_IMAGE_CHECKSUM)
+    return notes
+
+
+def _used_settings(content: Mapping[str, Any]) -> SegmentationSettings:
+    """Return the settings of a report. Raises ValueError for impossible ones."""
+    try:
+        return SegmentationSettings.from_json(content)
+    except AppError as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_labels(report: Path, content: Mapping[str, Any], folder: EnsembleFolder) -> None:
+    labels = {name: label for name, label in folder.labels.items() if label != 0}
+    used = content.get("labels", labels)
+    if used != labels:
+        values = {"used": _numbered(used), "requested": _numbered(labels)}
+        raise _mismatch(report, MADE_WITH_OTHER_LABELS, **values)
+
+
+def _numbered(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {label}" for name, label in labels.items())
 
 
 def _are_same(
@@ -73,6 +171,16 @@ def _are_same(
     """Return whether the members are the same; with ``until_stable`` some may be unused."""
     same = sorted(used, key=repr) == sorted(requested, key=repr)
     return same or (settings.until_stable and set(used) <= set(requested))
+
+
+def _named(members: Sequence[_MemberKey], *, except_for: Collection[_MemberKey] = ()) -> str:
+    """Return the first few members in words; "no others" if there are none."""
+    names = [
+        f"{training + ' ' if training else ''}fold {fold} epoch {epoch}"
+        for training, fold, cycle, epoch in dict.fromkeys(members)
+        if (training, fold, cycle, epoch) not in except_for
+    ]
+    return join_names(names) if names else "no others"
 
 
 def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[int | None, ...]:
@@ -100,7 +208,7 @@ def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[i
 
 
 def _member_key(member: Mapping[str, Any]) -> _MemberKey:
-    return tuple(member[key] for key in _MEMBER_KEYS)
+    return tuple(member[key] for key in MEMBER_NAMES)
 
 
 def _mismatch(report: Path, template: str, **values: str) -> AppError:

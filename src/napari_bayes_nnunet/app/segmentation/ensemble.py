@@ -96,7 +96,7 @@ class Ensemble:
             precision=precision,
             notify=self._note,
         )
-        self.folder = folder.with_refused(check_weights(folder))
+        self.folder = folder.with_refused(check_weights(folder)).with_checksums()
         self._members = MemberPredictor(self._predictor, self.folder, cache)
 
     @property

@@ -15,7 +15,7 @@ from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
-from ...io.study.case_report import REPORT_FORMAT
+from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -119,8 +119,8 @@ class Segmentation:
             "precision": self.precision,
             "member_epochs": [member.epoch for member in self.members],
             "members": [
-                {"training": m.training, "fold": m.fold, "cycle": m.cycle, "epoch": m.epoch}
-                for m in self.members
+                {key: getattr(member, key) for key in (*MEMBER_NAMES, "sha256")}
+                for member in self.members
             ],
             "labels": self.structures,
             "seconds": round(self.seconds, 2),

@@ -25,13 +25,17 @@ FILE = "temperatures.json"
 
 @dataclass(frozen=True, kw_only=True)
 class FittedTemperature:
-    """Fitted τ with its method, members and mirroring, and the ``cases`` it was fitted on."""
+    """Fitted τ with its method, members and mirroring, and the ``cases`` it was fitted on.
+
+    ``sha256`` are the checksums of the members; version 0.1.0 wrote none.
+    """
 
     temperature: Positive
     method: str
     members: tuple[str, ...]
     mirroring: str
     cases: tuple[str, ...]
+    sha256: tuple[str, ...] = ()
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
@@ -45,9 +49,9 @@ def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
 
 def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
     """Return the τ fitted for these settings. Raises AppError if there is none."""
-    key = _key_of(folder, settings)
+    key, checksums = _key_of(folder, settings), _checksums(folder, settings)
     for fitted in read_temperatures(folder.path):
-        if _key(fitted) == key:
+        if _key(fitted) == key and _may_be_same(fitted.sha256, checksums):
             return fitted.temperature
     values = {
         "method": settings.method,
@@ -75,6 +79,7 @@ def write_fitted(
         members=members,
         mirroring=mirroring,
         cases=tuple(cases),
+        sha256=_checksums(folder, settings),
     )
     others = [other for other in read_temperatures(folder.path) if _key(other) != _key(fitted)]
     try:
@@ -98,6 +103,16 @@ def read_temperatures(model: Path) -> list[FittedTemperature]:
     return read_json(
         file, list[FittedTemperature], repair="Delete it, and fit the temperatures again."
     )
+
+
+def _checksums(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
+    members = choose_members(folder, settings.method, settings.members)
+    return tuple(member.sha256 for member in members)
+
+
+def _may_be_same(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return whether no two known checksums differ: another training may have the same epochs."""
+    return all(a == b or not (a and b) for a, b in zip(first, second, strict=False))
 
 
 def _key(fitted: FittedTemperature) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import DataError
+from ..files.checksum import sha256
 from .model_folder import (
     EXPECTED,
     ModelFolder,
@@ -62,7 +63,7 @@ class Member:
     """One set of trained weights. Epochs and cycles count from 0, None if unknown.
 
     ``refused`` is the reason why the member cannot be used, "" if it can. ``sha256`` is the
-    checksum in ``ensemble.json``, "" if there is none.
+    checksum in ``ensemble.json`` or, see `EnsembleFolder.with_checksums`, of the file; else "".
     """
 
     path: Path
@@ -118,6 +119,14 @@ class EnsembleFolder:
             replace(m, refused=m.refused or reasons.get(m.path, "")) for m in self.members
         )
         return replace(self, members=members, kind=_kind(members))
+
+    def with_checksums(self) -> EnsembleFolder:
+        """Return the folder with the checksum of every usable member; unknown ones are computed.
+
+        Raises DataError if a file cannot be read.
+        """
+        members = (m if m.sha256 or m.refused else _with_checksum(m) for m in self.members)
+        return replace(self, members=tuple(members))
 
     def validation_range(self, structure: str, score: str) -> tuple[float, float] | None:
         """Return lowest and highest ``score`` of ``structure`` on the validation cases, or None.
@@ -346,6 +355,14 @@ def _member(
         refused=refused,
         sha256=entry.sha256 if entry else "",
     )
+
+
+def _with_checksum(member: Member) -> Member:
+    try:
+        return replace(member, sha256=sha256(member.path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(UNREADABLE, path=member.path, reason=reason) from error
 
 
 def _epoch(stem: str) -> int | None:

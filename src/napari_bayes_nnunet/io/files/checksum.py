@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -10,3 +11,8 @@ def sha256(file: Path) -> str:
     """Return the SHA-256 checksum of a file's content, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_files(files: Iterable[Path]) -> str:
+    """Return a SHA-256 of several files, whatever their names and their order."""
+    return hashlib.sha256("".join(sorted(map(sha256, files))).encode()).hexdigest()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
-from ..files.checksum import sha256
-from ..images.nifti import Volume, case_name, read_channels
+from ..files.checksum import sha256, sha256_of_files
+from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
 
 UNNAMED_FILE: Final = "One of the files"
@@ -21,17 +22,34 @@ UNNAMED_FILE: Final = "One of the files"
 
 @dataclass(frozen=True)
 class CaseImage:
-    """Path of an image, the case name of its results, and a function that reads its channels."""
+    """Path of an image, the case name of its results, and a function that reads its channels.
+
+    ``files`` returns the files of the image, in the order of its channels.
+    """
 
     path: Path
     case: str
     read: Callable[[], tuple[Volume, ...]]
+    files: Callable[[], Sequence[Path]]
     is_file: bool = False
 
     @cached_property
-    def sha256(self) -> str:
-        """Checksum of a NIfTI file; "" for DICOM, whose case name is already unique."""
-        return sha256(self.path) if self.is_file else ""
+    def checksums(self) -> dict[str, Any]:
+        """Entries of a report from which a changed image is recognised.
+
+        ``image_sha256`` is that of the first NIfTI file, or of all files of a DICOM cine together,
+        ``channels_sha256`` has those of further NIfTI files. Raises DataError for a missing file.
+        """
+        try:
+            if not self.is_file:
+                return {"image_sha256": sha256_of_files(set(self.files()))}
+            first, *further = map(sha256, self.files())
+        except OSError as error:
+            raise DataError(
+                "The image cannot be read ({reason}). Check that its drive is connected.",
+                reason=error.strerror,
+            ) from error
+        return {"image_sha256": first} | ({"channels_sha256": further} if further else {})
 
 
 def case_image(
@@ -43,10 +61,12 @@ def case_image(
     which may identify the patient. Raises DataError if the folder does not have exactly one cine.
     """
     if not _is_dicom(path):
-        return CaseImage(path, case_name(path), lambda: read_channels(path), is_file=True)
+        return _nifti_image(path, case_name(path))
     stack = choose_stack(read_stacks(path), series=series)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
-    return CaseImage(path, name, lambda: (read_stack(stack, path, name=name),))
+    return CaseImage(
+        path, name, lambda: (read_stack(stack, path, name=name),), lambda: _files_of(stack)
+    )
 
 
 def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
@@ -54,43 +74,66 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
 
     Reading may raise DataError; for DICOM, the error does not name files, folders or series.
     """
+    if study.kind == "NIfTI":
+        return _nifti_image(study.paths[0], study.case)
+
+    @cache
+    def stack() -> Stack:
+        with _without_file_names(study):
+            return _choose_stack(study, series)
 
     @cache
     def read() -> tuple[Volume, ...]:
-        if study.kind == "NIfTI":
-            return read_channels(study.paths[0])
-        return (_read_dicom(study, series),)
+        found = stack()
+        with _without_file_names(study):
+            describe = Stack.describe_anonymously
+            return (read_stack(found, study.paths[0], name=study.case, describe=describe),)
 
-    return CaseImage(study.paths[0], study.case, read, is_file=study.kind == "NIfTI")
+    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
 
 
-def _read_dicom(study: StudyInput, series: int | None) -> Volume:
+def _nifti_image(path: Path, case: str) -> CaseImage:
+    read = cache(lambda: read_channels(path))
+    return CaseImage(path, case, read, lambda: channel_files(path), is_file=True)
+
+
+def _files_of(stack: Stack) -> list[Path]:
+    return [image.file for images in stack.slices for image in images]
+
+
+def _choose_stack(study: StudyInput, series: int | None) -> Stack:
+    stacks = read_stacks(*_dicom_files(study), study=study.study)
+    describe = Stack.describe_anonymously
+    return choose_stack(stacks, series=series, describe=describe, guess=False)
+
+
+def _dicom_files(study: StudyInput) -> list[Path]:
     try:
         # Sub-folders are not searched, because they may hold many other patients.
-        files = [file for path in study.paths for file in _files_at(path)]
+        return [file for path in study.paths for file in _files_at(path)]
     except OSError as error:
         raise DataError(
             "The DICOM files cannot be read ({reason}).", reason=error.strerror
         ) from None
-    try:
-        stacks = read_stacks(*files, study=study.study)
-        describe = Stack.describe_anonymously
-        stack = choose_stack(stacks, series=series, describe=describe, guess=False)
-        return read_stack(stack, study.paths[0], name=study.case, describe=describe)
-    except DataError as error:
-        raise _without_file_names(error, files) from None
 
 
 def _files_at(path: Path) -> list[Path]:
     return [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
 
 
-def _without_file_names(error: DataError, files: Sequence[Path]) -> DataError:
-    names = {str(name) for file in files for name in (file, file.name)}
-    values = {
-        key: UNNAMED_FILE if str(value) in names else value for key, value in error.values.items()
-    }
-    return DataError(error.statement.template, *error.remedies, **values)
+@contextmanager
+def _without_file_names(study: StudyInput) -> Iterator[None]:
+    """Raise a DataError of the block again, without the names of the study's files."""
+    try:
+        yield
+    except DataError as error:
+        files = _dicom_files(study)
+        names = {str(name) for file in files for name in (file, file.name)}
+        values = {
+            key: UNNAMED_FILE if str(value) in names else value
+            for key, value in error.values.items()
+        }
+        raise DataError(error.statement.template, *error.remedies, **values) from None
 
 
 def _is_dicom(path: Path) -> bool:

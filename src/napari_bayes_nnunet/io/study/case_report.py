@@ -12,6 +12,8 @@ from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
 """Number ``format`` of a report; those of version 0.1.0 have none and count as 1."""
+MEMBER_NAMES: Final = ("training", "fold", "cycle", "epoch")
+"""Keys of a member in a report that name the member, but not its weights."""
 _REPAIR: Final = "Delete it, and segment the case again."
 
 
@@ -27,6 +29,7 @@ class _UsedMember:
     fold: str
     cycle: Count | None
     epoch: Count | None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +78,15 @@ def in_order_of_members(report: dict[str, Any]) -> dict[str, Any]:
 
     Version 0.1.0 listed them in the order of the passes, which follows from the members.
     """
-    members = report.get("members")
-    if report.get("format", 1) >= REPORT_FORMAT or not members:
+    members, volumes_ml = report.get("members"), report.get("volumes_ml")
+    if report.get("format", 1) >= REPORT_FORMAT or not members or not volumes_ml:
         return report
     order = interleaved([(m["training"], m["fold"], m["cycle"]) for m in members])
     volumes = {
         name: volume | {"members": _in_order(volume["members"], order)}
         if len(volume.get("members", ())) == len(order)  # mean weights have one volume
         else volume
-        for name, volume in report.get("volumes_ml", {}).items()
+        for name, volume in volumes_ml.items()
     }
     return {**report, "volumes_ml": volumes}
 

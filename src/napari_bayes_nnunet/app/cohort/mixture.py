@@ -1,0 +1,60 @@
+"""Check that all results of a cohort are made by one ensemble with the same settings."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from ...core.problems import Action, statement
+from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.files.json_files import parse_json
+from ...io.search.folder_walk import COHORT
+from .. import AppError
+from ..prediction.request import PredictionRequest
+from ..prediction.resume_check import check_same_ensemble
+from ..segmentation.inspection import check_weights
+from .table import listed_studies
+
+MIXTURE: Final = "The cohort in {folder} would mix two ensembles or settings. {difference}"
+
+
+def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collection[str]) -> None:
+    """Raise AppError if a row that stays in the table of the output was made by something else.
+
+    ``studies`` are those of this run; with ``overwrite`` their results and rows are replaced.
+    """
+    listed = listed_studies(request.output / COHORT)
+    staying = [study for study in listed if not (request.overwrite and study in studies)]
+    if not staying:
+        return
+    folder = find_ensemble(ensemble)
+    folder = folder.with_refused(check_weights(folder)).with_checksums()
+    for report in (file for study in staying for file in _reports_of(request.output, study)):
+        try:
+            content = parse_json(report.read_bytes(), dict[str, Any])
+            check_same_ensemble(report, content, folder, request.settings)
+        except AppError as error:
+            difference = statement(error.statement.template, **error.values)
+            # Overwriting helps only if this run segments all studies in the table.
+            helps = [Action.OVERWRITE] if set(staying) <= set(studies) else []
+            raise AppError(
+                MIXTURE,
+                Action.OTHER_OUTPUT,
+                *helps,
+                folder=request.output,
+                difference=difference,
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # a damaged report is made again
+
+
+def _reports_of(output: Path, study: str) -> Iterator[Path]:
+    """Yield the reports of a row; a DICOM study has a folder of its own name."""
+    place = output / study
+    for folder in (place.parent, place):
+        name = place.name
+        if (report := folder / f"{name}.json").is_file():
+            yield report
+        yield from sorted(folder.glob(f"{glob.escape(name)}_frame*.json"))

@@ -1,0 +1,130 @@
+"""Reports of finished cases that another ensemble, or another image of the name, made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.resume_check import (
+    MADE_BY_OTHER_TRAINING,
+    MADE_FROM_OTHER_IMAGE,
+    MADE_WITH_OTHER_DROPOUT,
+    MADE_WITH_OTHER_LABELS,
+    MADE_WITH_OTHER_MEMBERS,
+    NO_CHECKSUMS,
+    NO_IMAGE_CHECKSUM,
+    matches_request,
+    unverified_notes,
+)
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.files.checksum import sha256
+from tests.helpers.models import made_image, make_model
+
+MULTI = SegmentationSettings(members=2, mirroring="none")
+DROPOUT = replace(MULTI, method="mc-dropout")
+IMAGE = {"image_sha256": "abc"}
+Content = dict[str, Any]
+Finished = Callable[[Content, SegmentationSettings], bool]
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+    model = make_model(tmp_path_factory.mktemp("model"), members=2, dropout=0.1)
+    return Ensemble(model, device="cpu", precision="full")
+
+
+@pytest.fixture(scope="module")
+def reports(ensemble: Ensemble) -> dict[str, Content]:
+    """Return method → report of a made image."""
+    image = made_image((2, 32, 24))
+    results = (drain(ensemble.steps(image, (8, 1.5, 1.5), s)) for s in (MULTI, DROPOUT))
+    return {r.settings.method: json.loads(json.dumps(r.report())) | IMAGE for r in results}
+
+
+@pytest.fixture
+def finished(ensemble: Ensemble, tmp_path: Path) -> Finished:
+    """Return a function that says if a report of this content needs no repetition."""
+
+    def check(content: Content, settings: SegmentationSettings = MULTI) -> bool:
+        file = tmp_path / "case.json"
+        file.write_text(json.dumps(content))
+        return matches_request(file, ensemble.folder, settings, image=IMAGE)
+
+    return check
+
+
+def changed(report: Content, member: int, **entries: Any) -> Content:
+    members = [m | (entries if n == member else {}) for n, m in enumerate(report["members"])]
+    return report | {"members": members}
+
+
+def without_checksums(report: Content) -> Content:
+    members = [{k: v for k, v in m.items() if k != "sha256"} for m in report["members"]]
+    return {k: v for k, v in report.items() if k not in ("format", "image_sha256")} | {
+        "members": members
+    }
+
+
+def refusal(finished: Finished, *asked: Any) -> AppError:
+    with pytest.raises(AppError) as caught:
+        finished(*asked)
+    assert caught.value.remedies == (Remedy(Action.OVERWRITE),)
+    return caught.value
+
+
+def test_report_has_the_checksums_of_its_members(ensemble, reports, finished) -> None:
+    files = [member.path for member in ensemble.folder.usable_members]
+    assert [m["sha256"] for m in reports["multi"]["members"]] == [sha256(file) for file in files]
+    assert finished(reports["multi"])
+    assert finished(reports["mc-dropout"], DROPOUT)
+
+
+def test_weights_of_another_training_are_refused(finished, reports) -> None:
+    error = refusal(finished, changed(reports["multi"], 1, sha256="0" * 64))
+    assert error.statement.template == MADE_BY_OTHER_TRAINING
+    training = reports["multi"]["members"][1]["training"]
+    assert error.values["members"] == f"{training} fold 0 epoch 2"
+
+
+def test_other_members_are_refused_with_the_difference(finished, reports) -> None:
+    error = refusal(finished, changed(reports["multi"], 0, epoch=101))
+    assert error.statement.template == MADE_WITH_OTHER_MEMBERS
+    training = reports["multi"]["members"][0]["training"]
+    assert error.values["used"] == f"{training} fold 0 epoch 101"
+    assert error.values["requested"] == f"{training} fold 0 epoch 1"
+
+
+def test_swapped_labels_are_refused(finished, reports) -> None:
+    error = refusal(finished, reports["multi"] | {"labels": {"LV": 1, "MYO": 2, "RV": 3}})
+    assert error.statement.template == MADE_WITH_OTHER_LABELS
+    assert error.values["used"] == "LV 1, MYO 2, RV 3"
+
+
+@pytest.mark.parametrize("other", [{"image_sha256": "def"}, {**IMAGE, "channels_sha256": ["x"]}])
+def test_another_image_is_refused(ensemble, reports, tmp_path, other) -> None:
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(reports["multi"] | {"channels_sha256": ["y"]}))
+    with pytest.raises(AppError) as caught:
+        matches_request(file, ensemble.folder, MULTI, image=other)
+    assert caught.value.statement.template == MADE_FROM_OTHER_IMAGE
+
+
+def test_old_report_is_accepted_with_notes(finished, reports, tmp_path) -> None:
+    assert finished(without_checksums(reports["multi"]))
+    assert unverified_notes([tmp_path / "case.json"]) == [NO_CHECKSUMS, NO_IMAGE_CHECKSUM]
+    assert finished(reports["multi"])
+    assert unverified_notes([tmp_path / "case.json"]) == []
+
+
+def test_old_passes_with_dropout_are_refused(finished, reports) -> None:
+    error = refusal(finished, without_checksums(reports["mc-dropout"]), DROPOUT)
+    assert error.statement.template == MADE_WITH_OTHER_DROPOUT
