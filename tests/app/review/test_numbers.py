@@ -96,12 +96,11 @@ def test_contributions_leave_out_reviewed_slices(numbers) -> None:
 def test_progress_counts_phases_in_the_queue(numbers) -> None:
     cells = [(ED, z) for z in range(4)]
     numbers.set_reviewed(ES, 0, True)
-    assert numbers.progress(cells, ED, ES).uncertain_share == 0
+    assert numbers.progress(cells).uncertain_share == 0
     for cell in cells:
         numbers.set_reviewed(*cell, True)
-    done = numbers.progress(cells, ED, ES)
+    done = numbers.progress(cells)
     assert (done.done, done.total, done.uncertain_share) == (4, 4, 1)
-    assert math.isnan(numbers.progress(cells, None, None).ef_spread)
 
 
 def test_snapshot_does_not_change(labels, numbers) -> None:

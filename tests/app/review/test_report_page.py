@@ -50,7 +50,7 @@ def test_folder_of_the_study_stays_private() -> None:
 
 
 def test_key_figures_come_first() -> None:
-    progress = ReviewProgress(done=9, total=24, uncertain_share=0.839, ef_spread=1.2)
+    progress = ReviewProgress(done=9, total=24, uncertain_share=0.839)
     text = page_of(progress=progress).text
     assert "LV EF 57.8 ± 1.2 % prediction 55.5" in text
     assert "Slices reviewed 9 of 24 83 % of uncertain volume" in text

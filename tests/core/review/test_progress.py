@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
-from napari_bayes_nnunet.core.review.progress import (
-    ReviewProgress,
-    measure_progress,
-    slice_uncertainty,
-)
+from napari_bayes_nnunet.core.review.progress import measure_progress, slice_uncertainty
 
 QUEUE = [(1, 2), (8, 0), (1, 0)]
 
@@ -40,32 +34,16 @@ def test_slices_done_and_uncertain_volume_reviewed() -> None:
         QUEUE,
         reviewed={1: np.array([True, True, False]), 8: np.array([True, False, False])},
         uncertainty={1: np.array([10.0, 20, 30]), 8: np.array([40.0, 0, 0])},
-        ef_spread=3.0,
     )
-    assert (found.done, found.total, found.ef_spread) == (2, 3, 3.0)
+    assert (found.done, found.total) == (2, 3)
     assert found.uncertain_share == pytest.approx(0.7)
 
 
 def test_phases_nobody_reviewed() -> None:
     found = measure_progress(QUEUE, reviewed={}, uncertainty={1: np.array([10.0, 20, 30])})
     assert (found.done, found.total, found.uncertain_share) == (0, 3, 0.0)
-    assert math.isnan(found.ef_spread)
 
 
 def test_where_nothing_is_uncertain_all_was_reviewed() -> None:
     found = measure_progress([], reviewed={}, uncertainty={None: np.zeros(3)})
     assert (found.done, found.total, found.uncertain_share) == (0, 0, 1.0)
-
-
-@pytest.mark.parametrize(("spread", "stop"), [(1.99, True), (2.0, False), (math.nan, False)])
-def test_a_stop_is_suggested_below_two_points(spread: float, stop: bool) -> None:
-    found = ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=spread)
-    assert found.suggest_stop is stop
-
-
-def test_the_spread_left_in_words() -> None:
-    found = ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=3.14)
-    assert found.spread_left == "Models' spread left in EF: ± 3.1 points"
-    assert (
-        ReviewProgress(done=1, total=3, uncertain_share=0.5, ef_spread=math.nan).spread_left == ""
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -11,14 +10,13 @@ from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.widgets.reading.progress import (
     ALL_DONE,
     BAR_STEPS,
-    ENOUGH,
     REVIEWED_SHARE,
     ReviewProgressPanel,
 )
 
 
 def progress(**changes: Any) -> ReviewProgress:
-    given: dict[str, Any] = {"done": 12, "total": 20, "uncertain_share": 0.639, "ef_spread": 3.1}
+    given: dict[str, Any] = {"done": 12, "total": 20, "uncertain_share": 0.639}
     return ReviewProgress(**(given | changes))
 
 
@@ -38,14 +36,12 @@ def test_the_panel_is_hidden_without_a_study(widget: ReviewProgressPanel) -> Non
     assert widget.isHidden()
 
 
-def test_slices_share_and_spread_are_shown(widget: ReviewProgressPanel) -> None:
+def test_slices_and_share_are_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
     assert widget.slices.text() == "12 of 20 slices"
     assert widget.share.text() == REVIEWED_SHARE.format(percent=63)
     assert widget.bar.value() == int(0.639 * BAR_STEPS)
-    assert widget.spread.text() == progress().spread_left
-    assert "3.1" in widget.spread.text()
-    assert widget.advice.isHidden()
+    assert widget.end.isHidden()
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
@@ -54,20 +50,6 @@ def test_shares_are_rounded_down(widget: ReviewProgressPanel, share: float, text
     assert widget.share.text().startswith(text)
 
 
-def test_a_stop_is_suggested_below_2_points(widget: ReviewProgressPanel) -> None:
-    widget.set_progress(progress(ef_spread=2.0))
-    assert widget.advice.text() == ""
-    widget.set_progress(progress(ef_spread=1.9))
-    assert widget.advice.text() == ENOUGH
-    assert "below 2 points" in ENOUGH
-
-
-def test_an_unknown_spread_is_not_mentioned(widget: ReviewProgressPanel) -> None:
-    widget.set_progress(progress(ef_spread=math.nan))
-    assert widget.spread.isHidden()
-    assert widget.advice.isHidden()
-
-
 def test_a_finished_review_is_shown(widget: ReviewProgressPanel) -> None:
-    widget.set_progress(progress(done=20, ef_spread=1.0))
-    assert widget.advice.text() == ALL_DONE
+    widget.set_progress(progress(done=20))
+    assert widget.end.text() == ALL_DONE

@@ -93,14 +93,12 @@ class StudyNumbers:
             return []
         return ef_contributions(self._edited, ed=ed, es=es)
 
-    def progress(self, queue: Iterable[tuple[Phase, int]], ed: Phase, es: Phase) -> ReviewProgress:
+    def progress(self, queue: Iterable[tuple[Phase, int]]) -> ReviewProgress:
         """Return how much of the queue and of the uncertain volume of its phases is reviewed."""
         cells = list(queue)
         phases = {phase for phase, _ in cells}
-        ef = self.measured(ed, es, Patient()).get("LV EF")
         return measure_progress(
             cells,
             reviewed={phase: self._edited[phase].reviewed for phase in phases},
             uncertainty={phase: self._uncertainty[phase] for phase in phases},
-            ef_spread=ef.spread if ef is not None else math.nan,
         )

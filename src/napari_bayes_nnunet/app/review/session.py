@@ -355,7 +355,7 @@ class ReviewSession:
     def progress(self, queue: list[QueueItem]) -> ReviewProgress:
         """Return the progress of the review."""
         places = [(item.phase, item.z) for item in queue]
-        return self.numbers.progress(places, self.state.ed, self.state.es)
+        return self.numbers.progress(places)
 
     def landmarks_doubt(self) -> str:
         """Return a warning about implausible ED and ES, else ""."""

@@ -1,11 +1,10 @@
-"""Progress of a review, and the spread of the EF that remains."""
+"""Progress of a review."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +12,17 @@ from numpy.typing import NDArray
 from ..ensemble.stored_posterior import StoredPosterior
 from ..heart.slice_volumes import Values
 
-ENOUGH_POINTS: Final = 2.0
-"""Spread of the EF, in points, below which ending the review is suggested."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewProgress:
-    """Slices ``done`` of the ``total`` in the queue, and the remaining uncertainty.
+    """Slices ``done`` of the ``total`` in the queue.
 
-    ``uncertain_share`` is the reviewed part, 0 … 1, of the uncertain volume. ``ef_spread`` is the
-    members' remaining spread (SD) of the EF in points, NaN if unknown.
+    ``uncertain_share`` is the reviewed part, 0 … 1, of the uncertain volume.
     """
 
     done: int
     total: int
     uncertain_share: float
-    ef_spread: float
-
-    @property
-    def suggest_stop(self) -> bool:
-        """Whether to suggest ending the review; False if the spread is unknown."""
-        return self.ef_spread < ENOUGH_POINTS
-
-    @property
-    def spread_left(self) -> str:
-        """Remaining spread in words; "" if unknown."""
-        if math.isnan(self.ef_spread):
-            return ""
-        return f"Models' spread left in EF: ± {self.ef_spread:.1f} points"
 
 
 def slice_uncertainty(posterior: StoredPosterior, spacing: Sequence[float]) -> Values:
@@ -58,7 +40,6 @@ def measure_progress(
     *,
     reviewed: Mapping[int | None, NDArray[np.bool_]],
     uncertainty: Mapping[int | None, Values],
-    ef_spread: float = math.nan,
 ) -> ReviewProgress:
     """Return the progress of a review of the (phase, z) in the queue.
 
@@ -77,5 +58,4 @@ def measure_progress(
         done=sum(done),
         total=len(done),
         uncertain_share=seen / total if total > 0 else 1.0,
-        ef_spread=ef_spread,
     )
