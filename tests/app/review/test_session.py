@@ -95,6 +95,12 @@ def test_most_uncertain_voxel_has_highest_mutual_information(session) -> None:
     assert information[y, x] == information.max() > 0
 
 
+def test_most_uncertain_voxel_stays_near_the_heart(session) -> None:
+    expected = session.most_uncertain_in(WORST)
+    session.study.mutual_information[ED - 1, WORST[1], 0, -1] = 1  # 20 mm from the heart
+    assert session.most_uncertain_in(WORST) == expected
+
+
 def test_alternatives_of_last_slice_are_cached(session) -> None:
     found = session.alternatives_in(WORST)
     assert len(found) > 1

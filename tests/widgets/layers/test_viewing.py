@@ -19,9 +19,11 @@ from napari_bayes_nnunet.widgets.layers.viewing import (
     find_orientation,
     go_to_phase,
     index_of,
+    is_area_shown,
     show_in_reading_orientation,
     show_place,
     shown_place,
+    zoom_to_area,
     zoom_to_labels,
 )
 
@@ -144,6 +146,34 @@ def test_zooming_to_empty_labels_keeps_the_view() -> None:
     before = viewer.scene.camera.zoom
     zoom_to_labels(viewer, labels)
     assert viewer.scene.camera.zoom == before
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_an_area_is_shown_after_zooming(order) -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(np.zeros((3, 100, 50), np.uint8), scale=(8, 2, 1)))
+    viewer.dims.order = order
+    area = np.zeros((100, 50), bool)
+    area[10:20, 30:40] = True
+    zoom_to_area(viewer, labels, area)
+    middle = np.array((29, 34.5)) if order == (0, 1, 2) else np.array((34.5, 29))
+    assert viewer.scene.camera.center[-2:] == pytest.approx(middle)
+    assert is_area_shown(viewer, labels, area)
+    reach = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    for edge, expected in ((0.9 * reach, True), (1.1 * reach, False)):
+        viewer.scene.camera.center = tuple(middle + edge)
+        assert is_area_shown(viewer, labels, area) == expected
+
+
+def test_an_area_being_zoomed_into_is_shown() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(np.zeros((3, 100, 50), np.uint8)))
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (11, 31), 1000
+    area = np.zeros((100, 50), bool)
+    area[10:20, 30:40] = True
+    assert is_area_shown(viewer, labels, area)
+    viewer.dims.order = (1, 0, 2)  # the area is not on screen
+    assert is_area_shown(viewer, labels, ~area)
 
 
 @pytest.mark.parametrize("extra_axes", [0, 1])

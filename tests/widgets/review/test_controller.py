@@ -263,6 +263,35 @@ def test_clicks_in_the_forms_show_the_slice(review) -> None:
     assert review.controller.place == (ES, 3)
 
 
+@pytest.mark.parametrize("key", ["N", "A", "T"])
+def test_next_accept_and_ed_return_from_g(review, key) -> None:
+    camera = review.viewer.scene.camera
+    before = camera.center
+    review.press("G")
+    review.press("G")
+    assert camera.center != pytest.approx(before)
+    review.press(key)
+    assert camera.center == pytest.approx(before)
+
+
+@pytest.mark.parametrize("key", ["N", "A", "T"])
+def test_a_lost_heart_is_brought_back(review, key) -> None:
+    camera = review.viewer.scene.camera
+    before, zoom = camera.center, camera.zoom
+    camera.center, camera.zoom = (0, 500, 500), 2 * zoom
+    review.press(key)
+    assert (*camera.center, camera.zoom) == pytest.approx((*before, zoom))
+
+
+def test_a_detail_of_the_heart_stays_in_view(review) -> None:
+    camera = review.viewer.scene.camera
+    review.press("G")
+    camera.center = detail = (0, camera.center[1] + 1, camera.center[2])
+    camera.zoom = zoom = 10 * camera.zoom
+    review.press("N")
+    assert (*camera.center, camera.zoom) == pytest.approx((*detail, zoom))
+
+
 def test_g_centres_on_the_most_uncertain_voxel(review) -> None:
     review.press("G")
     y, x = review.session.most_uncertain_in(WORST)

@@ -17,6 +17,7 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
 from ...core.heart.slice_volumes import base_is_first
+from ...core.heart.surroundings import find_heart, find_surroundings
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
@@ -156,13 +157,26 @@ class ReviewSession:
         voxels = int(np.count_nonzero(self.labels_in(place) == label))
         return voxels * math.prod(self.spacing) / 1000
 
+    @cached_property
+    def heart(self) -> NDArray[np.bool_]:
+        """(Y, X) projection of the heart when the study was opened; empty if there is none."""
+        return find_heart(self.labels)
+
+    @cached_property
+    def _surroundings(self) -> NDArray[np.bool_]:
+        return find_surroundings(self.heart, self.spacing[1:])
+
     def most_uncertain_in(self, place: Place) -> tuple[int, int]:
-        """Return (y, x) of the highest mutual information, or entropy with a single model."""
+        """Return (y, x) of the highest mutual information, or entropy with a single model.
+
+        Only the heart and its surroundings are searched, because other organs do not matter.
+        """
         posterior = self.study.posteriors.get(place[0])
         maps = self.study.mutual_information, self.study.entropy
         several = posterior is not None and posterior.count > 1
         plane = select_phase(maps[0] if several else maps[1], place[0])[place[1]]
-        y, x = np.unravel_index(int(plane.argmax()), plane.shape)
+        near = np.where(self._surroundings, plane, -1)
+        y, x = np.unravel_index(int(near.argmax()), near.shape)
         return int(y), int(x)
 
     def neighbours_corrected(self, place: Place) -> set[int]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
 
 from ...core.types import Place
 from ...io.images.geometry import Geometry
@@ -23,6 +24,8 @@ from .metadata import layer_geometry, layer_voxels
 
 Vertical = Literal["down", "up"]
 Horizontal = Literal["right", "left"]
+Box = list[tuple[float, float]]
+"""Limits along the vertical and the horizontal axis, in mm."""
 
 # In (R, A, S). Posterior has a smaller weight, so that it only decides otherwise equal scores.
 TO_THE_RIGHT = np.array([-1.0, -0.5, 0.0])
@@ -92,27 +95,55 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
         viewer.dims.set_point(first + axis, float(world[axis]))
 
 
-def zoom_to_labels(viewer: Any, labels: Labels, *, whole: bool = False) -> None:
-    """Zoom in on the labelled voxels of the displayed slice, or of all slices if ``whole``."""
-    shown = _shown_slice(viewer, labels)
-    if whole:
-        hidden = tuple(axis for axis, index in enumerate(shown) if isinstance(index, int))
-        view = np.asarray(labels.data).any(axis=hidden)
-    else:
-        view = np.asarray(labels.data)[shown]
-    rows, columns = np.nonzero(view)
+def zoom_to_labels(viewer: Any, labels: Labels) -> None:
+    """Zoom in on the labelled voxels of the displayed slice."""
+    _zoom_to(viewer, _displayed_box(viewer, labels, labels.data[_shown_slice(viewer, labels)]))
+
+
+def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
+    """Zoom in on an ``area`` (Y, X) of a (Z, Y, X) or (T, Z, Y, X) layer if slices are shown."""
+    _zoom_to(viewer, _area_box(viewer, layer, area))
+
+
+def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:
+    """Return whether the middle of an ``area`` (Y, X) is on screen, or the area is zoomed into."""
+    box, camera = _area_box(viewer, layer, area), viewer.scene.camera
+    if box is None:
+        return True
+    centre = camera.center[-2:]
+    reach = [size / camera.zoom / 2 for size in viewer.canvas.size]
+    near = all(
+        abs((low + high) / 2 - middle) <= half
+        for (low, high), middle, half in zip(box, centre, reach, strict=True)
+    )
+    inside = all(low <= middle <= high for (low, high), middle in zip(box, centre, strict=True))
+    return near or inside
+
+
+def _area_box(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> Box | None:
+    in_plane = {viewer.dims.ndim - 2, viewer.dims.ndim - 1}
+    return _displayed_box(viewer, layer, area) if in_plane == {*viewer.dims.displayed} else None
+
+
+def _displayed_box(viewer: Any, layer: Layer, mask: Any) -> Box | None:
+    """Return the limits of a 2D ``mask`` along the displayed axes; None if it is empty."""
+    rows, columns = np.nonzero(mask)
     if not len(rows):
-        return
-    axes = viewer.dims.displayed
-    steps = labels.scale[[axis - (viewer.dims.ndim - labels.ndim) for axis in axes]]
-    if axes[0] > axes[1]:
-        rows, columns = columns, rows
-    boxes = [
-        (values.min() * step, values.max() * step)
-        for values, step in zip((rows, columns), steps, strict=True)
+        return None
+    first = viewer.dims.ndim - layer.ndim
+    axes = [axis - first for axis in viewer.dims.displayed]
+    values = (columns, rows) if axes[0] > axes[1] else (rows, columns)
+    steps = layer.scale[axes]
+    return [
+        (index.min() * step, index.max() * step) for index, step in zip(values, steps, strict=True)
     ]
-    viewer.scene.camera.center = tuple((low + high) / 2 for low, high in boxes)
-    lengths = [high - low + 1 for low, high in boxes]
+
+
+def _zoom_to(viewer: Any, box: Box | None) -> None:
+    if box is None:
+        return
+    viewer.scene.camera.center = tuple((low + high) / 2 for low, high in box)
+    lengths = [high - low + 1 for low, high in box]
     pixels = zip(viewer.canvas.size, lengths, strict=True)
     viewer.scene.camera.zoom = CLOSE * min(size / length for size, length in pixels)
 

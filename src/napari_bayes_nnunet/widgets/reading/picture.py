@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from filelock import BaseFileLock
@@ -18,9 +18,16 @@ from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
 from ..layers.review_layers import edited_layer, find_layer, put_on_top, remove_layers
-from ..layers.viewing import show_in_reading_orientation, show_place, shown_place, zoom_to_labels
+from ..layers.viewing import (
+    is_area_shown,
+    show_in_reading_orientation,
+    show_place,
+    shown_place,
+    zoom_to_area,
+)
 
 MISSING_IMAGE: Final = "image not found"
+Center: TypeAlias = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,7 @@ class ReviewPicture(QObject):
         self._show_only_edited()
         self.edited = self._add_edited()
         self._place: Place | None = None
+        self._left: tuple[Center, Center] | None = None
         self._is_filled = False
         self._is_closing = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
@@ -93,7 +101,16 @@ class ReviewPicture(QObject):
 
     def zoom_to_heart(self) -> None:
         """Zoom in on the heart, with all slices in view."""
-        zoom_to_labels(self._viewer, self.edited, whole=True)
+        zoom_to_area(self._viewer, self.edited, self._session.heart)
+
+    def return_to_heart(self) -> None:
+        """Undo `centre_on` unless the camera has moved since; show the heart if it is not shown."""
+        camera = self._viewer.scene.camera
+        left, self._left = self._left, None
+        if left is not None and left[1] == tuple(camera.center):
+            camera.center = left[0]
+        if not is_area_shown(self._viewer, self.edited, self._session.heart):
+            self.zoom_to_heart()
 
     def add_map(self, role: str) -> None:
         """Add the hidden map of this role if it is missing."""
@@ -116,8 +133,12 @@ class ReviewPicture(QObject):
         world = self.image.data_to_world(index)
         first = self._viewer.dims.ndim - self.image.ndim
         displayed = self._viewer.dims.displayed
-        center = [float(world[axis - first]) for axis in displayed]
-        self._viewer.scene.camera.center = tuple(center)
+        camera = self._viewer.scene.camera
+        before = tuple(camera.center)
+        if self._left is not None and self._left[1] == before:
+            before = self._left[0]
+        camera.center = tuple(float(world[axis - first]) for axis in displayed)
+        self._left = before, tuple(camera.center)
 
     def set_structure(self, label: int) -> None:
         """Choose the label that the brush paints."""

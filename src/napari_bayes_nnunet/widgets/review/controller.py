@@ -93,13 +93,14 @@ class ReviewController(QObject):
 
     def go_to(self, phase: Phase, z: int) -> None:
         """Show the slice ``z`` of a phase."""
+        self.picture.return_to_heart()
         self.picture.go_to((phase, z))
 
     def step(self, step: int) -> None:
         """Show the next (+1) or previous (-1) slice of the queue."""
         place = self.session.after(self.place, self.view.queue, step=step)
         if place is not None:
-            self.picture.go_to(place)
+            self.go_to(*place)
         elif not self.view.queue:
             self.said.emit(QUEUE_EMPTY)
         else:
@@ -119,7 +120,7 @@ class ReviewController(QObject):
         next_place = self.session.next_open(place, self.view.queue)
         self.session.change(finished=next_place is None)
         if next_place is not None:
-            self.picture.go_to(next_place)
+            self.go_to(*next_place)
         else:
             self.said.emit(ALL_ACCEPTED)
         self._save_decision()
@@ -157,7 +158,7 @@ class ReviewController(QObject):
             self.said.emit(NO_LANDMARKS)
             return
         phase, z = self.place
-        self.picture.go_to((es if phase == ed else ed, z))
+        self.go_to(es if phase == ed else ed, z)
 
     def step_phase(self, step: int) -> None:
         """Show the same slice in the next or previous phase, in a loop."""
