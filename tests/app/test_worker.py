@@ -262,12 +262,12 @@ def test_a_message_survives_the_line():
     assert from_line('{"kind":"phase_done","job":1,"phase":2,"report":{}}').posterior == ""
 
 
-def test_another_computer_answers_as_this_one(tmp_path):
+def test_another_computer_answers_as_this_one(tmp_path, warm_command):
     image = made_image((2, 40, 50))[None]
     np.save(tmp_path / "image.npy", image)
     model = make_model(tmp_path / "model")
     told: dict[str, list[Message]] = {"here": [], "there": []}
-    with cluster(tmp_path / "server") as server:
+    with cluster(tmp_path / "server", warm=warm_command) as server:
         server.add_workers(1)
         with connect(server.address) as client:
             client.wait_for_workers(1, timeout=60)

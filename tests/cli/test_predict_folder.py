@@ -27,8 +27,8 @@ from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
 from napari_bayes_nnunet.io.search.studies import NO_IMAGES_IN
 
 from ..helpers.cohorts import write_dicom_study, write_volume
-from ..helpers.command import bayes_nnunet, start
 from ..helpers.models import make_model
+from ..helpers.warm_command import WarmCommand
 
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
 COUNT = 8
@@ -50,16 +50,17 @@ def tree(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(model, tree, tmp_path_factory) -> Path:
+def whole(model, tree, tmp_path_factory, warm_command) -> Path:
     """Return the results of an undisturbed run."""
-    output = tmp_path_factory.mktemp("whole") / "out"
-    done = bayes_nnunet("predict", model, tree, "-o", output, *ASKED)
-    assert done.returncode == 1
-    assert f"Found {COUNT} studies: {COUNT - 1} NIfTI, 1 DICOM" in done.stdout
-    assert f"{COUNT - 1} of {COUNT} studies, 1 failed. Summary: {output}" in (done.stdout)
-    assert "broken: " in done.stderr
-    assert NO_NIFTI.format(file=tree / "broken.nii.gz") in done.stderr
-    assert "Traceback" not in done.stderr
+    folder = tmp_path_factory.mktemp("whole")
+    output = folder / "out"
+    done = warm_command.run("predict", model, tree, "-o", output, *ASKED, folder=folder)
+    assert done.code == 1
+    assert f"Found {COUNT} studies: {COUNT - 1} NIfTI, 1 DICOM" in done.output
+    assert f"{COUNT - 1} of {COUNT} studies, 1 failed. Summary: {output}" in done.output
+    assert "broken: " in done.errors
+    assert NO_NIFTI.format(file=tree / "broken.nii.gz") in done.errors
+    assert "Traceback" not in done.errors
     return output
 
 
@@ -83,13 +84,13 @@ def test_every_image_becomes_a_study(whole):
     assert (whole / "cohort.html").stat().st_size > 10_000
 
 
-def test_stopped_and_killed_cohort_is_continued(model, tree, whole, tmp_path):
+def test_stopped_and_killed_cohort_is_continued(model, tree, whole, tmp_path, warm_command):
     """At most the current study is lost, nothing is done twice, and the files are the same."""
     output = tmp_path / "out"
     command = ("predict", model, tree, "-o", output, *ASKED, "--jsonl")
     finished: set[str] = set()
     for number in (signal.SIGINT, signal.SIGKILL):
-        told = interrupt(number, command, new_studies=2)
+        told = interrupt(number, command, warm_command, tmp_path)
         command = (*command, "--continue") if not finished else command
         studies = [message for message in told if isinstance(message, StudyDone)]
         done_now = {study.case for study in studies if study.outcome == "done"}
@@ -98,10 +99,10 @@ def test_stopped_and_killed_cohort_is_continued(model, tree, whole, tmp_path):
         rows = [row["study"] for row in table(output)]
         assert len(rows) == len(set(rows)) < COUNT
         assert {study.case for study in studies} <= set(rows)
-    again = bayes_nnunet(*command)
-    told = messages(again.stdout)
+    again = warm_command.run(*command, folder=tmp_path)
+    told = messages(again.output)
     outcomes = {study.case: study.outcome for study in told if isinstance(study, StudyDone)}
-    assert again.returncode == 1
+    assert again.code == 1
     assert {outcomes[case] for case in finished} == {"finished before"}
     # In each run, one study may have ended just before the signal without a message.
     assert list(outcomes.values()).count("finished before") <= len(finished) + 2
@@ -111,25 +112,25 @@ def test_stopped_and_killed_cohort_is_continued(model, tree, whole, tmp_path):
     assert results(output) == results(whole)
 
 
-def interrupt(number: int, command: tuple[object, ...], *, new_studies: int) -> list[Message]:
-    """Send a signal after ``new_studies`` were segmented, and return all messages."""
-    process = start(*command)
-    lines = [process.stdout.readline()]
-    while sum('"outcome": "done"' in line for line in lines) < new_studies:
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.stderr.read()
+def interrupt(
+    number: int, command: tuple[object, ...], warm_command: WarmCommand, folder: Path
+) -> list[Message]:
+    """Send a signal after two studies were segmented, and return all messages."""
+    run = warm_command.start(*command, folder=folder)
+    run.wait(lambda: run.output.count('"outcome": "done"') >= 2)
     # A terminal sends Ctrl-C to all processes of the command.
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    rest, errors = process.communicate(timeout=60)
-    told = messages("".join(lines) + rest)
+    run.send_to_all(number) if number == signal.SIGINT else run.send(number)
+    run.wait()
+    run.wait_for_children()
+    told = messages(run.output)
     assert told[0] == StageStarted(text="Looking for studies")
     assert isinstance(told[1], StudiesFound)
     assert told[2] == StageStarted(text="Starting the workers")
     if number == signal.SIGKILL:
-        assert process.returncode == -number
+        assert run.code == -number
         return told
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    assert run.code == 130, run.errors
+    assert "Traceback" not in run.errors
     assert isinstance(told[-1], JobEnded)
     assert told[-1].outcome == "stopped"
     assert told[-1].spoken.remedies == (Remedy(Action.CONTINUE),)
@@ -172,21 +173,22 @@ def test_folder_is_saved_as_studies_by_default(monkeypatch, given, saved):
 
 
 class TestRefused:
-    def test_resources_without_scheduler(self, model, tree, tmp_path):
-        done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU=1")
-        assert done.returncode == 2
-        assert "--scheduler" in done.stderr
+    @pytest.mark.parametrize(
+        ("resources", "named"), [("GPU=1", "--scheduler"), ("GPU", "--resources")]
+    )
+    def test_resources_without_scheduler_or_number(
+        self, model, tree, tmp_path, warm_command, resources, named
+    ):
+        asked = ("predict", model, tree, "-o", tmp_path / "o", "--resources", resources)
+        done = warm_command.run(*asked, folder=tmp_path)
+        assert done.code == 2
+        assert named in done.errors
 
-    def test_resources_without_number(self, model, tree, tmp_path):
-        done = bayes_nnunet("predict", model, tree, "-o", tmp_path / "o", "--resources", "GPU")
-        assert done.returncode == 2
-        assert "--resources" in done.stderr
-
-    def test_folder_without_studies(self, model, tmp_path):
+    def test_folder_without_studies(self, model, tmp_path, warm_command):
         (tmp_path / "in").mkdir()
         asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
-        done = bayes_nnunet(*asked)
-        assert done.returncode == 1
-        assert NO_IMAGES_IN.format(folders=tmp_path / "in") in done.stderr
-        _, end = messages(done.stdout)
-        assert (end.outcome, end.text in done.stderr) == ("failed", True)
+        done = warm_command.run(*asked, folder=tmp_path)
+        assert done.code == 1
+        assert NO_IMAGES_IN.format(folders=tmp_path / "in") in done.errors
+        _, end = messages(done.output)
+        assert (end.outcome, end.text in done.errors) == ("failed", True)

@@ -1,4 +1,4 @@
-"""Real Dask clusters on this machine, started with a user's commands."""
+"""Real Dask clusters on this machine, started with a user's commands or with forks of them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,32 @@ from cryptography.x509.oid import NameOID
 
 from .command import environment
 from .jobs import wait_until
+from .warm_command import Run, WarmCommand
 
 HERE = "127.0.0.1"
 NO_PAGES = ("--no-dashboard", "--dashboard-address", f"{HERE}:0")
 """The second option keeps the web server, which runs even without a dashboard, on this machine."""
+DEBUG = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "debug"}
 
 
 class Cluster:
-    """Scheduler and its workers, with one log file each in ``folder``."""
+    """Scheduler and its workers, with one folder of logs each in ``folder``.
+
+    With ``warm``, they are forks of its process, which start at once.
+    """
 
     def __init__(
-        self, folder: Path, *, certificates: Path | None = None, before: Path | None = None
+        self,
+        folder: Path,
+        *,
+        warm: WarmCommand | None = None,
+        certificates: Path | None = None,
+        before: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._warm = warm
         self._tls = tls_options(certificates) if certificates else []
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes] | Run] = []
         address_file = folder / "scheduler.json"
         protocol = "tls" if certificates else "tcp"
         self.scheduler = self._start(
@@ -47,7 +58,7 @@ class Cluster:
 
     def add_workers(
         self, number: int = 1, *options: object, before: Path | None = None
-    ) -> subprocess.Popen[bytes]:
+    ) -> subprocess.Popen[bytes] | Run:
         """Start workers of one thread, which restart when killed.
 
         Modules in the folder ``before`` take precedence over all others.
@@ -61,7 +72,7 @@ class Cluster:
     @property
     def logs(self) -> str:
         """Log of the scheduler and all workers."""
-        return "".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
+        return "".join(file.read_text() for file in sorted(self.folder.glob("*/std*")))
 
     def close(self) -> None:
         """End all processes."""
@@ -69,29 +80,44 @@ class Cluster:
         for process in self._processes:
             process.wait()
 
-    def _start(self, *arguments: object, before: Path | None) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{len(self._processes)}.log").open("wb") as log:
-            tests = str(Path(__file__).parents[2])
-            given = environment().get("PYTHONPATH")
-            path = os.pathsep.join(str(folder) for folder in (before, given, tests) if folder)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *map(str, arguments), *self._tls],
-                env=environment(PYTHONPATH=path, DASK_DISTRIBUTED__LOGGING__DISTRIBUTED="debug"),
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
+    def _start(self, *arguments: object, before: Path | None) -> subprocess.Popen[bytes] | Run:
+        logs = self.folder / str(len(self._processes))
+        logs.mkdir()
+        command = [*map(str, arguments), *self._tls]
+        process: subprocess.Popen[bytes] | Run
+        if self._warm is None:
+            process = _start_cold(command, logs, before=before)
+        else:
+            process = self._warm.start(*command, folder=logs, program="dask")
         self._processes.append(process)
         return process
 
 
+def _start_cold(command: list[str], logs: Path, *, before: Path | None) -> subprocess.Popen[bytes]:
+    tests = str(Path(__file__).parents[2])
+    given = environment().get("PYTHONPATH")
+    path = os.pathsep.join(str(folder) for folder in (before, given, tests) if folder)
+    with (logs / "stderr").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *command],
+            env=environment(PYTHONPATH=path, **DEBUG),
+            stdout=log,
+            stderr=log,
+            cwd=logs,
+        )
+
+
 @contextmanager
 def cluster(
-    folder: Path, *, certificates: Path | None = None, before: Path | None = None
+    folder: Path,
+    *,
+    warm: WarmCommand | None = None,
+    certificates: Path | None = None,
+    before: Path | None = None,
 ) -> Iterator[Cluster]:
     """Start a scheduler without workers, and end it and its added workers with the block."""
     folder.mkdir(exist_ok=True)
-    made = Cluster(folder, certificates=certificates, before=before)
+    made = Cluster(folder, warm=warm, certificates=certificates, before=before)
     try:
         yield made
     finally:

@@ -1,7 +1,8 @@
-"""The real command in forks of a process that has already imported torch and nnU-Net.
+"""The real command in forks of a process that has already imported torch, nnU-Net and Dask.
 
 Each run is a separate process, which can be killed, but starts at once instead of within seconds:
-a test can kill a training dozens of times. Run as a script, this file is the forking process.
+a test can kill a training dozens of times. So do the Dask workers that a run starts, and those of
+the command ``dask``. Run as a script, this file is the forking process.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -24,8 +28,12 @@ if __package__:
     from .command import environment
 
 
-AHEAD = ("app.training.terminal", "app.prediction.predict", "nnunet.trainer", "nnunet.planning")
+AHEAD = (
+    *("app.training.terminal", "app.prediction.predict", "nnunet.trainer", "nnunet.planning"),
+    *("app.cohort.terminal", "app.remote.actor"),
+)
 """Modules to import before a fork."""
+Program = Literal["bayes-nnunet", "dask"]
 
 
 class WarmCommand:
@@ -41,9 +49,15 @@ class WarmCommand:
             encoding="utf-8",
         )
 
-    def start(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
+    def start(
+        self,
+        *arguments: object,
+        folder: Path,
+        largest_file: int = -1,
+        program: Program = "bayes-nnunet",
+    ) -> Run:
         """Start a run that prints into ``folder`` with files of at most ``largest_file`` bytes."""
-        pid = self._ask("start", list(map(str, arguments)), str(folder), largest_file)
+        pid = self._ask("start", program, list(map(str, arguments)), str(folder), largest_file)
         return Run(self, pid, folder)
 
     def run(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
@@ -144,14 +158,24 @@ def serve() -> None:
     for module in AHEAD:
         importlib.import_module(f"napari_bayes_nnunet.{module}")
     importlib.import_module("nnunetv2.run.run_training")
-    main = importlib.import_module("napari_bayes_nnunet.cli").main
+    importlib.import_module("distributed.cli.dask_worker")
+    mains = {
+        "bayes-nnunet": importlib.import_module("napari_bayes_nnunet.cli").main,
+        "dask": importlib.import_module("dask.cli").run_cli,
+    }
     for line in sys.stdin:
         name, *request = json.loads(line)
-        answer = _poll(*request) if name == "poll" else _fork(main, *request)
+        if name == "poll":
+            answer = _poll(*request)
+        else:
+            program, *rest = request
+            answer = _fork(program, mains[program], *rest)
         print(json.dumps(answer), flush=True)
 
 
-def _fork(main: Any, arguments: list[str], folder: str, largest_file: int) -> int:
+def _fork(
+    program: Program, main: Any, arguments: list[str], folder: str, largest_file: int
+) -> int | None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = [os.open(f"{folder}/{name}", flags, 0o644) for name in ("stdout", "stderr")]
     pid = os.fork()
@@ -165,9 +189,15 @@ def _fork(main: Any, arguments: list[str], folder: str, largest_file: int) -> in
     for number, file in zip((1, 2), files, strict=True):
         os.dup2(file, number)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    sys.argv = ["bayes-nnunet", *arguments]
+    sys.argv = [program, *arguments]
     code: Any = 1
     try:
+        if program == "dask":
+            logging.getLogger("distributed").setLevel(logging.DEBUG)
+            sys.path.insert(0, str(Path(__file__).parents[2]))  # the tests give workers functions
+            os.chdir(folder)
+        if program == "dask" or "predict" in arguments:
+            _fork_workers()
         main()
     except SystemExit as end:
         code = end.code or 0
@@ -175,6 +205,33 @@ def _fork(main: Any, arguments: list[str], folder: str, largest_file: int) -> in
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _fork_workers() -> None:
+    """Make Dask fork the workers of this process, from a process that has no threads yet."""
+    import dask
+
+    if sys.version_info >= (3, 14):  # whose server needs a key
+        return
+    resource_tracker.ensure_running()
+    address = connection.arbitrary_address("AF_UNIX")
+    alive, keeps_alive = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        pid = os.fork()
+        if not pid:
+            os.close(keeps_alive)
+            try:
+                forkserver.main(listener.fileno(), alive, None)
+            finally:
+                os._exit(0)
+    os.close(alive)
+    server = forkserver._forkserver
+    server._forkserver_address = address
+    server._forkserver_alive_fd = keeps_alive
+    server._forkserver_pid = pid
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
 
 
 def _poll(pid: int) -> int | None:

@@ -12,14 +12,20 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 
-from ...helpers import cluster_work
-from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
+from ...helpers import study_work
+from ...helpers.clusters import cluster
+from ...helpers.models import make_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
-def demo(tmp_path):
-    """A copy of the built-in ensemble."""
-    return shutil.copytree(DEMO_ENSEMBLE, tmp_path / "ensemble")
+def folder(model, tmp_path):
+    """A copy of a made ensemble."""
+    return shutil.copytree(model, tmp_path / "ensemble")
 
 
 @pytest.fixture
@@ -40,43 +46,45 @@ def cache():
     return EnsembleCache()
 
 
-def test_ensemble_is_reloaded_only_after_a_change(demo, cache, loads):
+def test_ensemble_is_reloaded_only_after_a_change(folder, cache, loads):
     for _ in range(3):
-        with cache.ensemble(demo, device="cpu") as first:
+        with cache.ensemble(folder, device="cpu") as first:
             pass
-    assert loads == [demo]
-    find_ensemble(demo).members[-1].path.unlink()
-    with cache.ensemble(demo, device="cpu") as second:
+    assert loads == [folder]
+    find_ensemble(folder).members[-1].path.unlink()
+    with cache.ensemble(folder, device="cpu") as second:
         assert second is not first
-    with cache.ensemble(demo, device="cpu", precision="full"):
+    with cache.ensemble(folder, device="cpu", precision="full"):
         pass
-    assert loads == [demo] * 3
+    assert loads == [folder] * 3
 
 
-def test_other_files_of_a_training_are_ignored(demo, cache, loads):
+def test_other_files_of_a_training_are_ignored(folder, cache, loads):
     for line in range(3):
-        (demo / "train.log").write_text(f"epoch {line}")
-        (demo / "gone").symlink_to(demo / f"temporary_{line}")  # as a file that vanishes meanwhile
-        with cache.ensemble(demo, device="cpu"):
-            (demo / "gone").unlink()
-    assert loads == [demo]
+        (folder / "train.log").write_text(f"epoch {line}")
+        (folder / "gone").symlink_to(
+            folder / f"temporary_{line}"
+        )  # as a file that vanishes meanwhile
+        with cache.ensemble(folder, device="cpu"):
+            (folder / "gone").unlink()
+    assert loads == [folder]
 
 
-def test_unreadable_ensemble_does_not_block_the_next(demo, cache, tmp_path):
+def test_unreadable_ensemble_does_not_block_the_next(folder, cache, tmp_path):
     with pytest.raises(DataError), cache.ensemble(tmp_path / "none"):
         pass
-    with cache.ensemble(demo, device="cpu") as ensemble:
+    with cache.ensemble(folder, device="cpu") as ensemble:
         assert ensemble.structures
 
 
-def test_two_threads_take_turns(demo, cache, loads):
+def test_two_threads_take_turns(folder, cache, loads):
     inside, most = [], []
     both = threading.Barrier(2)
 
     def task():
         both.wait()
         for _ in range(50):
-            with cache.ensemble(demo, device="cpu"):
+            with cache.ensemble(folder, device="cpu"):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -88,15 +96,17 @@ def test_two_threads_take_turns(demo, cache, loads):
         thread.join()
     assert max(most) == 1
     assert len(most) == 100
-    assert loads == [demo]
+    assert loads == [folder]
 
 
-def test_tasks_of_a_worker_share_one_ensemble(demo):
-    tasks = [(demo, seed) for seed in range(3)]
-    with open_cluster(None, device="cpu") as client:
-        found = dict(run_tasks(client, tasks, cluster_work.segment_noise, folders=[demo]))
+def test_tasks_of_a_worker_share_one_ensemble(model, tmp_path, warm_command):
+    tasks = [(model, seed) for seed in range(3)]
+    with cluster(tmp_path / "cluster", warm=warm_command) as made:
+        made.add_workers(1)
+        with open_cluster(made.address) as client:
+            found = dict(run_tasks(client, tasks, study_work.segment_noise, folders=[model]))
     assert len({(process, ensemble) for process, ensemble, _ in found.values()}) == 1
-    here = Ensemble(demo, device="cpu", precision="full")
+    here = Ensemble(model, device="cpu", precision="full")
     for task in tasks:
-        expected = here.segment(cluster_work.noise(task[1]), (8.0, 1.5, 1.5), members=3)
+        expected = here.segment(study_work.noise(task[1]), (8.0, 1.5, 1.5), members=3)
         np.testing.assert_array_equal(found[task][2], expected.labels)

@@ -25,9 +25,9 @@ PATIENT = "Doe^John"
 
 
 @pytest.fixture(scope="module")
-def trio(tmp_path_factory):
+def trio(tmp_path_factory, warm_command):
     """A cluster of three workers, two of them with a GPU."""
-    with cluster(tmp_path_factory.mktemp("trio")) as made:
+    with cluster(tmp_path_factory.mktemp("trio"), warm=warm_command) as made:
         made.add_workers(2, "--resources", "GPU=1")
         made.add_workers(1)
         with open_cluster(made.address) as client:
@@ -36,9 +36,9 @@ def trio(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lone(tmp_path_factory):
+def lone(tmp_path_factory, warm_command):
     """A scheduler without any worker."""
-    with cluster(tmp_path_factory.mktemp("lone")) as made:
+    with cluster(tmp_path_factory.mktemp("lone"), warm=warm_command) as made:
         yield made
 
 
@@ -151,8 +151,8 @@ def test_run_without_workers_notifies_and_waits(lone, monkeypatch):
     assert second.remedies == (Remedy(Action.START_WORKER, with_card),)
 
 
-def test_lost_scheduler_raises_after_finished_tasks(tmp_path):
-    with cluster(tmp_path / "lost") as made:
+def test_lost_scheduler_raises_after_finished_tasks(tmp_path, warm_command):
+    with cluster(tmp_path / "lost", warm=warm_command) as made:
         made.add_workers(1)
         with open_cluster(made.address) as client:
             run = run_tasks(client, range(1000), cluster_work.slow_square)

@@ -1,5 +1,6 @@
 """Tasks of a real worker: errors of a study, and errors of the worker."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from socket import gethostname
@@ -16,48 +17,60 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.search.studies import find_studies
 
-from ...helpers import cluster_work
+from ...helpers import study_work
+from ...helpers.clusters import cluster
 from ...helpers.cohorts import write_volume
-from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
+from ...helpers.models import make_model
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"), members=1)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, warm_command) -> Iterator[str]:
+    """Return the address of a cluster of one worker."""
+    with cluster(tmp_path_factory.mktemp("cluster"), warm=warm_command) as made:
+        made.add_workers(1)
+        with open_cluster(made.address) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield made.address
 
 
 @pytest.fixture
-def tasks(tmp_path) -> list[StudyTask]:
-    """Two studies for the built-in ensemble."""
+def tasks(ensemble, tmp_path) -> list[StudyTask]:
+    """Two studies for a made ensemble."""
     for number in range(2):
         write_volume(tmp_path / "images" / f"{number}.nii.gz", seed=number)
     output = tmp_path / "out"
     settings = SegmentationSettings(members=1, mirroring="none", device="cpu")
     asked = PredictionRequest(images=(tmp_path / "images",), output=output, settings=settings)
     found = find_studies(asked.images, output=output)
-    return [task_of(study, asked) for study in found.inputs]
+    return [StudyTask(ensemble=ensemble, request=asked, study=study) for study in found.inputs]
 
 
-def task_of(study, asked: PredictionRequest) -> StudyTask:
-    return StudyTask(ensemble=Path(DEMO_ENSEMBLE), request=asked, study=study)
-
-
-def test_worker_with_broken_cuda_is_replaced(tasks):
-    with open_cluster(None, device="cpu") as client:
+def test_worker_with_broken_cuda_is_replaced(tasks, address):
+    with open_cluster(address) as client:
         before = set(client.nthreads())
-        rows = dict(run_tasks(client, tasks, cluster_work.break_cuda_once))
+        rows = dict(run_tasks(client, tasks, study_work.break_cuda_once))
         assert not before & set(client.nthreads())
     assert [row.outcome for row in rows.values()] == ["done", "done"]
 
 
-def test_device_that_no_worker_has_ends_the_run(tasks, monkeypatch):
+def test_device_that_no_worker_has_ends_the_run(tasks, address, monkeypatch):
     monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
     settings = SegmentationSettings(device="cuda:99")
     elsewhere = [replace(task, request=replace(task.request, settings=settings)) for task in tasks]
-    with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
+    with open_cluster(address) as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, elsewhere, run_study))
     assert REFUSED.format(computer=gethostname(), reason="") in caught.value.values["reason"]
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)
 
 
-def test_unreadable_ensemble_ends_the_run(tasks, monkeypatch):
+def test_unreadable_ensemble_ends_the_run(tasks, address, monkeypatch):
     monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
-    with open_cluster(None, device="cpu") as client, pytest.raises(AppError) as caught:
-        list(run_tasks(client, tasks, cluster_work.load_in_vain))
+    with open_cluster(address) as client, pytest.raises(AppError) as caught:
+        list(run_tasks(client, tasks, study_work.load_in_vain))
     assert "(OSError: [Errno 116] Stale file handle)" in caught.value.values["reason"]
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)

@@ -20,8 +20,8 @@ from ..conftest import choose
 
 
 @pytest.fixture
-def server(tmp_path):
-    with cluster(tmp_path / "server") as made:
+def server(tmp_path, warm_command):
+    with cluster(tmp_path / "server", warm=warm_command) as made:
         made.add_workers(1)
         with connect(made.address) as client:
             client.wait_for_workers(1, timeout=60)
