@@ -46,6 +46,12 @@ def test_the_number_itself_counts_every_case_once():
     assert len(found.resampled) == 10
 
 
+def test_equal_draws_are_computed_only_once():
+    seen = []
+    bootstrap(lambda weights: seen.append(tuple(weights)) or 0.0, ["a", "b"])
+    assert sorted(seen) == [(0, 2), (1, 1), (1, 1), (2, 0)], "the number itself and three draws"
+
+
 def test_any_statistic_sees_the_cases_as_often_as_they_are_drawn():
     values = np.random.default_rng(0).normal(size=12)
     patients = ["a", "b", "c", "d"] * 3

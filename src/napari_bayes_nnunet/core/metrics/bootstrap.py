@@ -49,9 +49,12 @@ def bootstrap(
 
     Raises InputError without a case.
     """
-    drawn = case_weights(patients, resamples=resamples, seed=seed)
+    weights = case_weights(patients, resamples=resamples, seed=seed)
+    # Few patients are drawn in the same numbers again and again.
+    distinct, drawn = np.unique(weights, axis=0, return_inverse=True)
+    values = np.array([statistic(counts) for counts in distinct], np.float64)
     value = float(statistic(np.ones(len(patients), np.int64)))
-    return Estimate(value, np.array([statistic(weights) for weights in drawn], np.float64))
+    return Estimate(value, values[drawn.reshape(-1)])
 
 
 def mean_estimate(
