@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.surroundings import MARGIN_MM, find_heart, find_surroundings
+from napari_bayes_nnunet.core.heart.surroundings import (
+    NEARBY_MM,
+    find_heart,
+    find_surroundings,
+)
 
 HEART, KIDNEY = (slice(10, 20), slice(12, 24)), (slice(40, 60), slice(40, 60))
 
@@ -29,8 +33,11 @@ def test_surroundings_reach_the_margin_in_mm() -> None:
     heart = np.zeros((64, 64), bool)
     heart[HEART] = True
     rows, columns = np.nonzero(find_surroundings(heart, (1.0, 2.5)))
-    assert (rows.min(), rows.max()) == (0, 19 + MARGIN_MM)
-    assert (columns.min(), columns.max()) == (12 - MARGIN_MM / 2.5, 23 + MARGIN_MM / 2.5)
+    assert (rows.min(), rows.max()) == (0, 19 + NEARBY_MM)
+    assert (columns.min(), columns.max()) == (
+        12 - NEARBY_MM / 2.5,
+        23 + NEARBY_MM / 2.5,
+    )
 
 
 def test_without_a_heart_everything_is_near() -> None:

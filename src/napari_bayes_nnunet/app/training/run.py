@@ -202,8 +202,8 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         validation_iterations=max(1, record.iterations_per_epoch // 5),
         seed=record.seed,
         keep_trajectory=record.keep_trajectory,
-    )
         dropout_placement=record.dropout_placement,
+    )
 
 
 def _set_environment(run: RunFolder) -> None:

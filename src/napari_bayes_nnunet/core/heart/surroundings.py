@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-MARGIN_MM: Final = 15.0
+NEARBY_MM: Final = 15.0
 """Distance from the heart up to which a voxel belongs to its surroundings."""
 
 
@@ -28,11 +28,11 @@ def find_heart(labels: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def find_surroundings(heart: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.bool_]:
-    """Return the (Y, X) mask of a heart and `MARGIN_MM` around it; everything if it is empty.
+    """Return the (Y, X) mask of a heart and `NEARBY_MM` around it; everything if it is empty.
 
     ``spacing`` (y, x) is in mm.
     """
     if not heart.any():
         return np.ones_like(heart)
     distance = ndimage.distance_transform_edt(~heart, sampling=spacing)
-    return np.asarray(distance <= MARGIN_MM)
+    return np.asarray(distance <= NEARBY_MM)
