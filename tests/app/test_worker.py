@@ -103,7 +103,7 @@ def request(child: Child, model: Path, voxels: np.ndarray, **changes) -> Segment
 def test_a_segmentation_arrives_member_by_member(child, model):
     assert isinstance(child.ready, ChildReady)
     assert child.ready.devices["cpu"].startswith("CPU")
-    image = made_image((4, 40, 50))
+    image = made_image((4, 20, 24))
     child.send(request(child, model, image[None]))
     messages = child.until(JobEnded)
     snapshots = [m for m in messages if isinstance(m, SnapshotReady)]
@@ -127,7 +127,7 @@ def test_a_segmentation_arrives_member_by_member(child, model):
 
 
 def test_second_segmentation_uses_the_cache(child, model):
-    image = made_image((4, 40, 50), seed=7)
+    image = made_image((4, 20, 24), seed=7)
     answers = child.scratch / "answers"
     of_other_images = set(answers.iterdir())
     for method, members in (("vanilla", 1), ("multi", 3)):
@@ -146,7 +146,7 @@ def test_second_segmentation_uses_the_cache(child, model):
 
 
 def test_phases_of_a_cine(child, model):
-    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(3)])[None]
     vanilla = replace(ON_CPU, method="vanilla")
     child.send(request(child, model, cine, phases=[2, 3], settings=vanilla))
     messages = child.until(JobEnded)
@@ -160,7 +160,7 @@ def test_phases_of_a_cine(child, model):
 
 def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypatch):
     monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
-    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(3)])[None]
     told: list[Message] = []
     np.save(tmp_path / "image.npy", cine)
     image = str(tmp_path / "image.npy")
@@ -182,7 +182,7 @@ def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
     )
     model = make_model(tmp_path / "model", members=11)
     told: list[Message] = []
-    np.save(tmp_path / "image.npy", made_image((3, 40, 40))[None])
+    np.save(tmp_path / "image.npy", made_image((3, 20, 24))[None])
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
@@ -190,7 +190,7 @@ def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
 
 
 def test_missing_phase_fails_with_its_number(child, model):
-    cine = np.stack([made_image((4, 40, 50), seed=s) for s in range(3)])[None]
+    cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(3)])[None]
     child.send(request(child, model, cine, phases=[9]))
     end = child.until(JobEnded)[-1]
     assert end.outcome == "failed"
@@ -204,7 +204,7 @@ def test_a_stop_overtakes_and_the_child_serves_on(child, model):
     *before, end = child.until(JobEnded)
     assert end == JobEnded(outcome="stopped", job=1)
     assert len(before) <= 1, "the member that was being asked"
-    child.send(request(child, model, made_image((3, 40, 40))[None], job=2))
+    child.send(request(child, model, made_image((3, 20, 24))[None], job=2))
     assert child.until(JobEnded)[-1] == JobEnded(outcome="finished", job=2)
 
 
@@ -225,7 +225,7 @@ def test_a_folder_without_ensemble_fails_in_one_sentence(child, tmp_path):
 
 def test_line_without_message_is_skipped(child, model):
     child.process.stdin.write("hello\n")
-    child.send(request(child, model, made_image((3, 40, 40))[None], job=3))
+    child.send(request(child, model, made_image((3, 20, 24))[None], job=3))
     assert child.until(JobEnded)[-1] == JobEnded(outcome="finished", job=3)
 
 
@@ -242,7 +242,7 @@ def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr("napari_bayes_nnunet.app.worker.write_posterior", full)
     told: list[Message] = []
-    np.save(tmp_path / "image.npy", made_image((4, 40, 50))[None])
+    np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
@@ -263,7 +263,7 @@ def test_a_message_survives_the_line():
 
 
 def test_another_computer_answers_as_this_one(tmp_path, warm_command):
-    image = made_image((2, 40, 50))[None]
+    image = made_image((2, 20, 24))[None]
     np.save(tmp_path / "image.npy", image)
     model = make_model(tmp_path / "model")
     told: dict[str, list[Message]] = {"here": [], "there": []}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +16,10 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
-from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ..helpers.command import environment
+from ..helpers.sample import write_middle_slices
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = pytest.mark.skipif(
@@ -30,10 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """Return a copy of the sample cine in a writable folder."""
-    for name in (CINE.name, "Info.cfg"):
-        shutil.copyfile(CINE.parent / name, tmp_path / name)
-    return tmp_path / CINE.name
+    """Return the middle slices of the sample cine in a writable folder."""
+    return write_middle_slices(tmp_path)
 
 
 def killed_review(image: Path) -> dict[str, Any]:

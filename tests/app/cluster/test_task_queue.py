@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from socket import gethostname
 
 import pytest
@@ -263,10 +264,19 @@ def test_task_of_a_lost_worker_is_resubmitted(lone, tmp_path):
     end_tree([first.pid])
 
 
-def test_workers_without_resources_need_no_package(tmp_path):
-    (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
+@pytest.fixture
+def no_package(tmp_path) -> Path:
+    """Return a folder whose module stands before the installed package."""
+    (tmp_path / "napari_bayes_nnunet.py").touch()
+    return tmp_path
+
+
+def test_only_workers_with_the_resources_need_the_package(no_package, tmp_path):
     with cluster(tmp_path / "cluster") as made:
-        made.add_workers(1, before=tmp_path)
+        made.add_workers(1, before=no_package)
+        with connect(made.address) as client:
+            client.wait_for_workers(1, timeout=60)
+        assert_package_lacks(made.address, "worker")
         made.add_workers(1, "--resources", "GPU=1")
         with open_cluster(made.address) as client:
             client.wait_for_workers(2, timeout=60)
@@ -275,22 +285,22 @@ def test_workers_without_resources_need_no_package(tmp_path):
             ]
 
 
+def test_scheduler_without_the_package_is_named(no_package, tmp_path):
+    with cluster(tmp_path / "cluster", before=no_package) as made:
+        assert_package_lacks(made.address, "scheduler")
+
+
+def assert_package_lacks(address: str, process: str) -> None:
+    """Check that the error names the process that cannot import the package."""
+    with open_cluster(address) as client, pytest.raises(AppError) as caught:
+        next(run_tasks(client, [1], cluster_work.square))
+    assert process in caught.value.values["process"]
+    assert caught.value.values["version"] == __version__
+
+
 def test_other_version_on_the_cluster_names_both(trio, monkeypatch):
     monkeypatch.setattr("napari_bayes_nnunet.app.cluster.connection.__version__", "99.0")
     with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
         next(run_tasks(client, [1], cluster_work.square))
     assert __version__ in str(caught.value)
     assert "99.0" in str(caught.value)
-
-
-@pytest.mark.parametrize("lacking", ["scheduler", "worker"])
-def test_computer_without_the_package_is_named(lacking, tmp_path):
-    (tmp_path / "napari_bayes_nnunet.py").touch()  # it stands before the installed one
-    with cluster(tmp_path / "cluster", before=tmp_path if lacking == "scheduler" else None) as made:
-        made.add_workers(1, before=tmp_path)
-        with connect(made.address) as client:
-            client.wait_for_workers(1, timeout=60)
-        with open_cluster(made.address) as client, pytest.raises(AppError) as caught:
-            next(run_tasks(client, [1], cluster_work.square))
-    assert lacking in caught.value.values["process"]
-    assert caught.value.values["version"] == __version__

@@ -44,12 +44,12 @@ def ensemble(model) -> Ensemble:
 
 @pytest.fixture
 def image(tmp_path) -> Path:
-    return write_image(tmp_path / "in" / "heart_0000.nii.gz", made_image((40, 50, 4)))
+    return write_image(tmp_path / "in" / "heart_0000.nii.gz", made_image((20, 24, 4)))
 
 
 @pytest.fixture
 def cine(tmp_path) -> Path:
-    return write_image(tmp_path / "in" / "cine.nii.gz", made_image((40, 50, 4, 3)))
+    return write_image(tmp_path / "in" / "cine.nii.gz", made_image((20, 24, 4, 3)))
 
 
 def finished(*arguments: Any, save: str = "study") -> str:
@@ -60,7 +60,7 @@ def finished(*arguments: Any, save: str = "study") -> str:
 
 class TestMembers:
     def test_are_kept_in_the_order_of_the_report(self, ensemble) -> None:
-        image = made_image((4, 40, 50))
+        image = made_image((4, 20, 24))
         steps = ensemble.steps(image, SPACING, SegmentationSettings(), keep_members=True)
         result = drain(steps)
         listed = ensemble.member_probabilities(image, SPACING, result.members)
@@ -71,7 +71,7 @@ class TestMembers:
         assert pairwise_dice(expected, ensemble.structures) == pytest.approx(result.pairwise_dice)
 
     def test_are_not_kept_otherwise(self, ensemble) -> None:
-        result = ensemble.segment(made_image((4, 40, 50)), SPACING)
+        result = ensemble.segment(made_image((4, 20, 24)), SPACING)
         assert result.member_labels is None
         with pytest.raises(ValueError, match="keep_members"):
             stored_posterior(result)
@@ -239,8 +239,8 @@ class TestExistingStudy:
 
 def test_study_of_several_channels_has_the_first(tmp_path) -> None:
     two = make_model(tmp_path / "model", channels=2, members=1)
-    first = write_image(tmp_path / "a_0000.nii.gz", made_image((40, 50, 4)))
-    write_image(tmp_path / "a_0001.nii.gz", made_image((40, 50, 4), seed=3))
+    first = write_image(tmp_path / "a_0000.nii.gz", made_image((20, 24, 4)))
+    write_image(tmp_path / "a_0001.nii.gz", made_image((20, 24, 4), seed=3))
     finished(two, first, "-o", tmp_path / "out")
     study = read_study(tmp_path / "out" / "a")
     assert find_image(study.info, study.folder) == first

@@ -9,13 +9,13 @@ import pytest
 
 from napari_bayes_nnunet.app.cluster.connection import connect
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
-from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.job import RESULT_KEPT
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
 from ...helpers import remote_work
 from ...helpers.clusters import cluster
+from ...helpers.sample import write_middle_slices
 from ..conftest import choose
 
 
@@ -29,9 +29,9 @@ def server(tmp_path, warm_command):
 
 
 @pytest.fixture
-def dock(make_napari_viewer, settings, server, qtbot):
+def dock(make_napari_viewer, settings, server, tmp_path, qtbot):
     viewer = make_napari_viewer(show=True)
-    viewer.open(CINE, plugin="napari-bayes-nnunet")
+    viewer.open(write_middle_slices(tmp_path), plugin="napari-bayes-nnunet")
     made = SegmentWidget(viewer, settings=settings)
     viewer.window.add_dock_widget(made, name="Segment", area="right")
     made.image.phases.setCurrentIndex(3)
