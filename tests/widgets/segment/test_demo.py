@@ -112,7 +112,7 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
 
 
 def test_without_picture_it_runs_until_the_window_is_closed(ensemble) -> None:
-    demo_here(ensemble, closes=500)
+    demo_here(ensemble, closes=200)
 
 
 CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: fake crash")
@@ -123,8 +123,8 @@ CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: f
     [
         (["--fails", "The image is empty."], {}, "The image is empty."),
         (["--dies-at", 2], {}, CRASHED),
-        (["--hangs-at", 1], {"timeout": 2}, TOO_SLOW.format(seconds=2)),
-        (["--hangs-at", 1], {"closes": 500}, CLOSED_EARLY),
+        (["--hangs-at", 1], {"timeout": 0.4}, TOO_SLOW.format(seconds=0.4)),
+        (["--hangs-at", 1], {"closes": 200}, CLOSED_EARLY),
     ],
 )
 def test_a_failure_is_one_sentence(ensemble, tmp_path, flags, options, sentence) -> None:
