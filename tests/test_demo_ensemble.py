@@ -16,7 +16,7 @@ from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
 FOLDER = Path(napari_bayes_nnunet.__file__).parent / "demo_ensemble"
 ED, ES = 20, 7
-MIDDLE = slice(3, 7)
+MIDDLE = slice(4, 6)
 """Slices of the sample heart that are enough to compare predictors."""
 
 
@@ -99,7 +99,8 @@ def test_lv_of_the_sample_matches_manual_label(ensemble):
 
 def test_ed_and_es_of_the_sample_are_found(ensemble):
     cine = read_volume(CINE)
-    ed, es = ensemble.find_phases(cine.voxels[None], cine.spacing)
+    every_second_slice = cine.voxels[None, :, ::2]
+    ed, es = ensemble.find_phases(every_second_slice, cine.spacing)
     # Frames 46 ms apart look alike at rest, so two of 20 frames are an acceptable error.
     assert min(abs(ed - ED), abs(ed + cine.phases - ED)) <= 2
     assert abs(es - ES) <= 1
