@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from .helpers.command import bayes_nnunet
 from .helpers.hearts import make_dataset
@@ -34,6 +36,17 @@ def made_dataset() -> Callable[..., Path]:
 @pytest.fixture
 def qtbot(qapp: object, request: pytest.FixtureRequest) -> PatientBot:
     return PatientBot(request)
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save a black pixel for every figure, for tests of the text around it."""
+    from matplotlib.figure import Figure
+
+    def save(figure: Figure, file: Any, **options: Any) -> None:
+        Image.new("L", (1, 1)).save(file, format="png")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 Each run is a separate process, which can be killed, but starts at once instead of within seconds:
 a test can kill a training dozens of times. So do the Dask workers that a run starts, and those of
-the command ``dask``. Run as a script, this file is the forking process.
+the command ``dask``. Run as a script, this file is the forking process. Two things differ from a
+start by a user: modules are imported already, and nnU-Net's figure of the progress, which takes a
+second after every cycle, is an empty file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -17,10 +20,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
@@ -29,11 +33,15 @@ if __package__:
 
 
 AHEAD = (
-    *("app.training.terminal", "app.prediction.predict", "nnunet.trainer", "nnunet.planning"),
-    *("app.cohort.terminal", "app.remote.actor"),
+    *("app.training.terminal", "app.training.validation", "app.prediction.predict"),
+    *("app.cohort.terminal", "app.remote.actor", "app.trajectory.terminal"),
+    *("nnunet.ddp", "nnunet.trainer", "nnunet.planning"),
 )
-"""Modules to import before a fork."""
-Program = Literal["bayes-nnunet", "dask"]
+"""Modules of the package to import before a fork."""
+ALSO_AHEAD = ("nnunetv2.run.run_training", "setuptools", "distributed.cli.dask_worker")
+"""Other modules to import; nnU-Net imports the second one when it preprocesses."""
+PROGRAMS = {"bayes-nnunet": "napari_bayes_nnunet.cli:main", "dask": "dask.cli:run_cli"}
+"""Name of a program → the function that it calls."""
 
 
 class WarmCommand:
@@ -54,15 +62,27 @@ class WarmCommand:
         *arguments: object,
         folder: Path,
         largest_file: int = -1,
-        program: Program = "bayes-nnunet",
+        program: str = "bayes-nnunet",
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start a run that prints into ``folder`` with files of at most ``largest_file`` bytes."""
-        pid = self._ask("start", program, list(map(str, arguments)), str(folder), largest_file)
-        return Run(self, pid, folder)
+        """Start a run that prints into ``folder`` with files of at most ``largest_file`` bytes.
 
-    def run(self, *arguments: object, folder: Path, largest_file: int = -1) -> Run:
-        """Start a run and wait for its end."""
-        run = self.start(*arguments, folder=folder, largest_file=largest_file)
+        ``program`` is one of `PROGRAMS` or, as its values, a function, perhaps in ``tests``. It
+        runs in ``cwd`` with ``variables`` added to its environment.
+        """
+        options = {
+            "folder": str(folder),
+            "largest_file": largest_file,
+            "program": program,
+            "cwd": str(cwd or (folder if program == "dask" else Path.cwd())),
+            "variables": dict(variables or {}),
+        }
+        return Run(self, self._ask("start", list(map(str, arguments)), options), folder)
+
+    def run(self, *arguments: object, **options: Any) -> Run:
+        """Start a run, see ``start``, and wait for its end."""
+        run = self.start(*arguments, **options)
         run.wait()
         return run
 
@@ -155,28 +175,28 @@ def _is_alive(process: psutil.Process, group: int) -> bool:
 
 def serve() -> None:
     """Answer requests on the standard input until it is closed."""
-    for module in AHEAD:
-        importlib.import_module(f"napari_bayes_nnunet.{module}")
-    importlib.import_module("nnunetv2.run.run_training")
-    importlib.import_module("distributed.cli.dask_worker")
-    mains = {
-        "bayes-nnunet": importlib.import_module("napari_bayes_nnunet.cli").main,
-        "dask": importlib.import_module("dask.cli").run_cli,
-    }
+    _prepare()
     for line in sys.stdin:
         name, *request = json.loads(line)
-        if name == "poll":
-            answer = _poll(*request)
-        else:
-            program, *rest = request
-            answer = _fork(program, mains[program], *rest)
+        answer = _poll(*request) if name == "poll" else _fork(*request)
         print(json.dumps(answer), flush=True)
 
 
-def _fork(
-    program: Program, main: Any, arguments: list[str], folder: str, largest_file: int
-) -> int | None:
+def _prepare() -> None:
+    """Import what the programs import; torch must not compute before a fork."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))  # for functions of the tests
+    for module in (*(f"napari_bayes_nnunet.{name}" for name in AHEAD), *ALSO_AHEAD):
+        importlib.import_module(module)
+    from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+    LocalLogger.plot_progress_png = lambda self, folder: Path(folder, "progress.png").touch()
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all of these modules
+
+
+def _fork(arguments: list[str], options: dict[str, Any]) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    folder, program = options["folder"], options["program"]
     files = [os.open(f"{folder}/{name}", flags, 0o644) for name in ("stdout", "stderr")]
     pid = os.fork()
     if pid:
@@ -186,21 +206,26 @@ def _fork(
     import resource
 
     os.setsid()
-    for number, file in zip((1, 2), files, strict=True):
+    for number, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
         os.dup2(file, number)
+    largest_file = options["largest_file"]
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    os.chdir(options["cwd"])
+    os.environ.update(options["variables"])
     sys.argv = [program, *arguments]
     code: Any = 1
     try:
         if program == "dask":
             logging.getLogger("distributed").setLevel(logging.DEBUG)
-            sys.path.insert(0, str(Path(__file__).parents[2]))  # the tests give workers functions
-            os.chdir(folder)
         if program == "dask" or "predict" in arguments:
             _fork_workers()
-        main()
+        module, _, name = PROGRAMS.get(program, program).partition(":")
+        getattr(importlib.import_module(module), name)()
+        code = 0
     except SystemExit as end:
         code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -5,14 +5,19 @@ the file it was started with. The processes use gloo instead of NCCL; everything
 
     python gloo_ddp.py train …     is ``bayes-nnunet train …``
     python gloo_ddp.py DATASET …   is the command that it starts
+
+With the variable GLOO_FORKS the processes are forked, so that they need not import torch again,
+and the figure of the progress, which takes seconds, is left out.
 """
 
+import os
 import sys
 import warnings
 
 import torch
 import torch.distributed
 from nnunetv2.run import run_training
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
 
 from napari_bayes_nnunet.cli import main
@@ -34,6 +39,10 @@ def gloo_command(*arguments, **options):
     return [sys.executable, "-P", __file__, *ddp_command(*arguments, **options)[4:]]
 
 
+def fork_processes(function, args, nprocs, join):
+    torch.multiprocessing.start_processes(function, args, nprocs, join, start_method="fork")
+
+
 warnings.filterwarnings("ignore", message="torch.cuda.amp.GradScaler")
 torch.cuda.set_device = lambda device: None
 run_training.setup_ddp = init_gloo
@@ -41,6 +50,9 @@ module.DDP = lambda network, device_ids: DDP(network)
 module.nnUNetTrainer.__setattr__ = set_attribute
 ddp_command, ddp.ddp_command = ddp.ddp_command, gloo_command
 ddp.check_gpus = lambda *arguments, **options: None
+if "GLOO_FORKS" in os.environ:
+    run_training.mp.spawn = fork_processes
+    LocalLogger.plot_progress_png = lambda logger, folder: None
 
 ddp.end_with_parent()
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -15,12 +14,13 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.core.command import STARTED_BY_HAND
-from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.nnunet import ModelError, ddp, trainer
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
+from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import TrainingStopped, trainer_environment
 
 from ..helpers.command import bayes_nnunet, environment
@@ -213,8 +213,6 @@ def test_reports_arrive_early_and_leave_no_files(follow, run):
 
 
 def test_notes_of_an_earlier_training_are_ignored(follow, run):
-    from napari_bayes_nnunet.nnunet.ranks import Mailbox
-
     Mailbox(run, "0").note_failure(statement("Long ago."))
     Mailbox(run, "0").note_stop()
     follow("report(5)")
@@ -281,57 +279,54 @@ time.sleep(600)
 
 
 PARENT = """
-import sys
-from pathlib import Path
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
-from napari_bayes_nnunet.nnunet import ddp
-run = RunFolder(Path(sys.argv[1]))
-command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
-print("begins", flush=True)
-ddp.train_on_gpus(
-    command,
-    ddp.ddp_environment(run.path, run.workspace),
-    run=run,
-    fold="0",
-    on_epoch=print,
-    stop_requested=lambda: False,
-)
+import json, os, subprocess, sys
+command, variables = json.loads(sys.stdin.readline())
+variables = {**os.environ, **variables, "BAYES_NNUNET_PARENT": str(os.getpid())}
+child = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
+print(child.pid, flush=True)
+child.wait()
 """
-
-
-def start_parent(run):
-    return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(run.path)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 def test_nnunets_command_ends_with_a_killed_parent(run):
-    with start_parent(run) as parent:
-        parent.stdout.readline()
-        while not (children := psutil.Process(parent.pid).children()):
-            time.sleep(0.01)
-        while b"BAYES" not in Path(f"/proc/{children[0].pid}/environ").read_bytes():
-            time.sleep(0.01)  # it is still the fork
+    """As `train_on_gpus` starts it, but by a parent without torch."""
+    command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        variables = ddp.ddp_environment(run.path, run.workspace)
+        print(json.dumps([command, variables]), file=parent.stdin, flush=True)
+        child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        wait_until_gone(children[0].pid)
+        wait_until_gone(child)
+
+
+def test_the_command_notes_why_it_fails(run, monkeypatch):
+    def fail():
+        raise RuntimeError("Traceback …\nKilled by SIGKILL.")
+
+    monkeypatch.setattr("nnunetv2.run.run_training.run_training_entry", fail)
+    monkeypatch.setattr(sys, "argv", ["ddp", "Dataset001_X", "2d", "0"])
+    monkeypatch.setenv("BAYES_NNUNET_RUN", str(run.path))
+    with pytest.raises(RuntimeError, match="SIGKILL"):
+        ddp.main()
+    noted = statement(ddp.PROCESS_FAILED, Action.RESUME, reason="Killed by SIGKILL")
+    assert Mailbox(run, "0").failure == noted
 
 
 @pytest.mark.slow
-def test_an_error_of_nnunet_is_one_sentence(run):
-    with start_parent(run) as parent:  # without data, and mostly without GPUs
-        _, errors = parent.communicate(timeout=120)
-    assert parent.returncode == 1
-    last = errors.strip().splitlines()[-1]
-    begin, end = ddp.PROCESS_FAILED.split("{reason}")
-    assert f"ModelError: {begin}" in last
-    assert end in last
-    assert "--resume" in last
+def test_a_failure_of_nnunet_is_noted(run):
+    """Of the real command without data, and mostly without GPUs."""
+    command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
+    variables = {**environment(), **ddp.ddp_environment(run.path, run.workspace)}
+    subprocess.run(command, env=variables, stderr=subprocess.PIPE, timeout=120)
+    assert Mailbox(run, "0").failure.template == ddp.PROCESS_FAILED
 
 
 # A training by two processes, on the CPU
@@ -371,6 +366,36 @@ def descendants(process):
     return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
 
 
+def assert_trained(run, schedule):
+    """Assert that a run is a whole ensemble of the schedule and nothing is left behind."""
+    rows = epochs(run)
+    every = range(schedule.epochs)
+    assert [row["epoch"] for row in rows] == list(every)
+    assert [row["learning_rate"] for row in rows] == list(map(schedule.learning_rate, every))
+    record = read_record(run.record)
+    assert [m.epoch for m in record.members("0")] == list(MemberSelection().epochs(schedule))
+    for member in record.members("0"):
+        content = torch.load(run.path / member.file, weights_only=True)
+        assert not any(name.startswith("module.") for name in content["network_weights"])
+    assert record.validation["0"]["cases"] == 2
+    names = {file.name for file in run.fold("0").iterdir()}
+    assert {"checkpoint_final.pth", "members"} < names
+    assert names.isdisjoint({"checkpoint_latest.pth", "validation", "ddp"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes that use torch")
+def test_two_processes_train_an_ensemble(planned, hearts, warm_command, tmp_path):
+    flags = (*TINY, "--epochs", 3, "--num-gpus", 2)
+    done = warm_command.run(
+        *("train", hearts, "--output", planned.path, *flags),
+        folder=tmp_path,
+        program="tests.nnunet.gloo_ddp:main",
+        variables={"nnUNet_n_proc_DA": "0", "GLOO_FORKS": "yes"},
+    )
+    assert done.code == 0, done.errors + planned.log.read_text()[-20000:]
+    assert_trained(planned, RestartSchedule(epochs=3, restart_first_cycle=False))
+
+
 @pytest.mark.slow
 def test_two_processes_continue_after_stop_and_kill(planned, hearts):
     schedule = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
@@ -400,18 +425,7 @@ def test_two_processes_continue_after_stop_and_kill(planned, hearts):
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors + planned.log.read_text()[-20000:]
     assert "finished" in errors
-    rows = epochs(planned)
-    assert [row["epoch"] for row in rows] == list(range(12))
-    assert [row["learning_rate"] for row in rows] == list(map(schedule.learning_rate, range(12)))
-    record = read_record(planned.record)
-    assert [m.epoch for m in record.members("0")] == [2, 3, 6, 7, 10, 11]
-    for member in record.members("0"):
-        content = torch.load(planned.path / member.file, weights_only=True)
-        assert not any(name.startswith("module.") for name in content["network_weights"])
-    assert record.validation["0"]["cases"] == 2
-    names = {file.name for file in planned.fold("0").iterdir()}
-    assert {"checkpoint_final.pth", "members"} < names
-    assert names.isdisjoint({"checkpoint_latest.pth", "validation", "ddp"})
+    assert_trained(planned, schedule)
 
 
 @pytest.mark.slow

@@ -141,10 +141,12 @@ def rank(number, folder):
     dist.destroy_process_group()
 
 if __name__ == "__main__":
-    mp.spawn(rank, (sys.argv[1],), nprocs=2)
+    # Forks, which need not import torch again; nnU-Net spawns its processes.
+    mp.start_processes(rank, (sys.argv[1],), nprocs=2, start_method="fork")
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 def test_the_first_process_decides_for_all(tmp_path):
     (tmp_path / "ranks.py").write_text(RANKS)
     command = [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path)]

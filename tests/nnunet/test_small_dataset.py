@@ -1,14 +1,14 @@
 """Small datasets, which threads preprocess instead of processes."""
 
 import pickle
+import sys
 
 import blosc2
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.nnunet import planning, small_dataset
-from napari_bayes_nnunet.nnunet.planning import plan_and_preprocess, workspace_environment
+from napari_bayes_nnunet.nnunet import small_dataset
 from napari_bayes_nnunet.nnunet.small_dataset import (
     MOST_BYTES,
     MOST_CASES,
@@ -47,27 +47,22 @@ def test_nnunets_pools_are_restored_after_a_failure():
     assert [module.multiprocessing for module in small_dataset._MODULES] == before
 
 
-@pytest.mark.slow
-def test_threads_and_processes_write_equal_files(tmp_path, monkeypatch):
-    """Two channels, so that each has its own intensities."""
-    dataset = read_dataset(make_dataset(tmp_path / "data", patients=3, channels=2))
-    written = {}
-    for small in (True, False):
-        monkeypatch.setattr(planning, "is_small", lambda _, small=small: small)
-        workspace = tmp_path / f"small_{small}"
-        for name, value in workspace_environment(workspace).items():
-            monkeypatch.setenv(name, value)
-            monkeypatch.setattr(f"nnunetv2.paths.{name}", value)
-        plan_and_preprocess(dataset, workspace, configuration="2d")
-        written[small] = {
-            str(file.relative_to(workspace)): content(file)
-            for file in workspace.rglob("*")
-            if file.is_file()
-        }
-    assert written[True].keys() == written[False].keys()
-    assert sum(name.endswith(".b2nd") for name in written[True]) == 12
-    for name, expected in written[False].items():
-        np.testing.assert_equal(written[True][name], expected, err_msg=name)
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_threads_and_processes_write_equal_files(method, warm_command, tmp_path):
+    """Two channels, so that each has its own intensities; nnU-Net itself spawns its processes."""
+    data = make_dataset(tmp_path / "data", patients=3, channels=2)
+    program = "tests.nnunet.pools:main"
+    done = warm_command.run(data, tmp_path, method, folder=tmp_path, program=program)
+    assert done.code == 0, done.errors
+    threads, processes = (
+        {str(file.relative_to(workspace)): content(file) for file in workspace.rglob("*.*")}
+        for workspace in (tmp_path / "threads", tmp_path / "processes")
+    )
+    assert threads.keys() == processes.keys()
+    assert sum(name.endswith(".b2nd") for name in threads) == 12
+    for name, expected in processes.items():
+        np.testing.assert_equal(threads[name], expected, err_msg=name)
 
 
 def content(file):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy
@@ -49,12 +50,16 @@ SETTINGS = TrainerSettings(
 def run(planned_run, tmp_path):
     """A run folder with everything preprocessed and tiny settings."""
     run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
+    set_settings(run, SETTINGS)
+    return run
+
+
+def set_settings(run, settings):
     (file,) = run.workspace.glob("preprocessed/*/nnUNetPlans.json")
     plans = json.loads(file.read_text())
     plans["configurations"]["2d"]["batch_size"] = 2
-    plans[PLANS_ENTRY] = SETTINGS.to_plans()
+    plans[PLANS_ENTRY] = settings.to_plans()
     file.write_text(json.dumps(plans))
-    return run
 
 
 @pytest.fixture
@@ -67,6 +72,8 @@ def make_trainer(run, monkeypatch):
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    # The figure takes a second, and cli/test_train.py has a real one.
+    monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda logger, folder: None)
     (dataset,) = (run.workspace / "preprocessed").iterdir()
 
     def make(fold=0, **settings):
@@ -86,16 +93,6 @@ def trainer(make_trainer):
 # Run by nnU-Net
 
 
-def test_nnunet_finds_the_trainer(tmp_path):
-    script = f"""
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-assert issubclass(recursive_find_trainer_class_by_name("{NAME}"), nnUNetTrainer)
-"""
-    variables = environment(nnUNet_extTrainer=trainer_environment(tmp_path)["nnUNet_extTrainer"])
-    subprocess.run([sys.executable, "-c", script], env=variables, check=True)
-
-
 def test_models_that_nnunet_looks_through_are_not_imported(make_trainer, monkeypatch):
     for name in ("timm", "torchvision"):
         monkeypatch.setitem(sys.modules, name, None)  # fails if imported
@@ -111,17 +108,32 @@ def test_cpu_with_bfloat16_trains_channels_last(make_trainer, monkeypatch, fast)
     assert kernel.is_contiguous(memory_format=torch.channels_last) == fast
 
 
-@pytest.mark.slow
+NNUNETS_COMMAND = """
+import multiprocessing
+forks = multiprocessing.get_context("fork")
+multiprocessing.get_context = lambda method=None: forks  # else the validation imports torch again
+multiprocessing.cpu_count = lambda: 1  # threads would not survive the fork
+import nnunetv2.run.run_training as command
+command.run_training_entry()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 def test_nnunets_own_command_trains_an_ensemble(run, tmp_path):
+    """A new interpreter: nnU-Net imports the trainer before any other module of this package."""
     results = tmp_path / "results"
+    one_cycle = RestartSchedule(epochs=3, cycles=1, gamma=0.0)
+    every_epoch = MemberSelection(step=1)
+    set_settings(run, replace(SETTINGS, schedule=one_cycle, selection=every_epoch))
     variables = workspace_environment(run.workspace) | trainer_environment(run.path)
     variables |= {"nnUNet_results": str(results), "nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1"}
     del variables[RUN_VARIABLE]
     (dataset,) = (run.workspace / "preprocessed").iterdir()
-    script = "import nnunetv2.run.run_training as command; command.run_training_entry()"
     arguments = [dataset.name, "2d", "0", "-tr", NAME, "-device", "cpu"]
     subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment(**variables), check=True
+        [sys.executable, "-c", NNUNETS_COMMAND, *arguments],
+        env=environment(**variables),
+        check=True,
     )
     folder = results / dataset.name / f"{NAME}__nnUNetPlans__2d"
     members = sorted((folder / "fold_0" / "members").iterdir())
