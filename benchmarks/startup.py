@@ -53,6 +53,7 @@ class Recorder:
 sys.meta_path.insert(0, Recorder)
 viewer = napari.Viewer()
 QApplication.processEvents()
+at_start = sorted(sys.modules)
 opened = []
 for name in sys.argv[1:]:
     before = set(sys.modules)
@@ -62,7 +63,7 @@ for name in sys.argv[1:]:
     opened.append([
         time.perf_counter() - started, time.thread_time() - computed,
         sorted(requested & set(sys.modules) - before)])
-print(json.dumps(opened))
+print(json.dumps([at_start, opened]))
 getattr(viewer.window, "_qt_window", viewer).close()
 """
 
@@ -141,13 +142,17 @@ def start(which: Literal["with", "without"]) -> Start:
 
 def open_dock(name: str) -> Opened:
     """Open a dock in a new process, as the menu does it."""
-    ((seconds, computed, modules),) = _run(OPEN, name)
+    _, ((seconds, computed, modules),) = _run(OPEN, name)
     return Opened(seconds, computed, frozenset(modules))
 
 
-def open_docks(*names: str) -> list[frozenset[str]]:
-    """Return the modules that each dock imports when opened one after another in one window."""
-    return [frozenset(modules) for _, _, modules in _run(OPEN, *names)]
+def open_docks(*names: str) -> tuple[frozenset[str], list[frozenset[str]]]:
+    """Start napari and open the docks one after another.
+
+    Return the modules that are imported when napari has started, and those that each dock imports.
+    """
+    at_start, opened = _run(OPEN, *names)
+    return frozenset(at_start), [frozenset(modules) for _, _, modules in opened]
 
 
 def _run(script: str, *arguments: str) -> Any:

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.startup import DOCKS, HEAVY, open_dock, open_docks, start
+from benchmarks.startup import DOCKS, open_dock, open_docks
 
 from .helpers import HELPERS
 from .helpers.command import environment
+from .helpers.light_use import HEAVY
 from .helpers.studies import make_study
 
 NETWORK = {"torch", "nnunetv2"}
@@ -40,6 +41,7 @@ def modules(tmp_path_factory):
 @pytest.mark.parametrize(
     ("use", "avoided"),
     [
+        ("start", {*HEAVY}),
         ("package", {*NETWORK, *WINDOW, "pandas", "matplotlib"}),
         ("core", {*NETWORK, *WINDOW, "pandas", "matplotlib"}),
         ("readers", {*NETWORK, *WINDOW, "pandas", "matplotlib", "highdicom"}),
@@ -65,21 +67,27 @@ def test_slow_import_is_done_in_advance(modules) -> None:
     assert "pandas" in modules["warm_up"]
 
 
-def test_napari_starts_without_our_heavy_modules() -> None:
-    added = start("with").modules - start("without").modules
-    assert not {*HEAVY, "scipy", "skimage", "sklearn", "pyqtgraph"} & added
-    assert {name for name in added if name.startswith("napari_bayes_nnunet")} <= {
-        "napari_bayes_nnunet"
-    }
-
-
-def test_docks_open_without_torch() -> None:
+@pytest.fixture(scope="module")
+def opened() -> tuple[frozenset[str], list[frozenset[str]]]:
+    """Return the modules imported at napari's start, and those imported by each dock."""
     *others, review = sorted(DOCKS, key=lambda dock: dock == "Review")
-    for modules in open_docks(*others, review):  # Review imports pandas after a moment
+    return open_docks(*others, review)  # Review imports pandas after a moment
+
+
+def test_napari_starts_with_the_package_alone(opened) -> None:
+    """Which imports nothing heavy, see above."""
+    at_start, _ = opened
+    ours = {name for name in at_start if name.startswith("napari_bayes_nnunet")}
+    assert ours <= {"napari_bayes_nnunet"}
+
+
+def test_docks_open_without_torch(opened) -> None:
+    _, docks = opened
+    for modules in docks:
         assert not {*NETWORK, "pandas"} & modules
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a measurement; the tests above hold what would take seconds
 @pytest.mark.parametrize("dock", DOCKS)
 def test_dock_opens_in_half_a_second(dock) -> None:
     """Imports count. The shortest thread time of three tries excludes most load by others."""

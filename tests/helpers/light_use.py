@@ -18,7 +18,8 @@ import numpy as np
 
 HEAVY = (
     *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
-    *("highdicom", "sklearn", "torch._dynamo", "nnunetv2.training.nnUNetTrainer"),
+    *("highdicom", "scipy", "skimage", "sklearn", "pyqtgraph", "torch._dynamo"),
+    "nnunetv2.training.nnUNetTrainer",
 )
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 
@@ -35,6 +36,11 @@ def load_all(*names: str) -> None:
         package = importlib.import_module(f"napari_bayes_nnunet.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+
+
+def start() -> None:
+    """Import the package alone, as the start of napari does."""
+    importlib.import_module("napari_bayes_nnunet")
 
 
 def package() -> None:
@@ -140,7 +146,7 @@ def segmentation() -> None:
 
 
 USES: tuple[Callable[[], None], ...] = (
-    *(package, core, readers, review_report, files, results, plots),
+    *(start, package, core, readers, review_report, files, results, plots),
     *(warm_up, opening, review, figures, everything, segmentation),
 )
 
