@@ -27,11 +27,13 @@ from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.weights import (
     EXTRA_TENSOR,
+    FILLS_MEMORY,
     LACKS_WEIGHTS,
     NO_TENSOR,
     NOT_FINITE_WEIGHTS,
     OTHER_TENSOR_SHAPE,
     RUNS_CODE,
+    WRONG_AXES,
     WRONG_CHECKSUM,
     check_member,
     expected_shapes,
@@ -268,6 +270,33 @@ def test_code_in_a_file_is_named_and_not_run(
     assert not proof.exists()
     assert check_member(tmp_path / "a.pth", {}) == reason
     assert not proof.exists()
+
+
+def _doubled(times: int) -> bytes:
+    """Return the pickle of two bytes that are encoded as hexadecimal digits again and again."""
+    body = b"c_codecs\nencode\nX\2\0\0\0aaX\6\0\0\0latin1\x86R"
+    for _ in range(times):
+        body = b"c_codecs\nencode\n" + body + b"X\4\0\0\0HEX-\x86R"
+    return body
+
+
+@pytest.mark.parametrize("axes", [list(range(40)), ["0"], (3,), (-1,), 2, {}])
+def test_member_with_impossible_mirroring_is_refused(tmp_path: Path, axes: object) -> None:
+    content = {"network_weights": {"a": torch.zeros(1)}, "inference_allowed_mirroring_axes": axes}
+    torch.save(content, tmp_path / "a.pth")
+    assert check_member(tmp_path / "a.pth", {}) == WRONG_AXES
+
+
+@pytest.mark.parametrize(
+    "body", [b"cbuiltins\nbytearray\nJ\0\0\0\1\x85R", _doubled(20)], ids=["zeros", "hex"]
+)
+def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) -> None:
+    file = tmp_path / "a.pth"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\2}X\1\0\0\0x" + body + b"s.")
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/version", "3")
+    assert check_member(file, {}) == FILLS_MEMORY
 
 
 def test_pickled_objects_are_refused_and_named(tmp_path: Path, network: torch.nn.Module) -> None:

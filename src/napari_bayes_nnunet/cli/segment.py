@@ -131,7 +131,10 @@ def predict_command(
 @click.argument("folder", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect_command(folder: Path, as_json: bool) -> None:
-    """List the members of the ensemble in FOLDER, and why other files cannot be used."""
+    """List the members of the ensemble in FOLDER, and why other files cannot be used.
+
+    The exit code is 1 if no member can be used.
+    """
     import json
 
     from ..app.segmentation import inspection
@@ -142,6 +145,8 @@ def inspect_command(folder: Path, as_json: bool) -> None:
         if as_json
         else inspection.inspection_text(ensemble)
     )
+    if not ensemble.usable:
+        raise click.exceptions.Exit(1)
 
 
 @click.command("devices", cls=Command)

@@ -22,6 +22,7 @@ from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.files.atomic import write_json
 from ..io.files.json_files import parse_json
+from ..io.files.limits import read_small
 from . import ModelError
 from .network import Network
 from .small_dataset import is_small, threads_for_processes
@@ -223,7 +224,7 @@ def _read_done(
 ) -> dict[str, Any] | None:
     """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset."""
     try:
-        content = parse_json((folder / DONE).read_bytes(), dict[str, Any])
+        content = parse_json(read_small(folder / DONE), dict[str, Any])
     except (FileNotFoundError, ValueError):
         return None
     same = content.get("signature") == signature and content.get("configuration") == configuration

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -33,7 +36,9 @@ LARGEST_LAYER = 100_000
 
 UNUSABLE = "{file} cannot be used, because {reason}. Replace it with an intact copy."
 LACKS_WEIGHTS = "it is not an nnU-Net v2 checkpoint (it has no network_weights)"
+WRONG_AXES = "its mirroring axes are not numbers from 0 to 2"
 RUNS_CODE = "it would run code ({names}), and only weights are accepted"
+FILLS_MEMORY = "it would fill the memory with more than weights"
 WRONG_CHECKSUM = "the file is damaged (its content does not match its checksum)"
 NOT_FINITE_WEIGHTS = "its weights are not all finite numbers ({tensor})"
 NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
@@ -48,6 +53,14 @@ _HARMLESS: list[Any] = [
     _make_scalar,
     (_make_scalar, "numpy.core.multiarray.scalar"),  # its name in numpy 1
 ]
+
+# Codecs from bytes to bytes: the names of their modules, and their other names.
+_BYTE_CODECS = {
+    name
+    for alias, module in aliases.items()
+    if module.endswith("_codec")
+    for name in (alias, module)
+}
 
 # Errors of torch's restricted unpickler for bytes that are not a pickled checkpoint.
 _DAMAGED = (
@@ -157,6 +170,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _, reason = why_unreadable(path)
     if reason:
         raise _unusable(path, reason)
+    if _fills_memory(path):
+        raise _unusable(path, FILLS_MEMORY)
     with torch.serialization.safe_globals(_HARMLESS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -167,6 +182,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     weights = content.get("network_weights") if isinstance(content, dict) else None
     if not _is_state_dict(weights):
         raise _unusable(path, LACKS_WEIGHTS)
+    if not _are_axes(content.get("inference_allowed_mirroring_axes")):
+        raise _unusable(path, WRONG_AXES)
     return {**content, "network_weights": without_prefixes(weights)}
 
 
@@ -245,6 +262,27 @@ def _unusable(path: Path, reason: str) -> ModelError:
     return ModelError(UNUSABLE, file=path.name, reason=reason)
 
 
+def _fills_memory(path: Path) -> bool:
+    """Return whether a pickle asks for memory without having its content.
+
+    torch's restricted unpickler still calls ``bytearray`` with any length, and encodes bytes with
+    a codec that doubles them, as often as the pickle says. Checkpoints need neither.
+    """
+    with zipfile.ZipFile(path) as archive:
+        pickles = [archive.read(n) for n in archive.namelist() if n.endswith("data.pkl")]
+    return any(b"bytearray" in p or (b"_codecs" in p and _names_codec(p)) for p in pickles)
+
+
+def _names_codec(pickled: bytes) -> bool:
+    """Return whether a pickle has the name of a codec from bytes to bytes."""
+    try:
+        texts = {text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str)}
+    except ValueError:
+        return False  # torch refuses the pickle, too
+    names = (normalize_encoding(text).lower().replace(".", "_") for text in texts)
+    return any(name in _BYTE_CODECS for name in names)
+
+
 def _is_intact(path: Path, sha256: str) -> bool:
     if sha256:
         return checksum(path) == sha256
@@ -292,6 +330,15 @@ def _is_state_dict(weights: object) -> TypeGuard[StateDict]:
         and bool(weights)
         and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in weights.items())
     )
+
+
+def _are_axes(axes: object) -> bool:
+    """Return whether these are mirroring axes; each doubles the number of mirrored copies."""
+    if axes is None:
+        return True
+    if not isinstance(axes, list | tuple) or len(axes) > 3:
+        return False
+    return all(type(axis) is int and 0 <= axis < 3 for axis in axes)
 
 
 def _why_not_opened(path: Path) -> str:

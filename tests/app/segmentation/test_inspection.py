@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.inspection import (
     inspect_ensemble,
@@ -16,14 +17,17 @@ from napari_bayes_nnunet.app.segmentation.inspection import (
     inspection_text,
 )
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import POINTERS
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     TrainingRecord,
     add_member,
     write_record,
 )
+from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.nnunet.weights import expected_shapes, write_member
 
 from ...helpers.models import LABELS, plans
@@ -195,3 +199,14 @@ def test_folder_without_ensemble_raises(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         inspect_ensemble(tmp_path)
     assert tmp_path.name in str(caught.value)
+
+
+def test_inspection_of_nothing_usable_exits_with_1(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=[9])
+    assert CliRunner().invoke(main, ["inspect", str(run.path)]).exit_code == 0
+    run.member("0", 9).write_bytes(LFS_START)
+    done = CliRunner().invoke(main, ["inspect", str(run.path)])
+    assert done.exit_code == 1
+    assert POINTERS.format(count=1, members=1, folder=run.path) in done.output
+    asked = ["predict", str(run.path), str(run.plans), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, asked).exit_code == 1

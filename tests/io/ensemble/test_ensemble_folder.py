@@ -24,6 +24,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     NO_MEMBERS_YET,
     NOT_FOUND,
     OTHER_MEMBER_SIZE,
+    POINTERS,
     SEVERAL_DATASETS,
     TOO_MANY_FOLDERS,
     UNREADABLE,
@@ -36,6 +37,7 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     DIFFERENCE,
     EXPECTED,
     LABEL_REGIONS,
+    LFS_POINTER,
     MISSING_MODEL_FILE,
     VERSION_1,
 )
@@ -45,6 +47,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     add_member,
     write_record,
 )
+from napari_bayes_nnunet.io.files.limits import LFS_START
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
@@ -183,6 +186,17 @@ def test_member_of_another_size_than_recorded_is_refused(tmp_path: Path) -> None
     reason = OTHER_MEMBER_SIZE.format(size=file.stat().st_size, recorded=recorded)
     assert refusals(folder) == {"epoch_0009.pth": reason}
     assert len(folder.usable_members) == 5
+
+
+def test_pointers_of_git_lfs_are_one_problem(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", epochs=(8, 9, 18))
+    for epoch in (8, 9):
+        file = RunFolder(run).member("0", epoch)
+        file.write_bytes(LFS_START + b"v1\noid sha256:0\nsize 1\n")
+    folder = find_ensemble(run)
+    assert refusals(folder) == {f"epoch_000{epoch}.pth": LFS_POINTER for epoch in (8, 9)}
+    assert folder.problems == (POINTERS.format(count=2, members=3, folder=run),)
+    assert folder.refusals == []
 
 
 def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import (
     CASCADE,
+    COMPRESSED_WEIGHTS,
     DAMAGED_FILE,
     DIFFERENCE,
     EMPTY_FILE,
@@ -116,6 +117,23 @@ def test_unreadable_checkpoints_have_a_reason(
     file = make_checkpoint(tmp_path / "a.pth", list(range(100)))
     file.write_bytes(damage(file.read_bytes()))
     assert why_unreadable(file) == (file.stat().st_size, reason)
+
+
+def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    pickled = pickle.dumps({"init_args": {"configuration": "2d"}, "x": bytes(10**6)}, 2)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    assert why_unreadable(file) == (file.stat().st_size, COMPRESSED_WEIGHTS)
+    assert configuration_in(file) is None
+
+
+def test_checkpoint_with_overlapping_records_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", bytes(10_000))
+        archive.filelist *= 50
+    assert why_unreadable(file) == (file.stat().st_size, COMPRESSED_WEIGHTS)
 
 
 def test_missing_checkpoint_has_a_reason(tmp_path: Path) -> None:

@@ -112,14 +112,18 @@ def objects(file: Path) -> None:
     np.savez(file, **{"decoder.last": np.array([{}], object)})
 
 
+def compressed(file: Path) -> None:
+    np.savez_compressed(file, **{"decoder.last": np.zeros(2**20, np.float32)})
+
+
 def another_archive(file: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("readme.txt", "no array")
 
 
 DAMAGES = [
-    cut_short, change_a_byte, plain_array, objects, another_archive, lambda f: f.write_bytes(b""),
-    lambda f: f.write_text("text"), lambda f: (f.unlink(), f.mkdir()),
+    cut_short, change_a_byte, plain_array, objects, compressed, another_archive,
+    lambda f: f.write_bytes(b""), lambda f: f.write_text("text"), lambda f: (f.unlink(), f.mkdir()),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,14 @@ def test_map_on_another_grid_is_refused(ours, given):
         read_prediction(ours, "p1_frame01")
     assert caught.value.values["file"] == ours / "p1_frame01_entropy.nii.gz"
     assert caught.value.values["labels"] == "p1_frame01.nii.gz"
+
+
+def test_probabilities_are_measured_before_unpacking(ours):
+    file = ours / "p1_frame01_probabilities.npz"
+    shape = (10**6, *SHAPE)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with zipfile.ZipFile(file, "w") as archive, archive.open("probabilities.npy", "w") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+    with pytest.raises(DataError) as caught:
+        read_prediction(ours, "p1_frame01")
+    assert caught.value.values["found"] == shape

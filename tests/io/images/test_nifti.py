@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     DAMAGED_NIFTI,
+    IMAGE_POINTER,
+    MORE_THAN_HEADER,
     NO_NIFTI,
     OTHER_GRID,
+    SURPLUS,
+    TOO_LARGE,
     TRUNCATED,
     CardiacPhases,
     case_name,
@@ -182,6 +187,12 @@ def test_cut_short(tmp_path: Path, name: str, keep: float) -> None:
     refused(path, TRUNCATED)
 
 
+def test_pointer_of_git_lfs_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(LFS_START + b"v1\noid sha256:0\nsize 1\n")
+    refused(path, IMAGE_POINTER)
+
+
 def test_cut_short_by_the_last_bytes_of_gzip_only(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", XYZ)
     path.write_bytes(path.read_bytes()[:-4])
@@ -281,10 +292,10 @@ def test_impossible_orientation(tmp_path: Path) -> None:
 def test_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.nii", XYZ)
 
-    def forbidden(_: Path) -> bytes:
+    def forbidden(_: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     refused(path, reason="Permission denied")
 
 
@@ -376,3 +387,41 @@ def test_info_cfg_without_both_phases(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError) as error:
         read_info_cfg(tmp_path)
     assert error.value.values == {"file": tmp_path / "Info.cfg"}
+
+
+# --- files that unpack to too much -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_long_tail_behind_voxels_is_refused(tmp_path: Path, name: str) -> None:
+    content = nib.Nifti1Image(XYZ, OBLIQUE).to_bytes()
+    tail = bytes(SURPLUS + 2**21)
+    path = tmp_path / name
+    if name.endswith("gz"):
+        # The end is cut off, which only a reader that unpacks everything would notice.
+        path.write_bytes(gzip.compress(content + 2 * tail, 1)[:-200])
+    else:
+        path.write_bytes(content + tail)
+    refused(path, MORE_THAN_HEADER)
+
+
+def test_short_tail_behind_voxels_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(nib.Nifti1Image(XYZ, OBLIQUE).to_bytes() + bytes(2000)))
+    assert np.array_equal(read_volume(path).voxels, XYZ.T)
+
+
+def test_header_with_too_many_voxels_is_refused(tmp_path: Path) -> None:
+    header = nib.Nifti2Image(XYZ, OBLIQUE).header
+    header["dim"][1:4] = 100_000
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
+    refused(path, TOO_LARGE, voxels=10**15)
+
+
+@pytest.mark.parametrize("offset", [-400.0, np.nan, 1e9])
+def test_voxels_far_from_the_header_are_refused(tmp_path: Path, offset: float) -> None:
+    def change(header: Any) -> None:
+        header["vox_offset"] = offset
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), DAMAGED_NIFTI)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,22 @@ class TestSavingCorrections:
         assert caught.value.statement.template == FOLDER_GONE
         assert caught.value.values["folder"] == tmp_path / "gone"
         assert not (tmp_path / "gone").exists()
+
+
+def test_posterior_arrays_are_measured_before_unpacking(tmp_path, posterior) -> None:
+    file = tmp_path / "volume.npz"
+    write_posterior(file, posterior)
+    arrays = dict(np.load(file))
+    header = {
+        "descr": "|u1",
+        "fortran_order": False,
+        "shape": (10**6, *arrays["members"].shape[1:]),
+    }
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w") as stream:
+                if name == "members":  # a header without its array, as unpacking it would show
+                    np.lib.format.write_array_header_1_0(stream, header)
+                else:
+                    np.save(stream, values)
+    assert_refused(FOREIGN_POSTERIOR, file, posterior)

@@ -6,6 +6,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS
+from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     DEMO_TITLE,
     MORE_REFUSED,
@@ -86,7 +88,15 @@ def test_refused_members_are_shown_as_sentences(form, tmp_path, qtbot) -> None:
     choose(form, make_folder(tmp_path / "damaged", damaged=True), qtbot)
     assert "3 of 4" in form.summary.text()
     (reason,) = (member.refused for member in form.folder.members if member.refused)
-    assert form.problems.text() == f"checkpoint_epoch_99.pth: {reason}."
+    assert form.problems.text() == NOT_USED.format(file="checkpoint_epoch_99.pth", reason=reason)
+
+
+def test_pointers_of_git_lfs_are_said_once(form, tmp_path, qtbot) -> None:
+    folder = make_folder(tmp_path / "cloned")
+    for file in folder.rglob("*.pth"):
+        file.write_bytes(LFS_START + b"v1\noid sha256:0\nsize 1\n")
+    choose(form, folder, qtbot)
+    assert form.problems.text() == POINTERS.format(count=3, members=3, folder=form.folder.path)
 
 
 def test_many_problems_are_summed_up(form, tmp_path, qtbot) -> None:
@@ -117,7 +127,8 @@ def test_members_the_child_refuses_are_shown(form, ensemble_folder, qtbot) -> No
         form.refuse(str(ensemble_folder), {first: "other shapes"})
     assert len(changes) == 1
     assert len(form.folder.usable_members) == 2
-    assert form.problems.text() == "checkpoint_epoch_0.pth: other shapes."
+    text = NOT_USED.format(file="checkpoint_epoch_0.pth", reason="other shapes")
+    assert form.problems.text() == text
     form.refuse("another", {str(form.folder.members[1].path): "late"})
     assert len(form.folder.usable_members) == 2
 

@@ -95,8 +95,7 @@ def _absolute(request: CohortRequest) -> CohortRequest:
 def _problems(request: CohortRequest) -> list[str]:
     """Return the problems of the ensemble that its files show."""
     folder = find_ensemble(request.ensemble)
-    refused = [m for m in folder.members if not m.usable]
-    return [*folder.problems, *(f"{m.path.name} is not used: {m.refused}" for m in refused)]
+    return [*folder.problems, *folder.refusals]
 
 
 def _folders(request: CohortRequest) -> list[Path]:

@@ -11,6 +11,7 @@ from ...core.problems import Action
 from ...io.dataset.raw_dataset import join_names
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
 from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
 from .. import AppError
@@ -72,7 +73,7 @@ def matches_request(
     made with other settings or members, or from another image.
     """
     try:
-        content = parse_json(report.read_bytes(), dict[str, Any])
+        content = parse_json(read_small(report), dict[str, Any])
         check_report(report, content, folder, settings, image=image)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -136,7 +137,7 @@ def check_same_ensemble(
 
 def unverified_notes(reports: Iterable[Path]) -> list[str]:
     """Return a note for each kind of checksum that is missing in finished ``reports``."""
-    contents = [parse_json(report.read_bytes(), dict[str, Any]) for report in reports]
+    contents = [parse_json(read_small(report), dict[str, Any]) for report in reports]
     notes = []
     if not all(member.get("sha256") for content in contents for member in content["members"]):
         notes.append(NO_CHECKSUMS)
@@ -200,7 +201,7 @@ def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[i
     for phase in range(1, _MOST_PHASES + 1):
         try:
             file = output / f"{frame_name(case, phase)}.json"
-            report = parse_json(file.read_bytes(), dict[str, Any])
+            report = parse_json(read_small(file), dict[str, Any])
             return tuple(sorted({int(report["ED"]), int(report["ES"])}))
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -18,11 +18,8 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
     notify = partial(click.echo, err=True)
     settings = request.settings
     ensemble = Ensemble(folder, device=settings.device, precision=settings.precision, notify=notify)
-    for sentence in ensemble.folder.problems:
+    for sentence in (*ensemble.folder.problems, *ensemble.folder.refusals):
         click.echo(sentence, err=True)
-    for member in ensemble.folder.members:
-        if not member.usable:
-            click.echo(f"{member.path.name} is not used: {member.refused}", err=True)
     succeeded = True
     with progress_bar() as bar:
         for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):

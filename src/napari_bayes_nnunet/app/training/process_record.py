@@ -17,6 +17,7 @@ import psutil
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import write_json
 from ...io.files.json_files import Ordinal, parse_json
+from ...io.files.limits import read_small
 
 SAME_PROCESS = 10.0
 """Seconds by which the start time of a process may change when the clock is corrected."""
@@ -90,6 +91,6 @@ def read_process_record(run: RunFolder) -> JobInfo | None:
     Raises OSError if the drive cannot be reached.
     """
     try:
-        return parse_json(run.job.read_bytes(), JobInfo)
+        return parse_json(read_small(run.job), JobInfo)
     except (FileNotFoundError, ValueError):
         return None

@@ -26,6 +26,7 @@ from ...core.ensemble.weight_space import (
 from ...core.problems import Action
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
+from ...io.files.limits import read_small
 from .. import AppError
 from ..messages import EpochDone
 from ..training.progress import progress_of
@@ -277,7 +278,7 @@ def _maps(
 
 def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
     try:
-        lines = folder.progress.read_bytes()
+        lines = read_small(folder.progress)
     except FileNotFoundError:
         return ()
     except OSError as error:

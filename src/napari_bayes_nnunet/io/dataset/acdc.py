@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import DataError
+from ..files.limits import read_small_text
 from ..images.nifti import CardiacPhases, read_info_cfg
 from .groups import UNREADABLE_TEXT
 from .release import (
@@ -97,7 +98,7 @@ def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
 def _info(patient: Path) -> dict[str, str]:
     file = require_file(patient / "Info.cfg", "it has the frames of ED and ES")
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_small_text(file, errors="replace")
     except OSError as error:
         raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     return dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))

@@ -22,6 +22,7 @@ from ..files.case_names import (
     safe_name,
 )
 from ..files.json_files import parse_json
+from ..files.limits import read_small
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
 from .folder_contents import FolderFiles, ImageFiles, list_contents
 from .pairs import Match, Mismatch, Pair
@@ -363,7 +364,7 @@ class _LabelNames:
 def _names_in(folder: Path) -> dict[int, str]:
     """Return names by value; {} without a readable dataset.json."""
     try:
-        labels = parse_json((folder / "dataset.json").read_bytes(), _LabelNames).labels
+        labels = parse_json(read_small(folder / "dataset.json"), _LabelNames).labels
     except (OSError, ValueError):
         return {}
     pairs = [(name, str(value)) for name, value in labels.items() if not isinstance(value, list)]

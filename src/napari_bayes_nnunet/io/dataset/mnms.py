@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import DataError
+from ..files.limits import read_small_text
 from .groups import UNREADABLE_TEXT
 from .raw_dataset import join_names
 from .release import (
@@ -131,7 +132,7 @@ def _find_table(folder: Path) -> Path:
 def _read_table(file: Path) -> dict[str, CsvRow]:
     """Return the line of every patient in the table."""
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_small_text(file, encoding="utf-8-sig", errors="replace")
         reader = csv.DictReader(io.StringIO(text))
         columns, lines = list(reader.fieldnames or ()), list(reader)
     except OSError as error:

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from .headers import DAMAGED, DERIVED, tolerant_reading
+from .limits import read_dicom_file
 
 MOST_FILES_CHECKED: Final = 300
 """Files of a folder that are opened to decide if it may hold DICOM images."""
@@ -76,7 +76,7 @@ def group_by_study(files: Sequence[Path]) -> dict[str, list[Path]]:
 def _study_of(file: Path) -> str | None:
     """Return the study UID of an image, "" if it is damaged, None if it is not an image."""
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(STUDY_TAGS))
+        header = read_dicom_file(file, stop_before_pixels=True, specific_tags=list(STUDY_TAGS))
         kind = header.file_meta.get("MediaStorageSOPClassUID")
         if kind == MediaStorageDirectoryStorage or header.get("Modality") in DERIVED:
             return None

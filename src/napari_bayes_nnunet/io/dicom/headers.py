@@ -18,6 +18,8 @@ from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from .limits import MOST_FRAMES, read_dicom_file
+
 Vector: TypeAlias = tuple[float, ...]
 DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, struct.error)
 """Errors that pydicom raises for a truncated or damaged header."""
@@ -72,7 +74,7 @@ def read_images(file: Path) -> list[DicomImage]:
     """Return the images of a file that have a position in the patient; [] for any other file."""
     with tolerant_reading():
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            header = read_dicom_file(file, stop_before_pixels=True)
             if not _is_image(header):
                 return []
             return [_image(file, header, frame) for frame in range(_frames(header))]
@@ -96,7 +98,11 @@ def _is_image(header: pydicom.Dataset) -> bool:
 
 
 def _frames(header: pydicom.Dataset) -> int:
-    return int(header.get("NumberOfFrames") or 1)
+    """Return the number of frames. Raises ValueError for more than any file has."""
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > MOST_FRAMES:
+        raise ValueError("NumberOfFrames")
+    return frames
 
 
 def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:

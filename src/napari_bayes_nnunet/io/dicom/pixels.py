@@ -16,6 +16,7 @@ from pydicom.pixels.utils import pixel_array
 
 from .. import DataError
 from .headers import DAMAGED, DicomImage, functional_group, syntax_name, tolerant_reading
+from .limits import check_pixels, read_dicom_file
 
 
 def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:
@@ -37,11 +38,12 @@ def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:
 def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
     with tolerant_reading():
         try:
-            content = pydicom.dcmread(file)
+            content = read_dicom_file(file)
             _check_decodable(file, content)
+            check_pixels(content)
             pixels = pixel_array(content).reshape(-1, content.Rows, content.Columns)
             return [_scaled(pixels[frame], content, frame) for frame in frames]
-        except (InvalidDicomError, RuntimeError, IndexError, *DAMAGED) as error:
+        except (InvalidDicomError, RuntimeError, IndexError, MemoryError, *DAMAGED) as error:
             raise DataError(
                 "{file} is truncated or damaged ({reason}). Export the series again, uncompressed.",
                 file=file.name,

@@ -27,6 +27,7 @@ from ..images.geometry import make_geometry
 from ..images.nifti import Volume
 from .files import is_dicom, list_files
 from .headers import DAMAGED, DicomImage, read_images, tolerant_reading
+from .limits import read_dicom_file
 from .slice_positions import TO_APEX
 
 FILES_OF_AN_EXPORT: Final = 64
@@ -131,7 +132,7 @@ def is_seg(file: Path) -> bool:
     """Return whether a file is a DICOM Segmentation."""
     try:
         with tolerant_reading():
-            header = pydicom.dcmread(file, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+            header = read_dicom_file(file, specific_tags=["SOPClassUID"], stop_before_pixels=True)
             return bool(header.get("SOPClassUID") == SegmentationStorage)
     except (InvalidDicomError, *DAMAGED):
         return False
@@ -169,7 +170,7 @@ def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
     The header of a multi-frame file is reduced to the frames of ``images``. All headers get the
     frame of reference of the first image, because some anonymisers give every image its own.
     """
-    headers = {image.file: pydicom.dcmread(image.file, stop_before_pixels=True) for image in images}
+    headers = {image.file: read_dicom_file(image.file, stop_before_pixels=True) for image in images}
     frame_of_reference = images[0].frame_of_reference or hd.UID()
     for header in headers.values():
         header.FrameOfReferenceUID = frame_of_reference

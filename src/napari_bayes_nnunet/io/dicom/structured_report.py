@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import highdicom as hd
-import pydicom
 from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -17,6 +16,7 @@ from ...core.heart.function import Measured
 from .. import DataError
 from ..files.atomic import replacing
 from .headers import DicomImage
+from .limits import read_dicom_file
 from .seg import MAKER, LabelOrigin, dicom_write_errors, read_source_headers
 
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
@@ -54,7 +54,7 @@ def write_structured_report(
         raise DataError(NO_MEASUREMENTS)
     with dicom_write_errors(file):
         sources = read_source_headers(images)
-        segmentations = (pydicom.dcmread(label, stop_before_pixels=True) for label in labels)
+        segmentations = (read_dicom_file(label, stop_before_pixels=True) for label in labels)
         evidence = [*sources, *segmentations]
         report = sr.MeasurementReport(
             observation_context=_context(),

@@ -24,6 +24,7 @@ from .. import DataError
 from ..files.checksum import sha256
 from .model_folder import (
     EXPECTED,
+    LFS_POINTER,
     ModelFolder,
     is_version_1,
     model_difference,
@@ -43,6 +44,7 @@ _LEVELS_UP, _LEVELS_DOWN = 2, 3
 _MOST_FOLDERS = 2000
 """Folders of one level that are searched; a home folder or a disk has more."""
 
+NOT_USED = "{file} is not used: {reason}."
 UNUSABLE_TRAINING = "{training} cannot be used, because {reason}."
 LEFT_OUT = "{training} was left out, because {reason}."
 MISSING_MEMBER = "{file} is listed in ensemble.json but missing."
@@ -51,6 +53,10 @@ OTHER_MEMBER_SIZE = "it has {size} bytes, but {recorded} in ensemble.json"
 FOLD_ALL = "fold_all was trained on the cases of the other folds; choose fold_all to use it alone"
 NO_MEMBERS = "{folds} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
 NO_MEMBERS_YET = "{folds} no members yet; the first is kept at the end of epoch {epoch}"
+POINTERS = (
+    "{count} of {members} members are pointers of Git LFS without the weights. Run git lfs pull in "
+    "{folder} to download them."
+)
 HOLDS_NO_TRAINING = "{folder} holds no training (found {content}). Choose a folder with {expected}."
 SEVERAL_DATASETS = "{folder} holds trainings on several datasets. Choose one of {datasets}."
 TOO_MANY_FOLDERS = "{folder} holds too many folders to search. Choose the folder of the training."
@@ -112,6 +118,12 @@ class EnsembleFolder:
     def usable(self) -> bool:
         """Whether any member is usable."""
         return any(member.usable for member in self.members)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Sentences about members that cannot be used and are not among the ``problems``."""
+        refused = (m for m in self.members if not m.usable and m.refused != LFS_POINTER)
+        return [NOT_USED.format(file=m.path.name, reason=m.refused) for m in refused]
 
     def with_refused(self, reasons: Mapping[Path, str]) -> EnsembleFolder:
         """Return the folder with the members of ``reasons`` refused, except for the reason ""."""
@@ -199,8 +211,18 @@ def _ensemble(
         channels=first.model.channels,
         members=members,
         record=record,
-        problems=(*left_out, *(p for t in trainings for p in t.problems)),
+        problems=(
+            *left_out,
+            *(p for t in trainings for p in t.problems),
+            *_pointers(members, named),
+        ),
     )
+
+
+def _pointers(members: Sequence[Member], folder: Path) -> Iterable[str]:
+    """Return one sentence for all members that Git has not downloaded."""
+    count = sum(member.refused == LFS_POINTER for member in members)
+    return [POINTERS.format(count=count, members=len(members), folder=folder)] if count else []
 
 
 def _listed_members(training: _Training) -> Iterable[Member]:

@@ -17,7 +17,9 @@ from typing import Any
 from ...core.ensemble.schedule import RestartSchedule
 from ...core.heart.measurements import canonical_structure
 from .. import DataError
-from ..files.json_files import read_json
+from ..files.json_files import parse_json, reading_json
+from ..files.limits import LFS_START, is_stored
+from .plans_format import DatasetFormat, PlansFormat
 from .run_folder import RECORD, TrainingRecord, read_record
 
 EXPECTED = "plans.json, dataset.json and fold_0 … fold_4 or fold_all side by side"
@@ -59,7 +61,9 @@ DIFFERENCE = "its entry {setting} differs from the other trainings ({value} inst
 EMPTY_FILE = "the file is empty"
 DAMAGED_FILE = "the file is damaged or cut short"
 UNREADABLE_FILE = "the file cannot be read ({reason})"
+LFS_POINTER = "it is a pointer of Git LFS, and git lfs pull downloads the weights"
 NOT_AN_ARCHIVE = "it is not a checkpoint of nnU-Net v2 (not a zip archive)"
+COMPRESSED_WEIGHTS = "its records are compressed or larger than the file, unlike those of PyTorch"
 OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -133,8 +137,8 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     """
     if is_version_1(path):
         raise DataError(VERSION_1)
-    plans, dataset = _read_json(path / "plans.json"), _read_json(path / "dataset.json")
-    _check_configurations(plans)
+    plans = _read_json(path / "plans.json", PlansFormat)
+    dataset = _read_json(path / "dataset.json", DatasetFormat)
     labels = _read_labels(dataset)
     channels = _read_channels(dataset)
     record, problems = _read_record(path / RECORD)
@@ -180,9 +184,15 @@ def _first_difference(setting: str, value: Any, expected: Any) -> str:
     return DIFFERENCE.format(setting=setting, value=value, expected=expected)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_json(file: Path, kind: type[PlansFormat | DatasetFormat]) -> dict[str, Any]:
+    """Return the entries of a file, those of ``kind`` with the right types and ranges."""
     try:
-        return read_json(file, dict[str, Any], repair="Copy it again from where it was trained.")
+        with reading_json(file, repair="Copy it again from where it was trained.") as text:
+            content = parse_json(text, dict[str, Any])
+            if kind is PlansFormat:
+                _check_configurations(content)
+            parse_json(text, kind)
+            return content
     except FileNotFoundError as error:
         raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
     except DataError as error:
@@ -289,6 +299,8 @@ def configuration_in(checkpoint: Path) -> str | None:
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             pickled = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+            if not is_stored(archive, checkpoint.stat().st_size):
+                return None
             return _value_after("configuration", archive.read(pickled))
     except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
         return None
@@ -303,15 +315,20 @@ def why_unreadable(checkpoint: Path) -> tuple[int, str]:
         size = checkpoint.stat().st_size
         with zipfile.ZipFile(checkpoint) as archive:
             has_pickle = any(name.endswith("data.pkl") for name in archive.namelist())
-        return size, "" if has_pickle else OTHER_ARCHIVE
+            stored = is_stored(archive, size)
+        if not has_pickle:
+            return size, OTHER_ARCHIVE
+        return size, "" if stored else COMPRESSED_WEIGHTS
     except OSError as error:
         return 0, UNREADABLE_FILE.format(reason=error.strerror or error)
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         with checkpoint.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(len(LFS_START))
     if not start:
         return size, EMPTY_FILE
-    return size, DAMAGED_FILE if start == b"PK\x03\x04" else NOT_AN_ARCHIVE
+    if start == LFS_START:
+        return size, LFS_POINTER
+    return size, DAMAGED_FILE if start.startswith(b"PK\x03\x04") else NOT_AN_ARCHIVE
 
 
 def _value_after(key: str, pickled: bytes) -> str | None:

@@ -5,8 +5,6 @@ RUN/fold_X/trajectory/epoch_0000.npz has one array per layer, named as in nnU-Ne
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,7 @@ from numpy.typing import NDArray
 from ...core.problems import Action
 from .. import DataError
 from ..files.atomic import replacing
-
-# Errors of zipfile and NumPy for bytes that are not a complete archive of arrays.
-_DAMAGED = (
-    OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+from ..files.limits import DAMAGED_NPZ, is_stored
 
 Layers = Mapping[str, NDArray[np.float32]]
 
@@ -76,8 +70,10 @@ def read_trajectory(folder: Path) -> Trajectory:
 def _read(file: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with file.open("rb") as stream, np.lib.npyio.NpzFile(stream) as content:
+            if not is_stored(content.zip, file.stat().st_size):
+                raise ValueError("its arrays are compressed")
             layers = {name: np.asarray(content[name], np.float32) for name in content.files}
-    except _DAMAGED as error:
+    except DAMAGED_NPZ as error:
         reason = error.strerror if isinstance(error, OSError) else ""
         raise DataError(DAMAGED_EPOCH, file=file, reason=reason or str(error)) from error
     return layers

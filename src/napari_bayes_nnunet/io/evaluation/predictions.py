@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +20,14 @@ import numpy as np
 from ...core.ensemble.posterior import entropy, most_probable
 from .. import DataError
 from ..files.json_files import read_json
+from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from .references import checked_numbers, structure_numbers
 
 ENTROPY_SUFFIX: Final = "_entropy"
 MUTUAL_INFORMATION_SUFFIX: Final = "_mutual_information"
 PROBABILITIES: Final = "_probabilities.npz"
+MOST_CLASSES: Final = 256
 ROUNDING: Final = 0.02
 """Tolerance for probabilities and their sum, which may be rounded, such as to float16."""
 LEAST_AGREEMENT: Final = 0.5
@@ -136,22 +138,22 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None
     if file is None:
         return None
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            probabilities: VoxelArray = content["probabilities"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(file, ["probabilities"], partial(_check_shape, file, labels))
+    except DAMAGED_NPZ as error:
         raise DataError(
             "{file} has no readable array “probabilities” ({reason}). {repair}",
             file=file,
             reason=f"{type(error).__name__}: {error}",
             repair=_REPAIR,
         ) from error
-    _check_probabilities(file, probabilities, labels)
-    return probabilities
+    _check_probabilities(file, arrays["probabilities"], labels)
+    return arrays["probabilities"]
 
 
-def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> None:
-    shape, dtype = probabilities.shape, probabilities.dtype
-    if shape[1:] != labels.shape or len(probabilities) == 0 or dtype.kind != "f":
+def _check_shape(file: Path, labels: Volume, _: str, header: ArrayHeader) -> None:
+    """Raise DataError before probabilities of another image are unpacked."""
+    shape, dtype = header
+    if shape[1:] != labels.shape or not 0 < shape[0] <= MOST_CLASSES or dtype.kind != "f":
         raise DataError(
             "{file} has {dtype} values of shape {found} instead of floating-point probabilities "
             "of shape (classes, {expected}) like {labels}. {repair}",
@@ -162,6 +164,9 @@ def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) 
             labels=labels.source.name,
             repair=_REPAIR,
         )
+
+
+def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> None:
     sums = probabilities.sum(axis=0, dtype=np.float32)
     low, high = float(probabilities.min()), float(probabilities.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING and np.abs(sums - 1).max() <= ROUNDING):

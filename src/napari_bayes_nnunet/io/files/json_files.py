@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NewType, TypeAlias, Typ
 from annotated_types import Interval
 
 from .. import DataError
+from .limits import read_small
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,6 +24,7 @@ Count: TypeAlias = Annotated[int, Interval(ge=0, le=2**53)]
 Ordinal: TypeAlias = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 """A whole number from 1, such as a phase or a slice in a file."""
 Positive: TypeAlias = Annotated[float, Interval(gt=0)]
+LARGE_FILE = "{file} is larger than any file that this program writes. {repair}"
 Content = TypeVar("Content")
 LONGEST: Final = 80
 """Characters of a value that an error quotes."""
@@ -41,13 +44,15 @@ def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Itera
     FileNotFoundError. The content of the file, which may name a patient, is in no sentence.
     """
     try:
-        text = file.read_bytes()
+        text = read_small(file)
         if newest is not None:
             _check_format(text, newest)
         yield text
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DataError(LARGE_FILE, file=file, repair=repair) from error
         reason = error.strerror or type(error).__name__
         raise DataError(
             "{file} cannot be read ({reason}). Check that its drive is connected and that you may "

@@ -7,13 +7,15 @@ the original ACDC files has unit scale. Images are neither reoriented nor resamp
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import math
+import os
 import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +23,41 @@ import numpy.typing as npt
 from .. import DataError
 from ..files.atomic import replacing
 from ..files.case_names import nifti_stem
+from ..files.given_path import given_path
+from ..files.limits import CHUNK, LFS_START, read_small_text
 from .geometry import Geometry
+from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors
 
 ENDINGS = (".nii.gz", ".nii")
 TRUNCATED = "{file} is truncated. Copy or download it again."
 DAMAGED_NIFTI = "{file} is damaged ({reason}). Copy or download it again."
 NO_NIFTI = "{file} is not a NIfTI file. Choose a .nii or .nii.gz image."
+IMAGE_POINTER = (
+    "{file} is a pointer of Git LFS without the image. Run git lfs pull in its folder to download "
+    "the image."
+)
 BLANK_IMAGE = "{file} is blank (all voxels are 0). Choose another image."
 OTHER_GRID = (
     "{file} ({grid}) and {reference} ({expected}) have different voxel grids. Choose files of the "
     "same image."
 )
 """For two files, each with its `Geometry`."""
+
+CANNOT_READ: Final = "{file} cannot be read ({reason})."
+TOO_LARGE: Final = (
+    "{file} has {voxels:.3g} voxels by its header, but at most {most:.3g} can be read. Choose "
+    "another image."
+)
+MORE_THAN_HEADER: Final = (
+    "{file} is longer than its header says, so its voxels cannot be told apart from the rest. Copy "
+    "or export it again."
+)
+NEEDS_MEMORY: Final = "{file} needs more memory than is free. Close other programs."
+MOST_VOXELS: Final = 2**29
+"""Voxels of the largest image; a cine of 30 phases of 20 x 512 x 512 has a third of them."""
+SURPLUS: Final = 16 * 2**20
+"""Bytes behind the voxels that are ignored, as some programs fill their files up."""
 
 VoxelArray: TypeAlias = npt.NDArray[Any]
 
@@ -129,21 +153,17 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
     >>> volume.shape, volume.spacing
     ((3, 4, 5), (8.0, 1.5, 1.5))
     """
-    path = Path(path)
-    content = _content(path)
-    kind = next(
-        (k for k in nifti_classes() if k.header_class.may_contain_header(content[:540])), None
-    )
-    if kind is None:
-        raise DataError(NO_NIFTI, file=path)
+    path = given_path(path)
+    kind, content = _content(path)
     header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
-    _check_header(path, header, len(content))
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         stored = np.asanyarray(kind.from_bytes(content).dataobj)
+        voxels = _native(stored).T.reshape(geometry.shape)
+    except MemoryError as error:
+        raise DataError(NEEDS_MEMORY, file=path) from error
     except nifti_errors(ValueError, OSError) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
-    voxels = _native(stored).T.reshape(geometry.shape)
     _check_voxels(path, voxels, allow_blank)
     return Volume(voxels, geometry, path)
 
@@ -301,7 +321,10 @@ def read_info_cfg(folder: Path) -> CardiacPhases | None:
     file = folder / "Info.cfg"
     if not file.is_file():
         return None
-    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_small_text(file, errors="replace")
+    except OSError as error:
+        raise DataError(CANNOT_READ, file=file, reason=error.strerror) from error
     frames = {key: int(n) for key, n in re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, re.M)}
     if min(frames.get("ED", 0), frames.get("ES", 0)) < 1:
         raise DataError(
@@ -310,24 +333,57 @@ def read_info_cfg(folder: Path) -> CardiacPhases | None:
     return CardiacPhases(frames["ED"], frames["ES"])
 
 
-def _content(path: Path) -> bytes:
-    """Return the bytes of the file, unpacked to the end, so that gzip compares its checksum."""
+def _content(path: Path) -> tuple[Any, bytes]:
+    """Return nibabel's class for the file, and the unpacked bytes that its header describes.
+
+    What follows is unpacked without being kept, so that gzip compares its checksum.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not packed:
+                return _read_image(path, file, os.fstat(file.fileno()).st_size)
+            with io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK // 16) as stream:  # type: ignore[type-var]
+                return _read_image(path, stream, None)
     except FileNotFoundError as error:
         raise DataError("{file} does not exist.", file=path) from error
     except EOFError as error:
         raise DataError(TRUNCATED, file=path) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
+    except MemoryError as error:
+        raise DataError(NEEDS_MEMORY, file=path) from error
     except OSError as error:
-        raise DataError(
-            "{file} cannot be read ({reason}).", file=path, reason=error.strerror
-        ) from error
+        raise DataError(CANNOT_READ, file=path, reason=error.strerror) from error
 
 
-def _check_header(path: Path, header: Any, size: int) -> None:
+def _read_image(path: Path, stream: IO[bytes], size: int | None) -> tuple[Any, bytes]:
+    """Read header and voxels of ``size`` unpacked bytes, None if the size is unknown."""
+    start = stream.read(HEADER_BYTES)
+    kind = next((k for k in nifti_classes() if k.header_class.may_contain_header(start)), None)
+    if start.startswith(LFS_START):
+        raise DataError(IMAGE_POINTER, file=path)
+    if kind is None:
+        raise DataError(NO_NIFTI, file=path)
+    header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
+    expected = _check_header(path, header)
+    content = start + stream.read(max(0, expected - len(start)))
+    surplus = max(0, len(start) - expected)
+    if size is None:
+        while surplus <= SURPLUS and (chunk := stream.read1(CHUNK)):  # type: ignore[attr-defined]
+            surplus += len(chunk)
+    else:
+        surplus = size - expected
+    if len(content) < expected:
+        raise DataError(TRUNCATED, file=path)
+    if surplus > SURPLUS:
+        raise DataError(MORE_THAN_HEADER, file=path)
+    return kind, content
+
+
+def _check_header(path: Path, header: Any) -> int:
+    """Return the length in bytes of a file with this header, up to its last voxel."""
     lengths = [int(length) for length in header["dim"][1 : 1 + max(0, int(header["dim"][0]))]]
     if len(lengths) < 3:
         raise DataError(
@@ -368,9 +424,12 @@ def _check_header(path: Path, header: Any, size: int) -> None:
             file=path,
             spacing=steps,
         )
-    expected = float(header["vox_offset"]) + math.prod(lengths) * stored.itemsize
-    if not size >= expected:
-        raise DataError(TRUNCATED, file=path)
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= SURPLUS:  # which NaN is not either
+        raise DataError(DAMAGED_NIFTI, file=path, reason=f"its voxels begin at byte {offset:g}")
+    if (voxels := math.prod(lengths)) > MOST_VOXELS:
+        raise DataError(TOO_LARGE, file=path, voxels=voxels, most=MOST_VOXELS)
+    return int(offset) + voxels * stored.itemsize
 
 
 def _native(stored: VoxelArray) -> VoxelArray:
@@ -401,7 +460,7 @@ def _label_type(labels: VoxelArray) -> type[np.uint8] | type[np.uint16]:
 def _write(
     path: Path | str, array: VoxelArray, like: Volume | Geometry, *, intent: str = "none"
 ) -> None:
-    path = Path(path)
+    path = given_path(path)
     geometry = like.geometry if isinstance(like, Volume) else like
     if array.shape != geometry.shape:
         raise DataError(

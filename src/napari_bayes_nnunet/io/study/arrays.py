@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,6 +15,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior, VoxelBox
 from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import replacing
+from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, read_volume, write_labels
 
@@ -26,6 +27,10 @@ IMAGE: Final = "image.nii.gz"
 POSTERIOR: Final = "posterior"
 STEPS_PER_BIT: Final = 4096
 """Resolution of maps; finer noise would make their files five times as large."""
+
+_ARRAYS: Final = ("probabilities", "members", "box", "shape")
+_MOST: Final = {"probabilities": 256, "members": 2048}
+"""Most classes and members of a posterior."""
 
 MISSING_POSTERIOR = "{file} is missing. Restore it from a backup."
 DAMAGED_POSTERIOR = "{file} is damaged or cut short ({reason}). Restore it from a backup."
@@ -94,11 +99,10 @@ def read_posterior(
     Raises DataError for a file that is missing, damaged or of another volume.
     """
     try:
-        with file.open("rb") as stream, np.load(stream) as stored:
-            arrays = {name: stored[name] for name in ("probabilities", "members", "box", "shape")}
+        arrays = read_npz(file, _ARRAYS, partial(_check_size, file, prediction.shape))
     except FileNotFoundError as error:
         raise DataError(MISSING_POSTERIOR, file=file) from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED_NPZ as error:
         raise DataError(DAMAGED_POSTERIOR, file=file, reason=type(error).__name__) from error
     return StoredPosterior(
         prediction=prediction,
@@ -150,6 +154,18 @@ def save_edited(folder: Path, labels: VoxelArray, geometry: Geometry) -> None:
     if file.exists():
         read_labels_on(file, geometry)
     write_labels(file, labels, geometry)
+
+
+def _check_size(file: Path, volume: tuple[int, ...], name: str, header: ArrayHeader) -> None:
+    """Raise DataError before an array is unpacked that is larger than the volume allows."""
+    count, *sides = header.shape or (0,)
+    if name in _MOST:
+        inside = len(sides) == 3 and all(a <= b for a, b in zip(sides, volume, strict=True))
+        fits = inside and count <= _MOST[name] and header.dtype == np.uint8
+    else:
+        fits = math.prod(header.shape) <= 6 and header.dtype.kind == "i"
+    if not fits:
+        raise DataError(FOREIGN_POSTERIOR, file=file)
 
 
 def _checked_box(file: Path, arrays: Mapping[str, VoxelArray], shape: tuple[int, ...]) -> VoxelBox:

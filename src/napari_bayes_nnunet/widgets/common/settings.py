@@ -12,6 +12,7 @@ from platformdirs import user_config_path
 from ...app.remote.device import RemoteDevice
 from ...io.files.atomic import write_json
 from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
 
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
@@ -99,6 +100,6 @@ class Settings:
 
     def _content(self) -> dict[str, Any]:
         try:
-            return parse_json(self._path.read_bytes(), dict[str, Any])
+            return parse_json(read_small(self._path), dict[str, Any])
         except (OSError, ValueError):
             return {}

@@ -211,8 +211,7 @@ def _summary(folder: EnsembleFolder) -> str:
 
 
 def _problems(folder: EnsembleFolder) -> list[str]:
-    refused = [f"{m.path.name}: {m.refused}." for m in folder.members if not m.usable]
-    return [*folder.problems, *refused]
+    return [*folder.problems, *folder.refusals]
 
 
 def _disable(combo: QComboBox, index: int, reason: str) -> None:

@@ -1,0 +1,77 @@
+"""DICOM files whose headers ask for more memory than their pixels need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom import limits
+from napari_bayes_nnunet.io.dicom.headers import read_images
+from napari_bayes_nnunet.io.dicom.pixels import read_pixels
+
+from ...helpers.dicoms import made_voxels, slice_file
+
+PIXELS = made_voxels((80, 64))
+
+
+@pytest.fixture
+def image_file(tmp_path: Path) -> Path:
+    return slice_file(tmp_path / "a", PIXELS)
+
+
+def assert_pixels_refused(file: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_pixels(read_images(file))
+    assert caught.value.values == {"file": "a", "reason": "ValueError"}
+
+
+def test_deflated_file_is_read_up_to_a_limit(
+    image_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = pydicom.dcmread(image_file)
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.save_as(image_file)
+    assert np.array_equal(read_pixels(read_images(image_file))[0], PIXELS)
+    monkeypatch.setattr(limits, "MOST_UNPACKED", 10_000)
+    assert read_images(image_file) == []
+
+
+def test_file_with_billions_of_frames_is_left_out(image_file: Path) -> None:
+    image = pydicom.dcmread(image_file)
+    image.NumberOfFrames = 2**31 - 1
+    image.save_as(image_file)
+    assert read_images(image_file) == []
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
+def test_frame_with_too_many_pixels_is_refused(image_file: Path, syntax: pydicom.uid.UID) -> None:
+    image = pydicom.dcmread(image_file)
+    image.compress(syntax)
+    image.Rows = image.Columns = 65535
+    image.save_as(image_file)
+    assert_pixels_refused(image_file)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_frame_of_another_size_is_refused(image_file: Path, syntax: pydicom.uid.UID) -> None:
+    image = pydicom.dcmread(image_file)
+    image.compress(syntax)
+    frame = next(pydicom.encaps.generate_frames(image.PixelData, number_of_frames=1))
+    size = b"".join(n.to_bytes(2) for n in PIXELS.shape)
+    wide = b"".join(n.to_bytes(4) for n in PIXELS.shape[::-1])
+    changed = frame.replace(size, b"\xea\x60\xea\x60", 1).replace(wide, b"\0\0\xea\x60" * 2, 1)
+    assert changed != frame
+    image.PixelData = encapsulate([changed])
+    image.save_as(image_file)
+    assert_pixels_refused(image_file)

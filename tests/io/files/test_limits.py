@@ -1,0 +1,37 @@
+"""Reading with an upper limit, and files whose content is larger than they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files import limits
+from napari_bayes_nnunet.io.files.json_files import LARGE_FILE, read_json
+
+
+def test_file_above_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(bytes(11))
+    assert limits.read_small(file, most=11) == bytes(11)
+    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        limits.read_small(file, most=10)
+
+
+def test_huge_json_file_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "plans.json"
+    with file.open("wb") as stream:
+        stream.truncate(5 * 10**9)  # a sparse file
+    with pytest.raises(DataError) as caught:
+        read_json(file, dict, repair="")
+    assert caught.value.statement.template == LARGE_FILE
+    assert caught.value.values["file"] == file
+
+
+def test_lines_of_a_text_end_as_in_python(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes("\ufeffä\r\nb\rc\n".encode())
+    assert limits.read_small_text(file, encoding="utf-8-sig") == "ä\nb\nc\n"
