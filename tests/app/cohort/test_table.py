@@ -83,3 +83,25 @@ def test_failed_final_write_raises(tmp_path, monkeypatch) -> None:
 
 def locked(*_, **__):
     raise PermissionError("open in another program")
+
+
+def test_study_called_like_a_formula_is_continued(tmp_path) -> None:
+    names = ["=HYPERLINK(1)", "@a", "-1+1", "'=b"]
+    first = summary(tmp_path)
+    for name in names:
+        first.add(row(name, notes=("=1+1",)))
+    first.close()
+    assert all(case.startswith("'") for case in cases(tmp_path))
+    second = summary(tmp_path)
+    second.add(row(names[0], seconds=2.0))
+    second.close()
+    assert sorted(cases(tmp_path)) == sorted(f"'{name}" for name in names)
+
+
+def test_earlier_row_without_a_number_is_left_out(tmp_path) -> None:
+    summary(tmp_path).close()
+    table = tmp_path / "cohort.csv"
+    fields = table.read_text().count(",") - 2
+    table.write_text(f"{table.read_text()}a,done,good{fields * ','}\nb,done,0.5{fields * ','}\n")
+    summary(tmp_path).close()
+    assert cases(tmp_path) == ["b"]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...io.files.atomic import write_text
+from ...io.files.csv_text import csv_rows, csv_text
+from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
 from .page import CohortPage
 from .row import NUMBERS, StudyRow
@@ -44,6 +46,8 @@ class CohortSummary:
 
 
 _UNITS: Final = {"EF": "percent", "mass": "g"}
+_LARGEST: Final = 2**28
+"""Bytes of the largest table that is continued: that of half a million studies."""
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 
@@ -64,12 +68,12 @@ class CohortTable:
         """Append a row at once, unless an earlier row has to be replaced at the end."""
         if row.case not in self._before:
             with self._file.open("ab", buffering=0) as file:
-                file.write(_lines([_values(row)]).encode())
+                file.write(csv_text([_values(row)]).encode())
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""
         every = self._before | {row.case: _values(row) for row in rows}
-        write_text(self._file, _lines([_head(), *sorted(every.values(), key=_worst_first)]))
+        write_text(self._file, csv_text([_head(), *sorted(every.values(), key=_worst_first)]))
 
 
 def listed_studies(table: Path) -> list[str]:
@@ -85,13 +89,19 @@ def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
 def _rows_in(file: Path) -> dict[str, list[Any]]:
     """Return study → row of the table of an earlier run."""
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.reader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = csv_rows(io.StringIO(read_small(file, most=_LARGEST).decode(), newline=""))
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return {}
     if not rows or rows[0] != _head():
         return {}
-    return {row[0]: row for row in rows[1:] if len(row) == len(rows[0])}
+    return {row[0]: row for row in rows[1:] if len(row) == len(rows[0]) and _is_number(row[2])}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not text or math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _head() -> list[str]:
@@ -114,9 +124,3 @@ def _values(row: StudyRow) -> list[Any]:
     texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
     ends = (row.seconds, row.device, *texts)
     return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *ends]
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()

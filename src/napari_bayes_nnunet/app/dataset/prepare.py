@@ -8,8 +8,6 @@ files: ``splits_final.json`` (folds of whole patients), ``groups.csv`` (see ``io
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import secrets
 import shutil
@@ -27,6 +25,7 @@ from ...io.dataset.raw_dataset import SPLITS, patient_splits, splits_to_json
 from ...io.dataset.release import CaseReader, CaseVolumes, Release, ReleaseCase
 from ...io.dataset.writer import BUILDING, ENDING, appearing
 from ...io.files.atomic import write_json, write_text
+from ...io.files.csv_text import csv_text
 from ...io.images.nifti import write_image, write_labels
 from .. import AppError
 
@@ -177,12 +176,10 @@ def _write_tables(release: Release, cases: list[ReleaseCase], folder: Path) -> N
         {case.name: _all_groups(case) for case in cases},
         patients={case.name: case.patient for case in cases},
     )
-    text = io.StringIO()
     facts = {case.patient: release.facts[case.patient] for case in cases}
-    table = csv.DictWriter(text, ["patient", *next(iter(facts.values()))], lineterminator="\n")
-    table.writeheader()
-    table.writerows({"patient": patient, **values} for patient, values in facts.items())
-    write_text(folder / PATIENTS, text.getvalue())
+    columns = list(next(iter(facts.values())))
+    rows = ([patient, *map(values.get, columns)] for patient, values in facts.items())
+    write_text(folder / PATIENTS, csv_text([["patient", *columns], *rows]))
 
 
 def _write_splits(cases: list[ReleaseCase], folder: Path) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...io.files.atomic import null_for_nan, write_json, write_text
+from ...io.files.csv_text import csv_text
 from ..report.output_folder import unwritable
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation, StructureResult
@@ -128,13 +127,12 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
     """
     groups = sorted({name for m in methods for case in m.cases for name in case.groups})
     detection = sorted({name for m in methods for case in m.cases for name in case.detection})
-    file = io.StringIO()
-    rows = csv.writer(file, lineterminator="\n")
+    rows: list[Sequence[Any]] = []
     of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
     others = ("method", "case", "patient", "structure", *_OF_STRUCTURE, *_OF_CASE)
     of_groups = (f"group {name}" if name in others else name for name in groups)
     head = (*others[:3], *of_groups, *others[3:])
-    rows.writerow([*head, *of_detection])
+    rows.append([*head, *of_detection])
     for method in methods:
         for case in method.cases:
             start = [
@@ -144,8 +142,8 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
                 *(case.groups.get(g, "") for g in groups),
             ]
             for name, numbers in _rows_of(case, detection):
-                rows.writerow([*start, name, *map(_field, numbers)])
-    return file.getvalue()
+                rows.append([*start, name, *map(_field, numbers)])
+    return csv_text(rows)
 
 
 def _rows_of(case: CaseEvaluation, detection: Sequence[str]) -> Iterator[tuple[str, list[float]]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from ...core.problems import Action
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
+from ...io.files.csv_text import csv_text
 from .. import AppError
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
 
@@ -63,11 +63,10 @@ def report_csv(evaluation: QueueEvaluation) -> str:
 
     Shares are fractions; ``_low`` and ``_high`` bound the 95 % interval over patients.
     """
-    file = io.StringIO()
-    rows = csv.writer(file, lineterminator="\n")
+    rows: list[Sequence[Any]] = []
     numbers = ("found_at_30_percent", "times_random", "of_best_possible", "area_under_curve")
     steps = range(0, 101, 10)
-    rows.writerow(
+    rows.append(
         [
             *("errors", "order", "title", "border"),
             *(f"{number}{end}" for number in numbers for end in ("", "_low", "_high")),
@@ -80,13 +79,13 @@ def report_csv(evaluation: QueueEvaluation) -> str:
         border = "left out" if result.leaves_out_border else "counted"
         values = [v for estimate in estimates for v in (estimate.value, *estimate.interval)]
         curve = found.curve[list(steps)]
-        rows.writerow(
+        rows.append(
             [
                 *(result.errors, result.order, result.title, border),
                 *(f"{value:.4f}" for value in (*values, *curve)),
             ]
         )
-    return file.getvalue()
+    return csv_text(rows)
 
 
 def queue_text(evaluation: QueueEvaluation) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ...core.heart.function import Measured
 from ...core.problems import Action
 from ...io import DataError
 from ...io.files.atomic import write_text
+from ...io.files.csv_text import csv_text
 from .outcome import ReviewOutcome, all_names
 from .report_page import report_page
 
@@ -30,15 +29,14 @@ def write_numbers(
     An unknown number is an empty field; spreads are sample SDs over the members. Raises DataError
     if the file cannot be written.
     """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_COLUMNS)
+    rows: list[Sequence[Any]] = []
+    rows.append(_COLUMNS)
     for name in all_names(before, after):
         either = after.get(name) or before[name]
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
-        rows.writerow((*texts, *_cells(before.get(name)), *_cells(after.get(name))))
-    _write(file, text.getvalue())
+        rows.append((*texts, *_cells(before.get(name)), *_cells(after.get(name))))
+    _write(file, csv_text(rows))
 
 
 def write_review_report(file: Path, review: ReviewOutcome) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.files.atomic import replacing, write_text
+from ...io.files.csv_text import csv_text
 from ..report.figures import encode_png
 from ..report.output_folder import unwritable
 from .analysis import LayerDistances, TrajectoryAnalysis
@@ -85,10 +84,9 @@ def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
         for name in analysis.maps
         for end, values in _columns(analysis, name).items()
     }
-    file = io.StringIO()
-    rows = csv.writer(file, lineterminator="\n")
+    rows: list[Sequence[Any]] = []
     titles = [f"pseudo_dice_{name}" for name in structures]
-    rows.writerow(["epoch", "cycle", "member", "learning_rate", *titles, *columns])
+    rows.append(["epoch", "cycle", "member", "learning_rate", *titles, *columns])
     indices = {int(epoch): index for index, epoch in enumerate(analysis.epochs)}
     for epoch in sorted({*reports, *indices}):
         dice = reports[epoch].pseudo_dice if epoch in reports else {}
@@ -96,8 +94,8 @@ def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
         layers = ["" if index is None else _number_text(v[index]) for v in columns.values()]
         member = int(index is not None and analysis.is_member[index])
         start = [epoch, schedule.cycle(epoch), member, f"{schedule.learning_rate(epoch):.9g}"]
-        rows.writerow([*start, *(_number_text(dice.get(name)) for name in structures), *layers])
-    return file.getvalue()
+        rows.append([*start, *(_number_text(dice.get(name)) for name in structures), *layers])
+    return csv_text(rows)
 
 
 def _columns(analysis: TrajectoryAnalysis, name: str) -> Mapping[str, NDArray[np.float64]]:
@@ -113,12 +111,11 @@ def _columns(analysis: TrajectoryAnalysis, name: str) -> Mapping[str, NDArray[np
 
 def distances_csv(analysis: TrajectoryAnalysis) -> str:
     """Return one row a layer: distances in the unit of the weights, and in norms of the weights."""
-    file = io.StringIO()
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["layer", *_distances(analysis.layers[0])])
+    rows: list[Sequence[Any]] = []
+    rows.append(["layer", *_distances(analysis.layers[0])])
     for layer in analysis.layers:
-        rows.writerow([layer.name, *map(_number_text, _distances(layer).values())])
-    return file.getvalue()
+        rows.append([layer.name, *map(_number_text, _distances(layer).values())])
+    return csv_text(rows)
 
 
 def _distances(layer: LayerDistances) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .. import DataError
 from ..files.atomic import write_text
+from ..files.csv_text import csv_rows, csv_text
+from ..files.limits import read_small_text
 from .patients import DEFAULT_PATIENT, patient_of
 
 GROUPS_FILE = "groups.csv"
@@ -58,12 +60,11 @@ def write_groups(
 ) -> None:
     """Write ``groups.csv`` into ``folder``, one row a case, with its patient and its groups."""
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([CASE, PATIENT, *names])
-    for case, values in groups.items():
-        table.writerow([case, patients[case], *(values.get(name, "") for name in names)])
-    write_text(folder / GROUPS_FILE, text.getvalue())
+    rows = (
+        [case, patients[case], *(values.get(name, "") for name in names)]
+        for case, values in groups.items()
+    )
+    write_text(folder / GROUPS_FILE, csv_text([[CASE, PATIENT, *names], *rows]))
 
 
 def _find(path: Path) -> Path | None:
@@ -73,8 +74,8 @@ def _find(path: Path) -> Path | None:
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
+        text = read_small_text(file, encoding="utf-8-sig")
+        header, *lines = csv_rows(io.StringIO(text), strict=True) or [[]]
     except OSError as error:
         raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     except (ValueError, csv.Error) as error:

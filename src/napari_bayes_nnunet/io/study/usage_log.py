@@ -7,7 +7,6 @@ the ensemble is uncertain about.
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections import Counter
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import DataError
+from ..files.csv_text import csv_rows, csv_text
+from ..files.limits import read_small
 
 USE_LOG: Final = "use_log.csv"
 UNCERTAIN_ABOVE: Final = 0.2
@@ -114,7 +115,7 @@ def read_use(file: Path) -> list[UseRow]:
     Raises DataError if the file cannot be read.
     """
     try:
-        lines = file.read_bytes().split(b"\n")[:-1]
+        lines = read_small(file).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -170,9 +171,7 @@ def _line(row: UseRow) -> bytes:
 
 
 def _csv(fields: Iterable[object]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue().encode()
+    return csv_text([fields]).encode()
 
 
 def _one_line(text: str) -> str:
@@ -181,7 +180,9 @@ def _one_line(text: str) -> str:
 
 def _row(line: str) -> UseRow | None:
     try:
-        time, phase, z, seconds, tool, inside, outside, threshold, state = next(csv.reader([line]))
+        time, phase, z, seconds, tool, inside, outside, threshold, state = next(
+            iter(csv_rows([line]))
+        )
         return UseRow(
             time=datetime.fromisoformat(time),
             phase=int(phase) if phase else None,
@@ -193,5 +194,5 @@ def _row(line: str) -> UseRow | None:
             threshold=float(threshold),
             state=state,
         )
-    except (ValueError, csv.Error, StopIteration):  # the header line, or a damaged line
+    except (ValueError, csv.Error):  # the header line, or a damaged line
         return None
