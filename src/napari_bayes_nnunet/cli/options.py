@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,22 @@ class Resources(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"Expected a resource such as GPU=1, found {value!r}.", param, ctx)
 
 
-PATH = click.Path(path_type=Path)
+class GivenPath(click.Path):
+    """Type of a path; an empty text, as of an unset variable, does not mean the current folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path."""
+        if isinstance(value, str) and not value.strip():
+            self.fail("The path is empty. Give the path of a file or folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = GivenPath(path_type=Path)
 members_option = click.option(
     "--members",
     default=30,

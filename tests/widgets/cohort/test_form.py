@@ -49,7 +49,9 @@ def test_choices_can_be_restored(form, tmp_path, qtbot) -> None:
     assert other.results.path == tmp_path / "mnms_segmented"
 
 
-@pytest.mark.parametrize("kept", [{}, {"images": 3, "phases": None}, {"results": []}])
+@pytest.mark.parametrize(
+    "kept", [{}, {"images": 3, "phases": None}, {"results": []}, {"images": "", "results": ""}]
+)
 def test_invalid_saved_choices_are_ignored(form, kept) -> None:
     form.set_choices(kept)
     assert form.choices() == {"phases": "ED,ES"}

@@ -68,7 +68,7 @@ class CohortForm(QWidget):
     def set_choices(self, kept: Mapping[str, Any]) -> None:
         """Show saved choices; whether the folders exist is checked at the start of a run."""
         for name, row in (("images", self.images), ("results", self.results)):
-            if isinstance(kept.get(name), str):
+            if isinstance(kept.get(name), str) and kept[name]:
                 row.set_path(Path(kept[name]))
         self._images = self.images.path
         self.phases.setCurrentIndex(max(self.phases.findData(kept.get("phases")), 0))

@@ -92,13 +92,15 @@ class EvaluationForm(QWidget):
     def set_folders(self, saved: Mapping[str, Any]) -> None:
         """Show the folders that `folders` returned, except those that no longer exist."""
         try:
-            methods = [(str(m["name"]), Path(m["folder"])) for m in saved.get("methods", [])]
+            methods = [
+                (str(m["name"]), Path(m["folder"])) for m in saved.get("methods", []) if m["folder"]
+            ]
             paths = {
                 row: Path(saved[name])
                 for row, name in ((self.labels, "labels"), (self.images, "images"))
-                if name in saved
+                if saved.get(name)
             }
-            report = Path(saved["report"]) if "report" in saved else None
+            report = Path(saved["report"]) if saved.get("report") else None
         except (TypeError, KeyError, AttributeError):  # the settings file was edited by hand
             return
         self.methods.set_methods([(name, path) for name, path in methods if path.is_dir()])

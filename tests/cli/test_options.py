@@ -1,0 +1,42 @@
+"""Types of options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.cli.options import PATH, GivenPath
+
+PATHS = [
+    pytest.param(command, parameter, id=f"{name} {parameter.name}")
+    for name, command in main.commands.items()
+    for parameter in command.params
+    if isinstance(parameter.type, click.Path)
+]
+
+
+@pytest.mark.parametrize(("command", "parameter"), PATHS)
+def test_every_path_refuses_an_empty_text(
+    command: click.Command, parameter: click.Parameter
+) -> None:
+    assert isinstance(parameter.type, GivenPath)
+    context = click.Context(command)
+    given: str | tuple[str, ...] = ("a", " ") if parameter.nargs == -1 else ""
+    with pytest.raises(click.BadParameter):
+        parameter.type_cast_value(context, given)
+
+
+def test_current_folder_is_a_path() -> None:
+    assert PATH.convert(".", None, None) == Path()
+    assert PATH.convert(Path("a"), None, None) == Path("a")
+
+
+def test_empty_image_begins_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["predict", "ensemble", "", "-o", "out"])
+    assert done.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
