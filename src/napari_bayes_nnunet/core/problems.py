@@ -67,6 +67,8 @@ class Action(StrEnum):
     """Choose another value of the setting ``setting``."""
     START_WORKER = "start worker"
     """Start a Dask worker with ``command``."""
+    WAIT = "wait"
+    """Wait until another process has ended."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -98,6 +100,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.OMIT: "leave out {setting}",
     Action.OTHER_VALUE: "choose another {setting}",
     Action.START_WORKER: "start one with: {command}",
+    Action.WAIT: "wait until it has ended",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -17,6 +17,7 @@ from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone, speech
+from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import unwritable
 from .mixture import refuse_mixture
@@ -76,6 +77,13 @@ def run_cohort(
     Both files are complete however the generator ends. Studies that seem finished come first, so
     that their rows are soon in the table again. Raises AppError.
     """
+    with locked_output(request.prediction.output):
+        yield from _run_locked(request, cohort, run_tasks, work=work)
+
+
+def _run_locked(
+    request: CohortRequest, cohort: FoundStudies, run_tasks: RunTasks, *, work: Work
+) -> Generator[StudyDone, None, None]:
     tasks = sorted(_tasks(request, cohort), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}

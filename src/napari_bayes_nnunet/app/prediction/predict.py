@@ -27,6 +27,7 @@ from .output_files import (
     write_case,
     write_cine,
 )
+from .output_lock import locked_case
 from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
 from .resume_check import check_report, finished_phases, matches_request, unverified_notes
@@ -59,7 +60,9 @@ def predict(
             source = case_image(image, series=request.series, named_by_folder=request.folder_names)
             case = source.case
             _claim_names([case], seen)
-            yield predict_case(ensemble, request, source, on_member=on_member, seen=seen)
+            with locked_case(request.output, case):
+                outcome = predict_case(ensemble, request, source, on_member=on_member, seen=seen)
+            yield outcome
         except (DataError, ModelError, AppError) as error:
             named = image.name in str(error)
             yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")

@@ -36,6 +36,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.OMIT: "keep the default of “{setting}”",
     Action.OTHER_VALUE: "choose another value of “{setting}”",
     Action.START_WORKER: "start one in a terminal with: {command}",
+    Action.WAIT: "wait until it has ended",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
