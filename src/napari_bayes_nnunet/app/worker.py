@@ -52,7 +52,8 @@ from .messages import (
 )
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
-from .segmentation.ensemble import Ensemble, Image
+from .segmentation.ensemble import Ensemble
+from .segmentation.image_check import Image
 from .segmentation.prediction_cache import PredictionCache
 from .segmentation.result import (
     Segmentation,

@@ -38,6 +38,12 @@ DAMAGED_PLANS = (
 UNUSABLE_PLANS = (
     "This version of nnU-Net cannot use plans.json ({reason}). Install the version that wrote it."
 )
+WRONG_SIZE = (
+    "The heart cannot be {size} mm large, which follows from voxels of {spacing} mm (z, y, x). "
+    "Correct the spacing of the image, or its unit."
+)
+MOST_RESAMPLED = 2**29
+"""Voxels at the spacing of the network."""
 FEWER_SLICES = "The device is short of memory. Now {count} slice(s) are computed at a time."
 SUMS_ON_CPU = "The device is short of memory. Sums are now kept on the CPU."
 ALL_ON_CPU = "The device is short of memory. Everything is now computed on the CPU, more slowly."
@@ -93,8 +99,17 @@ class Predictor:
         needed = (self._plans.transpose_forward, self._plans.transpose_backward)
         schemes = (settings.normalization_schemes, settings.use_mask_for_norm)
         functions = (settings.resampling_fn_data, settings.resampling_fn_probabilities)
+        needed += (settings.resampling_fn_seg,)
         if settings.preprocessor_class is None or not all((*needed, *schemes, *functions)):
             raise ValueError("the preprocessing is missing")
+        for channel in range(len(self._names)):
+            _ = self._plans.foreground_intensity_properties_per_channel[str(channel)]
+            _ = settings.normalization_schemes[channel], settings.use_mask_for_norm[channel]
+
+    @property
+    def _names(self) -> dict[str, Any]:
+        """Names of the channels by number."""
+        return self._dataset_json.get("channel_names") or self._dataset_json["modality"]
 
     def start_over(self) -> None:
         """Undo all steps down, because the next image may be smaller."""
@@ -118,7 +133,7 @@ class Predictor:
 
         Raises ModelError if the network takes another number of channels.
         """
-        names = self._dataset_json.get("channel_names") or self._dataset_json["modality"]
+        names = self._names
         if len(image) != len(names):
             raise ModelError(
                 "The ensemble needs {needed} channel(s) ({names}), but the image has {channels}. "
@@ -127,6 +142,7 @@ class Predictor:
                 names=", ".join(str(name) for name in names.values()),
                 channels=len(image),
             )
+        self._check_size(image, spacing)
         properties: dict[str, Any] = {"spacing": list(spacing)}
         preprocessor = self._configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
@@ -135,6 +151,26 @@ class Predictor:
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
         return PreparedImage(self.on_device(padded), (slice(None), *unpad[1:]), properties)
+
+    def _check_size(self, image: NDArray[Any], spacing: tuple[float, ...]) -> None:
+        """Raise ModelError if the image has no voxel, or too many, at the network's spacing.
+
+        nnU-Net resamples the part of an image that is not 0.
+        """
+        is_part = image.any(axis=0)
+        axes = range(3)
+        parts = [np.flatnonzero(is_part.any(axis=tuple(set(axes) - {a}))) for a in axes]
+        order = self._plans.transpose_forward
+        lengths = np.array([int(parts[a][-1] - parts[a][0]) + 1 for a in order])
+        steps = np.array([spacing[a] for a in order])
+        target = [*steps[: 3 - len(self.patch_size)], *self._configuration.spacing]
+        resampled = np.round(lengths * steps / target)
+        if resampled.min() < 1 or resampled.prod() > MOST_RESAMPLED:
+            raise ModelError(
+                WRONG_SIZE,
+                size=_lengths_text(lengths * steps, order),
+                spacing=_lengths_text(steps, order),
+            )
 
     def probabilities(
         self,
@@ -299,6 +335,11 @@ class Predictor:
                 "This computer does not have enough memory for this image. Close other programs, "
                 "or use a computer with more memory."
             ) from error
+
+
+def _lengths_text(lengths: NDArray[Any], order: Sequence[int]) -> str:
+    """Return lengths along the transposed axes as a text in the order (z, y, x)."""
+    return " x ".join(f"{lengths[list(order).index(axis)]:.3g}" for axis in range(3))
 
 
 def _all_finite(logits: Sequence[torch.Tensor]) -> bool:

@@ -34,7 +34,7 @@ from napari_bayes_nnunet.app.remote.connection import (
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.remote.ensemble import RemoteEnsemble
 from napari_bayes_nnunet.app.remote.wire_format import PackedArray
-from napari_bayes_nnunet.app.segmentation.ensemble import NOT_FINITE
+from napari_bayes_nnunet.app.segmentation.image_check import NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior

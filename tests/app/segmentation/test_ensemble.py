@@ -8,12 +8,13 @@ import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.ensemble import EMPTY_IMAGE, LV_NOT_SEGMENTED, NOT_FINITE
+from napari_bayes_nnunet.app.segmentation.ensemble import LV_NOT_SEGMENTED
 from napari_bayes_nnunet.app.segmentation.forward_pass import (
     ForwardPass,
     interleave_passes,
     make_passes,
 )
+from napari_bayes_nnunet.app.segmentation.image_check import EMPTY_IMAGE, NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -21,7 +22,8 @@ from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.nnunet.inference import Predictor
+from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
 from tests.helpers.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
@@ -289,3 +291,22 @@ def test_public_names():
         assert getattr(napari_bayes_nnunet, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         napari_bayes_nnunet.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e4])
+def test_spacing_in_another_unit_is_refused(ensemble, factor):
+    with pytest.raises(ModelError) as caught:
+        ensemble.segment(made_image((3, 20, 20)), tuple(factor * step for step in SPACING))
+    assert caught.value.statement.template == WRONG_SIZE
+
+
+def test_outlier_changes_nothing_but_the_notes(ensemble):
+    image = made_image((4, 40, 50))
+    outlier = image.copy()
+    outlier[1, 20, 20] = image.max()  # on which the value of the outlier is clipped
+    expected = ensemble.segment(outlier, SPACING)
+    outlier[1, 20, 20] = 1e9
+    result = ensemble.segment(outlier, SPACING)
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    assert len(result.notes) == len(expected.notes) + 1
+    assert result.report()["notes"] == list(result.notes)

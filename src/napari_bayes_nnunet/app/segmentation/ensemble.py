@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -11,7 +10,6 @@ from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior, most_probable
@@ -24,9 +22,11 @@ from ...core.heart.measurements import (
 from ...core.steps import drain, map_steps
 from ...core.types import Mirroring, Precision, Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from ...io.files.given_path import given_path
 from .. import AppError
 from .case_scores import validation_warnings
 from .forward_pass import ForwardPass
+from .image_check import Image, checked_image
 from .inspection import check_weights
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
@@ -37,15 +37,10 @@ from .result import Segmentation, Snapshot
 from .settings import SegmentationSettings
 from .temperature import chosen_temperature
 
-_LARGEST = 1e18
-"""Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
 LV_NOT_SEGMENTED = (
     "ED and ES are found from the LV, which this ensemble does not segment. Choose the phases by "
     "number."
 )
-NOT_FINITE = "The image has NaN or infinite voxels. Remove them before segmenting it."
-EMPTY_IMAGE = "All voxels of the image are 0. Choose another image."
-Image = NDArray[Any]
 
 
 class Ensemble:
@@ -85,7 +80,7 @@ class Ensemble:
         from ...nnunet.inference import Predictor
 
         if not isinstance(folder, EnsembleFolder):
-            folder = find_ensemble(Path(folder))
+            folder = find_ensemble(given_path(folder))
         self._notes: list[str] = []
         self._notify = notify
         self._predictor = Predictor(
@@ -236,7 +231,7 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
-        images = [InputImage(_checked(image, spacing), spacing)]
+        images = [_input(image, spacing)]
         for forward_pass in passes:
             yield from self._members.predict(
                 forward_pass, images, mirroring=mirroring, should_stop=should_stop
@@ -260,7 +255,7 @@ class Ensemble:
             images = np.moveaxis(cine[:, first : first + together], 1, 0)
             predictions = self._members.predict(
                 ForwardPass((member,)),
-                [InputImage(_checked(image, spacing), spacing) for image in images],
+                [_input(image, spacing) for image in images],
                 mirroring="none",
                 should_stop=should_stop,
             )
@@ -289,7 +284,7 @@ class Ensemble:
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
-        return ImageProgress(InputImage(_checked(image, spacing), spacing), statistics)
+        return ImageProgress(_input(image, spacing), statistics)
 
     def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
         statistics = progress.statistics
@@ -320,33 +315,12 @@ class Ensemble:
             seconds=seconds,
             structures=self.structures,
             warnings=validation_warnings(self.folder, volumes, spreads, agreement),
-            notes=(*self._notes, *plan.notes(progress.done)),
+            notes=(*self._notes, *progress.image.notes, *plan.notes(progress.done)),
             member_labels=progress.member_labels(plan),
         )
 
 
-def _checked(image: Image, spacing: Spacing) -> Image:
-    """Return the image as (channels, Z, Y, X). Raises AppError if it cannot be segmented."""
-    channels = image[None] if image.ndim == 3 else image
-    if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
-        raise AppError(
-            "The image has the shape {shape} and the type {type}. Use a (Z, Y, X) image of real "
-            "numbers.",
-            shape=image.shape,
-            type=image.dtype,
-        )
-    if not np.isfinite(channels).all():
-        raise AppError(NOT_FINITE)
-    largest = max(abs(float(channels.min())), abs(float(channels.max())))
-    if largest > _LARGEST:
-        raise AppError(
-            "The image has voxel values up to {largest:.3g}. Check how it was converted.",
-            largest=largest,
-        )
-    if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
-        raise AppError(
-            "The spacing {spacing} is invalid. Use three positive lengths in mm.", spacing=spacing
-        )
-    if not channels.any():
-        raise AppError(EMPTY_IMAGE)
-    return channels
+def _input(image: Image, spacing: Spacing) -> InputImage:
+    """Return the image to segment. Raises AppError if it cannot be segmented."""
+    channels, notes = checked_image(image, spacing)
+    return InputImage(channels, spacing, notes=notes)

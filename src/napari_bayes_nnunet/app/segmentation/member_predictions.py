@@ -28,12 +28,16 @@ class _Opened(NamedTuple):
 
 @dataclass
 class InputImage:
-    """Image (channels, Z, Y, X) with its spacing (z, y, x) in mm, digest and preprocessed form."""
+    """Image (channels, Z, Y, X) with its spacing (z, y, x) in mm, digest and preprocessed form.
+
+    ``notes`` are sentences on what was changed.
+    """
 
     channels: Any
     spacing: tuple[float, float, float]
     digest: str = ""
     prepared: PreparedImage | None = None
+    notes: tuple[str, ...] = ()
 
 
 class MemberPredictor:

@@ -18,7 +18,8 @@ from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels
 from ..messages import StageStarted
 from ..segmentation.case_scores import CaseScores, case_scores, score_ranges
-from ..segmentation.ensemble import Ensemble, Image
+from ..segmentation.ensemble import Ensemble
+from ..segmentation.image_check import Image
 from ..segmentation.result import Segmentation
 from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest

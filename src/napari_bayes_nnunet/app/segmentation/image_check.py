@@ -1,0 +1,81 @@
+"""Checks of an image before it is segmented, and single voxels that are far outside."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.counts import format_count
+from ...core.types import Spacing
+from .. import AppError
+
+Image: TypeAlias = NDArray[Any]
+"""(Z, Y, X) or (channels, Z, Y, X)."""
+
+WRONG_SHAPE: Final = (
+    "The image has the shape {shape} and the type {type}. Use a (Z, Y, X) image of real numbers."
+)
+NOT_FINITE: Final = "The image has NaN or infinite voxels. Remove them before segmenting it."
+LARGE_VALUES: Final = "The image has voxel values up to {largest:.3g}. Check how it was converted."
+WRONG_SPACING: Final = "The spacing {spacing} is invalid. Use three positive lengths in mm."
+EMPTY_IMAGE: Final = "All voxels of the image are 0. Choose another image."
+CONSTANT_IMAGE: Final = "All voxels of the image are {value:g}. Choose another image."
+CLIPPED: Final = (
+    "{count} far outside the other values (up to {furthest:.3g}) counted as {limit:.3g}."
+)
+_LARGEST: Final = 1e18
+"""Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
+_SHARE: Final = 0.1
+"""Percent of the voxels at either end that may be outliers."""
+_FAR: Final = 5
+"""Distance from the other 99.8 %, in multiples of their range, from which a voxel is an outlier.
+
+The furthest voxel in 259 images of ACDC and Sunnybrook is at 0.4.
+"""
+
+
+def checked_image(image: Image, spacing: Spacing) -> tuple[Image, tuple[str, ...]]:
+    """Return the image as (channels, Z, Y, X), and sentences on what was changed.
+
+    An image without outliers is returned as it is. Raises AppError if it cannot be segmented.
+    """
+    channels = image[None] if image.ndim == 3 else image
+    if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
+        raise AppError(WRONG_SHAPE, shape=image.shape, type=image.dtype)
+    if not np.isfinite(channels).all():
+        raise AppError(NOT_FINITE)
+    largest = max(abs(float(channels.min())), abs(float(channels.max())))
+    if largest > _LARGEST:
+        raise AppError(LARGE_VALUES, largest=largest)
+    if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise AppError(WRONG_SPACING, spacing=spacing)
+    if not channels.any():
+        raise AppError(EMPTY_IMAGE)
+    if all(channel.min() == channel.max() for channel in channels):
+        raise AppError(CONSTANT_IMAGE, value=float(channels.flat[0]))
+    clipped = [_without_outliers(channel) for channel in channels]
+    notes = tuple(note for _, note in clipped if note)
+    return (np.stack([channel for channel, _ in clipped]) if notes else channels), notes
+
+
+def _without_outliers(voxels: Image) -> tuple[Image, str]:
+    """Return (Z, Y, X) voxels with outliers moved to the nearest other value, and a note.
+
+    nnU-Net divides by the standard deviation of all voxels, so that a single one of 1e9 takes the
+    contrast from all others. Voxels of 0 do not count, because they surround many images.
+    """
+    others = voxels[voxels != 0].astype(np.float64)
+    low, high = np.percentile(others, (_SHARE, 100 - _SHARE))
+    reach = _FAR * (high - low)
+    far = (voxels < low - reach) | (voxels > high + reach)
+    if not reach or not far.any():
+        return voxels, ""
+    near = voxels[~far]
+    low, high = near.min(), near.max()
+    furthest = max(voxels[far].tolist(), key=abs)
+    count = format_count(int(np.count_nonzero(far)), "voxel")
+    limit = high if furthest > high else low
+    return voxels.clip(low, high), CLIPPED.format(count=count, furthest=furthest, limit=limit)

@@ -1,0 +1,60 @@
+"""Images that cannot be segmented, and single voxels that are far outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.image_check import (
+    CLIPPED,
+    CONSTANT_IMAGE,
+    checked_image,
+)
+
+from ...helpers.models import made_image
+
+SPACING = (8.0, 1.5, 1.5)
+
+
+@pytest.mark.parametrize("value", [1, -1024, 0.5])
+def test_constant_image_is_refused(value: float) -> None:
+    for image in (np.full((3, 20, 20), value), np.full((2, 3, 20, 20), value)):
+        with pytest.raises(AppError) as caught:
+            checked_image(image, SPACING)
+        assert caught.value.statement.template == CONSTANT_IMAGE
+        assert caught.value.values == {"value": value}
+
+
+def test_one_constant_channel_is_accepted() -> None:
+    image = np.stack([made_image((3, 20, 20)), np.full((3, 20, 20), 7, np.float32)])
+    assert checked_image(image, SPACING)[1] == ()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint8])
+def test_ordinary_image_is_returned_as_it_is(dtype: type) -> None:
+    image = made_image((3, 40, 40)).clip(0, 255).astype(dtype)
+    image[1, 20, 20] = 255  # a bright vessel
+    channels, notes = checked_image(image, SPACING)
+    assert np.shares_memory(channels, image)
+    assert notes == ()
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9])
+def test_voxel_far_outside_is_clipped(value: float) -> None:
+    image = made_image((3, 40, 40))
+    expected = image.copy()
+    inside = np.delete(image.ravel(), 500)
+    expected.flat[500] = limit = inside.max() if value > 0 else inside.min()
+    image.flat[500] = value
+    channels, notes = checked_image(image, SPACING)
+    np.testing.assert_array_equal(channels[0], expected)
+    assert channels.dtype == image.dtype
+    assert notes == (CLIPPED.format(count="1 voxel", furthest=value, limit=limit),)
+    assert image.flat[500] == value  # the caller's array is left alone
+
+
+def test_large_bright_region_is_no_outlier() -> None:
+    image = made_image((3, 40, 40))
+    image[:, :5, :5] = 1e6
+    assert checked_image(image, SPACING)[1] == ()
