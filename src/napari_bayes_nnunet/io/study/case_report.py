@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
+
+from annotated_types import Interval
 
 from ...core.ensemble.pass_order import interleaved
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
@@ -14,13 +16,14 @@ REPORT_FORMAT: Final = 2
 """Number ``format`` of a report; those of version 0.1.0 have none and count as 1."""
 MEMBER_NAMES: Final = ("training", "fold", "cycle", "epoch")
 """Keys of a member in a report that name the member, but not its weights."""
+Milliliters: TypeAlias = Annotated[float, Interval(ge=0, le=1e7)]
 _REPAIR: Final = "Delete it, and segment the case again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Volume:
-    ensemble: float
-    members: list[float] = field(default_factory=list)
+    ensemble: Milliliters
+    members: list[Milliliters] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,11 @@ class ReportEntries:
     notes: list[str] = field(default_factory=list)
     ED: Ordinal | None = None
     ES: Ordinal | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for one of the two phases without the other."""
+        if (self.ED is None) != (self.ES is None):
+            raise ValueError("A phase is missing.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,136 @@
+"""Every change of one entry of an ensemble's JSON files is accepted or refused in a sentence.
+
+The changed files are read as `inspect` and `predict` do, up to the network. What they hold is
+checked when it is read, so nothing that follows can fail because of it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from napari_bayes_nnunet.app.segmentation.case_scores import validation_warnings
+from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.segmentation.temperature import chosen_temperature
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.heart.measurements import measure_spread
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    RunFolder,
+    TrainingRecord,
+    add_member,
+    write_record,
+)
+
+from ...helpers.fuzzing import unexpected
+from ...helpers.models import LABELS, made_image, make_model
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of one member with everything that its JSON files may hold."""
+    model = make_model(tmp_path_factory.mktemp("fuzzed"), members=1)
+    run = RunFolder(model)
+    run.members("0").mkdir()
+    next(model.glob("fold_0/*.pth")).rename(run.member("0", 9))
+    plans = json.loads(run.plans.read_text())
+    del plans["configurations"]["3d_fullres"]
+    plans["checkpoint_ensemble"] = {"schedule": {"epochs": 10, "cycles": 1}, "seed": 1}
+    run.plans.write_text(json.dumps(plans))
+    scores = {"pairwise_dice": [0.8, 0.9], "volume_ml": [20.0, 250.0]}
+    record = TrainingRecord(
+        name="hearts",
+        configuration="2d",
+        schedule=RestartSchedule(epochs=10, cycles=1),
+        selection=MemberSelection(per_cycle=1, step=1),
+        batch_size=2,
+        iterations_per_epoch=1,
+        labels=LABELS,
+        channels=["cine0"],
+        software={"torch": "2"},
+        dataset={"name": "a", "cases": {"p1": {"image_bytes": [1], "label_sha256": "0"}}},
+        folds={
+            "0": {
+                "training_cases": ["p1"],
+                "validation_cases": ["p2"],
+                "added_cycles": [{"training_cases": ["p1"], "dataset": {"name": "b", "cases": {}}}],
+            }
+        },
+        validation={"0": {"method": "multi", "members": 1, "structures": {"LV": scores}}},
+    )
+    write_record(run.record, record)
+    add_member(run, "0", 9)
+    (model / "temperatures.json").write_text(
+        json.dumps(
+            [
+                {
+                    "temperature": 1.5,
+                    "method": "multi",
+                    "members": ["fold 0 epoch 9"],
+                    "mirroring": "full",
+                    "cases": ["p2"],
+                }
+            ]
+        )
+    )
+    return run
+
+
+def read_and_describe(run: RunFolder) -> EnsembleFolder:
+    """Read the ensemble and everything in it that `inspect` and `predict` use."""
+    folder = find_ensemble(run.path)
+    inspection_text(folder)
+    json.dumps(inspection_json(folder))
+    volumes = dict.fromkeys(LABELS, 10.0)
+    spreads = {name: measure_spread([9.0, 11.0]) for name in LABELS}
+    validation_warnings(folder, volumes, spreads, dict.fromkeys(LABELS, 0.1))
+    chosen_temperature(folder, SegmentationSettings(temperature="fitted"))
+    if folder.record is not None:
+        for fold in folder.record.folds:
+            folder.record.training_cases(fold)
+            folder.record.validation_cases(fold)
+            folder.record.trained_on(fold)
+            folder.record.is_complete(fold)
+    return folder
+
+
+EVERY = [5, pytest.param(1, marks=pytest.mark.slow)]
+"""Steps that meet all places, and in turn all values, or all changes."""
+
+
+@pytest.mark.parametrize("every", EVERY)
+@pytest.mark.parametrize("name", ["ensemble.json", "temperatures.json", "dataset.json"])
+def test_changed_file_is_read_or_refused(run: RunFolder, name: str, every: int) -> None:
+    failed, accepted, refused = unexpected(
+        run.path / name, lambda: read_and_describe(run), every=every
+    )
+    assert failed == []
+    assert accepted > 0
+    assert refused > 0
+
+
+@pytest.mark.filterwarnings("ignore:Detected old nnU-Net plans format")
+@pytest.mark.parametrize("every", EVERY)
+def test_changed_plans_are_read_or_refused(run: RunFolder, every: int) -> None:
+    import torch
+
+    from napari_bayes_nnunet.nnunet.inference import Predictor
+    from napari_bayes_nnunet.nnunet.weights import expected_shapes
+
+    image = made_image((2, 30, 20))[None]
+
+    def read() -> None:
+        folder = find_ensemble(run.path)
+        parts = folder.plans, folder.dataset_json, folder.configuration
+        expected_shapes(*parts)
+        predictor = Predictor(*parts, device=torch.device("cpu"))
+        weights = predictor.network.module.state_dict()
+        prepared = predictor.prepare(image, (6.0, 1.5, 1.2))
+        predictor.probabilities([prepared], weights, mirrors=[()])
+
+    failed, accepted, refused = unexpected(run.plans, read, every=every)
+    assert failed == []
+    assert accepted > 0
+    assert refused > 0
