@@ -16,10 +16,11 @@ from napari_bayes_nnunet.app.training.preflight import (
     assess_request,
     check_cases,
 )
-from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.request import EVERY_CASE, TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
@@ -73,7 +74,7 @@ def test_a_good_dataset_is_ready(data):
     assert preflight.all_problems == ()
     assert preflight.ready
     assert preflight.dataset == dataset
-    assert (preflight.fold, preflight.pattern) == ("0", r"^(.+?)(?=(?:_E[DS])?_frame)")
+    assert (preflight.fold, preflight.pattern) == ("0", DEFAULT_PATIENT)
     assert len(preflight.splits) == 5
     assert preflight.split_file is None
     assert [row.check.name for row in preflight.rows] == TEN
@@ -211,11 +212,15 @@ def test_a_pattern_that_matches_some_cases(data):
     assert preflight.ready
 
 
-def test_the_usual_pattern_need_not_match(tmp_path):
+def test_names_without_patients_are_said_to_be_patients(tmp_path):
     data = make_dataset(tmp_path / "data", patients=3, frames=1)
     for file in data.rglob("*_frame01*"):
         file.rename(file.with_name(file.name.replace("_frame01", "")))
-    assert judge(ask(data)).problems == ()
+    preflight = judge(ask(data))
+    problem = only(preflight.problems)
+    assert (problem.text.template, problem.text.values) == (EVERY_CASE, {"count": 3})
+    assert problem.text.remedies == (Remedy(Action.NAME_PATIENT),)
+    assert preflight.ready
 
 
 def test_a_fold_that_does_not_exist(tmp_path):

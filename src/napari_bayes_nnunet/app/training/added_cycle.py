@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.problems import Action
-from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import TrainingRecord
 from .. import AppError
@@ -65,7 +65,7 @@ def _check_kept(record: TrainingRecord, fold: str, now: dict[str, Any]) -> None:
 def _new_cases(record: TrainingRecord, fold: str, now: dict[str, Any]) -> list[str]:
     """Return cases that are new, except those of patients held out for validation."""
     began = record.trained_on(fold)["cases"]
-    pattern = record.patient or DEFAULT_PATIENT
+    pattern = record.patient_pattern
     held_back = {patient_of(case, pattern) for case in record.validation_cases(fold)}
     return [
         case for case in now if case not in began and patient_of(case, pattern) not in held_back

@@ -96,7 +96,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
             _check_same_split(record, fold, splits, frozen=frozen)
             splits = _as_recorded(record, fold, splits)
         else:
-            _check_patients(request, fold, splits)
+            _check_patients(request.patient or record.patient_pattern, fold, splits)
             record = _with_fold(record, dataset, fold, splits)
         yield TrainingJob(
             request=request,
@@ -231,12 +231,11 @@ def _check_same_split(
     )
 
 
-def _check_patients(request: TrainingRequest, fold: str, splits: list[Split] | None) -> None:
+def _check_patients(pattern: str, fold: str, splits: list[Split] | None) -> None:
     """Raise AppError if a patient is in the training and in the validation of the split."""
     if splits is None:
         return
     split = splits[int(fold)]
-    pattern = request.patient or DEFAULT_PATIENT
     patients = {case: patient_of(case, pattern) for case in (*split.train, *split.validation)}
     for shared in shared_patients(split.train, split.validation, patients, f"fold {fold}"):
         raise AppError.from_statement(shared)
@@ -262,8 +261,8 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         selection=request.selection or preset.selection,
         batch_size=request.batch_size or preset.batch_size,
         iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
-        dropout_placement=request.dropout_placement or "encoder",
         dropout=preset.dropout if request.dropout is None else request.dropout,
+        dropout_placement=request.dropout_placement or "encoder",
         keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,
         channels=dataset.channels,
@@ -271,7 +270,7 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         licence=request.licence or str(licence),
         command=request.command,
-        patient=request.patient or "",
+        patient=request.patient or DEFAULT_PATIENT,
         software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
         dataset={"name": dataset.path.name, "cases": dataset.signature()},
     )

@@ -119,8 +119,8 @@ def assess_request(
     problems = check_dataset(dataset, checks)
     run = RunFolder(request.output.absolute())
     settled, fold = _start(request, dataset, run, problems)
-    pattern = request.patient or (settled and settled.patient) or DEFAULT_PATIENT
-    patients = _patients(dataset, pattern, request.patient, problems)
+    pattern = request.patient or (settled.patient_pattern if settled else DEFAULT_PATIENT)
+    patients = _patients(dataset, pattern, problems, chosen=bool(request.patient or not settled))
     frozen = run.splits if settled and run.splits.exists() else None
     file = frozen or _split_file(request, dataset)
     splits = None
@@ -179,16 +179,16 @@ def _start(
 
 
 def _patients(
-    dataset: RawDataset, pattern: str, requested: str | None, problems: list[DatasetProblem]
+    dataset: RawDataset, pattern: str, problems: list[DatasetProblem], *, chosen: bool
 ) -> dict[str, str]:
     """Return the patient of every case; each case is a patient if the pattern fits none.
 
-    ``requested`` is the pattern of the request, None if it has none.
+    ``chosen``: the pattern is the choice of this request, not that of an earlier start.
     """
     names = [case.name for case in dataset.cases]
     with _noting_errors(problems, None):
         patients = {name: patient_of(name, pattern) for name in names}
-        if warning := pattern_warning(requested, names):
+        if chosen and (warning := pattern_warning(pattern, names)):
             problems.append(DatasetProblem(warning, None, blocks=False))
         return patients
     return {name: name for name in names}

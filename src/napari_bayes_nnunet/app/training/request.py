@@ -14,13 +14,21 @@ from typing import Any, Literal
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
 from ...core.types import DropoutPlacement
-from ...io.dataset.patients import DEFAULT_PATIENT, without_patient
+from ...io.dataset.patients import (
+    DEFAULT_PATIENT,
+    no_patient_is_shared,
+    patient_of,
+    without_patient,
+)
 from ...io.dataset.raw_dataset import RawDataset, Split, join_names, patient_splits, read_splits
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from .. import AppError
 
 Preset = Literal["paper", "demo", "quick", "tiny"]
 NetworkSize = Literal["full", "small", "tiny"]
+EVERY_CASE = (
+    "Each of the {count} cases counts as a patient of its own, because no two names share one."
+)
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 
@@ -46,6 +54,7 @@ class TrainingRequest:
     batch_size: int | None = None
     iterations_per_epoch: int | None = None
     dropout: float | None = None
+    dropout_placement: DropoutPlacement | None = None
     split: Path | None = None
     patient: str | None = None
     device: str = "auto"
@@ -55,7 +64,6 @@ class TrainingRequest:
     num_gpus: int = 1
     keep_trajectory: bool = False
     licence: str | None = None
-    dropout_placement: DropoutPlacement | None = None
     command: str = ""
 
 
@@ -260,9 +268,12 @@ def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str])
 def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | None:
     """Return a warning if a requested pattern does not match some case names.
 
-    Raises AppError if it matches none.
+    Without one, return a warning if the names do not show which cases are of one patient. Raises
+    AppError if a requested pattern matches none.
     """
-    if pattern in (None, DEFAULT_PATIENT):
+    if pattern is None or pattern == DEFAULT_PATIENT:
+        if no_patient_is_shared({case: patient_of(case) for case in cases}):
+            return statement(EVERY_CASE, Action.NAME_PATIENT, count=len(cases))
         return None
     unmatched = without_patient(cases, pattern)
     if len(unmatched) == len(cases):

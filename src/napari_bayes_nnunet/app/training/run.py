@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ...core.counts import format_count
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
-from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import splits_to_json
 from ...io.ensemble.run_folder import (
     EpochReport,
@@ -112,7 +112,8 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
 def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
     """Yield warnings for the user. Raises DataError if the training cannot run."""
     names = [case.name for case in job.dataset.cases]
-    if warning := pattern_warning(job.request.patient, names):
+    asks = job.request.patient or not job.settled
+    if asks and (warning := pattern_warning(job.request.patient, names)):
         yield warning
     if not job.settled:
         record, preset = job.record, PRESETS[job.record.preset or "paper"]
@@ -270,7 +271,7 @@ def _runner_on_cards(
 
 def _training_text(job: TrainingJob) -> str:
     """Return the numbers of cases and patients, which show if the patient pattern is wrong."""
-    pattern = job.request.patient or job.record.patient or DEFAULT_PATIENT
+    pattern = job.request.patient or job.record.patient_pattern
     parts = []
     for use, cases in (
         ("training", job.record.training_cases(job.fold)),

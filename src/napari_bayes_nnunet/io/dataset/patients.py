@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import DataError
 
-DEFAULT_PATIENT = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""Pattern of the patient's part of a case name: all before ``_frame`` or ``_ED_frame``."""
+DEFAULT_PATIENT = (
+    r"^(sub-[^_/]+(?=[_/])"
+    r"|.+?(?=[_/]ses-|(?:[_/](?i:E[DS]))?[_/](?:frame|phase_?\d)|[_/](?i:E[DS])$))"
+)
+"""Pattern of the patient's part of a case name, or of its path in a tree.
+
+It is the subject of BIDS (``sub-01``), else all before the session (``_ses-01``), the frame
+(``_frame01``, ``_ED_frame01``), the phase (``_phase01``), or ``_ED`` or ``_ES`` at the end.
+"""
+PATIENT_OF_0_1_0 = r"^(.+?)(?=(?:_E[DS])?_frame)"
+"""Default of version 0.1.0, by which its runs were split; they do not record it."""
 BAD_PATTERN = "{pattern!r} is not a valid pattern for the patient ({reason}). Correct the pattern."
 
 
@@ -23,6 +32,15 @@ def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
 def without_patient(cases: Sequence[str], pattern: str) -> list[str]:
     """Return the cases that ``pattern`` does not match; each counts as a patient of its own."""
     return [case for case in cases if not _patient_in(case, pattern)]
+
+
+def no_patient_is_shared(patients: Mapping[str, str]) -> bool:
+    """Return whether every case counts as a patient because names do not say more.
+
+    ``patients`` gives the patient of every case. A name that names its patient says more.
+    """
+    is_unnamed = any(case == patient for case, patient in patients.items())
+    return is_unnamed and 1 < len(patients) == len(set(patients.values()))
 
 
 def _patient_in(case: str, pattern: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.types import DropoutPlacement
 from .. import DataError
+from ..dataset.patients import PATIENT_OF_0_1_0
 from ..files.atomic import remove_leftovers, write_json, write_text
 from ..files.checksum import sha256
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
@@ -111,7 +112,8 @@ class TrainingRecord:
     ``folds`` holds, per fold, its cases, its members, and what its added cycles were trained on:
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
-    ``patient`` is the pattern of the patient's part of a case name.
+    ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
+    no ``dropout_placement``, and no ``patient`` unless one was requested.
 
     ``validation`` holds, per fold, how the validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
@@ -128,9 +130,9 @@ class TrainingRecord:
     channels: list[str]
     preset: str = ""
     dropout: float = 0.0
+    dropout_placement: DropoutPlacement = "everywhere"
     keep_trajectory: bool = False
     seed: int | None = None
-    dropout_placement: DropoutPlacement = "everywhere"
     licence: str = "unknown"
     command: str = ""
     patient: str = ""
@@ -138,6 +140,11 @@ class TrainingRecord:
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def patient_pattern(self) -> str:
+        """Pattern by which the cases were split, also if the record does not have it."""
+        return self.patient or PATIENT_OF_0_1_0
 
     def schedule_of(self, fold: str) -> RestartSchedule:
         """Return the schedule with the cycles that were added to the training of ``fold``."""

@@ -13,7 +13,7 @@ from .form import NarrowComboBox
 
 OWN = "own"
 PATTERNS = {
-    DEFAULT_PATIENT: "Everything before _frame",
+    DEFAULT_PATIENT: "Everything before phase and session",
     r"^([^_]+)": "Everything before the first _",
     r"^(.+)_": "Everything before the last _",
     r"^(.+)$": "The whole name",
