@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     NO_MUTUAL_INFORMATION,
     NO_PROBABILITIES,
     NO_REFERENCE,
+    NO_SHARED_PATIENT,
     NOT_IN_COMMON,
     NOT_IN_GROUPS,
     NOT_IN_OTHER_METHOD,
@@ -36,6 +37,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
@@ -92,6 +94,54 @@ def test_case_of_a_folder_equals_its_arrays(predictions, labels):
     for seed, case in enumerate(method.cases, start=1):
         expected = made_case(seed, case=case.case, patient=case.patient)
         assert json.dumps(case.to_json()) == json.dumps(expected.to_json())
+
+
+def test_tree_of_a_cohort_equals_a_flat_folder(predictions, labels, tmp_path):
+    tree, references = tmp_path / "cohort", tmp_path / "references"
+    for case in CASES:
+        patient = case[:2]
+        write_reference(references / patient, f"heart{case[2:]}", heart())
+        for file in predictions.glob(f"{case}*"):
+            (tree / patient).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tree / patient / file.name.replace(patient, "heart"))
+    name_labels(references)
+    (tree / "p1" / "heart").mkdir()
+    (tree / "p1" / "heart" / "study.json").touch()
+    shutil.copy(predictions / f"{CASES[0]}.nii.gz", tree / "p1" / "heart" / "prediction.nii.gz")
+    found, expected = run(tree, references), run(predictions, labels)
+    assert [case.case for case in found.cases] == [f"{c[:2]}/heart{c[2:]}" for c in CASES]
+    assert [case.patient for case in found.cases] == ["p1/heart", "p1/heart", "p2/heart"]
+    assert found.notes == ()
+    for case, same in zip(found.cases, expected.cases, strict=True):
+        assert case.structures == same.structures
+        assert case.ece == same.ece
+
+
+def test_one_reference_for_two_patients_is_refused(predictions, labels, tmp_path):
+    for patient in ("p1", "p2"):
+        shutil.copytree(predictions, tmp_path / "cohort" / patient)
+    with pytest.raises(DataError) as caught:
+        run(tmp_path / "cohort", labels)
+    assert caught.value.statement.template == SHARED_REFERENCE
+
+
+@pytest.mark.parametrize(
+    ("names", "patients"), [(("x_ED", "x_ES"), 1), (("sub-1_ses-1", "sub-1_ses-2"), 1)]
+)
+def test_phases_and_sessions_are_of_one_patient(labels, tmp_path, names, patients):
+    for seed, case in enumerate(names, start=1):
+        write_answer(tmp_path / "ours", case, answer(seed))
+        write_reference(labels, case, heart())
+    found = run(tmp_path / "ours", labels)
+    assert (found.patients, found.notes) == (patients, ())
+
+
+def test_cases_without_shared_names_are_noted(labels, tmp_path):
+    for seed, case in enumerate(("x", "y"), start=1):
+        write_answer(tmp_path / "ours", case, answer(seed))
+        write_reference(labels, case, heart())
+    assert run(tmp_path / "ours", labels).notes == (f"{NO_SHARED_PATIENT}: x, y (2 of 2).",)
+    assert run(tmp_path / "ours", labels, patient="^(.+)$").notes == ()
 
 
 def test_progress_counts_cases_of_all_methods(predictions, labels):

@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.evaluation.queue import (
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.info import StudyInfo
@@ -229,11 +230,26 @@ def test_study_without_its_labels_is_refused(studies, labels):
 
 def test_two_studies_of_one_case_are_refused(studies, labels):
     write(studies / "again", "p1_frame01", {None: doubtful(4)})
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(DataError) as caught:
         evaluate_queue(studies, labels)
-    folders = {studies / "p1_frame01", studies / "again" / "p1_frame01"}
-    assert {caught.value.values["first"], caught.value.values["second"]} == folders
-    assert caught.value.values["case"] == "p1_frame01"
+    assert caught.value.statement.template == SHARED_REFERENCE
+    cases = {"p1_frame01", "again/p1_frame01"}
+    assert {caught.value.values["first"], caught.value.values["second"]} == cases
+
+
+def test_tree_of_a_cohort_equals_a_flat_folder(studies, labels, evaluation, tmp_path):
+    for case in ("p1_frame01", "p1_frame09", "p2_frame01"):
+        patient, frame = case.split("_")
+        (tmp_path / "cohort" / patient).mkdir(parents=True, exist_ok=True)
+        moved = (studies / case).rename(tmp_path / "cohort" / patient / frame)
+        info = json.loads((moved / "study.json").read_text())
+        (moved / "study.json").write_text(json.dumps(info | {"case": frame}))
+        (file,) = labels.glob(f"{case}*")
+        name = file.name.replace(case, frame)
+        (tmp_path / "references" / patient).mkdir(parents=True, exist_ok=True)
+        file.rename(tmp_path / "references" / patient / name)
+    found = evaluate_queue(tmp_path / "cohort", tmp_path / "references")
+    assert (found.studies, found.patients, found.errors) == (3, 2, evaluation.errors)
 
 
 def test_reference_on_another_grid_is_refused(studies, labels):

@@ -82,6 +82,7 @@ def test_preview_counts_cases_labels_and_patients(request_, tmp_path):
 
 @pytest.mark.parametrize("name", ["p1_gt", "p1", "p1_frame01_gt"])
 def test_preview_finds_references_by_name(request_, tmp_path, name):
+    write_answer(tmp_path / "multi", "p1_frame01", answer(1), phase=1)
     write_reference(tmp_path / "refs", name, heart())
     assert preview_evaluation(changed(request_, labels=tmp_path / "refs")).labelled == 1
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ...core.heart.measurements import canonical_structure
 from ...core.heart.structures import match_structure
+from ...io.evaluation.label_tree import reference_names
 from ...io.evaluation.predictions import Prediction, read_prediction
 from ...io.evaluation.references import Reference, known_reference, structure_numbers
 from ...io.images.nifti import ENDINGS
@@ -57,9 +58,16 @@ class CasePair:
 
 
 def read_pair(
-    predictions: Path, labels: Path, case: str, *, only: frozenset[str] | None = None
+    predictions: Path,
+    labels: Path,
+    case: str,
+    *,
+    reference_case: str | None,
+    only: frozenset[str] | None = None,
 ) -> CasePair:
     """Read a case of the folder ``predictions`` and its reference in ``labels``.
+
+    ``reference_case`` is the case of the reference (`match_references`), None if it has none.
 
     The meaning of the predicted labels is read from ``<case>.json``, else from a ``dataset.json``
     in or above the folder, else from that of the reference.
@@ -68,7 +76,7 @@ def read_pair(
     that cannot be read and a reference that does not match.
     """
     prediction = read_prediction(predictions, case)
-    _refuse_same_file(prediction, labels)
+    _refuse_same_file(prediction, labels, reference_case or case)
     reference_structures = structure_numbers(labels)
     structures = prediction.structures or reference_structures
     if structures is None:
@@ -79,13 +87,15 @@ def read_pair(
             labels=labels,
         )
     _refuse_values_without_meaning(prediction, structures)
-    reference = known_reference(
-        labels,
-        _without_phase(prediction),
-        prediction.phase,
-        structures=structures,
-        geometry=prediction.labels.geometry,
-    )
+    reference = None
+    if reference_case is not None:
+        reference = known_reference(
+            labels,
+            reference_case,
+            prediction.phase,
+            structures=structures,
+            geometry=prediction.labels.geometry,
+        )
     titles = structure_titles(structures)
     return CasePair(
         prediction=prediction,
@@ -123,9 +133,13 @@ def _without_phase(prediction: Prediction) -> str:
     return prediction.case.removesuffix("" if phase is None else f"_frame{phase:02d}")
 
 
-def _refuse_same_file(prediction: Prediction, labels: Path) -> None:
-    source = prediction.labels.source
-    same = (labels / f"{prediction.case}{end}{ending}" for end in ("", "_gt") for ending in ENDINGS)
+def _refuse_same_file(prediction: Prediction, labels: Path, case: str) -> None:
+    source, phase = prediction.labels.source, prediction.phase
+    same = (
+        labels / f"{PurePosixPath(case).parent / name}{ending}"
+        for name, _ in reference_names(PurePosixPath(case).name, phase)
+        for ending in ENDINGS
+    )
     if any(file.is_file() and file.samefile(source) for file in same):
         raise AppError(
             "{file} would be compared with itself. Choose another folder of reference labels.",

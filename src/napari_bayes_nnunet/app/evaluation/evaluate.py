@@ -13,10 +13,14 @@ import numpy as np
 
 from ...core.heart.structures import match_structure
 from ...core.steps import map_steps
-from ...io.dataset.groups import patients_of, read_groups
-from ...io.dataset.patients import DEFAULT_PATIENT
+from ...io.dataset.groups import names_in_tables, patients_of, read_groups
+from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared
 from ...io.dataset.raw_dataset import join_names
-from ...io.evaluation.predictions import predicted_cases, predicted_structures
+from ...io.evaluation.predictions import (
+    match_references,
+    predicted_cases,
+    predicted_structures,
+)
 from ...io.evaluation.references import Reference, structure_numbers
 from .. import AppError
 from .case import CaseEvaluation, evaluate_case
@@ -41,6 +45,7 @@ NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
 SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
+NO_SHARED_PATIENT: Final = "Each counts as a patient of its own (no two names share one)"
 NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 
@@ -149,7 +154,7 @@ def evaluate(
     patient: str = DEFAULT_PATIENT,
     only: frozenset[str] | None = None,
 ) -> Generator[EvaluationProgress, None, MethodEvaluation]:
-    """Measure every prediction in a folder that has reference labels.
+    """Measure every prediction in a tree of folders that has reference labels.
 
     ``predictions`` and ``labels`` are as in `io.evaluation`; ``patient`` is the pattern of the
     patient's part of a case name (`patients_of`).
@@ -162,15 +167,18 @@ def evaluate(
     """
     check_folder(labels, "reference labels")
     names, groups = predicted_cases(predictions), read_groups(labels)
-    patients = patients_of(names, labels, pattern=patient)
+    references = match_references(predictions, names, labels)
+    patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
-        pair = read_pair(predictions, labels, case, only=only)
+        reference = references.get(case)
+        pair = read_pair(predictions, labels, case, reference_case=reference, only=only)
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
-            cases.append(_evaluated(pair, pair.reference, patients[case], groups.get(case, {})))
+            own = groups.get(case) or groups.get(listed_as[case], {})
+            cases.append(_evaluated(pair, pair.reference, patients[case], own))
         yield EvaluationProgress(done, len(names), case)
     if not cases:
         raise AppError(
@@ -187,7 +195,9 @@ def evaluate(
             predictions=predictions,
             structures=", ".join(pair.structures),
         )
-    if groups and groups.keys().isdisjoint(names):
+    if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
+        remarks[NO_SHARED_PATIENT] = names
+    if groups and groups.keys().isdisjoint({*names, *listed_as.values()}):
         remarks[NOT_IN_GROUPS] = [case.case for case in cases]
     notes = (
         f"{remark}: {join_names(noted)} ({len(noted)} of {len(names)})."

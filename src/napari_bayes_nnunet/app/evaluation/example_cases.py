@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io import DataError
+from ...io.evaluation.predictions import match_references
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from .case import CaseEvaluation
 from .case_pair import CasePair, read_pair
@@ -64,11 +65,16 @@ def shown_cases(
         check_folder(images, "images")
     folders = {method.name: method.folder for method in methods if method.folder is not None}
     for case, is_good in chosen_cases(methods):
-        pairs = {name: read_pair(folder, labels, case) for name, folder in folders.items()}
+        pairs = {name: _pair(folder, labels, case) for name, folder in folders.items()}
         if pairs:
             folder = images or _images_folder(labels)
             has_references = folder.is_dir() and folder.samefile(labels)
             yield _shown(case, is_good, pairs, methods, folder, has_references=has_references)
+
+
+def _pair(folder: Path, labels: Path, case: str) -> CasePair:
+    reference = match_references(folder, [case], labels).get(case)
+    return read_pair(folder, labels, case, reference_case=reference)
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:

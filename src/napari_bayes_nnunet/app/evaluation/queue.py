@@ -24,12 +24,16 @@ from ...core.review.queue_yield import (
     wrong_voxels,
 )
 from ...core.types import Phase
-from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
+from ...io.dataset.raw_dataset import join_names
+from ...io.evaluation.label_tree import ReferenceTree
 from ...io.evaluation.references import reference_labels
+from ...io.study.info import read_study_info
 from ...io.study.study import Study, read_study
 from ...io.study.summary import list_studies
 from .. import AppError
-from .evaluate import check_folder
+from ..prediction.output_files import frame_name
+from .evaluate import NO_SHARED_PATIENT, check_folder
 
 Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
@@ -112,22 +116,28 @@ def evaluate_queue(
 ) -> QueueEvaluation:
     """Return the wrong voxels found when the studies in a folder are reviewed by every score.
 
-    ``labels`` contains the references (`reference_labels`). Phases and studies without a reference
-    are left out and noted. ``patient`` is the pattern of the patient's part of a case name, for
-    intervals over patients.
+    ``studies`` and ``labels`` are trees; `ReferenceTree` says which reference belongs to a study.
+    Phases and studies without a reference are left out and noted. ``patient`` is the pattern of the
+    patient's part of a case name, for intervals over patients.
 
     Raises AppError and DataError if there is nothing to evaluate, a study cannot be read, or a
     reference does not match its study.
     """
     check_folder(labels, "reference labels")
     evaluated, notes = [], []
-    for folder in _folders(studies):
+    patients: dict[str, str] = {}
+    cases = _cases(studies)
+    references = _references(cases, labels)
+    for folder, case in cases.items():
         study = read_study(folder)
-        wrong = _wrong_of(study, labels)
+        wrong = _wrong_of(study, labels, references[folder])
         notes += [*study.problems, *_unlabelled(study, wrong)]
         if wrong:
-            evaluated.append(_queued(study, wrong, patient_of(study.info.case, patient)))
+            patients[case] = patient_of(case, patient)
+            evaluated.append(_queued(study, wrong, patients[case]))
             notes += _fallbacks(study)
+    if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
+        notes.append(f"{NO_SHARED_PATIENT}: {join_names(list(patients))}.")
     if not evaluated:
         raise AppError(
             "{labels} has no reference for any study in {studies}. Rename each reference to "
@@ -145,30 +155,45 @@ def evaluate_queue(
     )
 
 
-def _folders(studies: Path) -> Iterator[Path]:
+def _cases(studies: Path) -> dict[Path, str]:
+    """Return folder → case of each study, such as "p1/heart" for one in a sub-folder."""
     check_folder(studies, "studies")
     summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
     if not summaries:
         raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
-    for study, following in zip(summaries, [*summaries[1:], None], strict=True):
-        if study.problem is not None:
-            raise AppError.from_statement(study.problem)
-        if following is not None and study.case == following.case:
-            raise AppError(
-                "{first} and {second} are both studies of {case}. Keep only one of them.",
-                first=study.folder,
-                second=following.folder,
-                case=study.case,
-            )
-        yield study.folder
+    if problem := next((s.problem for s in summaries if s.problem is not None), None):
+        raise AppError.from_statement(problem)
+    return {
+        summary.folder: (summary.folder.relative_to(studies).parent / summary.case).as_posix()
+        for summary in summaries
+    }
 
 
-def _wrong_of(study: Study, labels: Path) -> dict[Phase, WrongVoxels]:
+def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phase, str]]:
+    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
+    named = {
+        (folder, phase): frame_name(case, phase)
+        for folder, case in cases.items()
+        for phase in read_study_info(folder).phases
+    }
+    matches = ReferenceTree(labels).match({name: phase for (_, phase), name in named.items()})
+    references: dict[Path, dict[Phase, str]] = {folder: {} for folder in cases}
+    for (folder, phase), name in named.items():
+        if name in matches:
+            references[folder][phase] = matches[name]
+    return references
+
+
+def _wrong_of(
+    study: Study, labels: Path, references: Mapping[Phase, str]
+) -> dict[Phase, WrongVoxels]:
     """Return the wrong voxels of each phase that has a reference."""
     info, wrong = study.info, {}
     for phase, posterior in study.posteriors.items():
+        if phase not in references:
+            continue
         reference = reference_labels(
-            labels, info.case, phase, structures=info.structures, geometry=info.geometry
+            labels, references[phase], phase, structures=info.structures, geometry=info.geometry
         )
         if reference is not None:
             wrong[phase] = wrong_voxels(posterior.prediction, reference, info.geometry.spacing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +13,8 @@ import numpy as np
 from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT
-from ...io.evaluation.predictions import predicted_cases
+from ...io.evaluation.predictions import match_references, predicted_cases
 from ...io.files.atomic import write_text
-from ...io.images.nifti import ENDINGS
 from .. import AppError
 from ..report.output_folder import check_writable, unwritable
 from .evaluate import (
@@ -119,7 +117,7 @@ class EvaluationOutcome:
 
 
 def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
-    """Return the cases in the folders, from file names alone.
+    """Return the cases in the folders, from the names of files and the phases in reports.
 
     Raises AppError and DataError if the evaluation would fail.
     """
@@ -130,8 +128,7 @@ def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
     refuse_same_folders(request.methods, request.labels)
     check_writable(request.report)
     cases = sorted(common_cases(predicted))
-    stems = {re.sub(r"(_gt)?\.nii(\.gz)?$", "", name) for name in _images_in(request.labels)}
-    labelled = sum(not stems.isdisjoint(_references(case)) for case in cases)
+    labelled = len(match_references(next(iter(request.methods.values())), cases, request.labels))
     if not labelled:
         raise AppError(
             "{labels} has no reference for any of the predictions. Rename each reference after its "
@@ -230,13 +227,3 @@ def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:
         file = BytesIO()
         imsave(file, picture[:, : max(ends) + MARGIN], format="png")
         yield file.getvalue()
-
-
-def _images_in(folder: Path) -> Iterator[str]:
-    return (file.name for file in folder.iterdir() if file.name.endswith(ENDINGS))
-
-
-def _references(case: str) -> set[str]:
-    """Return possible names of the reference, for a phase also those of the whole cine."""
-    cine = re.sub(r"_frame\d+$", "", case)
-    return {case, cine, cine.removesuffix("_4d"), case.replace("_4d_frame", "_frame")}

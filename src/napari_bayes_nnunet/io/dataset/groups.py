@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .. import DataError
 from ..files.atomic import write_text
@@ -48,11 +49,23 @@ def patients_of(
 ) -> dict[str, str]:
     """Return case → patient, from the column ``patient`` of the table, else by `patient_of`.
 
-    ``path`` as for `read_groups`. With another ``pattern`` than the default the table is not used.
+    ``path`` as for `read_groups`; cases may be in the table as `names_in_tables`. With another
+    ``pattern`` than the default the table is not used.
     """
     file = _find(path) if pattern == DEFAULT_PATIENT else None
     listed = {case: row.get(PATIENT) for case, row in _rows(file)} if file else {}
-    return {case: listed.get(case) or patient_of(case, pattern) for case in cases}
+    names = names_in_tables(cases)
+    return {
+        case: listed.get(case) or listed.get(names[case]) or patient_of(case, pattern)
+        for case in cases
+    }
+
+
+def names_in_tables(cases: Sequence[str]) -> dict[str, str]:
+    """Return case → its name without folders, such as "heart" for "p1/heart", if that is unique."""
+    names = {case: PurePosixPath(case).name for case in cases}
+    counts = Counter(names.values())
+    return {case: name if counts[name] == 1 else case for case, name in names.items()}
 
 
 def write_groups(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from .. import DataError
 from ..files.json_files import read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
+from .label_tree import ReferenceTree, label_folders
 from .references import checked_numbers, structure_numbers
 
 ENTROPY_SUFFIX: Final = "_entropy"
@@ -57,23 +58,35 @@ class Prediction:
 
 
 def predicted_cases(folder: Path) -> list[str]:
-    """Return the sorted names of the 3D images with labels in a folder.
+    """Return the sorted names of the 3D images with labels in a folder and its sub-folders.
 
-    The labels of a whole cine are left out if its phases have their own files. Raises DataError if
-    there are none.
+    One in a sub-folder is called by its path, such as "p1/heart". Studies are left out, because
+    their labels lie next to them too, and the labels of a whole cine if its phases have their own
+    files. Raises DataError if there are none.
     """
     if not folder.is_dir():
         raise DataError("{folder} is not a folder. Choose a folder of predictions.", folder=folder)
-    files = (file for file in folder.iterdir() if not file.name.startswith("."))
-    names = {_stem(file) for file in files if file.name.endswith(ENDINGS)}
-    maps = {name + end for name in names for end in (ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX)}
-    cines = {match[1] for name in names if (match := re.fullmatch(r"(.+)_frame\d+", name))}
-    if not (cases := sorted(names - maps - cines)):
+    cases = []
+    for place, names in label_folders(folder):
+        maps = {name + end for name in names for end in (ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX)}
+        cines = {match[1] for name in names if (match := re.fullmatch(r"(.+)_frame\d+", name))}
+        cases += [str(PurePosixPath(place, name)) for name in names - maps - cines]
+    if not cases:
         raise DataError(
             "{folder} has no predictions. Choose a folder with label files <case>.nii.gz.",
             folder=folder,
         )
-    return cases
+    return sorted(cases)
+
+
+def match_references(folder: Path, cases: Sequence[str], labels: Path) -> dict[str, str]:
+    """Return predicted case → case of its reference in the tree ``labels``, without the phase.
+
+    See `ReferenceTree.match`. The phases are those of the reports. Raises DataError also for a
+    damaged report.
+    """
+    phases = {case: _report(folder / f"{case}.json").phase for case in cases}
+    return ReferenceTree(labels).match(phases)
 
 
 def predicted_structures(folder: Path, case: str) -> dict[str, int] | None:
@@ -209,7 +222,3 @@ def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
 def _image_file(folder: Path, name: str) -> Path:
     files = [folder / f"{name}{ending}" for ending in ENDINGS]
     return next((file for file in files if file.is_file()), files[0])
-
-
-def _stem(file: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", file.name)

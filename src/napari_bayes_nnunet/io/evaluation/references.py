@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from ..dataset.check import IGNORE
 from ..files.json_files import read_json
 from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
+from .label_tree import reference_names
 
 
 class Reference(NamedTuple):
@@ -40,8 +41,9 @@ def reference_labels(
 
     ``folder`` contains ``<case>.nii.gz`` or ``<case>_gt.nii.gz``. Phases of a cine are one 4D file
     with such a name, or files such as ``<case>_frame01.nii.gz`` or ``<case>_frame01_gt.nii.gz``.
-    Label names are read from ``dataset.json`` in the folder or above it; without one, labels are
-    numbered like ``structures``. None if the phase has no file, or only 0 in a 4D file.
+    ``case`` may be a path in the folder, such as "p1/heart". Label names are read from
+    ``dataset.json`` in the folder or above it; without one, labels are numbered like
+    ``structures``. None if the phase has no file, or only 0 in a 4D file.
 
     Raises DataError for another grid than ``geometry``, for undefined labels, and if the reference
     lacks a structure of the study.
@@ -155,27 +157,12 @@ def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
 
 
 def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
-    for name, is_frame in _names(case, phase):
+    for name, is_frame in reference_names(case, phase):
         for file in (folder / f"{name}{ending}" for ending in ENDINGS):
             if file.is_file():
                 labels = read_labels(file)
                 return labels if is_frame or phase is None else _frame(labels, phase)
     return None
-
-
-def _names(case: str, phase: int | None) -> Iterator[tuple[str, bool]]:
-    """Yield possible names of the file, and whether it contains only that phase.
-
-    Names in ``_gt`` come first: next to such a file, the one without it is the image, as in ACDC
-    and Sunnybrook.
-    """
-    if phase is not None:
-        # ACDC calls the cine patient001_4d and its phases patient001_frame01.
-        for start in dict.fromkeys((case, case.removesuffix("_4d"))):
-            yield f"{start}_frame{phase:02d}_gt", True
-            yield f"{start}_frame{phase:02d}", True
-    yield f"{case}_gt", False
-    yield case, False
 
 
 def _frame(labels: Volume, phase: int) -> Volume | None:
