@@ -1,4 +1,4 @@
-"""Tests of ``bayes-nnunet evaluate`` in real processes."""
+"""Tests of ``bayes-nnunet evaluate``, the first one in a real process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     NOT_A_FOLDER,
@@ -14,6 +15,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     SAME_PREDICTIONS,
 )
 from napari_bayes_nnunet.app.evaluation.terminal import DUPLICATE_METHOD
+from napari_bayes_nnunet.cli import main
 
 from ..helpers.command import bayes_nnunet
 from ..helpers.evaluations import answer, heart, name_labels, write_answer, write_reference
@@ -33,12 +35,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folders: Path, *more: object, labels: str = "labels"):
-    return bayes_nnunet("evaluate", folders / "multi", folders / labels, *more)
+    arguments = ("evaluate", folders / "multi", folders / labels, *more)
+    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def test_evaluation_prints_table_and_writes_report(folders, tmp_path):
     both = ("--name", "Multi (n = 3)", "--compare", f"T = 1.5={folders / 'vanilla'}")
-    done = run(folders, "-o", tmp_path / "new" / "report", *both)
+    asked = ("evaluate", folders / "multi", folders / "labels", *both)
+    done = bayes_nnunet(*asked, "-o", tmp_path / "new" / "report")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.findall(r"\d+", lines[0]) == ["2", "2"]  # volumes, patients
@@ -52,7 +56,7 @@ def test_evaluation_prints_table_and_writes_report(folders, tmp_path):
 
 def test_predictions_are_named_after_their_folder(folders, tmp_path):
     done = run(folders, "-o", tmp_path, "--patient", "^(p)")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     assert re.findall(r"\d+", done.stdout.splitlines()[0]) == ["2", "1"]  # volumes, patients
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert list(summary["methods"]) == ["multi"]
@@ -75,7 +79,7 @@ def test_predictions_are_named_after_their_folder(folders, tmp_path):
 def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, more, sentence):
     more = [text.format(multi=folders / "multi") for text in more]
     done = run(folders, "-o", tmp_path / "report", *more)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr.startswith(f"Error: {sentence}")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()
@@ -84,7 +88,7 @@ def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, more, sentenc
 def test_unwritable_report_is_refused_first(folders, tmp_path):
     (tmp_path / "file").write_text("")
     done = run(folders, "-o", tmp_path / "file" / "report")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr.startswith(f"Error: {tmp_path / 'file'} ")
     assert done.stderr.count("\n") == 1
     assert "--output" in done.stderr
@@ -92,5 +96,5 @@ def test_unwritable_report_is_refused_first(folders, tmp_path):
 
 def test_predictions_as_reference_are_refused(folders, tmp_path):
     done = run(folders, "-o", tmp_path / "report", labels="multi")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr == f"Error: {SAME_AS_LABELS.format(method='multi')}\n"

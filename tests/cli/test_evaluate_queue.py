@@ -1,4 +1,4 @@
-"""Tests of ``bayes-nnunet evaluate-queue`` in real processes."""
+"""Tests of ``bayes-nnunet evaluate-queue``, the first one in a real process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from napari_bayes_nnunet.cli import main
 
 from ..app.evaluation.test_queue import doubtful, reference, write, write_reference
 from ..helpers.command import bayes_nnunet
@@ -20,6 +23,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "my studies", tmp_path / "labels"
 
 
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate-queue", *map(str, arguments)])
+
+
 def test_queue_evaluation_writes_table_and_picture(folders, tmp_path):
     done = bayes_nnunet("evaluate-queue", *folders, "-o", tmp_path / "docs" / "queue.csv")
     assert done.returncode == 0, done.stderr
@@ -30,15 +37,15 @@ def test_queue_evaluation_writes_table_and_picture(folders, tmp_path):
 
 
 def test_patient_pattern_merges_cases(folders, tmp_path):
-    done = bayes_nnunet("evaluate-queue", *folders, "-o", tmp_path / "queue", "--patient", "^(p).*")
-    assert done.returncode == 0, done.stderr
+    done = run(*folders, "-o", tmp_path / "queue", "--patient", "^(p).*")
+    assert done.exit_code == 0, done.output
     assert re.findall(r"\d+", done.stdout)[:2] == ["2", "1"]  # studies, patients
 
 
 def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path):
     studies, _ = folders
-    done = bayes_nnunet("evaluate-queue", studies, tmp_path / "nowhere", "-o", tmp_path / "queue")
-    assert done.returncode == 1
+    done = run(studies, tmp_path / "nowhere", "-o", tmp_path / "queue")
+    assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("queue*"))

@@ -1,4 +1,4 @@
-"""Tests of ``bayes-nnunet prepare`` in real processes."""
+"""Tests of ``bayes-nnunet prepare``, the first one in a real process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from napari_bayes_nnunet.app.dataset.prepare import OUTPUT_NOT_EMPTY
+from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 
 from ..helpers.command import bayes_nnunet
 from ..helpers.releases import make_acdc, make_mnms
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["prepare", *map(str, arguments)])
 
 
 def test_acdc_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
@@ -25,17 +31,17 @@ def test_acdc_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1
     assert "WARNING" not in done.stderr
     assert len(read_dataset(output).cases) == 4
-    again = bayes_nnunet("prepare", "acdc", source, "-o", output)
-    assert again.returncode == 1
+    again = run("acdc", source, "-o", output)
+    assert again.exit_code == 1
     assert again.stderr.startswith(f"Error: {OUTPUT_NOT_EMPTY.format(output=output)}")
     assert again.stderr.count("\n") == 1
-    assert bayes_nnunet("prepare", "acdc", source, "-o", output, "--overwrite").returncode == 0
+    assert run("acdc", source, "-o", output, "--overwrite").exit_code == 0
 
 
 def test_mnms_names_unlabelled_patients(tmp_path: Path) -> None:
     source = make_mnms(tmp_path / "OpenDataset")
-    done = bayes_nnunet("prepare", "mnms", source, "-o", tmp_path / "d")
-    assert done.returncode == 0, done.stderr
+    done = run("mnms", source, "-o", tmp_path / "d")
+    assert done.exit_code == 0, done.output
     first, second = done.stdout.splitlines()
     assert "vendor: A 4, B 2, D 2; centre: 1 4, 2 2, 5 2" in first
     assert second.startswith("1 patient of Training/Unlabeled ")
@@ -45,8 +51,8 @@ def test_mnms_names_unlabelled_patients(tmp_path: Path) -> None:
 @pytest.mark.parametrize("release", ["acdc", "mnms"])
 def test_refusal_is_one_line_and_writes_nothing(tmp_path: Path, release: str) -> None:
     (tmp_path / "other").mkdir()
-    done = bayes_nnunet("prepare", release, tmp_path / "other", "-o", tmp_path / "d")
-    assert done.returncode == 1
+    done = run(release, tmp_path / "other", "-o", tmp_path / "d")
+    assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
     assert str(tmp_path / "other") in done.stderr
     assert "nothing" in done.stderr
