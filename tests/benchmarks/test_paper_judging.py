@@ -43,6 +43,7 @@ def cases(hearts: Path) -> list[Case]:
         Case(condition, case.name, case.name[:10], case.images[0], case.label, structures)
         for condition in (UNSHIFTED, SHIFTS[1].name)
         for case in dataset.cases
+        if case.name.endswith("frame01")
     ]
 
 

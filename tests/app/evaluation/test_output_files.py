@@ -90,6 +90,12 @@ def evaluated(folders: Path) -> tuple[MethodEvaluation, ...]:
     return finish(evaluate_methods(two, folders / "labelsTr"))[1]
 
 
+@pytest.fixture(scope="module")
+def page(methods: list[MethodEvaluation]) -> Page:
+    return Page(evaluation_page(methods, []))
+
+
+@pytest.mark.usefixtures("blank_figures")
 def test_folder_has_table_summary_and_page(methods, tmp_path):
     page = write_evaluation(methods, tmp_path / "new" / "report")
     assert page == tmp_path / "new" / "report" / "report.html"
@@ -101,8 +107,8 @@ def test_folder_has_table_summary_and_page(methods, tmp_path):
     assert list(content["methods"]) == ["multi <n = 3>", "vanilla"]
 
 
-def test_earlier_report_is_replaced(methods, bare, tmp_path):
-    write_evaluation(methods, tmp_path)
+def test_earlier_report_is_replaced(bare, tmp_path):
+    (tmp_path / "report.html").write_text("multi")
     write_evaluation(bare, tmp_path)
     assert "multi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -115,8 +121,7 @@ def test_report_folder_that_is_a_file_is_refused(bare, tmp_path):
     assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
 
-def test_page_has_every_table_and_figure(methods):
-    page = Page(evaluation_page(methods, []))
+def test_page_has_every_table_and_figure(page):
     assert page.outside == []
     assert len(page.pictures) == 3
     assert all(picture["alt"] and picture["src"].startswith("data:") for picture in page.pictures)
@@ -128,8 +133,7 @@ def test_page_has_every_table_and_figure(methods):
     assert "For research use only" in page.text
 
 
-def test_page_has_the_numbers_of_its_tables(methods):
-    page = Page(evaluation_page(methods, []))
+def test_page_has_the_numbers_of_its_tables(methods, page):
     assert len(page.tables) == 11
     table = dice_table(methods)
     cells = table.rows[0][1]
@@ -157,8 +161,8 @@ def test_page_of_labels_alone_has_no_pictures(bare):
     assert not any(title.startswith("Differences") for title in page.titles)
 
 
-def test_heading_counts_many_methods(methods):
-    many = [replace(methods[0], name=f"method {n}") for n in range(5)]
+def test_heading_counts_many_methods(bare):
+    many = [replace(bare[0], name=f"method {n}") for n in range(5)]
     assert "<h1>5 methods compared</h1>" in evaluation_page(many, [])
 
 
@@ -174,8 +178,7 @@ def test_terminal_shows_tables_and_notes(methods, bare):
 @pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, entropy_picture])
 def test_figure_fits_any_number_of_methods(methods, bare, draw):
     many = [replace(methods[n % 2], name=f"method {n}") for n in range(9)]
-    sizes = [draw(some) for some in (methods[:1], methods, many)]
-    for png in sizes:
+    for png in map(draw, (methods[:1], many)):
         assert png.startswith(PNG)
         assert int.from_bytes(png[16:20]) <= FIGURE_WIDTH * DPI + 1
     assert draw(bare) is None
@@ -251,6 +254,7 @@ def test_methods_without_files_show_no_cases(methods, tmp_path):
     assert list(shown_cases(methods, tmp_path)) == []
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_shown_cases_are_on_the_page(folders, evaluated):
     shown = list(shown_cases(evaluated, folders / "labelsTr"))
     page = Page(evaluation_page(evaluated, shown))
