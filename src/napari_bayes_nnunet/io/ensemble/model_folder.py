@@ -44,8 +44,8 @@ RECORDED_LABELS = (
     "files belongs to another training"
 )
 RECORDED_CHANNELS = (
-    "its channels are {channels} in dataset.json, but {recorded} in ensemble.json; one of the two "
-    "files belongs to another training"
+    "its channels differ in dataset.json and ensemble.json; one of the two files belongs to "
+    "another training"
 )
 NO_PARENT = "{configuration} in plans.json inherits from a configuration that is not defined"
 CASCADE = "{configuration} is the second stage of a cascade, which cannot be used"
@@ -247,9 +247,7 @@ def _check_same_dataset(
             RECORDED_LABELS, labels=_numbered(labels), recorded=_numbered(record.labels)
         )
     if record.channels != channels:
-        raise DataError(
-            RECORDED_CHANNELS, channels=", ".join(channels), recorded=", ".join(record.channels)
-        )
+        raise DataError(RECORDED_CHANNELS)
 
 
 def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
@@ -262,7 +260,12 @@ def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
 
 
 def _numbered(labels: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {label}" for name, label in labels.items() if label != 0)
+    """Return the structures and their labels; unknown names may hold anything and are left out."""
+    return ", ".join(
+        f"{canonical_structure(name) or 'another structure'} {label}"
+        for name, label in labels.items()
+        if label != 0
+    )
 
 
 def _check_configurations(plans: dict[str, Any]) -> None:
