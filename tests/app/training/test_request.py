@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.training.request import (
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, PATIENT_OF_0_1_0
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
@@ -149,6 +150,34 @@ def test_a_split_within_a_patient_is_refused(tmp_path):
     assert caught.value.values.items() >= expected.items()
     with prepare_job(replace(request, patient=".*")) as job:  # the names do not tell patients
         assert job.record.patient == ".*"
+
+
+def test_an_old_run_keeps_its_torn_patients(tmp_path):
+    data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
+    for file in data.path.rglob("patient*_frame0*"):
+        name = file.name.replace("frame01", "ED").replace("frame02", "ES")
+        file.rename(file.with_name(name))
+    phases = tuple(f"patient00{n}_{phase}" for n in (1, 2) for phase in ("ED", "ES"))
+    torn = [Split(phases[::2], phases[1::2]), Split(phases[1::2], phases[::2])]
+    (tmp_path / "torn.json").write_text(json.dumps(splits_to_json(torn)))
+    request = asked(data.path, tmp_path / "run")
+    start = replace(request, split=tmp_path / "torn.json")
+    with pytest.raises(AppError), prepare_job(start):
+        raise AssertionError
+    with prepare_job(replace(start, patient=".*")) as job:
+        write_record(job.run.record, replace(job.record, patient=""))  # as 0.1.0 did
+        job.run.splits.write_text(json.dumps(splits_to_json(torn)))
+        job.run.member("0", 1).parent.mkdir(parents=True)
+        job.run.member("0", 1).touch()
+    with prepare_job(replace(request, fold="1")) as job:
+        assert job.splits == torn
+        assert job.record.patient_pattern == PATIENT_OF_0_1_0
+
+
+def test_a_new_run_records_its_pattern(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=2, frames=1)
+    with prepare_job(asked(data, tmp_path / "run")) as job:
+        assert job.record.patient == DEFAULT_PATIENT
 
 
 def test_a_run_keeps_its_split(tmp_path):
