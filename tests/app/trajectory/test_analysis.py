@@ -39,6 +39,11 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return make_run(tmp_path_factory.mktemp("made") / "run")
 
 
+@pytest.fixture(scope="module")
+def analysis(made_run: RunFolder) -> TrajectoryAnalysis:
+    return analyse_trajectory(made_run.path)
+
+
 @pytest.fixture
 def run(made_run: RunFolder, tmp_path: Path) -> RunFolder:
     """A copy of the made run."""
@@ -48,19 +53,18 @@ def run(made_run: RunFolder, tmp_path: Path) -> RunFolder:
 # Distances
 
 
-def test_all_epochs_of_all_layers(run: RunFolder) -> None:
-    found = analyse_trajectory(run.path)
-    assert found.epochs.tolist() == list(range(3 * CYCLES))
-    assert found.members.tolist() == [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
-    assert found.cycles.tolist() == [0] * CYCLES + [1] * CYCLES + [2] * CYCLES
-    assert [layer.name for layer in found.layers] == list(LAYERS)
-    assert (found.name, found.fold, found.is_whole) == ("made run", "0", True)
-    assert len(found.reports) == 3 * CYCLES
-    assert found.first.name == LAST
+def test_all_epochs_of_all_layers(analysis: TrajectoryAnalysis) -> None:
+    assert analysis.epochs.tolist() == list(range(3 * CYCLES))
+    assert analysis.members.tolist() == [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
+    assert analysis.cycles.tolist() == [0] * CYCLES + [1] * CYCLES + [2] * CYCLES
+    assert [layer.name for layer in analysis.layers] == list(LAYERS)
+    assert (analysis.name, analysis.fold, analysis.is_whole) == ("made run", "0", True)
+    assert len(analysis.reports) == 3 * CYCLES
+    assert analysis.first.name == LAST
 
 
-def test_numbers_of_the_made_modes(run: RunFolder) -> None:
-    layer = analyse_trajectory(run.path).first
+def test_numbers_of_the_made_modes(analysis: TrajectoryAnalysis) -> None:
+    layer = analysis.first
     # Modes 10 apart along one weight; within them every epoch is 0.1 from the one before.
     assert layer.step == pytest.approx(0.1, rel=1e-5)
     assert layer.modes.between == pytest.approx((10 + 10 + 20) / 3, rel=1e-3)
@@ -74,9 +78,9 @@ def test_numbers_of_the_made_modes(run: RunFolder) -> None:
     assert np.isnan(layer.steps[0])
 
 
-def test_norms_are_those_of_the_members(run: RunFolder) -> None:
-    layer = analyse_trajectory(run.path).layer("decoder.seg_layers.1.weight")
-    weights = read_trajectory(run.trajectory("0")).layers[layer.name].astype(float)
+def test_norms_are_those_of_the_members(analysis: TrajectoryAnalysis, made_run: RunFolder) -> None:
+    layer = analysis.layer("decoder.seg_layers.1.weight")
+    weights = read_trajectory(made_run.trajectory("0")).layers[layer.name].astype(float)
     members = [*PLATEAU, *(CYCLES + PLATEAU), *(2 * CYCLES + PLATEAU)]
     assert layer.weights == weights.shape[1] == 16
     assert layer.norm == pytest.approx(np.mean(np.sqrt((weights[members] ** 2).sum(axis=1))))
@@ -85,10 +89,9 @@ def test_norms_are_those_of_the_members(run: RunFolder) -> None:
 # Maps
 
 
-def test_the_decoders_last_layer_is_drawn(run: RunFolder) -> None:
-    found = analyse_trajectory(run.path)
-    assert list(found.maps) == [LAST]
-    maps = found.maps[LAST]
+def test_the_decoders_last_layer_is_drawn(analysis: TrajectoryAnalysis) -> None:
+    assert list(analysis.maps) == [LAST]
+    maps = analysis.maps[LAST]
     assert maps.epochs is not None
     assert maps.members is not None
     assert maps.epochs.points.shape == (3 * CYCLES, 2)
@@ -248,11 +251,6 @@ def test_damaged_files_are_refused(run: RunFolder) -> None:
         (run.path / member.file).write_bytes(b"no weights")
     with pytest.raises(ModelError, match=r"epoch_0006\.pth"):
         analyse_trajectory(run.path)
-
-
-@pytest.fixture(scope="module")
-def analysis(made_run: RunFolder) -> TrajectoryAnalysis:
-    return analyse_trajectory(made_run.path)
 
 
 def straight_on(folder: Path, epochs: int = 3 * CYCLES) -> Path:

@@ -136,6 +136,7 @@ def test_the_text_has_the_results(analysis: TrajectoryAnalysis, members_alone: A
     assert ONLY_MEMBERS_KNOWN in trajectory_text(members_alone)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_control_is_in_text_and_tables(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
     control = Modes(within=2.0, between=5.0, silhouette=0.25)
     layers = tuple(replace(layer, control=control) for layer in analysis.layers)
@@ -254,10 +255,16 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     assert row[:4] == ["144", "17.6", "0.100 0.57 %", "9.10 52 %"]
     assert row[6:] == ["80.0", "0.983", "1.00"]
     assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
-    write_trajectory(analysis, report)  # of one layer
-    assert not (report / "layers.png").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
+def test_a_picture_of_other_layers_is_removed(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
+    (tmp_path / "layers.png").touch()
+    write_trajectory(analysis, tmp_path)  # of one layer
+    assert not (tmp_path / "layers.png").exists()
+
+
+@pytest.mark.usefixtures("blank_figures")
 def test_a_case_without_structures_has_no_picture(
     analysis: TrajectoryAnalysis, tmp_path: Path
 ) -> None:
@@ -267,12 +274,14 @@ def test_a_case_without_structures_has_no_picture(
     assert not list(tmp_path.glob("members_*"))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_page_of_members_alone(members_alone: Any, tmp_path: Path) -> None:
     text = page_at(write_trajectory(members_alone, tmp_path)).text
     assert "half precision" in text
     assert "There is no control." in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_an_unwritable_folder_is_refused(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "report"):
