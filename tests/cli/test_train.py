@@ -1,4 +1,7 @@
-"""Tests of ``bayes-nnunet train`` and ``schedule``, as a user calls them."""
+"""Tests of ``bayes-nnunet train`` and ``schedule``, as a user calls them.
+
+The shared run, and the training that survives a closed terminal, have a Python of their own.
+"""
 
 import csv
 import io
@@ -6,8 +9,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import nibabel
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.messages import FAILED, from_line
 from napari_bayes_nnunet.app.training.request import STARTED_WITH
@@ -29,7 +31,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, w
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet.device import UNAVAILABLE
 
-from ..helpers.command import bayes_nnunet, environment, start
+from ..helpers.command import start
 from ..helpers.hearts import LABELS, make_dataset
 
 KEYS = {
@@ -138,28 +140,28 @@ def test_members_are_small_safe_and_found(trained_run):
         assert member.bytes < state.stat().st_size / 3
 
 
+def test_progress_is_drawn_at_the_end(trained_run):
+    picture = (trained_run / "fold_0" / "progress.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
 def test_nnunets_own_predictor_reads_a_member(trained_run, hearts, tmp_path):
-    script = """
-import sys, torch
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False)
-predictor.initialize_from_trained_model_folder(sys.argv[1], (0,), "members/epoch_0011.pth")
-predictor.predict_from_files_sequential([[sys.argv[2]]], [sys.argv[3]])
-"""
+    predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(trained_run), (0,), "members/epoch_0011.pth")
     image = hearts / "imagesTr" / "patient001_frame01_0000.nii.gz"
-    arguments = [str(trained_run), str(image), str(tmp_path / "labels.nii.gz")]
-    subprocess.run([sys.executable, "-c", script, *arguments], env=environment(), check=True)
+    predictor.predict_from_files_sequential([[str(image)]], [str(tmp_path / "labels.nii.gz")])
     labels = np.asarray(nibabel.load(tmp_path / "labels.nii.gz").dataobj)
     assert set(np.unique(labels)) <= set(LABELS.values())
     assert labels.any()
 
 
-def test_resuming_a_finished_training_changes_nothing(trained_run, hearts):
+def test_resuming_a_finished_training_changes_nothing(trained_run, hearts, warm_command, tmp_path):
     files = {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")}
     record = (trained_run / "ensemble.json").read_text()
-    again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", "--jsonl")
-    assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr.startswith(FINISHED_FOLD.format(fold="0", run=trained_run))
+    resume = ("train", hearts, "--output", trained_run, "--resume", "--jsonl")
+    again = warm_command.run(*resume, folder=tmp_path)
+    assert (again.code, again.output) == (0, "")
+    assert again.errors.startswith(FINISHED_FOLD.format(fold="0", run=trained_run))
     assert {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")} == files
     assert (trained_run / "ensemble.json").read_text() == record
 
@@ -242,10 +244,11 @@ def test_changed_folds_of_run_are_refused(flags, parts, trained_run, hearts):
     assert state_of(trained_run) == before
 
 
-def test_repeated_settings_of_run_are_accepted(trained_run, hearts, warm_command):
+def test_repeated_settings_of_run_are_accepted(trained_run, hearts, warm_command, tmp_path):
     flags = ["--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--batch-size", 4, "--seed", 7]
-    again = bayes_nnunet("train", hearts, "--output", trained_run, "--resume", *flags)
-    assert again.returncode == 0, again.stderr
+    resume = ("train", hearts, "--output", trained_run, "--resume")
+    again = warm_command.run(*resume, *flags, folder=tmp_path)
+    assert again.code == 0, again.errors
 
 
 def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp_path):
@@ -348,21 +351,20 @@ def test_missing_device_is_refused(planned_run, hearts, warm_command, tmp_path):
 # Other datasets
 
 
-def test_read_only_channels_in_3d_are_trained(tmp_path):
+def test_read_only_channels_in_3d_are_trained(warm_command, tmp_path):
     data = make_dataset(tmp_path / "Dataset123_Two", patients=3, frames=1, channels=2)
     for path in (*data.rglob("*"), data):
         path.chmod(0o555 if path.is_dir() else 0o444)
     flags = ["--configuration", "3d_fullres", "--preset", "demo", "--epochs", 3, "--seed", 1]
     flags += ["--iterations-per-epoch", 1, "--batch-size", 2, "--licence", "CC BY 4.0"]
-    done = bayes_nnunet(
-        *("train", "Dataset123_Two", "--output", "a/b", "--fold", 2, *flags), cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    start = ("train", "Dataset123_Two", "--output", "a/b", "--fold", 2)
+    done = warm_command.run(*start, *flags, folder=tmp_path, cwd=tmp_path)
+    assert done.code == 0, done.errors
     record = read_record(tmp_path / "a" / "b" / "ensemble.json")
     assert (record.channels, record.licence) == (["cine 0", "cine 1"], "CC BY 4.0")
     assert [m.epoch for m in record.members("2")] == [0, 1, 2]
     assert record.validation["2"]["cases"] == 1
-    lines = done.stdout.splitlines()
+    lines = done.output.splitlines()
     assert numbers_in(lines[1])[-2:] == [1, 30]  # members kept in a cycle, and wanted
     assert numbers_in(lines[3]) == [2, 2, 2, 1, 1]  # fold; training, validation cases, patients
     assert numbers_in(lines[4])[:4] == [1, 3, 1, 3]  # cycles, epochs
@@ -375,7 +377,8 @@ def numbers_in(line):
 
 def test_training_survives_a_closed_terminal(planned_run, hearts, tmp_path):
     run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
-    flags = ["--preset", "demo", "--epochs", 6, "--iterations-per-epoch", 1, "--batch-size", 2]
+    flags = ["--preset", "demo", "--epochs", 4, "--iterations-per-epoch", 1, "--batch-size", 2]
+    flags += ["--cycles", 1]  # after which nnU-Net draws a figure, for a second
     with start("train", hearts, "--output", run.path, *flags, "--jsonl") as process:
         process.stdout.readline()
         process.stdout.close()

@@ -144,7 +144,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
     request = TrainingRequest(
         dataset=hearts, output=run.path, preset="demo", seed=3, device="cpu", batch_size=2,
-        iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, restart_first_cycle=False),
+        iterations_per_epoch=1, schedule=RestartSchedule(epochs=6, cycles=1),
         selection=MemberSelection(per_cycle=1),
     )  # fmt: skip
     started = start_training(request)
@@ -162,7 +162,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     messages += follower.read().messages
     progress = progress_of(messages)
     assert [report.epoch for report in progress.reports] == list(range(6))
-    assert progress.members == 3
+    assert progress.members == 1
     assert progress.ended.outcome == "finished"
     assert progress.ended.spoken == read_run_state(run).text
     assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
@@ -191,15 +191,25 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
     output_of(usage).unlink()
 
 
-def test_a_failed_training_is_recorded_in_its_folder(planned_run, hearts, tmp_path):
-    run = RunFolder(Path(shutil.copytree(planned_run, tmp_path / "run")))
-    started = start_training(
-        TrainingRequest(dataset=hearts, output=run.path, preset="demo", device="a pocket watch")
-    )
+FAILING = """
+from napari_bayes_nnunet.app.training import terminal
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.nnunet import ModelError
+def fail(job, tell, stop):  # in place of a training, which would import torch first
+    raise ModelError("No {device}.", device=job.request.device)
+terminal.run_job = fail
+main()
+"""
+
+
+def test_a_failed_training_is_recorded_in_its_folder(hearts, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    request = TrainingRequest(dataset=hearts, output=run.path, device="a pocket watch")
+    started = start_training(request, command=script(FAILING))
     assert started.wait(60)
     assert started.complaint() is None
     assert read_run_state(run).kind == "failed"
-    assert "a pocket watch" in str(read_run_state(run).text)
+    assert read_run_state(run).text.values == {"device": "a pocket watch"}
 
 
 def test_a_failed_import_complains_and_keeps_details():
