@@ -26,6 +26,8 @@ PREDICTION = {
     "warnings": ["made warning"],
 }
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def page_of(**changes: Any) -> Page:
     return Page(report_page(review(**changes)))
