@@ -15,6 +15,7 @@ UNIT_SCALE = np.diag([-1.0, -1, 1, 1])
 """sform of ACDC's files."""
 TRUE = np.diag([-1.25, -1.5, 8, 1])
 SHEARED = np.array([[-1.25, 0.3, 0, 10], [0, -1.5, 0.8, 20], [0.1, 0, 8, 30], [0, 0, 0, 1]])
+SHEARED[:3, :3] *= SPACING / np.linalg.norm(SHEARED[:3, :3], axis=0)
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 COLUMNS = (
     *("", "External code", "VendorName", "Vendor", "Centre", "ED", "ES"),

@@ -10,7 +10,9 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
+from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.segmentation.slice_order import SLICES_FOUND
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module
@@ -137,6 +139,48 @@ def test_transposed_plans_equal_nnunets_predictor(tmp_path):
     result = Ensemble(model, device="cpu", precision="full").segment(image, spacing)
     assert np.abs(result.probabilities - probabilities).max() <= 0.01
     assert (result.labels != labels).mean() < 1e-3
+
+
+def with_plans(model, **changes):
+    """Change the plans of a model and return its ensemble."""
+    plans = json.loads((model / "plans.json").read_text())
+    (model / "plans.json").write_text(json.dumps(plans | changes))
+    return Ensemble(model, device="cpu", precision="full")
+
+
+TRANSPOSED = {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
+
+
+@pytest.mark.parametrize("plans", [{}, TRANSPOSED], ids=["usual", "transposed"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_slices_on_any_axis_give_the_same(tmp_path, configuration, axis, plans):
+    """The network gets the slices where its training had them, the result has them as given."""
+    model = make_model(tmp_path, configuration=configuration, members=1)
+    ensemble = with_plans(model, original_median_spacing_after_transp=[8, 1.9, 1.2], **plans)
+    image, spacing = made_image((4, 50, 40)), [8.0, 1.9, 1.2]
+    if plans:  # as in the training, so that nothing has to be moved
+        expected = ensemble.segment(np.moveaxis(image, 0, 2), [1.9, 1.2, 8.0]).probabilities
+        expected = np.moveaxis(expected, 3, 1)
+    else:
+        expected = ensemble.segment(image, spacing).probabilities
+    given = np.moveaxis(image, 0, axis)
+    result = ensemble.segment(given, [*np.insert(spacing[1:], axis, spacing[0])])
+    assert result.labels.shape == given.shape
+    np.testing.assert_array_equal(np.moveaxis(result.probabilities, axis + 1, 1), expected)
+    note = SLICES_FOUND.format(axis=axis + 1)
+    assert (note in result.notes) == (axis > 0)
+
+
+def test_slices_move_only_if_the_training_had_slices(tmp_path):
+    model = make_model(tmp_path, configuration="3d_fullres", members=1)
+    ensemble = with_plans(model, original_median_spacing_after_transp=[1.5, 1.5, 1.5])
+    image = made_image((40, 50, 4))
+    result = ensemble.segment(image, (1.2, 1.9, 8.0), mirroring="none")
+    labels, _ = stock(model, "checkpoint_epoch_1.pth", image, "none", (1.2, 1.9, 8.0))
+    assert (result.labels != labels).mean() < 0.01
+    assert result.notes == (FEWER_MEMBERS.format(used=1, requested=30),)
+    assert result.warnings == ()
 
 
 def test_spread_mirrors_equal_nnunet_on_mirrored_images(tmp_path, precision):

@@ -12,6 +12,7 @@ import click
 
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 from ..core.problems import Problem
+from ..core.types import Spacing
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -47,6 +48,22 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
             return "fitted" if value == "fitted" else float(value)
         except ValueError:
             self.fail(f"{value!r} is not a number or 'fitted'.", param, ctx)
+
+
+class VoxelSize(click.ParamType):  # type: ignore[type-arg]
+    """Type of the distances of slices, rows and columns: "8,1.5,1.5"."""
+
+    name = "Z,Y,X"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Spacing:
+        """Return the three lengths in mm."""
+        try:
+            z, y, x = (float(step) for step in str(value).split(","))
+        except ValueError:
+            self.fail(f"Expected three lengths such as 8,1.5,1.5, found {value!r}.", param, ctx)
+        return z, y, x
 
 
 class Resources(click.ParamType):  # type: ignore[type-arg]

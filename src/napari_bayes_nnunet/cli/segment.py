@@ -13,6 +13,7 @@ from .options import (
     Command,
     Resources,
     Temperature,
+    VoxelSize,
     device_option,
     members_option,
     method_option,
@@ -61,6 +62,12 @@ from .options import (
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Skip cases that are finished.")
 @click.option("--series", type=int, help="Number of the DICOM series, if there are several cines.")
+@click.option(
+    "--spacing",
+    type=VoxelSize(),
+    show_default="of each file",
+    help="Distance of slices, rows and columns in mm, if the files have a wrong one.",
+)
 @click.option("--folder-names", is_flag=True, help="Name DICOM cases after their folders.")
 @click.option(
     "--scheduler",

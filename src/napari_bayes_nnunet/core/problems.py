@@ -69,6 +69,8 @@ class Action(StrEnum):
     """Start a Dask worker with ``command``."""
     WAIT = "wait"
     """Wait until another process has ended."""
+    GIVE_SPACING = "give spacing"
+    """Say what the voxels of the image measure."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -101,6 +103,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.OTHER_VALUE: "choose another {setting}",
     Action.START_WORKER: "start one with: {command}",
     Action.WAIT: "wait until it has ended",
+    Action.GIVE_SPACING: "give the right one with --spacing",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

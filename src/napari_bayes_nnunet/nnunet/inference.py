@@ -19,6 +19,7 @@ from nnunetv2.preprocessing.resampling.default_resampling import determine_do_se
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
+from ..core.slice_axis import is_stack, order_with_slices_on
 from ..core.types import Mirroring, Precision
 from . import ModelError, Stopped
 from .device import is_out_of_memory
@@ -51,15 +52,22 @@ ALL_ON_CPU = "The device is short of memory. Everything is now computed on the C
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image ready for the network: (channels, Z, Y, X) float32, at least one patch large."""
+    """An image ready for the network: (channels, Z, Y, X) float32, at least one patch large.
+
+    ``order`` has the axes of the image in the order in which the network got them.
+    """
 
     data: torch.Tensor
     unpad: tuple[slice, ...]
     properties: dict[str, Any]
+    order: tuple[int, int, int] = (0, 1, 2)
 
 
 class Predictor:
     """Member probabilities of images for one plans file and device.
+
+    ``slice_axis`` is the axis of an image that held the slices in the training, None if the images
+    of the training had no slices.
 
     When CUDA runs out of memory, the predictor steps down: smaller batches, then sums on the CPU,
     then everything on the CPU. ``notify`` receives a sentence for each step. If logits overflow in
@@ -82,6 +90,7 @@ class Predictor:
             self._plans = PlansManager(plans)
             self._configuration = self._plans.get_configuration(configuration)
             self._check_functions()
+            self.slice_axis = self._slice_axis_of_training()
             self.network = Network(
                 self._plans, self._configuration, dataset_json, device, precision=precision
             )
@@ -111,6 +120,15 @@ class Predictor:
         """Names of the channels by number."""
         return self._dataset_json.get("channel_names") or self._dataset_json["modality"]
 
+    def _slice_axis_of_training(self) -> int | None:
+        """Return the axis of an image that held the slices in the training; None without slices.
+
+        nnU-Net puts the axis with the largest spacing first. A 2D network computes its slices.
+        """
+        spacing = self._plans.plans.get("original_median_spacing_after_transp")
+        has_slices = len(self.patch_size) == 2 if spacing is None else is_stack(spacing)
+        return int(self._plans.transpose_forward[0]) if has_slices else None
+
     def start_over(self) -> None:
         """Undo all steps down, because the next image may be smaller."""
         is_2d = len(self.patch_size) == 2
@@ -131,7 +149,8 @@ class Predictor:
     def prepare(self, image: NDArray[Any], spacing: tuple[float, ...]) -> PreparedImage:
         """Crop, normalise and resample ``image`` (channels, Z, Y, X) with ``spacing`` (z, y, x) mm.
 
-        Raises ModelError if the network takes another number of channels.
+        The slices are first put on the axis that held them in the training; `probabilities` puts
+        them back. Raises ModelError if the network takes another number of channels.
         """
         names = self._names
         if len(image) != len(names):
@@ -142,15 +161,22 @@ class Predictor:
                 names=", ".join(str(name) for name in names.values()),
                 channels=len(image),
             )
-        self._check_size(image, spacing)
-        properties: dict[str, Any] = {"spacing": list(spacing)}
+        order = self._order(image.shape, spacing)
+        image = image.transpose(0, *(axis + 1 for axis in order))
+        properties: dict[str, Any] = {"spacing": [spacing[axis] for axis in order]}
+        self._check_size(image, properties["spacing"])
         preprocessor = self._configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
             image, None, properties, self._plans, self._configuration, self._dataset_json
         )
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return PreparedImage(self.on_device(padded), (slice(None), *unpad[1:]), properties)
+        return PreparedImage(self.on_device(padded), (slice(None), *unpad[1:]), properties, order)
+
+    def _order(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int, int]:
+        if self.slice_axis is None:
+            return 0, 1, 2
+        return order_with_slices_on(self.slice_axis, shape, spacing)
 
     def _check_size(self, image: NDArray[Any], spacing: tuple[float, ...]) -> None:
         """Raise ModelError if the image has no voxel, or too many, at the network's spacing.
@@ -197,7 +223,7 @@ class Predictor:
                     self._in_full_precision()
                     continue
                 return [
-                    self._on_image_grid(padded[image.unpad], image.properties)
+                    self._on_image_grid(padded[image.unpad], image)
                     for padded, image in zip(logits, images, strict=True)
                 ]
             except (RuntimeError, MemoryError) as error:
@@ -244,8 +270,9 @@ class Predictor:
                 tiles.add(window, part)
         return [tiles.mean() for tiles in tilings]
 
-    def _on_image_grid(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
-        """Resample logits, apply softmax, and undo nnU-Net's crop and transposition."""
+    def _on_image_grid(self, logits: torch.Tensor, image: PreparedImage) -> torch.Tensor:
+        """Resample logits, apply softmax, and undo crop, transposition and order of the axes."""
+        properties = image.properties
         probabilities = torch.softmax(self._resample(logits, properties).float(), dim=0)
         whole = properties["shape_before_cropping"]
         box = tuple(slice(*edges) for edges in properties["bbox_used_for_cropping"])
@@ -255,7 +282,8 @@ class Predictor:
             probabilities[0] = 1
             probabilities[(slice(None), *box)] = inside
         backward = self._plans.transpose_backward
-        return probabilities.permute(0, *[axis + 1 for axis in backward])
+        given = [backward[image.order.index(axis)] for axis in range(3)]
+        return probabilities.permute(0, *[axis + 1 for axis in given])
 
     def _resample(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
         shape = tuple(properties["shape_after_cropping_and_before_resampling"])

@@ -18,9 +18,11 @@ from napari_bayes_nnunet.app.segmentation.image_check import EMPTY_IMAGE, NOT_FI
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
+from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
@@ -47,6 +49,27 @@ def test_maps_are_those_of_the_mean(ensemble):
     ml = [np.count_nonzero(m == 3) * np.prod(SPACING) / 1000 for m in labels]
     assert result.volume_spread["LV"].mean == pytest.approx(np.mean(ml))
     assert result.volume_spread["LV"].standard_deviation == pytest.approx(np.std(ml, ddof=1))
+
+
+def test_spacing_that_contradicts_the_shape_is_refused(ensemble):
+    """No reading of such a header is right: one axis is coarse, another has few voxels."""
+    image, cine = made_image((4, 40, 50)), made_image((3, 4, 40, 50))
+    with pytest.raises(AppError) as caught:
+        ensemble.segment(image, (1.2, 1.9, 8.0))
+    assert caught.value.remedies == (Remedy(Action.GIVE_SPACING),)
+    assert caught.value.values == {"spacing": "1.2 × 1.9 × 8", "shape": "4 × 40 × 50"}
+    with pytest.raises(AppError) as caught:
+        ensemble.find_phases(cine[None], (1.2, 1.9, 8.0))
+    assert caught.value.statement.template == CONTRADICTION
+
+
+def test_slices_that_cannot_be_told_are_a_warning(ensemble):
+    image, equal = made_image((30, 40, 50)), (1.5, 1.5, 1.5)
+    result = ensemble.segment(image, equal, members=1, mirroring="none")
+    values = {"spacing": "1.5 × 1.5 × 1.5", "shape": "30 × 40 × 50"}
+    assert result.warnings == (UNKNOWN_SLICES.format(**values),)
+    usual = ensemble.segment(made_image((4, 40, 50)), SPACING, members=1, mirroring="none")
+    assert usual.warnings == ()
 
 
 def test_snapshots_sharpen_to_the_result(ensemble):

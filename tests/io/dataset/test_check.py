@@ -19,6 +19,8 @@ from napari_bayes_nnunet.io.dataset.check import (
     ONE_CASE,
     ONLY_BACKGROUND,
     SHIFTED,
+    SLICES_NOT_LAST,
+    TWO_SPACINGS_STORED,
     UNNAMED_VALUES,
     check_case,
     check_dataset,
@@ -189,6 +191,33 @@ def test_a_wrong_affine_scale_is_accepted(data):
     rewrite(image_file(data), np.diag([-1.0, -1, 1, 1]), spacing=SPACING)
     rewrite(label_file(data), np.diag([-1.4, -1.4, 10, 1]))
     assert checked(data).problems == ()
+
+
+def test_two_voxel_sizes_are_a_warning(data):
+    """nnU-Net trains with pixdim, while this program segments with the affine."""
+    for file in (image_file(data), label_file(data)):
+        rewrite(file, np.diag([1.4, 1.4, 10, 1]), spacing=(1.4, 1.4, 5))
+    problem = only(checked(data).problems)
+    assert problem.text.template == TWO_SPACINGS_STORED
+    assert problem.text.values == {
+        "file": image_file(data).name,
+        "affine": "10 × 1.4 × 1.4",
+        "pixdim": "5 × 1.4 × 1.4",
+    }
+    assert not problem.blocks
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_on_another_axis_are_a_warning(data, axis):
+    for file in (image_file(data), label_file(data)):
+        stored = np.moveaxis(np.asanyarray(nibabel.load(file).dataobj), 2, axis)
+        steps = np.insert(SPACING[:2], axis, SPACING[2])
+        nibabel.Nifti1Image(stored, np.diag([*steps, 1])).to_filename(file)
+    problem = only(checked(data).problems)
+    assert problem.text.template == SLICES_NOT_LAST
+    assert problem.text.values == {"file": image_file(data).name, "axis": "xy"[axis]}
+    assert not problem.blocks
+    assert checked(data).shape == SHAPE[::-1]
 
 
 def test_a_label_without_position_fits(data):

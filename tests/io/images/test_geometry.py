@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import nibabel
@@ -161,8 +162,11 @@ def test_made_geometry_says_what_it_was_made_from() -> None:
     geometry = make_geometry((2, 3, 4, 5), (8, 1.5, 1.25), frame_time=46, affine=OBLIQUE)
     assert geometry.shape == (2, 3, 4, 5)
     assert geometry.spacing == (8, 1.5, 1.25)
+    assert geometry.spacing_source == "pixdim"
     assert geometry.frame_time == 46
-    assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
+    steps = np.linalg.norm(OBLIQUE[:3, :3], axis=0)
+    scaled = OBLIQUE @ np.diag([*(1.25, 1.5, 8) / steps, 1])
+    assert np.allclose(geometry.affine, scaled, atol=1e-4)
     assert make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)).frame_time is None
 
 
@@ -213,3 +217,88 @@ def test_in_words() -> None:
         "180 x 192 x 10 voxels of 1.5 x 1.25 x 8 mm, 20 phases, first voxel at 0.0, 0.0, 0.0 mm, "
         "axes RAS"
     )
+
+
+def stored_along(axis: int, *, code: int = 1) -> Geometry:
+    """Return a grid of 3 slices of 8 mm along a file axis; the others have 20 and 24 voxels."""
+
+    def change(header: Any) -> None:
+        steps = np.insert([1.5, 1.25], axis, 8.0)
+        header.set_zooms(steps)
+        header.set_sform(OBLIQUE @ np.diag([*steps / (1.29, 1.29, 8.08), 1]), code=code)
+
+    return of(tuple(np.insert([24, 20], axis, 3)), change).with_slices_found()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_first_wherever_the_file_has_them(axis: int) -> None:
+    geometry = stored_along(axis)
+    assert geometry.slice_axis == axis
+    assert geometry.shape == (3, 20, 24)
+    assert geometry.spacing == pytest.approx((8, 1.25, 1.5))
+    # A voxel (z, y, x) lies where the file has it.
+    z, y, x = 2, 5, 7
+    held = geometry.affine @ (x, y, z, 1)
+    stored = Geometry(geometry.header).affine @ (*np.insert([x, y], axis, z), 1)
+    assert held == pytest.approx(stored)
+    assert geometry.frame() == geometry
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_order_of_the_file_and_back(axis: int) -> None:
+    geometry = stored_along(axis)
+    voxels = np.arange(2 * 3 * 20 * 24).reshape(2, 3, 20, 24)
+    stored = geometry.to_file_order(voxels)
+    assert stored.shape[1:] == geometry.stored_shape
+    assert np.array_equal(geometry.from_file_order(stored), voxels)
+    position = (1, *np.insert([7, 5], axis, 2)[::-1])
+    assert stored[position] == voxels[1, 2, 5, 7]
+
+
+def test_slices_that_cannot_be_found_stay_as_stored() -> None:
+    assert of((24, 20, 22)).with_slices_found().slice_axis == 2
+
+
+def two_spacings(pixdim: tuple[float, ...], steps: tuple[float, ...], code: int = 1) -> Geometry:
+    def change(header: Any) -> None:
+        header.set_zooms(pixdim)
+        turned = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+        affine = np.eye(4)
+        affine[:3, :3] = turned * np.array(steps)
+        header.set_sform(affine, code=code)
+
+    return of((24, 20, 3), change)
+
+
+@pytest.mark.parametrize(
+    ("pixdim", "steps", "spacing", "source"),
+    [
+        ((1.5, 1.25, 8), (1.5, 1.25, 8), (8, 1.25, 1.5), "pixdim"),
+        ((1.5, 1.25, 8), (1.505, 1.25, 8.03), (8, 1.25, 1.5), "pixdim"),  # rounded
+        ((1.5, 1.25, 5), (1.5, 1.25, 10), (10, 1.25, 1.5), "affine"),
+        ((1, 1, 1), (1.5, 1.25, 10), (10, 1.25, 1.5), "affine"),
+        ((1.5, 1.25, 10), (1, 1, 1), (10, 1.25, 1.5), "pixdim"),  # ACDC
+        ((1.5, 1.25, 10), (1.5, 1.25, 0), (10, 1.25, 1.5), "pixdim"),
+    ],
+)
+def test_affine_wins_over_pixdim_unless_all_one(
+    pixdim: tuple[float, ...],
+    steps: tuple[float, ...],
+    spacing: tuple[float, ...],
+    source: str,
+) -> None:
+    geometry = two_spacings(pixdim, steps)
+    assert geometry.spacing == pytest.approx(spacing)
+    assert geometry.spacing_source == source
+    other = None if source == "pixdim" else pytest.approx(pixdim[::-1])
+    assert geometry.other_spacing == other
+    without_code = two_spacings(pixdim, steps, code=0)
+    assert without_code.spacing == pytest.approx(pixdim[::-1])
+
+
+def test_given_spacing_replaces_that_of_the_header() -> None:
+    geometry = replace(two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)), given_spacing=(8, 2, 2))
+    assert geometry.spacing == (8, 2, 2)
+    assert geometry.spacing_source == "given"
+    assert geometry.frame().spacing == (8, 2, 2)
+    assert geometry.header == two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)).header

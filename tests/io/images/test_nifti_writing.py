@@ -134,6 +134,51 @@ def test_another_program_reads_the_labels_where_the_image_is(tmp_path: Path) -> 
     assert written.GetSpacing() == image.GetSpacing()
 
 
+def turned(axis: int, *, flip: bool) -> Any:
+    """Return an oblique affine of slices along a file axis; mirrored if ``flip``."""
+    columns = np.insert(OBLIQUE[:3, :2] * (1.0, 1.0), axis, OBLIQUE[:3, 2], axis=1)
+    affine = OBLIQUE.copy()
+    affine[:3, :3] = columns * (-1 if flip else 1, 1, 1)
+    return affine
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["", "mirrored"])
+@pytest.mark.parametrize("phases", [0, 2], ids=["3D", "4D"])
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["x", "y", "z"])
+@pytest.mark.parametrize("form", [qform_only, sform_only, no_form], ids=lambda form: form.__name__)
+def test_other_programs_read_results_where_the_image_is(
+    tmp_path: Path, axis: int, phases: int, flip: bool, form: Change
+) -> None:
+    affine = turned(axis, flip=flip)
+
+    def change(image: Any) -> None:
+        zooms = np.linalg.norm(affine[:3, :3], axis=0)
+        image.header.set_zooms((*zooms, *([46.0] if phases else ())))
+        image.set_sform(affine, code=1 if form is sform_only else 0)
+        image.set_qform(affine, code=1 if form is qform_only else 0)
+
+    shape = (*np.insert([24, 20], axis, 3), *([phases] if phases else ()))
+    voxels = np.random.default_rng(0).integers(1, 4, shape).astype(np.int16)
+    source = save(tmp_path / "a.nii.gz", voxels, affine, change=change)
+    image = read_volume(source)
+    assert image.shape[-3:] == (3, 20, 24)
+    write_labels(tmp_path / "labels.nii.gz", image.voxels, image)
+    write_map(tmp_path / "map.nii.gz", image.voxels, image)
+    write_image(tmp_path / "image.nii.gz", image.voxels, image)
+    theirs, expected = sitk.ReadImage(str(source)), nib.load(source)
+    for name in ("labels.nii.gz", "map.nii.gz", "image.nii.gz"):
+        written, plain = sitk.ReadImage(str(tmp_path / name)), nib.load(tmp_path / name)
+        for part in ("GetOrigin", "GetDirection", "GetSpacing", "GetSize"):
+            assert getattr(written, part)() == getattr(theirs, part)(), part
+        assert np.array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(theirs))
+        assert np.array_equal(plain.affine, expected.affine)
+        assert np.array_equal(np.asanyarray(plain.dataobj), voxels)
+        check_same_grid(source, tmp_path / name)
+        read_back = read_volume(tmp_path / name)
+        assert np.array_equal(read_back.voxels, image.voxels)
+        assert read_back.geometry.same_grid(image.geometry)
+
+
 def test_the_labels_of_a_frame_have_3_axes(tmp_path: Path) -> None:
     source = save(tmp_path / "a.nii", XYZT, change=qform_only)
     frame = read_volume(source).frame(2)

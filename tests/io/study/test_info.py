@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class TestBadFile:
 
     def test_of_a_newer_version(self, folder, image) -> None:
         write_study_info(folder, made_info(image))
-        change(folder, format=2)
+        change(folder, format=3)
         with pytest.raises(DataError, match="newer version") as caught:
             read_study_info(folder)
         assert caught.value.values == {"file": folder / "study.json"}
@@ -242,3 +243,25 @@ class TestFindingTheImage:
         assert source.sha256.startswith(
             "1f825aa2f0020ef7cf91dfa30da4668d791c5d4824fc8e41354b89ec05"
         )
+
+
+def test_how_the_image_is_held_survives_the_file(folder, image) -> None:
+    held = replace(VOLUME, slice_axis=0, given_spacing=(7.0, 1.5, 1.25))
+    write_study_info(folder, made_info(image, geometry=held))
+    assert read_study_info(folder).geometry == held
+    assert json.loads((folder / "study.json").read_text())["format"] == 2
+
+
+def test_usual_study_can_be_read_by_version_0_1_0(folder, image) -> None:
+    write_study_info(folder, made_info(image))
+    written = json.loads((folder / "study.json").read_text())
+    assert written["format"] == 1
+    assert not {"slice_axis", "given_spacing"} & written.keys()
+
+
+@pytest.mark.parametrize("axis", [-1, 3, "x"])
+def test_impossible_slice_axis_is_damage(folder, image, axis) -> None:
+    write_study_info(folder, made_info(image))
+    change(folder, format=2, slice_axis=axis)
+    with pytest.raises(DataError):
+        read_study_info(folder)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
+from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files, phase_names
 
 from ...helpers.studies import made_posterior, make_study
-from ..conftest import CINE, VOLUME, grow, make_result
+from ..conftest import CINE, VOLUME, grow, make_result, two_voxel_sizes
 
 
 def done_message(folder, *, phase: int | None = None) -> PhaseDone:
@@ -45,8 +50,27 @@ def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
     result.finish(None, {"method": "multi"})
-    assert result.phases[None].report == {"method": "multi"}
+    assert result.phases[None].report is not None
+    assert result.phases[None].report["method"] == "multi"
     assert result.phases[None].done == result.phases[None].total == 2
+
+
+def test_unusual_files_are_said_in_the_window() -> None:
+    """The child gets an array only, so the window adds what it knows of the file."""
+    report = {"volumes_ml": {"LV": {"ensemble": 100.0}}, "notes": ["Half precision."]}
+    result = make_result(replace(two_voxel_sizes(), slice_axis=0), shape=(20, 4, 16))
+    result.count(None, 2, 2)
+    result.finish(None, report)
+    values = {"affine": "1.25 × 8 × 1.5", "pixdim": "1.25 × 5 × 1.5", "factor": 0.625}
+    sizes = statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, **values)
+    assert result.warnings == [
+        "Half precision.",
+        SLICES_STORED.format(axis="x"),
+        in_the_window(sizes),
+    ]
+    kept = result.phases[None].report
+    assert kept is not None
+    assert kept["volumes_ml_by_pixdim"] == pytest.approx({"LV": 62.5})
 
 
 def test_warnings_name_their_phases() -> None:

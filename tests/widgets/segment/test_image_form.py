@@ -23,10 +23,11 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     PHASES_FROM_FILE,
     PHASES_KNOWN,
     THESE,
+    TWO_SPACINGS,
     ImageForm,
 )
 
-from ..conftest import CINE, VOLUME, image_layer
+from ..conftest import CINE, VOLUME, image_layer, two_voxel_sizes
 from ..training.test_schedule_plot import turn
 
 
@@ -100,6 +101,23 @@ def test_spacing_is_shown_for_units_of_pixels(form, viewer) -> None:
     assert form.image().spacing == pytest.approx((10, 1.4, 1.3))
     viewer.layers[0].units = "mm"
     assert form.image().spacing == pytest.approx((6, 1.4, 1.3))
+
+
+def test_two_voxel_sizes_are_shown_and_decided(form, viewer, tmp_path) -> None:
+    layer = viewer.add_layer(image_layer(tmp_path, two_voxel_sizes()))
+    assert shows(form, form.spacing)
+    assert form.hint.text() == TWO_SPACINGS.format(pixdim="5 × 1.5 × 1.25")
+    assert form.spacing.value() == pytest.approx((8, 1.5, 1.25))
+    # Untouched, the image keeps its own spacing to the last digit, and the warning stays.
+    geometry = layer.metadata["bayes"]["geometry"]
+    assert form.geometry() == geometry
+    assert form.image().spacing == geometry.spacing
+    form.spacing.boxes[0].setValue(5)
+    assert form.image().spacing == pytest.approx((5, 1.5, 1.25))
+    decided = form.geometry()
+    assert decided is not None
+    assert decided.given_spacing == form.image().spacing
+    assert decided.header == geometry.header
 
 
 def test_phases_of_a_cine(form, viewer, tmp_path) -> None:

@@ -26,6 +26,9 @@ from napari_bayes_nnunet.widgets.segment.save import (
 
 from ..conftest import CINE, VOLUME, grow, make_result
 
+FROM_THE_FILE = {"spacing_mm": [8.0, 1.5, 1.25], "spacing_from": "pixdim", "notes": []}
+"""Entries of a report on the grid of VOLUME and CINE."""
+
 
 def files(folder) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
@@ -51,6 +54,7 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
         "phase": None,
         "method": "multi",
         "volumes_ml": {},
+        **FROM_THE_FILE,
     }
 
 
@@ -86,6 +90,7 @@ def test_a_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
         "ED": 5,
         "ES": 2,
         "phases_from": "Info.cfg beside the image",
+        **FROM_THE_FILE,
     }
 
 

@@ -141,7 +141,7 @@ def _write_picture(
         volume = image.read()[0]
         voxels = (volume if phase is None else volume.frame(phase)).voxels
         name = case_files(frame_name(task.study.case, phase), ())["labels"]
-        labels = read_labels(task.output / name).voxels
+        labels = read_labels(task.output / name, like=volume.geometry).voxels
         heart: NDArray[np.bool_] = labels > 0
         (slices,) = np.nonzero(heart.any(axis=(1, 2)))
         z = slices[len(slices) // 2] if len(slices) else len(labels) // 2

@@ -71,7 +71,8 @@ def write_case(
         if "mutual-information" in files:
             write_map(files["mutual-information"], result.mutual_information, like)
         if "probabilities" in files:
-            write_probabilities(files["probabilities"], result.probabilities)
+            probabilities = like.geometry.to_file_order(result.probabilities)
+            write_probabilities(files["probabilities"], probabilities)
         write_labels(files["labels"], result.labels, like)
         write_json(files["report"], report)
     except OSError as error:
@@ -84,7 +85,10 @@ def write_case(
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
-    """Write (C, Z, Y, X) float32 probabilities under the key ``probabilities``, compressed."""
+    """Write (C, z, y, x) float32 probabilities under the key ``probabilities``, compressed.
+
+    They are in the order of the image's file, as nnU-Net's.
+    """
     with replacing(path) as temporary:
         np.savez_compressed(temporary, probabilities=probabilities)
 
@@ -95,7 +99,7 @@ def write_cine(folder: Path, case: str, names: Iterable[str], like: Volume) -> N
     The labels are read from the files of the phases, because some may be from an earlier run.
     """
     remove_leftovers(folder, f"{case}.nii.gz")
-    parts = [read_labels(folder / f"{name}.nii.gz").voxels for name in names]
+    parts = [read_labels(folder / f"{name}.nii.gz", like=like.geometry).voxels for name in names]
     write_labels(folder / f"{case}.nii.gz", np.stack(parts), like)
 
 

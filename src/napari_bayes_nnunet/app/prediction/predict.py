@@ -11,13 +11,14 @@ from ...core.problems import Action
 from ...core.steps import drain
 from ...io import DataError
 from ...io.images.integrity import is_whole
-from ...io.images.nifti import case_name, channel_files, is_further_channel
+from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
 from ...nnunet import ModelError
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
+from .geometry_report import with_geometry
 from .output_files import (
     case_files,
     frame_name,
@@ -102,7 +103,7 @@ def predict_case(
         _claim_names(_further_names(case, done), seen)
         notes = _unverified(request, [frame_name(case, phase) for phase in done])
         return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
-    channels = source.read()
+    channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
     frames = phase_images(case, channels, phases)
@@ -130,7 +131,7 @@ def predict_case(
         for frame, result in zip(group, results, strict=True):
             report = _write(request, frame, result, entries)
             prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
-            notes += [*(f"{prefix}{warning}" for warning in result.warnings), *result.notes]
+            notes += [*(f"{prefix}{warning}" for warning in result.warnings), *report["notes"]]
             if study is not None:
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
@@ -143,6 +144,15 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _with_given_spacing(
+    request: PredictionRequest, channels: tuple[Volume, ...]
+) -> tuple[Volume, ...]:
+    """Return the channels with the spacing of the request, if it has one."""
+    if request.spacing is None:
+        return channels
+    return tuple(channel.with_spacing(request.spacing) for channel in channels)
 
 
 def _finished_before(
@@ -185,7 +195,11 @@ def _check_study(
     file, image = folder / STUDY_FILE, source.checksums
     try:
         for phase in phases:
-            check_report(file, reports[phase], ensemble.folder, request.settings, image=image)
+            check_report(
+                *(file, reports[phase], ensemble.folder, request.settings),
+                image=image,
+                spacing=request.spacing,
+            )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
 
@@ -228,7 +242,11 @@ def _is_finished(
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
     return matches_request(
-        files["report"], ensemble.folder, request.settings, image=source.checksums
+        files["report"],
+        ensemble.folder,
+        request.settings,
+        image=source.checksums,
+        spacing=request.spacing,
     )
 
 
@@ -258,7 +276,7 @@ def _write(
     """Write the files of a 3D image and return its report."""
     like = frame.channels[0]
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
-    report |= result.report()
+    report |= with_geometry(result.report(), like.geometry)
     write_case(request.output, frame.name, result, report, maps=request.save, like=like)
     return report
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from ...core.problems import Action, Setting
+from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
 from ..segmentation.methods import choose_members
@@ -20,8 +22,9 @@ class PredictionRequest:
     """Images to segment and files to write.
 
     ``phases``: "all", "ED,ES" or numbers such as "1,8". ``save``: the maps to write, and "study".
-    ``series``: number of the DICOM series to use if a folder has several cines. ``folder_names``:
-    DICOM cases are named after their folders.
+    ``spacing`` (z, y, x) in mm replaces that of the images. ``series``: number of the DICOM series
+    to use if a folder has several cines. ``folder_names``: DICOM cases are named after their
+    folders.
     """
 
     images: tuple[Path, ...]
@@ -33,6 +36,7 @@ class PredictionRequest:
     skip_finished: bool = False
     series: int | None = None
     folder_names: bool = False
+    spacing: Spacing | None = None
 
     @property
     def makes_studies(self) -> bool:
@@ -71,6 +75,12 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             "{first} and {second} cannot be used together. Choose one of them.",
             first=Setting("overwrite"),
             second=Setting("continue"),
+        )
+    if request.spacing is not None and not all(0 < step < inf for step in request.spacing):
+        raise AppError(
+            "{setting} must be three lengths above 0, not {spacing}.",
+            setting=Setting("spacing"),
+            spacing=request.spacing,
         )
     choose_members(folder, request.settings.method, request.settings.members)
     chosen_temperature(folder, request.settings)

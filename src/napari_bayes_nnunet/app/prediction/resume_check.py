@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ...core.problems import Action
+from ...core.types import Spacing
 from ...io.dataset.raw_dataset import join_names
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.json_files import parse_json
@@ -39,6 +40,11 @@ MADE_WITH_OTHER_LABELS: Final = (
 MADE_WITH_OTHER_DROPOUT: Final = (
     "{report} in {folder} was made by version 0.1.0, which dropped other channels in each slice."
 )
+MADE_WITH_OTHER_SPACING: Final = (
+    "{report} in {folder} was made with other voxel sizes ({used}) from those requested now "
+    "({requested})."
+)
+OF_THE_FILE: Final = "those of the file"
 MADE_FROM_OTHER_IMAGE: Final = (
     "{report} in {folder} was made from a different image of the same name."
 )
@@ -66,15 +72,17 @@ def matches_request(
     settings: SegmentationSettings,
     *,
     image: Mapping[str, Any],
+    spacing: Spacing | None = None,
 ) -> bool:
     """Return whether the case's ``report``, which is written last, is complete.
 
-    ``image`` are the entries of a report that identify the image. Raises AppError if the case was
+    ``image`` are the entries of a report that identify the image, ``spacing`` replaces that of the
+    file. Raises AppError if the case was
     made with other settings or members, or from another image.
     """
     try:
         content = parse_json(read_small(report), dict[str, Any])
-        check_report(report, content, folder, settings, image=image)
+        check_report(report, content, folder, settings, image=image, spacing=spacing)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return True
@@ -87,6 +95,7 @@ def check_report(
     settings: SegmentationSettings,
     *,
     image: Mapping[str, Any],
+    spacing: Spacing | None = None,
 ) -> None:
     """Raise AppError if the content of ``file`` was made otherwise, or from another image.
 
@@ -95,6 +104,10 @@ def check_report(
     check_same_ensemble(file, content, folder, settings)
     if any(key in content and content[key] != value for key, value in image.items()):
         raise _mismatch(file, MADE_FROM_OTHER_IMAGE)
+    used = tuple(content["spacing_mm"]) if content.get("spacing_from") == "given" else None
+    if used != spacing:
+        sizes = {"used": used or OF_THE_FILE, "requested": spacing or OF_THE_FILE}
+        raise _mismatch(file, MADE_WITH_OTHER_SPACING, **sizes)
 
 
 def check_same_ensemble(
@@ -212,6 +225,6 @@ def _member_key(member: Mapping[str, Any]) -> _MemberKey:
     return tuple(member[key] for key in MEMBER_NAMES)
 
 
-def _mismatch(report: Path, template: str, **values: str) -> AppError:
+def _mismatch(report: Path, template: str, **values: object) -> AppError:
     names = {"report": report.name, "folder": report.parent}
     return AppError(template, Action.OVERWRITE, **names, **values)

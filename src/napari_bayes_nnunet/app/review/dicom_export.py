@@ -16,9 +16,8 @@ from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
 from ...io.dicom.seg import LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
-from ...io.images.nifti import read_volume
 from ...io.study.arrays import select_phase
-from ...io.study.info import find_image
+from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
 from .report_files import write_numbers
@@ -81,7 +80,7 @@ def find_stack(study: Study, images: Path) -> Stack:
         if not stack.problem and stack_geometry(stack).same_grid(study.info.geometry)
     ]
     own = find_image(study.info, study.folder)
-    expected = None if own is None else read_volume(own, allow_blank=True).voxels
+    expected = None if own is None else read_study_image(study.info, own).voxels
     for stack in matching:
         with suppress(DataError):  # a damaged stack may be of another patient
             if expected is None or np.array_equal(read_stack(stack, images).voxels, expected):

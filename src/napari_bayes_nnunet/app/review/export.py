@@ -133,7 +133,7 @@ def export_labels(
 
 
 def _check_same(written: Path, name: str, labels: NDArray[Any], geometry: Geometry) -> None:
-    read_back = read_labels(written)
+    read_back = read_labels(written, like=geometry)
     header, expected = read_back.geometry.parsed(), geometry.parsed()
     changed = [field for field in _GRID if header[field].tobytes() != expected[field].tobytes()]
     if changed:

@@ -35,6 +35,7 @@ from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
 from .settings import SegmentationSettings
+from .slice_order import check_slices, slice_notes, slice_warnings
 from .temperature import chosen_temperature
 
 LV_NOT_SEGMENTED = (
@@ -231,7 +232,7 @@ class Ensemble:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
-        images = [_input(image, spacing)]
+        images = [self._input(image, spacing)]
         for forward_pass in passes:
             yield from self._members.predict(
                 forward_pass, images, mirroring=mirroring, should_stop=should_stop
@@ -255,7 +256,7 @@ class Ensemble:
             images = np.moveaxis(cine[:, first : first + together], 1, 0)
             predictions = self._members.predict(
                 ForwardPass((member,)),
-                [_input(image, spacing) for image in images],
+                [self._input(image, spacing) for image in images],
                 mirroring="none",
                 should_stop=should_stop,
             )
@@ -284,7 +285,20 @@ class Ensemble:
             step_down=self._predictor.step_down,
             keep_members=keep_members,
         )
-        return ImageProgress(_input(image, spacing), statistics)
+        return ImageProgress(self._input(image, spacing), statistics)
+
+    def _input(self, image: Image, spacing: Spacing) -> InputImage:
+        """Return the image to compute. Raises AppError if it cannot be segmented."""
+        channels, notes = checked_image(image, spacing)
+        if self._predictor.slice_axis is not None:
+            check_slices(channels.shape, spacing)
+            notes = (*notes, *slice_notes(channels.shape, spacing))
+        return InputImage(channels, spacing, notes=notes)
+
+    def _slice_warnings(self, image: InputImage) -> tuple[str, ...]:
+        if self._predictor.slice_axis is None:
+            return ()
+        return slice_warnings(image.channels.shape, image.spacing)
 
     def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
         statistics = progress.statistics
@@ -314,13 +328,10 @@ class Ensemble:
             precision=self.precision,
             seconds=seconds,
             structures=self.structures,
-            warnings=validation_warnings(self.folder, volumes, spreads, agreement),
+            warnings=(
+                *self._slice_warnings(progress.image),
+                *validation_warnings(self.folder, volumes, spreads, agreement),
+            ),
             notes=(*self._notes, *progress.image.notes, *plan.notes(progress.done)),
             member_labels=progress.member_labels(plan),
         )
-
-
-def _input(image: Image, spacing: Spacing) -> InputImage:
-    """Return the image to segment. Raises AppError if it cannot be segmented."""
-    channels, notes = checked_image(image, spacing)
-    return InputImage(channels, spacing, notes=notes)

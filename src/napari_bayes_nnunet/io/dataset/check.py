@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.problems import Statement, statement
+from ...core.types import Spacing
 from .. import DataError
-from ..images.geometry import Geometry
+from ..images.geometry import FILE_AXES, Geometry
 from ..images.nifti import ENDINGS, OTHER_GRID, Volume, read_labels, read_volume
 from .raw_dataset import RawDataset, TrainingCase, join_names
 
@@ -55,6 +56,14 @@ OTHER_SPACING = (
 SHIFTED = (
     "{file} lies up to {distance:.3g} mm away from its image {image}. Check that the label matches "
     "the image voxel by voxel."
+)
+TWO_SPACINGS_STORED = (
+    "{file} has voxels of {affine} mm (z, y, x) by its affine, but nnU-Net trains with the "
+    "{pixdim} mm of its pixdim. Correct the header."
+)
+SLICES_NOT_LAST = (
+    "{file} has its slices along its axis {axis}. nnU-Net trains on the axes as stored, so all "
+    "files of a dataset should have them along the same axis."
 )
 
 
@@ -102,6 +111,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
         problems += _channel_problems(grids)
     if grids and label is not None:
         problems += _grid_problems(case.label, label, *grids[0])
+    problems += [problem for file, image in grids for problem in _storage_problems(file, image)]
     grid = label or next((image for _, image in grids), None)
     shape, spacing = (grid.shape, grid.spacing) if grid else ((), None)
     voxels = math.prod(shape) if shape else 0
@@ -242,6 +252,19 @@ def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetPr
     ]
 
 
+def _storage_problems(file: Path, image: Geometry) -> list[DatasetProblem]:
+    """Return warnings on an image that this program reads otherwise than nnU-Net."""
+    problems = []
+    if image.other_spacing is not None:
+        sizes = {"affine": image.spacing, "pixdim": image.other_spacing}
+        shown = {name: _spacing_text(spacing) for name, spacing in sizes.items()}
+        problems.append(statement(TWO_SPACINGS_STORED, file=file.name, **shown))
+    if image.slice_axis != 2:
+        axis = FILE_AXES[image.slice_axis]
+        problems.append(statement(SLICES_NOT_LAST, file=file.name, axis=axis))
+    return [DatasetProblem(text, file, blocks=False) for text in problems]
+
+
 def _grid_problems(
     file: Path, label: Geometry, image_file: Path, image: Geometry
 ) -> list[DatasetProblem]:
@@ -258,9 +281,9 @@ def _grid_problems(
         text = statement(
             OTHER_SPACING,
             file=file.name,
-            spacing=_spacing_text(label),
+            spacing=_spacing_text(label.spacing),
             image=image_file.name,
-            expected=_spacing_text(image),
+            expected=_spacing_text(image.spacing),
         )
         return [DatasetProblem(text, file)]
     distance = _largest_shift(label, image)
@@ -272,8 +295,8 @@ def _grid_problems(
     return [DatasetProblem(text, file, blocks=False)]
 
 
-def _spacing_text(grid: Geometry) -> str:
-    return " × ".join(f"{step:.4g}" for step in grid.spacing)
+def _spacing_text(spacing: Spacing) -> str:
+    return " × ".join(f"{step:.4g}" for step in spacing)
 
 
 def _largest_shift(label: Geometry, image: Geometry) -> float:

@@ -220,7 +220,7 @@ def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
     Only labels are replaced, so a crash never leaves a label with another image.
     """
     for file, image in pairs:
-        existing = read_volume(file, allow_blank=True)
+        existing = read_volume(file, allow_blank=True, like=image.geometry)
         same = existing.geometry.same_grid(image.geometry)
         if not (same and np.array_equal(existing.voxels, _values(image))):
             raise DataError(DIFFERENT_IMAGE, file=file)

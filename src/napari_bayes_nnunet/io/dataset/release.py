@@ -122,7 +122,7 @@ class CaseReader:
 
 
 def honest_geometry(geometry: Geometry) -> Geometry:
-    """Return a (Z, Y, X) grid with the spacing of ``pixdim``, in mm, in both qform and sform.
+    """Return a (Z, Y, X) grid with the spacing of the image, in mm, in both qform and sform.
 
     The position is that of the file, and its directions are made orthonormal: those of ACDC become
     the diagonal of (−x, −y, z). A file without directions stays without, so readers use ``pixdim``.

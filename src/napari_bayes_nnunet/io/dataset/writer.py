@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,7 @@ def volume_geometry(geometry: Geometry) -> Geometry:
     """Return the geometry without a fourth axis of length 1, which nnU-Net takes for a cine."""
     header = geometry.parsed()
     header.set_data_shape(geometry.file_shape[:3])
-    return Geometry(header.binaryblock)
+    return replace(geometry, header=header.binaryblock)
 
 
 @dataclass

@@ -159,27 +159,31 @@ def _probabilities(folder: Path, case: str, labels: Volume) -> VoxelArray | None
             reason=f"{type(error).__name__}: {error}",
             repair=_REPAIR,
         ) from error
-    _check_probabilities(file, arrays["probabilities"], labels)
-    return arrays["probabilities"]
+    return _checked_probabilities(file, arrays["probabilities"], labels)
 
 
 def _check_shape(file: Path, labels: Volume, _: str, header: ArrayHeader) -> None:
     """Raise DataError before probabilities of another image are unpacked."""
     shape, dtype = header
-    if shape[1:] != labels.shape or not 0 < shape[0] <= MOST_CLASSES or dtype.kind != "f":
+    if (
+        shape[1:] != labels.geometry.stored_shape
+        or not 0 < shape[0] <= MOST_CLASSES
+        or dtype.kind != "f"
+    ):
         raise DataError(
             "{file} has {dtype} values of shape {found} instead of floating-point probabilities "
             "of shape (classes, {expected}) like {labels}. {repair}",
             file=file,
             dtype=dtype,
             found=shape,
-            expected=", ".join(map(str, labels.shape)),
+            expected=", ".join(map(str, labels.geometry.stored_shape)),
             labels=labels.source.name,
             repair=_REPAIR,
         )
 
 
-def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> None:
+def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) -> VoxelArray:
+    """Return the probabilities of a file, whose axes are in the order of the image's file."""
     sums = probabilities.sum(axis=0, dtype=np.float32)
     low, high = float(probabilities.min()), float(probabilities.max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING and np.abs(sums - 1).max() <= ROUNDING):
@@ -192,6 +196,7 @@ def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) 
             lowest_sum=float(sums.min()),
             highest_sum=float(sums.max()),
         )
+    probabilities = labels.geometry.from_file_order(probabilities)
     drawn, probable = labels.voxels, most_probable(probabilities)
     foreground = (drawn > 0) | (probable > 0)
     if foreground.any() and np.mean((drawn == probable)[foreground]) < LEAST_AGREEMENT:
@@ -201,6 +206,7 @@ def _check_probabilities(file: Path, probabilities: VoxelArray, labels: Volume) 
             file=file,
             labels=labels.source.name,
         )
+    return probabilities
 
 
 def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:

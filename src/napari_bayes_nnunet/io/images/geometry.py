@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ...core.slice_axis import find_slice_axis
+from ...core.types import Spacing
 from .. import DataError
 from .nibabel_types import axis_codes, nifti_classes
 
@@ -23,8 +25,14 @@ OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 _SAME_PLACE = 0.1
 """Two grids are the same if all corners agree to this fraction of a voxel."""
 
+SAME_SPACING: Final = 0.01
+"""Relative difference up to which pixdim and affine agree; headers round."""
+FILE_AXES: Final = "xyz"
+SpacingSource: TypeAlias = Literal["pixdim", "affine", "given"]
+
 AxisEnds: TypeAlias = tuple[str, str]
 Letters: TypeAlias = tuple[AxisEnds, AxisEnds, AxisEnds]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,16 @@ class Geometry:
 
     The header keeps what a rewritten file must repeat exactly (qform and sform with their codes,
     pixdim, units). It is small, hashable and picklable, so a layer can keep it in its metadata.
+
+    All else describes the image as this program holds it, with the slices first: ``slice_axis`` is
+    the axis of the file, 0 (x) to 2 (z), that holds them. `from_file_order` and `to_file_order` are
+    used where voxels are read and written, and nowhere else. ``given_spacing`` (z, y, x) in mm
+    replaces that of the header.
     """
 
     header: bytes
+    slice_axis: int = 2
+    given_spacing: Spacing | None = None
 
     def __str__(self) -> str:
         lengths = " x ".join(str(length) for length in self.shape[:-4:-1])
@@ -53,6 +68,12 @@ class Geometry:
     @property
     def shape(self) -> tuple[int, ...]:
         """(Z, Y, X) of a volume, (T, Z, Y, X) of a cine; a single phase counts as a volume."""
+        *time, z, y, x = self.stored_shape
+        return (*time, *self._slices_first((z, y, x)))
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """`shape` in the order of the file, which need not have its slices first."""
         x, y, z, *rest = self.file_shape
         return (rest[0], z, y, x) if rest and rest[0] > 1 else (z, y, x)
 
@@ -62,11 +83,44 @@ class Geometry:
         return tuple(int(length) for length in self.parsed().get_data_shape())
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Distance between voxel centres along (z, y, x), mm. An unknown unit is read as mm."""
+    def spacing(self) -> Spacing:
+        """Distance between voxel centres along (z, y, x), mm. An unknown unit is read as mm.
+
+        It is that of pixdim. Where the affine has another scale, the affine is right, unless all
+        its steps are 1: ACDC's affine is such, and its pixdim is right.
+        """
+        if self.given_spacing is not None:
+            return self.given_spacing
+        own, other = self._spacings()
+        return own if other is None else other
+
+    @property
+    def spacing_source(self) -> SpacingSource:
+        """Part of the header that `spacing` is from, or "given"."""
+        if self.given_spacing is not None:
+            return "given"
+        return "pixdim" if self.other_spacing is None else "affine"
+
+    @property
+    def other_spacing(self) -> Spacing | None:
+        """(z, y, x) of pixdim in mm if the affine has another scale; None if both agree."""
+        own, other = self._spacings()
+        return None if other is None else own
+
+    def _spacings(self) -> tuple[Spacing, Spacing | None]:
+        """Return (z, y, x) of pixdim, and those of the affine if they are others, in mm."""
         header = self.parsed()
-        x, y, z = (float(step) * _mm_of_unit(header) for step in header["pixdim"][1:4])
-        return z, y, x
+        pixdim = np.array(header["pixdim"][1:4], dtype=np.float64)
+        affine = np.linalg.norm(np.array(header.get_best_affine())[:3, :3], axis=0)
+        is_scale = np.isfinite(affine).all() and affine.min() > 0
+        is_unit = np.allclose(affine, 1, rtol=1e-3)
+        agree = np.allclose(affine, pixdim, rtol=SAME_SPACING, atol=0)
+        unit = _mm_of_unit(header)
+        own, other = (
+            self._slices_first((float(z) * unit, float(y) * unit, float(x) * unit))
+            for x, y, z in (pixdim, affine)
+        )
+        return own, other if is_scale and not is_unit and not agree else None
 
     @property
     def frame_time(self) -> float | None:
@@ -80,11 +134,15 @@ class Geometry:
 
     @property
     def affine(self) -> npt.NDArray[np.float64]:
-        """(4, 4) from voxel (x, y, z) to patient (R, A, S), mm. Its scale may not be `spacing`."""
+        """(4, 4) from voxel (x, y, z) to patient (R, A, S), mm. Its scale may not be `spacing`.
+
+        z counts the slices, as everywhere but in the file.
+        """
         header = self.parsed()
         affine = np.array(header.get_best_affine(), dtype=np.float64)
         affine[:3] *= _mm_of_unit(header)
-        return affine
+        x, y, z = self._slices_first((2, 1, 0))[::-1]
+        return affine[:, [x, y, z, 3]]
 
     @property
     def letters(self) -> Letters | None:
@@ -104,7 +162,39 @@ class Geometry:
         header = self.parsed()
         if len(self.shape) == 4:
             header.set_data_shape(self.file_shape[:3])
-        return Geometry(header.binaryblock)
+        return replace(self, header=header.binaryblock)
+
+    def with_slices_found(self) -> Geometry:
+        """Return the geometry with the axis of the slices that spacing and shape tell.
+
+        The slices stay on the axis z of the file if it cannot be told.
+        """
+        stored = replace(self, slice_axis=2)
+        found = find_slice_axis(stored.shape, stored.spacing)
+        return stored if found is None else replace(stored, slice_axis=2 - found)
+
+    def held_like(self, other: Geometry) -> Geometry:
+        """Return the geometry with the axis of the slices and the given spacing of another."""
+        return replace(self, slice_axis=other.slice_axis, given_spacing=other.given_spacing)
+
+    def from_file_order(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return (…, z, y, x) voxels of the file with the slices on the third axis from the end."""
+        return np.ascontiguousarray(np.moveaxis(voxels, self._stored_axis, -3))
+
+    def to_file_order(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return voxels with the slices first in the order of the file, (…, z, y, x)."""
+        return np.ascontiguousarray(np.moveaxis(voxels, -3, self._stored_axis))
+
+    @property
+    def _stored_axis(self) -> int:
+        """Axis of the slices in an array in the order of the file, from the end: -3, -2 or -1."""
+        return -1 - self.slice_axis
+
+    def _slices_first(self, of_axes: tuple[_T, _T, _T]) -> tuple[_T, _T, _T]:
+        """Return what belongs to the axes (z, y, x) of the file, that of the slices first."""
+        rest = list(of_axes)
+        slices = rest.pop(self._stored_axis)
+        return slices, rest[0], rest[1]
 
     def same_grid(self, other: Geometry) -> bool:
         """Return whether voxels of the same index lie at the same place.
@@ -146,7 +236,8 @@ def make_geometry(
     """Return the geometry of an image that was not read from a NIfTI file.
 
     ``shape`` (Z, Y, X) or (T, Z, Y, X), ``spacing`` (z, y, x) in mm, ``frame_time`` in ms,
-    ``affine`` in mm. Without ``affine`` the header gives no orientation (both form codes 0).
+    ``affine`` in mm, whose scale is made that of ``spacing``. Without it the header gives no
+    orientation (both form codes 0).
     Raises DataError for other shapes and for a spacing that is not above 0.
     """
     if len(shape) not in (3, 4) or min(shape) < 1:
@@ -162,10 +253,23 @@ def make_geometry(
     header.set_data_shape(shape[::-1])
     header.set_xyzt_units("mm", "msec" if frame_time else None)
     if affine is not None:
-        header.set_qform(affine, code="scanner")
-        header.set_sform(affine, code="scanner")
+        scaled = _with_scale(affine, spacing)
+        header.set_qform(scaled, code="scanner")
+        header.set_sform(scaled, code="scanner")
     header.set_zooms([*spacing[::-1], *([frame_time or 0.0] if len(shape) == 4 else [])])
     return Geometry(header.as_byteswapped("<").binaryblock)
+
+
+def _with_scale(
+    affine: npt.NDArray[np.float64], spacing: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Return an affine of voxels (x, y, z) with the spacing (z, y, x); itself if it has that."""
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(steps, spacing[::-1], rtol=SAME_SPACING, atol=0):
+        return affine
+    scaled = np.array(affine, dtype=np.float64)
+    scaled[:3, :3] *= np.array(spacing[::-1]) / steps
+    return scaled
 
 
 def _mm_of_unit(header: Any) -> float:

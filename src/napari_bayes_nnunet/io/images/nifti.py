@@ -1,7 +1,7 @@
 """NIfTI images, read and written in the grid they are stored in.
 
-Spacing is read from ``pixdim`` (the header's zooms), never from the affine, because the affine of
-the original ACDC files has unit scale. Images are neither reoriented nor resampled.
+Images are neither resampled nor flipped. Only an image whose slices lie along another axis than the
+slowest stored one has its axes put in order when it is read, and back when a result is written.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...core.types import Spacing
 from .. import DataError
 from ..files.atomic import replacing
 from ..files.case_names import nifti_stem
@@ -64,7 +65,7 @@ VoxelArray: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Image as stored: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels with their geometry.
+    """Image: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels, slices first, with their geometry.
 
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
     """
@@ -79,7 +80,7 @@ class Volume:
         return self.geometry.shape
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
+    def spacing(self) -> Spacing:
         """(z, y, x), mm."""
         return self.geometry.spacing
 
@@ -97,6 +98,10 @@ class Volume:
     def phases(self) -> int:
         """Number of phases; 1 for a volume."""
         return self.shape[0] if len(self.shape) == 4 else 1
+
+    def with_spacing(self, spacing: Spacing) -> Volume:
+        """Return the same voxels with another ``spacing`` (z, y, x) in mm than the file's."""
+        return replace(self, geometry=replace(self.geometry, given_spacing=spacing))
 
     def frame(self, phase: int) -> Volume:
         """Return the (Z, Y, X) volume of a phase, counted from 1.
@@ -121,7 +126,9 @@ class CardiacPhases(NamedTuple):
     es: int
 
 
-def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
+def read_volume(
+    path: Path | str, *, allow_blank: bool = False, like: Geometry | None = None
+) -> Volume:
     """Read a 3D image or a 4D cine from a NIfTI file.
 
     Parameters
@@ -130,6 +137,9 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
         A .nii or .nii.gz file.
     allow_blank : bool
         Accept an image whose voxels are all 0.
+    like : Geometry, optional
+        Geometry of the image that the file belongs to, whose axis of the slices and given spacing
+        it shares. By default the axis is found from spacing and shape.
 
     Returns
     -------
@@ -159,7 +169,8 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         stored = np.asanyarray(kind.from_bytes(content).dataobj)
-        voxels = _native(stored).T.reshape(geometry.shape)
+        geometry = geometry.with_slices_found() if like is None else geometry.held_like(like)
+        voxels = geometry.from_file_order(_native(stored).T.reshape(geometry.stored_shape))
     except MemoryError as error:
         raise DataError(NEEDS_MEMORY, file=path) from error
     except nifti_errors(ValueError, OSError) as error:
@@ -168,12 +179,13 @@ def read_volume(path: Path | str, *, allow_blank: bool = False) -> Volume:
     return Volume(voxels, geometry, path)
 
 
-def read_labels(path: Path | str) -> Volume:
+def read_labels(path: Path | str, *, like: Geometry | None = None) -> Volume:
     """Read a label file as uint8, or as uint16 if it has labels above 255.
 
-    Raises DataError as `read_volume` does, and for values that are not whole numbers from 0.
+    ``like`` is that of `read_volume`. Raises DataError as `read_volume` does, and for values that
+    are not whole numbers from 0.
     """
-    volume = read_volume(path, allow_blank=True)
+    volume = read_volume(path, allow_blank=True, like=like)
     if not holds_labels(volume.voxels):
         raise DataError(
             "{file} holds {type} values from {low} to {high}. A label file must hold whole numbers "
@@ -221,8 +233,10 @@ def read_channels(path: Path) -> tuple[Volume, ...]:
 
     Raises DataError as `read_volume` does, and if a channel has another grid than the first.
     """
-    first, *further = (read_volume(file) for file in channel_files(path))
-    for channel in further:
+    first_file, *further = channel_files(path)
+    first = read_volume(first_file)
+    channels = [read_volume(file, like=first.geometry) for file in further]
+    for channel in channels:
         if not channel.geometry.same_grid(first.geometry):
             raise DataError(
                 OTHER_GRID,
@@ -231,7 +245,7 @@ def read_channels(path: Path) -> tuple[Volume, ...]:
                 reference=first.source.name,
                 expected=first.geometry,
             )
-    return (first, *further)
+    return (first, *channels)
 
 
 def write_labels(path: Path | str, labels: VoxelArray, like: Volume | Geometry) -> None:
@@ -484,7 +498,8 @@ def _write(
     for field in ("descrip", "aux_file", *({"db_name"} & set(header.keys()))):
         header[field] = b""
     kind = next(k for k in nifti_classes() if k.header_class is type(header))
-    image = kind(array.T.reshape(geometry.file_shape), None, header, dtype=array.dtype)
+    stored = geometry.to_file_order(array).T.reshape(geometry.file_shape)
+    image = kind(stored, None, header, dtype=array.dtype)
     try:
         with replacing(path) as temporary:
             image.to_filename(temporary)

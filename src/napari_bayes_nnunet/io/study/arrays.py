@@ -116,14 +116,14 @@ def read_posterior(
 
 def read_labels_on(file: Path, geometry: Geometry) -> VoxelArray:
     """Return the labels in ``file``. Raises DataError also if they lie on another grid."""
-    labels = read_labels(file)
+    labels = read_labels(file, like=geometry)
     check_grid(file, labels.geometry, geometry)
     return labels.voxels
 
 
 def read_map_on(file: Path, geometry: Geometry) -> NDArray[np.float32]:
     """Return the map in ``file``, float32. Raises DataError also if it lies on another grid."""
-    values = read_volume(file, allow_blank=True)
+    values = read_volume(file, allow_blank=True, like=geometry)
     check_grid(file, values.geometry, geometry)
     return values.voxels.astype(np.float32, copy=False)
 

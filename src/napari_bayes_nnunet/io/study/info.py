@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from annotated_types import Interval
 
 from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import write_json
 from ..files.checksum import sha256
-from ..files.json_files import Count, Ordinal, parse_json, reading_json
+from ..files.json_files import Count, Ordinal, Positive, parse_json, reading_json
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_classes
 from ..images.nifti import Volume, read_volume
@@ -27,7 +29,9 @@ from .case_report import (
 )
 
 STUDY_FILE: Final = "study.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_FIRST_FORMAT: Final = 1
+"""Written as long as the study is as version 0.1.0 understands it: slices on the axis z."""
 _REPAIR: Final = "Restore the study from a backup, or segment the image again."
 NOT_A_STUDY: Final = (
     "{folder} is not a study, or is incomplete (it has no {file}). Choose the folder of a study."
@@ -149,6 +153,8 @@ class _StudyFile:
     phases_from: str
     created: str
     reports: dict[str, dict[str, Any]]
+    slice_axis: Annotated[int, Interval(ge=0, le=2)] = 2
+    given_spacing: tuple[Positive, Positive, Positive] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,13 +178,14 @@ def read_study_info(folder: Path) -> StudyInfo:
 
 def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
-    is_cine = info.phases != (None,)
+    is_cine, held = info.phases != (None,), _held(info.geometry)
     about = {
-        "format": _FORMAT,
+        "format": _FORMAT if held else _FIRST_FORMAT,
         "case": info.case,
         "image": None if info.image is None else asdict(_relative_to(folder, info.image)),
         "shape": list(info.shape),
         "geometry": base64.b64encode(_anonymous(info.geometry)).decode(),
+        **held,
         "structures": dict(info.structures),
         "classes": info.classes,
         "phases": list(info.phases) if is_cine else None,
@@ -216,7 +223,7 @@ def find_image(info: StudyInfo, folder: Path) -> Path | None:
 
 def read_study_image(info: StudyInfo, file: Path) -> Volume:
     """Return the image of a study. Raises DataError also if it lies on another grid."""
-    image = read_volume(file, allow_blank=True)
+    image = read_volume(file, allow_blank=True, like=info.geometry)
     if not image.geometry.same_grid(info.geometry):
         raise DataError(
             OTHER_IMAGE_GRID, file=file.name, found=image.geometry, expected=info.geometry
@@ -241,6 +248,14 @@ def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
     return replace(image, relative_path=relative)
 
 
+def _held(geometry: Geometry) -> dict[str, Any]:
+    """Return how the image is held, if that is not as its header has it."""
+    plain = Geometry(geometry.header)
+    if geometry == plain:
+        return {}
+    return {"slice_axis": geometry.slice_axis, "given_spacing": geometry.given_spacing}
+
+
 def _anonymous(geometry: Geometry) -> bytes:
     """Return the header without the fields into which programs write the patient's name."""
     header = geometry.parsed()
@@ -254,9 +269,10 @@ def _info(content: _StudyFile) -> StudyInfo:
     header = base64.b64decode(content.geometry, validate=True)
     if len(header) not in {kind.header_class.sizeof_hdr for kind in nifti_classes()}:
         raise ValueError("The geometry is not a NIfTI header.")
-    geometry = Geometry(header)
+    geometry = Geometry(header, content.slice_axis, content.given_spacing)
     phases: tuple[Phase, ...] = (None,) if content.phases is None else content.phases
     _check_phases(geometry, phases)
+    _ = geometry.spacing, geometry.affine  # raises for impossible directions
     missing = {phase_name(phase) for phase in phases} - set(content.reports)
     if missing:
         raise ValueError("A phase has no report.")

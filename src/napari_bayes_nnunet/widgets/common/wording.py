@@ -37,6 +37,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.OTHER_VALUE: "choose another value of “{setting}”",
     Action.START_WORKER: "start one in a terminal with: {command}",
     Action.WAIT: "wait until it has ended",
+    Action.GIVE_SPACING: "enter the right size of a voxel",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

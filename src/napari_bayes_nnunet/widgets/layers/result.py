@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.messages import Message, PhaseDone, SnapshotReady
+from ...app.prediction.geometry_report import with_geometry
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, round_map
 from ...io.study.study import Study
+from ..common.wording import in_the_window
 
 PHASES_NAMED = 4
 """Largest number of phases that a sentence lists rather than counts."""
@@ -154,6 +156,8 @@ class SegmentationResult:
     ) -> None:
         """Store report and posterior of a phase that all members have segmented."""
         state = self.phases[phase]
+        if self.geometry is not None:
+            report = with_geometry(report, self.geometry, word=in_the_window)
         self.phases[phase] = PhaseState(state.total, state.total, report)
         if posterior is not None:
             self.posteriors[phase] = posterior

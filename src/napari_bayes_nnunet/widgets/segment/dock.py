@@ -28,7 +28,7 @@ from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings
 from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
-from ..layers.metadata import layer_case, layer_geometry, layer_source
+from ..layers.metadata import layer_case, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -184,7 +184,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 ensemble=folder.name,
                 settings=settings,
                 source=layer_source(layer),
-                geometry=layer_geometry(layer),
+                geometry=self.image.geometry(),
                 spacing=image.spacing,
             )
         result.settings = settings  # equal settings may differ in the device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from napari.layers import Image
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...app import AppError
 from ...core.types import Spacing
 from ...io import DataError
+from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
 from ..common.form import NarrowComboBox, WheelGuard
@@ -31,7 +33,7 @@ from ..layers.image_input import (
     parse_phase_numbers,
     read_layer_phases,
 )
-from ..layers.metadata import layer_spacing, layer_voxels
+from ..layers.metadata import layer_geometry, layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
@@ -40,6 +42,9 @@ NARROW = "min-width: 36px; padding: 1px 4px;"
 NO_IMAGE_OPEN = "Open a 3D image or a 4D cine"
 NO_IMAGE_CHOSEN = "No image is chosen. Open a 3D image or a 4D cine, then choose its layer."
 CHECK_SPACING = "The layer has no voxel size in mm. Check the values."
+TWO_SPACINGS = (
+    "The file has two voxel sizes. Check the values. Its pixdim has {pixdim} mm (z, y, x)."
+)
 PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
 PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED and ES (phases {phases.ed} and {phases.es})"
@@ -111,8 +116,31 @@ class ImageForm(QWidget):
         check_same_grid(layers)
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
-            spacing=layer_spacing(self._layer) or self.spacing.value(),
+            spacing=self._spacing_of(self._layer),
             phases=self._chosen_phases(self._layer),
+        )
+
+    def geometry(self) -> Geometry | None:
+        """Return the geometry of the image's file, with the voxel size if the user changed it."""
+        geometry = None if self._layer is None else layer_geometry(self._layer)
+        if self._layer is None or geometry is None:
+            return None
+        spacing = self._spacing_of(self._layer)
+        return geometry if spacing == geometry.spacing else replace(geometry, given_spacing=spacing)
+
+    def _spacing_of(self, layer: Image) -> Spacing:
+        """Return the spacing of a layer; what the form shows, if it asks and was changed."""
+        spacing, shown = layer_spacing(layer), self.spacing.value()
+        if spacing is None or (self._asks(layer) and not self.spacing.shows(spacing)):
+            return shown
+        return spacing
+
+    @staticmethod
+    def _asks(layer: Image) -> bool:
+        """Return whether the voxel size of a layer is unknown or contradictory."""
+        geometry = layer_geometry(layer)
+        return layer_spacing(layer) is None or (
+            geometry is not None and geometry.other_spacing is not None
         )
 
     def close_events(self) -> None:
@@ -195,10 +223,10 @@ class ImageForm(QWidget):
 
     def _show_rows(self) -> None:
         layer = self._layer
-        asks = layer is not None and layer_spacing(layer) is None
+        asks = layer is not None and self._asks(layer)
         is_cine = layer is not None and layer.ndim == 4
         if asks and layer is not None:
-            self.spacing.set_value(tuple(layer.scale[-3:]))
+            self.spacing.set_value(layer_spacing(layer) or tuple(layer.scale[-3:]))
         self._rows.setRowVisible(0, asks)
         self._rows.setRowVisible(1, is_cine)
         self._show_hint()
@@ -207,6 +235,8 @@ class ImageForm(QWidget):
         sentences = []
         if self._layer is not None and layer_spacing(self._layer) is None:
             sentences.append(CHECK_SPACING)
+        elif self._layer is not None and self._asks(self._layer):
+            sentences.append(TWO_SPACINGS.format(pixdim=_pixdim_text(self._layer)))
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
@@ -234,6 +264,12 @@ class ImageForm(QWidget):
         return parse_phase_numbers(self.phase_numbers.text(), count)
 
 
+def _pixdim_text(layer: Image) -> str:
+    geometry = layer_geometry(layer)
+    pixdim = () if geometry is None else geometry.other_spacing or ()
+    return " × ".join(f"{step:.4g}" for step in pixdim)
+
+
 class SpacingRow(QWidget):
     """Three lengths in mm, between slices (z), rows (y) and columns (x)."""
 
@@ -256,6 +292,13 @@ class SpacingRow(QWidget):
         """Show (z, y, x) in mm."""
         for box, step in zip(self.boxes, spacing, strict=True):
             box.setValue(abs(float(step)))
+
+    def shows(self, spacing: Spacing) -> bool:
+        """Return whether these lengths are shown, as far as the boxes have decimals."""
+        return all(
+            abs(box.value() - step) <= 0.5 * 10 ** -box.decimals()
+            for box, step in zip(self.boxes, spacing, strict=True)
+        )
 
     def value(self) -> Spacing:
         """Return (z, y, x) in mm."""

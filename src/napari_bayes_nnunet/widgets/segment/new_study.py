@@ -12,8 +12,14 @@ import numpy as np
 from ...app import AppError
 from ...io import DataError
 from ...io.images.geometry import make_geometry
-from ...io.images.nifti import read_volume
-from ...io.study.info import SourceImage, StudyInfo, find_image, is_study, read_study_info
+from ...io.study.info import (
+    SourceImage,
+    StudyInfo,
+    find_image,
+    is_study,
+    read_study_image,
+    read_study_info,
+)
 from ...io.study.study import has_corrections, open_study_lock, write_study
 from ..layers.image_input import load_voxels
 from ..layers.result import SegmentationResult
@@ -127,5 +133,5 @@ def _shows(info: StudyInfo, folder: Path, image: Any) -> bool:
     file = find_image(info, folder)
     if file is None:
         return True
-    voxels = read_volume(file, allow_blank=True).voxels
+    voxels = read_study_image(info, file).voxels
     return np.array_equal(voxels, np.asarray(load_voxels(image), dtype=voxels.dtype))

@@ -1,0 +1,71 @@
+"""Axis along which the slices of a short-axis stack lie, found from spacing and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+COARSE: Final = 1.5
+"""Ratio from which the coarsest of three spacings is a distance of slices."""
+FEW: Final = 4
+"""An axis that is so many times shorter than both others holds the slices."""
+
+
+def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
+    """Return the axis of the slices (0, 1 or 2), or None if spacing and shape do not tell.
+
+    ``shape`` and ``spacing`` are those of the last three axes. The slices lie along the one coarse
+    axis; if no axis is coarse, along the one with far fewer voxels. A coarse first axis, which is
+    the usual one, may be as long as it likes, any other must be the shortest.
+    """
+    lengths, coarse = tuple(shape[-3:]), coarse_axis(shape, spacing)
+    if coarse is None:
+        few = [axis for axis in range(3) if lengths[axis] * FEW <= _shortest_other(lengths, axis)]
+        return few[0] if few else None
+    if contradicts_shape(shape, spacing):
+        return None
+    return coarse if coarse == 0 or lengths[coarse] < _shortest_other(lengths, coarse) else None
+
+
+def contradicts_shape(shape: Sequence[int], spacing: Sequence[float]) -> bool:
+    """Return whether another axis has far fewer voxels than the coarse one.
+
+    No stack of slices looks like this; an array whose axes were swapped without its header does.
+    """
+    lengths, coarse = tuple(shape[-3:]), coarse_axis(shape, spacing)
+    return coarse is not None and _shortest_other(lengths, coarse) * FEW <= lengths[coarse]
+
+
+def coarse_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
+    """Return the axis that is `COARSE` times coarser than both others, or None.
+
+    The spacing of an axis with a single voxel does not count: nothing lies at that distance.
+    """
+    if 1 in shape[-3:] or not is_stack(spacing):
+        return None
+    return max(range(3), key=lambda axis: spacing[axis])
+
+
+def is_stack(spacing: Sequence[float]) -> bool:
+    """Return whether one spacing is `COARSE` times coarser than both others."""
+    *_, second, largest = sorted(spacing)
+    return largest >= COARSE * second
+
+
+def order_with_slices_on(
+    axis: int, shape: Sequence[int], spacing: Sequence[float]
+) -> tuple[int, int, int]:
+    """Return the order of the last three axes that puts the slices on ``axis``.
+
+    The other two keep theirs. Nothing is moved if it cannot be told where the slices are.
+    """
+    slices = find_slice_axis(shape, spacing)
+    if slices is None:
+        return 0, 1, 2
+    rest = [other for other in range(3) if other != slices]
+    rest.insert(axis, slices)
+    return rest[0], rest[1], rest[2]
+
+
+def _shortest_other(lengths: Sequence[int], axis: int) -> int:
+    return min(length for other, length in enumerate(lengths) if other != axis)

@@ -1,0 +1,214 @@
+"""Images stored unusually: slices along another axis, and two voxel sizes in a header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest, check_request
+from napari_bayes_nnunet.app.prediction.resume_check import (
+    MADE_WITH_OTHER_SPACING,
+    matches_request,
+)
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.problems import Action, statement
+from napari_bayes_nnunet.core.types import Spacing
+from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
+from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.study.study import read_study
+
+from ...helpers.models import made_image, make_model
+
+nib: Any = nibabel
+MAPS = frozenset({"entropy", "probabilities", "study"})
+SETTINGS = SegmentationSettings(mirroring="none")
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+    return Ensemble(make_model(tmp_path_factory.mktemp("model"), members=2), device="cpu")
+
+
+def write_stored(file: Path, slices_first: np.ndarray, axis: int, **header: Any) -> Path:
+    """Write ([T,] Z, Y, X) voxels of 8 × 1.9 × 1.2 mm with the slices on a file axis."""
+    stored = np.moveaxis(slices_first, -3, -1 - axis).T
+    image = nib.Nifti1Image(stored, None)
+    steps = np.insert([1.2, 1.9], axis, 8.0)
+    image.header.set_zooms((*steps, *(45.0 for _ in stored.shape[3:])))
+    image.header.set_qform(np.diag([*steps, 1]), code=1)
+    image.header.set_xyzt_units("mm", "msec")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, file)
+    return file
+
+
+def write_two_sizes(file: Path, voxels: np.ndarray) -> Path:
+    """Write (Z, Y, X) voxels of 10 × 1.9 × 1.2 mm whose pixdim says 5 mm."""
+    image = nib.Nifti1Image(voxels.T, None)
+    image.set_sform(np.diag([1.2, 1.9, 10, 1]), code=1)
+    image.set_qform(None, code=0)
+    image.header.set_zooms((1.2, 1.9, 5.0))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, file)
+    return file
+
+
+def segment(ensemble: Ensemble, image: Path, out: Path, **request: Any) -> CaseOutcome:
+    asked = {"save": MAPS, "settings": SETTINGS} | request
+    (outcome,) = predict(ensemble, PredictionRequest(images=(image,), output=out, **asked))
+    assert outcome.failure == ""
+    return outcome
+
+
+def read_report(out: Path, case: str = "heart") -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((out / f"{case}.json").read_text())
+    return report
+
+
+@pytest.fixture(scope="module")
+def usual(ensemble: Ensemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of an image with its slices on the axis z."""
+    folder = tmp_path_factory.mktemp("usual")
+    segment(ensemble, write_stored(folder / "in/heart.nii.gz", made_image((4, 50, 40)), 2), folder)
+    return folder
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_on_another_axis_change_no_result(
+    ensemble: Ensemble, usual: Path, tmp_path: Path, axis: int
+) -> None:
+    file = write_stored(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)), axis)
+    outcome = segment(ensemble, file, tmp_path)
+    note = SLICES_STORED.format(axis="xy"[axis])
+    report, expected = read_report(tmp_path), read_report(usual)
+    assert note in outcome.notes
+    assert note in report["notes"]
+    assert report["volumes_ml"] == expected["volumes_ml"]
+    assert report["spacing_mm"] == pytest.approx([8, 1.9, 1.2])
+    # Files are on the grid of the image.
+    for name in ("heart.nii.gz", "heart_entropy.nii.gz"):
+        written, usually = nib.load(tmp_path / name), nib.load(usual / name)
+        assert written.shape == nib.load(file).shape
+        assert np.array_equal(written.affine, nib.load(file).affine)
+        in_order = np.moveaxis(np.asanyarray(written.dataobj).T, -1 - axis, 0)
+        assert np.array_equal(in_order, np.asanyarray(usually.dataobj).T)
+    with (
+        np.load(tmp_path / "heart_probabilities.npz") as stored,
+        np.load(usual / "heart_probabilities.npz") as usually,
+    ):
+        moved = np.moveaxis(stored["probabilities"], -1 - axis, 1)
+        assert np.array_equal(moved, usually["probabilities"])
+    # The review goes through the slices.
+    study, same = read_study(tmp_path / "heart"), read_study(usual / "heart")
+    assert study.problems == ()
+    assert study.info.slices == 4
+    assert np.array_equal(study.edited, same.edited)
+    assert np.array_equal(study.posteriors[None].members, same.posteriors[None].members)
+    on_disk = nib.load(tmp_path / "heart" / "edited.nii.gz")
+    assert np.array_equal(
+        np.asanyarray(on_disk.dataobj), nib.load(tmp_path / "heart.nii.gz").dataobj
+    )
+    # An evaluation reads the same.
+    prediction, plain = (read_prediction(folder, "heart") for folder in (tmp_path, usual))
+    assert np.array_equal(prediction.labels.voxels, plain.labels.voxels)
+    assert prediction.probabilities is not None
+    assert plain.probabilities is not None
+    assert np.array_equal(prediction.probabilities, plain.probabilities)
+
+
+def test_cine_with_slices_on_x_is_segmented_like_usual(ensemble: Ensemble, tmp_path: Path) -> None:
+    voxels = made_image((2, 4, 50, 40))
+    results = []
+    for name, axis in (("usual", 2), ("other", 0)):
+        file = write_stored(tmp_path / name / "in/cine.nii.gz", voxels, axis)
+        segment(ensemble, file, tmp_path / name)
+        results.append(read_labels(tmp_path / name / "cine.nii.gz").voxels)
+        assert nib.load(tmp_path / name / "cine.nii.gz").shape == nib.load(file).shape
+        assert read_study(tmp_path / name / "cine").edited.shape == (2, 4, 50, 40)
+    assert np.array_equal(*results)
+
+
+def test_usual_image_has_no_note_on_geometry(usual: Path) -> None:
+    report = read_report(usual)
+    assert report["spacing_from"] == "pixdim"
+    assert "volumes_ml_by_pixdim" not in report
+    assert all(note not in report["notes"] for note in (SLICES_STORED, TWO_VOXEL_SIZES))
+    assert report["warnings"] == []
+
+
+def test_affine_decides_the_volumes_and_report_has_both(ensemble: Ensemble, tmp_path: Path) -> None:
+    file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
+    outcome = segment(ensemble, file, tmp_path)
+    report = read_report(tmp_path)
+    voxels = int((read_labels(tmp_path / "heart.nii.gz").voxels == 3).sum())
+    assert report["volumes_ml"]["LV"]["ensemble"] == pytest.approx(voxels * 1.2 * 1.9 * 10 / 1000)
+    assert report["volumes_ml_by_pixdim"]["LV"] == pytest.approx(voxels * 1.2 * 1.9 * 5 / 1000)
+    assert report["spacing_from"] == "affine"
+    assert report["pixdim_mm"] == pytest.approx([5, 1.9, 1.2])
+    said = str(
+        statement(
+            TWO_VOXEL_SIZES,
+            Action.GIVE_SPACING,
+            affine="10 × 1.9 × 1.2",
+            pixdim="5 × 1.9 × 1.2",
+            factor=0.5,
+        )
+    )
+    assert said in outcome.notes
+    assert said in report["notes"]
+
+
+def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -> None:
+    file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
+    given: Spacing = (6.0, 1.9, 1.2)
+    segment(ensemble, file, tmp_path, spacing=given)
+    report = read_report(tmp_path)
+    voxels = int((read_labels(tmp_path / "heart.nii.gz").voxels == 3).sum())
+    assert report["volumes_ml"]["LV"]["ensemble"] == pytest.approx(voxels * 1.2 * 1.9 * 6 / 1000)
+    assert report["spacing_from"] == "given"
+    assert "volumes_ml_by_pixdim" not in report
+    assert (
+        read_volume(tmp_path / "heart.nii.gz").geometry.header[76:92]
+        == (
+            read_volume(file).geometry.header[76:92]  # pixdim is that of the image
+        )
+    )
+    study = read_study(tmp_path / "heart")
+    assert study.problems == ()
+    assert study.info.geometry.spacing == given
+    image = {"image_sha256": report["image_sha256"]}
+    made = (tmp_path / "heart.json", ensemble.folder, SETTINGS)
+    assert matches_request(*made, image=image, spacing=given)
+    for other in (None, (5.0, 1.9, 1.2)):
+        with pytest.raises(AppError) as caught:
+            matches_request(*made, image=image, spacing=other)
+        assert caught.value.statement.template == MADE_WITH_OTHER_SPACING
+
+
+def test_spacing_on_the_command_line(ensemble: Ensemble, tmp_path: Path) -> None:
+    file = write_two_sizes(tmp_path / "in/heart.nii.gz", made_image((4, 50, 40)))
+    words = ["predict", str(ensemble.folder.path), str(file), "-o", str(tmp_path)]
+    words += ["--mirroring", "none", "--spacing"]
+    assert CliRunner().invoke(main, [*words, "6,1.9"]).exit_code == 2
+    done = CliRunner().invoke(main, [*words, "6,1.9,1.2"])
+    assert done.exit_code == 0, done.output
+    assert read_report(tmp_path)["spacing_mm"] == [6.0, 1.9, 1.2]
+
+
+@pytest.mark.parametrize("step", [0.0, -8.0, float("nan"), float("inf")])
+def test_impossible_spacing_is_refused(ensemble: Ensemble, tmp_path: Path, step: float) -> None:
+    request = PredictionRequest(images=(), output=tmp_path, spacing=(step, 1.5, 1.5))
+    with pytest.raises(AppError) as caught:
+        check_request(ensemble.folder, request)
+    assert caught.value.values["setting"] == "spacing"

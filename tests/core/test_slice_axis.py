@@ -1,0 +1,52 @@
+"""The axis of the slices, found from spacing and shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_bayes_nnunet.core.slice_axis import (
+    contradicts_shape,
+    find_slice_axis,
+    order_with_slices_on,
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "axis"),
+    [
+        ((10, 256, 216), (10, 1.4, 1.4), 0),
+        ((256, 10, 216), (1.4, 10, 1.4), 1),
+        ((216, 256, 10), (1.4, 1.4, 10), 2),
+        ((30, 216, 256, 10), (1.4, 1.4, 10), 2),  # a cine
+        ((30, 20, 20), (8, 1.4, 1.4), 0),  # slices of a small field of view
+        ((10, 256, 128), (8, 1.0, 2.0), 0),
+        ((216, 256, 10), (1, 1, 1), 2),  # a header without spacing
+        ((1, 256, 216), (8, 1.4, 1.4), 0),
+        ((1, 256, 216), (1, 1.0, 2.0), 0),  # one slice has no distance
+        ((256, 216, 1), (1.4, 1.4, 1), 2),
+        ((200, 220, 180), (1, 1, 1), None),
+        ((60, 200, 220), (1.5, 1.2, 1.2), None),
+        ((100, 120, 110), (1.4, 1.4, 5), None),  # coarse, but not the shortest
+        ((10, 256, 216), (1.4, 1.4, 10), None),
+        ((256, 10, 216), (10, 1.4, 1.4), None),
+    ],
+)
+def test_slices_lie_along_the_coarse_or_short_axis(
+    shape: tuple[int, ...], spacing: tuple[float, ...], axis: int | None
+) -> None:
+    assert find_slice_axis(shape, spacing) == axis
+
+
+def test_only_swapped_axes_contradict_the_spacing() -> None:
+    assert contradicts_shape((10, 256, 216), (1.4, 1.4, 10))
+    assert contradicts_shape((256, 10, 216), (10, 1.4, 1.4))
+    assert not contradicts_shape((10, 256, 216), (10, 1.4, 1.4))
+    assert not contradicts_shape((10, 256, 216), (1, 1, 1))
+    assert not contradicts_shape((1, 256, 216), (1, 1.0, 2.0))
+
+
+def test_other_axes_keep_their_order() -> None:
+    assert order_with_slices_on(0, (216, 256, 10), (1.4, 1.4, 10)) == (2, 0, 1)
+    assert order_with_slices_on(2, (10, 216, 256), (10, 1.4, 1.4)) == (1, 2, 0)
+    assert order_with_slices_on(1, (216, 10, 256), (1.4, 10, 1.4)) == (0, 1, 2)
+    assert order_with_slices_on(2, (200, 220, 180), (1, 1, 1)) == (0, 1, 2)
