@@ -102,7 +102,7 @@ def other_method() -> MethodEvaluation:
 
 def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: Any) -> None:
     """Write the files of a case as ``bayes-nnunet predict`` does."""
-    geometry = make_geometry(given["labels"].shape, SPACING)
+    geometry = make_geometry(given["labels"].shape, SPACING, affine=np.eye(4))
     names = case_files(case, ["entropy", "mutual-information", "probabilities"])
     files = {key: folder / name for key, name in names.items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,9 @@ def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: An
 
 def write_reference(folder: Path, case: str, labels: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_labels(folder / f"{case}.nii.gz", labels, make_geometry(labels.shape, SPACING))
+    write_labels(
+        folder / f"{case}.nii.gz", labels, make_geometry(labels.shape, SPACING, affine=np.eye(4))
+    )
 
 
 def name_labels(folder: Path, numbers: Mapping[str, int] = STRUCTURES) -> None:

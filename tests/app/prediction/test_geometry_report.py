@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.evaluate import COMPARED_BY_VOXEL, evaluate
 from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest, check_request
@@ -28,6 +29,8 @@ from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import read_study
 
+from ...helpers.evaluations import name_labels
+from ...helpers.folders import finish
 from ...helpers.models import made_image, make_model
 
 nib: Any = nibabel
@@ -212,3 +215,20 @@ def test_impossible_spacing_is_refused(ensemble: Ensemble, tmp_path: Path, step:
     with pytest.raises(AppError) as caught:
         check_request(ensemble.folder, request)
     assert caught.value.values["setting"] == "spacing"
+
+
+def test_evaluation_says_what_has_no_position(ensemble: Ensemble, tmp_path: Path) -> None:
+    for name, code in (("placed", 1), ("unplaced", 0)):
+        for folder in ("labels", "predictions"):
+            labels = np.zeros((4, 50, 40), np.uint8)
+            labels[1:3, 20:30, 10 + (folder == "labels") : 20] = 3
+            file = write_stored(tmp_path / folder / f"{name}.nii.gz", labels, 2)
+            image = nib.load(file)
+            image.set_qform(image.affine, code=code if folder == "labels" else 1)
+            nib.save(nib.Nifti1Image(labels.T, None, image.header), file)
+    name_labels(tmp_path / "labels", {"background": 0, "LV": 3})
+    steps = evaluate(tmp_path / "predictions", tmp_path / "labels", name="made")
+    _, method = finish(steps)
+    noted = [note for note in method.notes if note.startswith(COMPARED_BY_VOXEL)]
+    assert len(noted) == 1
+    assert "unplaced" in noted[0]

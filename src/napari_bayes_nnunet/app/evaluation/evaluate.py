@@ -40,6 +40,9 @@ NOT_IN_PREDICTION: Final = "{structures} not evaluated (not in the prediction)"
 NOT_IN_OTHER_METHOD: Final = "{structures} not evaluated (not in another method)"
 PREDICTION_UNNAMED: Final = "Labels of the prediction assumed to be numbered as in the reference"
 REFERENCE_UNNAMED: Final = "Labels of the reference assumed to be numbered as in the prediction"
+COMPARED_BY_VOXEL: Final = (
+    "Prediction and reference compared voxel by voxel, because a file does not say where it is"
+)
 NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
 NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
 SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
@@ -255,6 +258,8 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         yield PREDICTION_UNNAMED
     elif not reference.is_named:
         yield REFERENCE_UNNAMED
+    if prediction.labels.geometry.letters is None or not reference.is_placed:
+        yield COMPARED_BY_VOXEL
     if prediction.probabilities is None:
         yield NO_PROBABILITIES
     if prediction.mutual_information is None:

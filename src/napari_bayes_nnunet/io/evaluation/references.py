@@ -21,12 +21,14 @@ from .label_tree import reference_names
 class Reference(NamedTuple):
     """(Z, Y, X) labels of a reference, and its structures (name: label).
 
-    ``is_named``: whether a ``dataset.json`` names the labels.
+    ``is_named``: whether a ``dataset.json`` names the labels. ``is_placed``: whether the file has a
+    position, so that it was compared with that of the prediction.
     """
 
     labels: VoxelArray
     structures: dict[str, int]
     is_named: bool
+    is_placed: bool
 
 
 def reference_labels(
@@ -48,20 +50,8 @@ def reference_labels(
     Raises DataError for another grid than ``geometry``, for undefined labels, and if the reference
     lacks a structure of the study.
     """
-    labels = _read(folder, case, phase)
-    if labels is None:
-        return None
-    grid = geometry.frame()
-    if not labels.geometry.same_grid(grid):
-        raise DataError(
-            "{file} has a different grid ({found}) from {case} ({expected}). Draw the reference on "
-            "the image that was segmented.",
-            file=labels.source,
-            found=labels.geometry,
-            case=case,
-            expected=grid,
-        )
-    return _renumbered(labels, structures, structure_numbers(folder))
+    labels = _read_on_grid(folder, case, phase, geometry)
+    return None if labels is None else _renumbered(labels, structures, structure_numbers(folder))
 
 
 def known_reference(
@@ -84,12 +74,14 @@ def known_reference(
     known = dict(structures)
     if numbers is not None:
         known = {n: v for n, v in structures.items() if match_structure(n, numbers) is not None}
-    labels = reference_labels(folder, case, phase, structures=known, geometry=geometry)
-    if labels is None:
+    volume = _read_on_grid(folder, case, phase, geometry)
+    if volume is None:
         return None
+    labels = _renumbered(volume, known, numbers)
     if numbers is None:
         known = {name: value for name, value in known.items() if (labels == value).any()}
-    return Reference(labels, known, is_named=numbers is not None)
+    is_placed = volume.geometry.letters is not None
+    return Reference(labels, known, is_named=numbers is not None, is_placed=is_placed)
 
 
 @dataclass(frozen=True)
@@ -154,6 +146,21 @@ def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
             )
         names[value] = name
     return {name: value for value, name in names.items()}
+
+
+def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry) -> Volume | None:
+    """Return the labels of a phase. Raises DataError if they lie on another grid."""
+    labels, grid = _read(folder, case, phase), geometry.frame()
+    if labels is not None and not labels.geometry.same_grid(grid):
+        raise DataError(
+            "{file} has a different grid ({found}) from {case} ({expected}). Draw the reference on "
+            "the image that was segmented.",
+            file=labels.source,
+            found=labels.geometry,
+            case=case,
+            expected=grid,
+        )
+    return labels
 
 
 def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
