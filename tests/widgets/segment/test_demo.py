@@ -35,6 +35,7 @@ from napari_bayes_nnunet.widgets.segment.ensemble_form import NO_DEMO
 from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, InferenceChild
 
 from ...helpers import HELPERS
+from ...helpers.thread_child import ThreadChild
 from ..conftest import fake_command, make_folder
 
 SCRIPT = """
@@ -79,14 +80,15 @@ def demo_here(
     picture: Path | None = None,
     timeout: float = 60,
     closes: int = 0,
+    process: bool = False,
 ) -> None:
-    """Run the demo in this process."""
+    """Run the demo in this process, with a fake child in a thread or a ``process``."""
 
     def make(viewer: Any) -> SegmentWidget:
         if closes:
             QTimer.singleShot(closes, viewer.close)
         settings = Settings(folder.parent / "settings.json")
-        child = InferenceChild(fake_command(*flags))
+        child: Any = InferenceChild(fake_command(*flags)) if process else ThreadChild(*flags)
         return SegmentWidget(viewer, child=child, settings=settings, demo=folder)
 
     run_demo(picture, make_dock=make, timeout_s=timeout)
@@ -122,9 +124,9 @@ CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: f
     ("flags", "options", "sentence"),
     [
         (["--fails", "The image is empty."], {}, "The image is empty."),
-        (["--dies-at", 2], {}, CRASHED),
-        (["--hangs-at", 1], {"timeout": 0.4}, TOO_SLOW.format(seconds=0.4)),
-        (["--hangs-at", 1], {"closes": 200}, CLOSED_EARLY),
+        (["--dies-at", 2], {"process": True}, CRASHED),
+        (["--hangs-at", 1], {"timeout": 0.4, "process": True}, TOO_SLOW.format(seconds=0.4)),
+        (["--hangs-at", 1], {"closes": 200, "process": True}, CLOSED_EARLY),
     ],
 )
 def test_a_failure_is_one_sentence(ensemble, tmp_path, flags, options, sentence) -> None:
