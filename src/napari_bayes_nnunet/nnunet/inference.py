@@ -40,8 +40,8 @@ UNUSABLE_PLANS = (
     "This version of nnU-Net cannot use plans.json ({reason}). Install the version that wrote it."
 )
 WRONG_SIZE = (
-    "The heart cannot be {size} mm large, which follows from voxels of {spacing} mm (z, y, x). "
-    "Correct the spacing of the image, or its unit."
+    "With voxels of {spacing} mm the image measures {size} mm (z, y, x), which is too small or too "
+    "large to be segmented. Correct the spacing of the image, or its unit."
 )
 MOST_RESAMPLED = 2**29
 """Voxels at the spacing of the network."""
@@ -107,8 +107,11 @@ class Predictor:
         settings = self._configuration
         needed = (self._plans.transpose_forward, self._plans.transpose_backward)
         schemes = (settings.normalization_schemes, settings.use_mask_for_norm)
-        functions = (settings.resampling_fn_data, settings.resampling_fn_probabilities)
-        needed += (settings.resampling_fn_seg,)
+        functions = (
+            settings.resampling_fn_data,
+            settings.resampling_fn_seg,
+            settings.resampling_fn_probabilities,
+        )
         if settings.preprocessor_class is None or not all((*needed, *schemes, *functions)):
             raise ValueError("the preprocessing is missing")
         for channel in range(len(self._names)):
@@ -118,7 +121,8 @@ class Predictor:
     @property
     def _names(self) -> dict[str, Any]:
         """Names of the channels by number."""
-        return self._dataset_json.get("channel_names") or self._dataset_json["modality"]
+        names = self._dataset_json.get("channel_names") or self._dataset_json["modality"]
+        return dict(names)
 
     def _slice_axis_of_training(self) -> int | None:
         """Return the axis of an image that held the slices in the training; None without slices.
@@ -183,13 +187,15 @@ class Predictor:
 
         nnU-Net resamples the part of an image that is not 0.
         """
-        is_part = image.any(axis=0)
-        axes = range(3)
-        parts = [np.flatnonzero(is_part.any(axis=tuple(set(axes) - {a}))) for a in axes]
         order = self._plans.transpose_forward
-        lengths = np.array([int(parts[a][-1] - parts[a][0]) + 1 for a in order])
+        is_part = np.any(image, axis=0)
+        if not is_part.any():
+            return
+        sides = (np.moveaxis(is_part, axis, 0).reshape(is_part.shape[axis], -1) for axis in order)
+        lengths = np.array([np.ptp(np.flatnonzero(side.any(axis=1))) + 1 for side in sides])
         steps = np.array([spacing[a] for a in order])
-        target = [*steps[: 3 - len(self.patch_size)], *self._configuration.spacing]
+        target = self._configuration.spacing
+        target = [*steps[: 3 - len(target)], *target]
         resampled = np.round(lengths * steps / target)
         if resampled.min() < 1 or resampled.prod() > MOST_RESAMPLED:
             raise ModelError(

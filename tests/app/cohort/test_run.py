@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
 from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import segment_study
+from napari_bayes_nnunet.app.prediction.output_lock import locked_output
 from napari_bayes_nnunet.app.prediction.resume_check import MADE_BY_OTHER_TRAINING
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core import durations
@@ -332,3 +333,12 @@ def test_pictures_are_small_and_show_outlines(run):
         assert file.stat().st_size < 60_000
         pixels = imread(BytesIO(file.read_bytes()))[..., :3]
         assert np.ptp(pixels, axis=2).max() > 0.1  # colours on grey
+
+
+def test_folder_of_a_running_cohort_is_refused(ensemble, tree, tmp_path) -> None:
+    output = tmp_path / "out"
+    with locked_output(output):
+        with pytest.raises(AppError) as caught:
+            run_here(ensemble, [tree], output)
+        assert caught.value.remedies[0] == Remedy(Action.WAIT)
+        assert not (output / "cohort.csv").exists()

@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     IS_IMAGE,
     MAPS,
 )
+from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, locked_case
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
 from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN, predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
@@ -99,6 +100,16 @@ def test_full_precision_is_float32_not_reused_half_precision(model, image, tmp_p
     names = {"report": "patient7_frame01.json", "folder": out, "precision": "bfloat16"}
     assert str(AppError(MADE_WITH_OTHER_PRECISION, Action.OVERWRITE, **names)) in said
     assert run(model, image, "-o", out, "--continue")[0] == 0
+
+
+def test_case_that_another_run_writes_is_not_touched(model, image, tmp_path):
+    out = tmp_path / "out"
+    with locked_case(out, "patient7_frame01"):
+        code, said = run(model, image, "-o", out, "--device", "cpu")
+        assert code == 1
+        assert f" {os.getpid()} " in said
+        assert [file.name for file in out.iterdir()] == [LOCKS]
+    assert run(model, image, "-o", out, "--device", "cpu")[0] == 0
 
 
 def test_case_has_labels_on_the_image_grid(model, image, tmp_path):

@@ -139,6 +139,8 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
         raise DataError(VERSION_1)
     plans = _read_json(path / "plans.json", PlansFormat)
     dataset = _read_json(path / "dataset.json", DatasetFormat)
+    if not _has_configurations(plans):
+        raise DataError(NO_CONFIGURATIONS)
     labels = _read_labels(dataset)
     channels = _read_channels(dataset)
     record, problems = _read_record(path / RECORD)
@@ -189,9 +191,8 @@ def _read_json(file: Path, kind: type[PlansFormat | DatasetFormat]) -> dict[str,
     try:
         with reading_json(file, repair="Copy it again from where it was trained.") as text:
             content = parse_json(text, dict[str, Any])
-            if kind is PlansFormat:
-                _check_configurations(content)
-            parse_json(text, kind)
+            if kind is DatasetFormat or _has_configurations(content):
+                parse_json(text, kind)
             return content
     except FileNotFoundError as error:
         raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
@@ -268,14 +269,13 @@ def _numbered(labels: Mapping[str, int]) -> str:
     )
 
 
-def _check_configurations(plans: dict[str, Any]) -> None:
+def _has_configurations(plans: dict[str, Any]) -> bool:
     defined = plans.get("configurations")
-    if (
-        not isinstance(defined, dict)
-        or not defined
-        or not all(isinstance(configuration, dict) for configuration in defined.values())
-    ):
-        raise DataError(NO_CONFIGURATIONS)
+    return (
+        isinstance(defined, dict)
+        and bool(defined)
+        and all(isinstance(configuration, dict) for configuration in defined.values())
+    )
 
 
 def _choose_configuration(

@@ -5,6 +5,7 @@ RUN/fold_X/trajectory/epoch_0000.npz has one array per layer, named as in nnU-Ne
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,10 @@ def read_trajectory(folder: Path) -> Trajectory:
 
 def _read(file: Path) -> dict[str, NDArray[np.float32]]:
     try:
-        with file.open("rb") as stream, np.lib.npyio.NpzFile(stream) as content:
-            if not is_stored(content.zip, file.stat().st_size):
+        with zipfile.ZipFile(file) as archive:
+            if not is_stored(archive, file.stat().st_size):
                 raise ValueError("its arrays are compressed")
+        with file.open("rb") as stream, np.lib.npyio.NpzFile(stream) as content:
             layers = {name: np.asarray(content[name], np.float32) for name in content.files}
     except DAMAGED_NPZ as error:
         reason = error.strerror if isinstance(error, OSError) else ""

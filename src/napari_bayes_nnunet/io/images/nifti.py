@@ -57,6 +57,7 @@ MORE_THAN_HEADER: Final = (
 NEEDS_MEMORY: Final = "{file} needs more memory than is free. Close other programs."
 MOST_VOXELS: Final = 2**29
 """Voxels of the largest image; a cine of 30 phases of 20 x 512 x 512 has a third of them."""
+_PIECE: Final = CHUNK // 8
 SURPLUS: Final = 16 * 2**20
 """Bytes behind the voxels that are ignored, as some programs fill their files up."""
 
@@ -358,7 +359,7 @@ def _content(path: Path) -> tuple[Any, bytes]:
             file.seek(0)
             if not packed:
                 return _read_image(path, file, os.fstat(file.fileno()).st_size)
-            with io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK // 16) as stream:  # type: ignore[type-var]
+            with io.BufferedReader(gzip.GzipFile(fileobj=file), _PIECE) as stream:
                 return _read_image(path, stream, None)
     except FileNotFoundError as error:
         raise DataError("{file} does not exist.", file=path) from error
@@ -382,10 +383,12 @@ def _read_image(path: Path, stream: IO[bytes], size: int | None) -> tuple[Any, b
         raise DataError(NO_NIFTI, file=path)
     header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
     expected = _check_header(path, header)
-    content = start + stream.read(max(0, expected - len(start)))
+    # Piece by piece, because gzip needs three times the memory of what it unpacks at once.
+    lengths = range(len(start), expected, _PIECE)
+    content = b"".join([start, *(stream.read(min(_PIECE, expected - n)) for n in lengths)])
     surplus = max(0, len(start) - expected)
     if size is None:
-        while surplus <= SURPLUS and (chunk := stream.read1(CHUNK)):  # type: ignore[attr-defined]
+        while surplus <= SURPLUS and (chunk := stream.read1(_PIECE)):  # type: ignore[attr-defined]
             surplus += len(chunk)
     else:
         surplus = size - expected
@@ -443,7 +446,7 @@ def _check_header(path: Path, header: Any) -> int:
         raise DataError(DAMAGED_NIFTI, file=path, reason=f"its voxels begin at byte {offset:g}")
     if (voxels := math.prod(lengths)) > MOST_VOXELS:
         raise DataError(TOO_LARGE, file=path, voxels=voxels, most=MOST_VOXELS)
-    return int(offset) + voxels * stored.itemsize
+    return int(offset) + voxels * int(stored.itemsize)
 
 
 def _native(stored: VoxelArray) -> VoxelArray:
