@@ -16,7 +16,9 @@ from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
     DONE,
     NO_DICTIONARY,
+    OTHER_DATASET,
     PLANNING_FAILED,
+    UNUSUAL_ENTRY,
     add_dropout,
     plan_and_preprocess,
     read_plans,
@@ -143,6 +145,19 @@ def test_plans_of_another_version_are_refused(fault, reason, trained_run, hearts
 )
 def test_damaged_plans_are_refused(text, hearts, tmp_path):
     assert_refused(tmp_path / "plans.json", text, NO_DICTIONARY, hearts)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda plans: plans.update(dataset_name="Dataset001_other"), OTHER_DATASET),
+        (lambda plans: plans["configurations"]["2d"].update(patch_size=[0, 10**9]), UNUSUAL_ENTRY),
+    ],
+)
+def test_plans_of_another_training_are_refused(change, reason, trained_run, hearts, tmp_path):
+    content = json.loads((trained_run / "plans.json").read_text())
+    change(content)
+    assert_refused(tmp_path / "plans.json", json.dumps(content), reason, hearts)
 
 
 def assert_refused(file, text, reason, hearts):

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
 from ..core.slice_axis import is_stack, order_with_slices_on
@@ -24,6 +23,7 @@ from ..core.types import Mirroring, Precision
 from . import ModelError, Stopped
 from .device import is_out_of_memory
 from .network import Network
+from .plans import open_plans
 from .tiles import Tiles, Window
 from .weights import StateDict, without_duplicates
 
@@ -87,7 +87,7 @@ class Predictor:
         self._dataset_json = dataset_json
         self._notify = notify
         try:
-            self._plans = PlansManager(plans)
+            self._plans = open_plans(plans, dataset_json)
             self._configuration = self._plans.get_configuration(configuration)
             self._check_functions()
             self.slice_axis = self._slice_axis_of_training()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch.nn.functional import group_norm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -17,6 +16,9 @@ from . import ModelError
 from .device import has_fast_bfloat16
 from .dropout import dropout_placement, one_weight_sample, place_dropout
 from .weights import StateDict, build_network, without_duplicates
+
+if TYPE_CHECKING:
+    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 
 class Network:

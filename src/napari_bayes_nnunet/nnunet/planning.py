@@ -15,16 +15,19 @@ from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
     DatasetFingerprintExtractor,
 )
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..core.problems import Action
+from ..io import DataError
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.ensemble.model_folder import PLANS_ENTRY
+from ..io.ensemble.plans_format import PlansFormat
 from ..io.files.atomic import write_json
 from ..io.files.json_files import parse_json
 from ..io.files.limits import read_small
+from ..io.files.nnunet_names import check_plans
 from . import ModelError
 from .network import Network
+from .plans import open_plans, refuse_foreign_parts
 from .small_dataset import is_small, threads_for_processes
 from .trainer import TrainerSettings
 
@@ -51,8 +54,12 @@ FEATURES = {"small": (16, 32, 64, 96, 96), "tiny": (8, 16, 32, 64, 64)}
 LARGEST_PATCH = {"small": 160, "tiny": 128}
 """Features of each stage, and largest side of a 2D patch, of networks that train on a CPU."""
 
+_UNUSABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+
 DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({reason})."
 NO_DICTIONARY = "it is not a JSON dictionary"
+UNUSUAL_ENTRY = "an entry has another type or range than nnU-Net's"
+OTHER_DATASET = "its dataset is not that of ensemble.json"
 PLANNING_FAILED = (
     "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
 )
@@ -116,8 +123,10 @@ def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[s
     """Return the plans of a training to continue. Raises ModelError if nnU-Net cannot use them."""
     try:
         plans = _read_plans_file(file)
-        _try_plans(PlansManager(copy.deepcopy(plans)), dataset, configuration)
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        _try_plans(copy.deepcopy(plans), dataset, configuration)
+        if plans["dataset_name"] != dataset.nnunet_name:
+            raise ValueError(OTHER_DATASET)
+    except (DataError, *_UNUSABLE) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
         raise ModelError(DAMAGED_PLANS_FILE, Action.RESTORE, file=file, reason=reason) from error
@@ -125,22 +134,29 @@ def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[s
 
 
 def _read_plans_file(file: Path) -> dict[str, Any]:
-    """Return the content of a file of plans. Raises ValueError if it is damaged, or OSError."""
+    """Return the checked content of a file of plans. Raises ValueError, DataError or OSError."""
     try:
         # nnU-Net would take a text in place of the dictionary for the path of a file.
-        return parse_json(file.read_bytes(), dict[str, Any])
+        content = parse_json(text := read_small(file), dict[str, Any])
     except ValueError:
         raise ValueError(NO_DICTIONARY) from None
+    check_plans(content)
+    try:
+        parse_json(text, PlansFormat)
+    except ValueError:
+        raise ValueError(UNUSUAL_ENTRY) from None
+    return content
 
 
-def _try_plans(plans: PlansManager, dataset: RawDataset, configuration: str) -> None:
+def _try_plans(plans: dict[str, Any], dataset: RawDataset, configuration: str) -> None:
     """Look up all that a training needs, and build its network without allocating memory."""
-    settings = plans.get_configuration(configuration)
-    for source, keys in ((plans, PLANS_KEYS), (settings, CONFIGURATION_KEYS)):
+    manager = open_plans(plans, dataset.json)
+    settings = manager.get_configuration(configuration)
+    for source, keys in ((manager, PLANS_KEYS), (settings, CONFIGURATION_KEYS)):
         for key in keys:
             getattr(source, key)
     with torch.device("meta"):
-        Network(plans, settings, dataset.json, torch.device("meta"))
+        Network(manager, settings, dataset.json, torch.device("meta"))
 
 
 def training_plans(
@@ -173,7 +189,11 @@ def write_plans(
     plans: dict[str, Any],
     splits: list[Split] | None = None,
 ) -> None:
-    """Write the plans and the split of a training where its trainer looks for them."""
+    """Write the plans and the split of a training where its trainer looks for them.
+
+    Raises ModelError if they name anything that is not nnU-Net's own.
+    """
+    refuse_foreign_parts(plans, dataset.json)
     folder = workspace / "preprocessed" / dataset.nnunet_name
     write_json(folder / f"{plans['plans_name']}.json", plans)
     if splits is not None:

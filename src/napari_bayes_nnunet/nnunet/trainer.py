@@ -17,12 +17,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch._dynamo import OptimizedModule
 
 from ..core.durations import TimeLeft
@@ -39,8 +38,12 @@ from .cpu_kernels import train_channels_last
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
+from .plans import refuse_foreign_parts
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
 from .weights import read_checkpoint, trajectory_layers, write_member
+
+if TYPE_CHECKING:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
@@ -117,6 +120,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
     ) -> None:
+        refuse_foreign_parts(plans, dataset_json)
         settings = TrainerSettings.from_plans(plans)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = settings

@@ -26,6 +26,7 @@ from ..io.ensemble.model_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError
+from .plans import open_plans
 
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -225,10 +226,8 @@ def expected_shapes(
 
     Raises ModelError if that network cannot be built.
     """
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
     try:
-        manager = PlansManager(plans)
+        manager = open_plans(plans, dataset_json)
         with torch.device("meta"):
             network = build_network(manager, manager.get_configuration(configuration), dataset_json)
     except (ImportError, *_DAMAGED) as error:

@@ -22,7 +22,6 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     DIFFERENCE,
     EMPTY_FILE,
     EXPECTED,
-    FOREIGN_PART,
     INCOMPLETE,
     LABEL_GAPS,
     LABEL_REGIONS,
@@ -30,7 +29,6 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     MISSING_MODEL_FILE,
     NO_BACKGROUND,
     NO_CHANNELS,
-    NO_CONFIGURATIONS,
     NO_PARENT,
     NOT_AN_ARCHIVE,
     OTHER_ARCHIVE,
@@ -44,6 +42,7 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     why_unreadable,
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord, write_record
+from napari_bayes_nnunet.io.files.nnunet_names import FOREIGN_PART, NO_CONFIGURATIONS
 
 LABELS: dict[str, Any] = {"background": 0, "RV": 1, "MYO": 2}
 NETWORK: dict[str, Any] = {

@@ -14,6 +14,7 @@ from ...core.problems import Action
 from .. import DataError
 from ..files.checksum import sha256
 from ..files.json_files import excerpt, read_json
+from ..files.nnunet_names import check_dataset_json, is_plain_name
 from .patients import DEFAULT_PATIENT, patient_of
 
 CORRECTIONS = "corrections.json"
@@ -53,6 +54,7 @@ REGIONS = (
     "{file} has overlapping regions, but the entropy (Eq. 3) needs exclusive labels. Use one "
     "number for each label."
 )
+FOREIGN_READER = "{file} cannot be used, because {reason}. Remove this entry."
 LABEL_WITHOUT_IMAGE = (
     "The label {label} has no image {image} in imagesTr. Add the image, or remove the label."
 )
@@ -105,7 +107,7 @@ class RawDataset:
     def nnunet_name(self) -> str:
         """Name in the form that nnU-Net requires: ``DatasetNNN_Name``."""
         name = self.known_as or self.path.name
-        if re.fullmatch(r"Dataset\d{3}_.+", name):
+        if re.fullmatch(r"Dataset\d{3}_.+", name) and is_plain_name(name):
             return name
         return "Dataset001_" + (re.sub(r"\W+", "_", name).strip("_") or "unnamed")
 
@@ -258,6 +260,10 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
     if missing:
         raise DataError(MISSING_ENTRIES, file=file, entries=", ".join(missing))
     _check_labels(file, content["labels"])
+    try:
+        check_dataset_json(content)
+    except DataError as error:
+        raise DataError(FOREIGN_READER, file=file, reason=error) from error
     return content
 
 

@@ -1,15 +1,14 @@
 """nnU-Net model folder: the network described by its plans, dataset and training record.
 
-The folder is read without torch. The network may only use parts of torch.nn and
-dynamic_network_architectures, because nnU-Net imports and calls whatever plans.json names.
+The folder is read without torch. The names in its plans are checked by `files.nnunet_names`.
 """
 
 from __future__ import annotations
 
 import pickletools
-import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ...core.heart.measurements import canonical_structure
 from .. import DataError
 from ..files.json_files import parse_json, reading_json
 from ..files.limits import LFS_START, is_stored
+from ..files.nnunet_names import check_dataset_json, check_plans
 from .plans_format import DatasetFormat, PlansFormat
 from .run_folder import RECORD, TrainingRecord, read_record
 
@@ -34,7 +34,6 @@ LABEL_REGIONS = (
 LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
 LABEL_GAPS = "the labels in dataset.json must be background 0, then 1, 2, 3 …, without gaps"
 NO_CHANNELS = "dataset.json needs numbered channel_names"
-NO_CONFIGURATIONS = "plans.json has no configurations, unlike the plans of nnU-Net v2"
 OTHER_TRAINING = (
     "ensemble.json names the configuration {configuration}, which is not in plans.json; one of the "
     "two files belongs to another training"
@@ -51,12 +50,6 @@ NO_PARENT = "{configuration} in plans.json inherits from a configuration that is
 CASCADE = "{configuration} is the second stage of a cascade, which cannot be used"
 INCOMPLETE = "the configuration {configuration} in plans.json lacks {missing}"
 NO_LENGTHS = "patch size and spacing of {configuration} in plans.json must be positive numbers"
-NO_NETWORK = "plans.json does not describe the network of {configuration}"
-NO_NAMES = "a list of names of {configuration} in plans.json is damaged"
-FOREIGN_PART = (
-    "the network in plans.json has parts outside of torch.nn and dynamic_network_architectures, "
-    "which could run code"
-)
 DIFFERENCE = "its entry {setting} differs from the other trainings ({value} instead of {expected})"
 EMPTY_FILE = "the file is empty"
 DAMAGED_FILE = "the file is damaged or cut short"
@@ -69,11 +62,6 @@ OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 PLANS_ENTRY = "checkpoint_ensemble"
 """Entry of the plans with the settings of this package's trainer."""
 _TRAINER = "CheckpointEnsembleTrainer"
-
-_BUILDING_BLOCK = re.compile(
-    r"torch\.nn\.(modules\.\w+\.)?[A-Z]\w*"
-    r"|dynamic_network_architectures\.(architectures|building_blocks)\.\w+\.[A-Z]\w*"
-)
 
 # Settings that must be equal for two trainings to share preprocessing and network. Before nnU-Net
 # 2.4 the plans describe the network by the entries in the last lines.
@@ -139,8 +127,6 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
         raise DataError(VERSION_1)
     plans = _read_json(path / "plans.json", PlansFormat)
     dataset = _read_json(path / "dataset.json", DatasetFormat)
-    if not _has_configurations(plans):
-        raise DataError(NO_CONFIGURATIONS)
     labels = _read_labels(dataset)
     channels = _read_channels(dataset)
     record, problems = _read_record(path / RECORD)
@@ -188,16 +174,19 @@ def _first_difference(setting: str, value: Any, expected: Any) -> str:
 
 def _read_json(file: Path, kind: type[PlansFormat | DatasetFormat]) -> dict[str, Any]:
     """Return the entries of a file, those of ``kind`` with the right types and ranges."""
+    check_names = check_plans if kind is PlansFormat else check_dataset_json
     try:
         with reading_json(file, repair="Copy it again from where it was trained.") as text:
             content = parse_json(text, dict[str, Any])
-            if kind is DatasetFormat or _has_configurations(content):
+            with suppress(DataError):  # its own sentence, below, says more
+                check_names(content)
                 parse_json(text, kind)
-            return content
     except FileNotFoundError as error:
         raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
     except DataError as error:
         raise DataError("{problem}", problem=str(error).rstrip("."), file=file.name) from None
+    check_names(content)
+    return content
 
 
 def _read_record(file: Path) -> tuple[TrainingRecord | None, tuple[str, ...]]:
@@ -266,15 +255,6 @@ def _numbered(labels: Mapping[str, int]) -> str:
         f"{canonical_structure(name) or 'another structure'} {label}"
         for name, label in labels.items()
         if label != 0
-    )
-
-
-def _has_configurations(plans: dict[str, Any]) -> bool:
-    defined = plans.get("configurations")
-    return (
-        isinstance(defined, dict)
-        and bool(defined)
-        and all(isinstance(configuration, dict) for configuration in defined.values())
     )
 
 
@@ -368,21 +348,6 @@ def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
         raise DataError(INCOMPLETE, configuration=configuration, missing=", ".join(missing))
     if not _is_lengths(settings["patch_size"]) or not _is_lengths(settings["spacing"]):
         raise DataError(NO_LENGTHS, configuration=configuration)
-    network = settings.get("architecture", {})
-    parts = network.get("arch_kwargs", {}) if isinstance(network, dict) else None
-    if not isinstance(parts, dict):
-        raise DataError(NO_NETWORK, configuration=configuration)
-    names = network.get("_kw_requires_import", [])
-    if not _is_texts(names) or not _is_texts(settings.get("normalization_schemes", [])):
-        raise DataError(NO_NAMES, configuration=configuration)
-    imported = [parts.get(name) for name in names]
-    for part in (network.get("network_class_name"), *imported):
-        if part is not None and not _BUILDING_BLOCK.fullmatch(str(part)):
-            raise DataError(FOREIGN_PART)  # without the name, which a stranger chose
-
-
-def _is_texts(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _is_lengths(values: object) -> bool:
