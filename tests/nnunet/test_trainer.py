@@ -26,6 +26,8 @@ from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
+from napari_bayes_nnunet.nnunet.plans import REFUSED_PLANS
+from napari_bayes_nnunet.nnunet.preprocessed import CheckedDataset
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import (
     RUN_VARIABLE,
@@ -36,6 +38,7 @@ from napari_bayes_nnunet.nnunet.trainer import (
 )
 
 from ..helpers.command import environment
+from ..helpers.hostile import Toucher
 
 NAME = "CheckpointEnsembleTrainer"
 SETTINGS = TrainerSettings(
@@ -316,6 +319,41 @@ def test_a_saved_state_that_would_run_code_is_refused(trainer, tmp_path):
     with pytest.raises(ModelError) as caught:
         trainer.load_checkpoint(str(file))
     assert caught.value.values["file"] == file.name
+
+
+def test_nnunet_itself_loads_only_weights(trainer, tmp_path, monkeypatch):
+    """nnU-Net opens the file again, and allows code."""
+    state = tmp_path / "state.pth"
+    trainer.initialize()
+    trainer.save_checkpoint(str(state))
+    touched = tmp_path / "touched"
+    content = torch.load(state, weights_only=False)
+    torch.save({**content, "more": Toucher(touched)}, state)
+    monkeypatch.setattr(trainer_module, "read_checkpoint", lambda path: None)
+    with pytest.raises(pickle.UnpicklingError):
+        trainer.load_checkpoint(str(state))
+    assert not touched.exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_plans_that_could_run_code_are_refused(make_trainer, run, tmp_path):
+    """The processes of several GPUs read the plans of the workspace only here."""
+    (file,) = run.workspace.glob("preprocessed/*/nnUNetPlans.json")
+    plans = json.loads(file.read_text())
+    touched = tmp_path / "touched"
+    plans["configurations"]["2d"]["architecture"]["arch_kwargs"].update(
+        nonlin="os.system", nonlin_kwargs={"command": f"touch '{touched}'"}
+    )
+    file.write_text(json.dumps(plans))
+    with pytest.raises(ModelError) as caught:
+        make_trainer().initialize()
+    assert caught.value.statement.template == REFUSED_PLANS
+    assert not touched.exists()
+
+
+def test_cases_are_read_by_the_checked_dataset(trainer):
+    trainer.initialize()
+    assert {type(part) for part in trainer.get_tr_and_val_datasets()} == {CheckedDataset}
 
 
 # Steps

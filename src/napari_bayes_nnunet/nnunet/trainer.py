@@ -39,8 +39,9 @@ from .device import has_fast_bfloat16, is_out_of_memory, training_environment, u
 from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
 from .plans import refuse_foreign_parts
+from .preprocessed import CheckedDataset
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
-from .weights import read_checkpoint, trajectory_layers, write_member
+from .weights import loading_only_weights, read_checkpoint, trajectory_layers, write_member
 
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -170,7 +171,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return optimizer, EpochRate(optimizer, self.settings.schedule)
 
     def initialize(self) -> None:
-        """Build the network, from the seed if there is one, in the order that suits the device."""
+        """Build the network, from the seed if there is one, and choose how cases are read."""
         self._seed(0, 0)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -178,6 +179,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         super().initialize()
         if self._has_fast_bfloat16:
             train_channels_last(self.network)
+        self.dataset_class = CheckedDataset
 
     @staticmethod
     def build_network_architecture(
@@ -200,7 +202,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Load the state of a training. Raises ModelError if it is damaged or would run code."""
         read_checkpoint(Path(filename_or_checkpoint))
-        super().load_checkpoint(filename_or_checkpoint)
+        with loading_only_weights():
+            super().load_checkpoint(filename_or_checkpoint)
 
     def run_training(self) -> None:
         """Train. With several processes, a stop is noted in the mailbox instead of raised."""

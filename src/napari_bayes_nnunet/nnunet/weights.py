@@ -7,12 +7,14 @@ stored in float16, each tensor once: nnU-Net's state dict names most tensors two
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import pickletools
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 from pathlib import Path
@@ -62,6 +64,9 @@ _BYTE_CODECS = {
     if module.endswith("_codec")
     for name in (alias, module)
 }
+
+_ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""Variable with which torch overrides its argument ``weights_only=False``."""
 
 # Errors of torch's restricted unpickler for bytes that are not a pickled checkpoint.
 _DAMAGED = (
@@ -186,6 +191,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not _are_axes(content.get("inference_allowed_mirroring_axes")):
         raise _unusable(path, WRONG_AXES)
     return {**content, "network_weights": without_prefixes(weights)}
+
+
+@contextmanager
+def loading_only_weights() -> Iterator[None]:
+    """Let ``torch.load`` refuse code in the block, also where nnU-Net calls it and allows code."""
+    before = os.environ.get(_ONLY_WEIGHTS)
+    os.environ[_ONLY_WEIGHTS] = "1"
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            yield
+    finally:
+        if before is None:
+            del os.environ[_ONLY_WEIGHTS]
+        else:
+            os.environ[_ONLY_WEIGHTS] = before
 
 
 def without_prefixes(weights: StateDict) -> StateDict:
