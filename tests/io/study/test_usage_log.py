@@ -137,6 +137,14 @@ def test_a_log_without_its_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another reason")
+def test_a_log_that_is_a_link_is_refused(file: Path) -> None:
+    file.symlink_to(target := file.with_name("target"))
+    with pytest.raises(DataError) as caught:
+        append_use(file, ROW)
+    assert caught.value.statement.template == UNWRITABLE_LOG
+    assert not target.exists()
+
+
 def test_a_log_that_is_a_folder_is_refused(file: Path) -> None:
     file.mkdir()
     with pytest.raises(DataError) as caught:

@@ -34,6 +34,9 @@ from .request import (
     shared_patients,
 )
 
+LINKED_FILE = (
+    "{file} is a link, and a training would write to the file that it names. Remove the link."
+)
 RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
 
 
@@ -116,6 +119,9 @@ def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
 
     if run.path.resolve() == dataset.path.resolve():
         raise AppError("The output cannot be the folder of the dataset.", Action.OTHER_OUTPUT)
+    for file in (run.lock, run.log, run.progress):  # appended to, not replaced
+        if file.is_symlink():
+            raise AppError(LINKED_FILE, file=file)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run.lock, timeout=0)
