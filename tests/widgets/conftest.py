@@ -139,7 +139,8 @@ def make_dock(
     """Return a function that makes a SegmentWidget with a fake child for a viewer with layers.
 
     By default the child is a thread and the viewer a model, which is quick. With ``process`` the
-    child is a process; with ``window`` it is a process and the viewer a real, shown window.
+    child is a process; with ``window`` it is a process and the viewer a real, shown window. A dock
+    can also be made for the ``viewer`` of another one.
     """
     docks: list[SegmentWidget] = []
 
@@ -148,11 +149,12 @@ def make_dock(
         flags: Sequence[object] = (),
         window: bool = False,
         process: bool = False,
+        viewer: Any = None,
         cohort_command: Sequence[str] = BAYES_NNUNET,
     ) -> SegmentWidget:
-        viewer = (
-            request.getfixturevalue("make_napari_viewer")(show=True) if window else ViewerModel()
-        )
+        if viewer is None:
+            make_viewer = request.getfixturevalue("make_napari_viewer") if window else ViewerModel
+            viewer = make_viewer(show=True) if window else make_viewer()
         for layer in layers:
             viewer.add_layer(layer)
         real = window or process

@@ -29,17 +29,20 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
     CANNOT_FIND_PHASES,
+    CHOOSE_TO_SEE,
     NO_ENSEMBLE,
     NO_USABLE_MEMBER,
     PHASES_BY_VOLUME,
+    PREDICTION_REMOVED,
     STILL_LOOKING,
     WAITING_FOR_ENSEMBLE,
 )
-from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN
+from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN, OTHER_IN_FRONT
 from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT
 from napari_bayes_nnunet.widgets.segment.job import STOPPED_AFTER, STOPPED_EARLY
 from napari_bayes_nnunet.widgets.segment.new_study import (
@@ -55,7 +58,7 @@ from napari_bayes_nnunet.widgets.segment.result_actions import (
     REPLACE_FILES,
     REVIEW,
 )
-from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER
+from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT, SEGMENTING
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
 from tests.helpers.drops import drop
 
@@ -157,6 +160,91 @@ def test_notices_of_the_child_are_shown(ready, tmp_path, qtbot) -> None:
     assert run(dock, qtbot).splitlines()[0] == "Memory was short."
 
 
+def test_a_complaint_ends_when_its_cause_does(make_dock, ensemble_folder, tmp_path, qtbot) -> None:
+    dock = make_dock()
+    dock.segment()
+    dock._viewer.add_layer(image_layer(tmp_path))
+    assert dock.run.status.text() == ""
+    dock.segment()
+    assert dock.run.status.text() == NO_ENSEMBLE
+    choose(dock, ensemble_folder, qtbot)
+    assert dock.run.status.text() == ""
+
+
+# Two patients
+
+
+def two_patients(ready, tmp_path, **options):
+    """Return a dock with the images a and b, b in front and active."""
+    return ready(*(image_layer(tmp_path, name=name) for name in "ab"), **options)
+
+
+def visible(dock) -> set[str]:
+    return {layer.name for layer in dock._viewer.layers if layer.visible}
+
+
+def test_the_image_opened_last_is_segmented(ready, tmp_path, qtbot) -> None:
+    dock = two_patients(ready, tmp_path)
+    assert dock.run.segment_button.title == SEGMENT.format(title="b")
+    run(dock, qtbot)
+    assert visible(dock) == {"b", "b entropy", "b prediction"}
+    dock._viewer.layers.selection.active = dock._viewer.layers["a"]
+    assert dock.run.segment_button.title == SEGMENT.format(title="a")
+    assert visible(dock) == {"a"}
+    assert not dock.run.save_button.isEnabled()
+    run(dock, qtbot)
+    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    dock._viewer.layers.selection.active = dock._viewer.layers["b"]  # was hidden by the dock
+    assert visible(dock) == {"b", "b entropy", "b prediction"}
+
+
+def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) -> None:
+    dock = two_patients(ready, tmp_path)
+    dock._viewer.layers.selection.active = dock._viewer.layers["a"]
+    assert dock.image.hint.text() == OTHER_IN_FRONT.format(front="b", image="a")
+    begin(dock, qtbot)
+    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    assert dock.image.hint.text() == ""
+
+
+def test_the_image_picked_in_the_list_is_shown(ready, tmp_path, qtbot) -> None:
+    dock = two_patients(ready, tmp_path)
+    dock.image.channels[0].setCurrentIndex(0)
+    dock.image.channels[0].activated.emit(0)
+    assert visible(dock) == {"a"}
+    assert dock._viewer.layers.selection.active.name == "a"
+
+
+def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, CINE, "a"), flags=["--seconds", 0.2])
+    dock.run.segment_button.click()
+    dock._viewer.add_layer(image_layer(tmp_path, name="b"))
+    point = dock._viewer.dims.point
+    assert dock.image.layer.name == "b"
+    assert dock.run.segment_button.title == SEGMENTING.format(title="a, ED and ES")
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert visible(dock) == {"a", "b"}  # no contours of a under b
+    assert dock._viewer.dims.point == point
+    *_, finished, place = dock.run.status.text().splitlines()[:3]
+    assert finished.startswith("a: ")
+    assert place == CHOOSE_TO_SEE.format(image="a")
+    assert dock.run.segment_button.title == SEGMENT.format(title="b")
+    assert not dock.run.save_button.isEnabled()
+    dock._viewer.layers.selection.active = dock._viewer.layers["a"]
+    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    assert dock.run.save_button.isEnabled()
+
+
+def test_a_removed_prediction_is_said_at_the_end(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
+    begin(dock, qtbot)
+    dock._viewer.layers.remove("heart prediction")
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert PREDICTION_REMOVED in dock.run.status.text().splitlines()
+    assert PREDICTION_REMOVED not in run(dock, qtbot).splitlines()
+    assert "heart prediction" in names(dock)
+
+
 # Pressed too early
 
 
@@ -217,7 +305,7 @@ def test_stop_or_another_choice_ends_waiting(
     elif how == "nothing":
         dock.ensemble.folders.activated.emit(0)
     elif how == "image":
-        dock.image.choose(dock._viewer.layers["other"])
+        dock.image.choose(dock._viewer.layers["heart"])
     else:
         dock.close_child()
     assert dock.run.segment_button.isEnabled()
@@ -408,6 +496,33 @@ def test_a_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> No
     assert run(dock, qtbot).startswith("Finished")
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_dock_opened_again_finds_the_result(ready, make_dock, tmp_path, qtbot, ends) -> None:
+    dock = ready(image_layer(tmp_path), flags=["--seconds", 0.0 if ends else 60], process=True)
+    begin(dock, qtbot)
+    if ends:
+        wait_until(lambda: not dock.job.is_running, qtbot)
+    result, pid = kept_result(dock._viewer.layers["heart"]), dock.child.pid
+    dock._on_taken_out()  # what the cross of the dock leads to
+    assert not dock.job.is_running
+    assert not is_alive(pid)
+    again = make_dock(viewer=dock._viewer)
+    assert again.result is result
+    assert again.result.labels.any()
+    assert again.run.save_button.isEnabled()
+    expected = "Look twice." if ends else STOPPED_AFTER.format(phases="", members="1 of 3 members")
+    assert again.run.status.text() == expected
+
+
+def test_a_copy_of_the_image_has_no_result(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    image = dock._viewer.layers["heart"]
+    dock._viewer.add_image(image.data, name="copy", metadata=image.metadata, scale=image.scale)
+    assert dock.image.layer.name == "copy"
+    assert dock.result is None
+
+
 def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
     begin(dock, qtbot)
@@ -481,6 +596,7 @@ def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) 
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith("The image was removed.")
     assert names(dock) == ["heart entropy", "heart prediction"]
+    assert visible(dock) == set()
 
 
 def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) -> None:
@@ -589,6 +705,20 @@ def test_a_result_is_saved(ready, tmp_path, qtbot, asked) -> None:
     labels = read_labels(asked / "heart.nii.gz")
     assert labels.geometry.same_grid(VOLUME)
     np.testing.assert_array_equal(labels.voxels, dock.result.labels)
+
+
+def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, monkeypatch) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    starts: list[Path] = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *asked: starts.append(Path(asked[2])) or ""
+    )
+    dock.run.save_button.click()
+    dock.result.source = PACKAGE / "sample_data" / "cine.nii.gz"
+    dock.run.save_button.click()
+    dock.run.review_button.click()
+    assert starts == [tmp_path, Path.home(), Path.home()]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

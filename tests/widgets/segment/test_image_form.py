@@ -11,6 +11,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
+from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CHECK_SPACING,
@@ -18,6 +19,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     ED_ES,
     NO_IMAGE_CHOSEN,
     NO_IMAGE_OPEN,
+    OTHER_IN_FRONT,
     PHASE_COUNT,
     PHASES_FOUND,
     PHASES_FROM_FILE,
@@ -27,7 +29,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     ImageForm,
 )
 
-from ..conftest import CINE, VOLUME, image_layer, two_voxel_sizes
+from ..conftest import CINE, VOLUME, image_layer, make_result, two_voxel_sizes
 from ..training.test_schedule_plot import turn
 
 
@@ -72,7 +74,7 @@ def test_offered_images_follow_the_layers_of_the_viewer(form, viewer, tmp_path) 
     assert offered(form) == ["heart", "cine"]
     first.name = "renamed"
     assert offered(form) == ["renamed", "cine"]
-    form.choose(second)
+    assert form.layer is second
     viewer.layers.move(1, 0)
     assert form.layer is second
     viewer.layers.remove(second)
@@ -80,6 +82,81 @@ def test_offered_images_follow_the_layers_of_the_viewer(form, viewer, tmp_path) 
     viewer.layers.clear()
     assert form.layer is None
     assert changes == [first, second, first, None]
+
+
+def test_the_form_follows_the_active_image(form, viewer, tmp_path) -> None:
+    first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in "ab")
+    assert form.layer is second
+    viewer.layers.selection.active = first
+    assert form.layer is first
+    put_result(viewer, second, make_result(), mutual_information=True)
+    for layer in list(viewer.layers)[2:]:
+        viewer.layers.selection.active = layer  # results are no images to segment
+        assert form.layer is first
+    viewer.layers.selection.active = None
+    assert form.layer is first
+
+
+def test_a_form_made_later_shows_the_active_image(viewer, tmp_path, qtbot) -> None:
+    first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in "ab")
+    late = ImageForm(viewer)
+    qtbot.addWidget(late)
+    assert late.layer is second
+    viewer.add_labels(np.ones(VOLUME.shape, np.uint8))
+    second.visible = False
+    later = ImageForm(viewer)
+    qtbot.addWidget(later)
+    assert later.layer is first  # the labels are active; this image is in front
+
+
+def test_channels_of_two_patients_are_not_mixed(form, viewer, tmp_path) -> None:
+    images = [viewer.add_layer(image_layer(tmp_path, name=f"a_{n}")) for n in range(2)]
+    form.set_channels(("cine", "T2"))
+    assert form.layers == images
+    alone = viewer.add_layer(image_layer(tmp_path, name="b_0"))
+    assert form.layers == images  # the second channel is still missing
+    assert form.hint.text() == OTHER_IN_FRONT.format(front="b_0", image="a_0")
+    others = [alone, viewer.add_layer(image_layer(tmp_path, name="b_1"))]
+    assert form.layers == others
+    viewer.layers.selection.active = images[1]
+    assert form.layers == images
+    form.channels[0].setCurrentIndex(1)
+    form.channels[1].setCurrentIndex(0)
+    viewer.layers.selection.active = images[0]
+    assert form.layers == images[::-1]  # as the user has put them
+
+
+def test_the_title_names_image_and_phases(form, viewer, tmp_path) -> None:
+    titles: list[str] = []
+    form.title_changed.connect(titles.append)
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    assert titles[-1] == form.title == "heart, ED and ES"
+    for choice, phases in ((ALL, "all phases"), (CURRENT, "current phase")):
+        form.phases.setCurrentIndex(choice)
+        assert titles[-1] == f"heart, {phases}"
+    form.phases.setCurrentIndex(THESE)
+    form.phase_numbers.setText("3,1")
+    assert titles[-1] == "heart, phases 1, 3"
+    form.phase_numbers.setText("x")
+    assert titles[-1].startswith("heart, ")
+    layer.name = "renamed"
+    assert titles[-1].startswith("renamed, ")
+    viewer.add_layer(image_layer(tmp_path, name="still"))
+    assert titles[-1] == "still"
+    viewer.layers.clear()
+    assert titles[-1] == form.title == ""
+
+
+def test_another_image_in_front_is_said(form, viewer, tmp_path) -> None:
+    first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in "ab")
+    assert form.hint.text() == ""
+    viewer.layers.selection.active = first
+    assert form.hint.text() == OTHER_IN_FRONT.format(front="b", image="a")
+    second.visible = False
+    assert form.hint.text() == ""
+    second.visible = True
+    viewer.layers.move(1, 0)
+    assert form.hint.text() == ""
 
 
 def test_a_volume_of_a_file_needs_no_more(form, viewer, tmp_path) -> None:
@@ -182,9 +259,10 @@ def test_several_channels_need_as_many_layers(form, viewer, tmp_path) -> None:
     first, second = (viewer.add_layer(image_layer(tmp_path, name=name)) for name in ("cine", "t2"))
     form.choose(second)
     form.set_channels(("T2", "LGE"))
-    assert form.layer is second
-    assert [combo.currentText() for combo in form.channels] == ["t2", "t2"]
+    assert form.layers == [first, second]
+    form.channels[0].setCurrentIndex(1)
     form.channels[1].setCurrentIndex(0)
+    form.set_channels(("LGE", "T2"))
     image = form.image()
     assert image.channels[0] is second.data
     assert image.channels[1] is first.data
@@ -208,9 +286,9 @@ def test_channels_of_different_grids_are_refused(form, viewer, tmp_path) -> None
 
 
 def test_wheel_over_the_form_changes_nothing(form, viewer, tmp_path) -> None:
-    first = viewer.add_layer(image_layer(tmp_path, CINE))
-    viewer.add_layer(image_layer(tmp_path, CINE, "second"))
+    viewer.add_layer(image_layer(tmp_path, CINE))
+    second = viewer.add_layer(image_layer(tmp_path, CINE, "second"))
     for box in (form.phases, *form.channels, *form.spacing.boxes):
         assert not turn(box)
     assert form.phases.currentIndex() == ED_ES
-    assert form.layer is first
+    assert form.layer is second

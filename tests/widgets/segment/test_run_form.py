@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
-from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SCALE, RunForm
+from napari_bayes_nnunet.widgets.segment.run_form import (
+    A_FOLDER,
+    SCALE,
+    SEGMENT,
+    SEGMENTING,
+    RunForm,
+)
 
 
 @pytest.fixture
@@ -28,6 +34,32 @@ def test_only_stop_is_enabled_during_a_run(form) -> None:
     assert not form.segment_button.isEnabled()
     assert form.stop_button.isEnabled()
     assert form.progress.isVisibleTo(form)
+
+
+def test_the_button_names_what_is_segmented(form) -> None:
+    form.resize(900, 300)
+    form.show()
+    assert form.segment_button.text() == SEGMENT.format(title="").strip()
+    form.set_title("patient011, ED and ES")
+    assert form.segment_button.text() == SEGMENT.format(title="patient011, ED and ES")
+    form.set_running(True)
+    form.set_title("patient012")
+    assert form.segment_button.text() == SEGMENTING.format(title="patient011, ED and ES")
+    form.set_running(False)
+    assert form.segment_button.text() == SEGMENT.format(title="patient012")
+
+
+def test_a_long_name_does_not_widen_the_button(form) -> None:
+    form.resize(300, 300)
+    form.show()
+    form.set_title("x" * 60)
+    assert form.minimumSizeHint().width() <= 300
+    button = form.segment_button
+    shown = button.fontMetrics().horizontalAdvance(button.text())
+    assert button.width() / 2 < shown <= button.width()
+    assert "x" * 60 in button.toolTip()
+    form.resize(1600, 300)
+    assert button.text() == SEGMENT.format(title="x" * 60)
 
 
 def test_progress_shows_member_and_time_left(form) -> None:

@@ -24,6 +24,8 @@ ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "predic
 CONTOUR_WIDTH = 1
 """Width in voxels; a wider outline would hide the entropy along the contours."""
 ENTROPY_OPACITY = 0.6
+RESULT: Final = "bayes result"
+"""Key in the metadata of an image."""
 
 
 def warm_up_imports() -> None:
@@ -34,6 +36,17 @@ def warm_up_imports() -> None:
 def add_image(viewer: Any, data: LayerData) -> Layer:
     """Add the layer that a reader returned."""
     return viewer.add_layer(Layer.create(*data))
+
+
+def keep_result(image: Image, result: SegmentationResult) -> None:
+    """Keep ``result`` with its image, so that it outlives the dock that made it."""
+    image.metadata[RESULT] = {"image": image.unique_id, "result": result}
+
+
+def kept_result(image: Image) -> SegmentationResult | None:
+    """Return the result kept with an image; None for a copy of the layer."""
+    kept = image.metadata.get(RESULT, {})
+    return kept["result"] if kept.get("image") == image.unique_id else None
 
 
 def put_result(

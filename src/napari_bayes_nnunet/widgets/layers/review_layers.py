@@ -26,6 +26,8 @@ ReviewRole: TypeAlias = Literal[
 BRUSH_MM = 8.0
 """Initial width of the brush: about half the thickness of the myocardium."""
 HANDLE_PIXELS = 11
+CLOSED, CLOSED_UNSAVED = "study closed", "not saved"
+"""Ends of the name of corrected labels whose study was closed."""
 HANDLE_COLORS: Final = ("black", "white")
 """Fill and border of a handle, visible on dark and bright images."""
 
@@ -139,6 +141,20 @@ def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
         if about.get("role") == role and about.get("image") == image.unique_id:
             return layer
     return None
+
+
+def show_as_closed(layer: Labels, *, saved: bool) -> None:
+    """Show corrected labels read-only after their study was closed, and say so in their name."""
+    layer.editable = False
+    layer.metadata["bayes"]["closed"] = True
+    layer.name = f"{layer.name} ({CLOSED if saved else CLOSED_UNSAVED})"
+
+
+def hide_closed_review(viewer: Any, image: Image) -> None:
+    """Hide corrected labels whose study was closed, because a new result is shown."""
+    layer = find_layer(viewer, image, "edited")
+    if layer is not None and bayes_metadata(layer).get("closed"):
+        layer.visible = False
 
 
 def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:

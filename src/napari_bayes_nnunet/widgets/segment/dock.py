@@ -27,21 +27,26 @@ from ..common.dock import DOCK_WIDTH, DockContent, heading, line, make_scrollabl
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings
 from ..common.wording import in_the_window
+from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
 from ..layers.metadata import layer_case, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
+    keep_result,
+    kept_result,
     put_result,
     refresh_result,
+    result_layers,
     show_mutual_information,
     warm_up_imports,
 )
+from ..layers.review_layers import hide_closed_review
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
-from .job import STOPPED_EARLY, SegmentationJob
+from .job import STOPPED_EARLY, SegmentationJob, SegmentationProgress, stopped_sentence
 from .method_form import MethodForm
 from .result_actions import ResultActions, shown_review
 from .run_form import RunForm
@@ -57,6 +62,11 @@ WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
+CHOOSE_TO_SEE = "This is the result of {image}. Choose {image} to see it."
+PREDICTION_REMOVED = (
+    "The layer with the prediction was removed, so the result is not on screen. Segment again to "
+    "show it; Save… and Review… still have it."
+)
 
 
 class SegmentWidget(FolderDrop, DockContent):
@@ -73,9 +83,9 @@ class SegmentWidget(FolderDrop, DockContent):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._results: dict[Any, SegmentationResult] = {}
         self._turned: set[Any] = set()
         self._running: Image | None = None
+        self._complaint = ""
         self._is_first = self._is_waiting = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
@@ -93,13 +103,14 @@ class SegmentWidget(FolderDrop, DockContent):
         self._background = Background(self)
         self._lay_out()
         self._connect()
+        self.run.set_title(self.image.title)
         self._on_image_changed(self.image.layer)
 
     @property
     def result(self) -> SegmentationResult | None:
         """The result of the chosen image."""
         layer = self.image.layer
-        return self._results.get(layer.unique_id) if layer is not None else None
+        return kept_result(layer) if layer is not None else None
 
     def _chosen(self) -> tuple[Image, SegmentationResult] | None:
         layer, result = self.image.layer, self.result
@@ -117,8 +128,10 @@ class SegmentWidget(FolderDrop, DockContent):
                 return
             path, folder = self._usable_ensemble()
         except (AppError, DataError) as error:
-            self.run.say(in_the_window(error))
+            self._complaint = in_the_window(error)
+            self.run.say(self._complaint)
             return
+        bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
         result = self._result_for(image, path, folder)
@@ -173,7 +186,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Return the image's result so far if ensemble and settings are the same, or a new one."""
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
-        result = self._results.get(layer.unique_id)
+        result = kept_result(layer)
         if result is None or not _is_result_of(result, image, path, settings):
             result = SegmentationResult(
                 case=layer_case(layer),
@@ -216,6 +229,8 @@ class SegmentWidget(FolderDrop, DockContent):
         self.ensemble.found.connect(self._on_ensemble_found)
         self.ensemble.failed.connect(self._on_ensemble_failed)
         self.image.image_changed.connect(self._on_image_changed)
+        self.image.image_picked.connect(self._on_image_picked)
+        self.image.title_changed.connect(self.run.set_title)
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self._on_stop_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
@@ -240,6 +255,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if folder is None:
             self._stop_waiting()
             return
+        self._withdraw_complaint()
         self.image.set_channels(folder.channels)
         knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
         self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
@@ -260,11 +276,42 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_image_changed(self, layer: Image | None) -> None:
         self._stop_waiting()
+        self._withdraw_complaint()
         self._letters.set_layer(layer)
         self._offer_result()
-        if layer is not None and layer.unique_id not in self._turned:
+        if layer is None:
+            return
+        if layer.unique_id not in self._turned:
             self._turned.add(layer.unique_id)
             show_in_reading_orientation(self._viewer, layer)
+        if is_set_aside(self._viewer, layer):
+            bring_to_front(self._viewer, *self.image.layers)
+        if not self.job.is_running:
+            self.run.say(*self._notes_on_result())
+
+    def _on_image_picked(self, layer: Image) -> None:
+        """Show the image that the user has picked, and make it the active one."""
+        bring_to_front(self._viewer, *self.image.layers)
+        self._viewer.layers.selection.active = layer
+
+    def _notes_on_result(self) -> list[str]:
+        """Return how far the result of the chosen image is unless it is whole, and its warnings."""
+        result = self.result
+        if result is None:
+            return []
+        progress = [
+            SegmentationProgress(state.done, state.total, 0.0, phase, 0.0)
+            for phase, state in result.phases.items()
+            if state.done < state.total
+        ]
+        stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
+        return [*stopped, *result.warnings]
+
+    def _withdraw_complaint(self) -> None:
+        """Remove what was missing for Segment, because the choice has changed."""
+        if self._complaint and self.run.status.text() == self._complaint:
+            self.run.say()
+        self._complaint = ""
 
     def _on_phases_found(self, ed: int, es: int) -> None:
         self.run.say_also(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
@@ -279,11 +326,19 @@ class SegmentWidget(FolderDrop, DockContent):
             refresh_result(self._viewer, layer, result)
 
     def _show_first(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
-        """Add the layers, and go to a phase with a result."""
+        """Add the layers, and show them with a segmented phase unless the user has left the image.
+
+        The layers of an image that was left are shown when it is chosen again.
+        """
         self._is_first = False
-        self._results[layer.unique_id] = result
+        keep_result(layer, result)
         both = self.run.mutual_information.isChecked()
         put_result(self._viewer, layer, result, mutual_information=both)
+        hide_closed_review(self._viewer, layer)
+        if layer is not self.image.layer:
+            set_aside(self._viewer, layer)
+            return
+        bring_to_front(self._viewer, *self.image.layers)
         if phase is not None and current_phase(self._viewer, layer) not in result.phases:
             go_to_phase(self._viewer, layer, phase)
 
@@ -295,14 +350,24 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self.run.set_running(False)
         self._offer_result()
-        result = self._results.get(self._running.unique_id) if self._running else None
+        running, self._running = self._running, None
+        result = kept_result(running) if running is not None else None
         is_lost = outcome == STOPPED and result is None
         duration = duration_text(perf_counter() - self._started)
         finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
-        self.run.say_also(STOPPED_EARLY if is_lost else finished)
-        self._running = None
+        whose = f"{running.name}: " if running not in (None, self.image.layer) else ""
+        self.run.say_also(whose + (STOPPED_EARLY if is_lost else finished))
+        if running is not None and result is not None:
+            self.run.say_also(self._where_result_is(running))
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.say_also(warning)
+
+    def _where_result_is(self, image: Image) -> str:
+        """Return where to find a result that is not on screen, else ""."""
+        if is_set_aside(self._viewer, image):
+            return CHOOSE_TO_SEE.format(image=image.name)
+        is_missing = "prediction" not in result_layers(self._viewer, image)
+        return PREDICTION_REMOVED if is_missing and image in self._viewer.layers else ""
 
     def _on_folder_requested(self) -> None:
         if self.cohort_window is None:
@@ -330,7 +395,7 @@ class SegmentWidget(FolderDrop, DockContent):
         shown_review(self._viewer).list_studies(results)
 
     def _on_layer_removed(self, event: Any) -> None:
-        self._results.pop(event.value.unique_id, None)
+        set_aside(self._viewer, event.value)  # contours without image would lie on another one
         if event.value is self._running:
             self.job.stop()
             self.run.say(IMAGE_REMOVED)

@@ -26,6 +26,7 @@ from ...io.images.nifti import CardiacPhases
 from ..common.dock import form_layout, row_label
 from ..common.form import NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
+from ..layers.front import image_in_front
 from ..layers.image_input import (
     ImageInput,
     check_same_grid,
@@ -34,6 +35,7 @@ from ..layers.image_input import (
     read_layer_phases,
 )
 from ..layers.metadata import layer_geometry, layer_spacing, layer_voxels
+from ..layers.result import phase_names
 from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
@@ -48,13 +50,22 @@ TWO_SPACINGS = (
 PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
 PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED and ES (phases {phases.ed} and {phases.es})"
+PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
+OTHER_IN_FRONT = "{front} is in front of {image}. Segment brings {image} to the front."
 PHASE_COUNT = "{count} phases along the first axis."
 
 
 class ImageForm(QWidget):
-    """The image to segment. ``image_changed`` carries the layer of its first channel, or None."""
+    """The image to segment, which follows the active image of the viewer.
+
+    ``image_changed`` carries the layer of its first channel, or None; ``image_picked`` the one that
+    the user has picked from the list; ``title_changed`` what will be segmented, such as
+    "patient011, ED and ES", or "".
+    """
 
     image_changed = Signal(object)
+    image_picked = Signal(object)
+    title_changed = Signal(str)
 
     def __init__(self, viewer: Any, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,13 +83,29 @@ class ImageForm(QWidget):
         self.set_channels(("image",))
         self._show_rows()
         self.phases.currentIndexChanged.connect(self._on_phases_changed)
+        self.phase_numbers.textChanged.connect(self._show_hint)
         for event in self._events():
             event.connect(self._on_layers_changed)
+        viewer.layers.selection.events.active.connect(self._on_active_changed)
+        viewer.layers.events.connect(self._on_layer_event)
 
     @property
     def layer(self) -> Image | None:
         """The layer of the first channel."""
         return self._layer
+
+    @property
+    def layers(self) -> list[Image]:
+        """The chosen layers, one for each channel."""
+        return [layer for combo in self.channels if (layer := combo.currentData()) is not None]
+
+    @property
+    def title(self) -> str:
+        """Image and phases, such as "patient011, ED and ES"; "" without an image."""
+        if self._layer is None:
+            return ""
+        phases = f", {self._phases_title()}" if self._layer.ndim == 4 else ""
+        return f"{self._layer.name}{phases}"
 
     @property
     def known_phases(self) -> CardiacPhases | None:
@@ -91,8 +118,13 @@ class ImageForm(QWidget):
         self.channels[0].setCurrentIndex(index)
 
     def set_channels(self, names: Sequence[str]) -> None:
-        """Show a list of layers for each channel of the ensemble; chosen layers stay chosen."""
+        """Show a list of layers for each channel of the ensemble.
+
+        Chosen layers stay chosen if their number stays.
+        """
         chosen = [combo.currentData() for combo in self.channels]
+        if len(chosen) != len(names):
+            chosen = []
         while self._channel_rows.rowCount():
             self._channel_rows.removeRow(0)
         self.channels = [NarrowComboBox() for _ in names]
@@ -101,6 +133,9 @@ class ImageForm(QWidget):
             self._channel_rows.addRow(row_label(title), combo)
         self._list_layers(chosen)
         self.channels[0].currentIndexChanged.connect(self._on_image_chosen)
+        self.channels[0].activated.connect(self._on_image_activated)
+        for combo in self.channels[1:]:
+            combo.currentIndexChanged.connect(self._show_hint)
         self._on_image_chosen()
 
     def set_finds_phases(self, reason: str) -> None:
@@ -147,6 +182,8 @@ class ImageForm(QWidget):
         """Disconnect from the layers of the viewer."""
         for event in self._events():
             event.disconnect(self._on_layers_changed)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active_changed)
+        self._viewer.layers.events.disconnect(self._on_layer_event)
 
     def _events(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events
@@ -174,8 +211,14 @@ class ImageForm(QWidget):
         column.addWidget(self.hint)
 
     def _list_layers(self, chosen: Sequence[Image | None]) -> None:
-        """List the viewer's images, with ``chosen`` layers kept and the others in order."""
-        layers = [layer for layer in self._viewer.layers if is_segmentable(layer)]
+        """List the viewer's images, with ``chosen`` layers kept and the others in order.
+
+        Without a kept layer these are the active image, or the one in front, with its channels.
+        """
+        layers = self._images()
+        if not {*chosen} & {*layers}:
+            active = self._viewer.layers.selection.active
+            chosen = self._scan_of(active if active in layers else image_in_front(self._viewer))
         for channel, combo in enumerate(self.channels):
             kept = chosen[channel] if channel < len(chosen) else None
             combo.blockSignals(True)
@@ -192,9 +235,41 @@ class ImageForm(QWidget):
         self._list_layers([combo.currentData() for combo in self.channels])
         self._on_image_chosen()
 
+    def _on_active_changed(self, event: object = None) -> None:
+        """Follow the active image. It may be active before it is announced as new."""
+        scan = self._scan_of(self._viewer.layers.selection.active)
+        if scan and not {*scan} & {*self.layers}:
+            self._list_layers(scan)
+            self._on_image_chosen()
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self._viewer.layers if is_segmentable(layer)]
+
+    def _scan_of(self, image: Image | None) -> list[Image]:
+        """Return the channels of the scan of ``image``, [] if they are not clear.
+
+        The channels of a scan are opened one after the other, so they follow each other.
+        """
+        images, count = self._images(), len(self.channels)
+        if image not in images:
+            return []
+        start = images.index(image) // count * count
+        scan = images[start : start + count]
+        shapes = {tuple(layer_voxels(layer).shape) for layer in scan}
+        return scan if len(scan) == count and len(shapes) == 1 else []
+
+    def _on_layer_event(self, event: Any) -> None:
+        if event.type in ("visible", "opacity"):
+            self._show_hint()
+
+    def _on_image_activated(self) -> None:
+        if self._layer is not None:
+            self.image_picked.emit(self._layer)
+
     def _on_image_chosen(self) -> None:
         layer = self.channels[0].currentData()
         if layer is self._layer:
+            self._show_hint()
             return
         self._layer = layer
         self._read_phases()
@@ -243,12 +318,26 @@ class ImageForm(QWidget):
             sentences.append(PHASES_FROM_FILE)
         elif self._layer is not None and self._layer.ndim == 4:
             sentences.append(PHASE_COUNT.format(count=layer_voxels(self._layer).shape[0]))
+        front = image_in_front(self._viewer)
+        if self._layer is not None and front is not None and front not in self.layers:
+            sentences.append(OTHER_IN_FRONT.format(front=front.name, image=self._layer.name))
+        self.title_changed.emit(self.title)
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
 
     def _on_phases_changed(self, index: int) -> None:
         self.phase_numbers.setVisible(index == THESE)
         self._show_hint()
+
+    def _phases_title(self) -> str:
+        choice = self.phases.currentIndex()
+        assert self._layer is not None
+        if choice != THESE:
+            return PHASES_TITLES[choice]
+        try:
+            return phase_names(self._chosen_phases(self._layer) or ())
+        except AppError:
+            return PHASES_TITLES[THESE]
 
     def _chosen_phases(self, layer: Image) -> tuple[int, ...] | None:
         if layer.ndim == 3:

@@ -49,12 +49,20 @@ class ResultStudy:
 
 def default_study_folder(result: SegmentationResult) -> Path | None:
     """Return ``<case>_study`` next to the image, None if nothing can be written there."""
+    parent = folder_of_image(result)
+    return parent / _name(result) if parent is not None else None
+
+
+def folder_of_image(result: SegmentationResult) -> Path | None:
+    """Return the folder of the image; None if it is unknown or nothing can be written there.
+
+    Nothing is written to this installation, which holds the sample.
+    """
     if result.source is None:
         return None
     parent = result.source.absolute().parent
-    if parent.is_relative_to(PACKAGE) or not os.access(parent, os.W_OK):
-        return None
-    return parent / _name(result)
+    writable = not parent.is_relative_to(PACKAGE) and os.access(parent, os.W_OK)
+    return parent if writable else None
 
 
 def study_folder_in(result: SegmentationResult, chosen: Path) -> Path:

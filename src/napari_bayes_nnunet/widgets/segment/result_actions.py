@@ -20,6 +20,7 @@ from .new_study import (
     NOTHING_DONE,
     ResultStudy,
     default_study_folder,
+    folder_of_image,
     make_result_study,
     study_folder_in,
 )
@@ -91,8 +92,10 @@ class ResultActions(QObject):
         result = self._result
         if result is None or self._refuses(result, None):
             return
-        start = str(result.source.parent) if result.source is not None else ""
-        chosen = QFileDialog.getExistingDirectory(self._window, f"Save {result.case} in", start)
+        start = folder_of_image(result) or Path.home()
+        chosen = QFileDialog.getExistingDirectory(
+            self._window, f"Save {result.case} in", str(start)
+        )
         if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
             self.save_to(Path(chosen))
 
@@ -110,7 +113,7 @@ class ResultActions(QObject):
     def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
         """Ask for the folder of a study that cannot be next to the image."""
         title = f"Folder for the study of {result.case}"
-        chosen = QFileDialog.getExistingDirectory(self._window, title)
+        chosen = QFileDialog.getExistingDirectory(self._window, title, str(Path.home()))
         return study_folder_in(result, Path(chosen)) if chosen else None
 
     def _on_study_made(self, study: ResultStudy) -> None:

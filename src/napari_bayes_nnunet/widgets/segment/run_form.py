@@ -14,9 +14,12 @@ from qtpy.QtWidgets import (
 )
 
 from ..common.dock import MessageLabel
+from ..common.eliding_button import ElidingButton
 from .job import SegmentationProgress
 
 _STEPS = 1000
+SEGMENT = "Segment {title}"
+SEGMENTING = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
 SCALE = (
     "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all structures "
@@ -36,7 +39,7 @@ class RunForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.segment_button = QPushButton("Segment")
+        self.segment_button = ElidingButton(SEGMENT.format(title="").strip())
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
         self.review_button = QPushButton("Review…")
@@ -54,11 +57,19 @@ class RunForm(QWidget):
         self.review_button.clicked.connect(self.review_requested)
         self.mutual_information.toggled.connect(self.mutual_information_toggled)
         self.folder_button.clicked.connect(self.folder_requested)
+        self._title = self._running_title = ""
         self.set_running(False)
         self.set_result(None)
 
+    def set_title(self, title: str) -> None:
+        """Name what will be segmented, such as "patient011, ED and ES"; "" if nothing is open."""
+        self._title = title
+        self._name_button()
+
     def set_running(self, running: bool) -> None:
-        """Enable Segment or Stop, and show or hide the progress."""
+        """Enable Segment or Stop, show or hide the progress, and name what is being segmented."""
+        self._running_title = self._title if running else ""
+        self._name_button()
         self.segment_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         for part in (self.progress, self.progress_text):
@@ -96,8 +107,13 @@ class RunForm(QWidget):
         if sentence not in lines:
             self.say(*lines, sentence)
 
+    def _name_button(self) -> None:
+        running, title = self._running_title, self._title
+        text = SEGMENTING.format(title=running) if running else SEGMENT.format(title=title).strip()
+        self.segment_button.set_title(text)
+        self.segment_button.setToolTip(f"{text}, in the background.")
+
     def _explain(self) -> None:
-        self.segment_button.setToolTip("Segment the image in the background.")
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
         self.save_button.setToolTip(
             "Save labels, uncertainty maps and a report in one folder, with the geometry of the "
@@ -120,7 +136,7 @@ class RunForm(QWidget):
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.segment_button, 2)
+        buttons.addWidget(self.segment_button, 3)
         buttons.addWidget(self.stop_button, 1)
         below = QHBoxLayout()
         below.addWidget(self.review_button, 2)

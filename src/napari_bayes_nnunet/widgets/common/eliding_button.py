@@ -1,0 +1,38 @@
+"""Button whose text is shortened to its width."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QStyle, QStyleOptionButton, QWidget
+
+
+class ElidingButton(QPushButton):
+    """Button that takes the width it is given; ``title`` is its whole text."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.title = title
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def set_title(self, title: str) -> None:
+        """Show ``title``, shortened in the middle if it is too long."""
+        self.title = title
+        self._elide()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of a button, and a width that any text can be shortened to."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten the text to the new width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        element = QStyle.SubElement.SE_PushButtonContents
+        width = self.style().subElementRect(element, option, self).width()
+        middle = Qt.TextElideMode.ElideMiddle
+        self.setText(self.fontMetrics().elidedText(self.title, middle, width))

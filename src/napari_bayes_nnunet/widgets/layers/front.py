@@ -1,0 +1,109 @@
+"""The image in front of the others, as one patient at a time is on screen."""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+from typing import Any, Final
+
+from napari.layers import Image, Layer
+
+from .image_input import is_segmentable
+from .metadata import bayes_metadata, layer_case
+from .viewing import show_in_reading_orientation, show_place, shown_place
+
+HIDDEN, SET_ASIDE = "hidden with its image", "not seen yet"
+"""Keys in the metadata of layers that were hidden to show another image.
+
+Not in our part of it, because layers of other readers have none.
+"""
+SEE_THROUGH: Final = ("additive", "minimum", "multiplicative")
+"""Ways of blending that do not cover the layers below."""
+COVERS_FROM: Final = 0.8
+"""Opacity from which a layer covers those below."""
+
+
+def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
+    """Return the uppermost visible image, None if there is none or images are side by side.
+
+    Results of this plugin do not count; with ``opaque``, nor do images that show those below.
+    """
+    if viewer.canvas.grid.enabled:
+        return None
+    for layer in reversed(viewer.layers):
+        shown = is_segmentable(layer) and layer.visible and layer.opacity > 0
+        if shown and (not opaque or _covers(layer)):
+            assert isinstance(layer, Image)
+            return layer
+    return None
+
+
+def bring_to_front(viewer: Any, *images: Image) -> bool:
+    """Show ``images``, the channels of one scan, and hide other images with their layers.
+
+    Layers of the first image that were hidden like this before are shown again; layers that belong
+    to no image stay, and so does what the user has hidden while no other image is in front.
+    Returns whether anything was hidden or shown.
+    """
+    first, changed = images[0], False
+    was_covered = image_in_front(viewer) not in (None, *images)
+    for layer in list(viewer.layers):
+        visible = layer.visible
+        if layer not in images and _is_of_another(viewer, layer, first):
+            if visible:
+                layer.metadata[HIDDEN] = True
+            layer.visible = False
+        else:
+            flags = [layer.metadata.pop(flag, False) for flag in (HIDDEN, SET_ASIDE)]
+            if any(flags) or (was_covered and layer in images):
+                layer.visible = True
+        changed |= layer.visible != visible
+    if changed:
+        show_in_reading_orientation(viewer, first)
+        show_place(viewer, first, shown_place(viewer, first))
+    return changed
+
+
+def set_aside(viewer: Any, image: Image) -> None:
+    """Hide the new layers of an image that is not in front, until it is brought to the front."""
+    for layer in viewer.layers:
+        if bayes_metadata(layer).get("image") == image.unique_id and layer.visible:
+            layer.metadata[SET_ASIDE] = True
+            layer.visible = False
+
+
+def is_set_aside(viewer: Any, image: Image) -> bool:
+    """Return whether ``image`` or its new layers were hidden here and are hidden still."""
+    new = [
+        layer
+        for layer in viewer.layers
+        if SET_ASIDE in layer.metadata and bayes_metadata(layer).get("image") == image.unique_id
+    ]
+    hidden = [image] if HIDDEN in image.metadata else []
+    return any(not layer.visible for layer in (*hidden, *new))
+
+
+def _covers(layer: Layer) -> bool:
+    return layer.opacity >= COVERS_FROM and str(layer.blending) not in SEE_THROUGH
+
+
+def _is_of_another(viewer: Any, layer: Layer, image: Image) -> bool:
+    """Return whether a layer is another image, or belongs to one."""
+    about = bayes_metadata(layer)
+    if owner := about.get("image"):
+        return bool(owner != image.unique_id)
+    if about.get("role") != "labels":
+        return is_segmentable(layer)
+    # Files of labels are named after their image: patient011_frame01 and patient011_frame01_gt.
+    shared = {
+        other: _shared_words(layer_case(other), layer_case(layer))
+        for other in viewer.layers
+        if is_segmentable(other)
+    }
+    return shared.get(image, 0) < max(shared.values(), default=0)
+
+
+def _shared_words(first: str, second: str) -> int:
+    """Return how many words two names have in common at their beginning."""
+    words = zip(*(re.split(r"[\W_]+", name.lower()) for name in (first, second)), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], words))
