@@ -14,6 +14,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
+from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.reading.picture import MISSING_IMAGE, OpenedStudy, ReviewPicture
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
@@ -140,7 +141,7 @@ def test_without_the_image_the_labels_lie_on_black(viewer, folder, make_picture)
     assert not np.asarray(picture.image.data).any()
     picture.go_to(WORST)
     assert picture.place == WORST
-    picture.remove()
+    picture.leave(saved=True)
     assert list(viewer.layers) == []
 
 
@@ -236,13 +237,17 @@ def test_a_renamed_layer_is_recognised(viewer, make_picture) -> None:
     assert told == []
 
 
-def test_removing_keeps_image_and_prediction(viewer, make_picture, qtbot) -> None:
+@pytest.mark.parametrize(("saved", "end"), [(True, CLOSED), (False, CLOSED_UNSAVED)])
+def test_the_corrected_labels_stay_after_closing(viewer, make_picture, qtbot, saved, end) -> None:
     picture, told = make_picture(), []
     picture.lost.connect(told.append)
     picture.moved.connect(told.append)
-    picture.remove()
-    assert picture.edited not in viewer.layers
-    assert result_layers(viewer, picture.image)["prediction"].visible
+    picture.leave(saved=saved)
+    assert picture.edited in viewer.layers
+    assert picture.edited.visible
+    assert not picture.edited.editable
+    assert picture.edited.name == f"heart edited ({end})"
+    assert not result_layers(viewer, picture.image)["prediction"].visible
     viewer.dims.set_current_step(0, 2)
     settle(qtbot, picture)
     assert told == []
@@ -258,3 +263,27 @@ def test_zooming_shows_the_whole_heart(viewer, make_picture) -> None:
     picture.zoom_to_heart()
     assert viewer.scene.camera.zoom == first
     assert first != before
+
+
+def test_without_their_image_the_labels_go(viewer, make_picture) -> None:
+    picture = make_picture()
+    viewer.layers.remove(picture.image)
+    picture.leave(saved=True)
+    assert picture.edited not in viewer.layers
+    assert not [layer for layer in viewer.layers if layer.visible]
+
+
+def test_the_study_is_opened_in_front_of_other_images(viewer, make_picture) -> None:
+    other = viewer.add_image(np.ones((4, 40, 48)), name="other")
+    picture = make_picture()
+    assert not other.visible
+    assert picture.image.visible
+    assert not picture.uncover()
+    other.visible = True  # below the image of the study
+    assert not picture.uncover()
+    viewer.layers.move(viewer.layers.index(other), len(viewer.layers))
+    other.opacity = 0.5  # on purpose, for comparison
+    assert not picture.uncover()
+    other.opacity = 1
+    assert picture.uncover()
+    assert not other.visible

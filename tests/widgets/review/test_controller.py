@@ -21,6 +21,7 @@ from napari_bayes_nnunet.io.study.study import Study, read_study, save_review
 from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTERIOR
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.controller import (
@@ -30,6 +31,7 @@ from napari_bayes_nnunet.widgets.review.controller import (
     NOTHING_TO_COPY,
     QUEUE_EMPTY,
     QUEUE_ENDS,
+    WAS_COVERED,
     ReviewController,
 )
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
@@ -261,6 +263,19 @@ def test_clicks_in_the_forms_show_the_slice(review) -> None:
     assert review.controller.place == (ED, 0)
     review.forms.numbers.cell_chosen.emit(ES, 3)
     assert review.controller.place == (ES, 3)
+
+
+@pytest.mark.parametrize("key", ["A", "K", "D", "Q", "I", "R"])
+def test_nothing_is_decided_under_another_image(review, key) -> None:
+    other = review.viewer.add_image(np.ones((4, 40, 48)), name="other")
+    before = review.now()
+    review.press(key)
+    assert review.said == [WAS_COVERED]
+    assert not other.visible
+    assert review.session.state.decisions == {}
+    assert np.array_equal(review.now(), before)
+    review.press("A")
+    assert review.session.state.decisions[WORST].state == "accepted"
 
 
 @pytest.mark.parametrize("key", ["N", "A", "T"])
@@ -666,7 +681,8 @@ def test_closing_saves_and_discards_the_preview(review, tmp_path) -> None:
     review.press("Q")
     review.controller.close()
     assert np.array_equal(read_study(tmp_path / "heart").edited, edited)
-    assert review.layer not in review.viewer.layers
+    assert np.array_equal(review.layer.data, edited)
+    assert not review.layer.editable
     settle(review.qtbot, review.forms)  # no signal arrives late
 
 
@@ -682,7 +698,7 @@ def test_closing_raises_if_saving_fails(review, tmp_path, monkeypatch) -> None:
     (tmp_path / "heart" / "edited.nii.gz").write_bytes(b"damaged")
     with pytest.raises(DataError):
         review.controller.close()
-    assert review.layer not in review.viewer.layers
+    assert review.layer.name.endswith(f"({CLOSED_UNSAVED})")
 
 
 # Time

@@ -25,6 +25,7 @@ from napari_bayes_nnunet.io.study.study import (
 )
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
+from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.dock import (
@@ -154,7 +155,9 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     dock.close_button.click()
     assert dock.controller is None
     assert dock.status.text() == NO_STUDY
-    assert "heart edited" not in [layer.name for layer in dock._viewer.layers]
+    shown = [layer.name for layer in dock._viewer.layers if layer.visible]
+    assert shown == [*shown[:-1], f"heart edited ({CLOSED})"]
+    assert "heart prediction" not in shown
     open_study_lock(folder).release()
 
 
@@ -487,7 +490,7 @@ def test_renamed_layers_are_still_saved(dock, folder, qtbot) -> None:
     labels = edit(dock)
     dock.close_study()
     assert np.array_equal(read_study(folder).edited, labels)
-    assert len(dock._viewer.layers) == 3
+    assert len(dock._viewer.layers) == 4
 
 
 def test_an_image_without_orientation_is_reviewed(dock, tmp_path, qtbot) -> None:
@@ -521,6 +524,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
     dock.close_button.click()
     assert dock.controller is None
     assert dock.status.text() == not_saved
+    assert dock._viewer.layers[-1].name.endswith(f"({CLOSED_UNSAVED})")
 
 
 def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qtbot) -> None:

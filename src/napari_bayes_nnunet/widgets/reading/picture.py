@@ -14,10 +14,17 @@ from superqt.utils import QSignalDebouncer
 from ...app.review.session import ReviewSession
 from ...core.types import Place
 from ...io.images.nifti import Volume
+from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
-from ..layers.review_layers import edited_layer, find_layer, put_on_top, remove_layers
+from ..layers.review_layers import (
+    edited_layer,
+    find_layer,
+    put_on_top,
+    remove_layers,
+    show_as_closed,
+)
 from ..layers.viewing import (
     is_area_shown,
     show_in_reading_orientation,
@@ -67,6 +74,7 @@ class ReviewPicture(QObject):
         put_result(viewer, self.image, self._result(), mutual_information=False)
         self._show_only_edited()
         self.edited = self._add_edited()
+        bring_to_front(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None
         self._is_filled = False
@@ -88,6 +96,17 @@ class ReviewPicture(QObject):
         self.select_edited()
         self._soon.cancel()
         self._on_moved()
+
+    def uncover(self) -> bool:
+        """Bring the image to the front and return True if another image covered or replaced it."""
+        layers, front = self._viewer.layers, image_in_front(self._viewer, opaque=True)
+        if front is None or self.image not in layers:
+            return False
+        if self.image.visible and layers.index(front) <= layers.index(self.image):
+            return False
+        bring_to_front(self._viewer, self.image)
+        self.zoom_to_heart()
+        return True
 
     @property
     def shows_slices(self) -> bool:
@@ -151,17 +170,20 @@ class ReviewPicture(QObject):
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def remove(self) -> None:
-        """Close, and remove the edited labels, which are in the study.
+    def leave(self, *, saved: bool) -> None:
+        """Close, and leave the edited labels on screen, which can no longer be changed.
 
-        Without the image there is nothing to show, so all layers are removed.
+        The uncorrected prediction must not take their place. Without the image there is nothing to
+        show, and the labels could be taken for those of another image, so they are removed.
         """
         self.close()
-        remove_layers(self._viewer, self.edited)
-        self._set_visible("prediction", True)
         if self._is_black:
-            for layer in (*result_layers(self._viewer, self.image).values(), self.image):
-                remove_layers(self._viewer, layer)
+            results = result_layers(self._viewer, self.image).values()
+            remove_layers(self._viewer, self.edited, *results, self.image)
+        elif self.image not in self._viewer.layers:
+            remove_layers(self._viewer, self.edited)
+        elif self.edited in self._viewer.layers:
+            show_as_closed(self.edited, saved=saved)
 
     def _find_image(self, volume: Volume | None) -> Image | None:
         """Return the image if it is already open in this window."""

@@ -34,6 +34,7 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
+WAS_COVERED: Final = "Another image was in front. Look at this slice, then do it again."
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
@@ -93,6 +94,7 @@ class ReviewController(QObject):
 
     def go_to(self, phase: Phase, z: int) -> None:
         """Show the slice ``z`` of a phase."""
+        self.picture.uncover()
         self.picture.return_to_heart()
         self.picture.go_to((phase, z))
 
@@ -238,9 +240,13 @@ class ReviewController(QObject):
     def _can(self, part: str) -> bool:
         """Stop the cine; return whether the action is possible, and show the reason if not.
 
-        A contour being edited is ended first, because it would hide the result.
+        Nothing is decided or changed while another image covers this one. A contour being edited is
+        ended first, because it would hide the result.
         """
         self.player.stop()
+        if self.picture.uncover():
+            self.said.emit(WAS_COVERED)
+            return False
         reason = self.view.why_not(part)
         if not reason and part != "contour":
             self.contour.leave()
@@ -397,7 +403,9 @@ class ReviewController(QObject):
             for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
                 part.close()
             self.outlines.close()
-            self.picture.remove()
             self._soon.cancel()  # last, because discarding a preview counts as an edit
         finally:
-            self.saver.close()
+            try:
+                self.saver.close()
+            finally:
+                self.picture.leave(saved=not self.saver.has_unsaved)
