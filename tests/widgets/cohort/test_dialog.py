@@ -28,6 +28,7 @@ from napari_bayes_nnunet.widgets.cohort.dialog import (
     FINISHED_KEPT,
     FIRST_STUDY,
     FROM_THE_DOCK,
+    RESULTS_OF,
     STOPPED_AT,
     STOPPED_FIRST,
     STUDY_COUNT,
@@ -138,9 +139,11 @@ def test_settings_of_a_run_are_shown_until_it_ends(make, images, qtbot) -> None:
     answers[0] = replace(first, settings=SegmentationSettings(device="cuda:0"))
     window.refresh_settings()
     assert window.chosen.text() == FROM_THE_DOCK.format(chosen=first)
+    qtbot.waitUntil(lambda: window.made_by.text() == RESULTS_OF.format(chosen=first))
     window.stop_button.click()
     wait_end(window, qtbot)
     assert window.chosen.text() == FROM_THE_DOCK.format(chosen=answers[0])
+    assert window.made_by.text() == RESULTS_OF.format(chosen=first)
 
 
 def test_start_with_missing_choices_shows_the_problem(make, tmp_path, qtbot) -> None:

@@ -32,6 +32,7 @@ _TITLE = "Segment a folder"
 SIZE = (600, 520)
 SHOWN_AFTER_MS = 100
 """Thousands of studies may have been finished before; they are shown together."""
+RESULTS_OF = "Results of {chosen}:"
 FROM_THE_DOCK = "Options of the dock: {chosen}."
 _LOOKING = "Looking for studies"
 NOTICES_SHOWN = 3
@@ -78,6 +79,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.review_button = QPushButton("Open in Review")
         self.progress = ProgressRow(can_stop=False)
         self.status = MessageLabel()
+        self.made_by = MessageLabel()
         self.table = CohortList()
         self._explain()
         self._lay_out()
@@ -160,6 +162,7 @@ class CohortWindow(FolderDrop, QWidget):
         column.addLayout(buttons)
         column.addWidget(self.progress)
         column.addWidget(self.status)
+        column.addWidget(self.made_by)
         column.addWidget(self.table, 1)
 
     def _connect(self) -> None:
@@ -180,6 +183,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._settings.keep_cohort(self.form.choices())
         self._studies, self._started = 0, perf_counter()
         self.table.clear(request.images)
+        self.made_by.say(RESULTS_OF.format(chosen=request.chosen))
         self.review_button.setEnabled(False)
         self._run.start(request)
 
