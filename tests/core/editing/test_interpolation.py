@@ -123,6 +123,21 @@ def test_a_cavity_tapers_in_a_wall_that_goes_on():
     assert dice(between > 0, disk(11)) > 0.95
 
 
+@pytest.mark.parametrize("at", [((20, 20), (40, 44)), ((6, 6), (6, 57)), ((57, 20), (57, 44))])
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_shapes_that_lie_apart_move_together(at, share):
+    below, above = (np.where(disk(5, at=place), np.uint8(RV), EMPTY) for place in at)
+    between = tuple((1 - share) * np.array(at[0]) + share * np.array(at[1]))
+    assert dice(blend_slices(below, above, share) == RV, disk(5, at=between)) > 0.9
+
+
+def test_a_shape_outside_both_boxes_is_whole():
+    below, above = EMPTY.copy(), EMPTY.copy()
+    below[10:50, 10:14] = below[10:14, 10:50] = above[10:50, 46:50] = above[46:50, 10:50] = RV
+    between = blend_slices(below, above, 0.5) == RV
+    assert 0 < between.sum() < np.count_nonzero(below)
+
+
 def test_an_rv_that_ends_stays_at_the_septum():
     below, above = heart(), heart(rv=0)
     between = blend_slices(below, above, 0.5)

@@ -6,6 +6,8 @@ import pytest
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.interpolation import blend_slices
 from napari_bayes_nnunet.core.editing.slice_edits import (
+    IN_NEITHER_SOURCE,
+    TOO_SMALL,
     copy_structures,
     interpolate_slice,
     nearest_sources,
@@ -173,6 +175,39 @@ def test_towards_an_empty_source_a_heart_tapers():
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[2] > 0
+
+
+def crossed():
+    """Return three slices: a bar, nothing, and a bar across, of which a blend leaves a spot."""
+    stack = np.zeros((3, 64, 64), np.uint8)
+    stack[0, 30:33, 10:50] = stack[2, 10:50, 30:33] = RV
+    return stack
+
+
+def test_a_structure_that_would_almost_vanish_is_refused():
+    with pytest.raises(InputError) as error:
+        interpolate_slice(crossed(), 1, sources=(0, 2), structures={RV})
+    values = error.value.values
+    assert error.value.statement.template == TOO_SMALL
+    assert (values["slice"], values["below"], values["above"]) == (2, 1, 3)
+    assert (values["size_below"], values["size_above"]) == (120, 120)
+    assert values["found"] < 108
+
+
+def test_a_structure_covered_by_protected_ones_is_refused():
+    stack = volume()
+    stack[2] = MYO
+    with pytest.raises(InputError) as error:
+        interpolate_slice(stack, 2, sources=(0, 4), structures={LV}, protected={MYO})
+    assert error.value.values["found"] == 0
+
+
+def test_a_structure_that_neither_source_has_is_refused():
+    stack = volume()
+    stack[[0, 4]] = heart(rv=0)
+    with pytest.raises(InputError) as error:
+        interpolate_slice(stack, 2, sources=(0, 4), structures={RV})
+    assert error.value.statement.template == IN_NEITHER_SOURCE
 
 
 @pytest.mark.parametrize(("z", "sources"), [(0, (0, 4)), (2, (3, 4)), (2, (0, 1)), (3, (2, 5)),

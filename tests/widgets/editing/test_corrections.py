@@ -454,6 +454,16 @@ def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
     assert np.array_equal(bench.now() == RV, before == RV)
 
 
+def test_interpolation_of_nothing_keeps_the_labels(bench) -> None:
+    for z in (1, 3):
+        bench.corrections.remove((ED, z), RV)
+    before, steps = bench.now(), steps_of(bench.layer)
+    bench.corrections.interpolate(WORST, RV)
+    assert np.array_equal(bench.now(), before)
+    assert steps_of(bench.layer) == steps
+    assert len(bench.said) == 1
+
+
 def test_a_structure_is_copied_from_another_phase(bench) -> None:
     bench.corrections.copy(WORST, (ES, 2), LV)
     source = plane(bench.session, (ES, 2)) == LV

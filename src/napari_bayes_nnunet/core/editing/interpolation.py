@@ -1,9 +1,10 @@
-"""Labels between two slices, by blending the signed distances of their shapes."""
+"""Labels between two slices, by moving their shapes together and blending signed distances."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from .slice_checks import (
 _Depth = NDArray[np.float64]
 
 _HALF = 0.5  # a border is half-way between the centres of two voxels
+ENOUGH_OVERLAP: Final = 0.8
+"""Share of the smaller shape inside the larger one from which shapes are blended in place."""
 
 
 def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
@@ -31,6 +34,9 @@ def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
     The border of each structure moves evenly between its two borders, by signed distances in voxels
     (assumed to be square). A structure inside another, such as the LV in its myocardium, is blended
     within the outline of both. It stays inside, and the wall keeps the thickness of the slices.
+
+    Shapes that overlap little, such as the crescents of an RV near the apex, first move to the
+    centroid between theirs. Without the move, the blend of shapes that lie apart would be empty.
 
     If a slice lacks a structure, the structure tapers like a cone that ends in that slice. It
     withdraws from the background and stays at adjacent structures, as an RV stays at the septum. A
@@ -43,16 +49,23 @@ def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
     check_same_shape(below, above, name="the other slice")
     if not 0 < share < 1:
         raise InputError("Expected a share between 0 and 1, found {share}.", share=share)
-    result = np.zeros_like(below)
     boxes = ndimage.find_objects(((below > 0) | (above > 0)).astype(np.uint8))
-    if boxes:
-        result[boxes[0]] = _blended_box(below[boxes[0]], above[boxes[0]], share)
-    return result
+    if not boxes:
+        return np.zeros_like(below)
+    ((y, x),) = boxes
+    blended, margin = _blended_box(below[y, x], above[y, x], share)
+    result = np.zeros(np.add(below.shape, 2 * margin), np.uint8)
+    result[y.start : y.stop + 2 * margin, x.start : x.stop + 2 * margin] = blended
+    return result[margin:-margin, margin:-margin]
 
 
-def _blended_box(below: Labels, above: Labels, share: float) -> Labels:
-    slices = np.stack([np.pad(below, 1), np.pad(above, 1)])
+def _blended_box(below: Labels, above: Labels, share: float) -> tuple[Labels, int]:
+    """Return the labels between two boxes, and the margin by which they are larger."""
+    slices = np.pad(np.stack([below, above]), ((0, 0), (1, 1), (1, 1)))
     shapes = _Shapes(slices=slices, parents=_parents(slices))
+    further = max(int(np.ceil(np.abs(shapes.move(label)).max())) for label in shapes.parents)
+    slices = np.pad(slices, ((0, 0), (further, further), (further, further)))
+    shapes = replace(shapes, slices=slices)
     result = np.zeros_like(slices[0])
     # Structures of both slices come before those that taper, outer before inner structures.
     for label in sorted(shapes.parents, key=shapes.tapers):
@@ -61,8 +74,7 @@ def _blended_box(below: Labels, above: Labels, share: float) -> Labels:
     # Single voxels may be left without a structure if three borders meet.
     gaps = find_holes(result) & ~find_holes(slices[0]) & ~find_holes(slices[1])
     result[gaps] = nearest_labels(result, known=result > 0)[gaps]
-    inside_box: Labels = result[1:-1, 1:-1]
-    return inside_box
+    return result, 1 + further
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,9 +96,20 @@ class _Shapes:
         """Return the (Y, X) depth in a structure's region between the slices; 0 is its border."""
         low, high = self._regions({label})
         if not self.tapers(label):
-            return (1 - share) * _signed(low) + share * _signed(high)
+            move = self.move(label)
+            return (1 - share) * _shifted(_signed(low), share * move) + share * _shifted(
+                _signed(high), (share - 1) * move
+            )
         distance = share if low.any() else 1 - share
         return self._depth_from_background(label) - distance * self._withdrawal(label)
+
+    def move(self, label: int) -> NDArray[np.float64]:
+        """Return the (y, x) way between the centroids of a region; zero if it stays in place."""
+        low, high = self._regions({label})
+        overlap = np.count_nonzero(low & high)
+        if overlap >= ENOUGH_OVERLAP * min(np.count_nonzero(low), np.count_nonzero(high)):
+            return np.zeros(2)
+        return np.subtract(ndimage.center_of_mass(high), ndimage.center_of_mass(low))
 
     def _withdrawal(self, label: int) -> float:
         """Return the depth by which a structure is withdrawn in the slice that lacks it.
@@ -158,3 +181,11 @@ def _signed(mask: Mask) -> _Depth:
     inside: _Depth = ndimage.distance_transform_edt(mask)
     outside: _Depth = ndimage.distance_transform_edt(~mask)
     return np.where(mask, inside - _HALF, _HALF - outside)
+
+
+def _shifted(depth: _Depth, move: NDArray[np.float64]) -> _Depth:
+    """Return a (Y, X) depth moved by (y, x) voxels."""
+    if not move.any():
+        return depth
+    shifted: _Depth = ndimage.shift(depth, move, order=1, mode="nearest")
+    return shifted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from .slice_checks import (
     check_structures,
     give_up_voxels,
     structure_mask,
+)
+
+MOST_LOST: Final = 0.1
+"""Share of the smaller of two shapes that an interpolated one may lack."""
+TOO_SMALL: Final = (
+    "The structure was not interpolated, because slice {slice} would have {found} voxels of it. "
+    "Slices {below} and {above} have {size_below} and {size_above}. Copy it from one of them, or "
+    "draw it."
+)
+IN_NEITHER_SOURCE: Final = (
+    "Neither slice {below} nor slice {above} has the structure, so there is nothing to "
+    "interpolate. To remove it from slice {slice}, mark it as absent."
 )
 
 
@@ -88,8 +101,9 @@ def interpolate_slice(
     ones, ``protected`` structures stay everywhere. Voxels that the structures lose are given up
     (see `give_up_voxels`).
 
-    Raises InputError for a volume of another shape, sources that are not below and above, or labels
-    that are not structures.
+    Raises InputError for a volume of another shape, sources that are not below and above, labels
+    that are not structures, or a structure that would be empty or smaller than the smaller of its
+    two shapes by more than `MOST_LOST`.
     """
     volume = np.asarray(volume)
     if volume.ndim != 3:
@@ -104,7 +118,23 @@ def interpolate_slice(
             count=len(volume),
         )
     between = blend_slices(volume[below], volume[above], (z - below) / (above - below))
-    return _replaced(check_slice(volume[z]), between, structures, protected)
+    result = _replaced(check_slice(volume[z]), between, structures, protected)
+    for label in {*structures} - {*protected}:
+        # Protected structures may cover a part of the shape, but not the whole.
+        found = np.count_nonzero(between == label) if (result == label).any() else 0
+        sizes = [np.count_nonzero(volume[source] == label) for source in sources]
+        if not found or found < (1 - MOST_LOST) * min(sizes):
+            raise InputError(
+                TOO_SMALL if any(sizes) else IN_NEITHER_SOURCE,
+                slice=z + 1,
+                below=below + 1,
+                above=above + 1,
+                label=label,
+                found=found,
+                size_below=sizes[0],
+                size_above=sizes[1],
+            )
+    return result
 
 
 def _replaced(

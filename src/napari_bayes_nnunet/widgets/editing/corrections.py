@@ -180,16 +180,16 @@ class Corrections(QObject):
         phase, z = place
         try:
             sources = nearest_sources(z, self._session.neighbours_corrected(place) - {z})
+            labels = interpolate_slice(
+                select_phase(self._session.labels, phase),
+                z,
+                sources=sources,
+                structures=[label],
+                protected=self._protected_labels(),
+            )
         except InputError as error:
             self.said.emit(in_the_window(error))
             return
-        labels = interpolate_slice(
-            select_phase(self._session.labels, phase),
-            z,
-            sources=sources,
-            structures=[label],
-            protected=self._protected_labels(),
-        )
         self._put(place, labels, INTERPOLATE)
 
     def copy(self, place: Place, source: Place, label: int) -> None:
