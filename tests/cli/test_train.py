@@ -331,7 +331,9 @@ def test_dataset_of_one_patient_needs_fold_all(tmp_path):
 
 
 def test_option_out_of_range_is_usage_error(hearts, tmp_path):
-    for flags in (["--batch-size", "0"], ["--epochs", "10"], ["--seed", "-1"], ["--fold", "7"]):
+    labels = (["--labels", text] for text in ("LV", "x=LV", "1=LV,1=RV"))
+    numbers = ["--batch-size", "0"], ["--epochs", "10"], ["--seed", "-1"], ["--fold", "7"]
+    for flags in (*numbers, *labels):
         result = CliRunner().invoke(
             main, ["train", str(hearts), "--output", str(tmp_path / "run"), *flags]
         )

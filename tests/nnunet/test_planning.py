@@ -202,6 +202,14 @@ def test_a_complete_workspace_is_kept(planned_run, hearts, tmp_path, nnunet_envi
     assert {f: f.stat().st_mtime_ns for f in workspace.rglob("*")} == files
 
 
+def test_new_names_reach_a_complete_workspace(planned_run, hearts, tmp_path, nnunet_environment):
+    workspace = nnunet_environment(shutil.copytree(planned_run / "nnunet_data", tmp_path / "w"))
+    dataset = read_dataset(hearts).with_names({1: "right", 2: "wall"})
+    plan_and_preprocess(dataset, workspace, configuration="2d")
+    (file,) = (workspace / "preprocessed").glob("*/dataset.json")
+    assert json.loads(file.read_text())["labels"] == dataset.labels
+
+
 def test_the_dataset_is_neither_copied_nor_changed(planned_run, hearts):
     raw = [f for f in (planned_run / "nnunet_data" / "raw").rglob("*") if f.is_file()]
     assert [f.name for f in raw] == ["dataset.json"]

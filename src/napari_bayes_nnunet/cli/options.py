@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,26 @@ class Resources(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"Expected a resource such as GPU=1, found {value!r}.", param, ctx)
 
 
+class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
+    """Type of names of label values: "1=RV,2=MYO,3=LV"."""
+
+    name = "VALUE=NAME,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[int, str]:
+        """Return the name of each value."""
+        try:
+            parts = re.split(r",(?=\s*\d+=)", str(value))  # a name may have a comma
+            pairs = [part.split("=", 1) for part in parts]
+            names = {int(number): name.strip() for number, name in pairs}
+        except ValueError:
+            self.fail(f"Expected names such as 1=RV,2=MYO,3=LV, found {value!r}.", param, ctx)
+        if len(names) < len(pairs):
+            self.fail(f"A label value is named twice in {value!r}.", param, ctx)
+        return names
+
+
 class GivenPath(click.Path):
     """Type of a path; an empty text, as of an unset variable, does not mean the current folder."""
 
@@ -98,6 +119,7 @@ class GivenPath(click.Path):
 
 
 PATH = GivenPath(path_type=Path)
+LABEL_NAMES = LabelNamesType()
 members_option = click.option(
     "--members",
     default=30,

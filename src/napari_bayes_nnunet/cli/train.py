@@ -13,6 +13,7 @@ import click
 
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from .options import (
+    LABEL_NAMES,
     PATH,
     Command,
     device_option,
@@ -82,6 +83,12 @@ def schedule_command(file: Any, **flags: Any) -> None:
     type=click.Choice(["encoder", "everywhere"]),
     show_default="encoder",
     help="Blocks that drop channels: those of the encoder, as in nnU-Net v1, or all.",
+)
+@click.option(
+    "--labels",
+    type=LABEL_NAMES,
+    help="Names of label values that replace those of DATASET, such as 1=RV,2=MYO,3=LV. Without a "
+    "structure named LV an ensemble gives no ED, ES and EF.",
 )
 @click.option("--split", type=PATH, help="File splits_final.json with the folds.")
 @patient_option

@@ -71,6 +71,8 @@ class Action(StrEnum):
     """Wait until another process has ended."""
     GIVE_SPACING = "give spacing"
     """Say what the voxels of the image measure."""
+    NAME_STRUCTURES = "name structures"
+    """Name the structures, for example ``labels``."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -104,6 +106,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.START_WORKER: "start one with: {command}",
     Action.WAIT: "wait until it has ended",
     Action.GIVE_SPACING: "give the right one with --spacing",
+    Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -116,7 +116,16 @@ def plan_and_preprocess(
             folder / DONE,
             {"signature": signature, "configuration": configuration, "plans": done},
         )
+    elif not _holds(folder / "dataset.json", dataset.json):  # structures have other names
+        write_json(folder / "dataset.json", dataset.json)
     return plans or done
+
+
+def _holds(file: Path, content: dict[str, Any]) -> bool:
+    try:
+        return parse_json(file.read_bytes(), dict[str, Any]) == content
+    except (OSError, ValueError):
+        return False
 
 
 def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[str, Any]:

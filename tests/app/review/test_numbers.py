@@ -134,6 +134,6 @@ def test_edit_of_large_cine_is_measured_fast() -> None:
         numbers.measured(1, 12, NOBODY)
         numbers.curves()
         numbers.contributions(1, 12)
-        numbers.progress(queue, 1, 12)
+        numbers.progress(queue)
         times.append(process_time() - started)
     assert min(times) < 0.03

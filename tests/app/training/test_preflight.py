@@ -358,3 +358,15 @@ def test_real_hearts(tmp_path):
     assert preflight.ready
     assert [row.patient for row in preflight.rows[:2]] == ["patient003", "patient003"]
     assert sum(row.use == "validation" for row in preflight.rows) == 2
+
+
+def test_given_names_end_the_warning(tmp_path):
+    labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
+    data = make_dataset(tmp_path / "data", labels=labels)
+    warned = only(judge(ask(data)).problems)
+    assert [remedy.action for remedy in warned.text.remedies] == [Action.NAME_STRUCTURES]
+    named = judge(ask(data, labels={1: "RV", 2: "MYO", 3: "LV"}))
+    assert named.problems == ()
+    assert named.dataset.labels["LV"] == 3
+    wrong = only(p for p in judge(ask(data, labels={7: "LV"})).problems if p.blocks)
+    assert wrong.file == data / "dataset.json"

@@ -60,6 +60,7 @@ FULL = TrainingRequest(
     num_gpus=2,
     keep_trajectory=True,
     licence="CC BY 4.0",
+    labels={1: "RV", 2: "LV, cavity"},
 )
 PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))
 REFUSED = JobEnded(outcome=FAILED, **speech(statement("{n} is Zwölf.", Action.RESUME, n=12)))

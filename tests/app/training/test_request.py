@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app.training.request import (
     schedule_notes,
     settled_record,
     starting_values,
+    with_given_names,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
@@ -261,3 +262,23 @@ def test_rates_that_rarely_work():
     notes = schedule_notes(schedule, MemberSelection())
     assert set(notes) == {"initial_lr", "restart_lr"}
     assert "20" in notes["restart_lr"]
+
+
+def test_given_names_are_kept_by_the_run(tmp_path):
+    labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=labels)
+    given = {1: "RV", 2: "MYO", 3: "LV"}
+    request = TrainingRequest(dataset=data, output=tmp_path / "run", labels=given)
+    with prepare_job(request) as job:
+        record = job.record
+        assert job.dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert record.labels == job.dataset.labels
+    assert record.named == {"1": "RV", "2": "MYO", "3": "LV"}
+    dataset = read_dataset(data)
+    again = replace(request, labels=None)
+    assert with_given_names(dataset, again, record).labels == record.labels
+    check_agreement(request, record)
+    with pytest.raises(AppError) as caught:
+        check_agreement(replace(request, labels={1: "LV"}), record)
+    assert caught.value.values["setting"] == "labels"
+    assert (caught.value.values["started_with"], caught.value.values["given"]) == ("1=RV", "1=LV")

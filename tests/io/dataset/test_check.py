@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.problems import statement
+from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import (
     CINE_CASE,
@@ -411,3 +411,20 @@ def test_real_hearts():
     assert problem.text.values["count"] == 154  # images of the cases that are left out here
     assert {check.values for check in checks} == {(0, 1, 2, 3)}
     assert all(5 <= check.spacing[0] <= 10 for check in checks)
+
+
+UNKNOWN = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
+
+
+def test_names_without_an_lv_are_a_warning(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=2, frames=1, labels=UNKNOWN)
+    problem = only(problems_of(data))
+    assert not problem.blocks
+    assert problem.file == data / "dataset.json"
+    assert problem.text.remedies == (Remedy(Action.NAME_STRUCTURES, {"labels": "1=RV,2=MYO,3=LV"}),)
+    assert checked(data).guess == ((2, "MYO"), (3, "LV"), (1, "RV"))
+
+
+def test_a_known_lv_needs_no_guess(data):
+    assert problems_of(data) == []
+    assert checked(data).guess == ()

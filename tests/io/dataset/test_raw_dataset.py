@@ -310,3 +310,30 @@ def test_a_missing_or_damaged_split_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_splits(file, CASES)
     assert caught.value.statement.template != NO_SPLIT_FILE
+
+
+def test_given_names_replace_those_of_the_file(tmp_path: Path) -> None:
+    labels = {"background": 0, "structure 1": 1, "wall": 2}
+    dataset = read_dataset(make_dataset(tmp_path / "data", ["case"], labels=labels))
+    named = dataset.with_names({1: "LV"})
+    assert named.labels == {"background": 0, "LV": 1, "wall": 2}
+    assert named.json["file_ending"] == dataset.json["file_ending"]
+    assert read_dataset(dataset.path).labels == labels
+    assert dataset.with_names({}) is dataset
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        ({4: "LV"}, {"value": 4, "known": "1 (structure 1), 2 (wall)"}),
+        ({0: "LV"}, {"value": 0, "known": "1 (structure 1), 2 (wall)"}),
+        ({1: "wall"}, {"names": "0=background,1=wall,2=wall"}),
+        ({1: " "}, {"names": "0=background,1= ,2=wall"}),
+    ],
+)
+def test_unusable_names_are_refused(tmp_path: Path, names: Any, values: Any) -> None:
+    labels = {"background": 0, "structure 1": 1, "wall": 2}
+    dataset = read_dataset(make_dataset(tmp_path / "data", ["case"], labels=labels))
+    with pytest.raises(DataError) as caught:
+        dataset.with_names(names)
+    assert values.items() <= caught.value.values.items()

@@ -58,7 +58,7 @@ from napari_bayes_nnunet.widgets.segment.result_actions import (
     REPLACE_FILES,
     REVIEW,
 )
-from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT, SEGMENTING
+from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
 from tests.helpers.drops import drop
 
@@ -185,11 +185,11 @@ def visible(dock) -> set[str]:
 
 def test_the_image_opened_last_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = two_patients(ready, tmp_path)
-    assert dock.run.segment_button.title == SEGMENT.format(title="b")
+    assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     run(dock, qtbot)
     assert visible(dock) == {"b", "b entropy", "b prediction"}
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
-    assert dock.run.segment_button.title == SEGMENT.format(title="a")
+    assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="a")
     assert visible(dock) == {"a"}
     assert not dock.run.save_button.isEnabled()
     run(dock, qtbot)
@@ -221,14 +221,14 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     dock._viewer.add_layer(image_layer(tmp_path, name="b"))
     point = dock._viewer.dims.point
     assert dock.image.layer.name == "b"
-    assert dock.run.segment_button.title == SEGMENTING.format(title="a, ED and ES")
+    assert dock.run.segment_button.title == SEGMENTING_IMAGE.format(title="a, ED and ES")
     wait_until(lambda: not dock.job.is_running, qtbot)
     assert visible(dock) == {"a", "b"}  # no contours of a under b
     assert dock._viewer.dims.point == point
     *_, finished, place = dock.run.status.text().splitlines()[:3]
     assert finished.startswith("a: ")
     assert place == CHOOSE_TO_SEE.format(image="a")
-    assert dock.run.segment_button.title == SEGMENT.format(title="b")
+    assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     assert not dock.run.save_button.isEnabled()
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert visible(dock) == {"a", "a entropy", "a prediction"}

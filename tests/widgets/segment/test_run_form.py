@@ -8,8 +8,8 @@ from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import (
     A_FOLDER,
     SCALE,
-    SEGMENT,
-    SEGMENTING,
+    SEGMENT_IMAGE,
+    SEGMENTING_IMAGE,
     RunForm,
 )
 
@@ -39,14 +39,14 @@ def test_only_stop_is_enabled_during_a_run(form) -> None:
 def test_the_button_names_what_is_segmented(form) -> None:
     form.resize(900, 300)
     form.show()
-    assert form.segment_button.text() == SEGMENT.format(title="").strip()
+    assert form.segment_button.text() == SEGMENT_IMAGE.format(title="").strip()
     form.set_title("patient011, ED and ES")
-    assert form.segment_button.text() == SEGMENT.format(title="patient011, ED and ES")
+    assert form.segment_button.text() == SEGMENT_IMAGE.format(title="patient011, ED and ES")
     form.set_running(True)
     form.set_title("patient012")
-    assert form.segment_button.text() == SEGMENTING.format(title="patient011, ED and ES")
+    assert form.segment_button.text() == SEGMENTING_IMAGE.format(title="patient011, ED and ES")
     form.set_running(False)
-    assert form.segment_button.text() == SEGMENT.format(title="patient012")
+    assert form.segment_button.text() == SEGMENT_IMAGE.format(title="patient012")
 
 
 def test_a_long_name_does_not_widen_the_button(form) -> None:
@@ -59,7 +59,7 @@ def test_a_long_name_does_not_widen_the_button(form) -> None:
     assert button.width() / 2 < shown <= button.width()
     assert "x" * 60 in button.toolTip()
     form.resize(1600, 300)
-    assert button.text() == SEGMENT.format(title="x" * 60)
+    assert button.text() == SEGMENT_IMAGE.format(title="x" * 60)
 
 
 def test_progress_shows_member_and_time_left(form) -> None:

@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.disk_space import size_text
 from napari_bayes_nnunet.app.training.preflight import assess_request, check_cases
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import CaseCheck, DatasetProblem
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
@@ -49,6 +50,7 @@ from napari_bayes_nnunet.widgets.training.preflight_rows import (
     PROBLEM,
     short_text,
 )
+from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
 
 from ...helpers.hearts import make_dataset
 from ...helpers.settling import settle
@@ -667,3 +669,36 @@ def test_2000_cases_do_not_freeze_the_window(make_form, tmp_path) -> None:
         watch.until(lambda: form.preflight is not None)
     assert form.table.model().rowCount() == 2000
     assert watch.longest < 0.1
+
+
+# Names of structures
+
+
+def test_known_structures_are_shown_in_a_picture(form, hearts, qtbot) -> None:
+    check(form, hearts, qtbot)
+    qtbot.waitUntil(lambda: form.structures.picture.example is not None)
+    assert not form.structures.table.isVisibleTo(form)
+    assert form.structures.picture.isVisibleTo(form)
+    assert form.label_names is None
+    form.set_dataset(None)
+    assert form.structures.picture.example is None
+
+
+def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> None:
+    labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
+    dataset = read_dataset(make_dataset(tmp_path / "data", labels=labels))
+    form.set_dataset(dataset)
+    given = {1: "RV", 2: "MYO", 3: "LV"}
+    qtbot.waitUntil(lambda: form.label_names == given and form.preflight is not None)
+    assert form.structures.table.isVisibleTo(form)
+    assert form.structures.hint.text() == NAMES_GUESSED
+    assert form.preflight.problems == ()
+    assert form.preflight.dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    form.structures.table.table.item(3, 1).setText("cavity")
+    assert form.label_names == given | {3: "cavity"}
+    qtbot.waitUntil(lambda: form.preflight is not None)
+    (problem,) = form.preflight.problems
+    assert [remedy.action for remedy in problem.text.remedies] == [Action.NAME_STRUCTURES]
+    assert form.preflight.ready
+    form.structures.table.table.item(3, 1).setText("RV")  # twice
+    assert form.label_names is None

@@ -32,6 +32,7 @@ from .request import (
     pattern_warning,
     settled_record,
     shared_patients,
+    with_given_names,
 )
 
 LINKED_FILE = (
@@ -89,6 +90,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         _check_start(request, run, fold, settled)
+        dataset = with_given_names(dataset, request, settled)
         record = _record(request, run, dataset, fold, settled)
         # nnU-Net's plans, also those in saved states, contain the name that the dataset had first.
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
@@ -277,6 +279,7 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         licence=request.licence or str(licence),
         command=request.command,
         patient=request.patient or DEFAULT_PATIENT,
+        named={str(value): name for value, name in (request.labels or {}).items()},
         software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
         dataset={"name": dataset.path.name, "cases": dataset.signature()},
     )

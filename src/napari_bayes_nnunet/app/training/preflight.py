@@ -24,6 +24,7 @@ from .request import (
     pattern_warning,
     settled_record,
     shared_patients,
+    with_given_names,
 )
 
 TRAINING, VALIDATION, LEFT_OUT = "training", "validation", "left out"
@@ -116,9 +117,12 @@ def assess_request(
     """
     if request.add_cycle:
         request = replace(request, resume=True)
-    problems = check_dataset(dataset, checks)
     run = RunFolder(request.output.absolute())
-    settled, fold = _start(request, dataset, run, problems)
+    of_run: list[DatasetProblem] = []
+    settled, fold = _start(request, dataset, run, of_run)
+    with _noting_errors(of_run, dataset.path / "dataset.json"):
+        dataset = with_given_names(dataset, request, settled)
+    problems = [*check_dataset(dataset, checks), *of_run]
     pattern = request.patient or (settled.patient_pattern if settled else DEFAULT_PATIENT)
     patients = _patients(dataset, pattern, problems, chosen=bool(request.patient or not settled))
     frozen = run.splits if settled and run.splits.exists() else None

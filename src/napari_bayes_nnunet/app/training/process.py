@@ -16,6 +16,7 @@ from typing import Any
 from ...core.command import BAYES_NNUNET
 from ...core.ensemble.schedule import UNUSED, RestartSchedule
 from ...core.problems import Statement
+from ...io.dataset.raw_dataset import format_label_names
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
 from .process_record import read_process_record
@@ -47,6 +48,7 @@ def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
         yield "--" + name.replace("_", "-"), getattr(request, name)
     yield "--device", request.device if request.device != "auto" else None
     yield "--num-gpus", request.num_gpus if request.num_gpus != 1 else None
+    yield "--labels", format_label_names(request.labels) if request.labels else None
     if request.schedule:
         yield from _schedule_flags(request.schedule)
     if request.selection:

@@ -20,7 +20,14 @@ from ...io.dataset.patients import (
     patient_of,
     without_patient,
 )
-from ...io.dataset.raw_dataset import RawDataset, Split, join_names, patient_splits, read_splits
+from ...io.dataset.raw_dataset import (
+    RawDataset,
+    Split,
+    format_label_names,
+    join_names,
+    patient_splits,
+    read_splits,
+)
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from .. import AppError
 
@@ -41,7 +48,8 @@ class TrainingRequest:
     ``dropout_placement`` "encoder". ``dropout`` is the probability that a channel is dropped in the
     blocks of the placement (for mc-dropout). ``keep_trajectory``
     stores some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle``
-    trains a finished one for one more cycle. ``command`` is recorded.
+    trains a finished one for one more cycle. ``labels`` are names of label values that replace
+    those of the dataset. ``command`` is recorded.
     """
 
     dataset: Path
@@ -64,6 +72,7 @@ class TrainingRequest:
     num_gpus: int = 1
     keep_trajectory: bool = False
     licence: str | None = None
+    labels: Mapping[int, str] | None = None
     command: str = ""
 
 
@@ -161,6 +170,19 @@ def starting_values(
     return values.schedule, values.selection
 
 
+def with_given_names(
+    dataset: RawDataset, request: TrainingRequest, settled: TrainingRecord | None
+) -> RawDataset:
+    """Return the dataset with the names of the request, else with those that a run was given.
+
+    Raises DataError if they do not fit the dataset.
+    """
+    if request.labels is not None:
+        return dataset.with_names(request.labels)
+    named = settled.named if settled is not None else {}
+    return dataset.with_names({int(value): name for value, name in named.items()})
+
+
 def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str:
     """Return the fold to train: that of the request, else a resumed run's only fold, else "0"."""
     if not (request.resume and settled):
@@ -210,6 +232,12 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):
             yield Setting(name), given, kept
+    if request.labels is not None:
+        kept = {value: name for name, value in settled.labels.items() if value in request.labels}
+        given_names, kept_names = (
+            format_label_names(dict(sorted(names.items()))) for names in (request.labels, kept)
+        )
+        yield Setting("labels"), given_names, kept_names
     if request.keep_trajectory:
         yield Setting("keep_trajectory"), "on", "on" if settled.keep_trajectory else "off"
     for part, names in (

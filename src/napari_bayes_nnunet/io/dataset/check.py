@@ -12,12 +12,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...core.problems import Statement, statement
+from ...core.heart.measurements import Structure
+from ...core.heart.structure_guess import (
+    guess_structures,
+    lacks_lv,
+    propose_names,
+    vote_structures,
+)
+from ...core.problems import Action, Remedy, Statement, statement
 from ...core.types import Spacing
 from .. import DataError
 from ..images.geometry import FILE_AXES, Geometry
 from ..images.nifti import ENDINGS, OTHER_GRID, Volume, read_labels, read_volume
-from .raw_dataset import RawDataset, TrainingCase, join_names
+from .raw_dataset import RawDataset, TrainingCase, format_label_names, join_names
 
 IGNORE = "ignore"
 """nnU-Net's name for voxels that are left out of the loss; it need not occur."""
@@ -39,6 +46,9 @@ MISSING_STRUCTURES = (
 UNNAMED_VALUES = (
     "{file} has the label values {values}, but dataset.json only has {known}. Correct the labels "
     "or dataset.json."
+)
+LACKS_LV = (
+    "No structure of {dataset} is named LV ({names}), so the ensemble will give no ED, ES and EF."
 )
 ONLY_BACKGROUND = "{file} has only background. Leave the case out if its image shows a structure."
 CINE_CASE = (
@@ -85,7 +95,8 @@ class CaseCheck:
 
     ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are those of the label, or of the image if
     the label cannot be read; () and None if neither can, or was checked. ``values`` are the label
-    values that occur, ``voxels`` the number of voxels of one channel.
+    values that occur, ``voxels`` the number of voxels of one channel. ``guess`` has the structures
+    that values look like, if the dataset names no LV.
     """
 
     name: str
@@ -94,6 +105,7 @@ class CaseCheck:
     values: tuple[int, ...]
     voxels: int
     problems: tuple[DatasetProblem, ...]
+    guess: tuple[tuple[int, Structure], ...] = ()
 
 
 def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
@@ -104,7 +116,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     if dataset.json["file_ending"] not in ENDINGS:
         return CaseCheck(case.name, (), None, (), 0, ())
     problems: list[DatasetProblem] = []
-    label, values = _check_label(case.label, dataset, problems)
+    label, values, guess = _check_label(case.label, dataset, problems)
     read = [(file, _read_geometry(file, problems)) for file in case.images]
     grids = [(file, image) for file, image in read if image is not None]
     if grids:
@@ -115,12 +127,13 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     grid = label or next((image for _, image in grids), None)
     shape, spacing = (grid.shape, grid.spacing) if grid else ((), None)
     voxels = math.prod(shape) if shape else 0
-    return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems))
+    return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems), guess)
 
 
 def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     """Return the problems of a dataset as a whole, given the ``checks`` of all its cases."""
     problems = [*_numbering_problems(dataset), *_unlabelled_images(dataset)]
+    problems += _unknown_names(dataset, checks)
     if dataset.json["file_ending"] not in ENDINGS:
         text = statement(
             NOT_CHECKED,
@@ -184,6 +197,22 @@ def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
     return [DatasetProblem(text, files[0], blocks=False)]
 
 
+def _unknown_names(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
+    """Return a warning if no structure is named LV, with the names that the shapes suggest."""
+    names = {value: name for name, value in dataset.labels.items() if value and name != IGNORE}
+    if not names or not lacks_lv(names.values()):
+        return []
+    guess = vote_structures(dict(check.guess) for check in checks)
+    proposed = propose_names(names, guess or {max(names): "LV"})
+    text = statement(
+        LACKS_LV,
+        Remedy(Action.NAME_STRUCTURES, {"labels": format_label_names(proposed)}),
+        dataset=dataset.path,
+        names=", ".join(names.values()),
+    )
+    return [DatasetProblem(text, dataset.path / "dataset.json", blocks=False)]
+
+
 def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     seen = {value for check in checks for value in check.values}
     missing = [
@@ -205,10 +234,11 @@ def _read_geometry(file: Path, problems: list[DatasetProblem]) -> Geometry | Non
 
 def _check_label(
     file: Path, dataset: RawDataset, problems: list[DatasetProblem]
-) -> tuple[Geometry | None, tuple[int, ...]]:
+) -> tuple[Geometry | None, tuple[int, ...], tuple[tuple[int, Structure], ...]]:
+    """Return grid, values and guessed structures of a label file."""
     volume = _read(file, read_labels, problems)
     if volume is None:
-        return None, ()
+        return None, (), ()
     names = {value: name for name, value in dataset.labels.items()}
     values = tuple(np.unique(volume.voxels).tolist())
     unknown = [str(value) for value in values if value not in names]
@@ -222,7 +252,8 @@ def _check_label(
         problems.append(DatasetProblem(text, file))
     elif not any(value and names[value] != IGNORE for value in values):
         problems.append(DatasetProblem(statement(ONLY_BACKGROUND, file=file), file, blocks=False))
-    return volume.geometry, values
+    guess = guess_structures(volume.voxels) if lacks_lv(dataset.labels) else {}
+    return volume.geometry, values, tuple(guess.items())
 
 
 def _read(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ REGIONS = (
     "number for each label."
 )
 FOREIGN_READER = "{file} cannot be used, because {reason}. Remove this entry."
+NO_SUCH_VALUE = (
+    "The label value {value} cannot be named, because the structures of {dataset} are {known}. "
+    "Name these values only."
+)
+SAME_NAMES = "Two label values have the same name, or none ({names}). Give each its own name."
 LABEL_WITHOUT_IMAGE = (
     "The label {label} has no image {image} in imagesTr. Add the image, or remove the label."
 )
@@ -97,6 +102,22 @@ class RawDataset:
         """Label value of every structure, including the background."""
         return {str(name): int(value) for name, value in self.json["labels"].items()}
 
+    def with_names(self, names: Mapping[int, str]) -> RawDataset:
+        """Return the dataset with other ``names`` of some label values; the file is not changed.
+
+        Raises DataError for the background, an unknown value, or a name that two values would have.
+        """
+        if not names:
+            return self
+        kept = {value: name for name, value in self.labels.items()}
+        if wrong := sorted(value for value in names if not value or value not in kept):
+            known = ", ".join(f"{value} ({name})" for value, name in kept.items() if value)
+            raise DataError(NO_SUCH_VALUE, value=wrong[0], dataset=self.path, known=known)
+        labels = {name: value for value, name in (kept | dict(names)).items()}
+        if len(labels) < len(kept) or not all(name.strip() for name in labels):
+            raise DataError(SAME_NAMES, names=format_label_names(kept | dict(names)))
+        return replace(self, json={**self.json, "labels": labels})
+
     @property
     def channels(self) -> list[str]:
         """Names of the image channels."""
@@ -120,6 +141,11 @@ class RawDataset:
             }
             for case in self.cases
         }
+
+
+def format_label_names(names: Mapping[int, str]) -> str:
+    """Return names of label values as they are typed: "1=RV,2=MYO,3=LV"."""
+    return ",".join(f"{value}={name}" for value, name in names.items())
 
 
 def read_dataset(path: Path) -> RawDataset:

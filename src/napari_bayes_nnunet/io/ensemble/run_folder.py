@@ -113,7 +113,8 @@ class TrainingRecord:
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
     ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
-    no ``dropout_placement``, and no ``patient`` unless one was requested.
+    no ``dropout_placement``, and no ``patient`` unless one was requested. ``named`` has the
+    label values whose names were given for the training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
@@ -136,6 +137,7 @@ class TrainingRecord:
     licence: str = "unknown"
     command: str = ""
     patient: str = ""
+    named: dict[str, str] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)

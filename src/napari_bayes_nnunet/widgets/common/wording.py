@@ -38,6 +38,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.START_WORKER: "start one in a terminal with: {command}",
     Action.WAIT: "wait until it has ended",
     Action.GIVE_SPACING: "enter the right size of a voxel",
+    Action.NAME_STRUCTURES: "name the structures",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
@@ -56,6 +57,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "schedule": "learning rate schedule",
     "split": "split file",
     "patient": "patient's part of the case name",
+    "labels": "Structures",
 }
 """Names of the fields; a setting without a field keeps its own name."""
 

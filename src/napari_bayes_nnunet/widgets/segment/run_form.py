@@ -18,8 +18,8 @@ from ..common.eliding_button import ElidingButton
 from .job import SegmentationProgress
 
 _STEPS = 1000
-SEGMENT = "Segment {title}"
-SEGMENTING = "Segmenting {title}"
+SEGMENT_IMAGE = "Segment {title}"
+SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
 SCALE = (
     "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all structures "
@@ -39,7 +39,7 @@ class RunForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.segment_button = ElidingButton(SEGMENT.format(title="").strip())
+        self.segment_button = ElidingButton(SEGMENT_IMAGE.format(title="").strip())
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
         self.review_button = QPushButton("Review…")
@@ -109,7 +109,11 @@ class RunForm(QWidget):
 
     def _name_button(self) -> None:
         running, title = self._running_title, self._title
-        text = SEGMENTING.format(title=running) if running else SEGMENT.format(title=title).strip()
+        text = (
+            SEGMENTING_IMAGE.format(title=running)
+            if running
+            else SEGMENT_IMAGE.format(title=title).strip()
+        )
         self.segment_button.set_title(text)
         self.segment_button.setToolTip(f"{text}, in the background.")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ...app.dataset.label_example import LabelExample, example_of_pairs
 from ...core.counts import format_count
 from ...io.dataset.matching import match_folders
 from ...io.dataset.pairs import Match, Mismatch, Pair
@@ -110,12 +111,12 @@ class FoldersForm(QWidget):
         work = partial(_match_and_target, self._match_work, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
-    def _on_matched(self, result: tuple[Match, Path]) -> None:
-        match, target = result
+    def _on_matched(self, result: tuple[Match, Path, LabelExample | None]) -> None:
+        match, target, example = result
         self._show_match(match)
         self._end(_summary(match))
         channels = len(match.pairs[0].images)
-        self.new.ask(match.suggested_names, channels=channels, target=target)
+        self.new.ask(match.suggested_names, channels=channels, target=target, example=example)
 
     def _on_row_chosen(self, row: Row | None) -> None:
         self.detail.say(row.help if row is not None and row.level != "fine" else "")
@@ -168,7 +169,7 @@ class FoldersForm(QWidget):
 
 def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:
     result = yield from match(images, labels)
-    return result, new_dataset_folder(images)
+    return result, new_dataset_folder(images), example_of_pairs(result.pairs)
 
 
 def _rows(match: Match) -> list[Row]:

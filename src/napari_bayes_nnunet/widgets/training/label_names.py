@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from ...core.heart.structure_guess import HEART_STRUCTURES
 from ..common.dock import MessageLabel
 from ..common.levels import level_color
 from ..common.rows_table import ROW_HEIGHT, ROWS_SHOWN
@@ -23,6 +27,28 @@ _BACKGROUND = "background"
 EMPTY = "Name the structure with the value {value}."
 TWICE = "Two values are called “{name}”. Give each structure its own name."
 FIXED = "Background voxels have the value 0."
+
+
+class NameDelegate(QStyledItemDelegate):
+    """Editor of a name that offers the structures of the heart; any other name can be typed."""
+
+    def createEditor(
+        self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> QWidget:
+        """Return an editable list."""
+        editor = QComboBox(parent)
+        editor.setEditable(True)
+        editor.addItems(HEART_STRUCTURES)
+        editor.activated.connect(lambda _: self.commitData.emit(editor))
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        """Show the present name."""
+        editor.setEditText(str(index.data()))
+
+    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex) -> None:
+        """Store the name."""
+        model.setData(index, editor.currentText())
 
 
 class LabelNames(QWidget):
@@ -44,6 +70,7 @@ class LabelNames(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
         self.table.setToolTip("Click a name to change it.")
+        self.table.setItemDelegateForColumn(1, NameDelegate(self))
         self.problem_text = MessageLabel(level="blocking")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

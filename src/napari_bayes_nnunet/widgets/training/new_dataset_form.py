@@ -10,12 +10,13 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from ...app.dataset.label_example import LabelExample
 from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
-from .label_names import LabelNames
+from .structure_names import StructureNames
 
 LINKS, COPIES = range(2)
 LINKS_HELP = (
@@ -46,7 +47,8 @@ class NewDatasetForm(QWidget):
         self._background = Background(self)
         self._count = 1
         self._target_problem = NO_TARGET
-        self.names = LabelNames()
+        self.structures = StructureNames()
+        self.names = self.structures.table
         self.channel = QLineEdit("MRI")
         self.files = QComboBox()
         self.files.installEventFilter(WheelGuard(self.files))
@@ -55,7 +57,7 @@ class NewDatasetForm(QWidget):
         self.make_button = QPushButton("Make dataset")
         self._explain()
         self._lay_out()
-        self.names.changed.connect(self._show_problem)
+        self.structures.changed.connect(self._show_problem)
         self.channel.textChanged.connect(self._show_problem)
         self.target.chosen.connect(self._on_target_chosen)
         self.make_button.clicked.connect(self.write_requested)
@@ -76,10 +78,22 @@ class NewDatasetForm(QWidget):
         """A sentence on the first missing or wrong setting, "" if there is none."""
         return self.names.problem or self._channel_problem() or self._target_problem
 
-    def ask(self, names: Mapping[int, str], *, channels: int, target: Path) -> None:
-        """Show the defaults for a new match; names typed for the same values stay."""
+    def ask(
+        self,
+        names: Mapping[int, str],
+        *,
+        channels: int,
+        target: Path,
+        example: LabelExample | None = None,
+    ) -> None:
+        """Show the defaults for a new match; names typed for the same values stay.
+
+        ``example`` shows the values in a slice.
+        """
         if set(names) != set(self.names.names):
-            self.names.set_names(names)
+            self.structures.ask(names, example)
+        else:
+            self.structures.set_example(example)
         if channels != self._count:
             self._count = channels
             several = ", ".join(f"MRI {number}" for number in range(1, channels + 1))
@@ -96,15 +110,13 @@ class NewDatasetForm(QWidget):
         self.make_button.setToolTip("Write the dataset in the background.")
 
     def _lay_out(self) -> None:
-        above, rows = form_layout(), form_layout()
-        above.addRow(row_label("Structures"), self.names)
+        rows = form_layout()
         rows.addRow(row_label("Channel"), self.channel)
         rows.addRow(row_label("Files"), self.files)
         rows.addRow(row_label("Write to"), self.target)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(above)
-        column.addWidget(self.names.problem_text)
+        column.addWidget(self.structures)
         column.addLayout(rows)
         column.addWidget(self.problem_text)
         column.addWidget(self.make_button)

@@ -81,6 +81,7 @@ class NewTrainingForm(QWidget):
                 iterations_per_epoch=values.iterations_per_epoch,
                 split=form.split,
                 patient=form.patient,
+                labels=form.label_names,
                 device=form.device,
             )
         return request

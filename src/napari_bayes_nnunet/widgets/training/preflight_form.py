@@ -12,11 +12,13 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
+from ...app.dataset.label_example import LabelExample, example_of_dataset
 from ...app.devices import find_devices
 from ...app.training.disk_space import size_text
 from ...app.training.preflight import Preflight, assess_request, check_cases
 from ...app.training.request import Preset, TrainingRequest
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.heart.structure_guess import lacks_lv
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.dataset.raw_dataset import FOLDS, RawDataset
@@ -40,6 +42,7 @@ from .preflight_rows import (
     patients_text,
     short_text,
 )
+from .structure_names import StructureNames
 
 _ALL = "all"
 NO_DATA = "Choose the data first."
@@ -123,6 +126,15 @@ class PreflightForm(QWidget):
         return None if self._continues_run or pattern == DEFAULT_PATIENT else pattern
 
     @property
+    def label_names(self) -> dict[int, str] | None:
+        """Names of label values that replace those of the dataset, None if there are none."""
+        dataset, names = self._dataset, self.structures.names
+        if dataset is None or self._continues_run or self.structures.problem:
+            return None
+        changed = {v: names[v] for n, v in dataset.labels.items() if names.get(v, n) != n}
+        return changed or None
+
+    @property
     def _continues_run(self) -> bool:
         return self._plan is not None and self._plan.add_cycle
 
@@ -145,6 +157,7 @@ class PreflightForm(QWidget):
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
         self._dataset, self._checks, self._split = dataset, None, None
+        self.structures.ask({}, None)
         self._discard_result()
         self.table.set_rows(())
         self.progress.hide()
@@ -180,6 +193,7 @@ class PreflightForm(QWidget):
         self.table = RowsTable(PREFLIGHT_COLUMNS)
         self.detail = MessageLabel()
         self.problems = MessageLabel()
+        self.structures = StructureNames()
         self.patients = PatientForm()
         self.folds = QComboBox()
         self.folds.installEventFilter(WheelGuard(self.folds))
@@ -202,6 +216,7 @@ class PreflightForm(QWidget):
         self.settings = QWidget()
         inner = QVBoxLayout(self.settings)
         inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.structures)
         inner.addWidget(self.patients)
         inner.addLayout(labelled_row("Fold", self.folds, self.split_button, self.no_split_button))
         inner.addLayout(labelled_row("", self.split_text))
@@ -217,6 +232,7 @@ class PreflightForm(QWidget):
         self._checking.progressed.connect(self.progress.progress)
         self.table.row_chosen.connect(self._on_row_chosen)
         self.problems.linkActivated.connect(self._on_link)
+        self.structures.changed.connect(self._reassess)
         self.patients.changed.connect(self._reassess)
         self.folds.currentIndexChanged.connect(self._reassess)
         self.split_button.clicked.connect(self._on_split_clicked)
@@ -243,9 +259,21 @@ class PreflightForm(QWidget):
     def _on_checked(self, checks: Sequence[CaseCheck]) -> None:
         self.progress.hide()
         self._checks = checks
+        dataset = self._dataset
+        assert dataset is not None
+        show = partial(self._on_example, dataset)
+        self._background.run(partial(example_of_dataset, dataset), show, lambda _: None)
         self._reassess()
         for part in (self.table, self.settings):
             part.show()
+
+    def _on_example(self, dataset: RawDataset, example: LabelExample | None) -> None:
+        """Show a slice with the labels; a dataset without an LV can be given other names."""
+        if dataset is self._dataset:
+            self.structures.ask({v: n for n, v in dataset.labels.items()}, example)
+            self.structures.set_editable(lacks_lv(dataset.labels))
+            if self.label_names:
+                self._reassess()
 
     def _on_check_failed(self, sentence: str) -> None:
         self.progress.hide()
@@ -283,6 +311,7 @@ class PreflightForm(QWidget):
             selection=plan.selection,
             split=self._split,
             patient=self.patient,
+            labels=self.label_names,
             device=self.device,
             add_cycle=plan.add_cycle,
         )

@@ -1,0 +1,95 @@
+"""Guess of the structures that label values stand for, from their shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .measurements import Structure, canonical_structure
+from .structures import match_structure
+
+ENCLOSED: Final = 0.5
+"""Share of the LV that lies inside the ring of the MYO; the ring is open at the base."""
+BESIDE: Final = 0.5
+"""Share of the slices with MYO and RV in which they touch."""
+HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
+
+
+def guess_structures(labels: NDArray[Any]) -> dict[int, Structure]:
+    """Return value → structure of (Z, Y, X) labels of a short-axis stack, {} if it is unclear.
+
+    The value that encloses another one in most of its slices is the MYO, and the other one the LV.
+    If there is exactly one more value and it lies beside the MYO, it is the RV.
+    """
+    boxes = ndimage.find_objects((labels > 0).astype(np.uint8))
+    labels = labels[boxes[0]] if boxes else labels
+    values = [value for value in np.unique(labels).tolist() if value]
+    enclosed = {
+        (ring, inside): share
+        for ring in values
+        for inside in values
+        if ring != inside and (share := _enclosed_share(labels, ring, inside)) >= ENCLOSED
+    }
+    if not enclosed:
+        return {}
+    myo, lv = max(enclosed, key=enclosed.__getitem__)
+    guess: dict[int, Structure] = {myo: "MYO", lv: "LV"}
+    others = [value for value in values if value not in guess]
+    if len(others) == 1 and _touching_share(labels, myo, others[0]) >= BESIDE:
+        guess[others[0]] = "RV"
+    return guess
+
+
+def vote_structures(guesses: Iterable[Mapping[int, Structure]]) -> dict[int, Structure]:
+    """Return the guess that most cases agree on for each value; a structure is given once."""
+    votes = Counter((value, name) for guess in guesses for value, name in guess.items())
+    chosen: dict[int, Structure] = {}
+    for (value, name), _ in votes.most_common():
+        if value not in chosen and name not in chosen.values():
+            chosen[value] = name
+    return dict(sorted(chosen.items()))
+
+
+def lacks_lv(names: Iterable[str]) -> bool:
+    """Return whether no structure is known as the LV, so that there are no ED, ES and EF."""
+    return not any(canonical_structure(name) == "LV" for name in names)
+
+
+def propose_names(names: Mapping[int, str], guess: Mapping[int, Structure]) -> dict[int, str]:
+    """Return ``names`` of values with those replaced that mean none of RV, MYO and LV.
+
+    A guessed structure that another value is already named after is not given again.
+    """
+    known = {value: name for value, name in names.items() if canonical_structure(name)}
+    free = {
+        value: name
+        for value, name in guess.items()
+        if value in names and value not in known and match_structure(name, known.values()) is None
+    }
+    return {value: free.get(value, name) for value, name in names.items()}
+
+
+def _enclosed_share(labels: NDArray[Any], ring: int, inside: int) -> float:
+    within = total = 0
+    for plane in labels:
+        pool = plane == inside
+        if pool.any():
+            filled = ndimage.binary_fill_holes(plane == ring)
+            within += int(np.count_nonzero(filled & pool))
+            total += int(np.count_nonzero(pool))
+    return within / total if total else 0.0
+
+
+def _touching_share(labels: NDArray[Any], first: int, second: int) -> float:
+    touching = both = 0
+    for plane in labels:
+        one, other = plane == first, plane == second
+        if one.any() and other.any():
+            both += 1
+            touching += bool((ndimage.binary_dilation(one) & other).any())
+    return touching / both if both else 0.0

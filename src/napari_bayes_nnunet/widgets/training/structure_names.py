@@ -1,0 +1,88 @@
+"""Names of the structures of a dataset, with a picture of what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...app.dataset.label_example import LabelExample
+from ...core.heart.measurements import canonical_structure
+from ...core.heart.structure_guess import lacks_lv, propose_names
+from ..common.dock import MessageLabel, form_layout, row_label
+from .label_names import LabelNames
+from .label_picture import LabelPicture
+
+NAMES_GUESSED = "The names are guessed from the shapes. Check them in the picture."
+UNNAMED_LV = (
+    "No structure is named LV, so the ensemble will give no ED, ES and EF. Name the structures as "
+    "the picture shows them: RV, MYO, LV."
+)
+SHAPE_DIFFERS = "“{name}” (value {value}) has the shape of the {structure}. Check the names."
+
+
+class StructureNames(QWidget):
+    """A picture above a table value → name, which offers RV, MYO and LV."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._guessed: dict[int, str] = {}
+        self.picture = LabelPicture()
+        self.table = LabelNames()
+        self.hint = MessageLabel(level="warning")
+        self._rows = form_layout()
+        self._rows.addRow(row_label("Structures"), self.table)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.picture)
+        column.addLayout(self._rows)
+        column.addWidget(self.table.problem_text)
+        column.addWidget(self.hint)
+        self.table.changed.connect(self._on_changed)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Name of every value, including the background, as typed."""
+        return self.table.names
+
+    @property
+    def problem(self) -> str:
+        """A sentence on the first wrong name, "" if all are valid."""
+        return self.table.problem
+
+    def set_editable(self, editable: bool) -> None:
+        """Show the table, or only the picture."""
+        self._rows.setRowVisible(0, editable)
+
+    def ask(self, names: Mapping[int, str], example: LabelExample | None) -> None:
+        """Show ``names``; the guess of ``example`` replaces those without a meaning."""
+        proposed = propose_names(names, example.guess if example is not None else {})
+        self._guessed = {v: name for v, name in proposed.items() if name != names[v]}
+        self.table.set_names(proposed)
+        self.set_example(example)
+
+    def set_example(self, example: LabelExample | None) -> None:
+        """Show the slice of ``example``, None to hide it."""
+        self.picture.set_example(example, self.names)
+        self._show_hint()
+
+    def _on_changed(self) -> None:
+        self.picture.set_names(self.names)
+        self._show_hint()
+        self.changed.emit()
+
+    def _show_hint(self) -> None:
+        """Show a name that contradicts its shape, a missing LV, or that the names are guessed."""
+        names, example = self.names, self.picture.example
+        guess = example.guess if example is not None else {}
+        wrong = [
+            SHAPE_DIFFERS.format(name=names[value], value=value, structure=structure)
+            for value, structure in guess.items()
+            if canonical_structure(names.get(value, "")) not in (None, structure)
+        ]
+        lacking = UNNAMED_LV if any(names) and lacks_lv(names.values()) else ""
+        is_guess = self._guessed and all(names.get(v) == n for v, n in self._guessed.items())
+        self.hint.say(wrong[0] if wrong else lacking or (NAMES_GUESSED if is_guess else ""))
