@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from napari_bayes_nnunet.core.heart.structures import structure_colors
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import DicomImage, tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks, stack_geometry
@@ -75,6 +76,20 @@ def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path
     uids = [image.instance for image in images]
     pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
     assert np.array_equal(pixels, drawn)
+
+
+def test_segments_have_the_colors_of_the_layers(stack: Stack, tmp_path: Path) -> None:
+    structures = {"LV": 4, "something else": 9}
+    drawn = np.zeros_like(labels(stack))
+    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 1), structures, origin=ORIGIN)
+    for segment, color in zip(
+        hd.seg.segread(tmp_path / "a.dcm").SegmentSequence,
+        structure_colors(structures).values(),
+        strict=True,
+    ):
+        stored = hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue)
+        expected = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+        assert np.allclose(stored.to_rgb(clip=True), expected, atol=1)
 
 
 def test_labels_of_a_phase_of_an_enhanced_file(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import DA
 
 from ...core.heart.measurements import Structure, canonical_structure
+from ...core.heart.structures import structure_colors
 from .. import DataError
 from ..files.atomic import replacing
 from ..images.geometry import make_geometry
@@ -70,10 +71,11 @@ def write_seg(
 ) -> None:
     """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one a slice.
 
-    The segments are the ``structures``, sorted by label. Patient and study are those of the images.
-    Raises DataError if writing fails.
+    The segments are the ``structures``, sorted by label, in the colours of the layers. Patient and
+    study are those of the images. Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
+    colors = structure_colors(structures)
     numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint8)
     for segment, name in enumerate(names, 1):
         if structures[name] < len(numbers):
@@ -83,7 +85,10 @@ def write_seg(
             source_images=_as_one_series(read_source_headers(images)),
             pixel_array=numbers[labels],
             segmentation_type="BINARY",
-            segment_descriptions=[_describe_segment(n, s, origin) for s, n in enumerate(names, 1)],
+            segment_descriptions=[
+                _describe_segment(name, segment, origin, color=colors[structures[name]])
+                for segment, name in enumerate(names, 1)
+            ],
             series_instance_uid=origin.series,
             series_number=origin.series_number,
             sop_instance_uid=hd.UID(),
@@ -240,7 +245,9 @@ def _refer_to_frames(segmentation: Segmentation, images: Sequence[DicomImage]) -
         source.ReferencedFrameNumber = images[index].frame + 1
 
 
-def _describe_segment(name: str, segment: int, origin: LabelOrigin) -> SegmentDescription:
+def _describe_segment(
+    name: str, segment: int, origin: LabelOrigin, *, color: str
+) -> SegmentDescription:
     meaning = canonical_structure(name)
     return SegmentDescription(
         segment_number=segment,
@@ -254,4 +261,5 @@ def _describe_segment(name: str, segment: int, origin: LabelOrigin) -> SegmentDe
             version=origin.version,
             source=MAKER,
         ),
+        display_color=hd.color.CIELabColor.from_string(color),
     )
