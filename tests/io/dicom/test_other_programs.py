@@ -1,0 +1,134 @@
+"""DICOM SEG and SR read by dcmqi, and checked by dciodvfy of dicom3tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.core.heart.structures import structure_colors
+from napari_bayes_nnunet.io.dicom.headers import DicomImage
+from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_stacks, stack_geometry
+from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
+from napari_bayes_nnunet.io.dicom.structured_report import CONCEPTS, write_structured_report
+from napari_bayes_nnunet.io.images.nifti import write_labels
+
+from ...helpers.dicoms import write_cine, write_enhanced
+
+SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+ORIGIN = LabelOrigin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
+UID_OF_A_SOURCE = "Referenced SOP Instance UID"
+SUMMARY = "Dicom dataset contains invalid data values"
+
+
+@dataclass(frozen=True)
+class Export:
+    """SEG and SR in ``folder``, and what they hold; ``labels`` is the NIfTI of the same labels."""
+
+    folder: Path
+    seg: Path
+    sr: Path
+    labels: Path
+    values: dict[str, float]
+
+
+def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a program of the environment or the system; skip the test if it is missing."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    tool = shutil.which(name, path=path)
+    if tool is None:
+        pytest.skip(f"{name} is not installed (pip install dcmqi; apt-get install dicom3tools)")
+    return subprocess.run(
+        [tool, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def export(source: Path, folder: Path) -> Export:
+    """Write labels in every corner of every slice, and all measurements."""
+    stack = choose_stack(read_stacks(source))
+    geometry = stack_geometry(stack).frame()
+    labels = np.zeros(geometry.shape, np.uint8)
+    for z, plane in enumerate(labels):
+        plane[: 2 + z % 3, :4] = 1 + z % 3
+        plane[5:, 3:7] = 3
+    values = {name: round(20 + 7.31 * place, 2) for place, name in enumerate(CONCEPTS)}
+    measured = {
+        name: Measured(name=name, title="", value=value, spread=1.0, unit="", help="")
+        for name, value in values.items()
+    }
+    images: Sequence[DicomImage] = [images[0] for images in stack.slices]
+    made = Export(folder, folder / "seg.dcm", folder / "sr.dcm", folder / "own.nii.gz", values)
+    folder.mkdir()
+    write_labels(made.labels, labels, geometry)
+    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN)
+    write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN)
+    return made
+
+
+@pytest.fixture(scope="module", params=["classic", "enhanced", "real"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Export of a classic cine, an enhanced file or a real heart, which is skipped if missing."""
+    folder = tmp_path_factory.mktemp("other")
+    source = folder / "in"
+    if request.param == "real":
+        if not SUNNYBROOK.exists():
+            pytest.skip("the Sunnybrook files are not here")
+        source = SUNNYBROOK
+    elif request.param == "enhanced":
+        write_enhanced(source)
+    else:
+        write_cine(source, series_per_slice=True)
+    return export(source, folder / "out")
+
+
+def test_dciodvfy_finds_no_error_of_ours(exported: Export) -> None:
+    for file in (exported.seg, exported.sr):
+        done = run_tool("dciodvfy", file)
+        lines = (done.stdout + done.stderr).splitlines()
+        errors = [line for line in lines if line.startswith("Error")]
+        # References repeat the UIDs of the images, also those that an anonymiser made invalid.
+        assert [
+            line for line in errors if UID_OF_A_SOURCE not in line and SUMMARY not in line
+        ] == []
+
+
+def test_dcmqi_reads_the_same_labels(exported: Export) -> None:
+    done = run_tool(
+        "segimage2itkimage", "--inputDICOM", exported.seg, "--outputDirectory", exported.folder,
+        "--prefix", "read", "--mergeSegments", "--outputType", "nii",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = nib.as_closest_canonical(nib.load(exported.labels))
+    found = nib.as_closest_canonical(nib.load(exported.folder / "read-1.nii.gz"))
+    assert np.array_equal(found.get_fdata(), own.get_fdata())
+    assert np.allclose(found.affine, own.affine, atol=2e-3)
+    about = json.loads((exported.folder / "read-meta.json").read_text())
+    (segments,) = about["segmentAttributes"]
+    assert {one["SegmentLabel"]: one["labelID"] for one in segments} == STRUCTURES
+    colors = ["#{:02X}{:02X}{:02X}".format(*one["recommendedDisplayRGBValue"]) for one in segments]
+    assert colors == list(structure_colors(STRUCTURES).values())
+
+
+def test_dcmqi_reads_the_same_measurements(exported: Export) -> None:
+    file = exported.folder / "read.json"
+    done = run_tool("tid1500reader", "--inputDICOM", exported.sr, "--outputMetadata", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    items = [
+        item for group in json.loads(file.read_text())["Measurements"]
+        for item in group["measurementItems"]
+    ]  # fmt: skip
+    found = {item["quantity"]["CodeValue"]: float(item["value"]) for item in items}
+    units = {item["quantity"]["CodeValue"]: item["units"]["CodeValue"] for item in items}
+    assert found == {CONCEPTS[name][0].value: value for name, value in exported.values.items()}
+    assert units == {concept.value: unit.value for concept, unit in CONCEPTS.values()}
