@@ -626,11 +626,11 @@ def test_ensemble_and_image_can_be_changed_while_it_runs(ready, tmp_path, qtbot)
 
 
 def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qtbot) -> None:
-    affine = VOLUME.affine[:, [2, 0, 1, 3]]
-    stack = make_geometry((16, 20, 4), (1.5, 1.25, 8), affine=affine)
+    affine = VOLUME.affine[:, [1, 0, 2, 3]]
+    stack = make_geometry((4, 20, 16), (8, 1.25, 1.5), affine=affine)
     dock = make_dock(image_layer(tmp_path, stack))
     viewer = dock._viewer
-    assert viewer.dims.order == (2, 0, 1)
+    assert viewer.dims.order == (0, 2, 1)
     overlays = viewer.canvas.overlays
     edges = [overlays[f"patient_letter_{edge}"] for edge in ("top", "bottom", "left", "right")]
     assert [edge.text for edge in edges] == ["S", "I", "R", "L"]
