@@ -192,6 +192,7 @@ def test_reports_are_in_the_metadata(viewer, image, result) -> None:
     result.finish(2, {"method": "multi"})
     refresh_result(viewer, image, result)
     about = viewer.layers["heart prediction"].metadata["bayes"]
-    assert about["reports"] == {2: {"method": "multi"}}
+    assert about["reports"] == {2: result.phases[2].report}
+    assert about["reports"][2]["method"] == "multi"
     assert about["role"] == "prediction"
     assert about["structures"] == {"RV": 1, "MYO": 2, "LV": 3}

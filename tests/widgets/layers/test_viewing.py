@@ -89,7 +89,7 @@ def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
     show_in_reading_orientation(viewer, layer)
-    assert viewer.dims.order == (2, 0, 1)
+    assert viewer.dims.order == (0, 1, 2)  # the reader has put the slices first
     assert [str(d) for d in viewer.scene.camera.orientation2d] == ["up", "left"]
 
 
@@ -99,7 +99,8 @@ def test_time_stays_the_first_slider(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, stack))
     show_in_reading_orientation(viewer, layer)
-    assert viewer.dims.order == (0, 3, 1, 2)
+    assert viewer.dims.order == (0, 1, 2, 3)
+    assert find_orientation(stack).order == (2, 0, 1)
 
 
 def test_an_image_without_geometry_is_left_as_it_is() -> None:
