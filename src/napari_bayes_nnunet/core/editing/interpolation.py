@@ -109,7 +109,9 @@ class _Shapes:
         overlap = np.count_nonzero(low & high)
         if overlap >= ENOUGH_OVERLAP * min(np.count_nonzero(low), np.count_nonzero(high)):
             return np.zeros(2)
-        return np.subtract(ndimage.center_of_mass(high), ndimage.center_of_mass(low))
+        centroids = np.array([ndimage.center_of_mass(region) for region in (low, high)])
+        way: NDArray[np.float64] = centroids[1] - centroids[0]
+        return way
 
     def _withdrawal(self, label: int) -> float:
         """Return the depth by which a structure is withdrawn in the slice that lacks it.
