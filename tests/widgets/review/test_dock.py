@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QCloseEvent, QDropEvent
 from qtpy.QtTest import QTest
@@ -24,7 +25,7 @@ from napari_bayes_nnunet.io.study.study import (
     read_study,
 )
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.reader import get_reader
+from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
@@ -325,6 +326,24 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     asked.answers = [images, out]
     dock.forms.export.dicom_button.click()
     assert status.text().startswith("Saved heart_frame01_seg.dcm")
+
+
+def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in", voxels)
+    (image,) = read_layers(str(tmp_path / "in"))
+    dock._viewer.add_layer(Layer.create(*image))
+    about = image[1]["metadata"]["bayes"]
+    study = make_cine(tmp_path / "heart", geometry=about["geometry"], case=about["case"])
+    open_in(dock, study, qtbot)
+    asked.answers = [str(tmp_path / "out")]
+    dock.forms.export.dicom_button.click()
+    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved dicom"))
+    assert asked.titles == [CHOOSE_DICOM_OUTPUT]
+    (tmp_path / "in").rename(tmp_path / "moved")
+    asked.answers = [""]
+    dock.forms.export.dicom_button.click()
+    assert asked.titles[-1] == CHOOSE_DICOM_IMAGES
 
 
 def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_path, qtbot) -> None:

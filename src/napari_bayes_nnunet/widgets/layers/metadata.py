@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -111,6 +111,16 @@ def layer_case(layer: Image) -> str:
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return re.sub(r"[\\/:*?\"<>|]+", "_", name).strip(" .") or "image"
+
+
+def dicom_path(layers: Iterable[Layer], case: str) -> str:
+    """Return the folder or file of the DICOM images of a case among the layers, or ""."""
+    for layer in layers:
+        about = bayes_metadata(layer)
+        path = str(about.get("dicom", ""))
+        if path and about.get("case") == case and Path(path).exists():
+            return path
+    return ""
 
 
 def layer_source(layer: Image) -> Path | None:

@@ -83,7 +83,11 @@ def _read_dicom(path: Path) -> list[Any]:
     if labels:
         return labels
     stack = _choose_stack(path)
-    return [] if stack is None else [layer_data(read_stack(stack, path))]
+    if stack is None:
+        return []
+    layer = layer_data(read_stack(stack, path))
+    layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
+    return [layer]
 
 
 def _choose_stack(path: Path) -> Stack | None:

@@ -31,7 +31,7 @@ from ..common.dialogs import ask_to_replace
 from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable
 from ..common.folder_drop import FolderDrop
 from ..common.wording import in_the_window
-from ..layers.metadata import bayes_metadata
+from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
@@ -315,9 +315,10 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_dicom_requested(self) -> None:
         assert self.controller is not None
-        images = self._ask_folder(self, CHOOSE_DICOM_IMAGES)
-        chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
         info = self.controller.session.study.info
+        images = dicom_path(self._viewer.layers, info.case)
+        images = images or self._ask_folder(self, CHOOSE_DICOM_IMAGES)
+        chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
             self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
