@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from click.testing import CliRunner
 
@@ -35,6 +36,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
@@ -593,6 +595,18 @@ class TestDicom:
         assert np.array_equal(image.voxels, volume.voxels)
         (again,) = self.segment(model, folder, out, phases="1,3", save=save, skip_finished=True)
         assert (again.skipped, again.failure, again.phases) == (True, "", (1, 3))
+
+    def test_invalid_uids_are_a_note(self, model, folder, tmp_path):
+        for file in (one for one in folder.rglob("*") if one.is_file()):
+            with tolerant_reading():
+                image = pydicom.dcmread(file)
+                image.FrameOfReferenceUID = "1.2.03"
+                image.save_as(file)
+        (outcome,) = self.segment(model, folder, tmp_path / "out", phases="1")
+        (note,) = map(str, read_dicom(folder).notes)
+        assert note in outcome.notes
+        report = json.loads((tmp_path / "out" / f"{outcome.case}_frame01.json").read_text())
+        assert note in report["notes"]
 
     def test_no_name_of_the_patient_is_written(self, model, folder, tmp_path):
         out = tmp_path / "out"

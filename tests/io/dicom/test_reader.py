@@ -15,7 +15,9 @@ import pytest
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.files import may_hold_dicom
+from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import (
+    INVALID_UIDS,
     NO_DICOM,
     NO_SHORT_AXIS,
     NO_SUCH_SERIES,
@@ -281,6 +283,21 @@ def test_empty_images(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
     assert error.value.statement.template == BLANK_IMAGE
+
+
+@pytest.mark.parametrize("name", ["SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
+def test_invalid_uids_are_said_in_a_note(tmp_path: Path, name: str) -> None:
+    write_cine(tmp_path)
+    assert read_dicom(tmp_path).notes == ()
+    files = sorted(tmp_path.glob("*/*"))
+    with tolerant_reading():
+        for number, file in enumerate(files):
+            image = pydicom.dcmread(file)
+            setattr(image, name, f"1.2.0{number if name.startswith('SOP') else 7}")
+            image.save_as(file)
+        (note,) = read_dicom(tmp_path).frame(1).notes
+    assert note.template == INVALID_UIDS
+    assert (note.values["count"], note.values["images"]) == (len(files), len(files))
 
 
 # --- names -----------------------------------------------------------------------------------

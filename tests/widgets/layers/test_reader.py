@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
 from napari_bayes_nnunet.io.dicom.series import Stack
@@ -296,6 +297,17 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
     geometry = metadata_geometry(layer.metadata)
     assert geometry is not None
     assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
+
+
+def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    with tolerant_reading():
+        write_cine(tmp_path / "Doe", FrameOfReferenceUID="1.2.03")
+    before = len(notification_manager.records)
+    layers_of(tmp_path / "Doe")
+    (shown,) = notification_manager.records[before:]
+    assert shown.severity.value == "warning"
+    assert [shown.message] == [str(note) for note in read_dicom(tmp_path / "Doe").notes]
 
 
 def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:

@@ -277,6 +277,7 @@ def _write(
     like = frame.channels[0]
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
     report |= with_geometry(result.report(), like.geometry)
+    report["notes"] = [*report["notes"], *map(str, like.notes)]
     write_case(request.output, frame.name, result, report, maps=request.save, like=like)
     return report
 

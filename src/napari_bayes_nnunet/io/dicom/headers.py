@@ -164,6 +164,13 @@ def _whole(name: str, *datasets: pydicom.Dataset) -> int | None:
     return None if value is None else int(value)
 
 
+def has_valid_uids(image: DicomImage) -> bool:
+    """Return whether the standard allows the UIDs by which SEG and SR refer to the image."""
+    uids = (image.instance, image.series, image.study, image.frame_of_reference)
+    with tolerant_reading():
+        return all(UID(uid).is_valid for uid in uids if uid)
+
+
 def syntax_name(header: pydicom.Dataset) -> str:
     """Return DICOM's name for the encoding of a file's pixels."""
     return str(UID(header.file_meta.get("TransferSyntaxUID", "")).name or "an unnamed syntax")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.problems import Action
+from ...core.problems import Action, Statement, statement
 from .. import DataError
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
 from .files import list_files
-from .headers import DicomImage, read_images
+from .headers import DicomImage, has_valid_uids, read_images
 from .pixels import read_pixels
 from .series import Stack, find_stacks
 from .slice_positions import stack_affine
@@ -24,6 +24,11 @@ from .slice_positions import stack_affine
 NO_DICOM = "{path} does not contain DICOM images with a position in the patient."
 NO_SHORT_AXIS = "No short-axis cine was found among {stacks}."
 SEVERAL_SHORT_AXES = "{count} short-axis cines were found ({stacks})."
+INVALID_UIDS = (
+    "{count} of {images} DICOM images have UIDs that the standard does not allow, as some "
+    "anonymisers make them. DICOM SEG and SR repeat these UIDs to refer to the images, so an "
+    "archive may refuse the files."
+)
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
 
@@ -111,9 +116,9 @@ def read_stack(
 ) -> Volume:
     """Read a stack found in ``path``: (T, Z, Y, X), or (Z, Y, X) of a single phase.
 
-    Its ``source`` is not a file, but ``name`` or the pseudonym next to the folder. Raises
-    DataError, which names the stack in the words of ``describe``, if slices or phases are missing,
-    or if pixels cannot be read.
+    Its ``source`` is not a file, but ``name`` or the pseudonym next to the folder; its ``notes``
+    say if UIDs are invalid. Raises DataError, which names the stack in the words of ``describe``,
+    if slices or phases are missing, or if pixels cannot be read.
     """
     title = _capitalised(describe(stack))
     if stack.problem:
@@ -127,7 +132,8 @@ def read_stack(
     voxels = read_pixels(images).reshape(geometry.shape)
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
-    return Volume(voxels, geometry, path.absolute().parent / (name or stack.pseudonym))
+    source = path.absolute().parent / (name or stack.pseudonym)
+    return Volume(voxels, geometry, source, _notes_on_uids(images))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -145,6 +151,11 @@ def stack_geometry(stack: Stack) -> Geometry:
         frame_time=stack.frame_time,
         affine=stack_affine(stack.slices, stack.spacing),
     )
+
+
+def _notes_on_uids(images: Sequence[DicomImage]) -> tuple[Statement, ...]:
+    count = sum(not has_valid_uids(image) for image in images)
+    return (statement(INVALID_UIDS, count=count, images=len(images)),) if count else ()
 
 
 def _capitalised(text: str) -> str:

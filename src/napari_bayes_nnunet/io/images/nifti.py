@@ -20,6 +20,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...core.problems import Statement
 from ...core.types import Spacing
 from .. import DataError
 from ..files.atomic import replacing
@@ -69,11 +70,13 @@ class Volume:
     """Image: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels, slices first, with their geometry.
 
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
+    ``notes`` say what is unusual about its files.
     """
 
     voxels: VoxelArray
     geometry: Geometry
     source: Path
+    notes: tuple[Statement, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,7 +120,7 @@ class Volume:
                 phases=self.phases,
             )
         voxels = self.voxels[phase - 1] if self.is_cine else self.voxels
-        return Volume(voxels, self.geometry.frame(), self.source)
+        return Volume(voxels, self.geometry.frame(), self.source, self.notes)
 
 
 class CardiacPhases(NamedTuple):

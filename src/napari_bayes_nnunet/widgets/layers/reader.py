@@ -85,7 +85,9 @@ def _read_dicom(path: Path) -> list[Any]:
     stack = _choose_stack(path)
     if stack is None:
         return []
-    layer = layer_data(read_stack(stack, path))
+    volume = read_stack(stack, path)
+    _show_notes(volume)
+    layer = layer_data(volume)
     layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
     return [layer]
 
@@ -127,6 +129,15 @@ def _is_label_file(volume: Volume) -> bool:
         or LABEL_NAME.search(case_name(volume.source)) is not None
         or volume.source.parent.name in ("labelsTr", "labelsTs")
     )
+
+
+def _show_notes(volume: Volume) -> None:
+    from napari import current_viewer
+    from napari.utils.notifications import show_warning
+
+    if current_viewer() is not None:
+        for note in volume.notes:
+            show_warning(in_the_window(note))
 
 
 def _report(error: DataError) -> None:
