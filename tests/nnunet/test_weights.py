@@ -357,6 +357,17 @@ def test_damaged_pickle_is_refused(member: Path, pickled: bytes) -> None:
     assert caught.value.values["file"] == member.name
 
 
+def test_pickle_with_wrong_checksum_is_refused(member: Path) -> None:
+    with zipfile.ZipFile(member) as archive:
+        entry = next(info for info in archive.infolist() if info.filename.endswith("data.pkl"))
+    content = bytearray(member.read_bytes())
+    content[entry.header_offset + 300] ^= 0xFF
+    member.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        read_checkpoint(member)
+    assert caught.value.values["file"] == member.name
+
+
 def test_old_format_of_torch_is_refused(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
     with pytest.raises(ModelError) as caught:

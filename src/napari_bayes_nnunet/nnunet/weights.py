@@ -176,7 +176,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _, reason = why_unreadable(path)
     if reason:
         raise _unusable(path, reason)
-    if _fills_memory(path):
+    try:
+        fills_memory = _fills_memory(path)
+    except (zipfile.BadZipFile, *_DAMAGED) as error:
+        raise _unusable(path, f"the file is damaged ({_first_line(error)})") from error
+    if fills_memory:
         raise _unusable(path, FILLS_MEMORY)
     with torch.serialization.safe_globals(_HARMLESS):
         try:

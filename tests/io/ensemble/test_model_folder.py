@@ -287,6 +287,11 @@ def test_configuration_of_other_files_is_none(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "b.pth", "w") as archive:
         archive.writestr("archive/data.pkl", b"\xff\xff no pickle")
     assert configuration_in(tmp_path / "b.pth") is None
+    encrypted = make_checkpoint(tmp_path / "c.pth", {"init_args": {"configuration": "2d"}})
+    content = bytearray(encrypted.read_bytes())
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    encrypted.write_bytes(content)
+    assert configuration_in(encrypted) is None
 
 
 def test_inherited_settings(tmp_path: Path) -> None:

@@ -285,7 +285,8 @@ def configuration_in(checkpoint: Path) -> str | None:
             if not is_stored(archive, checkpoint.stat().st_size):
                 return None
             return _value_after("configuration", archive.read(pickled))
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
+    # zipfile raises RuntimeError for an encrypted entry and EOFError for one that is cut short.
+    except (OSError, ValueError, StopIteration, RuntimeError, EOFError, zipfile.BadZipFile):
         return None
 
 
