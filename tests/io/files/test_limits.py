@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
@@ -35,3 +37,14 @@ def test_lines_of_a_text_end_as_in_python(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes("\ufeffä\r\nb\rc\n".encode())
     assert limits.read_small_text(file, encoding="utf-8-sig") == "ä\nb\nc\n"
+
+
+def test_arrays_read_are_those_that_were_checked(tmp_path: Path) -> None:
+    file, array = tmp_path / "a.npz", np.arange(3)
+    np.savez(file, values=array)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("values", b"something else")
+    headers = {}
+    arrays = limits.read_npz(file, ["values"], headers.__setitem__)
+    np.testing.assert_array_equal(arrays["values"], array)
+    assert headers["values"].shape == array.shape

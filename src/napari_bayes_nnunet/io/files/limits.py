@@ -73,7 +73,8 @@ def read_npz(
         for name, header in {name: _array_header(archive, name) for name in names}.items():
             check(name, header)
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        return {name: stored[name] for name in names}
+        # By the whole names, because an entry without the ending would come before the checked one.
+        return {name: stored[f"{name}.npy"] for name in names}
 
 
 def _array_header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
