@@ -142,6 +142,12 @@ class _NumberArray:
         self.array = np.frombuffer(content, kind.dtype).reshape(shape, order=order).copy(order)
 
 
+def _array(
+    content: bytearray, kind: _NumberType, shape: tuple[int, ...], order: Literal["F", "C"]
+) -> NDArray[Any]:
+    return np.frombuffer(content, kind.dtype).reshape(shape, order=order)
+
+
 def _number(kind: _NumberType, content: bytes) -> Any:
     return np.frombuffer(content, kind.dtype, count=1)[0]
 
@@ -151,6 +157,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NumberArray,
     ("numpy._core.multiarray", "_reconstruct"): _NumberArray,
     ("numpy._core.multiarray", "scalar"): _number,
+    ("numpy._core.numeric", "_frombuffer"): _array,  # of protocol 5, which is that of Python 3.14
     ("collections", "OrderedDict"): OrderedDict,
 }
 
