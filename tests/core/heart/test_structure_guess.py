@@ -45,6 +45,12 @@ def test_unclear_shapes_are_not_guessed() -> None:
     assert guess_structures(np.zeros((2, 8, 8), np.uint8)) == {}
 
 
+def test_many_values_are_not_guessed() -> None:
+    labels = heart(1, 2, 3)
+    labels[0, :2, :4] = np.arange(4, 12).reshape(2, 4)
+    assert guess_structures(labels) == {}
+
+
 def test_a_distant_or_second_structure_is_no_rv() -> None:
     assert guess_structures(heart(1, 2, 3, gap=10)) == {2: "MYO", 3: "LV"}
     labels = heart(1, 2, 3)

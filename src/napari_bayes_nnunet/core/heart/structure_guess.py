@@ -17,6 +17,8 @@ ENCLOSED: Final = 0.5
 """Share of the LV that lies inside the ring of the MYO; the ring is open at the base."""
 BESIDE: Final = 0.5
 """Share of the slices with MYO and RV in which they touch."""
+MOST_STRUCTURES: Final = 8
+"""Most values among which a heart is looked for, because every pair of them is compared."""
 HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
 
 
@@ -24,11 +26,14 @@ def guess_structures(labels: NDArray[Any]) -> dict[int, Structure]:
     """Return value → structure of (Z, Y, X) labels of a short-axis stack, {} if it is unclear.
 
     The value that encloses another one in most of its slices is the MYO, and the other one the LV.
-    If there is exactly one more value and it lies beside the MYO, it is the RV.
+    If there is exactly one more value and it lies beside the MYO, it is the RV. Among more than
+    `MOST_STRUCTURES` values, as of an image taken for labels, nothing is guessed.
     """
     boxes = ndimage.find_objects((labels > 0).astype(np.uint8))
     labels = labels[boxes[0]] if boxes else labels
     values = [value for value in np.unique(labels).tolist() if value]
+    if len(values) > MOST_STRUCTURES:
+        return {}
     enclosed = {
         (ring, inside): share
         for ring in values
