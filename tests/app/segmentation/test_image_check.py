@@ -26,8 +26,9 @@ def test_constant_image_is_refused(value: float) -> None:
         assert caught.value.values == {"value": value}
 
 
-def test_one_constant_channel_is_accepted() -> None:
-    image = np.stack([made_image((3, 20, 20)), np.full((3, 20, 20), 7, np.float32)])
+@pytest.mark.parametrize("value", [0, 7])
+def test_one_constant_channel_is_accepted(value: float) -> None:
+    image = np.stack([made_image((3, 20, 20)), np.full((3, 20, 20), value, np.float32)])
     assert checked_image(image, SPACING)[1] == ()
 
 

@@ -68,6 +68,8 @@ def _without_outliers(voxels: Image) -> tuple[Image, str]:
     contrast from all others. Voxels of 0 do not count, because they surround many images.
     """
     others = voxels[voxels != 0].astype(np.float64)
+    if not others.size:
+        return voxels, ""
     low, high = np.percentile(others, (_SHARE, 100 - _SHARE))
     reach = _FAR * (high - low)
     far = (voxels < low - reach) | (voxels > high + reach)
