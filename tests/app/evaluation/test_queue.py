@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.evaluation.queue import (
     BEST,
     PHASES_LEFT_OUT,
     RANDOM,
+    SAME_CASE,
     SLICES,
     STUDY_LEFT_OUT,
     QueueEvaluation,
@@ -235,6 +236,16 @@ def test_two_studies_of_one_case_are_refused(studies, labels):
     assert caught.value.statement.template == SHARED_REFERENCE
     cases = {"p1_frame01", "again/p1_frame01"}
     assert {caught.value.values["first"], caught.value.values["second"]} == cases
+
+
+def test_studies_of_one_case_side_by_side_are_refused(studies, labels):
+    write(studies / "again", "p1_frame01", {None: doubtful(4)})
+    again = (studies / "again" / "p1_frame01").rename(studies / "p1_again")
+    with pytest.raises(AppError) as caught:
+        evaluate_queue(studies, labels)
+    assert caught.value.statement.template == SAME_CASE
+    found = {caught.value.values["first"], caught.value.values["second"]}
+    assert found == {again, studies / "p1_frame01"}
 
 
 def test_tree_of_a_cohort_equals_a_flat_folder(studies, labels, evaluation, tmp_path):

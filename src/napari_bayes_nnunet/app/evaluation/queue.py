@@ -39,6 +39,7 @@ Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
 BEST, SLICES, RANDOM = "best possible", "slice order", "random"
 STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
+SAME_CASE: Final = "{first} and {second} are both studies of {case}. Keep only one of them."
 PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
 
 
@@ -163,10 +164,12 @@ def _cases(studies: Path) -> dict[Path, str]:
         raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
     if problem := next((s.problem for s in summaries if s.problem is not None), None):
         raise AppError.from_statement(problem)
-    return {
-        summary.folder: (summary.folder.relative_to(studies).parent / summary.case).as_posix()
-        for summary in summaries
-    }
+    folders: dict[str, Path] = {}
+    for summary in summaries:
+        case = (summary.folder.relative_to(studies).parent / summary.case).as_posix()
+        if (other := folders.setdefault(case, summary.folder)) != summary.folder:
+            raise AppError(SAME_CASE, first=other, second=summary.folder, case=case)
+    return {folder: case for case, folder in folders.items()}
 
 
 def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phase, str]]:
