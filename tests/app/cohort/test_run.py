@@ -204,6 +204,12 @@ def test_cohort_of_two_ensembles_is_refused(ensemble, tree, run, tmp_path):
     find_cohort(made_request(ensemble, [volume], output, overwrite=True))
 
 
+def test_table_that_cannot_be_read_is_an_error(ensemble, tree, tmp_path):
+    (tmp_path / "out" / "cohort.csv").mkdir(parents=True)
+    with pytest.raises(AppError):
+        find_cohort(request_of(ensemble, tree, tmp_path / "out"))
+
+
 def test_repeated_study_keeps_files_of_its_lost_worker(ensemble, tree, run, tmp_path):
     request = request_of(ensemble, tree, tmp_path / "out")
 

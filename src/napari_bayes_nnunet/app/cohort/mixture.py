@@ -10,10 +10,12 @@ from typing import Any, Final
 from ...core.problems import Action, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
 from .. import AppError
 from ..prediction.request import PredictionRequest
 from ..prediction.resume_check import check_same_ensemble
+from ..report.output_folder import unwritable
 from ..segmentation.inspection import check_weights
 from .table import listed_studies
 
@@ -25,7 +27,10 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
 
     ``studies`` are those of this run; with ``overwrite`` their results and rows are replaced.
     """
-    listed = listed_studies(request.output / COHORT)
+    try:
+        listed = listed_studies(request.output / COHORT)
+    except OSError as error:
+        raise unwritable(request.output, error) from error
     staying = [study for study in listed if not (request.overwrite and study in studies)]
     if not staying:
         return
@@ -33,7 +38,7 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
     folder = folder.with_refused(check_weights(folder)).with_checksums()
     for report in (file for study in staying for file in _reports_of(request.output, study)):
         try:
-            content = parse_json(report.read_bytes(), dict[str, Any])
+            content = parse_json(read_small(report), dict[str, Any])
             check_same_ensemble(report, content, folder, request.settings)
         except AppError as error:
             difference = statement(error.statement.template, **error.values)
