@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QComboBox
@@ -122,6 +124,8 @@ def test_the_picture_keeps_the_proportions(qtbot) -> None:
     assert picture.picture.pixmap().width() == PICTURE_WIDTH
     assert "patient001" in picture.caption.text()
     assert CARDIAC["LV"] in picture.caption.text()
+    picture.set_example(example(case="<b>heart"), HEART)
+    assert escape("<b>heart") in picture.caption.text()
     picture.set_example(None, HEART)
     assert picture.isHidden()
 

@@ -67,7 +67,7 @@ class LabelPicture(QWidget):
             for value, name in sorted(names.items())
             if value
         )
-        case = self.example.case
+        case = escape(self.example.case)
         self.caption.setText(SLICE_CAPTION.format(case=case, slice=self.example.z + 1, names=shown))
 
 
