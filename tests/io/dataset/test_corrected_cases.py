@@ -149,6 +149,17 @@ def test_a_fourth_axis_of_one_is_left_out(data: Path, tmp_path: Path, image: Vol
     assert nibabel.load(case.images[0]).shape == nibabel.load(case.label).shape == SHAPE
 
 
+def test_a_given_spacing_is_that_of_the_training(data: Path, image: Volume) -> None:
+    given = image.with_spacing((7.0, 2.5, 2.0))
+    for replace in (False, True):
+        dataset = add(data, given, replace=replace)
+    case = next(c for c in dataset.cases if c.name == "patient009_frame01")
+    for file in (case.images[0], case.label):
+        header: Any = nibabel.load(file).header
+        assert header.get_zooms() == pytest.approx((2.0, 2.5, 7.0))
+        assert read_volume(file).geometry.other_spacing is None
+
+
 @pytest.mark.parametrize(
     ("names", "value", "number"),
     [

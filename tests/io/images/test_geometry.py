@@ -302,3 +302,13 @@ def test_given_spacing_replaces_that_of_the_header() -> None:
     assert geometry.spacing_source == "given"
     assert geometry.frame().spacing == (8, 2, 2)
     assert geometry.header == two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)).header
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_stored_spacing_is_in_both_parts_of_the_header(axis: int) -> None:
+    geometry = replace(two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)), slice_axis=axis)
+    given = replace(geometry, given_spacing=(8.0, 2.0, 3.0)).with_stored_spacing()
+    assert given.spacing == pytest.approx((8.0, 2.0, 3.0))
+    assert given.spacing_source == "pixdim"
+    np.testing.assert_allclose(np.linalg.norm(given.affine[:3, :3], axis=0), (3.0, 2.0, 8.0))
+    np.testing.assert_allclose(given.affine[:, 3], geometry.affine[:, 3])

@@ -220,8 +220,9 @@ def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
     Only labels are replaced, so a crash never leaves a label with another image.
     """
     for file, image in pairs:
-        existing = read_volume(file, allow_blank=True, like=image.geometry)
-        same = existing.geometry.same_grid(image.geometry)
+        expected = volume_geometry(image.geometry)
+        existing = read_volume(file, allow_blank=True, like=expected)
+        same = existing.geometry.same_grid(expected)
         if not (same and np.array_equal(existing.voxels, _values(image))):
             raise DataError(DIFFERENT_IMAGE, file=file)
 

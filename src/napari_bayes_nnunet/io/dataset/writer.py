@@ -106,10 +106,15 @@ def file_shape(file: Path) -> tuple[int, ...] | None:
 
 
 def volume_geometry(geometry: Geometry) -> Geometry:
-    """Return the geometry without a fourth axis of length 1, which nnU-Net takes for a cine."""
+    """Return the geometry of a training case.
+
+    It has no fourth axis of length 1, which nnU-Net takes for a cine, and its spacing is in pixdim,
+    which nnU-Net reads, also if it was given or is that of the affine.
+    """
     header = geometry.parsed()
     header.set_data_shape(geometry.file_shape[:3])
-    return replace(geometry, header=header.binaryblock)
+    volume = replace(geometry, header=header.binaryblock)
+    return volume if volume.spacing_source == "pixdim" else volume.with_stored_spacing()
 
 
 @dataclass

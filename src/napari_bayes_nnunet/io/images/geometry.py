@@ -177,6 +177,19 @@ class Geometry:
         """Return the geometry with the axis of the slices and the given spacing of another."""
         return replace(self, slice_axis=other.slice_axis, given_spacing=other.given_spacing)
 
+    def with_stored_spacing(self) -> Geometry:
+        """Return the geometry with its `spacing` in both pixdim and affine of the header."""
+        header = self.parsed()
+        of_axis = dict(zip(self._slices_first((2, 1, 0)), self.spacing, strict=True))
+        steps = np.array([of_axis[axis] for axis in range(3)]) / _mm_of_unit(header)
+        sform = np.array(header.get_sform(), dtype=np.float64)
+        scale = np.linalg.norm(sform[:3, :3], axis=0)
+        if int(header["sform_code"]) > 0 and np.isfinite(scale).all() and scale.min() > 0:
+            sform[:3, :3] *= steps / scale
+            header.set_sform(sform, code=int(header["sform_code"]))
+        header["pixdim"][1:4] = steps
+        return replace(self, header=header.binaryblock, given_spacing=None)
+
     def from_file_order(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return (…, z, y, x) voxels of the file with the slices on the third axis from the end."""
         return np.ascontiguousarray(np.moveaxis(voxels, self._stored_axis, -3))
