@@ -102,6 +102,17 @@ def test_label_names_come_first_from_report(ours):
     assert read_prediction(ours, "p1_frame01").structures == {"heart": 1}
 
 
+def test_given_spacing_is_that_of_the_report(ours):
+    report = ours / "p1_frame01.json"
+    given = {"spacing_mm": [7.0, 2.0, 3.0], "spacing_from": "given"}
+    report.write_text(json.dumps(json.loads(report.read_text()) | given))
+    found = read_prediction(ours, "p1_frame01")
+    assert found.labels.spacing == (7.0, 2.0, 3.0)
+    assert found.mutual_information is not None
+    report.write_text(json.dumps({"spacing_mm": [7.0, 2.0, 3.0], "spacing_from": "pixdim"}))
+    assert read_prediction(ours, "p1_frame01").labels.spacing == pytest.approx(SPACING)
+
+
 def test_null_agreement_is_nan(ours):
     (ours / "p1_frame01.json").write_text('{"pairwise_dice": {"LV": null}}')
     assert math.isnan(read_prediction(ours, "p1_frame01").pairwise_dice["LV"])

@@ -1,6 +1,7 @@
 """References found by name and renumbered like the study, and those that do not match."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,12 @@ def test_undefined_label_is_refused(tmp_path, geometry):
         read(tmp_path / "labels", geometry)
     assert caught.value.values["value"] == 7
     assert caught.value.values["known"].startswith("1 (RV), 2 (MYO)")
+
+
+def test_given_spacing_is_also_that_of_the_reference(tmp_path, geometry):
+    label(tmp_path / "labels" / "case.nii.gz", 3, 2, 1)
+    given = replace(geometry, given_spacing=(7.0, 2.0, 3.0))
+    assert read(tmp_path / "labels", given).max() == 3
 
 
 def test_reference_on_another_grid_is_refused(tmp_path, geometry):

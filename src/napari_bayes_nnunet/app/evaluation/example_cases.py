@@ -178,7 +178,7 @@ def _image(folder: Path, pair: CasePair, *, has_references: bool) -> VoxelArray 
     if has_references and not _has_reference(file):
         return None
     try:
-        image = read_volume(file)
+        image = read_volume(file, like=labels.geometry)
     except DataError:  # the report matters more than one picture
         return None
     if image.is_cine:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...core.ensemble.posterior import entropy, most_probable
 from .. import DataError
-from ..files.json_files import read_json
+from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from .label_tree import ReferenceTree, label_folders
@@ -111,6 +111,8 @@ def read_prediction(folder: Path, case: str) -> Prediction:
             phases=labels.phases,
         )
     report = _report(folder / f"{case}.json")
+    if report.spacing_from == "given" and report.spacing_mm is not None:
+        labels = labels.with_spacing(report.spacing_mm)  # the header has that of the image
     probabilities = _probabilities(folder, case, labels)
     entropy_map = _map(folder, case + ENTROPY_SUFFIX, labels)
     if entropy_map is None and probabilities is not None:
@@ -136,6 +138,8 @@ class _Report:
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     phase: int | None = None
+    spacing_mm: tuple[Positive, Positive, Positive] | None = None
+    spacing_from: str = ""
 
 
 def _report(file: Path) -> _Report:
@@ -212,7 +216,7 @@ def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume
 def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
     if not any((folder / f"{name}{ending}").is_file() for ending in ENDINGS):
         return None
-    volume = read_volume(_image_file(folder, name), allow_blank=True)
+    volume = read_volume(_image_file(folder, name), allow_blank=True, like=labels.geometry)
     if not volume.geometry.same_grid(labels.geometry):
         raise DataError(
             "{file} has a different grid ({found}) from {labels} ({expected}). {repair}",

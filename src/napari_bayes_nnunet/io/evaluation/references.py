@@ -151,6 +151,8 @@ def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
 def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry) -> Volume | None:
     """Return the labels of a phase. Raises DataError if they lie on another grid."""
     labels, grid = _read(folder, case, phase), geometry.frame()
+    if labels is not None and geometry.given_spacing is not None:
+        labels = labels.with_spacing(geometry.given_spacing)
     if labels is not None and not labels.geometry.same_grid(grid):
         raise DataError(
             "{file} has a different grid ({found}) from {case} ({expected}). Draw the reference on "
