@@ -1,4 +1,4 @@
-"""Check that all results of a cohort are made by one ensemble with the same settings."""
+"""Check that all results of a cohort come from one ensemble with the same settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from ..report.output_folder import unwritable
 from ..segmentation.inspection import check_weights
 from .table import listed_studies
 
-MIXTURE: Final = "The cohort in {folder} would mix two ensembles or settings. {difference}"
+MIXTURE: Final = (
+    "This run would mix results of different ensembles or settings in the cohort {folder}. "
+    "{difference}"
+)
 
 
 def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collection[str]) -> None:
-    """Raise AppError if a row that stays in the table of the output was made by something else.
+    """Raise AppError if a row that stays in the table has another ensemble or other settings.
 
     ``studies`` are those of this run; with ``overwrite`` their results and rows are replaced.
     """
@@ -56,7 +59,7 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
 
 
 def _reports_of(output: Path, study: str) -> Iterator[Path]:
-    """Yield the reports of a row; a DICOM study has a folder of its own name."""
+    """Yield the reports of a row; those of a DICOM study lie in a folder of its name."""
     place = output / study
     for folder in (place.parent, place):
         name = place.name

@@ -47,7 +47,7 @@ class CohortSummary:
 
 _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
-"""Bytes of the largest table that is continued: that of half a million studies."""
+"""Most bytes of a table to continue, enough for half a million studies."""
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 

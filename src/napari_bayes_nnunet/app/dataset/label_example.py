@@ -1,4 +1,4 @@
-"""A slice that shows what label values stand for, and a guess of their structures."""
+"""Example slice that shows the label values, and a guess at their structures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def example_of_dataset(dataset: RawDataset) -> LabelExample | None:
 
 
 def _spread(cases: Sequence[Any]) -> list[Any]:
-    """Return some cases at equal distances, because neighbours may be phases of a patient."""
+    """Return evenly spaced cases, because neighbouring cases may be phases of one patient."""
     step = max(1, len(cases) // GUESSED_CASES)
     return list(cases[::step][:GUESSED_CASES])
 
@@ -69,7 +69,7 @@ def _example(cases: Iterator[tuple[str, tuple[Volume, Volume] | None]]) -> Label
 def _slice_of(
     name: str, image: Volume, labels: Volume, guess: Mapping[int, Structure]
 ) -> LabelExample:
-    """Cut out the slice with the most values, and of these the one with the largest labels."""
+    """Cut out the slice with the most label values; among equals, that with the largest labels."""
     counts = [(len(np.unique(plane)), np.count_nonzero(plane)) for plane in labels.voxels]
     z = max(range(len(counts)), key=counts.__getitem__)
     plane, grey = labels.voxels[z], image.voxels[z].astype(np.float32)

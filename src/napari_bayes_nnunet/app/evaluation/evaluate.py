@@ -40,15 +40,13 @@ NOT_IN_PREDICTION: Final = "{structures} not evaluated (not in the prediction)"
 NOT_IN_OTHER_METHOD: Final = "{structures} not evaluated (not in another method)"
 PREDICTION_UNNAMED: Final = "Labels of the prediction assumed to be numbered as in the reference"
 REFERENCE_UNNAMED: Final = "Labels of the reference assumed to be numbered as in the prediction"
-COMPARED_BY_VOXEL: Final = (
-    "Prediction and reference compared voxel by voxel, because a file does not say where it is"
-)
+COMPARED_BY_VOXEL: Final = "Compared voxel by voxel (a file has no position)"
 NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
 NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
 SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
-NO_SHARED_PATIENT: Final = "Each counts as a patient of its own (no two names share one)"
+NO_SHARED_PATIENT: Final = "Counted as one patient each (no two names share a patient)"
 NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 

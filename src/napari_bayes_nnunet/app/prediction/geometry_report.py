@@ -1,4 +1,4 @@
-"""Entries and notes of a report on the geometry of the image's file."""
+"""Report entries and notes on the geometry of an image file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from ...core.types import Spacing
 from ...io.images.geometry import FILE_AXES, Geometry
 
 SLICES_STORED: Final = (
-    "The slices of the image are stored along its axis {axis}, so its axes were put in order. "
-    "Files of results have the axes of the image."
+    "The image file stores its slices along the {axis} axis, so its axes were reordered when it "
+    "was read. The files of results have the axes of the image."
 )
 TWO_VOXEL_SIZES: Final = (
-    "The header of the image has two voxel sizes, {affine} mm in its affine and {pixdim} mm in its "
-    "pixdim. The affine was used. By pixdim all volumes would be {factor:.3g} times as large."
+    "The header of the image gives two voxel sizes (z, y, x), {affine} mm in its affine and "
+    "{pixdim} mm in its pixdim. The affine was used. With pixdim, all volumes would be "
+    "{factor:.3g} times as large."
 )
 
 
@@ -26,10 +27,10 @@ def with_geometry(
     *,
     word: Callable[[Statement], str] = str,
 ) -> dict[str, Any]:
-    """Return a report with the spacing used, and notes on a file that is stored unusually.
+    """Return the report with the spacing used, and notes on an unusual image file.
 
-    A file whose pixdim and affine differ gets the volumes by both, until the spacing is given.
-    ``word`` turns a statement into text, here or in the window.
+    If pixdim and affine differ, the report has the volumes for both, unless a spacing was given.
+    ``word`` turns a statement into text for the command line or the window.
     """
     about: dict[str, Any] = {
         "spacing_mm": list(geometry.spacing),

@@ -87,7 +87,7 @@ def write_case(
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:
     """Write (C, z, y, x) float32 probabilities under the key ``probabilities``, compressed.
 
-    They are in the order of the image's file, as nnU-Net's.
+    Their axes are in the order of the image file, as in nnU-Net's own files.
     """
     with replacing(path) as temporary:
         np.savez_compressed(temporary, probabilities=probabilities)

@@ -1,8 +1,8 @@
 """Locks that keep two runs from writing the same results.
 
 A run of images locks each case, so that others can segment other images into the same folder. A
-cohort locks the folder. The workers of a cohort take no lock. The system ends the lock of a
-process that has died.
+cohort locks the folder. The workers of a cohort take no lock. The operating system releases the
+lock of a process that has died.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 from .. import AppError
 
-OUTPUT_IN_USE: Final = "{folder} is being written by process {pid} on {host} since {since}."
-OUTPUT_IN_USE_BY_ANOTHER: Final = "{folder} is being written by another process."
+OUTPUT_IN_USE: Final = "Process {pid} on {host} has been writing to {folder} since {since}."
+OUTPUT_IN_USE_BY_ANOTHER: Final = "Another process is writing to {folder}."
 LOCKS: Final = ".running"
 """Folder of the locks in an output folder; it is removed at the end."""
 _WHOLE: Final = "cohort"
@@ -33,7 +33,7 @@ _WHOLE: Final = "cohort"
 
 @dataclass(frozen=True, kw_only=True)
 class LockOwner:
-    """Process that holds a lock, for the user."""
+    """Process that holds a lock, as shown to the user."""
 
     pid: int
     host: str
@@ -53,7 +53,7 @@ def locked_case(output: Path, case: str) -> Iterator[None]:
 def locked_output(output: Path) -> Iterator[None]:
     """Lock an output folder. Raises AppError if it, or a case in it, is being written already."""
     with ExitStack() as stack:
-        # Its own lock first, as a case takes its own first: at most one of the two can go on.
+        # Take this lock first, as `locked_case` takes its own, so at most one of the two continues.
         _enter(stack, output, _WHOLE)
         for file in (output / LOCKS).glob("case_*.lock"):
             _try(output, file.stem)
@@ -69,14 +69,14 @@ def _try(output: Path, name: str) -> None:
 def _enter(stack: ExitStack, output: Path, name: str) -> None:
     """Take a lock and keep it until the ``stack`` ends.
 
-    Where the folder cannot be written to, or its drive has no locks, there is nothing to protect
-    or no means: writing the results tells the user.
+    Do nothing if the folder is not writable or its drive has no locks. Writing the results reports
+    a folder that is not writable.
     """
     folder = output / LOCKS
     file, record = folder / f"{name}.lock", folder / f"{name}.json"
     lock = FileLock(file, timeout=0, thread_local=False)
     try:
-        while not (lock.is_locked and file.exists()):  # its last owner may just remove it
+        while not (lock.is_locked and file.exists()):  # its last owner may be removing it
             lock.release()
             folder.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):
@@ -92,11 +92,11 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
 
 def _leave(lock: FileLock, file: Path, record: Path) -> None:
     """Remove the files before the lock ends, so that no lock of another process is removed."""
-    with suppress(OSError):  # on Windows a locked file stays
+    with suppress(OSError):  # Windows does not delete a locked file
         record.unlink(missing_ok=True)
         file.unlink(missing_ok=True)
     lock.release()
-    with suppress(OSError):  # others may have locks there
+    with suppress(OSError):  # the folder may hold other locks
         if os.name == "nt":
             file.unlink(missing_ok=True)
         file.parent.rmdir()
@@ -111,6 +111,6 @@ def _in_use(output: Path, record: Path) -> AppError:
     actions = (Action.WAIT, Action.OTHER_OUTPUT)
     try:
         owner = parse_json(read_small(record), LockOwner)
-    except (OSError, ValueError):  # it has just begun or ended
+    except (OSError, ValueError):  # that process has just started or ended
         return AppError(OUTPUT_IN_USE_BY_ANOTHER, *actions, folder=output)
     return AppError(OUTPUT_IN_USE, *actions, folder=output, **asdict(owner))

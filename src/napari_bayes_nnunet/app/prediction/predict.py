@@ -34,7 +34,7 @@ from .request import CaseOutcome, PredictionRequest, check_request
 from .resume_check import check_report, finished_phases, matches_request, unverified_notes
 from .study_output import StudyParts, has_study, start_study
 
-MADE_BY_UNKNOWN = "The study {study} does not record what made it."
+MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
 NAME_TAKEN = "Another image also has the name {name}. Rename one of the two."
 _LOGGER = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def _start_study(
 ) -> StudyParts | None:
     """Return an empty study for the phases, or None if no study is to be written.
 
-    Raises AppError if a finished study would be kept although something else made it.
+    Raises AppError if a finished study to be kept has another ensemble, settings or image.
     """
     if not request.makes_studies:
         return None

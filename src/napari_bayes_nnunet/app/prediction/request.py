@@ -78,7 +78,7 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
         )
     if request.spacing is not None and not all(0 < step < inf for step in request.spacing):
         raise AppError(
-            "{setting} must be three lengths above 0, not {spacing}.",
+            "{setting} must be three positive lengths in mm, not {spacing}.",
             setting=Setting("spacing"),
             spacing=request.spacing,
         )

@@ -34,17 +34,18 @@ MADE_WITH_OTHER_SETTINGS: Final = (
     "({requested})."
 )
 MADE_WITH_OTHER_LABELS: Final = (
-    "{report} in {folder} was made with different labels ({used}) from those of the ensemble now "
+    "{report} in {folder} was made with different labels ({used}) from those of the ensemble "
     "({requested})."
 )
 MADE_WITH_OTHER_DROPOUT: Final = (
-    "{report} in {folder} was made by version 0.1.0, which dropped other channels in each slice."
+    "{report} in {folder} was made by version 0.1.0, whose MC-Dropout dropped different channels "
+    "in each slice."
 )
 MADE_WITH_OTHER_SPACING: Final = (
-    "{report} in {folder} was made with other voxel sizes ({used}) from those requested now "
+    "{report} in {folder} was made with a different voxel size ({used}) from the one requested now "
     "({requested})."
 )
-OF_THE_FILE: Final = "those of the file"
+OF_THE_FILE: Final = "that of the file"
 MADE_FROM_OTHER_IMAGE: Final = (
     "{report} in {folder} was made from a different image of the same name."
 )
@@ -53,16 +54,16 @@ MADE_WITH_OTHER_MEMBERS: Final = (
     "requested now ({requested})."
 )
 MADE_BY_OTHER_TRAINING: Final = (
-    "{report} in {folder} was made by another training of the same name, because the weights of "
-    "{members} have changed."
+    "{report} in {folder} was made by another training of the same name (with different weights of "
+    "{members})."
 )
 NO_CHECKSUMS: Final = (
-    "Made by version 0.1.0, which recorded no checksums of the members, so it was not checked if "
-    "another training of the same name made it."
+    "Made by version 0.1.0, which recorded no checksums of the members. Another training of the "
+    "same name cannot be ruled out."
 )
 NO_IMAGE_CHECKSUM: Final = (
-    "Made by version 0.1.0, which recorded no checksum of the image, so it was not checked if the "
-    "image is still the same."
+    "Made by version 0.1.0, which recorded no checksum of the image. A changed image cannot be "
+    "ruled out."
 )
 
 
@@ -76,9 +77,8 @@ def matches_request(
 ) -> bool:
     """Return whether the case's ``report``, which is written last, is complete.
 
-    ``image`` are the entries of a report that identify the image, ``spacing`` replaces that of the
-    file. Raises AppError if the case was
-    made with other settings or members, or from another image.
+    ``image`` has the report entries that identify the image; ``spacing`` replaces that of the file.
+    Raises AppError if the case was made with other settings or members, or from another image.
     """
     try:
         content = parse_json(read_small(report), dict[str, Any])
@@ -97,9 +97,10 @@ def check_report(
     image: Mapping[str, Any],
     spacing: Spacing | None = None,
 ) -> None:
-    """Raise AppError if the content of ``file`` was made otherwise, or from another image.
+    """Raise AppError if ``content`` was made with another spacing or from another image.
 
-    It is a report, or that of a phase in a study. Raises the errors of `check_same_ensemble`, too.
+    ``content`` is the report ``file``, or that of a phase in the study ``file``. Also raises the
+    errors of `check_same_ensemble`.
     """
     check_same_ensemble(file, content, folder, settings)
     if any(key in content and content[key] != value for key, value in image.items()):

@@ -1,4 +1,4 @@
-"""Checks of an image before it is segmented, and single voxels that are far outside."""
+"""Checks of an image before segmentation, and clipping of extreme voxel values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Image: TypeAlias = NDArray[Any]
 WRONG_SHAPE: Final = (
     "The image has the shape {shape} and the type {type}. Use a (Z, Y, X) image of real numbers."
 )
-NOT_FINITE: Final = "The image has NaN or infinite voxels. Remove them before segmenting it."
+NOT_FINITE: Final = "The image has NaN or infinite voxel values. Replace them before segmenting."
 LARGE_VALUES: Final = "The image has voxel values up to {largest:.3g}. Check how it was converted."
 WRONG_SPACING: Final = "The spacing {spacing} is invalid. Use three positive lengths in mm."
 EMPTY_IMAGE: Final = "All voxels of the image are 0. Choose another image."
 CONSTANT_IMAGE: Final = "All voxels of the image are {value:g}. Choose another image."
 CLIPPED: Final = (
-    "{count} far outside the other values (up to {furthest:.3g}) counted as {limit:.3g}."
+    "Extreme voxel values such as {furthest:.3g} were clipped to {limit:.3g} ({count})."
 )
 _LARGEST: Final = 1e18
 """Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
@@ -64,8 +64,8 @@ def checked_image(image: Image, spacing: Spacing) -> tuple[Image, tuple[str, ...
 def _without_outliers(voxels: Image) -> tuple[Image, str]:
     """Return (Z, Y, X) voxels with outliers moved to the nearest other value, and a note.
 
-    nnU-Net divides by the standard deviation of all voxels, so that a single one of 1e9 takes the
-    contrast from all others. Voxels of 0 do not count, because they surround many images.
+    nnU-Net divides by the standard deviation of all voxels, so a single voxel of 1e9 would remove
+    the contrast. Voxels of 0 do not count, because many images are padded with them.
     """
     others = voxels[voxels != 0].astype(np.float64)
     if not others.size:

@@ -200,8 +200,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Average the latest members of all cycles (multi-modal), or all members. With "
-            "converged cycles, better calibrated than one network that is not softened.",
+            help="Average the latest members of all cycles (multi-modal), or all members. If "
+            "the cycles have converged, better calibrated than one network without a temperature.",
             choose=_multi,
         ),
         Method(

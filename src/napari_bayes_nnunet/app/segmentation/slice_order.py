@@ -1,4 +1,4 @@
-"""Sentences on the axis of an image along which its slices lie."""
+"""Check, warning and note on the axis along which the slices of an image lie."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ...core.types import Spacing
 from .. import AppError
 
 CONTRADICTION: Final = (
-    "The spacing of the image ({spacing} mm) contradicts its shape ({shape}), because the axis "
-    "with the largest spacing is not the one with few slices."
+    "The spacing ({spacing} mm) and the shape ({shape}) of the image contradict each other, "
+    "because the axis with the largest spacing has far more voxels than another."
 )
 UNKNOWN_SLICES: Final = (
-    "Neither spacing ({spacing} mm) nor shape ({shape}) of the image tells where its slices are, "
-    "so its first axis was taken."
+    "Neither the spacing ({spacing} mm) nor the shape ({shape}) of the image shows along which "
+    "axis its slices lie, so the first axis was used."
 )
 SLICES_FOUND: Final = (
-    "The slices were found on axis {axis} of the image and moved to the first axis for the "
+    "The slices lie along axis {axis} of the image, so this axis was moved to the front for the "
     "network. The results have the axes of the image."
 )
 
@@ -31,10 +31,10 @@ def check_slices(shape: Sequence[int], spacing: Spacing) -> None:
 
 
 def slice_warnings(shape: Sequence[int], spacing: Spacing) -> tuple[str, ...]:
-    """Return a warning if it cannot be told which axis (z, y, x) holds the slices.
+    """Return a warning if it is unclear which axis (z, y, x) holds the slices.
 
-    The image is not refused: a stack that was resampled to equal steps is such an image, and its
-    slices are on the first axis unless somebody has moved them.
+    The image is not refused, because a stack that was resampled to equal voxels looks like this.
+    Its slices lie along the first axis unless somebody has moved them.
     """
     if find_slice_axis(shape, spacing) is not None:
         return ()
@@ -42,7 +42,7 @@ def slice_warnings(shape: Sequence[int], spacing: Spacing) -> tuple[str, ...]:
 
 
 def slice_notes(shape: Sequence[int], spacing: Spacing) -> tuple[str, ...]:
-    """Return a note if the slices are on another axis (z, y, x) than the first."""
+    """Return a note if the slices do not lie along the first axis (z, y, x)."""
     axis = find_slice_axis(shape, spacing)
     return () if axis in (None, 0) else (SLICES_FOUND.format(axis=axis + 1),)
 

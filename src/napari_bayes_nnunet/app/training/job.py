@@ -35,9 +35,7 @@ from .request import (
     with_given_names,
 )
 
-LINKED_FILE = (
-    "{file} is a link, and a training would write to the file that it names. Remove the link."
-)
+LINKED_FILE = "{file} is a link, so a training would write to another file. Remove the link."
 RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
 
 
@@ -233,7 +231,7 @@ def _check_same_split(
     if frozen is None:
         raise AppError("The training was started with a different split.", Action.NAME_SPLIT)
     raise AppError(
-        "The training was started with a different split than {file} has.",
+        "The split in {file} has changed since the training was started.",
         Action.RESTORE,
         file=frozen,
     )

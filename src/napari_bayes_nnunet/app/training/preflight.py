@@ -187,7 +187,7 @@ def _patients(
 ) -> dict[str, str]:
     """Return the patient of every case; each case is a patient if the pattern fits none.
 
-    ``chosen``: the pattern is the choice of this request, not that of an earlier start.
+    ``chosen``: whether the pattern is from this request, not from an earlier start.
     """
     names = [case.name for case in dataset.cases]
     with _noting_errors(problems, None):

@@ -166,7 +166,7 @@ class StartedTraining:
                 self._printed.unlink()
 
     def _last_words(self, code: int, printed: bytes) -> tuple[Statement | str | None, bool]:
-        """Return the complaint, and if it names the file of the output, which must then stay."""
+        """Return the complaint, and whether it names the output file, which must then be kept."""
         begun = self.has_begun
         if code == 0 or (begun and self._has_reported_its_end()):
             return None, False

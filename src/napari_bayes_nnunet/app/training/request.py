@@ -34,7 +34,7 @@ from .. import AppError
 Preset = Literal["paper", "demo", "quick", "tiny"]
 NetworkSize = Literal["full", "small", "tiny"]
 EVERY_CASE = (
-    "Each of the {count} cases counts as a patient of its own, because no two names share one."
+    "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
@@ -173,7 +173,7 @@ def starting_values(
 def with_given_names(
     dataset: RawDataset, request: TrainingRequest, settled: TrainingRecord | None
 ) -> RawDataset:
-    """Return the dataset with the names of the request, else with those that a run was given.
+    """Return the dataset with the names in the request, else with those recorded in the run.
 
     Raises DataError if they do not fit the dataset.
     """
@@ -296,7 +296,7 @@ def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str])
 def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | None:
     """Return a warning if a requested pattern does not match some case names.
 
-    Without one, return a warning if the names do not show which cases are of one patient. Raises
+    Without a pattern, return a warning if the names do not show which cases share a patient. Raises
     AppError if a requested pattern matches none.
     """
     if pattern is None or pattern == DEFAULT_PATIENT:
@@ -315,7 +315,7 @@ def pattern_warning(pattern: str | None, cases: Sequence[str]) -> Statement | No
         return None
     return statement(
         "The pattern {pattern} for the patient's name does not match {cases} ({count} in all). "
-        "Each of these cases counts as a patient of its own, so a patient may be in both training "
+        "Each of these cases counts as a separate patient, so a patient may be in both training "
         "and validation.",
         pattern=pattern,
         count=len(unmatched),
