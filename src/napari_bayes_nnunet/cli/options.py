@@ -21,11 +21,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Command(click.Command):
     """Command that reports an error for the user in one line and exits with code 1.
 
-    With --jsonl, the last line of its output has the error for programs.
+    With --jsonl, the last line of the output is the error in JSON.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command and word errors for the user; other errors are for the developer."""
+        """Run the command and report a `Problem` to the user; let other errors through."""
         try:
             return super().invoke(ctx)
         except Problem as error:
@@ -52,7 +52,7 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
 
 
 class VoxelSize(click.ParamType):  # type: ignore[type-arg]
-    """Type of the distances of slices, rows and columns: "8,1.5,1.5"."""
+    """Type of a voxel size in mm (slices, rows, columns), such as "8,1.5,1.5"."""
 
     name = "Z,Y,X"
 
@@ -84,7 +84,7 @@ class Resources(click.ParamType):  # type: ignore[type-arg]
 
 
 class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
-    """Type of names of label values: "1=RV,2=MYO,3=LV"."""
+    """Type of names for label values, such as "1=RV,2=MYO,3=LV"."""
 
     name = "VALUE=NAME,…"
 
@@ -93,7 +93,7 @@ class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
     ) -> dict[int, str]:
         """Return the name of each value."""
         try:
-            parts = re.split(r",(?=\s*\d+=)", str(value))  # a name may have a comma
+            parts = re.split(r",(?=\s*\d+=)", str(value))  # a name may contain a comma
             pairs = [part.split("=", 1) for part in parts]
             names = {int(number): name.strip() for number, name in pairs}
         except ValueError:
@@ -104,7 +104,7 @@ class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
 
 
 class GivenPath(click.Path):
-    """Type of a path; an empty text, as of an unset variable, does not mean the current folder."""
+    """Type of a path that is not empty; an unset variable must not mean the current folder."""
 
     def convert(
         self,

@@ -65,8 +65,8 @@ from .options import (
 @click.option(
     "--spacing",
     type=VoxelSize(),
-    show_default="of each file",
-    help="Distance of slices, rows and columns in mm, if the files have a wrong one.",
+    show_default="that of each file",
+    help="Voxel size in mm (slices, rows, columns), if that of the files is wrong.",
 )
 @click.option("--folder-names", is_flag=True, help="Name DICOM cases after their folders.")
 @click.option(

@@ -76,19 +76,19 @@ def schedule_command(file: Any, **flags: Any) -> None:
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Probability that a block drops a channel, such as 0.1 for --method mc-dropout.",
+    help="Probability of dropping a channel, such as 0.1 for --method mc-dropout.",
 )
 @click.option(
     "--dropout-placement",
     type=click.Choice(["encoder", "everywhere"]),
     show_default="encoder",
-    help="Blocks that drop channels: those of the encoder, as in nnU-Net v1, or all.",
+    help="Blocks with dropout, either those of the encoder (as in nnU-Net v1) or all.",
 )
 @click.option(
     "--labels",
     type=LABEL_NAMES,
-    help="Names of label values that replace those of DATASET, such as 1=RV,2=MYO,3=LV. Without a "
-    "structure named LV an ensemble gives no ED, ES and EF.",
+    help="Names of label values, such as 1=RV,2=MYO,3=LV, which replace those of DATASET. Without "
+    "a structure named LV, an ensemble does not give ED, ES or EF.",
 )
 @click.option("--split", type=PATH, help="File splits_final.json with the folds.")
 @patient_option
@@ -112,7 +112,7 @@ def schedule_command(file: Any, **flags: Any) -> None:
 @click.option(
     "--jsonl",
     is_flag=True,
-    help="Print a JSON line per epoch, and one for an error, instead of a progress bar.",
+    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
 )
 def train_command(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.

@@ -6,8 +6,8 @@ import sys
 from typing import Final, NoReturn
 
 STARTED_BY_HAND: Final = (
-    "This program works for the napari plugin or the command bayes-nnunet, which start it "
-    "themselves. Start one of them instead."
+    "This program is started by the napari plugin and by the command bayes-nnunet. Start one of "
+    "them instead."
 )
 
 
@@ -20,7 +20,7 @@ def python_command(*words: str) -> tuple[str, ...]:
 
 
 def refuse_start_by_hand() -> NoReturn:
-    """End a child program that was started without what its parent gives it, with exit code 2."""
+    """Exit with code 2 and a message, because a child program was not started by its parent."""
     sys.stderr.write(f"{STARTED_BY_HAND}\n")
     sys.exit(2)
 

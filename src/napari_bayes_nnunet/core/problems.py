@@ -70,7 +70,7 @@ class Action(StrEnum):
     WAIT = "wait"
     """Wait until another process has ended."""
     GIVE_SPACING = "give spacing"
-    """Say what the voxels of the image measure."""
+    """Give the voxel size of the image."""
     NAME_STRUCTURES = "name structures"
     """Name the structures, for example ``labels``."""
 
@@ -104,8 +104,8 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.OMIT: "leave out {setting}",
     Action.OTHER_VALUE: "choose another {setting}",
     Action.START_WORKER: "start one with: {command}",
-    Action.WAIT: "wait until it has ended",
-    Action.GIVE_SPACING: "give the right one with --spacing",
+    Action.WAIT: "wait until that process has ended",
+    Action.GIVE_SPACING: "give the correct voxel size with --spacing",
     Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""

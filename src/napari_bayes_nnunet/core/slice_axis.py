@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Final
 
 COARSE: Final = 1.5
-"""Ratio from which the coarsest of three spacings is a distance of slices."""
+"""Lowest ratio at which the coarsest of three spacings is the distance between slices."""
 FEW: Final = 4
-"""An axis that is so many times shorter than both others holds the slices."""
+"""Lowest ratio by which the axis of the slices has fewer voxels than both others."""
 
 
 def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
     """Return the axis of the slices (0, 1 or 2), or None if spacing and shape do not tell.
 
     ``shape`` and ``spacing`` are those of the last three axes. The slices lie along the one coarse
-    axis; if no axis is coarse, along the one with far fewer voxels. A coarse first axis, which is
-    the usual one, may be as long as it likes, any other must be the shortest.
+    axis; if no axis is coarse, along the one with far fewer voxels. A coarse first axis, the usual
+    case, may have any length; any other coarse axis must be the shortest.
     """
     lengths, coarse = tuple(shape[-3:]), coarse_axis(shape, spacing)
     if coarse is None:
@@ -39,7 +39,8 @@ def contradicts_shape(shape: Sequence[int], spacing: Sequence[float]) -> bool:
 def coarse_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
     """Return the axis that is `COARSE` times coarser than both others, or None.
 
-    The spacing of an axis with a single voxel does not count: nothing lies at that distance.
+    The spacing of an axis with a single voxel does not count, because nothing lies at that
+    distance.
     """
     if 1 in shape[-3:] or not is_stack(spacing):
         return None
@@ -57,7 +58,7 @@ def order_with_slices_on(
 ) -> tuple[int, int, int]:
     """Return the order of the last three axes that puts the slices on ``axis``.
 
-    The other two keep theirs. Nothing is moved if it cannot be told where the slices are.
+    The other two axes keep their order. If the axis of the slices is unclear, nothing moves.
     """
     slices = find_slice_axis(shape, spacing)
     if slices is None:

@@ -104,7 +104,7 @@ class _Shapes:
         return self._depth_from_background(label) - distance * self._withdrawal(label)
 
     def move(self, label: int) -> NDArray[np.float64]:
-        """Return the (y, x) way between the centroids of a region; zero if it stays in place."""
+        """Return the (y, x) shift between the centroids of a region, zero if it stays in place."""
         low, high = self._regions({label})
         overlap = np.count_nonzero(low & high)
         if overlap >= ENOUGH_OVERLAP * min(np.count_nonzero(low), np.count_nonzero(high)):

@@ -19,11 +19,11 @@ from .slice_checks import (
 )
 
 MOST_LOST: Final = 0.1
-"""Share of the smaller of two shapes that an interpolated one may lack."""
+"""Largest share by which a result may be smaller than the smaller of its two shapes."""
 TOO_SMALL: Final = (
-    "The structure was not interpolated, because slice {slice} would have {found} voxels of it. "
-    "Slices {below} and {above} have {size_below} and {size_above}. Copy it from one of them, or "
-    "draw it."
+    "The structure was not interpolated, because it would shrink to {found} voxels in slice "
+    "{slice} ({size_below} in slice {below}, {size_above} in slice {above}). Copy it from one of "
+    "these slices, or draw it."
 )
 IN_NEITHER_SOURCE: Final = (
     "Neither slice {below} nor slice {above} has the structure, so there is nothing to "

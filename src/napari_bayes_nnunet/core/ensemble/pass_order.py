@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 
 
 def interleaved(modes: Sequence[Hashable]) -> list[int]:
-    """Return the indices of passes with these modes, the last pass of each mode first.
+    """Return the indices of passes with these modes, starting with the last pass of each mode.
 
-    Of the modes themselves the last comes first.
+    The last mode comes first.
 
     >>> interleaved(["first cycle", "first cycle", "second cycle", "second cycle"])
     [3, 1, 2, 0]

@@ -20,7 +20,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
 }
 """Parameters of Eq. 4 that schedules of other shapes do not use."""
 MOST_EPOCHS: Final = 100_000
-"""Largest length of a training, so that a mistyped number cannot fill a disk or the window."""
+"""Most epochs of a training, so that a mistyped number cannot fill a disk or the window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ class RestartSchedule:
             )
         if self.all_epochs > MOST_EPOCHS:
             raise InputError(
-                "A training has at most {most} epochs, not {epochs}.",
+                "A training can have at most {most} epochs, not {epochs}.",
                 most=MOST_EPOCHS,
                 epochs=self.all_epochs,
             )

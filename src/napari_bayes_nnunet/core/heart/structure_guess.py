@@ -1,4 +1,4 @@
-"""Guess of the structures that label values stand for, from their shape."""
+"""Guess at the structure of each label value, from its shape."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
 def guess_structures(labels: NDArray[Any]) -> dict[int, Structure]:
     """Return value → structure of (Z, Y, X) labels of a short-axis stack, {} if it is unclear.
 
-    The value that encloses another one in most of its slices is the MYO, and the other one the LV.
-    If there is exactly one more value and it lies beside the MYO, it is the RV. Among more than
-    `MOST_STRUCTURES` values, as of an image taken for labels, nothing is guessed.
+    The value that encloses another in most of its slices is the MYO, and the enclosed one the LV.
+    If there is exactly one more value and it touches the MYO, it is the RV. Among more than
+    `MOST_STRUCTURES` values, as in an image taken for labels, nothing is guessed.
     """
     boxes = ndimage.find_objects((labels > 0).astype(np.uint8))
     labels = labels[boxes[0]] if boxes else labels
@@ -51,7 +51,7 @@ def guess_structures(labels: NDArray[Any]) -> dict[int, Structure]:
 
 
 def vote_structures(guesses: Iterable[Mapping[int, Structure]]) -> dict[int, Structure]:
-    """Return the guess that most cases agree on for each value; a structure is given once."""
+    """Return the guess that most cases agree on for each value; no structure is used twice."""
     votes = Counter((value, name) for guess in guesses for value, name in guess.items())
     chosen: dict[int, Structure] = {}
     for (value, name), _ in votes.most_common():
@@ -61,14 +61,14 @@ def vote_structures(guesses: Iterable[Mapping[int, Structure]]) -> dict[int, Str
 
 
 def lacks_lv(names: Iterable[str]) -> bool:
-    """Return whether no structure is known as the LV, so that there are no ED, ES and EF."""
+    """Return whether no structure is the LV, without which there are no ED, ES and EF."""
     return not any(canonical_structure(name) == "LV" for name in names)
 
 
 def propose_names(names: Mapping[int, str], guess: Mapping[int, Structure]) -> dict[int, str]:
-    """Return ``names`` of values with those replaced that mean none of RV, MYO and LV.
+    """Return ``names`` of values, with the guess for names that do not mean RV, MYO or LV.
 
-    A guessed structure that another value is already named after is not given again.
+    A guess that another value already has as its name is not used.
     """
     known = {value: name for value, name in names.items() if canonical_structure(name)}
     free = {

@@ -1,4 +1,4 @@
-"""Part of the slices in which the heart lies."""
+"""Area of the heart in the slices, and its surroundings."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def bootstrap(
     Raises InputError without a case.
     """
     weights = case_weights(patients, resamples=resamples, seed=seed)
-    # Few patients are drawn in the same numbers again and again.
+    # With few patients, the same counts are drawn again and again.
     distinct, drawn = np.unique(weights, axis=0, return_inverse=True)
     values = np.array([statistic(counts) for counts in distinct], np.float64)
     value = float(statistic(np.ones(len(patients), np.int64)))
