@@ -48,7 +48,8 @@ UNNAMED_VALUES = (
     "or dataset.json."
 )
 LACKS_LV = (
-    "No structure of {dataset} is named LV ({names}), so the ensemble will give no ED, ES and EF."
+    "No structure of {dataset} is named LV (only {names}), so the ensemble will not give ED, ES or "
+    "EF."
 )
 ONLY_BACKGROUND = "{file} has only background. Leave the case out if its image shows a structure."
 CINE_CASE = (
@@ -68,12 +69,12 @@ SHIFTED = (
     "the image voxel by voxel."
 )
 TWO_SPACINGS_STORED = (
-    "{file} has voxels of {affine} mm (z, y, x) by its affine, but nnU-Net trains with the "
+    "The affine of {file} gives a voxel size of {affine} mm (z, y, x), but nnU-Net trains with the "
     "{pixdim} mm of its pixdim. Correct the header."
 )
 SLICES_NOT_LAST = (
-    "{file} has its slices along its axis {axis}. nnU-Net trains on the axes as stored, so all "
-    "files of a dataset should have them along the same axis."
+    "{file} stores its slices along the {axis} axis. nnU-Net trains on the axes as stored, so "
+    "store the slices of all files along the same axis."
 )
 
 
@@ -94,9 +95,9 @@ class CaseCheck:
     """Content of one case.
 
     ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are those of the label, or of the image if
-    the label cannot be read; () and None if neither can, or was checked. ``values`` are the label
-    values that occur, ``voxels`` the number of voxels of one channel. ``guess`` has the structures
-    that values look like, if the dataset names no LV.
+    the label cannot be read; () and None if neither can be read or was checked. ``values`` are the
+    label values that occur, ``voxels`` the number of voxels of one channel. ``guess`` has the
+    structures that values look like, if the dataset names no LV.
     """
 
     name: str
@@ -284,7 +285,7 @@ def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetPr
 
 
 def _storage_problems(file: Path, image: Geometry) -> list[DatasetProblem]:
-    """Return warnings on an image that this program reads otherwise than nnU-Net."""
+    """Return warnings about an image that nnU-Net reads differently from this program."""
     problems = []
     if image.other_spacing is not None:
         sizes = {"affine": image.spacing, "pixdim": image.other_spacing}

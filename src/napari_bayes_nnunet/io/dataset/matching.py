@@ -59,7 +59,7 @@ MatchingProgress: TypeAlias = tuple[int, int]
 
 
 class _CannotUseError(Exception):
-    """A file cannot be used; the text follows its name."""
+    """Error: a file cannot be used; the text follows the name of the file."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ It is the subject of BIDS (``sub-01``), else all before the session (``_ses-01``
 (``_frame01``, ``_ED_frame01``), the phase (``_phase01``), or ``_ED`` or ``_ES`` at the end.
 """
 PATIENT_OF_0_1_0 = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""Default of version 0.1.0, by which its runs were split; they do not record it."""
+"""Default of version 0.1.0, by which its runs were split without recording it."""
 BAD_PATTERN = "{pattern!r} is not a valid pattern for the patient ({reason}). Correct the pattern."
 
 
@@ -30,14 +30,14 @@ def patient_of(case: str, pattern: str = DEFAULT_PATIENT) -> str:
 
 
 def without_patient(cases: Sequence[str], pattern: str) -> list[str]:
-    """Return the cases that ``pattern`` does not match; each counts as a patient of its own."""
+    """Return the cases that ``pattern`` does not match; each counts as a separate patient."""
     return [case for case in cases if not _patient_in(case, pattern)]
 
 
 def no_patient_is_shared(patients: Mapping[str, str]) -> bool:
-    """Return whether every case counts as a patient because names do not say more.
+    """Return whether each case counts as a separate patient and some names identify none.
 
-    ``patients`` gives the patient of every case. A name that names its patient says more.
+    ``patients`` gives the patient of every case, which is the case itself if none is identified.
     """
     is_unnamed = any(case == patient for case, patient in patients.items())
     return is_unnamed and 1 < len(patients) == len(set(patients.values()))

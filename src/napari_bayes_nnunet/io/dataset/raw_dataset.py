@@ -56,10 +56,11 @@ REGIONS = (
 )
 FOREIGN_READER = "{file} cannot be used, because {reason}. Remove this entry."
 NO_SUCH_VALUE = (
-    "The label value {value} cannot be named, because the structures of {dataset} are {known}. "
-    "Name these values only."
+    "{dataset} has no structure with the label value {value}, only {known}. Name these values only."
 )
-SAME_NAMES = "Two label values have the same name, or none ({names}). Give each its own name."
+SAME_NAMES = (
+    "Two label values have the same name, or none ({names}). Give each value a name of its own."
+)
 LABEL_WITHOUT_IMAGE = (
     "The label {label} has no image {image} in imagesTr. Add the image, or remove the label."
 )
@@ -313,7 +314,7 @@ def _check_labels(file: Path, labels: Any) -> None:
 
 
 def _is_number(text: str) -> bool:
-    """Return if the text is a number that `int` reads, which refuses very long ones."""
+    """Return whether the text is a number that `int` reads; `int` refuses very long ones."""
     return text.isdecimal() and len(text) < 10
 
 

@@ -31,7 +31,7 @@ def read_dicom_file(file: Path, **options: Any) -> pydicom.FileDataset:
     """Return the content of a file; the ``options`` are those of `pydicom.dcmread`.
 
     Raises OSError (EFBIG) for a deflated file that unpacks to more than ``MOST_UNPACKED`` bytes,
-    and else what pydicom raises.
+    and otherwise what pydicom raises.
     """
     if read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         _check_unpacked(file)
@@ -68,7 +68,7 @@ def _check_unpacked(file: Path) -> None:
 
 
 def _coded_size(frame: bytes) -> tuple[int, int] | None:
-    """Return rows and columns by the compressed frame itself, None if it does not say."""
+    """Return the rows and columns stated in a compressed frame, None if it states none."""
     if frame.startswith(_JP2):
         frame = frame[max(0, frame.find(_JPEG_2000)) :]
     if frame.startswith(_JPEG_2000):
@@ -80,7 +80,7 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
         return None
     start = 2
     while start + 9 < len(frame):
-        if frame[start] != 0xFF or frame[start + 1] == 0xFF:  # the latter fills up
+        if frame[start] != 0xFF or frame[start + 1] == 0xFF:  # a second 0xFF is padding
             start += 1
         elif frame[start + 1] in _SIZE_MARKERS:
             sides = (int.from_bytes(frame[start + n : start + n + 2]) for n in (5, 7))

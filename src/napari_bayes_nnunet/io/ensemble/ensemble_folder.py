@@ -44,7 +44,7 @@ _LEVELS_UP, _LEVELS_DOWN = 2, 3
 _MOST_FOLDERS = 2000
 """Folders of one level that are searched; a home folder or a disk has more."""
 
-NOT_USED = "{file} is not used: {reason}."
+NOT_USED = "{file} is not used, because {reason}."
 UNUSABLE_TRAINING = "{training} cannot be used, because {reason}."
 LEFT_OUT = "{training} was left out, because {reason}."
 MISSING_MEMBER = "{file} is listed in ensemble.json but missing."
@@ -54,8 +54,8 @@ FOLD_ALL = "fold_all was trained on the cases of the other folds; choose fold_al
 NO_MEMBERS = "{folds} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
 NO_MEMBERS_YET = "{folds} no members yet; the first is kept at the end of epoch {epoch}"
 POINTERS = (
-    "{count} of {members} members are pointers of Git LFS without the weights. Run git lfs pull in "
-    "{folder} to download them."
+    "{count} of {members} members are only Git LFS pointers, without the weights. Run git lfs pull "
+    "in {folder} to download them."
 )
 HOLDS_NO_TRAINING = "{folder} holds no training (found {content}). Choose a folder with {expected}."
 SEVERAL_DATASETS = "{folder} holds trainings on several datasets. Choose one of {datasets}."

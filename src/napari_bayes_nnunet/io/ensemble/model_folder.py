@@ -35,15 +35,15 @@ LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
 LABEL_GAPS = "the labels in dataset.json must be background 0, then 1, 2, 3 …, without gaps"
 NO_CHANNELS = "dataset.json needs numbered channel_names"
 OTHER_TRAINING = (
-    "ensemble.json names the configuration {configuration}, which is not in plans.json; one of the "
-    "two files belongs to another training"
+    "ensemble.json names the configuration {configuration}, which is not in plans.json, so one of "
+    "the two files belongs to another training"
 )
 RECORDED_LABELS = (
-    "its structures are {labels} in dataset.json, but {recorded} in ensemble.json; one of the two "
+    "dataset.json has the structures {labels} and ensemble.json has {recorded}, so one of the two "
     "files belongs to another training"
 )
 RECORDED_CHANNELS = (
-    "its channels differ in dataset.json and ensemble.json; one of the two files belongs to "
+    "dataset.json and ensemble.json name different channels, so one of the two files belongs to "
     "another training"
 )
 NO_PARENT = "{configuration} in plans.json inherits from a configuration that is not defined"
@@ -54,9 +54,11 @@ DIFFERENCE = "its entry {setting} differs from the other trainings ({value} inst
 EMPTY_FILE = "the file is empty"
 DAMAGED_FILE = "the file is damaged or cut short"
 UNREADABLE_FILE = "the file cannot be read ({reason})"
-LFS_POINTER = "it is a pointer of Git LFS, and git lfs pull downloads the weights"
+LFS_POINTER = "it is only a Git LFS pointer, without the weights (run git lfs pull)"
 NOT_AN_ARCHIVE = "it is not a checkpoint of nnU-Net v2 (not a zip archive)"
-COMPRESSED_WEIGHTS = "its records are compressed or larger than the file, unlike those of PyTorch"
+COMPRESSED_WEIGHTS = (
+    "its records are compressed or larger than the file, which PyTorch never writes"
+)
 OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 
 PLANS_ENTRY = "checkpoint_ensemble"
@@ -178,7 +180,7 @@ def _read_json(file: Path, kind: type[PlansFormat | DatasetFormat]) -> dict[str,
     try:
         with reading_json(file, repair="Copy it again from where it was trained.") as text:
             content = parse_json(text, dict[str, Any])
-            with suppress(DataError):  # its own sentence, below, says more
+            with suppress(DataError):  # the check below raises a clearer error
                 check_names(content)
                 parse_json(text, kind)
     except FileNotFoundError as error:
@@ -250,7 +252,7 @@ def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
 
 
 def _numbered(labels: Mapping[str, int]) -> str:
-    """Return the structures and their labels; unknown names may hold anything and are left out."""
+    """Return structures and labels in words, without unknown names, which may hold anything."""
     return ", ".join(
         f"{canonical_structure(name) or 'another structure'} {label}"
         for name, label in labels.items()

@@ -1,6 +1,6 @@
 """Types and ranges of the entries of plans.json and dataset.json that nnU-Net reads.
 
-An entry that is missing is nnU-Net's own concern, because the files of its versions differ.
+Missing entries are left to nnU-Net, because the files of its versions differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Resampling:
 
 @dataclass(frozen=True, kw_only=True)
 class _Options:
-    """Options of the layers that normalise, drop out or are not linear."""
+    """Options of normalisation, dropout and activation layers."""
 
     eps: Share = 1e-5
     affine: bool = True
@@ -63,11 +63,11 @@ class _Parts:
         """Raise ValueError unless kernels and strides have the dimensions of the network."""
         sizes = (size for sizes in (self.kernel_sizes, self.strides) for size in _lists(sizes))
         if any(not self.conv_op.endswith(f"Conv{len(size)}d") for size in sizes):
-            raise ValueError("A kernel or a stride has other dimensions than the network.")
+            raise ValueError("A kernel or a stride does not have the dimensions of the network.")
 
 
 def _lists(sizes: Kernels) -> list[list[int]]:
-    """Return those of the sizes that have a number for each dimension."""
+    """Return the sizes that have a number for each dimension."""
     return [size for size in sizes if isinstance(size, list)] if isinstance(sizes, list) else []
 
 
@@ -79,7 +79,7 @@ class _Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class _Configuration:
-    """The entries in the last lines are those of nnU-Net before 2.4, for ``architecture``."""
+    """Entries of a configuration; the last seven replace ``architecture`` before nnU-Net 2.4."""
 
     data_identifier: str = ""
     preprocessor_name: str = ""
@@ -122,10 +122,10 @@ class PlansFormat:
     )
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless each axis moves to one place, and back."""
+        """Raise ValueError unless ``transpose_backward`` undoes ``transpose_forward``."""
         back = [self.transpose_forward.index(axis) for axis in range(3)]
         if self.transpose_backward != back:
-            raise ValueError("The axes are not permuted back.")
+            raise ValueError("transpose_backward does not undo transpose_forward.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from ..study.arrays import POSTERIOR
 from ..study.info import STUDY_FILE
 
 SEVERAL_REFERENCES: Final = (
-    "{case} has several possible references in {folder} ({files}). Keep the references in the "
-    "folders of their predictions, or choose the folder of one of them."
+    "{case} has several possible references in {folder} ({files}). Put the references into the "
+    "same sub-folders as the predictions, or choose a folder with only one of them."
 )
 SHARED_REFERENCE: Final = (
-    "{first} and {second} have the same reference, {reference} in {folder}. Keep the references in "
-    "the folders of their predictions, or evaluate one of the folders."
+    "{first} and {second} have the same reference, {reference} in {folder}. Put the references "
+    "into the same sub-folders as the predictions, or evaluate one sub-folder at a time."
 )
 
 
@@ -30,7 +30,7 @@ def label_folders(root: Path) -> Iterator[tuple[str, set[str]]]:
     """Yield each folder of a tree, as "a/b" or "", with the names of its NIfTI files.
 
     The names have no ending. Studies, whose labels lie next to them too, and hidden folders are
-    left out. Links are followed, also in circles.
+    left out. Links are followed, but no folder is visited twice.
     """
     seen: set[tuple[int, int]] = set()
     for path, inside, names in os.walk(root, followlinks=True):
@@ -59,8 +59,8 @@ class ReferenceTree:
     def match(self, phases: Mapping[str, int | None]) -> dict[str, str]:
         """Return predicted case → case of its reference, without cases that have none.
 
-        ``phases`` has the phase of each predicted case. A reference lies at the same place of its
-        tree as the prediction, or it is the only one of this name. Raises DataError if a case has
+        ``phases`` has the phase of each predicted case. A reference has the same path in its tree
+        as the prediction, or it is the only one of this name. Raises DataError if a case has
         several references, or a reference several cases.
         """
         matches: dict[str, str] = {}

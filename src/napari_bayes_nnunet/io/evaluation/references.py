@@ -155,8 +155,8 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
         labels = labels.with_spacing(geometry.given_spacing)
     if labels is not None and not labels.geometry.same_grid(grid):
         raise DataError(
-            "{file} has a different grid ({found}) from {case} ({expected}). Draw the reference on "
-            "the image that was segmented.",
+            "{file} has a different grid ({found}) from {case} ({expected}). Use a reference drawn "
+            "on the segmented image.",
             file=labels.source,
             found=labels.geometry,
             case=case,

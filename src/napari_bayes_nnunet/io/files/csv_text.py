@@ -27,13 +27,13 @@ def csv_rows(lines: Iterable[str], *, strict: bool = False) -> list[list[str]]:
 
 def _line(row: Iterable[Any]) -> str:
     file = io.StringIO(newline="")
-    # Its default end of a line makes the writer quote both characters wherever they are.
+    # The default line ending makes the writer quote any text with \r or \n in it.
     csv.writer(file).writerow(_marked(v) if isinstance(v, str) else v for v in row)
     return file.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _marked(text: str) -> str:
-    """Mark also a text that looks marked, so that both are read back as they were."""
+    """Mark formulas, and texts that look marked, so that `_unmarked` restores both."""
     return _MARK + text if _is_formula(text.lstrip(_MARK)) else text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_TEXT: Final = 64 * 2**20
-"""Bytes of the largest JSON or CSV file; the record of 10 000 cases has a hundredth."""
+"""Most bytes of a JSON or CSV file; the record of 10,000 cases has a hundredth of it."""
 LFS_START: Final = b"version https://git-lfs.github.com/spec/"
 """First bytes of a pointer, which Git leaves in place of a large file it has not downloaded."""
 CHUNK: Final = 2**20
@@ -39,7 +39,7 @@ def read_small(file: Path, *, most: int = LARGEST_TEXT) -> bytes:
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         content = b"" if size > most else stream.read(size + 1)
-        while size < len(content) <= most and (more := stream.read(CHUNK)):  # the file grows
+        while size < len(content) <= most and (more := stream.read(CHUNK)):  # the file is growing
             content += more
     if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(file))
@@ -53,9 +53,9 @@ def read_small_text(file: Path, *, encoding: str = "utf-8", errors: str = "stric
 
 
 def is_stored(archive: zipfile.ZipFile, size: int) -> bool:
-    """Return whether no entry of an archive of ``size`` bytes is compressed or larger than it.
+    """Return whether an archive of ``size`` bytes has no compressed or overlapping entries.
 
-    Entries may overlap, so their sum counts.
+    Overlapping entries are together larger than the archive.
     """
     entries = archive.infolist()
     as_stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)

@@ -2,7 +2,7 @@
 
 nnU-Net looks up each of these names in Python's modules and calls what it finds, and deletes the
 folder of preprocessed data that the plans name. So only nnU-Net's own parts and plain names are
-accepted. No name is repeated in a message, because a stranger chose it.
+accepted. Messages do not repeat the names, because a stranger may have chosen them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from .. import DataError
 # Reasons why plans are refused; each is a clause of a sentence.
 NO_CONFIGURATIONS = "plans.json has no configurations, unlike the plans of nnU-Net v2"
 NO_NETWORK = "plans.json does not describe the network of {configuration}"
-NO_NAMES = "a list of names of {configuration} in plans.json is damaged"
-FOREIGN_PART = (
-    "the entry {entry} of {file} names something that is not a part of nnU-Net and could run code"
-)
+NO_NAMES = "a list of names in the configuration {configuration} of plans.json is damaged"
+FOREIGN_PART = "the entry {entry} of {file} names something outside nnU-Net, which could run code"
 FOREIGN_PATH = "the entry {entry} of {file} is not a plain name and could lead to another folder"
 
 _ARCHITECTURES = "dynamic_network_architectures.architectures"
@@ -64,8 +62,8 @@ _OF_DATASET = {"overwrite_image_reader_writer": {*_READERS, "None"}}
 def check_plans(plans: Mapping[str, Any]) -> None:
     """Raise DataError if nnU-Net would run or write something that is not its own.
 
-    All configurations are checked, also those that the caller does not use. Entries that are
-    missing are nnU-Net's own concern.
+    All configurations are checked, even those that the caller does not use. Missing entries are
+    left to nnU-Net.
     """
     configurations = plans.get("configurations")
     if (

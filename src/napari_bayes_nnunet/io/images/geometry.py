@@ -26,7 +26,7 @@ _SAME_PLACE = 0.1
 """Two grids are the same if all corners agree to this fraction of a voxel."""
 
 SAME_SPACING: Final = 0.01
-"""Relative difference up to which pixdim and affine agree; headers round."""
+"""Relative difference up to which pixdim and affine agree, because headers are rounded."""
 FILE_AXES: Final = "xyz"
 SpacingSource: TypeAlias = Literal["pixdim", "affine", "given"]
 
@@ -42,10 +42,10 @@ class Geometry:
     The header keeps what a rewritten file must repeat exactly (qform and sform with their codes,
     pixdim, units). It is small, hashable and picklable, so a layer can keep it in its metadata.
 
-    All else describes the image as this program holds it, with the slices first: ``slice_axis`` is
-    the axis of the file, 0 (x) to 2 (z), that holds them. `from_file_order` and `to_file_order` are
-    used where voxels are read and written, and nowhere else. ``given_spacing`` (z, y, x) in mm
-    replaces that of the header.
+    All else describes the image as this program holds it, with the slices first. ``slice_axis`` is
+    the axis of the file, 0 (x) to 2 (z), that holds the slices. Only the code that reads and writes
+    voxels uses `from_file_order` and `to_file_order`. ``given_spacing`` (z, y, x) in mm replaces
+    that of the header.
     """
 
     header: bytes
@@ -86,8 +86,8 @@ class Geometry:
     def spacing(self) -> Spacing:
         """Distance between voxel centres along (z, y, x), mm. An unknown unit is read as mm.
 
-        It is that of pixdim. Where the affine has another scale, the affine is right, unless all
-        its steps are 1: ACDC's affine is such, and its pixdim is right.
+        It is that of pixdim, or that of the affine if the two differ. An affine whose steps are all
+        1, as in ACDC, does not count.
         """
         if self.given_spacing is not None:
             return self.given_spacing
@@ -108,7 +108,7 @@ class Geometry:
         return None if other is None else own
 
     def _spacings(self) -> tuple[Spacing, Spacing | None]:
-        """Return (z, y, x) of pixdim, and those of the affine if they are others, in mm."""
+        """Return (z, y, x) of pixdim in mm, and that of the affine if it differs and counts."""
         header = self.parsed()
         pixdim = np.array(header["pixdim"][1:4], dtype=np.float64)
         affine = np.linalg.norm(np.array(header.get_best_affine())[:3, :3], axis=0)
@@ -134,9 +134,9 @@ class Geometry:
 
     @property
     def affine(self) -> npt.NDArray[np.float64]:
-        """(4, 4) from voxel (x, y, z) to patient (R, A, S), mm. Its scale may not be `spacing`.
+        """(4, 4) from voxel (x, y, z) to patient (R, A, S), mm.
 
-        z counts the slices, as everywhere but in the file.
+        Its scale may differ from `spacing`. z counts the slices, as everywhere but in the file.
         """
         header = self.parsed()
         affine = np.array(header.get_best_affine(), dtype=np.float64)
@@ -165,9 +165,9 @@ class Geometry:
         return replace(self, header=header.binaryblock)
 
     def with_slices_found(self) -> Geometry:
-        """Return the geometry with the axis of the slices that spacing and shape tell.
+        """Return the geometry with the axis of the slices found from spacing and shape.
 
-        The slices stay on the axis z of the file if it cannot be told.
+        If they do not show it, the axis is z.
         """
         stored = replace(self, slice_axis=2)
         found = find_slice_axis(stored.shape, stored.spacing)
@@ -204,7 +204,7 @@ class Geometry:
         return -1 - self.slice_axis
 
     def _slices_first(self, of_axes: tuple[_T, _T, _T]) -> tuple[_T, _T, _T]:
-        """Return what belongs to the axes (z, y, x) of the file, that of the slices first."""
+        """Return values of the axes (z, y, x) of the file, with that of the slices first."""
         rest = list(of_axes)
         slices = rest.pop(self._stored_axis)
         return slices, rest[0], rest[1]
@@ -276,7 +276,7 @@ def make_geometry(
 def _with_scale(
     affine: npt.NDArray[np.float64], spacing: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """Return an affine of voxels (x, y, z) with the spacing (z, y, x); itself if it has that."""
+    """Return an affine of voxels (x, y, z) scaled to the spacing (z, y, x), if it differs."""
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(steps, spacing[::-1], rtol=SAME_SPACING, atol=0):
         return affine

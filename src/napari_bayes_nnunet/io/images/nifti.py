@@ -36,8 +36,8 @@ TRUNCATED = "{file} is truncated. Copy or download it again."
 DAMAGED_NIFTI = "{file} is damaged ({reason}). Copy or download it again."
 NO_NIFTI = "{file} is not a NIfTI file. Choose a .nii or .nii.gz image."
 IMAGE_POINTER = (
-    "{file} is a pointer of Git LFS without the image. Run git lfs pull in its folder to download "
-    "the image."
+    "{file} is only a Git LFS pointer, without the image. Run git lfs pull in its folder to "
+    "download the image."
 )
 BLANK_IMAGE = "{file} is blank (all voxels are 0). Choose another image."
 OTHER_GRID = (
@@ -48,19 +48,18 @@ OTHER_GRID = (
 
 CANNOT_READ: Final = "{file} cannot be read ({reason})."
 TOO_LARGE: Final = (
-    "{file} has {voxels:.3g} voxels by its header, but at most {most:.3g} can be read. Choose "
-    "another image."
+    "The header of {file} describes {voxels:.3g} voxels, but at most {most:.3g} can be read. "
+    "Choose another image."
 )
 MORE_THAN_HEADER: Final = (
-    "{file} is longer than its header says, so its voxels cannot be told apart from the rest. Copy "
-    "or export it again."
+    "{file} holds far more data than its header describes. Copy or export it again."
 )
-NEEDS_MEMORY: Final = "{file} needs more memory than is free. Close other programs."
+NEEDS_MEMORY: Final = "There is not enough memory to read {file}. Close other programs."
 MOST_VOXELS: Final = 2**29
 """Voxels of the largest image; a cine of 30 phases of 20 x 512 x 512 has a third of them."""
 _PIECE: Final = CHUNK // 8
 SURPLUS: Final = 16 * 2**20
-"""Bytes behind the voxels that are ignored, as some programs fill their files up."""
+"""Most bytes after the voxels that are ignored, because some programs pad their files."""
 
 VoxelArray: TypeAlias = npt.NDArray[Any]
 
@@ -354,7 +353,7 @@ def read_info_cfg(folder: Path) -> CardiacPhases | None:
 def _content(path: Path) -> tuple[Any, bytes]:
     """Return nibabel's class for the file, and the unpacked bytes that its header describes.
 
-    What follows is unpacked without being kept, so that gzip compares its checksum.
+    The rest is unpacked and discarded, so that gzip verifies its checksum.
     """
     try:
         with path.open("rb") as file:
@@ -386,7 +385,7 @@ def _read_image(path: Path, stream: IO[bytes], size: int | None) -> tuple[Any, b
         raise DataError(NO_NIFTI, file=path)
     header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
     expected = _check_header(path, header)
-    # Piece by piece, because gzip needs three times the memory of what it unpacks at once.
+    # In pieces, because gzip needs three times the memory of what it unpacks at once.
     lengths = range(len(start), expected, _PIECE)
     content = b"".join([start, *(stream.read(min(_PIECE, expected - n)) for n in lengths)])
     surplus = max(0, len(start) - expected)
@@ -445,7 +444,7 @@ def _check_header(path: Path, header: Any) -> int:
             spacing=steps,
         )
     offset = float(header["vox_offset"])
-    if not 0 <= offset <= SURPLUS:  # which NaN is not either
+    if not 0 <= offset <= SURPLUS:  # this refuses NaN too
         raise DataError(DAMAGED_NIFTI, file=path, reason=f"its voxels begin at byte {offset:g}")
     if (voxels := math.prod(lengths)) > MOST_VOXELS:
         raise DataError(TOO_LARGE, file=path, voxels=voxels, most=MOST_VOXELS)

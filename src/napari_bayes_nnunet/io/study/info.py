@@ -31,7 +31,7 @@ from .case_report import (
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 2
 _FIRST_FORMAT: Final = 1
-"""Written as long as the study is as version 0.1.0 understands it: slices on the axis z."""
+"""Format that version 0.1.0 reads, written if slices and spacing are as in the header."""
 _REPAIR: Final = "Restore the study from a backup, or segment the image again."
 NOT_A_STUDY: Final = (
     "{folder} is not a study, or is incomplete (it has no {file}). Choose the folder of a study."
@@ -249,7 +249,7 @@ def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
 
 
 def _held(geometry: Geometry) -> dict[str, Any]:
-    """Return how the image is held, if that is not as its header has it."""
+    """Return the axis of the slices and the given spacing, if either differs from the header."""
     plain = Geometry(geometry.header)
     if geometry == plain:
         return {}

@@ -100,8 +100,8 @@ def append_use(file: Path, row: UseRow) -> None:
     Raises DataError if the file cannot be written.
     """
     try:
-        if file.is_symlink():  # a stranger's study could name any file, which would be appended to
-            raise OSError("it is a link")
+        if file.is_symlink():  # a stranger's study could append to any file
+            raise OSError("it is a symbolic link")
         with file.open("a+b", buffering=0) as stream:
             line = _line(row) if _cut_to_whole_lines(stream) else _csv(_COLUMNS) + _line(row)
             if stream.write(line) != len(line):
