@@ -40,8 +40,8 @@ UNUSABLE_PLANS = (
     "This version of nnU-Net cannot use plans.json ({reason}). Install the version that wrote it."
 )
 WRONG_SIZE = (
-    "With voxels of {spacing} mm the image measures {size} mm (z, y, x), which is too small or too "
-    "large to be segmented. Correct the spacing of the image, or its unit."
+    "With voxels of {spacing} mm, the image measures {size} mm (z, y, x), which is too small or "
+    "too large to segment. Correct the voxel size of the image, or its unit."
 )
 MOST_RESAMPLED = 2**29
 """Voxels at the spacing of the network."""

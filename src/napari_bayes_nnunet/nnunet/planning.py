@@ -58,8 +58,8 @@ _UNUSABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, Runtim
 
 DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({reason})."
 NO_DICTIONARY = "it is not a JSON dictionary"
-UNUSUAL_ENTRY = "an entry has another type or range than nnU-Net's"
-OTHER_DATASET = "its dataset is not that of ensemble.json"
+UNUSUAL_ENTRY = "an entry has a type or value that nnU-Net does not write"
+OTHER_DATASET = "it names a different dataset from ensemble.json"
 PLANNING_FAILED = (
     "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
 )
@@ -116,7 +116,7 @@ def plan_and_preprocess(
             folder / DONE,
             {"signature": signature, "configuration": configuration, "plans": done},
         )
-    elif not _holds(folder / "dataset.json", dataset.json):  # structures have other names
+    elif not _holds(folder / "dataset.json", dataset.json):  # the structures were renamed
         write_json(folder / "dataset.json", dataset.json)
     return plans or done
 
@@ -145,7 +145,7 @@ def read_plans(file: Path, dataset: RawDataset, *, configuration: str) -> dict[s
 def _read_plans_file(file: Path) -> dict[str, Any]:
     """Return the checked content of a file of plans. Raises ValueError, DataError or OSError."""
     try:
-        # nnU-Net would take a text in place of the dictionary for the path of a file.
+        # nnU-Net would open a text, in place of a dictionary, as the path of a file.
         content = parse_json(text := read_small(file), dict[str, Any])
     except ValueError:
         raise ValueError(NO_DICTIONARY) from None

@@ -11,7 +11,7 @@ from . import ModelError
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-REFUSED_PLANS = "These plans cannot be used, because {reason}. Choose others."
+REFUSED_PLANS = "The plans cannot be used, because {reason}. Choose other plans."
 
 
 def open_plans(plans: dict[str, Any], dataset_json: dict[str, Any]) -> PlansManager:

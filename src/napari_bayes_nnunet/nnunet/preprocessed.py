@@ -1,7 +1,7 @@
 """Preprocessed cases, read without running any code from their files.
 
 A training that is resumed finds them in its run folder, which may come from anywhere. nnU-Net
-itself unpickles their properties, and blosc2 starts Python for compressions that it does not know.
+itself unpickles their properties, and blosc2 starts Python for codecs that it does not know.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ..core.problems import Action
 from . import ModelError
 
 UNSAFE_CASE = (
-    "{file} cannot be used, because {reason}. Delete the folder {folder}, and the images are "
+    "{file} cannot be used, because {reason}. Delete the folder {folder} to have the images "
     "preprocessed again."
 )
-FOREIGN_OBJECT = "it contains more than numbers and texts, and could run code"
-UNUSUAL_FILE = "it is damaged or not as nnU-Net writes it"
+FOREIGN_OBJECT = "it contains more than numbers and text, so it could run code"
+UNUSUAL_FILE = "it is damaged or was not written by nnU-Net"
 
 _DAMAGED = (
     *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
@@ -51,7 +51,7 @@ class CheckedDataset(nnUNetDatasetBlosc2):
         folder_with_segs_from_previous_stage: str | None = None,
     ) -> None:
         super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
-        for identifier in self.identifiers:  # here, because an error of a loader's process is lost
+        for identifier in self.identifiers:  # errors in a loader's process are lost
             for file in self._arrays(identifier):
                 check_array_file(file)
             read_properties(self._file(identifier, ".pkl"))
@@ -171,7 +171,7 @@ def _without_stand_ins(value: Any) -> Any:
 
 
 def _check_memo(content: bytes) -> None:
-    """Raise if the pickle numbers an object beyond its length, which would allocate gigabytes."""
+    """Raise ValueError if a memo index exceeds the pickle, which would allocate gigabytes."""
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > len(content):
             raise ValueError
@@ -192,8 +192,8 @@ _LARGEST_INDEX = 2**24
 def check_array_file(file: Path) -> None:
     """Raise ModelError if a file is not a plain compressed array of numbers.
 
-    blosc2 calls ``python -c "import blosc2_…"`` for compressions of others, opens files and
-    addresses that the metadata name, and trusts sizes that contradict each other.
+    blosc2 calls ``python -c "import blosc2_…"`` for codecs of others, opens files and addresses
+    named in the metadata, and trusts sizes that contradict each other.
     """
     try:
         chunk, block = _check_frame(file.read_bytes())
@@ -222,7 +222,7 @@ def _check_frame(content: bytes) -> tuple[int, int]:
     ):
         raise ValueError
     offsets = np.frombuffer(blosc2.decompress2(content[index : index + size]), "<i8")
-    for offset in offsets[offsets >= 0]:  # a negative one stands for a chunk of equal values
+    for offset in offsets[offsets >= 0]:  # a negative offset marks a chunk of equal values
         _check_chunk(content, start + int(offset))
         if struct.unpack_from("<2i", content, start + int(offset) + 4) != (chunk, block):
             raise ValueError

@@ -41,7 +41,7 @@ UNUSABLE = "{file} cannot be used, because {reason}. Replace it with an intact c
 LACKS_WEIGHTS = "it is not an nnU-Net v2 checkpoint (it has no network_weights)"
 WRONG_AXES = "its mirroring axes are not numbers from 0 to 2"
 RUNS_CODE = "it would run code ({names}), and only weights are accepted"
-FILLS_MEMORY = "it would fill the memory with more than weights"
+FILLS_MEMORY = "it would take far more memory than its weights need"
 WRONG_CHECKSUM = "the file is damaged (its content does not match its checksum)"
 NOT_FINITE_WEIGHTS = "its weights are not all finite numbers ({tensor})"
 NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
@@ -199,7 +199,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def loading_only_weights() -> Iterator[None]:
-    """Let ``torch.load`` refuse code in the block, also where nnU-Net calls it and allows code."""
+    """Make ``torch.load`` refuse code inside the block, even where nnU-Net allows code."""
     before = os.environ.get(_ONLY_WEIGHTS)
     os.environ[_ONLY_WEIGHTS] = "1"
     try:
