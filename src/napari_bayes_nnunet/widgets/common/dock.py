@@ -151,7 +151,7 @@ class MessageLabel(QLabel):
         self.setVisible(bool(text))
 
     def changeEvent(self, event: QEvent) -> None:
-        """Take the colour of another theme."""
+        """Take the colour of the new theme."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._take_color()
@@ -165,6 +165,6 @@ class MessageLabel(QLabel):
         color = level_color(self._level, self)
         style = f"color: {color}" if color else ""
         if style != self.styleSheet() and not self._is_styling:
-            self._is_styling = True  # setting a style emits changes of the style
+            self._is_styling = True  # setting a style emits another change
             self.setStyleSheet(style)
             self._is_styling = False

@@ -13,7 +13,7 @@ from .form import NarrowComboBox
 
 OWN = "own"
 PATTERNS = {
-    DEFAULT_PATIENT: "Everything before phase and session",
+    DEFAULT_PATIENT: "Everything before the session or phase",
     r"^([^_]+)": "Everything before the first _",
     r"^(.+)_": "Everything before the last _",
     r"^(.+)$": "The whole name",

@@ -36,8 +36,8 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.OMIT: "keep the default of “{setting}”",
     Action.OTHER_VALUE: "choose another value of “{setting}”",
     Action.START_WORKER: "start one in a terminal with: {command}",
-    Action.WAIT: "wait until it has ended",
-    Action.GIVE_SPACING: "enter the right size of a voxel",
+    Action.WAIT: "wait until that process has ended",
+    Action.GIVE_SPACING: "enter the correct voxel size",
     Action.NAME_STRUCTURES: "name the structures",
 }
 """Verb phrases, formatted with the values of the remedy."""

@@ -1,4 +1,4 @@
-"""The image in front of the others, as one patient at a time is on screen."""
+"""Image in front of the others, because one patient is on screen at a time."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .image_input import is_segmentable
 from .metadata import bayes_metadata, layer_case
 from .viewing import show_in_reading_orientation, show_place, shown_place
 
-HIDDEN, SET_ASIDE = "hidden with its image", "not seen yet"
+HIDDEN, SET_ASIDE = "bayes_nnunet_hidden", "bayes_nnunet_set_aside"
 """Keys in the metadata of layers that were hidden to show another image.
 
-Not in our part of it, because layers of other readers have none.
+They are not among this plugin's own metadata, which layers of other readers lack.
 """
 SEE_THROUGH: Final = ("additive", "minimum", "multiplicative")
-"""Ways of blending that do not cover the layers below."""
+"""Blending modes that do not cover the layers below."""
 COVERS_FROM: Final = 0.8
-"""Opacity from which a layer covers those below."""
+"""Lowest opacity at which a layer covers those below."""
 
 
 def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
     """Return the uppermost visible image, None if there is none or images are side by side.
 
-    Results of this plugin do not count; with ``opaque``, nor do images that show those below.
+    Results of this plugin do not count. With ``opaque``, see-through images do not count either.
     """
     if viewer.canvas.grid.enabled:
         return None
@@ -41,9 +41,9 @@ def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
 def bring_to_front(viewer: Any, *images: Image) -> bool:
     """Show ``images``, the channels of one scan, and hide other images with their layers.
 
-    Layers of the first image that were hidden like this before are shown again; layers that belong
-    to no image stay, and so does what the user has hidden while no other image is in front.
-    Returns whether anything was hidden or shown.
+    Layers of the first image that this plugin has hidden are shown again. Layers that belong to no
+    image stay as they are. Images that the user has hidden stay hidden, unless another image is in
+    front. Returns whether anything was hidden or shown.
     """
     first, changed = images[0], False
     was_covered = image_in_front(viewer) not in (None, *images)
@@ -73,7 +73,7 @@ def set_aside(viewer: Any, image: Image) -> None:
 
 
 def is_set_aside(viewer: Any, image: Image) -> bool:
-    """Return whether ``image`` or its new layers were hidden here and are hidden still."""
+    """Return whether ``image`` or its new layers are still hidden by this module."""
     new = [
         layer
         for layer in viewer.layers
@@ -104,6 +104,6 @@ def _is_of_another(viewer: Any, layer: Layer, image: Image) -> bool:
 
 
 def _shared_words(first: str, second: str) -> int:
-    """Return how many words two names have in common at their beginning."""
+    """Return the number of words that two names share at their beginning."""
     words = zip(*(re.split(r"[\W_]+", name.lower()) for name in (first, second)), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], words))

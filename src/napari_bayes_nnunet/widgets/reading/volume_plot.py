@@ -134,7 +134,7 @@ class PhaseBox(NarrowComboBox):
     chosen = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, letters=1)  # and space for an icon, which fits a second digit
+        super().__init__(parent, letters=1)  # the space for an icon fits a second digit
         self.currentIndexChanged.connect(self.chosen)
 
     @property

@@ -34,7 +34,7 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
-WAS_COVERED: Final = "Another image was in front. Look at this slice, then do it again."
+WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 

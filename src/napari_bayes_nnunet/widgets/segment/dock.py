@@ -62,10 +62,10 @@ WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
-CHOOSE_TO_SEE = "This is the result of {image}. Choose {image} to see it."
+CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
 PREDICTION_REMOVED = (
     "The layer with the prediction was removed, so the result is not on screen. Segment again to "
-    "show it; Save… and Review… still have it."
+    "show it. Save… and Review… still work."
 )
 
 
@@ -295,7 +295,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._viewer.layers.selection.active = layer
 
     def _notes_on_result(self) -> list[str]:
-        """Return how far the result of the chosen image is unless it is whole, and its warnings."""
+        """Return the progress of an incomplete result of the chosen image, and its warnings."""
         result = self.result
         if result is None:
             return []
@@ -308,7 +308,7 @@ class SegmentWidget(FolderDrop, DockContent):
         return [*stopped, *result.warnings]
 
     def _withdraw_complaint(self) -> None:
-        """Remove what was missing for Segment, because the choice has changed."""
+        """Remove the message about what Segment lacked, because the choice has changed."""
         if self._complaint and self.run.status.text() == self._complaint:
             self.run.say()
         self._complaint = ""
@@ -395,7 +395,7 @@ class SegmentWidget(FolderDrop, DockContent):
         shown_review(self._viewer).list_studies(results)
 
     def _on_layer_removed(self, event: Any) -> None:
-        set_aside(self._viewer, event.value)  # contours without image would lie on another one
+        set_aside(self._viewer, event.value)  # its contours would lie on another image
         if event.value is self._running:
             self.job.stop()
             self.run.say(IMAGE_REMOVED)

@@ -45,7 +45,8 @@ NO_IMAGE_OPEN = "Open a 3D image or a 4D cine"
 NO_IMAGE_CHOSEN = "No image is chosen. Open a 3D image or a 4D cine, then choose its layer."
 CHECK_SPACING = "The layer has no voxel size in mm. Check the values."
 TWO_SPACINGS = (
-    "The file has two voxel sizes. Check the values. Its pixdim has {pixdim} mm (z, y, x)."
+    "The header gives two voxel sizes. Its affine is used unless you change the values. Its pixdim "
+    "has {pixdim} mm (z, y, x)."
 )
 PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
 PHASES_FOUND = "ED and ES (automatic)"
@@ -164,7 +165,7 @@ class ImageForm(QWidget):
         return geometry if spacing == geometry.spacing else replace(geometry, given_spacing=spacing)
 
     def _spacing_of(self, layer: Image) -> Spacing:
-        """Return the spacing of a layer; what the form shows, if it asks and was changed."""
+        """Return the spacing of a layer, or the user's if the form asks and was changed."""
         spacing, shown = layer_spacing(layer), self.spacing.value()
         if spacing is None or (self._asks(layer) and not self.spacing.shows(spacing)):
             return shown

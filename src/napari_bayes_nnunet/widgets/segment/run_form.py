@@ -115,7 +115,7 @@ class RunForm(QWidget):
             else SEGMENT_IMAGE.format(title=title).strip()
         )
         self.segment_button.set_title(text)
-        self.segment_button.setToolTip(f"{text}, in the background.")
+        self.segment_button.setToolTip(f"{text} in the background.")
 
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")

@@ -14,12 +14,14 @@ from ..common.dock import MessageLabel, form_layout, row_label
 from .label_names import LabelNames
 from .label_picture import LabelPicture
 
-NAMES_GUESSED = "The names are guessed from the shapes. Check them in the picture."
+NAMES_GUESSED = "These names are guesses from the shapes. Check them against the picture."
 UNNAMED_LV = (
-    "No structure is named LV, so the ensemble will give no ED, ES and EF. Name the structures as "
-    "the picture shows them: RV, MYO, LV."
+    "No structure is named LV, so the ensemble will not give ED, ES or EF. Name the structures RV, "
+    "MYO and LV as the picture shows them."
 )
-SHAPE_DIFFERS = "“{name}” (value {value}) has the shape of the {structure}. Check the names."
+SHAPE_DIFFERS = (
+    "Value {value} is named “{name}” but has the shape of the {structure}. Check the names."
+)
 
 
 class StructureNames(QWidget):
