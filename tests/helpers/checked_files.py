@@ -17,15 +17,15 @@ TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "reference" / "what-is-checked.md"
 CODE = "Files that could run code"
 
-REFUSED = "The command ends with a sentence."
-LEFT_OUT = "The member is refused, with the reason; the others are used."
+REFUSED = "The command stops with an error message."
+LEFT_OUT = "The member is refused with the reason. Other members are used."
 NOT_READ = "The file is not read."
-TEXT = "Its content is text and numbers and stays so."
+TEXT = "The content is only ever text and numbers."
 
 TITLE = """# What is checked and what is refused
 
 A folder with an ensemble, a run, a study or images can come from anywhere. This page lists what its
-files could do and what happens instead. Each line has a test. The table is made from the tests:
+files could do and what happens instead. Each line has a test. This command writes the page:
 `python -m tests.helpers.checked_files`.
 """
 
@@ -55,13 +55,13 @@ NO_COMMANDS = ("Segment (dock)", "Review (dock)", "cluster worker")
 
 # fmt: off
 CHECKS: tuple[Check, ...] = (
-    Check(CODE, "plans.json", "name a function of Python as a layer or as the network", READ_PLANS, REFUSED, "name_a_function_as_layer"),
-    Check(CODE, "plans.json", "name a function of Python as reader, preprocessor, resampling, normalisation or label manager", ("inspect", "predict", "train --resume"), REFUSED, "name_functions_elsewhere"),
-    Check(CODE, "plans.json", "name a folder outside of the run, which nnU-Net would delete", ("inspect", "predict", "train --resume"), REFUSED, "name_a_folder_to_delete"),
-    Check(CODE, "plans.json", "reach a process of a training on several GPUs unchecked", ("train --num-gpus",), REFUSED, "nnunet/test_trainer.py::test_plans_that_could_run_code_are_refused"),
-    Check(CODE, "dataset.json of a run", "name a function of Python as the reader of images", ("inspect", "predict"), REFUSED, "name_a_reader"),
-    Check(CODE, "dataset.json of a dataset", "name a function of Python as the reader of images", ("train", "train --resume", "train --add-cycle"), REFUSED, "name_a_reader"),
-    Check(CODE, "ensemble.json", "name a dataset outside of the run, whose folder nnU-Net would replace", ("train --resume", "train --add-cycle"), REFUSED, "name_a_dataset_elsewhere"),
+    Check(CODE, "plans.json", "name a Python function as a layer or as the network", READ_PLANS, REFUSED, "name_a_function_as_layer"),
+    Check(CODE, "plans.json", "name a Python function as reader, preprocessor, resampling, normalisation or label manager", ("inspect", "predict", "train --resume"), REFUSED, "name_functions_elsewhere"),
+    Check(CODE, "plans.json", "name a folder outside the run, which nnU-Net would delete", ("inspect", "predict", "train --resume"), REFUSED, "name_a_folder_to_delete"),
+    Check(CODE, "plans.json", "reach the processes of a training on several GPUs unchecked", ("train --num-gpus",), REFUSED, "nnunet/test_trainer.py::test_plans_that_could_run_code_are_refused"),
+    Check(CODE, "dataset.json of a run", "name a Python function as the reader of images", ("inspect", "predict"), REFUSED, "name_a_reader"),
+    Check(CODE, "dataset.json of a dataset", "name a Python function as the reader of images", ("train", "train --resume", "train --add-cycle"), REFUSED, "name_a_reader"),
+    Check(CODE, "ensemble.json", "name a dataset outside the run, whose folder nnU-Net would replace", ("train --resume", "train --add-cycle"), REFUSED, "name_a_dataset_elsewhere"),
     Check(CODE, "member", "run a function when it is unpickled", READ_MEMBERS, LEFT_OUT, "pickle_a_member"),
     Check(CODE, "member", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_a_member"),
     Check(CODE, "checkpoint_latest.pth", "run a function when it is unpickled", ("train --resume",), REFUSED, "pickle_the_latest_state"),
@@ -69,19 +69,19 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "checkpoint_final.pth", "run a function when it is unpickled", ("train --add-cycle",), REFUSED, "pickle_the_final_state"),
     Check(CODE, "checkpoint_final.pth", "run a function when it is unpickled", ("inspect", "predict"), NOT_READ, "pickle_the_final_state"),
     Check(CODE, "preprocessed .pkl", "run a function when it is unpickled", ("train --resume",), REFUSED, "pickle_properties"),
-    Check(CODE, "preprocessed .b2nd", "name a compression, for which blosc2 starts Python", ("train --resume",), REFUSED, "forge_codecs"),
+    Check(CODE, "preprocessed .b2nd", "name a codec for which blosc2 starts Python", ("train --resume",), REFUSED, "forge_codecs"),
     Check(CODE, "preprocessed .b2nd", "name another file, an address or an expression to compute", ("train --resume",), REFUSED, "nnunet/test_preprocessed.py::test_anything_but_a_plain_array_is_refused"),
     Check(CODE, "preprocessed .npz", "run a function when it is unpickled", ("train --resume",), REFUSED, "replace_arrays"),
-    Check(CODE, "train.log and progress.jsonl", "be a link to a file that a shell runs", ("train --resume", "train --add-cycle"), REFUSED, "link_logs"),
-    Check(CODE, "use_log.csv of a study", "be a link to a file that a shell runs", ("Review (dock)",), "The use is not recorded, and a sentence says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),
-    Check(CODE, "splits, fingerprint, job.json and progress.jsonl", "contain a command of the shell", ("train --resume", "inspect", "predict"), TEXT, "write_commands"),
+    Check(CODE, "train.log and progress.jsonl", "be a link to a file that the shell runs", ("train --resume", "train --add-cycle"), REFUSED, "link_logs"),
+    Check(CODE, "use_log.csv of a study", "be a link to a file that the shell runs", ("Review (dock)",), "The use is not recorded, and a message says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),
+    Check(CODE, "splits, fingerprint, job.json and progress.jsonl", "contain a shell command", ("train --resume", "inspect", "predict"), TEXT, "write_commands"),
     Check(CODE, "layers of an epoch (.npz)", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_layers"),
     Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue",), REFUSED, "pickle_posteriors"),
-    Check(CODE, "study.json and review.json", "contain a command of the shell and a path", ("evaluate-queue",), TEXT, "write_commands_into_studies"),
+    Check(CODE, "study.json and review.json", "contain a shell command and a path", ("evaluate-queue",), TEXT, "write_commands_into_studies"),
     Check(CODE, "probabilities (.npz)", "run a function when it is unpickled", ("evaluate",), REFUSED, "pickle_probabilities"),
-    Check(CODE, "Info.cfg", "contain a command of the shell", ("prepare acdc",), TEXT, "write_commands_into_acdc"),
-    Check(CODE, "table of M&Ms", "contain a command of the shell and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
-    Check(CODE, "DICOM", "have UIDs and names that are commands of the shell and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
+    Check(CODE, "Info.cfg", "contain a shell command", ("prepare acdc",), TEXT, "write_commands_into_acdc"),
+    Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
+    Check(CODE, "DICOM", "have UIDs and names that are shell commands and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
     Check(CODE, "text of any file", "become part of a page as HTML", ("evaluate", "predict", "Review (dock)"), TEXT, "app/report/test_html.py::test_values_are_escaped"),
 )
 # fmt: on
