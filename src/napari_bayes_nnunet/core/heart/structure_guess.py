@@ -18,12 +18,12 @@ ENCLOSED: Final = 0.5
 BESIDE: Final = 0.5
 """Share of the slices with MYO and RV in which they touch."""
 MOST_STRUCTURES: Final = 8
-"""Most values among which a heart is looked for, because every pair of them is compared."""
+"""Most values in which a heart is searched for, because every pair is compared."""
 HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
 
 
 def guess_structures(labels: NDArray[Any]) -> dict[int, Structure]:
-    """Return value → structure of (Z, Y, X) labels of a short-axis stack, {} if it is unclear.
+    """Return value → structure of (Z, Y, X) labels of a short-axis stack, {} if unclear.
 
     The value that encloses another in most of its slices is the MYO, and the enclosed one the LV.
     If there is exactly one more value and it touches the MYO, it is the RV. Among more than

@@ -25,9 +25,9 @@ NO_DICOM = "{path} does not contain DICOM images with a position in the patient.
 NO_SHORT_AXIS = "No short-axis cine was found among {stacks}."
 SEVERAL_SHORT_AXES = "{count} short-axis cines were found ({stacks})."
 INVALID_UIDS = (
-    "{count} of {images} DICOM images have UIDs that the standard does not allow, as some "
-    "anonymisers make them. DICOM SEG and SR repeat these UIDs to refer to the images, so an "
-    "archive may refuse the files."
+    "{count} of {images} DICOM images have UIDs that the standard does not allow. Some anonymisers "
+    "write such UIDs. DICOM SEG and SR repeat them to refer to the images, so an archive may "
+    "refuse the files."
 )
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
