@@ -114,6 +114,14 @@ def test_every_protocol_of_python_3_is_read(protocol: int, tmp_path: Path) -> No
     assert_same(read_properties(tmp_path / "a.pkl"), content)
 
 
+def test_lists_that_repeat_each_other_are_read_once(tmp_path: Path) -> None:
+    nested: list[Any] = []
+    for _ in range(60):
+        nested = [nested, nested]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"shape": nested}))
+    assert read_properties(tmp_path / "a.pkl").keys() == {"shape"}
+
+
 def test_code_in_the_properties_is_not_run(case: Path, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     file = file_of(case, ".pkl")

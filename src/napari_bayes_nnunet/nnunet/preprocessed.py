@@ -87,7 +87,7 @@ def read_properties(file: Path) -> dict[str, Any]:
     try:
         content = file.read_bytes()
         _check_memo(content)
-        properties = _without_stand_ins(_PropertiesUnpickler(io.BytesIO(content)).load())
+        properties = _without_stand_ins(_PropertiesUnpickler(io.BytesIO(content)).load(), {})
         if not isinstance(properties, dict):
             raise TypeError
     except pickle.UnpicklingError as error:
@@ -162,12 +162,20 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-def _without_stand_ins(value: Any) -> Any:
+def _without_stand_ins(value: Any, done: dict[int, Any]) -> Any:
+    """Return a value with real arrays; ``done`` has what was made of objects that occur again.
+
+    Without it, a list of lists that hold each other twice would take years.
+    """
+    if id(value) in done:
+        return done[id(value)]
+    made = value.array if isinstance(value, _NumberArray) else value
     if isinstance(value, dict):
-        return {key: _without_stand_ins(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_without_stand_ins, value))
-    return value.array if isinstance(value, _NumberArray) else value
+        made = {key: _without_stand_ins(item, done) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        made = type(value)(_without_stand_ins(item, done) for item in value)
+    done[id(value)] = made
+    return made
 
 
 def _check_memo(content: bytes) -> None:
