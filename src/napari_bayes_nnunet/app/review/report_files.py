@@ -29,8 +29,7 @@ def write_numbers(
     An unknown number is an empty field; spreads are sample SDs over the members. Raises DataError
     if the file cannot be written.
     """
-    rows: list[Sequence[Any]] = []
-    rows.append(_COLUMNS)
+    rows: list[Sequence[Any]] = [_COLUMNS]
     for name in all_names(before, after):
         either = after.get(name) or before[name]
         # Some spreadsheets do not read CSV as UTF-8.

@@ -46,10 +46,10 @@ class TrainingRequest:
     ``None`` stands for the value that the run was started with, else for the preset's value, and
     for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
     ``dropout_placement`` "encoder". ``dropout`` is the probability that a channel is dropped in the
-    blocks of the placement (for mc-dropout). ``keep_trajectory``
-    stores some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle``
-    trains a finished one for one more cycle. ``labels`` are names of label values that replace
-    those of the dataset. ``command`` is recorded.
+    blocks of the placement (for mc-dropout). ``keep_trajectory`` stores some layers of every epoch.
+    ``resume`` continues an interrupted training, ``add_cycle`` trains a finished one for one more
+    cycle. ``labels`` are names of label values that replace those of the dataset. ``command`` is
+    recorded.
     """
 
     dataset: Path

@@ -182,9 +182,8 @@ def _one_line(text: str) -> str:
 
 def _row(line: str) -> UseRow | None:
     try:
-        time, phase, z, seconds, tool, inside, outside, threshold, state = next(
-            iter(csv_rows([line]))
-        )
+        (fields,) = csv_rows([line])
+        time, phase, z, seconds, tool, inside, outside, threshold, state = fields
         return UseRow(
             time=datetime.fromisoformat(time),
             phase=int(phase) if phase else None,
