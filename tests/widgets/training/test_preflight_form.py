@@ -702,3 +702,6 @@ def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> Non
     assert form.preflight.ready
     form.structures.table.table.item(3, 1).setText("RV")  # twice
     assert form.label_names is None
+    with qtbot.assertNotEmitted(form.changed, wait=300):
+        pass  # nothing is assessed with the names of the dataset instead
+    assert form.preflight is None

@@ -293,7 +293,9 @@ class PreflightForm(QWidget):
         dataset, checks = self._dataset, self._checks
         if dataset is None or checks is None:
             return
-        if self.patients.pattern is None:
+        # Wrong names of structures are not left out in silence: they would need a new training.
+        is_named = self._continues_run or not lacks_lv(dataset.labels)
+        if self.patients.pattern is None or (self.structures.problem and not is_named):
             self.changed.emit()
             return
         work = partial(_assess_steps, self._assess, self._request(dataset), dataset, checks)
