@@ -47,6 +47,25 @@ def test_deflated_file_is_read_up_to_a_limit(
     assert read_images(image_file) == []
 
 
+def test_damaged_deflated_file_is_left_out(image_file: Path) -> None:
+    image = pydicom.dcmread(image_file)
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.save_as(image_file)
+    length = pydicom.dcmread(image_file).file_meta.FileMetaInformationGroupLength
+    begin = 144 + length  # after the preamble and the length itself
+    image_file.write_bytes(image_file.read_bytes()[:begin] + b"\xff" * 100)
+    assert read_images(image_file) == []
+
+
+def test_endlessly_nested_sequences_are_left_out(image_file: Path) -> None:
+    image = pydicom.dcmread(image_file, stop_before_pixels=True)
+    image.save_as(image_file)
+    nested = b"\x40\x00\x75\x02SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4
+    with image_file.open("ab") as stream:
+        stream.write(nested * 5000)
+    assert read_images(image_file) == []
+
+
 def test_file_with_billions_of_frames_is_left_out(image_file: Path) -> None:
     image = pydicom.dcmread(image_file)
     image.NumberOfFrames = 2**31 - 1

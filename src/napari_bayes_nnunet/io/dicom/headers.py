@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ from pydicom.uid import UID
 from .limits import MOST_FRAMES, read_dicom_file
 
 Vector: TypeAlias = tuple[float, ...]
-DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, struct.error)
+DAMAGED = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(RecursionError, struct.error, zlib.error),
+)
 """Errors that pydicom raises for a truncated or damaged header."""
 DERIVED = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "REG", "OT")
 """Modalities of files that are derived from images."""
