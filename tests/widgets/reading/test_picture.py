@@ -237,6 +237,14 @@ def test_a_renamed_layer_is_recognised(viewer, make_picture) -> None:
     assert told == []
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_only_saved_labels_leave_with_their_image(viewer, make_picture, saved: bool) -> None:
+    picture = make_picture()
+    viewer.layers.remove(picture.image)
+    picture.leave(saved=saved)
+    assert (picture.edited in viewer.layers) is not saved
+
+
 @pytest.mark.parametrize(("saved", "end"), [(True, CLOSED), (False, CLOSED_UNSAVED)])
 def test_the_corrected_labels_stay_after_closing(viewer, make_picture, qtbot, saved, end) -> None:
     picture, told = make_picture(), []

@@ -174,13 +174,14 @@ class ReviewPicture(QObject):
         """Close, and leave the edited labels on screen, which can no longer be changed.
 
         The uncorrected prediction must not take their place. Without the image there is nothing to
-        show, and the labels could be taken for those of another image, so they are removed.
+        show, and the labels could be taken for those of another image, so they are removed; but
+        not if they are unsaved, because they are nowhere else.
         """
         self.close()
-        if self._is_black:
+        if saved and self._is_black:
             results = result_layers(self._viewer, self.image).values()
             remove_layers(self._viewer, self.edited, *results, self.image)
-        elif self.image not in self._viewer.layers:
+        elif saved and self.image not in self._viewer.layers:
             remove_layers(self._viewer, self.edited)
         elif self.edited in self._viewer.layers:
             show_as_closed(self.edited, saved=saved)
