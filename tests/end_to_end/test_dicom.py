@@ -94,7 +94,7 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
         for w in viewer.window.dock_widgets.values()
         if getattr(w, "controller", None) is controller
     )
-    answers = iter([str(images), str(tmp_path / "out")])
+    answers = iter([str(tmp_path / "out")])  # the folder of the images is known
     monkeypatch.setattr(review, "_ask_folder", lambda *_: next(answers))
     review.forms.export.dicom_button.click()
     wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
