@@ -25,7 +25,12 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, PATIENT_OF_0_1_0
-from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
+from napari_bayes_nnunet.io.dataset.raw_dataset import (
+    Split,
+    patient_splits,
+    read_dataset,
+    splits_to_json,
+)
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
 from ...helpers.hearts import make_dataset
@@ -135,6 +140,18 @@ def test_the_datasets_own_split_is_taken_unasked(tmp_path):
     given = tmp_path / "given.json"
     given.write_text(json.dumps(splits_to_json(by_patient)))
     assert choose_splits(asked(split=given), data, "0", frozen=None) == by_patient
+
+
+def test_a_run_that_lost_its_split_keeps_its_patients(tmp_path):
+    """Version 0.1.0 took two phases of this name for two patients."""
+    data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
+    names = ["p1_phase01", "p1_phase02", "p2_phase01", "p2_phase02"]
+    cases = [replace(case, name=name) for case, name in zip(data.cases, names, strict=True)]
+    data = replace(data, cases=tuple(cases))
+    pattern = replace(RECORD, patient="").patient_pattern
+    splits = choose_splits(asked(), data, "0", frozen=None, pattern=pattern)
+    assert splits == patient_splits(names, pattern=pattern, training_only={})
+    assert splits != choose_splits(asked(), data, "0", frozen=None)
 
 
 def test_a_split_within_a_patient_is_refused(tmp_path):

@@ -94,12 +94,13 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
         pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None
-        splits = choose_splits(request, dataset, fold, frozen=frozen)
+        pattern = request.patient or record.patient_pattern
+        splits = choose_splits(request, dataset, fold, frozen=frozen, pattern=pattern)
         if request.resume:
             _check_same_split(record, fold, splits, frozen=frozen)
             splits = _as_recorded(record, fold, splits)
         else:
-            _check_patients(request.patient or record.patient_pattern, fold, splits)
+            _check_patients(pattern, fold, splits)
             record = _with_fold(record, dataset, fold, splits)
         yield TrainingJob(
             request=request,

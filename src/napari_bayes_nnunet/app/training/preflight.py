@@ -132,7 +132,7 @@ def assess_request(
         problems.append(DatasetProblem(_too_few_patients(patients), dataset.path))
     else:
         with _noting_errors(problems, file):
-            splits = choose_splits(request, dataset, fold, frozen=frozen)
+            splits = choose_splits(request, dataset, fold, frozen=frozen, pattern=pattern)
     uses = _uses(request, patients, splits, fold, settled)
     if splits is not None:
         problems += _split_problems(patients, uses, fold, file)

@@ -250,19 +250,25 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
 
 
 def choose_splits(
-    request: TrainingRequest, dataset: RawDataset, fold: str, *, frozen: Path | None
+    request: TrainingRequest,
+    dataset: RawDataset,
+    fold: str,
+    *,
+    frozen: Path | None,
+    pattern: str = DEFAULT_PATIENT,
 ) -> list[Split] | None:
     """Return the folds: ``frozen`` ones of the run, those of a file or the dataset, or by patient.
 
-    None for the fold "all". Raises AppError if the fold does not exist, or if the request asks for
-    folds that differ from those of the run.
+    ``pattern`` is that of the run for the patient, if the request has none. None for the fold
+    "all". Raises AppError if the fold does not exist, or if the request asks for folds that differ
+    from those of the run.
     """
     if fold == "all":
         return None
     names = [case.name for case in dataset.cases]
     splits = None if frozen is None else read_splits(frozen, names)
     if splits is None or request.split or request.patient:
-        requested = _new_splits(request, dataset, names)
+        requested = _new_splits(request, dataset, names, request.patient or pattern)
         if splits not in (None, requested):
             setting = Setting("split" if request.split else "patient")
             raise AppError(
@@ -281,15 +287,13 @@ def choose_splits(
     return splits
 
 
-def _new_splits(request: TrainingRequest, dataset: RawDataset, names: list[str]) -> list[Split]:
+def _new_splits(
+    request: TrainingRequest, dataset: RawDataset, names: list[str], pattern: str
+) -> list[Split]:
     own = dataset.path / "splits_final.json"
     file = request.split or (own if own.is_file() else None)
     if file is None:
-        return patient_splits(
-            names,
-            pattern=request.patient or DEFAULT_PATIENT,
-            training_only=dataset.corrections,
-        )
+        return patient_splits(names, pattern=pattern, training_only=dataset.corrections)
     return read_splits(file, names)
 
 
