@@ -64,17 +64,18 @@ def shown_cases(
     if images is not None:
         check_folder(images, "images")
     folders = {method.name: method.folder for method in methods if method.folder is not None}
-    for case, is_good in chosen_cases(methods):
-        pairs = {name: _pair(folder, labels, case) for name, folder in folders.items()}
+    chosen = chosen_cases(methods)
+    names = [case for case, _ in chosen]
+    references = {name: match_references(f, names, labels) for name, f in folders.items()}
+    for case, is_good in chosen:
+        pairs = {
+            name: read_pair(folder, labels, case, reference_case=references[name].get(case))
+            for name, folder in folders.items()
+        }
         if pairs:
             folder = images or _images_folder(labels)
             has_references = folder.is_dir() and folder.samefile(labels)
             yield _shown(case, is_good, pairs, methods, folder, has_references=has_references)
-
-
-def _pair(folder: Path, labels: Path, case: str) -> CasePair:
-    reference = match_references(folder, [case], labels).get(case)
-    return read_pair(folder, labels, case, reference_case=reference)
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
