@@ -180,11 +180,11 @@ class Statement:
             Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
         )
         try:
-            told = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
-            told.text()
+            restored = cls(str(content["template"]), tuple(remedies), _restored(content["values"]))
+            restored.text()
         except (LookupError, AttributeError) as error:
             raise ValueError from error
-        return told
+        return restored
 
 
 def statement(template: str, *remedies: Remedy | Action, **values: Any) -> Statement:

@@ -34,6 +34,15 @@ def parts(content: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def refusal(change: Change) -> str:
+    """Return the template of the error that changed plans raise."""
+    content = plans()
+    change(content)
+    with pytest.raises(DataError) as caught:
+        check_plans(content)
+    return caught.value.statement.template
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_planned_networks_are_accepted(residual: bool) -> None:
     check_plans(plans(residual=residual))
@@ -67,11 +76,7 @@ def test_planned_networks_are_accepted(residual: bool) -> None:
     ],
 )
 def test_a_name_outside_of_nnunet_is_refused(change: Change) -> None:
-    content = plans()
-    change(content)
-    with pytest.raises(DataError) as caught:
-        check_plans(content)
-    assert caught.value.statement.template == FOREIGN_PART
+    assert refusal(change) == FOREIGN_PART
 
 
 @pytest.mark.parametrize(
@@ -86,11 +91,7 @@ def test_a_name_outside_of_nnunet_is_refused(change: Change) -> None:
     ],
 )
 def test_a_path_in_place_of_a_name_is_refused(change: Change) -> None:
-    content = plans()
-    change(content)
-    with pytest.raises(DataError) as caught:
-        check_plans(content)
-    assert caught.value.statement.template == FOREIGN_PATH
+    assert refusal(change) == FOREIGN_PATH
 
 
 @pytest.mark.parametrize(
@@ -104,11 +105,7 @@ def test_a_path_in_place_of_a_name_is_refused(change: Change) -> None:
     ],
 )
 def test_entries_of_another_type_are_refused(change: Change, template: str) -> None:
-    content = plans()
-    change(content)
-    with pytest.raises(DataError) as caught:
-        check_plans(content)
-    assert caught.value.statement.template == template
+    assert refusal(change) == template
 
 
 def test_a_foreign_reader_in_the_dataset_is_refused() -> None:
