@@ -103,6 +103,14 @@ def test_only_the_picture_can_be_shown(names) -> None:
     assert names.picture.isVisibleTo(names)
 
 
+def test_an_empty_table_is_hidden(names) -> None:
+    assert not names.table.isVisibleTo(names)
+    names.ask(UNKNOWN, example())
+    assert names.table.isVisibleTo(names)
+    names.ask({}, None)
+    assert not names.table.isVisibleTo(names)
+
+
 def test_labels_have_the_colours_of_their_structures() -> None:
     assert label_colors(HEART) == {1: CARDIAC["RV"], 2: CARDIAC["MYO"], 3: CARDIAC["LV"]}
     assert len({*label_colors({0: "background", 1: "LV", 2: "", 3: ""}).values()}) == 3

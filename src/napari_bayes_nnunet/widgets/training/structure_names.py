@@ -32,6 +32,7 @@ class StructureNames(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._guessed: dict[int, str] = {}
+        self._is_editable = True
         self.picture = LabelPicture()
         self.table = LabelNames()
         self.hint = MessageLabel(level="warning")
@@ -44,6 +45,7 @@ class StructureNames(QWidget):
         column.addWidget(self.table.problem_text)
         column.addWidget(self.hint)
         self.table.changed.connect(self._on_changed)
+        self._show_table()
 
     @property
     def names(self) -> dict[int, str]:
@@ -56,20 +58,26 @@ class StructureNames(QWidget):
         return self.table.problem
 
     def set_editable(self, editable: bool) -> None:
-        """Show the table, or only the picture."""
-        self._rows.setRowVisible(0, editable)
+        """Show the table if it has names, or only the picture."""
+        self._is_editable = editable
+        self._show_table()
 
     def ask(self, names: Mapping[int, str], example: LabelExample | None) -> None:
         """Show ``names``; the guess of ``example`` replaces those without a meaning."""
         proposed = propose_names(names, example.guess if example is not None else {})
         self._guessed = {v: name for v, name in proposed.items() if name != names[v]}
         self.table.set_names(proposed)
+        self._show_table()
         self.set_example(example)
 
     def set_example(self, example: LabelExample | None) -> None:
         """Show the slice of ``example``, None to hide it."""
         self.picture.set_example(example, self.names)
         self._show_hint()
+
+    def _show_table(self) -> None:
+        """Show the table if its names can be edited; hide it while there are none."""
+        self._rows.setRowVisible(0, self._is_editable and bool(self.names))
 
     def _on_changed(self) -> None:
         self.picture.set_names(self.names)
