@@ -34,6 +34,7 @@ from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
 from napari_bayes_nnunet.widgets.layers.viewing import zoom_to_labels
+from napari_bayes_nnunet.widgets.reading.numbers import FLASH_MS
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
@@ -169,7 +170,9 @@ def train(dataset: Path, run: Path) -> None:
     ):
         dock.new.data.choose(dataset)
         dock.new.schedule.choose_preset("quick")
-        wait_until(lambda: dock.new.preflight.preflight is not None)
+        check = dock.new.preflight
+        wait_until(lambda: check.preflight is not None and bool(check.structures.names))
+        wait_until(lambda: check.devices.count() > 1)
         take_whole_dock(dock, "train_new")
         dock.follow(run)
         wait_until(lambda: bool(dock.progress.reports))
@@ -199,6 +202,7 @@ def review() -> None:
         viewer.screenshot(picture("review_answer"))
         take_part(dock.forms.corrections, "review_correct")
         controller.corrections.discard_preview()
+        wait(FLASH_MS)  # changed numbers are highlighted
         take_part(dock.forms.numbers, "review_numbers")
         dock.forms.export.parentWidget().show()
         take_part(dock.forms.export, "review_export")
