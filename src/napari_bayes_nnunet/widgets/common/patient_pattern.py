@@ -13,9 +13,9 @@ from .form import NarrowComboBox
 
 OWN = "own"
 PATTERNS = {
-    DEFAULT_PATIENT: "Text before the session or phase",
-    r"^([^_]+)": "Text before the first _",
-    r"^(.+)_": "Text before the last _",
+    DEFAULT_PATIENT: "Before the session or phase",
+    r"^([^_]+)": "Before the first _",
+    r"^(.+)_": "Before the last _",
     r"^(.+)$": "The whole name",
     OWN: "Own pattern…",
 }
