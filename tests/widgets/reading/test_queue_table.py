@@ -70,6 +70,13 @@ def test_a_row_has_all_columns(table: QueueTable) -> None:
     assert re.findall(r"[\d.]+", place) == ["1", "1", "3.21"]
 
 
+def test_the_decision_hides_an_edit_in_the_column(table: QueueTable) -> None:
+    states = ("edited, reviewed", "edited, flagged", "edited")
+    table.set_items([QueueRow(1, z, "LV", 1.0, state) for z, state in enumerate(states)])
+    assert [texts(table, row)[-1] for row in range(3)] == ["reviewed", "flagged", "edited"]
+    assert table.table.rows[0].help.splitlines()[1] == states[0]
+
+
 def test_a_click_and_the_arrow_keys_choose(table: QueueTable, heard: Any, qtbot: Any) -> None:
     click(table, 2, qtbot)
     qtbot.keyClick(table.table, Qt.Key.Key_Down)

@@ -11,12 +11,13 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from ...core.counts import format_count
 from ..common.dock import form_layout, row_label
@@ -96,7 +97,9 @@ class CorrectionForm(QWidget):
         self.structures = StructureChips()
         self.finished = FinishedBoxes()
         self.level = LevelSlider()
-        self.alternative = QLabel()
+        self.alternative = QElidingLabel()
+        # Or a longer text would widen the dock beyond its window.
+        self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.previous_button = _button("", "previous alternative")
         self.next_button = _button("", "next alternative")
         self.take_button = _button("Use this", "accept")
@@ -165,7 +168,7 @@ class CorrectionForm(QWidget):
             alternatives = format_count(count, "alternative")
             text = f"{alternatives} from {format_count(total, 'member')}"
         else:
-            text = f"Alternative {number} of {count}, from {members} of {total} members"
+            text = f"{number} of {count}, from {members} of {total} members"
         self.alternative.setText(text)
         self._number = number
         self._enable()

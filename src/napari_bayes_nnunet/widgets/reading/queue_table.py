@@ -18,7 +18,7 @@ from ..common.dock import MessageLabel
 from ..common.levels import Level
 from ..common.rows_table import SHARE_ROLE, Column, Row, RowsTable
 from .heat_grid import format_score
-from .marks import FLAGGED, REVIEWED
+from .marks import FLAGGED, MARKS, REVIEWED
 
 QUEUE_COLUMNS = (
     Column("#", "Position in the queue; 1 is the most urgent."),
@@ -154,9 +154,14 @@ def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
     score = format_score(item.score)
     place = f"Slice {item.z + 1}" + (f", phase {phase}" if phase else "")
     help_text = f"{place}, {item.structure}: {score} {unit}".rstrip() + f"\n{item.state}".rstrip()
-    cells = (str(rank), str(item.z + 1), phase, item.structure, score, item.state)
+    cells = (str(rank), str(item.z + 1), phase, item.structure, score, _short_state(item.state))
     share = item.score / top if top > 0 else 0.0
     return Row(cells, help_text, _level(item.state), share=share)
+
+
+def _short_state(state: str) -> str:
+    """Return the first mark of a state, because two do not fit into the column."""
+    return next((mark for mark in MARKS if mark in state), state)
 
 
 def _level(state: str) -> Level:
