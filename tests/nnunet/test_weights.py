@@ -25,16 +25,19 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
 )
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet.plans import open_plans
 from napari_bayes_nnunet.nnunet.weights import (
     EXTRA_TENSOR,
     FILLS_MEMORY,
     LACKS_WEIGHTS,
+    MOST_WEIGHTS,
     NO_TENSOR,
     NOT_FINITE_WEIGHTS,
     OTHER_TENSOR_SHAPE,
     RUNS_CODE,
     WRONG_AXES,
     WRONG_CHECKSUM,
+    build_network,
     check_member,
     expected_shapes,
     mean_weights,
@@ -462,6 +465,23 @@ def test_plans_without_a_network_are_refused(changes: dict[str, Any]) -> None:
         expected_shapes(make_plans(**changes), DATASET, "2d")
     assert caught.value.values["configuration"] == "2d"
     assert caught.value.values["reason"]
+
+
+@pytest.mark.parametrize("kernel", [3, 64])
+def test_network_that_fills_the_memory_is_not_built(kernel: int) -> None:
+    """The numbers are those that plans.json may have; weights that repeat take no space."""
+    huge = make_plans(features_per_stage=[4096] * 3, kernel_sizes=[[kernel, kernel]] * 3)
+    manager = open_plans(huge, DATASET)
+    with pytest.raises(ModelError) as caught:
+        build_network(manager, manager.get_configuration("2d"), DATASET)
+    assert caught.value.values["weights"] > MOST_WEIGHTS
+
+
+def test_tensor_that_repeats_a_number_is_refused(tmp_path: Path) -> None:
+    weights = {"a": torch.zeros(1).expand(1000, 1000)}
+    torch.save({"network_weights": weights}, tmp_path / "a.pth")
+    assert (tmp_path / "a.pth").stat().st_size < 10_000
+    assert check_member(tmp_path / "a.pth", {"a": torch.Size([1000, 1000])})
 
 
 def edit_pickle(file: Path, change: Callable[[bytes], bytes]) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 StateDict = dict[str, torch.Tensor]
 Shapes = Mapping[str, torch.Size]
 LARGEST_LAYER = 100_000
+MOST_WEIGHTS = 2**29
+"""Weights of the largest network; nnU-Net's residual presets have a fifth of them."""
 
 UNUSABLE = "{file} cannot be used, because {reason}. Replace it with an intact copy."
 LACKS_WEIGHTS = "it is not an nnU-Net v2 checkpoint (it has no network_weights)"
@@ -44,6 +47,10 @@ RUNS_CODE = "it would run code ({names}), and only weights are accepted"
 FILLS_MEMORY = "it would take far more memory than its weights need"
 WRONG_CHECKSUM = "the file is damaged (its content does not match its checksum)"
 NOT_FINITE_WEIGHTS = "its weights are not all finite numbers ({tensor})"
+LARGE_NETWORK = (
+    "The network in plans.json has {weights:.3g} weights, but at most {most:.3g} can be used. Copy "
+    "the plans again from where they were made."
+)
 NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
 OTHER_TENSOR_SHAPE = "its architecture differs: {tensor} is {shape}, but {expected} in plans.json"
 EXTRA_TENSOR = "its architecture differs: {tensor} is not in plans.json"
@@ -226,12 +233,14 @@ def build_network(
     """Return the network of the plans, without deep supervision and with arbitrary weights.
 
     nnU-Net's trainers call the same function, but importing a trainer takes three times as long as
-    all imports of a segmentation.
+    all imports of a segmentation. Raises ModelError, before memory is allocated, if the network has
+    more than `MOST_WEIGHTS`.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
-    network: torch.nn.Module = get_network_from_plans(
+    build = partial(
+        get_network_from_plans,
         configuration.network_arch_class_name,
         configuration.network_arch_init_kwargs,
         configuration.network_arch_init_kwargs_req_import,
@@ -240,6 +249,11 @@ def build_network(
         allow_init=False,
         deep_supervision=False,
     )
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in build().parameters())
+    if weights > MOST_WEIGHTS:
+        raise ModelError(LARGE_NETWORK, weights=weights, most=MOST_WEIGHTS)
+    network: torch.nn.Module = build()
     return network
 
 
@@ -330,7 +344,13 @@ def _architecture_difference(weights: StateDict, expected: Shapes) -> str:
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and tensor.is_floating_point()
+    """Return whether a tensor is dense and real, and does not repeat a part of its file.
+
+    A repeated number takes no space in the file, but in the network.
+    """
+    if tensor.layout != torch.strided or not tensor.is_floating_point():
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.nbytes
 
 
 def _why_not_finite(weights: StateDict) -> str:
