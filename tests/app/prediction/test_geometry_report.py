@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import COMPARED_BY_VOXEL, evaluate
-from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.app.prediction.geometry_report import (
+    SKEWED,
+    SLICES_STORED,
+    TWO_VOXEL_SIZES,
+    with_geometry,
+)
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest, check_request
 from napari_bayes_nnunet.app.prediction.resume_check import (
@@ -146,7 +152,7 @@ def test_usual_image_has_no_note_on_geometry(usual: Path) -> None:
     report = read_report(usual)
     assert report["spacing_from"] == "pixdim"
     assert "volumes_ml_by_pixdim" not in report
-    assert all(note not in report["notes"] for note in (SLICES_STORED, TWO_VOXEL_SIZES))
+    assert all(note not in report["notes"] for note in (SLICES_STORED, TWO_VOXEL_SIZES, SKEWED))
     assert report["warnings"] == []
 
 
@@ -170,6 +176,20 @@ def test_affine_decides_the_volumes_and_report_has_both(ensemble: Ensemble, tmp_
     )
     assert said in outcome.notes
     assert said in report["notes"]
+
+
+@pytest.mark.parametrize(("shear", "skew"), [(0.1, None), (1.0, 0.5**0.5)])
+def test_skewed_axes_are_noted_with_their_factor(
+    tmp_path: Path, shear: float, skew: float | None
+) -> None:
+    affine = np.diag([1.2, 1.9, 10, 1])
+    affine[0, 2] = shear * 10
+    nib.save(nib.Nifti1Image(made_image((4, 50, 40)).T, affine), tmp_path / "heart.nii")
+    geometry = read_volume(tmp_path / "heart.nii").geometry
+    notes = [] if skew is None else [SKEWED.format(factor=skew)]
+    assert with_geometry({}, geometry)["notes"] == notes
+    given = replace(geometry, given_spacing=(10.0, 1.9, 1.2))
+    assert with_geometry({}, given)["notes"] == []
 
 
 def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ TWO_VOXEL_SIZES: Final = (
     "{pixdim} mm in its pixdim. The affine was used. With pixdim, all volumes would be "
     "{factor:.3g} times as large."
 )
+SKEWED: Final = (
+    "The axes of the image are not perpendicular in its header, but were treated as if they were. "
+    "By the affine, all volumes would be {factor:.3g} times as large. Resample the image to "
+    "perpendicular axes."
+)
 
 
 def with_geometry(
@@ -29,7 +34,8 @@ def with_geometry(
 ) -> dict[str, Any]:
     """Return the report with the spacing used, and notes on an unusual image file.
 
-    If pixdim and affine differ, the report has the volumes for both, unless a spacing was given.
+    If pixdim and affine differ, the report has the volumes for both. If a spacing was given, the
+    header's does not count.
     ``word`` turns a statement into text for the command line or the window.
     """
     about: dict[str, Any] = {
@@ -46,6 +52,8 @@ def with_geometry(
             for name, volume in report.get("volumes_ml", {}).items()
         }
         notes.append(_two_spacings(geometry.spacing, pixdim, factor))
+    if geometry.skew is not None and geometry.given_spacing is None:
+        notes.append(statement(SKEWED, factor=geometry.skew))
     return {**report, **about, "notes": [*report.get("notes", ()), *map(word, notes)]}
 
 

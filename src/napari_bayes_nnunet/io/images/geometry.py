@@ -123,6 +123,19 @@ class Geometry:
         return own, other if is_scale and not is_unit and not agree else None
 
     @property
+    def skew(self) -> float | None:
+        """Volume of a voxel by the affine as a share of that of a box with the same steps.
+
+        None if the axes are perpendicular, as those of scanners are, or the affine has no volume.
+        """
+        affine = np.array(self.parsed().get_best_affine(), dtype=np.float64)[:3, :3]
+        box = float(np.linalg.norm(affine, axis=0).prod())
+        if not (math.isfinite(box) and box > 0):
+            return None
+        share = abs(float(np.linalg.det(affine))) / box
+        return share if share < 1 - SAME_SPACING else None
+
+    @property
     def frame_time(self) -> float | None:
         """Time between two phases, ms; None if the file has no time unit or no duration."""
         header = self.parsed()
