@@ -91,7 +91,7 @@ class PresetValues:
     iterations_per_epoch: int = field(
         metadata={
             "label": "Iterations",
-            "unit": "an epoch",
+            "unit": "per epoch",
             "help": "Training steps in one epoch, each with one batch. The duration of the "
             "training is proportional to this number.",
         }

@@ -19,7 +19,7 @@ DATASET, FOLDERS, STUDIES = range(3)
 SOURCES = (
     ("An nnU-Net dataset", DATASET_HELP),
     (
-        "Two folders: images and labels",
+        "Image and label folders",
         "NIfTI files, matched by name. An nnU-Net dataset is made from them.",
     ),
     (

@@ -19,7 +19,7 @@ from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, heading, row_label
 from ..common.folder_row import FolderRow
 from .data_form import TrainingDataForm
-from .preflight_form import PreflightForm
+from .preflight_form import NO_DATA, PreflightForm
 from .schedule_form import ScheduleForm
 
 CONFIGURATION = "2d"
@@ -89,7 +89,7 @@ class NewTrainingForm(QWidget):
     def _find_missing(self) -> str:
         """Return a sentence on why the training cannot start, "" if it can."""
         if self.data.dataset is None:
-            return "Choose the data first."
+            return NO_DATA
         if self.schedule.values() is None:
             return self.schedule.problem
         if self.output.path is None:

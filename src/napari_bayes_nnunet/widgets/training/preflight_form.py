@@ -45,7 +45,7 @@ from .preflight_rows import (
 from .structure_names import StructureNames
 
 _ALL = "all"
-NO_DATA = "Choose the data first."
+NO_DATA = "Choose or make a dataset first."
 FOLD_HELP = (
     "The patients are divided into five folds. Those of the chosen fold are used for validation. "
     "“all” trains on every case, without validation."
