@@ -34,7 +34,6 @@ from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
 from napari_bayes_nnunet.widgets.layers.viewing import zoom_to_labels
-from napari_bayes_nnunet.widgets.reading.numbers import FLASH_MS
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
@@ -201,8 +200,9 @@ def review() -> None:
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review_answer"))
         take_part(dock.forms.corrections, "review_correct")
-        controller.corrections.discard_preview()
-        wait(FLASH_MS)  # changed numbers are highlighted
+        controller.corrections.accept_preview()  # so that predicted values differ
+        wait(DRAWN_AFTER_MS)
+        wait_until(lambda: not dock.forms.numbers.numbers.highlighted)
         take_part(dock.forms.numbers, "review_numbers")
         dock.forms.export.parentWidget().show()
         take_part(dock.forms.export, "review_export")
