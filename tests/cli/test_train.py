@@ -286,6 +286,15 @@ def test_missing_dataset_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", ["--batch-size", "--iterations-per-epoch"])
+def test_number_that_no_record_holds_is_refused(option, tmp_path):
+    """A record with such a number would be damaged for every later command."""
+    words = ["train", str(tmp_path / "none"), "--output", str(tmp_path / "run"), option, str(2**31)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
 def test_dataset_as_output_is_refused(hearts):
     assert refusal(hearts, "--output", hearts).endswith(advice(Action.OTHER_OUTPUT))
 

@@ -63,13 +63,13 @@ def schedule_command(file: Any, **flags: Any) -> None:
 @schedule_options
 @click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10_000),
     show_default="20 with presets paper and demo, else 10",
     help="Images that the network processes together; fewer need less memory.",
 )
 @click.option(
     "--iterations-per-epoch",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000),
     show_default="250 with preset paper, else 12",
     help="Batches of an epoch.",
 )
