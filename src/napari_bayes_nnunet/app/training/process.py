@@ -86,7 +86,8 @@ def start_training(
             stdin=subprocess.DEVNULL,
             stdout=handle,
             stderr=handle,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            # Unbuffered, so that what it printed stands before the traceback that ends it.
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
             **_detachment(),
         )
     except OSError as error:
