@@ -42,6 +42,7 @@ def modules(tmp_path_factory):
     ("use", "avoided"),
     [
         ("start", {*HEAVY}),
+        ("commands", {*HEAVY}),
         ("package", {*NETWORK, *WINDOW, "pandas", "matplotlib"}),
         ("core", {*NETWORK, *WINDOW, "pandas", "matplotlib"}),
         ("readers", {*NETWORK, *WINDOW, "pandas", "matplotlib", "highdicom"}),

@@ -14,9 +14,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 HEAVY = (
+    "numpy",
     *("torch", "nnunetv2", "napari", "qtpy", "pandas", "matplotlib", "matplotlib.pyplot"),
     *("highdicom", "scipy", "skimage", "sklearn", "pyqtgraph", "torch._dynamo"),
     "nnunetv2.training.nnUNetTrainer",
@@ -43,6 +42,11 @@ def start() -> None:
     importlib.import_module("napari_bayes_nnunet")
 
 
+def commands() -> None:
+    """Import the command line, from which the documentation is made without numpy."""
+    load("cli")
+
+
 def package() -> None:
     """Look up public names."""
     import napari_bayes_nnunet
@@ -54,6 +58,8 @@ def package() -> None:
 def core() -> None:
     """Import the layer core, and add a member to a posterior."""
     load_all("core")
+    import numpy as np
+
     from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 
     posterior = RunningPosterior()
@@ -146,7 +152,7 @@ def segmentation() -> None:
 
 
 USES: tuple[Callable[[], None], ...] = (
-    *(start, package, core, readers, review_report, files, results, plots),
+    *(start, commands, package, core, readers, review_report, files, results, plots),
     *(warm_up, opening, review, figures, everything, segmentation),
 )
 

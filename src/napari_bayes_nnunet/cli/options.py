@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 from ..core.problems import Problem
-from ..core.types import Spacing
+
+if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
+    from ..core.types import Spacing
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
