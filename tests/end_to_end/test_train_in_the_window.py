@@ -27,22 +27,37 @@ from ..helpers.hearts import make_dataset
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 PATIENTS = 4
-SLOT_S = 0.1
-"""Longest time that a slot of this package may block the main thread, seconds."""
+COMPUTED_S, WAITED_S = 0.1, 3.0
+"""Longest time for which a slot of this package may compute in the main thread, and block it.
+
+Only a wait of seconds is one of ours: beside other work a thread may not get a processor at once.
+"""
+
+
+def processor_time(thread: int) -> float:
+    """Return for how long a thread has computed, seconds; 0 where the system cannot tell."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(thread))
 
 
 class SlotClock:
     """Sampler of the time for which slots of this package block the main thread."""
 
     def __init__(self) -> None:
-        self._main = threading.main_thread().ident
+        self._main = threading.main_thread().ident or 0
         self._is_over = threading.Event()
-        self.held: dict[str, float] = {}
-        """Longest blocking time of every slot, seconds."""
+        self.held: dict[str, tuple[float, float]] = {}
+        """Longest computing and blocking time of every slot, seconds."""
 
     @property
-    def too_long(self) -> dict[str, float]:
-        return {slot: seconds for slot, seconds in self.held.items() if seconds > SLOT_S}
+    def too_long(self) -> dict[str, tuple[float, float]]:
+        limits = (COMPUTED_S, WAITED_S)
+        return {
+            slot: held
+            for slot, held in self.held.items()
+            if any(seconds > limit for seconds, limit in zip(held, limits, strict=True))
+        }
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -57,19 +72,23 @@ class SlotClock:
 
     def _sample(self) -> None:
         held: Any = None
-        since = 0.0
+        since = (0.0, 0.0)
         while not self._is_over.wait(0.002):
             slot = self._slot()
-            now = time.perf_counter()
+            now = (processor_time(self._main), time.perf_counter())
             if slot is None or slot is not held:
                 held, since = slot, now
             else:
                 name = f"{Path(slot.f_code.co_filename).name}: {slot.f_code.co_name}"
-                self.held[name] = max(self.held.get(name, 0.0), now - since)
+                longest = self.held.get(name, (0.0, 0.0))
+                self.held[name] = (
+                    max(longest[0], now[0] - since[0]),
+                    max(longest[1], now[1] - since[1]),
+                )
 
     def _slot(self) -> Any:
         """Return the outermost frame of this package in the main thread, None without one."""
-        frame = sys._current_frames().get(self._main or 0)
+        frame = sys._current_frames().get(self._main)
         outermost = None
         while frame is not None:
             if frame.f_code.co_filename.startswith(str(PACKAGE)):
@@ -126,7 +145,7 @@ def test_two_folders_to_a_segmented_heart(
         qtbot.waitUntil(lambda: dock.state.kind == "stopped")
     assert "Stopped" in dock.form.status.text()
     assert dock.form.resume_button.isEnabled()
-    print({slot: round(seconds, 3) for slot, seconds in clock.held.items() if seconds > 0.02})
+    print({slot: held for slot, held in clock.held.items() if max(held) > 0.02})
     assert not clock.too_long
 
 
