@@ -5,6 +5,7 @@ A classic file holds one image, an enhanced multi-frame file one per frame. Pixe
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 import zlib
@@ -12,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID
+from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
 
 from .limits import MOST_FRAMES, read_dicom_file
 
@@ -29,6 +30,12 @@ DAMAGED = (
 """Errors that pydicom raises for a truncated or damaged header."""
 DERIVED = ("SEG", "SR", "PR", "KO", "RTSTRUCT", "REG", "OT")
 """Modalities of files that are derived from images."""
+MONOCHROME: Final = ("MONOCHROME2", "MONOCHROME1")
+"""Kinds of grey pixels: the highest value is white, or black."""
+ROUGH_DIRECTION: Final = 0.01
+"""Largest error of the length of a direction, and of the cosine between rows and columns."""
+SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+"""First part of the classes of screenshots, which have no position in the patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +45,14 @@ class DicomImage:
     ``position`` of the first pixel's centre and ``orientation`` (row, then column direction) are
     DICOM's, in mm to the left, back and head. ``pixel_spacing`` (between rows, between columns)
     and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms.
-    A number is None if the file does not give it.
+    A number is None if the file does not give it. ``patient`` is the number of the patient, and
+    is only compared.
     """
 
     file: Path
     frame: int
     instance: str
+    patient: str
     study: str
     series: str
     series_number: int | None
@@ -76,14 +85,23 @@ def tolerant_reading() -> Iterator[None]:
 
 def read_images(file: Path) -> list[DicomImage]:
     """Return the images of a file that have a position in the patient; [] for any other file."""
+    try:
+        return images_of(file)
+    except (InvalidDicomError, *DAMAGED):
+        return []
+
+
+def images_of(file: Path) -> list[DicomImage]:
+    """Return the images of a file; [] for a DICOM file of another kind.
+
+    Raises InvalidDicomError for a file that is not DICOM, and one of `DAMAGED` for an image that is
+    damaged or has no valid position in the patient.
+    """
     with tolerant_reading():
-        try:
-            header = read_dicom_file(file, stop_before_pixels=True)
-            if not _is_image(header):
-                return []
-            return [_image(file, header, frame) for frame in range(_frames(header))]
-        except (InvalidDicomError, *DAMAGED):
+        header = read_dicom_file(file, stop_before_pixels=True)
+        if not _is_image(header):
             return []
+        return [_image(file, header, frame) for frame in range(_frames(header))]
 
 
 def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.Dataset:
@@ -97,14 +115,19 @@ def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.
 
 
 def _is_image(header: pydicom.Dataset) -> bool:
-    grey = header.get("SamplesPerPixel", 1) == 1
-    return "Rows" in header and grey and header.get("Modality") not in DERIVED
+    kind = str(header.get("SOPClassUID", ""))
+    if header.get("Modality") in DERIVED or kind.startswith(SECONDARY_CAPTURE):
+        return False
+    grey = str(header.get("PhotometricInterpretation", MONOCHROME[0])) in MONOCHROME
+    has_pixels = "Rows" in header or kind in (MRImageStorage, EnhancedMRImageStorage)
+    return has_pixels and grey and header.get("SamplesPerPixel", 1) == 1
 
 
 def _frames(header: pydicom.Dataset) -> int:
-    """Return the number of frames. Raises ValueError for more than any file has."""
+    """Return the number of frames. Raises ValueError for more than any file has or describes."""
     frames = int(header.get("NumberOfFrames") or 1)
-    if frames > MOST_FRAMES:
+    described = len(header.get("PerFrameFunctionalGroupsSequence") or [])
+    if frames > MOST_FRAMES or described not in (0, frames):
         raise ValueError("NumberOfFrames")
     return frames
 
@@ -116,11 +139,12 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
     heart, measures = group("CardiacSynchronizationSequence"), group("PixelMeasuresSequence")
     location, plane = group("PlanePositionSequence"), group("PlaneOrientationSequence")
     content, kind = group("FrameContentSequence"), group("MRImageFrameTypeSequence")
-    rate = _number("HeartRate", header)
+    rate = _positive(_number("HeartRate", header))
     return DicomImage(
         file=file,
         frame=frame,
         instance=str(header.get("SOPInstanceUID", "")),
+        patient=str(header.get("PatientID", "")),
         study=str(header.get("StudyInstanceUID", "")),
         series=str(header.get("SeriesInstanceUID", "")),
         series_number=_whole("SeriesNumber", header),
@@ -129,8 +153,8 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         kind=tuple(map(str, kind.get("FrameType") or header.get("ImageType") or ())),
         shape=(int(header.Rows), int(header.Columns)),
         position=_vector("ImagePositionPatient", 3, location, header),
-        orientation=_vector("ImageOrientationPatient", 6, plane, header),
-        pixel_spacing=_vector("PixelSpacing", 2, measures, header),
+        orientation=_orientation(plane, header),
+        pixel_spacing=_pixel_spacing(measures, header),
         thickness=_number("SpacingBetweenSlices", measures, header)
         or _number("SliceThickness", measures, header),
         number=_whole("InstanceNumber", header),
@@ -139,28 +163,55 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         else _number("TriggerTime", header),
         temporal_position=_whole("TemporalPositionIndex", content)
         or _whole("TemporalPositionIdentifier", header),
-        beat=_number("RRIntervalTimeNominal", heart)
-        or _number("NominalInterval", header)
+        beat=_positive(_number("RRIntervalTimeNominal", heart))
+        or _positive(_number("NominalInterval", header))
         or (60000 / rate if rate else None),
     )
 
 
 def _vector(name: str, length: int, *datasets: pydicom.Dataset) -> Vector:
-    """Return ``length`` numbers of the first data set that has them, or raise ValueError."""
+    """Return ``length`` finite numbers of the first data set that has them, or raise ValueError."""
     for dataset in datasets:
         if dataset.get(name):
             values = tuple(float(value) for value in dataset[name].value)
-            if len(values) == length:
+            if len(values) == length and all(map(math.isfinite, values)):
                 return values
     raise ValueError(name)
+
+
+def _orientation(*datasets: pydicom.Dataset) -> Vector:
+    """Return the directions of rows and columns. Raises ValueError if they are not perpendicular.
+
+    Their length is 1, as it has to be, but for rounding.
+    """
+    name = "ImageOrientationPatient"
+    values = _vector(name, 6, *datasets)
+    row, column = values[:3], values[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    across = sum(first * second for first, second in zip(row, column, strict=True))
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(across)) > ROUGH_DIRECTION:
+        raise ValueError(name)
+    return values
+
+
+def _pixel_spacing(*datasets: pydicom.Dataset) -> Vector:
+    """Return the distances of rows and columns. Raises ValueError if one is not above 0."""
+    values = _vector("PixelSpacing", 2, *datasets)
+    if min(values) <= 0:
+        raise ValueError("PixelSpacing")
+    return values
 
 
 def _number(name: str, *datasets: pydicom.Dataset) -> float | None:
     for dataset in datasets:
         value: Any = dataset.get(name)
-        if value not in (None, ""):
+        if value not in (None, "") and math.isfinite(float(value)):
             return float(value)
     return None
+
+
+def _positive(value: float | None) -> float | None:
+    return value if value is not None and value > 0 else None
 
 
 def _whole(name: str, *datasets: pydicom.Dataset) -> int | None:

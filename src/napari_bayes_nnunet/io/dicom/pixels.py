@@ -15,7 +15,14 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from .. import DataError
-from .headers import DAMAGED, DicomImage, functional_group, syntax_name, tolerant_reading
+from .headers import (
+    DAMAGED,
+    MONOCHROME,
+    DicomImage,
+    functional_group,
+    syntax_name,
+    tolerant_reading,
+)
 from .limits import check_pixels, read_dicom_file
 
 
@@ -42,6 +49,8 @@ def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
             _check_decodable(file, content)
             check_pixels(content)
             pixels = pixel_array(content).reshape(-1, content.Rows, content.Columns)
+            if content.PhotometricInterpretation == MONOCHROME[1]:
+                pixels = _with_high_values_white(pixels, bits=int(content.BitsStored))
             return [_scaled(pixels[frame], content, frame) for frame in frames]
         except (InvalidDicomError, RuntimeError, IndexError, MemoryError, *DAMAGED) as error:
             raise DataError(
@@ -63,6 +72,13 @@ def _check_decodable(file: Path, content: pydicom.Dataset) -> None:
             file=file.name,
             syntax=syntax_name(content),
         )
+
+
+def _with_high_values_white(pixels: NDArray[Any], *, bits: int) -> NDArray[Any]:
+    """Return pixels whose lowest value was white, in reverse order and in the same range."""
+    if pixels.dtype.kind == "i":
+        return ~pixels
+    return np.asarray((1 << bits) - 1 - pixels.astype(np.int64)).astype(pixels.dtype)
 
 
 def _scaled(pixels: NDArray[Any], content: pydicom.Dataset, frame: int) -> NDArray[Any]:

@@ -7,16 +7,19 @@ is called by a pseudonym of its series; a patient's name or number is not kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydicom.errors import InvalidDicomError
 
+from ...core.counts import format_count
 from ...core.problems import Action, Statement, statement
 from .. import DataError
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
-from .files import list_files
-from .headers import DicomImage, has_valid_uids, read_images
+from .files import is_dicom, list_files
+from .headers import DAMAGED, DicomImage, has_valid_uids, images_of
 from .pixels import read_pixels
 from .series import Stack, find_stacks
 from .slice_positions import stack_affine
@@ -28,6 +31,10 @@ INVALID_UIDS = (
     "{count} of {images} DICOM images have UIDs that the standard does not allow. Some anonymisers "
     "write such UIDs. DICOM SEG and SR repeat them to refer to the images, so an archive may "
     "refuse the files."
+)
+IMAGES_LEFT_OUT = (
+    "The image lacks what is in {files}, because of damage or an invalid position in the patient. "
+    "Check that no slice of the heart is missing."
 )
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
@@ -42,11 +49,30 @@ def read_stacks(*paths: Path, study: str | None = None) -> list[Stack]:
         if not path.exists():
             raise DataError("{path} does not exist.", path=path)
     files = sorted(file for path in paths for file in list_files(path))
-    images = [image for file in files for image in read_images(file)]
+    images, unusable = _read_all(files)
     of_study = [image for image in images if study in (None, image.study)]
     if not of_study:
         raise DataError(NO_DICOM, path=paths[0] if len(paths) == 1 else "The study")
-    return find_stacks(of_study)
+    notes = (
+        (statement(IMAGES_LEFT_OUT, files=format_count(unusable, "DICOM file")),)
+        if unusable
+        else ()
+    )
+    return [replace(stack, notes=(*notes, *stack.notes)) for stack in find_stacks(of_study)]
+
+
+def _read_all(files: Sequence[Path]) -> tuple[list[DicomImage], int]:
+    """Return the images of all files, and the number of files whose images cannot be used."""
+    images: list[DicomImage] = []
+    unusable = 0
+    for file in files:
+        try:
+            images += images_of(file)
+        except InvalidDicomError:
+            continue
+        except DAMAGED:
+            unusable += is_dicom(file)
+    return images, unusable
 
 
 def choose_stack(
@@ -117,8 +143,8 @@ def read_stack(
     """Read a stack found in ``path``: (T, Z, Y, X), or (Z, Y, X) of a single phase.
 
     Its ``source`` is not a file, but ``name`` or the pseudonym next to the folder; its ``notes``
-    say if UIDs are invalid. Raises DataError, which names the stack in the words of ``describe``,
-    if slices or phases are missing, or if pixels cannot be read.
+    say if images were left out or UIDs are invalid. Raises DataError, which names the stack in the
+    words of ``describe``, if slices or phases are missing, or if pixels cannot be read.
     """
     title = _capitalised(describe(stack))
     if stack.problem:
@@ -133,7 +159,7 @@ def read_stack(
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
-    return Volume(voxels, geometry, source, _notes_on_uids(images))
+    return Volume(voxels, geometry, source, (*stack.notes, *_notes_on_uids(images)))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from ...core.counts import format_count
+from ...core.problems import Statement, statement
 from .files import make_pseudonym
 from .headers import DicomImage, Vector
 from .phases import Slice, describe_missing_phases, phase_interval, sort_by_time, usual_phase_count
@@ -28,7 +30,21 @@ from .slice_positions import (
 SAME_DIRECTION: Final = 5e-3
 SAME_SIZE: Final = 1e-3
 """Largest differences of direction cosines and of pixel spacings within a stack."""
+SHARED: Final = ("patient", "study", "shape", "kind")
+"""Attributes that are the same in all images of a stack."""
+PARALLEL: Final = 0.98
+"""Cosine between slices above which one may continue the stack of the other."""
+SAME_SLICE: Final = 1.0
+"""Distance in mm up to which two images show the same slice."""
 FEWEST_SLICES: Final = 3
+REPEATS_LEFT_OUT: Final = (
+    "{count} of {images} DICOM images show the same slice at the same time as another image. Only "
+    "the latest image of each slice and time was used."
+)
+SLICES_LEFT_OUT: Final = (
+    "The volumes do not include {slices} of the same series beyond the ends of the stack, because "
+    "pixel spacing, size, direction or kind differs from that of the others."
+)
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
 SHORT_AXIS = re.compile(
@@ -46,11 +62,13 @@ OTHER_VIEW = re.compile(
 class Stack:
     """Parallel slices of one size: ``slices[z][t]``, from base to apex and in order of time.
 
-    ``problem`` is a clause that says why the stack cannot be read as one volume, or "".
+    ``problem`` is a clause that says why the stack cannot be read as one volume, or "". ``notes``
+    say which images were left out.
     """
 
     slices: tuple[Slice, ...]
     problem: str = ""
+    notes: tuple[Statement, ...] = ()
 
     @property
     def first(self) -> DicomImage:
@@ -133,13 +151,39 @@ def find_stacks(images: Iterable[DicomImage]) -> list[Stack]:
 
     Copies of an image in several files count once.
     """
-    unique = {(image.instance, image.frame): image for image in images}
+    unique = {_identity(image): image for image in images}
     parts: list[list[DicomImage]] = []
     for image in sorted(unique.values(), key=lambda image: (image.series, image.acquired)):
         part = next((part for part in parts if _may_stack(image, part[0], same_series=True)), None)
         parts.append([image]) if part is None else part.append(image)
     stacks = [_make_stack(images) for group in _group_parts(parts) for images in _join_parts(group)]
+    stacks = [_with_note_on_ends(stack, unique.values()) for stack in stacks]
     return sorted(stacks, key=_rank)
+
+
+def _identity(image: DicomImage) -> tuple[object, ...]:
+    """Return what copies of an image share; some anonymisers give several images the same UID."""
+    time = image.trigger_time, image.temporal_position, image.number
+    return image.instance, image.series, image.frame, image.position, *time
+
+
+def _with_note_on_ends(stack: Stack, images: Iterable[DicomImage]) -> Stack:
+    """Note parallel slices of the same series beyond the ends of a stack that are not in it."""
+    series = {image.series for of_slice in stack.slices for image in of_slice}
+    normal = slice_normal(stack.first)
+    taken = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]
+    beyond = set()
+    for image in images:
+        same = image.description == stack.description if len(series) > 1 else False
+        along = float(normal @ np.array(image.position))
+        is_beyond = not min(taken) - SAME_SLICE <= along <= max(taken) + SAME_SLICE
+        is_parallel = float(normal @ slice_normal(image)) > PARALLEL
+        if is_beyond and is_parallel and (same or image.series in series):
+            beyond.add(round(along / SAME_SLICE))
+    if not beyond:
+        return stack
+    note = statement(SLICES_LEFT_OUT, slices=format_count(len(beyond), "slice"))
+    return replace(stack, notes=(*stack.notes, note))
 
 
 def _rank(stack: Stack) -> tuple[bool, bool, int, tuple[int, ...]]:
@@ -151,9 +195,8 @@ def _may_stack(image: DicomImage, other: DicomImage, *, same_series: bool) -> bo
     """Return whether two images can be in one stack."""
     if (image.series == other.series) is not same_series:
         return False
-    same = (image.study, image.shape, image.kind) == (other.study, other.shape, other.kind)
     return (
-        same
+        all(getattr(image, name) == getattr(other, name) for name in SHARED)
         and _close(image.orientation, other.orientation, SAME_DIRECTION)
         and _close(image.pixel_spacing, other.pixel_spacing, SAME_SIZE)
     )
@@ -227,7 +270,7 @@ def _positions(images: Sequence[DicomImage]) -> list[float]:
 
 def _share_position(images: Sequence[DicomImage], others: Sequence[DicomImage]) -> bool:
     taken = _positions(others)
-    return any(min(abs(mm - other) for other in taken) < 1 for mm in _positions(images))
+    return any(min(abs(mm - other) for other in taken) < SAME_SLICE for mm in _positions(images))
 
 
 def _share_all_positions(images: Sequence[DicomImage], others: Sequence[DicomImage]) -> bool:
@@ -241,6 +284,10 @@ def _replace_slices(stack: Sequence[DicomImage], repeat: Sequence[DicomImage]) -
 
 def _make_stack(images: Sequence[DicomImage]) -> Stack:
     slices = tuple(sort_base_to_apex(sort_by_time(group_by_position(images))))
+    repeats = len(images) - sum(map(len, slices))
+    note = statement(REPEATS_LEFT_OUT, count=repeats, images=len(images))
     return Stack(
-        slices=slices, problem=describe_missing_phases(slices) or describe_uneven_slices(slices)
+        slices=slices,
+        problem=describe_missing_phases(slices) or describe_uneven_slices(slices),
+        notes=(note,) if repeats else (),
     )

@@ -1,0 +1,155 @@
+"""DICOM files with odd headers: repeated UIDs, left out images, invalid geometry, other pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
+from napari_bayes_nnunet.io.dicom.reader import (
+    IMAGES_LEFT_OUT,
+    NO_DICOM,
+    SEVERAL_SHORT_AXES,
+    read_dicom,
+)
+from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
+from napari_bayes_nnunet.io.images.nifti import Volume
+
+from ...helpers.dicoms import made_voxels, slice_file, write_cine, write_enhanced
+
+SHAPE = (5, 6, 12, 10)
+LAST = 5
+"""Slice at the apex of cines of this shape."""
+
+
+def write_with_other_apex(folder: Path, **apex: Any) -> np.ndarray:
+    """Write a cine whose last slice has other entries, and return its voxels."""
+    voxels = made_voxels(SHAPE)
+    write_cine(folder, voxels, leave_out=lambda z, t: z == LAST)
+    for t in range(SHAPE[0]):
+        slice_file(folder / f"apex{t}", voxels[t, LAST], z=LAST, t=t, number=100 + t, **apex)
+    return voxels
+
+
+def templates(volume: Volume) -> list[str]:
+    return [note.template for note in volume.notes]
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", ""])
+def test_images_with_one_uid_are_all_read(tmp_path: Path, uid: str) -> None:
+    voxels = write_cine(tmp_path, SOPInstanceUID=uid)
+    assert np.array_equal(read_dicom(tmp_path).voxels, voxels)
+
+
+def test_images_at_the_same_time_are_noted(tmp_path: Path) -> None:
+    voxels = made_voxels(SHAPE)
+    for z in range(SHAPE[1]):
+        for t in range(SHAPE[0]):
+            file, time = tmp_path / f"{z}{t}", 40 * max(t, 1)
+            slice_file(file, voxels[t, z], z=z, number=t, TriggerTime=time)
+    volume = read_dicom(tmp_path)
+    assert volume.phases == 4
+    assert templates(volume) == [REPEATS_LEFT_OUT]
+    assert volume.notes[0].values == {"count": 6, "images": 30}
+
+
+@pytest.mark.parametrize(
+    "apex",
+    [
+        {"PixelSpacing": [1.6, 1.3]},
+        {"ImageType": ["DERIVED", "PRIMARY", "M"]},
+        {"ImageOrientationPatient": [0.6, 0.65, -0.47, -0.8, 0.48, -0.36]},
+    ],
+)
+def test_left_out_end_slices_are_noted(tmp_path: Path, apex: dict[str, Any]) -> None:
+    voxels = write_with_other_apex(tmp_path, **apex)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels[:, :LAST])
+    assert templates(volume) == [SLICES_LEFT_OUT]
+    assert volume.notes[0].values == {"slices": "1 slice"}
+
+
+def test_left_out_series_at_the_end_is_noted(tmp_path: Path) -> None:
+    write_cine(tmp_path, made_voxels(SHAPE), series_per_slice=True)
+    for file in tmp_path.glob("*/*"):
+        image = pydicom.dcmread(file)
+        if image.SeriesNumber == 5 + LAST:
+            image.PixelSpacing = [1.6, 1.3]
+            image.save_as(file)
+    assert templates(read_dicom(tmp_path)) == [SLICES_LEFT_OUT]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"ImagePositionPatient": ["nan"] * 3},
+        {"ImageOrientationPatient": [0.0] * 6},
+        {"ImageOrientationPatient": [1.0, 0, 0, 1, 0, 0]},
+        {"PixelSpacing": [0, 1.25]},
+        {"PixelSpacing": [-1.5, 1.25]},
+    ],
+)
+def test_impossible_geometry_is_refused_or_noted(tmp_path: Path, entries: dict[str, Any]) -> None:
+    with tolerant_reading():
+        write_with_other_apex(tmp_path / "apex", **entries)
+        write_cine(tmp_path / "all", **entries)
+    assert templates(read_dicom(tmp_path / "apex")) == [IMAGES_LEFT_OUT]
+    with pytest.raises(DataError) as caught:
+        read_dicom(tmp_path / "all")
+    assert caught.value.statement.template == NO_DICOM
+
+
+def test_damaged_end_slice_is_noted(tmp_path: Path) -> None:
+    write_with_other_apex(tmp_path)
+    for file in tmp_path.glob("apex*"):
+        file.write_bytes(file.read_bytes()[:600])
+    volume = read_dicom(tmp_path)
+    assert volume.shape[1] == LAST
+    assert templates(volume) == [IMAGES_LEFT_OUT]
+    assert volume.notes[0].values == {"files": "5 DICOM files"}
+
+
+def test_frames_without_description_are_refused(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "frames", NumberOfFrames=10)
+    with pytest.raises(DataError) as caught:
+        read_dicom(tmp_path)
+    assert caught.value.statement.template == NO_DICOM
+
+
+def test_two_patients_are_never_one_stack(tmp_path: Path) -> None:
+    voxels = made_voxels(SHAPE)
+    write_cine(tmp_path / "a", voxels, leave_out=lambda z, t: z < 3, PatientID="A")
+    write_cine(tmp_path / "b", voxels, leave_out=lambda z, t: z >= 3, PatientID="B")
+    with pytest.raises(DataError) as caught:
+        read_dicom(tmp_path)
+    assert caught.value.statement.template == SEVERAL_SHORT_AXES
+
+
+@pytest.mark.parametrize("entries", [{"TriggerTime": "nan"}, {"NominalInterval": -1000}])
+def test_impossible_times_are_ignored(tmp_path: Path, entries: dict[str, Any]) -> None:
+    with tolerant_reading():
+        voxels = write_cine(tmp_path, **({"TriggerTime": None} | entries))
+    assert np.array_equal(read_dicom(tmp_path).voxels, voxels)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dark_high_values_are_read_bright(tmp_path: Path, sign: int) -> None:
+    kind = np.uint16 if sign > 0 else np.int16
+    voxels = (sign * made_voxels()).astype(kind)
+    write_cine(tmp_path, voxels, PhotometricInterpretation="MONOCHROME1")
+    read = read_dicom(tmp_path).voxels
+    assert read.dtype == kind
+    assert np.array_equal(np.diff(read.astype(int)), -np.diff(voxels.astype(int)))
+
+
+def test_palettes_and_screenshots_are_no_images(tmp_path: Path) -> None:
+    write_cine(tmp_path / "a", PhotometricInterpretation="PALETTE COLOR")
+    write_cine(tmp_path / "b", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    with pytest.raises(DataError) as caught:
+        read_dicom(tmp_path)
+    assert caught.value.statement.template == NO_DICOM
