@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.cli.options import PATH, GivenPath
+from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 
 PATHS = [
     pytest.param(command, parameter, id=f"{name} {parameter.name}")
@@ -28,6 +30,13 @@ def test_every_path_refuses_an_empty_text(
     given: str | tuple[str, ...] = ("a", " ") if parameter.nargs == -1 else ""
     with pytest.raises(click.BadParameter):
         parameter.type_cast_value(context, given)
+
+
+def test_every_path_refuses_a_device() -> None:
+    for words in (["inspect", os.devnull], ["evaluate", "a", "b", "-o", os.devnull]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2
+        assert SPECIAL_FILE.format(path=os.devnull) in " ".join(done.output.split())
 
 
 def test_current_folder_is_a_path() -> None:

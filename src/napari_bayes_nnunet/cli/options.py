@@ -13,6 +13,7 @@ import click
 
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 from ..core.problems import Problem
+from ..io.files.special import SPECIAL_FILE, is_special
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.types import Spacing
@@ -106,7 +107,11 @@ class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
 
 
 class GivenPath(click.Path):
-    """Type of a path that is not empty; an unset variable must not mean the current folder."""
+    """Type of a path of a file or folder, which may not exist yet.
+
+    It is not empty, because an unset variable must not mean the current folder, and no pipe, from
+    which reading may never end.
+    """
 
     def convert(
         self,
@@ -117,7 +122,10 @@ class GivenPath(click.Path):
         """Return the path."""
         if isinstance(value, str) and not value.strip():
             self.fail("The path is empty. Give the path of a file or folder.", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        if is_special(Path(os.fsdecode(path))):
+            self.fail(SPECIAL_FILE.format(path=os.fsdecode(path)), param, ctx)
+        return path
 
 
 PATH = GivenPath(path_type=Path)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from .. import DataError
 from ..files.checksum import sha256
+from ..files.special import SPECIAL_FILE, is_special
 from .model_folder import (
     EXPECTED,
     LFS_POINTER,
@@ -245,6 +246,8 @@ def _folder_of(chosen: Path) -> Path:
     try:
         if not chosen.exists():
             raise DataError(NOT_FOUND, path=chosen)
+        if is_special(chosen):
+            raise DataError(SPECIAL_FILE, path=chosen)
         return chosen.parent if chosen.is_file() else chosen
     except OSError as error:
         raise DataError(UNREADABLE, path=chosen, reason=error.strerror or str(error)) from error

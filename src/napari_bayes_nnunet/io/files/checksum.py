@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from .special import refuse_special
+
 
 def sha256(file: Path) -> str:
-    """Return the SHA-256 checksum of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 checksum of a file's content, in hexadecimal digits. Raises OSError."""
+    refuse_special(file)
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

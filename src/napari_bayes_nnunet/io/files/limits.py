@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .special import refuse_special
+
 LARGEST_TEXT: Final = 64 * 2**20
 """Most bytes of a JSON or CSV file; the record of 10,000 cases has a hundredth of it."""
 LFS_START: Final = b"version https://git-lfs.github.com/spec/"
@@ -36,6 +38,7 @@ class ArrayHeader(NamedTuple):
 
 def read_small(file: Path, *, most: int = LARGEST_TEXT) -> bytes:
     """Return the bytes of a file. Raises OSError, with EFBIG if it has more than ``most``."""
+    refuse_special(file)
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         content = b"" if size > most else stream.read(size + 1)

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from ..files.special import refuse_special
 from .geometry import LABEL_INTENT
 from .nibabel_types import nifti_classes, nifti_errors
 
@@ -23,6 +24,7 @@ def is_whole(file: Path) -> bool:
     The voxels are not unpacked: this detects a truncated file, not a changed byte in the middle.
     """
     try:
+        refuse_special(file)
         if file.name.endswith(".npz"):
             with zipfile.ZipFile(file) as archive:
                 return bool(archive.namelist())
@@ -37,6 +39,7 @@ def is_whole(file: Path) -> bool:
 def nifti_header(file: Path) -> Any:
     """Return the nibabel header of a NIfTI file, compressed or not; None for any other file."""
     try:
+        refuse_special(file)
         with file.open("rb") as content:
             packed = content.read(2) == b"\x1f\x8b"
             content.seek(0)

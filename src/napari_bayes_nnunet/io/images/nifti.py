@@ -27,6 +27,7 @@ from ..files.atomic import replacing
 from ..files.case_names import nifti_stem
 from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
+from ..files.special import refuse_special
 from .geometry import Geometry
 from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors
@@ -356,6 +357,7 @@ def _content(path: Path) -> tuple[Any, bytes]:
     The rest is unpacked and discarded, so that gzip verifies its checksum.
     """
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)

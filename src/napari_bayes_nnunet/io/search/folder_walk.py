@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ..files.special import refuse_special
 from ..study.info import STUDY_FILE
 
 COHORT: Final = "cohort.csv"
@@ -72,6 +73,7 @@ def walk_folders(
 def is_cohort_table(table: Path) -> bool:
     """Return whether a file is the table of a cohort of this program."""
     try:
+        refuse_special(table)
         with table.open("rb") as content:
             return _HEAD.match(content.read(100)) is not None
     except OSError:
