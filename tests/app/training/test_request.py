@@ -295,6 +295,12 @@ def test_given_names_are_kept_by_the_run(tmp_path):
     again = replace(request, labels=None)
     assert with_given_names(dataset, again, record).labels == record.labels
     check_agreement(request, record)
+    some = replace(request, labels={3: "LV"})
+    check_agreement(some, record)
+    assert with_given_names(dataset, some, record).labels == record.labels
+    with pytest.raises(AppError) as caught:
+        check_agreement(replace(request, labels={7: "LV"}), record)
+    assert caught.value.values["started_with"] == "1=RV,2=MYO,3=LV"
     with pytest.raises(AppError) as caught:
         check_agreement(replace(request, labels={1: "LV"}), record)
     assert caught.value.values["setting"] == "labels"

@@ -173,14 +173,13 @@ def starting_values(
 def with_given_names(
     dataset: RawDataset, request: TrainingRequest, settled: TrainingRecord | None
 ) -> RawDataset:
-    """Return the dataset with the names in the request, else with those recorded in the run.
+    """Return the dataset with the names recorded in the run, and those in the request.
 
     Raises DataError if they do not fit the dataset.
     """
-    if request.labels is not None:
-        return dataset.with_names(request.labels)
-    named = settled.named if settled is not None else {}
-    return dataset.with_names({int(value): name for value, name in named.items()})
+    recorded = settled.named if settled is not None else {}
+    named = {int(value): name for value, name in recorded.items()}
+    return dataset.with_names(named | dict(request.labels or {}))
 
 
 def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str:
@@ -233,7 +232,9 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
         if given is not None and not (name == "preset" and not kept):
             yield Setting(name), given, kept
     if request.labels is not None:
-        kept = {value: name for name, value in settled.labels.items() if value in request.labels}
+        every = {value: name for name, value in settled.labels.items() if value}
+        known = request.labels.keys() <= every.keys()
+        kept = {value: every[value] for value in request.labels} if known else every
         given_names, kept_names = (
             format_label_names(dict(sorted(names.items()))) for names in (request.labels, kept)
         )
