@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,11 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_WITH_OTHER_DROPOUT,
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
+    MADE_WITH_OTHER_PLANS,
     NO_CHECKSUMS,
     NO_IMAGE_CHECKSUM,
     matches_request,
+    may_be_of_one_ensemble,
     unverified_notes,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
@@ -67,11 +70,19 @@ def changed(report: Content, member: int, **entries: Any) -> Content:
     return report | {"members": members}
 
 
+def with_other_plans(folder: Path, copy: Path) -> Path:
+    """Return a copy of a model whose plans have another spacing, but the same weights."""
+    shutil.copytree(folder, copy)
+    plans = json.loads((copy / "plans.json").read_text())
+    plans["configurations"]["2d"]["spacing"] = [2.0, 2.0]
+    (copy / "plans.json").write_text(json.dumps(plans))
+    return copy
+
+
 def without_checksums(report: Content) -> Content:
+    unknown = ("format", "plans_sha256", "image_sha256")
     members = [{k: v for k, v in m.items() if k != "sha256"} for m in report["members"]]
-    return {k: v for k, v in report.items() if k not in ("format", "image_sha256")} | {
-        "members": members
-    }
+    return {k: v for k, v in report.items() if k not in unknown} | {"members": members}
 
 
 def refusal(finished: Finished, *asked: Any) -> AppError:
@@ -101,6 +112,34 @@ def test_other_members_are_refused_with_the_difference(finished, reports) -> Non
     training = reports["multi"]["members"][0]["training"]
     assert error.values["used"] == f"{training} fold 0 epoch 101"
     assert error.values["requested"] == f"{training} fold 0 epoch 1"
+
+
+def test_other_plans_are_refused(ensemble, reports, tmp_path) -> None:
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(reports["multi"]))
+    folder = ensemble.folder.path
+    other = with_other_plans(folder, tmp_path / "other" / folder.name)
+    with pytest.raises(AppError) as caught:
+        matches_request(file, Ensemble(other, device="cpu").folder, MULTI, image=IMAGE)
+    assert caught.value.statement.template == MADE_WITH_OTHER_PLANS
+    assert caught.value.remedies == (Remedy(Action.OVERWRITE),)
+    file.write_text(json.dumps(without_checksums(reports["multi"])))
+    assert matches_request(file, Ensemble(other, device="cpu").folder, MULTI, image=IMAGE)
+
+
+def test_reports_of_phases_show_their_ensemble(reports) -> None:
+    report = reports["multi"]
+    fewer = report | {"members": report["members"][:1]}
+    for same in (report, fewer, without_checksums(report)):
+        assert may_be_of_one_ensemble(report, same)
+        assert may_be_of_one_ensemble(same, report)
+    for other in (
+        changed(report, 1, sha256="0" * 64),
+        changed(report, 0, epoch=101),
+        report | {"plans_sha256": "0" * 64},
+        report | {"labels": {"LV": 1}},
+    ):
+        assert not may_be_of_one_ensemble(report, other)
 
 
 def test_swapped_labels_are_refused(finished, reports) -> None:

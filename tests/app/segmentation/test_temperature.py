@@ -154,5 +154,7 @@ def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
     with pytest.raises(AppError) as caught:
         fitted_temperature(other, settings_of("multi"))
     assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
+    with pytest.raises(AppError):
+        fitted_temperature(replace(folder, plans_sha256="0" * 64), settings_of("multi"))
     unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))
     assert fitted_temperature(unknown, settings_of("multi"))

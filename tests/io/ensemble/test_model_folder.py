@@ -33,6 +33,7 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     NOT_AN_ARCHIVE,
     OTHER_ARCHIVE,
     OTHER_TRAINING,
+    PLANS_ENTRY,
     RECORDED_CHANNELS,
     RECORDED_LABELS,
     UNREADABLE_FILE,
@@ -380,6 +381,29 @@ def test_intensities_matter_where_they_normalise(tmp_path: Path) -> None:
     assert model_difference(model("a", scheme, 1.0), model("b", scheme, 2.0)) == DIFFERENCE.format(
         setting="foreground_intensity_properties_per_channel.0.mean", value=1.0, expected=2.0
     )
+
+
+def test_checksum_ignores_how_files_are_written(tmp_path: Path) -> None:
+    model = read_model(make(tmp_path / "a"))
+    spacing = [float(step) for step in SETTINGS["spacing"]]
+    inherited = {"parent": SETTINGS, "2d": {"inherits_from": "parent", "spacing": spacing}}
+    for name, configurations in (
+        ("b", {"2d": dict(reversed(SETTINGS.items())) | {"batch_size": 3}}),
+        ("c", {**inherited, "2d": {**inherited["2d"], "previous_stage": None}}),
+    ):
+        folder = make(tmp_path / name / "X__nnUNetPlans__2d", configurations=configurations)
+        assert read_model(folder).checksum() == model.checksum()
+
+
+def test_checksum_shows_what_decides_a_segmentation(tmp_path: Path) -> None:
+    models = [
+        make(tmp_path / "a"),
+        make(tmp_path / "b", configurations={"2d": {**SETTINGS, "spacing": [2, 2]}}),
+        make(tmp_path / "c", configurations={"2d": {**SETTINGS, "patch_size": [96, 96]}}),
+        make(tmp_path / "d", labels={"background": 0, "LV": 1, "MYO": 2, "RV": 3}),
+        make(tmp_path / "e", **{PLANS_ENTRY: {"dropout_placement": "encoder"}}),
+    ]
+    assert len({read_model(model).checksum() for model in models}) == len(models)
 
 
 def test_schedule_of_unsound_plans_is_none(tmp_path: Path) -> None:

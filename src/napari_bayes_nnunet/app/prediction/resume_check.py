@@ -57,9 +57,13 @@ MADE_BY_OTHER_TRAINING: Final = (
     "{report} in {folder} was made by another training of the same name (with different weights of "
     "{members})."
 )
+MADE_WITH_OTHER_PLANS: Final = (
+    "{report} in {folder} was made with a different network, preprocessing or label order. "
+    "plans.json or dataset.json of the ensemble {ensemble} has changed since."
+)
 NO_CHECKSUMS: Final = (
-    "Made by version 0.1.0, which recorded no checksums of the members. Another training of the "
-    "same name cannot be ruled out."
+    "Made by an earlier version, which did not record all checksums of the ensemble. Another "
+    "training of the same name cannot be ruled out."
 )
 NO_IMAGE_CHECKSUM: Final = (
     "Made by version 0.1.0, which recorded no checksum of the image. A changed image cannot be "
@@ -119,7 +123,7 @@ def check_same_ensemble(
 ) -> None:
     """Raise AppError if the content of a ``report`` was made with other settings or members.
 
-    Members without a checksum, as in reports of version 0.1.0, are compared by their names only.
+    An unknown checksum, as of reports of version 0.1.0, agrees with every other.
     Raises KeyError, TypeError, ValueError or AttributeError for damaged content.
     """
     ensemble, used = content["ensemble"], _used_settings(content)
@@ -143,17 +147,41 @@ def check_same_ensemble(
         }
         raise _mismatch(report, MADE_WITH_OTHER_MEMBERS, **values)
     checksums = {_member_key(vars(member)): member.sha256 for member in members}
-    used_checksums = {_member_key(m): m.get("sha256") for m in content["members"]}
-    changed = [m for m, known in used_checksums.items() if known and known != checksums[m]]
+    used_checksums = _checksums_in(content)
+    changed = [m for m, known in used_checksums.items() if not _may_be_same(known, checksums[m])]
     if changed:
         raise _mismatch(report, MADE_BY_OTHER_TRAINING, members=_named(changed))
+    if not _may_be_same(content.get("plans_sha256"), folder.plans_sha256):
+        raise _mismatch(report, MADE_WITH_OTHER_PLANS, ensemble=folder.name)
+
+
+def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether nothing in two reports with equal settings shows different ensembles.
+
+    Of two phases that were segmented until stable, one may have fewer members.
+    """
+    fewer, more = sorted((_checksums_in(first), _checksums_in(second)), key=len)
+    return (
+        all(key in more and _may_be_same(known, more[key]) for key, known in fewer.items())
+        and first.get("labels") == second.get("labels")
+        and _may_be_same(first.get("plans_sha256"), second.get("plans_sha256"))
+    )
+
+
+def _checksums_in(report: Mapping[str, Any]) -> dict[_MemberKey, str]:
+    return {_member_key(m): m.get("sha256", "") for m in report.get("members", ())}
+
+
+def _may_be_same(first: str | None, second: str | None) -> bool:
+    return first == second or not (first and second)
 
 
 def unverified_notes(reports: Iterable[Path]) -> list[str]:
     """Return a note for each kind of checksum that is missing in finished ``reports``."""
     contents = [parse_json(read_small(report), dict[str, Any]) for report in reports]
     notes = []
-    if not all(member.get("sha256") for content in contents for member in content["members"]):
+    checksums = [m.get("sha256") for content in contents for m in content["members"]]
+    if not all([*checksums, *(content.get("plans_sha256") for content in contents)]):
         notes.append(NO_CHECKSUMS)
     if not all("image_sha256" in content for content in contents):
         notes.append(NO_IMAGE_CHECKSUM)

@@ -328,6 +328,7 @@ class Ensemble:
             precision=self.precision,
             seconds=seconds,
             structures=self.structures,
+            plans_sha256=self.folder.plans_sha256,
             warnings=(
                 *self._slice_warnings(progress.image),
                 *validation_warnings(self.folder, volumes, spreads, agreement),

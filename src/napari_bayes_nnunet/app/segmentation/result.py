@@ -79,7 +79,7 @@ class Segmentation:
     ``settings`` name the device, the τ of probabilities and entropy, and the number of members
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
-    ``structures``: name → label.
+    ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
     """
 
     labels: NDArray[np.uint8]
@@ -97,6 +97,7 @@ class Segmentation:
     precision: str
     seconds: float
     structures: dict[str, int] = field(default_factory=dict)
+    plans_sha256: str = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
@@ -122,6 +123,7 @@ class Segmentation:
                 {key: getattr(member, key) for key in (*MEMBER_NAMES, "sha256")}
                 for member in self.members
             ],
+            "plans_sha256": self.plans_sha256,
             "labels": self.structures,
             "seconds": round(self.seconds, 2),
             "volumes_ml": volumes,

@@ -27,7 +27,8 @@ FILE = "temperatures.json"
 class FittedTemperature:
     """Fitted τ with its method, members and mirroring, and the ``cases`` it was fitted on.
 
-    ``sha256`` are the checksums of the members; version 0.1.0 wrote none.
+    ``sha256`` are the checksums of the members, ``plans_sha256`` is that of the `EnsembleFolder`;
+    version 0.1.0 wrote neither.
     """
 
     temperature: Positive
@@ -36,6 +37,7 @@ class FittedTemperature:
     mirroring: str
     cases: tuple[str, ...]
     sha256: tuple[str, ...] = ()
+    plans_sha256: str = ""
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
@@ -49,9 +51,11 @@ def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
 
 def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
     """Return the τ fitted for these settings. Raises AppError if there is none."""
-    key, checksums = _key_of(folder, settings), _checksums(folder, settings)
+    key = _key_of(folder, settings)
+    checksums = (*_checksums(folder, settings), folder.plans_sha256)
     for fitted in read_temperatures(folder.path):
-        if _key(fitted) == key and _may_be_same(fitted.sha256, checksums):
+        known = (*(fitted.sha256 or [""] * len(fitted.members)), fitted.plans_sha256)
+        if _key(fitted) == key and _may_be_same(known, checksums):
             return fitted.temperature
     values = {
         "method": settings.method,
@@ -80,6 +84,7 @@ def write_fitted(
         mirroring=mirroring,
         cases=tuple(cases),
         sha256=_checksums(folder, settings),
+        plans_sha256=folder.plans_sha256,
     )
     others = [other for other in read_temperatures(folder.path) if _key(other) != _key(fitted)]
     try:

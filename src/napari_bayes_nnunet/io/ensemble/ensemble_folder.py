@@ -95,7 +95,8 @@ class EnsembleFolder:
 
     ``path`` is the model folder. Of several trainings it is the first that agrees with most others;
     plans, labels and record are also taken from it. ``labels``: structure → 0 … C−1, with
-    background, without nnU-Net's "ignore". ``problems`` are sentences about what was left out.
+    background, without nnU-Net's "ignore". ``plans_sha256`` is the `ModelFolder.checksum`.
+    ``problems`` are sentences about what was left out.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class EnsembleFolder:
     channels: list[str]
     members: tuple[Member, ...]
     record: TrainingRecord | None = None
+    plans_sha256: str = ""
     problems: tuple[str, ...] = ()
 
     @property
@@ -212,6 +214,7 @@ def _ensemble(
         channels=first.model.channels,
         members=members,
         record=record,
+        plans_sha256=first.model.checksum(),
         problems=(
             *left_out,
             *(p for t in trainings for p in t.problems),

@@ -5,6 +5,8 @@ The folder is read without torch. The names in its plans are checked by `files.n
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickletools
 import zipfile
 from collections.abc import Mapping
@@ -64,6 +66,8 @@ OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 PLANS_ENTRY = "checkpoint_ensemble"
 """Entry of the plans with the settings of this package's trainer."""
 _TRAINER = "CheckpointEnsembleTrainer"
+_PLACEMENT = "dropout_placement"
+"""Key of a setting of the trainer; plans of version 0.1.0 lack it, which means everywhere."""
 
 # Settings that must be equal for two trainings to share preprocessing and network. Before nnU-Net
 # 2.4 the plans describe the network by the entries in the last lines.
@@ -113,6 +117,17 @@ class ModelFolder:
             shared[key] = self.plans.get(key)
         return shared | {key: self.settings.get(key) for key in _SHARED}
 
+    def checksum(self) -> str:
+        """Return a SHA-256 of all settings that decide a segmentation, besides the weights.
+
+        Their content counts, not how the files write it.
+        """
+        trained_with = self.plans.get(PLANS_ENTRY)
+        placement = trained_with.get(_PLACEMENT) if isinstance(trained_with, dict) else None
+        content = _plain({**self.shared(), _PLACEMENT: placement or "everywhere"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     """Read a model folder.
@@ -149,6 +164,15 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
         schedule=_schedule(path.name, plans, record),
         problems=problems,
     )
+
+
+def _plain(content: Any) -> Any:
+    """Return JSON content without null entries, and with 1 for 1.0."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items() if value is not None}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
+    return int(content) if isinstance(content, float) and content.is_integer() else content
 
 
 def is_version_1(path: Path) -> bool:

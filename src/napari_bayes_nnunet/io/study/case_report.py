@@ -49,6 +49,7 @@ class ReportEntries:
     mirroring: str = ""
     temperature: float = 1.0
     members: list[_UsedMember] = field(default_factory=list)
+    plans_sha256: str = ""
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
