@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -386,6 +387,22 @@ def test_phases_add_up_while_the_settings_stay(ready, tmp_path, qtbot) -> None:
     layer = dock._viewer.layers["heart prediction"]
     assert [bool(frame.any()) for frame in layer.data] == [False, False, True, False, False]
     assert len(names(dock)) == 3
+
+
+def test_phases_of_a_replaced_ensemble_are_not_mixed(ready, ensemble_folder, tmp_path, qtbot):
+    dock = ready(image_layer(tmp_path, CINE))
+    dock.image.phases.setCurrentIndex(3)
+    dock.image.phase_numbers.setText("1")
+    run(dock, qtbot)
+    file = next(ensemble_folder.rglob("plans.json"))
+    written = json.loads(file.read_text())
+    written["configurations"]["2d"]["spacing"] = [2.0, 2.0]
+    file.write_text(json.dumps(written))
+    with qtbot.waitSignal(dock.ensemble.found):
+        dock.ensemble.choose(ensemble_folder)
+    dock.image.phase_numbers.setText("3")
+    run(dock, qtbot)
+    assert list(dock.result.phases) == [3]
 
 
 def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from napari_bayes_nnunet.widgets.segment.inference_child import (
     InferenceChild,
 )
 from napari_bayes_nnunet.widgets.segment.job import (
+    OF_OTHER_ENSEMBLE,
     PREPARING,
     RESULT_KEPT,
     STOP_WITHIN_MS,
@@ -124,6 +126,25 @@ def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
     assert [p.phase for p in heard.progress] == [4, 4, 3, 3]
     assert [int(frame.max()) for frame in result.labels] == [0, 0, 2, 1, 0]
     assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
+
+
+def test_phases_of_another_training_are_removed(make, qtbot) -> None:
+    heard = make()
+    result = heard.start(shape=CINE.shape, phases=(4, 3))
+    wait_end(heard, qtbot)
+    voxels = np.ones(CINE.shape, np.int16)
+    image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), phases=(1,))
+    heard.job.start(image, result)  # phases add up
+    wait_end(heard, qtbot, 2)
+    assert list(result.phases) == [4, 3, 1]
+    assert heard.sentences == []
+    for state in result.phases.values():
+        state.report["members"][0]["epoch"] = 99  # as if replaced before the next phase
+    heard.job.start(replace(image, phases=(2,)), result)
+    wait_end(heard, qtbot, 3)
+    assert heard.sentences == [OF_OTHER_ENSEMBLE.format(phases="phases 1, 3, 4")]
+    assert list(result.phases) == list(result.posteriors) == [2]
+    assert [bool(frame.any()) for frame in result.labels] == [False, True, False, False, False]
 
 
 def test_a_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None:

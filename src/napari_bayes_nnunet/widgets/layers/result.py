@@ -15,6 +15,7 @@ from ...app.messages import Message, PhaseDone, SnapshotReady
 from ...app.prediction.geometry_report import with_geometry
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, round_map
@@ -40,8 +41,9 @@ class SegmentationResult:
 
     ``labels`` is uint8, ``entropy`` and ``mutual_information`` are float32 in bit; all are 0 in
     phases that were not segmented. ``structures`` maps names to labels, without background.
-    ``folder`` is that of the ensemble named ``ensemble``; for a study it is the study's folder, and
-    only method and members of the ``settings`` are known. ``phases`` has the state of each phase
+    ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
+    are the study's folder and None, and only method and members of the ``settings`` are known.
+    ``phases`` has the state of each phase
     (from 1; None for a 3D image). ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
     is the one that the ensemble received.
@@ -54,6 +56,7 @@ class SegmentationResult:
     folder: Path
     ensemble: str
     settings: SegmentationSettings
+    made_by: EnsembleFolder | None = None
     source: Path | None = None
     geometry: Geometry | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -161,6 +164,14 @@ class SegmentationResult:
         self.phases[phase] = PhaseState(state.total, state.total, report)
         if posterior is not None:
             self.posteriors[phase] = posterior
+
+    def forget(self, phases: Iterable[int | None]) -> None:
+        """Remove all that is known of ``phases``."""
+        for phase in phases:
+            del self.phases[phase]
+            self.posteriors.pop(phase, None)
+            for values in (self.labels, self.entropy, self.mutual_information):
+                self.of_phase(values, phase)[...] = 0
 
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
         """Return the (Z, Y, X) part of one of the arrays."""

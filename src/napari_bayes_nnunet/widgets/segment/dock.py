@@ -187,7 +187,7 @@ class SegmentWidget(FolderDrop, DockContent):
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
         result = kept_result(layer)
-        if result is None or not _is_result_of(result, image, path, settings):
+        if result is None or not _is_result_of(result, image, folder, settings):
             result = SegmentationResult(
                 case=layer_case(layer),
                 shape=image.shape,
@@ -195,6 +195,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 structures={name: label for name, label in folder.labels.items() if label},
                 folder=path,
                 ensemble=folder.name,
+                made_by=folder,
                 settings=settings,
                 source=layer_source(layer),
                 geometry=self.image.geometry(),
@@ -432,10 +433,14 @@ class SegmentWidget(FolderDrop, DockContent):
 
 
 def _is_result_of(
-    result: SegmentationResult, image: ImageInput, path: Path, settings: SegmentationSettings
+    result: SegmentationResult,
+    image: ImageInput,
+    folder: EnsembleFolder,
+    settings: SegmentationSettings,
 ) -> bool:
-    requested = (image.shape, image.spacing, path, settings)
-    return (result.shape, result.spacing, result.folder, result.settings) == requested
+    """Return whether new phases belong to ``result``; the job compares their reports, too."""
+    requested = (image.shape, image.spacing, folder, settings)
+    return (result.shape, result.spacing, result.made_by, result.settings) == requested
 
 
 def _ignore(_: object) -> None:

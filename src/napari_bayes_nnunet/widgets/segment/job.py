@@ -30,7 +30,9 @@ from ...app.messages import (
     TestConnection,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...app.prediction.resume_check import may_be_of_one_ensemble
 from ...core.durations import duration_text
+from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
 from ..common.wording import in_the_window
@@ -46,6 +48,10 @@ RESULT_KEPT = "The result so far is kept."
 BUSY = "A segmentation is running. Test the connection when it has ended."
 PREPARING = "Preparing the image"
 WAITING = "Waiting for the first member"
+OF_OTHER_ENSEMBLE = (
+    "The earlier result of {phases} was removed, because the ensemble has changed since. Segment "
+    "again to replace it."
+)
 
 
 @dataclass(frozen=True)
@@ -233,8 +239,20 @@ class SegmentationJob(QObject):
         job, phase = self._job, self._job.phase(message.phase)
         job.shares[phase] = 1
         read = partial(job.result.read_posterior, message, phase)
-        finish = partial(job.result.finish, phase, message.report)
+        finish = partial(self._on_posterior_read, job, phase, message.report)
         self._background.run(read, finish, self._failing(job))
+
+    def _on_posterior_read(
+        self, job: _Job, phase: int | None, report: dict[str, Any], posterior: StoredPosterior
+    ) -> None:
+        """Finish a phase; remove those of earlier jobs if another training made them."""
+        job.result.finish(phase, report, posterior)
+        earlier = [p for p in job.result.phases if p not in job.shown]
+        reports = (job.result.phases[p].report for p in earlier)
+        if not all(known is None or may_be_of_one_ensemble(known, report) for known in reports):
+            job.result.forget(earlier)
+            self.result_grown.emit(job.result, phase)
+            self.noticed.emit(OF_OTHER_ENSEMBLE.format(phases=phase_names(earlier)))
 
     def _on_ended(self, message: JobEnded) -> None:
         """End the job; an end without a job number concerns the ensemble or the connection."""
